@@ -1,0 +1,31 @@
+# Two commands from a fresh machine: `make demo` and `make test`. See README.md for the same in plain pip.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check format clean
+
+demo: $(VENV)/.complete
+	$(BIN)/python bench.py --methods fpfomm,fomm,mraa
+
+test: $(VENV)/.complete check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.complete
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.complete
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The marker is written last, so an installation that was cut off is done again.
+$(VENV)/.complete: requirements.txt constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,189 @@
+"""A clip: a run of frames and what is known of it. A template: one still face. A cell: one on the other.
+
+On disk a clip is a folder: `frames/00000.png ...`, `known.npz` for rendered clips, and `clip.json`, written last.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import BenchError
+from core.frames import SIZE, Frames, check_frames, content_hash, read_frames, write_frames
+from core.names import check_name
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class KnownMotion:
+    """The exact motion of a rendered clip. Frame 0 is neutral: intensities 0 and the head at rest.
+
+    action_units: the K units that move, as "AU12".
+    au_intensity: (T, K) float32; 1 moves the fastest vertex by 5 % of the distance between the eye centres.
+    bases: (K, 256, 256, 2) float16, x and y displacement in pixels of frame 0 at intensity 1.
+    head: (T, 2, 3) float32, similarity in pixels, applied after the action units.
+    landmarks: (T, 68, 2) float32, exact landmark positions in pixels (iBUG order).
+    """
+
+    action_units: tuple[str, ...]
+    au_intensity: Floats
+    bases: npt.NDArray[np.float16]
+    head: Floats
+    landmarks: Floats
+
+    def flow(self, frame: int) -> Floats:
+        """Exact forward flow from frame 0 to `frame`: (256, 256, 2) float32, pixels, x then y."""
+        moved = pixel_grid() + np.tensordot(self.au_intensity[frame], self.bases.astype(np.float32), axes=1)
+        return np.asarray(moved @ self.head[frame, :, :2].T + self.head[frame, :, 2] - pixel_grid(), np.float32)
+
+
+@functools.cache
+def pixel_grid(size: int = SIZE) -> Floats:
+    """Pixel coordinates (size, size, 2) float32, x then y; read-only."""
+    grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).astype(np.float32)
+    grid.flags.writeable = False
+    return grid
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A run of prepared frames (256 x 256 RGB) in `folder`.
+
+    Frame numbers count from 0 within the clip; None where nobody coded them. `emotion` is "negative", "positive",
+    "surprise" or what the database says. `action_units` is the coders' raw text ("4+L10"). `box` is the face box
+    (left, top, right, bottom) in the original picture, None if the picture was only resized. `content` is the hash
+    of the frames. `rendered` tells clips of this suite from recordings.
+    """
+
+    folder: Path
+    name: str
+    database: str
+    subject: str
+    emotion: str
+    n_frames: int
+    content: str
+    fps: float | None = None
+    onset_frame: int | None = None
+    apex_frame: int | None = None
+    offset_frame: int | None = None
+    action_units: str | None = None
+    box: tuple[int, int, int, int] | None = None
+    colour: str = "rgb"
+    rendered: bool = False
+
+    def frames(self) -> Frames:
+        """All frames, uint8 (T, 256, 256, 3) RGB. BenchError if a file is missing or was altered."""
+        frames = check_frames(read_frames(self.folder / "frames", self.n_frames), f"Clip {self.name}")
+        if content_hash(frames) != self.content:
+            raise BenchError(f"{self.folder}: frames were altered. Delete the folder; the next run makes it again.")
+        return frames
+
+    def known(self) -> KnownMotion | None:
+        """The exact motion of a rendered clip, None for recordings."""
+        path = self.folder / "known.npz"
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as data:
+            return KnownMotion(
+                action_units=tuple(str(unit) for unit in data["action_units"]),
+                au_intensity=data["au_intensity"],
+                bases=data["bases"],
+                head=data["head"],
+                landmarks=data["landmarks"],
+            )
+
+    def facts(self) -> dict[str, Any]:
+        """Everything but the folder, as JSON values."""
+        values = dataclasses.asdict(self)
+        del values["folder"]
+        return values
+
+
+def save_clip(folder: Path, clip: Clip, frames: Frames, known: KnownMotion | None = None) -> Clip:
+    """Write a clip's folder, `clip.json` last, and return the clip with folder, count and content filled in."""
+    check_name("clip", clip.name)
+    check_frames(frames, f"Clip {clip.name}")
+    clip = dataclasses.replace(clip, folder=folder, n_frames=len(frames), content=content_hash(frames))
+    write_frames(folder / "frames", frames)
+    if known is not None:
+        temporary = folder / f".known.{os.getpid()}.npz"
+        np.savez(
+            temporary,
+            action_units=np.array(known.action_units),
+            au_intensity=known.au_intensity,
+            bases=known.bases,
+            head=known.head,
+            landmarks=known.landmarks,
+        )
+        os.replace(temporary, folder / "known.npz")
+    temporary = folder / f".clip.{os.getpid()}.tmp"
+    temporary.write_text(json.dumps(clip.facts(), indent=1))
+    os.replace(temporary, folder / "clip.json")
+    return clip
+
+
+def load_clip(folder: Path) -> Clip | None:
+    """The clip in `folder`, None if there is none or it is not complete."""
+    try:
+        facts = json.loads((folder / "clip.json").read_text())
+    except (OSError, ValueError):
+        return None
+    if facts["box"] is not None:
+        facts["box"] = tuple(facts["box"])
+    return Clip(folder=folder, **facts)
+
+
+@dataclass(frozen=True)
+class Template:
+    """A still face: `image` uint8 (256, 256, 3) RGB, prepared like every frame. `content` is its hash."""
+
+    name: str
+    subject: str
+    image: Frames
+    content: str
+
+    @classmethod
+    def of(cls, name: str, subject: str, image: Frames) -> Template:
+        """Make a template of a prepared picture."""
+        check_name("template", name)
+        check_frames(image[None], f"Template {name}")
+        return cls(name, subject, image, content_hash(image))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One driver on one template under a protocol.
+
+    driver: what methods are given.
+    reference: what scores compare with: the same motion with other camera noise where clips are rendered, so that no
+    method is rewarded for copying noise; the driver itself for recordings.
+    truth: the template making the driver's expression, rendered; None where nobody knows it.
+    foil: another driver that moves another part of the face; None where the protocol names none.
+    """
+
+    protocol: str
+    driver: Clip
+    template: Template
+    reference: Clip
+    truth: Clip | None = None
+    foil: Clip | None = None
+
+    @property
+    def name(self) -> str:
+        """Folder name of the cell: driver, two underscores, template."""
+        return f"{self.driver.name}__{self.template.name}"
+
+
+def affine_points(points: Floats, matrix: Floats) -> Floats:
+    """Points (N, 2) under a 2 x 3 matrix."""
+    return np.asarray(cv2.transform(points[None], matrix)[0], np.float32)

@@ -1,0 +1,166 @@
+"""The contracts of the house on one page. A plug-in fulfils one of them and imports nothing of ours.
+
+Methods turn cells into frames, trainables learn, metrics measure cells, protocols list cells, adapters list clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from core.clip import Cell, Clip, Template
+from core.frames import Frames
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+Status = Literal["ok", "failed", "skipped", "unavailable"]
+
+
+class Method(Protocol):
+    """A generator. Made as `Class(variant, options)` from `name@variant:key=value`."""
+
+    name: str
+    variant: str
+    is_control: bool
+
+    def identity(self) -> Mapping[str, Any]:
+        """All that decides the frames besides the inputs: code version, weights hash, resolved config. JSON values."""
+
+    def prepare(self, device: str) -> None:
+        """Load weights onto `device`; called once, in the worker, before the first cell."""
+
+    def animate(self, template: Template, driver: Clip) -> Frames:
+        """Frames uint8 (T, 256, 256, 3) RGB, T = the driver's. CellFailed with the reason if it cannot be done."""
+
+
+class Control(Protocol):
+    """A control: like a method, but handed the whole cell (truth, foil, reference)."""
+
+    name: str
+    variant: str
+    is_control: bool
+
+    def identity(self) -> Mapping[str, Any]:
+        """As a method's."""
+
+    def animate_cell(self, cell: Cell) -> Frames:
+        """Frames uint8 (T, 256, 256, 3) RGB."""
+
+
+@dataclass(frozen=True)
+class OptimiserSpec:
+    """One Adam optimiser: the networks it steps, its numbers, and its learning rate over the training.
+
+    `milestones` are epochs after which lr is multiplied by 0.1 (the published schedule). With `warmup` > 0 the
+    schedule is instead a linear warm-up over that share of all steps, then a cosine down to 3 % of lr.
+    """
+
+    networks: tuple[str, ...]
+    lr: float
+    betas: tuple[float, float] = (0.5, 0.999)
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    milestones: tuple[int, ...] = ()
+    warmup: float = 0.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Losses to sum, backpropagate and step with the named optimisers before the method goes on."""
+
+    optimisers: tuple[str, ...]
+    losses: Mapping[str, Tensor]
+
+
+class Trainable(Protocol):
+    """A method that also learns; lives with its networks."""
+
+    stages: tuple[str, ...]
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Networks by the published checkpoints' names."""
+
+    def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
+        """Optimisers of a stage by name."""
+
+    def step(
+        self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
+    ) -> Iterator[Phase]:
+        """One training step: yield a phase; after each the loop has zeroed, backpropagated, clipped and stepped."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number a metric reports, with what a reader must know of it.
+
+    `target` says against what: "driver", "truth", "template" or "output" (a property of the output alone).
+    """
+
+    name: str
+    title: str
+    unit: str
+    higher_is_better: bool | None
+    bounds: tuple[float | None, float | None]
+    target: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Partial:
+    """What a metric found in one cell. Absent is None, never zero.
+
+    values: figure name -> value or None. sums: what `combine` needs to pool. series: curves over frames for plots.
+    """
+
+    status: Status
+    reason: str = ""
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    sums: Mapping[str, list[float]] = field(default_factory=dict)
+    series: Mapping[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A figure over several cells, with how many of how many were scored."""
+
+    figure: str
+    value: float | None
+    status: Status
+    reason: str
+    n_scored: int
+    n_cells: int
+
+
+class Metric(Protocol):
+    """A measure. `needs` names the features of `seen` it reads; `version` changes when its numbers may change."""
+
+    name: str
+    version: str
+    figures: tuple[Figure, ...]
+    needs: tuple[str, ...]
+
+    def measure(self, cell: Cell, seen: Any) -> Partial:
+        """Measure one cell; `seen` is faces.seen.Seen with the roles output, driver, template and truth."""
+
+    def combine(self, partials: Sequence[Partial]) -> list[Score]:
+        """Sum up any set of cells."""
+
+
+class CellSource(Protocol):
+    """A protocol of the benchmark: a list of cells."""
+
+    name: str
+    version: str
+
+    def cells(self) -> list[Cell]:
+        """All cells, in the order of the tables."""
+
+
+class Adapter(Protocol):
+    """A database on the user's disk."""
+
+    def clips(self) -> list[Clip]:
+        """All its clips."""

@@ -1,0 +1,20 @@
+"""The one error that users see: a single line, without a traceback."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class BenchError(Exception):
+    """Something the user can mend. The message names the thing, its value, the choices and the remedy."""
+
+
+class CellFailed(BenchError):
+    """One cell cannot be done (no face in it, say); the run records the reason and goes on."""
+
+
+def unknown_name(kind: str, name: str, choices: Iterable[str]) -> BenchError:
+    """Error for a name that is not in a table, with the nearest known name and all choices."""
+    known = sorted(choices)
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return BenchError(f"Unknown {kind} {name!r}.{hint} Choices: {', '.join(known) or 'none'}.")

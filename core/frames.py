@@ -1,0 +1,79 @@
+"""Frames as the suite passes them on: uint8 (T, 256, 256, 3) RGB, lossless PNG files on disk.
+
+Videos and stranger pictures enter through `core.video`; this file only knows the suite's own frame folders.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import BenchError
+
+SIZE = 256
+Frames = npt.NDArray[np.uint8]
+
+
+def check_frames(frames: Frames, what: str) -> Frames:
+    """Return `frames` if they are uint8 (T, 256, 256, 3) with T >= 1; raise BenchError naming `what` otherwise."""
+    if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8:
+        kind = getattr(frames, "dtype", type(frames).__name__)
+        raise BenchError(f"{what}: frames must be uint8, got {kind}.")
+    if frames.ndim != 4 or frames.shape[0] < 1 or frames.shape[1:] != (SIZE, SIZE, 3):
+        raise BenchError(f"{what}: frames must be (T, {SIZE}, {SIZE}, 3) with T >= 1, got {frames.shape}.")
+    return frames
+
+
+def content_hash(frames: Frames) -> str:
+    """Hash of shape and pixels (blake2b, 32 hexadecimal digits); equal pixels give equal hashes."""
+    digest = hashlib.blake2b(str(frames.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(frames).data)
+    return digest.hexdigest()
+
+
+def grey(frames: Frames) -> npt.NDArray[np.uint8]:
+    """Luma of RGB frames (..., 3) -> (...), uint8: .299 R + .587 G + .114 B, rounded (ITU-R BT.601)."""
+    flat = np.ascontiguousarray(frames).reshape(-1, frames.shape[-2], 3)
+    return np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), np.uint8).reshape(frames.shape[:-1])
+
+
+def frame_path(folder: Path, index: int) -> Path:
+    """Path of frame `index`, counted from 0."""
+    return folder / f"{index:05d}.png"
+
+
+def write_frames(folder: Path, frames: Frames) -> None:
+    """Write frames as `00000.png`, ... into a new folder. Losing power leaves whole files or none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, frame in enumerate(frames):
+        write_png(frame_path(folder, index), frame)
+
+
+def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
+    """Write one RGB picture (H, W, 3) uint8 as PNG: temporary file, then rename."""
+    ok, encoded = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not ok:
+        raise BenchError(f"{path}: the picture of shape {image.shape} could not be encoded as PNG.")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(encoded.tobytes())
+    os.replace(temporary, path)
+
+
+def read_frames(folder: Path, count: int) -> Frames:
+    """Read `count` frames written by `write_frames`: uint8 (T, 256, 256, 3) RGB. BenchError if one is missing."""
+    return np.stack([read_png(frame_path(folder, index)) for index in range(count)])
+
+
+def read_png(path: Path) -> Frames:
+    """Read one picture of the suite's own as RGB uint8 (H, W, 3). BenchError if missing or damaged."""
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be read ({error.strerror}). Run the same command again.") from None
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+    if image is None:
+        raise BenchError(f"{path}: not a readable PNG. Delete it and run the same command again.")
+    return np.asarray(image, np.uint8)

@@ -1,0 +1,140 @@
+"""Where the face is: detection, 68 landmarks (iBUG order), the crop that every frame gets, and the identity embedding.
+
+dlib's models are read by path from the package face_recognition_models, which holds data only.
+"""
+
+import functools
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import cv2
+import dlib
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import BenchError, CellFailed
+from core.frames import SIZE, Frames, grey
+
+Points = npt.NDArray[np.float64]
+Grey = npt.NDArray[np.uint8]
+
+# Faces that fill their picture are found only with some room around them.
+BORDER = 48
+# A clip whose face box is wider than this share of the picture is already a face crop.
+CROPPED_SHARE = 0.7
+# Room around the detector's box, as a share of its width.
+MARGIN = 0.25
+
+RIGHT_EYE = slice(36, 42)
+LEFT_EYE = slice(42, 48)
+
+
+def model_path(name: str) -> Path:
+    """Path of one of dlib's model files; BenchError with the remedy if the data package is not installed."""
+    spec = find_spec("face_recognition_models")
+    if spec is None or not spec.submodule_search_locations:
+        raise BenchError(
+            "dlib's face models are missing. Remedy: pip install -c constraints.txt face_recognition_models"
+        )
+    return Path(spec.submodule_search_locations[0]) / "models" / name
+
+
+@functools.cache
+def _detector() -> Any:
+    return dlib.get_frontal_face_detector()
+
+
+@functools.cache
+def _predictor() -> Any:
+    return dlib.shape_predictor(str(model_path("shape_predictor_68_face_landmarks.dat")))
+
+
+@functools.cache
+def _recogniser() -> Any:
+    return dlib.face_recognition_model_v1(str(model_path("dlib_face_recognition_resnet_model_v1.dat")))
+
+
+def _padded(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return np.asarray(cv2.copyMakeBorder(image, BORDER, BORDER, BORDER, BORDER, cv2.BORDER_REPLICATE), dtype=np.uint8)
+
+
+def _face_boxes(padded: Grey) -> list[Any]:
+    """dlib's boxes, largest first: without upsampling and, only if there are none, with one upsampling."""
+    boxes = _detector()(padded, 0) or _detector()(padded, 1)
+    return sorted(boxes, key=lambda box: box.area(), reverse=True)
+
+
+def detect(image: Grey) -> Points | None:
+    """68 landmarks of the largest face in a grey picture (H, W) uint8: (68, 2) float64 pixels x, y; None without a face.
+
+    Landmarks are integers (dlib rounds them) and may lie outside the picture.
+    """
+    padded = _padded(image)
+    boxes = _face_boxes(padded)
+    if not boxes:
+        return None
+    shape = _predictor()(padded, boxes[0])
+    return np.array([(point.x - BORDER, point.y - BORDER) for point in shape.parts()], dtype=np.float64)
+
+
+def landmarks(image: Grey, what: str) -> Points:
+    """As `detect`, but raises CellFailed `no face in <what>`."""
+    points = detect(image)
+    if points is None:
+        raise CellFailed(f"no face in {what}")
+    return points
+
+
+def eye_distance(points: Points) -> float:
+    """Distance between the eye centres (means of 36..41 and 42..47), pixels."""
+    return float(np.linalg.norm(points[LEFT_EYE].mean(0) - points[RIGHT_EYE].mean(0)))
+
+
+def face_boxes(image: Grey) -> list[tuple[int, int, int, int]]:
+    """All face boxes (left, top, right, bottom) in a grey picture of any size, largest first; [] without a face."""
+    return [
+        (box.left() - BORDER, box.top() - BORDER, box.right() - BORDER, box.bottom() - BORDER)
+        for box in _face_boxes(_padded(image))
+    ]
+
+
+def crop_box(image: Grey, what: str) -> tuple[int, int, int, int] | None:
+    """The square every frame of a clip is cut to, from its first frame (H, W) grey.
+
+    The largest face box plus a quarter of its width on each side, clamped to the picture; None where the box is
+    wider than 70 % of the picture, which is then a face crop already and is only resized. Raises CellFailed where
+    there is no face.
+    """
+    boxes = face_boxes(image)
+    if not boxes:
+        raise CellFailed(f"no face in {what}")
+    height, width = image.shape
+    left, top, right, bottom = boxes[0]
+    if right - left > CROPPED_SHARE * width:
+        return None
+    room = round(MARGIN * (right - left))
+    return max(left - room, 0), max(top - room, 0), min(right + room, width), min(bottom + room, height)
+
+
+def crop(image: npt.NDArray[np.uint8], box: tuple[int, int, int, int] | None) -> npt.NDArray[np.uint8]:
+    """Cut (H, W, 3) to `box` (None: the whole picture) and resize to 256 x 256: area when shrinking, else cubic."""
+    if box is not None:
+        left, top, right, bottom = box
+        image = image[top:bottom, left:right]
+    shrinks = image.shape[0] > SIZE and image.shape[1] > SIZE
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, (SIZE, SIZE), interpolation=method), np.uint8)
+
+
+def embedding(image: Frames) -> npt.NDArray[np.float64] | None:
+    """dlib's face embedding of an RGB picture (H, W, 3) uint8: (128,) float64, not unit length; None without a face.
+
+    By dlib's own rule two pictures less than 0.6 apart (Euclidean) show the same person.
+    """
+    padded = _padded(image)
+    boxes = _face_boxes(grey(padded[None])[0])
+    if not boxes:
+        return None
+    shape = _predictor()(grey(padded[None])[0], boxes[0])
+    return np.array(_recogniser().compute_face_descriptor(np.ascontiguousarray(padded), shape), dtype=np.float64)
