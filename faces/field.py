@@ -1,0 +1,106 @@
+"""Dense displacement fields: from mesh vertices to pixels, inverse, jacobian determinant, warp.
+
+A field is float32 (H, W, 2), x then y, in pixels. A forward field f takes x to x + f(x); a backward field g says that
+the pixel y of the result comes from y + g(y).
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.spatial import Delaunay
+
+from core.clip import pixel_grid
+from core.frames import SIZE
+from faces.mesh import IRIS_CENTRES, IRISES, OVAL, Points
+
+Field = npt.NDArray[np.float32]
+
+# Rings around the face oval (size, share of the oval's motion): the face's motion fades out in hair and neck.
+RINGS = ((1.18, 0.45), (1.45, 0.08), (1.8, 0.0))
+# Blur of the interpolated field, pixels. Without it the triangles' creases fold (facts: det J -.55, with it .44).
+BLUR = 2.0
+
+
+class MeshField:
+    """Turns displacements of mesh vertices into dense fields of a `size` x `size` picture.
+
+    Triangulated once (Delaunay over the face, three rings around it and a far border that stays), then one sparse
+    product per field. Linear in the displacements.
+    """
+
+    def __init__(self, vertices: Points, size: int = SIZE) -> None:
+        self.size = size
+        centre = vertices[OVAL].mean(0)
+        rings = [centre + (vertices[OVAL] - centre) * ratio for ratio, _ in RINGS]
+        steps = np.linspace(-size / 2, 1.5 * size, 9)
+        border = np.array([(x, y) for x in steps for y in steps if x in steps[[0, -1]] or y in steps[[0, -1]]])
+        self.nodes = np.vstack([vertices[: IRISES.start], vertices[list(IRIS_CENTRES)], *rings, border])
+        self._fixed = len(border)
+        self._weights = self._interpolation()
+
+    def _interpolation(self) -> Any:
+        """Barycentric weights, sparse (pixels, nodes)."""
+        mesh = Delaunay(self.nodes)
+        pixels = pixel_grid(self.size).reshape(-1, 2).astype(np.float64)
+        simplex = mesh.find_simplex(pixels, tol=1e-9)
+        transform = mesh.transform[simplex]  # (N, 3, 2): two rows of the affine map, then the origin
+        first = np.einsum("nij,nj->ni", transform[:, :2], pixels - transform[:, 2])
+        weights = np.c_[first, 1 - first.sum(1)].astype(np.float32)
+        rows = np.repeat(np.arange(len(pixels)), 3)
+        columns = mesh.simplices[simplex].ravel()
+        return sparse.csr_matrix((weights.ravel(), (rows, columns)), shape=(len(pixels), len(self.nodes)))
+
+    def dense(self, displacements: Points, blur: float = BLUR) -> Field:
+        """Displacements (478, 2) in pixels -> forward field (size, size, 2), blurred by a Gaussian of `blur` pixels."""
+        nodes = np.concatenate(
+            [
+                displacements[: IRISES.start],
+                displacements[list(IRIS_CENTRES)],
+                *(displacements[OVAL] * share for _, share in RINGS),
+                np.zeros((self._fixed, 2)),
+            ]
+        )
+        field = (self._weights @ nodes.astype(np.float32)).reshape(self.size, self.size, 2)
+        return np.asarray(cv2.GaussianBlur(field, (0, 0), blur) if blur else field, np.float32)
+
+
+def _remap(image: npt.NDArray[Any], at: Points | Field, method: int, border: int) -> npt.NDArray[Any]:
+    at = np.asarray(at, np.float32)
+    return np.asarray(cv2.remap(image, at[..., 0], at[..., 1], method, borderMode=border))
+
+
+def sample(field: npt.NDArray[Any], points: Points | Field) -> npt.NDArray[Any]:
+    """Values of a field or picture (H, W, C) at points (N, 2) or (H, W, 2), linear, the border repeated: (..., C)."""
+    at = points if points.ndim == 3 else points[:, None]  # OpenCV wants a picture of points, at most 32767 wide
+    values = _remap(field, at, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+    return values if points.ndim == 3 else values[:, 0]
+
+
+def invert(forward: Field, rounds: int = 6) -> Field:
+    """Backward field of a forward field: g(y) = -f(y + g(y)), by fixed-point rounds. Exact only where det J > 0."""
+    grid = pixel_grid(forward.shape[0])
+    backward = -forward
+    for _ in range(rounds):
+        backward = -sample(forward, grid + backward)
+    return np.asarray(backward, np.float32)
+
+
+def jacobian_determinant(field: Field) -> npt.NDArray[np.float32]:
+    """det of the jacobian of x -> x + f(x) at every pixel (H, W); 0 or less is a fold."""
+    (xy, xx), (yy_y, yx) = (np.gradient(field[..., axis]) for axis in (0, 1))
+    return np.asarray((1 + xx) * (1 + yy_y) - xy * yx, np.float32)
+
+
+def warp(image: npt.NDArray[Any], backward: Field) -> npt.NDArray[Any]:
+    """Resample a picture (H, W, C) once, cubic, along a backward field of the same height and width; dtype kept."""
+    return _remap(image, pixel_grid(backward.shape[0]) + backward, cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101)
+
+
+def similarity(scale: float, angle: float, shift: tuple[float, float], centre: Points) -> npt.NDArray[np.float32]:
+    """2 x 3 matrix: scale and rotate (radians, x towards y) about `centre`, then shift by pixels."""
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    turn = np.array([[cos, -sin], [sin, cos]])
+    return np.c_[turn, centre + np.asarray(shift) - turn @ centre].astype(np.float32)
