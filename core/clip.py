@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from core.errors import BenchError
+from core.errors import BenchError, CellFailed
 from core.frames import SIZE, Frames, check_frames, content_hash, read_frames, write_frames
 from core.names import check_name
 
@@ -62,7 +62,8 @@ class Clip:
     Frame numbers count from 0 within the clip; None where nobody coded them. `emotion` is "negative", "positive",
     "surprise" or what the database says. `action_units` is the coders' raw text ("4+L10"). `box` is the face box
     (left, top, right, bottom) in the original picture, None if the picture was only resized. `content` is the hash
-    of the frames. `rendered` tells clips of this suite from recordings.
+    of the frames. `rendered` tells clips of this suite from recordings. `problem` says why the frames cannot be used
+    (no face in them, a damaged video); its cells fail with it and the run goes on. "" for a usable clip.
     """
 
     folder: Path
@@ -80,9 +81,15 @@ class Clip:
     box: tuple[int, int, int, int] | None = None
     colour: str = "rgb"
     rendered: bool = False
+    problem: str = ""
 
     def frames(self) -> Frames:
-        """All frames, uint8 (T, 256, 256, 3) RGB. BenchError if a file is missing or was altered."""
+        """All frames, uint8 (T, 256, 256, 3) RGB.
+
+        BenchError if a file is missing or was altered, CellFailed if the clip has a problem.
+        """
+        if self.problem:
+            raise CellFailed(self.problem)
         frames = check_frames(read_frames(self.folder / "frames", self.n_frames), f"Clip {self.name}")
         if content_hash(frames) != self.content:
             raise BenchError(f"{self.folder}: frames were altered. Delete the folder; the next run makes it again.")
@@ -182,6 +189,11 @@ class Cell:
     def name(self) -> str:
         """Folder name of the cell: driver, two underscores, template."""
         return f"{self.driver.name}__{self.template.name}"
+
+    @property
+    def problem(self) -> str:
+        """Why the cell cannot be done whatever the method; "" if it can."""
+        return self.driver.problem or self.reference.problem or (self.truth.problem if self.truth else "")
 
 
 def affine_points(points: Floats, matrix: Floats) -> Floats:

@@ -1,0 +1,22 @@
+"""What a run tells while it works: one kind of progress bar and one kind of note, both on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+
+def track(items: Iterable[T], title: str, unit: str, total: int | None = None) -> Iterator[T]:
+    """Pass items on behind a progress bar with an estimate. In a log file it says something every 15 seconds."""
+    interval = 0.2 if sys.stderr.isatty() else 15.0
+    yield from tqdm(items, desc=title, unit=unit, total=total, mininterval=interval, dynamic_ncols=True)
+
+
+def note(text: str) -> None:
+    """One line for the user, above any progress bar."""
+    tqdm.write(f"Note: {text}", file=sys.stderr)

@@ -1,0 +1,193 @@
+"""Frames from outside: videos and folders of pictures of any make, one RGB picture at a time; and videos written.
+
+Frames are counted by index, never by time, so a variable frame rate does no harm.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from core.errors import BenchError
+from core.frames import Frames
+
+Picture = npt.NDArray[np.uint8]
+
+PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
+MAX_FRAMES = 5000
+MAX_PIXELS = 64_000_000
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the name is that of a picture file; hidden files are none."""
+    return path.suffix.lower() in PICTURES and not path.name.startswith(".") and path.is_file()
+
+
+def is_video(path: Path) -> bool:
+    """Whether the name is that of a video file; hidden files are none."""
+    return path.suffix.lower() in VIDEOS and not path.name.startswith(".") and path.is_file()
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Picture files of a folder in the order of the numbers in their names: img99 before img100."""
+    return sorted((path for path in folder.iterdir() if is_picture(path)), key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    """Sort key: runs of digits compare as numbers, the rest as text."""
+    parts = re.findall(r"\d+|\D+", path.name)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in parts] + [(2, 0, path.name)]
+
+
+def read_clip(path: Path) -> Iterator[Picture]:
+    """Frames of a video file or a folder of pictures, one by one: (H, W, 3) uint8 RGB, all of one size.
+
+    Raises BenchError where there are none, only one, more than 5000, frames of different sizes, or damaged data.
+    """
+    size: tuple[int, ...] | None = None
+    count = 0
+    for picture in _read_folder(path) if path.is_dir() else _read_video(path):
+        size = size or picture.shape
+        if picture.shape != size:
+            raise BenchError(
+                f"{path}: frames have different sizes: the first is {size[1]}x{size[0]}, number {count + 1} is"
+                f" {picture.shape[1]}x{picture.shape[0]}. Give each clip frames of one size."
+            )
+        if count == MAX_FRAMES:
+            raise BenchError(f"{path}: more than {MAX_FRAMES} frames. Cut out the expression first.")
+        count += 1
+        yield picture
+    if count < 2:
+        found = "no frames" if count == 0 else "only one frame"
+        raise BenchError(f"{path}: {found}; a clip needs at least two. Give a video or a folder of numbered pictures.")
+
+
+def _read_folder(folder: Path) -> Iterator[Picture]:
+    yield from map(read_picture, pictures_in(folder))
+
+
+def read_picture(path: Path) -> Picture:
+    """One picture file as (H, W, 3) uint8 RGB: upright by its EXIF tag, 16 bit scaled to 8, transparency dropped.
+
+    Raises BenchError for what is missing, damaged, not a picture or above 64 million pixels.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                _check_size(path, image.width, image.height)
+                upright = ImageOps.exif_transpose(image)
+                if upright.mode.startswith("I;16"):
+                    deep = np.asarray(upright, dtype=np.float32) / 257
+                    return np.repeat(np.rint(deep).astype(np.uint8)[..., None], 3, axis=2)
+                return np.array(upright.convert("RGB"), dtype=np.uint8)
+    except Image.UnidentifiedImageError:
+        return _read_deep_picture(path)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise BenchError(f"{path}: the picture is larger than {MAX_PIXELS} pixels. Scale it down.") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BenchError(f"{path}: the picture cannot be read ({error}). Replace the file.") from None
+
+
+def _read_deep_picture(path: Path) -> Picture:
+    """Pictures that Pillow does not know but OpenCV does: TIFF of 16 bits and three channels."""
+    image = cv2.imdecode(np.frombuffer(path.read_bytes() or b"\0", np.uint8), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise BenchError(f"{path}: not a picture in a known format. Convert it to PNG.")
+    _check_size(path, image.shape[1], image.shape[0])
+    return np.asarray(image, np.uint8)
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise BenchError(f"{path}: {width}x{height} is larger than {MAX_PIXELS} pixels. Scale it down.")
+
+
+def frame_rate(path: Path) -> float | None:
+    """Average frames per second of a video; None for a folder of pictures or where the file does not say."""
+    if path.is_dir():
+        return None
+    with _opened(path) as container:
+        rate = container.streams.video[0].average_rate
+        return float(rate) if rate else None
+
+
+def _read_video(path: Path) -> Iterator[Picture]:
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        _check_size(path, stream.codec_context.width, stream.codec_context.height)
+        _check_complete(path, stream)
+        stream.codec_context.thread_type = "AUTO"
+        try:
+            for frame in container.decode(stream):
+                if frame.is_corrupt:
+                    raise _truncated(path)
+                picture = frame.to_ndarray(format="rgb24")
+                yield np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
+        except av.error.FFmpegError:
+            raise _truncated(path) from None
+
+
+def _opened(path: Path) -> av.container.InputContainer:
+    try:
+        # Only this file: a playlist in disguise must not open others.
+        container = av.open(str(path.resolve()), mode="r", options={"protocol_whitelist": "file"})
+    except FileNotFoundError:
+        raise BenchError(f"{path}: no such file or folder.") from None
+    except (av.error.FFmpegError, OSError):
+        raise _truncated(path) from None
+    if not container.streams.video:
+        container.close()
+        raise BenchError(f"{path}: the file holds no video. Give a video or a folder of pictures.")
+    return container
+
+
+def _check_complete(path: Path, stream: av.VideoStream) -> None:
+    """Files with an index (MP4, MOV, AVI) say where every frame lies; one that lies beyond the end is lost.
+
+    The number of frames in the header proves nothing: edited phone videos hold frames that are not to be shown.
+    """
+    size = path.stat().st_size
+    if any(entry.pos + entry.size > size for entry in stream.index_entries):
+        raise _truncated(path)
+
+
+def _truncated(path: Path) -> BenchError:
+    return BenchError(f"{path}: the video is truncated or damaged. Copy it again from its source.")
+
+
+def write_video(target: Path | io.BytesIO, frames: Frames, fps: float, lossless: bool = False) -> None:
+    """Write frames (T, H, W, 3) uint8 RGB, H and W even, as an MP4 with H.264.
+
+    For viewing: 4:2:0, quality crf 18. Lossless: RGB, bit-exact, which few players show.
+    """
+    with av.open(target if isinstance(target, io.BytesIO) else str(target), mode="w", format="mp4") as container:
+        # One thread: the encoder's output depends on the number of threads.
+        options = {"crf": "0" if lossless else "18", "threads": "1"}
+        rate = Fraction(fps).limit_denominator(1000)
+        stream = container.add_stream("libx264rgb" if lossless else "libx264", rate=rate, options=options)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "rgb24" if lossless else "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def reencode(frames: Frames, fps: float = 25.0) -> Frames:
+    """Frames (T, H, W, 3) uint8 RGB after H.264 at crf 18 and back: what a careful copy of a recording keeps."""
+    buffer = io.BytesIO()
+    write_video(buffer, frames, fps)
+    buffer.seek(0)
+    with av.open(buffer, mode="r") as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])

@@ -1,0 +1,214 @@
+"""Work in processes of their own: a crash, a segmentation fault or the kernel's memory killer costs one item only.
+
+Lanes are kinds of work (a method, the scoring); a worker process serves one lane, sets it up once and then takes item
+after item. A worker that dies is replaced. Results do not depend on the number of workers: each has one thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from core.errors import BenchError, CellFailed
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# A worker without work that does not end by itself within this time (threads of a library) is ended.
+PATIENCE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One kind of work. `set_up` runs once in each worker and returns the function for one item; it is pickled.
+
+    The items of one batch go to the same worker in order, so that it can keep what they share.
+    """
+
+    name: str
+    set_up: Callable[[], Callable[[Any], Any]]
+    batches: Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one item: `result`, or the reason of its failure. `retry`: it may go well another time."""
+
+    item: Any
+    result: Any = None
+    reason: str = ""
+    retry: bool = False
+    traceback: str = ""
+
+
+@dataclass
+class _Queue:
+    """What is left of a lane. `broken` is the reason why no further worker can be set up for it."""
+
+    lane: Lane
+    batches: deque[deque[Any]]
+    workers: int = 0
+    broken: Outcome | None = None
+
+
+@dataclass
+class _Worker:
+    queue: _Queue
+    process: BaseProcess
+    connection: Connection
+    batch: deque[Any] = field(default_factory=deque)
+    item: Any = None
+    ready: bool = False
+
+
+def work(lanes: Sequence[Lane], workers: int) -> Iterator[Outcome]:
+    """Do every item of every lane in up to `workers` processes; outcomes come as they are done.
+
+    Leaving the loop early (Ctrl-C) kills the workers.
+    """
+    queues = [_Queue(lane, deque(deque(batch) for batch in lane.batches if batch)) for lane in lanes]
+    active: dict[Connection, _Worker] = {}
+    try:
+        while True:
+            while len(active) < workers and (queue := _neediest(queues)):
+                worker = _start(queue)
+                active[worker.connection] = worker
+            for queue in queues:
+                yield from _give_up(queue)
+            if not active:
+                return
+            for connection in wait(list(active)):
+                worker = active[connection]  # type: ignore[index]
+                outcome, alive = _listen(worker)
+                if alive:
+                    alive = _hand_out(worker)
+                if not alive:
+                    del active[worker.connection]
+                    _stop(worker)
+                if outcome:
+                    yield outcome
+    finally:
+        for worker in active.values():
+            worker.process.kill()
+            _stop(worker)
+
+
+def _neediest(queues: Sequence[_Queue]) -> _Queue | None:
+    """The lane with the fewest workers, among those the one with most to do; None when nothing waits for a worker."""
+    open_queues = [queue for queue in queues if queue.batches and not queue.broken]
+    return min(open_queues, key=lambda queue: (queue.workers, -len(queue.batches)), default=None)
+
+
+def _give_up(queue: _Queue) -> Iterator[Outcome]:
+    """Fail what is left of a lane that cannot be set up."""
+    while queue.broken and not queue.workers and queue.batches:
+        for item in queue.batches.popleft():
+            yield Outcome(item, None, queue.broken.reason, True, queue.broken.traceback)
+
+
+def _start(queue: _Queue) -> _Worker:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, queue.lane.set_up), name=queue.lane.name, daemon=True)
+    with _worker_environment():
+        process.start()
+    theirs.close()
+    queue.workers += 1
+    return _Worker(queue, process, ours)
+
+
+@contextlib.contextmanager
+def _worker_environment() -> Iterator[None]:
+    """What a worker inherits: one thread, and no interest in Ctrl-C, which is the parent's affair."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _listen(worker: _Worker) -> tuple[Outcome | None, bool]:
+    """Read one message: the outcome of the item at work, if any, and whether the worker is still of use."""
+    try:
+        outcome: Outcome | None = worker.connection.recv()
+    except (EOFError, ConnectionResetError):
+        worker.process.join()
+        outcome = Outcome(None, None, _cause_of_death(worker.process.exitcode), True)
+        if worker.batch:
+            worker.queue.batches.appendleft(worker.batch)
+        if worker.ready:
+            return Outcome(worker.item, None, outcome.reason, True), False
+    if not worker.ready:
+        worker.ready = outcome is None
+        worker.queue.broken = outcome
+        return None, worker.ready
+    assert outcome is not None
+    return Outcome(worker.item, outcome.result, outcome.reason, outcome.retry, outcome.traceback), True
+
+
+def _cause_of_death(code: int | None) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        memory = ", perhaps for want of memory" if name == "SIGKILL" else ""
+        return f"the worker process was ended by {name}{memory}"
+    return f"the worker process ended with exit code {code}"
+
+
+def _hand_out(worker: _Worker) -> bool:
+    """Send the worker its next item; False when there is none left."""
+    if not worker.batch and worker.queue.batches:
+        worker.batch = worker.queue.batches.popleft()
+    if not worker.batch:
+        return False
+    worker.item = worker.batch.popleft()
+    # A worker that died in between is noticed when its answer is read.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        worker.connection.send(worker.item)
+    return True
+
+
+def _stop(worker: _Worker) -> None:
+    worker.connection.close()
+    worker.process.join(PATIENCE_S)
+    if worker.process.is_alive():
+        worker.process.kill()
+        worker.process.join()
+    worker.queue.workers -= 1
+
+
+def _serve(connection: Connection, set_up: Callable[[], Callable[[Any], Any]]) -> None:
+    """The worker's side: set up, answer None, then answer every item until the parent closes the connection."""
+    try:
+        handle = set_up()
+    except Exception as error:
+        connection.send(_failure(error))
+        return
+    connection.send(None)
+    with contextlib.suppress(EOFError, ConnectionResetError, BrokenPipeError):
+        while True:
+            item = connection.recv()
+            try:
+                outcome = Outcome(None, handle(item))
+            except Exception as error:
+                outcome = _failure(error)
+            connection.send(outcome)
+
+
+def _failure(error: Exception) -> Outcome:
+    if isinstance(error, BenchError):
+        return Outcome(None, None, str(error), retry=not isinstance(error, CellFailed))
+    lines = str(error).splitlines() or ["no message"]
+    return Outcome(None, None, f"{type(error).__name__}: {lines[0]}", True, traceback.format_exc())
