@@ -1,0 +1,81 @@
+"""FPB-FOMM (Zhang et al., MM '21): FOMM with given key points and a detector guided by a facial prior.
+
+The learned heatmaps only weigh the jacobians; the points themselves are given. Source and driving share one set of
+points within a video, so all motion comes from the jacobians: T_k(z) = p_k + J_s J_d^-1 (z - p_k).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fpfomm.points import NUM_POINTS
+from fpfomm.prior import PriorConfig, prior_map
+from nets.dense_motion import DenseMotionConfig
+from nets.discriminator import Discriminator, DiscriminatorConfig
+from nets.generator import GeneratorConfig
+from nets.geometry import in_float32
+from nets.keypoints import DetectorConfig, JacobianDetector, KeyPointGenerator, KeyPoints
+from nets.losses import LossConfig
+from nets.transform import TransformConfig
+
+
+@dataclass(frozen=True)
+class FpFommConfig:
+    """Sizes and training numbers; the defaults are the published ones. The points are always 18."""
+
+    image_size: int = 256
+    align_corners: bool = True
+    prior: PriorConfig = PriorConfig()
+    detector: DetectorConfig = DetectorConfig()
+    dense_motion: DenseMotionConfig = DenseMotionConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    loss: LossConfig = LossConfig(generator_gan=1.0)
+    transform: TransformConfig = TransformConfig()
+    lr: float = 2e-4
+    milestones: tuple[int, ...] = (60, 90)
+
+
+class PriorGuidedDetector(JacobianDetector):
+    """Jacobians at given points, from pictures with the prior map as a fourth channel.
+
+    Pictures are RGB (B, 3, S, S) in [0, 1]; points (B, 18, 2) are pixels of the full picture (see fpfomm.points).
+    """
+
+    def __init__(self, config: DetectorConfig, prior: PriorConfig, image_size: int) -> None:
+        super().__init__(config, NUM_POINTS, channels_in=4)
+        self.prior_config = prior
+        self.image_size = image_size
+
+    def prior(self, points: Tensor, map_size: int) -> Tensor:
+        """The prior map of points: (B, 1, map_size, map_size) float32; constant over a clip, so worth keeping."""
+        return prior_map(self.prior_config, points, self.image_size, map_size).float()
+
+    @in_float32
+    def detect(self, small: Tensor, points: Tensor, prior: Tensor | None = None) -> KeyPoints:
+        """Key points of pictures that are already small (64x64); several calls may be one concatenated batch.
+
+        points stay in pixels of the full picture. prior: (B or 1, 1, h, w), drawn from the points if not given.
+        """
+        if prior is None:
+            prior = self.prior(points, small.shape[-1])
+        guided = torch.cat([small, prior.expand(len(small), -1, -1, -1)], dim=1)  # B 4 h w
+        heatmap, jacobian = self.heatmap_and_jacobian(guided)
+        value = (points * 2 / self.image_size - 1).expand(len(small), -1, -1)
+        return KeyPoints(value, jacobian, heatmap)
+
+    def forward(self, picture: Tensor, points: Tensor, prior: Tensor | None = None) -> KeyPoints:
+        """Key points of full pictures."""
+        return self.detect(self.down(picture), points, prior)
+
+
+def networks(config: FpFommConfig) -> dict[str, nn.Module]:
+    """The networks of a configuration by the published checkpoints' names, with fresh weights."""
+    return {
+        "generator": KeyPointGenerator(config.generator, config.dense_motion, NUM_POINTS, config.align_corners),
+        "kp_detector": PriorGuidedDetector(config.detector, config.prior, config.image_size),
+        "discriminator": Discriminator(config.discriminator, NUM_POINTS),
+    }

@@ -1,0 +1,37 @@
+"""The 18 given key points of FPB-FOMM, from 68 landmarks (Zhang et al., MM '21, figure 2b and the published code)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+NUM_POINTS = 18
+
+# iBUG landmarks, 0-based: brows, nose bridge, eyes, mouth, then six points pushed outwards.
+LANDMARKS = (19, 24, 27, 38, 41, 43, 46, 48, 54, 55, 57, 59, 31, 35, 41, 46, 48, 54)
+# Pushes of the last six, (x, y) in halves of the distance between the inner eye corners: nostrils and mouth corners
+# sideways, lower lids downwards. As published they follow the picture's axes, not the head's tilt.
+PUSHES = {12: (-1, 0), 13: (1, 0), 14: (0, 1), 15: (0, 1), 16: (-1, 0), 17: (1, 0)}
+INNER_EYE_RIGHT, INNER_EYE_LEFT = 39, 42
+
+# Points that swap when a picture is mirrored (derived from the iBUG symmetry; the published flip leaves them).
+MIRROR = (1, 0, 2, 5, 6, 3, 4, 8, 7, 11, 10, 9, 13, 12, 15, 14, 17, 16)
+
+
+def given_points(landmarks: Tensor) -> Tensor:
+    """Landmarks (B, 68, 2) -> points (B, 18, 2) float32, pixels x, y; points may leave the picture."""
+    landmarks = landmarks.to(torch.float32)
+    pushes = torch.zeros(NUM_POINTS, 2, device=landmarks.device)
+    for index, push in PUSHES.items():
+        pushes[index] = torch.tensor(push, dtype=torch.float32)
+    eyes = landmarks[:, INNER_EYE_LEFT, 0] - landmarks[:, INNER_EYE_RIGHT, 0]  # B
+    return landmarks[:, list(LANDMARKS)] + pushes * (eyes / 2)[:, None, None]
+
+
+def mirrored_points(points: Tensor, width: int = 256) -> Tensor:
+    """Points (B, 18, 2) of the horizontally mirrored picture: partners swapped, x -> width - 1 - x.
+
+    The published training mirrors pictures and leaves their points; this is the remedy.
+    """
+    swapped = points[:, list(MIRROR)]
+    return torch.stack([width - 1 - swapped[..., 0], swapped[..., 1]], dim=-1)

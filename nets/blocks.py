@@ -1,0 +1,155 @@
+"""Convolution blocks shared by the generators, key point detectors and dense motion networks of the FOMM family.
+
+Attribute names and their order are those of the published checkpoints, so that state dicts load as they are.
+Source: Siarohin et al., First Order Motion Model for Image Animation, NeurIPS 2019, supplementary material.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SameBlock(nn.Module):
+    """Convolution, batch norm, ReLU at unchanged resolution: (B, cin, H, W) -> (B, cout, H, W)."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2)
+        self.norm = nn.BatchNorm2d(channels_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features after the ReLU."""
+        return F.relu(self.norm(self.conv(x)))
+
+
+class DownBlock(SameBlock):
+    """As SameBlock, then average pooling: (B, cin, H, W) -> (B, cout, H/2, W/2)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features at half the resolution."""
+        return F.avg_pool2d(super().forward(x), 2)
+
+
+class UpBlock(SameBlock):
+    """Nearest-neighbour doubling, then as SameBlock: (B, cin, H, W) -> (B, cout, 2H, 2W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features at twice the resolution."""
+        return super().forward(F.interpolate(x, scale_factor=2))
+
+
+class ResBlock(nn.Module):
+    """Pre-activation residual block: (B, C, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.norm2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Input plus residual."""
+        y = self.conv1(F.relu(self.norm1(x)))
+        y = self.conv2(F.relu(self.norm2(y)))
+        return x + y
+
+
+@dataclass(frozen=True)
+class HourglassConfig:
+    """Widths of an hourglass: level i has min(max_features, block_expansion * 2^i) channels, i = 0..num_blocks."""
+
+    block_expansion: int
+    max_features: int = 1024
+    num_blocks: int = 5
+
+    def width(self, level: int) -> int:
+        """Channels at a level; level 0 is the output's."""
+        return min(self.max_features, self.block_expansion * 2**level)
+
+
+class Encoder(nn.Module):
+    """The way down: all maps, finest (the input itself) first."""
+
+    def __init__(self, config: HourglassConfig, channels_in: int) -> None:
+        super().__init__()
+        widths = [channels_in, *(config.width(level) for level in range(1, config.num_blocks + 1))]
+        self.down_blocks = nn.ModuleList(DownBlock(fine, coarse) for fine, coarse in itertools.pairwise(widths))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """num_blocks + 1 maps; map i is (B, width(i), H/2^i, W/2^i), map 0 the input."""
+        maps = [x]
+        for block in self.down_blocks:
+            maps.append(block(maps[-1]))
+        return maps
+
+
+class Decoder(nn.Module):
+    """The way up: after each doubling the encoder's map of that resolution is appended to the channels."""
+
+    def __init__(self, config: HourglassConfig, channels_in: int) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = []
+        for level in reversed(range(config.num_blocks)):
+            doubled = 1 if level == config.num_blocks - 1 else 2
+            blocks.append(UpBlock(doubled * config.width(level + 1), config.width(level)))
+        self.up_blocks = nn.ModuleList(blocks)
+        self.channels_out = config.width(0) + channels_in
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Encoder maps -> (B, width(0) + cin, H, W)."""
+        x = maps[-1]
+        for block, skip in zip(self.up_blocks, reversed(maps[:-1]), strict=True):
+            x = torch.cat([block(x), skip], dim=1)
+        return x
+
+
+class Hourglass(nn.Module):
+    """Encoder and decoder with skips: (B, cin, H, W) -> (B, block_expansion + cin, H, W).
+
+    H and W must be multiples of 2^num_blocks.
+    """
+
+    def __init__(self, config: HourglassConfig, channels_in: int) -> None:
+        super().__init__()
+        self.encoder = Encoder(config, channels_in)
+        self.decoder = Decoder(config, channels_in)
+        self.channels_out = self.decoder.channels_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features at the input's resolution."""
+        out: Tensor = self.decoder(self.encoder(x))
+        return out
+
+
+class AntiAliasDown(nn.Module):
+    """Shrink by a whole factor: Gaussian with sigma (factor - 1) / 2, zero padding, then pixels 0, factor, 2 factor ...
+
+    (B, C, H, W) -> (B, C, ceil(H / factor), ceil(W / factor)). Blur and subsampling are one strided convolution.
+    Factor 1 passes through. As published, borders darken (zero padding) and the small picture lies
+    (factor - 1) / 2 pixels up and left of a centred one.
+    """
+
+    weight: Tensor
+
+    def __init__(self, channels: int, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        sigma = max((factor - 1) / 2, 1e-3)  # at factor 1 the kernel is a single 1, kept for the state dict
+        radius = round(4 * sigma)
+        offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
+        line = torch.exp(-(offsets**2) / (2 * sigma**2))
+        kernel = line[:, None] * line[None, :]
+        self.register_buffer("weight", (kernel / kernel.sum()).expand(channels, 1, -1, -1).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The smaller picture."""
+        if self.factor == 1:
+            return x
+        padding = self.weight.shape[-1] // 2
+        return F.conv2d(x, self.weight, stride=self.factor, padding=padding, groups=x.shape[1])

@@ -1,0 +1,78 @@
+"""Dense motion: from K sparse motions to one backward grid and an occlusion map.
+
+The part FOMM, FPB-FOMM (jacobians) and MRAA (region affines, background motion) share. They differ only in how the
+heatmaps and the sparse motions are made, which is the caller's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nets.blocks import AntiAliasDown, Hourglass, HourglassConfig
+from nets.geometry import coordinate_grid, in_float32, warp
+
+
+@dataclass(frozen=True)
+class DenseMotionConfig:
+    """Widths of the dense motion network. down: from picture to map; variance: of the key points' Gaussians."""
+
+    hourglass: HourglassConfig = HourglassConfig(64)
+    down: int = 4
+    variance: float = 0.01
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Where every cell looks in the source, and how much of it can be seen there.
+
+    deformation: (B, h, w, 2) backward grid in [-1, 1] (may exceed it). occlusion: (B, 1, h, w), 1 = visible.
+    mask: (B, K+1, h, w), sums to 1 over K+1, background first. warped: (B, K+1, 3, h, w), source by each motion.
+    """
+
+    deformation: Tensor
+    occlusion: Tensor
+    mask: Tensor
+    warped: Tensor
+
+
+class DenseMotion(nn.Module):
+    """Weigh K sparse motions and the background's by a predicted mask (Siarohin et al. 2019, section 3.2)."""
+
+    def __init__(self, config: DenseMotionConfig, num_kp: int, align_corners: bool) -> None:
+        super().__init__()
+        self.align_corners = align_corners
+        self.hourglass = Hourglass(config.hourglass, (num_kp + 1) * 4)
+        self.mask = nn.Conv2d(self.hourglass.channels_out, num_kp + 1, 7, padding=3)
+        self.occlusion = nn.Conv2d(self.hourglass.channels_out, 1, 7, padding=3)
+        self.down = AntiAliasDown(3, config.down)
+
+    @in_float32
+    def forward(self, small: Tensor, heatmaps: Tensor, sparse: Tensor) -> Motion:
+        """Dense motion of a picture that is already small (see `down`), in float32 even under autocast.
+
+        small: (B or 1, 3, h, w), source in [0, 1]. heatmaps: (B, K+1, h, w), driving minus source, background (zeros)
+        first. sparse: (B, K+1, h, w, 2), backward grids, background first. h and w are multiples of 2^num_blocks.
+        """
+        motions, height = heatmaps.shape[1:3]
+        # The grids are stacked along the height, so that the source is not copied K+1 times.
+        warped = warp(small, sparse.flatten(1, 2), self.align_corners)  # B 3 (K+1)h w
+        warped = warped.unflatten(2, (motions, height)).transpose(1, 2)  # B K+1 3 h w
+        features = torch.cat([heatmaps[:, :, None], warped], dim=2).flatten(1, 2)  # B 4(K+1) h w
+        features = self.hourglass(features)
+        mask = torch.softmax(self.mask(features), dim=1)  # B K+1 h w
+        deformation = torch.einsum("bkhw,bkhwc->bhwc", mask, sparse)
+        return Motion(deformation, torch.sigmoid(self.occlusion(features)), mask, warped)
+
+
+def with_background(maps: Tensor) -> Tensor:
+    """Prepend the background's empty heatmap: (B, K, h, w) -> (B, K+1, h, w)."""
+    return torch.cat([torch.zeros_like(maps[:, :1]), maps], dim=1)
+
+
+def identity_motion(sparse: Tensor) -> Tensor:
+    """The background's motion at rest, shaped to stand before sparse (B, K, h, w, 2): (B, 1, h, w, 2)."""
+    batch, _, height, width, _ = sparse.shape
+    return coordinate_grid(height, width, sparse).expand(batch, 1, -1, -1, -1)

@@ -1,0 +1,109 @@
+"""The generator, split into `encode` (once per template) and `decode` (once per frame)."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nets.blocks import DownBlock, ResBlock, SameBlock, UpBlock
+from nets.dense_motion import Motion
+from nets.geometry import resized_grid, resized_map, warp
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Widths of the generator; level i has min(max_features, block_expansion * 2^i) channels.
+
+    skips: False as FOMM and FPB-FOMM publish it; True adds MRAA's blends of warped source features and pixels by the
+    occlusion map. It adds no parameters.
+    """
+
+    block_expansion: int = 64
+    max_features: int = 512
+    num_down_blocks: int = 2
+    num_bottleneck_blocks: int = 6
+    skips: bool = False
+
+    def width(self, level: int) -> int:
+        """Channels at a level; 0 is the full resolution."""
+        return min(self.max_features, self.block_expansion * 2**level)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A source picture and its features.
+
+    picture: (B, 3, H, W) RGB in [0, 1]. small: what the dense motion network sees. features: finest first.
+    """
+
+    picture: Tensor
+    small: Tensor
+    features: tuple[Tensor, ...]
+
+
+class Generator(nn.Module):
+    """Warp the source's features by a motion and paint the picture (Siarohin et al. 2019, section 3.2).
+
+    The motion network is registered under `motion_name`, first, as published state dicts have it; how it is called
+    is the subclass's business, this class paints a `Motion`.
+    """
+
+    def __init__(self, config: GeneratorConfig, motion: nn.Module, motion_name: str, align_corners: bool) -> None:
+        super().__init__()
+        self.config = config
+        self.align_corners = align_corners
+        self.add_module(motion_name, motion)
+        widths = [config.width(level) for level in range(config.num_down_blocks + 1)]
+        self.first = SameBlock(3, widths[0], kernel=7)
+        self.down_blocks = nn.ModuleList(DownBlock(fine, coarse) for fine, coarse in itertools.pairwise(widths))
+        self.up_blocks = nn.ModuleList(
+            UpBlock(coarse, fine) for fine, coarse in reversed(list(itertools.pairwise(widths)))
+        )
+        self.bottleneck = nn.Sequential()
+        for index in range(config.num_bottleneck_blocks):
+            self.bottleneck.add_module(f"r{index}", ResBlock(widths[-1]))
+        self.final = nn.Conv2d(widths[0], 3, 7, padding=3)
+
+    def features(self, picture: Tensor) -> tuple[Tensor, ...]:
+        """Features of a source (B, 3, H, W) RGB in [0, 1]: map i is (B, width(i), H/2^i, W/2^i)."""
+        maps = [self.first(picture)]
+        for block in self.down_blocks:
+            maps.append(block(maps[-1]))
+        return tuple(maps)
+
+    def decode(self, encoded: Encoded, motion: Motion) -> Tensor:
+        """The source under a motion: (B, 3, H, W) RGB in [0, 1]; an `encoded` of batch 1 serves any batch of motions.
+
+        Without skips the coarsest features are warped, masked by the occlusion map and decoded. With skips the warped
+        source enters again at every resolution, pixels last: o W(source) + (1 - o) decoded.
+        """
+        maps = encoded.features if self.config.skips else encoded.features[-1:]
+        warped = [self.warped(features, motion) for features in maps]
+        visible = [self.occlusion(features, motion) for features in maps]
+        x = self.bottleneck(visible[-1] * warped[-1])
+        for level, block in enumerate(self.up_blocks, start=1):
+            if self.config.skips:
+                x = _blend(visible[-level], warped[-level], x)
+            x = block(x)
+        if self.config.skips:
+            x = _blend(visible[0], warped[0], x)
+        painted = torch.sigmoid(self.final(x))
+        if not self.config.skips:
+            return painted
+        return _blend(self.occlusion(painted, motion), self.warped(encoded.picture, motion), painted)
+
+    def warped(self, picture: Tensor, motion: Motion) -> Tensor:
+        """A picture or feature map under the motion, at its own resolution: (B, C, h, w), zeros outside."""
+        grid = resized_grid(motion.deformation, picture.shape[2], picture.shape[3])
+        return warp(picture, grid, self.align_corners)
+
+    def occlusion(self, features: Tensor, motion: Motion) -> Tensor:
+        """The occlusion map at the resolution of `features`: (B, 1, h, w)."""
+        return resized_map(motion.occlusion, features.shape[2], features.shape[3])
+
+
+def _blend(visible: Tensor, warped: Tensor, painted: Tensor) -> Tensor:
+    return visible * warped + (1 - visible) * painted

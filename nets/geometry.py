@@ -1,0 +1,133 @@
+"""Grids, Gaussians, moments, 2 x 2 matrices and warps, always in float32.
+
+Coordinates are (x, y) in [-1, 1]; -1 is the centre of the first pixel and +1 of the last (the align_corners=True
+convention). Micro-motion is 0.5 to 3 pixels of 256, and bfloat16 resolves coordinates near 1 to only half a pixel,
+so nothing here may run in less than float32: `in_float32` switches autocast off.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# Determinants nearer to zero than this are moved away from it, so that an inverse is large but finite.
+SMALLEST_DETERMINANT = 1e-8
+
+
+def _widened(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16) else value
+
+
+def in_float32(function: Function) -> Function:
+    """Decorator: half-precision tensor arguments become float32 and autocast is off inside; float64 stays."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        tensor = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
+        device = tensor.device.type if tensor is not None else "cpu"
+        with torch.autocast(device, enabled=False):
+            return function(*map(_widened, args), **{key: _widened(value) for key, value in kwargs.items()})
+
+    return cast(Function, wrapped)
+
+
+def coordinate_grid(height: int, width: int, like: Tensor) -> Tensor:
+    """Coordinates of the cells of a map: (H, W, 2), x then y, on the device of `like`, float32 at least."""
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    y = torch.linspace(-1, 1, height, device=like.device, dtype=dtype)
+    x = torch.linspace(-1, 1, width, device=like.device, dtype=dtype)
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+
+
+@in_float32
+def gaussians(mean: Tensor, height: int, width: int, variance: float | Tensor) -> Tensor:
+    """Unnormalised Gaussians exp(-(z - p)^T S^-1 (z - p) / 2): mean (B, K, 2) -> (B, K, H, W), 1 at the mean.
+
+    `variance` is one number for round Gaussians or the covariances (B, K, 2, 2).
+    """
+    offset = coordinate_grid(height, width, mean) - mean[:, :, None, None]  # B K H W 2
+    if isinstance(variance, Tensor):
+        weighted = torch.einsum("bkij,bkhwj->bkhwi", inverse_2x2(variance), offset)
+    else:
+        weighted = offset / variance
+    return torch.exp(-0.5 * (offset * weighted).sum(-1))
+
+
+@in_float32
+def spatial_softmax(logits: Tensor, temperature: float) -> Tensor:
+    """Softmax over all positions of a map: (B, K, H, W) -> (B, K, H, W), each map sums to 1."""
+    return torch.softmax(logits.flatten(2) / temperature, dim=-1).view_as(logits)
+
+
+@in_float32
+def soft_argmax(heatmap: Tensor) -> Tensor:
+    """Mean position under heatmaps that sum to 1: (B, K, H, W) -> (B, K, 2)."""
+    grid = coordinate_grid(heatmap.shape[2], heatmap.shape[3], heatmap)  # H W 2
+    return torch.einsum("bkhw,hwc->bkc", heatmap, grid)
+
+
+@in_float32
+def covariance(heatmap: Tensor, mean: Tensor) -> Tensor:
+    """Covariance of position under heatmaps that sum to 1: (B, K, H, W), (B, K, 2) -> (B, K, 2, 2)."""
+    offset = coordinate_grid(heatmap.shape[2], heatmap.shape[3], heatmap) - mean[:, :, None, None]  # B K H W 2
+    return torch.einsum("bkhw,bkhwi,bkhwj->bkij", heatmap, offset, offset)
+
+
+@in_float32
+def inverse_2x2(matrix: Tensor) -> Tensor:
+    """Inverse in closed form: (..., 2, 2) -> (..., 2, 2); finite even for singular matrices."""
+    a, b, c, d = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 1, 0], matrix[..., 1, 1]
+    determinant = a * d - b * c
+    sign = torch.where(determinant < 0, -1.0, 1.0)
+    determinant = sign * determinant.abs().clamp_min(SMALLEST_DETERMINANT)
+    adjugate = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
+    return adjugate / determinant[..., None, None]
+
+
+@in_float32
+def product(*matrices: Tensor) -> Tensor:
+    """Product of 2 x 2 matrices from left to right, float32 whatever autocast says: (..., 2, 2)."""
+    return functools.reduce(torch.matmul, matrices)
+
+
+@in_float32
+def affine_grid(centre: Tensor, target: Tensor, matrix: Tensor, height: int, width: int) -> Tensor:
+    """Maps z -> target + matrix (z - centre): points (B, K, 2), matrix (B, K, 2, 2) -> (B, K, H, W, 2)."""
+    grid = coordinate_grid(height, width, centre)
+    offset = (grid - centre[:, :, None, None]).flatten(2, 3)  # B K HW 2
+    moved = offset @ matrix.transpose(-1, -2) + target[:, :, None]  # B K HW 2
+    return moved.unflatten(2, (height, width))
+
+
+@in_float32
+def warp(picture: Tensor, grid: Tensor, align_corners: bool, padding: str = "zeros") -> Tensor:
+    """Sample a picture bilinearly at a backward grid: (B, C, H, W), (B, h, w, 2) -> (B, C, h, w).
+
+    A picture of batch 1 serves a grid of any batch. align_corners=True agrees with this file's coordinates; False is
+    what torch >= 1.3 does when nothing is said: an identity grid then shrinks the picture by half a pixel per border.
+    """
+    picture = picture.expand(grid.shape[0], -1, -1, -1)
+    return F.grid_sample(picture, grid, mode="bilinear", padding_mode=padding, align_corners=align_corners)
+
+
+@in_float32
+def resized_grid(grid: Tensor, height: int, width: int) -> Tensor:
+    """A backward grid at another resolution, bilinear with align_corners False: (B, h, w, 2) -> (B, H, W, 2)."""
+    if grid.shape[1:3] == (height, width):
+        return grid
+    return resized_map(grid.permute(0, 3, 1, 2), height, width).permute(0, 2, 3, 1)
+
+
+@in_float32
+def resized_map(maps: Tensor, height: int, width: int) -> Tensor:
+    """Maps at another resolution, bilinear with align_corners False: (B, C, h, w) -> (B, C, H, W)."""
+    if maps.shape[2:] == (height, width):
+        return maps
+    return F.interpolate(maps, size=(height, width), mode="bilinear", align_corners=False)

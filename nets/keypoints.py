@@ -1,0 +1,129 @@
+"""Key points with jacobians: what FOMM and FPB-FOMM share.
+
+FOMM finds its key points by soft-argmax of learned heatmaps; FPB-FOMM is given them (see fpfomm/). Both learn the
+jacobians, and both move the source by T_k(z) = p_s + J_s J_d^-1 (z - p_d) (Siarohin et al. 2019, equation 4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nets.blocks import AntiAliasDown, Hourglass, HourglassConfig
+from nets.dense_motion import DenseMotion, DenseMotionConfig, Motion, identity_motion, with_background
+from nets.generator import Encoded, Generator, GeneratorConfig
+from nets.geometry import affine_grid, gaussians, in_float32, inverse_2x2, product, spatial_softmax
+
+
+@dataclass(frozen=True)
+class KeyPoints:
+    """K key points of a batch: value (B, K, 2) in [-1, 1], jacobian (B, K, 2, 2).
+
+    heatmap: (B, K, h, w), where the detector looked; None for key points that were computed from others.
+    """
+
+    value: Tensor
+    jacobian: Tensor
+    heatmap: Tensor | None = None
+
+    def chunk(self, parts: int) -> list[KeyPoints]:
+        """Split the batch into equal parts: one detector call on torch.cat([source, driving]), then chunk(2)."""
+        return [self[index] for index in torch.arange(len(self.value)).chunk(parts)]
+
+    def __getitem__(self, index: slice | Tensor) -> KeyPoints:
+        return KeyPoints(self.value[index], self.jacobian[index], None if self.heatmap is None else self.heatmap[index])
+
+    def detach(self) -> KeyPoints:
+        """The same without gradients."""
+        return KeyPoints(self.value.detach(), self.jacobian.detach())
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """Widths of a detector. down: factor from the picture to the map; temperature of its softmax.
+
+    padding of the 7x7 heads: 0 for FOMM and FPB-FOMM, 3 for MRAA.
+    """
+
+    hourglass: HourglassConfig = HourglassConfig(32)
+    down: int = 4
+    temperature: float = 0.1
+    padding: int = 0
+
+
+class JacobianDetector(nn.Module):
+    """Heatmaps and their jacobians from a small picture with `channels_in` channels; the base of both detectors.
+
+    Before training every jacobian is the identity.
+    """
+
+    def __init__(self, config: DetectorConfig, num_kp: int, channels_in: int) -> None:
+        super().__init__()
+        self.temperature = config.temperature
+        self.predictor = Hourglass(config.hourglass, channels_in)
+        features = self.predictor.channels_out
+        self.kp = nn.Conv2d(features, num_kp, 7, padding=config.padding)
+        self.jacobian = nn.Conv2d(features, num_kp * 4, 7, padding=config.padding)
+        nn.init.zeros_(self.jacobian.weight)
+        with torch.no_grad():
+            assert self.jacobian.bias is not None
+            self.jacobian.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 1.0]).repeat(num_kp))
+        self.down = AntiAliasDown(3, config.down)
+
+    @in_float32
+    def heatmap_and_jacobian(self, small: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, h, w) -> heatmaps (B, K, h', w') that sum to 1, and jacobians (B, K, 2, 2), their weighted means.
+
+        In float32 even under autocast.
+        """
+        features = self.predictor(small)
+        heatmap = spatial_softmax(self.kp(features), self.temperature)  # B K h' w'
+        maps = self.jacobian(features).unflatten(1, (-1, 4))  # B K 4 h' w'
+        jacobian = torch.einsum("bkhw,bkchw->bkc", heatmap, maps)
+        return heatmap, jacobian.unflatten(-1, (2, 2))
+
+
+@in_float32
+def heatmap_difference(source: Tensor, driving: Tensor, size: tuple[int, int], variance: float) -> Tensor:
+    """Gaussians at the driving key points minus those at the source's, background zeros first: (B, K+1, h, w)."""
+    return with_background(gaussians(driving, *size, variance) - gaussians(source, *size, variance))
+
+
+def sparse_motions(source: KeyPoints, driving: KeyPoints, size: tuple[int, int]) -> Tensor:
+    """T_k(z) = p_s + J_s J_d^-1 (z - p_d), background (identity) first: (B, K+1, h, w, 2)."""
+    matrix = product(source.jacobian, inverse_2x2(driving.jacobian))  # B K 2 2
+    sparse = affine_grid(driving.value, source.value, matrix, *size)  # B K h w 2
+    return torch.cat([identity_motion(sparse), sparse], dim=1)
+
+
+class KeyPointGenerator(Generator):
+    """The generator of FOMM and FPB-FOMM, with its dense motion network.
+
+    To train the motion alone on pictures that are already small (64x64): `generator.motion(small, source, driving)`.
+    """
+
+    dense_motion_network: DenseMotion
+
+    def __init__(
+        self, config: GeneratorConfig, motion: DenseMotionConfig, num_kp: int, align_corners: bool = True
+    ) -> None:
+        super().__init__(config, DenseMotion(motion, num_kp, align_corners), "dense_motion_network", align_corners)
+        self.variance = motion.variance
+
+    def encode(self, picture: Tensor) -> Encoded:
+        """A source (B, 3, H, W) RGB in [0, 1], encoded once for all frames."""
+        return Encoded(picture, self.dense_motion_network.down(picture), self.features(picture))
+
+    def motion(self, small: Tensor, source: KeyPoints, driving: KeyPoints) -> Motion:
+        """Dense motion on a source that is already small, (B or 1, 3, h, w); key points of any picture size."""
+        size = (small.shape[2], small.shape[3])
+        heatmaps = heatmap_difference(source.value, driving.value, size, self.variance)
+        motion: Motion = self.dense_motion_network(small, heatmaps, sparse_motions(source, driving, size))
+        return motion
+
+    def forward(self, picture: Tensor, source: KeyPoints, driving: KeyPoints) -> Tensor:
+        """Source picture (B, 3, H, W) moved from its key points to the driving ones: (B, 3, H, W) in [0, 1]."""
+        encoded = self.encode(picture)
+        return self.decode(encoded, self.motion(encoded.small, source, driving))

@@ -1,0 +1,144 @@
+"""The losses of the FOMM family as pure functions; every mean is over all elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nets.blocks import AntiAliasDown
+from nets.discriminator import Verdict
+from nets.geometry import in_float32, inverse_2x2, product
+from nets.transform import RandomTransform
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the losses; the defaults are those of FOMM's vox-256, MRAA shares what it uses.
+
+    perceptual: "vgg19" (published; needs its ImageNet weights) or "pyramid" (needs none). factors: scales of both.
+    generator_gan 0 means that no discriminator is run. equivariance_value also weighs MRAA's shift and
+    equivariance_jacobian its affine.
+    """
+
+    perceptual: str = "vgg19"
+    perceptual_weight: float = 10.0
+    factors: tuple[int, ...] = (1, 2, 4, 8)
+    generator_gan: float = 0.0
+    discriminator_gan: float = 1.0
+    feature_matching: float = 10.0
+    equivariance_value: float = 10.0
+    equivariance_jacobian: float = 10.0
+
+
+# Weights of the parts of `pyramid_distance`: pixels, gradients, structure.
+PYRAMID_PARTS = (1.0, 1.0, 0.25)
+
+
+def pyramid(picture: Tensor, factors: Sequence[int]) -> dict[int, Tensor]:
+    """The picture (B, 3, H, W) shrunk by each factor with anti-aliasing, keyed by factor."""
+    downs = {factor: AntiAliasDown(picture.shape[1], factor).to(picture) for factor in factors}
+    return {factor: down(picture) for factor, down in downs.items()}
+
+
+def perceptual(
+    features: Callable[[Tensor], Sequence[Tensor]], prediction: dict[int, Tensor], target: dict[int, Tensor]
+) -> Tensor:
+    """Sum over scales and feature maps of mean |f(prediction) - f(target)|; the target's side has no gradient."""
+    terms = []
+    for factor, picture in prediction.items():
+        with torch.no_grad():
+            wanted = features(target[factor])
+        terms += [F.l1_loss(found, real) for found, real in zip(features(picture), wanted, strict=True)]
+    return torch.stack(terms).sum()
+
+
+@in_float32
+def pyramid_distance(prediction: dict[int, Tensor], target: dict[int, Tensor]) -> Tensor:
+    """A perceptual loss without weights: over all scales, L1 + L1 of gradients + (1 - SSIM) / 4.
+
+    For machines that have no VGG weights. SSIM (Wang et al. 2004) is taken over 5x5 boxes.
+    """
+    pixels, edges, structure = PYRAMID_PARTS
+    terms = []
+    for factor, picture in prediction.items():
+        wanted = target[factor].detach()
+        terms.append(pixels * F.l1_loss(picture, wanted))
+        for axis in (2, 3):
+            terms.append(edges * F.l1_loss(picture.diff(dim=axis), wanted.diff(dim=axis)))
+        terms.append(structure * (1 - ssim(picture, wanted)))
+    return torch.stack(terms).sum()
+
+
+@in_float32
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Mean structural similarity of pictures (B, C, H, W) in [0, 1] over 5x5 boxes; 1 for equal pictures."""
+
+    def box(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 5, stride=1)
+
+    mean_a, mean_b = box(a), box(b)
+    var_a, var_b = box(a * a) - mean_a**2, box(b * b) - mean_b**2
+    covariance = box(a * b) - mean_a * mean_b
+    c1, c2 = 0.01**2, 0.03**2  # the paper's constants for a range of 1
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    return (luminance * (2 * covariance + c2) / (var_a + var_b + c2)).mean()
+
+
+def generator_gan(fake: Sequence[Verdict]) -> Tensor:
+    """Least squares: the fake should be judged 1. Sum over scales."""
+    return torch.stack([((1 - verdict.scores) ** 2).mean() for verdict in fake]).sum()
+
+
+def discriminator_gan(fake: Sequence[Verdict], real: Sequence[Verdict]) -> Tensor:
+    """Least squares: the real should be judged 1 and the fake 0. Sum over scales."""
+    terms = [((1 - r.scores) ** 2 + f.scores**2).mean() for f, r in zip(fake, real, strict=True)]
+    return torch.stack(terms).sum()
+
+
+def feature_matching(fake: Sequence[Verdict], real: Sequence[Verdict]) -> Tensor:
+    """Sum over scales and blocks of mean |F(real) - F(fake)|; the real side has no gradient."""
+    terms = [
+        F.l1_loss(found, wanted.detach())
+        for f, r in zip(fake, real, strict=True)
+        for found, wanted in zip(f.features, r.features, strict=True)
+    ]
+    return torch.stack(terms).sum()
+
+
+@in_float32
+def equivariance_value(value: Tensor, transformed: Tensor, transform: RandomTransform) -> Tensor:
+    """Mean |p - T(p_T)|: points (B, K, 2) of a frame and of the transformed frame."""
+    return F.l1_loss(value, transform.points(transformed))
+
+
+@in_float32
+def equivariance_jacobian(
+    jacobian: Tensor,
+    transformed_value: Tensor,
+    transformed_jacobian: Tensor,
+    transform: RandomTransform,
+    revert_axis_swap: bool = False,
+) -> Tensor:
+    """Mean |I - J^-1 (dT/dz)(p_T) J_T|, jacobians (B, K, 2, 2) of a frame and of the transformed frame.
+
+    revert_axis_swap (MRAA): the product is multiplied by the sign of its first entry, since PCA axes have no sign.
+    The gradient also flows through dT/dz to p_T.
+    """
+    chain = product(inverse_2x2(jacobian), transform.jacobian(transformed_value), transformed_jacobian)
+    if revert_axis_swap:
+        chain = aligned(chain)
+    return F.l1_loss(chain, torch.eye(2, device=chain.device, dtype=chain.dtype).expand_as(chain))
+
+
+def aligned(matrix: Tensor) -> Tensor:
+    """The matrix (..., 2, 2) times the sign of its first entry, 0 counting as positive (MRAA's axis rule)."""
+    return matrix * first_sign(matrix)
+
+
+def first_sign(matrix: Tensor) -> Tensor:
+    """Sign of the first entry of (..., 2, 2), 0 counting as positive, without gradient: (..., 1, 1)."""
+    return torch.where(matrix[..., :1, :1] < 0, -1.0, 1.0)

@@ -1,0 +1,42 @@
+"""VGG-19 features for the perceptual loss (Johnson et al. 2016, as FOMM uses them).
+
+The weights are torchvision's ImageNet weights; this file holds the architecture only.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+# Channels of the convolutions, each with a ReLU; 0 is a 2x2 max pool. The stack ends at relu5_1.
+LAYERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)
+# Where the five taps end in torchvision's numbering: relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.
+TAPS = (2, 7, 12, 21, 30)
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+class Vgg19(nn.Module):
+    """VGG-19 up to relu5_1, frozen; keys as torchvision's, `features.N.weight|bias`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for width in LAYERS:
+            if width:
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+                channels = width
+            else:
+                layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        self.requires_grad_(False)
+
+    def forward(self, picture: Tensor) -> list[Tensor]:
+        """Five feature maps of RGB pictures (B, 3, H, W) in [0, 1], which are not clipped; H and W at least 16."""
+        x = (picture - picture.new_tensor(MEAN)[:, None, None]) / picture.new_tensor(STD)[:, None, None]
+        taps = []
+        for index, layer in enumerate(self.features, start=1):
+            x = layer(x)
+            if index in TAPS:
+                taps.append(x)
+        return taps
