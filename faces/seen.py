@@ -1,0 +1,164 @@
+"""What the suite sees in a cell: for each role the features that metrics read, computed once and kept by content."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from core.clip import Cell, Clip, Floats
+from core.errors import CellFailed
+from core.frames import Frames, content_hash, grey
+from faces import flow as flow_module
+from faces.flow import dense_flow
+from faces.landmarks import Grey, Points, detect, embedding
+from faces.motion import Motion, facial_motion
+
+# Changes whenever a stored feature may change.
+RECIPE = f"1 {flow_module.RECIPE} opencv-{cv2.__version__}"
+SAMPLED = 8
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def sampled_frames(n_frames: int, apex: int | None) -> tuple[int, ...]:
+    """At most 8 frame numbers: first, apex (the middle where nobody coded it), last and evenly between; sorted."""
+    if n_frames <= SAMPLED:
+        return tuple(range(n_frames))
+    peak = n_frames // 2 if apex is None else min(max(apex, 0), n_frames - 1)
+    spread = np.linspace(0, n_frames - 1, SAMPLED).round().astype(int)
+    inner = spread[1:-1]
+    inner[np.abs(inner - peak).argmin()] = peak
+    return tuple(sorted({0, n_frames - 1, *(int(k) for k in inner)}))
+
+
+class SeenClip:
+    """One clip as the suite sees it. Everything is computed when first asked for, and once.
+
+    role: what error messages call it. load: reads its frames. content: hash of its frames. cache: folder shared
+    between runs, None to keep nothing on disk.
+    """
+
+    def __init__(self, role: str, load: Callable[[], Frames], content: str, cache: Path | None) -> None:
+        self.role = role
+        self.content = content
+        self._load = load
+        self._cache = cache
+        # float16 halves what a long clip takes; its rounding (0.004 px at 8 px) is far below DIS's own error.
+        self._flows: dict[int, npt.NDArray[np.float16]] = {}
+        self._landmarks: dict[int, Points | None] = {}
+        self._embeddings: dict[int, npt.NDArray[np.float64] | None] = {}
+
+    @functools.cached_property
+    def frames(self) -> Frames:
+        """Frames uint8 (T, 256, 256, 3) RGB."""
+        return self._load()
+
+    @functools.cached_property
+    def grey(self) -> Grey:
+        """Luma (T, 256, 256) uint8."""
+        return grey(self.frames)
+
+    @property
+    def landmarks(self) -> Points:
+        """The 68 landmarks of frame 0, (68, 2) pixels. CellFailed `no face in <role>` without a face."""
+        points = self.landmarks_at([0])[0]
+        if points is None:
+            raise CellFailed(f"no face in {self.role}")
+        return points
+
+    def landmarks_at(self, indices: Sequence[int]) -> list[Points | None]:
+        """The 68 landmarks of some frames, (68, 2) pixels each, None for a frame without a face."""
+        for index in indices:
+            if index not in self._landmarks:
+                find = functools.partial(self._detect, index)
+                self._landmarks[index] = _or_none(self._stored(f"landmarks-{index}", find)["points"])
+        return [self._landmarks[index] for index in indices]
+
+    def embedding_at(self, indices: Sequence[int]) -> list[npt.NDArray[np.float64] | None]:
+        """dlib's face embedding (128,) of some frames, None for a frame without a face."""
+        for index in indices:
+            if index not in self._embeddings:
+                embed = functools.partial(self._embed, index)
+                self._embeddings[index] = _or_none(self._stored(f"embedding-{index}", embed)["vector"])
+        return [self._embeddings[index] for index in indices]
+
+    def flow(self, index: int) -> Floats:
+        """Dense flow from frame 0 to frame `index`: (256, 256, 2) float32, pixels, x then y."""
+        if index not in self._flows:
+            self._flows[index] = dense_flow(self.grey[0], self.grey[index]).astype(np.float16)
+        return self._flows[index].astype(np.float32)
+
+    @functools.cached_property
+    def motion(self) -> Motion:
+        """Facial motion of every frame. CellFailed without a face in frame 0."""
+        found = self._stored("motion", self._measure_motion)
+        return Motion(
+            trajectory=found["trajectory"].astype(np.float32),
+            head=found["head"].astype(np.float32),
+            rigid=found["rigid"].astype(np.float32),
+            inner_peak=found["inner_peak"].astype(np.float32),
+            eye_distance=float(found["eye_distance"]),
+        )
+
+    def _detect(self, index: int) -> Arrays:
+        return {"points": _or_empty(detect(self.grey[index]))}
+
+    def _embed(self, index: int) -> Arrays:
+        return {"vector": _or_empty(embedding(self.frames[index]))}
+
+    def _measure_motion(self) -> Arrays:
+        motion = facial_motion(self.flow, len(self.frames), self.landmarks)
+        return {name: np.asarray(value) for name, value in vars(motion).items()}
+
+    def _stored(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
+        """Arrays from the cache, else computed and put there; a damaged file counts as absent."""
+        if self._cache is None:
+            return compute()
+        key = hashlib.blake2b(f"{RECIPE} {name} {self.content}".encode(), digest_size=16).hexdigest()
+        path = self._cache / key[:2] / f"{key}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return dict(stored)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            pass
+        arrays = compute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{key}.{os.getpid()}.npz")
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]
+        os.replace(temporary, path)
+        return arrays
+
+
+class Seen:
+    """A cell's output beside what it is compared with.
+
+    output: the frames to judge. driver: the cell's reference (same motion, other noise draw, where clips are
+    rendered). template: a clip of one frame. truth: None where nobody knows it.
+    """
+
+    def __init__(self, cell: Cell, output_frames: Frames, cache: Path | None) -> None:
+        self.output = SeenClip("output", lambda: output_frames, content_hash(output_frames), cache)
+        self.driver = _seen_clip("driver", cell.reference, cache)
+        template = cell.template.image[None]
+        self.template = SeenClip("template", lambda: template, content_hash(template), cache)
+        self.truth = None if cell.truth is None else _seen_clip("truth", cell.truth, cache)
+
+
+def _seen_clip(role: str, clip: Clip, cache: Path | None) -> SeenClip:
+    return SeenClip(role, clip.frames, clip.content, cache)
+
+
+def _or_empty(found: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
+    return np.zeros(0) if found is None else found
+
+
+def _or_none(stored: npt.NDArray[Any]) -> npt.NDArray[np.float64] | None:
+    return stored.astype(np.float64) if stored.size else None

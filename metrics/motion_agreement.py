@@ -1,0 +1,237 @@
+"""Motion agreement: does each part of the face move where, when and how the driver's does?
+
+Signed, head motion removed, per region. A trajectory vector holds the mean residual flow of twelve regions at every
+frame, in units of the eye distance; O is the output's, D the driver's (or the truth's):
+
+    agreement = <O, D> / (|O| |D|)      gain = <O, D> / <D, D>      error = |O - D| / |D|
+
+Agreement ignores amplitude (half the motion scores the same), so gain or error always stands beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from core.clip import Cell, Floats
+from core.contracts import Figure, Partial, Score
+from core.errors import CellFailed
+from faces.motion import Motion
+from faces.regions import GROUPS
+from faces.seen import Seen
+from metrics.combine import absent_score, mean_scores
+
+SHORTEST = 3
+VELOCITY_LAG = 3
+# A driver whose landmarks hardly move: median peak residual motion, in eye distances.
+LOW_SIGNAL = 0.004
+WITHOUT_EYES = tuple(region for group, regions in GROUPS.items() if group != "eyes" for region in regions)
+
+
+def _cosine(name: str, title: str, target: str, description: str) -> Figure:
+    return Figure(name, title, "", True, (-1, 1), target, description)
+
+
+def _against(target: str, suffix: str, title: str) -> tuple[Figure, ...]:
+    return (
+        _cosine(
+            f"agreement{suffix}",
+            f"Agreement{title}",
+            target,
+            f"Cosine between the facial motion of output and {target}, head motion removed; 1 is the same motion at"
+            " any strength, 0 none of it (a still face), -1 the opposite.",
+        ),
+        Figure(
+            f"gain{suffix}",
+            f"Gain{title}",
+            "",
+            None,
+            (None, None),
+            target,
+            f"How much of the {target}'s facial motion the output shows; 1 is the same strength, 0 none.",
+        ),
+        Figure(
+            f"error{suffix}",
+            f"Error{title}",
+            "",
+            False,
+            (0, None),
+            target,
+            f"Length of the difference of facial motion, relative to the {target}'s; a still face has 1.",
+        ),
+        _cosine(
+            f"agreement{suffix}_pooled",
+            f"Agreement{title}, pooled",
+            target,
+            f"Agreement with the {target} over all cells at once, so that cells with strong motion weigh more.",
+        ),
+    )
+
+
+DRIVER_FIGURES = _against("driver", "", "")
+TRUTH_FIGURES = _against("truth", "_truth", " with truth")
+GROUP_FIGURES = tuple(
+    _cosine(f"agreement_{group}", f"Agreement, {group}", "driver", f"Agreement with the driver in the {group} alone.")
+    for group in GROUPS
+)
+OTHER_FIGURES = (
+    _cosine("agreement_no_eyes", "Agreement without eyelids", "driver", "Agreement less the eyes, so without blinks."),
+    _cosine(
+        "agreement_velocity",
+        "Agreement of velocity",
+        "driver",
+        f"Agreement of the motion's change over {VELOCITY_LAG} frames: stricter on timing, more easily lost in noise.",
+    ),
+    _cosine(
+        "head_correlation",
+        "Head motion, correlation",
+        "driver",
+        "Pearson correlation over time between the lengths of the output's and the driver's head motion.",
+    ),
+    Figure(
+        "head_peak_ratio",
+        "Head motion, peak ratio",
+        "",
+        None,
+        (0, None),
+        "driver",
+        "Largest head motion of the output divided by the driver's.",
+    ),
+    Figure(
+        "low_signal",
+        "Low-signal driver",
+        "",
+        None,
+        (0, 1),
+        "driver",
+        f"1 where the driver hardly moves (median peak of the inner landmarks under {LOW_SIGNAL:.1%} of the eye"
+        " distance), so that its scores say little; as a mean, the share of such cells.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Agreement, gain and error of one trajectory with another; gain and error are None where the other is zero.
+
+    products: <O, D>, |O|^2 and |D|^2, each divided by the number of frames; what pooling over cells sums up.
+    """
+
+    agreement: float
+    gain: float | None
+    error: float | None
+    products: tuple[float, float, float]
+
+
+def compare(output: Floats, driver: Floats) -> Comparison:
+    """Compare trajectories (T, regions, 2) of equal shape. Regions that either lacks (NaN) are left out."""
+    present = ~(np.isnan(output).any((0, 2)) | np.isnan(driver).any((0, 2)))
+    o, d = (track[:, present].astype(np.float64).ravel() for track in (output, driver))
+    od, oo, dd = float(o @ d), float(o @ o), float(d @ d)
+    agreement = od / np.sqrt(oo * dd) if oo > 0 and dd > 0 else 0.0
+    gain = od / dd if dd > 0 else None
+    error = float(np.linalg.norm(o - d) / np.sqrt(dd)) if dd > 0 else None
+    frames = max(len(output), 1)
+    return Comparison(float(np.clip(agreement, -1, 1)), gain, error, (od / frames, oo / frames, dd / frames))
+
+
+def pooled_agreement(products: Sequence[Sequence[float]]) -> float:
+    """Agreement over several cells, sum <O,D>/T over sqrt(sum |O|^2/T * sum |D|^2/T); 0 where either sum is zero."""
+    od, oo, dd = np.sum(np.asarray(products, np.float64), axis=0)
+    return float(od / np.sqrt(oo * dd)) if oo > 0 and dd > 0 else 0.0
+
+
+def velocity(trajectory: Floats) -> Floats:
+    """Differences over 3 frames: (T - 3, regions, 2); empty when T <= 3."""
+    return trajectory[VELOCITY_LAG:] - trajectory[:-VELOCITY_LAG]
+
+
+class MotionAgreement:
+    """Facial motion of the output against the driver's and, where it is known, the truth's."""
+
+    name = "motion_agreement"
+    version = "1"
+    figures = (*DRIVER_FIGURES, *TRUTH_FIGURES, *GROUP_FIGURES, *OTHER_FIGURES)
+    needs = ("frames", "landmarks", "motion")
+
+    def measure(self, cell: Cell, seen: Seen) -> Partial:
+        """Compare one cell. CellFailed without a face in a first frame or with another number of frames."""
+        if len(seen.output.frames) < SHORTEST:
+            return Partial("skipped", f"clip too short: {len(seen.output.frames)} frames, {SHORTEST} are needed")
+        output, driver = seen.output.motion, seen.driver.motion
+        truth = seen.truth.motion if seen.truth else None
+        against_driver = _compare_clips(output, driver, "driver")
+        values: dict[str, float | None] = {
+            "agreement": against_driver.agreement,
+            "gain": against_driver.gain,
+            "error": against_driver.error,
+            **_parts(output.trajectory, driver.trajectory),
+            **_head(output.rigid, driver.rigid),
+            "low_signal": float(np.median(driver.inner_peak) < LOW_SIGNAL),
+        }
+        sums = {"driver": list(against_driver.products)}
+        series = _curves("output", output) | _curves("driver", driver)
+        if truth is not None:
+            against_truth = _compare_clips(output, truth, "truth")
+            values |= {
+                "agreement_truth": against_truth.agreement,
+                "gain_truth": against_truth.gain,
+                "error_truth": against_truth.error,
+            }
+            sums["truth"] = list(against_truth.products)
+        series = {
+            **_curves("output", output),
+            **_curves("driver", driver),
+            **(_curves("truth", truth) if truth else {}),
+        }
+        return Partial("ok", "" if truth else "no truth in this cell", values, sums, series)
+
+    def combine(self, partials: Sequence[Partial]) -> list[Score]:
+        """Means over the scored cells, and agreement pooled over them."""
+        scores = {score.figure: score for score in mean_scores(self.figures, partials)}
+        for figure, target in (("agreement_pooled", "driver"), ("agreement_truth_pooled", "truth")):
+            products = [partial.sums[target] for partial in partials if target in partial.sums]
+            scores[figure] = (
+                Score(figure, pooled_agreement(products), "ok", "", len(products), len(partials))
+                if products
+                else absent_score(figure, partials)
+            )
+        return list(scores.values())
+
+
+def _compare_clips(output: Motion, other: Motion, role: str) -> Comparison:
+    if len(output.trajectory) != len(other.trajectory):
+        raise CellFailed(f"output has {len(output.trajectory)} frames, its {role} {len(other.trajectory)}")
+    return compare(output.trajectory, other.trajectory)
+
+
+def _parts(output: Floats, driver: Floats) -> dict[str, float | None]:
+    """Agreement per region group, without eyelids, and of velocities."""
+    parts: dict[str, float | None] = {
+        f"agreement_{group}": compare(output[:, regions], driver[:, regions]).agreement
+        for group, regions in GROUPS.items()
+    }
+    parts["agreement_no_eyes"] = compare(output[:, WITHOUT_EYES], driver[:, WITHOUT_EYES]).agreement
+    long_enough = len(output) > VELOCITY_LAG
+    parts["agreement_velocity"] = compare(velocity(output), velocity(driver)).agreement if long_enough else None
+    return parts
+
+
+def _head(output: npt.NDArray[np.float32], driver: npt.NDArray[np.float32]) -> dict[str, float | None]:
+    """Time correlation and peak ratio of the lengths of head motion; None where a head does not move."""
+    moves = driver.std() > 0 and output.std() > 0
+    return {
+        "head_correlation": float(np.corrcoef(output, driver)[0, 1]) if moves else None,
+        "head_peak_ratio": float(output.max() / driver.max()) if driver.max() > 0 else None,
+    }
+
+
+def _curves(role: str, motion: Motion) -> dict[str, list[float]]:
+    """Per region group the mean length of its regions' motion at each frame, and the head's; % of the eye distance."""
+    lengths = 100 * np.linalg.norm(motion.trajectory, axis=2)  # (T, 12)
+    curves = {f"{group}_{role}": np.nan_to_num(lengths[:, regions]).mean(1) for group, regions in GROUPS.items()}
+    curves[f"head_{role}"] = 100 * motion.rigid
+    return {name: [round(float(value), 4) for value in curve] for name, curve in curves.items()}
