@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from core.clip import Floats
+from faces.field import sample
 from faces.head import fit_head, head_flow
 from faces.landmarks import Points
 from faces.regions import FaceRegions, face_regions
@@ -48,7 +48,7 @@ def facial_motion(flow: Callable[[int], Floats], n_frames: int, points: Points) 
         rigid[k] = np.linalg.norm(moved[regions.face], axis=1).mean()
         residual = dense - moved
         trajectory[k] = region_means(residual, regions)
-        inner[k] = np.linalg.norm(at_points(residual, points[INNER]), axis=1)
+        inner[k] = np.linalg.norm(sample(residual, points[INNER]), axis=1)
     d = regions.eye_distance
     return Motion(trajectory / np.float32(d), heads, rigid / np.float32(d), inner.max(0) / np.float32(d), d)
 
@@ -57,10 +57,3 @@ def region_means(field: Floats, regions: FaceRegions) -> Floats:
     """Mean of a field (256, 256, 2) over each region: (12, 2) float32, NaN where a region is empty."""
     means = [field[mask].mean(0, dtype=np.float64) if mask.any() else np.full(2, np.nan) for mask in regions.masks]
     return np.asarray(means, np.float32)
-
-
-def at_points(field: Floats, points: Points | Floats) -> Floats:
-    """Field (256, 256, 2) at points (N, 2) in pixels, bilinear, the border repeated: (N, 2) float32."""
-    place = points.astype(np.float32)[None]
-    sampled = cv2.remap(field, place[..., 0], place[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(sampled[0], np.float32)

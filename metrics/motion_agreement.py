@@ -187,6 +187,8 @@ class MotionAgreement:
             **_curves("driver", driver),
             **(_curves("truth", truth) if truth else {}),
         }
+        # Pooled over this one cell; `combine` pools over more.
+        values |= {f"{name}_pooled": values[name] for name in ("agreement", "agreement_truth") if name in values}
         return Partial("ok", "" if truth else "no truth in this cell", values, sums, series)
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:

@@ -1,0 +1,86 @@
+"""Fidelity on luma: every frame against the truth's, and frame 0 against the template.
+
+A still face wins the second by definition and does well in the first: guards beside the motion figures, no more.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from skimage.metrics import structural_similarity
+
+from core.clip import Cell
+from core.contracts import Figure, Partial, Score
+from core.errors import CellFailed
+from faces.landmarks import Grey
+from faces.seen import Seen
+from metrics.combine import mean_scores
+
+# What equal pictures count as; their true ratio is infinite and could not be averaged.
+MOST_PSNR = 100.0
+
+
+def _ssim(name: str, title: str, target: str, which: str) -> Figure:
+    text = f"Structural similarity (Wang et al. 2004, luma, Gaussian 1.5 px) of {which}."
+    return Figure(name, title, "", True, (-1, 1), target, text)
+
+
+def _psnr(name: str, title: str, target: str, which: str) -> Figure:
+    text = f"Peak signal-to-noise ratio (luma) of {which}; equal pictures count as {MOST_PSNR:.0f} dB."
+    return Figure(name, title, "dB", True, (0, MOST_PSNR), target, text)
+
+
+class Fidelity:
+    """SSIM, PSNR and L1 against the truth on every frame; SSIM and PSNR of frame 0 against the template."""
+
+    name = "fidelity"
+    version = "1-luma"
+    figures = (
+        _ssim("ssim_truth", "SSIM with truth", "truth", "output and truth, mean over frames"),
+        _psnr("psnr_truth", "PSNR with truth", "truth", "output and truth, mean over frames"),
+        Figure(
+            "l1_truth",
+            "L1 with truth",
+            "grey levels",
+            False,
+            (0, 255),
+            "truth",
+            "Mean absolute difference (luma) of output and truth, mean over frames.",
+        ),
+        _ssim("frame0_ssim_template", "SSIM of frame 0", "template", "the output's first frame and the template"),
+        _psnr("frame0_psnr_template", "PSNR of frame 0", "template", "the output's first frame and the template"),
+    )
+    needs = ("frames",)
+
+    def measure(self, cell: Cell, seen: Seen) -> Partial:
+        """Compare one cell. CellFailed where output and truth differ in length."""
+        first, template = seen.output.grey[0], seen.template.grey[0]
+        values = {"frame0_ssim_template": ssim(first, template), "frame0_psnr_template": psnr(first, template)}
+        if seen.truth is None:
+            return Partial("ok", "no truth in this cell", values)
+        output, truth = seen.output.grey, seen.truth.grey
+        if len(output) != len(truth):
+            raise CellFailed(f"output has {len(output)} frames, its truth {len(truth)}")
+        pairs = list(zip(output, truth, strict=True))
+        values |= {
+            "ssim_truth": float(np.mean([ssim(a, b) for a, b in pairs])),
+            "psnr_truth": float(np.mean([psnr(a, b) for a, b in pairs])),
+            "l1_truth": float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in pairs])),
+        }
+        return Partial("ok", values=values)
+
+    def combine(self, partials: Sequence[Partial]) -> list[Score]:
+        """Means over the scored cells."""
+        return mean_scores(self.figures, partials)
+
+
+def ssim(a: Grey, b: Grey) -> float:
+    """Structural similarity of two grey pictures (H, W) uint8, as published (Gaussian weights, sigma 1.5)."""
+    return float(
+        structural_similarity(a, b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+    )
+
+
+def psnr(a: Grey, b: Grey) -> float:
+    """Peak signal-to-noise ratio of two grey pictures (H, W) uint8 in dB, at most 100."""
+    mse = float(np.square(a.astype(np.float64) - b).mean())
+    return MOST_PSNR if mse == 0 else min(float(10 * np.log10(255**2 / mse)), MOST_PSNR)

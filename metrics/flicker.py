@@ -1,0 +1,64 @@
+"""Flicker: brightness that jumps from frame to frame, which no facial motion does at these frame rates."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from core.clip import Cell
+from core.contracts import Figure, Partial, Score
+from faces.landmarks import Grey
+from faces.regions import Mask, face_regions
+from faces.seen import Seen
+from metrics.combine import mean_scores
+
+SHORTEST = 3
+
+
+class Flicker:
+    """Mean absolute second difference over time of the luma in the face."""
+
+    name = "flicker"
+    version = "1-luma"
+    figures = (
+        Figure(
+            "flicker",
+            "Flicker",
+            "grey levels",
+            False,
+            (0, None),
+            "output",
+            "Mean absolute difference between a pixel of the face (luma) and the mean of the same pixel one frame"
+            " before and after; camera noise counts too, a still face has 0.",
+        ),
+        Figure(
+            "flicker_driver",
+            "Flicker of the driver",
+            "grey levels",
+            None,
+            (0, None),
+            "driver",
+            "The same of the driver's clip: what the camera's noise and the motion itself amount to there.",
+        ),
+    )
+    needs = ("frames", "landmarks")
+
+    def measure(self, cell: Cell, seen: Seen) -> Partial:
+        """Measure one cell. CellFailed without a face in a first frame."""
+        if len(seen.output.frames) < SHORTEST:
+            return Partial("skipped", f"clip too short: {len(seen.output.frames)} frames, {SHORTEST} are needed")
+        values = {
+            "flicker": flicker(seen.output.grey, face_regions(seen.output.landmarks).face),
+            "flicker_driver": flicker(seen.driver.grey, face_regions(seen.driver.landmarks).face),
+        }
+        return Partial("ok", values=values)
+
+    def combine(self, partials: Sequence[Partial]) -> list[Score]:
+        """Means over the scored cells."""
+        return mean_scores(self.figures, partials)
+
+
+def flicker(frames: Grey, face: Mask) -> float:
+    """Mean over face and time of |I[t] - (I[t-1] + I[t+1]) / 2| for luma frames (T >= 3, 256, 256) uint8."""
+    inside: npt.NDArray[np.float32] = frames[:, face].astype(np.float32)  # (T, pixels)
+    return float(np.abs(inside[1:-1] - (inside[:-2] + inside[2:]) / 2).mean())
