@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 from torch import Tensor, nn
 
+from core.contracts import OptimiserSpec, Phase
+from core.weights import VGG19, load_vgg19
 from nets.dense_motion import DenseMotionConfig
 from nets.discriminator import Discriminator, DiscriminatorConfig
 from nets.generator import GeneratorConfig
 from nets.geometry import soft_argmax
 from nets.keypoints import DetectorConfig, JacobianDetector, KeyPointGenerator, KeyPoints
 from nets.losses import LossConfig
-from nets.transform import TransformConfig
+from nets.objective import pair_step
+from nets.transform import RandomTransform, TransformConfig
+from nets.vgg import Vgg19
 
 
 @dataclass(frozen=True)
@@ -59,3 +66,49 @@ def networks(config: FommConfig) -> dict[str, nn.Module]:
         "kp_detector": KeyPointDetector(config.detector, config.num_kp),
         "discriminator": Discriminator(config.discriminator, config.num_kp),
     }
+
+
+class FommTrainer:
+    """The published training of FOMM (core.contracts.Trainable).
+
+    Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video. As published,
+    vox-256 never runs its discriminator (generator_gan 0); it is saved all the same. BenchError if the config asks
+    for the VGG-19 loss and `vgg` does not exist.
+    """
+
+    stages = ("main",)
+
+    def __init__(self, config: FommConfig, vgg: Path = VGG19) -> None:
+        self.config = config
+        self.vgg = load_vgg19(vgg, Vgg19()) if config.loss.perceptual == "vgg19" else None
+        self._networks = networks(config)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Networks by the published checkpoints' names."""
+        return self._networks
+
+    def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
+        """One Adam per network, as published."""
+        names = [name for name in self._networks if name != "discriminator" or self.config.loss.generator_gan]
+        return {name: OptimiserSpec((name,), self.config.lr, milestones=self.config.milestones) for name in names}
+
+    def random_transform(self, driving: Tensor, rng: np.random.Generator) -> RandomTransform:
+        """The transform of the equivariance losses, one per driving picture."""
+        return RandomTransform.draw(self.config.transform, len(driving), rng, driving)
+
+    def step(
+        self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
+    ) -> Iterator[Phase]:
+        """The generator's and detector's phase, then with generator_gan the discriminator's."""
+        source, driving = batch["source"], batch["driving"]
+        sides = pair_step(
+            self.config.loss,
+            self.vgg,
+            self._networks,
+            self._networks["kp_detector"],
+            source,
+            driving,
+            self.random_transform(driving, rng),
+        )
+        for optimisers, losses in sides:
+            yield Phase(optimisers, losses)

@@ -11,26 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nets.blocks import AntiAliasDown, Encoder, Hourglass, HourglassConfig
-from nets.dense_motion import DenseMotion, DenseMotionConfig, Motion, with_background
+from baselines.regions import RegionPredictor, Regions, region_difference, region_motions
+from nets.blocks import Encoder, HourglassConfig
+from nets.dense_motion import DenseMotion, DenseMotionConfig, Motion
 from nets.generator import Encoded, Generator, GeneratorConfig
-from nets.geometry import (
-    affine_grid,
-    coordinate_grid,
-    covariance,
-    gaussians,
-    in_float32,
-    inverse_2x2,
-    product,
-    soft_argmax,
-    spatial_softmax,
-)
+from nets.geometry import first_sign, in_float32, inverse_2x2, product
 from nets.keypoints import DetectorConfig
-from nets.losses import LossConfig, aligned, first_sign
+from nets.losses import LossConfig
 from nets.transform import TransformConfig
-
-# Variances below this (a twentieth of a cell) are raised to it, so that affines stay invertible.
-SMALLEST_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -64,75 +52,6 @@ class MraaConfig:
     transform: TransformConfig = TransformConfig()
     lr: float = 2e-4
     milestones: tuple[int, ...] = (60, 90)
-
-
-@dataclass(frozen=True)
-class Regions:
-    """K regions of a batch: shift (B, K, 2) in [-1, 1], affine and covar (B, K, 2, 2), covar = affine affine^T.
-
-    heatmap: (B, K, h, w), None for regions that were computed from others.
-    """
-
-    shift: Tensor
-    affine: Tensor
-    covar: Tensor
-    heatmap: Tensor | None = None
-
-    def chunk(self, parts: int) -> list[Regions]:
-        """Split the batch into equal parts: one call on torch.cat([source, driving]), then chunk(2)."""
-        return [self[index] for index in torch.arange(len(self.shift)).chunk(parts)]
-
-    def __getitem__(self, index: slice | Tensor) -> Regions:
-        heatmap = None if self.heatmap is None else self.heatmap[index]
-        return Regions(self.shift[index], self.affine[index], self.covar[index], heatmap)
-
-
-@in_float32
-def principal_axes(covar: Tensor) -> tuple[Tensor, Tensor]:
-    """Principal axes U and standard deviations D of covariances (..., 2, 2), so that affine = U D: two (..., 2, 2).
-
-    Singular vectors have no sign of their own; these are the signs LAPACK's SVD gives, det U = -1, which the published
-    AVD networks were trained with. In closed form, on the tensor's device; the gradient stays finite for round regions.
-    """
-    a, b, d = covar[..., 0, 0], covar[..., 0, 1], covar[..., 1, 1]
-    half = (a - d) / 2
-    round_region = (half == 0) & (b == 0)  # any axes will do; the gradient of atan2 would be 0 / 0
-    safe_half = torch.where(round_region, torch.ones_like(half), half)
-    angle = torch.atan2(b, safe_half) / 2
-    c, s = torch.cos(angle), torch.sin(angle)
-    sign = torch.where((b > 0) & (a**2 + b**2 < a * d - b**2), -1.0, 1.0)
-    axes = torch.stack([torch.stack([-c, -s], -1), torch.stack([-s, c], -1)], -2) * sign[..., None, None]
-    largest = (a + d) / 2 + torch.hypot(safe_half, b).where(~round_region, torch.zeros_like(half))
-    largest = largest.clamp_min(SMALLEST_VARIANCE)
-    smallest = ((a * d - b**2) / largest).clamp_min(SMALLEST_VARIANCE)  # less cancellation than the difference
-    return axes, torch.diag_embed(torch.stack([largest, smallest], -1).sqrt())
-
-
-class RegionPredictor(nn.Module):
-    """Regions from heatmaps by their first two moments (section 3.2). Pictures are RGB (B, 3, H, W) in [0, 1]."""
-
-    def __init__(self, config: DetectorConfig, num_regions: int) -> None:
-        super().__init__()
-        self.temperature = config.temperature
-        self.predictor = Hourglass(config.hourglass, 3)
-        self.regions = nn.Conv2d(self.predictor.channels_out, num_regions, 7, padding=config.padding)
-        self.down = AntiAliasDown(3, config.down)
-
-    @in_float32
-    def detect(self, small: Tensor) -> Regions:
-        """Regions of pictures that are already small (64x64), in float32 even under autocast.
-
-        Several calls may be one concatenated batch.
-        """
-        heatmap = spatial_softmax(self.regions(self.predictor(small)), self.temperature)  # B K h w
-        shift = soft_argmax(heatmap)
-        covar = covariance(heatmap, shift)
-        axes, deviations = principal_axes(covar)
-        return Regions(shift, product(axes, deviations), covar, heatmap)
-
-    def forward(self, picture: Tensor) -> Regions:
-        """Regions of full pictures."""
-        return self.detect(self.down(picture))
 
 
 class BackgroundPredictor(nn.Module):
@@ -190,42 +109,6 @@ class MraaGenerator(Generator):
         """Source picture (B, 3, H, W) moved from its regions to the driving ones: (B, 3, H, W) in [0, 1]."""
         encoded = self.encode(picture)
         return self.decode(encoded, self.motion(encoded.small, source, driving, background))
-
-
-@in_float32
-def region_difference(source: Regions, driving: Regions, size: tuple[int, int]) -> Tensor:
-    """Gaussians of the driving regions minus the source's, background zeros first: (B, K+1, h, w)."""
-    moved = gaussians(driving.shift, *size, driving.covar)
-    return with_background(moved - gaussians(source.shift, *size, source.covar))
-
-
-def region_motions(
-    source: Regions,
-    driving: Regions,
-    size: tuple[int, int],
-    revert_axis_swap: bool = True,
-    background: Tensor | None = None,
-) -> Tensor:
-    """T_k(z) = mu_s + B_k (z - mu_d), B_k = A_s A_d^-1, the background's motion first: (B, K+1, h, w, 2).
-
-    revert_axis_swap: B_k times the sign of its first entry, since principal axes have no sign.
-    """
-    matrix = product(source.affine, inverse_2x2(driving.affine))  # B K 2 2
-    if revert_axis_swap:
-        matrix = aligned(matrix)
-    sparse = affine_grid(driving.shift, source.shift, matrix, *size)  # B K h w 2
-    return torch.cat([background_motion(sparse, background), sparse], dim=1)
-
-
-def background_motion(sparse: Tensor, background: Tensor | None) -> Tensor:
-    """The background's grid under a homography (B, 3, 3), None at rest, to stand before sparse: (B, 1, h, w, 2)."""
-    batch, _, height, width, _ = sparse.shape
-    grid = coordinate_grid(height, width, sparse)
-    if background is None:
-        return grid.expand(batch, 1, -1, -1, -1)
-    homogeneous = torch.cat([grid, torch.ones_like(grid[..., :1])], dim=-1)  # h w 3
-    moved = torch.einsum("bij,hwj->bhwi", background, homogeneous)
-    return (moved[..., :2] / moved[..., 2:])[:, None]
 
 
 class AvdNetwork(nn.Module):

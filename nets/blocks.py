@@ -64,7 +64,7 @@ class ResBlock(nn.Module):
 class HourglassConfig:
     """Widths of an hourglass: level i has min(max_features, block_expansion * 2^i) channels, i = 0..num_blocks."""
 
-    block_expansion: int
+    block_expansion: int = 32
     max_features: int = 1024
     num_blocks: int = 5
 

@@ -118,16 +118,29 @@ def warp(picture: Tensor, grid: Tensor, align_corners: bool, padding: str = "zer
 
 
 @in_float32
-def resized_grid(grid: Tensor, height: int, width: int) -> Tensor:
-    """A backward grid at another resolution, bilinear with align_corners False: (B, h, w, 2) -> (B, H, W, 2)."""
+def resized_grid(grid: Tensor, height: int, width: int, align_corners: bool = False) -> Tensor:
+    """A backward grid at another resolution, bilinear: (B, h, w, 2) -> (B, H, W, 2).
+
+    With align_corners False, as published, an identity grid magnifies the picture by about 1 %; with True it stays one.
+    """
     if grid.shape[1:3] == (height, width):
         return grid
-    return resized_map(grid.permute(0, 3, 1, 2), height, width).permute(0, 2, 3, 1)
+    return resized_map(grid.permute(0, 3, 1, 2), height, width, align_corners).permute(0, 2, 3, 1)
 
 
 @in_float32
-def resized_map(maps: Tensor, height: int, width: int) -> Tensor:
-    """Maps at another resolution, bilinear with align_corners False: (B, C, h, w) -> (B, C, H, W)."""
+def resized_map(maps: Tensor, height: int, width: int, align_corners: bool = False) -> Tensor:
+    """Maps at another resolution, bilinear: (B, C, h, w) -> (B, C, H, W)."""
     if maps.shape[2:] == (height, width):
         return maps
-    return F.interpolate(maps, size=(height, width), mode="bilinear", align_corners=False)
+    return F.interpolate(maps, size=(height, width), mode="bilinear", align_corners=align_corners)
+
+
+def aligned(matrix: Tensor) -> Tensor:
+    """The matrix (..., 2, 2) times the sign of its first entry, 0 counting as positive (MRAA's axis rule)."""
+    return matrix * first_sign(matrix)
+
+
+def first_sign(matrix: Tensor) -> Tensor:
+    """Sign of the first entry of (..., 2, 2), 0 counting as positive, without gradient: (..., 1, 1)."""
+    return torch.where(matrix[..., :1, :1] < 0, -1.0, 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from nets.blocks import AntiAliasDown
 from nets.discriminator import Verdict
-from nets.geometry import in_float32, inverse_2x2, product
+from nets.geometry import aligned, in_float32, inverse_2x2, product
 from nets.transform import RandomTransform
 
 
@@ -24,7 +25,7 @@ class LossConfig:
     equivariance_jacobian its affine.
     """
 
-    perceptual: str = "vgg19"
+    perceptual: Literal["vgg19", "pyramid"] = "vgg19"
     perceptual_weight: float = 10.0
     factors: tuple[int, ...] = (1, 2, 4, 8)
     generator_gan: float = 0.0
@@ -132,13 +133,3 @@ def equivariance_jacobian(
     if revert_axis_swap:
         chain = aligned(chain)
     return F.l1_loss(chain, torch.eye(2, device=chain.device, dtype=chain.dtype).expand_as(chain))
-
-
-def aligned(matrix: Tensor) -> Tensor:
-    """The matrix (..., 2, 2) times the sign of its first entry, 0 counting as positive (MRAA's axis rule)."""
-    return matrix * first_sign(matrix)
-
-
-def first_sign(matrix: Tensor) -> Tensor:
-    """Sign of the first entry of (..., 2, 2), 0 counting as positive, without gradient: (..., 1, 1)."""
-    return torch.where(matrix[..., :1, :1] < 0, -1.0, 1.0)

@@ -33,7 +33,8 @@ class Vgg19(nn.Module):
 
     def forward(self, picture: Tensor) -> list[Tensor]:
         """Five feature maps of RGB pictures (B, 3, H, W) in [0, 1], which are not clipped; H and W at least 16."""
-        x = (picture - picture.new_tensor(MEAN)[:, None, None]) / picture.new_tensor(STD)[:, None, None]
+        mean, std = (picture.new_tensor(values)[:, None, None] for values in (MEAN, STD))  # 3 1 1
+        x = (picture - mean) / std
         taps = []
         for index, layer in enumerate(self.features, start=1):
             x = layer(x)

@@ -1,0 +1,210 @@
+"""Reading and writing network weights: the only place that loads checkpoints.
+
+Two forms. The suite's own: `NAME.safetensors` (float16 or float32, names "network.entry") with a `NAME.json` beside
+it that holds the resolved config. The published: `.pth` or `.pth.tar`, a pickled dict of state dicts, read with
+weights_only=True and never otherwise, since a pickle can run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import BenchError
+from core.store import write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# The largest published checkpoint of the family (with optimiser states) is about 0.75 GB.
+LARGEST_WEIGHTS_BYTES = 2_000_000_000
+LARGEST_CARD_BYTES = 20_000_000
+PUBLISHED = (".pth", ".tar", ".pt")
+# torchvision's ImageNet weights of VGG-19, where a user puts them.
+VGG19 = Path(".megbench/weights/vgg19-dcbb9e9d.pth")
+# How many entries an error names before it says "and N more".
+NAMED = 3
+
+State = dict[str, "Tensor"]
+
+
+def card_path(weights: Path) -> Path:
+    """The JSON beside a weights file."""
+    return weights.with_suffix(".json")
+
+
+def save_weights(path: Path, networks: Mapping[str, nn.Module], card: Mapping[str, Any], half: bool = True) -> None:
+    """Write networks as `path` (.safetensors) and `card` (JSON values) beside it; the weights are renamed last.
+
+    half: floating entries as float16. BenchError if an entry is not finite, in float16 where that is asked for.
+    """
+    import torch
+    from safetensors.torch import save
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {}
+    for network, module in networks.items():
+        for entry, value in module.state_dict().items():
+            value = value.detach().cpu()
+            if half and value.is_floating_point():
+                value = value.half()
+            _check_finite(path, f"{network}.{entry}", value)
+            tensors[f"{network}.{entry}"] = torch.clone(value, memory_format=torch.contiguous_format)
+    write_json(card_path(path), dict(card))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(save(tensors))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read_card(weights: Path) -> dict[str, Any]:
+    """The JSON beside a weights file. BenchError if it is missing, too large or not a JSON object."""
+    path = card_path(weights)
+    try:
+        if path.stat().st_size > LARGEST_CARD_BYTES:
+            raise BenchError(f"{path} is larger than {LARGEST_CARD_BYTES} bytes; it is not a card of this suite.")
+        card = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise BenchError(f"{path} must describe {weights.name}, but cannot be read ({_one_line(error)}).") from None
+    if not isinstance(card, dict):
+        raise BenchError(f"{path} must be a JSON object, got {type(card).__name__}.")
+    return card
+
+
+def read_weights(path: Path) -> dict[str, State]:
+    """State dicts by network name, on the CPU, floating entries as float32.
+
+    A file with no networks in it (torchvision's VGG) comes back as the one network "". BenchError if the file is
+    missing, too large, damaged, or not in one of the two forms; entries that are not state dicts are left out.
+    """
+    if not path.is_file():
+        raise BenchError(f"Weights {path} do not exist.")
+    if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
+        raise BenchError(f"Weights {path} are larger than {LARGEST_WEIGHTS_BYTES} bytes.")
+    networks = _read_safetensors(path) if path.suffix == ".safetensors" else _read_published(path)
+    return {name: {entry: _checked(path, entry, value) for entry, value in state.items()} for name, state in networks}
+
+
+def load_networks(path: Path, networks: Mapping[str, nn.Module], optional: tuple[str, ...] = ()) -> set[str]:
+    """Load a weights file into networks, strictly: every name and shape must fit. Returns the names loaded.
+
+    `optional` networks may be missing from the file; networks in the file that nobody asks for are ignored.
+    BenchError names the first entries that do not fit.
+    """
+    states = read_weights(path)
+    missing = [name for name in networks if name not in states and name not in optional]
+    if missing:
+        found = ", ".join(sorted(states)) or "none"
+        raise BenchError(f"{path} lacks the network {missing[0]!r}; it holds: {found}.")
+    for name in networks.keys() & states.keys():
+        load_state(path, name, networks[name], states[name])
+    return set(networks.keys() & states.keys())
+
+
+def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
+    """Load one state dict strictly. BenchError with the first missing, unexpected and mismatched entries."""
+    own = network.state_dict()
+    wrong = {
+        "missing": [entry for entry in own if entry not in state],
+        "unexpected": [entry for entry in state if entry not in own],
+        "of another shape": [
+            f"{entry} {tuple(state[entry].shape)} instead of {tuple(own[entry].shape)}"
+            for entry in own
+            if entry in state and state[entry].shape != own[entry].shape
+        ],
+    }
+    faults = [f"{kind}: {_first(entries)}" for kind, entries in wrong.items() if entries]
+    if faults:
+        raise BenchError(f"{path} does not fit the network {name!r} of this config ({'; '.join(faults)}).")
+    network.load_state_dict(state)
+
+
+def load_vgg19(path: Path, network: nn.Module) -> nn.Module:
+    """Load torchvision's VGG-19 weights into a network that has some of its entries (`features.N.weight`).
+
+    BenchError if the file is missing, with the two ways out.
+    """
+    if not path.is_file():
+        raise BenchError(
+            f"The perceptual loss needs torchvision's VGG-19 weights, and {path} does not exist. Put"
+            f" {VGG19.name} there, or choose --set loss.perceptual=pyramid, which needs no weights."
+        )
+    states = read_weights(path)
+    own = network.state_dict()
+    load_state(path, "vgg19", network, {entry: value for entry, value in states.get("", {}).items() if entry in own})
+    return network
+
+
+def weights_hash(path: Path) -> str:
+    """blake2b of a weights file, 32 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _read_safetensors(path: Path) -> list[tuple[str, State]]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path, device="cpu")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BenchError(f"{path} is not a readable safetensors file ({_one_line(error)}).") from None
+    networks: dict[str, State] = {}
+    for key, value in tensors.items():
+        name, _, entry = key.partition(".")
+        networks.setdefault(name, {})[entry] = value
+    return list(networks.items())
+
+
+def _read_published(path: Path) -> list[tuple[str, State]]:
+    import torch
+
+    if path.suffix not in PUBLISHED:
+        raise BenchError(f"{path}: weights must end in .safetensors, {', '.join(PUBLISHED)}.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise BenchError(
+            f"{path} cannot be read safely as weights ({_one_line(error)}). Give a file of tensors only."
+        ) from None
+    if not isinstance(content, dict):
+        raise BenchError(f"{path} must hold a dict of state dicts, got {type(content).__name__}.")
+    if _is_state(content):
+        return [("", content)]
+    return [(name, state) for name, state in content.items() if isinstance(name, str) and _is_state(state)]
+
+
+def _is_state(value: Any) -> bool:
+    import torch
+
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(key, str) and isinstance(entry, torch.Tensor) for key, entry in value.items())
+    )
+
+
+def _checked(path: Path, entry: str, value: Tensor) -> Tensor:
+    _check_finite(path, entry, value)
+    return value.float() if value.is_floating_point() else value
+
+
+def _check_finite(path: Path, entry: str, value: Tensor) -> None:
+    if value.is_floating_point() and not bool(value.isfinite().all()):
+        raise BenchError(f"{path}: the entry {entry} holds NaN or infinite numbers; the weights are unusable.")
+
+
+def _first(entries: list[str]) -> str:
+    more = f" and {len(entries) - NAMED} more" if len(entries) > NAMED else ""
+    return ", ".join(entries[:NAMED]) + more
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join((str(error) or type(error).__name__).split())[:200]

@@ -1,0 +1,70 @@
+"""The published training of FPB-FOMM: FOMM's losses with the adversary on, and given key points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor, nn
+
+from core.contracts import OptimiserSpec, Phase
+from core.weights import VGG19, load_vgg19
+from fpfomm.model import FpFommConfig, PriorGuidedDetector, networks
+from fpfomm.points import given_points
+from nets.keypoints import KeyPoints
+from nets.objective import pair_step
+from nets.transform import RandomTransform
+from nets.vgg import Vgg19
+
+
+class FpFommTrainer:
+    """The published training of FPB-FOMM (core.contracts.Trainable).
+
+    Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video, and `landmarks`,
+    (B, 68, 2) pixels on the video's frame 0. As published, one set of points serves source, driving and transformed
+    picture, so that equivariance_value is a constant of the random transform (it has no gradient; weight 0 drops it)
+    and equivariance_jacobian compares jacobians at the same point rather than at the transformed one. A mirrored
+    video needs its landmarks mirrored (fpfomm.points.mirrored_points does it for the 18 points), which the published
+    loader leaves out. BenchError if the config asks for the VGG-19 loss and `vgg` does not exist.
+    """
+
+    stages = ("main",)
+
+    def __init__(self, config: FpFommConfig, vgg: Path = VGG19) -> None:
+        self.config = config
+        self.vgg = load_vgg19(vgg, Vgg19()) if config.loss.perceptual == "vgg19" else None
+        self._networks = networks(config)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Networks by the published checkpoints' names."""
+        return self._networks
+
+    def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
+        """One Adam per network, as published."""
+        names = [name for name in self._networks if name != "discriminator" or self.config.loss.generator_gan]
+        return {name: OptimiserSpec((name,), self.config.lr, milestones=self.config.milestones) for name in names}
+
+    def random_transform(self, driving: Tensor, rng: np.random.Generator) -> RandomTransform:
+        """The transform of the equivariance losses, one per driving picture."""
+        return RandomTransform.draw(self.config.transform, len(driving), rng, driving)
+
+    def step(
+        self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
+    ) -> Iterator[Phase]:
+        """The generator's and detector's phase, then with generator_gan the discriminator's."""
+        source, driving = batch["source"], batch["driving"]
+        detector = self._networks["kp_detector"]
+        assert isinstance(detector, PriorGuidedDetector)
+        points = given_points(batch["landmarks"])
+        prior = detector.prior(points, driving.shape[-1] // self.config.detector.down)
+
+        def detect(picture: Tensor) -> KeyPoints:
+            found: KeyPoints = detector(picture, points, prior)
+            return found
+
+        transform = self.random_transform(driving, rng)
+        for optimisers, losses in pair_step(
+            self.config.loss, self.vgg, self._networks, detect, source, driving, transform
+        ):
+            yield Phase(optimisers, losses)

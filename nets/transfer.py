@@ -1,0 +1,46 @@
+"""Carry the motion of a driver's key points over to a source's (Siarohin et al. 2019, section 3.4)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from scipy.spatial import ConvexHull, QhullError
+from torch import Tensor
+
+from nets.geometry import inverse_2x2, product
+from nets.keypoints import KeyPoints
+
+TransferMode = Literal["relative", "relative_scale", "relative_value", "absolute"]
+
+
+def transfer_key_points(source: KeyPoints, driving: KeyPoints, first: KeyPoints, mode: TransferMode) -> KeyPoints:
+    """Key points that move the source as the driver moves from `first` to `driving`.
+
+    source and first have batch 1, driving any. "relative" (published default): p = p_s + (p_d - p_d0),
+    J = J_d J_d0^-1 J_s. "relative_scale": the displacement times the ratio of the faces' sizes. "relative_value": as
+    "relative" but J = J_d. "absolute": the driving key points as they are, for a driver of the same face.
+    """
+    if mode == "absolute":
+        return driving
+    scale = hull_scale(source.value, first.value) if mode == "relative_scale" else 1.0
+    value = source.value + scale * (driving.value - first.value)
+    if mode == "relative_value":
+        return KeyPoints(value, driving.jacobian)
+    return KeyPoints(value, product(driving.jacobian, inverse_2x2(first.jacobian), source.jacobian))
+
+
+def hull_scale(source: Tensor, first: Tensor) -> Tensor:
+    """Ratio of the sizes of two sets of points (B, K, 2), square root of their convex hulls' areas: (B, 1, 1).
+
+    1 where a hull has no area (all points on a line). The published code takes the first sample's for all.
+    """
+    ratios = [_size(s) / _size(f) if _size(s) and _size(f) else 1.0 for s, f in zip(source, first, strict=True)]
+    return source.new_tensor(ratios)[:, None, None]
+
+
+def _size(points: Tensor) -> float:
+    try:
+        return float(np.sqrt(ConvexHull(points.detach().cpu().numpy()).volume))  # in 2-D scipy's volume is the area
+    except QhullError:
+        return 0.0
