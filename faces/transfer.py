@@ -1,0 +1,107 @@
+"""Carrying one face's motion over to another: through the fitted meshes, in face units, with one resampling.
+
+The recipe of the contender without training: the flow that the head does not explain is blurred, read at the mesh's
+vertices, smoothed over time, and given to the same vertices of the other face.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter1d
+
+from core.clip import Floats, pixel_grid
+from core.frames import Frames
+from faces.field import MeshField, invert, sample, warp
+from faces.head import head_flow
+from faces.landmarks import Points
+from faces.mesh import IRISES, OVAL, VERTICES, FittedMesh, fit_mesh
+from faces.seen import SeenClip
+
+# Blur of the measured flow in pixels, and of the vertices' motion in frames.
+SPACE_BLUR = 2.5
+TIME_BLUR = 1.2
+# Half the oval's flow is background.
+OVAL_WEIGHT = 0.6
+AT_REST: Floats = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What a face did, in terms that any other face can repeat.
+
+    expression: (T, 478, 2) float64, displacement of the mesh vertices in face units, head motion removed.
+    head: (T, 2, 3) float64 in face units, origin between the eyes: similarity that moves the head.
+    """
+
+    expression: npt.NDArray[np.float64]
+    head: npt.NDArray[np.float64]
+
+    def from_rest(self) -> Performance:
+        """The same counted from its own frame 0, which is then at rest. Differences will do: motions are small."""
+        return Performance(self.expression - self.expression[0], self.head - self.head[0] + np.eye(2, 3))
+
+
+def read_performance(clip: SeenClip, gain: float = 1.0) -> Performance:
+    """Read a clip's performance, at rest in frame 0; `gain` makes up for what the two blurs take.
+
+    CellFailed without a face in frame 0.
+    """
+    face = fit_mesh(clip.landmarks)
+    weights = np.ones((VERTICES, 1))
+    weights[OVAL] = OVAL_WEIGHT
+    weights[IRISES] = 0
+    heads = clip.motion.head
+    expression = np.zeros((len(heads), VERTICES, 2))
+    for k, head in enumerate(heads):
+        residual: Floats = cv2.GaussianBlur(clip.flow(k) - head_flow(head), (0, 0), SPACE_BLUR).astype(np.float32)
+        expression[k] = weights * face.to_face_units(sample(residual, face.vertices))
+    turns = np.stack([_to_face_units(head, face) for head in heads])
+    smooth = (gaussian_filter1d(track, TIME_BLUR, axis=0, mode="nearest") for track in (gain * expression, turns))
+    return Performance(*smooth).from_rest()
+
+
+class Performer:
+    """A still face that can repeat performances. CellFailed if `image` (256, 256, 3) RGB shows no face."""
+
+    def __init__(self, image: Frames, landmarks: Points) -> None:
+        self.image = image
+        self.face = fit_mesh(landmarks)
+        self.field = MeshField(self.face.vertices)
+
+    def perform(self, performance: Performance) -> Frames:
+        """Frames uint8 (T, 256, 256, 3) RGB: the picture moved by expression, then head, resampled once (cubic)."""
+        moments = zip(performance.expression, performance.head, strict=True)
+        return np.stack([self._pose(expression, head) for expression, head in moments])
+
+    def _pose(self, expression: Points, head: Points) -> Frames:
+        matrix = _to_pixels(head, self.face)
+        if not expression.any() and np.array_equal(matrix, AT_REST):
+            return self.image
+        backward = invert(self.field.dense(self.face.to_pixels(expression)))
+        grid = pixel_grid()
+        before_head = np.asarray(cv2.transform(grid, cv2.invertAffineTransform(matrix)), np.float32)
+        source = before_head + sample(backward, before_head)
+        return np.asarray(warp(self.image, source - grid), np.uint8)
+
+
+def _frame_of(face: FittedMesh) -> tuple[Points, Points]:
+    """Linear part (2, 2) and origin (2,) of the map from face units to pixels."""
+    eyes = face.landmarks[36:48]
+    return face.roll * face.eye_distance, np.asarray(eyes.mean(0))
+
+
+def _to_face_units(head: Floats, face: FittedMesh) -> npt.NDArray[np.float64]:
+    """A similarity in pixels of this face's picture (2, 3) -> the same in face units."""
+    linear, origin = _frame_of(face)
+    turn = head[:, :2].astype(np.float64)  # rotation and scale commute with the roll
+    return np.c_[turn, np.linalg.solve(linear, turn @ origin + head[:, 2] - origin)]
+
+
+def _to_pixels(head: npt.NDArray[np.float64], face: FittedMesh) -> Floats:
+    """The inverse of `_to_face_units` on another face."""
+    linear, origin = _frame_of(face)
+    return np.c_[head[:, :2], origin + linear @ head[:, 2] - head[:, :2] @ origin].astype(np.float32)

@@ -1,0 +1,97 @@
+"""Controls that know the answer or ignore the driver: they show what the scores are worth."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from core.clip import Cell, Clip
+from core.errors import BenchError, CellFailed
+from core.frames import Frames, grey
+from core.video import reencode
+from faces.landmarks import landmarks
+from faces.seen import SeenClip
+from faces.transfer import Performance, Performer, read_performance
+
+NOISE = 2.0
+
+
+class Plain:
+    """A row without variants and options; anything else is refused."""
+
+    name: str
+    is_control = True
+
+    def __init__(self, variant: str, options: Mapping[str, str]) -> None:
+        if variant or options:
+            raise BenchError(f"{self.name} has no variants and no options. Write just {self.name}.")
+        self.variant = ""
+
+    def identity(self) -> dict[str, str]:
+        """Nothing but the name decides the frames: no weights, no settings."""
+        return {"name": self.name}
+
+
+class Still(Plain):
+    """The template, repeated."""
+
+    name = "still"
+
+    def animate_cell(self, cell: Cell) -> Frames:
+        """Frames uint8 (T, 256, 256, 3) RGB, all equal."""
+        return np.repeat(cell.template.image[None], cell.driver.n_frames, axis=0)
+
+
+class StillNoise(Plain):
+    """The template with camera noise of sigma 2, a new draw for every frame."""
+
+    name = "still_noise"
+
+    def animate_cell(self, cell: Cell) -> Frames:
+        """Frames uint8 (T, 256, 256, 3) RGB; the same cell gives the same noise."""
+        seed = hashlib.blake2b(f"{cell.protocol} {cell.name} {cell.template.content}".encode(), digest_size=8).digest()
+        noise = np.random.default_rng(int.from_bytes(seed)).normal(
+            0, NOISE, (cell.driver.n_frames, *cell.template.image.shape)
+        )
+        return np.clip(np.round(cell.template.image + noise), 0, 255).astype(np.uint8)
+
+
+class Rigid(Plain):
+    """The template moved by the driver's head motion only."""
+
+    name = "rigid"
+
+    def animate_cell(self, cell: Cell) -> Frames:
+        """Frames uint8 (T, 256, 256, 3) RGB. CellFailed without a face in driver or template."""
+        performance = read_performance(SeenClip("driver", cell.driver.frames, cell.driver.content, None))
+        performer = Performer(cell.template.image, landmarks(grey(cell.template.image[None])[0], "template"))
+        return performer.perform(Performance(np.zeros_like(performance.expression), performance.head))
+
+
+class Ceiling(Plain):
+    """What a perfect copy would score: the driver's other noise draw, or a recording re-encoded."""
+
+    name = "ceiling"
+
+    def animate_cell(self, cell: Cell) -> Frames:
+        """Frames uint8 (T, 256, 256, 3) RGB of the driver, which are not the ones that scores compare with."""
+        frames = cell.driver.frames()
+        return frames if cell.reference.content != cell.driver.content else reencode(frames)
+
+
+class Truth(Plain):
+    """The rendered answer: what a perfect method would score."""
+
+    name = "truth"
+
+    def animate_cell(self, cell: Cell) -> Frames:
+        """Frames uint8 (T, 256, 256, 3) RGB. CellFailed where nobody knows the truth."""
+        return _present(cell.truth, "truth").frames()
+
+
+def _present(clip: Clip | None, role: str) -> Clip:
+    if clip is None:
+        raise CellFailed(f"this cell has no {role}")
+    return clip
