@@ -228,8 +228,8 @@ def _jaw(row: Jaw) -> Points:
     return np.c_[np.zeros(mesh.VERTICES), row.drop * lip * ~upper]
 
 
-def _moved(row: Row) -> Points:
-    """What one row of the table does to the mean mesh (478, 2)."""
+def displacement(row: Row) -> Points:
+    """What one row of a table does to the mean mesh (478, 2), face units."""
     match row:
         case Bump():
             return _bump(row)
@@ -255,7 +255,7 @@ def basis(table: tuple[Row, ...] = TABLE) -> Points:
 def _summed(table: tuple[Row, ...]) -> Points:
     total = np.zeros((len(ACTION_UNITS), mesh.VERTICES, 2))
     for row in table:
-        total[ACTION_UNITS.index(row.unit)] += _moved(row)
+        total[ACTION_UNITS.index(row.unit)] += displacement(row)
     total[:, mesh.IRISES] = 0
     # Soften what the regions cut off, but never across the openings of eyes and mouth.
     inside = np.setdiff1d(np.arange(mesh.IRISES.start), _EDGES)

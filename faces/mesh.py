@@ -50,6 +50,7 @@ LEFT_UPPER_LID = np.array([263, 466, 388, 387, 386, 385, 384, 398, 362])
 LEFT_LOWER_LID = np.array([249, 390, 373, 374, 380, 381, 382])
 BROWS = np.array([70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 300, 293, 334, 296, 336, 276, 283, 282, 295, 285])
 # fmt: on
+MIDLINE = np.array([1, 4, 5, 10, 152, 168, 0, 17])
 RIGHT_EYE = OF_68[36:42]
 LEFT_EYE = OF_68[42:48]
 
@@ -104,14 +105,26 @@ def _resource(name: str) -> Path:
 
 
 @functools.cache
+def _mean() -> Points:
+    """The mean mesh as shipped (478, 3), y up."""
+    with np.load(_resource("au_to_mesh_pls_v4.npz"), allow_pickle=False) as data:
+        return np.asarray(data["mean_aligned_mesh"], np.float64)
+
+
+@functools.cache
+def mirror_order() -> npt.NDArray[np.intp]:
+    """For each vertex the one on the other side of the face (478,)."""
+    mean = _mean()
+    across = 2 * mean[MIDLINE, 0].mean() - mean[:, 0]
+    return np.asarray(cKDTree(mean).query(np.c_[across, mean[:, 1:]])[1])
+
+
+@functools.cache
 def canonical() -> Points:
     """The mean face (478, 2) in face units, made symmetrical, origin between the eyes; read-only."""
-    with np.load(_resource("au_to_mesh_pls_v4.npz"), allow_pickle=False) as data:
-        mean = data["mean_aligned_mesh"].astype(np.float64)  # (478, 3), y up
-    midline = mean[[1, 4, 5, 10, 152, 168, 0, 17], 0].mean()
-    mirrored = cKDTree(mean).query(np.c_[2 * midline - mean[:, 0], mean[:, 1:]])[1]
-    face = np.c_[mean[:, 0] - midline, -mean[:, 1]]
-    face = (face + face[mirrored] * [-1, 1]) / 2
+    mean = _mean()
+    face = np.c_[mean[:, 0] - mean[MIDLINE, 0].mean(), -mean[:, 1]]
+    face = (face + face[mirror_order()] * [-1, 1]) / 2
     eyes = face[RIGHT_EYE].mean(0), face[LEFT_EYE].mean(0)
     face = (face - (eyes[0] + eyes[1]) / 2) / np.linalg.norm(eyes[1] - eyes[0])
     face.flags.writeable = False

@@ -1,0 +1,168 @@
+"""Portraits that rendered people are made from: two in the public domain, found where libraries ship them, or a user's.
+
+A portrait is cut to a square around the face and held at twice the size of a frame, so that frames made from it need
+no anti-aliasing. An open mouth is closed and a smile taken back, because clips begin neutral.
+"""
+
+import functools
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from core.clip import pixel_grid
+from core.errors import BenchError
+from core.frames import SIZE, Frames, grey
+from faces import facs, mesh
+from faces.field import MeshField, Points, warp
+from faces.landmarks import detect
+from faces.mesh import FittedMesh, fit_mesh
+
+TEXTURE = 2 * SIZE
+# Where the face lies in the square: eye distance as a share of its side, and the point between the eyes.
+EYE_SHARE, EYES_AT = 0.24, (0.5, 0.45)
+# Both pictures were made by NASA and the United States Navy; works of the federal government are public domain.
+BUILT_IN = {
+    "astronaut": ("skimage", "data/astronaut.png"),
+    "hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
+}
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+MAX_BYTES = 64 << 20
+# Lips further apart than this share of the eye distance are an open mouth.
+OPEN_MOUTH = 0.05
+# How far around its corners a closed mouth is mended, texture pixels.
+HEALED = 14
+# What is taken back from an open smile, as intensities.
+SMILE = {"AU12": 2.2, "AU06": 0.8}
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """`texture` uint8 (512, 512, 3) RGB; `face` is its mesh in frame pixels (256 x 256)."""
+
+    name: str
+    texture: Frames
+    face: FittedMesh
+
+
+def to_texture(points: Points) -> Points:
+    """Frame pixels -> texture pixels: the centres of pixels stay where they are in the picture."""
+    scale = TEXTURE / SIZE
+    return points * scale + (scale - 1) / 2
+
+
+@functools.cache
+def built_in(name: str) -> Portrait:
+    """The portrait "astronaut" (Eileen Collins) or "hopper" (Grace Hopper)."""
+    package, path = BUILT_IN[name]
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise BenchError(f"The portrait {name} is missing: {package} ships it. Remedy: pip install -r requirements.txt")
+    return read_portrait(Path(spec.submodule_search_locations[0]) / path, name)
+
+
+def read_folder(folder: Path) -> list[Portrait]:
+    """All portraits of a user's folder, sorted by file name. BenchError if there is none or one shows no face."""
+    if not folder.is_dir():
+        raise BenchError(f"--portraits {folder}: no such folder. Give a folder of pictures, one face in each.")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise BenchError(f"--portraits {folder}: no pictures in it. Known endings: {', '.join(SUFFIXES)}.")
+    return [read_portrait(path, f"portrait{index + 1}") for index, path in enumerate(paths)]
+
+
+def read_portrait(path: Path, name: str) -> Portrait:
+    """Read one picture, cut it to its largest face, close the mouth. BenchError if it cannot be read or has no face."""
+    if path.stat().st_size > MAX_BYTES:
+        raise BenchError(f"{path}: larger than {MAX_BYTES >> 20} MiB. Save it smaller.")
+    picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    if picture is None:
+        raise BenchError(f"{path}: not a readable picture. Known kinds: PNG, JPEG, BMP, TIFF, WebP.")
+    texture = _cut(np.asarray(picture, np.uint8), str(path))
+    face = _fit(texture, str(path))
+    if _mouth_gap(face) > OPEN_MOUTH:
+        texture, face = close_mouth(texture, face)
+    return Portrait(name, texture, face)
+
+
+def _landmarks(picture: Frames, what: str) -> Points:
+    found = detect(grey(picture[None])[0])
+    if found is None:
+        raise BenchError(f"{what}: no face found. Give a frontal portrait with one face.")
+    return found
+
+
+def _fit(texture: Frames, what: str) -> FittedMesh:
+    """The mesh in frame pixels, from landmarks found on the texture, where they are finer."""
+    scale = TEXTURE / SIZE
+    return fit_mesh((_landmarks(texture, what) - (scale - 1) / 2) / scale)
+
+
+def _cut(picture: Frames, what: str) -> Frames:
+    """The square around the face, 512 x 512."""
+    longest = max(picture.shape[:2])
+    if longest > 4 * TEXTURE:  # large photographs are found faster small, and lose nothing
+        ratio = 4 * TEXTURE / longest
+        picture = np.asarray(cv2.resize(picture, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA), np.uint8)
+    eyes = _landmarks(picture, what)[36:48]
+    right, left = eyes[:6].mean(0), eyes[6:].mean(0)
+    height, width = picture.shape[:2]
+    side = min(round(float(np.linalg.norm(left - right)) / EYE_SHARE), width, height)
+    x, y = (right + left) / 2 - np.array(EYES_AT) * side
+    x, y = round(min(max(x, 0), width - side)), round(min(max(y, 0), height - side))
+    method = cv2.INTER_AREA if side > TEXTURE else cv2.INTER_CUBIC
+    square = cv2.resize(picture[y : y + side, x : x + side], (TEXTURE, TEXTURE), interpolation=method)
+    return np.asarray(square, np.uint8)
+
+
+def _mouth_gap(face: FittedMesh) -> float:
+    inner = face.landmarks[60:68]
+    return float(np.linalg.norm(inner[[1, 2, 3]] - inner[[7, 6, 5]], axis=1).mean() / face.eye_distance)
+
+
+def close_mouth(texture: Frames, face: FittedMesh) -> tuple[Frames, FittedMesh]:
+    """Take an open smile back and close the lips over the teeth: the new texture and its mesh.
+
+    The inner lips meet on one curve. What lies there is taken from inside the lips, so that no tooth stays, and a
+    thin dark line is drawn where they meet.
+    """
+    units = dict(zip(facs.ACTION_UNITS, facs.in_pixels(face, facs.basis()), strict=True))
+    relaxed = face.vertices - sum(units[unit] * value for unit, value in SMILE.items())
+    source, target = face.vertices.copy(), relaxed.copy()
+    upper = mesh.UPPER_LIP_INNER
+    lower = np.r_[upper[0], mesh.LOWER_LIP_INNER, upper[-1]]
+    curve = 0.42 * relaxed[upper] + 0.58 * relaxed[lower]
+    down = face.roll @ [0, 1]
+    inset = 0.035 * face.eye_distance * down
+    source[upper[1:-1]] -= inset
+    source[lower[1:-1]] += 1.2 * inset
+    target[upper[1:-1]] = (curve - 0.1 * down)[1:-1]
+    target[lower[1:-1]] = (curve + 0.1 * down)[1:-1]
+    backward = MeshField(to_texture(target), TEXTURE).dense(to_texture(source) - to_texture(target), blur=0)
+    closed = _heal_corners(warp(texture, backward), to_texture(curve[[0, -1]]))
+    return _lip_line(closed, to_texture(curve)), FittedMesh(target)
+
+
+def _heal_corners(texture: Frames, corners: Points) -> Frames:
+    """Fill the dark gaps and specks of teeth that an open smile leaves at the mouth's corners (2, 2)."""
+    luma = grey(texture[None])[0].astype(np.float32)
+    stranger = np.abs(luma - cv2.medianBlur(luma.astype(np.uint8), 41)) > 22
+    near = np.linalg.norm(pixel_grid(TEXTURE)[:, :, None] - corners, axis=-1).min(-1) < HEALED
+    mask = cv2.dilate((stranger & near).astype(np.uint8), np.ones((3, 3), np.uint8))
+    return np.asarray(cv2.inpaint(texture, mask, 5, cv2.INPAINT_TELEA), np.uint8)
+
+
+def _lip_line(texture: Frames, curve: Points) -> Frames:
+    """Darken a thin curve (N, 2), fainter towards its ends: the shadow between closed lips."""
+    along = np.linspace(0.1, len(curve) - 1.1, 200)
+    points = np.column_stack([np.interp(along, range(len(curve)), column) for column in curve.T])
+    line = np.zeros((TEXTURE, TEXTURE), np.float32)
+    for start, end, height in zip(points, points[1:], np.sin(np.linspace(0.3, np.pi - 0.3, 199)), strict=False):
+        first, last = (np.round(point * 16).astype(int).tolist() for point in (start, end))
+        cv2.line(line, first, last, float(height**0.5), 1, cv2.LINE_AA, 4)
+    shadow = np.clip(1.6 * cv2.GaussianBlur(line, (0, 0), 1.1), 0, 0.9)[..., None]
+    x, y = np.round(curve[2:-2]).astype(int).T
+    lips = texture[y + 8, x].mean(0)
+    return np.clip(np.round(texture * (1 - shadow) + lips * [0.55, 0.36, 0.36] * shadow), 0, 255).astype(np.uint8)

@@ -1,0 +1,22 @@
+"""Rendering on two processes with a progress bar."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TypeVar
+
+import cv2
+from tqdm import tqdm
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+WORKERS = 2
+
+
+def in_parallel(
+    work: Callable[[Task], Result], tasks: Sequence[Task], label: str, progress: bool = False
+) -> list[Result]:
+    """`[work(task) for task in tasks]`, in that order, on two fresh processes. `work` must be importable."""
+    with ProcessPoolExecutor(WORKERS, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        results = pool.map(work, tasks)
+        return list(tqdm(results, desc=label, total=len(tasks), disable=not progress))

@@ -1,0 +1,93 @@
+"""Frames of a person in motion, and the exact flow they were made with."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from clips.portraits import to_texture
+from clips.synthetic.identities import Person
+from core.clip import Floats, pixel_grid
+from core.frames import SIZE, Frames
+from faces import mesh
+from faces.field import MeshField, Points, invert, sample
+
+# Wrinkles: skin that is squeezed by its whole length darkens by this share (measured by eye, then kept small).
+WRINKLE = 0.28
+# Beyond this much squeezing or stretching a fold is as dark, or skin as smooth, as it gets.
+DEEPEST, SMOOTHEST = -0.16, 0.06
+# Softness of a wrinkle's shadow, pixels.
+WRINKLE_BLUR = 1.5
+
+AT_REST: Floats = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One noise-free picture with its motion.
+
+    frame: uint8 (256, 256, 3) RGB. forward: (256, 256, 2) float32, from the neutral frame to this one, head included;
+    backward: the same seen from this frame.
+    """
+
+    frame: Frames
+    forward: Floats
+    backward: Floats
+
+
+class Actor:
+    """A person in front of the camera: the mesh is triangulated and the texture converted once."""
+
+    def __init__(self, person: Person) -> None:
+        self.person = person
+        self.field = MeshField(person.face.vertices)
+        self._texture = person.texture.astype(np.float32)
+
+    @cached_property
+    def skin(self) -> Floats:
+        """Where wrinkles may show (256, 256) in 0..1: the face less eyes and mouth."""
+        vertices = self.person.face.vertices
+        openings = (
+            np.r_[mesh.RIGHT_UPPER_LID, mesh.RIGHT_LOWER_LID],
+            np.r_[mesh.LEFT_UPPER_LID, mesh.LEFT_LOWER_LID],
+            np.r_[mesh.UPPER_LIP_OUTER, mesh.LOWER_LIP_OUTER],
+        )
+        face = hull(vertices[mesh.OVAL])
+        for ring in openings:
+            face[cv2.dilate(hull(vertices[ring]), np.ones((7, 7), np.uint8)) > 0] = 0
+        return np.asarray(cv2.GaussianBlur(face.astype(np.float32), (0, 0), 3), np.float32)
+
+    def move(self, displacement: Points) -> Floats:
+        """Forward field (256, 256, 2) of vertex displacements (478, 2) in face units, without the head."""
+        return self.field.dense(self.person.face.to_pixels(displacement))
+
+    def shoot(self, forward: Floats, head: Floats = AT_REST) -> Shot:
+        """The picture after `forward` (256, 256, 2) and then the head's similarity (2, 3), resampled once (cubic)."""
+        grid = pixel_grid()
+        unturned = turned(grid, np.asarray(cv2.invertAffineTransform(head), np.float32))  # before the head moved
+        source = unturned + sample(invert(forward), unturned)
+        at = to_texture(source).astype(np.float32)
+        picture = cv2.remap(self._texture, at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+        picture = picture * sample(self._shading(forward), source)[..., None]
+        frame = np.clip(np.round(picture), 0, 255).astype(np.uint8)
+        return Shot(frame, turned(grid + forward, head) - grid, source - grid)
+
+    def _shading(self, forward: Floats) -> Floats:
+        """Brightness (256, 256) of the neutral frame's skin under `forward`: less where skin is squeezed."""
+        squeeze = np.gradient(forward[..., 0], axis=1) + np.gradient(forward[..., 1], axis=0)
+        squeeze = cv2.GaussianBlur(np.clip(squeeze, DEEPEST, SMOOTHEST), (0, 0), WRINKLE_BLUR)
+        return np.asarray(1 + WRINKLE * squeeze * self.skin, np.float32)
+
+
+def turned(positions: Floats, head: Floats) -> Floats:
+    """Positions (H, W, 2) under a similarity (2, 3)."""
+    return np.asarray(positions @ head[:, :2].T + head[:, 2], np.float32)
+
+
+def hull(points: Points) -> npt.NDArray[np.uint8]:
+    """Mask (256, 256) uint8, 1 inside the convex hull of points (N, 2)."""
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.round(points).astype(np.int32)), 1)
+    return mask
