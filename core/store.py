@@ -92,7 +92,12 @@ def whole_folder(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         discard(target)
-        temporary.rename(target)
+        try:
+            temporary.rename(target)
+        except OSError:
+            # Another process made the same content in the same moment; its copy is as good.
+            if not target.exists():
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -1,0 +1,40 @@
+"""What `--methods` can name: the table, the grammar of a name, and the rows that accompany every run."""
+
+from __future__ import annotations
+
+from core.errors import BenchError
+from core.names import check_name
+
+METHODS = {
+    "fpfomm": "methods.fpfomm:FpFomm",
+    "fomm": "methods.fomm:Fomm",
+    "mraa": "methods.mraa:Mraa",
+    "flow_warp": "methods.flow_warp:FlowWarp",
+    "still": "methods.controls:Still",
+    "still_noise": "methods.controls:StillNoise",
+    "rigid": "methods.controls:Rigid",
+    "apex_ramp": "methods.flow_warp:ApexRamp",
+    "reversed": "methods.flow_warp:Reversed",
+    "wrong_driver": "methods.flow_warp:WrongDriver",
+    "ceiling": "methods.controls:Ceiling",
+    "truth": "methods.controls:Truth",
+}
+
+# The rows of every run after the methods asked for: the contender without training, then the controls.
+COMPANIONS = ("flow_warp", "still", "still_noise", "rigid", "apex_ramp", "reversed", "wrong_driver", "ceiling", "truth")
+
+
+def parse_label(label: str) -> tuple[str, str, dict[str, str]]:
+    """Name, variant and options of `name[@variant][:key=value[;key=value]]`; BenchError where it is malformed."""
+    head, colon, tail = label.partition(":")
+    name, at, variant = head.partition("@")
+    check_name("method", name)
+    if at:
+        check_name("variant", variant)
+    options: dict[str, str] = {}
+    for item in tail.split(";") if colon else []:
+        key, equals, value = item.partition("=")
+        if not equals or key in options:
+            raise BenchError(f"Method {label!r}: {item!r} is no option. Write name@variant:key=value;key=value.")
+        options[check_name("option", key)] = check_name("value", value)
+    return name, variant, options

@@ -1,0 +1,35 @@
+"""What `--protocol` can name. A protocol is made as `Class(cache, ...)` with the folders that its parameters name.
+
+The folders a user may give are `drivers`, `templates`, `data` and `portraits`; a parameter without a default is needed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from core.contracts import CellSource
+from core.errors import BenchError
+
+PROTOCOLS = {
+    "demo": "protocols.demo:Demo",
+    "megc2021": "protocols.megc2021:Megc2021",
+    "self": "protocols.self_:Self",
+    "folder": "protocols.folder:Folder",
+}
+
+
+def make(name: str, maker: Callable[..., CellSource], cache: Path, folders: Mapping[str, Path | None]) -> CellSource:
+    """The protocol with the user's folders. BenchError for a folder that it lacks or does not know."""
+    parameters = dict(inspect.signature(maker).parameters)
+    del parameters["cache"]
+    given = {folder: path for folder, path in folders.items() if path is not None}
+    for folder in given:
+        if folder not in parameters:
+            known = ", ".join(f"--{parameter}" for parameter in parameters) or "no folders"
+            raise BenchError(f"Protocol {name!r} takes no --{folder}; it takes {known}.")
+    for folder, parameter in parameters.items():
+        if folder not in given and parameter.default is parameter.empty:
+            raise BenchError(f"Protocol {name!r} needs --{folder} FOLDER.")
+    return maker(cache=cache, **given)

@@ -1,0 +1,176 @@
+"""A run: its folder on disk, filled with whatever it lacks, and run.json, which says what it is."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import inspect
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from core import scoring
+from core.clip import Cell, Clip
+from core.contracts import CellSource
+from core.errors import BenchError
+from core.estimate import remember
+from core.frames import write_png
+from core.provenance import provenance
+from core.runner import Job, Row, Settings, animate, cell_folder, look_up, plan
+from core.scoring import Scorer
+from core.store import CellRecord, discard, link_folder, read_json, write_json
+
+# What may differ between two runs that are the same run.
+FLEETING = ("date", "argv")
+
+
+@contextlib.contextmanager
+def claimed(run: Path) -> Iterator[None]:
+    """The run's folder for this process alone. BenchError if it is not a run's folder or another process has it."""
+    if run.is_file() or (run.is_dir() and any(run.iterdir()) and not (run / ".lock").exists()):
+        raise BenchError(f"{run} exists and is not the folder of a run. Give --out another, empty or new folder.")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(f"{run}: cannot be made ({error.strerror}). Give --out a folder that can.") from None
+    try:
+        with FileLock(run / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise BenchError(f"Another process works on {run}. Wait for it, or give --out another folder.") from None
+
+
+@dataclass
+class Run:
+    """One run: what was asked for, and its folder.
+
+    request: the user's wishes as JSON values. `changed` tells, after `complete`, whether anything in the folder did.
+    """
+
+    folder: Path
+    request: dict[str, Any]
+    source: CellSource
+    cells: Sequence[Cell]
+    rows: Sequence[Row]
+    settings: Settings
+    scorer: Scorer
+    changed: bool = False
+
+    @functools.cached_property
+    def jobs(self) -> list[Job]:
+        """Every row on every cell, row by row."""
+        return plan(self.rows, self.cells, self.source.version, self.settings)
+
+    def missing(self) -> list[Job]:
+        """Jobs that are finished neither in the folder nor in the store."""
+        return look_up(self.folder, self.jobs, self.settings, link=False).todo
+
+    def complete(self) -> list[str]:
+        """Animate, measure and sum up whatever is missing; the failures, a line each."""
+        stale = forget_others(self.folder, self.jobs)
+        found = look_up(self.folder, self.jobs, self.settings)
+        if found.todo:
+            write_json(self.folder / "run.json", {**self._facts({}), "finished": False})
+        keep_inputs(self.folder, self.cells)
+        records = found.done | animate(self.folder, found.todo, self.settings)
+        remember(found.todo, records, self.settings)
+        partials, measured = scoring.score(self.folder, self.jobs, records, self.scorer)
+        summed = scoring.combine(self.folder, self.jobs, partials, self.scorer)
+        renewed = self._finish(records)
+        self.changed = any((stale, found.changed, found.todo, measured, summed, renewed))
+        failed = ((job, records[job.key]) for job in self.jobs if records[job.key].status != "ok")
+        lines = [f"{job.row.label} on {job.cell.name}: {record.reason}" for job, record in failed]
+        return lines + scoring.failures([job for job in self.jobs if records[job.key].status == "ok"], partials)
+
+    def _facts(self, records: dict[str, CellRecord]) -> dict[str, Any]:
+        """All that run.json says, but whether the run is finished."""
+        source = self.source
+        by_row = {row.label: [records.get(job.key) for job in self.jobs if job.row is row] for row in self.rows}
+        return {
+            "id": self.folder.name,
+            "request": self.request,
+            "provenance": provenance(self.settings.device),
+            "protocol": {"name": source.name, "version": source.version, "description": _first_line(source)},
+            "cells": [cell_facts(cell) for cell in self.cells],
+            "methods": [row_facts(row, [record for record in by_row[row.label] if record]) for row in self.rows],
+            "metrics": [scoring.metric_facts(metric) for metric in self.scorer.metrics],
+        }
+
+    def _finish(self, records: dict[str, CellRecord]) -> bool:
+        """Write run.json as finished, unless it says the same already; whether it was written."""
+        facts = json.loads(json.dumps({**self._facts(records), "finished": True}, allow_nan=False))
+        before = read_json(self.folder / "run.json")
+        if before is not None and _lasting(before) == _lasting(facts):
+            return False
+        write_json(self.folder / "run.json", facts)
+        return True
+
+
+def _first_line(thing: object) -> str:
+    return (inspect.getdoc(type(thing)) or "").partition("\n")[0]
+
+
+def _lasting(facts: dict[str, Any]) -> dict[str, Any]:
+    origin = {name: value for name, value in facts.get("provenance", {}).items() if name not in FLEETING}
+    return {**facts, "provenance": origin}
+
+
+def keep_inputs(run: Path, cells: Sequence[Cell]) -> None:
+    """Link what the report shows besides the outputs: drivers, truths and templates."""
+    (run / "inputs" / "templates").mkdir(parents=True, exist_ok=True)
+    for cell in cells:
+        if not cell.driver.problem:
+            _keep_clip(cell.driver, run / "inputs" / "drivers" / cell.driver.name)
+        if cell.truth and not cell.truth.problem:
+            _keep_clip(cell.truth, run / "inputs" / "truth" / cell.name)
+    for template in {cell.template.name: cell.template for cell in cells}.values():
+        write_png(run / "inputs" / "templates" / f"{template.name}.png", template.image)
+
+
+def _keep_clip(clip: Clip, target: Path) -> None:
+    facts = read_json(target / "clip.json")
+    if facts is None or facts.get("content") != clip.content:
+        link_folder(clip.folder / "frames", target / "frames")
+        write_json(target / "clip.json", clip.facts())
+
+
+def forget_others(run: Path, jobs: Sequence[Job]) -> bool:
+    """Remove cells of rows and names that are no longer asked for; whether there were any."""
+    wanted = {cell_folder(run, job) for job in jobs}
+    stale = [folder for folder in (run / "cells").glob("*/*") if folder not in wanted]
+    for folder in stale:
+        discard(folder)
+        partial = run / "partials" / folder.parent.name / f"{folder.name}.json"
+        partial.unlink(missing_ok=True)
+    for row in (run / "cells").glob("*"):
+        if not any(row.iterdir()):
+            shutil.rmtree(row)
+    return bool(stale)
+
+
+def row_facts(row: Row, records: Sequence[CellRecord]) -> dict[str, Any]:
+    """A row as run.json tells it; seconds per frame over its finished cells, None without any."""
+    finished = [record for record in records if record.status == "ok"]
+    frames = sum(record.n_frames for record in finished)
+    seconds = sum(record.seconds for record in finished)
+    facts = {field: getattr(row, field) for field in ("label", "name", "variant", "is_control", "identity")}
+    return {**facts, "seconds_per_frame": round(seconds / frames, 5) if frames else None}
+
+
+def cell_facts(cell: Cell) -> dict[str, Any]:
+    """A cell as run.json tells it."""
+    facts = dataclasses.asdict(cell.driver)
+    shared = ("database", "emotion", "subject", "fps", "n_frames", "onset_frame", "apex_frame", "offset_frame")
+    return {
+        "name": cell.name,
+        "driver": cell.driver.name,
+        "template": cell.template.name,
+        **{name: facts[name] for name in (*shared, "action_units", "rendered", "colour")},
+        "has_truth": cell.truth is not None,
+    }

@@ -1,0 +1,203 @@
+"""From cells to frames: every method on every cell, each result kept under the hash of all that decides it."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.clip import Cell
+from core.errors import BenchError, CellFailed
+from core.frames import SIZE, Frames, check_frames
+from core.progress import track
+from core.provenance import code_version
+from core.store import (
+    CellRecord,
+    digest,
+    link_folder,
+    read_cell,
+    save_cell,
+    save_failure,
+    touch,
+)
+from core.worker import Lane, work
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the tables: a method or control as the user named it.
+
+    label: the text as typed, also the folder's name. maker: its class, a Method or a Control. identity: what decides
+    its frames besides the inputs, with the version of its code.
+    """
+
+    label: str
+    name: str
+    variant: str
+    options: Mapping[str, str]
+    maker: Callable[[str, Mapping[str, str]], Any]
+    is_control: bool
+    identity: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, label: str, name: str, variant: str, options: Mapping[str, str], maker: Any) -> Row:
+        """Make the method once to learn what it is. BenchError as the method raises it (missing weights, options)."""
+        method = maker(variant, options)
+        identity = {**method.identity(), "source": code_version(maker.__module__)}
+        return cls(label, name, method.variant, options, maker, method.is_control, identity)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all rows share: the store, the device, the seed and the number of worker processes."""
+
+    store: Path
+    device: str
+    seed: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row on one cell, with the key of its frames."""
+
+    row: Row
+    cell: Cell
+    key: str
+
+
+def plan(rows: Sequence[Row], cells: Sequence[Cell], version: str, settings: Settings) -> list[Job]:
+    """All jobs, row by row. BenchError when two cells have the same name."""
+    names = [cell.name for cell in cells]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise BenchError(f"Several cells are called {min(twice)!r}. Rename a driver or a template.")
+    return [Job(row, cell, cell_key(row, cell, version, settings)) for row in rows for cell in cells]
+
+
+def cell_key(row: Row, cell: Cell, version: str, settings: Settings) -> str:
+    """Hash of all that decides the frames of a cell; a control may look at more of the cell than a method."""
+    inputs: dict[str, Any] = {
+        "driver": cell.driver.facts(),
+        "template": [cell.template.name, cell.template.content],
+    }
+    if row.is_control:
+        others = {"reference": cell.reference, "truth": cell.truth, "foil": cell.foil}
+        inputs |= {role: clip.facts() if clip else None for role, clip in others.items()}
+    shared = {"protocol": [cell.protocol, version], "seed": settings.seed, "size": SIZE, "device": settings.device}
+    return digest({**shared, "inputs": inputs, "method": [row.name, row.identity]})
+
+
+@dataclass(frozen=True)
+class _Animator:
+    """The worker's side of a row: makes and prepares the method once, then does one cell after another."""
+
+    row: Row
+    settings: Settings
+
+    def __call__(self) -> Callable[[Job], CellRecord]:
+        method = self.row.maker(self.row.variant, self.row.options)
+        if not self.row.is_control:
+            method.prepare(self.settings.device)
+
+        def do(job: Job) -> CellRecord:
+            _seed_libraries(self.settings.seed, job.key)
+            start = time.perf_counter()
+            if self.row.is_control:
+                frames = method.animate_cell(job.cell)
+            else:
+                frames = method.animate(job.cell.template, job.cell.driver)
+            seconds = time.perf_counter() - start
+            _check_output(frames, job)
+            return save_cell(_store_folder(self.settings, job), job.key, frames, seconds)
+
+        return do
+
+
+def _seed_libraries(seed: int, key: str) -> None:
+    """Methods from elsewhere may draw from the libraries' own generators: the same draws for the same cell."""
+    value = int(digest([seed, key])[:8], 16)
+    random.seed(value)
+    np.random.seed(value)  # noqa: NPY002
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(value)
+
+
+def _check_output(frames: Frames, job: Job) -> None:
+    check_frames(frames, f"Output of {job.row.label}")
+    if len(frames) != job.cell.driver.n_frames:
+        raise CellFailed(f"{job.row.label} returned {len(frames)} frames, the driver has {job.cell.driver.n_frames}")
+
+
+def _store_folder(settings: Settings, job: Job) -> Path:
+    return settings.store / "cells" / job.key
+
+
+def cell_folder(run: Path, job: Job) -> Path:
+    """Where a run keeps a cell of a row."""
+    return run / "cells" / job.row.label / job.cell.name
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What stands and what is to be done: records of finished jobs by key, jobs to do, and whether the run changed."""
+
+    done: dict[str, CellRecord]
+    todo: list[Job]
+    changed: bool
+
+
+def look_up(run: Path, jobs: Sequence[Job], settings: Settings, link: bool = True) -> Progress:
+    """Find what is finished: in the run's folder, else in the store, from where it is linked into the run."""
+    done: dict[str, CellRecord] = {}
+    todo: list[Job] = []
+    changed = False
+    for job in track(jobs, "Checking finished cells", "cell"):
+        folder, stored = cell_folder(run, job), _store_folder(settings, job)
+        record = read_cell(folder, job.key)
+        if record is None and (record := read_cell(stored, job.key)) is not None:
+            touch(stored)
+            changed = True
+            if link:
+                link_folder(stored, folder)
+        if record is None or record.retry:
+            todo.append(job)
+        else:
+            done[job.key] = record
+    return Progress(done, todo, changed)
+
+
+def animate(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, CellRecord]:
+    """Do the jobs in worker processes; every result is linked into the run's folder as it comes.
+
+    Returns the records by key. A cell that cannot be done has a record with the reason; nothing is raised for it.
+    """
+    records: dict[str, CellRecord] = {}
+    for hopeless in (job for job in jobs if job.cell.problem):
+        failure = CellRecord(hopeless.key, "failed", hopeless.cell.problem)
+        records[hopeless.key] = save_failure(cell_folder(run, hopeless), failure)
+    possible = [job for job in jobs if not job.cell.problem]
+    for outcome in track(work(_lanes(possible, settings), settings.workers), "Animating", "cell", len(possible)):
+        job: Job = outcome.item
+        if outcome.result is None:
+            record = CellRecord(job.key, "failed", outcome.reason, retry=outcome.retry, traceback=outcome.traceback)
+            records[job.key] = save_failure(cell_folder(run, job), record)
+        else:
+            records[job.key] = outcome.result
+            link_folder(_store_folder(settings, job), cell_folder(run, job))
+    return records
+
+
+def _lanes(jobs: Sequence[Job], settings: Settings) -> list[Lane]:
+    """A lane for each row; the cells of one driver stay together, so that a method sees it once."""
+    lanes = []
+    for label, of_row in itertools.groupby(jobs, lambda job: job.row.label):
+        by_driver = [list(group) for _, group in itertools.groupby(of_row, lambda job: job.cell.driver.name)]
+        lanes.append(Lane(label, _Animator(by_driver[0][0].row, settings), by_driver))
+    return lanes

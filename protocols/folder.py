@@ -1,0 +1,27 @@
+"""Any drivers on any templates: every clip of one folder on every portrait of another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clips.folder import Folder as ClipFolder
+from clips.folder import templates as read_templates
+from core.clip import Cell
+
+
+class Folder:
+    """Your own drivers (videos or folders of frames) on your own portraits; nobody knows the truth."""
+
+    name = "folder"
+    version = "1"
+
+    def __init__(self, cache: Path, drivers: Path, templates: Path) -> None:
+        self.cache = cache
+        self.drivers = drivers
+        self.templates = templates
+
+    def cells(self) -> list[Cell]:
+        """All cells; those of a driver that cannot be used carry its problem. BenchError for unfit folders."""
+        portraits = read_templates(self.templates)
+        clips = ClipFolder(self.drivers, self.cache).clips()
+        return [Cell(self.name, clip, portrait, reference=clip) for clip in clips for portrait in portraits]

@@ -1,0 +1,126 @@
+"""The generation task of MEGC2021: nine micro-expressions of CASME II, SAMM and SMIC on two templates.
+
+The kit is the user's own, under its licence: nothing of it is shipped or fetched.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from clips.folder import Recording, prepare_all, template
+from core.clip import Cell, Clip, Template
+from core.errors import BenchError
+from core.progress import note
+from core.video import is_picture, is_video, pictures_in
+
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Driver(BaseModel):
+    """One clip of the task, as the databases' sheets describe it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    database: str
+    folder: str
+    emotion: str
+    subject: str
+    fps: float
+    names: Names
+    onset: int
+    apex: int
+    offset: int
+    foil: str
+    action_units: str | None = None
+
+
+class Sheet(BaseModel):
+    """The data file beside this one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: str
+    templates: dict[str, Names]
+    drivers: tuple[Driver, ...]
+
+
+SHEET = Sheet.model_validate(yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")))
+
+
+class Megc2021:
+    """Nine clips of CASME II, SAMM and SMIC on two templates, from the kit; missing cells are named."""
+
+    name = "megc2021"
+    version = SHEET.version
+
+    def __init__(self, cache: Path, data: Path) -> None:
+        self.cache = cache
+        self.data = data
+
+    def cells(self) -> list[Cell]:
+        """All cells of the kit in the sheet's order. BenchError without a single clip or template."""
+        if not self.data.is_dir():
+            raise BenchError(f"The kit {self.data} is not a folder. Give --data the unpacked MEGC2021 kit.")
+        found = {driver.name: path for driver in SHEET.drivers if (path := self._clip_path(driver))}
+        portraits = {name: path for name, names in SHEET.templates.items() if (path := self._picture_path(names))}
+        if not found or not portraits:
+            part = "clip under source_samples/" if not found else "template under target_template_face/"
+            raise BenchError(f"{self.data}: no {part} is known. Give --data the unpacked MEGC2021 kit.")
+        _mention_missing(found, portraits)
+        templates = [template(path, name) for name, path in portraits.items()]
+        recordings = [_recording(driver, found[driver.name]) for driver in SHEET.drivers if driver.name in found]
+        clips = {clip.name: clip for clip in prepare_all(recordings, self.cache)}
+        return [
+            self._cell(driver, clips, face) for driver in SHEET.drivers if driver.name in clips for face in templates
+        ]
+
+    def _cell(self, driver: Driver, clips: dict[str, Clip], face: Template) -> Cell:
+        foil = clips.get(driver.foil)
+        clip = clips[driver.name]
+        return Cell(self.name, clip, face, reference=clip, foil=foil if foil and not foil.problem else None)
+
+    def _clip_path(self, driver: Driver) -> Path | None:
+        """The clip's folder or video in its database's folder, under any of its names."""
+        database = _child(_child(self.data, ("source_samples",)) or self.data, (driver.folder,))
+        path = _child(database, driver.names) if database else None
+        return path if path and (is_video(path) or (path.is_dir() and pictures_in(path))) else None
+
+    def _picture_path(self, names: Names) -> Path | None:
+        folder = _child(self.data, ("target_template_face",))
+        path = _child(folder, names) if folder else None
+        return path if path and is_picture(path) else None
+
+
+def _child(folder: Path, names: tuple[str, ...]) -> Path | None:
+    """The entry of a folder that has one of the names, whatever its case and extension; the first name wins."""
+    entries: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        entries.setdefault((path.name if path.is_dir() else path.stem).lower(), path)
+    return next((entries[name.lower()] for name in names if name.lower() in entries), None)
+
+
+def _mention_missing(found: dict[str, Path], portraits: dict[str, Path]) -> None:
+    missing = [
+        f"{driver.name} ({driver.folder}/{driver.names[0]}) on {face}"
+        for driver in SHEET.drivers
+        for face in SHEET.templates
+        if driver.name not in found or face not in portraits
+    ]
+    if missing:
+        total = len(SHEET.drivers) * len(SHEET.templates)
+        note(f"the kit is partial, {len(missing)} of {total} cells are missing: {'; '.join(missing)}")
+
+
+def _recording(driver: Driver, path: Path) -> Recording:
+    """The clip with onset, apex and offset counted from its first frame, where its length is the sheet's."""
+    facts = (path, driver.name, driver.database, driver.subject, driver.emotion, driver.fps)
+    expected = driver.offset - driver.onset + 1
+    if path.is_dir() and (count := len(pictures_in(path))) != expected:
+        note(f"{path}: {count} frames, the sheet has {expected}; onset, apex and offset are left open")
+        return Recording(*facts, action_units=driver.action_units)
+    return Recording(*facts, 0, driver.apex - driver.onset, expected - 1, driver.action_units)

@@ -1,0 +1,32 @@
+"""Self-reenactment: the first frame of a clip is driven by the clip itself, so the clip is the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from clips.folder import Folder
+from core.clip import Cell, Clip, Template
+from core.frames import SIZE
+
+
+class Self:
+    """Each clip of a folder drives its own first frame; the clip itself is the truth."""
+
+    name = "self"
+    version = "1"
+
+    def __init__(self, cache: Path, drivers: Path) -> None:
+        self.cache = cache
+        self.drivers = drivers
+
+    def cells(self) -> list[Cell]:
+        """One cell a clip; that of a clip that cannot be used carries its problem."""
+        return [_cell(clip) for clip in Folder(self.drivers, self.cache).clips()]
+
+
+def _cell(clip: Clip) -> Cell:
+    # A clip that cannot be used has no first frame; a plain grey picture stands in its failed cell.
+    first = np.full((SIZE, SIZE, 3), 128, np.uint8) if clip.problem else clip.frames()[0]
+    return Cell("self", clip, Template.of(clip.name, clip.subject, first), reference=clip, truth=clip)
