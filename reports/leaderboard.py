@@ -1,0 +1,180 @@
+"""Which figures stand in which table: the leaderboard, the breakdowns, the cells and the list of all figures."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports.run_files import CellFacts, FigureFacts, Found, MethodFacts, MetricFacts, Run
+from reports.table import Column, Entry, Section, Table
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A figure of the leaderboard: short title, decimals, and what to aim at where neither more nor less is better."""
+
+    figure: str
+    title: str
+    decimals: int = 2
+    aim: str = ""
+
+
+# What a reader should look at first, in this order; figures the run does not have are left out.
+HEADLINES: dict[str, tuple[Headline, ...]] = {
+    "Motion, against the driver": (
+        Headline("agreement", "agreement"),
+        Headline("gain", "gain", aim="→ 1"),
+        Headline("error", "error"),
+        Headline("agreement_pooled", "pooled agr."),
+    ),
+    "Motion, against the truth": (
+        Headline("agreement_truth", "agreement"),
+        Headline("gain_truth", "gain", aim="→ 1"),
+        Headline("error_truth", "error"),
+        Headline("true_flow_error", "flow error px"),
+        Headline("landmark_error", "landmarks px"),
+    ),
+    "Guards: the picture": (
+        Headline("identity_distance", "identity dist."),
+        Headline("sharpness_truth", "sharpness", aim="→ 1"),
+        Headline("sharpness_template", "sharp./templ.", aim="→ 1"),
+        Headline("frame0_ssim_template", "frame 0 SSIM", 3),
+        Headline("ssim_truth", "SSIM truth", 3),
+        Headline("flicker", "flicker"),
+        Headline("faces_found", "faces found"),
+    ),
+}
+# Figures that only exist over several cells.
+POOLED = ("agreement_pooled", "agreement_truth_pooled")
+FLOOR_CONTROL = "wrong_driver"
+
+
+def headlines(run: Run) -> list[tuple[str, Headline]]:
+    """Group and headline of every leaderboard figure that the run has."""
+    return [(group, line) for group, lines in HEADLINES.items() for line in lines if line.figure in run.figures]
+
+
+def arrow(figure: FigureFacts, aim: str = "") -> str:
+    """↑ where higher is better, ↓ where lower is, else what to aim at."""
+    return aim or {True: "↑", False: "↓", None: ""}[figure.higher_is_better]
+
+
+def column(run: Run, line: Headline, group: str = "") -> Column:
+    """The column of a headline, explained by the figure's own description."""
+    metric, figure = run.figures[line.figure]
+    return Column(
+        line.title,
+        arrow(figure, line.aim),
+        line.decimals,
+        explanation(metric, figure),
+        group,
+        None if line.aim else figure.higher_is_better,
+    )
+
+
+def explanation(metric: MetricFacts, figure: FigureFacts) -> str:
+    """One paragraph on a figure: what it is, its unit, its range, against what, and by which recipe."""
+    low, high = ("" if bound is None else f"{bound:g}" for bound in figure.bounds)
+    facts = [
+        f"unit {figure.unit}" if figure.unit else "",
+        f"range {low or '-∞'} to {high or '∞'}" if low or high else "",
+        f"against the {figure.target}" if figure.target and figure.target != "output" else "",
+        f"{metric.name} {metric.version}",
+    ]
+    return f"{figure.title}: {figure.description.rstrip('.')}. ({'; '.join(fact for fact in facts if fact)})"
+
+
+def entry(found: Found, link: str = "") -> Entry:
+    """A score as a table shows it, with how many of how many cells where some are missing."""
+    partial = found.value is not None and found.n_scored is not None and found.n_scored != found.n_cells
+    reason = found.reason or found.status
+    return Entry(
+        found.value,
+        "" if found.value is not None else reason,
+        f"{found.n_scored}/{found.n_cells}" if partial else "",
+        link,
+    )
+
+
+def leaderboard(run: Run) -> Table:
+    """Methods first, controls set apart; the headline figures over all cells, and the time a frame took."""
+    chosen = headlines(run)
+    columns = [Column("method"), *(column(run, line, group) for group, line in chosen)]
+    columns.append(
+        Column("s/frame", "↓", 3, "Seconds per frame on the machine below; only cells made in this run.", "Time", False)
+    )
+
+    def row(method: MethodFacts) -> tuple[Entry, ...]:
+        scores = (entry(run.combined(method.label, line.figure)) for _, line in chosen)
+        return (Entry(method.label), *scores, Entry(method.seconds_per_frame, "not timed"))
+
+    return Table("Leaderboard: means over cells", tuple(columns), _sections(run, row))
+
+
+def _sections(run: Run, row: Callable[[MethodFacts], tuple[Entry, ...]]) -> tuple[Section, ...]:
+    parts = (("Methods", run.methods), ("Controls", run.controls))
+    return tuple(Section(heading, tuple(row(method) for method in methods)) for heading, methods in parts if methods)
+
+
+def breakdown(run: Run, scope: str) -> Table:
+    """Agreement, gain and error of every row over one database, emotion or template after another."""
+    chosen = [line for _, line in headlines(run) if line.figure in ("agreement", "gain", "error")]
+    groups = run.groups(scope)
+    columns = (Column("method"), *(column(run, line, group) for group in groups for line in chosen))
+
+    def row(method: MethodFacts) -> tuple[Entry, ...]:
+        found = (run.combined(method.label, line.figure, scope, group) for group in groups for line in chosen)
+        return (Entry(method.label), *map(entry, found))
+
+    return Table(f"By {scope}", columns, _sections(run, row))
+
+
+def cells_table(run: Run, figure: str = "agreement") -> Table:
+    """One figure of every cell, a column for each method and control; each row leads to the cell's player."""
+    labels = [method.label for method in (*run.methods, *run.controls)]
+    kinds = ["Methods"] * len(run.methods) + ["Controls"] * len(run.controls)
+    columns = (
+        Column("cell"),
+        *(Column(label, decimals=2, group=kind) for label, kind in zip(labels, kinds, strict=True)),
+    )
+
+    def row(cell: CellFacts) -> tuple[Entry, ...]:
+        found = [run.of_cell(label, cell, figure) for label in labels]
+        shades = [None if f.value is None else min(max(f.value, 0.0), 1.0) for f in found]
+        numbers = (Entry(f.value, f.reason or f.status, shade=shade) for f, shade in zip(found, shades, strict=True))
+        remark = " · ".join(filter(None, (cell.database, cell.emotion)))
+        return (Entry(f"{cell.driver} on {cell.template}", remark=remark, link=f"#cell={cell.name}"), *numbers)
+
+    return Table(
+        f"{figure.capitalize()}, cell by cell", columns, (Section("", tuple(row(cell) for cell in run.facts.cells)),)
+    )
+
+
+def all_figures(run: Run) -> Table:
+    """Every figure of every metric: a row each, a column for each method and control, and what it means."""
+    labels = [method.label for method in (*run.methods, *run.controls)]
+    columns = (Column("figure"), *(Column(label) for label in labels))
+
+    def rows(metric: MetricFacts) -> tuple[tuple[Entry, ...], ...]:
+        return tuple(
+            (
+                Entry(f"{figure.name} {arrow(figure)}".rstrip(), remark=figure.unit),
+                *(entry(run.over_all(label, metric, figure)) for label in labels),
+            )
+            for figure in metric.figures
+        )
+
+    return Table(
+        "All figures, means over cells",
+        columns,
+        tuple(Section(f"{m.name} {m.version}", rows(m)) for m in run.facts.metrics),
+    )
+
+
+def floor(run: Run, figure: str = "agreement") -> float | None:
+    """The 95th percentile of the wrong-driver control's cells: what motion of the wrong expression can score by chance.
+
+    None where that control did not run or scored no cell.
+    """
+    values = run.cell_values(FLOOR_CONTROL, figure)
+    return float(np.percentile(values, 95)) if values else None

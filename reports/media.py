@@ -1,0 +1,182 @@
+"""Clips for the page: one good picture of frame 0 and sheets of signed differences to it.
+
+A micro-expression moves a face by half a pixel. Coding whole frames (WebP at 3.8 KB each) buries that under ringing;
+coding differences to frame 0 keeps it: on clips of micro size the blurred difference comes through with 15 to 20 dB
+instead of 4 dB at the same size. A difference d (-255..255) is stored as 128 + 127 asinh(d/32) / asinh(255/32), fine
+near zero and coarse far from it, so nothing clips whatever the motion. The page computes base + d, and the amplified
+view from d alone. Differences are taken from the lossless frames.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from tqdm import tqdm
+
+from core.errors import BenchError
+from core.frames import SIZE, Frames, frame_path, read_frames
+
+# Written into the cache key: change it whenever the bytes may change.
+RECIPE = "asinh32-webp-1"
+KNEE = 32.0
+COLUMNS = 8
+# Frames in one sheet: 2048 x 2048 pixels, which every browser decodes.
+PER_SHEET = 64
+# What a frame may cost on average, so that a demo report stays under 25 MB after base64.
+BYTES_PER_FRAME = 3300
+BASE_QUALITY = 92
+QUALITIES = (90, 82, 74, 66, 58, 50, 42, 34, 26, 18, 10)
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Media:
+    """One clip as the page holds it: `base` and `sheets` are WebP files, `sheets` of up to 64 tiles in rows of 8.
+
+    `error` is the root mean square error of the differences in luma grey levels, measured on the coded sheets.
+    """
+
+    n_frames: int
+    base: bytes
+    sheets: tuple[bytes, ...]
+    error: float
+
+    def size(self) -> int:
+        """Bytes before base64."""
+        return len(self.base) + sum(map(len, self.sheets))
+
+    def for_page(self) -> dict[str, object]:
+        """What the page's script reads, as JSON values."""
+        text = [base64.b64encode(part).decode("ascii") for part in (self.base, *self.sheets)]
+        return {"n": self.n_frames, "base": text[0], "sheets": text[1:]}
+
+
+def encode_difference(difference: Floats) -> npt.NDArray[np.uint8]:
+    """Signed differences (-255..255) of any shape as uint8 codes; 0 becomes 128."""
+    scaled = 127 * np.arcsinh(difference / KNEE) / np.arcsinh(255 / KNEE)
+    return np.asarray(np.clip(np.rint(128 + scaled), 0, 255), np.uint8)
+
+
+def decode_difference(code: npt.NDArray[np.uint8]) -> Floats:
+    """The differences that codes stand for; the page's script holds the same table."""
+    return np.asarray(KNEE * np.sinh((code.astype(np.float32) - 128) / 127 * np.arcsinh(255 / KNEE)), np.float32)
+
+
+def encode_clip(frames: Frames) -> Media:
+    """Base picture and difference sheets of frames (T, 256, 256, 3) uint8, at the best quality the size allows."""
+    differences = frames.astype(np.float32) - frames[0].astype(np.float32)  # (T, 256, 256, 3)
+    sheets, error = [], 0.0
+    for start in range(0, len(frames), PER_SHEET):
+        part = differences[start : start + PER_SHEET]
+        sheet = _best(_tiles(encode_difference(part)), BYTES_PER_FRAME * len(part))
+        decoded = decode_difference(_untiled(np.asarray(Image.open(io.BytesIO(sheet)).convert("RGB")), len(part)))
+        error += float((_luma(decoded - part) ** 2).sum())
+        sheets.append(sheet)
+    base = _webp(frames[0], BASE_QUALITY)
+    return Media(len(frames), base, tuple(sheets), (error / frames[..., 0].size) ** 0.5)
+
+
+def picture(image: Frames) -> Media:
+    """A still picture (256, 256, 3) uint8 as a clip of one frame."""
+    return Media(1, _webp(image, BASE_QUALITY), (), 0.0)
+
+
+def _best(image: npt.NDArray[np.uint8], limit: int) -> bytes:
+    """The first quality whose file fits, by bisection; the lowest quality if none does."""
+    low, high = 0, len(QUALITIES) - 1
+    found = None
+    while low <= high:
+        middle = (low + high) // 2
+        coded = _webp(image, QUALITIES[middle])
+        if len(coded) <= limit:
+            found, high = coded, middle - 1
+        else:
+            low = middle + 1
+    return found if found is not None else _webp(image, QUALITIES[-1])
+
+
+def _webp(image: npt.NDArray[np.uint8], quality: int) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "WEBP", quality=quality, method=4)
+    return out.getvalue()
+
+
+def _tiles(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Frames (T, 256, 256, 3) in rows of 8 on one sheet, the rest filled with "no difference"."""
+    rows = -(-len(frames) // COLUMNS)
+    full = np.full((rows * COLUMNS, SIZE, SIZE, 3), 128, np.uint8)
+    full[: len(frames)] = frames
+    grid = full.reshape(rows, COLUMNS, SIZE, SIZE, 3).transpose(0, 2, 1, 3, 4)
+    return np.ascontiguousarray(grid.reshape(rows * SIZE, COLUMNS * SIZE, 3))
+
+
+def _untiled(sheet: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:
+    rows = sheet.shape[0] // SIZE
+    grid = sheet.reshape(rows, SIZE, COLUMNS, SIZE, 3).transpose(0, 2, 1, 3, 4)
+    return np.asarray(grid.reshape(rows * COLUMNS, SIZE, SIZE, 3)[:count])
+
+
+def _luma(values: Floats) -> Floats:
+    return np.asarray(values @ np.array([0.299, 0.587, 0.114], np.float32), np.float32)
+
+
+def media_of_folder(folder: Path, count: int, cache: Path) -> Media:
+    """The media of a frame folder (or of one PNG), made once for the same files and read from `cache` after that.
+
+    BenchError if a frame is missing or damaged.
+    """
+    single = folder.suffix == ".png"
+    files = [folder] if single else [frame_path(folder, index) for index in range(count)]
+    digest = hashlib.blake2b(f"{RECIPE}/{BYTES_PER_FRAME}".encode(), digest_size=16)
+    for path in files:
+        try:
+            digest.update(hashlib.blake2b(path.read_bytes()).digest())
+        except OSError as error:
+            raise BenchError(f"{path}: cannot be read ({error.strerror}). Run the same command again.") from None
+    kept = cache / f"{digest.hexdigest()}.json"
+    found = _read_kept(kept)
+    if found is None:
+        frames = read_frames(folder, count) if not single else _still(folder)
+        found = picture(frames[0]) if single else encode_clip(frames)
+        _keep(kept, found)
+    return found
+
+
+def _still(path: Path) -> Frames:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))[None]
+
+
+def _read_kept(path: Path) -> Media | None:
+    try:
+        kept = json.loads(path.read_text())
+        parts = [base64.b64decode(part) for part in (kept["base"], *kept["sheets"])]
+        return Media(kept["n"], parts[0], tuple(parts[1:]), kept["error"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _keep(path: Path, media: Media) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps({**media.for_page(), "error": media.error}))
+    os.replace(temporary, path)
+
+
+def media_of_all(wanted: Sequence[tuple[Path, int]], cache: Path) -> list[Media]:
+    """The media of many (folder, frame count), coded in as many processes as there are cores; order is kept."""
+    # Spawned, because the caller may hold threads (OpenCV, torch) that do not survive a fork.
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(media_of_folder, folder, count, cache) for folder, count in wanted]
+        return [job.result() for job in tqdm(jobs, desc="media for the report", unit="clip", leave=False)]

@@ -1,0 +1,121 @@
+"""A cell's scores in plain words: what a method got right or wrong, for a reader who is new to the figures.
+
+Every sentence is a rule on figures that stand beside it; a figure that is absent gives no sentence.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+# An output with less than this share of the driver's motion is called still.
+STILL = 0.15
+WEAK, STRONG = 0.6, 1.6
+# Agreement from which on a motion is called the same, mostly, partly the same; below the last it is another motion.
+SAME, MOSTLY, PARTLY, BARELY = 0.9, 0.7, 0.4, 0.2
+# Under this share of the driver's motion a region that the driver moves is missing from the output.
+MISSING = 0.35
+# The driver moves a region if it reaches this share of its strongest one.
+MOVED = 0.5
+# dlib's own rule: from 0.6 on two pictures show different people.
+ANOTHER_PERSON, DRIFTING = 0.6, 0.4
+SOFT, OVERSHARP = 0.7, 1.5
+# Frames by which a peak may be early or late without a remark, as a share of the clip.
+LATE_SHARE = 0.15
+
+Curves = Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One sentence; `grade` is "good", "fair" or "bad" and colours it."""
+
+    text: str
+    grade: str
+
+
+def read_cell(figures: Mapping[str, float | None], driver: Curves, output: Curves) -> list[Remark]:
+    """Sentences on one output. `figures` are its scores by name; the curves are motion by region group over frames."""
+    remarks = [*_motion(figures), *_places(driver, output, figures), *_picture(figures)]
+    return [remark for remark in remarks if remark is not None]
+
+
+def motion_share(figures: Mapping[str, float | None]) -> float | None:
+    """|O| / |D|, the output's facial motion as a share of the driver's; from error^2 = share^2 - 2 gain + 1."""
+    gain, error = figures.get("gain"), figures.get("error")
+    if gain is None or error is None:
+        return None
+    return float(max(error**2 + 2 * gain - 1, 0.0) ** 0.5)
+
+
+def _motion(figures: Mapping[str, float | None]) -> list[Remark | None]:
+    agreement, share = figures.get("agreement"), motion_share(figures)
+    if agreement is None:
+        return []
+    if share is not None and share < STILL:
+        return [Remark(f"Hardly moves: {share:.0%} of the driver's motion.", "bad")]
+    strength = _strength(share)
+    if agreement >= SAME:
+        return [Remark(f"Moves as the driver does{strength}.", "fair" if strength else "good")]
+    if agreement >= MOSTLY:
+        return [Remark(f"Moves mostly as the driver does{strength}.", "fair")]
+    if agreement >= PARTLY:
+        return [Remark(f"Moves only partly as the driver does{strength}.", "fair")]
+    if agreement > -BARELY:
+        kind = "Little of its motion is the driver's" if agreement >= BARELY else "Its motion is not the driver's"
+        return [Remark(f"{kind}{strength}.", "bad")]
+    return [Remark(f"Moves against the driver{strength}.", "bad")]
+
+
+def _strength(share: float | None) -> str:
+    if share is None or WEAK <= share <= STRONG:
+        return ""
+    return f", too {'weakly' if share < WEAK else 'strongly'} ({share:.0%})"
+
+
+def _places(driver: Curves, output: Curves, figures: Mapping[str, float | None]) -> list[Remark | None]:
+    """Regions that are missing or moved for nothing, and a peak at the wrong time."""
+    groups = [group for group in driver if group in output and group != "head"]
+    share = motion_share(figures)
+    if not groups or share is None or share < STILL:
+        return []
+    wanted = {group: max(driver[group]) for group in groups}
+    shown = {group: max(output[group]) for group in groups}
+    strongest = max(wanted.values())
+    if strongest <= 0:
+        return []
+    missing = [g for g in groups if wanted[g] >= MOVED * strongest and shown[g] < MISSING * wanted[g]]
+    # Moved for nothing: more than the driver's strongest region ought to, where the driver is quiet.
+    added = [g for g in groups if wanted[g] < MOVED * strongest and shown[g] > max(MOVED * strongest, 2 * wanted[g])]
+    remarks: list[Remark | None] = []
+    if missing:
+        remarks.append(Remark(f"Missing: {', '.join(missing)}.", "bad"))
+    if added:
+        remarks.append(Remark(f"Moves for nothing: {', '.join(added)}.", "bad"))
+    return [*remarks, _timing(driver, output, max(wanted, key=lambda group: wanted[group]), missing)]
+
+
+def _timing(driver: Curves, output: Curves, group: str, missing: Sequence[str]) -> Remark | None:
+    late = _peak(output[group]) - _peak(driver[group])
+    if group in missing or abs(late) <= LATE_SHARE * len(driver[group]):
+        return None
+    return Remark(f"The {group} peak {abs(late)} frames {'late' if late > 0 else 'early'}.", "fair")
+
+
+def _peak(curve: Sequence[float]) -> int:
+    return max(range(len(curve)), key=lambda frame: curve[frame])
+
+
+def _picture(figures: Mapping[str, float | None]) -> list[Remark | None]:
+    distance = figures.get("identity_distance")
+    sharpness, against = figures.get("sharpness_truth"), "the truth's"
+    if sharpness is None:
+        sharpness, against = figures.get("sharpness_template"), "the template's"
+    remarks: list[Remark | None] = []
+    if distance is not None and distance > ANOTHER_PERSON:
+        remarks.append(Remark(f"Another person by dlib's rule (distance {distance:.2f}).", "bad"))
+    elif distance is not None and distance > DRIFTING:
+        remarks.append(Remark(f"The identity drifts (distance {distance:.2f}).", "fair"))
+    if sharpness is not None and sharpness < SOFT:
+        remarks.append(Remark(f"Soft: {sharpness:.0%} of {against} sharpness.", "fair"))
+    elif sharpness is not None and sharpness > OVERSHARP:
+        remarks.append(Remark(f"Grainy or over-sharp: {sharpness:.0%} of {against} sharpness.", "fair"))
+    return remarks

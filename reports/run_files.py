@@ -1,0 +1,255 @@
+"""A finished run as the report sees it: run.json, scores.csv, partials and frame folders, read and never written."""
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.errors import BenchError
+
+LABELS = [
+    "method",
+    "scope",
+    "group",
+    "driver",
+    "template",
+    "database",
+    "emotion",
+    "metric",
+    "figure",
+    "status",
+    "reason",
+]
+COUNTS = ["n_scored", "n_cells"]
+
+
+class Facts(BaseModel):
+    """Common to all parts of run.json: frozen, and fields this report does not know are left alone."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+class ProtocolFacts(Facts):
+    """The protocol that listed the cells."""
+
+    name: str
+    version: str
+    description: str = ""
+
+
+class CellFacts(Facts):
+    """One driver on one template, as run.json tells it. Frame numbers count from 0; None where nobody coded them."""
+
+    name: str
+    driver: str
+    template: str
+    database: str
+    emotion: str
+    n_frames: int
+    subject: str = ""
+    fps: float | None = None
+    onset_frame: int | None = None
+    apex_frame: int | None = None
+    offset_frame: int | None = None
+    action_units: str | None = None
+    rendered: bool = False
+    colour: str = "rgb"
+    has_truth: bool = False
+
+
+class MethodFacts(Facts):
+    """One row of the run: a method or a control. `label` is what the user typed."""
+
+    label: str
+    name: str
+    variant: str = ""
+    is_control: bool = False
+    identity: dict[str, Any] = {}
+    seconds_per_frame: float | None = None
+
+
+class FigureFacts(Facts):
+    """What a reader must know of one figure."""
+
+    name: str
+    title: str
+    unit: str = ""
+    higher_is_better: bool | None = None
+    bounds: tuple[float | None, float | None] = (None, None)
+    target: str = ""
+    description: str = ""
+
+
+class MetricFacts(Facts):
+    """One metric with its figures."""
+
+    name: str
+    version: str
+    figures: tuple[FigureFacts, ...] = ()
+
+
+class RunFacts(Facts):
+    """The whole of run.json."""
+
+    id: str
+    protocol: ProtocolFacts
+    cells: tuple[CellFacts, ...]
+    methods: tuple[MethodFacts, ...]
+    metrics: tuple[MetricFacts, ...]
+    finished: bool = True
+    request: dict[str, Any] = {}
+    provenance: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Found:
+    """One score as read: a value, or None with the reason why it is absent."""
+
+    value: float | None
+    status: str
+    reason: str
+    n_scored: int | None = None
+    n_cells: int | None = None
+
+
+NOT_SCORED = Found(None, "unavailable", "not scored in this run")
+
+
+class Run:
+    """A run folder opened for reading. BenchError names the file that is missing or not as it should be."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.facts = _read_facts(folder / "run.json")
+        self.scores = _read_scores(folder / "scores.csv")
+
+    @property
+    def methods(self) -> tuple[MethodFacts, ...]:
+        """Rows that are not controls, in the run's order."""
+        return tuple(method for method in self.facts.methods if not method.is_control)
+
+    @property
+    def controls(self) -> tuple[MethodFacts, ...]:
+        """Rows that are controls, in the run's order."""
+        return tuple(method for method in self.facts.methods if method.is_control)
+
+    @functools.cached_property
+    def figures(self) -> dict[str, tuple[MetricFacts, FigureFacts]]:
+        """Every figure of the run by name; where two metrics share a name the first keeps it."""
+        table: dict[str, tuple[MetricFacts, FigureFacts]] = {}
+        for metric in self.facts.metrics:
+            for figure in metric.figures:
+                table.setdefault(figure.name, (metric, figure))
+        return table
+
+    @functools.cached_property
+    def _index(self) -> dict[tuple[str, ...], Found]:
+        rows: dict[tuple[str, ...], Found] = {}
+        for row in self.scores.to_dict("records"):
+            place = (row["driver"], row["template"]) if row["scope"] == "cell" else (row["group"], "")
+            rows[(row["method"], row["scope"], *place, row["metric"], row["figure"])] = Found(
+                None if pd.isna(row["value"]) else float(row["value"]),
+                row["status"],
+                row["reason"],
+                None if pd.isna(row["n_scored"]) else int(row["n_scored"]),
+                None if pd.isna(row["n_cells"]) else int(row["n_cells"]),
+            )
+        return rows
+
+    def combined(self, label: str, figure: str, scope: str = "all", group: str = "") -> Found:
+        """A figure summed up over all cells (`scope` "all") or over one database, emotion or template."""
+        return self._find(label, (scope, group, ""), figure)
+
+    def of_cell(self, label: str, cell: CellFacts, figure: str) -> Found:
+        """A figure of one cell."""
+        return self._find(label, ("cell", cell.driver, cell.template), figure)
+
+    def _find(self, label: str, place: tuple[str, str, str], figure: str) -> Found:
+        if figure not in self.figures:
+            return NOT_SCORED
+        return self._index.get((label, *place, self.figures[figure][0].name, figure), NOT_SCORED)
+
+    def over_all(self, label: str, metric: MetricFacts, figure: FigureFacts) -> Found:
+        """A figure over all cells where its name alone might not tell which metric is meant."""
+        return self._index.get((label, "all", "", "", metric.name, figure.name), NOT_SCORED)
+
+    def cell_values(self, label: str, figure: str) -> list[float]:
+        """All scored values of one figure over the cells, without the absent ones."""
+        found = (self.of_cell(label, cell, figure).value for cell in self.facts.cells)
+        return [value for value in found if value is not None]
+
+    def groups(self, scope: str) -> list[str]:
+        """The groups of a scope ("database", "emotion", "template") in the order of the cells."""
+        return list(dict.fromkeys(getattr(cell, scope) for cell in self.facts.cells))
+
+    def series(self, label: str, cell: CellFacts) -> dict[str, list[float]]:
+        """All curves over frames that the metrics kept for one cell; {} where there are none."""
+        try:
+            partials = json.loads(self._inside("partials", label, f"{cell.name}.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return {name: curve for partial in partials.values() for name, curve in (partial.get("series") or {}).items()}
+
+    def failure(self, label: str, cell: CellFacts) -> str | None:
+        """Why a cell has no frames, None where it has them."""
+        try:
+            record = json.loads((self._inside("cells", label, cell.name) / "cell.json").read_text())
+        except (OSError, ValueError):
+            return "not done: the run was stopped before this cell"
+        return None if record.get("status") == "ok" else str(record.get("reason") or "failed without a reason")
+
+    def output_frames(self, label: str, cell: CellFacts) -> Path:
+        """Frame folder of a method's output."""
+        return self._inside("cells", label, cell.name, "frames")
+
+    def driver_frames(self, cell: CellFacts) -> Path:
+        """Frame folder of the cell's driver."""
+        return self._inside("inputs", "drivers", cell.driver, "frames")
+
+    def truth_frames(self, cell: CellFacts) -> Path:
+        """Frame folder of the cell's truth; only where `has_truth`."""
+        return self._inside("inputs", "truth", cell.name, "frames")
+
+    def template_picture(self, cell: CellFacts) -> Path:
+        """The cell's template."""
+        return self._inside("inputs", "templates", f"{cell.template}.png")
+
+    def _inside(self, *parts: str) -> Path:
+        """A path under the run folder; BenchError where a name in run.json would lead out of it."""
+        path = self.folder.joinpath(*parts)
+        if not path.resolve().is_relative_to(self.folder.resolve()) or any("/" in part for part in parts):
+            raise BenchError(f"{self.folder / 'run.json'}: the name {'/'.join(parts)!r} leads out of the run's folder.")
+        return path
+
+
+def _read_facts(path: Path) -> RunFacts:
+    try:
+        return RunFacts.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be read ({error.strerror}). Give the folder of a run, runs/<id>.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise BenchError(f"{path}: {place}: {first['msg']}. Run the same command again to write it anew.") from None
+
+
+def _read_scores(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(
+            path,
+            dtype=dict.fromkeys(LABELS, "str"),
+            keep_default_na=False,
+            na_values={"value": [""], **{c: [""] for c in COUNTS}},
+        )
+        table[["value", *COUNTS]] = table[["value", *COUNTS]].astype("float64")
+        return table[[*LABELS, "value", *COUNTS]]
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be read ({error.strerror}). Run the same command again.") from None
+    except (KeyError, ValueError) as error:
+        raise BenchError(
+            f"{path}: not a table of scores ({str(error).splitlines()[0]}). Run the same command again."
+        ) from None

@@ -1,0 +1,227 @@
+"""A small look-alike of a run folder, written by hand rather than by the engine: blobs that move, scores, failures.
+
+Two drivers on two templates, a method, a failing method with a hostile name in its reason, flow_warp and two controls.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from core.clip import pixel_grid
+from core.frames import Frames, write_frames, write_png
+
+HOSTILE = '<script>alert("x")</script> & </script><img src=x onerror=alert(1)>'
+LABELS = {"fpfomm": 0.8, "fomm:mode=absolute": 0.3, "flow_warp": 0.95}
+CONTROLS = {"still": 0.0, "wrong_driver": 0.1}
+FRAMES = 12
+GROUPS = ("brows", "eyes", "nose", "cheeks", "mouth", "head")
+
+
+def moving_face(strength: float, seed: int, frames: int = FRAMES, noise: float = 1.0) -> Frames:
+    """A textured disc whose two blobs move by up to `strength` pixels: (T, 256, 256, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    grid = pixel_grid()
+    x, y = grid[..., 0], grid[..., 1]
+    base = 120 + 40 * np.sin(x / 9 + seed) * np.cos(y / 13) + 30 * ((x - 128) ** 2 + (y - 128) ** 2 < 100**2)
+    clip = []
+    for k in range(frames):
+        shift = strength * np.sin(np.pi * k / max(frames - 1, 1))
+        blobs = sum(60 * np.exp(-((x - cx - shift) ** 2 + (y - cy) ** 2) / 200) for cx, cy in ((90, 100), (160, 180)))
+        picture = (base + blobs)[..., None] + np.array([8, 0, -8]) + rng.normal(0, noise, (256, 256, 3))
+        clip.append(np.clip(picture.round(), 0, 255))
+    return np.stack(clip).astype(np.uint8)
+
+
+def make_run(folder: Path, frames: int = FRAMES) -> Path:
+    """Write the run into `folder` and return it."""
+    cells = [
+        {
+            "name": f"{driver}__{template}",
+            "driver": driver,
+            "template": template,
+            "database": database,
+            "emotion": emotion,
+            "subject": "s1",
+            "fps": 100.0,
+            "n_frames": frames,
+            "onset_frame": 1,
+            "apex_frame": frames // 2,
+            "offset_frame": None if driver == "d2" else frames - 1,
+            "action_units": "4+7",
+            "rendered": True,
+            "colour": "grey" if database == "grey200" else "rgb",
+            "has_truth": template == "ta",
+        }
+        for driver, database, emotion in (("d1", "grey200", "negative"), ("d2", "colour100", HOSTILE))
+        for template in ("ta", "tb")
+    ]
+    rows = []
+    for number, cell in enumerate(cells):
+        _write_inputs(folder, cell, number, frames)
+        for label, quality in {**LABELS, **CONTROLS}.items():
+            fails = label.startswith("fomm") and number == 1
+            _write_cell(folder, label, cell, quality, fails, number, frames)
+            rows += _cell_rows(label, cell, quality, fails)
+    for label, quality in {**LABELS, **CONTROLS}.items():
+        rows += _combined_rows(label, quality, cells)
+    pd.DataFrame(rows).to_csv(folder / "scores.csv", index=False)
+    (folder / "run.json").write_text(json.dumps(_facts(cells)))
+    return folder
+
+
+def _write_inputs(folder: Path, cell: dict, number: int, frames: int) -> None:
+    inputs = folder / "inputs"
+    write_frames(inputs / "drivers" / cell["driver"] / "frames", moving_face(3, 1, frames))
+    if cell["has_truth"]:
+        write_frames(inputs / "truth" / cell["name"] / "frames", moving_face(3, 2, frames, 0))
+    (inputs / "templates").mkdir(parents=True, exist_ok=True)
+    write_png(inputs / "templates" / f"{cell['template']}.png", moving_face(0, number % 2 + 2, 1)[0])
+
+
+def _write_cell(folder: Path, label: str, cell: dict, quality: float, fails: bool, number: int, frames: int) -> None:
+    place = folder / "cells" / label / cell["name"]
+    place.mkdir(parents=True)
+    if not fails:
+        write_frames(place / "frames", moving_face(3 * quality, number % 2 + 2, frames, 0))
+    record = {"key": "k", "status": "failed" if fails else "ok", "reason": f"no face in {HOSTILE}" if fails else ""}
+    (place / "cell.json").write_text(json.dumps({**record, "n_frames": frames, "seconds": 1.0, "files": {}}))
+    bump = np.sin(np.pi * np.arange(frames) / max(frames - 1, 1))
+    series = {f"{g}_driver": list(bump * (3 if g == "brows" else 0.3)) for g in GROUPS}
+    series |= {f"{g}_output": list(bump * quality * (3 if g == "brows" else 0.3)) for g in GROUPS}
+    partial = {
+        "version": "1",
+        "status": "ok",
+        "reason": "",
+        "values": {},
+        "sums": {},
+        "series": {} if fails else series,
+    }
+    partials = folder / "partials" / label
+    partials.mkdir(parents=True, exist_ok=True)
+    (partials / f"{cell['name']}.json").write_text(json.dumps({"motion_agreement": partial}))
+
+
+FIGURES = {
+    "motion_agreement": [
+        ("agreement", True, (-1, 1), "driver"),
+        ("gain", None, (None, None), "driver"),
+        ("error", False, (0, None), "driver"),
+        ("agreement_pooled", True, (-1, 1), "driver"),
+        ("agreement_truth", True, (-1, 1), "truth"),
+    ],
+    "identity_distance": [("identity_distance", False, (0, None), "template")],
+}
+
+
+def _value(figure: str, quality: float, cell: dict | None) -> float | None:
+    values = {"gain": quality, "error": 1 - quality, "identity_distance": 0.65 * (1 - quality)}
+    if figure == "agreement_truth" and cell is not None and not cell["has_truth"]:
+        return None
+    if figure == "agreement_pooled" and cell is not None:
+        return None
+    return values.get(figure, quality)
+
+
+def _row(label: str, scope: str, group: str, cell: dict | None, metric: str, figure: str) -> dict:
+    facts = {name: cell[name] if cell else "" for name in ("driver", "template", "database", "emotion")}
+    control = label in CONTROLS
+    return {
+        "method": label,
+        "is_control": control,
+        "scope": scope,
+        "group": group,
+        **facts,
+        "metric": metric,
+        "figure": figure,
+    }
+
+
+def _cell_rows(label: str, cell: dict, quality: float, fails: bool) -> list[dict]:
+    rows = []
+    for metric, figures in FIGURES.items():
+        for figure, *_ in figures:
+            value = None if fails else _value(figure, quality, cell)
+            reason = f"no face in {HOSTILE}" if fails else "" if value is not None else "no truth in this cell"
+            status = "failed" if fails else "ok" if value is not None else "unavailable"
+            score = {
+                "value": value,
+                "status": status,
+                "reason": reason,
+                "n_scored": int(value is not None),
+                "n_cells": 1,
+            }
+            rows.append(_row(label, "cell", "", cell, metric, figure) | score)
+    return rows
+
+
+def _combined_rows(label: str, quality: float, cells: list[dict]) -> list[dict]:
+    rows = []
+    places = {("all", ""): cells}
+    for scope in ("database", "emotion", "template"):
+        for cell in cells:
+            places.setdefault((scope, cell[scope]), []).append(cell)
+    for (scope, group), members in places.items():
+        for metric, figures in FIGURES.items():
+            for figure, *_ in figures:
+                scored = [m for m in members if figure == "agreement_pooled" or _value(figure, quality, m) is not None]
+                value = _value(figure, quality, None) if scored else None
+                score = {"value": value, "status": "ok" if scored else "unavailable"}
+                score |= {
+                    "reason": "" if scored else "no cell has a truth",
+                    "n_scored": len(scored),
+                    "n_cells": len(members),
+                }
+                rows.append(_row(label, scope, group, None, metric, figure) | score)
+    return rows
+
+
+def _facts(cells: list[dict]) -> dict:
+    def method(label: str, control: bool) -> dict:
+        name, _, _ = label.partition(":")
+        identity = {
+            "code": "abc",
+            **({"weights": {"sha256": "0123"}} if "f" in name[:1] and name != "flow_warp" else {}),
+        }
+        return {
+            "label": label,
+            "name": name,
+            "variant": "",
+            "is_control": control,
+            "identity": identity,
+            "seconds_per_frame": None if control else 0.012,
+        }
+
+    return {
+        "id": "0a1b2c3d",
+        "finished": True,
+        "request": {"methods": list(LABELS), "note": HOSTILE},
+        "provenance": {
+            "date": "2026-11-20T12:00:00+00:00",
+            "machine": {"processor": "test", "device": "cpu"},
+            "code": {},
+        },
+        "protocol": {"name": "demo", "version": "1", "description": "Rendered."},
+        "cells": cells,
+        "methods": [method(label, False) for label in LABELS] + [method(label, True) for label in CONTROLS],
+        "metrics": [
+            {
+                "name": metric,
+                "version": "1",
+                "figures": [
+                    {
+                        "name": name,
+                        "title": name.capitalize(),
+                        "unit": "",
+                        "higher_is_better": better,
+                        "bounds": bounds,
+                        "target": target,
+                        "description": f"What {name} is.",
+                    }
+                    for name, better, bounds, target in figures
+                ],
+            }
+            for metric, figures in FIGURES.items()
+        ],
+    }
