@@ -32,10 +32,12 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MAX_BYTES = 64 << 20
 # Lips further apart than this share of the eye distance are an open mouth.
 OPEN_MOUTH = 0.05
+# How much of the inner lips' way their outer edges go.
+FOLLOW = 0.45
 # How far around its corners a closed mouth is mended, texture pixels.
 HEALED = 14
 # What is taken back from an open smile, as intensities.
-SMILE = {"AU12": 2.2, "AU06": 0.8}
+SMILE = {"AU12": 1.9, "AU06": 0.8}
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,12 @@ def close_mouth(texture: Frames, face: FittedMesh) -> tuple[Frames, FittedMesh]:
     source[lower[1:-1]] += 1.2 * inset
     target[upper[1:-1]] = (curve - 0.1 * down)[1:-1]
     target[lower[1:-1]] = (curve + 0.1 * down)[1:-1]
+    target[mesh.UPPER_LIP_OUTER] += FOLLOW * (curve - relaxed[upper])
+    target[mesh.LOWER_LIP_OUTER] += FOLLOW * (curve - relaxed[lower])[1:-1]
     backward = MeshField(to_texture(target), TEXTURE).dense(to_texture(source) - to_texture(target), blur=0)
     closed = _heal_corners(warp(texture, backward), to_texture(curve[[0, -1]]))
-    return _lip_line(closed, to_texture(curve)), FittedMesh(target)
+    lips = to_texture(target[np.r_[mesh.UPPER_LIP_OUTER, mesh.LOWER_LIP_OUTER]])
+    return _lip_line(_dull(closed, lips), to_texture(curve)), FittedMesh(target)
 
 
 def _heal_corners(texture: Frames, corners: Points) -> Frames:
@@ -152,6 +157,16 @@ def _heal_corners(texture: Frames, corners: Points) -> Frames:
     near = np.linalg.norm(pixel_grid(TEXTURE)[:, :, None] - corners, axis=-1).min(-1) < HEALED
     mask = cv2.dilate((stranger & near).astype(np.uint8), np.ones((3, 3), np.uint8))
     return np.asarray(cv2.inpaint(texture, mask, 5, cv2.INPAINT_TELEA), np.uint8)
+
+
+def _dull(texture: Frames, lips: Points) -> Frames:
+    """Take most of the flash's gleam off lips inside an outline (N, 2): closed lips do not face the light."""
+    mask = np.zeros((TEXTURE, TEXTURE), np.float32)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.round(lips).astype(np.int32)), 1.0)
+    soft = cv2.GaussianBlur(mask, (0, 0), 2)[..., None]
+    usual = np.median(texture[mask > 0], axis=0)
+    gleam = np.maximum(texture - usual, 0)
+    return np.clip(np.round(texture - 0.7 * soft * gleam), 0, 255).astype(np.uint8)
 
 
 def _lip_line(texture: Frames, curve: Points) -> Frames:

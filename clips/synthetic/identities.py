@@ -158,11 +158,9 @@ def _recolour(portrait: Portrait, rng: np.random.Generator) -> Frames:
     lab = lab * (1 + parts.hair[..., None] * (hair - 1))
     lab = lab + parts.background[..., None] * [rng.uniform(-26, 2), rng.normal(0, 5), rng.normal(0, 6)]
     lab[..., 0] *= 1 - parts.brows * rng.uniform(0, 0.45) * (lab[..., 0] < _soft(lab[..., 0]))
-    lips = parts.lips[..., None]
-    shine = np.maximum(lab - np.median(lab[parts.lips > 0.6], axis=0), 0) * [1, 0, 0]
-    lab = lab + lips * ([rng.normal(-3, 3), rng.normal(1, 4), rng.normal(0, 2)] - 0.5 * shine)
+    lab = lab + parts.lips[..., None] * [rng.normal(-3, 3), rng.normal(1, 4), rng.normal(0, 2)]
     shade = rng.uniform(0.05, 0.2) * (rng.random() < 0.3)
-    lab = lab * (1 - (parts.beard * shade)[..., None] * [0.8, 0.7, 1.0])
+    lab = lab * (1 - (parts.beard * shade)[..., None] * [0.9, 0.4, 0.5])
     across, down = np.moveaxis(pixel_grid(TEXTURE) / TEXTURE - 0.5, -1, 0)
     light = 1 + rng.normal(0, 0.22) * across + rng.normal(0, 0.14) * down
     lab[..., 0] = np.clip(lab[..., 0] * light, 0, 100)
