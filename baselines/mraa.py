@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from baselines.regions import RegionPredictor, Regions, region_difference, region_motions
 from nets.blocks import Encoder, HourglassConfig
 from nets.dense_motion import DenseMotion, DenseMotionConfig, Motion
-from nets.generator import Encoded, Generator, GeneratorConfig
+from nets.generator import Generator, GeneratorConfig
 from nets.geometry import first_sign, in_float32, inverse_2x2, product
 from nets.keypoints import DetectorConfig
 from nets.losses import LossConfig
@@ -89,10 +89,6 @@ class MraaGenerator(Generator):
         motion = DenseMotion(config.dense_motion, config.num_regions, config.align_corners)
         super().__init__(config.generator, motion, "pixelwise_flow_predictor", config.align_corners)
         self.revert_axis_swap = config.revert_axis_swap
-
-    def encode(self, picture: Tensor) -> Encoded:
-        """A source (B, 3, H, W) RGB in [0, 1], encoded once for all frames."""
-        return Encoded(picture, self.pixelwise_flow_predictor.down(picture), self.features(picture))
 
     def motion(self, small: Tensor, source: Regions, driving: Regions, background: Tensor | None = None) -> Motion:
         """Dense motion on a source that is already small, (B or 1, 3, h, w); regions of any picture size.

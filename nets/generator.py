@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nets.blocks import DownBlock, ResBlock, SameBlock, UpBlock
-from nets.dense_motion import Motion
+from nets.dense_motion import DenseMotion, Motion
 from nets.geometry import resized_grid, resized_map, warp
 
 
@@ -19,6 +19,8 @@ class GeneratorConfig:
 
     skips: False as FOMM and FPB-FOMM publish it; True adds MRAA's blends of warped source features and pixels by the
     occlusion map. It adds no parameters.
+    resize_align_corners: how the grid is brought to the pictures' resolution; False as published, which magnifies a
+    warped picture by about 1 %. Only a generator with skips shows it: features are warped at the grid's resolution.
     """
 
     block_expansion: int = 64
@@ -26,6 +28,7 @@ class GeneratorConfig:
     num_down_blocks: int = 2
     num_bottleneck_blocks: int = 6
     skips: bool = False
+    resize_align_corners: bool = False
 
     def width(self, level: int) -> int:
         """Channels at a level; 0 is the full resolution."""
@@ -55,6 +58,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         self.align_corners = align_corners
+        self.motion_name = motion_name
         self.add_module(motion_name, motion)
         widths = [config.width(level) for level in range(config.num_down_blocks + 1)]
         self.first = SameBlock(3, widths[0], kernel=7)
@@ -66,6 +70,17 @@ class Generator(nn.Module):
         for index in range(config.num_bottleneck_blocks):
             self.bottleneck.add_module(f"r{index}", ResBlock(widths[-1]))
         self.final = nn.Conv2d(widths[0], 3, 7, padding=3)
+
+    def encode(self, picture: Tensor) -> Encoded:
+        """A source (B, 3, H, W) RGB in [0, 1], encoded once for all frames."""
+        return Encoded(picture, self.small(picture), self.features(picture))
+
+    def small(self, picture: Tensor) -> Tensor:
+        """The picture as the dense motion network sees it: (B, 3, H/4, W/4) with the published factor."""
+        motion = self.get_submodule(self.motion_name)
+        assert isinstance(motion, DenseMotion)
+        small: Tensor = motion.down(picture)
+        return small
 
     def features(self, picture: Tensor) -> tuple[Tensor, ...]:
         """Features of a source (B, 3, H, W) RGB in [0, 1]: map i is (B, width(i), H/2^i, W/2^i)."""
@@ -97,12 +112,12 @@ class Generator(nn.Module):
 
     def warped(self, picture: Tensor, motion: Motion) -> Tensor:
         """A picture or feature map under the motion, at its own resolution: (B, C, h, w), zeros outside."""
-        grid = resized_grid(motion.deformation, picture.shape[2], picture.shape[3])
+        grid = resized_grid(motion.deformation, picture.shape[2], picture.shape[3], self.config.resize_align_corners)
         return warp(picture, grid, self.align_corners)
 
     def occlusion(self, features: Tensor, motion: Motion) -> Tensor:
         """The occlusion map at the resolution of `features`: (B, 1, h, w)."""
-        return resized_map(motion.occlusion, features.shape[2], features.shape[3])
+        return resized_map(motion.occlusion, features.shape[2], features.shape[3], self.config.resize_align_corners)
 
 
 def _blend(visible: Tensor, warped: Tensor, painted: Tensor) -> Tensor:

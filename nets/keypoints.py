@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nets.blocks import AntiAliasDown, Hourglass, HourglassConfig
 from nets.dense_motion import DenseMotion, DenseMotionConfig, Motion, identity_motion, with_background
-from nets.generator import Encoded, Generator, GeneratorConfig
+from nets.generator import Generator, GeneratorConfig
 from nets.geometry import affine_grid, gaussians, in_float32, inverse_2x2, product, spatial_softmax
 
 
@@ -111,10 +111,6 @@ class KeyPointGenerator(Generator):
     ) -> None:
         super().__init__(config, DenseMotion(motion, num_kp, align_corners), "dense_motion_network", align_corners)
         self.variance = motion.variance
-
-    def encode(self, picture: Tensor) -> Encoded:
-        """A source (B, 3, H, W) RGB in [0, 1], encoded once for all frames."""
-        return Encoded(picture, self.dense_motion_network.down(picture), self.features(picture))
 
     def motion(self, small: Tensor, source: KeyPoints, driving: KeyPoints) -> Motion:
         """Dense motion on a source that is already small, (B or 1, 3, h, w); key points of any picture size."""

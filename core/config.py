@@ -1,0 +1,144 @@
+"""Configurations: defaults in code as frozen dataclasses, small YAML overlays, `a.b=value` overrides.
+
+Unknown keys are errors. Values are converted to the types the dataclasses declare and to no others.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from core.errors import BenchError, unknown_name
+
+T = TypeVar("T")
+
+# An overlay is a page of settings; anything larger is a mistake or an attack.
+LARGEST_OVERLAY_BYTES = 100_000
+
+
+def read_overlay(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file, {} for an empty one. BenchError if missing, too large, or not a mapping."""
+    if not path.is_file():
+        raise BenchError(f"Config {path} does not exist. Choices: {', '.join(sorted(_neighbours(path))) or 'none'}.")
+    if path.stat().st_size > LARGEST_OVERLAY_BYTES:
+        raise BenchError(f"Config {path} is larger than {LARGEST_OVERLAY_BYTES} bytes. Give a file of settings.")
+    text = path.read_text()
+    if "&" in text or "*" in text.replace("**", ""):
+        raise BenchError(f"Config {path} uses YAML anchors (& or *), which are not allowed. Write the values out.")
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BenchError(f"Config {path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise BenchError(f"Config {path} must be a mapping of settings, got {type(values).__name__}.")
+    return values
+
+
+def _neighbours(path: Path) -> list[str]:
+    return [str(other) for other in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+
+
+def resolve(kind: type[T], overlays: Iterable[Mapping[str, Any]] = (), sets: Iterable[str] = ()) -> T:
+    """Make a `kind` from its defaults, the overlays in order, then overrides such as ``optimiser.lr=1e-4``.
+
+    Raises BenchError for an unknown key (with the nearest known one), a wrong type, or a malformed override.
+    """
+    merged: dict[str, Any] = {}
+    for overlay in overlays:
+        merged = merge(merged, overlay)
+    for item in sets:
+        merged = merge(merged, parse_set(item))
+    value = build(kind, merged, "")
+    assert isinstance(value, kind)
+    return value
+
+
+def parse_set(item: str) -> dict[str, Any]:
+    """``a.b=1`` -> {"a": {"b": 1}}; the value is read as YAML."""
+    keys, equals, text = item.partition("=")
+    if not equals or not all(keys.split(".")):
+        raise BenchError(f"--set {item!r} must be KEY=VALUE, such as loss.perceptual=pyramid.")
+    try:
+        value: Any = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise BenchError(f"--set {item!r}: the value {text!r} is not valid YAML.") from None
+    for key in reversed(keys.split(".")):
+        value = {key: value}
+    return dict(value)
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` laid over `below`; nested mappings are merged, everything else is replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """The resolved config as JSON values."""
+    return dataclasses.asdict(config)
+
+
+def build(kind: Any, value: Any, where: str) -> Any:
+    """`value` as a `kind`: a dataclass, tuple, mapping, optional, choice or plain type. `where` names it in errors."""
+    if dataclasses.is_dataclass(kind):
+        return _build_dataclass(kind, value, where)
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        if value is None and NoneType in inner:
+            return None
+        return build(next(option for option in inner if option is not NoneType), value, where)
+    if origin is Literal:
+        if value not in inner:
+            raise unknown_name(f"choice for {where}:", str(value), map(str, inner))
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise _wrong(where, value, "a list")
+        return tuple(build(inner[0], item, f"{where}[{index}]") for index, item in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise _wrong(where, value, "a mapping")
+        return {str(key): build(inner[1], item, f"{where}.{key}") for key, item in value.items()}
+    return _build_plain(kind, value, where)
+
+
+def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, Mapping):
+        raise _wrong(where, value, "a mapping")
+    hints = get_type_hints(kind)
+    for key in value:
+        if key not in hints:
+            raise unknown_name(f"setting in {where or 'the config'}:", str(key), hints)
+    defaults = kind()
+    changed = {}
+    for key, given in value.items():
+        path = f"{where}.{key}" if where else key
+        current = getattr(defaults, key)
+        if dataclasses.is_dataclass(current) and isinstance(given, Mapping):
+            given = merge(dataclasses.asdict(current), given)  # type: ignore[arg-type]
+        changed[key] = build(hints[key], given, path)
+    return dataclasses.replace(defaults, **changed)
+
+
+def _build_plain(kind: Any, value: Any, where: str) -> Any:
+    # YAML reads 1e-4 (without a dot) as text, and 1 where 1.0 is meant.
+    if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            raise _wrong(where, value, "a number") from None
+    if not isinstance(value, kind) or (kind in (int, float) and isinstance(value, bool)):
+        raise _wrong(where, value, f"of type {kind.__name__}")
+    return value
+
+
+def _wrong(where: str, value: Any, wanted: str) -> BenchError:
+    return BenchError(f"Setting {where or 'config'} must be {wanted}, got {value!r}.")

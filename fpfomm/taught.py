@@ -1,0 +1,40 @@
+"""FPB-FOMM as a pupil of the taught training (nets/taught.py), which the demo weights come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from fpfomm.model import FpFommConfig, PriorGuidedDetector, networks
+from fpfomm.points import given_points
+from nets.geometry import inverse_2x2, product
+from nets.keypoints import KeyPointGenerator, KeyPoints
+from nets.taught import Transferred, jacobian_losses
+
+
+class TaughtFpFomm:
+    """Only the driver is looked at: in relative mode the source's jacobians cancel, and its points are given."""
+
+    def __init__(self, config: FpFommConfig) -> None:
+        made = networks(config)
+        generator, detector = made["generator"], made["kp_detector"]
+        assert isinstance(generator, KeyPointGenerator)
+        assert isinstance(detector, PriorGuidedDetector)
+        self.generator, self.detector = generator, detector
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Networks by the published checkpoints' names; the adversary is not used."""
+        return {"generator": self.generator, "kp_detector": self.detector}
+
+    def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
+        """See nets.taught.Pupil; both driver frames are one batch of the detector."""
+        points = given_points(batch["landmarks_driving"]).repeat(2, 1, 1)
+        found = self.detector.detect(self.detector.down(torch.cat([batch["initial"], batch["driving"]])), points)
+        first, driving = found.chunk(2)
+        value = given_points(batch["landmarks"]) * 2 / self.detector.image_size - 1
+        change = product(driving.jacobian, inverse_2x2(first.jacobian))
+        source = KeyPoints(value, torch.eye(2, device=value.device).expand_as(change))
+        motion = self.generator.motion(small, source, KeyPoints(value, change))
+        return Transferred(motion, value, jacobian_losses(inverse_2x2(change), value, batch["grid"]))
