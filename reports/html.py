@@ -6,11 +6,12 @@ kept by content under `cache` so that a second page costs little.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from core.errors import BenchError
@@ -18,7 +19,7 @@ from core.frames import SIZE
 from reports import leaderboard
 from reports.curves import Line, curves_of, motion_curves
 from reports.environment import TEMPLATES, environment
-from reports.media import COLUMNS, KNEE, PER_SHEET, media_of_all
+from reports.media import COLUMNS, KNEE, PER_SHEET, Media, media_of_all
 from reports.reading import Remark, read_cell
 from reports.run_files import CellFacts, MethodFacts, Run
 from reports.table import Table
@@ -37,6 +38,8 @@ DEMO_WEIGHTS = (
     " trained."
 )
 SCOPES = ("database", "emotion", "template")
+# Grey levels either side of mid-grey that the amplified difference may fill.
+FULL_CONTRAST = 100
 # Numbered CSS colours for methods; a ninth method begins anew.
 COLOURS = 8
 
@@ -73,6 +76,7 @@ class CellView:
     outputs: tuple[Player, ...]
     controls: tuple[Player, ...]
     curves: Markup | None
+    first_frame: int
 
 
 class MediaList:
@@ -105,6 +109,7 @@ def write_report(run_folder: Path, media_all: bool = False, cache: Path = CACHE)
             when=when(run),
             caveats=caveats(run),
             leaderboard=leaderboard.leaderboard(run),
+            left_out=leaderboard.left_out(run),
             floor=leaderboard.floor(run),
             floor_cells=len(run.cell_values(leaderboard.FLOOR_CONTROL, "agreement")),
             breakdowns=breakdowns(run),
@@ -115,7 +120,7 @@ def write_report(run_folder: Path, media_all: bool = False, cache: Path = CACHE)
             with_controls=with_controls,
             error=max((clip.error for clip in coded), default=0.0),
             coded=[_json(clip.for_page()) for clip in coded],
-            data=_json(page_data(cells)),
+            data=_json(page_data(cells, coded)),
             identities=[(method.label, _lines(method.identity)) for method in run.facts.methods],
             provenance=_lines({"request": run.facts.request, **run.facts.provenance}),
             style=_asset("report.css"),
@@ -149,10 +154,20 @@ def cell_view(run: Run, cell: CellFacts, media: MediaList, with_controls: bool) 
     outputs = [_player(run, cell, method, media, number % COLOURS) for number, method in enumerate(run.methods)]
     controls = [_player(run, cell, method, media, None) for method in run.controls] if with_controls else []
     known = next((curves for curves in series.values() if curves), {})
+    driver = curves_of(known, "driver")
     lines = [Line(curves_of(known, "truth"), dashed=True)] if cell.has_truth else []
     lines += [Line(curves_of(curves, "output"), i % COLOURS) for i, curves in enumerate(series.values())]
-    lines.append(Line(curves_of(known, "driver")))
-    return CellView(cell, tuple(inputs), tuple(outputs), tuple(controls), motion_curves(cell, lines))
+    lines.append(Line(driver))
+    curves = motion_curves(cell, lines)
+    return CellView(cell, tuple(inputs), tuple(outputs), tuple(controls), curves, first_frame(cell, driver))
+
+
+def first_frame(cell: CellFacts, driver: Mapping[str, Sequence[float]]) -> int:
+    """The frame at which a cell is opened: its apex; where nobody coded it, where a region of the driver moves most."""
+    if cell.apex_frame is not None:
+        return cell.apex_frame
+    facial = [curve for group, curve in driver.items() if group != "head"]
+    return max((max(curve), int(np.argmax(curve))) for curve in facial)[1] if facial else cell.n_frames // 2
 
 
 def _player(run: Run, cell: CellFacts, method: MethodFacts, media: MediaList, colour: int | None) -> Player:
@@ -215,7 +230,7 @@ def caveats(run: Run) -> list[tuple[str, str]]:
     return texts
 
 
-def page_data(cells: list[CellView]) -> dict[str, Any]:
+def page_data(cells: Sequence[CellView], coded: Sequence[Media]) -> dict[str, Any]:
     """What the page's script must know besides the media."""
     return {
         "size": SIZE,
@@ -227,6 +242,8 @@ def page_data(cells: list[CellView]) -> dict[str, Any]:
                 "name": view.facts.name,
                 "frames": view.facts.n_frames,
                 "fps": view.facts.fps,
+                "first": view.first_frame,
+                "amplification": amplification([coded[p.media].reach for p in view.inputs if p.media is not None]),
                 "marks": {
                     name: frame
                     for name, frame in (
@@ -240,6 +257,12 @@ def page_data(cells: list[CellView]) -> dict[str, Any]:
             for view in cells
         ],
     }
+
+
+def amplification(reaches: Sequence[float]) -> int:
+    """The power of two from 2 to 32 that brings the widest of a cell's inputs near, but not over, full contrast."""
+    fits = [factor for factor in (2, 4, 8, 16, 32) if factor * max(reaches, default=0.0) <= FULL_CONTRAST]
+    return max(fits, default=2)
 
 
 def _lines(values: Any, path: str = "") -> list[tuple[str, str]]:

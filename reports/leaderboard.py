@@ -1,6 +1,6 @@
 """Which figures stand in which table: the leaderboard, the breakdowns, the cells and the list of all figures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,12 +46,33 @@ HEADLINES: dict[str, tuple[Headline, ...]] = {
 }
 # Figures that only exist over several cells.
 POOLED = ("agreement_pooled", "agreement_truth_pooled")
+# What fits a terminal's width.
+BRIEF = ("agreement", "gain", "error", "agreement_pooled", "identity_distance", "sharpness_template")
 FLOOR_CONTROL = "wrong_driver"
 
 
 def headlines(run: Run) -> list[tuple[str, Headline]]:
-    """Group and headline of every leaderboard figure that the run has."""
+    """Group and headline of every leaderboard figure that has a value in some row of the run."""
+    return [(group, line) for group, line in _known(run) if _scored(run, line)]
+
+
+def left_out(run: Run) -> list[str]:
+    """Headlines without a value in any row, each with the reason, so that nothing vanishes silently."""
+    reasons: dict[str, list[str]] = {}
+    for group, line in _known(run):
+        if not _scored(run, line):
+            found = run.combined(run.facts.methods[0].label, line.figure)
+            title = f"{line.title} (truth)" if "truth" in group else line.title
+            reasons.setdefault(found.reason or found.status, []).append(title)
+    return [f"{', '.join(titles)}: {reason}" for reason, titles in reasons.items()]
+
+
+def _known(run: Run) -> list[tuple[str, Headline]]:
     return [(group, line) for group, lines in HEADLINES.items() for line in lines if line.figure in run.figures]
+
+
+def _scored(run: Run, line: Headline) -> bool:
+    return any(run.combined(method.label, line.figure).value is not None for method in run.facts.methods)
 
 
 def arrow(figure: FigureFacts, aim: str = "") -> str:
@@ -96,9 +117,9 @@ def entry(found: Found, link: str = "") -> Entry:
     )
 
 
-def leaderboard(run: Run) -> Table:
-    """Methods first, controls set apart; the headline figures over all cells, and the time a frame took."""
-    chosen = headlines(run)
+def leaderboard(run: Run, figures: Collection[str] | None = None) -> Table:
+    """Methods first, controls set apart: the headlines (or those of `figures`) over all cells, and seconds a frame."""
+    chosen = [(group, line) for group, line in headlines(run) if figures is None or line.figure in figures]
     columns = [Column("method"), *(column(run, line, group) for group, line in chosen)]
     columns.append(
         Column("s/frame", "↓", 3, "Seconds per frame on the machine below; only cells made in this run.", "Time", False)
@@ -109,6 +130,11 @@ def leaderboard(run: Run) -> Table:
         return (Entry(method.label), *scores, Entry(method.seconds_per_frame, "not timed"))
 
     return Table("Leaderboard: means over cells", tuple(columns), _sections(run, row))
+
+
+def brief(run: Run) -> Table:
+    """The leaderboard for a terminal of 100 columns."""
+    return leaderboard(run, BRIEF)
 
 
 def _sections(run: Run, row: Callable[[MethodFacts], tuple[Entry, ...]]) -> tuple[Section, ...]:

@@ -20,6 +20,8 @@ ANOTHER_PERSON, DRIFTING = 0.6, 0.4
 SOFT, OVERSHARP = 0.7, 1.5
 # Frames by which a peak may be early or late without a remark, as a share of the clip.
 LATE_SHARE = 0.15
+# An output that is this near its own peak when the driver peaks is on time.
+HELD = 0.8
 
 Curves = Mapping[str, Sequence[float]]
 
@@ -34,8 +36,7 @@ class Remark:
 
 def read_cell(figures: Mapping[str, float | None], driver: Curves, output: Curves) -> list[Remark]:
     """Sentences on one output. `figures` are its scores by name; the curves are motion by region group over frames."""
-    remarks = [*_motion(figures), *_places(driver, output, figures), *_picture(figures)]
-    return [remark for remark in remarks if remark is not None]
+    return [*_motion(figures), *_places(driver, output, figures), *_picture(figures)]
 
 
 def motion_share(figures: Mapping[str, float | None]) -> float | None:
@@ -46,12 +47,12 @@ def motion_share(figures: Mapping[str, float | None]) -> float | None:
     return float(max(error**2 + 2 * gain - 1, 0.0) ** 0.5)
 
 
-def _motion(figures: Mapping[str, float | None]) -> list[Remark | None]:
+def _motion(figures: Mapping[str, float | None]) -> list[Remark]:
     agreement, share = figures.get("agreement"), motion_share(figures)
     if agreement is None:
         return []
     if share is not None and share < STILL:
-        return [Remark(f"Hardly moves: {share:.0%} of the driver's motion.", "bad")]
+        return [Remark(f"Stands nearly still: {share:.0%} of the driver's motion.", "bad")]
     strength = _strength(share)
     if agreement >= SAME:
         return [Remark(f"Moves as the driver does{strength}.", "fair" if strength else "good")]
@@ -60,7 +61,7 @@ def _motion(figures: Mapping[str, float | None]) -> list[Remark | None]:
     if agreement >= PARTLY:
         return [Remark(f"Moves only partly as the driver does{strength}.", "fair")]
     if agreement > -BARELY:
-        kind = "Little of its motion is the driver's" if agreement >= BARELY else "Its motion is not the driver's"
+        kind = "Hardly moves as the driver does" if agreement >= BARELY else "Does not move as the driver does"
         return [Remark(f"{kind}{strength}.", "bad")]
     return [Remark(f"Moves against the driver{strength}.", "bad")]
 
@@ -68,10 +69,10 @@ def _motion(figures: Mapping[str, float | None]) -> list[Remark | None]:
 def _strength(share: float | None) -> str:
     if share is None or WEAK <= share <= STRONG:
         return ""
-    return f", too {'weakly' if share < WEAK else 'strongly'} ({share:.0%})"
+    return f", and too {'weakly' if share < WEAK else 'strongly'} ({share:.0%} of its motion)"
 
 
-def _places(driver: Curves, output: Curves, figures: Mapping[str, float | None]) -> list[Remark | None]:
+def _places(driver: Curves, output: Curves, figures: Mapping[str, float | None]) -> list[Remark]:
     """Regions that are missing or moved for nothing, and a peak at the wrong time."""
     groups = [group for group in driver if group in output and group != "head"]
     share = motion_share(figures)
@@ -85,31 +86,34 @@ def _places(driver: Curves, output: Curves, figures: Mapping[str, float | None])
     missing = [g for g in groups if wanted[g] >= MOVED * strongest and shown[g] < MISSING * wanted[g]]
     # Moved for nothing: more than the driver's strongest region ought to, where the driver is quiet.
     added = [g for g in groups if wanted[g] < MOVED * strongest and shown[g] > max(MOVED * strongest, 2 * wanted[g])]
-    remarks: list[Remark | None] = []
+    remarks = []
     if missing:
         remarks.append(Remark(f"Missing: {', '.join(missing)}.", "bad"))
     if added:
         remarks.append(Remark(f"Moves for nothing: {', '.join(added)}.", "bad"))
-    return [*remarks, _timing(driver, output, max(wanted, key=lambda group: wanted[group]), missing)]
+    return [*remarks, *_timing(driver, output, max(wanted, key=lambda group: wanted[group]), missing)]
 
 
-def _timing(driver: Curves, output: Curves, group: str, missing: Sequence[str]) -> Remark | None:
+def _timing(driver: Curves, output: Curves, group: str, missing: Sequence[str]) -> list[Remark]:
+    """Whether a region peaks at another time; a plateau that holds the driver's peak as well is no other time."""
     late = _peak(output[group]) - _peak(driver[group])
-    if group in missing or abs(late) <= LATE_SHARE * len(driver[group]):
-        return None
-    return Remark(f"The {group} peak {abs(late)} frames {'late' if late > 0 else 'early'}.", "fair")
+    held = output[group][_peak(driver[group])] >= HELD * max(output[group])
+    if group in missing or held or abs(late) <= LATE_SHARE * len(driver[group]):
+        return []
+    verb = "peaks" if group in ("nose", "mouth") else "peak"
+    return [Remark(f"The {group} {verb} {abs(late)} frames too {'late' if late > 0 else 'early'}.", "fair")]
 
 
 def _peak(curve: Sequence[float]) -> int:
     return max(range(len(curve)), key=lambda frame: curve[frame])
 
 
-def _picture(figures: Mapping[str, float | None]) -> list[Remark | None]:
+def _picture(figures: Mapping[str, float | None]) -> list[Remark]:
     distance = figures.get("identity_distance")
     sharpness, against = figures.get("sharpness_truth"), "the truth's"
     if sharpness is None:
         sharpness, against = figures.get("sharpness_template"), "the template's"
-    remarks: list[Remark | None] = []
+    remarks: list[Remark] = []
     if distance is not None and distance > ANOTHER_PERSON:
         remarks.append(Remark(f"Another person by dlib's rule (distance {distance:.2f}).", "bad"))
     elif distance is not None and distance > DRIFTING:

@@ -80,8 +80,8 @@
     canvas.getContext("2d").putImageData(out, 0, 0);
   }
 
-  // ---- One state for all players: cell, frame, what is shown. `draw` puts it on the page.
-  const state = { cell: -1, frame: 0, playing: false, clips: new Map() };
+  // ---- One state for all players: cell, frame, whether the reader chose an amplification. `draw` puts it on the page.
+  const state = { cell: -1, frame: 0, playing: false, amplified: false, clips: new Map() };
   const slider = find("#frame");
   const view = find("#view"), amplification = find("#amplification"), speed = find("#speed"), choose = find("#choose");
   const facts = () => page.cells[state.cell];
@@ -118,7 +118,8 @@
     article()?.classList.remove("shown");
     state.cell = cell;
     article().classList.add("shown");
-    const { name, frames, marks } = facts();
+    const { name, frames, first, marks, amplification: fitting } = facts();
+    if (!state.amplified) amplification.value = fitting;
     const wanted = new Set(all(".player[data-media]", article()).map((player) => player.dataset.media));
     for (const [number, clip] of state.clips) if (!wanted.has(number)) { clip.release(); state.clips.delete(number); }
     for (const number of wanted) if (!state.clips.has(number)) state.clips.set(number, new Clip(number));
@@ -133,7 +134,7 @@
     const here = `#cell=${encodeURIComponent(name)}`;
     for (const row of all("tr.current")) row.classList.remove("current");
     for (const link of all("#cells tbody a")) if (link.getAttribute("href") === `#cell=${name}`) link.closest("tr").classList.add("current");
-    goTo(marks.apex ?? 0);
+    goTo(first);
     await Promise.all([...state.clips.values()].map((clip) => clip.ready));
     if (cell === state.cell) { draw(); document.body.dataset.ready = here; }
   }
@@ -169,12 +170,12 @@
   choose.addEventListener("change", () => open(Number(choose.value)));
   speed.addEventListener("change", () => play(state.playing));
   view.addEventListener("change", show);
-  amplification.addEventListener("change", draw);
+  amplification.addEventListener("change", () => { state.amplified = true; draw(); });
   for (const details of all("details.controls")) details.addEventListener("toggle", draw);
 
   const KEYS = {
     " ": () => play(!state.playing), ArrowLeft: () => step(-1), ArrowRight: () => step(1),
-    Home: () => step(-Infinity), End: () => step(Infinity), a: () => step((facts().marks.apex ?? 0) - state.frame),
+    Home: () => step(-Infinity), End: () => step(Infinity), a: () => step(facts().first - state.frame),
     d: () => cycle(view), "[": () => turn(-1), "]": () => turn(1),
   };
   document.addEventListener("keydown", (event) => {
