@@ -99,6 +99,10 @@ def build(kind: Any, value: Any, where: str) -> Any:
         if value not in inner:
             raise unknown_name(f"choice for {where}:", str(value), map(str, inner))
         return value
+    if origin is Literal:
+        if value not in inner:
+            raise unknown_name(f"value of {where}", str(value), map(str, inner))
+        return value
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise _wrong(where, value, "a list")

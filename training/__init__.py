@@ -1,0 +1,7 @@
+"""What can be trained, by the name it has under --methods: "module:Recipe"."""
+
+TRAINABLES = {
+    "fpfomm": "fpfomm.recipe:FpFommRecipe",
+    "fomm": "baselines.recipes:FommRecipe",
+    "mraa": "baselines.recipes:MraaRecipe",
+}

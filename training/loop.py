@@ -7,14 +7,15 @@ seed, the stage and the step alone, so a resumed run sees what an undisturbed on
 import csv
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from core.contracts import Trainable
@@ -22,6 +23,7 @@ from core.errors import BenchError
 from training.plan import Plan, StagePlan, learning_rate
 
 STATE = "state.pt"
+SETTLING_BATCHES = 24
 
 
 class Batches(Protocol):
@@ -99,8 +101,11 @@ class Run:
         specs = self.method.optimisers(name)
         for network in self.networks.values():
             network.train()
-            if step >= stage.freeze_batch_norm_after * stage.steps:
-                freeze_batch_norm(network)
+        if stage.freeze_batch_norm_at is not None and step >= stage.freeze_batch_norm_at:
+            if step == stage.freeze_batch_norm_at:
+                self._settle_batch_norm(name, stage, number)
+            for norm in self._batch_norms():
+                norm.eval()
         rng = np.random.default_rng((self.plan.seed, number, step))
         batch = self._to_device(self.batches.batch("train", stage.batch_size, rng))
         losses: dict[str, float] = {}
@@ -124,6 +129,25 @@ class Run:
                         torch.nn.utils.clip_grad_norm_(group["params"], spec.clip_norm)
                 optimiser.step()
         return losses
+
+    def _settle_batch_norm(self, name: str, stage: StagePlan, number: int) -> None:
+        """Replace the running statistics, which lag behind the weights, by the mean over some batches."""
+        norms = self._batch_norms()
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over what follows
+        with torch.no_grad():
+            for index in range(SETTLING_BATCHES):
+                rng = np.random.default_rng((self.plan.seed, number, index, 2))
+                batch = self._to_device(self.batches.batch("train", stage.batch_size, rng))
+                next(self.method.step(name, batch, 0, index, rng))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+    def _batch_norms(self) -> list[_BatchNorm]:
+        modules = (module for network in self.networks.values() for module in network.modules())
+        return [module for module in modules if isinstance(module, _BatchNorm)]
 
     def _validate(self, name: str, number: int, step: int) -> None:
         """Losses of the first phase on identities never trained on; the lowest sum is the best checkpoint."""
@@ -186,14 +210,3 @@ class Run:
     def _set_networks(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
         for name, network in self.networks.items():
             network.load_state_dict(states[name])
-
-
-def freeze_batch_norm(network: nn.Module) -> None:
-    """Let batch normalisation use, and no longer change, its running statistics."""
-    for module in batch_norms(network):
-        module.eval()
-
-
-def batch_norms(network: nn.Module) -> Iterator[nn.Module]:
-    """All batch normalisations in a network."""
-    return (module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))

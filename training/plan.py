@@ -1,7 +1,7 @@
 """What a training run is: its stages with their lengths, and how learning rates run."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.contracts import OptimiserSpec
 
@@ -11,14 +11,15 @@ class StagePlan:
     """One stage of a training.
 
     steps: how many optimiser steps. batch_size: pairs a step. steps_per_epoch: what counts as an epoch for milestones.
-    freeze_batch_norm_after: share of the steps after which batch normalisation keeps its statistics; 1 = never.
+    freeze_batch_norm_at: step at which batch normalisation takes the mean statistics of some batches and keeps them
+    from then on (None: never). Late, while the learning rate is small: frozen at full rate a network falls apart.
     lr_scale: factor on every optimiser's learning rate.
     """
 
     steps: int = 0
     batch_size: int = 8
     steps_per_epoch: int = 1000
-    freeze_batch_norm_after: float = 1.0
+    freeze_batch_norm_at: int | None = None
     lr_scale: float = 1.0
 
 
@@ -26,7 +27,7 @@ class StagePlan:
 class Plan:
     """The stages by name, and how often the run looks up: validation, log, saved state (steps and seconds)."""
 
-    stages: dict[str, StagePlan]
+    stages: dict[str, StagePlan] = field(default_factory=dict)
     seed: int = 0
     validate_every: int = 250
     validation_batches: int = 8

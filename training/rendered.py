@@ -66,6 +66,12 @@ class RenderedSet:
         self.still = np.array([state["head"] == list(AT_REST) for state in self.states])
         self._noise = np.random.default_rng(0).standard_normal((SIZE, SIZE, 3), dtype=np.float32)
 
+    def describe(self) -> str:
+        """The set in words."""
+        return (
+            f"{self.n_identities} rendered people ({self.held_out} held out to validate) in {self.n_states} states each"
+        )
+
     def identities(self, split: str) -> range:
         """Identity numbers of "train" or "validation"."""
         first_held = self.n_identities - self.held_out
@@ -111,7 +117,7 @@ class RenderedSet:
         return s, int(rng.choice(pool))
 
     def _picture(self, identity: int, state: int) -> npt.NDArray[np.float32]:
-        return np.asarray(self.frames[identity, state], np.float32) / 255
+        return np.asarray(self.frames[identity, state], np.float32) * np.float32(1 / 255)
 
     def _points(self, identity: int, state: int) -> npt.NDArray[np.float32]:
         points = self.mesh[identity, state][list(POINT_VERTICES)]
