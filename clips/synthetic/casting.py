@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from clips.portraits import Portrait, built_in
+from clips.portraits import read_portrait
 from clips.synthetic.camera import Camera
 from clips.synthetic.identities import Person, make_person
 from clips.synthetic.parallel import in_parallel
@@ -20,23 +20,29 @@ LANDMARK_ERROR = 0.03
 
 @dataclass(frozen=True)
 class Role:
-    """A person by number: the same portrait, series and number always give the same person."""
+    """A person by number: the same portrait, series and number always give the same person.
+
+    `portrait` is a built-in's name or a path. Without a number the portrait is taken as it is.
+    """
 
     portrait: str
     series: str
-    number: int
+    number: int | None
 
-    def person(self, portrait: Portrait | None = None) -> Person:
-        """Make the person, from the built-in portrait unless another is given."""
+    def person(self) -> Person:
+        """Make the person. BenchError if the portrait cannot be read or shows no face."""
+        portrait = read_portrait(self.portrait)
+        if self.number is None:
+            return Person(self.series, portrait.texture, portrait.face)
         rng = np.random.default_rng([*self.series.encode(), self.number])
-        return make_person(portrait or built_in(self.portrait), f"{self.portrait}-{self.series}{self.number}", rng)
+        return make_person(portrait, f"{self.series}{self.number}", rng)
 
 
 def audition(role: Role) -> npt.NDArray[np.float64] | None:
     """Face embedding (128,) of a person's noisy neutral picture; None if dlib does not see the face where it is."""
     person = role.person()
     picture = Actor(person).shoot(np.zeros((256, 256, 2), np.float32)).frame
-    noisy = Camera(colour="grey").record(picture[None], np.random.default_rng(role.number))[0]
+    noisy = Camera(colour="grey").record(picture[None], np.random.default_rng(role.number or 0))[0]
     found = detect(grey(noisy[None])[0])
     if found is None:
         return None

@@ -6,7 +6,8 @@ from multiprocessing import get_context
 from typing import TypeVar
 
 import cv2
-from tqdm import tqdm
+
+from core.progress import track
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -14,9 +15,9 @@ WORKERS = 2
 
 
 def in_parallel(
-    work: Callable[[Task], Result], tasks: Sequence[Task], label: str, progress: bool = False
+    work: Callable[[Task], Result], tasks: Sequence[Task], title: str, progress: bool = True
 ) -> list[Result]:
     """`[work(task) for task in tasks]`, in that order, on two fresh processes. `work` must be importable."""
     with ProcessPoolExecutor(WORKERS, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         results = pool.map(work, tasks)
-        return list(tqdm(results, desc=label, total=len(tasks), disable=not progress))
+        return list(track(results, title, "", len(tasks)) if progress else results)

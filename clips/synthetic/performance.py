@@ -1,0 +1,77 @@
+"""What a person is asked to do in a clip: action units over time, a manner, a small head motion."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.interpolate import PchipInterpolator
+
+from core.clip import Floats
+from faces.facs import Points
+from faces.field import similarity
+
+Times = npt.NDArray[np.float64]
+
+# Frames between the turning points of the head's drift.
+HEAD_PERIOD = 12
+# One pixel of shift goes with this much turning (radians) and growing.
+HEAD_TURN, HEAD_SCALE = 0.004, 0.002
+# Intensities below this are not seen; they decide where onset and offset lie.
+SEEN = 0.05
+
+
+@dataclass(frozen=True)
+class Track:
+    """One action unit: key frames (frame, intensity), smooth and without overshoot between them."""
+
+    unit: str
+    keys: tuple[tuple[float, float], ...]
+
+    def at(self, times: Times) -> Times:
+        """Intensity at any times, in frames; before the first key and after the last it stays as it is there."""
+        frames, values = np.array(self.keys, np.float64).T
+        return np.asarray(PchipInterpolator(frames, values)(np.clip(times, frames[0], frames[-1])))
+
+
+@dataclass(frozen=True)
+class Performance:
+    """`manner` seeds the person's own basis and the head's path; `head_px` is about how far the head drifts."""
+
+    tracks: tuple[Track, ...]
+    n_frames: int
+    manner: int
+    head_px: float
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The action units that move, in the order of the tracks."""
+        return tuple(track.unit for track in self.tracks)
+
+    @property
+    def coded(self) -> str:
+        """As a coder would write it: "4+7+9"."""
+        return "+".join(str(number) for number in sorted(int(unit[2:]) for unit in self.units))
+
+    def intensity(self, times: Times) -> Floats:
+        """Intensities (len(times), K)."""
+        return np.stack([track.at(times) for track in self.tracks], axis=1).astype(np.float32)
+
+    def head(self, times: Times, centre: Points) -> Floats:
+        """The head's similarity about `centre` at each time (len(times), 2, 3), at rest at time 0."""
+        rng = np.random.default_rng([self.manner, 1])
+        frames = np.arange(0, self.n_frames + HEAD_PERIOD, HEAD_PERIOD)
+        steps = np.r_[np.zeros((1, 4)), rng.normal(0, self.head_px / 2, (len(frames) - 1, 4))]
+        x, y, turn, growth = PchipInterpolator(frames, steps.cumsum(0))(times).T
+        return np.stack(
+            [
+                similarity(1 + HEAD_SCALE * g, HEAD_TURN * t, (across, down), centre)
+                for across, down, t, g in zip(x, y, turn, growth, strict=True)
+            ]
+        )
+
+    def phases(self) -> tuple[int, int, int]:
+        """Onset, apex and offset frame: first seen, most motion in all, back out of sight or the last frame."""
+        total = self.intensity(np.arange(self.n_frames, dtype=np.float64)).sum(1)
+        apex = int(total.argmax())
+        seen = np.flatnonzero(total > SEEN)
+        return int(seen[0]), apex, int(seen[-1])

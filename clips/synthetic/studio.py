@@ -1,0 +1,78 @@
+"""The studio: scenes become clips on disk, each kept under the hash of all that decides its frames."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from clips.portraits import portrait_path
+from clips.synthetic.camera import Camera
+from clips.synthetic.casting import Role
+from clips.synthetic.film import VERSION, film
+from clips.synthetic.parallel import in_parallel
+from clips.synthetic.performance import Performance
+from clips.synthetic.render import Actor
+from core.clip import Clip, load_clip, save_clip
+from core.store import digest, touch, whole_folder
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One performance of one person, recorded `takes` times: the same motion, each time with other noise."""
+
+    name: str
+    database: str
+    emotion: str
+    role: Role
+    performance: Performance
+    camera: Camera
+    takes: int = 1
+
+    def key(self, take: int) -> str:
+        """Content key of a take: renderer, recipe and portrait."""
+        portrait = blake2b(portrait_path(self.role.portrait).read_bytes(), digest_size=16).hexdigest()
+        return digest([VERSION, asdict(replace(self, takes=1)), portrait, take])
+
+
+def shoot(scenes: Sequence[Scene], cache: Path) -> list[list[Clip]]:
+    """Clips of all takes of all scenes, in order; what is not in `cache` is rendered, on two processes."""
+    missing = [scene for scene in scenes if None in _kept(scene, cache)]
+    if missing:
+        in_parallel(partial(_record, cache), missing, "Rendering clips")
+    made = [[clip for clip in _kept(scene, cache) if clip is not None] for scene in scenes]
+    for clip in (clip for clips in made for clip in clips):
+        touch(clip.folder)
+    return made
+
+
+def _kept(scene: Scene, cache: Path) -> list[Clip | None]:
+    return [load_clip(cache / scene.key(take)) for take in range(scene.takes)]
+
+
+def _record(cache: Path, scene: Scene) -> None:
+    """Render one scene and write each take's folder, whole or not at all."""
+    pictures, known = film(Actor(scene.role.person()), scene.performance, scene.camera)
+    onset, apex, offset = scene.performance.phases()
+    for take in range(scene.takes):
+        frames = scene.camera.record(pictures, np.random.default_rng([scene.performance.manner, 2, take]))
+        clip = Clip(
+            folder=cache,
+            name=scene.name if take == 0 else f"{scene.name}.take{take + 1}",
+            database=scene.database,
+            subject=f"{scene.role.series}{'' if scene.role.number is None else scene.role.number}",
+            emotion=scene.emotion,
+            n_frames=len(frames),
+            content="",
+            fps=scene.camera.fps,
+            onset_frame=onset,
+            apex_frame=apex,
+            offset_frame=offset,
+            action_units=scene.performance.coded,
+            colour=scene.camera.colour,
+            rendered=True,
+        )
+        with whole_folder(cache / scene.key(take)) as folder:
+            save_clip(folder, clip, frames, known)

@@ -1,0 +1,136 @@
+"""The demo protocol: rendered micro-expressions with a true answer in every cell, laid out like MEGC2021.
+
+Nine drivers (three emotions in three recording styles) on two templates. Drivers and their references are two noise
+draws of one motion. Truths are noise-free and sharp, like the templates: a method is not asked to invent a camera.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from clips.portraits import portraits_in
+from clips.synthetic.camera import Camera
+from clips.synthetic.casting import Role
+from clips.synthetic.performance import Performance, Track
+from clips.synthetic.studio import Scene, shoot
+from core.clip import Cell, Clip, Template
+from core.frames import frame_path, read_png
+from core.names import check_name
+
+TEMPLATE_CAMERA = Camera(noise=0.0)
+
+
+class Strict(BaseModel):
+    """A row of the data file; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Style(Strict):
+    """A recording style; its name is the database's. `exposures`: moments, in frames, that a frame averages."""
+
+    colour: Literal["grey", "rgb"]
+    fps: float
+    exposures: tuple[float, ...] = (0.0,)
+
+
+class Face(Strict):
+    """A template: a person by number."""
+
+    name: str
+    portrait: str
+    number: int
+
+
+class Driver(Strict):
+    """A driver: who, how recorded, and the key frames [frame, intensity] of each action unit."""
+
+    name: str
+    style: str
+    emotion: Literal["negative", "positive", "surprise"]
+    number: int
+    frames: int
+    manner: int
+    head_px: float
+    foil: str
+    units: dict[str, tuple[tuple[float, float], ...]]
+
+    def performance(self) -> Performance:
+        """What the person does."""
+        tracks = tuple(Track(unit, keys) for unit, keys in self.units.items())
+        return Performance(tracks, self.frames, self.manner, self.head_px)
+
+
+class Sheet(Strict):
+    """The data file beside this one."""
+
+    version: str
+    series: str
+    portrait: str
+    styles: dict[str, Style]
+    templates: tuple[Face, ...]
+    drivers: tuple[Driver, ...]
+
+
+SHEET = Sheet.model_validate(yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")))
+
+
+class Demo:
+    """Nine rendered micro-expressions on two invented people, with the true answer of every cell."""
+
+    name = "demo"
+    version = SHEET.version
+
+    def __init__(self, cache: Path, portraits: Path | None = None) -> None:
+        self.cache = cache
+        own = [] if portraits is None else portraits_in(portraits)
+        # Own portraits are the templates, as they are; drivers are people drawn from them in turn.
+        self.templates = {
+            check_name("template", path.stem): Role(str(path.resolve()), path.stem, None) for path in own
+        } or {face.name: Role(face.portrait, SHEET.series, face.number) for face in SHEET.templates}
+        self.portraits = [role.portrait for role in self.templates.values()] if own else [SHEET.portrait]
+
+    def cells(self) -> list[Cell]:
+        """All cells, driver by driver; rendered on first use. BenchError for a portrait without a face."""
+        drivers = [self._driver(index) for index in range(len(SHEET.drivers))]
+        truths = [self._truth(driver, name) for driver in SHEET.drivers for name in self.templates]
+        scenes = [*drivers, *truths]
+        clips = {scene.name: takes for scene, takes in zip(scenes, shoot(scenes, self.cache), strict=True)}
+        templates = {name: self._template(name, clips) for name in self.templates}
+        return [
+            Cell(
+                protocol=self.name,
+                driver=clips[driver.name][0],
+                template=templates[name],
+                reference=clips[driver.name][1],
+                truth=clips[_truth_name(driver, name)][0],
+                foil=clips[driver.foil][0],
+            )
+            for driver in SHEET.drivers
+            for name in self.templates
+        ]
+
+    def _driver(self, index: int) -> Scene:
+        driver = SHEET.drivers[index]
+        style = SHEET.styles[driver.style]
+        role = Role(self.portraits[index % len(self.portraits)], SHEET.series, driver.number)
+        camera = Camera(style.colour, style.fps, exposures=style.exposures)
+        return Scene(driver.name, driver.style, driver.emotion, role, driver.performance(), camera, takes=2)
+
+    def _truth(self, driver: Driver, name: str) -> Scene:
+        """The template doing what the driver does, in the driver's manner."""
+        role, name = self.templates[name], _truth_name(driver, name)
+        return Scene(name, driver.style, driver.emotion, role, driver.performance(), TEMPLATE_CAMERA)
+
+    def _template(self, name: str, clips: dict[str, list[Clip]]) -> Template:
+        """The neutral first frame, which all truths of a template share."""
+        first = clips[_truth_name(SHEET.drivers[0], name)][0]
+        return Template.of(name, first.subject, read_png(frame_path(first.folder / "frames", 0)))
+
+
+def _truth_name(driver: Driver, template: str) -> str:
+    return f"{driver.name}.on.{template}"
