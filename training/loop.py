@@ -22,7 +22,7 @@ from core.contracts import Trainable
 from core.errors import BenchError
 from training.plan import Plan, StagePlan, learning_rate
 
-STATE = "state.pt"
+STATE, LOG = "state.pt", "log.csv"
 SETTLING_BATCHES = 24
 
 
@@ -169,7 +169,7 @@ class Run:
 
     def _log(self, stage: str, step: int, split: str, window: list[dict[str, float]]) -> dict[str, float]:
         mean = {key: float(np.mean([losses[key] for losses in window if key in losses])) for key in window[0]}
-        path = self.out / "log.csv"
+        path = self.out / LOG
         fresh = not path.exists()
         with path.open("a", newline="") as file:
             writer = csv.writer(file)
@@ -186,6 +186,7 @@ class Run:
         return {name: network.state_dict() for name, network in self.networks.items()}
 
     def _save_state(self, optimisers: dict[str, Any]) -> None:
+        self.progress["log_bytes"] = (self.out / LOG).stat().st_size if (self.out / LOG).exists() else 0
         state = {"progress": self.progress, "networks": self._network_states(), "optimisers": optimisers}
         self._write(STATE, state)
 
@@ -200,6 +201,8 @@ class Run:
             return None
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.fabric.device)
         self.progress = state["progress"]
+        # What was logged after this state was saved will be logged again.
+        os.truncate(self.out / LOG, self.progress["log_bytes"])
         self._set_networks(state["networks"])
         return state
 

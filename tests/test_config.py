@@ -1,0 +1,95 @@
+"""Configs: overlays over defaults, exact types, unknown keys refused."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.config import as_dict, build, merge, parse_set, read_overlay, resolve
+from core.errors import BenchError
+
+
+@dataclass(frozen=True)
+class Inner:
+    width: int = 3
+    rate: float = 0.5
+
+
+@dataclass(frozen=True)
+class Outer:
+    kind: Literal["code", "paper"] = "code"
+    inner: Inner = Inner(width=7)
+    steps: tuple[int, ...] = (1, 2)
+    limit: int | None = None
+    parts: dict[str, int] | None = None
+
+
+def test_defaults_and_nested_defaults_stay():
+    assert resolve(Outer) == Outer()
+    assert resolve(Outer, [{"inner": {"rate": 1}}]).inner == Inner(width=7, rate=1.0)
+
+
+def test_later_overlays_and_sets_win():
+    found = resolve(Outer, [{"limit": 1, "kind": "paper"}, {"limit": 2}], ["inner.width=9", "steps=[4, 5]"])
+    assert found == Outer("paper", Inner(9, 0.5), (4, 5), 2)
+
+
+@pytest.mark.parametrize(
+    ("overlay", "said"),
+    [
+        ({"iner": {}}, "Did you mean 'inner'?"),
+        ({"inner": {"widht": 1}}, "Did you mean 'width'?"),
+        ({"inner": {"width": 1.5}}, "inner.width must be of type int"),
+        ({"inner": {"width": True}}, "inner.width must be of type int"),
+        ({"inner": 3}, "inner must be a mapping"),
+        ({"steps": 3}, "steps must be a list"),
+        ({"kind": "papper"}, "Did you mean 'paper'?"),
+        ({"inner": {"rate": "fast"}}, "inner.rate must be a number"),
+    ],
+)
+def test_wrong_settings_are_named(overlay, said):
+    with pytest.raises(BenchError, match=said.replace("?", r"\?")):
+        resolve(Outer, [overlay])
+
+
+def test_numbers_that_yaml_reads_as_text():
+    assert resolve(Outer, sets=["inner.rate=1e-4"]).inner.rate == 1e-4
+
+
+@pytest.mark.parametrize("item", ["inner.width", "=3", "a..b=1"])
+def test_malformed_override(item):
+    with pytest.raises(BenchError, match="KEY=VALUE"):
+        parse_set(item)
+
+
+@pytest.mark.parametrize("text", ["a: &x [1]\nb: *x", "- 1\n- 2", "a: [", "!!python/object:os.system {}"])
+def test_hostile_or_broken_yaml(tmp_path, text):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(BenchError, match=r"bad\.yaml"):
+        read_overlay(path)
+
+
+def test_missing_overlay_names_its_neighbours(tmp_path):
+    (tmp_path / "demo_fomm.yaml").write_text("a: 1")
+    with pytest.raises(BenchError, match=r"demo_fomm\.yaml"):
+        read_overlay(tmp_path / "demo_fom.yaml")
+
+
+keys = st.sampled_from("abc")
+trees = st.recursive(st.integers(), lambda kids: st.dictionaries(keys, kids, max_size=3), max_leaves=8)
+
+
+@given(st.dictionaries(keys, trees), st.dictionaries(keys, trees))
+def test_merge_laws(below, above):
+    assert merge(below, {}) == below
+    assert merge({}, above) == above
+    assert merge(merge(below, above), above) == merge(below, above)
+
+
+@given(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.lists(st.integers()))
+def test_a_resolved_config_resolves_to_itself(width, rate, steps):
+    config = Outer(inner=Inner(width, rate), steps=tuple(steps))
+    assert build(Outer, as_dict(config), "") == config

@@ -1,0 +1,204 @@
+"""The training loop and its batches, on a small look-alike of a rendered set that the test writes itself."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from lightning.fabric import Fabric
+from torch import nn
+from torch.nn import functional as F
+
+from core.contracts import OptimiserSpec, Phase
+from core.errors import BenchError
+from training.loop import Run
+from training.mirror import LANDMARK_PARTNERS, POINT_PARTNERS
+from training.plan import Plan, StagePlan, learning_rate
+from training.rendered import Augmentation, RenderedSet, mirrored
+
+CLEAN = Augmentation(flip_share=0, grey_share=0, gain=0, channel=0, offset=0, noise=0, landmark_px=0)
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    """Three "people" (smooth textures) in four states that shift their middle; exact by construction."""
+    folder = tmp_path_factory.mktemp("set")
+    rng = np.random.default_rng(0)
+    people, states = 3, 4
+    shifts = np.array([[0, 0], [3, 0], [0, -2], [-2, 2]], np.float32)
+    axis = np.linspace(0, 255, 64)
+    grid = np.stack(np.meshgrid(axis, axis), -1)
+    pixels = np.stack(np.meshgrid(np.arange(256), np.arange(256)), -1).astype(np.float32)
+
+    def bump(at):
+        return np.exp(-((at - 128) ** 2).sum(-1) / (2 * 50**2))[..., None].astype(np.float32)
+
+    frames = np.zeros((people, states, 256, 256, 3), np.uint8)
+    flow = np.zeros((people, states, 64, 64, 2), np.float16)
+    inverse = np.zeros_like(flow)
+    for person in range(people):
+        texture = cv2.GaussianBlur(rng.uniform(0, 255, (256, 256, 3)).astype(np.float32), (0, 0), 6)
+        texture = cv2.normalize(texture, None, 20, 235, cv2.NORM_MINMAX)
+        for state, shift in enumerate(shifts):
+            back = pixels - shift * bump(pixels)
+            for _ in range(20):
+                back = pixels - shift * bump(back)
+            frames[person, state] = cv2.remap(texture, back[..., 0], back[..., 1], cv2.INTER_CUBIC)
+            flow[person, state] = shift * bump(grid)
+            inverse[person, state] = cv2.remap(
+                back - pixels, *np.moveaxis(grid.astype(np.float32), -1, 0), cv2.INTER_LINEAR
+            )
+    arrays = {
+        "frames": frames,
+        "flow": flow,
+        "inverse": inverse,
+        "mesh": rng.uniform(60, 200, (people, states, 478, 2)).astype(np.float32),
+        "landmarks": rng.uniform(60, 200, (people, 68, 2)).astype(np.float32),
+        "face": np.ones((people, 64, 64), np.uint8),
+    }
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    (folder / "states.json").write_text(json.dumps([{"head": [1, 0, 0, 0]}] * states))
+    (folder / "set.json").write_text("{}")
+    return folder
+
+
+def test_the_grid_takes_the_source_to_the_target(rendered):
+    batch = RenderedSet(rendered, held_out=1, augmentation=CLEAN).batch("train", 12, np.random.default_rng(1))
+    grid = F.interpolate(batch["grid"].permute(0, 3, 1, 2), size=256, mode="bilinear", align_corners=True)
+    warped = F.grid_sample(batch["source"], grid.permute(0, 2, 3, 1), align_corners=True)
+    still = (batch["source"] - batch["target"]).abs().mean()
+    error = (warped - batch["target"]).abs().mean()
+    assert still > 0.003
+    assert error < 0.15 * still
+
+
+def test_a_mirrored_sample_keeps_the_law_and_mirrors_back(rendered):
+    data = RenderedSet(rendered, held_out=1, augmentation=CLEAN)
+    batch = {name: value.numpy() for name, value in data.batch("train", 1, np.random.default_rng(2)).items()}
+    sample = {name: value[0].transpose(1, 2, 0) if value.ndim == 4 and value.shape[1] == 3 else value[0]
+              for name, value in batch.items()}  # fmt: skip
+    twice = mirrored(mirrored(sample))
+    for name, value in sample.items():
+        np.testing.assert_allclose(twice[name], value, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("partners", [LANDMARK_PARTNERS, POINT_PARTNERS])
+def test_partners_pair_up(partners):
+    assert [partners[partner] for partner in partners] == list(range(len(partners)))
+
+
+def test_splits_share_nobody(rendered):
+    data = RenderedSet(rendered, held_out=1)
+    assert not set(data.identities("train")) & set(data.identities("validation"))
+    with pytest.raises(BenchError, match="held_out 3"):
+        RenderedSet(rendered, held_out=3)
+
+
+def test_an_unfinished_set_is_refused(tmp_path):
+    with pytest.raises(BenchError, match="not a finished training set"):
+        RenderedSet(tmp_path)
+
+
+@given(st.integers(2, 500), st.floats(0.01, 0.5))
+def test_cosine_rises_then_falls_and_stays_positive(steps, warmup):
+    spec = OptimiserSpec(("net",), 1e-3, warmup=warmup)
+    rates = [learning_rate(spec, StagePlan(steps=steps), step) for step in range(steps)]
+    assert min(rates) > 0
+    assert max(rates) <= 1e-3 * (1 + 1e-9)
+    peak = rates.index(max(rates))
+    assert rates[:peak] == sorted(rates[:peak])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+
+
+def test_published_milestones():
+    spec = OptimiserSpec(("net",), 2e-4, milestones=(60, 90))
+    stage = StagePlan(steps=1000, steps_per_epoch=10)
+    found = [learning_rate(spec, stage, epoch * 10) for epoch in (0, 59, 60, 89, 90)]
+    assert found == pytest.approx([2e-4, 2e-4, 2e-5, 2e-5, 2e-6])
+
+
+class Line:
+    """A trainable that fits a line: two stages, two optimisers, batch norm among its parts."""
+
+    stages = ("first", "second")
+
+    def __init__(self):
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+
+    def networks(self):
+        return {"net": self.net}
+
+    def optimisers(self, stage):
+        return {"adam": OptimiserSpec(("net",), 1e-2, clip_norm=1.0, warmup=0.1)}
+
+    def step(self, stage, batch, epoch, index, rng):
+        noise = float(rng.standard_normal()) * 1e-3
+        yield Phase(("adam",), {"fit": ((self.net(batch["x"]) - batch["y"]) ** 2).mean() + noise})
+
+
+class Points:
+    def batch(self, split, size, rng):
+        x = torch.from_numpy(rng.standard_normal((size, 2)).astype(np.float32))
+        return {"x": x, "y": x.sum(1, keepdim=True)}
+
+
+def plan(**changes):
+    stages = {"first": StagePlan(40, 16, freeze_batch_norm_at=20), "second": StagePlan(20, 16)}
+    return Plan(stages, validate_every=10, log_every=5, **changes)
+
+
+def run(out, method=None, wanted=None):
+    return Run(method or Line(), Points(), wanted or plan(), out, Fabric(accelerator="cpu", devices=1))
+
+
+def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path):
+    whole = run(tmp_path / "whole")
+    whole.train()
+
+    class Killed(Line):
+        def step(self, stage, batch, epoch, index, rng):
+            if stage == "first" and index == 37 and self.net.training:
+                raise KeyboardInterrupt
+            yield from super().step(stage, batch, epoch, index, rng)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", Killed()).train()
+    resumed = run(tmp_path / "cut")
+    resumed.train()
+    for one, other in zip(whole.networks["net"].parameters(), resumed.networks["net"].parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert (tmp_path / "whole/log.csv").read_text().count("\n") == (tmp_path / "cut/log.csv").read_text().count("\n")
+
+
+def test_a_finished_training_does_nothing_more(tmp_path):
+    run(tmp_path).train()
+    before = (tmp_path / "log.csv").read_text()
+    run(tmp_path).train()
+    assert (tmp_path / "log.csv").read_text() == before
+
+
+def test_training_learns_and_keeps_the_best(tmp_path):
+    done = run(tmp_path)
+    done.train()
+    best = torch.load(tmp_path / "best-second.pt", weights_only=True)
+    assert best["validation"]["fit"] < 0.5
+    assert torch.equal(best["networks"]["net"]["0.weight"], done.networks["net"][0].weight)
+
+
+def test_divergence_is_an_error_with_a_remedy(tmp_path):
+    class Broken(Line):
+        def step(self, stage, batch, epoch, index, rng):
+            yield Phase(("adam",), {"fit": self.net(batch["x"]).mean() * float("nan")})
+
+    with pytest.raises(BenchError, match=r"diverged at step 0 .*lr_scale"):
+        run(tmp_path, Broken()).train()
+
+
+def test_an_unknown_stage_is_named(tmp_path):
+    with pytest.raises(BenchError, match="Stage 'third' is unknown"):
+        run(tmp_path, wanted=Plan({"third": StagePlan(1)}))
