@@ -6,6 +6,7 @@ vertices, smoothed over time, and given to the same vertices of the other face.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -13,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 
-from core.clip import Floats, pixel_grid
-from core.frames import Frames
+from core.clip import Clip, Floats, pixel_grid
+from core.frames import Frames, grey
 from faces.field import MeshField, invert, sample, warp
 from faces.head import head_flow
-from faces.landmarks import Points
+from faces.landmarks import Points, landmarks
 from faces.mesh import IRISES, OVAL, VERTICES, FittedMesh, fit_mesh
 from faces.seen import SeenClip
 
@@ -26,11 +27,13 @@ SPACE_BLUR = 2.5
 TIME_BLUR = 1.2
 # Half the oval's flow is background.
 OVAL_WEIGHT = 0.6
+# Makes up for what the two blurs take.
+GAIN = 1.15
 AT_REST: Floats = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 
 
 @dataclass(frozen=True)
-class Performance:
+class CarriedMotion:
     """What a face did, in terms that any other face can repeat.
 
     expression: (T, 478, 2) float64, displacement of the mesh vertices in face units, head motion removed.
@@ -40,16 +43,15 @@ class Performance:
     expression: npt.NDArray[np.float64]
     head: npt.NDArray[np.float64]
 
-    def from_rest(self) -> Performance:
+    def from_rest(self) -> CarriedMotion:
         """The same counted from its own frame 0, which is then at rest. Differences will do: motions are small."""
-        return Performance(self.expression - self.expression[0], self.head - self.head[0] + np.eye(2, 3))
+        return CarriedMotion(self.expression - self.expression[0], self.head - self.head[0] + np.eye(2, 3))
 
 
-def read_performance(clip: SeenClip, gain: float = 1.0) -> Performance:
-    """Read a clip's performance, at rest in frame 0; `gain` makes up for what the two blurs take.
-
-    CellFailed without a face in frame 0.
-    """
+@functools.lru_cache(maxsize=2)  # the cells of one driver follow each other
+def lift_motion(driver: Clip) -> CarriedMotion:
+    """Read a clip's motion, at rest in frame 0. CellFailed without a face there."""
+    clip = SeenClip("driver", driver.frames, driver.content, None)
     face = fit_mesh(clip.landmarks)
     weights = np.ones((VERTICES, 1))
     weights[OVAL] = OVAL_WEIGHT
@@ -60,21 +62,21 @@ def read_performance(clip: SeenClip, gain: float = 1.0) -> Performance:
         residual: Floats = cv2.GaussianBlur(clip.flow(k) - head_flow(head), (0, 0), SPACE_BLUR).astype(np.float32)
         expression[k] = weights * face.to_face_units(sample(residual, face.vertices))
     turns = np.stack([_to_face_units(head, face) for head in heads])
-    smooth = (gaussian_filter1d(track, TIME_BLUR, axis=0, mode="nearest") for track in (gain * expression, turns))
-    return Performance(*smooth).from_rest()
+    smooth = (gaussian_filter1d(track, TIME_BLUR, axis=0, mode="nearest") for track in (GAIN * expression, turns))
+    return CarriedMotion(*smooth).from_rest()
 
 
-class Performer:
-    """A still face that can repeat performances. CellFailed if `image` (256, 256, 3) RGB shows no face."""
+class StillFace:
+    """A still face that can repeat motions. CellFailed if `image` (256, 256, 3) RGB shows no face."""
 
-    def __init__(self, image: Frames, landmarks: Points) -> None:
+    def __init__(self, image: Frames) -> None:
         self.image = image
-        self.face = fit_mesh(landmarks)
+        self.face = fit_mesh(landmarks(grey(image[None])[0], "template"))
         self.field = MeshField(self.face.vertices)
 
-    def perform(self, performance: Performance) -> Frames:
+    def move(self, motion: CarriedMotion) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB: the picture moved by expression, then head, resampled once (cubic)."""
-        moments = zip(performance.expression, performance.head, strict=True)
+        moments = zip(motion.expression, motion.head, strict=True)
         return np.stack([self._pose(expression, head) for expression, head in moments])
 
     def _pose(self, expression: Points, head: Points) -> Frames:

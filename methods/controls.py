@@ -9,11 +9,9 @@ import numpy as np
 
 from core.clip import Cell, Clip
 from core.errors import BenchError, CellFailed
-from core.frames import Frames, grey
+from core.frames import Frames
 from core.video import reencode
-from faces.landmarks import landmarks
-from faces.seen import SeenClip
-from faces.transfer import Performance, Performer, read_performance
+from faces.transfer import CarriedMotion, StillFace, lift_motion
 
 NOISE = 2.0
 
@@ -65,9 +63,8 @@ class Rigid(Plain):
 
     def animate_cell(self, cell: Cell) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB. CellFailed without a face in driver or template."""
-        performance = read_performance(SeenClip("driver", cell.driver.frames, cell.driver.content, None))
-        performer = Performer(cell.template.image, landmarks(grey(cell.template.image[None])[0], "template"))
-        return performer.perform(Performance(np.zeros_like(performance.expression), performance.head))
+        motion = lift_motion(cell.driver)
+        return StillFace(cell.template.image).move(CarriedMotion(np.zeros_like(motion.expression), motion.head))
 
 
 class Ceiling(Plain):

@@ -7,14 +7,9 @@ import numpy.typing as npt
 
 from core.clip import Cell, Clip, Template
 from core.errors import CellFailed
-from core.frames import Frames, grey
-from faces.landmarks import landmarks
-from faces.seen import SeenClip
-from faces.transfer import Performance, Performer, read_performance
+from core.frames import Frames
+from faces.transfer import CarriedMotion, StillFace, lift_motion
 from methods.controls import Plain
-
-# Makes up for what the two blurs of the measured motion take.
-GAIN = 1.15
 
 
 class FlowWarp(Plain):
@@ -28,7 +23,7 @@ class FlowWarp(Plain):
 
     def animate(self, template: Template, driver: Clip) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB. CellFailed without a face in driver or template."""
-        return _perform(template, _performance(driver))
+        return StillFace(template.image).move(lift_motion(driver))
 
 
 class ApexRamp(Plain):
@@ -38,11 +33,11 @@ class ApexRamp(Plain):
 
     def animate_cell(self, cell: Cell) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB; without a coded apex, that of the largest motion is taken."""
-        performance = _performance(cell.driver)
+        motion = lift_motion(cell.driver)
         apex = cell.driver.apex_frame
         if apex is None:
-            apex = int(np.linalg.norm(performance.expression, axis=(1, 2)).argmax())
-        return _perform(cell.template, _scaled(performance, apex, ramp(len(performance.head), apex)))
+            apex = int(np.linalg.norm(motion.expression, axis=(1, 2)).argmax())
+        return StillFace(cell.template.image).move(_scaled(motion, apex, ramp(len(motion.head), apex)))
 
 
 class Reversed(Plain):
@@ -52,9 +47,9 @@ class Reversed(Plain):
 
     def animate_cell(self, cell: Cell) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB; frame 0 is the template at rest."""
-        performance = _performance(cell.driver)
-        backwards = Performance(performance.expression[::-1], performance.head[::-1])
-        return _perform(cell.template, backwards.from_rest())
+        motion = lift_motion(cell.driver)
+        backwards = CarriedMotion(motion.expression[::-1], motion.head[::-1])
+        return StillFace(cell.template.image).move(backwards.from_rest())
 
 
 class WrongDriver(Plain):
@@ -66,7 +61,7 @@ class WrongDriver(Plain):
         """Frames uint8 (T, 256, 256, 3) RGB. CellFailed where the protocol names no foil."""
         if cell.foil is None:
             raise CellFailed("this cell has no foil: the protocol names no driver that moves another part of the face")
-        return _perform(cell.template, _stretched(_performance(cell.foil), cell.driver.n_frames))
+        return StillFace(cell.template.image).move(_stretched(lift_motion(cell.foil), cell.driver.n_frames))
 
 
 def ramp(n_frames: int, apex: int) -> npt.NDArray[np.float64]:
@@ -75,28 +70,19 @@ def ramp(n_frames: int, apex: int) -> npt.NDArray[np.float64]:
     return np.interp(np.arange(n_frames), [0, peak, max(n_frames - 1, peak + 1)], [0, 1, 0])
 
 
-def _performance(driver: Clip) -> Performance:
-    return read_performance(SeenClip("driver", driver.frames, driver.content, None), GAIN)
-
-
-def _perform(template: Template, performance: Performance) -> Frames:
-    points = landmarks(grey(template.image[None])[0], "template")
-    return Performer(template.image, points).perform(performance)
-
-
-def _scaled(performance: Performance, apex: int, strength: npt.NDArray[np.float64]) -> Performance:
+def _scaled(motion: CarriedMotion, apex: int, strength: npt.NDArray[np.float64]) -> CarriedMotion:
     """The moment `apex` at other strengths (T,)."""
     at_rest = np.eye(2, 3)
     scale = strength[:, None, None]
-    return Performance(scale * performance.expression[apex], at_rest + scale * (performance.head[apex] - at_rest))
+    return CarriedMotion(scale * motion.expression[apex], at_rest + scale * (motion.head[apex] - at_rest))
 
 
-def _stretched(performance: Performance, n_frames: int) -> Performance:
+def _stretched(motion: CarriedMotion, n_frames: int) -> CarriedMotion:
     """Linear in time to another number of frames."""
-    at = np.linspace(0, len(performance.head) - 1, n_frames)
+    at = np.linspace(0, len(motion.head) - 1, n_frames)
     low = np.floor(at).astype(int)
-    high = np.minimum(low + 1, len(performance.head) - 1)
+    high = np.minimum(low + 1, len(motion.head) - 1)
     share = (at - low)[:, None, None]
-    return Performance(
-        *((1 - share) * track[low] + share * track[high] for track in (performance.expression, performance.head))
+    return CarriedMotion(
+        *((1 - share) * track[low] + share * track[high] for track in (motion.expression, motion.head))
     )

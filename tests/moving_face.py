@@ -1,0 +1,69 @@
+"""A small clip with exact motion for tests: one public-domain face whose mouth corner (or brow) is pushed about."""
+
+from pathlib import Path
+
+import numpy as np
+from skimage import data
+
+from core.clip import Cell, Clip, KnownMotion, Template, pixel_grid, save_clip
+from core.frames import Frames, grey
+from faces.field import invert, sample, warp
+from faces.landmarks import crop, landmarks
+
+T = 10
+# Where the push is strongest, which way, and when it peaks.
+MOUTH = ((98.0, 167.0), (-2.6, -2.0), 4)
+BROW = ((100.0, 93.0), (0.0, -3.0), 6)
+Push = tuple[tuple[float, float], tuple[float, float], int]
+
+
+def face() -> Frames:
+    """The face at rest: uint8 (256, 256, 3) RGB."""
+    return crop(np.ascontiguousarray(data.astronaut()), (133, 22, 313, 202))
+
+
+def push_field(push: Push) -> np.ndarray:
+    """Displacement of frame 0 at full strength: (256, 256, 2) float32, pixels."""
+    place, move, _ = push
+    distance = np.square(pixel_grid() - np.array(place, np.float32)).sum(-1, keepdims=True)
+    return np.exp(-distance / (2 * 16.0**2)).astype(np.float32) * np.array(move, np.float32)
+
+
+def strengths(push: Push, n_frames: int = T) -> np.ndarray:
+    """Strength at every frame, 0 in the first: (n_frames,) float32."""
+    frames, peak = np.arange(n_frames), push[2]
+    fall = np.maximum(1 - 0.5 * (frames - peak) / max(n_frames - peak, 1), 0)
+    return np.where(frames <= peak, frames / peak, fall).astype(np.float32)
+
+
+def render(push: Push, noise_seed: int | None = None, n_frames: int = T) -> tuple[Frames, KnownMotion]:
+    """Frames and exact motion; with a seed, camera noise of sigma 2."""
+    field, strength = push_field(push), strengths(push, n_frames)
+    frames = np.stack([warp(face(), invert(amount * field)) for amount in strength])
+    if noise_seed is not None:
+        noise = np.random.default_rng(noise_seed).normal(0, 2, frames.shape)
+        frames = np.clip(np.round(frames + noise), 0, 255).astype(np.uint8)
+    head = np.repeat(np.eye(2, 3, dtype=np.float32)[None], n_frames, axis=0)
+    rest = landmarks(grey(face()[None])[0], "test face").astype(np.float32)
+    places = np.stack([rest + amount * sample(field, rest) for amount in strength])
+    known = KnownMotion(("AU12",), strength[:, None], field[None].astype(np.float16), head, places)
+    return frames.astype(np.uint8), known
+
+
+def make_clip(folder: Path, name: str, push: Push, noise_seed: int | None = None, known: bool = True) -> Clip:
+    """Render and save a clip."""
+    frames, motion = render(push, noise_seed)
+    clip = Clip(folder, name, "tests", "astronaut", "positive", 0, "", apex_frame=push[2], rendered=known)
+    return save_clip(folder / name, clip, frames, motion if known else None)
+
+
+def make_cell(folder: Path) -> Cell:
+    """The face drives itself: driver and reference with different noise, truth without, foil at the brow."""
+    return Cell(
+        protocol="tests",
+        driver=make_clip(folder, "driver", MOUTH, 1),
+        template=Template.of("face", "astronaut", face()),
+        reference=make_clip(folder, "reference", MOUTH, 2),
+        truth=make_clip(folder, "truth", MOUTH),
+        foil=make_clip(folder, "foil", BROW, 3),
+    )
