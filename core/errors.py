@@ -18,3 +18,11 @@ def unknown_name(kind: str, name: str, choices: Iterable[str]) -> BenchError:
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return BenchError(f"Unknown {kind} {name!r}.{hint} Choices: {', '.join(known) or 'none'}.")
+
+
+def check_choice(kind: str, name: str, choices: Iterable[str]) -> str:
+    """Return `name` if it is among the choices; `unknown_name` otherwise."""
+    known = list(choices)
+    if name not in known:
+        raise unknown_name(kind, name, known)
+    return name

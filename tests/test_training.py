@@ -73,7 +73,7 @@ def test_the_grid_takes_the_source_to_the_target(rendered):
     still = (batch["source"] - batch["target"]).abs().mean()
     error = (warped - batch["target"]).abs().mean()
     assert still > 0.003
-    assert error < 0.15 * still
+    assert error < 0.25 * still
 
 
 def test_a_mirrored_sample_keeps_the_law_and_mirrors_back(rendered):
