@@ -25,7 +25,7 @@
     button.addEventListener("click", () => sortTable(button.closest("th")));
   }
 
-  // ---- Clips: frame 0 and coded differences to it. Decoded when a cell is opened, forgotten when it is left.
+  // ---- Clips: frame 0 and coded differences to it (or frames, where the motion is large). Decoded when a cell is opened, forgotten when it is left.
   const page = JSON.parse(find("#page-data").textContent);
   const SIZE = page.size;
   // Code 0..255 -> difference in grey levels: the inverse of reports/media.py.
@@ -45,18 +45,23 @@
     constructor(number) {
       const coded = JSON.parse(find(`#media-${number}`).textContent);
       this.frames = coded.n;
-      this.ready = Promise.all([bitmap(coded.base), ...coded.sheets.map(bitmap)]).then(([base, ...sheets]) => {
-        this.base = pixels(base, 0, 0).slice();
+      this.still = !coded.sheets.length;
+      // Without a base the tiles are the frames themselves, and frame 0 is the first of them.
+      this.whole = !coded.base;
+      const parts = this.whole ? coded.sheets : [...coded.sheets, coded.base];
+      this.ready = Promise.all(parts.map(bitmap)).then((sheets) => {
+        this.base = pixels(sheets[this.whole ? 0 : sheets.length - 1], 0, 0).slice();
         this.sheets = sheets;
       });
     }
-    // Coded differences of a frame, RGBA; null for a still picture.
-    codes(frame) {
-      if (!this.sheets.length) return null;
+    // Differences of a frame to frame 0 in grey levels, RGBA, into `delta`.
+    read(frame, delta) {
+      if (this.still) { delta.fill(0); return; }
       const index = Math.min(frame, this.frames - 1);
       const place = index % page.perSheet;
       const sheet = this.sheets[Math.floor(index / page.perSheet)];
-      return pixels(sheet, (place % page.columns) * SIZE, Math.floor(place / page.columns) * SIZE);
+      const codes = pixels(sheet, (place % page.columns) * SIZE, Math.floor(place / page.columns) * SIZE);
+      for (let i = 0; i < delta.length; i++) delta[i] = this.whole ? codes[i] - this.base[i] : DIFFERENCE[codes[i]];
     }
     release() {
       this.ready.then(() => this.sheets.forEach((sheet) => sheet.close()));
@@ -64,16 +69,14 @@
   }
 
   const out = new ImageData(SIZE, SIZE);
-  function drawPicture(canvas, base, codes) {
-    if (codes === null) out.data.set(base);
-    else for (let i = 0; i < base.length; i++) out.data[i] = base[i] + DIFFERENCE[codes[i]];
-    for (let i = 3; i < out.data.length; i += 4) out.data[i] = 255;
+  const delta = new Float32Array(out.data.length);
+  function drawPicture(canvas, base) {
+    for (let i = 0; i < base.length; i++) out.data[i] = i % 4 === 3 ? 255 : base[i] + delta[i];
     canvas.getContext("2d").putImageData(out, 0, 0);
   }
-  function drawDifference(canvas, codes, amplification) {
-    for (let i = 0; i < out.data.length; i += 4) {
-      const luma = codes === null ? 0
-        : 0.299 * DIFFERENCE[codes[i]] + 0.587 * DIFFERENCE[codes[i + 1]] + 0.114 * DIFFERENCE[codes[i + 2]];
+  function drawDifference(canvas, amplification) {
+    for (let i = 0; i < delta.length; i += 4) {
+      const luma = 0.299 * delta[i] + 0.587 * delta[i + 1] + 0.114 * delta[i + 2];
       out.data[i] = out.data[i + 1] = out.data[i + 2] = 128 + amplification * luma;
       out.data[i + 3] = 255;
     }
@@ -92,10 +95,10 @@
     for (const player of all(".player[data-media]", article())) {
       const clip = state.clips.get(player.dataset.media);
       if (!clip.base || !player.offsetParent) continue;
-      const codes = clip.codes(state.frame);
+      clip.read(state.frame, delta);
       const [picture, difference] = all("canvas", player);
-      if (view.value !== "difference") drawPicture(picture, clip.base, codes);
-      if (view.value !== "picture") drawDifference(difference, codes, Number(amplification.value));
+      if (view.value !== "difference") drawPicture(picture, clip.base);
+      if (view.value !== "picture") drawDifference(difference, Number(amplification.value));
       player.dataset.frame = state.frame;
     }
     const curves = find("svg.curves", article());
