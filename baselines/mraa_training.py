@@ -86,7 +86,10 @@ class MraaTrainer:
         detect = self._networks["region_predictor"].eval()
         with torch.no_grad():
             identity, target = detect(source), detect(driving)
-        draws = torch.from_numpy(rng.random((len(driving), 2))).to(driving)
+        return self.avd_phase(identity, target, torch.from_numpy(rng.random((len(driving), 2))).to(driving))
+
+    def avd_phase(self, identity: Regions, target: Regions, draws: Tensor) -> Phase:
+        """The "avd" stage on regions already found: rebuild `target` from its stretched pose (see `stretched`)."""
         rebuilt = self._networks["avd_network"](identity, stretched(target, draws))
         return Phase(("avd",), avd_losses(rebuilt, target))
 

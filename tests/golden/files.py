@@ -1,0 +1,142 @@
+"""Golden files, their reduced form, and the bounds on every entry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+HERE = Path(__file__).parent
+# A reduced file keeps arrays of up to WHOLE values and SAMPLES evenly spaced values of larger ones.
+WHOLE, SAMPLES = 2048, 128
+PICTURES = ("source", "driving", "driving_video", "batch_source", "batch_driving")
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How far an entry may be off.
+
+    kind: "absolute", "relative" (to the expected value), "largest" (relative to the largest expected value),
+    "input" (read, not computed) or "ignored". why: the line of goldens.md it comes from.
+    """
+
+    pattern: str
+    kind: str
+    bound: float
+    why: str
+
+
+class Bounds:
+    """tolerances.json: every entry is covered by exactly one pattern."""
+
+    def __init__(self, path: Path = HERE / "tolerances.json") -> None:
+        self.bounds = [Bound(**values) for values in json.loads(path.read_text())]
+
+    def of(self, entry: str) -> Bound:
+        """The bound of an entry; ValueError if none or several patterns cover it."""
+        found = [bound for bound in self.bounds if re.fullmatch(bound.pattern, entry)]
+        if len(found) != 1:
+            raise ValueError(f"entry {entry!r} is covered by {len(found)} bounds of tolerances.json; it must be one")
+        return found[0]
+
+
+class Golden:
+    """A golden file: inputs as tensors and expected entries as arrays, whole or reduced."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with np.load(path, allow_pickle=False) as data:
+            self.arrays = {name: data[name] for name in data.files}
+        self.reduced = "reduced" in self.arrays
+        self.arrays.pop("reduced", None)
+        self.names = set(self.arrays)
+
+    def __getitem__(self, name: str) -> Tensor:
+        """An input. A reduced file names its pictures, which lie beside it."""
+        array = self.arrays[name]
+        if array.dtype.kind == "U":
+            pictures = [read_picture(self.path.parent / file) for file in array]
+            array = np.stack(pictures).astype(np.float32) / np.float32(255)
+        return torch.from_numpy(array)
+
+    def any(self, prefix: str) -> bool:
+        """Whether the file has entries of this prefix, so that what only they need can be left undone."""
+        return any(name.startswith(prefix) for name in self.names)
+
+    def difference(self, name: str, found: np.ndarray, bound: Bound) -> float:
+        """The largest difference of a computed entry, in the bound's terms; infinite for another shape or NaN."""
+        expected = self.arrays[name].astype(np.float64)
+        found = np.asarray(found, np.float64)
+        if self.reduced:
+            found = sampled(found)
+        if found.shape != expected.shape or not np.isfinite(found).all():
+            return float("inf")
+        error = np.abs(found - expected)
+        if bound.kind == "relative":
+            error = error / np.maximum(np.abs(expected), 1e-12)
+        if bound.kind == "largest":
+            error = error / max(np.abs(expected).max(), 1e-12)
+        return float(error.max()) if error.size else 0.0
+
+    def reduce(self, folder: Path, left_out: str) -> Path:
+        """Write the reduced form into `folder`, without entries that match `left_out`: the npz and its pictures."""
+        kept: dict[str, np.ndarray] = {"reduced": np.array(1)}
+        for name, array in self.arrays.items():
+            if name in PICTURES:
+                kept[name] = np.array([write_picture(folder, picture) for picture in array])
+            elif not re.fullmatch(left_out, name):
+                kept[name] = array if is_input(name) else sampled(array)
+        path = folder / self.path.name
+        np.savez_compressed(path, **kept)  # type: ignore[arg-type]
+        return path
+
+
+def is_input(name: str) -> bool:
+    """Whether an entry is read by the computation rather than compared."""
+    return Bounds().of(name).kind == "input"
+
+
+def sampled(array: np.ndarray) -> np.ndarray:
+    """The array if it is small, else evenly spaced values of it in one row."""
+    if array.size <= WHOLE:
+        return array
+    return array.reshape(-1)[np.linspace(0, array.size - 1, SAMPLES).astype(np.int64)]
+
+
+def write_picture(folder: Path, picture: np.ndarray) -> str:
+    """Write (3, H, W) float32, exact multiples of 1/255, as lossless WebP named by its content; returns the name."""
+    levels = np.rint(picture * 255).astype(np.uint8)
+    if not np.array_equal(levels.astype(np.float32) / np.float32(255), picture):
+        raise ValueError("pictures of golden files must be exact multiples of 1/255")
+    name = f"{hashlib.blake2b(levels.tobytes(), digest_size=4).hexdigest()}.webp"
+    cv2.imwrite(str(folder / name), levels.transpose(1, 2, 0)[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 101])
+    return name
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """Read a picture written by `write_picture`: (3, H, W) uint8 RGB."""
+    return np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)).transpose(2, 0, 1)
+
+
+def compare(golden: Golden, entries: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, float | None, Bound]]:
+    """Difference of every entry of the file, None for inputs and ignored ones; an uncomputed entry is infinite."""
+    bounds = Bounds()
+    wanted = {name: bounds.of(name) for name in sorted(golden.names)}
+    compared = {name for name, bound in wanted.items() if bound.kind not in ("input", "ignored")}
+    done = set()
+    for name, value in entries:
+        if name in compared and name not in done:
+            done.add(name)
+            yield name, golden.difference(name, value.detach().cpu().numpy(), wanted[name]), wanted[name]
+    for name in sorted(compared - done):
+        yield name, float("inf"), wanted[name]
+    for name in sorted(golden.names - compared):
+        yield name, None, wanted[name]

@@ -1,0 +1,98 @@
+"""Record what happens in two training steps of a trainer, by hooks on its networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.contracts import Phase, Trainable
+
+Entries = Iterator[tuple[str, Tensor]]
+
+
+def two_steps(
+    trainer: Trainable,
+    batch: dict[str, Tensor],
+    prefix: str,
+    gradients: list[str],
+    detector: str,
+    calls: Callable[[str, Any], Entries],
+    second: bool,
+) -> Entries:
+    """Entries of step 1, and with `second` the losses of step 2 after one step of every optimiser.
+
+    gradients: "network.parameter" names to give whole. detector: the network that is called three times; `calls`
+    turns a call's name (source, driving, transformed) and output into entries.
+    """
+    networks = trainer.networks()
+    for network in networks.values():
+        network.train()
+    optimisers = adams(trainer, trainer.stages[0])
+    seen: dict[str, list[Any]] = {"detector": [], "picture": [], "prediction": []}
+    hooks = [
+        networks[detector].register_forward_hook(lambda _, given, out: seen["detector"].append((given[0], out))),
+        networks["generator"].register_forward_hook(lambda _, given, out: seen["prediction"].append(out)),
+    ]
+    for phase in trainer.step(trainer.stages[0], batch, 0, 0, np.random.default_rng(0)):
+        for name, loss in phase.losses.items():
+            yield f"{prefix}loss_{name}", loss
+        backward(optimisers, phase)
+        yield from _gradients(trainer, phase, prefix, gradients)
+        for name in phase.optimisers:
+            optimisers[name].step()
+    for hook in hooks:
+        hook.remove()
+    for name, (_, out) in zip(("source", "driving", "transformed"), seen["detector"], strict=True):
+        yield from calls(name, out)
+    yield f"{prefix}transformed_frame_every4th", seen["detector"][2][0][:, :, ::4, ::4]
+    yield f"{prefix}prediction_every4th", seen["prediction"][0][:, :, ::4, ::4]
+    short = "region" if detector == "region_predictor" else "kp"
+    yield f"{prefix}{short}_running_mean", buffer(networks[detector], "predictor.encoder.down_blocks.0.norm")
+    yield f"{prefix}gen_running_mean", buffer(networks["generator"], "first.norm")
+    if second:
+        for phase in trainer.step(trainer.stages[0], batch, 0, 1, np.random.default_rng(0)):
+            for name, loss in phase.losses.items():
+                yield f"{prefix}step2_loss_{name}", loss
+
+
+def adams(trainer: Trainable, stage: str) -> dict[str, torch.optim.Adam]:
+    """The Adam optimisers of a stage by name."""
+    networks = trainer.networks()
+    return {
+        name: torch.optim.Adam(
+            [parameter for network in spec.networks for parameter in networks[network].parameters()],
+            lr=spec.lr,
+            betas=spec.betas,
+            weight_decay=spec.weight_decay,
+        )
+        for name, spec in trainer.optimisers(stage).items()
+    }
+
+
+def backward(optimisers: dict[str, torch.optim.Adam], phase: Phase) -> None:
+    """Fresh gradients of a phase's losses in its optimisers' parameters."""
+    for name in phase.optimisers:
+        optimisers[name].zero_grad()
+    torch.stack(list(phase.losses.values())).sum().backward()
+
+
+def _gradients(trainer: Trainable, phase: Phase, prefix: str, names: list[str]) -> Entries:
+    specs = trainer.optimisers(trainer.stages[0])
+    for component in {network for name in phase.optimisers for network in specs[name].networks}:
+        parameters = dict(trainer.networks()[component].named_parameters())
+        norms = [p.grad.double().square().sum() for p in parameters.values() if p.grad is not None]
+        yield f"{prefix}gradnorm_{component}", torch.stack(norms).sum().sqrt()
+        for name in names:
+            if name.startswith(f"{component}."):
+                gradient = parameters[name.removeprefix(f"{component}.")].grad
+                assert gradient is not None, f"{name} has no gradient"
+                yield f"{prefix}grad_{name}", gradient.clone()
+
+
+def buffer(network: nn.Module, norm: str) -> Tensor:
+    """A copy of a batch norm's running mean."""
+    return network.get_buffer(f"{norm}.running_mean").clone()
