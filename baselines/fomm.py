@@ -15,9 +15,11 @@ from nets.dense_motion import DenseMotionConfig
 from nets.discriminator import Discriminator, DiscriminatorConfig
 from nets.generator import GeneratorConfig
 from nets.geometry import soft_argmax
+from nets.inference import Animator
 from nets.keypoints import DetectorConfig, JacobianDetector, KeyPointGenerator, KeyPoints
 from nets.losses import LossConfig
 from nets.objective import pair_step
+from nets.transfer import TransferMode, transfer_key_points
 from nets.transform import RandomTransform, TransformConfig
 from nets.vgg import Vgg19
 
@@ -76,7 +78,7 @@ class FommTrainer:
     for the VGG-19 loss and `vgg` does not exist.
     """
 
-    stages = ("main",)
+    stages: tuple[str, ...] = ("main",)
 
     def __init__(self, config: FommConfig, vgg: Path = VGG19) -> None:
         self.config = config
@@ -112,3 +114,14 @@ class FommTrainer:
         )
         for optimisers, losses in sides:
             yield Phase(optimisers, losses)
+
+
+def animator(nets: Mapping[str, nn.Module], mode: TransferMode, device: str, batch_size: int) -> Animator[KeyPoints]:
+    """FOMM's inference; `mode` as in nets.transfer."""
+    generator = nets["generator"]
+    assert isinstance(generator, KeyPointGenerator)
+
+    def transfer(source: KeyPoints, driving: KeyPoints, first: KeyPoints) -> KeyPoints:
+        return transfer_key_points(source, driving, first, mode)
+
+    return Animator(generator, transfer, generator.motion, device, batch_size)

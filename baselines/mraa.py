@@ -6,19 +6,24 @@ Regions instead of key points: the mean and covariance of a heatmap, whose princ
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from baselines.regions import RegionPredictor, Regions, region_difference, region_motions
+from baselines.regions import RegionPredictor, Regions, region_difference, region_motions, transfer_regions
 from nets.blocks import Encoder, HourglassConfig
 from nets.dense_motion import DenseMotion, DenseMotionConfig, Motion
 from nets.generator import Generator, GeneratorConfig
 from nets.geometry import first_sign, in_float32, inverse_2x2, product
+from nets.inference import Animator
 from nets.keypoints import DetectorConfig
 from nets.losses import LossConfig
 from nets.transform import TransformConfig
+
+MraaMode = Literal["avd", "relative", "standard"]
 
 
 @dataclass(frozen=True)
@@ -150,3 +155,26 @@ def networks(config: MraaConfig) -> dict[str, nn.Module]:
         "bg_predictor": BackgroundPredictor(config.background),
         "avd_network": AvdNetwork(config.avd, config.num_regions, config.revert_axis_swap),
     }
+
+
+def animator(
+    config: MraaConfig, nets: Mapping[str, nn.Module], mode: MraaMode, device: str, batch_size: int
+) -> Animator[Regions]:
+    """MRAA's inference, with the background at rest.
+
+    "avd" needs an AVD network; "standard" takes the driver's regions as they are, for a driver of the same face.
+    """
+    generator = nets["generator"]
+    assert isinstance(generator, MraaGenerator)
+
+    def transfer(source: Regions, driving: Regions, first: Regions) -> Regions:
+        if mode == "standard":
+            return driving
+        if mode == "relative":
+            return transfer_regions(source, driving, first, config.recompute_covar)
+        batch = driving.shift.shape[0]
+        same = Regions(*(part.expand(batch, *part.shape[1:]) for part in (source.shift, source.affine, source.covar)))
+        moved: Regions = nets["avd_network"](same, driving)
+        return moved
+
+    return Animator(generator, transfer, generator.motion, device, batch_size)

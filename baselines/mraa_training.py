@@ -32,7 +32,7 @@ class MraaTrainer:
     batch statistics drift and saves them. BenchError if the config asks for the VGG-19 loss and `vgg` does not exist.
     """
 
-    stages = ("main", "avd")
+    stages: tuple[str, ...] = ("main", "avd")
 
     def __init__(self, config: MraaConfig, vgg: Path = VGG19) -> None:
         self.config = config

@@ -5,6 +5,7 @@ Source: Siarohin et al., Motion Representations for Articulated Animation, CVPR 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +51,12 @@ class Regions:
     def __getitem__(self, index: slice | Tensor) -> Regions:
         heatmap = None if self.heatmap is None else self.heatmap[index]
         return Regions(self.shift[index], self.affine[index], self.covar[index], heatmap)
+
+    @classmethod
+    def join(cls, parts: Sequence[Regions]) -> Regions:
+        """One batch of several, without heatmaps."""
+        shift, affine, covar = zip(*((part.shift, part.affine, part.covar) for part in parts), strict=True)
+        return Regions(torch.cat(shift), torch.cat(affine), torch.cat(covar))
 
 
 @in_float32

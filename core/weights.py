@@ -108,6 +108,19 @@ def load_networks(path: Path, networks: Mapping[str, nn.Module], optional: tuple
     return set(networks.keys() & states.keys())
 
 
+def network_names(path: Path) -> set[str]:
+    """Names of the networks in a weights file; only the header of a safetensors file is read for it."""
+    if path.suffix != ".safetensors":
+        return set(read_weights(path))
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {entry.partition(".")[0] for entry in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise BenchError(f"{path} is not a readable safetensors file ({_one_line(error)}).") from None
+
+
 def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
     """Load one state dict strictly. BenchError with the first missing, unexpected and mismatched entries."""
     own = network.state_dict()

@@ -6,19 +6,24 @@ points within a video, so all motion comes from the jacobians: T_k(z) = p_k + J_
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from fpfomm.points import NUM_POINTS
+from fpfomm.points import NUM_POINTS, given_points
 from fpfomm.prior import PriorConfig, prior_map
 from nets.dense_motion import DenseMotionConfig
 from nets.discriminator import Discriminator, DiscriminatorConfig
 from nets.generator import GeneratorConfig
 from nets.geometry import in_float32
+from nets.inference import Animator
 from nets.keypoints import DetectorConfig, JacobianDetector, KeyPointGenerator, KeyPoints
 from nets.losses import LossConfig
+from nets.transfer import TransferMode, transfer_key_points
 from nets.transform import TransformConfig
 
 
@@ -79,3 +84,32 @@ def networks(config: FpFommConfig) -> dict[str, nn.Module]:
         "kp_detector": PriorGuidedDetector(config.detector, config.prior, config.image_size),
         "discriminator": Discriminator(config.discriminator, NUM_POINTS),
     }
+
+
+def animator(nets: Mapping[str, nn.Module], mode: TransferMode, device: str, batch_size: int) -> Animator[KeyPoints]:
+    """FPB-FOMM's inference; `mode` as in nets.transfer.
+
+    As the points are constant over a clip, in relative modes the template's never move: all motion is J_d0 J_d^-1.
+    "absolute" moves the template's geometry to the driver's, which training has never shown.
+    """
+    generator = nets["generator"]
+    assert isinstance(generator, KeyPointGenerator)
+
+    def transfer(source: KeyPoints, driving: KeyPoints, first: KeyPoints) -> KeyPoints:
+        return transfer_key_points(source, driving, first, mode)
+
+    return Animator(generator, transfer, generator.motion, device, batch_size)
+
+
+def clip_detector(
+    detector: PriorGuidedDetector, landmarks: npt.NDArray[np.float64], device: str
+) -> Callable[[Tensor], KeyPoints]:
+    """The detector for all pictures of a clip whose frame 0 has these landmarks (68, 2), pixels; one prior map."""
+    points = given_points(torch.from_numpy(landmarks)[None]).to(device)
+    prior = detector.prior(points, detector.image_size // detector.down.factor)
+
+    def detect(picture: Tensor) -> KeyPoints:
+        found: KeyPoints = detector(picture, points, prior)
+        return found
+
+    return detect

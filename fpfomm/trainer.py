@@ -29,7 +29,7 @@ class FpFommTrainer:
     loader leaves out. BenchError if the config asks for the VGG-19 loss and `vgg` does not exist.
     """
 
-    stages = ("main",)
+    stages: tuple[str, ...] = ("main",)
 
     def __init__(self, config: FpFommConfig, vgg: Path = VGG19) -> None:
         self.config = config

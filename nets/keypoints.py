@@ -6,6 +6,7 @@ jacobians, and both move the source by T_k(z) = p_s + J_s J_d^-1 (z - p_d) (Siar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,9 +36,10 @@ class KeyPoints:
     def __getitem__(self, index: slice | Tensor) -> KeyPoints:
         return KeyPoints(self.value[index], self.jacobian[index], None if self.heatmap is None else self.heatmap[index])
 
-    def detach(self) -> KeyPoints:
-        """The same without gradients."""
-        return KeyPoints(self.value.detach(), self.jacobian.detach())
+    @classmethod
+    def join(cls, parts: Sequence[KeyPoints]) -> KeyPoints:
+        """One batch of several, without heatmaps."""
+        return KeyPoints(torch.cat([part.value for part in parts]), torch.cat([part.jacobian for part in parts]))
 
 
 @dataclass(frozen=True)

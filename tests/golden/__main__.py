@@ -57,9 +57,8 @@ def main() -> int:
     for share, name, found, bound in compared:
         print(f"{found:10.2e} of {bound.bound:.0e} {bound.kind:<8}  {name}{'   ABOVE' if share > 1 else ''}")
     above = sum(share > 1 for share, *_ in compared)
-    print(
-        f"{len(compared)} entries compared, {len(rows) - len(compared)} inputs or ignored, {above} above their bounds"
-    )
+    uncompared = len(rows) - len(compared)
+    print(f"{len(compared)} entries compared, {uncompared} inputs or ignored, {above} above their bounds")
     return 1 if above else 0
 
 

@@ -1,0 +1,37 @@
+"""FOMM as a method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from core.config import build
+from core.frames import Frames
+from methods.trained import BATCH_SIZE, TrainedMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Fomm(TrainedMethod):
+    """First Order Motion Model. Modes: relative with jacobian (default), with scale, without jacobian, absolute."""
+
+    name = "fomm"
+    modes = ("relative", "relative_scale", "relative_value", "absolute")
+
+    def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
+        """Generator and key point detector."""
+        from baselines.fomm import FommConfig, networks
+
+        made = networks(build(FommConfig, settings, "config"))
+        return {name: made[name] for name in ("generator", "kp_detector")}
+
+    def make_animator(self) -> Any:
+        """Inference with the loaded networks."""
+        from baselines.fomm import animator
+
+        return animator(self.networks, self.mode, self.device, BATCH_SIZE)  # type: ignore[arg-type]
+
+    def detector(self, image: Frames, what: str) -> Callable[[Tensor], Any]:
+        """The key point detector; it needs no landmarks."""
+        return self.networks["kp_detector"]

@@ -1,0 +1,56 @@
+"""MRAA as a method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from core.config import build
+from core.errors import BenchError
+from core.frames import Frames
+from core.weights import network_names
+from methods.trained import BATCH_SIZE, TrainedMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+AVD = "avd_network"
+
+
+class Mraa(TrainedMethod):
+    """Motion Representations for Articulated Animation. Modes: avd, relative, standard.
+
+    The default is avd where the weights hold an AVD network, else relative.
+    """
+
+    name = "mraa"
+    modes = ("avd", "relative", "standard")
+
+    @property
+    def mode(self) -> str:
+        """What was asked for, else avd where the weights hold an AVD network, else relative."""
+        return self._mode or ("avd" if self._has_avd() else "relative")
+
+    def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
+        """Generator, region predictor and in mode avd the AVD network. BenchError if the weights do not hold it."""
+        from baselines.mraa import MraaConfig, networks
+
+        if self.mode == "avd" and not self._has_avd():
+            raise BenchError(f"{self.weights} hold no AVD network. Use mraa:mode=relative, or train the stage avd.")
+        made = networks(build(MraaConfig, settings, "config"))
+        needed = ("generator", "region_predictor", AVD)
+        return {name: made[name] for name in needed if name != AVD or self.mode == "avd"}
+
+    def make_animator(self) -> Any:
+        """Inference with the loaded networks."""
+        from baselines.mraa import MraaConfig, animator
+
+        config = build(MraaConfig, self.settings(), "config")
+        return animator(config, self.networks, self.mode, self.device, BATCH_SIZE)  # type: ignore[arg-type]
+
+    def detector(self, image: Frames, what: str) -> Callable[[Tensor], Any]:
+        """The region predictor; it needs no landmarks."""
+        return self.networks["region_predictor"]
+
+    def _has_avd(self) -> bool:
+        return AVD in network_names(self.weights)

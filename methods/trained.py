@@ -1,0 +1,140 @@
+"""What the three trained generators share as methods: finding weights, building networks, keeping what can be kept."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from core.clip import Clip, Template
+from core.errors import BenchError, unknown_name
+from core.frames import Frames
+from core.provenance import ROOT, code_version
+from core.weights import load_networks, read_card, weights_hash
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+DEMO = "demo"
+# The demo variant's networks with seeded random weights: what the same networks do before they have learnt anything.
+UNTRAINED = "untrained"
+SEED = 0
+# Frames in one call. Rounding depends on it, so it is part of the identity.
+BATCH_SIZE = 4
+USER_WEIGHTS = Path(".megbench/weights")
+SUFFIXES = (".safetensors", ".pth", ".pth.tar")
+# Encoded templates kept at a time; each holds its features (6 MB for the demo sizes, 30 MB for the published ones).
+MOST_FACES = 16
+
+
+class TrainedMethod(ABC):
+    """A generator with weights: `name[@variant][:mode=MODE]`.
+
+    Variant "" is "demo", the weights in the repository. "untrained" is the demo variant with random weights, and a
+    control. Any other variant is `.megbench/weights/<name>@<variant>` with .safetensors (and its JSON), .pth or
+    .pth.tar (published sizes). BenchError for an unknown option or mode, and where weights are missing.
+    """
+
+    name: ClassVar[str]
+    modes: ClassVar[tuple[str, ...]]
+
+    def __init__(self, variant: str, options: Mapping[str, str]) -> None:
+        self.variant = variant or DEMO
+        self.is_control = self.variant == UNTRAINED
+        for option in options:
+            if option != "mode":
+                raise unknown_name(f"option of {self.name}:", option, ["mode"])
+        if "mode" in options and options["mode"] not in self.modes:
+            raise unknown_name(f"mode of {self.name}:", options["mode"], self.modes)
+        self._mode = options.get("mode")
+
+    @abstractmethod
+    def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
+        """The networks that inference needs, with fresh weights; {} gives the published sizes."""
+
+    @abstractmethod
+    def make_animator(self) -> Any:
+        """The nets.inference.Animator of the loaded networks."""
+
+    @abstractmethod
+    def detector(self, image: Frames, what: str) -> Callable[[Tensor], Any]:
+        """What finds points in the pictures of one clip, whose frame 0 is `image`; `what` names it in errors."""
+
+    @property
+    def mode(self) -> str:
+        """How motion is carried over: what was asked for, else the method's default."""
+        return self._mode or self.modes[0]
+
+    @property
+    def weights(self) -> Path:
+        """The weights file of the variant. BenchError if there is none, saying where it should be or how to train."""
+        if self.variant in (DEMO, UNTRAINED):
+            path = ROOT / "weights" / DEMO / f"{self.name}.safetensors"
+            if not path.is_file():
+                raise BenchError(
+                    f"{self.name}: the weights weights/{DEMO}/{path.name} are missing. Train them with"
+                    f" `python bench.py train {self.name} --clips demo`, or name others: {self.name}@VARIANT."
+                )
+            return path
+        stem = f"{self.name}@{self.variant}"
+        for suffix in SUFFIXES:
+            if (path := USER_WEIGHTS / f"{stem}{suffix}").is_file():
+                return path
+        raise BenchError(
+            f"{stem}: no weights {USER_WEIGHTS}/{stem} with {', '.join(SUFFIXES)}. Put a checkpoint there, or train one"
+            f" with `python bench.py train {self.name} --clips demo` and copy it and its JSON there."
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """The config in the card beside the weights; {} for published checkpoints, which have the default sizes."""
+        if self.weights.suffix != ".safetensors":
+            return {}
+        config = read_card(self.weights).get("config")
+        if not isinstance(config, dict):
+            raise BenchError(f"{self.weights.with_suffix('.json')} lacks the entry 'config', which sizes the networks.")
+        return config
+
+    def identity(self) -> Mapping[str, Any]:
+        """Weights, config, mode, batch size and code: all that decides the frames besides the inputs."""
+        return {
+            "weights": f"random, seed {SEED}" if self.is_control else weights_hash(self.weights),
+            "config": self.settings() or "published",
+            "mode": self.mode,
+            "batch_size": BATCH_SIZE,
+            "code": code_version(type(self).__module__),
+        }
+
+    def prepare(self, device: str) -> None:
+        """Build the networks on `device` in eval mode and load their weights."""
+        import torch
+
+        self.device = device
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            self.networks = self.build(self.settings())
+        if not self.is_control:
+            load_networks(self.weights, self.networks)
+        for network in self.networks.values():
+            network.to(device).eval().requires_grad_(False)
+        self.animator = self.make_animator()
+        self._faces: dict[str, Any] = {}
+        self._driver: tuple[str, Any] | None = None
+
+    def animate(self, template: Template, driver: Clip) -> Frames:
+        """Frames uint8 (T, 256, 256, 3) RGB. CellFailed where a face is needed and none is found.
+
+        A template is encoded once and a driver read once for the cells that share them (cells come driver by driver).
+        """
+        face = self._faces.get(template.content)
+        if face is None:
+            face = self.animator.face(template.image, self.detector(template.image, f"template {template.name}"))
+            if len(self._faces) >= MOST_FACES:
+                self._faces.clear()
+            self._faces[template.content] = face
+        if self._driver is None or self._driver[0] != driver.content:
+            frames = driver.frames()
+            points = self.animator.read(frames, self.detector(frames[0], f"driver {driver.name}"))
+            self._driver = (driver.content, points)
+        output: Frames = self.animator.animate(face, self._driver[1], driver.n_frames)
+        return output
