@@ -57,7 +57,7 @@ class Sharpness:
 
 def sharpness(frames: Grey, face: Mask) -> float:
     """Mean over frames (T, 256, 256) uint8 of the Laplacian's variance in the face."""
-    return float(np.mean([cv2.Laplacian(frame, cv2.CV_32F)[face].var() for frame in frames]))
+    return float(np.mean([cv2.Laplacian(frame, cv2.CV_64F)[face].var() for frame in frames]))
 
 
 def _ratio(value: float, of: float) -> float | None:
