@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.errors import BenchError
+from core.errors import BenchError, check_choice
 
 if TYPE_CHECKING:
     from core.clip import Cell
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 STORE = Path(".megbench")
 RUNS = Path("runs")
+# What the terminal shows of the scores; the report shows all.
+HEADLINES = (
+    *("agreement", "gain", "error", "agreement_truth", "gain_truth", "error_truth"),
+    *("identity_distance", "sharpness_truth", "frame0_psnr_template"),
+)
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=(__doc__ or "").splitlines()[0]
@@ -203,11 +208,14 @@ def _metrics(request: Request) -> list[Any]:
 
 
 def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
-    """The leaderboard, the failures, the time and where the report is."""
-    from reports.leaderboard import leaderboard
-    from reports.run_files import Run
+    """The headline figures of every row, the failures, the time and where the report is."""
+    import pandas as pd
 
-    print(leaderboard(Run(folder)).text())
+    scores = pd.read_csv(folder / "scores.csv", keep_default_na=False, na_values={"value": [""]})
+    chosen = scores[(scores["scope"] == "all") & scores["figure"].isin(HEADLINES)]
+    table = chosen.pivot_table("value", "method", "figure", dropna=False).reindex(chosen["method"].unique())
+    table = table[[figure for figure in HEADLINES if figure in table]].dropna(axis="columns", how="all")
+    print(table.to_string(float_format="{:.2f}".format, na_rep="-", index_names=False))
     for line in failures[:10]:
         print(f"Failed: {line}", file=sys.stderr)
     if len(failures) > 10:
@@ -280,14 +288,32 @@ def report(run: Path, media_all: Annotated[bool, typer.Option("--media-all")] = 
 @app.command()
 def train(
     name: Annotated[str, typer.Argument(help="A method that learns: fpfomm, fomm or mraa.")],
-    clips: Annotated[str, typer.Option(help="What to learn from.")] = "demo",
-    out: Annotated[Path | None, typer.Option(help="Folder for checkpoints, logs and weights.")] = None,
+    clips: Annotated[str, typer.Option(help="What to learn from: demo (rendered people).")] = "demo",
+    config: Annotated[Path | None, typer.Option(help="Settings; default: configs/<clips>_<name>.yaml.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="a.b=value, may be repeated.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; default: .megbench/training/<name>.")] = None,
+    device: Annotated[Device, typer.Option()] = Device.auto,
 ) -> None:
-    """Train a method."""
-    from training.command import train as start
+    """Train a method; the same command goes on where it was cut off."""
+    from training import TRAINABLES
+    from training import command as training
 
-    start(name, clips, out, overrides or [])
+    check_choice("trainable method", name, TRAINABLES)
+    check_choice("--clips", clips, ["demo"])
+    from clips.synthetic.training_set import demo_set
+
+    data = demo_set(STORE.resolve() / "clips")
+    weights = training.train(
+        name,
+        data,
+        config or training.default_config(name, clips),
+        overrides or [],
+        out or STORE / "training" / name,
+        _resolve(device),
+    )
+    print(
+        f"Weights: {weights}. To use them as {name}@mine: copy this file and its .json to {STORE}/weights/{name}@mine.*"
+    )
 
 
 def main() -> None:

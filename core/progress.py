@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -12,7 +12,14 @@ T = TypeVar("T")
 
 
 def track(items: Iterable[T], title: str, unit: str, total: int | None = None) -> Iterator[T]:
-    """Pass items on behind a progress bar with an estimate. In a log file it says something every 15 seconds."""
+    """Pass items on behind a progress bar with an estimate; none where there is nothing to do.
+
+    In a log file it says something every 15 seconds.
+    """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    if total == 0:
+        return
     interval = 0.2 if sys.stderr.isatty() else 15.0
     yield from tqdm(items, desc=title, unit=unit, total=total, mininterval=interval, dynamic_ncols=True)
 

@@ -23,6 +23,7 @@ from core.estimate import remember
 from core.frames import write_png
 from core.provenance import provenance
 from core.runner import Job, Row, Settings, animate, cell_folder, look_up, plan
+from core.scores import combine
 from core.scoring import Scorer
 from core.store import CellRecord, discard, link_folder, read_json, write_json
 
@@ -81,12 +82,19 @@ class Run:
         records = found.done | animate(self.folder, found.todo, self.settings)
         remember(found.todo, records, self.settings)
         partials, measured = scoring.score(self.folder, self.jobs, records, self.scorer)
-        summed = scoring.combine(self.folder, self.jobs, partials, self.scorer)
+        summed = combine(self.folder, self.jobs, partials, [make() for make in self.scorer.metrics])
         renewed = self._finish(records)
         self.changed = any((stale, found.changed, found.todo, measured, summed, renewed))
-        failed = ((job, records[job.key]) for job in self.jobs if records[job.key].status != "ok")
-        lines = [f"{job.row.label} on {job.cell.name}: {record.reason}" for job, record in failed]
-        return lines + scoring.failures([job for job in self.jobs if records[job.key].status == "ok"], partials)
+        return self._failures(records) + scoring.failures(self.jobs, records, partials)
+
+    def _failures(self, records: dict[str, CellRecord]) -> list[str]:
+        """A line for each cell that no row can do, then for each that only some rows could not."""
+        hopeless = [f"{cell.name}: {cell.problem}" for cell in self.cells if cell.problem]
+        others = ((job, records[job.key]) for job in self.jobs if not job.cell.problem)
+        failed = [
+            f"{job.row.label} on {job.cell.name}: {found.reason}" for job, found in others if found.status != "ok"
+        ]
+        return hopeless + failed
 
     def _facts(self, records: dict[str, CellRecord]) -> dict[str, Any]:
         """All that run.json says, but whether the run is finished."""

@@ -91,7 +91,7 @@ def cell_key(row: Row, cell: Cell, version: str, settings: Settings) -> str:
         others = {"reference": cell.reference, "truth": cell.truth, "foil": cell.foil}
         inputs |= {role: clip.facts() if clip else None for role, clip in others.items()}
     shared = {"protocol": [cell.protocol, version], "seed": settings.seed, "size": SIZE, "device": settings.device}
-    return digest({**shared, "inputs": inputs, "method": [row.name, row.identity]})
+    return digest({**shared, "inputs": inputs, "method": [row.name, row.variant, row.options, row.identity]})
 
 
 @dataclass(frozen=True)

@@ -1,37 +1,24 @@
-"""From frames to scores: every metric on every cell, in processes; then summed up into one table."""
+"""From frames to partial scores: every metric on every cell, in processes."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from core.clip import Cell
-from core.contracts import Metric, Partial, Score
+from core.contracts import Metric, Partial
 from core.errors import CellFailed
 from core.frames import Frames, read_frames
 from core.progress import track
 from core.provenance import code_version
 from core.runner import Job, cell_folder
-from core.store import CellRecord, digest, read_json, write_json, write_text
+from core.store import CellRecord, digest, read_json, write_json
 from core.worker import Lane, work
-
-COLUMNS = [
-    *("method", "is_control", "scope", "group", "driver", "template", "database", "emotion"),
-    *("metric", "figure", "value", "status", "reason", "n_scored", "n_cells"),
-]
-# Combined rows are made for all cells and for every value of these.
-SCOPES: dict[str, Callable[[Cell], str]] = {
-    "all": lambda cell: "",
-    "database": lambda cell: cell.driver.database,
-    "emotion": lambda cell: cell.driver.emotion,
-    "template": lambda cell: cell.template.name,
-}
 
 Look = Callable[[Cell, Frames, Path], Any]
 Partials = dict[str, dict[str, Partial]]
@@ -64,26 +51,27 @@ def score(run: Path, jobs: Sequence[Job], records: dict[str, CellRecord], scorer
     """
     metrics = [make() for make in scorer.metrics]
     versions = {metric.name: [metric.version, code_version(type(metric).__module__)] for metric in metrics}
-    partials: Partials = {_place(job): {} for job in jobs}
+    partials: Partials = {place(job): {} for job in jobs}
     todo: list[_Task] = []
     for job in jobs:
         record = records[job.key]
         if record.status != "ok":
-            partials[_place(job)] = {metric.name: Partial("failed", record.reason) for metric in metrics}
+            partials[place(job)] = {metric.name: Partial("failed", record.reason) for metric in metrics}
             continue
         keys = {name: _partial_key(name, version, job.cell, record) for name, version in versions.items()}
         found = {name: partial for name, key in keys.items() if (partial := _read_partial(scorer.store, key))}
-        partials[_place(job)] = found
+        partials[place(job)] = found
         missing = {name: key for name, key in keys.items() if name not in found}
         if missing:
             todo.append(_Task(job, cell_folder(run, job), record.n_frames, missing))
     for task, measured in _measure_all(todo, scorer):
-        partials[_place(task.job)] |= measured
+        partials[place(task.job)] |= measured
     changed = _keep_partials(run, jobs, partials, versions)
     return partials, changed or bool(todo)
 
 
-def _place(job: Job) -> str:
+def place(job: Job) -> str:
+    """Where a job's partial scores are in `Partials`."""
     return f"{job.row.label}/{job.cell.name}"
 
 
@@ -136,22 +124,31 @@ def _measure(metric: Metric, cell: Cell, seen: Any) -> Partial:
         partial = metric.measure(cell, seen)
     except CellFailed as error:
         return Partial("failed", str(error))
-    values = {name: _number(value) for name, value in partial.values.items()}
-    series = {name: [_number(value) for value in curve] for name, curve in partial.series.items()}
+    values = {name: finite(value) for name, value in partial.values.items()}
+    series = {name: [finite(value) for value in curve] for name, curve in partial.series.items()}
     sums = {name: [float(value) for value in numbers] for name, numbers in partial.sums.items()}
     lost = [name for name, value in partial.values.items() if value is not None and values[name] is None]
     reason = partial.reason or (f"not a finite number: {', '.join(lost)}" if lost else "")
     return Partial(partial.status, reason, values, sums, series)  # type: ignore[arg-type]
 
 
-def _number(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """A number as a float, None for what is absent, infinite or not a number."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _measure_all(tasks: Sequence[_Task], scorer: Scorer) -> Iterator[tuple[_Task, dict[str, Partial]]]:
-    """Measure in worker processes. Cells of one driver follow each other, so that what was seen of it is at hand."""
-    ordered = sorted(tasks, key=lambda task: task.job.cell.name)
-    lane = Lane("scoring", _Measurer(scorer), [[task] for task in ordered])
+    """Measure in worker processes.
+
+    All rows of a cell go to one worker, and the cells of one driver lie far apart: what is seen of a driver or a truth
+    is computed once and found in the store from then on.
+    """
+
+    def place(task: _Task) -> tuple[str, str]:
+        return task.job.cell.template.name, task.job.cell.driver.name
+
+    by_cell = [list(group) for _, group in itertools.groupby(sorted(tasks, key=place), place)]
+    lane = Lane("scoring", _Measurer(scorer), by_cell)
     for outcome in track(work([lane], scorer.workers), "Measuring", "cell", len(tasks)):
         if outcome.result is None:
             failed = Partial("failed", f"the metric failed: {outcome.reason}")
@@ -167,7 +164,7 @@ def _keep_partials(run: Path, jobs: Sequence[Job], partials: Partials, versions:
         path = run / "partials" / job.row.label / f"{job.cell.name}.json"
         kept = {
             name: {"version": versions[name][0], **dataclasses.asdict(partial)}
-            for name, partial in sorted(partials[_place(job)].items())
+            for name, partial in sorted(partials[place(job)].items())
         }
         if read_json(path) != kept:
             write_json(path, kept)
@@ -175,66 +172,15 @@ def _keep_partials(run: Path, jobs: Sequence[Job], partials: Partials, versions:
     return changed
 
 
-def failures(jobs: Sequence[Job], partials: Partials) -> list[str]:
+def failures(jobs: Sequence[Job], records: dict[str, CellRecord], partials: Partials) -> list[str]:
     """A line for every metric that failed on frames that were there."""
     lines = []
     for job in jobs:
-        failed = {name: partial.reason for name, partial in partials[_place(job)].items() if partial.status == "failed"}
+        if records[job.key].status != "ok":
+            continue
+        failed = {name: partial.reason for name, partial in partials[place(job)].items() if partial.status == "failed"}
         lines += [f"{name} of {job.row.label} on {job.cell.name}: {reason}" for name, reason in failed.items()]
     return lines
-
-
-def combine(run: Path, jobs: Sequence[Job], partials: Partials, scorer: Scorer) -> bool:
-    """Sum up the partial scores over all cells and by database, emotion and template; write scores.csv.
-
-    Returns whether the file changed.
-    """
-    rows: list[dict[str, Any]] = []
-    by_label: dict[str, list[Job]] = {}
-    for job in jobs:
-        by_label.setdefault(job.row.label, []).append(job)
-    for make in scorer.metrics:
-        metric = make()
-        for of_label in by_label.values():
-            rows += _cell_rows(metric, of_label, partials)
-            rows += _combined_rows(metric, of_label, partials)
-    text = pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, lineterminator="\n")
-    path = run / "scores.csv"
-    if path.exists() and path.read_text() == text:
-        return False
-    write_text(path, text)
-    return True
-
-
-def _cell_rows(metric: Metric, jobs: Sequence[Job], partials: Partials) -> Iterator[dict[str, Any]]:
-    for job in jobs:
-        partial = partials[_place(job)][metric.name]
-        for figure in metric.figures:
-            value = partial.values.get(figure.name)
-            status = "unavailable" if value is None and partial.status == "ok" else partial.status
-            yield {
-                **_columns(job, "cell", ""),
-                **{"driver": job.cell.driver.name, "template": job.cell.template.name},
-                **{"database": job.cell.driver.database, "emotion": job.cell.driver.emotion},
-                **{"metric": metric.name, "figure": figure.name, "value": value, "status": status},
-                **{"reason": partial.reason, "n_scored": int(value is not None), "n_cells": 1},
-            }
-
-
-def _combined_rows(metric: Metric, jobs: Sequence[Job], partials: Partials) -> Iterator[dict[str, Any]]:
-    for scope, group_of in SCOPES.items():
-        for group in dict.fromkeys(group_of(job.cell) for job in jobs):
-            members = [partials[_place(job)][metric.name] for job in jobs if group_of(job.cell) == group]
-            for found in metric.combine(members):
-                yield {**_columns(jobs[0], scope, group), "metric": metric.name, **_score_columns(found)}
-
-
-def _columns(job: Job, scope: str, group: str) -> dict[str, Any]:
-    return {"method": job.row.label, "is_control": job.row.is_control, "scope": scope, "group": group}
-
-
-def _score_columns(found: Score) -> dict[str, Any]:
-    return {**dataclasses.asdict(found), "value": None if found.value is None else _number(found.value)}
 
 
 def metric_facts(make: Callable[[], Metric]) -> dict[str, Any]:

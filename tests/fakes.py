@@ -1,0 +1,135 @@
+"""Plug-ins for the tests of the engine: methods and metrics that need no face, and clips of moving noise."""
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from core.clip import Cell, Clip, Template, load_clip, save_clip
+from core.contracts import Figure, Partial, Score
+
+
+class Shift:
+    """Rolls the template by `by` pixels a frame; every call is noted in the file that FAKES_LOG names."""
+
+    name = "shift"
+    is_control = False
+
+    def __init__(self, variant: str, options: Mapping[str, str]) -> None:
+        self.variant = variant
+        self.by = int(options.get("by", "1"))
+        self.sleep = float(options.get("sleep", "0"))
+
+    def identity(self):
+        return {"by": self.by}
+
+    def prepare(self, device):
+        assert device == "cpu"
+
+    def animate(self, template, driver):
+        time.sleep(self.sleep)
+        if "FAKES_LOG" in os.environ:
+            with open(os.environ["FAKES_LOG"], "a") as log:
+                log.write(f"{driver.name} {template.name}\n")
+        return np.stack([np.roll(template.image, self.by * k, axis=1) for k in range(driver.n_frames)])
+
+
+class Fragile(Shift):
+    """Fails on the driver called d1, in the way that the variant names."""
+
+    name = "fragile"
+
+    def animate(self, template, driver):
+        if driver.name == "d1":
+            if self.variant == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.variant == "exits":
+                os._exit(3)
+            if self.variant == "raises":
+                raise RuntimeError("first line\nsecond line")
+            if self.variant == "short":
+                return super().animate(template, driver)[1:]
+            if self.variant == "floats":
+                return super().animate(template, driver) / 255
+        return super().animate(template, driver)
+
+
+class Unready(Shift):
+    """Cannot be prepared."""
+
+    name = "unready"
+
+    def prepare(self, device):
+        raise FileNotFoundError("no weights here")
+
+
+class Difference:
+    """Mean absolute difference from the driver."""
+
+    name = "difference"
+    version = "1"
+    needs = ("frames",)
+    figures = (Figure("difference", "Difference", "levels", False, (0, 255), "driver", "Mean absolute difference."),)
+
+    def measure(self, cell, seen):
+        output, driver = seen.output.frames.astype(float), seen.driver.frames.astype(float)
+        return Partial("ok", values={"difference": float(abs(output - driver).mean())})
+
+    def combine(self, partials):
+        values = [p.values["difference"] for p in partials if p.values.get("difference") is not None]
+        mean = float(np.mean(values)) if values else None
+        status = "ok" if values else "failed"
+        return [Score("difference", mean, status, "", len(values), len(partials))]
+
+
+class Seen:
+    """What the fake metrics look at: the frames of the output and of the driver."""
+
+    def __init__(self, cell, output_frames, cache):
+        self.output = SimpleNamespace(frames=output_frames)
+        self.driver = SimpleNamespace(frames=cell.reference.frames())
+
+
+class Faulty(Difference):
+    """Divides by zero on the driver d1, gives NaN on d2."""
+
+    name = "faulty"
+
+    def measure(self, cell, seen):
+        if cell.driver.name == "d1":
+            raise ZeroDivisionError("nothing to divide by")
+        if cell.driver.name == "d2":
+            return Partial("ok", values={"difference": float("nan")})
+        return super().measure(cell, seen)
+
+
+class Fakes:
+    """Cells of the clips that a test has saved under `drivers`, each on the first frame of the first two."""
+
+    name = "fakes"
+    version = "1"
+
+    def __init__(self, cache: Path, drivers: Path) -> None:
+        self.drivers = drivers
+
+    def cells(self):
+        clips = [clip for folder in sorted(self.drivers.iterdir()) if (clip := load_clip(folder))]
+        templates = [Template.of(f"t{i}", f"t{i}", clip.frames()[0]) for i, clip in enumerate(clips[:2])]
+        return [Cell("fakes", clip, template, reference=clip) for clip in clips for template in templates]
+
+
+def make_clips(folder: Path, count: int = 3, n_frames: int = 3) -> list[Clip]:
+    """Save clips d0, d1, ... of noise that moves to the right."""
+    rng = np.random.default_rng(7)
+    clips = []
+    for index in range(count):
+        first = rng.integers(0, 256, (256, 256, 3), dtype=np.uint8)
+        frames = np.stack([np.roll(first, k, axis=1) for k in range(n_frames)])
+        emotion = ("negative", "positive")[index % 2]
+        clip = Clip(folder, f"d{index}", "noise", f"s{index}", emotion, 0, "", fps=100.0, apex_frame=1)
+        clips.append(save_clip(folder / f"d{index}", clip, frames))
+    return clips

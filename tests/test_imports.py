@@ -1,0 +1,61 @@
+"""The house's table of rooms: who may import whom. Nobody walks back."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from core.provenance import imported_modules
+
+ROOT = Path(__file__).parent.parent
+MAY_IMPORT = {
+    "core": set(),
+    "nets": set(),
+    "faces": {"core"},
+    "training": {"core"},
+    "reports": {"core"},
+    "clips": {"core", "faces"},
+    "fpfomm": {"nets", "faces", "core"},
+    "baselines": {"nets", "faces", "core"},
+    "metrics": {"faces", "core"},
+    "methods": {"fpfomm", "baselines", "faces", "core"},
+    "protocols": {"clips", "core"},
+}
+
+
+def sources(room):
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+def rooms_imported(tree):
+    return {name.partition(".")[0] for name in imported_modules(tree)} & set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_only_from_rooms_below_it(room):
+    assert sources(room), f"{room}/ is empty"
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {other}"
+        for path in sources(room)
+        for other in rooms_imported(ast.parse(path.read_bytes())) - MAY_IMPORT[room] - {room}
+    ]
+    assert wrong == []
+
+
+def test_no_room_imports_the_command_line_or_the_tests():
+    for room in MAY_IMPORT:
+        for path in sources(room):
+            heads = {name.partition(".")[0] for name in imported_modules(ast.parse(path.read_bytes()))}
+            assert not heads & {"bench", "tests"}, path
+
+
+def test_the_walk_sees_every_form_of_import():
+    forms = "import core.clip\nfrom faces import flow\ndef late():\n    from nets.blocks import Block\n"
+    assert rooms_imported(ast.parse(forms)) == {"core", "faces", "nets"}
+
+
+def test_relative_imports_are_not_used():
+    for room in MAY_IMPORT:
+        for path in sources(room):
+            tree = ast.parse(path.read_bytes())
+            assert not any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree)), path

@@ -1,0 +1,187 @@
+"""Reading what users have: pictures and videos of every make, and what is wrong with them in one line."""
+
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from core.errors import BenchError
+from core.video import frame_rate, pictures_in, read_clip, read_picture, reencode, write_video
+
+
+def gradient(height=64, width=48):
+    """A smooth picture, every corner of another colour."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([x * 255 // (width - 1), y * 255 // (height - 1), (x + y) % 256], -1).astype(np.uint8)
+
+
+def moving(count=5, height=64, width=48):
+    return np.stack([np.roll(gradient(height, width), k, axis=1) for k in range(count)])
+
+
+def frames_of(path):
+    return np.stack(list(read_clip(path)))
+
+
+def test_lossless_video_returns_every_pixel(tmp_path):
+    frames = moving()
+    write_video(tmp_path / "a.mp4", frames, 100.0, lossless=True)
+    assert np.array_equal(frames_of(tmp_path / "a.mp4"), frames)
+    assert frame_rate(tmp_path / "a.mp4") == 100.0
+
+
+def test_reencoding_is_close_repeatable_and_keeps_the_count():
+    frames = moving(4, 256, 256)
+    once, again = reencode(frames), reencode(frames)
+    assert np.array_equal(once, again)
+    assert 0 < np.abs(once.astype(int) - frames).mean() < 12
+
+
+def test_pictures_are_ordered_by_their_numbers(tmp_path):
+    for name in ("img100.png", "img99.png", "img9.png", "img10.png"):
+        Image.fromarray(gradient()).save(tmp_path / name)
+    assert [path.name for path in pictures_in(tmp_path)] == ["img9.png", "img10.png", "img99.png", "img100.png"]
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=8, unique=True))
+def test_any_numbers_sort_as_numbers(tmp_path_factory, numbers):
+    folder = tmp_path_factory.mktemp("numbers")
+    for number in numbers:
+        (folder / f"f{number}.png").touch()
+    assert [path.stem for path in pictures_in(folder)] == [f"f{number}" for number in sorted(numbers)]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
+def test_lossless_pictures_are_read_exactly(tmp_path, suffix):
+    Image.fromarray(gradient()).save(tmp_path / f"a{suffix}")
+    assert np.array_equal(read_picture(tmp_path / f"a{suffix}"), gradient())
+
+
+def test_exif_rotation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it 90 degrees clockwise
+    Image.fromarray(gradient()).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read_picture(tmp_path / "a.png"), np.rot90(gradient(), -1))
+
+
+def test_sixteen_bits_become_eight(tmp_path):
+    grey = gradient()[..., 0]
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "a.png")
+    assert np.array_equal(read_picture(tmp_path / "a.png"), np.repeat(grey[..., None], 3, 2))
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "CMYK"])
+def test_every_kind_of_picture_becomes_rgb(tmp_path, mode):
+    suffix = ".tif" if mode == "CMYK" else ".png"
+    Image.fromarray(gradient()).convert(mode).save(tmp_path / f"a{suffix}")
+    expected = np.array(Image.open(tmp_path / f"a{suffix}").convert("RGB"))
+    picture = read_picture(tmp_path / f"a{suffix}")
+    assert picture.shape == (64, 48, 3)
+    assert np.array_equal(picture, expected)
+
+
+def test_odd_sizes_of_a_video_are_read(tmp_path):
+    import av
+
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 33, 31, "bgr0"
+        for frame in moving(3, 31, 33):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    assert np.array_equal(frames_of(tmp_path / "a.mkv"), moving(3, 31, 33))
+
+
+def test_a_rotated_video_is_shown_upright(tmp_path):
+    path = tmp_path / "a.mp4"
+    write_video(path, moving(), 25.0, lossless=True)
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40  # version, flags, times, ids, layer, volume: then nine numbers
+    turn = (0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)  # 90 degrees clockwise
+    data[matrix : matrix + 36] = struct.pack(">9i", *turn)
+    path.write_bytes(data)
+    assert np.array_equal(frames_of(path), np.rot90(moving(), -1, axes=(1, 2)))
+
+
+def whole_video(tmp_path):
+    write_video(tmp_path / "whole.mp4", moving(20), 25.0)
+    return (tmp_path / "whole.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_a_truncated_video_is_an_error(tmp_path, share):
+    data = whole_video(tmp_path)
+    (tmp_path / "cut.mp4").write_bytes(data[: int(share * len(data))])
+    with pytest.raises(BenchError, match=r"cut\.mp4: the video is truncated or damaged"):
+        frames_of(tmp_path / "cut.mp4")
+
+
+def test_a_video_whose_index_comes_first_is_found_truncated(tmp_path):
+    """The index promises frames that lie beyond the end of the file."""
+    import av
+
+    write_video(tmp_path / "whole.mp4", moving(20), 25.0)
+    options = {"movflags": "faststart"}
+    with (
+        av.open(str(tmp_path / "whole.mp4")) as source,
+        av.open(str(tmp_path / "fast.mp4"), "w", options=options) as target,
+    ):
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    data = (tmp_path / "fast.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+    assert len(frames_of(tmp_path / "fast.mp4")) == 20
+    (tmp_path / "cut.mp4").write_bytes(data[:-50])
+    with pytest.raises(BenchError, match="truncated"):
+        frames_of(tmp_path / "cut.mp4")
+
+
+def test_frames_of_different_sizes_are_an_error(tmp_path):
+    Image.fromarray(gradient()).save(tmp_path / "1.png")
+    Image.fromarray(gradient(30, 40)).save(tmp_path / "2.png")
+    with pytest.raises(BenchError, match="different sizes: the first is 48x64, number 2 is 40x30"):
+        frames_of(tmp_path)
+
+
+@pytest.mark.parametrize(("count", "message"), [(0, "no frames"), (1, "only one frame")])
+def test_a_clip_needs_two_frames(tmp_path, count, message):
+    for index in range(count):
+        Image.fromarray(gradient()).save(tmp_path / f"{index}.png")
+    with pytest.raises(BenchError, match=message):
+        list(read_clip(tmp_path))
+
+
+def test_too_many_frames_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("core.video.MAX_FRAMES", 3)
+    write_video(tmp_path / "a.mp4", moving(4), 25.0)
+    with pytest.raises(BenchError, match="more than 3 frames"):
+        frames_of(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n broken"])
+def test_what_is_no_picture_is_an_error(tmp_path, data):
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(BenchError, match=r"a\.png"):
+        read_picture(tmp_path / "a.png")
+
+
+def test_a_cut_off_picture_is_an_error(tmp_path):
+    Image.fromarray(gradient()).save(tmp_path / "a.jpg")
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(data[: len(data) // 2])
+    with pytest.raises(BenchError, match="cannot be read"):
+        read_picture(tmp_path / "a.jpg")
+
+
+def test_a_missing_video_and_one_without_pictures_are_errors(tmp_path):
+    with pytest.raises(BenchError, match="no such file"):
+        list(read_clip(tmp_path / "nowhere.mp4"))
+    (tmp_path / "playlist.mp4").write_text("#EXTM3U\n#EXT-X-VERSION:3\n/etc/passwd\n")
+    with pytest.raises(BenchError):
+        list(read_clip(tmp_path / "playlist.mp4"))

@@ -1,0 +1,91 @@
+"""Workers: a death costs one item, a faulty set-up costs its lane, and the order of results does not matter."""
+
+import functools
+import os
+import signal
+
+from core.errors import BenchError, CellFailed
+from core.worker import Lane, work
+
+
+def doubler(fatal=None, how="kill"):
+    def double(item):
+        if item == fatal:
+            if how == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if how == "segfault":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            if how == "bench":
+                raise BenchError("mend it")
+            if how == "cell":
+                raise CellFailed("no face")
+            raise ValueError("wrong value")
+        return 2 * item, os.getpid(), os.environ["OMP_NUM_THREADS"]
+
+    return double
+
+
+def broken():
+    raise OSError("no library")
+
+
+def dying():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_every_item_is_done_by_single_threaded_workers():
+    before = os.environ.get("OMP_NUM_THREADS")
+    lanes = [Lane("a", doubler, [[1, 2], [3]]), Lane("b", doubler, [[10], [20]])]
+    outcomes = list(work(lanes, workers=2))
+    assert sorted(outcome.result[0] for outcome in outcomes) == [2, 4, 6, 20, 40]
+    assert {outcome.result[2] for outcome in outcomes} == {"1"}
+    assert os.getpid() not in {outcome.result[1] for outcome in outcomes}
+    assert os.environ.get("OMP_NUM_THREADS") == before
+
+
+def test_a_batch_stays_in_one_worker():
+    outcomes = list(work([Lane("a", doubler, [[1, 2, 3], [4, 5, 6]])], workers=2))
+    homes = {outcome.item: outcome.result[1] for outcome in outcomes}
+    assert homes[1] == homes[2] == homes[3]
+    assert homes[4] == homes[5] == homes[6]
+
+
+def test_a_killed_worker_costs_only_its_item():
+    outcomes = {o.item: o for o in work([Lane("a", functools.partial(doubler, 2), [[1, 2, 3], [4]])], workers=1)}
+    assert {item: outcome.result[0] for item, outcome in outcomes.items() if outcome.result} == {1: 2, 3: 6, 4: 8}
+    assert "SIGKILL, perhaps for want of memory" in outcomes[2].reason
+    assert outcomes[2].retry
+    assert outcomes[1].result[1] != outcomes[3].result[1]
+
+
+def test_every_way_to_fail_has_its_reason():
+    ways = ("segfault", "bench", "cell", "raise")
+    lanes = [Lane(how, functools.partial(doubler, 1, how), [[1]]) for how in ways]
+    found = {outcome.reason: outcome for outcome in work(lanes, workers=2)}
+    assert set(found) == {
+        "the worker process was ended by SIGSEGV",
+        "mend it",
+        "no face",
+        "ValueError: wrong value",
+    }
+    assert not found["no face"].retry
+    assert "wrong value" in found["ValueError: wrong value"].traceback
+
+
+def test_a_lane_that_cannot_be_set_up_fails_whole_and_others_go_on():
+    lanes = [Lane("x", broken, [[1, 2], [3]]), Lane("y", dying, [[4]]), Lane("z", doubler, [[5]])]
+    outcomes = {outcome.item: outcome for outcome in work(lanes, workers=2)}
+    assert {outcomes[item].reason for item in (1, 2, 3)} == {"OSError: no library"}
+    assert "SIGKILL" in outcomes[4].reason
+    assert outcomes[5].result[0] == 10
+
+
+def test_leaving_early_ends_the_workers():
+    outcomes = work([Lane("a", doubler, [[1], [2], [3]])], workers=2)
+    pid = next(outcomes).result[1]
+    outcomes.close()
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return
+    raise AssertionError("the worker is still there")
