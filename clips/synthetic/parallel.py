@@ -12,12 +12,16 @@ from core.progress import track
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 WORKERS = 2
+# So few tasks are done sooner than processes start.
+FEW = 4
 
 
 def in_parallel(
     work: Callable[[Task], Result], tasks: Sequence[Task], title: str, progress: bool = True
 ) -> list[Result]:
     """`[work(task) for task in tasks]`, in that order, on two fresh processes. `work` must be importable."""
+    if len(tasks) <= FEW:
+        return [work(task) for task in tasks]
     with ProcessPoolExecutor(WORKERS, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         results = pool.map(work, tasks)
         return list(track(results, title, "", len(tasks)) if progress else results)

@@ -57,10 +57,10 @@ class Performance:
         return np.stack([track.at(times) for track in self.tracks], axis=1).astype(np.float32)
 
     def head(self, times: Times, centre: Points) -> Floats:
-        """The head's similarity about `centre` at each time (len(times), 2, 3), at rest at time 0."""
+        """The head's similarity about `centre` at each time (len(times), 2, 3), at rest until time 1."""
         rng = np.random.default_rng([self.manner, 1])
-        frames = np.arange(0, self.n_frames + HEAD_PERIOD, HEAD_PERIOD)
-        steps = np.r_[np.zeros((1, 4)), rng.normal(0, self.head_px / 2, (len(frames) - 1, 4))]
+        frames = np.r_[0, np.arange(1, self.n_frames + HEAD_PERIOD, HEAD_PERIOD)]  # at rest until frame 1
+        steps = np.r_[np.zeros((2, 4)), rng.normal(0, self.head_px / 2, (len(frames) - 2, 4))]
         x, y, turn, growth = PchipInterpolator(frames, steps.cumsum(0))(times).T
         return np.stack(
             [

@@ -1,0 +1,56 @@
+"""Portraits: found where libraries ship them, cut to the face, mouths closed."""
+
+import cv2
+import numpy as np
+import pytest
+
+from clips import portraits
+from clips.portraits import portraits_in, read_portrait
+from core.errors import BenchError
+from core.frames import SIZE, grey
+from faces.landmarks import detect
+
+
+@pytest.mark.parametrize("name", ["astronaut", "hopper"])
+def test_the_face_lies_where_frames_want_it(name):
+    portrait = read_portrait(name)
+    assert portrait.texture.shape == (512, 512, 3)
+    assert portrait.texture.dtype == np.uint8
+    assert portrait.face.eye_distance == pytest.approx(0.24 * SIZE, rel=0.1)
+    found = detect(grey(cv2.resize(portrait.texture, (SIZE, SIZE), interpolation=cv2.INTER_AREA)[None])[0])
+    assert found is not None
+    assert np.linalg.norm(found - portrait.face.landmarks, axis=1)[17:].mean() < 0.03 * portrait.face.eye_distance
+
+
+def test_an_open_smile_is_closed_and_shows_no_teeth():
+    raw = portraits._cut(portraits.read_picture(portraits.portrait_path("astronaut")), "astronaut")
+    smiling = portraits._fit(raw, "astronaut")
+    assert portraits._mouth_gap(smiling) > 0.1
+    closed, face = portraits.close_mouth(raw, smiling)
+    assert portraits._mouth_gap(face) < 0.01
+    assert portraits._mouth_gap(portraits._fit(closed, "closed")) < 0.08
+
+    def brightest(texture: np.ndarray, mesh: portraits.FittedMesh) -> float:
+        x, y = np.round(portraits.to_texture(mesh.landmarks[[62, 66]]).mean(0)).astype(int)
+        return float(np.percentile(grey(texture[None])[0][y - 6 : y + 7, x - 20 : x + 21], 99))
+
+    assert brightest(closed, face) < brightest(raw, smiling) - 40
+
+
+def test_a_closed_mouth_is_left_alone():
+    raw = portraits._cut(portraits.read_picture(portraits.portrait_path("hopper")), "hopper")
+    assert np.array_equal(read_portrait("hopper").texture, raw)
+
+
+def test_bad_portraits_are_named(tmp_path):
+    with pytest.raises(BenchError, match="does not exist"):
+        portraits_in(tmp_path / "nowhere")
+    with pytest.raises(BenchError, match="no pictures"):
+        portraits_in(tmp_path)
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((300, 300, 3), 90, np.uint8))
+    assert portraits_in(tmp_path) == [tmp_path / "wall.png"]
+    with pytest.raises(BenchError, match=r"wall\.png: no face found"):
+        read_portrait(str(tmp_path / "wall.png"))
+    (tmp_path / "text.png").write_text("not a picture")
+    with pytest.raises(BenchError, match=r"text\.png"):
+        read_portrait(str(tmp_path / "text.png"))

@@ -1,0 +1,91 @@
+"""The training set: every person in every state, with the exact motion, and complete or not there."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clips.synthetic import training_set
+from clips.synthetic.training_set import CAPS, STRONGEST, build, draw_states
+from protocols.demo import SHEET
+
+PEOPLE, STATES = 2, 9
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    return build(tmp_path_factory.mktemp("training") / "set", PEOPLE, STATES, seed=3)
+
+
+@pytest.fixture(scope="module")
+def arrays(made) -> dict[str, np.ndarray]:
+    return {path.stem: np.load(path, allow_pickle=False) for path in made.glob("*.npy")}
+
+
+def test_arrays_are_as_documented(arrays):
+    assert {name: (array.shape, array.dtype) for name, array in arrays.items()} == {
+        "frames": ((PEOPLE, STATES, 256, 256, 3), np.uint8),
+        "flow": ((PEOPLE, STATES, 64, 64, 2), np.float16),
+        "inverse": ((PEOPLE, STATES, 64, 64, 2), np.float16),
+        "mesh": ((PEOPLE, STATES, 478, 2), np.float32),
+        "landmarks": ((PEOPLE, 68, 2), np.float32),
+        "face": ((PEOPLE, 64, 64), np.uint8),
+    }
+
+
+def test_state_0_is_neutral_and_all_others_move(arrays):
+    assert not arrays["flow"][:, 0].any()
+    assert not arrays["inverse"][:, 0].any()
+    assert (np.abs(arrays["flow"][:, 1:]).max((2, 3, 4)) > 0.2).all()
+    assert (arrays["frames"][:, 1:] != arrays["frames"][:, :1]).any((2, 3, 4)).all()
+
+
+def test_flow_and_inverse_lead_there_and_back(arrays):
+    flow, inverse = (arrays[name].astype(np.float32) for name in ("flow", "inverse"))
+    # Where motion is smooth on the coarse grid, the way back is the way there reversed, to first order.
+    assert np.abs(flow + inverse).max() < 0.35 * np.abs(flow).max()
+    assert np.median(np.abs(flow + inverse)) < 0.01
+
+
+def test_people_differ_and_do_the_same(arrays, made):
+    assert np.abs(arrays["frames"][0, 0].astype(float) - arrays["frames"][1, 0]).mean() > 5
+    lips = arrays["mesh"][:, :, 61:62] - arrays["mesh"][:, :1, 61:62]
+    assert np.allclose(lips[0], lips[1], atol=1.0)
+    assert len(json.loads((made / "states.json").read_text())) == STATES
+    assert len(json.loads((made / "identities.json").read_text())) == PEOPLE
+
+
+def test_a_finished_set_is_kept_and_an_unfinished_one_made_again(made, monkeypatch):
+    before = (made / "frames.npy").stat().st_mtime_ns
+    assert build(made, PEOPLE, STATES, seed=3) == made
+    assert (made / "frames.npy").stat().st_mtime_ns == before
+
+    def stop(*_: object) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(training_set, "in_parallel", stop)
+    monkeypatch.setattr(training_set, "cast", stop)
+    with pytest.raises(InterruptedError):
+        build(made, PEOPLE, STATES + 1, seed=3)  # another request: the marker goes first
+    assert not (made / "set.json").exists()
+
+
+def test_states_keep_to_the_caps_and_mix_head_and_face():
+    states = draw_states(33, seed=0)
+    assert states == draw_states(40, seed=0)[:33]
+    assert states != draw_states(33, seed=1)
+    assert states[0].action_units == {}
+    for state in states:
+        assert all(amount <= CAPS.get(unit, STRONGEST) for unit, amount in state.action_units.items())
+        assert len(state.action_units) <= 4
+    moving = [state.head != (1.0, 0.0, 0.0, 0.0) for state in states]
+    assert sum(moving) == 8
+    assert sum(move and not state.action_units for move, state in zip(moving, states, strict=True)) == 4
+
+
+def test_training_and_demo_share_neither_people_nor_manners():
+    assert SHEET.series != training_set.SERIES
+    assert not SHEET.series.startswith(training_set.SERIES)
+    portraits = {template.portrait for template in SHEET.templates}
+    assert portraits - {training_set.PORTRAIT}, "one template must come from a portrait that is never trained on"
