@@ -122,7 +122,7 @@ class Table:
         writer.writerow(["section", *(column.title for column in self.columns)])
         for section in self.sections:
             for row in section.rows:
-                writer.writerow([section.heading, *("" if entry.value is None else entry.value for entry in row)])
+                writer.writerow([_plain(section.heading), *map(_field, row)])
         return out.getvalue()
 
     def markdown(self) -> str:
@@ -159,6 +159,10 @@ def _aligned(texts: list[str], widths: list[int]) -> str:
         for i, (text, width) in enumerate(zip(texts, widths, strict=True))
     )
     return "  ".join([first, *rest])
+
+
+def _field(entry: Entry) -> str | float:
+    return "" if entry.value is None else _plain(entry.value) if isinstance(entry.value, str) else entry.value
 
 
 def _plain(text: str) -> str:

@@ -1,0 +1,100 @@
+"""Coded clips: small enough, true to half a pixel of motion, made once."""
+
+import os
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from skimage import data
+
+from core.errors import BenchError
+from core.frames import frame_path, write_frames
+from reports import media
+from tests.report_fixture import moving_face
+
+
+@given(st.integers(-255, 255))
+def test_companding_is_fine_near_zero_and_never_clips(difference):
+    found = float(media.DECODE[media.ENCODE[difference + 255]])
+    assert abs(found - difference) <= max(0.5, 0.015 * abs(difference) + 0.35)
+    assert np.sign(found) == np.sign(difference)
+
+
+@pytest.mark.parametrize("noise", [0.0, 2.0])
+@pytest.mark.parametrize("count", [2, 40])
+def test_a_frame_costs_no_more_than_the_budget(noise, count):
+    coded = media.encode_clip(moving_face(1, 3, count, noise))
+    assert sum(map(len, coded.sheets)) <= media.BYTES_PER_FRAME * count
+    assert len(coded.base) < 30_000
+
+
+def decoded(coded: media.Media) -> np.ndarray:
+    codes = np.concatenate([media._untiled(sheet) for sheet in coded.sheets])[: coded.n_frames]
+    return media.DECODE[codes] @ media.LUMA
+
+
+def test_half_a_pixel_of_motion_survives():
+    portrait = np.ascontiguousarray(data.astronaut()[20:276, 100:356])
+    moves = [np.float32([[1, 0, 0.5 * k / 7], [0, 1, 0]]) for k in range(8)]
+    frames = np.stack([cv2.warpAffine(portrait, move, (256, 256), borderMode=cv2.BORDER_REPLICATE) for move in moves])
+    coded = media.encode_clip(frames)
+    true = (frames.astype(np.float32) - frames[0]) @ media.LUMA
+    noise = ((decoded(coded) - true) ** 2).mean() ** 0.5
+    signal = (true**2).mean() ** 0.5
+    assert coded.base, "motion this small is stored as differences"
+    assert noise < signal / 3
+    assert coded.error == pytest.approx(noise, rel=1e-3)
+
+
+def test_a_still_clip_stays_exactly_still():
+    frames = np.repeat(moving_face(0, 5, 1), 9, 0)
+    coded = media.encode_clip(frames)
+    assert coded.error == 0
+    assert coded.reach == 0
+    assert not decoded(coded).any()
+
+
+def test_large_motion_is_stored_as_frames():
+    rng = np.random.default_rng(0)
+    smooth = rng.integers(0, 256, (6, 8, 8, 3), np.uint8)
+    frames = np.stack([np.asarray(Image.fromarray(f).resize((256, 256))) for f in smooth])
+    coded = media.encode_clip(frames)
+    assert coded.base == b""
+    assert coded.error < 6
+
+
+def test_long_clips_take_several_sheets():
+    coded = media.encode_clip(moving_face(1, 3, media.PER_SHEET + 3, 0.0))
+    assert len(coded.sheets) == 2
+    assert len(media._untiled(coded.sheets[1])) == media.COLUMNS
+
+
+def test_one_frame():
+    assert media.encode_clip(moving_face(1, 3, 1)).reach == 0
+
+
+def test_a_clip_is_coded_once(tmp_path):
+    write_frames(tmp_path / "frames", moving_face(1, 3, 3))
+    first = media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").glob("*.json")
+    stamp = kept.stat().st_mtime_ns, kept.stat().st_ino
+    assert media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache") == first
+    assert (kept.stat().st_mtime_ns, kept.stat().st_ino) == stamp
+
+
+def test_a_damaged_entry_is_made_again(tmp_path):
+    write_frames(tmp_path / "frames", moving_face(1, 3, 3))
+    first = media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").glob("*.json")
+    kept.write_text(kept.read_text()[:100])
+    assert media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache") == first
+
+
+def test_a_missing_frame_is_named(tmp_path):
+    write_frames(tmp_path / "frames", moving_face(1, 3, 3))
+    os.remove(frame_path(tmp_path / "frames", 1))
+    with pytest.raises(BenchError, match=r"00001\.png"):
+        media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache")

@@ -1,0 +1,125 @@
+"""One table in four forms: the same values everywhere, absent ones as dashes with their reasons, nothing unescaped."""
+
+import csv
+import html.parser
+import io
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports.table import DASH, Column, Entry, Section, Table
+from tests.report_fixture import HOSTILE
+
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).filter(str.strip)
+values = st.one_of(st.none(), st.floats(-1e6, 1e6, allow_nan=False))
+
+
+@st.composite
+def tables(draw):
+    width = draw(st.integers(1, 4))
+    columns = [Column("name"), *(Column(f"c{i}", "↑", better=True) for i in range(width))]
+
+    def row():
+        entries = [draw(values) for _ in range(width)]
+        return (Entry(draw(names)), *(Entry(v, "" if v is not None else draw(names)) for v in entries))
+
+    sections = tuple(Section(h, tuple(row() for _ in range(draw(st.integers(1, 3))))) for h in ("Methods", "Controls"))
+    return Table("t", tuple(columns), sections)
+
+
+class Cells(html.parser.HTMLParser):
+    """Texts of body cells, row by row, without footnote marks."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows, self.tags = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data):
+        inside = [tag for tag in self.tags if tag in ("sup", "ol")]
+        if self.rows and self.rows[-1] and not inside:
+            self.rows[-1][-1] += data
+
+    def handle_endtag(self, tag):
+        while self.tags and self.tags.pop() != tag:
+            pass
+
+
+@given(tables())
+def test_all_forms_hold_the_same_values(table):
+    rows = list(table.rows())
+    read = list(csv.reader(io.StringIO(table.csv())))[1:]
+    assert [[None if t == "" else float(t) for t in line[2:]] for line in read] == [
+        [entry.value for entry in row[1:]] for row in rows
+    ]
+    shown = [[entry.shown(3) for entry in row[1:]] for row in rows]
+    parser = Cells()
+    parser.feed(table.html())
+    body = [row for row in parser.rows[1:] if len(row) == len(table.columns)]
+    assert [[text.strip() for text in row[1:]] for row in body] == shown
+    for form in (table.markdown(), table.text()):
+        for row in shown:
+            assert all(text in form for text in row)
+
+
+@given(tables())
+def test_every_absent_value_has_a_dash_and_its_reason(table):
+    absent = [entry for row in table.rows() for entry in row if entry.value is None]
+    reasons = list(dict.fromkeys(entry.reason for entry in absent))
+    assert table.notes() == reasons
+    for form in (table.html(), table.markdown(), table.text()):
+        assert form.count(DASH) >= len(absent)
+    numbers = re.findall(r"\[(\d+)\] ", table.text().split("Controls")[-1])
+    assert len(numbers) >= len(reasons)
+
+
+def test_absent_is_never_zero():
+    table = Table("t", (Column("m"), Column("a")), (Section("", ((Entry("x"), Entry(None, "no face")),)),))
+    assert table.csv().splitlines()[1] == ",x,"
+    assert "0" not in table.markdown().replace("\\[1\\]", "")
+    assert "— [1]" in table.text()
+    assert "[1] no face" in table.text()
+    assert 'title="no face">—<sup>1</sup>' in table.html()
+
+
+def test_markup_in_names_is_shown_not_run():
+    row = (Entry(HOSTILE, link="#a"), Entry(None, HOSTILE), Entry(1.0, remark=HOSTILE))
+    table = Table(
+        HOSTILE, (Column(HOSTILE, note=HOSTILE), Column("a", group=HOSTILE), Column("b")), (Section(HOSTILE, (row,)),)
+    )
+    assert "<script" not in table.html()
+    assert "<img" not in table.html()
+    assert "<script" not in table.markdown()
+
+
+def test_a_pipe_or_line_end_in_a_name_does_not_break_the_table():
+    table = Table("t", (Column("m"), Column("a")), (Section("", ((Entry("a|b\nc"), Entry(1.0)),)),))
+    assert len(table.markdown().strip().splitlines()) == 3
+    assert len(table.text().strip().splitlines()) == 2 + 1
+
+
+def test_rounded_nothing_has_no_sign():
+    assert Entry(-0.0004).shown(2) == "0.00"
+    assert Entry(-0.04).shown(2) == "-0.04"
+
+
+@pytest.mark.parametrize(("better", "best"), [(True, 0.9), (False, 0.1), (None, None)])
+def test_best_looks_at_methods_only(better, best):
+    def section(name, *numbers):
+        return Section(name, tuple((Entry("x"), Entry(number)) for number in numbers))
+
+    sections = (section("Methods", 0.1, None, 0.9), section("Controls", 1.0, 0.0))
+    assert Table("t", (Column("m"), Column("a", better=better)), sections).best(1) == best
+
+
+def test_a_row_of_the_wrong_length_is_refused():
+    with pytest.raises(ValueError, match="2 columns"):
+        Table("t", (Column("m"), Column("a")), (Section("", ((Entry("x"),),)),))
