@@ -111,6 +111,7 @@ def write_report(run_folder: Path, media_all: bool = False, cache: Path = CACHE)
             leaderboard=leaderboard.leaderboard(run),
             left_out=leaderboard.left_out(run),
             floor=leaderboard.floor(run),
+            under_floor=leaderboard.under_floor(run),
             floor_cells=len(run.cell_values(leaderboard.FLOOR_CONTROL, "agreement")),
             breakdowns=breakdowns(run),
             cells_table=leaderboard.cells_table(run),

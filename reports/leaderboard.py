@@ -204,3 +204,10 @@ def floor(run: Run, figure: str = "agreement") -> float | None:
     """
     values = run.cell_values(FLOOR_CONTROL, figure)
     return float(np.percentile(values, 95)) if values else None
+
+
+def under_floor(run: Run, figure: str = "agreement") -> list[str]:
+    """Labels of the methods that do not pass the floor; [] where there is none."""
+    bar = floor(run, figure)
+    found = {method.label: run.combined(method.label, figure).value for method in run.methods}
+    return [label for label, value in found.items() if bar is not None and value is not None and value <= bar]

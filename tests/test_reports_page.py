@@ -103,7 +103,9 @@ def test_leaderboard_counts_and_sets_controls_apart(run):
 def test_floor_is_the_95th_percentile_of_the_wrong_driver(run):
     opened = Run(run)
     assert leaderboard.floor(opened) == pytest.approx(CONTROLS["wrong_driver"])
+    assert leaderboard.under_floor(opened) == []
     assert leaderboard.floor(opened, "no_such_figure") is None
+    assert leaderboard.under_floor(opened, "no_such_figure") == []
 
 
 def test_figures_without_any_value_are_named_as_left_out(run, tmp_path):
