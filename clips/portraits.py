@@ -1,7 +1,8 @@
 """Portraits that rendered people are made from: two in the public domain, found where libraries ship them, or a user's.
 
 A portrait is cut to a square around the face and held at twice the size of a frame, so that frames made from it need
-no anti-aliasing. An open mouth is closed and a smile taken back, because clips begin neutral.
+no anti-aliasing. The astronaut's open smile is closed, because clips begin neutral; a user's portrait stays as it is,
+since what closes that mouth well spoils others.
 """
 
 import functools
@@ -18,7 +19,7 @@ from core.frames import SIZE, Frames, grey
 from core.video import pictures_in, read_picture
 from faces import facs, mesh
 from faces.field import MeshField, Points, warp
-from faces.landmarks import detect
+from faces.landmarks import detect, face_boxes
 from faces.mesh import FittedMesh, fit_mesh
 
 TEXTURE = 2 * SIZE
@@ -29,13 +30,12 @@ BUILT_IN = {
     "astronaut": ("skimage", "data/astronaut.png"),
     "hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
 }
-# Lips further apart than this share of the eye distance are an open mouth.
-OPEN_MOUTH = 0.05
-# How much of the inner lips' way their outer edges go.
+SMILING = "astronaut"
+# How much of the inner lips' way their outer edges go when that mouth is closed.
 FOLLOW = 0.45
-# How far around its corners a closed mouth is mended, texture pixels.
+# How far around its corners it is mended, texture pixels.
 HEALED = 14
-# What is taken back from an open smile, as intensities.
+# What is taken back from her smile, as intensities.
 SMILE = {"AU12": 1.9, "AU06": 0.8}
 
 
@@ -77,14 +77,14 @@ def portraits_in(folder: Path) -> list[Path]:
 
 @functools.lru_cache(maxsize=8)
 def read_portrait(portrait: str) -> Portrait:
-    """Read a portrait, cut it to its largest face, close the mouth.
+    """Read a portrait, cut it to its face and, for the astronaut, close the mouth.
 
-    `portrait` is as for `portrait_path`. BenchError if the picture cannot be read or shows no face.
+    `portrait` is as for `portrait_path`. BenchError if the picture cannot be read or shows no face or several.
     """
     path = portrait_path(portrait)
     texture = _cut(read_picture(path), str(path))
     face = _fit(texture, str(path))
-    if _mouth_gap(face) > OPEN_MOUTH:
+    if portrait == SMILING:
         texture, face = close_mouth(texture, face)
     return Portrait(portrait, texture, face)
 
@@ -92,7 +92,7 @@ def read_portrait(portrait: str) -> Portrait:
 def _landmarks(picture: Frames, what: str) -> Points:
     found = detect(grey(picture[None])[0])
     if found is None:
-        raise BenchError(f"{what}: no face found. Give a frontal portrait with one face.")
+        raise BenchError(f"{what}: no face in the portrait. Give a frontal portrait.")
     return found
 
 
@@ -108,6 +108,9 @@ def _cut(picture: Frames, what: str) -> Frames:
     if longest > 4 * TEXTURE:  # large photographs are found faster small, and lose nothing
         ratio = 4 * TEXTURE / longest
         picture = np.asarray(cv2.resize(picture, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA), np.uint8)
+    count = len(face_boxes(grey(picture[None])[0]))
+    if count > 1:
+        raise BenchError(f"{what}: {count} faces in the portrait. Cut the picture to the one that is meant.")
     eyes = _landmarks(picture, what)[36:48]
     right, left = eyes[:6].mean(0), eyes[6:].mean(0)
     height, width = picture.shape[:2]
@@ -117,11 +120,6 @@ def _cut(picture: Frames, what: str) -> Frames:
     method = cv2.INTER_AREA if side > TEXTURE else cv2.INTER_CUBIC
     square = cv2.resize(picture[y : y + side, x : x + side], (TEXTURE, TEXTURE), interpolation=method)
     return np.asarray(square, np.uint8)
-
-
-def _mouth_gap(face: FittedMesh) -> float:
-    inner = face.landmarks[60:68]
-    return float(np.linalg.norm(inner[[1, 2, 3]] - inner[[7, 6, 5]], axis=1).mean() / face.eye_distance)
 
 
 def close_mouth(texture: Frames, face: FittedMesh) -> tuple[Frames, FittedMesh]:

@@ -12,7 +12,7 @@ from faces.facs import ACTION_UNITS, MICRO
 from faces.field import jacobian_determinant, sample
 
 # A change of what is rendered needs a new version: it is part of every rendered clip's key.
-VERSION = "2"
+VERSION = "3"
 
 
 def film(actor: Actor, performance: Performance, camera: Camera) -> tuple[Frames, KnownMotion]:

@@ -157,7 +157,7 @@ def _recolour(portrait: Portrait, rng: np.random.Generator) -> Frames:
     hair = np.array([rng.uniform(0.35, 1.1), rng.uniform(0.3, 1.6), rng.uniform(0.25, 1.2)])
     lab = lab * (1 + parts.hair[..., None] * (hair - 1))
     lab = lab + parts.background[..., None] * [rng.uniform(-26, 2), rng.normal(0, 5), rng.normal(0, 6)]
-    lab[..., 0] *= 1 - parts.brows * rng.uniform(0, 0.45) * (lab[..., 0] < _soft(lab[..., 0]))
+    lab[..., 0] *= 1 - parts.brows * rng.uniform(0, 0.3) * (lab[..., 0] < _soft(lab[..., 0]))
     lab = lab + parts.lips[..., None] * [rng.normal(-3, 3), rng.normal(1, 4), rng.normal(0, 2)]
     shade = rng.uniform(0.05, 0.2) * (rng.random() < 0.3)
     lab = lab * (1 - (parts.beard * shade)[..., None] * [0.9, 0.4, 0.5])
