@@ -17,7 +17,7 @@ from core.names import check_name
 from core.progress import note, track
 from core.store import digest, touch, whole_folder
 from core.video import frame_rate, is_picture, is_video, pictures_in, read_clip, read_picture
-from faces.landmarks import crop, crop_box, face_boxes
+from faces.landmarks import count_faces, crop, crop_box
 
 PREPARATION = "crop-1"
 
@@ -170,7 +170,7 @@ def template(path: Path, name: str) -> Template:
     """One picture as a template. BenchError without a face or with several."""
     picture = read_picture(path)
     luma = grey(picture[None])[0]
-    count = len(face_boxes(luma))
+    count = count_faces(luma)
     if count != 1:
         found = "no face" if count == 0 else f"{count} faces"
         remedy = "Give a frontal portrait" if count == 0 else "Cut the picture to the one that is meant"
