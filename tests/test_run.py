@@ -133,7 +133,7 @@ REASONS = {
     "exits": "the worker process ended with exit code 3",
     "raises": "RuntimeError: first line",
     "short": "fragile@short returned 2 frames, the driver has 3",
-    "floats": "Output of fragile@floats: frames must be uint8, got float64",
+    "floats": "Output of fragile@floats: frames must be uint8, got float64.",
 }
 
 

@@ -1,0 +1,303 @@
+"""The command line: one line for every error, nothing lost by kill -9, and exit codes that can be relied on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import astronaut
+
+import bench
+from core.video import write_video
+from methods import METHODS, parse_label
+from metrics import METRICS
+from protocols import PROTOCOLS
+from tests.fakes import make_clips
+
+ROOT = Path(__file__).parent.parent
+FACE = np.asarray(Image.fromarray(astronaut()).resize((384, 384)))
+FAKES = {"shift": "tests.fakes:Shift", "fragile": "tests.fakes:Fragile"}
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capfd):
+    """Run the command line in an empty folder: exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    for name, target in FAKES.items():
+        monkeypatch.setitem(METHODS, name, target)
+    monkeypatch.setitem(METRICS, "difference", "tests.fakes:Difference")
+    monkeypatch.setitem(PROTOCOLS, "fakes", "tests.fakes:Fakes")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bench.py", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            bench.main()
+        out, err = capfd.readouterr()
+        return stop.value.code or 0, out, err
+
+    return run
+
+
+ON_FAKES = ("--protocol", "fakes", "--drivers", "clips")
+FAKE_RUN = ("--methods", "shift", *ON_FAKES, "--metrics", "difference", "--no-controls")
+
+
+def test_help_comes_within_a_second():
+    command = [sys.executable, ROOT / "bench.py", "--help"]
+    user = []
+    for _ in range(2):
+        before = os.times().children_user
+        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        user.append(os.times().children_user - before)
+    assert "--methods" in shown
+    assert "@variant" in shown
+    assert min(user) < 1
+
+
+@pytest.mark.parametrize("what", ["methods", "metrics", "protocols"])
+def test_lists_name_everything_with_a_sentence(call, what):
+    code, out, _ = call("list", what)
+    assert code == 0
+    tables = {"methods": METHODS, "metrics": METRICS, "protocols": PROTOCOLS}
+    rows = [line.split(maxsplit=1) for line in out.splitlines()]
+    assert [row[0] for row in rows] == list(tables[what])
+    assert all(len(row[1]) > 10 for row in rows if row[0] not in ("shift", "fragile", "fakes", "difference"))
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(call, tmp_path):
+    make_clips(tmp_path / "clips")
+    code, out, _ = call(*FAKE_RUN, "--dry-run")
+    assert code == 0
+    assert "6 cells" in out
+    assert "d2__t1  3 frames" in out
+    assert "shift: 0 of 6 cells" in out
+    assert "never timed on this machine: shift" in out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_ends_in_a_table_a_report_and_a_clean_store(call, tmp_path):
+    make_clips(tmp_path / "clips", count=2)
+    code, out, err = call(*FAKE_RUN)
+    assert code == 0, err
+    report = Path(out.rsplit("Report: ", 1)[1].strip())
+    made = report.stat().st_mtime_ns
+    assert json.loads((report.parent / "run.json").read_text())["request"]["methods"] == ["shift"]
+
+    code, out, _ = call(*FAKE_RUN)
+    assert code == 0
+    assert report.stat().st_mtime_ns == made
+    _, out, _ = call(*FAKE_RUN, "--dry-run")
+    assert "shift: 4 of 4 cells" in out
+
+    _, out, _ = call("clean")
+    assert "Add --yes" in out
+    assert list((tmp_path / ".megbench" / "cells").iterdir())
+    _, out, _ = call("clean", "--yes")
+    assert "Freed" in out
+    assert not list((tmp_path / ".megbench" / "cells").iterdir())
+    assert len(list(report.parent.glob("cells/shift/*/frames/*.png"))) == 12
+
+
+def test_kill_dash_nine_loses_nothing_that_was_finished(tmp_path):
+    make_clips(tmp_path / "clips")
+    script = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import bench, methods, metrics, protocols;"
+        f"methods.METHODS.update({FAKES!r}); metrics.METRICS['difference'] = 'tests.fakes:Difference';"
+        "protocols.PROTOCOLS['fakes'] = 'tests.fakes:Fakes'; bench.main()"
+    )
+    arguments = ["shift:sleep=0.3", *FAKE_RUN[2:], "--workers", "1", "--out", "out"]
+    command = [sys.executable, "-c", script, "--methods", *arguments]
+    environment = {**os.environ, "FAKES_LOG": str(tmp_path / "log.txt")}
+    cells = tmp_path / "out" / "cells"
+
+    first = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list(cells.glob("*/*/cell.json"))) < 2:
+        assert time.monotonic() < deadline
+        assert first.poll() is None
+        time.sleep(0.02)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    finished = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in cells.rglob("*.*") if path.is_file()}
+    assert not json.loads((tmp_path / "out" / "run.json").read_text())["finished"]
+
+    again = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["finished"]
+    whole = {path for path in finished if (path.parent / "cell.json").exists() or path.name == "cell.json"}
+    assert len([path for path in whole if path.name == "cell.json"]) >= 2
+    assert all(finished[path] == (path.stat().st_mtime_ns, path.stat().st_ino) for path in whole)
+    assert len(list(cells.glob("*/*/cell.json"))) == 6
+    done = (tmp_path / "log.txt").read_text().splitlines()
+    assert len(set(done)) == 6
+    assert len(done) <= 7, "only the cell that was at work may be done twice"
+
+
+def portrait(folder, name="face.png", picture=FACE):
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(picture).save(folder / name)
+
+
+def frames(folder, pictures):
+    folder.mkdir(parents=True)
+    for index, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{index}.png")
+
+
+def shaking(count=3):
+    return [np.roll(FACE, k, axis=1) for k in range(count)]
+
+
+def break_missing(where):
+    return "folder {0}/drivers does not exist", []
+
+
+def break_empty(where):
+    (where / "drivers").mkdir()
+    return "no videos or folders of pictures", []
+
+
+def break_loose(where):
+    portrait(where / "drivers")
+    return "Move the 1 pictures into a folder of their own", []
+
+
+def break_faceless(where):
+    frames(where / "drivers" / "a", [np.zeros_like(FACE)] * 2)
+    return "No driver can be used: no face in the first frame of", []
+
+
+def break_truncated(where):
+    (where / "drivers").mkdir()
+    write_video(where / "drivers" / "a.mp4", np.stack(shaking()), 25.0)
+    data = (where / "drivers" / "a.mp4").read_bytes()
+    (where / "drivers" / "a.mp4").write_bytes(data[: len(data) // 2])
+    return "a.mp4: the video is truncated or damaged", []
+
+
+def break_one_frame(where):
+    frames(where / "drivers" / "a", shaking(1))
+    return "only one frame; a clip needs at least two", []
+
+
+def break_sizes(where):
+    frames(where / "drivers" / "a", [FACE, FACE[:-2]])
+    return "frames have different sizes: the first is 384x384, number 2 is 384x382", []
+
+
+def break_script(where):
+    frames(where / "drivers" / "<script>", shaking())
+    return "The driver name '<script>' cannot be used", []
+
+
+def break_dots(where):
+    frames(where / "drivers" / "a..b", shaking())
+    return "The driver name 'a..b' cannot be used", []
+
+
+def break_twins(where):
+    frames(where / "drivers" / "a", shaking())
+    write_video(where / "drivers" / "a.mp4", np.stack(shaking()), 25.0)
+    return "2 drivers are called 'a'", []
+
+
+def break_faces(where):
+    frames(where / "drivers" / "a", shaking())
+    portrait(where / "templates", picture=np.concatenate([FACE, FACE], axis=1))
+    return "2 faces in the template. Cut the picture to the one that is meant", []
+
+
+def break_no_face(where):
+    frames(where / "drivers" / "a", shaking())
+    portrait(where / "templates", picture=np.zeros_like(FACE))
+    return "no face in the template", []
+
+
+def break_method(where):
+    return "Unknown method 'fom'. Did you mean 'fomm'?", ["--methods", "fom", *ON_FAKES]
+
+
+def break_metric(where):
+    arguments = ["--methods", "shift", *ON_FAKES, "--metrics", "acd"]
+    return "Unknown metric 'acd'. Did you mean 'akd'?", arguments
+
+
+def break_protocol(where):
+    return "Unknown protocol 'demmo'. Did you mean 'demo'?", ["--methods", "shift", "--protocol", "demmo"]
+
+
+def break_option(where):
+    arguments = ["--methods", "shift:by", *ON_FAKES]
+    return "'by' is no option. Write name@variant:key=value", arguments
+
+
+def break_lack(where):
+    return "Protocol 'folder' needs --templates FOLDER", [
+        "--methods",
+        "shift",
+        "--protocol",
+        "folder",
+        "--drivers",
+        "x",
+    ]
+
+
+def break_surplus(where):
+    arguments = ["--methods", "shift", *ON_FAKES, "--data", "x"]
+    return "takes no --data; it takes --drivers", arguments
+
+
+def break_out(where):
+    (where / "thesis").mkdir()
+    (where / "thesis" / "chapter.tex").touch()
+    return "thesis exists and is not the folder of a run", [*FAKE_RUN, "--out", "thesis"]
+
+
+BREAKS = [function for name, function in sorted(globals().items()) if name.startswith("break_")]
+
+
+@pytest.mark.parametrize("breaks", BREAKS, ids=lambda function: function.__name__)
+def test_bad_input_ends_in_one_clear_line(call, tmp_path, breaks):
+    make_clips(tmp_path / "clips", count=1)
+    message, arguments = breaks(tmp_path)
+    if not arguments:
+        if not (tmp_path / "templates").exists():
+            portrait(tmp_path / "templates")
+        arguments = ["--methods", "shift", "--protocol", "folder", "--drivers", "drivers", "--templates", "templates"]
+    code, out, err = call(*arguments)
+    assert code == 2
+    assert out == ""
+    lines = [line for line in err.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1
+    assert message.format(tmp_path) in lines[0]
+    assert err.rstrip().endswith(lines[0])
+    assert "Traceback" not in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_driver_without_a_face_fails_its_cells_and_the_others_go_on(call, tmp_path):
+    portrait(tmp_path / "templates")
+    frames(tmp_path / "drivers" / "good", shaking())
+    frames(tmp_path / "drivers" / "bad", [np.zeros_like(FACE)] * 2)
+    where = ("--protocol", "folder", "--drivers", "drivers", "--templates", "templates", "--out", "out")
+    code, _, err = call("--methods", "shift", "--metrics", "difference", "--no-controls", *where)
+    assert code == 1
+    assert "Failed: bad__face: no face in the first frame of" in err
+    record = json.loads((tmp_path / "out/cells/shift/good__face/cell.json").read_text())
+    assert record["status"] == "ok"
+    record = json.loads((tmp_path / "out/cells/shift/bad__face/cell.json").read_text())
+    assert record["status"] == "failed"
+    assert record["reason"].startswith("no face in the first frame of")
+
+
+def test_labels_are_read_as_the_grammar_says():
+    assert parse_label("fomm") == ("fomm", "", {})
+    assert parse_label("fpfomm@samm") == ("fpfomm", "samm", {})
+    assert parse_label("fomm@a:mode=absolute;size=2") == ("fomm", "a", {"mode": "absolute", "size": "2"})

