@@ -23,5 +23,5 @@ class FpFommRecipe:
     def trainer(self) -> Trainable:
         """The trainable with fresh weights. BenchError if the published losses lack their VGG-19 weights."""
         if self.training == "taught":
-            return TaughtTrainer(TaughtFpFomm(self.model), self.taught)
+            return TaughtTrainer(TaughtFpFomm(self.model, self.taught), self.taught)
         return FpFommTrainer(self.model)

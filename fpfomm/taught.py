@@ -11,13 +11,14 @@ from fpfomm.model import FpFommConfig, PriorGuidedDetector, networks
 from fpfomm.points import given_points
 from nets.geometry import inverse_2x2, product
 from nets.keypoints import KeyPointGenerator, KeyPoints
-from nets.taught import Transferred, jacobian_losses
+from nets.taught import TaughtConfig, Transferred, attention_loss, jacobian_losses
 
 
 class TaughtFpFomm:
     """Only the driver is looked at: in relative mode the source's jacobians cancel, and its points are given."""
 
-    def __init__(self, config: FpFommConfig) -> None:
+    def __init__(self, config: FpFommConfig, taught: TaughtConfig) -> None:
+        self.attention_weight = taught.attention_weight
         made = networks(config)
         generator, detector = made["generator"], made["kp_detector"]
         assert isinstance(generator, KeyPointGenerator)
@@ -37,4 +38,7 @@ class TaughtFpFomm:
         change = product(driving.jacobian, inverse_2x2(first.jacobian))
         source = KeyPoints(value, torch.eye(2, device=value.device).expand_as(change))
         motion = self.generator.motion(small, source, KeyPoints(value, change))
-        return Transferred(motion, value, jacobian_losses(inverse_2x2(change), value, batch["grid"]))
+        losses = jacobian_losses(inverse_2x2(change), value, batch["grid"])
+        assert found.heatmap is not None
+        losses["attention"] = self.attention_weight * attention_loss(found.heatmap, found.value)
+        return Transferred(motion, value, losses)
