@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from core.clip import Clip, Floats, pixel_grid
 from core.frames import Frames, grey
-from faces.field import MeshField, invert, sample, warp
+from faces.field import MeshField, invert, jacobian_determinant, sample, warp
 from faces.head import head_flow
 from faces.landmarks import Points, landmarks
 from faces.mesh import IRISES, OVAL, VERTICES, FittedMesh, fit_mesh
@@ -29,6 +29,8 @@ TIME_BLUR = 1.2
 OVAL_WEIGHT = 0.6
 # Makes up for what the two blurs take.
 GAIN = 1.15
+# Least area that a pixel may shrink to. Micro-expressions stay above; flow gone astray (teeth that appear) does not.
+LEAST_AREA = 0.15
 AT_REST: Floats = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 
 
@@ -83,11 +85,20 @@ class StillFace:
         matrix = _to_pixels(head, self.face)
         if not expression.any() and np.array_equal(matrix, AT_REST):
             return self.image
-        backward = invert(self.field.dense(self.face.to_pixels(expression)))
+        backward = invert(_unfolded(self.field.dense(self.face.to_pixels(expression))))
         grid = pixel_grid()
         before_head = np.asarray(cv2.transform(grid, cv2.invertAffineTransform(matrix)), np.float32)
         source = before_head + sample(backward, before_head)
         return np.asarray(warp(self.image, source - grid), np.uint8)
+
+
+def _unfolded(field: Floats) -> Floats:
+    """A forward field without folds: blurred, wider each time, until no pixel shrinks below LEAST_AREA."""
+    blur = 2.0
+    while jacobian_determinant(field).min() < LEAST_AREA:
+        field = np.asarray(cv2.GaussianBlur(field, (0, 0), blur), np.float32)
+        blur *= 1.5
+    return field
 
 
 def _frame_of(face: FittedMesh) -> tuple[Points, Points]:

@@ -10,12 +10,13 @@ from core.clip import pixel_grid
 from core.errors import CellFailed
 from core.frames import content_hash, grey
 from faces import seen as seen_module
+from faces.field import jacobian_determinant
 from faces.flow import dense_flow
 from faces.head import fit_head, head_flow
 from faces.mesh import fit_mesh
 from faces.regions import GROUPS, REGIONS, face_regions
 from faces.seen import Seen, SeenClip, sampled_frames
-from faces.transfer import _to_face_units, _to_pixels
+from faces.transfer import LEAST_AREA, _to_face_units, _to_pixels, _unfolded
 from tests.moving_face import MOUTH, face, make_cell, push_field, render
 
 LANDMARKS = seen_module.detect(grey(face()[None])[0])
@@ -67,6 +68,14 @@ def test_a_head_motion_survives_face_units(turn, shift):
     mesh = fit_mesh(LANDMARKS)
     matrix = np.array([[np.cos(turn), -np.sin(turn), shift[0]], [np.sin(turn), np.cos(turn), shift[1]]], np.float32)
     np.testing.assert_allclose(_to_pixels(_to_face_units(matrix, mesh), mesh), matrix, atol=1e-3)
+
+
+def test_gentle_fields_stay_and_folds_are_smoothed_out():
+    gentle = push_field(MOUTH)
+    np.testing.assert_array_equal(_unfolded(gentle), gentle)
+    folded = 15 * gentle
+    assert jacobian_determinant(folded).min() < 0
+    assert jacobian_determinant(_unfolded(folded)).min() >= LEAST_AREA
 
 
 def test_regions_cover_the_groups_and_leave_the_mouth_in_parts():
