@@ -25,6 +25,8 @@ from faces.motion import Motion, facial_motion
 # Changes whenever a stored feature may change.
 RECIPE = f"1 {flow_module.RECIPE} opencv-{cv2.__version__}"
 SAMPLED = 8
+# Flows of longer clips are computed again when asked for again: 512 of them take 128 MiB.
+KEPT_FLOWS = 512
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -92,9 +94,12 @@ class SeenClip:
 
     def flow(self, index: int) -> Floats:
         """Dense flow from frame 0 to frame `index`: (256, 256, 2) float32, pixels, x then y."""
-        if index not in self._flows:
-            self._flows[index] = dense_flow(self.grey[0], self.grey[index]).astype(np.float16)
-        return self._flows[index].astype(np.float32)
+        flow = self._flows.get(index)
+        if flow is None:
+            flow = dense_flow(self.grey[0], self.grey[index]).astype(np.float16)
+            if len(self._flows) < KEPT_FLOWS:
+                self._flows[index] = flow
+        return flow.astype(np.float32)
 
     @functools.cached_property
     def motion(self) -> Motion:
