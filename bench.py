@@ -114,7 +114,7 @@ def run(
         device=_resolve(device),
     )
     try:
-        raise typer.Exit(benchmark(request, workers or len(os.sched_getaffinity(0)), out, media_all, dry_run))
+        raise typer.Exit(benchmark(request, workers or _cores(), out, media_all, dry_run))
     except KeyboardInterrupt:
         print("Interrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -150,6 +150,11 @@ def benchmark(request: Request, workers: int, out: Path | None, media_all: bool,
         trim(settings.store)
     _show(folder, failures, time.monotonic() - began)
     return 1 if failures else 0
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _names(text: str) -> tuple[str, ...]:

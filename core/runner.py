@@ -29,6 +29,9 @@ from core.store import (
 )
 from core.worker import Lane, work
 
+# Processes share a GPU's memory; two keep it busy.
+GPU_WORKERS = 2
+
 
 @dataclass(frozen=True)
 class Row:
@@ -183,7 +186,8 @@ def animate(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, Cel
         failure = CellRecord(hopeless.key, "failed", hopeless.cell.problem)
         records[hopeless.key] = save_failure(cell_folder(run, hopeless), failure)
     possible = [job for job in jobs if not job.cell.problem]
-    for outcome in track(work(_lanes(possible, settings), settings.workers), "Animating", "cell", len(possible)):
+    workers = settings.workers if settings.device == "cpu" else min(settings.workers, GPU_WORKERS)
+    for outcome in track(work(_lanes(possible, settings), workers), "Animating", "cell", len(possible)):
         job: Job = outcome.item
         if outcome.result is None:
             record = CellRecord(job.key, "failed", outcome.reason, retry=outcome.retry, traceback=outcome.traceback)
