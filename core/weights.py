@@ -126,7 +126,7 @@ def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
     own = network.state_dict()
     wrong = {
         "missing": [entry for entry in own if entry not in state],
-        "unexpected": [entry for entry in state if entry not in own],
+        "unexpected": sorted(entry for entry in state if entry not in own),
         "of another shape": [
             f"{entry} {tuple(state[entry].shape)} instead of {tuple(own[entry].shape)}"
             for entry in own

@@ -83,7 +83,7 @@ class JacobianDetector(nn.Module):
         features = self.predictor(small)
         heatmap = spatial_softmax(self.kp(features), self.temperature)  # B K h' w'
         maps = self.jacobian(features).unflatten(1, (-1, 4))  # B K 4 h' w'
-        jacobian = torch.einsum("bkhw,bkchw->bkc", heatmap, maps)
+        jacobian = (heatmap[:, :, None] * maps).sum((3, 4))
         return heatmap, jacobian.unflatten(-1, (2, 2))
 
 

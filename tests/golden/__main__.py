@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from nets.vgg import Vgg19
-from tests.golden.files import HERE, Bound, Golden, compare
+from tests.golden.files import HERE, Bound, Golden, UnboundEntryError, compare
 from tests.golden.fill import fill
 
 MODELS = ("fomm", "fpb", "mraa")
@@ -31,6 +31,8 @@ def differences(path: Path, salt: str = "") -> Iterator[tuple[str, float | None,
     """(entry, largest difference or None, bound) for every entry of a golden file."""
     if path.stem not in MODELS:
         raise SystemExit(f"{path}: no model is called {path.stem!r}; choices: {', '.join(MODELS)}")
+    if not path.is_file():
+        raise SystemExit(f"{path} does not exist")
     entries = import_module(f"tests.golden.{path.stem}").entries
     with tempfile.TemporaryDirectory() as folder:
         vgg = Path(folder) / "vgg19.pth"
@@ -49,7 +51,10 @@ def main() -> int:
     if arguments.reduce:
         print(Golden(arguments.file).reduce(HERE, NOT_REDUCED))
         return 0
-    rows = list(differences(arguments.file, arguments.salt))
+    try:
+        rows = list(differences(arguments.file, arguments.salt))
+    except UnboundEntryError as error:
+        raise SystemExit(f"{arguments.file}: {error}") from None
     compared = sorted((found / bound.bound, name, found, bound) for name, found, bound in rows if found is not None)
     for name, found, bound in rows:
         if found is None:

@@ -34,6 +34,10 @@ class Bound:
     why: str
 
 
+class UnboundEntryError(ValueError):
+    """An entry that no bound covers, or more than one."""
+
+
 class Bounds:
     """tolerances.json: every entry is covered by exactly one pattern."""
 
@@ -41,10 +45,10 @@ class Bounds:
         self.bounds = [Bound(**values) for values in json.loads(path.read_text())]
 
     def of(self, entry: str) -> Bound:
-        """The bound of an entry; ValueError if none or several patterns cover it."""
+        """The bound of an entry; UnboundEntryError if none or several patterns cover it."""
         found = [bound for bound in self.bounds if re.fullmatch(bound.pattern, entry)]
         if len(found) != 1:
-            raise ValueError(f"entry {entry!r} is covered by {len(found)} bounds of tolerances.json; it must be one")
+            raise UnboundEntryError(f"entry {entry!r} is covered by {len(found)} bounds of tolerances.json, not by one")
         return found[0]
 
 
