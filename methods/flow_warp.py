@@ -13,7 +13,10 @@ from methods.controls import Plain
 
 
 class FlowWarp(Plain):
-    """The template repeats what dense flow saw the driver do: expression and head."""
+    """The template repeats what dense flow saw the driver do.
+
+    The head goes along, as in rendered truths and in generators with relative motion; agreement does not see it.
+    """
 
     name = "flow_warp"
     is_control = False
