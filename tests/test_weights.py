@@ -58,7 +58,7 @@ def test_entries_that_do_not_fit_are_named_in_one_line(saved):
         load_networks(saved, {"generator": other})
     message = str(caught.value)
     assert "missing: 2.weight, 2.bias" in message
-    assert "unexpected: 1.weight, 1.bias, 1.running_mean and 2 more" in message
+    assert "unexpected: 1.bias, 1.num_batches_tracked, 1.running_mean and 2 more" in message
     assert "0.weight (3, 2) instead of (4, 2)" in message
     assert "\n" not in message
 
