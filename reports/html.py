@@ -39,7 +39,7 @@ DEMO_WEIGHTS = (
 )
 SCOPES = ("database", "emotion", "template")
 # Grey levels either side of mid-grey that the amplified difference may fill.
-FULL_CONTRAST = 100
+FULL_CONTRAST = 127
 # Numbered CSS colours for methods; a ninth method begins anew.
 COLOURS = 8
 
@@ -244,7 +244,7 @@ def page_data(cells: Sequence[CellView], coded: Sequence[Media]) -> dict[str, An
                 "frames": view.facts.n_frames,
                 "fps": view.facts.fps,
                 "first": view.first_frame,
-                "amplification": amplification([coded[p.media].reach for p in view.inputs if p.media is not None]),
+                "amplification": amplification(_driver_reach(view, coded)),
                 "marks": {
                     name: frame
                     for name, frame in (
@@ -260,10 +260,14 @@ def page_data(cells: Sequence[CellView], coded: Sequence[Media]) -> dict[str, An
     }
 
 
-def amplification(reaches: Sequence[float]) -> int:
-    """The power of two from 2 to 32 that brings the widest of a cell's inputs near, but not over, full contrast."""
-    fits = [factor for factor in (2, 4, 8, 16, 32) if factor * max(reaches, default=0.0) <= FULL_CONTRAST]
-    return max(fits, default=2)
+def amplification(reach: float) -> int:
+    """The power of two from 2 to 32 that brings differences of `reach` grey levels near full contrast, not over it."""
+    return max((factor for factor in (2, 4, 8, 16, 32) if factor * reach <= FULL_CONTRAST), default=2)
+
+
+def _driver_reach(view: CellView, coded: Sequence[Media]) -> float:
+    shown = (player.media for player in view.inputs if player.title == "driver")
+    return max((coded[media].reach for media in shown if media is not None), default=0.0)
 
 
 def _lines(values: Any, path: str = "") -> list[tuple[str, str]]:

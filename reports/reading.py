@@ -9,8 +9,6 @@ from dataclasses import dataclass
 # An output with less than this share of the driver's motion is called still.
 STILL = 0.15
 WEAK, STRONG = 0.6, 1.6
-# Agreement from which on a motion is called the same, mostly, partly the same; below the last it is another motion.
-SAME, MOSTLY, PARTLY, BARELY = 0.9, 0.7, 0.4, 0.2
 # Under this share of the driver's motion a region that the driver moves is missing from the output.
 MISSING = 0.35
 # The driver moves a region if it reaches this share of its strongest one.
@@ -34,6 +32,17 @@ class Remark:
     grade: str
 
 
+# Agreement from which on a sentence holds; below the last the motion is the opposite one.
+LIKENESS = (
+    (0.9, Remark("Moves as the driver does.", "good")),
+    (0.7, Remark("Moves mostly as the driver does.", "fair")),
+    (0.4, Remark("Moves only partly as the driver does.", "fair")),
+    (0.2, Remark("Moves little like the driver.", "bad")),
+    (-0.2, Remark("Moves unlike the driver.", "bad")),
+)
+AGAINST = Remark("Moves against the driver.", "bad")
+
+
 def read_cell(figures: Mapping[str, float | None], driver: Curves, output: Curves) -> list[Remark]:
     """Sentences on one output. `figures` are its scores by name; the curves are motion by region group over frames."""
     return [*_motion(figures), *_places(driver, output, figures), *_picture(figures)]
@@ -48,28 +57,19 @@ def motion_share(figures: Mapping[str, float | None]) -> float | None:
 
 
 def _motion(figures: Mapping[str, float | None]) -> list[Remark]:
+    """Whether it moves at all, as what, and how strongly."""
     agreement, share = figures.get("agreement"), motion_share(figures)
     if agreement is None:
         return []
     if share is not None and share < STILL:
         return [Remark(f"Stands nearly still: {share:.0%} of the driver's motion.", "bad")]
-    strength = _strength(share)
-    if agreement >= SAME:
-        return [Remark(f"Moves as the driver does{strength}.", "fair" if strength else "good")]
-    if agreement >= MOSTLY:
-        return [Remark(f"Moves mostly as the driver does{strength}.", "fair")]
-    if agreement >= PARTLY:
-        return [Remark(f"Moves only partly as the driver does{strength}.", "fair")]
-    if agreement > -BARELY:
-        kind = "Hardly moves as the driver does" if agreement >= BARELY else "Does not move as the driver does"
-        return [Remark(f"{kind}{strength}.", "bad")]
-    return [Remark(f"Moves against the driver{strength}.", "bad")]
-
-
-def _strength(share: float | None) -> str:
+    likeness = next((remark for least, remark in LIKENESS if agreement >= least), AGAINST)
     if share is None or WEAK <= share <= STRONG:
-        return ""
-    return f", and too {'weakly' if share < WEAK else 'strongly'} ({share:.0%} of its motion)"
+        return [likeness]
+    return [
+        likeness,
+        Remark(f"Too {'weak' if share < WEAK else 'strong'}: {share:.0%} of the driver's motion.", "fair"),
+    ]
 
 
 def _places(driver: Curves, output: Curves, figures: Mapping[str, float | None]) -> list[Remark]:

@@ -139,9 +139,9 @@ def test_controls_are_shown_in_two_unlike_cells(run):
     assert two_cells(Run(run).facts.cells[:1])[1].name == first.name
 
 
-@pytest.mark.parametrize(("reach", "factor"), [(0.0, 32), (3.0, 32), (7.0, 8), (60.0, 2), (200.0, 2)])
+@pytest.mark.parametrize(("reach", "factor"), [(0.0, 32), (3.0, 32), (13.0, 8), (60.0, 2), (200.0, 2)])
 def test_amplification_fits_the_motion(reach, factor):
-    assert amplification([reach]) == factor
+    assert amplification(reach) == factor
 
 
 @pytest.mark.parametrize(
