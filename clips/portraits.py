@@ -30,13 +30,12 @@ BUILT_IN = {
     "astronaut": ("skimage", "data/astronaut.png"),
     "hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
 }
-SMILING = "astronaut"
-# How much of the inner lips' way their outer edges go when that mouth is closed.
+# Who smiles among them, and what is taken back from that smile, as intensities.
+SMILING, SMILE = "astronaut", {"AU12": 1.9, "AU06": 0.8}
+# How much of the inner lips' way their outer edges go when the mouth closes.
 FOLLOW = 0.45
-# How far around its corners it is mended, texture pixels.
+# How far around its corners the closed mouth is mended, texture pixels.
 HEALED = 14
-# What is taken back from her smile, as intensities.
-SMILE = {"AU12": 1.9, "AU06": 0.8}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from clips.synthetic.casting import Role
 from clips.synthetic.performance import Performance, Track
 from clips.synthetic.studio import Scene, shoot
 from core.clip import Cell, Clip, Template
+from core.errors import BenchError
 from core.frames import frame_path, read_png
 from core.names import check_name
 
@@ -88,6 +89,9 @@ class Demo:
     def __init__(self, cache: Path, portraits: Path | None = None) -> None:
         self.cache = cache
         own = [] if portraits is None else portraits_in(portraits)
+        for path in own:
+            if [other.stem for other in own].count(path.stem) > 1:
+                raise BenchError(f"{portraits}: several portraits are called {path.stem!r}. Rename all but one.")
         # Own portraits are the templates, as they are; drivers are people drawn from them in turn.
         self.templates = {
             check_name("template", path.stem): Role(str(path.resolve()), path.stem, None) for path in own

@@ -48,12 +48,12 @@ def test_clips_begin_neutral_keep_to_the_caps_and_are_not_their_own_reverse(driv
     assert all(peak <= cap(unit) for unit, peak in zip(performance.units, intensity.max(0), strict=True))
     assert intensity.max() > 0.5
     alike = (intensity * intensity[::-1]).sum() / (intensity**2).sum()
-    assert alike < 0.65
+    assert alike < 0.6
     apex = performance.phases()[1]
     ramp = np.interp(np.arange(driver.frames), [0, apex, driver.frames - 1], [0, 1, 0])
     at_apex = np.outer(ramp, intensity[apex])
     cosine = (at_apex * intensity).sum() / np.linalg.norm(at_apex) / np.linalg.norm(intensity)
-    assert cosine < 0.95
+    assert cosine < 0.9
 
 
 @pytest.mark.parametrize("driver", SHEET.drivers, ids=lambda driver: driver.name)

@@ -70,8 +70,8 @@ class Performance:
         )
 
     def phases(self) -> tuple[int, int, int]:
-        """Onset, apex and offset frame: first seen, most motion in all, back out of sight or the last frame."""
-        total = self.intensity(np.arange(self.n_frames, dtype=np.float64)).sum(1)
-        apex = int(total.argmax())
-        seen = np.flatnonzero(total > SEEN)
-        return int(seen[0]), apex, int(seen[-1])
+        """Onset, apex and offset frame: first seen, strongest (root of the squares' sum), last seen."""
+        intensity = self.intensity(np.arange(self.n_frames, dtype=np.float64))
+        strength = np.linalg.norm(intensity, axis=1)
+        seen = np.flatnonzero(strength > SEEN)
+        return int(seen[0]), int(strength.argmax()), int(seen[-1])
