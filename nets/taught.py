@@ -84,7 +84,7 @@ class TaughtTrainer:
     every possible occlusion. joint: everything together at 256 pixels, the occlusion map learns whom to trust.
     """
 
-    stages = ("motion", "picture", "joint")
+    stages: tuple[str, ...] = ("motion", "picture", "joint")
 
     def __init__(self, pupil: Pupil, config: TaughtConfig) -> None:
         self.pupil = pupil
