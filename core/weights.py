@@ -92,20 +92,18 @@ def read_weights(path: Path) -> dict[str, State]:
     return {name: {entry: _checked(path, entry, value) for entry, value in state.items()} for name, state in networks}
 
 
-def load_networks(path: Path, networks: Mapping[str, nn.Module], optional: tuple[str, ...] = ()) -> set[str]:
-    """Load a weights file into networks, strictly: every name and shape must fit. Returns the names loaded.
+def load_networks(path: Path, networks: Mapping[str, nn.Module]) -> None:
+    """Load a weights file into networks, strictly: every name and shape must fit.
 
-    `optional` networks may be missing from the file; networks in the file that nobody asks for are ignored.
-    BenchError names the first entries that do not fit.
+    Networks in the file that nobody asks for are ignored. BenchError names the first entries that do not fit.
     """
     states = read_weights(path)
-    missing = [name for name in networks if name not in states and name not in optional]
+    missing = [name for name in networks if name not in states]
     if missing:
         found = ", ".join(sorted(states)) or "none"
         raise BenchError(f"{path} lacks the network {missing[0]!r}; it holds: {found}.")
-    for name in networks.keys() & states.keys():
-        load_state(path, name, networks[name], states[name])
-    return set(networks.keys() & states.keys())
+    for name, network in networks.items():
+        load_state(path, name, network, states[name])
 
 
 def network_names(path: Path) -> set[str]:

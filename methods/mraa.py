@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +30,13 @@ class Mraa(TrainedMethod):
     @property
     def mode(self) -> str:
         """What was asked for, else avd where the weights hold an AVD network, else relative."""
-        return self._mode or ("avd" if self._has_avd() else "relative")
+        return self._mode or ("avd" if self._has_avd else "relative")
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """Generator, region predictor and in mode avd the AVD network. BenchError if the weights do not hold it."""
         from baselines.mraa import MraaConfig, networks
 
-        if self.mode == "avd" and not self._has_avd():
+        if self.mode == "avd" and not self._has_avd:
             raise BenchError(f"{self.weights} hold no AVD network. Use mraa:mode=relative, or train the stage avd.")
         made = networks(build(MraaConfig, settings, "config"))
         needed = ("generator", "region_predictor", AVD)
@@ -52,5 +53,6 @@ class Mraa(TrainedMethod):
         """The region predictor; it needs no landmarks."""
         return self.networks["region_predictor"]
 
+    @functools.cached_property
     def _has_avd(self) -> bool:
         return AVD in network_names(self.weights)

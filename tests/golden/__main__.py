@@ -20,7 +20,7 @@ import torch
 
 from nets.vgg import Vgg19
 from tests.golden.files import HERE, Bound, Golden, UnboundEntryError, compare
-from tests.golden.fill import fill
+from tests.golden.fill import draw, fill
 
 MODELS = ("fomm", "fpb", "mraa")
 # Left out of the reduced files to keep the test short: second training steps and one of each pair of variants.
@@ -39,6 +39,7 @@ def differences(path: Path, salt: str = "") -> Iterator[tuple[str, float | None,
         torch.save(fill(Vgg19(), salt).state_dict(), vgg)
         golden = Golden(path)
         yield from compare(golden, entries(golden, salt, vgg))
+    draw.cache_clear()
 
 
 def main() -> int:
