@@ -90,8 +90,9 @@ def invert(forward: Field, rounds: int = 6) -> Field:
 
 def jacobian_determinant(field: Field) -> npt.NDArray[np.float32]:
     """det of the jacobian of x -> x + f(x) at every pixel (H, W); 0 or less is a fold."""
-    (xy, xx), (yy_y, yx) = (np.gradient(field[..., axis]) for axis in (0, 1))
-    return np.asarray((1 + xx) * (1 + yy_y) - xy * yx, np.float32)
+    du_dy, du_dx = np.gradient(field[..., 0])
+    dv_dy, dv_dx = np.gradient(field[..., 1])
+    return np.asarray((1 + du_dx) * (1 + dv_dy) - du_dy * dv_dx, np.float32)
 
 
 def warp(image: npt.NDArray[Any], backward: Field) -> npt.NDArray[Any]:
