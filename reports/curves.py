@@ -15,7 +15,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.run_files import CellFacts
+from reports.run_facts import CellFacts
 
 # Order and titles of the panels; only groups that the series have are drawn.
 GROUPS = {

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.run_files import CellFacts, FigureFacts, Found, MethodFacts, MetricFacts, Run
+from reports.run_facts import CellFacts, FigureFacts, MethodFacts, MetricFacts
+from reports.run_files import Found, Run
 from reports.table import Column, Entry, Section, Table
 
 

@@ -4,12 +4,11 @@ import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.errors import BenchError
+from reports.run_facts import CellFacts, FigureFacts, MethodFacts, MetricFacts, read_facts
 
 LABELS = [
     "method",
@@ -25,84 +24,6 @@ LABELS = [
     "reason",
 ]
 COUNTS = ["n_scored", "n_cells"]
-
-
-class Facts(BaseModel):
-    """Common to all parts of run.json: frozen, and fields this report does not know are left alone."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
-
-
-class ProtocolFacts(Facts):
-    """The protocol that listed the cells."""
-
-    name: str
-    version: str
-    description: str = ""
-
-
-class CellFacts(Facts):
-    """One driver on one template, as run.json tells it. Frame numbers count from 0; None where nobody coded them."""
-
-    name: str
-    driver: str
-    template: str
-    database: str
-    emotion: str
-    n_frames: int
-    subject: str = ""
-    fps: float | None = None
-    onset_frame: int | None = None
-    apex_frame: int | None = None
-    offset_frame: int | None = None
-    action_units: str | None = None
-    rendered: bool = False
-    colour: str = "rgb"
-    has_truth: bool = False
-
-
-class MethodFacts(Facts):
-    """One row of the run: a method or a control. `label` is what the user typed."""
-
-    label: str
-    name: str
-    variant: str = ""
-    is_control: bool = False
-    identity: dict[str, Any] = {}
-    seconds_per_frame: float | None = None
-
-
-class FigureFacts(Facts):
-    """What a reader must know of one figure."""
-
-    name: str
-    title: str
-    unit: str = ""
-    higher_is_better: bool | None = None
-    bounds: tuple[float | None, float | None] = (None, None)
-    target: str = ""
-    description: str = ""
-
-
-class MetricFacts(Facts):
-    """One metric with its figures."""
-
-    name: str
-    version: str
-    figures: tuple[FigureFacts, ...] = ()
-
-
-class RunFacts(Facts):
-    """The whole of run.json."""
-
-    id: str
-    protocol: ProtocolFacts
-    cells: tuple[CellFacts, ...]
-    methods: tuple[MethodFacts, ...]
-    metrics: tuple[MetricFacts, ...]
-    finished: bool = True
-    request: dict[str, Any] = {}
-    provenance: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -124,7 +45,7 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.facts = _read_facts(folder / "run.json")
+        self.facts = read_facts(folder / "run.json")
         self.scores = _read_scores(folder / "scores.csv")
 
     @property
@@ -224,17 +145,6 @@ class Run:
         if not path.resolve().is_relative_to(self.folder.resolve()) or any("/" in part for part in parts):
             raise BenchError(f"{self.folder / 'run.json'}: the name {'/'.join(parts)!r} leads out of the run's folder.")
         return path
-
-
-def _read_facts(path: Path) -> RunFacts:
-    try:
-        return RunFacts.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror}). Give the folder of a run, runs/<id>.") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BenchError(f"{path}: {place}: {first['msg']}. Run the same command again to write it anew.") from None
 
 
 def _read_scores(path: Path) -> pd.DataFrame:

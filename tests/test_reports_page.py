@@ -8,7 +8,8 @@ import pytest
 
 from core.errors import BenchError
 from reports import leaderboard
-from reports.html import amplification, two_cells, write_report
+from reports.cells import amplification, two_cells
+from reports.html import write_report
 from reports.run_files import Run
 from tests.report_fixture import CONTROLS, HOSTILE, LABELS, make_run
 

@@ -1,0 +1,98 @@
+"""run.json as the report reads it: what was asked for, on which cells, by which methods, with which figures."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.errors import BenchError
+
+
+class Facts(BaseModel):
+    """Common to all parts of run.json: frozen, and fields this report does not know are left alone."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+class ProtocolFacts(Facts):
+    """The protocol that listed the cells."""
+
+    name: str
+    version: str
+    description: str = ""
+
+
+class CellFacts(Facts):
+    """One driver on one template, as run.json tells it. Frame numbers count from 0; None where nobody coded them."""
+
+    name: str
+    driver: str
+    template: str
+    database: str
+    emotion: str
+    n_frames: int
+    subject: str = ""
+    fps: float | None = None
+    onset_frame: int | None = None
+    apex_frame: int | None = None
+    offset_frame: int | None = None
+    action_units: str | None = None
+    rendered: bool = False
+    colour: str = "rgb"
+    has_truth: bool = False
+
+
+class MethodFacts(Facts):
+    """One row of the run: a method or a control. `label` is what the user typed."""
+
+    label: str
+    name: str
+    variant: str = ""
+    is_control: bool = False
+    identity: dict[str, Any] = {}
+    seconds_per_frame: float | None = None
+
+
+class FigureFacts(Facts):
+    """What a reader must know of one figure."""
+
+    name: str
+    title: str
+    unit: str = ""
+    higher_is_better: bool | None = None
+    bounds: tuple[float | None, float | None] = (None, None)
+    target: str = ""
+    description: str = ""
+
+
+class MetricFacts(Facts):
+    """One metric with its figures."""
+
+    name: str
+    version: str
+    figures: tuple[FigureFacts, ...] = ()
+
+
+class RunFacts(Facts):
+    """The whole of run.json."""
+
+    id: str
+    protocol: ProtocolFacts
+    cells: tuple[CellFacts, ...]
+    methods: tuple[MethodFacts, ...]
+    metrics: tuple[MetricFacts, ...]
+    finished: bool = True
+    request: dict[str, Any] = {}
+    provenance: dict[str, Any] = {}
+
+
+def read_facts(path: Path) -> RunFacts:
+    """Read run.json; BenchError naming the first entry that is missing or not as it should be."""
+    try:
+        return RunFacts.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be read ({error.strerror}). Give the folder of a run, runs/<id>.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise BenchError(f"{path}: {place}: {first['msg']}. Run the same command again to write it anew.") from None
