@@ -11,14 +11,14 @@ from fpfomm.model import FpFommConfig, PriorGuidedDetector, networks
 from fpfomm.points import given_points
 from nets.geometry import inverse_2x2, product
 from nets.keypoints import KeyPointGenerator, KeyPoints
-from nets.taught import TaughtConfig, Transferred, attention_loss, jacobian_losses
+from nets.taught import TaughtConfig, Transferred, attention_loss, best_mask_loss, best_matrices, jacobian_loss
 
 
 class TaughtFpFomm:
     """Only the driver is looked at: in relative mode the source's jacobians cancel, and its points are given."""
 
     def __init__(self, config: FpFommConfig, taught: TaughtConfig) -> None:
-        self.attention_weight = taught.attention_weight
+        self.taught = taught
         made = networks(config)
         generator, detector = made["generator"], made["kp_detector"]
         assert isinstance(generator, KeyPointGenerator)
@@ -38,7 +38,12 @@ class TaughtFpFomm:
         change = product(driving.jacobian, inverse_2x2(first.jacobian))
         source = KeyPoints(value, torch.eye(2, device=value.device).expand_as(change))
         motion = self.generator.motion(small, source, KeyPoints(value, change))
-        losses = jacobian_losses(inverse_2x2(change), value, batch["grid"])
+        best = best_matrices(value, batch["grid"])
         assert found.heatmap is not None
-        losses["attention"] = self.attention_weight * attention_loss(found.heatmap, found.value)
+        losses = {
+            "jacobian": jacobian_loss(inverse_2x2(change), best),
+            "attention": self.taught.attention_weight * attention_loss(found.heatmap, found.value),
+            "mask": self.taught.best_mask_weight
+            * best_mask_loss(motion.mask, value, best, batch["grid"], batch["face"]),
+        }
         return Transferred(motion, value, losses)

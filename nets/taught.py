@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.contracts import OptimiserSpec, Phase
-from nets.dense_motion import Motion
+from nets.dense_motion import Motion, identity_motion
 from nets.generator import Encoded, Generator
-from nets.geometry import coordinate_grid, in_float32, inverse_2x2, product
+from nets.geometry import affine_grid, coordinate_grid, in_float32, inverse_2x2, product
 
 # Half the width of the 256-pixel picture: coordinates in [-1, 1] to pixels.
 PIXELS = 127.5
@@ -27,6 +27,8 @@ PIXELS = 127.5
 TOLERANCE_PX = 0.05
 # The background must stay where it is, but the face is what matters.
 BACKGROUND_WEIGHT = 0.1
+# Width (sigma, in [-1, 1]) of what a given point is asked to know of its surroundings.
+WINDOW = 0.12
 # The picture stage sees crops of this many pixels: a quarter of the arithmetic, no seam.
 CROP = 128
 
@@ -36,7 +38,7 @@ class TaughtConfig:
     """Numbers of the taught training; learning rates of its three stages, and the losses' weights.
 
     mask_steps: over how many steps of the motion stage the mask is led to the nearest key point (0: not at all).
-    attention_weight: of attention_loss, FPB-FOMM only.
+    attention_weight, best_mask_weight: of attention_loss and best_mask_loss, FPB-FOMM only.
     """
 
     lr_motion: float = 1e-3
@@ -48,6 +50,7 @@ class TaughtConfig:
     mask_weight: float = 0.3
     mask_steps: int = 0
     attention_weight: float = 0.05
+    best_mask_weight: float = 0.1
     joint_flow_weight: float = 2.0
 
 
@@ -186,26 +189,45 @@ def point_losses(found: tuple[Tensor, Tensor, Tensor], true: tuple[Tensor, Tenso
 
 
 @in_float32
-def jacobian_losses(matrix: Tensor, points: Tensor, grid: Tensor, sigma: float = 0.12) -> dict[str, Tensor]:
-    """Matrices (B, K, 2, 2) at given points (B, K, 2) against the best ones: relative error of matrix - I.
+def best_matrices(points: Tensor, grid: Tensor, sigma: float = WINDOW) -> Tensor:
+    """The linear maps about given points (B, K, 2) that fit the true grid (B, h, w, 2) best: (B, K, 2, 2).
 
-    A point that is given cannot move, so what it knows of the motion is the linear map about it that fits the true
-    grid (B, h, w, 2) best, by least squares under a Gaussian window of `sigma`. With narrow windows a fitting mask
-    then leaves about a fifth of the motion's error (two fifths at 0.2), so this teaches nothing wrong.
+    A point that is given cannot move, so this is what it can know of the motion: least squares under a Gaussian window
+    of `sigma`. With narrow windows a fitting mask then leaves a fifth of the motion's error, at 0.2 two fifths.
     """
     rest = coordinate_grid(grid.shape[1], grid.shape[2], grid)
-    window = torch.exp(-(rest - points[:, :, None, None]).square().sum(-1) / (2 * sigma**2))  # B K h w
     offset = rest - points[:, :, None, None]  # B K h w 2
+    window = torch.exp(-offset.square().sum(-1) / (2 * sigma**2))  # B K h w
     spread = torch.einsum("bkhw,bkhwi,bkhwj->bkij", window, offset, offset)
     moved = torch.einsum("bkhw,bhwi,bkhwj->bkij", window, grid - rest, offset)
-    wanted = product(moved, inverse_2x2(spread))
-    found = matrix - torch.eye(2, device=matrix.device, dtype=matrix.dtype)
-    size = wanted.abs().mean((1, 2, 3)) + TOLERANCE_PX / PIXELS / sigma
-    return {"jacobian": ((found - wanted).abs().mean((1, 2, 3)) / size).mean()}
+    return product(moved, inverse_2x2(spread)) + torch.eye(2, device=grid.device, dtype=grid.dtype)
 
 
 @in_float32
-def attention_loss(heatmap: Tensor, points: Tensor, sigma: float = 0.12) -> Tensor:
+def jacobian_loss(matrix: Tensor, wanted: Tensor) -> Tensor:
+    """Relative error of matrices less the identity, both (B, K, 2, 2)."""
+    size = (wanted - torch.eye(2, device=wanted.device, dtype=wanted.dtype)).abs().mean((1, 2, 3))
+    return ((matrix - wanted).abs().mean((1, 2, 3)) / (size + TOLERANCE_PX / PIXELS / WINDOW)).mean()
+
+
+@in_float32
+def best_mask_loss(mask: Tensor, points: Tensor, matrices: Tensor, grid: Tensor, face: Tensor) -> Tensor:
+    """Cross-entropy of a dense motion mask (B, K+1, h, w) to the points whose linear maps come nearest to the grid.
+
+    points (B, K, 2) and their best matrices (B, K, 2, 2) give every cell a choice; the face counts fully, the
+    background by a tenth.
+    """
+    height, width = grid.shape[1:3]
+    moved = affine_grid(points, points, matrices, height, width)  # B K h w 2
+    choices = torch.cat([identity_motion(moved), moved], dim=1)
+    distance = (choices - grid[:, None]).norm(dim=-1) * PIXELS  # B K+1 h w
+    wanted = torch.softmax(-distance / TOLERANCE_PX, dim=1)
+    weight = BACKGROUND_WEIGHT + (1 - BACKGROUND_WEIGHT) * face
+    return -(weight * (wanted * torch.log(mask + 1e-6)).sum(1)).sum() / weight.sum()
+
+
+@in_float32
+def attention_loss(heatmap: Tensor, points: Tensor, sigma: float = WINDOW) -> Tensor:
     """Divergence of heatmaps (B, K, h, w) from Gaussians at their points (B, K, 2): look where the point is.
 
     In FPB-FOMM nothing else ties heatmap k to point k, and jacobians read from anywhere are slow to learn.
