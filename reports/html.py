@@ -56,6 +56,7 @@ def write_report(run_folder: Path, media_all: bool = False, cache: Path = CACHE)
             when=when(run),
             caveats=caveats(run),
             leaderboard=leaderboard.leaderboard(run),
+            explained=leaderboard.explained(run),
             left_out=leaderboard.left_out(run),
             floor=leaderboard.floor(run),
             under_floor=leaderboard.under_floor(run),

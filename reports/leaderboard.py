@@ -50,6 +50,18 @@ POOLED = ("agreement_pooled", "agreement_truth_pooled")
 # What fits a terminal's width.
 BRIEF = ("agreement", "gain", "error", "agreement_pooled", "identity_distance", "sharpness_template")
 FLOOR_CONTROL = "wrong_driver"
+# What the suite's own rows are for, by name.
+EXPLAINED = {
+    "flow_warp": "the template warped by the driver's measured motion; nothing is learnt: what a network has to beat",
+    "still": "the template, unmoved: loved by measures of the picture, worth nothing as motion",
+    "still_noise": "the same with camera noise",
+    "rigid": "the template moved by the driver's head motion only: must not pay",
+    "apex_ramp": "flow_warp's apex, reached and left in straight lines: right place, wrong time",
+    "reversed": "flow_warp of the driver played backwards: wrong time",
+    "wrong_driver": "flow_warp of another expression, scored against this driver: wrong place",
+    "ceiling": "the driver's own motion once more (another draw of noise, or re-encoded): what a perfect copy scores",
+    "truth": "the rendered answer: what a perfect method scores",
+}
 
 
 def headlines(run: Run) -> list[tuple[str, Headline]]:
@@ -196,6 +208,11 @@ def all_figures(run: Run) -> Table:
         columns,
         tuple(Section(f"{m.name} {m.version}", rows(m)) for m in run.facts.metrics),
     )
+
+
+def explained(run: Run) -> list[tuple[str, str]]:
+    """The rows of this run that the suite itself brings, each with what it is for."""
+    return [(method.label, EXPLAINED[method.name]) for method in run.facts.methods if method.name in EXPLAINED]
 
 
 def floor(run: Run, figure: str = "agreement") -> float | None:
