@@ -69,7 +69,7 @@ def _face_boxes(padded: Grey) -> list[Any]:
 
 
 def detect(image: Grey) -> Points | None:
-    """68 landmarks of the largest face in a grey picture (H, W) uint8: (68, 2) float64 pixels x, y; None without a face.
+    """68 landmarks of the largest face in a grey picture (H, W) uint8: (68, 2) float64 pixels x, y; None without one.
 
     Landmarks are integers (dlib rounds them) and may lie outside the picture.
     """
@@ -105,7 +105,7 @@ def face_boxes(image: Grey) -> list[tuple[int, int, int, int]]:
 def count_faces(image: Grey) -> int:
     """How many faces a picture (H, W) uint8 shows: weak second detections, which are mostly cloth, do not count."""
     padded = _padded(image)
-    scores = next((found for more in (0, 1) if (found := _detector().run(padded, more, 0.0)[1])), [])
+    scores: list[float] = next((found for more in (0, 1) if (found := _detector().run(padded, more, 0.0)[1])), [])
     return max(sum(score >= SURE_SCORE for score in scores), min(len(scores), 1))
 
 
