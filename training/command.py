@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from lightning.fabric import Fabric
 
 from core.config import as_dict, build, merge, parse_set, read_overlay
 from core.errors import BenchError
+from core.provenance import provenance
 from core.registry import load
 from core.weights import save_weights
 from training import TRAINABLES
@@ -97,7 +97,7 @@ def card(name: str, resolved: dict[str, Any], source: RenderedSet, run: Run, fab
         "trained_on_identities": list(source.identities("train")),
         "validated_on_identities": list(source.identities("validation")),
         "minutes": round(run.progress["seconds"] / 60, 1),
-        "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {fabric.device}",
-        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "provenance": provenance(str(fabric.device)),
         "validation_log": validation.drop(columns="split").to_dict("records"),
     }
