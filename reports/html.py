@@ -67,7 +67,7 @@ def write_report(run_folder: Path, media_all: bool = False, cache: Path = CACHE)
             explanations=[leaderboard.explanation(metric, figure) for metric, figure in run.figures.values()],
             cells=cells,
             with_controls=with_controls,
-            error=max((clip.error for clip in coded), default=0.0),
+            errors=sorted(clip.error for clip in coded if clip.sheets) or [0.0],
             coded=[_json(clip.for_page()) for clip in coded],
             data=_json(page_data(cells, coded)),
             identities=[(method.label, _lines(method.identity)) for method in run.facts.methods],
