@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from baselines import fomm, mraa
 from baselines.regions import RegionPredictor, transfer_regions
 from nets.keypoints import KeyPointGenerator
-from nets.taught import Transferred, point_losses
+from nets.taught import Transferred
+from nets.taught_losses import point_losses
 from nets.transfer import transfer_key_points
 
 

@@ -11,7 +11,8 @@ from fpfomm.model import FpFommConfig, PriorGuidedDetector, networks
 from fpfomm.points import given_points
 from nets.geometry import inverse_2x2, product
 from nets.keypoints import KeyPointGenerator, KeyPoints
-from nets.taught import TaughtConfig, Transferred, attention_loss, best_mask_loss, best_matrices, jacobian_loss
+from nets.taught import TaughtConfig, Transferred
+from nets.taught_losses import attention_loss, best_mask_loss, best_matrices, jacobian_loss
 
 
 class TaughtFpFomm:

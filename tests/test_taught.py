@@ -1,0 +1,176 @@
+"""The taught training: its losses know the truth when they see it, and every pupil learns from one batch."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from baselines.recipes import FommRecipe, MraaRecipe
+from core.config import resolve
+from fpfomm.recipe import FpFommRecipe
+from nets.geometry import affine_grid, coordinate_grid
+from nets.taught import CROP, crop, crop_grid
+from nets.taught_losses import (
+    PIXELS,
+    attention_loss,
+    best_mask_loss,
+    best_matrices,
+    flow_losses,
+    jacobian_loss,
+    nearest_mask_loss,
+    picture_losses,
+    point_losses,
+)
+
+REST = coordinate_grid(64, 64, torch.zeros(1)).expand(2, 64, 64, 2)
+FACE = torch.ones(2, 64, 64)
+BUMP = torch.exp(-REST.square().sum(-1, keepdim=True) / 0.1) * torch.tensor([1.5, -1.0]) / PIXELS
+
+
+def test_flow_losses_order_perfect_half_still_and_wrong():
+    found = {
+        name: [float(part) for part in flow_losses(REST + share * BUMP, REST + BUMP, FACE)]
+        for name, share in {"perfect": 1.0, "half": 0.5, "still": 0.0, "wrong": -1.0}.items()
+    }
+    errors, directions = zip(*found.values(), strict=True)
+    assert errors == tuple(sorted(errors))
+    assert errors[0] < 0.01
+    assert directions[0] < 0.01
+    assert directions[1] == pytest.approx(directions[0], abs=0.01), "direction ignores amplitude"
+    assert directions[2] == pytest.approx(1)
+    assert directions[3] == pytest.approx(2, abs=0.01)
+
+
+def test_a_still_pair_asks_for_stillness_without_a_direction():
+    error, direction = flow_losses(REST, REST, FACE)
+    assert float(direction) == 0
+    assert float(error) < 0.01
+
+
+def test_losses_have_finite_gradients_at_perfection_and_at_rest():
+    for grid in (REST, REST + BUMP):
+        found = grid.clone().requires_grad_()
+        torch.stack(flow_losses(found, grid, FACE)).sum().backward()
+        assert torch.isfinite(found.grad).all()
+
+
+def test_best_matrices_recover_a_linear_motion():
+    matrix = torch.tensor([[1.02, 0.01], [-0.03, 0.98]])
+    points = torch.tensor([[[0.1, -0.2], [-0.4, 0.3]]])
+    grid = affine_grid(points[:, :1], points[:, :1], matrix[None, None], 64, 64)[:, 0]
+    found = best_matrices(points[:, :1], grid)
+    torch.testing.assert_close(found[0, 0], matrix, atol=1e-4, rtol=0)
+    assert float(jacobian_loss(found, found)) == 0
+    assert float(jacobian_loss(torch.eye(2).expand_as(found), found)) == pytest.approx(1, abs=0.2)
+
+
+def test_best_mask_is_the_one_whose_map_fits():
+    points = torch.tensor([[[0.0, 0.0], [0.5, 0.5]]])
+    matrices = torch.stack([torch.eye(2) * 1.05, torch.eye(2) * 0.9])[None]
+    grid = affine_grid(points[:, :1], points[:, :1], matrices[:, :1], 64, 64)[:, 0]
+    losses = []
+    for chosen in range(3):
+        mask = torch.full((1, 3, 64, 64), 0.01)
+        mask[:, chosen] = 0.98
+        losses.append(float(best_mask_loss(mask, points, matrices, grid, FACE[:1])))
+    assert min(losses) == losses[1]
+
+
+def test_attention_and_nearest_mask_prefer_the_place_itself():
+    points = torch.tensor([[[-0.5, -0.5], [0.5, 0.5]]])
+    distance = (coordinate_grid(58, 58, points) - points[:, :, None, None]).square().sum(-1)
+    here = torch.softmax(-distance.flatten(2) / (2 * 0.12**2), -1).unflatten(2, (58, 58))
+    assert float(attention_loss(here, points)) == pytest.approx(0, abs=1e-4)
+    assert float(attention_loss(here.flip(1), points)) > 1
+    mask = torch.full((1, 3, 64, 64), 0.01)
+    mask[:, 1, :32], mask[:, 2, 32:] = 0.98, 0.98
+    assert nearest_mask_loss(mask, points, FACE[:1]) < nearest_mask_loss(mask.flip(2), points, FACE[:1])
+
+
+def test_point_losses_are_zero_for_the_truth_only():
+    true = (torch.zeros(1, 3, 2), torch.zeros(1, 3, 2), torch.full((1, 3, 2), 0.02))
+    assert sum(float(loss) for loss in point_losses(true, true).values()) == 0
+    assert float(point_losses((true[0], true[1], true[1]), true)["step"]) == pytest.approx(1, abs=0.05)
+
+
+def test_picture_losses_see_pixels_and_edges():
+    picture = torch.rand(1, 3, 32, 32)
+    assert sum(float(loss) for loss in picture_losses(picture, picture).values()) == 0
+    brighter = picture_losses(picture + 0.1, picture)
+    assert float(brighter["gradient"]) == pytest.approx(0, abs=1e-5)
+    assert float(brighter["picture"]) == pytest.approx(3, abs=1e-4)
+
+
+def test_a_crop_of_a_warp_is_the_warp_of_a_crop():
+    picture = torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8), size=256, mode="bicubic")
+    grid = coordinate_grid(64, 64, picture)[None] + BUMP[:1]
+
+    def warped(source, deformation, size):
+        fine = torch.nn.functional.interpolate(
+            deformation.permute(0, 3, 1, 2), size=size, mode="bilinear", align_corners=True
+        )
+        return torch.nn.functional.grid_sample(source, fine.permute(0, 2, 3, 1), align_corners=True)
+
+    corner = [60, 52]
+    whole = crop(warped(picture, grid, 256), corner)
+    part = warped(crop(picture, corner), crop_grid(grid, corner), CROP)
+    inner = (slice(None), slice(None), slice(8, -8), slice(8, -8))
+    still = crop(picture, corner)[inner]
+    assert (part[inner] - whole[inner]).abs().mean() < 0.1 * (still - whole[inner]).abs().mean()
+
+
+TINY = {
+    "training": "taught",
+    "model": {
+        "detector": {"hourglass": {"block_expansion": 2, "max_features": 4}},
+        "dense_motion": {"hourglass": {"block_expansion": 2, "max_features": 4}},
+        "generator": {"block_expansion": 2, "max_features": 4, "num_bottleneck_blocks": 1, "skips": True},
+    },
+    "taught": {"mask_steps": 10},
+}
+
+
+def look_alike_batch(rng):
+    pictures = {name: torch.rand(2, 3, 256, 256) for name in ("source", "target", "initial", "driving")}
+    landmarks = torch.from_numpy(rng.uniform(60, 200, (2, 68, 2)).astype(np.float32))
+    points = {f"points_{name}": torch.rand(2, 10, 2) - 0.5 for name in ("source", "initial", "driving")}
+    return {
+        **pictures,
+        **points,
+        "landmarks": landmarks,
+        "landmarks_driving": landmarks,
+        "grid": REST + BUMP,
+        "face": FACE,
+    }
+
+
+@pytest.mark.parametrize("kind", [FpFommRecipe, FommRecipe, MraaRecipe])
+def test_every_stage_reaches_the_networks_it_teaches(kind):
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    trainer = resolve(kind, [TINY]).trainer()
+    networks = trainer.networks()
+    batch = look_alike_batch(rng)
+    reached = {}
+    for stage in trainer.stages:
+        for network in networks.values():
+            network.zero_grad()
+        phase = next(trainer.step(stage, batch, 0, 0, rng))
+        assert set(phase.optimisers) == set(trainer.optimisers(stage))
+        torch.stack(list(phase.losses.values())).sum().backward()
+        reached[stage] = {
+            name
+            for name, network in networks.items()
+            if any(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+        }
+    assert reached == {"motion": set(networks), "picture": {"generator"}, "joint": set(networks)}
+
+
+@pytest.mark.parametrize("kind", [FpFommRecipe, FommRecipe, MraaRecipe])
+def test_published_is_the_default_and_asks_for_its_weights(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert kind().training == "published"
+    assert dataclasses.replace(kind(), training="taught").training == "taught"
+    with pytest.raises(Exception, match=r"loss\.perceptual=pyramid"):
+        kind().trainer()
