@@ -30,11 +30,6 @@ if TYPE_CHECKING:
 
 STORE = Path(".megbench")
 RUNS = Path("runs")
-# What the terminal shows of the scores; the report shows all.
-HEADLINES = (
-    *("agreement", "gain", "error", "agreement_truth", "gain_truth", "error_truth"),
-    *("identity_distance", "sharpness_truth", "frame0_psnr_template"),
-)
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=(__doc__ or "").splitlines()[0]
@@ -214,13 +209,10 @@ def _metrics(request: Request) -> list[Any]:
 
 def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
     """The headline figures of every row, the failures, the time and where the report is."""
-    import pandas as pd
+    from reports.leaderboard import brief
+    from reports.run_files import Run
 
-    scores = pd.read_csv(folder / "scores.csv", keep_default_na=False, na_values={"value": [""]})
-    chosen = scores[(scores["scope"] == "all") & scores["figure"].isin(HEADLINES)]
-    table = chosen.pivot_table("value", "method", "figure", dropna=False).reindex(chosen["method"].unique())
-    table = table[[figure for figure in HEADLINES if figure in table]].dropna(axis="columns", how="all")
-    print(table.to_string(float_format="{:.2f}".format, na_rep="-", index_names=False))
+    print(brief(Run(folder)).text())
     for line in failures[:10]:
         print(f"Failed: {line}", file=sys.stderr)
     if len(failures) > 10:

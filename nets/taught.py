@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.contracts import OptimiserSpec, Phase
-from nets.dense_motion import Motion
+from nets.dense_motion import DenseMotion, Motion
 from nets.generator import Encoded, Generator
 from nets.geometry import coordinate_grid, in_float32
 from nets.taught_losses import PIXELS, flow_losses, nearest_mask_loss, picture_losses
 
 # The picture stage sees crops of this many pixels: a quarter of the arithmetic, no seam.
 CROP = 128
+# Logit of the occlusion map before training: 95 % visible.
+VISIBLE_AT_FIRST = 3.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,11 @@ class TaughtTrainer:
         self.pupil = pupil
         self.config = config
         self.generator = pupil.generator
+        # Nearly all of a face is visible in micro-motion: start from there, or the output stays soft for long.
+        motion = self.generator.get_submodule(self.generator.motion_name)
+        assert isinstance(motion, DenseMotion)
+        assert motion.occlusion.bias is not None
+        nn.init.constant_(motion.occlusion.bias, VISIBLE_AT_FIRST)
 
     def networks(self) -> dict[str, nn.Module]:
         """The pupil's networks."""
