@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Sampling = Literal["bilinear", "bicubic"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Determinants nearer to zero than this are moved away from it, so that an inverse is large but finite.
@@ -108,14 +109,16 @@ def affine_grid(centre: Tensor, target: Tensor, matrix: Tensor, height: int, wid
 
 
 @in_float32
-def warp(picture: Tensor, grid: Tensor, align_corners: bool, padding: str = "zeros") -> Tensor:
-    """Sample a picture bilinearly at a backward grid: (B, C, H, W), (B, h, w, 2) -> (B, C, h, w).
+def warp(
+    picture: Tensor, grid: Tensor, align_corners: bool, padding: str = "zeros", sampling: Sampling = "bilinear"
+) -> Tensor:
+    """Sample a picture at a backward grid: (B, C, H, W), (B, h, w, 2) -> (B, C, h, w).
 
     A picture of batch 1 serves a grid of any batch. align_corners=True agrees with this file's coordinates; False is
     what torch >= 1.3 does when nothing is said: an identity grid then shrinks the picture by half a pixel per border.
     """
     picture = picture.expand(grid.shape[0], -1, -1, -1)
-    return F.grid_sample(picture, grid, mode="bilinear", padding_mode=padding, align_corners=align_corners)
+    return F.grid_sample(picture, grid, mode=sampling, padding_mode=padding, align_corners=align_corners)
 
 
 @in_float32
