@@ -288,7 +288,7 @@ def train(
     clips: Annotated[str, typer.Option(help="What to learn from: demo (rendered people).")] = "demo",
     config: Annotated[Path | None, typer.Option(help="Settings; default: configs/<clips>_<name>.yaml.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="a.b=value, may be repeated.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder; default: .megbench/training/<name>.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; default: .megbench/training/<config>.")] = None,
     device: Annotated[Device, typer.Option()] = Device.auto,
 ) -> None:
     """Train a method; the same command goes on where it was cut off."""
@@ -299,13 +299,13 @@ def train(
     check_choice("--clips", clips, ["demo"])
     from clips.synthetic.training_set import demo_set
 
-    data = demo_set(STORE.resolve() / "clips")
+    settings = config or training.default_config(name, clips)
     weights = training.train(
         name,
-        data,
-        config or training.default_config(name, clips),
+        demo_set(STORE.resolve() / "clips"),
+        settings,
         overrides or [],
-        out or STORE / "training" / name,
+        out or STORE / "training" / settings.stem,
         _resolve(device),
     )
     print(

@@ -106,13 +106,15 @@ class _Animator:
 
     def __call__(self) -> Callable[[Job], CellRecord]:
         method = self.row.maker(self.row.variant, self.row.options)
-        if not self.row.is_control:
+        # A row may be a control by what it stands for (untrained networks) and still work as a method does.
+        handed_the_cell = hasattr(method, "animate_cell")
+        if not handed_the_cell:
             method.prepare(self.settings.device)
 
         def do(job: Job) -> CellRecord:
             _seed_libraries(self.settings.seed, job.key)
             start = time.perf_counter()
-            if self.row.is_control:
+            if handed_the_cell:
                 frames = method.animate_cell(job.cell)
             else:
                 frames = method.animate(job.cell.template, job.cell.driver)

@@ -144,8 +144,9 @@ def load_vgg19(path: Path, network: nn.Module) -> nn.Module:
     """
     if not path.is_file():
         raise BenchError(
-            f"The perceptual loss needs torchvision's VGG-19 weights, and {path} does not exist. Put"
-            f" {VGG19.name} there, or choose --set loss.perceptual=pyramid, which needs no weights."
+            f"The perceptual loss needs torchvision's VGG-19 weights, and {path} does not exist. With a network,"
+            " torchvision.models.vgg19(weights='IMAGENET1K_V1') fetches them into ~/.cache/torch/hub/checkpoints; put"
+            " that file there. Or choose --set loss.perceptual=pyramid, which needs no weights."
         )
     states = read_weights(path)
     own = network.state_dict()

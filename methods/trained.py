@@ -110,6 +110,8 @@ class TrainedMethod(ABC):
         import torch
 
         self.device = device
+        # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
             self.networks = self.build(self.settings())

@@ -12,12 +12,17 @@ from lightning.fabric import Fabric
 from torch import nn
 from torch.nn import functional as F
 
+from baselines.fomm import FommConfig
+from baselines.fomm import networks as fomm_networks
+from core.config import build
 from core.contracts import OptimiserSpec, Phase
 from core.errors import BenchError
+from core.weights import load_networks
+from training.command import ROOT, train
 from training.loop import Run
 from training.mirror import LANDMARK_PARTNERS, POINT_PARTNERS
 from training.plan import Plan, StagePlan, learning_rate
-from training.rendered import Augmentation, RenderedSet, mirrored
+from training.rendered import Augmentation, FramePairs, RenderedSet, mirrored
 
 CLEAN = Augmentation(flip_share=0, grey_share=0, gain=0, channel=0, offset=0, noise=0, landmark_px=0)
 
@@ -202,3 +207,51 @@ def test_divergence_is_an_error_with_a_remedy(tmp_path):
 def test_an_unknown_stage_is_named(tmp_path):
     with pytest.raises(BenchError, match="Stage 'third' is unknown"):
         run(tmp_path, wanted=Plan({"third": StagePlan(1)}))
+
+
+def test_a_kill_before_the_first_log_line_is_survived(tmp_path):
+    cut = run(tmp_path)
+    cut._save_state({})
+    run(tmp_path).train()
+    assert (tmp_path / "log.csv").exists()
+
+
+def test_published_pairs_show_one_person_in_one_light(rendered):
+    data = RenderedSet(rendered, held_out=1)
+    pair = FramePairs(data).batch("train", 8, np.random.default_rng(3))
+    assert set(pair) == {"source", "driving", "landmarks"}
+    # People differ by far more than expressions do.
+    assert (pair["source"] - pair["driving"]).abs().mean() < 0.05
+
+
+SMALL = (
+    "model.detector.hourglass={block_expansion: 2, max_features: 4}",
+    "model.dense_motion.hourglass={block_expansion: 2, max_features: 4}",
+    "model.generator={block_expansion: 2, max_features: 4, num_bottleneck_blocks: 1}",
+    "plan={validate_every: 2, validation_batches: 1}",
+    "data.held_out=1",
+)
+
+
+@pytest.mark.parametrize(
+    ("config", "sets"),
+    [
+        ("demo_fomm", ["plan.stages={motion: {steps: 2, batch_size: 2}, picture: {steps: 1, batch_size: 2}, "
+                       "joint: {steps: 1, batch_size: 2}}"]),
+        ("published_fomm", ["loss.perceptual=pyramid", "plan.stages={main: {steps: 2, batch_size: 2}}"]),
+    ],
+)  # fmt: skip
+def test_the_command_trains_and_its_weights_load(rendered, tmp_path, config, sets):
+    weights = train("fomm", rendered, ROOT / f"configs/{config}.yaml", [*SMALL, *sets], tmp_path, "cpu")
+    card = json.loads(weights.with_suffix(".json").read_text())
+    assert card["trained_on_identities"] == [0, 1]
+    assert set(card["kept_steps"]) == set(card["plan"]["stages"])
+    networks = build(FommConfig, card["config"], "")
+    load_networks(weights, {key: net for key, net in fomm_networks(networks).items() if key != "discriminator"})
+
+
+def test_a_refused_training_leaves_its_folder_free(rendered, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BenchError, match=r"loss\.perceptual=pyramid"):
+        train("fomm", rendered, ROOT / "configs/published_fomm.yaml", SMALL, tmp_path / "out", "cpu")
+    assert not (tmp_path / "out/config.json").exists()

@@ -10,15 +10,16 @@ import pandas as pd
 import torch
 from lightning.fabric import Fabric
 
-from core.config import as_dict, build, merge, parse_set, read_overlay
+from core.config import as_dict, merge, parse_set, read_overlay, resolve
 from core.errors import BenchError
 from core.provenance import provenance
 from core.registry import load
+from core.store import write_json
 from core.weights import save_weights
 from training import TRAINABLES
-from training.loop import Run
+from training.loop import LOG, Run
 from training.plan import Plan
-from training.rendered import Augmentation, RenderedSet
+from training.rendered import Augmentation, FramePairs, RenderedSet
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,33 +47,36 @@ def train(name: str, data: Path, config: Path, sets: Sequence[str], out: Path, d
     settings = read_overlay(config)
     for item in sets:
         settings = merge(settings, parse_set(item))
-    plan = build(Plan, settings.pop("plan", {}), "plan")
-    drawn = build(DataSettings, settings.pop("data", {}), "data")
-    recipe = build(kind, settings, "")
+    if "loss" in settings:  # the losses are the model's, but loss.perceptual is what people look for
+        settings = merge(settings, {"model": {"loss": settings.pop("loss")}})
+    plan = resolve(Plan, [settings.pop("plan", {})])
+    drawn = resolve(DataSettings, [settings.pop("data", {})])
+    recipe = resolve(kind, [settings])
     resolved = {"recipe": as_dict(recipe), "plan": as_dict(plan), "data": as_dict(drawn)}
-    check_unchanged(out, resolved)
 
     torch.manual_seed(plan.seed)
+    # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     fabric = Fabric(accelerator=device, devices=1)
     trainer = recipe.trainer()
-    source = RenderedSet(data, drawn.held_out, drawn.augmentation)
-    run = Run(trainer, source, plan, out, fabric)
-    print(f"Training {name} on {fabric.device}: {describe(trainer.networks())}, {source.describe()}.")
+    rendered = RenderedSet(data, drawn.held_out, drawn.augmentation)
+    pairs = rendered if recipe.training == "taught" else FramePairs(rendered)
+    run = Run(trainer, pairs, plan, out, fabric)
+    check_unchanged(out, resolved)
+    print(f"Training {name} on {fabric.device}: {describe(trainer.networks())}, {rendered.describe()}.")
     run.train()
 
     weights = out / f"{name}.safetensors"
-    save_weights(weights, trainer.networks(), card(name, resolved, source, run, fabric))
+    save_weights(weights, trainer.networks(), card(name, resolved, rendered, run, fabric))
     return weights
 
 
 def check_unchanged(out: Path, resolved: dict[str, Any]) -> None:
     """Write `config.json` into `out`, or hold the one that is there against `resolved`."""
     path = out / "config.json"
-    text = json.dumps(resolved, indent=1)
     if not path.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    elif json.loads(path.read_text()) != json.loads(text):
+        write_json(path, resolved)
+    elif json.loads(path.read_text()) != json.loads(json.dumps(resolved)):
         raise BenchError(
             f"{out} holds a training with other settings (see {path.name}). Give another --out, or delete the folder."
         )
@@ -86,7 +90,7 @@ def describe(networks: dict[str, torch.nn.Module]) -> str:
 
 def card(name: str, resolved: dict[str, Any], source: RenderedSet, run: Run, fabric: Fabric) -> dict[str, Any]:
     """What a reader of the weights must know: settings, data, length, machine, losses."""
-    log = pd.read_csv(run.out / "log.csv")
+    log = pd.read_csv(run.out / LOG)
     validation = log[log["split"] == "validation"]
     return {
         "method": name,
@@ -96,6 +100,7 @@ def card(name: str, resolved: dict[str, Any], source: RenderedSet, run: Run, fab
         "data": resolved["data"] | source.facts,
         "trained_on_identities": list(source.identities("train")),
         "validated_on_identities": list(source.identities("validation")),
+        "kept_steps": run.progress["kept"],
         "minutes": round(run.progress["seconds"] / 60, 1),
         "threads": torch.get_num_threads(),
         "provenance": provenance(str(fabric.device)),

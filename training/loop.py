@@ -42,7 +42,7 @@ class Run:
             raise BenchError(f"Stage {sorted(unknown)[0]!r} is unknown. Choices: {', '.join(method.stages)}.")
         self.method, self.batches, self.plan, self.out, self.fabric = method, batches, plan, out, fabric
         self.networks = method.networks()
-        self.progress: dict[str, Any] = {"stage": 0, "step": 0, "best": float("inf"), "seconds": 0.0}
+        self.progress: dict[str, Any] = {"stage": 0, "step": 0, "best": float("inf"), "seconds": 0.0, "kept": {}}
         out.mkdir(parents=True, exist_ok=True)
 
     def train(self) -> None:
@@ -115,8 +115,8 @@ class Run:
             if not torch.isfinite(total):
                 shown = ", ".join(f"{key} {value:.3g}" for key, value in losses.items())
                 raise BenchError(
-                    f"Training diverged at step {step} of stage {name} ({shown}). The saved state in {self.out} is from"
-                    " before; continue from it with a lower learning rate (--set plan.stages.<stage>.lr_scale=0.3)."
+                    f"Training diverged at step {step} of stage {name} ({shown}). Start again in another --out with a"
+                    f" lower learning rate: --set plan.stages.{name}.lr_scale=0.3"
                 )
             for key in phase.optimisers:
                 optimisers[key].zero_grad(set_to_none=True)
@@ -133,7 +133,7 @@ class Run:
     def _settle_batch_norm(self, name: str, stage: StagePlan, number: int) -> None:
         """Replace the running statistics, which lag behind the weights, by the mean over some batches."""
         norms = self._batch_norms()
-        momenta = [norm.momentum for norm in norms]
+        before = [(norm.momentum, {key: value.clone() for key, value in norm.state_dict().items()}) for norm in norms]
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # a plain mean over what follows
@@ -142,8 +142,10 @@ class Run:
                 rng = np.random.default_rng((self.plan.seed, number, index, 2))
                 batch = self._to_device(self.batches.batch("train", stage.batch_size, rng))
                 next(self.method.step(name, batch, 0, index, rng))
-        for norm, momentum in zip(norms, momenta, strict=True):
+        for norm, (momentum, state) in zip(norms, before, strict=True):
             norm.momentum = momentum
+            if not norm.num_batches_tracked:  # not part of this stage
+                norm.load_state_dict(state)
 
     def _batch_norms(self) -> list[_BatchNorm]:
         modules = (module for network in self.networks.values() for module in network.modules())
@@ -165,6 +167,7 @@ class Run:
         total = sum(mean.values())
         if total < self.progress["best"]:
             self.progress["best"] = total
+            self.progress["kept"][name] = step
             self._write(f"best-{name}.pt", {"networks": self._network_states(), "step": step, "validation": mean})
 
     def _log(self, stage: str, step: int, split: str, window: list[dict[str, float]]) -> dict[str, float]:
@@ -202,7 +205,8 @@ class Run:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.fabric.device)
         self.progress = state["progress"]
         # What was logged after this state was saved will be logged again.
-        os.truncate(self.out / LOG, self.progress["log_bytes"])
+        if (self.out / LOG).exists():
+            os.truncate(self.out / LOG, self.progress["log_bytes"])
         self._set_networks(state["networks"])
         return state
 

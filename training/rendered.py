@@ -164,6 +164,18 @@ class RenderedSet:
         return sample
 
 
+class FramePairs:
+    """Two states of one person, `source` and `driving`, as the published trainings take two frames of one video."""
+
+    def __init__(self, rendered: RenderedSet) -> None:
+        self.rendered = rendered
+
+    def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """source and driving (B, 3, 256, 256) float32 in [0, 1], varied alike; landmarks (B, 68, 2) of frame 0."""
+        batch = self.rendered.batch(split, size, rng)
+        return {"source": batch["source"], "driving": batch["target"], "landmarks": batch["landmarks"]}
+
+
 def mirrored(sample: dict[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
     """The sample seen in a mirror: pictures, grid and points flipped, left and right partners exchanged."""
     turn = np.array([-1, 1], np.float32)
