@@ -21,7 +21,8 @@ from typing import Any
 from core.errors import BenchError
 from core.frames import Frames, content_hash, write_frames
 
-KINDS = ("cells", "clips", "features", "media", "partials", "weights")
+# Only what is made again by itself: the user's own weights and training folders lie beside these and are never deleted.
+KINDS = ("cells", "clips", "features", "media", "partials")
 CAP_BYTES = 20 * 1024**3
 # Entries used within a day are never trimmed: another run may be reading them.
 TRIM_AGE_S = 24 * 3600

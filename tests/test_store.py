@@ -113,3 +113,11 @@ def test_trimming_takes_the_longest_unused_and_nothing_used_today(tmp_path):
     assert sorted(path.name for path in (tmp_path / "cells").iterdir()) == ["less_old", "new"]
     assert trim(tmp_path, cap_bytes=0) == size
     assert [path.name for path in (tmp_path / "cells").iterdir()] == ["new"]
+
+
+def test_the_users_own_weights_and_trainings_are_no_entries(tmp_path):
+    for kept in ("weights/fomm@mine.safetensors", "training/demo_fomm/last.pt"):
+        (tmp_path / kept).parent.mkdir(parents=True)
+        (tmp_path / kept).write_bytes(b"weeks of work")
+    save_cell(tmp_path / "cells" / "c", "key", FRAMES, 1.5)
+    assert [entry.path.name for entry in entries(tmp_path)] == ["c"]
