@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import cv2
@@ -25,6 +26,8 @@ Picture = npt.NDArray[np.uint8]
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
+EBML_HEADER = bytes.fromhex("1a45dfa3")
+SEGMENT = bytes.fromhex("18538067")
 MAX_FRAMES = 5000
 MAX_PIXELS = 64_000_000
 
@@ -40,8 +43,14 @@ def is_video(path: Path) -> bool:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Picture files of a folder in the order of the numbers in their names: img99 before img100."""
-    return sorted((path for path in folder.iterdir() if is_picture(path)), key=_natural)
+    """Picture files of a folder in the order of the numbers in their names: img99 before img100.
+
+    BenchError for a folder that cannot be read.
+    """
+    try:
+        return sorted((path for path in folder.iterdir() if is_picture(path)), key=_natural)
+    except OSError as error:
+        raise BenchError(f"{folder}: the folder cannot be read ({error.strerror}). Check its rights.") from None
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
@@ -156,11 +165,39 @@ def _opened(path: Path) -> av.container.InputContainer:
 def _check_complete(path: Path, stream: av.VideoStream) -> None:
     """Files with an index (MP4, MOV, AVI) say where every frame lies; one that lies beyond the end is lost.
 
+    Matroska and WebM say how long the segment with all frames is; a live recording leaves that open.
+
     The number of frames in the header proves nothing: edited phone videos hold frames that are not to be shown.
     """
     size = path.stat().st_size
-    if any(entry.pos + entry.size > size for entry in stream.index_entries):
+    if any(entry.pos + entry.size > size for entry in stream.index_entries) or _segment_end(path) > size:
         raise _truncated(path)
+
+
+def _segment_end(path: Path) -> int:
+    """Where the segment of a Matroska or WebM file ends, in bytes; 0 for other files and where it is left open.
+
+    Source: RFC 8794 (sections 4, 6.2 and 11.2.1: element sizes and the header) and RFC 9559 (section 5.1: the segment).
+    """
+    with path.open("rb") as file:
+        if file.read(4) != EBML_HEADER:
+            return 0
+        file.seek(_element_size(file) or 0, io.SEEK_CUR)
+        if file.read(4) != SEGMENT:
+            return 0
+        size = _element_size(file)
+        return 0 if size is None else file.tell() + size
+
+
+def _element_size(file: BinaryIO) -> int | None:
+    """The size of the element read next: as many bytes as the first has leading zeros, and one; None if left open."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return None
+    length = 9 - first[0].bit_length()
+    bits = 7 * length
+    size = int.from_bytes(first + file.read(length - 1)) & ((1 << bits) - 1)
+    return None if size == (1 << bits) - 1 else size
 
 
 def _truncated(path: Path) -> BenchError:

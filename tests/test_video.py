@@ -2,6 +2,7 @@
 
 import struct
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given
@@ -185,3 +186,20 @@ def test_a_missing_video_and_one_without_pictures_are_errors(tmp_path):
     (tmp_path / "playlist.mp4").write_text("#EXTM3U\n#EXT-X-VERSION:3\n/etc/passwd\n")
     with pytest.raises(BenchError):
         list(read_clip(tmp_path / "playlist.mp4"))
+
+
+@pytest.mark.parametrize(("name", "codec"), [("clip.mkv", "libx264"), ("clip.webm", "libvpx")])
+def test_a_truncated_matroska_or_webm_video_is_an_error(tmp_path, name, codec):
+    path = tmp_path / name
+    with av.open(str(path), mode="w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width, stream.pix_fmt = 64, 48, "yuv420p"
+        for picture in moving(30):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    assert len(frames_of(path)) == 30
+    data = path.read_bytes()
+    for share in (0.6, 0.9):
+        path.write_bytes(data[: int(share * len(data))])
+        with pytest.raises(BenchError, match="truncated"):
+            frames_of(path)
