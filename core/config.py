@@ -25,7 +25,10 @@ def read_overlay(path: Path) -> dict[str, Any]:
         raise BenchError(f"Config {path} does not exist. Choices: {', '.join(sorted(_neighbours(path))) or 'none'}.")
     if path.stat().st_size > LARGEST_OVERLAY_BYTES:
         raise BenchError(f"Config {path} is larger than {LARGEST_OVERLAY_BYTES} bytes. Give a file of settings.")
-    text = path.read_text()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"Config {path} cannot be read as UTF-8 text ({error}). Give a YAML file.") from None
     if "&" in text or "*" in text.replace("**", ""):
         raise BenchError(f"Config {path} uses YAML anchors (& or *), which are not allowed. Write the values out.")
     try:
@@ -98,10 +101,6 @@ def build(kind: Any, value: Any, where: str) -> Any:
     if origin is Literal:
         if value not in inner:
             raise unknown_name(f"choice for {where}:", str(value), map(str, inner))
-        return value
-    if origin is Literal:
-        if value not in inner:
-            raise unknown_name(f"value of {where}", str(value), map(str, inner))
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):

@@ -93,3 +93,9 @@ def test_merge_laws(below, above):
 def test_a_resolved_config_resolves_to_itself(width, rate, steps):
     config = Outer(inner=Inner(width, rate), steps=tuple(steps))
     assert build(Outer, as_dict(config), "") == config
+
+
+def test_an_overlay_that_is_no_text_is_an_error(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"kind: \xff\xfe")
+    with pytest.raises(BenchError, match="cannot be read as UTF-8"):
+        read_overlay(tmp_path / "a.yaml")
