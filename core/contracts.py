@@ -113,6 +113,7 @@ class Partial:
     """What a metric found in one cell. Absent is None, never zero.
 
     values: figure name -> value or None. sums: what `combine` needs to pool. series: curves over frames for plots.
+    reason: why the figures that `values` lacks are lacking. reasons: figure name -> why its value is None.
     """
 
     status: Status
@@ -120,6 +121,14 @@ class Partial:
     values: Mapping[str, float | None] = field(default_factory=dict)
     sums: Mapping[str, list[float]] = field(default_factory=dict)
     series: Mapping[str, list[float]] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def why_absent(self, figure: str) -> str:
+        """Why a figure has no value here; "" where it has one."""
+        if self.values.get(figure) is not None:
+            return ""
+        whole = "" if figure in self.values else self.reason
+        return self.reasons.get(figure) or whole or "not defined in this cell"
 
 
 @dataclass(frozen=True)

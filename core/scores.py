@@ -60,7 +60,7 @@ def _cell_rows(metric: Metric, jobs: Sequence[Job], partials: Partials) -> Itera
                 **{"driver": job.cell.driver.name, "template": job.cell.template.name},
                 **{"database": job.cell.driver.database, "emotion": job.cell.driver.emotion},
                 **{"metric": metric.name, "figure": figure.name, "value": value, "status": status},
-                **{"reason": partial.reason, "n_scored": int(value is not None), "n_cells": 1},
+                **{"reason": partial.why_absent(figure.name), "n_scored": int(value is not None), "n_cells": 1},
             }
 
 

@@ -128,8 +128,8 @@ def _measure(metric: Metric, cell: Cell, seen: Any) -> Partial:
     series = {name: [finite(value) for value in curve] for name, curve in partial.series.items()}
     sums = {name: [float(value) for value in numbers] for name, numbers in partial.sums.items()}
     lost = [name for name, value in partial.values.items() if value is not None and values[name] is None]
-    reason = partial.reason or (f"not a finite number: {', '.join(lost)}" if lost else "")
-    return Partial(partial.status, reason, values, sums, series)  # type: ignore[arg-type]
+    reasons = {**partial.reasons, **dict.fromkeys(lost, "not a finite number")}
+    return Partial(partial.status, partial.reason, values, sums, series, reasons)  # type: ignore[arg-type]
 
 
 def finite(value: float | None) -> float | None:

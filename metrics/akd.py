@@ -1,4 +1,4 @@
-"""Average keypoint distance (Siarohin et al. 2019), against the truth."""
+"""Average keypoint distance (Siarohin et al. 2019): against the truth, and of frame 0 against the template."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,16 @@ import numpy as np
 from core.clip import Cell
 from core.contracts import Figure, Partial, Score
 from core.errors import CellFailed
+from faces.landmarks import Points
 from faces.seen import Seen, sampled_frames
 from metrics.combine import mean_scores
 
 
 class Akd:
-    """Mean absolute difference of dlib's 68 landmarks in output and truth, on at most 8 frames of a clip."""
+    """Mean absolute difference of dlib's 68 landmarks: from the truth's on at most 8 frames, the template's on one."""
 
     name = "akd"
-    version = "1-dlib-68-8frames"
+    version = "2-dlib-68-8frames"
     figures = (
         Figure(
             "akd",
@@ -27,23 +28,44 @@ class Akd:
             "Mean absolute difference of landmark coordinates (dlib-68, at most 8 frames) from the truth's; dlib gives"
             " whole pixels, so a micro-expression is near its noise of about 2 px.",
         ),
+        Figure(
+            "frame0_akd_template",
+            "AKD of frame 0",
+            "px",
+            False,
+            (0, None),
+            "template",
+            "Mean absolute difference of landmark coordinates (dlib-68) of the output's first frame from the"
+            " template's.",
+        ),
     )
     needs = ("frames", "landmarks")
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Compare one cell; frames without a face in either are left out. CellFailed if none is left."""
         if seen.truth is None:
-            return Partial("unavailable", "no truth in this cell")
+            first = _distance(seen.output.landmarks, seen.template.landmarks)
+            return Partial("ok", "no truth in this cell", {"frame0_akd_template": first})
         n_output, n_truth = len(seen.output.frames), len(seen.truth.frames)
         if n_output != n_truth:
             raise CellFailed(f"output has {n_output} frames, its truth {n_truth}")
         indices = sampled_frames(n_truth, cell.driver.apex_frame)
         pairs = zip(seen.output.landmarks_at(indices), seen.truth.landmarks_at(indices), strict=True)
-        distances = [np.abs(a - b).mean() for a, b in pairs if a is not None and b is not None]
+        distances = [distance for a, b in pairs if (distance := _distance(a, b)) is not None]
         if not distances:
             raise CellFailed("no face in output")
-        return Partial("ok", values={"akd": float(np.mean(distances))})
+        first = _distance(seen.output.landmarks_at([0])[0], seen.template.landmarks_at([0])[0])
+        return Partial(
+            "ok",
+            values={"akd": float(np.mean(distances)), "frame0_akd_template": first},
+            reasons={} if first is not None else {"frame0_akd_template": "no face in output's first frame or template"},
+        )
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
         """Means over the scored cells."""
         return mean_scores(self.figures, partials)
+
+
+def _distance(a: Points | None, b: Points | None) -> float | None:
+    """Mean absolute difference of landmarks (68, 2) in pixels; None where either face was not found."""
+    return None if a is None or b is None else float(np.abs(a - b).mean())

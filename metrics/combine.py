@@ -28,4 +28,4 @@ def absent_score(figure: str, partials: Sequence[Partial]) -> Score:
         return Score(figure, None, "skipped", "no cells", 0, 0)
     first = partials[0]
     status = "unavailable" if first.status == "ok" else first.status
-    return Score(figure, None, status, first.reason or "not defined in these cells", 0, len(partials))
+    return Score(figure, None, status, first.why_absent(figure), 0, len(partials))

@@ -29,32 +29,33 @@ def _psnr(name: str, title: str, target: str, which: str) -> Figure:
     return Figure(name, title, "dB", True, (0, MOST_PSNR), target, text)
 
 
+def _l1(name: str, title: str, target: str, which: str) -> Figure:
+    return Figure(name, title, "grey levels", False, (0, 255), target, f"Mean absolute difference (luma) of {which}.")
+
+
 class Fidelity:
-    """SSIM, PSNR and L1 against the truth on every frame; SSIM and PSNR of frame 0 against the template."""
+    """SSIM, PSNR and L1: of every frame against the truth, and of frame 0 against the template."""
 
     name = "fidelity"
-    version = "1-luma"
+    version = "2-luma"
     figures = (
         _ssim("ssim_truth", "SSIM with truth", "truth", "output and truth, mean over frames"),
         _psnr("psnr_truth", "PSNR with truth", "truth", "output and truth, mean over frames"),
-        Figure(
-            "l1_truth",
-            "L1 with truth",
-            "grey levels",
-            False,
-            (0, 255),
-            "truth",
-            "Mean absolute difference (luma) of output and truth, mean over frames.",
-        ),
+        _l1("l1_truth", "L1 with truth", "truth", "output and truth, mean over frames"),
         _ssim("frame0_ssim_template", "SSIM of frame 0", "template", "the output's first frame and the template"),
         _psnr("frame0_psnr_template", "PSNR of frame 0", "template", "the output's first frame and the template"),
+        _l1("frame0_l1_template", "L1 of frame 0", "template", "the output's first frame and the template"),
     )
     needs = ("frames",)
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Compare one cell. CellFailed where output and truth differ in length."""
         first, template = seen.output.grey[0], seen.template.grey[0]
-        values = {"frame0_ssim_template": ssim(first, template), "frame0_psnr_template": psnr(first, template)}
+        values = {
+            "frame0_ssim_template": ssim(first, template),
+            "frame0_psnr_template": psnr(first, template),
+            "frame0_l1_template": l1(first, template),
+        }
         if seen.truth is None:
             return Partial("ok", "no truth in this cell", values)
         output, truth = seen.output.grey, seen.truth.grey
@@ -64,7 +65,7 @@ class Fidelity:
         values |= {
             "ssim_truth": float(np.mean([ssim(a, b) for a, b in pairs])),
             "psnr_truth": float(np.mean([psnr(a, b) for a, b in pairs])),
-            "l1_truth": float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in pairs])),
+            "l1_truth": float(np.mean([l1(a, b) for a, b in pairs])),
         }
         return Partial("ok", values=values)
 
@@ -84,3 +85,8 @@ def psnr(a: Grey, b: Grey) -> float:
     """Peak signal-to-noise ratio of two grey pictures (H, W) uint8 in dB, at most 100."""
     mse = float(np.square(a.astype(np.float64) - b).mean())
     return MOST_PSNR if mse == 0 else min(float(10 * np.log10(255**2 / mse)), MOST_PSNR)
+
+
+def l1(a: Grey, b: Grey) -> float:
+    """Mean absolute difference of two grey pictures (H, W) uint8, in grey levels."""
+    return float(np.abs(a.astype(int) - b).mean())

@@ -28,6 +28,12 @@ SHORTEST = 3
 VELOCITY_LAG = 3
 # A driver whose landmarks hardly move: median peak residual motion, in eye distances.
 LOW_SIGNAL = 0.004
+# Why these have no value in a cell that was compared.
+STILL_REASONS = {
+    "head_correlation": "the head of output or driver does not move",
+    "head_peak_ratio": "the driver's head does not move",
+    "agreement_velocity": f"clip too short: {VELOCITY_LAG + 1} frames are needed",
+}
 WITHOUT_EYES = tuple(region for group, regions in GROUPS.items() if group != "eyes" for region in regions)
 
 
@@ -189,7 +195,7 @@ class MotionAgreement:
         }
         # Pooled over this one cell; `combine` pools over more.
         values |= {f"{name}_pooled": values[name] for name in ("agreement", "agreement_truth") if name in values}
-        return Partial("ok", "" if truth else "no truth in this cell", values, sums, series)
+        return Partial("ok", "" if truth else "no truth in this cell", values, sums, series, STILL_REASONS)
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
         """Means over the scored cells, and agreement pooled over them."""

@@ -30,6 +30,8 @@ STILL_FACE = {
     "identity_distance": 0,
     "frame0_psnr_template": 100,
     "frame0_ssim_template": 1,
+    "frame0_l1_template": 0,
+    "frame0_akd_template": 0,
     "sharpness_template": 1,
     "flicker": 0,
     "repeated_frames": 1,
@@ -152,10 +154,21 @@ def test_without_a_truth_there_is_no_figure_and_a_reason(cell, cache):
     for name, metric in ALL.items():
         partial = metric.measure(recording, seen)
         for score in metric.combine([partial]):
-            if score.figure.split("_pooled")[0].endswith("_truth") or name in ("akd", "true_flow"):
+            if score.figure.split("_pooled")[0].endswith("_truth") or score.figure == "akd" or name == "true_flow":
                 assert score.value is None, score
-                assert score.reason, score
+                assert score.reason.startswith("no "), score
                 assert score.n_scored == 0
+            elif score.figure.startswith("frame0_"):
+                assert score.value is not None, score
+
+
+def test_a_head_that_does_not_move_is_not_said_to_lack_a_truth(cell, cache):
+    recording = dataclasses.replace(cell, truth=None)
+    still = np.repeat(cell.template.image[None], T, axis=0)
+    partial = ALL["motion_agreement"].measure(recording, Seen(recording, still, cache))
+    assert partial.why_absent("head_correlation") == "the head of output or driver does not move"
+    assert partial.why_absent("agreement_truth") == "no truth in this cell"
+    assert partial.why_absent("agreement") == ""
 
 
 def test_a_recorded_truth_has_no_exact_flow(cell, cache, tmp_path):
