@@ -135,7 +135,14 @@ def leaderboard(run: Run, figures: Collection[str] | None = None) -> Table:
     chosen = [(group, line) for group, line in headlines(run) if figures is None or line.figure in figures]
     columns = [Column("method"), *(column(run, line, group) for group, line in chosen)]
     columns.append(
-        Column("s/frame", "↓", 3, "Seconds per frame on the machine below; only cells made in this run.", "Time", False)
+        Column(
+            "s/frame",
+            "↓",
+            3,
+            "Seconds per frame when each cell was made; cells taken over from earlier runs keep their time.",
+            "Time",
+            False,
+        )
     )
 
     def row(method: MethodFacts) -> tuple[Entry, ...]:
