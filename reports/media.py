@@ -142,21 +142,26 @@ def media_of_folder(folder: Path, count: int, cache: Path) -> Media:
 
     BenchError if a frame is missing or damaged.
     """
-    single = folder.suffix == ".png"
-    files = [folder] if single else [frame_path(folder, index) for index in range(count)]
+    kept = _kept_path(folder, count, cache)
+    found = _read_kept(kept)
+    if found is None:
+        single = folder.suffix == ".png"
+        frames = read_frames(folder, count) if not single else _still(folder)
+        found = picture(frames[0]) if single else encode_clip(frames)
+        _keep(kept, found)
+    return found
+
+
+def _kept_path(folder: Path, count: int, cache: Path) -> Path:
+    """Where the media of these files are kept; BenchError if a frame is missing."""
+    files = [folder] if folder.suffix == ".png" else [frame_path(folder, index) for index in range(count)]
     digest = hashlib.blake2b(f"{RECIPE}/{BYTES_PER_FRAME}".encode(), digest_size=16)
     for path in files:
         try:
             digest.update(hashlib.blake2b(path.read_bytes()).digest())
         except OSError as error:
             raise BenchError(f"{path}: cannot be read ({error.strerror}). Run the same command again.") from None
-    kept = cache / f"{digest.hexdigest()}.json"
-    found = _read_kept(kept)
-    if found is None:
-        frames = read_frames(folder, count) if not single else _still(folder)
-        found = picture(frames[0]) if single else encode_clip(frames)
-        _keep(kept, found)
-    return found
+    return cache / f"{digest.hexdigest()}.json"
 
 
 def _still(path: Path) -> Frames:
@@ -181,8 +186,12 @@ def _keep(path: Path, media: Media) -> None:
 
 
 def media_of_all(wanted: Sequence[tuple[Path, int]], cache: Path) -> list[Media]:
-    """The media of many (folder, frame count), coded in as many processes as there are cores; order is kept."""
+    """The media of many (folder, frame count), coded in as many processes as we may use cores; order is kept."""
+    kept = [_read_kept(_kept_path(folder, count, cache)) for folder, count in wanted]
+    found = [media for media in kept if media is not None]
+    if len(found) == len(wanted):
+        return found
     # Spawned, because the caller may hold threads (OpenCV, torch) that do not survive a fork.
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
         jobs = [pool.submit(media_of_folder, folder, count, cache) for folder, count in wanted]
         return [job.result() for job in tqdm(jobs, desc="media for the report", unit="clip", leave=False)]

@@ -85,6 +85,13 @@ def test_a_clip_is_coded_once(tmp_path):
     assert (kept.stat().st_mtime_ns, kept.stat().st_ino) == stamp
 
 
+def test_no_process_is_started_for_what_is_kept(tmp_path, monkeypatch):
+    write_frames(tmp_path / "frames", moving_face(1, 3, 3))
+    first = media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache")
+    monkeypatch.delattr(media, "ProcessPoolExecutor")
+    assert media.media_of_all([(tmp_path / "frames", 3)] * 2, tmp_path / "cache") == [first, first]
+
+
 def test_a_damaged_entry_is_made_again(tmp_path):
     write_frames(tmp_path / "frames", moving_face(1, 3, 3))
     first = media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache")
