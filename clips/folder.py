@@ -32,9 +32,6 @@ class Recording:
     subject: str
     emotion: str = "not coded"
     fps: float | None = None
-    onset_frame: int | None = None
-    apex_frame: int | None = None
-    offset_frame: int | None = None
     action_units: str | None = None
 
 
@@ -73,7 +70,10 @@ def _listing(role: str, folder: Path) -> list[Path]:
         raise BenchError(f"The {role} folder {folder} does not exist. Give an existing folder with --{role}.")
     if not folder.is_dir():
         raise BenchError(f"The {role} path {folder} is a file. Give the folder that holds it with --{role}.")
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise BenchError(f"The {role} folder {folder} cannot be read ({error.strerror}). Check its rights.") from None
 
 
 def _mention_others(role: str, listing: Iterable[Path], used: list[Path]) -> None:
@@ -109,7 +109,11 @@ def prepare(recording: Recording, cache: Path) -> Clip:
     """
     path = recording.path
     facts = {field.name: getattr(recording, field.name) for field in dataclasses.fields(recording)[1:]}
-    folder = cache / digest([PREPARATION, facts, path.name, _files_hash(path)])
+    try:
+        folder = cache / digest([PREPARATION, facts, path.name, _files_hash(path)])
+    except OSError as error:
+        problem = f"{error.filename or path}: the file cannot be read ({error.strerror}). Check its rights."
+        return Clip(path, n_frames=0, content="", problem=problem, **facts)
     clip = load_clip(folder)
     if clip is not None:
         touch(folder)

@@ -140,14 +140,14 @@ def save_clip(folder: Path, clip: Clip, frames: Frames, known: KnownMotion | Non
 
 
 def load_clip(folder: Path) -> Clip | None:
-    """The clip in `folder`, None if there is none or it is not complete."""
+    """The clip in `folder`, None if there is none, it is not complete or of another version of the suite."""
     try:
         facts = json.loads((folder / "clip.json").read_text())
-    except (OSError, ValueError):
+        if facts["box"] is not None:
+            facts["box"] = tuple(facts["box"])
+        return Clip(folder=folder, **facts)
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    if facts["box"] is not None:
-        facts["box"] = tuple(facts["box"])
-    return Clip(folder=folder, **facts)
 
 
 @dataclass(frozen=True)

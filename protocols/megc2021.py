@@ -5,6 +5,7 @@ The kit is the user's own, under its licence: nothing of it is shipped or fetche
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -74,7 +75,10 @@ class Megc2021:
         _mention_missing(found, portraits)
         templates = [template(path, name) for name, path in portraits.items()]
         recordings = [_recording(driver, found[driver.name]) for driver in SHEET.drivers if driver.name in found]
-        clips = {clip.name: clip for clip in prepare_all(recordings, self.cache)}
+        prepared = {clip.name: clip for clip in prepare_all(recordings, self.cache)}
+        clips = {
+            driver.name: _coded(driver, prepared[driver.name]) for driver in SHEET.drivers if driver.name in prepared
+        }
         return [
             self._cell(driver, clips, face) for driver in SHEET.drivers if driver.name in clips for face in templates
         ]
@@ -117,10 +121,18 @@ def _mention_missing(found: dict[str, Path], portraits: dict[str, Path]) -> None
 
 
 def _recording(driver: Driver, path: Path) -> Recording:
+    return Recording(
+        path, driver.name, driver.database, driver.subject, driver.emotion, driver.fps, action_units=driver.action_units
+    )
+
+
+def _coded(driver: Driver, clip: Clip) -> Clip:
     """The clip with onset, apex and offset counted from its first frame, where its length is the sheet's."""
-    facts = (path, driver.name, driver.database, driver.subject, driver.emotion, driver.fps)
     expected = driver.offset - driver.onset + 1
-    if path.is_dir() and (count := len(pictures_in(path))) != expected:
-        note(f"{path}: {count} frames, the sheet has {expected}; onset, apex and offset are left open")
-        return Recording(*facts, action_units=driver.action_units)
-    return Recording(*facts, 0, driver.apex - driver.onset, expected - 1, driver.action_units)
+    if clip.problem:
+        return clip
+    if clip.n_frames != expected:
+        note(f"{clip.name}: {clip.n_frames} frames, the sheet has {expected}; onset, apex and offset are left open")
+        return clip
+    apex = driver.apex - driver.onset
+    return dataclasses.replace(clip, onset_frame=0, apex_frame=apex, offset_frame=expected - 1)

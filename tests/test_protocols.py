@@ -11,6 +11,7 @@ from skimage.data import astronaut
 
 from clips.folder import Folder as ClipFolder
 from core.errors import BenchError
+from core.video import write_video
 from protocols import make
 from protocols.folder import Folder
 from protocols.megc2021 import SHEET, Megc2021
@@ -140,3 +141,47 @@ def test_protocols_say_which_folders_they_need(tmp_path):
     with pytest.raises(BenchError, match="'self' takes no --data; it takes --drivers"):
         make("self", Self, tmp_path, {"drivers": tmp_path, "data": tmp_path})
     assert make("self", Self, tmp_path, {"drivers": tmp_path, "data": None}).name == "self"
+
+
+def test_what_cannot_be_read_is_told_in_a_line(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        frames(tmp_path / "drivers" / name)
+    folder = ClipFolder(tmp_path / "drivers", tmp_path / "cache")
+    locked = tmp_path / "drivers" / "b"
+
+    def refuse(path, call):
+        def guarded(self, *args, **options):
+            if self == path:
+                raise PermissionError(13, "Permission denied", str(self))
+            return call(self, *args, **options)
+
+        return guarded
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse(locked / "img0.jpg", Path.open))
+        usable, broken = folder.clips()
+    assert (usable.problem, usable.n_frames) == ("", 3)
+    assert "img0.jpg: the file cannot be read (Permission denied)" in broken.problem
+    for path in (locked, tmp_path / "drivers"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "iterdir", refuse(path, Path.iterdir))
+            with pytest.raises(BenchError, match="cannot be read"):
+                folder.clips()
+
+
+def test_a_clip_of_another_version_is_made_again(tmp_path):
+    frames(tmp_path / "drivers" / "a")
+    clips = ClipFolder(tmp_path / "drivers", tmp_path / "cache")
+    (first,) = clips.clips()
+    for other in ("[]", "{}", '{"box": null, "colours": 3}'):
+        (first.folder / "clip.json").write_text(other)
+        assert clips.clips() == [first]
+
+
+def test_the_length_of_a_video_is_compared_with_the_sheet_too(tmp_path, capfd):
+    kit(tmp_path / "kit", [])
+    (tmp_path / "kit" / "source_samples" / "SAMM_challenge").mkdir(parents=True)
+    write_video(tmp_path / "kit" / "source_samples" / "SAMM_challenge" / "007_7_1.mp4", np.stack([FACE] * 4), 25.0)
+    driver = Megc2021(tmp_path / "cache", tmp_path / "kit").cells()[0].driver
+    assert (driver.n_frames, driver.onset_frame, driver.apex_frame, driver.offset_frame) == (4, None, None, None)
+    assert "samm_surprise: 4 frames, the sheet has 41" in capfd.readouterr().err
