@@ -40,6 +40,7 @@ class ApexRamp(Plain):
         apex = cell.driver.apex_frame
         if apex is None:
             apex = int(np.linalg.norm(motion.expression, axis=(1, 2)).argmax())
+        apex = min(apex, len(motion.head) - 1)
         return StillFace(cell.template.image).move(_scaled(motion, apex, ramp(len(motion.head), apex)))
 
 

@@ -115,6 +115,16 @@ def test_rigid_moves_the_head_and_nothing_else(cell, tmp_path):
     assert np.abs(moved.motion.trajectory).max() < 0.01
 
 
+def test_an_apex_beyond_the_last_frame_is_the_last_frame(cell):
+    late, last = (
+        ApexRamp("", {}).animate_cell(
+            dataclasses.replace(cell, driver=dataclasses.replace(cell.driver, apex_frame=apex))
+        )
+        for apex in (T + 40, T - 1)
+    )
+    assert np.array_equal(late, last)
+
+
 def test_wrong_driver_needs_a_foil(cell):
     with pytest.raises(CellFailed, match="no foil"):
         WrongDriver("", {}).animate_cell(dataclasses.replace(cell, foil=None))
