@@ -140,11 +140,17 @@ def benchmark(request: Request, workers: int, out: Path | None, media_all: bool,
     with claimed(folder):
         failures = run.complete()
         report = folder / "report.html"
-        if run.changed or not report.exists():
+        if run.changed or _stale(report):
             write_report(folder, media_all)
         trim(settings.store)
     _show(folder, failures, time.monotonic() - began)
     return 1 if failures else 0
+
+
+def _stale(report: Path) -> bool:
+    """Whether a report is missing or older than the files it shows, as after a kill between scores and report."""
+    shown = [report.with_name(name) for name in ("run.json", "scores.csv")]
+    return not report.exists() or report.stat().st_mtime_ns < max(path.stat().st_mtime_ns for path in shown)
 
 
 def _cores() -> int:
@@ -190,7 +196,7 @@ def _rows(request: Request, cells: Sequence[Cell]) -> list[Row]:
 
     impossible = {
         "truth": not all(cell.truth for cell in cells),
-        "wrong_driver": not all(cell.foil for cell in cells),
+        "wrong_driver": not any(cell.foil for cell in cells),
     }
     companions = [name for name in COMPANIONS if request.controls and not impossible.get(name)]
     rows = []

@@ -12,6 +12,7 @@ from core.errors import BenchError
 from core.run import Run, claimed
 from core.runner import Row, Settings, cell_key, plan
 from core.scoring import Scorer
+from methods.flow_warp import WrongDriver
 from tests.fakes import Difference, Fakes, Faulty, Fragile, Seen, Shift, Unready, make_clips
 
 
@@ -171,7 +172,7 @@ def test_a_faulty_metric_is_absent_not_zero(tmp_path, drivers):
     table = scores(run)
     faulty = table[(table["metric"] == "faulty") & (table["scope"] == "cell")].set_index("driver")
     assert faulty.loc[["d1", "d2"], "value"].isna().all()
-    assert faulty.loc["d2", "reason"].iloc[0] == "not a finite number: difference"
+    assert faulty.loc["d2", "reason"].iloc[0] == "not a finite number"
     assert faulty.loc["d0", "value"].notna().all()
     assert table[(table["metric"] == "difference")]["value"].notna().all()
 
@@ -183,6 +184,15 @@ def test_a_driver_with_a_problem_fails_its_cells_only(tmp_path, drivers, log):
     run = make_run(tmp_path, drivers, cells=cells)
     assert run.complete() == ["d0__t0: no face in d0", "d0__t1: no face in d0"]
     assert len(log()) == 4
+
+
+def test_a_cell_without_a_foil_lacks_wrong_driver_and_is_no_failure(tmp_path, drivers):
+    run = make_run(tmp_path, drivers, [row(), row("wrong_driver", WrongDriver)])
+    assert run.complete() == []
+    table = scores(run)
+    lacking = table[(table["method"] == "wrong_driver") & (table["scope"] == "cell")]
+    assert lacking["value"].isna().all()
+    assert lacking["reason"].str.contains("no foil").all()
 
 
 def test_rows_and_cells_no_longer_asked_for_leave_the_folder(tmp_path, drivers):
