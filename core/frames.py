@@ -46,7 +46,7 @@ def frame_path(folder: Path, index: int) -> Path:
 
 
 def write_frames(folder: Path, frames: Frames) -> None:
-    """Write frames as `00000.png`, ... into a new folder. Losing power leaves whole files or none."""
+    """Write frames as `00000.png`, ... into a new folder. A process that is killed leaves whole files or none."""
     folder.mkdir(parents=True, exist_ok=True)
     for index, frame in enumerate(frames):
         write_png(frame_path(folder, index), frame)

@@ -204,7 +204,7 @@ def remove(entry: Entry) -> None:
 
 
 def trim(root: Path, cap_bytes: int = CAP_BYTES) -> int:
-    """Delete the least recently used entries, older than a day, until the store is below its cap; bytes deleted."""
+    """Delete the entries longest neither written nor touched, a day at least, until below the cap; bytes deleted."""
     everything = entries(root)
     excess = sum(entry.size for entry in everything) - cap_bytes
     deleted = 0
