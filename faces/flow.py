@@ -10,7 +10,6 @@ from core.clip import Floats
 from core.frames import SIZE
 from faces.landmarks import Grey
 
-RECIPE = "dis-medium-finest0-10it-blur1"
 BLUR = 1.0
 
 

@@ -11,23 +11,28 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import dlib
 import numpy as np
 import numpy.typing as npt
 
 from core.clip import Cell, Clip, Floats
 from core.errors import CellFailed
 from core.frames import Frames, content_hash, grey
-from faces import flow as flow_module
+from core.provenance import code_version
 from faces.flow import dense_flow
 from faces.landmarks import Grey, Points, detect, embedding
 from faces.motion import Motion, facial_motion
 
-# Changes whenever a stored feature may change.
-RECIPE = f"1 {flow_module.RECIPE} opencv-{cv2.__version__}"
 SAMPLED = 8
 # Flows of longer clips are computed again when asked for again: 512 of them take 128 MiB.
 KEPT_FLOWS = 512
 Arrays = dict[str, npt.NDArray[Any]]
+
+
+@functools.cache
+def _recipe() -> str:
+    """What decides the stored features besides the frames: this code with all it imports, and its libraries."""
+    return f"{code_version(__name__)} opencv-{cv2.__version__} dlib-{dlib.__version__}"
 
 
 def sampled_frames(n_frames: int, apex: int | None) -> tuple[int, ...]:
@@ -127,7 +132,7 @@ class SeenClip:
         """Arrays from the cache, else computed and put there; a damaged file counts as absent."""
         if self._cache is None:
             return compute()
-        key = hashlib.blake2b(f"{RECIPE} {name} {self.content}".encode(), digest_size=16).hexdigest()
+        key = hashlib.blake2b(f"{_recipe()} {name} {self.content}".encode(), digest_size=16).hexdigest()
         path = self._cache / key[:2] / f"{key}.npz"
         try:
             with np.load(path, allow_pickle=False) as stored:
