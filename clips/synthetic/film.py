@@ -11,9 +11,6 @@ from core.frames import Frames
 from faces.facs import ACTION_UNITS, MICRO
 from faces.field import jacobian_determinant, sample
 
-# A change of what is rendered needs a new version: it is part of every rendered clip's key.
-VERSION = "3"
-
 
 def film(actor: Actor, performance: Performance, camera: Camera) -> tuple[Frames, KnownMotion]:
     """Pictures uint8 (T, 256, 256, 3) RGB without noise, and the motion they were made with.

@@ -11,11 +11,12 @@ import numpy as np
 from clips.portraits import portrait_path
 from clips.synthetic.camera import Camera
 from clips.synthetic.casting import Role
-from clips.synthetic.film import VERSION, film
+from clips.synthetic.film import film
 from clips.synthetic.parallel import in_parallel
 from clips.synthetic.performance import Performance
 from clips.synthetic.render import Actor
 from core.clip import Clip, load_clip, save_clip
+from core.provenance import code_version
 from core.store import digest, touch, whole_folder
 
 
@@ -32,9 +33,10 @@ class Scene:
     takes: int = 1
 
     def key(self, take: int) -> str:
-        """Content key of a take: renderer, recipe and portrait."""
+        """Content key of a take: the renderer's code, recipe and portrait."""
         portrait = blake2b(portrait_path(self.role.portrait).read_bytes(), digest_size=16).hexdigest()
-        return digest([VERSION, asdict(replace(self, takes=1)), portrait, take])
+        code = [code_version(made.__module__) for made in (film, Role)]
+        return digest([*code, asdict(replace(self, takes=1)), portrait, take])
 
 
 def shoot(scenes: Sequence[Scene], cache: Path) -> list[list[Clip]]:
