@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
-from core.contracts import OptimiserSpec, Phase
-from core.weights import VGG19, load_vgg19
+from core.contracts import Phase
+from core.weights import VGG19
 from nets.dense_motion import DenseMotionConfig
 from nets.discriminator import Discriminator, DiscriminatorConfig
 from nets.generator import GeneratorConfig
@@ -18,10 +18,9 @@ from nets.geometry import soft_argmax
 from nets.inference import Animator
 from nets.keypoints import DetectorConfig, JacobianDetector, KeyPointGenerator, KeyPoints
 from nets.losses import LossConfig
-from nets.objective import pair_step
+from nets.objective import PublishedTrainer, pair_step
 from nets.transfer import TransferMode, transfer_key_points
-from nets.transform import RandomTransform, TransformConfig
-from nets.vgg import Vgg19
+from nets.transform import TransformConfig
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def networks(config: FommConfig) -> dict[str, nn.Module]:
     }
 
 
-class FommTrainer:
+class FommTrainer(PublishedTrainer):
     """The published training of FOMM (core.contracts.Trainable).
 
     Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video. As published,
@@ -78,25 +77,9 @@ class FommTrainer:
     for the VGG-19 loss and `vgg` does not exist.
     """
 
-    stages: tuple[str, ...] = ("main",)
-
     def __init__(self, config: FommConfig, vgg: Path = VGG19) -> None:
         self.config = config
-        self.vgg = load_vgg19(vgg, Vgg19()) if config.loss.perceptual == "vgg19" else None
-        self._networks = networks(config)
-
-    def networks(self) -> dict[str, nn.Module]:
-        """Networks by the published checkpoints' names."""
-        return self._networks
-
-    def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """One Adam per network, as published."""
-        names = [name for name in self._networks if name != "discriminator" or self.config.loss.generator_gan]
-        return {name: OptimiserSpec((name,), self.config.lr, milestones=self.config.milestones) for name in names}
-
-    def random_transform(self, driving: Tensor, rng: np.random.Generator) -> RandomTransform:
-        """The transform of the equivariance losses, one per driving picture."""
-        return RandomTransform.draw(self.config.transform, len(driving), rng, driving)
+        super().__init__(config, networks(config), vgg)
 
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator

@@ -8,23 +8,22 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from baselines.mraa import MraaConfig, networks
 from baselines.regions import Regions
 from core.contracts import OptimiserSpec, Phase
-from core.weights import VGG19, load_vgg19
+from core.weights import VGG19
 from nets import losses
 from nets.geometry import product
-from nets.objective import appearance_loss
+from nets.objective import PublishedTrainer, appearance_loss
 from nets.transform import RandomTransform
-from nets.vgg import Vgg19
 
 # Poses are stretched along x and y by factors in [1 - STRETCH, 1 + STRETCH], to look like another shape's.
 STRETCH = 0.25
 
 
-class MraaTrainer:
+class MraaTrainer(PublishedTrainer):
     """The published training of MRAA (core.contracts.Trainable): no adversary, one Adam per stage.
 
     Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video. One published
@@ -36,12 +35,7 @@ class MraaTrainer:
 
     def __init__(self, config: MraaConfig, vgg: Path = VGG19) -> None:
         self.config = config
-        self.vgg = load_vgg19(vgg, Vgg19()) if config.loss.perceptual == "vgg19" else None
-        self._networks = networks(config)
-
-    def networks(self) -> dict[str, nn.Module]:
-        """Networks by the published checkpoints' names."""
-        return self._networks
+        super().__init__(config, networks(config), vgg)
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
         """ "main": generator, region predictor and background predictor together; "avd": the AVD network."""
@@ -50,10 +44,6 @@ class MraaTrainer:
             return {"avd": OptimiserSpec(("avd_network",), config.avd.lr, milestones=config.avd.milestones)}
         trained = ("generator", "region_predictor", "bg_predictor")
         return {"reconstruction": OptimiserSpec(trained, config.lr, milestones=config.milestones)}
-
-    def random_transform(self, driving: Tensor, rng: np.random.Generator) -> RandomTransform:
-        """The transform of the equivariance losses, one per driving picture."""
-        return RandomTransform.draw(self.config.transform, len(driving), rng, driving)
 
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator

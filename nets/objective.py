@@ -1,19 +1,72 @@
-"""A training step of FOMM and FPB-FOMM as published, read from top to bottom."""
+"""What the published trainings share, and a training step of FOMM and FPB-FOMM, read from top to bottom."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
+import numpy as np
 from torch import Tensor, nn
 
+from core.contracts import OptimiserSpec
+from core.weights import load_vgg19
 from nets import losses
 from nets.keypoints import KeyPoints
 from nets.losses import LossConfig
-from nets.transform import RandomTransform
+from nets.transform import RandomTransform, TransformConfig
+from nets.vgg import Vgg19
 
 # Names of networks to step, and the weighted losses to step them by.
 Side = tuple[tuple[str, ...], dict[str, Tensor]]
+
+
+class PublishedConfig(Protocol):
+    """What a model's config says of its published training."""
+
+    @property
+    def loss(self) -> LossConfig:
+        """Losses and their weights."""
+
+    @property
+    def transform(self) -> TransformConfig:
+        """The random transform of the equivariance losses."""
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of every network."""
+
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """Epochs after which it falls to a tenth."""
+
+
+class PublishedTrainer:
+    """Base of the published trainings: networks, VGG-19, one Adam per network, the random transform.
+
+    BenchError if the config asks for the VGG-19 loss and `vgg` does not exist.
+    """
+
+    stages: tuple[str, ...] = ("main",)
+
+    def __init__(self, config: PublishedConfig, made: dict[str, nn.Module], vgg: Path) -> None:
+        self._published = config
+        self._networks = made
+        self.vgg = load_vgg19(vgg, Vgg19()) if config.loss.perceptual == "vgg19" else None
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Networks by the published checkpoints' names."""
+        return self._networks
+
+    def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
+        """One Adam per network, as published; none for a discriminator that is never run."""
+        config = self._published
+        names = [name for name in self._networks if name != "discriminator" or config.loss.generator_gan]
+        return {name: OptimiserSpec((name,), config.lr, milestones=config.milestones) for name in names}
+
+    def random_transform(self, driving: Tensor, rng: np.random.Generator) -> RandomTransform:
+        """The transform of the equivariance losses, one per driving picture."""
+        return RandomTransform.draw(self._published.transform, len(driving), rng, driving)
 
 
 def pair_step(
