@@ -1,6 +1,7 @@
 """The training loop and its batches, on a small look-alike of a rendered set that the test writes itself."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -22,9 +23,24 @@ from training.command import ROOT, train
 from training.loop import Run
 from training.mirror import LANDMARK_PARTNERS, POINT_PARTNERS
 from training.plan import Plan, StagePlan, learning_rate
-from training.rendered import Augmentation, FramePairs, RenderedSet, mirrored
+from training.rendered import FramePairs, RenderedSet, mirrored
+from training.variation import Variation, moved, placed, uncovered
 
-CLEAN = Augmentation(flip_share=0, grey_share=0, gain=0, channel=0, offset=0, noise=0, landmark_px=0)
+CLEAN = Variation(
+    flip_share=0,
+    place_share=0,
+    head_share=0,
+    grey_share=0,
+    gain=0,
+    channel=0,
+    offset=0,
+    gamma=0,
+    shade=0,
+    blur_share=0,
+    noise=0,
+    landmark_px=0,
+)
+PLACES = replace(CLEAN, place_share=1, head_share=1)
 
 
 @pytest.fixture(scope="module")
@@ -71,18 +87,36 @@ def rendered(tmp_path_factory):
     return folder
 
 
-def test_the_grid_takes_the_source_to_the_target(rendered):
-    batch = RenderedSet(rendered, held_out=1, augmentation=CLEAN).batch("train", 12, np.random.default_rng(1))
+@pytest.mark.parametrize(
+    "variation", [CLEAN, PLACES, replace(PLACES, flip_share=1)], ids=["plain", "placed", "flipped"]
+)
+def test_the_grid_takes_the_source_to_the_target(rendered, variation):
+    batch = RenderedSet(rendered, held_out=1, variation=variation).batch("train", 12, np.random.default_rng(1))
     grid = F.interpolate(batch["grid"].permute(0, 3, 1, 2), size=256, mode="bilinear", align_corners=True)
     warped = F.grid_sample(batch["source"], grid.permute(0, 2, 3, 1), align_corners=True)
-    still = (batch["source"] - batch["target"]).abs().mean()
-    error = (warped - batch["target"]).abs().mean()
+    seen = (grid.abs() < 0.95).all(1, keepdim=True)  # what comes from beyond the picture's border is made up
+    still = ((batch["source"] - batch["target"]).abs() * seen).mean()
+    error = ((warped - batch["target"]).abs() * seen).mean()
     assert still > 0.003
     assert error < 0.25 * still
 
 
+def test_points_move_with_the_picture():
+    corners = np.array([[100, 90], [150, 95], [128, 150]], np.float32)
+    place = placed(PLACES, np.random.default_rng(4), np.array([128, 100], np.float32))
+    picture = np.zeros((256, 256, 3), np.uint8)
+    for x, y in corners.astype(int):
+        cv2.circle(picture, (x, y), 3, (255, 255, 255), -1)
+    shown = uncovered(picture, place).astype(float)[..., 0]
+    for corner in moved(corners, place):
+        x, y = np.round(corner).astype(int)
+        window = shown[y - 6 : y + 7, x - 6 : x + 7]
+        centre = np.array([(window.sum(0) * np.arange(-6, 7)).sum(), (window.sum(1) * np.arange(-6, 7)).sum()])
+        np.testing.assert_allclose(centre / window.sum() + [x, y], corner, atol=0.3)
+
+
 def test_a_mirrored_sample_keeps_the_law_and_mirrors_back(rendered):
-    data = RenderedSet(rendered, held_out=1, augmentation=CLEAN)
+    data = RenderedSet(rendered, held_out=1, variation=CLEAN)
     batch = {name: value.numpy() for name, value in data.batch("train", 1, np.random.default_rng(2)).items()}
     sample = {name: value[0].transpose(1, 2, 0) if value.ndim == 4 and value.shape[1] == 3 else value[0]
               for name, value in batch.items()}  # fmt: skip

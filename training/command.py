@@ -19,7 +19,8 @@ from core.weights import save_weights
 from training import TRAINABLES
 from training.loop import LOG, Run
 from training.plan import Plan
-from training.rendered import Augmentation, FramePairs, RenderedSet
+from training.rendered import FramePairs, RenderedSet
+from training.variation import Variation
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,7 +30,7 @@ class DataSettings:
     """What is drawn from a training set. held_out: identities that only validate."""
 
     held_out: int = 4
-    augmentation: Augmentation = Augmentation()
+    variation: Variation = Variation()
 
 
 def default_config(name: str, clips: str) -> Path:
@@ -59,7 +60,7 @@ def train(name: str, data: Path, config: Path, sets: Sequence[str], out: Path, d
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     fabric = Fabric(accelerator=device, devices=1)
     trainer = recipe.trainer()
-    rendered = RenderedSet(data, drawn.held_out, drawn.augmentation)
+    rendered = RenderedSet(data, drawn.held_out, drawn.variation)
     pairs = rendered if recipe.training == "taught" else FramePairs(rendered)
     run = Run(trainer, pairs, plan, out, fabric)
     check_unchanged(out, resolved)

@@ -6,41 +6,25 @@ The set is a folder of plain arrays written by `clips.synthetic.training_set` (I
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from core.clip import Floats
 from core.errors import BenchError
 from training.mirror import LANDMARK_PARTNERS, POINT_PARTNERS
+from training.variation import Light, Variation, moved, placed, stirred, uncovered
 
 SIZE = 256
 # Scale, angle, shift x and y of a head that does not move.
 AT_REST = (1.0, 0.0, 0.0, 0.0)
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Mesh vertices that FOMM's key points are taught to follow: brows, upper lids, nose tip, mouth corners, lips, chin.
 POINT_VERTICES = (105, 334, 159, 386, 4, 61, 291, 0, 17, 152)
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How pictures are varied: every identity of a pair its own draw, equal for all frames of that identity.
-
-    Shares are probabilities, the rest standard deviations in the [0, 1] range of the pictures.
-    """
-
-    flip_share: float = 0.5
-    grey_share: float = 0.4
-    gain: float = 0.10
-    channel: float = 0.05
-    offset: float = 0.03
-    noise: float = 0.008
-    landmark_px: float = 0.7
 
 
 class RenderedSet:
@@ -49,7 +33,7 @@ class RenderedSet:
     The last `held_out` identities are never trained on; they validate. Raises BenchError for an unfinished set.
     """
 
-    def __init__(self, folder: Path, held_out: int = 4, augmentation: Augmentation | None = None) -> None:
+    def __init__(self, folder: Path, held_out: int = 4, variation: Variation | None = None) -> None:
         if not (folder / "set.json").is_file():
             raise BenchError(f"{folder} is not a finished training set (no set.json). Render it again.")
         self.facts: dict[str, Any] = json.loads((folder / "set.json").read_text())
@@ -62,7 +46,7 @@ class RenderedSet:
         if not 0 < held_out < self.n_identities:
             raise BenchError(f"held_out {held_out} must lie between 1 and {self.n_identities - 1} identities.")
         self.held_out = held_out
-        self.augmentation = augmentation or Augmentation()
+        self.variation = variation or Variation()
         self.still = np.array([state["head"] == list(AT_REST) for state in self.states])
         self._noise = np.random.default_rng(0).standard_normal((SIZE, SIZE, 3), dtype=np.float32)
 
@@ -82,86 +66,61 @@ class RenderedSet:
 
         source: b in state s. target: b in state t. initial: a in state s. driving: a in state t.
         grid: (B, 64, 64, 2), where every pixel of target lies in source, in [-1, 1] with align_corners=True.
-        face: (B, 64, 64), 1 in the face of target's identity. landmarks, landmarks_driving: (B, 68, 2) pixels of the
-        neutral frames of b and a. points_source, points_initial, points_driving: (B, 10, 2) in [-1, 1].
+        face: (B, 64, 64), 1 in the face of target. landmarks, landmarks_driving: (B, 68, 2) pixels of source and
+        initial, without their expression. points_source, points_initial, points_driving: (B, 10, 2) in [-1, 1].
         """
         samples = [self._sample(split, rng) for _ in range(size)]
         return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
 
-    def _sample(self, split: str, rng: np.random.Generator) -> dict[str, npt.NDArray[np.float32]]:
+    def _sample(self, split: str, rng: np.random.Generator) -> dict[str, Floats]:
+        """One pair: both people somewhere in the picture, in their own light; the head may move from s to t."""
+        settings = self.variation
         people = self.identities(split)
         a, b = int(rng.choice(people)), int(rng.choice(people))
         if rng.random() < 0.2:
             b = a
         s, t = self._states(rng)
-        grid_px = self._backward(b, s, t)
-        sample = {
-            "source": self._picture(b, s),
-            "target": self._picture(b, t),
-            "initial": self._picture(a, s),
-            "driving": self._picture(a, t),
-            "grid": (grid_px * (2 / (SIZE - 1)) - 1).astype(np.float32),
-            "face": self.face[b].astype(np.float32),
-            "landmarks": self.landmarks[b].astype(np.float32),
-            "landmarks_driving": self.landmarks[a].astype(np.float32),
-            "points_source": self._points(b, s),
-            "points_initial": self._points(a, s),
-            "points_driving": self._points(a, t),
-        }
-        return self._augment(sample, rng)
-
-    def _states(self, rng: np.random.Generator) -> tuple[int, int]:
-        """Two states: mostly from neutral; head motion in a fifth of the pairs only (more drowns the expression)."""
-        pool = np.flatnonzero(self.still) if rng.random() < 0.8 else np.arange(self.n_states)
-        s = 0 if rng.random() < 0.6 else int(rng.choice(pool))
-        return s, int(rng.choice(pool))
-
-    def _picture(self, identity: int, state: int) -> npt.NDArray[np.float32]:
-        return np.asarray(self.frames[identity, state], np.float32) * np.float32(1 / 255)
-
-    def _points(self, identity: int, state: int) -> npt.NDArray[np.float32]:
-        points = self.mesh[identity, state][list(POINT_VERTICES)]
-        return np.asarray(points * (2 / (SIZE - 1)) - 1, np.float32)
-
-    def _backward(self, identity: int, s: int, t: int) -> npt.NDArray[np.float32]:
-        """Where the pixels of state t lie in state s: (64, 64, 2) in pixels, by way of the neutral state."""
-        cells = self.flow.shape[2]
-        axis = np.linspace(0, SIZE - 1, cells, dtype=np.float32)
-        target = np.stack(np.meshgrid(axis, axis), -1)  # (64, 64, 2)
-        neutral = np.asarray(target + self.inverse[identity, t], np.float32)
-        if s == 0:
-            return neutral
-        field = torch.from_numpy(np.asarray(self.flow[identity, s], np.float32)).permute(2, 0, 1)[None]
-        where = torch.from_numpy(neutral * (2 / (SIZE - 1)) - 1)[None]
-        moved = F.grid_sample(field, where, align_corners=True, padding_mode="border")[0]
-        return np.asarray(neutral + moved.permute(1, 2, 0).numpy(), np.float32)
-
-    def _augment(
-        self, sample: dict[str, npt.NDArray[np.float32]], rng: np.random.Generator
-    ) -> dict[str, npt.NDArray[np.float32]]:
-        settings = self.augmentation
+        head = stirred(settings, rng)
+        sample: dict[str, Floats] = {}
         grey = rng.random() < settings.grey_share
-        for pair in (("source", "target"), ("initial", "driving")):
-            gain = 1 + settings.gain * rng.standard_normal() + settings.channel * rng.standard_normal(3)
-            offset = settings.offset * rng.standard_normal()
+        for person, first, second in ((b, "source", "target"), (a, "initial", "driving")):
+            place = placed(settings, rng, self._between_eyes(person))
+            turned = head.about(moved(self._between_eyes(person), place)) @ place
             # Drivers come from cameras; a template is usually a clean portrait.
-            noise = settings.noise * rng.random() * (0.3 if pair[0] == "source" else 1.0)
-            for name in pair:
-                picture = sample[name]
-                if grey:
-                    picture = np.repeat((picture @ LUMA)[..., None], 3, axis=2)
-                roll = tuple(int(step) for step in rng.integers(0, SIZE, 2))
-                grain = noise * np.roll(self._noise, roll, axis=(0, 1))
-                picture = picture * gain + offset + (grain[..., :1] if grey else grain)
-                sample[name] = np.clip(picture, 0, 1).astype(np.float32)
-        for name in ("landmarks", "landmarks_driving"):
-            jitter = settings.landmark_px * rng.standard_normal((68, 2))
-            sample[name] = np.rint(sample[name] + jitter).astype(np.float32)
+            light = Light.draw(settings, rng, grey, 0.3 if first == "source" else 1.0)
+            sample[first] = light.fall(uncovered(self.frames[person, s], place), rng)
+            sample[second] = light.fall(uncovered(self.frames[person, t], turned), rng)
+            sample[f"points_{first}"] = to_unit(moved(self._points(person, s), place))
+            sample[f"points_{second}"] = to_unit(moved(self._points(person, t), turned))
+            found = moved(self.landmarks[person], place) + settings.landmark_px * rng.standard_normal((68, 2))
+            sample["landmarks" if first == "source" else "landmarks_driving"] = np.rint(found).astype(np.float32)
+            if first == "source":
+                before = moved(cells(self.flow.shape[2]), np.linalg.inv(turned).astype(np.float64))
+                sample["grid"] = to_unit(moved(self._backward(person, s, t, before), place))
+                sample["face"] = at(self.face[person][..., None], before)[..., 0]
+        del sample["points_target"]
         if rng.random() < settings.flip_share:
             sample = mirrored(sample)
         for name in ("source", "target", "initial", "driving"):
             sample[name] = np.ascontiguousarray(sample[name].transpose(2, 0, 1))
         return sample
+
+    def _states(self, rng: np.random.Generator) -> tuple[int, int]:
+        """Two states: mostly from neutral, and few that move the head (more would drown the expression)."""
+        pool = np.flatnonzero(self.still) if rng.random() < 0.8 else np.arange(self.n_states)
+        s = 0 if rng.random() < 0.6 else int(rng.choice(pool))
+        return s, int(rng.choice(pool))
+
+    def _between_eyes(self, identity: int) -> Floats:
+        return np.asarray(self.landmarks[identity, 36:48].mean(0), np.float32)
+
+    def _points(self, identity: int, state: int) -> Floats:
+        return np.asarray(self.mesh[identity, state][list(POINT_VERTICES)], np.float32)
+
+    def _backward(self, identity: int, s: int, t: int, where: Floats) -> Floats:
+        """Where points (64, 64, 2) of state t lie in state s, in pixels, by way of the neutral state."""
+        neutral = where + at(self.inverse[identity, t], where)
+        return neutral if s == 0 else neutral + at(self.flow[identity, s], neutral)
 
 
 class FramePairs:
@@ -176,7 +135,27 @@ class FramePairs:
         return {"source": batch["source"], "driving": batch["target"], "landmarks": batch["landmarks"]}
 
 
-def mirrored(sample: dict[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
+def cells(count: int) -> Floats:
+    """Pixel coordinates (count, count, 2) of a coarse grid whose corners are the picture's corner pixels."""
+    axis = np.linspace(0, SIZE - 1, count, dtype=np.float32)
+    return np.stack(np.meshgrid(axis, axis), -1)
+
+
+def at(values: npt.NDArray[Any], where: Floats) -> Floats:
+    """Values of a coarse grid (h, w, C) at pixels `where` (h, w, 2), linear, the border repeated: (h, w, C)."""
+    index = where * np.float32((len(values) - 1) / (SIZE - 1))
+    found = cv2.remap(
+        values.astype(np.float32), index[..., 0], index[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(found.reshape(*where.shape[:2], -1), np.float32)
+
+
+def to_unit(pixels: Floats) -> Floats:
+    """Pixel coordinates as [-1, 1] (align_corners=True)."""
+    return np.asarray(pixels * (2 / (SIZE - 1)) - 1, np.float32)
+
+
+def mirrored(sample: dict[str, Floats]) -> dict[str, Floats]:
     """The sample seen in a mirror: pictures, grid and points flipped, left and right partners exchanged."""
     turn = np.array([-1, 1], np.float32)
     flipped = {}
