@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "methods": {"fpfomm", "baselines", "faces", "core"},
     "protocols": {"clips", "core"},
 }
+MAY_IMPORT["commands"] = set(MAY_IMPORT)  # the roof: commands join rooms
 
 
 def sources(room):
@@ -46,7 +47,7 @@ def test_no_room_imports_the_command_line_or_the_tests():
     for room in MAY_IMPORT:
         for path in sources(room):
             heads = {name.partition(".")[0] for name in imported_modules(ast.parse(path.read_bytes()))}
-            assert not heads & {"bench", "tests"}, path
+            assert not heads & ({"bench", "tests"} | ({"commands"} - {room})), path
 
 
 def test_the_walk_sees_every_form_of_import():

@@ -15,7 +15,7 @@ from core.errors import BenchError
 from core.provenance import provenance
 from core.registry import load
 from core.store import write_json
-from core.weights import save_weights
+from core.weights import load_networks, save_weights, weights_hash
 from training import TRAINABLES
 from training.loop import LOG, Run
 from training.plan import Plan
@@ -38,11 +38,13 @@ def default_config(name: str, clips: str) -> Path:
     return ROOT / "configs" / f"{clips}_{name}.yaml"
 
 
-def train(name: str, data: Path, config: Path, sets: Sequence[str], out: Path, device: str) -> Path:
+def train(
+    name: str, data: Path, config: Path, sets: Sequence[str], out: Path, device: str, init: Path | None = None
+) -> Path:
     """Train `name` on the rendered set in `data` and write `<out>/<name>.safetensors` with its JSON card.
 
-    Continues from `out` if a run was cut off there; BenchError if the settings there are different ones.
-    Returns the path of the weights.
+    init: weights to start from instead of random ones. Continues from `out` if a run was cut off there; BenchError if
+    the settings there are different ones. Returns the path of the weights.
     """
     kind = load("trainable", name, TRAINABLES)
     settings = read_overlay(config)
@@ -53,13 +55,16 @@ def train(name: str, data: Path, config: Path, sets: Sequence[str], out: Path, d
     plan = resolve(Plan, [settings.pop("plan", {})])
     drawn = resolve(DataSettings, [settings.pop("data", {})])
     recipe = resolve(kind, [settings])
-    resolved = {"recipe": as_dict(recipe), "plan": as_dict(plan), "data": as_dict(drawn)}
+    resolved: dict[str, Any] = {"recipe": as_dict(recipe), "plan": as_dict(plan), "data": as_dict(drawn)}
 
     torch.manual_seed(plan.seed)
     # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     fabric = Fabric(accelerator=device, devices=1)
     trainer = recipe.trainer()
+    if init is not None:
+        load_networks(init, trainer.networks())
+        resolved["init"] = f"{init.name} {weights_hash(init)}"
     rendered = RenderedSet(data, drawn.held_out, drawn.variation)
     pairs = rendered if recipe.training == "taught" else FramePairs(rendered)
     run = Run(trainer, pairs, plan, out, fabric)
@@ -98,6 +103,7 @@ def card(name: str, resolved: dict[str, Any], source: RenderedSet, run: Run, fab
         "config": resolved["recipe"]["model"],
         "training": {key: value for key, value in resolved["recipe"].items() if key != "model"},
         "plan": resolved["plan"],
+        "init": resolved.get("init", "random"),
         "data": resolved["data"] | source.facts,
         "trained_on_identities": list(source.identities("train")),
         "validated_on_identities": list(source.identities("validation")),

@@ -48,7 +48,6 @@ class RenderedSet:
         self.held_out = held_out
         self.variation = variation or Variation()
         self.still = np.array([state["head"] == list(AT_REST) for state in self.states])
-        self._noise = np.random.default_rng(0).standard_normal((SIZE, SIZE, 3), dtype=np.float32)
 
     def describe(self) -> str:
         """The set in words."""

@@ -1,0 +1,55 @@
+"""`bench.py list`: what there is."""
+
+from __future__ import annotations
+
+import inspect
+from enum import StrEnum
+from importlib.metadata import entry_points
+
+from commands.options import (
+    DataOption,
+    DriversOption,
+    PortraitsOption,
+    ProtocolOption,
+    TemplatesOption,
+    folders,
+    make_protocol,
+)
+
+
+class Listed(StrEnum):
+    """What `list` can show."""
+
+    methods = "methods"
+    metrics = "metrics"
+    protocols = "protocols"
+    clips = "clips"
+
+
+def list_(
+    what: Listed,
+    protocol: ProtocolOption = "demo",
+    drivers: DriversOption = None,
+    templates: TemplatesOption = None,
+    data: DataOption = None,
+    portraits: PortraitsOption = None,
+) -> None:
+    """List what there is: methods, metrics, protocols, or the clips of a protocol."""
+    if what is Listed.clips:
+        cells = make_protocol(protocol, folders(drivers, templates, data, portraits)).cells()
+        for clip in {cell.driver.name: cell.driver for cell in cells}.values():
+            marks = "-".join(
+                "?" if at is None else str(at) for at in (clip.onset_frame, clip.apex_frame, clip.offset_frame)
+            )
+            facts = f"{clip.n_frames} frames, onset-apex-offset {marks}, AUs {clip.action_units or 'not coded'}"
+            print(f"{clip.name}: {clip.database}, {clip.emotion}, {clip.problem or facts}")
+        return
+    from core.registry import load
+    from methods import METHODS
+    from metrics import METRICS
+    from protocols import PROTOCOLS
+
+    table = {Listed.methods: METHODS, Listed.metrics: METRICS, Listed.protocols: PROTOCOLS}[what]
+    for name in [*table, *(point.name for point in entry_points(group=f"megbench.{what}"))]:
+        meaning = inspect.getdoc(load(what.removesuffix("s"), name, table)) or ""
+        print(f"{name:18} {meaning.partition(chr(10))[0]}")

@@ -1,0 +1,69 @@
+"""Options that several commands share, and what becomes of them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from core.errors import BenchError
+
+if TYPE_CHECKING:
+    from core.contracts import CellSource
+
+STORE = Path(".megbench")
+RUNS = Path("runs")
+
+
+class Device(StrEnum):
+    """Where networks run."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+ProtocolOption = Annotated[str, typer.Option("--protocol", help="Which cells: see `list protocols`.")]
+DriversOption = Annotated[Path | None, typer.Option("--drivers", help="Videos or frame folders (folder, self).")]
+TemplatesOption = Annotated[Path | None, typer.Option("--templates", help="Folder of portraits (folder).")]
+DataOption = Annotated[Path | None, typer.Option("--data", help="The unpacked kit of a challenge (megc2021).")]
+PortraitsOption = Annotated[Path | None, typer.Option("--portraits", help="Your own portraits to render from (demo).")]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where networks run.")]
+MediaAllOption = Annotated[bool, typer.Option("--media-all", help="Show the controls in every cell.")]
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names in a comma-separated list, each once, in order."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def folders(
+    drivers: Path | None, templates: Path | None, data: Path | None, portraits: Path | None
+) -> dict[str, str | None]:
+    """The folders that protocols read, as absolute paths."""
+    given = {"drivers": drivers, "templates": templates, "data": data, "portraits": portraits}
+    return {name: str(path.resolve()) if path else None for name, path in given.items()}
+
+
+def resolve_device(device: Device) -> str:
+    """`auto` as cuda where torch finds one. BenchError for a cuda that is not there."""
+    if device is Device.cpu:
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if device is Device.cuda:
+        raise BenchError("Device cuda was asked for, but torch finds none here. Choices: auto, cpu.")
+    return "cpu"
+
+
+def make_protocol(name: str, given: dict[str, Any]) -> CellSource:
+    """The protocol `name` on the given `folders`."""
+    from core.registry import load
+    from protocols import PROTOCOLS, make
+
+    paths = {key: Path(path) if path else None for key, path in given.items()}
+    return make(name, load("protocol", name, PROTOCOLS), STORE.resolve() / "clips", paths)
