@@ -42,6 +42,7 @@ class TaughtConfig:
     clip_norm: float = 5.0
     warmup: float = 0.03
     direction_weight: float = 0.5
+    shortfall_weight: float = 0.2
     mask_weight: float = 0.3
     mask_steps: int = 0
     attention_weight: float = 0.05
@@ -149,8 +150,12 @@ class TaughtTrainer:
         return losses | dict(transferred.losses)
 
     def _flow(self, motion: Motion, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        error, direction = flow_losses(motion.deformation, batch["grid"], batch["face"])
-        return {"flow": error, "direction": self.config.direction_weight * direction}
+        error, direction, shortfall = flow_losses(motion.deformation, batch["grid"], batch["face"])
+        return {
+            "flow": error,
+            "direction": self.config.direction_weight * direction,
+            "shortfall": self.config.shortfall_weight * shortfall,
+        }
 
 
 def crop(picture: Tensor, corner: list[int]) -> Tensor:

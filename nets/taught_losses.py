@@ -20,11 +20,13 @@ WINDOW = 0.12
 
 
 @in_float32
-def flow_losses(deformation: Tensor, grid: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:
-    """Relative error and direction error of a backward grid: deformation, grid (B, h, w, 2) in [-1, 1], face (B, h, w).
+def flow_losses(deformation: Tensor, grid: Tensor, face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Error, direction and shortfall of a backward grid: deformation, grid (B, h, w, 2) in [-1, 1], face (B, h, w).
 
-    First the mean over the batch of mean|found - true| / (mean|true| + 0.05 px), so that a micro pair weighs as much as
-    a large one; second 1 - cosine between the two flow fields. Both count the face fully, the background by a tenth.
+    error: mean over the batch of mean|found - true| / (mean|true| + 0.05 px), so that a micro pair weighs as much as a
+    large one. direction: 1 - cosine between the two flow fields. shortfall: what is missing of the true flow's
+    projection, since whoever is unsure makes the least error with too small a motion. All count the face fully, the
+    background by a tenth.
     """
     rest = coordinate_grid(grid.shape[1], grid.shape[2], grid)
     found, true = (deformation - rest) * PIXELS, (grid - rest) * PIXELS  # B h w 2
@@ -39,7 +41,8 @@ def flow_losses(deformation: Tensor, grid: Tensor, face: Tensor) -> tuple[Tensor
     cosine = inner / ((found2 + 1e-4) * (true2 + 1e-4)).sqrt()  # 1e-4: a hundredth of a pixel counts as still
     moves = true2 > TOLERANCE_PX**2
     direction = torch.where(moves, 1 - cosine, torch.zeros_like(cosine)).mean()
-    return (error / (size + TOLERANCE_PX)).mean(), direction
+    shortfall = torch.where(moves, F.relu(1 - inner / (true2 + 1e-4)), torch.zeros_like(inner)).mean()
+    return (error / (size + TOLERANCE_PX)).mean(), direction, shortfall
 
 
 @in_float32

@@ -33,18 +33,19 @@ def test_flow_losses_order_perfect_half_still_and_wrong():
         name: [float(part) for part in flow_losses(REST + share * BUMP, REST + BUMP, FACE)]
         for name, share in {"perfect": 1.0, "half": 0.5, "still": 0.0, "wrong": -1.0}.items()
     }
-    errors, directions = zip(*found.values(), strict=True)
+    errors, directions, shortfalls = zip(*found.values(), strict=True)
     assert errors == tuple(sorted(errors))
     assert errors[0] < 0.01
     assert directions[0] < 0.01
     assert directions[1] == pytest.approx(directions[0], abs=0.01), "direction ignores amplitude"
     assert directions[2] == pytest.approx(1)
     assert directions[3] == pytest.approx(2, abs=0.01)
+    assert shortfalls == pytest.approx((0, 0.5, 1, 2), abs=0.01)
 
 
 def test_a_still_pair_asks_for_stillness_without_a_direction():
-    error, direction = flow_losses(REST, REST, FACE)
-    assert float(direction) == 0
+    error, direction, shortfall = flow_losses(REST, REST, FACE)
+    assert float(direction) == float(shortfall) == 0
     assert float(error) < 0.01
 
 
