@@ -48,7 +48,7 @@ class Run:
     def train(self) -> None:
         """Run every stage of the plan to its end, from the saved state if there is one."""
         for network in self.networks.values():
-            network.to(self.fabric.device, memory_format=torch.channels_last)  # a quarter faster on a CPU
+            network.to(self.fabric.device).to(memory_format=torch.channels_last)  # a quarter faster on a CPU
         saved = self._load_state()
         names = [name for name in self.method.stages if name in self.plan.stages]
         for number in range(self.progress["stage"], len(names)):
