@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands import listing, runs, train
+from commands import import_, listing, runs, train
 from commands.options import (
     RUNS,
     STORE,
@@ -48,6 +48,7 @@ app = typer.Typer(
 )
 app.command("list")(listing.list_)
 app.command()(train.train)
+app.command("import")(import_.import_)
 app.command()(runs.report)
 app.command()(runs.clean)
 
