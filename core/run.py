@@ -32,10 +32,10 @@ FLEETING = ("date", "argv")
 
 
 @contextlib.contextmanager
-def claimed(run: Path) -> Iterator[None]:
-    """The run's folder for this process alone. BenchError if it is not a run's folder or another process has it."""
+def claimed(run: Path, what: str = "the folder of a run") -> Iterator[None]:
+    """A folder for this process alone. BenchError if it holds anything but `what`, or another process has it."""
     if run.is_file() or (run.is_dir() and any(run.iterdir()) and not (run / ".lock").exists()):
-        raise BenchError(f"{run} exists and is not the folder of a run. Give --out another, empty or new folder.")
+        raise BenchError(f"{run} exists and is not {what}. Give --out another, empty or new folder.")
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
