@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from clips.stored import stored_clips
 from core.clip import Clip, Template, load_clip, save_clip
+from core.clip_store import is_store
 from core.errors import BenchError, CellFailed
 from core.frames import Frames, grey, is_grey
 from core.names import check_name
@@ -54,7 +56,10 @@ class Recording:
 
 
 class Folder:
-    """Adapter for a folder whose entries are videos or folders of pictures; what is neither is named and left out."""
+    """Adapter for a folder whose entries are videos or folders of pictures; what is neither is named and left out.
+
+    It may also be a clip store (`bench.py prepare`).
+    """
 
     def __init__(self, folder: Path, cache: Path) -> None:
         self.folder = folder
@@ -62,6 +67,8 @@ class Folder:
 
     def clips(self) -> list[Clip]:
         """All clips by name, prepared. BenchError for a missing folder, one without clips, or an unfit name."""
+        if is_store(self.folder):
+            return stored_clips(self.folder, self.cache)
         return prepare_all(self.recordings(), self.cache)
 
     def recordings(self) -> list[Recording]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from clips.databases.survey import Survey
 from clips.folder import PREPARATION, Recording, cut_frames
 from clips.synthetic.parallel import in_parallel
-from core.clip import Clip, family, load_clip, save_clip
+from core.clip import without_camera
 from core.clip_store import (
     CLIP,
     FRAMES,
@@ -24,13 +23,12 @@ from core.clip_store import (
     StoreFacts,
     file_hash,
     read_facts,
-    three_channels,
     whole,
 )
 from core.errors import BenchError
-from core.frames import Frames, grey, is_grey
+from core.frames import grey, is_grey
 from core.run import claimed
-from core.store import digest, discard, touch, whole_folder, write_text
+from core.store import digest, discard, whole_folder, write_text
 from faces.landmarks import Points, landmarks
 
 # recorded: as the pictures are. luma: grey. swapped: the published preparation's grey, which takes red for blue.
@@ -92,8 +90,7 @@ def _task(
     recording: Recording, out: Path, pick: Pick, drivers: Collection[str], challenge: str, colour: Colour
 ) -> Task:
     """What is to be done for one clip; its key tells of its files' names, sizes and times, not of their bytes."""
-    known_as = f"{family(recording.database)}/{recording.name}"
-    driver_of = challenge if known_as in drivers else ""
+    driver_of = challenge if without_camera(recording.recording) in drivers else ""
     files = [[file.name, (stat := file.stat()).st_size, stat.st_mtime_ns] for file in recording.pictures()]
     key = digest([VERSION, PREPARATION, recording.facts(), colour, driver_of, files])
     return Task(recording, out / recording.name, key, colour, driver_of, pick)
@@ -140,23 +137,3 @@ def _prepare(task: Task) -> str:
 
 def _pairs(points: Points) -> tuple[tuple[float, float], ...]:
     return tuple((float(x), float(y)) for x, y in points)
-
-
-def stored_clips(folder: Path, cache: Path) -> list[Clip]:
-    """The clips of a store as drivers, kept in `cache` like any others."""
-    store = ClipStore(folder)
-    return [_as_clip(store, stored, cache) for stored in store.clips]
-
-
-def _as_clip(store: ClipStore, stored: StoredClip, cache: Path) -> Clip:
-    folder = cache / digest(["clip-store", stored.model_dump()])
-    clip = load_clip(folder)
-    if clip is None:
-        frames: Frames = three_channels(store.frames(stored))
-        names = {field.name for field in dataclasses.fields(Clip)} & set(StoredClip.model_fields)
-        facts = {name: getattr(stored, name) for name in names}
-        with whole_folder(folder) as temporary:
-            clip = save_clip(temporary, Clip(folder=temporary, content="", **facts), frames)
-        clip = dataclasses.replace(clip, folder=folder)
-    touch(folder)
-    return clip

@@ -134,6 +134,12 @@ def person(database: str, subject: str) -> str:
     return f"{family(database)}/{subject}"
 
 
+def without_camera(recording: str) -> str:
+    """A recording's name whichever camera's it is, since all see the same moment: "smic/s11_ne_02"."""
+    database, slash, clip = recording.partition("/")
+    return f"{family(database)}{slash}{clip}"
+
+
 def save_clip(folder: Path, clip: Clip, frames: Frames, known: KnownMotion | None = None) -> Clip:
     """Write a clip's folder, `clip.json` last, and return the clip with folder, count and content filled in."""
     check_name("clip", clip.name)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
@@ -184,7 +185,7 @@ def _meanings(cells: pd.DataFrame, header: int, columns: dict[str, int]) -> pd.D
     meant["number"] = list(range(len(body)))
     meant["line"] = [number + header + 2 for number in meant["number"]]
     table = pd.DataFrame({field: pd.Series(column, dtype=object) for field, column in meant.items()})
-    table = table[filled].reset_index(drop=True)
+    table = table[np.array(filled, bool)].reset_index(drop=True)
     return table
 
 
