@@ -10,7 +10,6 @@ This file is the benchmark itself; everything else that can be asked for lives i
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands import import_, listing, runs, train
+from commands import databases, import_, listing, runs, train
 from commands.options import (
     RUNS,
     STORE,
@@ -32,6 +31,7 @@ from commands.options import (
     PortraitsOption,
     ProtocolOption,
     TemplatesOption,
+    cores,
     folders,
     make_protocol,
     names,
@@ -47,6 +47,8 @@ app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=(__doc__ or "").splitlines()[0]
 )
 app.command("list")(listing.list_)
+app.command()(databases.validate)
+app.command()(databases.prepare)
 app.command()(train.train)
 app.command("import")(import_.import_)
 app.command()(runs.report)
@@ -102,7 +104,7 @@ def run(
         device=resolve_device(device),
     )
     try:
-        raise typer.Exit(benchmark(request, workers or _cores(), out, media_all, dry_run))
+        raise typer.Exit(benchmark(request, workers or cores(), out, media_all, dry_run))
     except KeyboardInterrupt:
         print("Interrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -144,11 +146,6 @@ def _stale(report: Path) -> bool:
     """Whether a report is missing or older than the files it shows, as after a kill between scores and report."""
     shown = [report.with_name(name) for name in ("run.json", "scores.csv")]
     return not report.exists() or report.stat().st_mtime_ns < max(path.stat().st_mtime_ns for path in shown)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _rows(request: Request, cells: Sequence[Cell]) -> list[Row]:

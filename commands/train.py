@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commands.options import STORE, Device, DeviceOption, resolve_device, user_weights
-from core.errors import check_choice
+from core.errors import BenchError, check_choice
 
+if TYPE_CHECKING:
+    from training.command import OpenSet
+
+DEMO, MIX = "demo", "mix"
 # What weights learnt from the rendered set are called, unless --as says otherwise.
 OWN = "mine"
 
 
+class LeaveOut(StrEnum):
+    """What is not trained on: the challenge's drivers, all clips of the people in them, or nothing."""
+
+    drivers = "drivers"
+    people = "people"
+    nothing = "nothing"
+
+
 def train(
     name: Annotated[str, typer.Argument(help="A method that learns: fpfomm, fomm or mraa.")],
-    clips: Annotated[str, typer.Option(help="What to learn from: demo (rendered people).")] = "demo",
-    variant: Annotated[str, typer.Option("--as", help="Name of the weights: NAME@VARIANT; default: mine.")] = OWN,
-    config: Annotated[Path | None, typer.Option(help="Settings; default: configs/<clips>_<name>.yaml.")] = None,
+    clips: Annotated[
+        str, typer.Option(help="demo (rendered people), or NAME=PATH[,NAME=PATH]: databases, raw or prepared.")
+    ] = DEMO,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings; default: configs/<clips or published>_<name>.yaml.")
+    ] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="a.b=value, may be repeated.")] = None,
+    variant: Annotated[str, typer.Option("--as", help="Name of the weights; default: database, mix or mine.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder; default: .megbench/training/<name>@<variant>.")] = None,
     init: Annotated[Path | None, typer.Option(help="Weights to start from; default: random ones.")] = None,
+    leave_out: Annotated[LeaveOut, typer.Option(help="Of a database, what is not trained on.")] = LeaveOut.drivers,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps in all.")] = None,
     max_minutes: Annotated[float | None, typer.Option(min=0, help="Stop this call after so many minutes.")] = None,
     device: DeviceOption = Device.auto,
@@ -34,18 +52,60 @@ def train(
     from training.plan import Limits
 
     check_choice("trainable method", name, TRAINABLES)
-    check_choice("--clips", clips, ["demo"])
-    weights = user_weights(name, variant)
-    from clips.synthetic.training_set import demo_set
-
+    label, open_set = training_data(clips)
+    weights = user_weights(name, variant or (OWN if label == DEMO else label))
+    folder = out or STORE / "training" / weights.stem
+    if weights.exists() and not folder.exists():
+        raise BenchError(f"{weights} holds those of another training. Give --as another name, or move the file away.")
+    changes = list(overrides or [])
+    if label != DEMO:
+        changes.append(f"data.prepared.leave_out={leave_out}")
     training.train(
         name,
-        training.rendered_set(demo_set(STORE.resolve() / "clips")),
-        config or training.default_config(name, clips),
-        overrides or [],
-        out or STORE / "training" / weights.stem,
+        open_set,
+        config or training.default_config(name, label),
+        changes,
+        folder,
         weights,
         training.Machine(resolve_device(device), devices, nodes),
         init,
         Limits(max_steps, max_minutes),
     )
+
+
+def training_data(clips: str) -> tuple[str, OpenSet]:
+    """What --clips means: the variant's name ("demo", the database's, or "mix") and what to learn from.
+
+    A raw database is prepared first. BenchError where the text is neither, or a store is another database's.
+    """
+    if clips == DEMO:
+        from clips.synthetic.training_set import demo_set
+        from training.command import rendered_set
+
+        return DEMO, rendered_set(demo_set(STORE.resolve() / "clips"))
+    from training.prepared import prepared_set
+
+    pairs = [item.partition("=")[::2] for item in clips.split(",")]
+    if not all(database and path for database, path in pairs):
+        raise BenchError(f"--clips {clips!r} must be demo or NAME=PATH[,NAME=PATH], such as samm=/data/SAMM.")
+    stores = [clip_store(database.strip(), Path(path.strip())) for database, path in pairs]
+    return (pairs[0][0].strip() if len(pairs) == 1 else MIX), prepared_set(stores)
+
+
+def clip_store(database: str, path: Path) -> Path:
+    """The store of a database: `path` itself if it is one, else what is prepared from the raw database there."""
+    from core.clip_store import ClipStore, is_store
+    from core.store import digest
+
+    if is_store(path):
+        found = ClipStore(path).facts.database
+        if database != found:
+            raise BenchError(f"--clips {database}={path}: the store there holds {found}. Say {found}={path}.")
+        return path
+    from clips.databases import DATABASES
+    from commands.databases import prepared, survey
+
+    check_choice("database", database, DATABASES)
+    out = STORE / "prepared" / f"{database}-{digest(str(path.resolve()))[:10]}"
+    prepared(survey(database, path), out)
+    return out

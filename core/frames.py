@@ -40,6 +40,11 @@ def grey(frames: Frames) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), np.uint8).reshape(frames.shape[:-1])
 
 
+def is_grey(frames: Frames) -> bool:
+    """Whether the three channels of frames (..., 3) are the same."""
+    return bool((frames[..., 0] == frames[..., 1]).all() and (frames[..., 1] == frames[..., 2]).all())
+
+
 def frame_path(folder: Path, index: int) -> Path:
     """Path of frame `index`, counted from 0."""
     return folder / f"{index:05d}.png"

@@ -43,7 +43,10 @@ class CellFacts(Facts):
 
 
 class MethodFacts(Facts):
-    """One row of the run: a method or a control. `label` is what the user typed."""
+    """One row of the run: a method or a control. `label` is what the user typed.
+
+    seen_drivers: drivers that its model was trained on; seen_people: others whose person it knows from other clips.
+    """
 
     label: str
     name: str
@@ -51,6 +54,8 @@ class MethodFacts(Facts):
     is_control: bool = False
     identity: dict[str, Any] = {}
     seconds_per_frame: float | None = None
+    seen_drivers: tuple[str, ...] = ()
+    seen_people: tuple[str, ...] = ()
 
 
 class FigureFacts(Facts):

@@ -17,14 +17,14 @@ from core.errors import BenchError
 from core.provenance import provenance
 from core.registry import load
 from core.store import write_json
-from core.weights import load_networks, network_names, save_weights, weights_hash
+from core.weights import clips_seen, load_networks, network_names, save_weights, weights_hash
 from training import TRAINABLES
 from training.loader import Batches
 from training.log import read_log
 from training.loop import Run
 from training.plan import Limits, Plan, check_plan
 from training.rendered import FramePairs, RenderedSet
-from training.variation import Variation
+from training.variation import PreparedSettings, Variation
 
 ROOT = Path(__file__).resolve().parent.parent
 PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}
@@ -32,10 +32,14 @@ PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What is drawn from a training set. held_out: identities that only validate."""
+    """What is drawn from a training set. held_out: identities that only validate.
+
+    variation is of rendered sets, prepared of clip stores.
+    """
 
     held_out: int = 4
     variation: Variation = Variation()
+    prepared: PreparedSettings = PreparedSettings()
 
 
 class TrainingSet(Batches, Protocol):
@@ -126,6 +130,8 @@ def train(
     clips = open_set(drawn, recipe.training == "taught")
     plan = plan.on(clips.videos)
     resolved: dict[str, Any] = {"recipe": as_dict(recipe), "plan": as_dict(plan), "data": as_dict(drawn)}
+    if stores := clips.facts().get("stores"):  # other clips are another training
+        resolved["stores"] = stores
     trainer = recipe.trainer()
     if init is not None:
         resolved["init"] = start_from(init, trainer)
@@ -139,7 +145,7 @@ def train(
         print(f"Training {name} on {fabric.device}: {describe(trainer.networks())}, {clips.describe()}.")
     finished = run.train()
     if fabric.is_global_zero:
-        save_weights(weights, trainer.networks(), card(name, resolved, clips, run, fabric))
+        save_weights(weights, trainer.networks(), card(name, resolved, clips, run, fabric, init))
         state = "" if finished else "Stopped by a limit; the same command goes on. "
         print(f"{state}Weights: {weights}. Use them as --methods {weights.stem}")
     fabric.barrier()
@@ -174,7 +180,9 @@ def describe(networks: dict[str, torch.nn.Module]) -> str:
     return ", ".join(f"{name} {count / 1e6:.2f} M parameters" for name, count in counts.items())
 
 
-def card(name: str, resolved: dict[str, Any], clips: TrainingSet, run: Run, fabric: Fabric) -> dict[str, Any]:
+def card(
+    name: str, resolved: dict[str, Any], clips: TrainingSet, run: Run, fabric: Fabric, init: Path | None
+) -> dict[str, Any]:
     """What a reader of the weights must know: settings, data, length, machine, losses."""
     return {
         "method": name,
@@ -182,7 +190,7 @@ def card(name: str, resolved: dict[str, Any], clips: TrainingSet, run: Run, fabr
         "training": {key: value for key, value in resolved["recipe"].items() if key != "model"},
         "plan": resolved["plan"],
         "init": resolved.get("init", "random"),
-        "data": resolved["data"] | clips.facts(),
+        "data": resolved["data"] | seen_before(init, clips.facts()),
         "finished": run.progress["stage"] == len(run.stages),
         "kept_steps": run.progress["kept"],
         "minutes": round(run.progress["seconds"] / 60, 1),
@@ -195,3 +203,9 @@ def card(name: str, resolved: dict[str, Any], clips: TrainingSet, run: Run, fabr
             if line["split"] == "validation"
         ],
     }
+
+
+def seen_before(init: Path | None, facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts of a training set, with what the weights that it started from had seen before added to what it shows."""
+    before = clips_seen(init) if init else {}
+    return facts | {f"{kind}_seen": sorted({*names, *facts.get(f"{kind}_seen", ())}) for kind, names in before.items()}

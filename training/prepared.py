@@ -1,0 +1,177 @@
+"""Training batches from prepared clip stores: two frames of one clip, as the published trainings take them.
+
+Frames stay in their files and are mapped into memory; a batch touches only those it needs. Several stores are one set
+(a mix). A person, whoever's database, stands on one side of the split only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.clip import Floats
+from core.clip_store import STORE, ClipStore, StoredClip, file_hash, three_channels
+from core.errors import BenchError
+from core.frames import SIZE
+from training.command import DataSettings, OpenSet, TrainingSet
+from training.mirror import LANDMARK_PARTNERS
+from training.variation import LUMA, Jitter, PreparedSettings
+
+# Mirrored, x runs the other way.
+MIRROR = np.array([-1, 1], np.float32)
+
+
+def prepared_set(folders: Sequence[Path]) -> OpenSet:
+    """The clips in one or several stores, two frames of one at a time. BenchError for a taught training."""
+
+    def make(settings: DataSettings, taught: bool) -> TrainingSet:
+        if taught:
+            raise BenchError("A taught training needs the exact flow of rendered clips. Say --clips demo.")
+        return PreparedSet(folders, settings.held_out, settings.prepared)
+
+    return make
+
+
+class PreparedSet:
+    """Pairs of frames from the clips in one or several stores; `held_out` people only validate.
+
+    BenchError where a store is damaged or unfinished, two hold the same clip, or too few people are left.
+    """
+
+    def __init__(
+        self, folders: Sequence[Path], held_out: int = 4, settings: PreparedSettings | None = None, check: bool = True
+    ) -> None:
+        self.settings = settings or PreparedSettings()
+        self.stores = [ClipStore(folder, check) for folder in folders]
+        self.clips = [(store, clip) for store in self.stores for clip in store.clips]
+        names = [clip.recording for _, clip in self.clips]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise BenchError(f"The clip {twice[0]} is in several of the stores. Give each database once.")
+        drivers = [clip for _, clip in self.clips if clip.driver_of]
+        people = {clip.person for clip in drivers} if self.settings.leave_out == "people" else set()
+        out = {clip.recording for clip in drivers} if self.settings.leave_out != "nothing" else set()
+        self.left_out = tuple(
+            sorted(clip.recording for _, clip in self.clips if clip.recording in out or clip.person in people)
+        )
+        kept = [(store, clip) for store, clip in self.clips if clip.recording not in self.left_out]
+        everybody = sorted({clip.person for _, clip in kept}, key=_shuffled)
+        if not 0 < held_out < len(everybody):
+            raise BenchError(
+                f"data.held_out {held_out} must lie between 1 and {len(everybody) - 1}: the clips to train on show"
+                f" {len(everybody)} people. Say --set data.held_out=N."
+            )
+        validating = set(everybody[:held_out])
+        self._people = {"train": everybody[held_out:], "validation": everybody[:held_out]}
+        self._split = {
+            "train": [(store, clip) for store, clip in kept if clip.person not in validating],
+            "validation": [(store, clip) for store, clip in kept if clip.person in validating],
+        }
+
+    def identities(self, split: str) -> list[str]:
+        """The people of "train" or "validation", as "samm/018", by name."""
+        return sorted(self._people[split])
+
+    def recordings(self, split: str) -> list[str]:
+        """The clips of "train" or "validation", as "samm/018_3_1", by name."""
+        return sorted(clip.recording for _, clip in self._split[split])
+
+    @property
+    def videos(self) -> int:
+        """How many clips are trained on."""
+        return len(self._split["train"])
+
+    def facts(self) -> dict[str, Any]:
+        """For the weights' card: stores, both splits, and which clips and people were seen to train or to choose by."""
+        return {
+            "stores": self.hashes(),
+            "trained_on_identities": self.identities("train"),
+            "validated_on_identities": self.identities("validation"),
+            "clips_seen": sorted([*self.recordings("train"), *self.recordings("validation")]),
+            "people_seen": sorted([*self.identities("train"), *self.identities("validation")]),
+            "clips_left_out": list(self.left_out),
+        }
+
+    def hashes(self) -> dict[str, str]:
+        """The stores by database, each with a hash that changes with any of its clips."""
+        return {store.facts.database: file_hash(store.folder / STORE) for store in self.stores}
+
+    def describe(self) -> str:
+        """The set in words."""
+        databases = ", ".join(store.facts.database for store in self.stores)
+        clips, people = sum(map(len, self._split.values())), sum(map(len, self._people.values()))
+        return (
+            f"{clips} clips of {people} people ({len(self._people['validation'])} held out to validate) of {databases};"
+            f" {len(self.left_out)} clips of the challenge's drivers left out"
+        )
+
+    def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """source and driving (B, 3, 256, 256) float32 RGB in [0, 1]; landmarks (B, 68, 2) pixels of the clip's frame 0.
+
+        Every clip is as likely as any other; two frames are drawn with replacement, the earlier is the source.
+        """
+        clips = self._split[split]
+        samples = [self._pair(*clips[int(rng.integers(len(clips)))], split, rng) for _ in range(size)]
+        names = ("source", "driving", "landmarks")
+        parts = zip(*samples, strict=True)
+        return {name: torch.from_numpy(np.stack(part)) for name, part in zip(names, parts, strict=True)}
+
+    def _pair(
+        self, store: ClipStore, clip: StoredClip, split: str, rng: np.random.Generator
+    ) -> tuple[Floats, Floats, Floats]:
+        chosen = np.sort(rng.integers(0, clip.n_frames, 2))
+        pair = np.float32(1 / 255) * three_channels(store.frames(clip)[chosen])  # 2 256 256 3
+        landmarks = np.array(clip.landmarks, np.float32)
+        if split == "train":
+            pair, landmarks = self._varied(pair, landmarks, rng)
+        source, driving = np.ascontiguousarray(pair.transpose(0, 3, 1, 2))
+        return source, driving, landmarks
+
+    def _varied(self, pair: Floats, landmarks: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        back, mirror = rng.random(2) < 0.5
+        if self.settings.flip and back:
+            pair = pair[::-1]
+        elif self.settings.flip and mirror:
+            pair = pair[:, :, ::-1]
+            if self.settings.mirror_points:
+                landmarks = np.array([SIZE - 1, 0], np.float32) + landmarks[list(LANDMARK_PARTNERS)] * MIRROR
+        return jittered(pair, self.settings.jitter, rng), landmarks
+
+
+def jittered(pair: Floats, jitter: Jitter, rng: np.random.Generator) -> Floats:
+    """Pictures (N, H, W, 3) RGB in [0, 1] in other colours, all alike; the changes come in a random order."""
+    brightness, contrast, saturation = 1 + np.array(
+        [jitter.brightness, jitter.contrast, jitter.saturation], np.float32
+    ) * rng.uniform(-1, 1, 3).astype(np.float32)
+    turn = 360 * jitter.hue * rng.uniform(-1, 1)
+    for change in rng.permutation(4):
+        if change == 0:
+            pair = pair * brightness
+        elif change == 1:
+            mean = (pair @ LUMA).mean((1, 2))[:, None, None, None]
+            pair = mean + contrast * (pair - mean)
+        elif change == 2:
+            luma = (pair @ LUMA)[..., None]
+            pair = luma + saturation * (pair - luma)
+        elif turn:
+            pair = np.stack([turned(picture, turn) for picture in pair])
+        pair = np.clip(pair, 0, 1, dtype=np.float32)
+    return pair
+
+
+def turned(picture: Floats, degrees: float) -> Floats:
+    """A picture (H, W, 3) RGB in [0, 1] with its hue turned on the colour circle."""
+    hsv = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2HSV)
+    hsv[..., 0] = (hsv[..., 0] + degrees) % 360
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.float32)
+
+
+def _shuffled(person: str) -> bytes:
+    """A fixed order of people that has nothing to do with their names."""
+    return hashlib.blake2b(person.encode(), digest_size=8).digest()
