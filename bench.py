@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands import listing, runs, train
+from commands import external, listing, runs, train
 from commands.options import (
     RUNS,
     STORE,
@@ -50,6 +50,7 @@ app.command("list")(listing.list_)
 app.command()(train.train)
 app.command()(runs.report)
 app.command()(runs.clean)
+app.add_typer(external.app, name="external")
 
 
 @dataclass(frozen=True)
@@ -162,9 +163,9 @@ def _rows(request: Request, cells: Sequence[Cell]) -> list[Row]:
     }
     companions = [name for name in COMPANIONS if request.controls and not impossible.get(name)]
     rows = []
-    for label in dict.fromkeys([*request.methods, *companions]):
-        name, variant, options = parse_label(label)
-        rows.append(Row.of(label, name, variant, options, load("method", name, METHODS)))
+    for text in dict.fromkeys([*request.methods, *companions]):
+        label = parse_label(text)
+        rows.append(Row.of(label.text, label.name, label.variant, label.options, load("method", label.name, METHODS)))
     return rows
 
 

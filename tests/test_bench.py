@@ -14,8 +14,9 @@ from PIL import Image
 from skimage.data import astronaut
 
 import bench
+from core.errors import BenchError
 from core.video import write_video
-from methods import METHODS, parse_label
+from methods import METHODS, Label, parse_label
 from metrics import METRICS
 from protocols import PROTOCOLS
 from tests.fakes import make_clips
@@ -301,6 +302,14 @@ def test_a_driver_without_a_face_fails_its_cells_and_the_others_go_on(call, tmp_
 
 
 def test_labels_are_read_as_the_grammar_says():
-    assert parse_label("fomm") == ("fomm", "", {})
-    assert parse_label("fpfomm@samm") == ("fpfomm", "samm", {})
-    assert parse_label("fomm@a:mode=absolute;size=2") == ("fomm", "a", {"mode": "absolute", "size": "2"})
+    assert parse_label("fomm") == Label("fomm", "fomm", "", {})
+    assert parse_label("fpfomm@samm") == Label("fpfomm@samm", "fpfomm", "samm", {})
+    text = "fomm@a:mode=absolute;size=2"
+    assert parse_label(text) == Label(text, "fomm", "a", {"mode": "absolute", "size": "2"})
+
+
+def test_outputs_are_named_by_their_folder(tmp_path):
+    label = parse_label(f"outputs:{tmp_path / 'ulme'}")
+    assert label == Label("outputs@ulme", "outputs", "ulme", {"folder": str((tmp_path / "ulme").resolve())})
+    with pytest.raises(BenchError, match="outputs folder name"):
+        parse_label(f"outputs:{tmp_path / 'my outputs'}")
