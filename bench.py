@@ -10,7 +10,6 @@ This file is the benchmark itself; everything else that can be asked for lives i
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from commands import external, listing, runs, train, verify
+from commands import databases, external, listing, runs, train, verify
 from commands.options import (
     RUNS,
     STORE,
@@ -31,6 +30,7 @@ from commands.options import (
     PortraitsOption,
     ProtocolOption,
     TemplatesOption,
+    cores,
     folders,
     names,
     resolve_device,
@@ -42,6 +42,8 @@ app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=(__doc__ or "").splitlines()[0]
 )
 app.command("list")(listing.list_)
+app.command()(databases.validate)
+app.command()(databases.prepare)
 app.command()(train.train)
 app.command()(runs.report)
 app.command()(verify.verify)
@@ -85,7 +87,7 @@ def run(
         device=resolve_device(device),
     )
     try:
-        raise typer.Exit(benchmark(request, workers or _cores(), out, media_all, dry_run))
+        raise typer.Exit(benchmark(request, workers or cores(), out, media_all, dry_run))
     except KeyboardInterrupt:
         print("Interrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -130,11 +132,6 @@ def _stale(report: Path) -> bool:
     """Whether a report is missing or older than the files it shows, as after a kill between scores and report."""
     shown = [report.with_name(name) for name in ("run.json", "scores.csv")]
     return not report.exists() or report.stat().st_mtime_ns < max(path.stat().st_mtime_ns for path in shown)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:

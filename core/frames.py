@@ -49,6 +49,11 @@ def fitted(picture: Frames) -> Frames:
     return np.asarray(cv2.resize(picture, (SIZE, SIZE), interpolation=interpolation), np.uint8)
 
 
+def is_grey(frames: Frames) -> bool:
+    """Whether the three channels of frames (..., 3) are the same."""
+    return bool((frames[..., 0] == frames[..., 1]).all() and (frames[..., 1] == frames[..., 2]).all())
+
+
 def frame_path(folder: Path, index: int) -> Path:
     """Path of frame `index`, counted from 0."""
     return folder / f"{index:05d}.png"

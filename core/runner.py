@@ -39,7 +39,8 @@ class Row:
 
     label: the text as typed, also the folder's name. maker: its class, a Method or a Control. identity: what decides
     its frames besides the inputs, with the version of its code. marks: what a reader of its scores must know, a word
-    for the tables and a sentence each.
+    for the tables and a sentence each. seen: "clips" and "people" of databases that it was trained on, as far as it
+    tells (a method may have `seen()`, which gives them).
     """
 
     label: str
@@ -50,6 +51,7 @@ class Row:
     is_control: bool
     identity: Mapping[str, Any]
     marks: Mapping[str, str] = field(default_factory=dict)
+    seen: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, label: str, name: str, variant: str, options: Mapping[str, str], maker: Any) -> Row:
@@ -57,7 +59,8 @@ class Row:
         method = maker(variant, options)
         identity = {**method.identity(), "source": code_version(maker.__module__)}
         marks = dict(getattr(method, "marks", {}))
-        return cls(label, name, method.variant, options, maker, method.is_control, identity, marks)
+        seen = method.seen() if hasattr(method, "seen") else {}
+        return cls(label, name, method.variant, options, maker, method.is_control, identity, marks, seen)
 
 
 @dataclass(frozen=True)

@@ -130,11 +130,6 @@ def entry(found: Found, link: str = "") -> Entry:
     )
 
 
-def named(method: MethodFacts) -> Entry:
-    """The name of a row, with the marks that its scores carry in every table."""
-    return Entry(method.label, remark=", ".join(method.marks))
-
-
 def leaderboard(run: Run, figures: Collection[str] | None = None) -> Table:
     """Methods first, controls set apart: the headlines (or those of `figures`) over all cells, and seconds a frame."""
     chosen = [(group, line) for group, line in headlines(run) if figures is None or line.figure in figures]
@@ -152,9 +147,18 @@ def leaderboard(run: Run, figures: Collection[str] | None = None) -> Table:
 
     def row(method: MethodFacts) -> tuple[Entry, ...]:
         scores = (entry(run.combined(method.label, line.figure)) for _, line in chosen)
-        return (named(method), *scores, Entry(method.seconds_per_frame, "not timed"))
+        return (_named(run, method), *scores, Entry(method.seconds_per_frame, "not timed"))
 
     return Table("Leaderboard: means over cells", tuple(columns), _sections(run, row))
+
+
+def _named(run: Run, method: MethodFacts) -> Entry:
+    """A row's name with its marks, also where its model was trained on drivers of this run or the people in them."""
+    drivers = len({cell.driver for cell in run.facts.cells})
+    marks = (("drivers", method.seen_drivers), ("people", method.seen_people))
+    seen = ", ".join(f"{len(names)} of {drivers} {what}" for what, names in marks if names)
+    trained = [f"trained on {seen}"] if seen else []
+    return Entry(method.label, remark=", ".join([*method.marks, *trained]))
 
 
 def brief(run: Run) -> Table:
@@ -175,14 +179,15 @@ def breakdown(run: Run, scope: str) -> Table:
 
     def row(method: MethodFacts) -> tuple[Entry, ...]:
         found = (run.combined(method.label, line.figure, scope, group) for group in groups for line in chosen)
-        return (named(method), *map(entry, found))
+        return (_named(run, method), *map(entry, found))
 
     return Table(f"By {scope}", columns, _sections(run, row))
 
 
 def cells_table(run: Run, figure: str = "agreement") -> Table:
     """One figure of every cell, a column for each method and control; each row leads to the cell's player."""
-    labels = [method.label for method in (*run.methods, *run.controls)]
+    rows = (*run.methods, *run.controls)
+    labels = [method.label for method in rows]
     kinds = ["Methods"] * len(run.methods) + ["Controls"] * len(run.controls)
     columns = (
         Column("cell"),
@@ -192,7 +197,11 @@ def cells_table(run: Run, figure: str = "agreement") -> Table:
     def row(cell: CellFacts) -> tuple[Entry, ...]:
         found = [run.of_cell(label, cell, figure) for label in labels]
         shades = [None if f.value is None else min(max(f.value, 0.0), 1.0) for f in found]
-        numbers = (Entry(f.value, f.reason or f.status, shade=shade) for f, shade in zip(found, shades, strict=True))
+        seen = ["seen" if cell.driver in method.seen_drivers else "" for method in rows]
+        numbers = (
+            Entry(f.value, f.reason or f.status, mark, shade=shade)
+            for f, mark, shade in zip(found, seen, shades, strict=True)
+        )
         remark = " · ".join(filter(None, (cell.database, cell.emotion)))
         return (Entry(f"{cell.driver} on {cell.template}", remark=remark, link=f"#cell={cell.name}"), *numbers)
 

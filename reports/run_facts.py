@@ -46,6 +46,7 @@ class MethodFacts(Facts):
     """One row of the run: a method or a control. `label` is what the user typed.
 
     marks: what a reader of its scores must know, a word for the tables and a sentence each.
+    seen_drivers: drivers that its model was trained on; seen_people: others whose person it knows from other clips.
     """
 
     label: str
@@ -55,6 +56,8 @@ class MethodFacts(Facts):
     identity: dict[str, Any] = {}
     marks: dict[str, str] = {}
     seconds_per_frame: float | None = None
+    seen_drivers: tuple[str, ...] = ()
+    seen_people: tuple[str, ...] = ()
 
 
 class FigureFacts(Facts):

@@ -1,4 +1,4 @@
-"""What several tests share: the command line in an empty folder, with plug-ins that need no face."""
+"""What several tests share: the command line in an empty folder, and databases on disk that look like real ones."""
 
 import sys
 
@@ -8,6 +8,7 @@ import bench
 from methods import METHODS
 from metrics import METRICS
 from protocols import PROTOCOLS
+from tests import lookalikes
 from tests.fakes import FAKES
 
 
@@ -29,3 +30,14 @@ def call(tmp_path, monkeypatch, capfd):
         return stop.value.code or 0, out, err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory):
+    """Folders (of the table: the file) by name; to be read only."""
+    root = tmp_path_factory.mktemp("databases")
+    made = {}
+    for name in ("casme2", "samm", "smic", "smic_e", "table"):
+        (root / name).mkdir()
+        made[name] = getattr(lookalikes, name)(root / name)
+    return made
