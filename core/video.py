@@ -123,7 +123,7 @@ def _read_deep_picture(path: Path) -> Picture:
 
 def first_size(path: Path) -> tuple[int, int]:
     """Width and height of the first frame of a video, a GIF or a folder of pictures. BenchError if it has none."""
-    for picture in _read_folder(path) if path.is_dir() else _read_video(path):
+    for picture in map(read_picture, pictures_in(path)) if path.is_dir() else _read_video(path):
         return picture.shape[1], picture.shape[0]
     raise BenchError(f"{path}: no frames. Add them, or remove it.")
 
