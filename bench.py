@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands import listing, runs, train
+from commands import compare, experts, listing, runs, train
 from commands.options import (
     RUNS,
     STORE,
@@ -50,6 +50,8 @@ app.command("list")(listing.list_)
 app.command()(train.train)
 app.command()(runs.report)
 app.command()(runs.clean)
+app.command()(compare.compare)
+app.add_typer(experts.app, name="experts")
 
 
 @dataclass(frozen=True)
