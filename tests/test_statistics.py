@@ -61,7 +61,7 @@ def test_copies_within_a_driver_do_not_make_the_interval_narrower():
 
 
 def test_intervals_of_nine_drivers_cover_the_truth_as_often_as_they_say():
-    """Two cells share their driver's share of the value; plain percentiles cover about 88 % here."""
+    """Two cells share their driver's share of the value; plain percentiles cover 89 % here."""
     rng = np.random.default_rng(1)
     drivers = np.repeat(np.arange(9), 2).astype(str)
     covered = []
