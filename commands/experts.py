@@ -82,8 +82,17 @@ def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
     experts = {judgement.expert for judgement in new}
     judgements = [*(judgement for judgement in old if judgement.expert not in experts), *new]
     write_judgements(path, judgements)
+    _seal_again(folder)
     print(f"{path}: {len(judgements)} judgements", file=sys.stderr)
     return judgements
+
+
+def _seal_again(run: Path) -> None:
+    """Take what was added to a finished run into its seal, so that `verify` does not call it foreign."""
+    from core.manifest import MANIFEST, seal
+
+    if (run / MANIFEST).exists():
+        seal(run)
 
 
 @app.command()
@@ -112,6 +121,7 @@ def sheet(
         write_key(run, key)
         _hand_over(opened, run / FOLDER / key.expert, key)
         print(f"{run / FOLDER / key.expert}: give this folder to {key.expert}; the key stays beside it")
+    _seal_again(run)
 
 
 def _hand_over(run: Run, folder: Path, key: Key) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from core.errors import BenchError
-
-if TYPE_CHECKING:
-    from core.contracts import CellSource
 
 STORE = Path(".megbench")
 RUNS = Path("runs")
@@ -58,12 +55,3 @@ def resolve_device(device: Device) -> str:
     if device is Device.cuda:
         raise BenchError("Device cuda was asked for, but torch finds none here. Choices: auto, cpu.")
     return "cpu"
-
-
-def make_protocol(name: str, given: dict[str, Any]) -> CellSource:
-    """The protocol `name` on the given `folders`."""
-    from core.registry import load
-    from protocols import PROTOCOLS, make
-
-    paths = {key: Path(path) if path else None for key, path in given.items()}
-    return make(name, load("protocol", name, PROTOCOLS), STORE.resolve() / "clips", paths)

@@ -18,6 +18,7 @@ def report(
     markdown: Annotated[bool, typer.Option("--markdown", help="Also the tables as Markdown, in RUN/tables.")] = False,
 ) -> None:
     """Make the reports of runs again from their files."""
+    from core.manifest import seal
     from reports.forms import tables_of, write_tables
     from reports.html import write_report
 
@@ -26,6 +27,7 @@ def report(
         print(write_report(run, media_all))
         if forms:
             print(f"{len(write_tables(run / 'tables', tables_of(run), forms))} tables in {run / 'tables'}")
+        seal(run)
 
 
 def clean(

@@ -7,7 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ class Row:
     """One row of the tables: a method or control as the user named it.
 
     label: the text as typed, also the folder's name. maker: its class, a Method or a Control. identity: what decides
-    its frames besides the inputs, with the version of its code.
+    its frames besides the inputs, with the version of its code. marks: what a reader of its scores must know, a word
+    for the tables and a sentence each.
     """
 
     label: str
@@ -48,13 +49,15 @@ class Row:
     maker: Callable[[str, Mapping[str, str]], Any]
     is_control: bool
     identity: Mapping[str, Any]
+    marks: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, label: str, name: str, variant: str, options: Mapping[str, str], maker: Any) -> Row:
         """Make the method once to learn what it is. BenchError as the method raises it (missing weights, options)."""
         method = maker(variant, options)
         identity = {**method.identity(), "source": code_version(maker.__module__)}
-        return cls(label, name, method.variant, options, maker, method.is_control, identity)
+        marks = dict(getattr(method, "marks", {}))
+        return cls(label, name, method.variant, options, maker, method.is_control, identity, marks)
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,11 @@ def entry(found: Found, link: str = "") -> Entry:
     )
 
 
+def named(method: MethodFacts) -> Entry:
+    """The name of a row, with the marks that its scores carry in every table."""
+    return Entry(method.label, remark=", ".join(method.marks))
+
+
 def leaderboard(run: Run, figures: Collection[str] | None = None) -> Table:
     """Methods first, controls set apart: the headlines (or those of `figures`) over all cells, and seconds a frame."""
     chosen = [(group, line) for group, line in headlines(run) if figures is None or line.figure in figures]
@@ -147,7 +152,7 @@ def leaderboard(run: Run, figures: Collection[str] | None = None) -> Table:
 
     def row(method: MethodFacts) -> tuple[Entry, ...]:
         scores = (entry(run.combined(method.label, line.figure)) for _, line in chosen)
-        return (Entry(method.label), *scores, Entry(method.seconds_per_frame, "not timed"))
+        return (named(method), *scores, Entry(method.seconds_per_frame, "not timed"))
 
     return Table("Leaderboard: means over cells", tuple(columns), _sections(run, row))
 
@@ -170,7 +175,7 @@ def breakdown(run: Run, scope: str) -> Table:
 
     def row(method: MethodFacts) -> tuple[Entry, ...]:
         found = (run.combined(method.label, line.figure, scope, group) for group in groups for line in chosen)
-        return (Entry(method.label), *map(entry, found))
+        return (named(method), *map(entry, found))
 
     return Table(f"By {scope}", columns, _sections(run, row))
 
@@ -218,8 +223,10 @@ def all_figures(run: Run) -> Table:
 
 
 def explained(run: Run) -> list[tuple[str, str]]:
-    """The rows of this run that the suite itself brings, each with what it is for."""
-    return [(method.label, EXPLAINED[method.name]) for method in run.facts.methods if method.name in EXPLAINED]
+    """The rows of this run that the suite itself brings, each with what it is for, and what the marks of others say."""
+    own = [(method.label, EXPLAINED[method.name]) for method in run.facts.methods if method.name in EXPLAINED]
+    marks = [(f"{method.label} ({word})", why) for method in run.facts.methods for word, why in method.marks.items()]
+    return own + marks
 
 
 def floor(run: Run, figure: str = "agreement") -> float | None:

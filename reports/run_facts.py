@@ -43,13 +43,17 @@ class CellFacts(Facts):
 
 
 class MethodFacts(Facts):
-    """One row of the run: a method or a control. `label` is what the user typed."""
+    """One row of the run: a method or a control. `label` is what the user typed.
+
+    marks: what a reader of its scores must know, a word for the tables and a sentence each.
+    """
 
     label: str
     name: str
     variant: str = ""
     is_control: bool = False
     identity: dict[str, Any] = {}
+    marks: dict[str, str] = {}
     seconds_per_frame: float | None = None
 
 

@@ -10,10 +10,10 @@ import pytest
 import bench
 from core.errors import BenchError
 from core.judgements import FILE, read_judgements
+from core.manifest import faults, seal
 from reports.metric_agreement import metrics_against_experts
 from reports.run_files import Run
 from tests.report_fixture import HOSTILE, LABELS, make_run
-from tests.test_bench import call  # noqa: F401
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +28,6 @@ def made(tmp_path_factory):
 @pytest.fixture
 def run(made, tmp_path):
     return shutil.copytree(made, tmp_path / "run")
-
-
-@pytest.fixture
-def bench_py(call):  # noqa: F811
-    return call
 
 
 def fill(sheet, score):
@@ -50,8 +45,8 @@ def key_of(run, expert):
     return json.loads((run / "experts" / f"{expert}.key.json").read_text())
 
 
-def test_a_sheet_reveals_no_method_and_names_stay_text(bench_py, run):
-    code, _, err = bench_py("experts", "sheet", run, "--expert", "anna,ben")
+def test_a_sheet_reveals_no_method_and_names_stay_text(call, run):
+    code, _, err = call("experts", "sheet", run, "--expert", "anna,ben")
     assert code == 0, err
     folder = run / "experts" / "anna"
     book = openpyxl.load_workbook(folder / "sheet.xlsx")
@@ -68,13 +63,13 @@ def test_a_sheet_reveals_no_method_and_names_stay_text(bench_py, run):
     assert not (set(codes) & set(key_of(run, "ben")["codes"]))
     order = [(output["method"], output["driver"]) for output in codes.values()]
     assert order != sorted(order, key=lambda pair: list(LABELS).index(pair[0]))
-    code, _, err = bench_py("experts", "sheet", run, "--expert", "anna")
+    code, _, err = call("experts", "sheet", run, "--expert", "anna")
     assert code == 2
     assert "scores may be under way" in err
 
 
-def test_filled_in_sheets_become_the_runs_judgements(bench_py, run, tmp_path):
-    bench_py("experts", "sheet", run, "--expert", "anna,ben", "--methods", "fpfomm,flow_warp,still")
+def test_filled_in_sheets_become_the_runs_judgements(call, run, tmp_path):
+    call("experts", "sheet", run, "--expert", "anna,ben", "--methods", "fpfomm,flow_warp,still")
     points = {"fpfomm": 1, "flow_warp": 2, "still": 0}
 
     def filled(expert, bonus):
@@ -83,17 +78,19 @@ def test_filled_in_sheets_become_the_runs_judgements(bench_py, run, tmp_path):
         return fill(folder / "sheet.xlsx", lambda code: (points[codes[code]["method"]] + bonus, 0, bonus))
 
     sheets = [filled("anna", 1), filled("ben", 0)]
-    code, out, err = bench_py("experts", "import", *sheets, "--run", run)
+    seal(run)
+    code, out, err = call("experts", "import", *sheets, "--run", run)
     assert code == 0, err
+    assert faults(run) == []  # the seal knows of the judgements
     judgements = read_judgements(run / FILE)
     assert len(judgements) == 2 * 3 * 4
     assert {(j.method, j.expert): j.upper for j in judgements}["flow_warp", "anna"] == 3
     assert "flow_warp" in out.splitlines()[2]
 
-    code, out, err = bench_py("experts", "import", sheets[0], "--run", run)
+    code, out, err = call("experts", "import", sheets[0], "--run", run)
     assert len(read_judgements(run / FILE)) == 24  # the same expert again replaces, and Ben's are kept
 
-    code, out, err = bench_py("experts", "agreement", run)
+    code, out, err = call("experts", "agreement", run)
     assert code == 0, err
     (agreement,) = [line for line in out.split("Against upper")[0].splitlines() if line.startswith("agreement ↑")]
     assert agreement.split()[2] == "1.00"
@@ -102,7 +99,7 @@ def test_filled_in_sheets_become_the_runs_judgements(bench_py, run, tmp_path):
     assert identity.split()[2] == "1.00"  # lower is better and it falls with quality
     assert "neither more nor less is better: gain" in out
 
-    code, out, err = bench_py("report", run, "--latex", "--csv", "--markdown")
+    code, out, err = call("report", run, "--latex", "--csv", "--markdown")
     assert code == 0, err
     names = {path.name for path in (run / "tables").iterdir()}
     assert {
@@ -144,55 +141,55 @@ def set_cell(place, value):
         (set_cell("A1", "MEG-Bench expert sheet 0123"), "no key in"),
     ],
 )
-def test_a_sheet_that_was_tampered_with_is_refused(bench_py, run, tmp_path, change, said):
-    bench_py("experts", "sheet", run, "--expert", "anna")
-    code, _, err = bench_py("experts", "import", faulty(run, tmp_path, change), "--run", run)
+def test_a_sheet_that_was_tampered_with_is_refused(call, run, tmp_path, change, said):
+    call("experts", "sheet", run, "--expert", "anna")
+    code, _, err = call("experts", "import", faulty(run, tmp_path, change), "--run", run)
     assert code == 2
     assert said in err
     assert "Traceback" not in err
     assert not (run / FILE).exists()
 
 
-def test_scores_of_frames_that_changed_since_are_refused(bench_py, run):
-    bench_py("experts", "sheet", run, "--expert", "anna")
+def test_scores_of_frames_that_changed_since_are_refused(call, run):
+    call("experts", "sheet", run, "--expert", "anna")
     sheet = fill(run / "experts" / "anna" / "sheet.xlsx", lambda code: (1, 1, 1))
     path = run / "cells" / "fpfomm" / "d1__ta" / "cell.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "content": "other"}))
-    code, _, err = bench_py("experts", "import", sheet, "--run", run)
+    code, _, err = call("experts", "import", sheet, "--run", run)
     assert code == 2
     assert "no longer the one that was judged" in err
-    code, _, err = bench_py("experts", "import", sheet)
+    code, _, err = call("experts", "import", sheet)
     assert code == 2
     assert "Add --run" in err
 
 
-def test_blank_rows_are_a_warning(bench_py, run):
-    bench_py("experts", "sheet", run, "--expert", "anna")
+def test_blank_rows_are_a_warning(call, run):
+    call("experts", "sheet", run, "--expert", "anna")
     blank = random.Random(0).choice(list(key_of(run, "anna")["codes"]))
     sheet = fill(
         run / "experts" / "anna" / "sheet.xlsx", lambda code: (None, None, None) if code == blank else (1, 1, 1)
     )
-    code, _, err = bench_py("experts", "import", sheet, "--run", run)
+    code, _, err = call("experts", "import", sheet, "--run", run)
     assert code == 0
     assert f"no score for upper, lower, noise: {blank} is left out" in err
     assert len(read_judgements(run / FILE)) == 10
 
 
-def test_a_run_without_judgements_says_what_to_do(bench_py, run):
-    code, _, err = bench_py("experts", "agreement", run)
+def test_a_run_without_judgements_says_what_to_do(call, run):
+    code, _, err = call("experts", "agreement", run)
     assert code == 2
     assert "Import expert sheets first" in err
     with pytest.raises(BenchError, match="no judged output is of this run"):
         metrics_against_experts(Run(run), [])
 
 
-def test_import_prints_table_one(bench_py):
+def test_import_prints_table_one(call):
     path = bench.__file__.replace("bench.py", "reports/published/megc2021_experts.csv")
-    code, out, err = bench_py("experts", "import", path, "--out", "tables")
+    code, out, err = call("experts", "import", path, "--out", "tables")
     assert code == 0, err
     assert "2.936782" in out
     assert "includes 0" in out
     assert "sum          0.31        0.50        0.75" in out
-    code, _, err = bench_py("experts", "import", "none.csv")
+    code, _, err = call("experts", "import", "none.csv")
     assert code == 2
     assert err.count("\n") == 1
