@@ -64,12 +64,13 @@ def pairs_of(a: Run, b: Run, methods: Sequence[str]) -> list[Pair]:
 
 
 def comparison(a: Run, b: Run, methods: Sequence[str] = ()) -> Table:
-    """Headline figures of the first less the second, by row; p corrected over the whole table.
+    """Headline figures (all, where there is none) of the first less the second, by row; p corrected over the table.
 
     BenchError where the runs cannot be compared.
     """
     check_comparable(a, b)
-    shown = list(dict.fromkeys(line.figure for run in (a, b) for _, line in headlines(run)))
+    headline = list(dict.fromkeys(line.figure for run in (a, b) for _, line in headlines(run)))
+    shown = headline or list(a.figures)  # a run of plug-in metrics only has no headline
     per_cell = [name for name in shown if name in a.figures and name in b.figures and _shared_metric(a, b, name)]
     tested = {
         (pair, name): paired(of_cells(a, pair.first, name), of_cells(b, pair.second, name), of_drivers(a))

@@ -152,7 +152,7 @@ class Table:
         widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
         lines, rows = [_aligned(head, widths)], iter(body)
         for section in self.sections:
-            lines.append(f"{section.heading} ".ljust(sum(widths) + 2 * len(widths) - 2, "-"))
+            lines.append(f"{section.heading} ".lstrip().ljust(sum(widths) + 2 * len(widths) - 2, "-"))
             lines += [_aligned(next(rows), widths) for _ in section.rows]
         lines += [printable(line) for line in self._below(notes)]
         return "\n".join(line.rstrip() for line in lines) + "\n"

@@ -82,3 +82,25 @@ def test_rows_that_are_not_there_are_named(first):
         comparison(Run(first), Run(first), ("fpfom",))
     with pytest.raises(BenchError, match="name one row, or two"):
         comparison(Run(first), Run(first), ("a", "b", "c"))
+
+
+def test_figures_without_a_headline_are_compared_where_there_is_no_other(first, second):
+    def only_mine(facts):
+        metric = facts["metrics"][0]
+        facts["metrics"] = [{**metric, "figures": [{**metric["figures"][0], "name": "mine"}]}]
+
+    edit(second, only_mine)
+    scores = (second / "scores.csv").read_text().replace(",agreement,", ",mine,")
+    (second / "scores.csv").write_text(scores)
+    assert set(rows(comparison(Run(second), Run(second)), "fpfomm")) == {"mine"}
+
+
+def test_the_command_prints_and_writes_the_table(call, first):
+    code, out, err = call("compare", first, first, "--methods", "fpfomm,flow_warp", "--out", "tables")
+    assert code == 0, err
+    assert "fpfomm - flow_warp" in out
+    assert "-0.150" in out
+    assert "tables/comparison.tex" in out
+    code, _, err = call("compare", first, "nowhere")
+    assert code == 2
+    assert err.count("\n") == 1
