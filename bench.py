@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from commands import databases, external, listing, runs, train, verify
+from commands import compare, databases, experts, external, listing, runs, train, verify
 from commands.options import (
     RUNS,
     STORE,
@@ -48,6 +48,8 @@ app.command()(train.train)
 app.command()(runs.report)
 app.command()(verify.verify)
 app.command()(runs.clean)
+app.command()(compare.compare)
+app.add_typer(experts.app, name="experts")
 app.add_typer(external.app, name="external")
 
 
