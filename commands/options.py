@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from core.errors import BenchError
 from core.names import check_name
-
-if TYPE_CHECKING:
-    from core.contracts import CellSource
 
 STORE = Path(".megbench")
 RUNS = Path("runs")
@@ -74,12 +71,3 @@ def user_weights(name: str, variant: str) -> Path:
     if check_name("variant", variant) in RESERVED:
         raise BenchError(f"--as {variant}: the variants {', '.join(RESERVED)} are the suite's own. Give another name.")
     return STORE / "weights" / f"{name}@{variant}.safetensors"
-
-
-def make_protocol(name: str, given: dict[str, Any]) -> CellSource:
-    """The protocol `name` on the given `folders`."""
-    from core.registry import load
-    from protocols import PROTOCOLS, make
-
-    paths = {key: Path(path) if path else None for key, path in given.items()}
-    return make(name, load("protocol", name, PROTOCOLS), STORE.resolve() / "clips", paths)

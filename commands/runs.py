@@ -10,11 +10,24 @@ import typer
 from commands.options import STORE, MediaAllOption
 
 
-def report(run: Path, media_all: MediaAllOption = False) -> None:
-    """Make the report of a run again from its files."""
+def report(
+    runs: list[Path],
+    media_all: MediaAllOption = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Also the tables as LaTeX, in RUN/tables.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Also the tables as CSV, in RUN/tables.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Also the tables as Markdown, in RUN/tables.")] = False,
+) -> None:
+    """Make the reports of runs again from their files."""
+    from core.manifest import seal
+    from reports.forms import tables_of, write_tables
     from reports.html import write_report
 
-    print(write_report(run, media_all))
+    forms = [name for name, wanted in (("latex", latex), ("csv", csv), ("markdown", markdown)) if wanted]
+    for run in runs:
+        print(write_report(run, media_all))
+        if forms:
+            print(f"{len(write_tables(run / 'tables', tables_of(run), forms))} tables in {run / 'tables'}")
+        seal(run)
 
 
 def clean(

@@ -177,7 +177,7 @@ def row_facts(row: Row, records: Sequence[CellRecord]) -> dict[str, Any]:
     finished = [record for record in records if record.status == "ok"]
     frames = sum(record.n_frames for record in finished)
     seconds = sum(record.seconds for record in finished)
-    facts = {field: getattr(row, field) for field in ("label", "name", "variant", "is_control", "identity")}
+    facts = {field: getattr(row, field) for field in ("label", "name", "variant", "is_control", "identity", "marks")}
     return {**facts, "seconds_per_frame": round(seconds / frames, 5) if frames else None}
 
 

@@ -42,6 +42,11 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEOS and not path.name.startswith(".") and path.is_file()
 
 
+def is_output_video(path: Path) -> bool:
+    """Whether the name is that of a video file or an animated GIF, as programs leave them."""
+    return is_video(path) or (path.suffix.lower() == ".gif" and not path.name.startswith(".") and path.is_file())
+
+
 def pictures_in(folder: Path) -> list[Path]:
     """Picture files of a folder in the order of the numbers in their names: img99 before img100.
 
@@ -114,6 +119,13 @@ def _read_deep_picture(path: Path) -> Picture:
         raise BenchError(f"{path}: not a picture in a known format. Convert it to PNG.")
     _check_size(path, image.shape[1], image.shape[0])
     return np.asarray(image, np.uint8)
+
+
+def first_size(path: Path) -> tuple[int, int]:
+    """Width and height of the first frame of a video, a GIF or a folder of pictures. BenchError if it has none."""
+    for picture in map(read_picture, pictures_in(path)) if path.is_dir() else _read_video(path):
+        return picture.shape[1], picture.shape[0]
+    raise BenchError(f"{path}: no frames. Add them, or remove it.")
 
 
 def _check_size(path: Path, width: int, height: int) -> None:

@@ -153,11 +153,12 @@ def leaderboard(run: Run, figures: Collection[str] | None = None) -> Table:
 
 
 def _named(run: Run, method: MethodFacts) -> Entry:
-    """A row's name, marked where its model was trained on drivers of this run or on the people in them."""
+    """A row's name with its marks, also where its model was trained on drivers of this run or the people in them."""
     drivers = len({cell.driver for cell in run.facts.cells})
     marks = (("drivers", method.seen_drivers), ("people", method.seen_people))
     seen = ", ".join(f"{len(names)} of {drivers} {what}" for what, names in marks if names)
-    return Entry(method.label, remark=f"trained on {seen}" if seen else "")
+    trained = [f"trained on {seen}"] if seen else []
+    return Entry(method.label, remark=", ".join([*method.marks, *trained]))
 
 
 def brief(run: Run) -> Table:
@@ -231,8 +232,10 @@ def all_figures(run: Run) -> Table:
 
 
 def explained(run: Run) -> list[tuple[str, str]]:
-    """The rows of this run that the suite itself brings, each with what it is for."""
-    return [(method.label, EXPLAINED[method.name]) for method in run.facts.methods if method.name in EXPLAINED]
+    """The rows of this run that the suite itself brings, each with what it is for, and what the marks of others say."""
+    own = [(method.label, EXPLAINED[method.name]) for method in run.facts.methods if method.name in EXPLAINED]
+    marks = [(f"{method.label} ({word})", why) for method in run.facts.methods for word, why in method.marks.items()]
+    return own + marks
 
 
 def floor(run: Run, figure: str = "agreement") -> float | None:

@@ -45,6 +45,7 @@ class CellFacts(Facts):
 class MethodFacts(Facts):
     """One row of the run: a method or a control. `label` is what the user typed.
 
+    marks: what a reader of its scores must know, a word for the tables and a sentence each.
     seen_drivers: drivers that its model was trained on; seen_people: others whose person it knows from other clips.
     """
 
@@ -53,6 +54,7 @@ class MethodFacts(Facts):
     variant: str = ""
     is_control: bool = False
     identity: dict[str, Any] = {}
+    marks: dict[str, str] = {}
     seconds_per_frame: float | None = None
     seen_drivers: tuple[str, ...] = ()
     seen_people: tuple[str, ...] = ()
