@@ -10,14 +10,18 @@ import pytest
 import torch
 from lightning.fabric import Fabric
 
+from core.config import read_overlay, resolve
 from core.contracts import Phase
 from core.draws import each, generator
 from core.errors import BenchError
+from core.registry import load
+from fpfomm.recipe import FpFommRecipe
 from tests.test_training import Line, Points, plan, run
-from tests.training_child import SMALL, Shifted
+from tests.training_child import SIZE, SMALL, Shifted
+from training import TRAINABLES
 from training.average import Average
 from training.batch_norm import settle
-from training.command import Machine
+from training.command import ROOT, DataSettings, Machine
 from training.loader import TRAIN, VALIDATE, Loader
 from training.log import LOG, Log, read_log
 from training.loop import Run
@@ -179,9 +183,6 @@ def test_tensorboard_is_an_extra(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_bf16_has_islands_of_float32_and_strips_show_what_is_painted(tmp_path, precision):
-    from core.config import resolve
-    from fpfomm.recipe import FpFommRecipe
-
     torch.manual_seed(0)
     trainer = resolve(FpFommRecipe, [SMALL]).trainer()
     dtypes = {}
@@ -208,12 +209,25 @@ def test_bf16_has_islands_of_float32_and_strips_show_what_is_painted(tmp_path, p
     import cv2
 
     strip = cv2.imread(str(tmp_path / "strips/main-00000002.png"))
-    assert strip.shape == (2 * 128, 3 * 128, 3)
+    assert strip.shape == (2 * SIZE, 3 * SIZE, 3)
     right = dtypes["picture"].detach()
-    shown = torch.from_numpy(np.ascontiguousarray(strip[:, 256:, ::-1])).float() / 255
-    torch.testing.assert_close(shown[:128].permute(2, 0, 1), right[0].clamp(0, 1), atol=0.003, rtol=0)
+    shown = torch.from_numpy(np.ascontiguousarray(strip[:, 2 * SIZE :, ::-1])).float() / 255
+    torch.testing.assert_close(shown[:SIZE].permute(2, 0, 1), right[0].clamp(0, 1), atol=0.003, rtol=0)
 
 
 def test_fabric_is_made_for_several_devices():
     assert isinstance(Machine("cpu", 1).fabric("bf16"), Fabric)
     assert Machine("cpu", 2).fabric("float32").strategy.__class__.__name__ == "DDPStrategy"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_config_is_one_of_a_method_and_has_a_length(path):
+    name = "fomm" if path.stem.startswith("fmeg") else path.stem.rpartition("_")[2]
+    settings = read_overlay(path)
+    plan = resolve(Plan, [settings.pop("plan")])
+    data = resolve(DataSettings, [settings.pop("data", {})])
+    recipe = resolve(load("trainable", name, TRAINABLES), [settings])
+    assert all(stage.on(32).steps > 0 for stage in plan.stages.values())
+    assert recipe.training == ("taught" if path.stem.startswith("demo") else "published")
+    assert data.prepared.leave_out == "drivers"
+    check_plan(plan, list(plan.stages), 1)

@@ -14,7 +14,7 @@ from training.command import Machine
 from training.loop import Run
 from training.plan import Plan, StagePlan
 
-SIZE = 128
+SIZE = 64
 
 SMALL = {
     "model": {
@@ -40,7 +40,7 @@ class Shifted:
         coarse = torch.from_numpy(rng.random((1, 3, 9, 9))).to(self.dtype)
         picture = F.interpolate(coarse, size=SIZE + 8, mode="bicubic").clamp(0, 1)
         x, y = rng.integers(0, 8, 2)
-        landmarks = torch.from_numpy(rng.uniform(30, 100, (1, 68, 2)).astype(np.float32))
+        landmarks = torch.from_numpy(rng.uniform(15, 50, (1, 68, 2)).astype(np.float32))
         return {
             "source": picture[:, :, :SIZE, :SIZE],
             "driving": picture[:, :, y : y + SIZE, x : x + SIZE] ** 0.9,
