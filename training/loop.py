@@ -26,6 +26,7 @@ from training.batch_norm import batch_norms, settle, share
 from training.loader import SETTLE, TRAIN, VALIDATE, Batches, Loader, Part
 from training.log import Log
 from training.plan import Limits, Plan, StagePlan, check_plan, learning_rate
+from training.processes import mean_of_all, share_gradients
 from training.strips import write_strip
 
 SETTLING_BATCHES = 24
@@ -136,7 +137,7 @@ class Run:
                 for key, loss in phase.losses.items():
                     part_loss = loss.detach() / len(runs)
                     losses[key] = losses[key] + part_loss if key in losses else part_loss
-            self._share_gradients(parameters)
+            share_gradients(self.fabric, parameters)
             for key, optimiser in stepped.items():
                 for group in optimiser.param_groups:
                     group["lr"] = learning_rate(specs[key], stage, step)
@@ -160,16 +161,6 @@ class Run:
             ]
             made[name] = torch.optim.Adam(parameters, spec.lr, spec.betas, weight_decay=spec.weight_decay, fused=True)
         return made
-
-    def _share_gradients(self, parameters: Sequence[Tensor]) -> None:
-        """The mean of every gradient over all processes, by one message."""
-        if self.fabric.world_size == 1:
-            return
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        message = self.fabric.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduce_op="mean")
-        assert isinstance(message, Tensor)
-        for gradient, part in zip(gradients, message.split([one.numel() for one in gradients]), strict=True):
-            gradient.copy_(part.view_as(gradient))
 
     def _set_modes(self, name: str, stage: StagePlan, step: int, loader: Loader) -> None:
         """Training mode for all networks; from `freeze_batch_norm_at` on, settled batch statistics that stay."""
@@ -219,7 +210,7 @@ class Run:
         missing = torch.zeros((), device=self.fabric.device)
         table = [torch.stack([losses.get(key, missing).float() for key in keys]) for losses in window]
         rows = torch.stack(table)  # steps, keys
-        rows = self._mean(rows).cpu()
+        rows = mean_of_all(self.fabric, rows).cpu()
         if not bool(rows.isfinite().all()):
             self._diverged(name, step, keys, rows, split, loader)
         counts = [sum(key in losses for losses in window) for key in keys]
@@ -293,14 +284,6 @@ class Run:
             return False
         late = time.monotonic() - self._began > 60 * self.limits.minutes
         return bool(self.fabric.broadcast(late))
-
-    def _mean(self, rows: Tensor) -> Tensor:
-        """The mean over all processes."""
-        if self.fabric.world_size == 1:
-            return rows
-        mean = self.fabric.all_reduce(rows, reduce_op="mean")
-        assert isinstance(mean, Tensor)
-        return mean
 
     def _seed(self, name: str, step: int) -> int:
         return hash((self.plan.seed, self.stages.index(name), step, self.fabric.global_rank)) % 2**63
