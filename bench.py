@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands import listing, runs, train
+from commands import figure, listing, runs, train
 from commands.options import (
     RUNS,
     STORE,
@@ -48,6 +48,7 @@ app = typer.Typer(
 )
 app.command("list")(listing.list_)
 app.command()(train.train)
+app.add_typer(figure.app, name="figure")
 app.command()(runs.report)
 app.command()(runs.clean)
 
@@ -115,7 +116,6 @@ def benchmark(request: Request, workers: int, out: Path | None, media_all: bool,
     from core.scoring import Scorer
     from core.store import digest, trim
     from faces.seen import Seen
-    from reports.html import write_report
 
     began = time.monotonic()
     settings = Settings(STORE.resolve(), request.device, request.seed, workers)
@@ -133,7 +133,7 @@ def benchmark(request: Request, workers: int, out: Path | None, media_all: bool,
         failures = run.complete()
         report = folder / "report.html"
         if run.changed or _stale(report):
-            write_report(folder, media_all)
+            runs.make_report(folder, media_all)
         trim(settings.store)
     _show(folder, failures, time.monotonic() - began)
     return 1 if failures else 0

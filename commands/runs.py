@@ -10,11 +10,25 @@ import typer
 from commands.options import STORE, MediaAllOption
 
 
-def report(run: Path, media_all: MediaAllOption = False) -> None:
+def report(
+    run: Path,
+    media_all: MediaAllOption = False,
+    no_media: Annotated[bool, typer.Option("--no-media", help="A page for sharing: no face in it.")] = False,
+) -> None:
     """Make the report of a run again from its files."""
-    from reports.html import write_report
+    print(make_report(run, media_all, no_media))
 
-    print(write_report(run, media_all))
+
+def make_report(run: Path, media_all: bool, no_media: bool = False) -> Path:
+    """Write a run's page and return its path; motion fields are those that scoring left in the store."""
+    from reports.html import Pictures, write_report
+
+    if no_media:
+        return write_report(run, Pictures.none)
+    from faces.seen import FieldOf
+
+    pictures = Pictures.all if media_all else Pictures.controls_in_two_cells
+    return write_report(run, pictures, FieldOf(STORE.resolve() / "features"))
 
 
 def clean(
