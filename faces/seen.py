@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from core.clip import Cell, Clip, Floats
 from core.errors import CellFailed
-from core.frames import Frames, content_hash, grey
+from core.frames import Frames, check_frames, content_hash, grey
 from core.provenance import code_version
+from faces.action_units import Intensities, intensities
 from faces.flow import dense_flow
 from faces.landmarks import Grey, Points, detect, embedding
 from faces.motion import Motion, facial_motion
@@ -118,6 +119,11 @@ class SeenClip:
             eye_distance=float(found["eye_distance"]),
         )
 
+    @functools.cached_property
+    def action_units(self) -> Intensities:
+        """Intensities (T, K) of faces.action_units.UNITS, read from flow. CellFailed without a face in frame 0."""
+        return self._stored("action_units", self._read_action_units)["intensity"]
+
     def _detect(self, index: int) -> Arrays:
         return {"points": _or_empty(detect(self.grey[index]))}
 
@@ -127,6 +133,9 @@ class SeenClip:
     def _measure_motion(self) -> Arrays:
         motion = facial_motion(self.flow, len(self.frames), self.landmarks)
         return {name: np.asarray(value) for name, value in vars(motion).items()}
+
+    def _read_action_units(self) -> Arrays:
+        return {"intensity": intensities(self.flow, len(self.frames), self.landmarks)}
 
     def _stored(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
         """Arrays from the cache, else computed and put there; a damaged file counts as absent."""
@@ -152,9 +161,11 @@ class Seen:
 
     output: the frames to judge. driver: the cell's reference (same motion, other noise draw, where clips are
     rendered). template: a clip of one frame. truth: None where nobody knows it.
+    BenchError if the output's frames are not uint8 (T, 256, 256, 3) with T >= 1.
     """
 
     def __init__(self, cell: Cell, output_frames: Frames, cache: Path | None) -> None:
+        check_frames(output_frames, "Output")
         self.output = SeenClip("output", lambda: output_frames, content_hash(output_frames), cache)
         self.driver = _seen_clip("driver", cell.reference, cache)
         template = cell.template.image[None]
@@ -162,6 +173,7 @@ class Seen:
         self.truth = None if cell.truth is None else _seen_clip("truth", cell.truth, cache)
 
 
+@functools.lru_cache(maxsize=2)  # the rows of a cell follow each other: its driver and truth are read once
 def _seen_clip(role: str, clip: Clip, cache: Path | None) -> SeenClip:
     return SeenClip(role, clip.frames, clip.content, cache)
 

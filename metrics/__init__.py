@@ -3,6 +3,7 @@
 METRICS = {
     "motion_agreement": "metrics.motion_agreement:MotionAgreement",
     "true_flow": "metrics.true_flow:TrueFlow",
+    "au_flow": "metrics.au_flow:AuFlow",
     "identity_distance": "metrics.identity_distance:IdentityDistance",
     "akd": "metrics.akd:Akd",
     "fidelity": "metrics.fidelity:Fidelity",
