@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands import listing, runs, train
+from commands import listing, runs, train, weights
 from commands.options import (
     RUNS,
     STORE,
@@ -50,6 +50,8 @@ app.command("list")(listing.list_)
 app.command()(train.train)
 app.command()(runs.report)
 app.command()(runs.clean)
+app.command()(weights.weights)
+app.command()(weights.doctor)
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,13 @@ def run(
     if not methods:
         print(context.get_help())
         raise typer.Exit()
-    from metrics import METRICS
+    from metrics import METRICS, ON_REQUEST
 
     request = Request(
         methods=names(methods),
         protocol=protocol,
         folders=folders(drivers, templates, data, portraits),
-        metrics=names(metrics) or tuple(METRICS),
+        metrics=names(metrics) or tuple(name for name in METRICS if name not in ON_REQUEST),
         controls=not no_controls,
         seed=seed,
         device=resolve_device(device),

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.clip import Cell, Clip, Floats
-from core.errors import CellFailed
+from core.errors import BenchError, CellFailed
 from core.frames import Frames, check_frames, content_hash, grey
 from core.provenance import code_version
 from faces.action_units import Intensities, intensities
@@ -137,12 +137,25 @@ class SeenClip:
     def _read_action_units(self) -> Arrays:
         return {"intensity": intensities(self.flow, len(self.frames), self.landmarks)}
 
+    def feature_file(self, name: str, compute: Callable[[], Arrays]) -> Path:
+        """Where features of this clip called `name` are kept, made by `compute` if they are not there yet.
+
+        For metrics that compare sets of clips. BenchError without a cache.
+        """
+        if self._cache is None:
+            raise BenchError(f"Features {name} of the {self.role} cannot be kept: there is no store.")
+        self._stored(name, compute)
+        return self._path(self._cache, name)
+
+    def _path(self, cache: Path, name: str) -> Path:
+        key = hashlib.blake2b(f"{_recipe()} {name} {self.content}".encode(), digest_size=16).hexdigest()
+        return cache / key[:2] / f"{key}.npz"
+
     def _stored(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
         """Arrays from the cache, else computed and put there; a damaged file counts as absent."""
         if self._cache is None:
             return compute()
-        key = hashlib.blake2b(f"{_recipe()} {name} {self.content}".encode(), digest_size=16).hexdigest()
-        path = self._cache / key[:2] / f"{key}.npz"
+        path = self._path(self._cache, name)
         try:
             with np.load(path, allow_pickle=False) as stored:
                 return dict(stored)
@@ -150,7 +163,7 @@ class SeenClip:
             pass
         arrays = compute()
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{key}.{os.getpid()}.npz")
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
         os.replace(temporary, path)
         return arrays

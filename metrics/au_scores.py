@@ -106,7 +106,7 @@ def agreement(output: Tracks, other: Tracks, apex: int | None, detector: Detecto
         pcc=pcc(end_o[together], end_d[together]),
         mae=float(np.abs(end_o - end_d)[together].mean()),
         track=float(found.mean()) if len(found) else None,
-        icc=_mean([icc31(o[:, k], d[:, k]) for k in np.flatnonzero(counted)]),
+        icc=icc31(o[:, together].ravel(), d[:, together].ravel()),
         leakage=float(np.abs(o[:, quiet]).mean(0).sum()) / strength if strength > 0 else None,
         upper=_half(end_o, end_d, detector.half(True) & moving, detector.half(True)),
         lower=_half(end_o, end_d, detector.half(False) & moving, detector.half(False)),
@@ -248,7 +248,7 @@ def _overall(name: str, detector: Detector, target: str, suffix: str) -> list[Fi
         ("pcc", True, (-1, 1), f"Pearson correlation over units of the {change}."),
         ("mae", False, (0, None), f"Mean absolute difference of the {change}."),
         ("track", True, (-1, 1), f"Pearson correlation over time, mean over the units that the {target} moves."),
-        ("icc", True, (-1, 1), f"ICC(3,1) over time, mean over the units that the {target} moves."),
+        ("icc", True, (-1, 1), f"ICC(3,1) of all units in all frames with the {target}'s: strength, course and leakage."),
         ("leakage", False, (0, None), f"Motion of units that are quiet in the {target}, relative to all its motion."),
         ("coverage", None, (0, 1), f"Share of the units that the {target} moves for which a track PCC exists."),
     ]
@@ -280,11 +280,6 @@ def _from_onset(tracks: Tracks, seen: npt.NDArray[np.bool_], onset_frames: int) 
 
 def _half(o: Tracks, d: Tracks, moving: npt.NDArray[np.bool_], half: npt.NDArray[np.bool_]) -> float | None:
     return cosine(o[half], d[half]) if moving.any() else None
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    present = [value for value in values if value is not None]
-    return float(np.mean(present)) if present else None
 
 
 def _or_nan(value: float | None) -> float:
