@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands import listing, runs, train, weights
+from commands import listing, openface, runs, selfcheck, train, weights
 from commands.options import (
     RUNS,
     STORE,
@@ -52,6 +52,8 @@ app.command()(runs.report)
 app.command()(runs.clean)
 app.command()(weights.weights)
 app.command()(weights.doctor)
+app.command()(selfcheck.selfcheck)
+app.command()(openface.openface)
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ class _Measurer:
             measured = {}
             for name, key in task.keys.items():
                 try:
-                    measured[name] = _measure(metrics[name], task.job.cell, seen)
+                    measured[name] = measure(metrics[name], task.job.cell, seen)
                     write_json(_partial_path(self.scorer.store, key), dataclasses.asdict(measured[name]))
                 except Unavailable as error:
                     measured[name] = Partial("unavailable", str(error))  # not kept: the user may supply it
@@ -138,7 +138,7 @@ class _Measurer:
         return do
 
 
-def _measure(metric: Metric, cell: Cell, seen: Any) -> Partial:
+def measure(metric: Metric, cell: Cell, seen: Any) -> Partial:
     """One metric on one cell. Numbers that are none become None with the reason, never zero."""
     try:
         partial = metric.measure(cell, seen)

@@ -64,7 +64,7 @@ FILES = {
                    "torchvision.models:VGG19_Weights", None, _IMAGENET, "dcbb9e9d"),
         WeightFile("inception", "pt_inception-2015-12-05-6726825d.pth", "fid",
                    "pytorch_fid.inception:FID_WEIGHTS_URL", 95_628_359, "pytorch-fid, Apache-2.0", _INCEPTION),
-        WeightFile("pyfeat", "face_multitask_v28.safetensors", "au_pyfeat",
+        WeightFile("pyfeat", "face_multitask_v28.safetensors", "pyfeat_occurrence",
                    "hub:py-feat/face_multitask_v2", None, "research only (py-feat's register)", ""),
     )
 }
@@ -108,7 +108,7 @@ def absence(name: str) -> str:
 
 def check(row: WeightFile, path: Path) -> Path:
     """Return `path` if size and hash are the table's; BenchError otherwise."""
-    found = _sha256(path, path.stat().st_size, path.stat().st_mtime_ns)
+    found = sha256(path)
     if not found.startswith(row.sha256):
         raise BenchError(
             f"{path} is not {row.file}: its sha256 begins with {found[:16]}, it should with {row.sha256[:16]}. Delete"
@@ -126,7 +126,7 @@ def add(path: Path) -> tuple[WeightFile, Path]:
         raise BenchError(f"{path} does not exist or is not a file.")
     rows = [row for row in FILES.values() if row.file == path.name]
     if not rows:
-        found = _sha256(path, path.stat().st_size, path.stat().st_mtime_ns)
+        found = sha256(path)
         rows = [row for row in FILES.values() if row.sha256 and found.startswith(row.sha256)]
     if not rows:
         known = ", ".join(row.file for row in FILES.values())
@@ -206,8 +206,13 @@ def _online() -> Iterator[None]:
             os.environ["HF_HUB_OFFLINE"] = before
 
 
+def sha256(path: Path) -> str:
+    """sha256 of a file, 64 hexadecimal digits; remembered while the file stays as it is."""
+    facts = path.stat()
+    return _sha256(path, facts.st_size, facts.st_mtime_ns)
+
+
 @functools.cache
 def _sha256(path: Path, size: int, modified: int) -> str:
-    """sha256 of a file; `size` and `modified` make a file that was replaced another one."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

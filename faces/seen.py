@@ -87,7 +87,7 @@ class SeenClip:
         for index in indices:
             if index not in self._landmarks:
                 find = functools.partial(self._detect, index)
-                self._landmarks[index] = _or_none(self._stored(f"landmarks-{index}", find)["points"])
+                self._landmarks[index] = _or_none(self.kept(f"landmarks-{index}", find)["points"])
         return [self._landmarks[index] for index in indices]
 
     def embedding_at(self, indices: Sequence[int]) -> list[npt.NDArray[np.float64] | None]:
@@ -95,7 +95,7 @@ class SeenClip:
         for index in indices:
             if index not in self._embeddings:
                 embed = functools.partial(self._embed, index)
-                self._embeddings[index] = _or_none(self._stored(f"embedding-{index}", embed)["vector"])
+                self._embeddings[index] = _or_none(self.kept(f"embedding-{index}", embed)["vector"])
         return [self._embeddings[index] for index in indices]
 
     def flow(self, index: int) -> Floats:
@@ -110,7 +110,7 @@ class SeenClip:
     @functools.cached_property
     def motion(self) -> Motion:
         """Facial motion of every frame. CellFailed without a face in frame 0."""
-        found = self._stored("motion", self._measure_motion)
+        found = self.kept("motion", self._measure_motion)
         return Motion(
             trajectory=found["trajectory"].astype(np.float32),
             head=found["head"].astype(np.float32),
@@ -122,7 +122,7 @@ class SeenClip:
     @functools.cached_property
     def action_units(self) -> Intensities:
         """Intensities (T, K) of faces.action_units.UNITS, read from flow. CellFailed without a face in frame 0."""
-        return self._stored("action_units", self._read_action_units)["intensity"]
+        return self.kept("action_units", self._read_action_units)["intensity"]
 
     def _detect(self, index: int) -> Arrays:
         return {"points": _or_empty(detect(self.grey[index]))}
@@ -137,22 +137,8 @@ class SeenClip:
     def _read_action_units(self) -> Arrays:
         return {"intensity": intensities(self.flow, len(self.frames), self.landmarks)}
 
-    def feature_file(self, name: str, compute: Callable[[], Arrays]) -> Path:
-        """Where features of this clip called `name` are kept, made by `compute` if they are not there yet.
-
-        For metrics that compare sets of clips. BenchError without a cache.
-        """
-        if self._cache is None:
-            raise BenchError(f"Features {name} of the {self.role} cannot be kept: there is no store.")
-        self._stored(name, compute)
-        return self._path(self._cache, name)
-
-    def _path(self, cache: Path, name: str) -> Path:
-        key = hashlib.blake2b(f"{_recipe()} {name} {self.content}".encode(), digest_size=16).hexdigest()
-        return cache / key[:2] / f"{key}.npz"
-
-    def _stored(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
-        """Arrays from the cache, else computed and put there; a damaged file counts as absent."""
+    def kept(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
+        """Features of this clip called `name`: from the cache, else computed and put there; a damaged file is none."""
         if self._cache is None:
             return compute()
         path = self._path(self._cache, name)
@@ -167,6 +153,20 @@ class SeenClip:
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
         os.replace(temporary, path)
         return arrays
+
+    def feature_file(self, name: str, compute: Callable[[], Arrays]) -> Path:
+        """Where features of this clip called `name` are kept, made by `compute` if they are not there yet.
+
+        For metrics that compare sets of clips. BenchError without a cache.
+        """
+        if self._cache is None:
+            raise BenchError(f"Features {name} of the {self.role} cannot be kept: there is no store.")
+        self.kept(name, compute)
+        return self._path(self._cache, name)
+
+    def _path(self, cache: Path, name: str) -> Path:
+        key = hashlib.blake2b(f"{_recipe()} {name} {self.content}".encode(), digest_size=16).hexdigest()
+        return cache / key[:2] / f"{key}.npz"
 
 
 class Seen:

@@ -171,11 +171,11 @@ class AuAgreement:
         if len(seen.output.frames) < SHORTEST:
             return Partial("skipped", f"clip too short: {len(seen.output.frames)} frames, {SHORTEST} are needed")
         output = self.tracks(seen.output)
-        driver = self._against(output, cell, seen.driver)
+        driver = self._against(output, cell, "driver", self.driver_tracks(cell, seen))
         values = {**self._named(driver, ""), **self._halves(driver)}
         values[f"{self.name}_coded_hits"] = coded_hits(output, cell.driver.action_units, self.detector)
         if seen.truth is not None:
-            values |= self._named(self._against(output, cell, seen.truth), "_truth")
+            values |= self._named(self._against(output, cell, "truth", self.tracks(seen.truth)), "_truth")
         known = {figure.name for figure in self.figures}
         values = {name: value for name, value in values.items() if name in known}
         return Partial("ok", "" if seen.truth else "no truth in this cell", values, reasons=self._reasons(cell))
@@ -184,10 +184,13 @@ class AuAgreement:
         """Means over the scored cells."""
         return mean_scores(self.figures, partials)
 
-    def _against(self, output: Tracks, cell: Cell, other: SeenClip) -> Agreement:
-        tracks = self.tracks(other)
+    def driver_tracks(self, cell: Cell, seen: Seen) -> Tracks:
+        """Values of the clip that scores compare with."""
+        return self.tracks(seen.driver)
+
+    def _against(self, output: Tracks, cell: Cell, role: str, tracks: Tracks) -> Agreement:
         if len(tracks) != len(output):
-            raise CellFailed(f"output has {len(output)} frames, its {other.role} {len(tracks)}")
+            raise CellFailed(f"output has {len(output)} frames, its {role} {len(tracks)}")
         return agreement(output, tracks, cell.driver.apex_frame, self.detector)
 
     def _named(self, found: Agreement, suffix: str) -> dict[str, float | None]:
@@ -248,7 +251,12 @@ def _overall(name: str, detector: Detector, target: str, suffix: str) -> list[Fi
         ("pcc", True, (-1, 1), f"Pearson correlation over units of the {change}."),
         ("mae", False, (0, None), f"Mean absolute difference of the {change}."),
         ("track", True, (-1, 1), f"Pearson correlation over time, mean over the units that the {target} moves."),
-        ("icc", True, (-1, 1), f"ICC(3,1) of all units in all frames with the {target}'s: strength, course and leakage."),
+        (
+            "icc",
+            True,
+            (-1, 1),
+            f"ICC(3,1) of all units in all frames with the {target}'s: strength, course and leakage.",
+        ),
         ("leakage", False, (0, None), f"Motion of units that are quiet in the {target}, relative to all its motion."),
         ("coverage", None, (0, 1), f"Share of the units that the {target} moves for which a track PCC exists."),
     ]
