@@ -138,8 +138,8 @@ def check_laws(found: dict[str, Values], judged: dict[str, Worth]) -> Iterator[L
     yield Law(f"agreement stays within {BLIND} for scales of .25 and more", f"range {reach:.3f}", reach <= BLIND)
     yield follows("agreement", "delay", -1, "falls with delay")
     yield follows("agreement", "jitter", -1, "falls with unsteady timing")
-    lowest = sorted(found["agreement"], key=lambda variant: found["agreement"][variant])
-    lowest = [name for name, level in lowest if (name, level) != ("scale", 0.0)][:3]
+    ordered = sorted(found["agreement"], key=lambda variant: found["agreement"][variant])
+    lowest = [name for name, level in ordered if (name, level) != ("scale", 0.0)][:3]  # scale 0 is a still face too
     wanted = {"still", "wrong_driver", "reversed"}
     yield Law("still, wrong_driver and reversed agree least", ", ".join(lowest), set(lowest) == wanted)
     yield follows("au_flow_icc", "scale", 1, "falls as the scale falls")

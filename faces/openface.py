@@ -76,7 +76,9 @@ def _table(path: Path) -> pd.DataFrame:
         raise BenchError(f"{path}: not a readable CSV file ({str(error).splitlines()[0]}).") from None
     table.columns = [str(name).strip() for name in table.columns]
     if lacking := [name for name in COLUMNS if name not in table]:
-        raise BenchError(f"{path} lacks {lacking[0]}; OpenFace writes it with -aus. It has: {', '.join(table)[:200]}.")
+        raise BenchError(
+            f"{path} lacks {lacking[0]}; OpenFace writes it with -aus. It has: {', '.join(map(str, table))[:200]}."
+        )
     used = [*COLUMNS, *(name for name in ("frame", "success", "confidence") if name in table)]
     try:
         return table[used].astype(np.float64)
@@ -96,4 +98,4 @@ def _strongest(table: pd.DataFrame) -> pd.DataFrame:
 def _with_face(table: pd.DataFrame, found: Scores) -> npt.NDArray[np.bool_]:
     """Which rows are scores: those that OpenFace calls successful; where it does not say, those that are not zero."""
     marks = [table[name].to_numpy() > 0 for name in ("success", "confidence") if name in table]
-    return np.logical_and.reduce(marks) if marks else found.any(axis=1)
+    return np.asarray(np.all(marks, axis=0) if marks else found.any(axis=1), np.bool_)

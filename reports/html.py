@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from core.errors import BenchError
 from core.frames import SIZE
-from reports import leaderboard
+from reports import leaderboard, worth
 from reports.cells import CellView, MediaList, amplification, cell_view, driver_reach, two_cells
 from reports.environment import TEMPLATES, environment
 from reports.media import COLUMNS, KNEE, PER_SHEET, Media, media_of_all
@@ -64,7 +64,10 @@ def write_report(run_folder: Path, media_all: bool = False, cache: Path = CACHE)
             breakdowns=breakdowns(run),
             cells_table=leaderboard.cells_table(run),
             all_figures=leaderboard.all_figures(run),
-            explanations=[leaderboard.explanation(metric, figure) for metric, figure in run.figures.values()],
+            explanations=[
+                leaderboard.explanation(metric, figure) + worth.sentence(metric, figure)
+                for metric, figure in run.figures.values()
+            ],
             cells=cells,
             with_controls=with_controls,
             errors=sorted(clip.error for clip in coded if clip.sheets) or [0.0],

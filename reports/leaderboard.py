@@ -35,12 +35,21 @@ HEADLINES: dict[str, tuple[Headline, ...]] = {
         Headline("true_flow_error", "flow error px"),
         Headline("landmark_error", "landmarks px"),
     ),
+    "Action units, from flow": (
+        Headline("au_flow_cosine", "onset to apex"),
+        Headline("au_flow_track", "over time"),
+        Headline("au_flow_icc", "ICC"),
+        Headline("au_flow_leakage", "leakage"),
+        Headline("au_flow_coverage", "coverage"),
+    ),
     "Guards: the picture": (
         Headline("identity_distance", "identity dist."),
         Headline("sharpness_truth", "sharpness", aim="→ 1"),
         Headline("sharpness_template", "sharp./templ.", aim="→ 1"),
         Headline("frame0_ssim_template", "frame 0 SSIM", 3),
         Headline("ssim_truth", "SSIM truth", 3),
+        Headline("lpips_template", "LPIPS templ.", 3),
+        Headline("fid", "FID", 1),
         Headline("flicker", "flicker"),
         Headline("faces_found", "faces found"),
     ),
@@ -49,6 +58,8 @@ HEADLINES: dict[str, tuple[Headline, ...]] = {
 POOLED = ("agreement_pooled", "agreement_truth_pooled")
 # What fits a terminal's width.
 BRIEF = ("agreement", "gain", "error", "agreement_pooled", "identity_distance", "sharpness_template")
+# How the reason of a score begins that has a value all the same; up to its first comma it stands beside the number.
+WARNING = "warning: "
 FLOOR_CONTROL = "wrong_driver"
 # What the suite's own rows are for, by name.
 EXPLAINED = {
@@ -122,12 +133,10 @@ def entry(found: Found, link: str = "") -> Entry:
     """A score as a table shows it, with how many of how many cells where some are missing."""
     partial = found.value is not None and found.n_scored is not None and found.n_scored != found.n_cells
     reason = found.reason or found.status
-    return Entry(
-        found.value,
-        "" if found.value is not None else reason,
-        f"{found.n_scored}/{found.n_cells}" if partial else "",
-        link,
-    )
+    counts = f"{found.n_scored}/{found.n_cells}" if partial else ""
+    if found.value is not None and reason.startswith(WARNING):
+        counts = " ".join(filter(None, (counts, reason.removeprefix(WARNING).partition(",")[0])))
+    return Entry(found.value, "" if found.value is not None else reason, counts, link)
 
 
 def leaderboard(run: Run, figures: Collection[str] | None = None) -> Table:

@@ -136,7 +136,7 @@ def network(tmp_path_factory) -> Path:
     code = (
         "import json, sys, torch; from dataclasses import asdict; from safetensors.torch import save_file;"
         "from feat.multitask.model_v2 import MEGraphAUv2, ModelV2Config; torch.manual_seed(0);"
-        "c = ModelV2Config(backbone='convnextv2_atto', n_au=20, n_emotion=7, pretrained=False);"
+        "c = ModelV2Config(backbone='convnextv2_atto', pretrained=False);"
         "m = MEGraphAUv2(c); save_file({k: v.contiguous() for k, v in m.state_dict().items()}, sys.argv[1],"
         " {'config': json.dumps(asdict(c))})"
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from clips.synthetic.casting import Role
 from clips.synthetic.film import film
 from clips.synthetic.performance import Performance, Track
 from clips.synthetic.render import Actor
@@ -69,10 +71,18 @@ class Answer:
         return self.truth.performance.n_frames
 
 
+@functools.lru_cache(maxsize=3)
 def shot(scene: Scene, performance: Performance | None = None) -> Frames:
-    """A scene as a perfect camera sees it, with another performance where one is given."""
+    """A scene as a perfect camera sees it, with another performance where one is given; read-only."""
     camera = replace(scene.camera, noise=0.0)
-    return film(Actor(scene.role.person()), performance or scene.performance, camera)[0]
+    frames, _ = film(_actor(scene.role), performance or scene.performance, camera)
+    frames.flags.writeable = False
+    return frames
+
+
+@functools.lru_cache(maxsize=3)
+def _actor(role: Role) -> Actor:
+    return Actor(role.person())
 
 
 def _scaled(performance: Performance, factor: float) -> Performance:
