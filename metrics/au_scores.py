@@ -101,13 +101,14 @@ def agreement(output: Tracks, other: Tracks, apex: int | None, detector: Detecto
     found = tracks[counted & ~np.isnan(tracks)]
     quiet = together & ~moving
     strength = float(np.abs(d[:, counted]).mean(0).sum())
+    excess = np.clip(np.abs(o[:, quiet]) - np.abs(d[:, quiet]), 0, None)
     return Agreement(
         cosine=cosine(end_o[together], end_d[together]),
         pcc=pcc(end_o[together], end_d[together]),
         mae=float(np.abs(end_o - end_d)[together].mean()),
         track=float(found.mean()) if len(found) else None,
         icc=icc31(o[:, together].ravel(), d[:, together].ravel()),
-        leakage=float(np.abs(o[:, quiet]).mean(0).sum()) / strength if strength > 0 else None,
+        leakage=float(excess.mean(0).sum()) / strength if strength > 0 else None,
         upper=_half(end_o, end_d, detector.half(True) & moving, detector.half(True)),
         lower=_half(end_o, end_d, detector.half(False) & moving, detector.half(False)),
         coverage=len(found) / int(counted.sum()) if counted.any() else None,
@@ -257,7 +258,12 @@ def _overall(name: str, detector: Detector, target: str, suffix: str) -> list[Fi
             (-1, 1),
             f"ICC(3,1) of all units in all frames with the {target}'s: strength, course and leakage.",
         ),
-        ("leakage", False, (0, None), f"Motion of units that are quiet in the {target}, relative to all its motion."),
+        (
+            "leakage",
+            False,
+            (0, None),
+            f"Motion of units that are quiet in the {target}, beyond its own of them, relative to all its motion.",
+        ),
         ("coverage", None, (0, 1), f"Share of the units that the {target} moves for which a track PCC exists."),
     ]
     return [

@@ -108,22 +108,20 @@ class SetDistance:
         scored = [partial for partial in partials if partial.files]
         outputs = _stack([partial.files["output"] for partial in scored])
         drivers = _stack([partial.files["reference"] for partial in scored])
-        if min(len(outputs), len(drivers)) < 2:
+        if not scored:
             return [absent_score(figure.name, partials) for figure in self.figures]
+        counts = {images: float(len(outputs)), references: float(len(drivers))}
+        told = [Score(name, value, "ok", "", len(scored), len(partials)) for name, value in counts.items()]
+        if min(len(outputs), len(drivers)) < 2:
+            lacking = f"{len(outputs)} and {len(drivers)} pictures, 2 of each are needed"
+            return [Score(name, None, "skipped", lacking, 0, len(partials)) for name in (distance, spread)] + told
         few = (
             f"warning: {len(outputs)} and {len(drivers)} pictures, fewer than {self.fewest}; compare equal counts only"
         )
         warning = few if min(len(outputs), len(drivers)) < self.fewest else ""
-        values = {
-            distance: frechet(outputs, drivers),
-            spread: kernel(outputs, drivers),
-            images: float(len(outputs)),
-            references: float(len(drivers)),
-        }
-        return [
-            Score(name, value, "ok", warning if name in (distance, spread) else "", len(scored), len(partials))
-            for name, value in values.items()
-        ]
+        values = {distance: frechet(outputs, drivers), spread: kernel(outputs, drivers)}
+        found = [Score(name, value, "ok", warning, len(scored), len(partials)) for name, value in values.items()]
+        return found + told
 
 
 def _stack(files: Sequence[str]) -> Features:
