@@ -18,7 +18,20 @@ from typing import Annotated
 
 import typer
 
-from commands import compare, databases, experts, external, figure, listing, runs, train, verify
+from commands import (
+    compare,
+    databases,
+    experts,
+    external,
+    figure,
+    listing,
+    openface,
+    runs,
+    selfcheck,
+    train,
+    verify,
+    weights,
+)
 from commands.options import (
     RUNS,
     STORE,
@@ -52,6 +65,10 @@ app.command()(runs.clean)
 app.command()(compare.compare)
 app.add_typer(experts.app, name="experts")
 app.add_typer(external.app, name="external")
+app.command()(weights.weights)
+app.command()(weights.doctor)
+app.command()(selfcheck.selfcheck)
+app.command()(openface.openface)
 
 
 @app.callback(invoke_without_command=True)
@@ -78,13 +95,13 @@ def run(
     if not methods:
         print(context.get_help())
         raise typer.Exit()
-    from metrics import METRICS
+    from metrics import METRICS, ON_REQUEST
 
     request = Request(
         methods=names(methods),
         protocol=protocol,
         folders=folders(drivers, templates, data, portraits),
-        metrics=names(metrics) or tuple(METRICS),
+        metrics=names(metrics) or tuple(name for name in METRICS if name not in ON_REQUEST),
         controls=not no_controls,
         seed=seed,
         device=resolve_device(device),

@@ -117,6 +117,7 @@ class Partial:
 
     values: figure name -> value or None. sums: what `combine` needs to pool. series: curves over frames for plots.
     reason: why the figures that `values` lacks are lacking. reasons: figure name -> why its value is None.
+    files: role -> features in the store that `combine` compares as sets; without them the cell is measured again.
     """
 
     status: Status
@@ -125,6 +126,7 @@ class Partial:
     sums: Mapping[str, list[float]] = field(default_factory=dict)
     series: Mapping[str, list[float]] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def why_absent(self, figure: str) -> str:
         """Why a figure has no value here; "" where it has one."""
@@ -147,7 +149,11 @@ class Score:
 
 
 class Metric(Protocol):
-    """A measure. `needs` names the features of `seen` it reads; `version` changes when its numbers may change."""
+    """A measure. `needs` names the features of `seen` it reads; `version` changes when its numbers may change.
+
+    A metric that needs weights of other people's networks names them in a further attribute `weights`
+    (core.weight_files); without them it is unavailable and the run goes on.
+    """
 
     name: str
     version: str

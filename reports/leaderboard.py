@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reports import worth
 from reports.intervals import intervals, tied
 from reports.run_facts import FigureFacts, MethodFacts, MetricFacts
 from reports.run_files import Found, Run
@@ -36,12 +37,21 @@ HEADLINES: dict[str, tuple[Headline, ...]] = {
         Headline("true_flow_error", "flow error px"),
         Headline("landmark_error", "landmarks px"),
     ),
+    "Action units, from flow": (
+        Headline("au_flow_cosine", "onset to apex"),
+        Headline("au_flow_track", "over time"),
+        Headline("au_flow_icc", "ICC"),
+        Headline("au_flow_leakage", "leakage"),
+        Headline("au_flow_coverage", "coverage"),
+    ),
     "Guards: the picture": (
         Headline("identity_distance", "identity dist."),
         Headline("sharpness_truth", "sharpness", aim="→ 1"),
         Headline("sharpness_template", "sharp./templ.", aim="→ 1"),
         Headline("frame0_ssim_template", "frame 0 SSIM", 3),
         Headline("ssim_truth", "SSIM truth", 3),
+        Headline("lpips_template", "LPIPS templ.", 3),
+        Headline("fid", "FID", 1),
         Headline("flicker", "flicker"),
         Headline("faces_found", "faces found"),
     ),
@@ -50,6 +60,8 @@ HEADLINES: dict[str, tuple[Headline, ...]] = {
 POOLED = ("agreement_pooled", "agreement_truth_pooled")
 # What fits a terminal's width.
 BRIEF = ("agreement", "gain", "error", "agreement_pooled", "identity_distance", "sharpness_template")
+# How the reason of a score begins that has a value all the same; up to its first comma it stands beside the number.
+WARNING = "warning: "
 FLOOR_CONTROL = "wrong_driver"
 # What the cells can be broken down by.
 SCOPES = ("database", "emotion", "template")
@@ -131,13 +143,10 @@ def entry(found: Found, link: str = "", interval: tuple[float, float] | None = N
     """A score as a table shows it, with how many of how many cells where some are missing."""
     partial = found.value is not None and found.n_scored is not None and found.n_scored != found.n_cells
     reason = found.reason or found.status
-    return Entry(
-        found.value,
-        "" if found.value is not None else reason,
-        f"{found.n_scored}/{found.n_cells}" if partial else "",
-        link,
-        interval=interval,
-    )
+    counts = f"{found.n_scored}/{found.n_cells}" if partial else ""
+    if found.value is not None and reason.startswith(WARNING):
+        counts = " ".join(filter(None, (counts, reason.removeprefix(WARNING).partition(",")[0])))
+    return Entry(found.value, "" if found.value is not None else reason, counts, link, interval=interval)
 
 
 def leaderboard(run: Run) -> Table:
@@ -230,7 +239,10 @@ def all_figures(run: Run) -> Table:
 
 def notes(run: Run) -> list[tuple[MetricFacts, list[str]]]:
     """Every metric with a paragraph on each of its figures."""
-    return [(metric, [explanation(metric, figure) for figure in metric.figures]) for metric in run.facts.metrics]
+    return [
+        (metric, [explanation(metric, figure) + worth.sentence(metric, figure) for figure in metric.figures])
+        for metric in run.facts.metrics
+    ]
 
 
 def explained(run: Run) -> list[tuple[str, str]]:

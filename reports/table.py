@@ -109,11 +109,15 @@ class Table:
         return all(isinstance(row[column].value, str) for row in self.rows())
 
     def best(self, column: int) -> float | None:
-        """The best number of the first section in a column with a better side; None where there is no contest."""
+        """The best number of the first section in a column with a better side; None where there is no contest.
+
+        Numbers taken over different counts (which their remarks show) are not compared.
+        """
         better = self.columns[column].better
-        numbers = [row[column].value for row in self.sections[0].rows] if self.sections else []
-        values = [value for value in numbers if isinstance(value, float | int)]
-        if better is None or len(values) < 2:
+        entries = [row[column] for row in self.sections[0].rows] if self.sections else []
+        values = [entry.value for entry in entries if isinstance(entry.value, float | int)]
+        counts = {entry.remark for entry in entries if isinstance(entry.value, float | int)}
+        if better is None or len(values) < 2 or len(counts) > 1:
             return None
         return max(values) if better else min(values)
 
