@@ -12,7 +12,7 @@ from core.errors import check_choice
 
 
 def train(
-    name: Annotated[str, typer.Argument(help="A method that learns: fpfomm, fomm or mraa.")],
+    name: Annotated[str, typer.Argument(help="A method that learns: fpfomm, fomm, mraa, tps, tps_rau or ulmegan.")],
     clips: Annotated[str, typer.Option(help="What to learn from: demo (rendered people).")] = "demo",
     config: Annotated[Path | None, typer.Option(help="Settings; default: configs/<clips>_<name>.yaml.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="a.b=value, may be repeated.")] = None,

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -27,9 +27,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclasses.dataclass(frozen=True)
 class DataSettings:
-    """What is drawn from a training set. held_out: identities that only validate."""
+    """What is drawn from a training set. held_out: identities that only validate. points: 10, or 50 for TPS."""
 
     held_out: int = 4
+    points: Literal[10, 50] = 10
     variation: Variation = Variation()
 
 
@@ -65,7 +66,7 @@ def train(
     if init is not None:
         load_networks(init, trainer.networks())
         resolved["init"] = f"{init.name} {weights_hash(init)}"
-    rendered = RenderedSet(data, drawn.held_out, drawn.variation)
+    rendered = RenderedSet(data, drawn.held_out, drawn.variation, drawn.points)
     pairs = rendered if recipe.training == "taught" else FramePairs(rendered)
     run = Run(trainer, pairs, plan, out, fabric)
     check_unchanged(out, resolved)
