@@ -10,17 +10,15 @@ This file is the benchmark itself; everything else that can be asked for lives i
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from commands import listing, runs, train
+from commands import databases, external, listing, runs, train, verify
 from commands.options import (
     RUNS,
     STORE,
@@ -32,37 +30,25 @@ from commands.options import (
     PortraitsOption,
     ProtocolOption,
     TemplatesOption,
+    cores,
     folders,
-    make_protocol,
     names,
     resolve_device,
 )
+from commands.request import Request, load_metrics, make_protocol, make_rows
 from core.errors import BenchError
-
-if TYPE_CHECKING:
-    from core.clip import Cell
-    from core.runner import Row
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=(__doc__ or "").splitlines()[0]
 )
 app.command("list")(listing.list_)
+app.command()(databases.validate)
+app.command()(databases.prepare)
 app.command()(train.train)
 app.command()(runs.report)
+app.command()(verify.verify)
 app.command()(runs.clean)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asks for: all that decides the scores, in plain values. Its hash names the run."""
-
-    methods: tuple[str, ...]
-    protocol: str
-    folders: dict[str, str | None]
-    metrics: tuple[str, ...]
-    controls: bool
-    seed: int
-    device: str
+app.add_typer(external.app, name="external")
 
 
 @app.callback(invoke_without_command=True)
@@ -101,7 +87,7 @@ def run(
         device=resolve_device(device),
     )
     try:
-        raise typer.Exit(benchmark(request, workers or _cores(), out, media_all, dry_run))
+        raise typer.Exit(benchmark(request, workers or cores(), out, media_all, dry_run))
     except KeyboardInterrupt:
         print("Interrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -110,6 +96,7 @@ def run(
 def benchmark(request: Request, workers: int, out: Path | None, media_all: bool, dry_run: bool) -> int:
     """Clips -> protocol -> methods -> metrics -> report. Returns the exit code: 1 if any cell failed."""
     from core.estimate import forecast
+    from core.manifest import seal, sealed
     from core.run import Run, claimed
     from core.runner import Settings
     from core.scoring import Scorer
@@ -123,8 +110,8 @@ def benchmark(request: Request, workers: int, out: Path | None, media_all: bool,
 
     source = make_protocol(request.protocol, request.folders)
     cells = source.cells()
-    rows = _rows(request, cells)
-    scorer = Scorer(_metrics(request), Seen, settings.store, workers)
+    rows = make_rows(request, cells)
+    scorer = Scorer(load_metrics(request), Seen, settings.store, workers)
     run = Run(folder, {**dataclasses.asdict(request), "media_all": media_all}, source, cells, rows, settings, scorer)
     if dry_run:
         print(f"Run {folder}\n{forecast(run.jobs, run.missing(), settings)}")
@@ -134,6 +121,8 @@ def benchmark(request: Request, workers: int, out: Path | None, media_all: bool,
         report = folder / "report.html"
         if run.changed or _stale(report):
             write_report(folder, media_all)
+        if run.changed or not sealed(folder):
+            seal(folder)
         trim(settings.store)
     _show(folder, failures, time.monotonic() - began)
     return 1 if failures else 0
@@ -143,36 +132,6 @@ def _stale(report: Path) -> bool:
     """Whether a report is missing or older than the files it shows, as after a kill between scores and report."""
     shown = [report.with_name(name) for name in ("run.json", "scores.csv")]
     return not report.exists() or report.stat().st_mtime_ns < max(path.stat().st_mtime_ns for path in shown)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _rows(request: Request, cells: Sequence[Cell]) -> list[Row]:
-    """The methods asked for, then their companions: flow_warp and the controls that these cells allow."""
-    from core.registry import load
-    from core.runner import Row
-    from methods import COMPANIONS, METHODS, parse_label
-
-    impossible = {
-        "truth": not all(cell.truth for cell in cells),
-        "wrong_driver": not any(cell.foil for cell in cells),
-    }
-    companions = [name for name in COMPANIONS if request.controls and not impossible.get(name)]
-    rows = []
-    for label in dict.fromkeys([*request.methods, *companions]):
-        name, variant, options = parse_label(label)
-        rows.append(Row.of(label, name, variant, options, load("method", name, METHODS)))
-    return rows
-
-
-def _metrics(request: Request) -> list[Any]:
-    from core.registry import load
-    from metrics import METRICS
-
-    return [load("metric", name, METRICS) for name in request.metrics]
 
 
 def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:

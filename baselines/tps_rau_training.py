@@ -13,7 +13,7 @@ from baselines.tps_motion import Dropout
 from baselines.tps_rau import RauConfig, generator, given_points, networks
 from baselines.tps_training import adam, drawn, reconstruction
 from core.contracts import OptimiserSpec, Phase
-from core.openface import OPENFACE
+from core.openface import OPENFACE, needed
 from core.weights import VGG19
 from nets.objective import PublishedTrainer
 from nets.thin_plate import ThinPlate
@@ -46,7 +46,7 @@ class RauTrainer(PublishedTrainer):
         dropout, transform = drawn(self.config, driving, epoch, rng)
         noise = self.config.noise * (2 * rng.random((2, len(driving), len(OPENFACE)), dtype=np.float32) - 1)
         first, second = torch.from_numpy(noise).to(driving.device)
-        change = (batch["action_units_driving"] + second) - (batch["action_units_source"] + first)
+        change = (needed(batch, "action_units_driving") + second) - (needed(batch, "action_units_source") + first)
         yield self.phase(batch["source"], driving, given_points(batch["landmarks"]), change, dropout, transform)
 
     def phase(

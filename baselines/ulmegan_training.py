@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from baselines.ulmegan import Painted, UlmeConfig, inside, networks
 from core.contracts import OptimiserSpec, Phase
+from core.openface import needed
 
 
 class UlmeTrainer:
@@ -44,7 +45,7 @@ class UlmeTrainer:
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
         """The discriminator's phase, and at every `critic_steps`-th step of an epoch the generator's."""
-        source, units = inside(batch["source"], self.config.image_size), batch["action_units_source"]
+        source, units = inside(batch["source"], self.config.image_size), needed(batch, "action_units_source")
         noise = self.config.au_noise * (2 * rng.random(units.shape, dtype=np.float32) - 1)
         wanted = units[rng.permutation(len(units))] + torch.from_numpy(noise).to(units)
         alpha = torch.from_numpy(rng.random((len(units), 1, 1, 1), dtype=np.float32)).to(units)

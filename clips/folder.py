@@ -7,12 +7,15 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from clips.stored import stored_clips
 from core.clip import Clip, Template, load_clip, save_clip
+from core.clip_store import is_store
 from core.errors import BenchError, CellFailed
-from core.frames import Frames, grey
+from core.frames import Frames, grey, is_grey
 from core.names import check_name
 from core.progress import note, track
 from core.store import digest, touch, whole_folder
@@ -24,7 +27,10 @@ PREPARATION = "crop-1"
 
 @dataclass(frozen=True)
 class Recording:
-    """A clip in the making: where its frames are and what is known of it besides them."""
+    """A clip in the making: where its frames are and what is known of it besides them, as core.clip.Clip has it.
+
+    files: the pictures in the folder `path` that make the clip, in order; (): all of them.
+    """
 
     path: Path
     name: str
@@ -33,10 +39,27 @@ class Recording:
     emotion: str = "not coded"
     fps: float | None = None
     action_units: str | None = None
+    onset_frame: int | None = None
+    apex_frame: int | None = None
+    offset_frame: int | None = None
+    recording: str = ""
+    files: tuple[Path, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """All that its clip takes over."""
+        names = {field.name for field in dataclasses.fields(self)} - {"path", "files"}
+        return {name: getattr(self, name) for name in sorted(names)}
+
+    def pictures(self) -> list[Path]:
+        """The files that hold the frames: pictures in order, or the video."""
+        return list(self.files) or (pictures_in(self.path) if self.path.is_dir() else [self.path])
 
 
 class Folder:
-    """Adapter for a folder whose entries are videos or folders of pictures; what is neither is named and left out."""
+    """Adapter for a folder whose entries are videos or folders of pictures; what is neither is named and left out.
+
+    It may also be a clip store (`bench.py prepare`).
+    """
 
     def __init__(self, folder: Path, cache: Path) -> None:
         self.folder = folder
@@ -44,6 +67,8 @@ class Folder:
 
     def clips(self) -> list[Clip]:
         """All clips by name, prepared. BenchError for a missing folder, one without clips, or an unfit name."""
+        if is_store(self.folder):
+            return stored_clips(self.folder, self.cache)
         return prepare_all(self.recordings(), self.cache)
 
     def recordings(self) -> list[Recording]:
@@ -108,9 +133,9 @@ def prepare(recording: Recording, cache: Path) -> Clip:
     becomes a clip with a `problem` and without frames.
     """
     path = recording.path
-    facts = {field.name: getattr(recording, field.name) for field in dataclasses.fields(recording)[1:]}
+    facts = recording.facts()
     try:
-        folder = cache / digest([PREPARATION, facts, path.name, _files_hash(path)])
+        folder = cache / digest([PREPARATION, facts, path.name, _files_hash(recording)])
     except OSError as error:
         problem = f"{error.filename or path}: the file cannot be read ({error.strerror}). Check its rights."
         return Clip(path, n_frames=0, content="", problem=problem, **facts)
@@ -119,35 +144,35 @@ def prepare(recording: Recording, cache: Path) -> Clip:
         touch(folder)
         return clip
     try:
-        frames, box = _read(path)
+        frames, box = cut_frames(recording)
         facts["fps"] = recording.fps or frame_rate(path)
     except BenchError as error:
         return Clip(folder, n_frames=0, content="", problem=str(error), **facts)
-    colourless = np.array_equal(frames, np.repeat(grey(frames)[..., None], 3, axis=3))
+    colourless = is_grey(frames)
     with whole_folder(folder) as temporary:
         clip = Clip(temporary, n_frames=0, content="", box=box, colour="grey" if colourless else "rgb", **facts)
         clip = save_clip(temporary, clip, frames)
     return dataclasses.replace(clip, folder=folder)
 
 
-def _read(path: Path) -> tuple[Frames, tuple[int, int, int, int] | None]:
-    """All frames, cut to the box of the first one, and that box."""
+def cut_frames(recording: Recording) -> tuple[Frames, tuple[int, int, int, int] | None]:
+    """All frames, cut to the box of the first one, and that box. BenchError as read_clip, CellFailed without a face."""
     box = None
     prepared = []
-    for index, picture in enumerate(read_clip(path)):
+    for index, picture in enumerate(read_clip(recording.path, recording.files)):
         if index == 0:
             try:
-                box = crop_box(grey(picture[None])[0], f"the first frame of {path}")
+                box = crop_box(grey(picture[None])[0], f"the first frame of {recording.path}")
             except CellFailed as error:
                 raise CellFailed(f"{error}. Give a clip that begins with a frontal face") from None
         prepared.append(crop(picture, box))
     return np.stack(prepared), box
 
 
-def _files_hash(path: Path) -> str:
+def _files_hash(recording: Recording) -> str:
     """Hash of a video file, or of the names and bytes of a folder's pictures in order."""
     state = hashlib.blake2b(digest_size=16)
-    for file in pictures_in(path) if path.is_dir() else [path]:
+    for file in recording.pictures():
         state.update(file.name.encode(errors="surrogateescape") + b"\0")
         with file.open("rb") as stream:
             state.update(hashlib.file_digest(stream, hashlib.blake2b).digest())

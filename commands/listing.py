@@ -13,8 +13,8 @@ from commands.options import (
     ProtocolOption,
     TemplatesOption,
     folders,
-    make_protocol,
 )
+from commands.request import make_protocol
 
 
 class Listed(StrEnum):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from core.errors import BenchError
-
-if TYPE_CHECKING:
-    from core.contracts import CellSource
 
 STORE = Path(".megbench")
 RUNS = Path("runs")
@@ -47,6 +45,11 @@ def folders(
     return {name: str(path.resolve()) if path else None for name, path in given.items()}
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def resolve_device(device: Device) -> str:
     """`auto` as cuda where torch finds one. BenchError for a cuda that is not there."""
     if device is Device.cpu:
@@ -58,12 +61,3 @@ def resolve_device(device: Device) -> str:
     if device is Device.cuda:
         raise BenchError("Device cuda was asked for, but torch finds none here. Choices: auto, cpu.")
     return "cpu"
-
-
-def make_protocol(name: str, given: dict[str, Any]) -> CellSource:
-    """The protocol `name` on the given `folders`."""
-    from core.registry import load
-    from protocols import PROTOCOLS, make
-
-    paths = {key: Path(path) if path else None for key, path in given.items()}
-    return make(name, load("protocol", name, PROTOCOLS), STORE.resolve() / "clips", paths)

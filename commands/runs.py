@@ -12,9 +12,11 @@ from commands.options import STORE, MediaAllOption
 
 def report(run: Path, media_all: MediaAllOption = False) -> None:
     """Make the report of a run again from its files."""
+    from core.manifest import seal
     from reports.html import write_report
 
     print(write_report(run, media_all))
+    seal(run)
 
 
 def clean(

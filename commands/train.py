@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from commands.options import STORE, Device, DeviceOption, resolve_device
-from core.errors import check_choice
+from core.errors import BenchError, check_choice
+
+DEMO, MIX = "demo", "mix"
+
+
+class LeaveOut(StrEnum):
+    """What is not trained on: the challenge's drivers, all clips of the people in them, or nothing."""
+
+    drivers = "drivers"
+    people = "people"
+    nothing = "nothing"
 
 
 def train(
     name: Annotated[str, typer.Argument(help="A method that learns: fpfomm, fomm, mraa, tps, tps_rau or ulmegan.")],
-    clips: Annotated[str, typer.Option(help="What to learn from: demo (rendered people).")] = "demo",
-    config: Annotated[Path | None, typer.Option(help="Settings; default: configs/<clips>_<name>.yaml.")] = None,
+    clips: Annotated[
+        str, typer.Option(help="demo (rendered people), or NAME=PATH[,NAME=PATH]: databases, raw or prepared.")
+    ] = DEMO,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings; default: configs/<clips or published>_<name>.yaml.")
+    ] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="a.b=value, may be repeated.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder; default: .megbench/training/<config>.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; default: .megbench/training/<clips>_<name>.")] = None,
     init: Annotated[Path | None, typer.Option(help="Weights to start from; default: random ones.")] = None,
+    leave_out: Annotated[LeaveOut, typer.Option(help="Of a database, what is not trained on.")] = LeaveOut.drivers,
     device: DeviceOption = Device.auto,
 ) -> None:
     """Train a method; the same command goes on where it was cut off."""
@@ -25,19 +43,65 @@ def train(
     from training import command as training
 
     check_choice("trainable method", name, TRAINABLES)
-    check_choice("--clips", clips, ["demo"])
-    from clips.synthetic.training_set import demo_set
+    label, data = training_data(clips)
+    settings = config or training.default_config(name, label)
+    changes = list(overrides or [])
+    if label != DEMO:
+        changes.append(f"data.prepared.leave_out={leave_out}")
+    folder = out or STORE / "training" / (settings.stem if label == DEMO else f"{label}_{name}")
+    weights = training.train(name, data, settings, changes, folder, resolve_device(device), init)
+    print(f"Weights: {weights}. {_keep(weights, name, label)}")
 
-    settings = config or training.default_config(name, clips)
-    weights = training.train(
-        name,
-        demo_set(STORE.resolve() / "clips"),
-        settings,
-        overrides or [],
-        out or STORE / "training" / settings.stem,
-        resolve_device(device),
-        init,
-    )
-    print(
-        f"Weights: {weights}. To use them as {name}@mine: copy this file and its .json to {STORE}/weights/{name}@mine.*"
-    )
+
+def training_data(clips: str) -> tuple[str, Path | list[Path]]:
+    """What --clips means: the variant's name ("demo", the database's, or "mix") and the set or stores to learn from.
+
+    A raw database is prepared first. BenchError where the text is neither, or a store is another database's.
+    """
+    if clips == DEMO:
+        from clips.synthetic.training_set import demo_set
+
+        return DEMO, demo_set(STORE.resolve() / "clips")
+    pairs = [item.partition("=")[::2] for item in clips.split(",")]
+    if not all(database and path for database, path in pairs):
+        raise BenchError(f"--clips {clips!r} must be demo or NAME=PATH[,NAME=PATH], such as samm=/data/SAMM.")
+    stores = [clip_store(database.strip(), Path(path.strip())) for database, path in pairs]
+    return (pairs[0][0].strip() if len(pairs) == 1 else MIX), stores
+
+
+def clip_store(database: str, path: Path) -> Path:
+    """The store of a database: `path` itself if it is one, else what is prepared from the raw database there."""
+    from core.clip_store import ClipStore, is_store
+    from core.store import digest
+
+    if is_store(path):
+        found = ClipStore(path).facts.database
+        if database != found:
+            raise BenchError(f"--clips {database}={path}: the store there holds {found}. Say {found}={path}.")
+        return path
+    from clips.databases import DATABASES
+    from commands.databases import prepared, survey
+
+    check_choice("database", database, DATABASES)
+    out = STORE / "prepared" / f"{database}-{digest(str(path.resolve()))[:10]}"
+    prepared(survey(database, path), out)
+    return out
+
+
+def _keep(weights: Path, name: str, label: str) -> str:
+    """Put weights trained on databases where --methods finds them; what is to be said of it."""
+    from core.weights import card_path, weights_hash
+
+    variant = "mine" if label == DEMO else label
+    target = STORE / "weights" / f"{name}@{variant}.safetensors"
+    by_hand = f"To use them as {name}@{variant}: copy this file and its .json to {target.with_suffix('.*')}"
+    if label == DEMO:
+        return by_hand
+    if target.exists() and weights_hash(target) != weights_hash(weights):
+        return f"{target} holds those of another training and is left as it is. {by_hand}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for source, copy in ((card_path(weights), card_path(target)), (weights, target)):
+        temporary = copy.with_name(f".{copy.name}.{os.getpid()}.tmp")
+        shutil.copyfile(source, temporary)
+        os.replace(temporary, copy)
+    return f"They are {name}@{variant} now: python bench.py --methods {name}@{variant}"

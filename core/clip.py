@@ -62,8 +62,10 @@ class Clip:
     Frame numbers count from 0 within the clip; None where nobody coded them. `emotion` is "negative", "positive",
     "surprise" or what the database says. `action_units` is the coders' raw text ("4+L10"). `box` is the face box
     (left, top, right, bottom) in the original picture, None if the picture was only resized. `content` is the hash
-    of the frames. `rendered` tells clips of this suite from recordings. `problem` says why the frames cannot be used
-    (no face in them, a damaged video); its cells fail with it and the run goes on. "" for a usable clip.
+    of the frames. `recording` is what a database's clip is called wherever it lies ("casme2/sub19_EP01_01f"), by
+    which one knows whether a model has seen it; "" for others. `rendered` tells clips of this suite from recordings.
+    `problem` says why the frames cannot be used (no face in them, a damaged video); its cells fail with it and the
+    run goes on. "" for a usable clip.
     """
 
     folder: Path
@@ -80,8 +82,14 @@ class Clip:
     action_units: str | None = None
     box: tuple[int, int, int, int] | None = None
     colour: str = "rgb"
+    recording: str = ""
     rendered: bool = False
     problem: str = ""
+
+    @property
+    def person(self) -> str:
+        """Who is seen: see `person`."""
+        return person(self.database, self.subject)
 
     def frames(self) -> Frames:
         """All frames, uint8 (T, 256, 256, 3) RGB.
@@ -114,6 +122,22 @@ class Clip:
         values = dataclasses.asdict(self)
         del values["folder"]
         return values
+
+
+def family(database: str) -> str:
+    """A database whichever of its cameras is meant: "smic" of smic and smic-vis."""
+    return database.partition("-")[0]
+
+
+def person(database: str, subject: str) -> str:
+    """Who is seen, whichever of a database's cameras looked: "smic/s11"."""
+    return f"{family(database)}/{subject}"
+
+
+def without_camera(recording: str) -> str:
+    """A recording's name whichever camera's it is, since all see the same moment: "smic/s11_ne_02"."""
+    database, slash, clip = recording.partition("/")
+    return f"{family(database)}{slash}{clip}"
 
 
 def save_clip(folder: Path, clip: Clip, frames: Frames, known: KnownMotion | None = None) -> Clip:

@@ -20,7 +20,10 @@ Status = Literal["ok", "failed", "skipped", "unavailable"]
 
 
 class Method(Protocol):
-    """A generator. Made as `Class(variant, options)` from `name@variant:key=value`."""
+    """A generator. Made as `Class(variant, options)` from `name@variant:key=value`.
+
+    It may have `marks`, a mapping: what a reader of its scores must know, a word for the tables and a sentence each.
+    """
 
     name: str
     variant: str

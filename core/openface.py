@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from core.errors import BenchError
+
 Table = npt.NDArray[np.float64]
 
 # The `_r` columns in OpenFace's order.
@@ -35,3 +37,13 @@ def shares(units: Mapping[str, Any]) -> Table:
         if (at := column(unit)) is not None:
             columns[at] = columns[at] + np.asarray(intensity, np.float64)
     return np.stack(np.broadcast_arrays(*columns), -1).astype(np.float64)
+
+
+def needed(batch: Mapping[str, Any], name: str) -> Any:
+    """The action units `name` of a training batch. BenchError where the clips that are trained on have none."""
+    if name not in batch:
+        raise BenchError(
+            "These clips have no action units, which this method learns from. Train on --clips demo, whose units are"
+            " exact, or train tps, fomm, mraa or fpfomm."
+        )
+    return batch[name]

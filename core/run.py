@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from core import scoring
-from core.clip import Cell, Clip
+from core.clip import Cell, Clip, without_camera
 from core.contracts import CellSource
 from core.errors import BenchError
 from core.estimate import remember
@@ -32,10 +32,10 @@ FLEETING = ("date", "argv")
 
 
 @contextlib.contextmanager
-def claimed(run: Path) -> Iterator[None]:
-    """The run's folder for this process alone. BenchError if it is not a run's folder or another process has it."""
+def claimed(run: Path, what: str = "the folder of a run") -> Iterator[None]:
+    """A folder for this process alone. BenchError if it holds anything but `what`, or another process has it."""
     if run.is_file() or (run.is_dir() and any(run.iterdir()) and not (run / ".lock").exists()):
-        raise BenchError(f"{run} exists and is not the folder of a run. Give --out another, empty or new folder.")
+        raise BenchError(f"{run} exists and is not {what}. Give --out another, empty or new folder.")
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -113,7 +113,10 @@ class Run:
             "provenance": provenance(self.settings.device),
             "protocol": {"name": source.name, "version": source.version, "description": _first_line(source)},
             "cells": [cell_facts(cell) for cell in self.cells],
-            "methods": [row_facts(row, [record for record in by_row[row.label] if record]) for row in self.rows],
+            "methods": [
+                row_facts(row, [record for record in by_row[row.label] if record]) | seen_facts(row, self.cells)
+                for row in self.rows
+            ],
             "metrics": [scoring.metric_facts(metric) for metric in self.scorer.metrics],
         }
 
@@ -174,8 +177,17 @@ def row_facts(row: Row, records: Sequence[CellRecord]) -> dict[str, Any]:
     finished = [record for record in records if record.status == "ok"]
     frames = sum(record.n_frames for record in finished)
     seconds = sum(record.seconds for record in finished)
-    facts = {field: getattr(row, field) for field in ("label", "name", "variant", "is_control", "identity")}
+    facts = {field: getattr(row, field) for field in ("label", "name", "variant", "is_control", "identity", "marks")}
     return {**facts, "seconds_per_frame": round(seconds / frames, 5) if frames else None}
+
+
+def seen_facts(row: Row, cells: Sequence[Cell]) -> dict[str, list[str]]:
+    """Drivers that a row's model was trained on, and further ones whose person it has seen in other clips."""
+    clips, people = {without_camera(clip) for clip in row.seen.get("clips", ())}, set(row.seen.get("people", ()))
+    drivers = {cell.driver.name: cell.driver for cell in cells if cell.driver.recording}
+    known = [name for name, driver in drivers.items() if without_camera(driver.recording) in clips]
+    others = [name for name, driver in drivers.items() if name not in known and driver.person in people]
+    return {"seen_drivers": known, "seen_people": others}
 
 
 def cell_facts(cell: Cell) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,9 @@ class Row:
     """One row of the tables: a method or control as the user named it.
 
     label: the text as typed, also the folder's name. maker: its class, a Method or a Control. identity: what decides
-    its frames besides the inputs, with the version of its code.
+    its frames besides the inputs, with the version of its code. marks: what a reader of its scores must know, a word
+    for the tables and a sentence each. seen: "clips" and "people" of databases that it was trained on, as far as it
+    tells (a method may have `seen()`, which gives them).
     """
 
     label: str
@@ -48,13 +50,17 @@ class Row:
     maker: Callable[[str, Mapping[str, str]], Any]
     is_control: bool
     identity: Mapping[str, Any]
+    marks: Mapping[str, str] = field(default_factory=dict)
+    seen: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, label: str, name: str, variant: str, options: Mapping[str, str], maker: Any) -> Row:
         """Make the method once to learn what it is. BenchError as the method raises it (missing weights, options)."""
         method = maker(variant, options)
         identity = {**method.identity(), "source": code_version(maker.__module__)}
-        return cls(label, name, method.variant, options, maker, method.is_control, identity)
+        marks = dict(getattr(method, "marks", {}))
+        seen = method.seen() if hasattr(method, "seen") else {}
+        return cls(label, name, method.variant, options, maker, method.is_control, identity, marks, seen)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,8 @@ class CellRecord:
     traceback: str = ""
 
 
-def _file_facts(path: Path) -> dict[str, Any]:
+def file_facts(path: Path) -> dict[str, Any]:
+    """Size and blake2b of a file."""
     data = path.read_bytes()
     return {"size": len(data), "blake2b": hashlib.blake2b(data, digest_size=16).hexdigest()}
 
@@ -116,7 +117,7 @@ def save_cell(folder: Path, key: str, frames: Frames, seconds: float) -> CellRec
     """Write a finished cell as `frames/*.png` and, last, `cell.json` with sizes and hashes."""
     with whole_folder(folder) as temporary:
         write_frames(temporary / "frames", frames)
-        files = {path.relative_to(temporary).as_posix(): _file_facts(path) for path in _files(temporary)}
+        files = {path.relative_to(temporary).as_posix(): file_facts(path) for path in _files(temporary)}
         record = CellRecord(key, "ok", "", len(frames), round(seconds, 4), content_hash(frames), files)
         write_json(temporary / "cell.json", dataclasses.asdict(record))
     return record
@@ -138,7 +139,7 @@ def read_cell(folder: Path, key: str) -> CellRecord | None:
     if record.key != key or (record.status == "ok" and len(record.files) != record.n_frames):
         return None
     try:
-        intact = all(_file_facts(folder / name) == facts for name, facts in record.files.items())
+        intact = all(file_facts(folder / name) == facts for name, facts in record.files.items())
     except OSError:
         return None
     return record if intact else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -42,31 +42,38 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEOS and not path.name.startswith(".") and path.is_file()
 
 
+def is_output_video(path: Path) -> bool:
+    """Whether the name is that of a video file or an animated GIF, as programs leave them."""
+    return is_video(path) or (path.suffix.lower() == ".gif" and not path.name.startswith(".") and path.is_file())
+
+
 def pictures_in(folder: Path) -> list[Path]:
     """Picture files of a folder in the order of the numbers in their names: img99 before img100.
 
     BenchError for a folder that cannot be read.
     """
     try:
-        return sorted((path for path in folder.iterdir() if is_picture(path)), key=_natural)
+        return sorted((path for path in folder.iterdir() if is_picture(path)), key=lambda path: natural(path.name))
     except OSError as error:
         raise BenchError(f"{folder}: the folder cannot be read ({error.strerror}). Check its rights.") from None
 
 
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """Sort key: runs of digits compare as numbers, the rest as text."""
-    parts = re.findall(r"\d+|\D+", path.name)
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in parts] + [(2, 0, path.name)]
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """Sort key of a name: runs of digits compare as numbers, the rest as text."""
+    parts = re.findall(r"\d+|\D+", name)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in parts] + [(2, 0, name)]
 
 
-def read_clip(path: Path) -> Iterator[Picture]:
+def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
     """Frames of a video file or a folder of pictures, one by one: (H, W, 3) uint8 RGB, all of one size.
+
+    files: the pictures of the folder that make the clip, in order; default: all of them.
 
     Raises BenchError where there are none, only one, more than 5000, frames of different sizes, or damaged data.
     """
     size: tuple[int, ...] | None = None
     count = 0
-    for picture in _read_folder(path) if path.is_dir() else _read_video(path):
+    for picture in map(read_picture, files or pictures_in(path)) if path.is_dir() else _read_video(path):
         size = size or picture.shape
         if picture.shape != size:
             raise BenchError(
@@ -80,10 +87,6 @@ def read_clip(path: Path) -> Iterator[Picture]:
     if count < 2:
         found = "no frames" if count == 0 else "only one frame"
         raise BenchError(f"{path}: {found}; a clip needs at least two. Give a video or a folder of numbered pictures.")
-
-
-def _read_folder(folder: Path) -> Iterator[Picture]:
-    yield from map(read_picture, pictures_in(folder))
 
 
 def read_picture(path: Path) -> Picture:
@@ -116,6 +119,13 @@ def _read_deep_picture(path: Path) -> Picture:
         raise BenchError(f"{path}: not a picture in a known format. Convert it to PNG.")
     _check_size(path, image.shape[1], image.shape[0])
     return np.asarray(image, np.uint8)
+
+
+def first_size(path: Path) -> tuple[int, int]:
+    """Width and height of the first frame of a video, a GIF or a folder of pictures. BenchError if it has none."""
+    for picture in map(read_picture, pictures_in(path)) if path.is_dir() else _read_video(path):
+        return picture.shape[1], picture.shape[0]
+    raise BenchError(f"{path}: no frames. Add them, or remove it.")
 
 
 def _check_size(path: Path, width: int, height: int) -> None:

@@ -78,6 +78,23 @@ def read_card(weights: Path) -> dict[str, Any]:
     return card
 
 
+def clips_seen(weights: Path) -> dict[str, list[str]]:
+    """Recordings ("clips") and people that weights were trained on or chosen by, as their card says.
+
+    {} where nobody knows: published checkpoints have no card, and rendered clips are none of a database's.
+    """
+    if not card_path(weights).is_file():
+        return {}
+    data = read_card(weights).get("data")
+    if not isinstance(data, dict) or "clips_seen" not in data:
+        return {}
+    seen = {kind: data.get(f"{kind}_seen") for kind in ("clips", "people")}
+    for kind, names in seen.items():
+        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise BenchError(f"{card_path(weights)}: data.{kind}_seen must be a list of names.")
+    return seen  # type: ignore[return-value]
+
+
 def read_weights(path: Path) -> dict[str, State]:
     """State dicts by network name, on the CPU, floating entries as float32.
 

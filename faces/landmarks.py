@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import BenchError, CellFailed
-from core.frames import SIZE, Frames, grey
+from core.frames import Frames, fitted, grey
 
 Points = npt.NDArray[np.float64]
 Grey = npt.NDArray[np.uint8]
@@ -132,9 +132,7 @@ def crop(image: npt.NDArray[np.uint8], box: tuple[int, int, int, int] | None) ->
     if box is not None:
         left, top, right, bottom = box
         image = image[top:bottom, left:right]
-    shrinks = image.shape[0] > SIZE and image.shape[1] > SIZE
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (SIZE, SIZE), interpolation=method), np.uint8)
+    return fitted(image)
 
 
 def embedding(image: Frames) -> npt.NDArray[np.float64] | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from core.errors import BenchError
 from core.names import check_name
 
@@ -12,6 +15,8 @@ METHODS = {
     "tps": "methods.tps:Tps",
     "tps_rau": "methods.tps_rau:TpsRau",
     "ulmegan": "methods.ulmegan:UlmeGan",
+    "external": "methods.external:External",
+    "outputs": "methods.outputs:Outputs",
     "flow_warp": "methods.flow_warp:FlowWarp",
     "still": "methods.controls:Still",
     "still_noise": "methods.controls:StillNoise",
@@ -27,9 +32,23 @@ METHODS = {
 COMPANIONS = ("flow_warp", "still", "still_noise", "rigid", "apex_ramp", "reversed", "wrong_driver", "ceiling", "truth")
 
 
-def parse_label(label: str) -> tuple[str, str, dict[str, str]]:
-    """Name, variant and options of `name[@variant][:key=value[;key=value]]`; BenchError where it is malformed."""
+@dataclass(frozen=True)
+class Label:
+    """What a user typed to name a row, taken apart. text: what the row is called in tables and folders."""
+
+    text: str
+    name: str
+    variant: str
+    options: dict[str, str]
+
+
+def parse_label(label: str) -> Label:
+    """Read `name[@variant][:key=value[;key=value]]` or `outputs:DIR`; BenchError where it is malformed."""
     head, colon, tail = label.partition(":")
+    if head == "outputs" and colon:
+        folder = Path(tail).expanduser().resolve()
+        variant = check_name("outputs folder", folder.name)
+        return Label(f"outputs@{variant}", head, variant, {"folder": str(folder)})
     name, at, variant = head.partition("@")
     check_name("method", name)
     if at:
@@ -40,4 +59,4 @@ def parse_label(label: str) -> tuple[str, str, dict[str, str]]:
         if not equals or key in options:
             raise BenchError(f"Method {label!r}: {item!r} is no option. Write name@variant:key=value;key=value.")
         options[check_name("option", key)] = check_name("value", value)
-    return name, variant, options
+    return Label(label, name, variant, options)

@@ -11,7 +11,7 @@ from core.clip import Clip, Template
 from core.errors import BenchError, unknown_name
 from core.frames import Frames
 from core.provenance import ROOT, code_version
-from core.weights import load_networks, read_card, weights_hash
+from core.weights import clips_seen, load_networks, read_card, weights_hash
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -101,6 +101,10 @@ class TrainedMethod(ABC):
         if not isinstance(config, dict):
             raise BenchError(f"{self.weights.with_suffix('.json')} lacks the entry 'config', which sizes the networks.")
         return config
+
+    def seen(self) -> Mapping[str, list[str]]:
+        """Clips and people that the weights were trained on, as core.weights.clips_seen."""
+        return {} if self.is_control else clips_seen(self.weights)
 
     def identity(self) -> Mapping[str, Any]:
         """Weights, config, mode, batch size and code: all that decides the frames besides the inputs."""

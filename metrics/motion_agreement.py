@@ -32,7 +32,9 @@ LOW_SIGNAL = 0.004
 STILL_REASONS = {
     "head_correlation": "the head of output or driver does not move",
     "head_peak_ratio": "the driver's head does not move",
-    "agreement_velocity": f"clip too short: {VELOCITY_LAG + 1} frames are needed",
+    **dict.fromkeys(
+        ("agreement_velocity", "agreement_velocity_truth"), f"clip too short: {VELOCITY_LAG + 1} frames are needed"
+    ),
 }
 WITHOUT_EYES = tuple(region for group, regions in GROUPS.items() if group != "eyes" for region in regions)
 
@@ -79,18 +81,36 @@ def _against(target: str, suffix: str, title: str) -> tuple[Figure, ...]:
 
 DRIVER_FIGURES = _against("driver", "", "")
 TRUTH_FIGURES = _against("truth", "_truth", " with truth")
-GROUP_FIGURES = tuple(
-    _cosine(f"agreement_{group}", f"Agreement, {group}", "driver", f"Agreement with the driver in the {group} alone.")
-    for group in GROUPS
-)
+
+
+def _part_figures(target: str, suffix: str, title: str) -> tuple[Figure, ...]:
+    return (
+        *(
+            _cosine(
+                f"agreement_{group}{suffix}",
+                f"Agreement{title}, {group}",
+                target,
+                f"Agreement with the {target} in the {group} alone.",
+            )
+            for group in GROUPS
+        ),
+        _cosine(
+            f"agreement_no_eyes{suffix}",
+            f"Agreement{title} without eyelids",
+            target,
+            "Agreement less the eyes, so without blinks.",
+        ),
+        _cosine(
+            f"agreement_velocity{suffix}",
+            f"Agreement{title} of velocity",
+            target,
+            f"Agreement of the change over {VELOCITY_LAG} frames: stricter on timing, more easily lost in noise.",
+        ),
+    )
+
+
+PART_FIGURES = (*_part_figures("driver", "", ""), *_part_figures("truth", "_truth", " with truth"))
 OTHER_FIGURES = (
-    _cosine("agreement_no_eyes", "Agreement without eyelids", "driver", "Agreement less the eyes, so without blinks."),
-    _cosine(
-        "agreement_velocity",
-        "Agreement of velocity",
-        "driver",
-        f"Agreement of the motion's change over {VELOCITY_LAG} frames: stricter on timing, more easily lost in noise.",
-    ),
     _cosine(
         "head_correlation",
         "Head motion, correlation",
@@ -160,7 +180,7 @@ class MotionAgreement:
 
     name = "motion_agreement"
     version = "1"
-    figures = (*DRIVER_FIGURES, *TRUTH_FIGURES, *GROUP_FIGURES, *OTHER_FIGURES)
+    figures = (*DRIVER_FIGURES, *TRUTH_FIGURES, *PART_FIGURES, *OTHER_FIGURES)
     needs = ("frames", "landmarks", "motion")
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
@@ -174,18 +194,18 @@ class MotionAgreement:
             "agreement": against_driver.agreement,
             "gain": against_driver.gain,
             "error": against_driver.error,
-            **_parts(output.trajectory, driver.trajectory),
+            **_parts(output.trajectory, driver.trajectory, ""),
             **_head(output.rigid, driver.rigid),
             "low_signal": float(np.median(driver.inner_peak) < LOW_SIGNAL),
         }
         sums = {"driver": list(against_driver.products)}
-        series = _curves("output", output) | _curves("driver", driver)
         if truth is not None:
             against_truth = _compare_clips(output, truth, "truth")
             values |= {
                 "agreement_truth": against_truth.agreement,
                 "gain_truth": against_truth.gain,
                 "error_truth": against_truth.error,
+                **_parts(output.trajectory, truth.trajectory, "_truth"),
             }
             sums["truth"] = list(against_truth.products)
         series = {
@@ -195,7 +215,8 @@ class MotionAgreement:
         }
         # Pooled over this one cell; `combine` pools over more.
         values |= {f"{name}_pooled": values[name] for name in ("agreement", "agreement_truth") if name in values}
-        return Partial("ok", "" if truth else "no truth in this cell", values, sums, series, STILL_REASONS)
+        reasons = {name: reason for name, reason in STILL_REASONS.items() if name in values}
+        return Partial("ok", "" if truth else "no truth in this cell", values, sums, series, reasons)
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
         """Means over the scored cells, and agreement pooled over them."""
@@ -216,15 +237,16 @@ def _compare_clips(output: Motion, other: Motion, role: str) -> Comparison:
     return compare(output.trajectory, other.trajectory)
 
 
-def _parts(output: Floats, driver: Floats) -> dict[str, float | None]:
-    """Agreement per region group, without eyelids, and of velocities."""
+def _parts(output: Floats, other: Floats, suffix: str) -> dict[str, float | None]:
+    """Agreement per region group, without eyelids, and of velocities; `suffix` ends the figures' names."""
     parts: dict[str, float | None] = {
-        f"agreement_{group}": compare(output[:, regions], driver[:, regions]).agreement
+        f"agreement_{group}{suffix}": compare(output[:, regions], other[:, regions]).agreement
         for group, regions in GROUPS.items()
     }
-    parts["agreement_no_eyes"] = compare(output[:, WITHOUT_EYES], driver[:, WITHOUT_EYES]).agreement
+    parts[f"agreement_no_eyes{suffix}"] = compare(output[:, WITHOUT_EYES], other[:, WITHOUT_EYES]).agreement
     long_enough = len(output) > VELOCITY_LAG
-    parts["agreement_velocity"] = compare(velocity(output), velocity(driver)).agreement if long_enough else None
+    change = compare(velocity(output), velocity(other)).agreement if long_enough else None
+    parts[f"agreement_velocity{suffix}"] = change
     return parts
 
 

@@ -28,6 +28,7 @@ class Driver(BaseModel):
 
     name: str
     database: str
+    recording: str
     folder: str
     emotion: str
     subject: str
@@ -51,6 +52,11 @@ class Sheet(BaseModel):
 
 
 SHEET = Sheet.model_validate(yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")))
+
+
+def recordings() -> frozenset[str]:
+    """The nine drivers as their databases' clips are called: "casme2/sub01_EP19_06f"."""
+    return frozenset(driver.recording for driver in SHEET.drivers)
 
 
 class Megc2021:
@@ -122,7 +128,14 @@ def _mention_missing(found: dict[str, Path], portraits: dict[str, Path]) -> None
 
 def _recording(driver: Driver, path: Path) -> Recording:
     return Recording(
-        path, driver.name, driver.database, driver.subject, driver.emotion, driver.fps, action_units=driver.action_units
+        path,
+        driver.name,
+        driver.database,
+        driver.subject,
+        driver.emotion,
+        driver.fps,
+        driver.action_units,
+        recording=driver.recording,
     )
 
 

@@ -34,6 +34,11 @@ DEMO_WEIGHTS = (
     " not the published models, and their order here says nothing of the papers'. The model cards tell how they were"
     " trained."
 )
+SEEN = (
+    "Trained on clips of this run.",
+    "A row marked so was trained on some of the drivers it is scored on, or on other clips of the people in them."
+    " Its scores there say what it remembers as well as what it can do; train it without them to compare it.",
+)
 SCOPES = ("database", "emotion", "template")
 
 
@@ -106,6 +111,8 @@ def caveats(run: Run) -> list[tuple[str, str]]:
     demo = [method.label for method in run.methods if method.variant in ("", "demo") and "weights" in method.identity]
     if demo:
         texts.append((f"Demo weights ({', '.join(demo)}).", DEMO_WEIGHTS))
+    if any(method.seen_drivers or method.seen_people for method in run.facts.methods):
+        texts.append(SEEN)
     return texts
 
 

@@ -147,9 +147,18 @@ def leaderboard(run: Run, figures: Collection[str] | None = None) -> Table:
 
     def row(method: MethodFacts) -> tuple[Entry, ...]:
         scores = (entry(run.combined(method.label, line.figure)) for _, line in chosen)
-        return (Entry(method.label), *scores, Entry(method.seconds_per_frame, "not timed"))
+        return (_named(run, method), *scores, Entry(method.seconds_per_frame, "not timed"))
 
     return Table("Leaderboard: means over cells", tuple(columns), _sections(run, row))
+
+
+def _named(run: Run, method: MethodFacts) -> Entry:
+    """A row's name with its marks, also where its model was trained on drivers of this run or the people in them."""
+    drivers = len({cell.driver for cell in run.facts.cells})
+    marks = (("drivers", method.seen_drivers), ("people", method.seen_people))
+    seen = ", ".join(f"{len(names)} of {drivers} {what}" for what, names in marks if names)
+    trained = [f"trained on {seen}"] if seen else []
+    return Entry(method.label, remark=", ".join([*method.marks, *trained]))
 
 
 def brief(run: Run) -> Table:
@@ -170,14 +179,15 @@ def breakdown(run: Run, scope: str) -> Table:
 
     def row(method: MethodFacts) -> tuple[Entry, ...]:
         found = (run.combined(method.label, line.figure, scope, group) for group in groups for line in chosen)
-        return (Entry(method.label), *map(entry, found))
+        return (_named(run, method), *map(entry, found))
 
     return Table(f"By {scope}", columns, _sections(run, row))
 
 
 def cells_table(run: Run, figure: str = "agreement") -> Table:
     """One figure of every cell, a column for each method and control; each row leads to the cell's player."""
-    labels = [method.label for method in (*run.methods, *run.controls)]
+    rows = (*run.methods, *run.controls)
+    labels = [method.label for method in rows]
     kinds = ["Methods"] * len(run.methods) + ["Controls"] * len(run.controls)
     columns = (
         Column("cell"),
@@ -187,7 +197,11 @@ def cells_table(run: Run, figure: str = "agreement") -> Table:
     def row(cell: CellFacts) -> tuple[Entry, ...]:
         found = [run.of_cell(label, cell, figure) for label in labels]
         shades = [None if f.value is None else min(max(f.value, 0.0), 1.0) for f in found]
-        numbers = (Entry(f.value, f.reason or f.status, shade=shade) for f, shade in zip(found, shades, strict=True))
+        seen = ["seen" if cell.driver in method.seen_drivers else "" for method in rows]
+        numbers = (
+            Entry(f.value, f.reason or f.status, mark, shade=shade)
+            for f, mark, shade in zip(found, seen, shades, strict=True)
+        )
         remark = " · ".join(filter(None, (cell.database, cell.emotion)))
         return (Entry(f"{cell.driver} on {cell.template}", remark=remark, link=f"#cell={cell.name}"), *numbers)
 
@@ -218,8 +232,10 @@ def all_figures(run: Run) -> Table:
 
 
 def explained(run: Run) -> list[tuple[str, str]]:
-    """The rows of this run that the suite itself brings, each with what it is for."""
-    return [(method.label, EXPLAINED[method.name]) for method in run.facts.methods if method.name in EXPLAINED]
+    """The rows of this run that the suite itself brings, each with what it is for, and what the marks of others say."""
+    own = [(method.label, EXPLAINED[method.name]) for method in run.facts.methods if method.name in EXPLAINED]
+    marks = [(f"{method.label} ({word})", why) for method in run.facts.methods for word, why in method.marks.items()]
+    return own + marks
 
 
 def floor(run: Run, figure: str = "agreement") -> float | None:

@@ -43,14 +43,21 @@ class CellFacts(Facts):
 
 
 class MethodFacts(Facts):
-    """One row of the run: a method or a control. `label` is what the user typed."""
+    """One row of the run: a method or a control. `label` is what the user typed.
+
+    marks: what a reader of its scores must know, a word for the tables and a sentence each.
+    seen_drivers: drivers that its model was trained on; seen_people: others whose person it knows from other clips.
+    """
 
     label: str
     name: str
     variant: str = ""
     is_control: bool = False
     identity: dict[str, Any] = {}
+    marks: dict[str, str] = {}
     seconds_per_frame: float | None = None
+    seen_drivers: tuple[str, ...] = ()
+    seen_people: tuple[str, ...] = ()
 
 
 class FigureFacts(Facts):

@@ -12,6 +12,9 @@ import numpy as np
 from core.clip import Cell, Clip, Template, load_clip, save_clip
 from core.contracts import Figure, Partial, Score
 
+# What the command line is given besides the suite's own, by name under --methods.
+FAKES = {"shift": "tests.fakes:Shift", "fragile": "tests.fakes:Fragile"}
+
 
 class Shift:
     """Rolls the template by `by` pixels a frame; every call is noted in the file that FAKES_LOG names."""

@@ -13,36 +13,15 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
-import bench
+from core.errors import BenchError
 from core.video import write_video
-from methods import METHODS, parse_label
+from methods import METHODS, Label, parse_label
 from metrics import METRICS
 from protocols import PROTOCOLS
-from tests.fakes import make_clips
+from tests.fakes import FAKES, make_clips
 
 ROOT = Path(__file__).parent.parent
 FACE = np.asarray(Image.fromarray(astronaut()).resize((384, 384)))
-FAKES = {"shift": "tests.fakes:Shift", "fragile": "tests.fakes:Fragile"}
-
-
-@pytest.fixture
-def call(tmp_path, monkeypatch, capfd):
-    """Run the command line in an empty folder: exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    for name, target in FAKES.items():
-        monkeypatch.setitem(METHODS, name, target)
-    monkeypatch.setitem(METRICS, "difference", "tests.fakes:Difference")
-    monkeypatch.setitem(PROTOCOLS, "fakes", "tests.fakes:Fakes")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["bench.py", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            bench.main()
-        out, err = capfd.readouterr()
-        return stop.value.code or 0, out, err
-
-    return run
 
 
 ON_FAKES = ("--protocol", "fakes", "--drivers", "clips")
@@ -301,6 +280,14 @@ def test_a_driver_without_a_face_fails_its_cells_and_the_others_go_on(call, tmp_
 
 
 def test_labels_are_read_as_the_grammar_says():
-    assert parse_label("fomm") == ("fomm", "", {})
-    assert parse_label("fpfomm@samm") == ("fpfomm", "samm", {})
-    assert parse_label("fomm@a:mode=absolute;size=2") == ("fomm", "a", {"mode": "absolute", "size": "2"})
+    assert parse_label("fomm") == Label("fomm", "fomm", "", {})
+    assert parse_label("fpfomm@samm") == Label("fpfomm@samm", "fpfomm", "samm", {})
+    text = "fomm@a:mode=absolute;size=2"
+    assert parse_label(text) == Label(text, "fomm", "a", {"mode": "absolute", "size": "2"})
+
+
+def test_outputs_are_named_by_their_folder(tmp_path):
+    label = parse_label(f"outputs:{tmp_path / 'ulme'}")
+    assert label == Label("outputs@ulme", "outputs", "ulme", {"folder": str((tmp_path / "ulme").resolve())})
+    with pytest.raises(BenchError, match="outputs folder name"):
+        parse_label(f"outputs:{tmp_path / 'my outputs'}")

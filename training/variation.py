@@ -1,9 +1,9 @@
-"""How rendered pictures are varied: where a face stands, how its head moves, the light, the camera."""
+"""How training pictures are varied. Rendered: where a face stands, how its head moves, the light. Prepared: colours."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -47,6 +47,35 @@ class Variation:
     blur_px: float = 1.2
     noise: float = 0.008
     landmark_px: float = 0.7
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """How far a pair's colours are changed, both frames alike: factors in 1 +- these, the hue by +- hue turns.
+
+    FOMM's and MRAA's published values; FPB-FOMM's publication changes the hue alone. A grey picture has no hue.
+    """
+
+    brightness: float = 0.1
+    contrast: float = 0.1
+    saturation: float = 0.1
+    hue: float = 0.1
+
+
+@dataclass(frozen=True)
+class PreparedSettings:
+    """What is drawn from prepared clips, and which are left out.
+
+    leave_out: the challenge's drivers, all clips of the people in them, or nothing. flip: whether pairs are turned
+    back in time or, where they are not, mirrored, each in half of the cases (as published). mirror_points: landmarks
+    are mirrored with their picture; the published training leaves them where they were. A pair is never varied where
+    it validates.
+    """
+
+    leave_out: Literal["drivers", "people", "nothing"] = "drivers"
+    flip: bool = True
+    mirror_points: bool = True
+    jitter: Jitter = Jitter()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Rendering on two processes with a progress bar."""
+"""Work on clips, on several processes with a progress bar."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,11 +17,12 @@ FEW = 4
 
 
 def in_parallel(
-    work: Callable[[Task], Result], tasks: Sequence[Task], title: str, progress: bool = True
+    work: Callable[[Task], Result], tasks: Sequence[Task], title: str, progress: bool = True, workers: int = WORKERS
 ) -> list[Result]:
-    """`[work(task) for task in tasks]`, in that order, on two fresh processes. `work` must be importable."""
+    """`[work(task) for task in tasks]`, in that order, on fresh processes. `work` must be importable."""
     if len(tasks) <= FEW:
         return [work(task) for task in tasks]
-    with ProcessPoolExecutor(WORKERS, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         results = pool.map(work, tasks)
         return list(track(results, title, "", len(tasks)) if progress else results)

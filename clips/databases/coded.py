@@ -1,0 +1,149 @@
+"""A database that lies on disk as folders of frames and, beside them, a coding sheet: the two brought together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clips.databases.corrections import corrections
+from clips.databases.folders import FrameFolder, Naming, trees
+from clips.databases.sheets import CODED, SUFFIXES, Row, Sheet, read_sheet
+from clips.databases.survey import CodedClip, Survey, coded_clip, corrected, named
+from core.errors import BenchError
+from core.video import natural
+
+# Sheets lie beside the subjects' folders or a little above them.
+SHEET_DEPTH = 2
+Key = tuple[int, str]
+
+
+@dataclass(frozen=True)
+class Database:
+    """What is particular to a database.
+
+    subject: the suite's name of a subject by number. clip: the suite's name of a clip, whatever release it is from.
+    read: whether a tree of folders is meant (one of several cameras, say). default: what a folder says of its clip
+    by itself, None where it says nothing.
+    """
+
+    name: str
+    title: str
+    fps: float
+    naming: Naming
+    subject: Callable[[int], str]
+    clip: Callable[[str], str] = str
+    reads: Callable[[Path], bool] = lambda _: True
+    default: Callable[[FrameFolder], Row | None] = lambda _: None
+
+    def survey(self, root: Path, sheet: Path | None = None, without: Sequence[str] = ()) -> Survey:
+        """All there is under `root`. BenchError where there are no frames at all, or no sheet where one is needed.
+
+        sheet: the coding sheet, where the one that would be chosen is not meant. without: corrections switched off.
+        """
+        found = {tree: folders for tree, folders in trees(root, self.naming).items() if self.reads(tree)}
+        if not found:
+            raise BenchError(f"{root}: no frames of {self.title} in it. Give the folder that it was unpacked into.")
+        coding, passed = self._sheet(root.resolve(), sheet, found)
+        keys = {self._row_key(row) for row in coding.rows} if coding else set()
+        tree = max(found, key=lambda tree: self._rank(found[tree], keys))
+        others = [str(other.relative_to(root.resolve())) or "." for other in found if other != tree]
+        folders: dict[Key, FrameFolder] = {}
+        for folder in found[tree]:
+            first = folders.setdefault((folder.subject, self.clip(folder.path.name)), folder)
+            if first is not folder:
+                passed.append(f"{folder.path}: the same clip as {first.path}; not read")
+        source = (
+            f"frames: {tree}" + (f" (also there, not read: {', '.join(others)})" if others else ""),
+            f"sheet: {coding.name}, {len(coding.rows)} rows, header in line {coding.header_line}"
+            if coding
+            else "sheet: none",
+        )
+        survey = self._joined(coding.rows if coding else (), folders, without)
+        remarks = (*passed, *(coding.remarks if coding else ()), *survey.remarks)
+        return dataclasses.replace(survey, source=source, remarks=remarks)
+
+    def _joined(self, rows: Iterable[Row], folders: dict[Key, FrameFolder], without: Sequence[str]) -> Survey:
+        known = corrections(self.name, without)
+        clips: list[CodedClip] = []
+        missing, changed, remarks = [], [], []
+        coded: dict[Key, int] = {}
+        for row in rows:
+            key = self._row_key(row)
+            coded[key] = coded.get(key, 0) + 1
+            name = f"{key[1]}.{coded[key]}" if coded[key] > 1 else key[1]
+            subject = self.subject(key[0])
+            folder = folders.get(key)
+            if folder is None:
+                missing.append(f"{subject}/{row.clip} (line {row.line})")
+                continue
+            if default := self.default(folder):
+                row = dataclasses.replace(row, emotion=default.emotion)
+            row, lines = corrected(row, named(self.name, subject, name), [n for n, _ in folder.frames], known)
+            clip, odd = coded_clip(self.name, self.fps, subject, name, row, folder)
+            clips.append(clip)
+            changed += lines
+            remarks += odd
+        uncoded = []
+        for key, folder in folders.items():
+            default = self.default(folder)
+            if key in coded:
+                continue
+            if default is None or default.onset is None:
+                uncoded.append(named(self.name, self.subject(key[0]), key[1]))
+                continue
+            clip, odd = coded_clip(self.name, self.fps, self.subject(key[0]), key[1], default, folder)
+            clips.append(clip)
+            remarks += odd
+        clips.sort(key=lambda clip: natural(clip.recording.name))
+        return Survey(self.name, (), tuple(clips), tuple(missing), tuple(uncoded), tuple(changed), tuple(remarks))
+
+    def _row_key(self, row: Row) -> Key:
+        digits = "".join(letter for letter in row.subject if letter.isdecimal())
+        return (int(digits) if digits else -1, self.clip(row.clip))
+
+    def _rank(self, folders: list[FrameFolder], keys: set[Key]) -> tuple[int, bool, int]:
+        """Of several releases: the one with most of the sheet's clips, then one that nobody has cropped yet."""
+        described = sum((folder.subject, self.clip(folder.path.name)) in keys for folder in folders)
+        return described, "crop" not in str(folders[0].tree).lower(), len(folders)
+
+    def _sheet(
+        self, root: Path, given: Path | None, found: dict[Path, list[FrameFolder]]
+    ) -> tuple[Sheet | None, list[str]]:
+        """The coding sheet and what is to be said of others; None where there is none and none is needed."""
+        if given is not None:
+            sheet = read_sheet(given)
+            if sheet is None:
+                raise BenchError(f"{given}: no header with {', '.join(sorted(CODED))} in it. Give another --sheet.")
+            return sheet, []
+        keys = {(folder.subject, self.clip(folder.path.name)) for folders in found.values() for folder in folders}
+        sheets, remarks = [], []
+        for path in _sheet_files(root):
+            try:
+                sheet = read_sheet(path)
+            except BenchError as error:
+                remarks.append(str(error))
+                continue
+            if sheet and keys & {self._row_key(row) for row in sheet.rows}:
+                sheets.append(sheet)
+        defaults = [self.default(folder) for folders in found.values() for folder in folders]
+        if not sheets and not any(default and default.onset is not None for default in defaults):
+            told = f" {remarks[0]}" if remarks else ""
+            raise BenchError(
+                f"{root}: no coding sheet of {self.title} in it or beside it.{told} Put it there or give --sheet."
+            )
+        others = [sheet.name for sheet in sheets[:-1]]
+        remarks += [f"sheets also there and not read (choose with --sheet): {', '.join(others)}"] if others else []
+        return (sheets[-1] if sheets else None), remarks
+
+
+def _sheet_files(root: Path) -> list[Path]:
+    """Sheets in `root` or a little below, else beside it; a later version stands behind an earlier one."""
+    below = [path for depth in range(SHEET_DEPTH + 1) for path in root.glob("*/" * depth + "*") if _is_sheet(path)]
+    found = below or [path for path in root.parent.glob("*") if _is_sheet(path)]
+    return sorted(found, key=lambda path: natural(path.name))
+
+
+def _is_sheet(path: Path) -> bool:
+    return path.suffix.lower() in (*SUFFIXES, ".xls") and not path.name.startswith((".", "~$")) and path.is_file()

@@ -1,0 +1,95 @@
+"""Known mistakes in the databases' sheets, by name, each with its reason; any can be switched off.
+
+A correction never overrules what can be true: it fills a cell that is not coded, or replaces one that contradicts the
+other cells or the frames on disk, and only by a value that does not. Rows count from 0 below the sheet's header, so a
+sheet that was sorted anew is left alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from clips.databases.sheets import Row
+from core.errors import check_choice
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One named correction of a database's sheet.
+
+    values: row number -> what the cells should say. one_beyond: an offset one frame behind the last file is the last.
+    """
+
+    name: str
+    database: str
+    reason: str
+    values: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    one_beyond: bool = False
+
+    def apply(self, row: Row, frames: Collection[int]) -> Row:
+        """The row corrected, or as it was. frames: the numbers of the clip's files."""
+        last = max(frames)
+        if self.one_beyond and row.offset == last + 1:
+            return dataclasses.replace(row, offset=last)
+        for name, value in self.values.get(row.number, {}).items():
+            better = dataclasses.replace(row, **{name: value})  # type: ignore[arg-type]
+            if not _possible(row, name, frames) and _possible(better, name, frames):
+                row = better
+        return row
+
+
+def _possible(row: Row, name: str, frames: Collection[int]) -> bool:
+    """Whether a frame number is coded, is on disk and stands in order with the others that are coded."""
+    marks = [mark for mark in (row.onset, row.apex, row.offset) if mark is not None]
+    return getattr(row, name) in frames and marks == sorted(marks)
+
+
+# Apexes that CASME II's sheet leaves open ("/"), and SAMM's, as the authors of MEB estimated them from optical flow.
+CASME2_APEX = {
+    29: 279, 35: 68, 43: 77, 45: 81, 51: 166, 53: 100, 60: 78, 117: 187, 118: 89, 126: 80, 136: 88, 147: 134, 155: 231,
+    168: 53, 170: 329, 177: 111, 202: 91, 203: 103, 234: 98, 237: 153, 238: 98,
+}  # fmt: skip
+SAMM_APEX = {125: 1105, 132: 4945, 133: 5130}
+
+CORRECTIONS = (
+    Correction(
+        "casme2-offset",
+        "casme2",
+        "the offset of row 60 is not behind its onset and apex; MEB (github.com/tvaranka/meb) reads 91",
+        {60: {"offset": 91}},
+    ),
+    Correction(
+        "casme2-apex",
+        "casme2",
+        "21 apexes are not coded ('/'); MEB estimated them from optical flow",
+        {row: {"apex": apex} for row, apex in CASME2_APEX.items()},
+    ),
+    Correction(
+        "samm-offset",
+        "samm",
+        "the offset of row 56 is mistyped; MEB reads 5739 (5793 in its older versions)",
+        {56: {"offset": 5739}},
+    ),
+    Correction(
+        "samm-apex",
+        "samm",
+        "three apexes are not coded; MEB estimated them from optical flow",
+        {row: {"apex": apex} for row, apex in SAMM_APEX.items()},
+    ),
+    Correction(
+        "smic-offset",
+        "smic",
+        "some offsets are the number after the last frame's (s3_po_05: 304660, its files end at 304659)",
+        one_beyond=True,
+    ),
+)
+
+
+def corrections(database: str, without: Sequence[str] = ()) -> tuple[Correction, ...]:
+    """The corrections of a database less those switched off ("all": every one). BenchError for an unknown name."""
+    of_database = [each for each in CORRECTIONS if database.split("-")[0] == each.database]
+    for name in without:
+        check_choice(f"correction of {database}:", name, ["all", *(each.name for each in of_database)])
+    return tuple(each for each in of_database if each.name not in without and "all" not in without)

@@ -1,0 +1,103 @@
+"""Folders of frames as databases lay them out: found by the names of subjects and frames, numbers read as numbers.
+
+A database often lies on a disk in several releases (raw, cropped, cropped again); each is a tree of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import BenchError
+
+# Files that are expected beside frames and folders.
+EXPECTED = re.compile(r"\..*|Thumbs\.db|desktop\.ini", re.IGNORECASE)
+# SMIC's clips without a micro-expression lie beside those with one.
+NO_EXPRESSIONS = "non_micro"
+PICTURE = re.compile(r"\.(?:jpe?g|png|bmp|tiff?)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How a database names things, matched without regard to case.
+
+    subject: a subject's folder; its group is the number. clip: a clip's folder, below the subject's. frame: the stem of
+    a frame's file; its group is the frame's number, padded or not.
+    """
+
+    subject: re.Pattern[str]
+    clip: re.Pattern[str]
+    frame: re.Pattern[str]
+
+
+@dataclass(frozen=True)
+class FrameFolder:
+    """The frames of one clip on disk.
+
+    tree: the folder that holds the subjects' folders. frames: number and file, by number. strays: entries that are no
+    frames. twice: numbers that several files have; the first by name is taken.
+    """
+
+    path: Path
+    tree: Path
+    subject: int
+    frames: tuple[tuple[int, Path], ...]
+    strays: tuple[str, ...] = ()
+    twice: tuple[int, ...] = ()
+
+    @property
+    def numbers(self) -> range:
+        """From the first frame's number to the last one's."""
+        return range(self.frames[0][0], self.frames[-1][0] + 1)
+
+    def between(self, first: int, last: int) -> list[tuple[int, Path]]:
+        """The frames from `first` to `last`, both included, as far as they are there."""
+        return [(number, path) for number, path in self.frames if first <= number <= last]
+
+
+def trees(root: Path, naming: Naming) -> dict[Path, list[FrameFolder]]:
+    """All clips' folders under `root`, by tree. BenchError if `root` is no folder or cannot be read."""
+    if not root.is_dir():
+        raise BenchError(f"The database {root} is not a folder. Give the folder that it was unpacked into.")
+    found: dict[Path, list[FrameFolder]] = {}
+    for folder in _frame_folders(root, naming):
+        found.setdefault(folder.tree, []).append(folder)
+    return found
+
+
+def _frame_folders(root: Path, naming: Naming) -> Iterator[FrameFolder]:
+    def fail(error: OSError) -> None:
+        raise BenchError(f"{error.filename}: cannot be read ({error.strerror}). Check its rights.") from None
+
+    for place, folders, files in os.walk(root.resolve(), onerror=fail):
+        folders[:] = sorted(name for name in folders if name.lower() != NO_EXPRESSIONS)
+        path = Path(place)
+        subject = next((parent for parent in path.parents if naming.subject.fullmatch(parent.name)), None)
+        if not files or subject is None or not naming.clip.fullmatch(path.name):
+            continue
+        match = naming.subject.fullmatch(subject.name)
+        assert match
+        if folder := read_folder(path, naming.frame, subject.parent, int(match[1])):
+            yield folder
+
+
+def read_folder(path: Path, frame: re.Pattern[str], tree: Path, subject: int = 0) -> FrameFolder | None:
+    """The frames in one folder; None if there are none."""
+    frames: dict[int, Path] = {}
+    strays, twice = [], []
+    for file in sorted(path.iterdir()):
+        match = frame.fullmatch(file.stem) if PICTURE.fullmatch(file.suffix) else None
+        if EXPECTED.fullmatch(file.name):
+            continue
+        if not match:
+            strays.append(file.name)
+        elif int(match[1]) in frames:
+            twice.append(int(match[1]))
+        else:
+            frames[int(match[1])] = file
+    return (
+        FrameFolder(path, tree, subject, tuple(sorted(frames.items())), tuple(strays), tuple(twice)) if frames else None
+    )

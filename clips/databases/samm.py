@@ -1,0 +1,19 @@
+"""SAMM: 29 people with micro-expressions at 200 frames a second, in grey, coded below 13 lines of notes."""
+
+import re
+
+from clips.databases.coded import Database
+from clips.databases.folders import Naming
+
+# Frames are called after the subject and the absolute frame number, whose padding differs from clip to clip.
+SAMM = Database(
+    name="samm",
+    title="SAMM",
+    fps=200.0,
+    naming=Naming(
+        subject=re.compile(r"(\d{3})"),
+        clip=re.compile(r"\d{3}_\d+_\d+"),
+        frame=re.compile(r"\d{3}_(\d+)"),
+    ),
+    subject="{:03d}".format,
+)

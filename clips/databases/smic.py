@@ -1,0 +1,64 @@
+"""SMIC: 16 people at 100 frames a second (HS), eight of them in visible and infrared light at 25 (VIS, NIR).
+
+Nobody coded action units, and there is no official sheet: a clip's folder holds the expression and names its emotion.
+SMIC-E has longer clips and a sheet; where a sheet is there, it is read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+from clips.databases.coded import Database
+from clips.databases.folders import FrameFolder, Naming
+from clips.databases.sheets import Row
+
+EMOTIONS = {"ne": "negative", "po": "positive", "sur": "surprise"}
+CLIP = re.compile(r"s(\d+)_(ne|po|sur)_(\d+)", re.IGNORECASE)
+CAMERAS = ("HS", "VIS", "NIR")
+
+
+def clip_name(name: str) -> str:
+    """The kit's name of a clip, whose subject has no leading zero: s03_po_05 -> s3_po_05."""
+    match = CLIP.fullmatch(name)
+    return f"s{int(match[1])}_{match[2].lower()}_{int(match[3]):02d}" if match else name
+
+
+def camera(tree: Path) -> str:
+    """Which camera's clips a tree holds, by its path; HS, as in the challenges, where no part of it says."""
+    words = re.split(r"[^A-Z]+", "/".join(tree.parts[::-1]).upper())
+    return next((word for word in words if word in CAMERAS), "HS")
+
+
+def from_folder(folder: FrameFolder) -> Row | None:
+    """What a clip's folder says: its emotion, and that the expression is all of it, except in SMIC-E's long clips."""
+    match = CLIP.fullmatch(folder.path.name)
+    if not match:
+        return None
+    row = Row(0, 0, str(folder.subject), folder.path.name, emotion=EMOTIONS[match[2].lower()])
+    numbers = folder.numbers
+    return row if _is_long(folder.tree) else dataclasses.replace(row, onset=numbers[0], offset=numbers[-1])
+
+
+def _is_long(tree: Path) -> bool:
+    return any(part.lower().endswith(("_long", "-e")) for part in tree.parts)
+
+
+def _database(name: str, seen_by: str, fps: float) -> Database:
+    return Database(
+        name=name,
+        title=f"SMIC {seen_by}",
+        fps=fps,
+        naming=Naming(re.compile(r"s(\d+)", re.IGNORECASE), CLIP, re.compile(r"(?:reg_)?image(\d+)", re.IGNORECASE)),
+        subject="s{}".format,
+        clip=clip_name,
+        reads=lambda tree: camera(tree) == seen_by,
+        default=from_folder,
+    )
+
+
+SMIC, SMIC_VIS, SMIC_NIR = (
+    _database(name, seen_by, fps)
+    for name, seen_by, fps in (("smic", "HS", 100.0), ("smic-vis", "VIS", 25.0), ("smic-nir", "NIR", 25.0))
+)

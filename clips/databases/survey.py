@@ -1,0 +1,157 @@
+"""What was found of a database: clips that can be used, what is missing, what was corrected, what is odd."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clips.databases.corrections import Correction
+from clips.databases.folders import FrameFolder
+from clips.databases.sheets import Row
+from clips.folder import Recording
+from core.action_units import parse
+from core.names import check_name
+
+# Items of a list that are told; the rest is counted.
+SHOWN = 20
+# Emotions that some release of a sheet calls otherwise.
+SYNONYMS = {"others": "other", "happy": "happiness", "sad": "sadness"}
+
+
+@dataclass(frozen=True)
+class CodedClip:
+    """A clip on disk as its coder described it; `row` holds the database's own frame numbers, after corrections.
+
+    problem: why its frames cannot be used; "" if they can.
+    """
+
+    recording: Recording
+    row: Row
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A database on somebody's disk. `source`: the sheet and the tree of folders that were read, in words.
+
+    missing: clips of the sheet without frames. uncoded: folders that no row describes. corrected: what was changed,
+    with the correction's name. remarks: oddities that change nothing.
+    """
+
+    database: str
+    source: tuple[str, ...]
+    clips: tuple[CodedClip, ...]
+    missing: tuple[str, ...] = ()
+    uncoded: tuple[str, ...] = ()
+    corrected: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> tuple[CodedClip, ...]:
+        """Clips whose frames can be read."""
+        return tuple(clip for clip in self.clips if not clip.problem)
+
+    def describe(self) -> list[str]:
+        """The survey as lines: a heading each, then its items, the longest lists cut short."""
+        recordings = [clip.recording for clip in self.clips]
+        people = {recording.subject for recording in recordings}
+        broken = [f"{clip.recording.name}: {clip.problem}" for clip in self.clips if clip.problem]
+        lines = [f"{self.database}: {len(self.usable)} usable clips of {len(people)} people", *self.source]
+        lines.append(f"emotions: {_counts(recording.emotion for recording in recordings)}")
+        lines.append(f"action units: {self._units()}")
+        lines.append(f"apex: coded in {sum(r.apex_frame is not None for r in recordings)} of {len(recordings)} clips")
+        parts = {
+            "cannot be used": broken,
+            "missing on disk": self.missing,
+            "not in the sheet": self.uncoded,
+            "corrected": self.corrected,
+            "remarks": self.remarks,
+        }
+        for title, items in parts.items():
+            lines += [f"{title}: {len(items) or 'none'}", *(f"  {item}" for item in items[:SHOWN])]
+            lines += [f"  and {len(items) - SHOWN} more"] * (len(items) > SHOWN)
+        return lines
+
+    def _units(self) -> str:
+        texts = [clip.recording.action_units for clip in self.clips]
+        codings = [parse(text) for text in texts if text]
+        facts = {
+            "coded": sum(bool(coding.terms) for coding in codings),
+            "unknown (?)": sum(coding.unknown for coding in codings),
+            "not coded": texts.count(None),
+            "with alternatives": sum(any(len(term) > 1 for term in coding.terms) for coding in codings),
+            "with weak references": sum(any(u.weak for term in coding.terms for u in term) for coding in codings),
+            "with words": sum(bool(coding.remarks) for coding in codings),
+        }
+        return ", ".join(f"{count} {what}" for what, count in facts.items() if count) or "none"
+
+
+def _counts(values: Iterable[str]) -> str:
+    return ", ".join(f"{value} {count}" for value, count in Counter(values).most_common()) or "none"
+
+
+def named(database: str, subject: str, clip: str) -> str:
+    """A clip's name in the suite, unique in its database: file names alone are shared by several subjects."""
+    return check_name(f"{database} clip", clip if clip.startswith(subject) else f"{subject}_{clip}")
+
+
+def coded_clip(
+    database: str, fps: float, subject: str, clip: str, row: Row, folder: FrameFolder
+) -> tuple[CodedClip, list[str]]:
+    """One clip from onset to offset, as the MEGC kit's are, and what is odd in it."""
+    name = named(database, subject, clip)
+    frames: list[tuple[int, Path]] = []
+    problem, odd = "", []
+    if row.onset is None or row.offset is None:
+        problem = "onset or offset is not coded"
+    elif row.onset >= row.offset:
+        problem = f"the offset {row.offset} is not behind the onset {row.onset}"
+    else:
+        frames = folder.between(row.onset, row.offset)
+        wanted = row.offset - row.onset + 1
+        if len(frames) < 2:
+            there = f"{folder.numbers[0]} to {folder.numbers[-1]}"
+            problem = f"{len(frames)} frames from {row.onset} to {row.offset}; the folder has {there}"
+        elif len(frames) < wanted:
+            odd.append(f"{name}: {wanted - len(frames)} of {wanted} frames are missing")
+        if row.apex is not None and not row.onset <= row.apex <= row.offset:
+            odd.append(f"{name}: the apex {row.apex} is not between onset and offset; taken as not coded")
+            row = dataclasses.replace(row, apex=None)
+    if folder.strays:
+        odd.append(f"{name}: {len(folder.strays)} files are no frames: {', '.join(map(ascii, folder.strays[:3]))}")
+    if folder.twice:
+        odd.append(f"{name}: {len(folder.twice)} frame numbers stand on several files; the first by name is taken")
+    places = {number: place for place, (number, _) in enumerate(frames)}
+    onset, apex, offset = (None if mark is None else places.get(mark) for mark in (row.onset, row.apex, row.offset))
+    recording = Recording(
+        path=folder.path,
+        name=name,
+        database=database,
+        subject=subject,
+        emotion=SYNONYMS.get(row.emotion.lower(), row.emotion.lower()) or "not coded",
+        fps=row.fps or fps,
+        action_units=row.action_units,
+        onset_frame=onset,
+        apex_frame=apex,
+        offset_frame=offset,
+        recording=f"{database}/{name}",
+        files=tuple(path for _, path in frames),
+    )
+    return CodedClip(recording, row, problem), odd
+
+
+def corrected(row: Row, name: str, frames: Sequence[int], known: Iterable[Correction]) -> tuple[Row, list[str]]:
+    """The row after all corrections, and a line for each that changed it."""
+    lines = []
+    for correction in known:
+        better = correction.apply(row, frames)
+        for mark in ("onset", "apex", "offset"):
+            before, after = getattr(row, mark), getattr(better, mark)
+            if before != after:
+                was = "not coded" if before is None else before
+                lines.append(f"{name}: {mark} {was} -> {after} ({correction.name}: {correction.reason})")
+        row = better
+    return row, lines

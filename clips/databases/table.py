@@ -1,0 +1,95 @@
+"""Any other database: a table of clips, one a line, with whatever is known of them.
+
+Columns, in any order: path (a video or a folder of pictures, from the table's own folder), subject, fps, and where
+known onset, apex, offset (as the pictures are numbered; a video is taken whole and its
+frames count from 0), action units, emotion, clip.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from clips.databases.corrections import corrections
+from clips.databases.folders import FrameFolder, read_folder
+from clips.databases.sheets import LISTED, Row, read_sheet
+from clips.databases.survey import CodedClip, Survey, coded_clip, named
+from clips.folder import Recording
+from core.errors import BenchError
+from core.names import check_name
+from core.video import is_video
+
+# The last number in a picture's name is the frame's.
+FRAME = re.compile(r".*?(\d+)\D*")
+
+
+class Table:
+    """Adapter for a table of clips; the database is called as the file is."""
+
+    name = "table"
+
+    def survey(self, root: Path, sheet: Path | None = None, without: Sequence[str] = ()) -> Survey:
+        """All clips of the table `root`. BenchError for a table without path, subject and fps, or an unfit name."""
+        if sheet is not None:
+            raise BenchError("The table itself is the sheet: give no --sheet beside it.")
+        corrections(self.name, without)
+        if not root.is_file():
+            raise BenchError(f"{root} is not a file. Give a table of clips as .csv or .xlsx.")
+        table = read_sheet(root, LISTED)
+        if table is None:
+            raise BenchError(f"{root}: no header with {', '.join(sorted(LISTED))} in it. Add these columns.")
+        database = check_name("database", re.sub(r"[^A-Za-z0-9]+", "_", root.stem).strip("_").lower())
+        clips: list[CodedClip] = []
+        missing, remarks, names = [], list(table.remarks), set()
+        for row in table.rows:
+            path = root.parent / row.path
+            if not row.path or row.fps is None:
+                missing.append(f"line {row.line}: no {'path' if not row.path else 'fps'}")
+            elif not (is_video(path) or path.is_dir()):
+                missing.append(f"line {row.line}: {path} is neither a video nor a folder")
+            else:
+                clip = row.clip or (path.stem if path.is_file() else path.name)
+                while named(database, row.subject, clip) in names:
+                    clip += ".2"
+                names.add(named(database, row.subject, clip))
+                made, odd = _clip(database, clip, row, path)
+                clips.append(made)
+                remarks += odd
+        source = (f"sheet: {table.name}, {len(table.rows)} rows, header in line {table.header_line}",)
+        return Survey(database, source, tuple(clips), tuple(missing), remarks=tuple(remarks))
+
+
+TABLE = Table()
+
+
+def _clip(database: str, clip: str, row: Row, path: Path) -> tuple[CodedClip, list[str]]:
+    """One line's clip; without onset and offset the whole folder or video."""
+    assert row.fps is not None
+    if path.is_dir():
+        folder = read_folder(path, FRAME, path.parent)
+        if folder is not None:
+            return coded_clip(database, row.fps, row.subject, clip, _whole(row, folder), folder)
+    name = named(database, row.subject, clip)
+    recording = Recording(
+        path=path,
+        name=name,
+        database=database,
+        subject=row.subject,
+        emotion=row.emotion or "not coded",
+        fps=row.fps,
+        action_units=row.action_units,
+        onset_frame=row.onset,
+        apex_frame=row.apex,
+        offset_frame=row.offset,
+        recording=f"{database}/{name}",
+    )
+    return CodedClip(recording, row, f"{path}: no numbered pictures in it" if path.is_dir() else ""), []
+
+
+def _whole(row: Row, folder: FrameFolder) -> Row:
+    """The row with the first and last picture for an onset and offset that nobody coded."""
+    if row.onset is not None or row.offset is not None:
+        return row
+    return dataclasses.replace(row, onset=folder.numbers[0], offset=folder.numbers[-1])

@@ -1,0 +1,139 @@
+"""Preparing a database: its clips become a store that training reads without decoding a picture again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from clips.databases.survey import Survey
+from clips.folder import PREPARATION, Recording, cut_frames
+from clips.synthetic.parallel import in_parallel
+from core.clip import without_camera
+from core.clip_store import (
+    CLIP,
+    FRAMES,
+    STORE,
+    VERSION,
+    ClipStore,
+    StoredClip,
+    StoreFacts,
+    file_hash,
+    read_facts,
+    whole,
+)
+from core.errors import BenchError
+from core.frames import grey, is_grey
+from core.run import claimed
+from core.store import digest, discard, whole_folder, write_text
+from faces.landmarks import Points, landmarks
+
+# recorded: as the pictures are. luma: grey. swapped: the published preparation's grey, which takes red for blue.
+Colour = Literal["recorded", "luma", "swapped"]
+# From 68 landmarks to the 18 points.
+Pick = Callable[[Points], Points]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One clip to prepare into `place`."""
+
+    recording: Recording
+    place: Path
+    key: str
+    colour: Colour
+    driver_of: str
+    pick: Pick
+
+
+def prepare(
+    survey: Survey, out: Path, pick: Pick, drivers: Collection[str], challenge: str, colour: Colour, workers: int
+) -> ClipStore:
+    """Prepare all usable clips of a database into the store `out`; what is finished there is kept.
+
+    pick: the 18 points of 68 landmarks. drivers: recordings that are drivers of `challenge`. Clips without a face in
+    their first frame, or that cannot be read, are listed in the store with the reason. BenchError if none is left, or
+    `out` is something else.
+    """
+    with claimed(out, "a clip store"):
+        for half_done in [*out.glob(".*.tmp"), *out.glob(".*.old")]:
+            discard(half_done)
+        tasks = [_task(clip.recording, out, pick, drivers, challenge, colour) for clip in survey.usable]
+        left_out = {clip.recording.name: clip.problem for clip in survey.clips if clip.problem}
+        waiting = [task for task in tasks if not _finished(task)]
+        (out / STORE).unlink(missing_ok=True)
+        for stale in {place.parent for place in out.glob(f"*/{CLIP}")} - {task.place for task in tasks}:
+            discard(stale)
+        problems = in_parallel(_prepare, waiting, f"Preparing {survey.database}", workers=workers)
+        left_out |= {task.recording.name: why for task, why in zip(waiting, problems, strict=True) if why}
+        if len(left_out) == len(survey.clips):
+            first = f" {next(iter(left_out.items()))}" if left_out else ""
+            raise BenchError(f"{survey.database}: no clip can be used.{first} `bench.py validate` tells more.")
+        names = [task.recording.name for task in tasks if task.recording.name not in left_out]
+        facts = StoreFacts(
+            version=VERSION,
+            database=survey.database,
+            colour=colour,
+            source=survey.source,
+            corrected=survey.corrected,
+            clips={name: file_hash(out / name / CLIP) for name in names},
+            left_out=left_out,
+        )
+        write_text(out / STORE, facts.model_dump_json(indent=1))
+    return ClipStore(out)
+
+
+def _task(
+    recording: Recording, out: Path, pick: Pick, drivers: Collection[str], challenge: str, colour: Colour
+) -> Task:
+    """What is to be done for one clip; its key tells of its files' names, sizes and times, not of their bytes."""
+    driver_of = challenge if without_camera(recording.recording) in drivers else ""
+    files = [[file.name, (stat := file.stat()).st_size, stat.st_mtime_ns] for file in recording.pictures()]
+    key = digest([VERSION, PREPARATION, recording.facts(), colour, driver_of, files])
+    return Task(recording, out / recording.name, key, colour, driver_of, pick)
+
+
+def _finished(task: Task) -> bool:
+    try:
+        clip = read_facts(task.place / CLIP, StoredClip)
+    except BenchError:
+        return False
+    return clip.key == task.key and whole(task.place, clip)
+
+
+def _prepare(task: Task) -> str:
+    """Prepare one clip; why it cannot be, "" if it was."""
+    recording = task.recording
+    try:
+        frames, box = cut_frames(recording)
+        if task.colour != "recorded":
+            frames = np.repeat(grey(frames if task.colour == "luma" else frames[..., ::-1])[..., None], 3, axis=-1)
+        found = landmarks(grey(frames[:1])[0], f"the first frame of {recording.path}, cut to the face")
+    except BenchError as error:
+        return str(error)
+    colour: Literal["rgb", "grey"] = "grey" if is_grey(frames) else "rgb"
+    marks = {name: getattr(recording, name) for name in ("onset_frame", "apex_frame", "offset_frame")}
+    with whole_folder(task.place) as temporary:
+        np.save(temporary / FRAMES, frames[..., 0] if colour == "grey" else frames)
+        clip = StoredClip(
+            key=task.key,
+            **recording.facts()
+            | {name: mark if mark is not None and mark < len(frames) else None for name, mark in marks.items()},
+            n_frames=len(frames),
+            box=box,
+            colour=colour,
+            driver_of=task.driver_of,
+            landmarks=_pairs(found),
+            points=_pairs(task.pick(found)),
+            size=(temporary / FRAMES).stat().st_size,
+            blake2b=file_hash(temporary / FRAMES),
+        )
+        write_text(temporary / CLIP, clip.model_dump_json(indent=1))
+    return ""
+
+
+def _pairs(points: Points) -> tuple[tuple[float, float], ...]:
+    return tuple((float(x), float(y)) for x, y in points)

@@ -1,0 +1,91 @@
+"""Databases on the user's disk: `validate` says what is there, `prepare` makes of it what training reads."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commands.options import cores
+
+if TYPE_CHECKING:
+    from clips.databases.survey import Survey
+    from core.clip_store import ClipStore
+    from faces.landmarks import Points
+
+CHALLENGE = "MEGC2021"
+
+
+class Colour(StrEnum):
+    """What becomes of colour: kept, luma, or the published preparation's grey, which takes red for blue."""
+
+    recorded = "recorded"
+    luma = "luma"
+    swapped = "swapped"
+
+
+DatabaseArgument = Annotated[str, typer.Argument(help="casme2, samm, smic, smic-vis, smic-nir or table.")]
+PathArgument = Annotated[Path, typer.Argument(help="The unpacked database; of a table, the file itself.")]
+SheetOption = Annotated[Path | None, typer.Option("--sheet", help="The coding sheet, if not the one found.")]
+WithoutOption = Annotated[list[str] | None, typer.Option("--without", help="A correction to leave out, or all.")]
+
+
+def validate(
+    database: DatabaseArgument, path: PathArgument, sheet: SheetOption = None, without: WithoutOption = None
+) -> None:
+    """Say what is there of a database, what is missing and what is corrected; nothing is written."""
+    found = survey(database, path, sheet, without or [])
+    print("\n".join(found.describe()))
+    from protocols.megc2021 import recordings
+
+    there = sorted({clip.recording.recording for clip in found.usable} & recordings())
+    print(f"drivers of {CHALLENGE}: {', '.join(there) or 'none'}")
+
+
+def prepare(
+    database: DatabaseArgument,
+    path: PathArgument,
+    out: Annotated[Path, typer.Option(help="Folder of the clip store.")],
+    sheet: SheetOption = None,
+    without: WithoutOption = None,
+    colour: Annotated[
+        Colour, typer.Option(help="Keep it, or grey: luma, or as published (swapped).")
+    ] = Colour.recorded,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one for each core.")] = 0,
+) -> None:
+    """Cut a database's clips to their faces, once, for training; the same command goes on where it was cut off."""
+    store = prepared(survey(database, path, sheet, without or []), out, colour, workers)
+    for name, why in store.facts.left_out.items():
+        print(f"left out: {name}: {why}")
+    people = len({clip.person for clip in store.clips})
+    print(f"{len(store.clips)} clips of {people} people in {out}, {len(store.facts.left_out)} left out.")
+    print(f"To train on them: python bench.py train fpfomm --clips {database}={out}")
+
+
+def survey(database: str, path: Path, sheet: Path | None = None, without: list[str] | None = None) -> Survey:
+    """What there is of a database at `path`."""
+    from clips.databases import DATABASES
+    from core.registry import load
+
+    found: Survey = load("database", database, DATABASES).survey(path, sheet, without or [])
+    return found
+
+
+def prepared(found: Survey, out: Path, colour: Colour = Colour.recorded, workers: int = 0) -> ClipStore:
+    """The database as a clip store in `out`, with the drivers of the challenge marked."""
+    from clips.store import prepare as store
+    from protocols.megc2021 import recordings
+
+    return store(found, out, given_points, recordings(), CHALLENGE, colour.value, workers or cores())
+
+
+def given_points(landmarks: Points) -> Points:
+    """FPB-FOMM's 18 points (18, 2) of 68 landmarks (68, 2)."""
+    import numpy as np
+    import torch
+
+    from fpfomm import points
+
+    return np.asarray(points.given_points(torch.from_numpy(landmarks)[None])[0].numpy(), np.float64)

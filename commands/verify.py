@@ -1,0 +1,68 @@
+"""`bench.py verify`: is a run still what it was, and does it come out again?"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from core.errors import BenchError
+
+if TYPE_CHECKING:
+    from core.store import CellRecord
+
+
+def verify(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run, runs/<id>.")],
+    sample: Annotated[int, typer.Option(min=0, help="Cells to animate again and compare, drawn at random.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Which cells are drawn.")] = 0,
+) -> None:
+    """Hash every file of a run again and recompute a random sample of its cells; exit code 1 if anything differs."""
+    from core.manifest import faults
+    from core.store import read_json
+
+    facts = read_json(run / "run.json")
+    if not isinstance(facts, dict) or "request" not in facts:
+        raise BenchError(f"{run} is not the folder of a run (no readable run.json). Give runs/<id>.")
+    lines = faults(run)
+    print(f"{run}: every file as it was" if not lines else f"{run}: {len(lines)} files are not as they were")
+    done, differing = _again(run, facts["request"], sample, seed) if sample and not lines else (0, [])
+    if done:
+        print(f"{done} cells animated again, {len(differing)} differ")
+    for line in [*lines, *differing]:
+        print(f"  {line}")
+    if lines or differing:
+        raise typer.Exit(1)
+
+
+def _again(run: Path, asked: dict[str, Any], sample: int, seed: int) -> tuple[int, list[str]]:
+    """Animate `sample` finished cells once more, in a store of their own. How many, and a line for each other."""
+    from commands.request import Request, make_protocol, make_rows
+    from core.runner import Settings, animate, cell_folder, plan
+
+    request = Request(**{name: asked[name] for name in Request.__dataclass_fields__})
+    source = make_protocol(request.protocol, request.folders)
+    cells = source.cells()
+    with tempfile.TemporaryDirectory(prefix="megbench-") as folder:
+        settings = Settings(Path(folder) / "store", request.device, request.seed, 1)
+        jobs = plan(make_rows(request, cells), cells, source.version, settings)
+        kept = {job.key: _record(cell_folder(run, job)) for job in jobs}
+        finished = [job for job in jobs if kept[job.key].status == "ok"]
+        drawn = random.Random(seed).sample(finished, min(sample, len(finished)))
+        others = [job for job in drawn if kept[job.key].key != job.key]
+        made = animate(Path(folder) / "run", [job for job in drawn if job not in others], settings)
+    lines = [f"{job.row.label} on {job.cell.name}: made by other code, weights or inputs" for job in others]
+    for job in drawn:
+        if job.key in made and made[job.key].content != kept[job.key].content:
+            lines.append(f"{job.row.label} on {job.cell.name}: {made[job.key].reason or 'other frames'}")
+    return len(made), lines
+
+
+def _record(folder: Path) -> CellRecord:
+    """The record of a cell as the run has it, whoever made it; one without a status where there is none."""
+    from core.store import CellRecord, read_json
+
+    return CellRecord(**(read_json(folder / "cell.json") or {"key": "", "status": ""}))

@@ -1,0 +1,148 @@
+"""Action units as coders write them: one grammar for the notations of all databases.
+
+    coding := element ("+" element)*          also "," ";" and the Chinese comma
+    element := unit ("or" unit)* | "(" element ")" | "ref(" coding ")" | a remark in words
+    unit := [side] [AU | AD | M] number [intensity ["/" intensity]] ["(k)"]
+
+A side is L, R, A, U, T or B, or two of them ("A/L"); an intensity is a letter from A (trace) to E (maximum). A letter
+before a number is a side and one behind it an intensity, so that "A1B" is asymmetric, unit 1, intensity B.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+# What the letters before a number mean, after the FACS manual.
+SIDES = {"L": "left", "R": "right", "A": "asymmetric", "U": "unilateral", "T": "top", "B": "bottom"}
+# Numbers from here on are positions of head and eyes, not of the face.
+FIRST_POSITION = 51
+UNIT = re.compile(
+    r"(?P<side>[LRAUTB](?:/[LRAUTB])?)?\s*(?P<kind>AU|AD|M)?\s*(?P<number>\d{1,3})\s*(?P<intensity>[A-E](?:/[A-E])?)?"
+    r"\s*(?P<held>\(k\))?",
+    re.IGNORECASE,
+)
+OR = re.compile(r"\bor\b", re.IGNORECASE)
+REFERENCE = re.compile(r"(?:ref)?\s*\(", re.IGNORECASE)
+SEPARATOR = re.compile("[+,;\uff0c]")
+# Longer text is no coding.
+LONGEST = 300
+UNKNOWN = {"?", "/", "-"}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One action unit, descriptor (AD) or head movement (M).
+
+    side: letters as coded, "" for both. intensity: "A" to "E", "A/B" where the coder wavered, "" where it was not
+    coded. weak: coded as a mere reference, "ref(24)". held: "(k)", there all through the clip, so no motion.
+    """
+
+    number: int
+    kind: str = "AU"
+    side: str = ""
+    intensity: str = ""
+    weak: bool = False
+    held: bool = False
+
+    @property
+    def name(self) -> str:
+        """As the suite writes units: "AU06"."""
+        return f"{self.kind}{self.number:02d}"
+
+    def __str__(self) -> str:
+        kind = "" if self.kind == "AU" else self.kind
+        text = f"{self.side}{kind}{self.number}{self.intensity}{'(k)' if self.held else ''}"
+        return f"ref({text})" if self.weak else text
+
+
+@dataclass(frozen=True)
+class Coding:
+    """What a coder wrote of one expression.
+
+    raw: the text as it stands in the sheet. terms: what is joined by "+"; each term lists its alternatives ("R12 or
+    R14"), of which the coder saw one. remarks: words among them. unknown: the coder could not say ("?"), which is not
+    the same as no action unit.
+    """
+
+    raw: str
+    terms: tuple[tuple[Unit, ...], ...] = ()
+    remarks: tuple[str, ...] = ()
+    unknown: bool = False
+
+    def certain(self) -> frozenset[str]:
+        """Names of the facial units that moved for sure: no alternatives, no mere references, none held still."""
+        return frozenset(term[0].name for term in self.terms if len(term) == 1 and _counts(term[0]))
+
+    def possible(self) -> frozenset[str]:
+        """Names of the facial units that may have moved: `certain`, alternatives and references."""
+        return frozenset(unit.name for term in self.terms for unit in term if _counts(replace(unit, weak=False)))
+
+    def __str__(self) -> str:
+        """The coding in one notation, which reads back as the same terms."""
+        joined = [str(term[0]) if len(term) == 1 else f"({' or '.join(map(str, term))})" for term in self.terms]
+        return "?" if self.unknown else "+".join([*joined, *self.remarks])
+
+
+def _counts(unit: Unit) -> bool:
+    return unit.kind == "AU" and unit.number < FIRST_POSITION and not unit.weak and not unit.held
+
+
+def parse(text: str) -> Coding:
+    """Read any coder's text; nothing is refused: what is no unit becomes a remark. "" has no terms."""
+    if text.strip() in UNKNOWN:
+        return Coding(text, unknown=True)
+    if len(text) > LONGEST:
+        return Coding(text, remarks=(text.strip(),))
+    terms: list[tuple[Unit, ...]] = []
+    remarks: list[str] = []
+    for element in _split(text, SEPARATOR):
+        found = _terms(element)
+        terms += found
+        if not found:
+            remarks.append(element)
+    return Coding(text, tuple(terms), tuple(remarks))
+
+
+def _terms(element: str) -> list[tuple[Unit, ...]]:
+    """The terms of an element, one unless it is a reference to several units; [] where it is not understood."""
+    choices = _split(element, OR)
+    if len(choices) > 1:
+        parts = [[unit for term in _terms(choice) for unit in term] for choice in choices]
+        return [tuple(unit for part in parts for unit in part)] if all(parts) else []
+    opening = REFERENCE.match(element)
+    if opening and _closes(element, opening.end()):
+        inner = [_terms(part) for part in _split(element[opening.end() : -1], SEPARATOR)]
+        weak = not element.startswith("(")
+        terms = [tuple(replace(unit, weak=unit.weak or weak) for unit in term) for found in inner for term in found]
+        return terms if all(inner) else []
+    match = UNIT.fullmatch(element)
+    if not match:
+        return []
+    side, kind, intensity = ((match[name] or "").upper() for name in ("side", "kind", "intensity"))
+    return [(Unit(int(match["number"]), kind or "AU", side, intensity, held=bool(match["held"])),)]
+
+
+def _split(text: str, separator: re.Pattern[str]) -> list[str]:
+    """Text split at separators outside parentheses; without empty parts."""
+    parts, depth, start = [], 0, 0
+    for match in re.finditer(rf"[()]|{separator.pattern}", text, separator.flags):
+        if match[0] == "(":
+            depth += 1
+        elif match[0] == ")":
+            depth = max(depth - 1, 0)
+        elif depth == 0:
+            parts.append(text[start : match.start()])
+            start = match.end()
+    parts.append(text[start:])
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _closes(element: str, start: int) -> bool:
+    """Whether the parenthesis that opens just before `start` is closed by the element's last letter."""
+    depth = 1
+    for index in range(start, len(element)):
+        depth += (element[index] == "(") - (element[index] == ")")
+        if depth == 0:
+            return index == len(element) - 1
+    return False

@@ -1,0 +1,184 @@
+"""Outputs that somebody else made: `--methods outputs:DIR` scores folders of pictures or videos as they are.
+
+DIR holds `<driver>__<template>` (a folder of pictures, or a video or GIF of that name), or other names and a
+`mapping.csv` with the columns output, driver, template and, where frames were dropped, frames: the numbers of the
+driver's frames that were kept, counted from 0, as "0-11 13 15".
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from core.clip import Clip, Template
+from core.errors import BenchError, CellFailed
+from core.frames import SIZE, Frames, fitted
+from core.names import check_name
+from core.video import first_size, is_output_video, pictures_in, read_clip
+
+MAPPING = "mapping.csv"
+LARGEST_MAPPING_BYTES = 1_000_000
+LONGEST_CLIP = 5000
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where one cell's output lies, and which of the driver's frames it shows; None for all of them."""
+
+    path: Path
+    frames: tuple[int, ...] | None = None
+
+    @property
+    def kind(self) -> str:
+        """ "pictures", "gif" or "video"."""
+        return "pictures" if self.path.is_dir() else "gif" if self.path.suffix.lower() == ".gif" else "video"
+
+
+class Outputs:
+    """Frames that somebody else made, scored as they are; what came compressed, resized or thinned out is marked."""
+
+    name = "outputs"
+    is_control = False
+
+    def __init__(self, variant: str, options: Mapping[str, str]) -> None:
+        if not options.get("folder"):
+            raise BenchError("outputs needs a folder: --methods outputs:DIR, with <driver>__<template> folders in it.")
+        self.variant = variant
+        self.folder = Path(options["folder"])
+        self.outputs = _find(self.folder)
+
+    @functools.cached_property
+    def marks(self) -> dict[str, str]:
+        """What a reader of the scores must know of these files: a word for the table and a sentence."""
+        marks = {}
+        kinds = {output.kind for output in self.outputs.values()}
+        if "gif" in kinds:
+            marks["GIF"] = "A GIF has 256 colours a frame; its palette jumps by more than a micro-expression moves."
+        if "video" in kinds:
+            marks["video"] = "Read from video files; compression alters motion of half a pixel."
+        sizes = {first_size(output.path) for output in self.outputs.values()} - {(SIZE, SIZE)}
+        if sizes:
+            shown = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
+            marks["resized"] = f"Some outputs are {shown}; they were scaled to {SIZE}x{SIZE}."
+        if any(output.frames for output in self.outputs.values()):
+            marks["held"] = "Some outputs lack frames of the driver; the frame before each gap is held through it."
+        return marks
+
+    def identity(self) -> Mapping[str, object]:
+        """Hash of every file that is scored, and how it is read."""
+        state = hashlib.blake2b(digest_size=16)
+        for (driver, template), output in sorted(self.outputs.items()):
+            state.update(f"{driver} {template} {output.frames}\0".encode())
+            for path in pictures_in(output.path) if output.path.is_dir() else [output.path]:
+                with path.open("rb") as file:
+                    state.update(hashlib.file_digest(file, hashlib.blake2b).digest())
+        return {"files": state.hexdigest(), "outputs": len(self.outputs)}
+
+    def prepare(self, device: str) -> None:
+        """Nothing to prepare."""
+
+    def animate(self, template: Template, driver: Clip) -> Frames:
+        """Frames uint8 (T, 256, 256, 3) RGB. CellFailed where there is none, or of another number of frames."""
+        output = self.outputs.get((driver.name, template.name))
+        if output is None:
+            raise CellFailed(f"no output for {driver.name} on {template.name} in {self.folder}")
+        try:
+            frames = np.stack([fitted(picture) for picture in read_clip(output.path)])
+        except BenchError as error:
+            raise CellFailed(str(error)) from None
+        if output.frames is None:
+            return frames  # the run checks their number
+        return _held(frames, output, driver.n_frames)
+
+
+def _find(folder: Path) -> dict[tuple[str, str], Output]:
+    """Outputs by driver and template. BenchError for a missing folder, one without outputs, or a faulty mapping."""
+    if not folder.is_dir():
+        raise BenchError(f"outputs: {folder} is not a folder. Give one that holds <driver>__<template> outputs.")
+    mapping = folder / MAPPING
+    found = _mapped(folder, mapping) if mapping.is_file() else _named(folder)
+    if not found:
+        raise BenchError(
+            f"outputs: {folder} holds no outputs. Name them <driver>__<template> (a folder of pictures, a video or a"
+            f" GIF), or say in {MAPPING} which is which (columns output, driver, template)."
+        )
+    return found
+
+
+def _named(folder: Path) -> dict[tuple[str, str], Output]:
+    found: dict[tuple[str, str], Output] = {}
+    for path in sorted(folder.iterdir()):
+        is_folder = path.is_dir() and not path.name.startswith(".")
+        driver, separator, template = (path.name if is_folder else path.stem).partition("__")
+        if not separator or not (is_folder or is_output_video(path)):
+            continue
+        if (driver, template) in found:
+            raise BenchError(f"outputs: {folder} holds {driver}__{template} twice. Remove one of them.")
+        found[driver, template] = Output(_inside(folder, path))
+    return found
+
+
+def _mapped(folder: Path, mapping: Path) -> dict[tuple[str, str], Output]:
+    if mapping.stat().st_size > LARGEST_MAPPING_BYTES:
+        raise BenchError(f"{mapping} is larger than {LARGEST_MAPPING_BYTES} bytes; a line for each output is enough.")
+    try:
+        table = pd.read_csv(mapping, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, OSError) as error:
+        raise BenchError(f"{mapping} cannot be read as CSV ({str(error).splitlines()[0]}).") from None
+    missing = {"output", "driver", "template"} - set(table.columns)
+    if missing:
+        raise BenchError(f"{mapping} lacks the column {min(missing)!r}; it has: {', '.join(map(str, table.columns))}.")
+    found: dict[tuple[str, str], Output] = {}
+    for number, row in enumerate(table.to_dict("records"), 2):
+        where = f"{mapping}, line {number}"
+        path = _inside(folder, folder / row["output"])
+        if not (path.is_dir() or is_output_video(path)):
+            raise BenchError(f"{where}: {row['output']!r} is neither a folder of pictures nor a video in {folder}.")
+        cell = check_name("driver", row["driver"]), check_name("template", row["template"])
+        if cell in found:
+            raise BenchError(f"{where}: {cell[0]} on {cell[1]} is mapped twice. Remove one of the lines.")
+        found[cell] = Output(path, kept_frames(row.get("frames", ""), where))
+    return found
+
+
+def kept_frames(text: str, where: str) -> tuple[int, ...] | None:
+    """Frame numbers in "0-11 13 15", None for an empty text. BenchError unless they rise from 0 on."""
+    if not text.strip():
+        return None
+    numbers: list[int] = []
+    for part in re.split(r"[\s;]+", text.strip()):
+        match = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part)
+        if not match:
+            raise BenchError(f"{where}: {part!r} is no frame number. Write the kept frames as 0-11 13 15.")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last > LONGEST_CLIP:
+            raise BenchError(f"{where}: frame {last} lies beyond the longest clip ({LONGEST_CLIP} frames).")
+        numbers += range(first, last + 1)
+    if numbers[:1] != [0] or any(b <= a for a, b in itertools.pairwise(numbers)):
+        raise BenchError(f"{where}: the kept frames {text!r} must rise from frame 0 on.")
+    return tuple(numbers)
+
+
+def _inside(folder: Path, path: Path) -> Path:
+    """`path`, which must not lead out of `folder`, by its name or by a link."""
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise BenchError(f"outputs: {str(path)!a} leads out of {folder}. Put the outputs into the folder itself.")
+    return path
+
+
+def _held(frames: Frames, output: Output, n_frames: int) -> Frames:
+    """All frames of the driver's time: each kept frame stands until the next one."""
+    kept = np.array(output.frames)
+    if len(kept) != len(frames):
+        raise CellFailed(f"{output.path} has {len(frames)} frames, its mapping names {len(kept)}")
+    if kept[-1] >= n_frames:
+        raise CellFailed(f"{output.path}: the mapping names frame {kept[-1]}, the driver has {n_frames} frames")
+    return frames[np.searchsorted(kept, np.arange(n_frames), side="right") - 1]

@@ -1,0 +1,43 @@
+"""What several tests share: the command line in an empty folder, and databases on disk that look like real ones."""
+
+import sys
+
+import pytest
+
+import bench
+from methods import METHODS
+from metrics import METRICS
+from protocols import PROTOCOLS
+from tests import lookalikes
+from tests.fakes import FAKES
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capfd):
+    """Run the command line in an empty folder: exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    for name, target in FAKES.items():
+        monkeypatch.setitem(METHODS, name, target)
+    monkeypatch.setitem(METRICS, "difference", "tests.fakes:Difference")
+    monkeypatch.setitem(PROTOCOLS, "fakes", "tests.fakes:Fakes")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bench.py", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            bench.main()
+        out, err = capfd.readouterr()
+        return stop.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory):
+    """Folders (of the table: the file) by name; to be read only."""
+    root = tmp_path_factory.mktemp("databases")
+    made = {}
+    for name in ("casme2", "samm", "smic", "smic_e", "table"):
+        (root / name).mkdir()
+        made[name] = getattr(lookalikes, name)(root / name)
+    return made

@@ -1,0 +1,314 @@
+"""Adapters on look-alikes of the databases: what is found, what is missing, what is corrected; every known oddity."""
+
+import shutil
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clips.databases import DATABASES
+from clips.databases.corrections import CORRECTIONS, Correction, corrections
+from clips.databases.sheets import LARGEST_SHEET_BYTES, Row, read_sheet
+from core.errors import BenchError
+from core.registry import load
+from protocols.megc2021 import SHEET, recordings
+from tests import lookalikes
+
+
+def survey(name, path, **options):
+    return load("database", name, DATABASES).survey(path, **options)
+
+
+@pytest.fixture(scope="module")
+def found(databases):
+    """Surveys of all look-alikes."""
+    made = {name: survey(name, databases[name]) for name in ("casme2", "samm", "smic", "table")}
+    made |= {name: survey(name, databases["smic"]) for name in ("smic-vis", "smic-nir")}
+    return made | {"smic_e": survey("smic", databases["smic_e"])}
+
+
+def clips(survey):
+    return {clip.recording.name: clip for clip in survey.clips}
+
+
+def marks(clip):
+    return clip.row.onset, clip.row.apex, clip.row.offset
+
+
+def numbers(clip):
+    return [int("".join(filter(str.isdigit, path.stem.rpartition("_")[2]))) for path in clip.recording.files]
+
+
+def test_the_nine_drivers_are_found_as_the_challenge_has_them(found):
+    coded = {clip.recording.recording: clip for name in ("casme2", "samm", "smic") for clip in found[name].clips}
+    assert recordings() <= set(coded)
+    for driver in SHEET.drivers:
+        clip = coded[driver.recording]
+        recording = clip.recording
+        assert (clip.row.onset, clip.row.offset) == (driver.onset, driver.offset)
+        assert len(recording.files) == driver.offset - driver.onset + 1
+        assert numbers(clip) == list(range(driver.onset, driver.offset + 1))
+        assert (recording.onset_frame, recording.offset_frame) == (0, driver.offset - driver.onset)
+        assert (recording.subject, recording.fps) == (driver.subject, driver.fps)
+        assert recording.database == driver.database
+        if driver.database != "smic":  # nobody coded its apexes and action units
+            assert recording.apex_frame == driver.apex - driver.onset
+            assert recording.action_units == driver.action_units
+        else:
+            assert recording.apex_frame is None
+            assert recording.action_units is None
+
+
+# CASME II
+
+
+def test_frame_numbers_are_ordered_as_numbers(found):
+    clip = clips(found["casme2"])["sub02_EP01_01f"]
+    assert [path.name for path in clip.recording.files][:5] == [f"img{n}.jpg" for n in (96, 97, 98, 99, 100)]
+
+
+def test_a_file_name_that_subjects_share_is_two_clips(found):
+    both = [clip for name, clip in clips(found["casme2"]).items() if name.endswith("EP01_01f")]
+    assert {clip.recording.name for clip in both} == {"sub02_EP01_01f", "sub19_EP01_01f"}
+    assert both[0].recording.path != both[1].recording.path
+
+
+def test_subjects_are_read_as_text_and_as_numbers(databases, found):
+    old = survey("casme2", databases["casme2"], sheet=databases["casme2"] / "CASME2-coding-20140508.xlsx")
+    assert clips(old).keys() == clips(found["casme2"]).keys()
+
+
+def test_the_last_version_of_a_sheet_is_read_and_others_are_told(found):
+    source, remarks = " ".join(found["casme2"].source), " ".join(found["casme2"].remarks)
+    assert "CASME2-coding-20190701.xlsx (Sheet1), 66 rows, header in line 1" in source
+    assert "CASME2-coding-20140508.xlsx" in remarks
+    assert "CASME2_label_Ver_2.xls: the old Excel format is not read" in remarks
+
+
+def test_a_sheet_saved_again_without_its_blank_columns_is_the_same(databases, found, tmp_path):
+    cells = pd.read_excel(databases["casme2"] / "CASME2-coding-20190701.xlsx", header=None, dtype=object)
+    cells.drop(columns=[2, 6]).to_csv(tmp_path / "saved.csv", header=False, index=False)
+    again = survey("casme2", databases["casme2"], sheet=tmp_path / "saved.csv")
+    assert again.clips == found["casme2"].clips
+
+
+def test_a_slash_is_no_apex(found, databases):
+    assert marks(clips(found["casme2"])["sub04_EP12_01f"]) == (10, None, 14)
+    assert clips(found["casme2"])["sub04_EP12_01f"].recording.apex_frame is None
+    plain = survey("casme2", databases["casme2"], without=["casme2-apex"])
+    assert marks(clips(plain)["sub05_EP03_06"]) == (276, None, 281)
+
+
+def test_a_question_mark_is_kept_as_unknown(found):
+    assert clips(found["casme2"])["sub04_EP12_01f"].recording.action_units == "?"
+    assert "1 unknown (?)" in "\n".join(found["casme2"].describe())
+    assert clips(found["casme2"])["sub17_EP01_13"].recording.action_units == "2"  # a number in the sheet
+
+
+def test_known_mistakes_are_corrected_and_told(found):
+    assert marks(clips(found["casme2"])["sub06_EP15_02"]) == (76, 78, 91)
+    assert marks(clips(found["casme2"])["sub05_EP03_06"]) == (276, 279, 281)
+    assert len(found["casme2"].corrected) == 3
+    assert "sub06_EP15_02: offset 61 -> 91 (casme2-offset: " in "\n".join(found["casme2"].corrected)
+    assert marks(clips(found["samm"])["014_6_1"]) == (5734, 5736, 5739)
+    assert marks(clips(found["samm"])["032_3_1"]) == (1103, 1105, 1107)
+    assert marks(clips(found["smic_e"])["s3_po_05"]) == (304650, 304654, 304659)
+
+
+@pytest.mark.parametrize("name", [correction.name for correction in CORRECTIONS])
+def test_each_correction_can_be_switched_off(databases, found, name):
+    database, _, _ = name.partition("-")
+    place = "smic_e" if database == "smic" else database
+    before = "\n".join(found[place].corrected)
+    plain = survey(database, databases[place], without=[name])
+    assert f"({name}: " in before
+    assert f"({name}: " not in "\n".join(plain.corrected)
+    assert survey(database, databases[place], without=["all"]).corrected == ()
+
+
+def test_what_a_correction_would_have_mended_is_told_without_it(databases):
+    plain = survey("casme2", databases["casme2"], without=["casme2-offset", "casme2-apex"])
+    assert clips(plain)["sub06_EP15_02"].problem == "the offset 61 is not behind the onset 76"
+    assert len(plain.usable) == len(plain.clips) - 1
+    long = survey("smic", databases["smic_e"], without=["all"])
+    assert any("s3_po_05: 1 of 11 frames are missing" in line for line in long.remarks)
+
+
+def test_other_releases_strays_and_clips_without_a_row_are_told(found):
+    assert "CASME2_RAW_selected (also there, not read: Cropped)" in found["casme2"].source[0]
+    remarks = "\n".join(found["casme2"].remarks)
+    assert "sub01_EP19_06f: 1 files are no frames: 'notes.txt'" in remarks
+    assert found["casme2"].uncoded == ("sub03_EP07_01",)
+    assert len(found["casme2"].missing) == 56
+    assert found["casme2"].missing[0] == "sub26/EP99_05 (line 7)"
+
+
+def test_gaps_and_an_apex_elsewhere_are_told_and_mended_by_nobody(found):
+    remarks = "\n".join(found["casme2"].remarks)
+    assert "sub07_EP06_01: 2 of 8 frames are missing" in remarks
+    assert numbers(clips(found["casme2"])["sub07_EP06_01"]) == [20, 21, 23, 24, 26, 27]
+    assert clips(found["casme2"])["sub07_EP06_01"].recording.apex_frame == 2  # of the frames that are there
+    assert "the apex 90 is not between onset and offset" in remarks
+    assert clips(found["casme2"])["sub09_EP02_02f"].recording.apex_frame is None
+
+
+def test_cropped_and_challenge_names_of_frames_are_known(databases, tmp_path):
+    shutil.copytree(databases["casme2"] / "Cropped", tmp_path / "Cropped")
+    folder = tmp_path / "Cropped" / "sub01" / "EP19_06f"
+    for path in list(folder.iterdir())[2:]:
+        path.rename(folder / f"crop_img{int(path.stem[7:]):03d}.jpg")
+    sheet = databases["casme2"] / "CASME2-coding-20190701.xlsx"
+    (clip,) = survey("casme2", tmp_path, sheet=sheet).clips
+    assert len(clip.recording.files) == 5
+
+
+def test_a_number_on_two_files_is_told(databases, tmp_path):
+    folder = tmp_path / "sub01" / "EP19_06f"
+    shutil.copytree(databases["casme2"] / "Cropped" / "sub01" / "EP19_06f", folder)
+    shutil.copy(folder / "reg_img36.jpg", folder / "img036.jpg")
+    made = survey("casme2", tmp_path, sheet=databases["casme2"] / "CASME2-coding-20190701.xlsx")
+    assert any("1 frame numbers stand on several files" in line for line in made.remarks)
+    assert made.clips[0].recording.files[0].name == "img036.jpg"
+
+
+# SAMM
+
+
+def test_the_header_of_samm_is_found_below_its_notes(found):
+    assert "(MICRO_ONLY), 127 rows, header in line 14" in found["samm"].source[1]
+    assert "also there and not read: MACRO_ONLY" in found["samm"].remarks
+
+
+def test_samm_numbers_are_padded_in_several_ways(found):
+    assert numbers(clips(found["samm"])["006_1_2"]) == list(range(5562, 5568))
+    assert clips(found["samm"])["006_1_2"].recording.files[0].name == "006_05562.jpg"
+    assert clips(found["samm"])["018_3_1"].recording.files[0].name == "018_1405.jpg"
+
+
+def test_samm_subjects_and_emotions_have_one_form(found):
+    by_name = clips(found["samm"])
+    assert by_name["018_3_1"].recording.subject == "018"  # a number in the sheet
+    assert by_name["011_2_1"].recording.emotion == by_name["011_2_2"].recording.emotion == "other"
+    assert by_name["006_1_2"].recording.emotion == "anger"
+
+
+def test_action_units_keep_the_coders_text(found):
+    text = {name: clip.recording.action_units for name, clip in clips(found["samm"]).items()}
+    assert text["014_6_1"] == "12+15 "
+    assert text["011_2_2"] == "(R6 or R12)+R15"
+    assert text["032_3_1"] == "R14+17+soft focus"
+
+
+# SMIC
+
+
+def test_smic_emotions_come_from_folders_and_nothing_else_is_read(found):
+    assert {name: clip.recording.emotion for name, clip in clips(found["smic"]).items()} == {
+        "s1_ne_01": "negative", "s3_po_05": "positive", "s11_ne_02": "negative", "s20_sur_01": "surprise",
+    }  # fmt: skip
+    assert "also there, not read: SMIC_all_cropped/HS" in found["smic"].source[0]
+    assert marks(clips(found["smic"])["s1_ne_01"]) == (998, None, 1003)
+
+
+def test_smic_cameras_are_databases_of_their_own(found):
+    for name in ("smic-vis", "smic-nir"):
+        (clip,) = found[name].clips
+        assert (clip.recording.recording, clip.recording.fps) == (f"{name}/s11_ne_02", 25)
+        assert name[5:].upper() in str(clip.recording.path)
+
+
+def test_smic_e_needs_its_sheet_and_is_cut_by_it(databases, found, tmp_path):
+    (clip,) = found["smic_e"].clips
+    assert clip.recording.recording == "smic/s3_po_05"  # s03_po_05 in this release
+    assert numbers(clip) == list(range(304650, 304660))
+    assert clip.recording.emotion == "positive"
+    remarks = "\n".join(found["smic_e"].remarks)
+    assert "line 3: the onset 'see notes' is no frame number" in remarks
+    assert "further columns called offsetf2, onsetf2 (a second expression) are not read" in remarks
+    assert "2 rows" in found["smic_e"].source[1]  # empty ones at its end do not count
+    shutil.copytree(databases["smic_e"] / "SMIC-E_raw image", tmp_path / "e" / "SMIC-E_raw image")
+    with pytest.raises(BenchError, match="no coding sheet of SMIC HS"):
+        survey("smic", tmp_path / "e")
+
+
+# Tables, sheets, corrections
+
+
+def test_a_table_describes_any_database(found):
+    by_name = clips(found["table"])
+    assert list(by_name) == ["p1_first", "p2_second", "p1_third"]
+    first, second, third = by_name.values()
+    assert numbers(first) == [9, 10, 11, 12, 13]
+    assert first.recording.recording == "our_clips/p1_first"
+    assert (first.recording.fps, first.recording.emotion, first.recording.action_units) == (120, "happiness", "6+12")
+    assert len(second.recording.files) == 5  # nobody coded it
+    assert second.recording.action_units is None
+    assert (third.recording.path.name, third.recording.apex_frame, third.recording.files) == ("third.mp4", 2, ())
+    assert len(found["table"].missing) == 2
+    assert "line 6: the fps 'fast' is no frame rate; taken as not coded" in found["table"].remarks
+
+
+@pytest.mark.parametrize("name", ["casme2", "samm", "smic"])
+def test_a_folder_without_the_database_is_an_error(tmp_path, name):
+    with pytest.raises(BenchError, match="no frames of"):
+        survey(name, tmp_path)
+    with pytest.raises(BenchError, match="is not a folder"):
+        survey(name, tmp_path / "gone")
+
+
+def test_sheets_that_are_none_are_errors(databases, tmp_path):
+    (tmp_path / "broken.xlsx").write_bytes(b"PK\x03\x04 no zip")
+    with pytest.raises(BenchError, match="cannot be read"):
+        read_sheet(tmp_path / "broken.xlsx")
+    with (tmp_path / "huge.csv").open("wb") as file:
+        file.truncate(LARGEST_SHEET_BYTES + 1)
+    with pytest.raises(BenchError, match="is larger than"):
+        read_sheet(tmp_path / "huge.csv")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    assert read_sheet(tmp_path / "other.csv") is None
+    with pytest.raises(BenchError, match="no header with clip, offset, onset, subject"):
+        survey("casme2", databases["casme2"], sheet=tmp_path / "other.csv")
+    with pytest.raises(BenchError, match="Unknown correction of casme2"):
+        corrections("casme2", ["casme2-apexes"])
+
+
+cells = st.none() | st.integers(-5, 400) | st.floats(allow_nan=True) | st.text("0123456789/?.,-ab \n", max_size=8)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.lists(cells, min_size=6, max_size=6), max_size=6))
+def test_any_cells_below_a_header_are_read_or_named(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("sheets") / "sheet.csv"
+    header = ["Subject", "Filename", "OnsetF", "ApexF", "OffsetF", "AU"]
+    pd.DataFrame([header, *rows], dtype=object).to_csv(path, header=False, index=False)
+    sheet = read_sheet(path)
+    assert sheet is not None
+    for row in sheet.rows:
+        assert row.subject
+        assert all(mark is None or (isinstance(mark, int) and mark >= 0) for mark in (row.onset, row.apex, row.offset))
+
+
+possible = st.none() | st.integers(0, 30)
+
+
+@settings(deadline=None, max_examples=40)
+@given(possible, possible, possible, st.integers(0, 30), st.sampled_from(["onset", "apex", "offset"]))
+def test_a_correction_never_overrules_what_can_be_true(onset, apex, offset, value, name):
+    row = Row(5, 7, "1", "c", onset, apex, offset)
+    files = range(3, 20)
+    better = Correction("x", "db", "test", {5: {name: value}}).apply(row, files)
+    told = [mark for mark in (onset, apex, offset) if mark is not None]
+    was = getattr(row, name)
+    if better != row:
+        assert was is None or was not in files or told != sorted(told)
+        assert getattr(better, name) == value
+        now = [mark for mark in (better.onset, better.apex, better.offset) if mark is not None]
+        assert now == sorted(now)
+        assert value in files
+    assert Correction("x", "db", "test", {4: {name: value}}).apply(row, files) == row
+
+
+def test_the_look_alikes_hold_every_row_that_corrections_speak_of():
+    assert {60, 29} <= set(lookalikes.CASME2_ROWS)
+    assert {56, 125} <= set(lookalikes.SAMM_ROWS)

@@ -1,0 +1,235 @@
+"""Programs from elsewhere: a script stands in for one, well-behaved or not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import bench
+from core.clip import Template
+from core.errors import BenchError, CellFailed
+from methods import parse_label
+from methods.external import READY_MADE, External, read_description
+from tests.fakes import make_clips
+
+ROOT = Path(__file__).parent.parent
+PROGRAM = """
+import os, sys, time
+from pathlib import Path
+import numpy as np
+sys.path.insert(0, {root!r})
+from core.video import read_clip, read_picture, write_video
+from core.frames import write_frames
+template, driver, output, manner = sys.argv[1:]
+if manner == "slow":
+    print("still at it", flush=True)
+    time.sleep(60)
+if manner == "crash":
+    print("the weights are gone", file=sys.stderr)
+    sys.exit(3)
+picture = read_picture(Path(template))
+count = sum(1 for _ in read_clip(Path(driver)))
+frames = np.stack([np.roll(picture, k, axis=1) for k in range(count - (manner == "short"))])
+if manner == "small":
+    frames = frames[:, ::2, ::2]
+if manner == "linked":
+    elsewhere = Path(os.environ["ELSEWHERE"])
+    write_frames(elsewhere, frames)
+    Path(output).rmdir()
+    os.symlink(elsewhere, output)
+elif manner == "video":
+    write_video(Path(output), frames, 25.0, lossless=True)
+elif manner != "nothing":
+    write_frames(Path(output), frames)
+with open(os.environ["CALLS"], "a") as calls:
+    calls.write(Path(driver).parent.name + "\\n")
+"""
+
+
+@pytest.fixture
+def described(tmp_path, monkeypatch):
+    """Describe the stand-in in a folder of its own; returns a function that writes a description and names it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls.txt"))
+    monkeypatch.setenv("ELSEWHERE", str(tmp_path / "elsewhere"))
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    (checkout / "program.py").write_text(PROGRAM.format(root=str(ROOT)))
+
+    def describe(manner="good", **changes):
+        values = {
+            "system": "Stand-in",
+            "source": "this test",
+            "licence": "MIT",
+            "command": ["{python}", "program.py", "{template}", "{driver}", "{output}", manner],
+            "checkout": str(checkout),
+            "python": sys.executable,
+            "driver": "frames",
+            "output": "frames",
+            "gpu": False,
+            **changes,
+        }
+        own = tmp_path / ".megbench" / "external"
+        own.mkdir(parents=True, exist_ok=True)
+        (own / f"{manner}.yaml").write_text(yaml.safe_dump(values))
+        return manner
+
+    return describe
+
+
+@pytest.fixture
+def cell(tmp_path):
+    clip = make_clips(tmp_path / "one", count=1, n_frames=4)[0]
+    return Template.of("t", "t", clip.frames()[0]), clip
+
+
+def animate(variant, cell):
+    method = External(variant, {})
+    method.prepare("cpu")
+    return method.animate(*cell)
+
+
+@pytest.mark.parametrize("driver", ["frames", "video"])
+@pytest.mark.parametrize("manner", ["good", "video"])
+def test_a_well_behaved_program_is_taken_at_its_pixels(described, cell, driver, manner):
+    name = described(manner, driver=driver, output="video" if manner == "video" else "frames")
+    frames = animate(name, cell)
+    np.testing.assert_array_equal(frames, [np.roll(cell[0].image, k, axis=1) for k in range(4)])
+    assert ("video" in External(name, {}).marks) == (manner == "video")
+
+
+@pytest.mark.parametrize(
+    ("manner", "changes", "words"),
+    [
+        ("slow", {"timeout_s": 1.0}, "longer than 1 s"),
+        ("crash", {}, "exit code 3: the weights are gone"),
+        ("short", {}, "made 3 frames, the driver has 4"),
+        ("small", {}, "made 128x128 pictures, its description says 256x256"),
+        ("linked", {}, "links that lead out"),
+        ("nothing", {}, "left 0 outputs"),
+        ("good", {"python": "/no/such/python"}, "cannot be started"),
+    ],
+)
+def test_a_program_that_misbehaves_costs_its_cell_and_says_why(described, cell, manner, changes, words):
+    started = time.monotonic()
+    with pytest.raises(CellFailed, match=words):
+        animate(described(manner, **changes), cell)
+    assert time.monotonic() - started < 30
+
+
+def test_another_size_is_accepted_where_the_description_says_so(described, cell):
+    name = described("small", size=128)
+    assert animate(name, cell).shape == (4, 256, 256, 3)
+    assert "resized" in External(name, {}).marks
+
+
+def test_identity_follows_the_description_the_commit_and_the_weights(described, tmp_path):
+    weights = tmp_path / "checkout" / "weights.pth"
+    weights.write_bytes(b"1")
+    name = described(weights=["weights.pth"])
+    first = External(name, {}).identity()
+    assert first["environment"].startswith(".".join(map(str, sys.version_info[:2])))
+    weights.write_bytes(b"2")
+    assert External(name, {}).identity() != first
+    described(timeout_s=5.0)
+    assert External(name, {}).identity()["description"] != first["description"]
+    json.dumps(first)
+
+
+@pytest.mark.parametrize("path", sorted(READY_MADE.glob("*.yaml")), ids=lambda path: path.stem)
+def test_ready_made_descriptions_ask_for_the_users_checkout(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    described = read_description(path.stem)
+    words = " ".join(described.command)
+    assert all(place in words for place in ("{python}", "{template}", "{driver}", "{output}"))
+    with pytest.raises(BenchError, match=r"external add .* --checkout"):
+        External(path.stem, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("system: [", "not valid YAML"),
+        ("system: x", "source: Field required"),
+        ("system: x\nsource: y\nlicence: z\ncommand: [a]\nshell: true", "shell: Extra inputs"),
+        ("system: x\nsource: y\nlicence: z\ncommand: [a]\nfound: ../other.mp4", "within the output folder"),
+    ],
+)
+def test_faulty_descriptions_are_one_line(tmp_path, monkeypatch, text, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".megbench" / "external").mkdir(parents=True)
+    (tmp_path / ".megbench" / "external" / "mine.yaml").write_text(text)
+    with pytest.raises(BenchError, match=words) as error:
+        External("mine", {})
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_program_is_answered_with_the_nearest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BenchError, match="Did you mean 'fomm'"):
+        External("fom", {})
+    with pytest.raises(BenchError, match="external@NAME"):
+        External("", {})
+    assert parse_label("external@fomm").variant == "fomm"
+
+
+def test_a_crash_leaves_the_others_whole_and_a_kill_costs_only_the_cell_at_work(described, tmp_path):
+    described("good")
+    described("crash")
+    make_clips(tmp_path / "clips", n_frames=3)
+    script = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import bench, methods, metrics, protocols;"
+        "methods.METHODS['shift'] = 'tests.fakes:Shift'; metrics.METRICS['difference'] = 'tests.fakes:Difference';"
+        "protocols.PROTOCOLS['fakes'] = 'tests.fakes:Fakes'; bench.main()"
+    )
+    rows = "external@good,external@crash,shift"
+    options = (
+        "--protocol",
+        "fakes",
+        "--drivers",
+        "clips",
+        "--metrics",
+        "difference",
+        "--no-controls",
+        "--workers",
+        "1",
+    )
+    command = [sys.executable, "-c", script, "--methods", rows, *options, "--out", "out"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    finished = tmp_path / "out" / "cells" / "external@good"
+    deadline = time.monotonic() + 60
+    while len(list(finished.glob("*/cell.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {path: path.stat().st_mtime_ns for path in finished.glob("*/cell.json")}
+    assert 2 <= len(kept) < 6
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "the weights are gone" in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    facts = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert facts["finished"]
+    for row, status in (("external@good", "ok"), ("external@crash", "failed"), ("shift", "ok")):
+        records = [json.loads(p.read_text()) for p in (tmp_path / "out" / "cells" / row).glob("*/cell.json")]
+        assert [record["status"] for record in records] == [status] * 6
+
+
+def test_the_command_writes_a_description_of_ones_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        sys, "argv", ["bench.py", "external", "add", "fomm", "--checkout", ".", "--python", "/venv/python"]
+    )
+    with pytest.raises(SystemExit) as stop:
+        bench.main()
+    assert not stop.value.code
+    described = read_description("fomm")
+    assert (described.checkout, described.python) == (str(tmp_path.resolve()), "/venv/python")
+    assert described.command == read_description("fomm").command
