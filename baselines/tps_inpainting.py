@@ -72,7 +72,7 @@ class InpaintingNetwork(nn.Module):
         for step, skip in enumerate(reversed(features[:-1])):
             x = self.stage(step, x, condition)
             seen = visible(skip, motion)
-            kept = warped(skip, motion) * seen
+            kept = (warped(skip, motion) * seen).expand(len(x), -1, -1, -1)  # one motion under several conditions
             x = x * (1 - seen) + kept if step == len(features) - 2 else torch.cat([x, kept], dim=1)
         painted = torch.sigmoid(self.final(x))
         pixels = warped(picture, motion, self.config.picture_sampling)

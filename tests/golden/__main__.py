@@ -56,7 +56,7 @@ def differences(path: Path, salt: str = "") -> Iterator[tuple[str, float | None,
     draw.cache_clear()
 
 
-def share(found: float, bound: Bound) -> float:
+def spent(found: float, bound: Bound) -> float:
     """A difference as a share of its bound; a bound of 0 asks for equality."""
     if not found:
         return 0.0
@@ -81,7 +81,7 @@ def main() -> int:
         rows = list(differences(arguments.file, arguments.salt))
     except UnboundEntryError as error:
         raise SystemExit(f"{arguments.file}: {error}") from None
-    compared = sorted((share(found, bound), name, found, bound) for name, found, bound in rows if found is not None)
+    compared = sorted((spent(found, bound), name, found, bound) for name, found, bound in rows if found is not None)
     for name, found, bound in rows:
         if found is None:
             print(f"{bound.kind:>10}                        {name}")

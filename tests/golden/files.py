@@ -113,8 +113,10 @@ class Golden:
         return float(error.max()) if error.size else 0.0
 
     def _certain(self, name: str) -> np.ndarray:
-        """Where the gradient behind an `after_step/` entry is larger than its own bound."""
-        name = name.replace("after_step/", "grad/")
+        """Where the gradient behind an `after_step/` entry is larger than its own bound; all of one without any."""
+        step, name = name, name.replace("after_step/", "grad/")
+        if name not in self.arrays:  # not stepped at all
+            return np.ones(self.arrays[step].shape, bool)
         gradient = np.abs(self.arrays[name].astype(np.float64))
         bound = Bounds().of(name, self.path.stem)
         return np.asarray(gradient > bound.bound * gradient.max())
