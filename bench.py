@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from commands import databases, external, listing, runs, train, verify
+from commands import compare, databases, experts, external, figure, listing, runs, train, verify
 from commands.options import (
     RUNS,
     STORE,
@@ -45,9 +45,12 @@ app.command("list")(listing.list_)
 app.command()(databases.validate)
 app.command()(databases.prepare)
 app.command()(train.train)
+app.add_typer(figure.app, name="figure")
 app.command()(runs.report)
 app.command()(verify.verify)
 app.command()(runs.clean)
+app.command()(compare.compare)
+app.add_typer(experts.app, name="experts")
 app.add_typer(external.app, name="external")
 
 
@@ -102,7 +105,6 @@ def benchmark(request: Request, workers: int, out: Path | None, media_all: bool,
     from core.scoring import Scorer
     from core.store import digest, trim
     from faces.seen import Seen
-    from reports.html import write_report
 
     began = time.monotonic()
     settings = Settings(STORE.resolve(), request.device, request.seed, workers)
@@ -120,7 +122,7 @@ def benchmark(request: Request, workers: int, out: Path | None, media_all: bool,
         failures = run.complete()
         report = folder / "report.html"
         if run.changed or _stale(report):
-            write_report(folder, media_all)
+            runs.make_report(folder, media_all)
         if run.changed or not sealed(folder):
             seal(folder)
         trim(settings.store)

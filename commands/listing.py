@@ -24,6 +24,7 @@ class Listed(StrEnum):
     metrics = "metrics"
     protocols = "protocols"
     clips = "clips"
+    reported = "reported"
 
 
 def list_(
@@ -34,7 +35,12 @@ def list_(
     data: DataOption = None,
     portraits: PortraitsOption = None,
 ) -> None:
-    """List what there is: methods, metrics, protocols, or the clips of a protocol."""
+    """List what there is: methods, metrics, protocols, the clips of a protocol, or figures that papers report."""
+    if what is Listed.reported:
+        from reports.published import reported_table
+
+        print(reported_table().text())
+        return
     if what is Listed.clips:
         cells = make_protocol(protocol, folders(drivers, templates, data, portraits)).cells()
         for clip in {cell.driver.name: cell.driver for cell in cells}.values():

@@ -6,12 +6,15 @@ import os
 import shutil
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commands.options import STORE, Device, DeviceOption, resolve_device
 from core.errors import BenchError, check_choice
+
+if TYPE_CHECKING:
+    from training.command import OpenSet
 
 DEMO, MIX = "demo", "mix"
 
@@ -43,30 +46,33 @@ def train(
     from training import command as training
 
     check_choice("trainable method", name, TRAINABLES)
-    label, data = training_data(clips)
+    label, open_set = training_data(clips)
     settings = config or training.default_config(name, label)
     changes = list(overrides or [])
     if label != DEMO:
         changes.append(f"data.prepared.leave_out={leave_out}")
     folder = out or STORE / "training" / (settings.stem if label == DEMO else f"{label}_{name}")
-    weights = training.train(name, data, settings, changes, folder, resolve_device(device), init)
+    weights = training.train(name, open_set, settings, changes, folder, resolve_device(device), init)
     print(f"Weights: {weights}. {_keep(weights, name, label)}")
 
 
-def training_data(clips: str) -> tuple[str, Path | list[Path]]:
-    """What --clips means: the variant's name ("demo", the database's, or "mix") and the set or stores to learn from.
+def training_data(clips: str) -> tuple[str, OpenSet]:
+    """What --clips means: the variant's name ("demo", the database's, or "mix") and what to learn from.
 
     A raw database is prepared first. BenchError where the text is neither, or a store is another database's.
     """
     if clips == DEMO:
         from clips.synthetic.training_set import demo_set
+        from training.command import rendered_set
 
-        return DEMO, demo_set(STORE.resolve() / "clips")
+        return DEMO, rendered_set(demo_set(STORE.resolve() / "clips"))
+    from training.prepared import prepared_set
+
     pairs = [item.partition("=")[::2] for item in clips.split(",")]
     if not all(database and path for database, path in pairs):
         raise BenchError(f"--clips {clips!r} must be demo or NAME=PATH[,NAME=PATH], such as samm=/data/SAMM.")
     stores = [clip_store(database.strip(), Path(path.strip())) for database, path in pairs]
-    return (pairs[0][0].strip() if len(pairs) == 1 else MIX), stores
+    return (pairs[0][0].strip() if len(pairs) == 1 else MIX), prepared_set(stores)
 
 
 def clip_store(database: str, path: Path) -> Path:

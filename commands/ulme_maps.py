@@ -38,6 +38,7 @@ def ulme_maps(
     """Attention (white keeps the template), colour map and picture of ULME-GAN over a driver's frames."""
     from methods import parse_label
     from methods.ulmegan import UlmeGan
+    from reports.figures.grid import save_figure
 
     label = parse_label(method)
     if label.name != UlmeGan.name:
@@ -46,10 +47,7 @@ def ulme_maps(
     shown = cells[check_choice("cell", cell, cells)] if cell else next(iter(cells.values()))
     generator = UlmeGan(label.variant, label.options)
     generator.prepare("cpu")
-    figure = draw(generator, shown, method)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=120)
-    print(out)
+    print(save_figure(draw(generator, shown, method), out))
 
 
 def draw(generator: Any, cell: Cell, title: str) -> Any:

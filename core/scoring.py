@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -187,4 +188,5 @@ def metric_facts(make: Callable[[], Metric]) -> dict[str, Any]:
     """A metric as run.json tells it."""
     metric = make()
     figures = [dataclasses.asdict(figure) for figure in metric.figures]
-    return {"name": metric.name, "version": metric.version, "figures": figures}
+    description = (inspect.getdoc(make) or "").partition("\n")[0]
+    return {"name": metric.name, "version": metric.version, "description": description, "figures": figures}

@@ -7,6 +7,7 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,7 @@ class SeenClip:
             rigid=found["rigid"].astype(np.float32),
             inner_peak=found["inner_peak"].astype(np.float32),
             eye_distance=float(found["eye_distance"]),
+            field=found["field"].astype(np.float16),
         )
 
     def _detect(self, index: int) -> Arrays:
@@ -145,6 +147,25 @@ class SeenClip:
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
         os.replace(temporary, path)
         return arrays
+
+
+@dataclass(frozen=True)
+class FieldOf:
+    """The coarse facial motion field of any frames, for reports; what scoring saw before is found in `cache`."""
+
+    cache: Path
+
+    @property
+    def recipe(self) -> str:
+        """All that decides a field besides the frames."""
+        return _recipe()
+
+    def __call__(self, frames: Frames) -> npt.NDArray[np.float16] | None:
+        """Frames (T, 256, 256, 3) -> (T, 32, 32, 2), pixels x, y since frame 0; None without a face in frame 0."""
+        try:
+            return SeenClip("clip", lambda: frames, content_hash(frames), self.cache).motion.field
+        except CellFailed:
+            return None
 
 
 class Seen:

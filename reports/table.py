@@ -1,4 +1,4 @@
-"""One table object that becomes HTML, CSV, Markdown and terminal text.
+"""One table object that becomes HTML, CSV, Markdown, LaTeX and terminal text.
 
 An absent value is a dash with its reason in a numbered note, in every form; it is never a zero and never left out.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from core.spreadsheet import inert, printable
 from reports.environment import environment
 
 DASH = "—"
@@ -40,7 +41,7 @@ class Entry:
     """A value in a table: a number, a text, or None with the `reason` why it is absent.
 
     `remark` stands small behind the value ("17/18" where one cell is missing). `link` is a fragment of the page.
-    `shade`, 0 to 1, tints the background in HTML.
+    `shade`, -1 to 1, tints the background in HTML; `interval` is drawn there below the value.
     """
 
     value: float | str | None
@@ -48,6 +49,7 @@ class Entry:
     remark: str = ""
     link: str = ""
     shade: float | None = None
+    interval: tuple[float, float] | None = None
 
     def shown(self, decimals: int) -> str:
         """The value as a reader sees it, a dash where it is absent."""
@@ -70,11 +72,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns and sections of rows; the first column names the row."""
+    """Columns and sections of rows; the first column names the row. `footnotes`: what a reader must know of it all."""
 
     title: str
     columns: tuple[Column, ...]
     sections: tuple[Section, ...]
+    footnotes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for row in self.rows():
@@ -101,6 +104,10 @@ class Table:
         mark = f" [{notes.index(entry.reason) + 1}]" if entry.value is None and entry.reason else ""
         return entry.shown(self.columns[column].decimals) + remark + mark
 
+    def textual(self, column: int) -> bool:
+        """Whether a column holds texts, which read from the left."""
+        return all(isinstance(row[column].value, str) for row in self.rows())
+
     def best(self, column: int) -> float | None:
         """The best number of the first section in a column with a better side; None where there is no contest."""
         better = self.columns[column].better
@@ -110,19 +117,27 @@ class Table:
             return None
         return max(values) if better else min(values)
 
+    def span(self, column: int) -> tuple[float, float]:
+        """From where to where the intervals of a column reach, 0 included; a point where it has none."""
+        ends = [end for row in self.rows() for end in row[column].interval or ()]
+        return min([0.0, *ends]), max([0.0, *ends])
+
     def html(self) -> Markup:
         """The table as HTML, everything escaped; sortable where the page's script runs."""
         template = environment().get_template("table.html.j2")
         return Markup(template.render(table=self, notes=self.notes(), dash=DASH))
 
     def csv(self) -> str:
-        """Comma-separated: the section first, numbers in full, an empty field where a value is absent."""
+        """Comma-separated: the section first, numbers in full, an empty field where a value is absent.
+
+        Names stay text where a spreadsheet opens it (`core.spreadsheet.inert`).
+        """
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["section", *(column.title for column in self.columns)])
+        writer.writerow(["section", *(_name(column.title) for column in self.columns)])
         for section in self.sections:
             for row in section.rows:
-                writer.writerow([_plain(section.heading), *map(_field, row)])
+                writer.writerow([_name(section.heading), *map(_field, row)])
         return out.getvalue()
 
     def markdown(self) -> str:
@@ -136,21 +151,44 @@ class Table:
                 texts = (_markdown(self.cell_text(i, entry, notes)) for i, entry in enumerate(row))
                 lines.append("| " + " | ".join(texts) + " |")
             parts.append("\n".join(lines))
-        parts += [_markdown(f"[{number}] {note}") for number, note in enumerate(notes, 1)]
+        parts += [_markdown(line) for line in self._below(notes)]
         return "\n\n".join(parts) + "\n"
 
     def text(self) -> str:
         """Aligned columns for a terminal, reasons below. Control characters in names are shown escaped."""
         notes = self.notes()
-        body = [[_plain(self.cell_text(i, entry, notes)) for i, entry in enumerate(row)] for row in self.rows()]
+        body = [[printable(self.cell_text(i, entry, notes)) for i, entry in enumerate(row)] for row in self.rows()]
         head = [column.heading for column in self.columns]
         widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
         lines, rows = [_aligned(head, widths)], iter(body)
         for section in self.sections:
-            lines.append(f"{section.heading} ".ljust(sum(widths) + 2 * len(widths) - 2, "-"))
+            lines.append(f"{section.heading} ".lstrip().ljust(sum(widths) + 2 * len(widths) - 2, "-"))
             lines += [_aligned(next(rows), widths) for _ in section.rows]
-        lines += [f"[{number}] {_plain(note)}" for number, note in enumerate(notes, 1)]
+        lines += [printable(line) for line in self._below(notes)]
         return "\n".join(line.rstrip() for line in lines) + "\n"
+
+    def latex(self) -> str:
+        """A LaTeX table for booktabs, every name escaped; reasons and footnotes in small print below."""
+        notes, width = self.notes(), len(self.columns)
+        lines = ["% \\usepackage{booktabs}", "\\begin{table}", "\\centering", f"\\caption{{{_latex(self.title)}}}"]
+        lines += [f"\\begin{{tabular}}{{l{'r' * (width - 1)}}}", "\\toprule"]
+        groups = self.column_groups()
+        if groups:
+            lines.append(" & ".join(f"\\multicolumn{{{n}}}{{c}}{{{_latex(name)}}}" for name, n in groups) + r" \\")
+        lines.append(" & ".join(_latex(column.heading) for column in self.columns) + r" \\")
+        for section in self.sections:
+            lines.append(r"\midrule")
+            if section.heading:
+                lines.append(f"\\multicolumn{{{width}}}{{l}}{{\\emph{{{_latex(section.heading)}}}}} \\\\")
+            for row in section.rows:
+                lines.append(" & ".join(_latex(self.cell_text(i, e, notes)) for i, e in enumerate(row)) + r" \\")
+        lines += ["\\bottomrule", "\\end{tabular}"]
+        lines += [f"\\par{{\\footnotesize {_latex(line)}}}" for line in self._below(notes)]
+        return "\n".join([*lines, "\\end{table}"]) + "\n"
+
+    def _below(self, notes: list[str]) -> list[str]:
+        """What stands below: numbered reasons, then footnotes."""
+        return [*(f"[{number}] {note}" for number, note in enumerate(notes, 1)), *self.footnotes]
 
 
 def _aligned(texts: list[str], widths: list[int]) -> str:
@@ -162,14 +200,28 @@ def _aligned(texts: list[str], widths: list[int]) -> str:
 
 
 def _field(entry: Entry) -> str | float:
-    return "" if entry.value is None else _plain(entry.value) if isinstance(entry.value, str) else entry.value
+    return "" if entry.value is None else _name(entry.value) if isinstance(entry.value, str) else entry.value
 
 
-def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+def _name(text: str) -> str:
+    return inert(printable(text))
+
+
+LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": r"\textasciigrave{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "{''}"},
+    # At the start of a row these would belong to the line break before it.
+    **{"[": "{[}", "]": "{]}", "*": "{*}"},
+    **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "→": r"$\rightarrow$", "∞": r"$\infty$", DASH: r"\textemdash{}"},
+}
+
+
+def _latex(text: str) -> str:
+    """Text that LaTeX sets as it is: no command, no ligature, no cell end."""
+    return "".join(LATEX.get(c, c) for c in printable(text)).replace("--", "-{}-")
 
 
 def _markdown(text: str) -> str:
     """Text that Markdown shows as it is: no markup, no HTML, no cell end."""
-    escaped = "".join("\\" + c if c in "\\`*_[]|#" else c for c in _plain(text))
+    escaped = "".join("\\" + c if c in "\\`*_[]|#" else c for c in printable(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

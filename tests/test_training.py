@@ -21,7 +21,7 @@ from core.errors import BenchError
 from core.openface import column
 from core.weights import load_networks
 from faces.mesh import OF_68
-from training.command import ROOT, train
+from training.command import ROOT, rendered_set, train
 from training.loop import Run
 from training.mirror import LANDMARK_PARTNERS, MANY_LANDMARKS, MANY_VERTICES, POINT_PARTNERS
 from training.plan import Plan, StagePlan, learning_rate
@@ -302,9 +302,9 @@ SMALL = (
     ],
 )  # fmt: skip
 def test_the_command_trains_and_its_weights_load(rendered, tmp_path, config, sets):
-    weights = train("fomm", rendered, ROOT / f"configs/{config}.yaml", [*SMALL, *sets], tmp_path, "cpu")
+    weights = train("fomm", rendered_set(rendered), ROOT / f"configs/{config}.yaml", [*SMALL, *sets], tmp_path, "cpu")
     card = json.loads(weights.with_suffix(".json").read_text())
-    assert card["trained_on_identities"] == [0, 1]
+    assert card["data"]["trained_on_identities"] == [0, 1]
     assert set(card["kept_steps"]) == set(card["plan"]["stages"])
     networks = build(FommConfig, card["config"], "")
     load_networks(weights, {key: net for key, net in fomm_networks(networks).items() if key != "discriminator"})
@@ -313,5 +313,5 @@ def test_the_command_trains_and_its_weights_load(rendered, tmp_path, config, set
 def test_a_refused_training_leaves_its_folder_free(rendered, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BenchError, match=r"loss\.perceptual=pyramid"):
-        train("fomm", rendered, ROOT / "configs/published_fomm.yaml", SMALL, tmp_path / "out", "cpu")
+        train("fomm", rendered_set(rendered), ROOT / "configs/published_fomm.yaml", SMALL, tmp_path / "out", "cpu")
     assert not (tmp_path / "out/config.json").exists()

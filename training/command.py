@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import pandas as pd
 import torch
@@ -24,9 +24,6 @@ from training.plan import Plan
 from training.rendered import FramePairs, RenderedSet
 from training.variation import PreparedSettings, Variation
 
-if TYPE_CHECKING:
-    from training.prepared import PreparedSet
-
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -43,22 +40,44 @@ class DataSettings:
     prepared: PreparedSettings = PreparedSettings()
 
 
+class TrainingSet(Batches, Protocol):
+    """Clips to learn from: `batch` draws from them, the rest describes them."""
+
+    @property
+    def videos(self) -> int:
+        """How many clips an epoch visits."""
+
+    def describe(self) -> str:
+        """The set in words."""
+
+    def facts(self) -> dict[str, Any]:
+        """For the weights' card, as JSON values: where the set is from, who was trained on, who validated."""
+
+
+# Makes the set: from its settings, and whether the training is taught by exact flow.
+OpenSet = Callable[[DataSettings, bool], TrainingSet]
+
+
+def rendered_set(folder: Path) -> OpenSet:
+    """The rendered set in `folder`: whole for a taught training, else two frames of one person at a time."""
+
+    def make(settings: DataSettings, taught: bool) -> TrainingSet:
+        rendered = RenderedSet(folder, settings.held_out, settings.variation, settings.points)
+        return rendered if taught else FramePairs(rendered)
+
+    return make
+
+
 def default_config(name: str, clips: str) -> Path:
-    """The settings a training has when none are given: those for the clips, else the published ones, in configs/."""
-    own = ROOT / "configs" / f"{clips}_{name}.yaml"
-    return own if own.is_file() or clips == "demo" else own.with_name(f"published_{name}.yaml")
+    """The settings a training has when none are given: `configs/<clips>_<name>.yaml`, else the published ones."""
+    path = ROOT / "configs" / f"{clips}_{name}.yaml"
+    return path if path.exists() else path.with_name(f"published_{name}.yaml")
 
 
 def train(
-    name: str,
-    data: Path | Sequence[Path],
-    config: Path,
-    sets: Sequence[str],
-    out: Path,
-    device: str,
-    init: Path | None = None,
+    name: str, open_set: OpenSet, config: Path, sets: Sequence[str], out: Path, device: str, init: Path | None = None
 ) -> Path:
-    """Train `name` on the rendered set in `data`, or on clip stores, and write `<out>/<name>.safetensors` and its card.
+    """Train `name` on a training set and write `<out>/<name>.safetensors` with its JSON card.
 
     init: weights to start from instead of random ones. Continues from `out` if a run was cut off there; BenchError if
     the settings there are different ones. Returns the path of the weights.
@@ -82,32 +101,17 @@ def train(
     if init is not None:
         load_networks(init, trainer.networks())
         resolved["init"] = f"{init.name} {weights_hash(init)}"
-    source, pairs = open_data(data, drawn, recipe.training == "taught")
-    if "databases" in source.facts:
-        resolved["stores"] = source.facts["databases"]
-    run = Run(trainer, pairs, plan, out, fabric)
+    clips = open_set(drawn, recipe.training == "taught")
+    if stores := clips.facts().get("stores"):  # other clips are another training
+        resolved["stores"] = stores
+    run = Run(trainer, clips, plan, out, fabric)
     check_unchanged(out, resolved)
-    print(f"Training {name} on {fabric.device}: {describe(trainer.networks())}, {source.describe()}.")
+    print(f"Training {name} on {fabric.device}: {describe(trainer.networks())}, {clips.describe()}.")
     run.train()
 
     weights = out / f"{name}.safetensors"
-    save_weights(weights, trainer.networks(), card(name, resolved, source, run, fabric, init))
+    save_weights(weights, trainer.networks(), card(name, resolved, clips, run, fabric, init))
     return weights
-
-
-def open_data(
-    data: Path | Sequence[Path], drawn: DataSettings, taught: bool
-) -> tuple[RenderedSet | PreparedSet, Batches]:
-    """What is learnt from, and where its batches come from. BenchError for a taught training on clip stores."""
-    if not isinstance(data, Path):
-        if taught:
-            raise BenchError("A taught training needs the exact flow of rendered clips. Say --clips demo.")
-        from training.prepared import PreparedSet  # pydantic, which a GPU machine may lack
-
-        prepared = PreparedSet(data, drawn.held_out, drawn.prepared)
-        return prepared, prepared
-    rendered = RenderedSet(data, drawn.held_out, drawn.variation, drawn.points)
-    return rendered, rendered if taught else FramePairs(rendered)
 
 
 def check_unchanged(out: Path, resolved: dict[str, Any]) -> None:
@@ -128,12 +132,7 @@ def describe(networks: dict[str, torch.nn.Module]) -> str:
 
 
 def card(
-    name: str,
-    resolved: dict[str, Any],
-    source: RenderedSet | PreparedSet,
-    run: Run,
-    fabric: Fabric,
-    init: Path | None = None,
+    name: str, resolved: dict[str, Any], clips: TrainingSet, run: Run, fabric: Fabric, init: Path | None = None
 ) -> dict[str, Any]:
     """What a reader of the weights must know: settings, data, length, machine, losses."""
     log = pd.read_csv(run.out / LOG)
@@ -144,9 +143,7 @@ def card(
         "training": {key: value for key, value in resolved["recipe"].items() if key != "model"},
         "plan": resolved["plan"],
         "init": resolved.get("init", "random"),
-        "data": resolved["data"] | source.facts | _seen(source, init),
-        "trained_on_identities": list(source.identities("train")),
-        "validated_on_identities": list(source.identities("validation")),
+        "data": resolved["data"] | seen_before(init, clips.facts()),
         "kept_steps": run.progress["kept"],
         "minutes": round(run.progress["seconds"] / 60, 1),
         "threads": torch.get_num_threads(),
@@ -155,12 +152,7 @@ def card(
     }
 
 
-def _seen(source: RenderedSet | PreparedSet, init: Path | None) -> dict[str, list[str]]:
-    """Clips and people of databases that the weights have seen: here, or before in those they started from."""
+def seen_before(init: Path | None, facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts of a training set, with what the weights that it started from had seen before added to what it shows."""
     before = clips_seen(init) if init else {}
-    if not before and "clips_seen" not in source.facts:
-        return {}
-    return {
-        f"{kind}_seen": sorted({*source.facts.get(f"{kind}_seen", ()), *before.get(kind, ())})
-        for kind in ("clips", "people")
-    }
+    return facts | {f"{kind}_seen": sorted({*names, *facts.get(f"{kind}_seen", ())}) for kind, names in before.items()}

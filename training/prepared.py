@@ -11,16 +11,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms import functional as pictures
 
+from core.clip import Floats
 from core.clip_store import STORE, ClipStore, StoredClip, file_hash, three_channels
 from core.errors import BenchError
 from core.frames import SIZE
+from training.command import DataSettings, OpenSet, TrainingSet
 from training.mirror import LANDMARK_PARTNERS
-from training.variation import Jitter, PreparedSettings
+from training.variation import LUMA, Jitter, PreparedSettings
+
+# Mirrored, x runs the other way.
+MIRROR = np.array([-1, 1], np.float32)
+
+
+def prepared_set(folders: Sequence[Path]) -> OpenSet:
+    """The clips in one or several stores, two frames of one at a time. BenchError for a taught training."""
+
+    def make(settings: DataSettings, taught: bool) -> TrainingSet:
+        if taught:
+            raise BenchError("A taught training needs the exact flow of rendered clips. Say --clips demo.")
+        return PreparedSet(folders, settings.held_out, settings.prepared)
+
+    return make
 
 
 class PreparedSet:
@@ -67,19 +83,29 @@ class PreparedSet:
         return sorted(clip.recording for _, clip in self._split[split])
 
     @property
+    def videos(self) -> int:
+        """How many clips are trained on."""
+        return len(self._split["train"])
+
     def facts(self) -> dict[str, Any]:
-        """What a model's card must say: stores, and which clips and people were seen, to train or to choose by."""
+        """For the weights' card: stores, both splits, and which clips and people were seen to train or to choose by."""
         return {
-            "databases": {store.facts.database: file_hash(store.folder / STORE) for store in self.stores},
+            "stores": self.hashes(),
+            "trained_on_identities": self.identities("train"),
+            "validated_on_identities": self.identities("validation"),
             "clips_seen": sorted([*self.recordings("train"), *self.recordings("validation")]),
             "people_seen": sorted([*self.identities("train"), *self.identities("validation")]),
             "clips_left_out": list(self.left_out),
         }
 
+    def hashes(self) -> dict[str, str]:
+        """The stores by database, each with a hash that changes with any of its clips."""
+        return {store.facts.database: file_hash(store.folder / STORE) for store in self.stores}
+
     def describe(self) -> str:
         """The set in words."""
         databases = ", ".join(store.facts.database for store in self.stores)
-        clips, people = len(self.facts["clips_seen"]), len(self.facts["people_seen"])
+        clips, people = sum(map(len, self._split.values())), sum(map(len, self._people.values()))
         return (
             f"{clips} clips of {people} people ({len(self._people['validation'])} held out to validate) of {databases};"
             f" {len(self.left_out)} clips of the challenge's drivers left out"
@@ -93,44 +119,57 @@ class PreparedSet:
         clips = self._split[split]
         samples = [self._pair(*clips[int(rng.integers(len(clips)))], split, rng) for _ in range(size)]
         names = ("source", "driving", "landmarks")
-        return {name: torch.stack(parts) for name, parts in zip(names, zip(*samples, strict=True), strict=True)}
+        parts = zip(*samples, strict=True)
+        return {name: torch.from_numpy(np.stack(part)) for name, part in zip(names, parts, strict=True)}
 
     def _pair(
         self, store: ClipStore, clip: StoredClip, split: str, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Floats, Floats, Floats]:
         chosen = np.sort(rng.integers(0, clip.n_frames, 2))
-        frames = three_channels(store.frames(clip)[chosen])
-        pair = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 255  # 2 3 256 256
-        landmarks = torch.tensor(clip.landmarks, dtype=torch.float32)
+        pair = np.float32(1 / 255) * three_channels(store.frames(clip)[chosen])  # 2 256 256 3
+        landmarks = np.array(clip.landmarks, np.float32)
         if split == "train":
             pair, landmarks = self._varied(pair, landmarks, rng)
-        return pair[0], pair[1], landmarks
+        source, driving = np.ascontiguousarray(pair.transpose(0, 3, 1, 2))
+        return source, driving, landmarks
 
-    def _varied(self, pair: Tensor, landmarks: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _varied(self, pair: Floats, landmarks: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
         back, mirror = rng.random(2) < 0.5
         if self.settings.flip and back:
-            pair = pair.flip(0)
+            pair = pair[::-1]
         elif self.settings.flip and mirror:
-            pair = pair.flip(3)
+            pair = pair[:, :, ::-1]
             if self.settings.mirror_points:
-                landmarks = landmarks[list(LANDMARK_PARTNERS)]
-                landmarks = torch.stack([SIZE - 1 - landmarks[:, 0], landmarks[:, 1]], dim=1)
+                landmarks = np.array([SIZE - 1, 0], np.float32) + landmarks[list(LANDMARK_PARTNERS)] * MIRROR
         return jittered(pair, self.settings.jitter, rng), landmarks
 
 
-def jittered(pair: Tensor, jitter: Jitter, rng: np.random.Generator) -> Tensor:
-    """Pictures (N, 3, H, W) in [0, 1] with other colours, all alike; the changes come in a random order."""
-    changes = (
-        (pictures.adjust_brightness, 1 + jitter.brightness * rng.uniform(-1, 1), 1.0),
-        (pictures.adjust_contrast, 1 + jitter.contrast * rng.uniform(-1, 1), 1.0),
-        (pictures.adjust_saturation, 1 + jitter.saturation * rng.uniform(-1, 1), 1.0),
-        (pictures.adjust_hue, jitter.hue * rng.uniform(-1, 1), 0.0),
-    )
-    for index in rng.permutation(len(changes)):
-        change, amount, nothing = changes[index]
-        if amount != nothing:
-            pair = change(pair, float(amount))
+def jittered(pair: Floats, jitter: Jitter, rng: np.random.Generator) -> Floats:
+    """Pictures (N, H, W, 3) RGB in [0, 1] in other colours, all alike; the changes come in a random order."""
+    brightness, contrast, saturation = 1 + np.array(
+        [jitter.brightness, jitter.contrast, jitter.saturation], np.float32
+    ) * rng.uniform(-1, 1, 3).astype(np.float32)
+    turn = 360 * jitter.hue * rng.uniform(-1, 1)
+    for change in rng.permutation(4):
+        if change == 0:
+            pair = pair * brightness
+        elif change == 1:
+            mean = (pair @ LUMA).mean((1, 2))[:, None, None, None]
+            pair = mean + contrast * (pair - mean)
+        elif change == 2:
+            luma = (pair @ LUMA)[..., None]
+            pair = luma + saturation * (pair - luma)
+        elif turn:
+            pair = np.stack([turned(picture, turn) for picture in pair])
+        pair = np.clip(pair, 0, 1, dtype=np.float32)
     return pair
+
+
+def turned(picture: Floats, degrees: float) -> Floats:
+    """A picture (H, W, 3) RGB in [0, 1] with its hue turned on the colour circle."""
+    hsv = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2HSV)
+    hsv[..., 0] = (hsv[..., 0] + degrees) % 360
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.float32)
 
 
 def _shuffled(person: str) -> bytes:

@@ -40,7 +40,7 @@ class RenderedSet:
     ) -> None:
         if not (folder / "set.json").is_file():
             raise BenchError(f"{folder} is not a finished training set (no set.json). Render it again.")
-        self.facts: dict[str, Any] = json.loads((folder / "set.json").read_text())
+        self.origin: dict[str, Any] = json.loads((folder / "set.json").read_text())
         self.states: list[dict[str, Any]] = json.loads((folder / "states.json").read_text())
         names = ("frames", "flow", "inverse", "mesh", "landmarks", "face")
         self.frames, self.flow, self.inverse, self.mesh, self.landmarks, self.face = (
@@ -61,6 +61,18 @@ class RenderedSet:
         return (
             f"{self.n_identities} rendered people ({self.held_out} held out to validate) in {self.n_states} states each"
         )
+
+    @property
+    def videos(self) -> int:
+        """How many people are trained on: one counts as one video."""
+        return len(self.identities("train"))
+
+    def facts(self) -> dict[str, Any]:
+        """For the weights' card: how the set was rendered, and the people of both splits by number."""
+        return self.origin | {
+            "trained_on_identities": list(self.identities("train")),
+            "validated_on_identities": list(self.identities("validation")),
+        }
 
     def identities(self, split: str) -> range:
         """Identity numbers of "train" or "validation"."""
@@ -136,6 +148,8 @@ class FramePairs:
 
     def __init__(self, rendered: RenderedSet) -> None:
         self.rendered = rendered
+        self.videos = rendered.videos
+        self.describe, self.facts = rendered.describe, rendered.facts
 
     def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """source and driving (B, 3, 256, 256) float32 in [0, 1], varied alike; landmarks (B, 68, 2) of frame 0.

@@ -19,8 +19,8 @@ FEW = 4
 def in_parallel(
     work: Callable[[Task], Result], tasks: Sequence[Task], title: str, progress: bool = True, workers: int = WORKERS
 ) -> list[Result]:
-    """`[work(task) for task in tasks]`, in that order, on fresh processes. `work` must be importable."""
-    if len(tasks) <= FEW:
+    """`[work(task) for task in tasks]`, in that order, on fresh processes; few are done here. `work` is importable."""
+    if len(tasks) <= FEW or workers == 1:
         return [work(task) for task in tasks]
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:

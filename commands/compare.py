@@ -1,0 +1,27 @@
+"""`bench.py compare`: two runs, or two methods, cell by cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.options import names
+
+
+def compare(
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="May be RUN_A, to compare two of its rows.")],
+    methods: Annotated[str, typer.Option(help="FIRST,SECOND: a row of RUN_A and one of RUN_B.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Folder for the table as HTML, CSV, Markdown and LaTeX.")] = None,
+) -> None:
+    """Compare two runs on the same cells: paired differences with intervals and corrected p."""
+    from reports.comparison import comparison
+    from reports.forms import write_tables
+    from reports.run_files import Run
+
+    table = comparison(Run(run_a), Run(run_b), names(methods))
+    print(table.text())
+    if out:
+        print("\n".join(map(str, write_tables(out, {"comparison": table}))))

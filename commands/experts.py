@@ -1,0 +1,206 @@
+"""`bench.py experts`: score sheets in, Table 1 out; blinded sheets for your own experts; metrics against experts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commands.options import names as names_in
+from core.errors import BenchError, check_choice
+
+if TYPE_CHECKING:
+    from core.judgements import Judgement
+    from metrics.experts.blinded import Key, Output
+    from metrics.experts.importing import Blinded, Imported
+    from metrics.experts.names import Known
+    from reports.run_files import Run
+
+app = typer.Typer(help="Experts' judgements: import sheets, make blinded ones, compare metrics with experts.")
+MOST_LINES = 30
+
+
+@app.command("import")
+def import_(
+    files: Annotated[list[Path], typer.Argument(help="CSV, XLSX or HTML sheets, or filled-in blinded ones.")],
+    mapping: Annotated[Path | None, typer.Option(help="YAML: methods, drivers, templates, experts by name.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Run whose outputs were judged; keeps them as experts.csv.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the tables as HTML, CSV, Markdown and LaTeX.")] = None,
+) -> None:
+    """Check score sheets, print Table 1 with intervals, and how far the experts agree."""
+    from core.judgements import FILE, write_judgements
+    from metrics.experts.importing import import_files
+    from metrics.experts.names import Names
+    from reports.experts import gap
+    from reports.forms import experts_tables, write_tables
+
+    opened = _open(run) if run else None
+    imported = import_files(files, Names.read(mapping, _known(opened)), _blinded(opened))
+    _say(imported)
+    _refuse(imported)
+    judgements = imported.judgements
+    if run:
+        judgements = _kept(run, judgements)
+    tables = experts_tables(judgements)
+    print("\n".join(table.text() for table in tables.values()))
+    print(gap(judgements))
+    if out:
+        write_judgements(out / FILE, judgements)
+        print(f"Judgements and tables: {len(write_tables(out, tables)) + 1} files in {out}")
+
+
+def _say(imported: Imported) -> None:
+    """What was found: counts, remarks and problems, a line each."""
+    counts = f"{len(imported.judgements)} judgements; {imported.sums} row sums and {imported.totals} totals checked"
+    print(counts, file=sys.stderr)
+    lines = [f"Note: {remark}" for remark in imported.remarks]
+    lines += [f"{'Error' if problem.fatal else 'Warning'}: {problem}" for problem in imported.problems]
+    for line in lines[:MOST_LINES]:
+        print(line, file=sys.stderr)
+    if len(lines) > MOST_LINES:
+        print(f"... and {len(lines) - MOST_LINES} more", file=sys.stderr)
+
+
+def _refuse(imported: Imported) -> None:
+    """BenchError where scores cannot be trusted, or there are none."""
+    if imported.errors:
+        rows = "; ".join(problem.where for problem in imported.errors[:10])
+        raise BenchError(f"Nothing was imported: {len(imported.errors)} contradictions or faults ({rows}). Mend them.")
+    if not imported.judgements:
+        raise BenchError("Nothing was imported: no row has all three scores. Fill in upper, lower and noise.")
+
+
+def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
+    """Write the run's judgements: the new ones, and those it had of other experts. Returns all."""
+    from core.judgements import FILE, read_judgements, write_judgements
+
+    path = folder / FILE
+    old = read_judgements(path) if path.exists() else []
+    experts = {judgement.expert for judgement in new}
+    judgements = [*(judgement for judgement in old if judgement.expert not in experts), *new]
+    write_judgements(path, judgements)
+    _seal_again(folder)
+    print(f"{path}: {len(judgements)} judgements", file=sys.stderr)
+    return judgements
+
+
+def _seal_again(run: Path) -> None:
+    """Take what was added to a finished run into its seal, so that `verify` does not call it foreign."""
+    from core.manifest import MANIFEST, seal
+
+    if (run / MANIFEST).exists():
+        seal(run)
+
+
+@app.command()
+def sheet(
+    run: Path,
+    expert: Annotated[
+        str, typer.Option(help="Comma-separated; each gets a folder, an order and codes of their own.")
+    ] = "E1,E2,E3",
+    methods: Annotated[str, typer.Option(help="Comma-separated rows of the run; default: all but controls.")] = "",
+) -> None:
+    """Make blinded sheets with videos for your own experts; the keys stay in the run."""
+    from metrics.experts.blinded import FOLDER, make_key, replaceable, write_key
+
+    opened = _open(run)
+    labels = [method.label for method in opened.facts.methods]
+    chosen = names_in(methods) or tuple(method.label for method in opened.methods)
+    outputs = _outputs(opened, [check_choice("row of this run:", label, labels) for label in chosen])
+    if not outputs:
+        raise BenchError(f"{run}: no finished output of {', '.join(chosen) or 'any method'}. Finish the run first.")
+    keys = [make_key(opened.facts.id, name, outputs) for name in names_in(expert)]
+    for key in keys:
+        if (run / FOLDER / key.expert).exists() or not replaceable(run, key):
+            taken = f"{run / FOLDER / key.expert} or its key exists"
+            raise BenchError(f"{taken}, and scores may be under way. Name another --expert, or delete both.")
+    for key in keys:
+        write_key(run, key)
+        _hand_over(opened, run / FOLDER / key.expert, key)
+        print(f"{run / FOLDER / key.expert}: give this folder to {key.expert}; the key stays beside it")
+    _seal_again(run)
+
+
+def _hand_over(run: Run, folder: Path, key: Key) -> None:
+    """Write the folder for one expert: sheet, coded videos, drivers and templates."""
+    import shutil
+
+    from core.frames import read_frames
+    from core.progress import track
+    from core.store import whole_folder
+    from core.video import write_video
+    from metrics.experts.blinded import Shown, write_sheet
+
+    cells = {(cell.driver, cell.template): cell for cell in run.facts.cells}
+    # As in the challenge, nothing is played faster than 100 frames a second.
+    with whole_folder(folder) as place:
+        for part in ("videos", "drivers", "templates"):
+            (place / part).mkdir()
+        for code, output in track(sorted(key.codes.items()), f"Videos for {key.expert}", "video"):
+            cell = cells[output.driver, output.template]
+            fps = min(cell.fps or 25.0, 100.0)
+            frames = read_frames(run.output_frames(output.method, cell), cell.n_frames)
+            write_video(place / "videos" / f"{code}.mp4", frames, fps)
+            driver = place / "drivers" / f"{cell.driver}.mp4"
+            if not driver.exists():
+                write_video(driver, read_frames(run.driver_frames(cell), cell.n_frames), fps)
+            shutil.copyfile(run.template_picture(cell), place / "templates" / f"{cell.template}.png")
+        shown = {pair: Shown(cell.emotion, cell.action_units or "") for pair, cell in cells.items()}
+        write_sheet(place / "sheet.xlsx", key, shown)
+
+
+@app.command()
+def agreement(run: Path) -> None:
+    """Compare every metric of a run with its experts: Kendall's tau-b and pairwise accuracy."""
+    from core.judgements import FILE, read_judgements
+    from reports.metric_agreement import metrics_against_experts
+
+    print(metrics_against_experts(_open(run), read_judgements(run / FILE)).text())
+
+
+def _open(folder: Path) -> Run:
+    from reports.run_files import Run
+
+    return Run(folder)
+
+
+def _known(run: Run | None) -> Known:
+    """The names that sheets of a run may use."""
+    from metrics.experts.names import Known
+
+    if run is None:
+        return Known()
+    cells = run.facts.cells
+    return Known(
+        tuple(method.label for method in run.facts.methods),
+        tuple(dict.fromkeys(cell.driver for cell in cells)),
+        tuple(dict.fromkeys(cell.template for cell in cells)),
+    )
+
+
+def _blinded(run: Run | None) -> Blinded | None:
+    """The run's outputs as its blinded sheets know them; None without a run."""
+    from metrics.experts.importing import Blinded
+
+    if run is None:
+        return None
+    outputs = _outputs(run, [method.label for method in run.facts.methods])
+    return Blinded(run.folder, {(o.method, o.driver, o.template): o.content for o in outputs})
+
+
+def _outputs(run: Run, labels: Sequence[str]) -> list[Output]:
+    """The finished outputs of some rows, with the hash of their frames."""
+    from core.store import read_json
+    from metrics.experts.blinded import Output
+
+    found = []
+    for label in labels:
+        for cell in run.facts.cells:
+            record = read_json(run.output_frames(label, cell).parent / "cell.json")
+            if record and record.get("status") == "ok":
+                content = str(record.get("content", ""))
+                found.append(Output(method=label, driver=cell.driver, template=cell.template, content=content))
+    return found

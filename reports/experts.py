@@ -1,0 +1,219 @@
+"""What experts' judgements say: Table 1 of MEGC2021 with intervals, pairs of methods, agreement of the experts."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.judgements import ITEMS, PERFECT, Item, Judgement, drivers, in_order, means, ratings
+from core.statistics import (
+    LEVEL,
+    Floats,
+    Interval,
+    Paired,
+    bootstrap_interval,
+    cluster_draws,
+    icc,
+    krippendorff_alpha,
+    paired_all,
+    tied_groups,
+)
+from reports.table import Column, Entry, Section, Table
+
+DEPENDS = (
+    "Normalised by the best: the sum over experts of a method's total, divided by the best total that expert gave. It"
+    " depends on who is in the table: adding or leaving out a method may change every other number of that column."
+)
+INTERVALS = (
+    "In brackets: {level:.0%} bootstrap intervals; drivers are drawn, with all their videos. Methods that share a group"
+    " cannot be told apart (means over experts by cell, sign flips by driver, Holm, 5 %)."
+)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Scores of every method summed up: `totals` (methods, experts), NaN where an expert did not judge every cell.
+
+    normalised, of_perfect and per_video: a value with its interval for each method.
+    """
+
+    methods: list[str]
+    experts: list[str]
+    totals: Floats
+    overall: Floats
+    normalised: list[Interval]
+    of_perfect: list[Interval]
+    per_video: list[Interval]
+
+
+def add_up(judgements: Sequence[Judgement]) -> Totals:
+    """The totals and the three normalisations of the challenge.
+
+    normalised: sum over experts of total / best total. of_perfect: sum over experts of total / perfect score.
+    per_video: mean over experts and videos, 0 to 9. Intervals draw drivers; each draw has its own best totals.
+    """
+    methods, experts = in_order(j.method for j in judgements), in_order(j.expert for j in judgements)
+    names = in_order(j.driver for j in judgements)
+    cells = len(in_order(j.cell for j in judgements))
+    sums = np.zeros((len(names), len(methods), len(experts)))
+    judged = np.zeros_like(sums)
+    for j in judgements:
+        place = names.index(j.driver), methods.index(j.method), experts.index(j.expert)
+        sums[place] += j.score()
+        judged[place] += 1
+    whole = judged.sum(0) == cells
+    counts = cluster_draws(len(names))
+    drawn = np.einsum("dg,gme->dme", counts, sums)
+    videos = np.einsum("dg,gme->dme", counts, judged)
+    totals = np.where(whole, sums.sum(0), np.nan)
+
+    def intervals(values: Floats, draws: Floats) -> list[Interval]:
+        n = [int(judged[:, m].sum()) for m in range(len(methods))]
+        return [
+            bootstrap_interval(float(value), draws[:, m], n[m], len(names))
+            if np.isfinite(value)
+            else Interval(None, None, None, n[m], len(names), LEVEL, "an expert did not judge all videos")
+            for m, value in enumerate(values)
+        ]
+
+    every = np.where(whole, drawn, np.nan)
+    return Totals(
+        methods,
+        experts,
+        totals,
+        totals.sum(1),
+        intervals(_normalised(totals), _normalised(every)),
+        intervals((totals / (PERFECT * cells)).sum(1), _share(every, videos * PERFECT).sum(2)),
+        intervals(_share(sums.sum((0, 2)), judged.sum((0, 2))), _share(drawn.sum(2), videos.sum(2))),
+    )
+
+
+def _normalised(totals: Floats) -> Floats:
+    """Sum over experts (last axis) of total / best total over methods (the axis before); NaN where one is missing."""
+    best = np.fmax.reduce(totals, axis=-2, keepdims=True)
+    return _share(totals, np.broadcast_to(best, totals.shape)).sum(-1)
+
+
+def _share(above: Floats, below: Floats) -> Floats:
+    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+
+
+@functools.lru_cache(maxsize=4)
+def _compared(judgements: tuple[Judgement, ...]) -> dict[tuple[str, str], Paired]:
+    """Pairs of methods, best mean first, on means over experts by cell."""
+    values = means(judgements)
+    ranked = sorted(values, key=lambda m: -np.mean(list(values[m].values())) if values[m] else np.inf)
+    return paired_all({method: values[method] for method in ranked}, drivers(judgements))
+
+
+def table_one(judgements: Sequence[Judgement]) -> Table:
+    """Table 1: totals by expert, overall, and the three normalisations with intervals; the best method first."""
+    found = add_up(judgements)
+    order = sorted(range(len(found.methods)), key=lambda m: -(found.per_video[m].value or 0.0))
+    groups = tied_groups([found.methods[m] for m in order], _compared(tuple(judgements)))
+    columns = (
+        Column("method"),
+        *(Column(expert, "↑", 0, "Total of this expert.", "Totals", True) for expert in found.experts),
+        Column("overall", "↑", 0, "Sum over the experts.", "Totals", True),
+        Column("normalised by the best", "↑", 6, DEPENDS, "", True),
+        Column("of perfect", "↑", 3, "Sum over experts of total / perfect score.", "", True),
+        Column("mean per video", "↑", 2, f"Mean over experts and videos, 0 to {PERFECT}.", "", True),
+        Column("group", "", 0, INTERVALS.format(level=LEVEL)),
+    )
+    rows = tuple(
+        (
+            Entry(found.methods[m]),
+            *map(_total, (*found.totals[m], found.overall[m])),
+            with_interval(found.normalised[m], 3),
+            with_interval(found.of_perfect[m], 3),
+            with_interval(found.per_video[m], 2),
+            Entry(" ".join(map(str, groups[found.methods[m]]))),
+        )
+        for m in order
+    )
+    notes = (DEPENDS, INTERVALS.format(level=LEVEL))
+    return Table("Experts' judgements", columns, (Section("", rows),), notes)
+
+
+def _total(value: float) -> Entry:
+    return Entry(float(value)) if np.isfinite(value) else Entry(None, "an expert did not judge all videos")
+
+
+def with_interval(found: Interval, decimals: int) -> Entry:
+    """A value with its interval as a remark; the reason where either is absent."""
+    if found.value is None:
+        return Entry(None, found.reason)
+    if found.low is None or found.high is None:
+        return Entry(found.value, remark=found.reason)
+    return Entry(found.value, remark=f"{found.low:.{decimals}f} to {found.high:.{decimals}f}")
+
+
+def pairs_table(judgements: Sequence[Judgement]) -> Table:
+    """Every pair of methods: the difference in the mean per video with its interval, p by sign flips, p by Holm."""
+    return paired_table("Pairs of methods, mean per video", _compared(tuple(judgements)))
+
+
+def paired_table(title: str, pairs: dict[tuple[str, str], Paired], decimals: int = 2) -> Table:
+    """Differences, first less second, with interval and p alone and among all rows."""
+    columns = (
+        Column("pair"),
+        Column("difference", "", decimals, "First less second, mean over cells."),
+        Column("p", "↓", 4, "Sign flips by driver."),
+        Column("p, Holm", "↓", 4, "Corrected for the number of rows."),
+        Column("cells", "", 0),
+    )
+    rows = tuple(
+        (
+            Entry(f"{first} - {second}"),
+            with_interval(found.difference, decimals),
+            Entry(found.p, found.difference.reason or "fewer than two drivers"),
+            Entry(found.p_adjusted, found.difference.reason or "fewer than two drivers"),
+            Entry(float(found.difference.n)),
+        )
+        for (first, second), found in pairs.items()
+    )
+    return Table(title, columns, (Section("", rows),))
+
+
+def agreement_table(judgements: Sequence[Judgement]) -> Table:
+    """How far the experts agree, for each score and for the videos' sums."""
+    k = len(in_order(j.expert for j in judgements))
+    columns = (
+        Column("score"),
+        Column("ICC(2,1)", "↑", 2, "One expert, absolute agreement."),
+        Column("ICC(3,1)", "↑", 2, "One expert, order only: a stricter expert costs nothing."),
+        Column(f"ICC(3,{k})", "↑", 2, "The mean of these experts, order only."),
+        Column("alpha", "↑", 2, "Krippendorff's alpha, ordinal."),
+        Column("videos", "", 0),
+    )
+
+    def row(item: Item) -> tuple[Entry, ...]:
+        _, scores = ratings(judgements, item)
+        found, alpha = icc(scores), krippendorff_alpha(scores)
+        reason = found.reason or "all scores are alike"
+        return (
+            Entry(item),
+            *(Entry(value, reason) for value in (found.icc21, found.icc31, found.icc3k, alpha)),
+            Entry(float(found.n_items)),
+        )
+
+    return Table("Agreement of the experts", columns, (Section("", (*map(row, ITEMS), row("sum"))),))
+
+
+def gap(judgements: Sequence[Judgement]) -> str:
+    """One sentence on the two best methods; "" where there is only one."""
+    pairs = _compared(tuple(judgements))
+    if not pairs:
+        return ""
+    (first, second), found = next(iter(pairs.items()))
+    difference, p = found.difference, found.p
+    if difference.value is None or difference.low is None or p is None:
+        return f"{first} and {second} cannot be compared: {difference.reason}."
+    verdict = "excludes 0" if difference.excludes_zero else "includes 0: their order is within the noise"
+    return (
+        f"{first} leads {second} by {difference.value:.2f} per video; the {difference.level:.0%} interval over"
+        f" {difference.n_clusters} drivers, {difference.low:.2f} to {difference.high:.2f}, {verdict} (p = {p:.2f})."
+    )

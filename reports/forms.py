@@ -1,0 +1,65 @@
+"""Tables as files: HTML pages, CSV, Markdown and LaTeX, all from the same objects."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from core.judgements import FILE, Judgement, read_judgements
+from core.store import write_text
+from reports import leaderboard
+from reports.environment import TEMPLATES, environment
+from reports.experts import agreement_table, pairs_table, table_one
+from reports.heat import heat_maps
+from reports.metric_agreement import metrics_against_experts
+from reports.published import reported_table
+from reports.run_files import Run
+from reports.table import Table
+
+
+def page(table: Table) -> str:
+    """One table as a page of its own, which asks for nothing."""
+    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    return environment().get_template("one_table.html.j2").render(table=table, style=style)
+
+
+FORMS: dict[str, tuple[str, Callable[[Table], str]]] = {
+    "html": ("html", page),
+    "csv": ("csv", Table.csv),
+    "markdown": ("md", Table.markdown),
+    "latex": ("tex", Table.latex),
+}
+
+
+def write_tables(folder: Path, tables: dict[str, Table], forms: Iterable[str] = tuple(FORMS)) -> list[Path]:
+    """Write each table in each form as `folder/<name>.<extension>`; the paths."""
+    paths = []
+    for name, table in tables.items():
+        for form in forms:
+            extension, make = FORMS[form]
+            paths.append(folder / f"{name}.{extension}")
+            write_text(paths[-1], make(table))
+    return paths
+
+
+def tables_of(folder: Path) -> dict[str, Table]:
+    """Every table of a run by file name; those on experts where the run has judgements."""
+    run = Run(folder)
+    tables = {"leaderboard": leaderboard.leaderboard(run)}
+    tables |= {
+        f"by_{scope}": leaderboard.breakdown(run, scope) for scope in leaderboard.SCOPES if len(run.groups(scope)) > 1
+    }
+    tables |= {f"cells_{figure}": table for figure, table in heat_maps(run)}
+    tables["figures"] = leaderboard.all_figures(run)
+    tables["reported"] = reported_table()
+    if (folder / FILE).exists():
+        judgements = read_judgements(folder / FILE)
+        tables |= experts_tables(judgements) | {"metrics_against_experts": metrics_against_experts(run, judgements)}
+    return tables
+
+
+def experts_tables(judgements: Sequence[Judgement]) -> dict[str, Table]:
+    """Table 1, the pairs of methods and the experts' agreement, by file name."""
+    return {
+        "table_1": table_one(judgements),
+        "experts_pairs": pairs_table(judgements),
+        "experts_agreement": agreement_table(judgements),
+    }

@@ -1,0 +1,195 @@
+"""Sheets for a user's own experts: they reveal no method, and come back as judgements of the right outputs."""
+
+import json
+import random
+import shutil
+
+import openpyxl
+import pytest
+
+import bench
+from core.errors import BenchError
+from core.judgements import FILE, read_judgements
+from core.manifest import faults, seal
+from reports.metric_agreement import metrics_against_experts
+from reports.run_files import Run
+from tests.report_fixture import HOSTILE, LABELS, make_run
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = make_run(tmp_path_factory.mktemp("run") / "run", frames=3)
+    for path in folder.glob("cells/*/*/cell.json"):
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({**record, "content": f"{path.parent.parent.name} {path.parent.name}"}))
+    return folder
+
+
+@pytest.fixture
+def run(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "run")
+
+
+def fill(sheet, score):
+    """Write scores into a sheet: `score(code)` gives upper, lower, noise."""
+    book = openpyxl.load_workbook(sheet)
+    page = book["scores"]
+    for row in page.iter_rows(min_row=6):
+        for cell, value in zip(row[6:9], score(row[0].value), strict=True):
+            cell.value = value
+    book.save(sheet)
+    return sheet
+
+
+def key_of(run, expert):
+    return json.loads((run / "experts" / f"{expert}.key.json").read_text())
+
+
+def test_a_sheet_reveals_no_method_and_names_stay_text(call, run):
+    code, _, err = call("experts", "sheet", run, "--expert", "anna,ben")
+    assert code == 0, err
+    folder = run / "experts" / "anna"
+    book = openpyxl.load_workbook(folder / "sheet.xlsx")
+    cells = [cell for page in book for row in page.iter_rows() for cell in row if cell.value is not None]
+    words = " ".join(str(cell.value) for cell in cells)
+    files = " ".join(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    assert not any(label in words + files for label in LABELS)
+    assert HOSTILE in words
+    assert {cell.data_type for cell in cells} == {"s"}
+    codes = key_of(run, "anna")["codes"]
+    assert sorted(path.stem for path in folder.glob("videos/*.mp4")) == sorted(codes)
+    assert len(codes) == 3 * 4 - 1  # one output failed
+    assert list(codes) != list(key_of(run, "ben")["codes"])
+    assert not (set(codes) & set(key_of(run, "ben")["codes"]))
+    order = [(output["method"], output["driver"]) for output in codes.values()]
+    assert order != sorted(order, key=lambda pair: list(LABELS).index(pair[0]))
+    code, _, err = call("experts", "sheet", run, "--expert", "anna")
+    assert code == 2
+    assert "scores may be under way" in err
+
+
+def test_filled_in_sheets_become_the_runs_judgements(call, run, tmp_path):
+    call("experts", "sheet", run, "--expert", "anna,ben", "--methods", "fpfomm,flow_warp,still")
+    points = {"fpfomm": 1, "flow_warp": 2, "still": 0}
+
+    def filled(expert, bonus):
+        codes = key_of(run, expert)["codes"]
+        folder = shutil.copytree(run / "experts" / expert, tmp_path / expert)
+        return fill(folder / "sheet.xlsx", lambda code: (points[codes[code]["method"]] + bonus, 0, bonus))
+
+    sheets = [filled("anna", 1), filled("ben", 0)]
+    seal(run)
+    code, out, err = call("experts", "import", *sheets, "--run", run)
+    assert code == 0, err
+    assert faults(run) == []  # the seal knows of the judgements
+    judgements = read_judgements(run / FILE)
+    assert len(judgements) == 2 * 3 * 4
+    assert {(j.method, j.expert): j.upper for j in judgements}["flow_warp", "anna"] == 3
+    assert "flow_warp" in out.splitlines()[2]
+
+    code, out, err = call("experts", "import", sheets[0], "--run", run)
+    assert len(read_judgements(run / FILE)) == 24  # the same expert again replaces, and Ben's are kept
+
+    code, out, err = call("experts", "agreement", run)
+    assert code == 0, err
+    (agreement,) = [line for line in out.split("Against upper")[0].splitlines() if line.startswith("agreement ↑")]
+    assert agreement.split()[2] == "1.00"
+    assert agreement.split()[-1] == "12"
+    (identity,) = [line for line in out.split("Against upper")[0].splitlines() if line.startswith("identity_distance")]
+    assert identity.split()[2] == "1.00"  # lower is better and it falls with quality
+    assert "neither more nor less is better: gain" in out
+
+    code, out, err = call("report", run, "--latex", "--csv", "--markdown")
+    assert code == 0, err
+    names = {path.name for path in (run / "tables").iterdir()}
+    assert {
+        "leaderboard.tex",
+        "leaderboard.csv",
+        "leaderboard.md",
+        "table_1.tex",
+        "metrics_against_experts.md",
+    } <= names
+    assert {"reported.csv", "cells.tex", "by_database.md"} <= names
+    for path in (run / "tables").iterdir():
+        if path.suffix != ".csv":
+            assert "<script" not in path.read_text()
+
+
+def faulty(run, tmp_path, change):
+    """A sheet of anna's, filled in and then changed by `change(page)`."""
+    sheet = fill(run / "experts" / "anna" / "sheet.xlsx", lambda code: (1, 1, 1))
+    book = openpyxl.load_workbook(sheet)
+    change(book["scores"])
+    book.save(sheet)
+    return sheet
+
+
+def set_cell(place, value):
+    def change(page):
+        page[place] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (set_cell("A6", "nocode"), "the code 'nocode' is not of this sheet"),
+        (lambda page: set_cell("A7", page["A6"].value)(page), "stands twice"),
+        (set_cell("H8", 5), "lower is '5'"),
+        (set_cell("A5", "Kode"), "headings code, upper, lower and noise are gone"),
+        (set_cell("A1", "MEG-Bench expert sheet 0123"), "no key in"),
+    ],
+)
+def test_a_sheet_that_was_tampered_with_is_refused(call, run, tmp_path, change, said):
+    call("experts", "sheet", run, "--expert", "anna")
+    code, _, err = call("experts", "import", faulty(run, tmp_path, change), "--run", run)
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
+    assert not (run / FILE).exists()
+
+
+def test_scores_of_frames_that_changed_since_are_refused(call, run):
+    call("experts", "sheet", run, "--expert", "anna")
+    sheet = fill(run / "experts" / "anna" / "sheet.xlsx", lambda code: (1, 1, 1))
+    path = run / "cells" / "fpfomm" / "d1__ta" / "cell.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "content": "other"}))
+    code, _, err = call("experts", "import", sheet, "--run", run)
+    assert code == 2
+    assert "no longer the one that was judged" in err
+    code, _, err = call("experts", "import", sheet)
+    assert code == 2
+    assert "Add --run" in err
+
+
+def test_blank_rows_are_a_warning(call, run):
+    call("experts", "sheet", run, "--expert", "anna")
+    blank = random.Random(0).choice(list(key_of(run, "anna")["codes"]))
+    sheet = fill(
+        run / "experts" / "anna" / "sheet.xlsx", lambda code: (None, None, None) if code == blank else (1, 1, 1)
+    )
+    code, _, err = call("experts", "import", sheet, "--run", run)
+    assert code == 0
+    assert f"no score for upper, lower, noise: {blank} is left out" in err
+    assert len(read_judgements(run / FILE)) == 10
+
+
+def test_a_run_without_judgements_says_what_to_do(call, run):
+    code, _, err = call("experts", "agreement", run)
+    assert code == 2
+    assert "Import expert sheets first" in err
+    with pytest.raises(BenchError, match="no judged output is of this run"):
+        metrics_against_experts(Run(run), [])
+
+
+def test_import_prints_table_one(call):
+    path = bench.__file__.replace("bench.py", "reports/published/megc2021_experts.csv")
+    code, out, err = call("experts", "import", path, "--out", "tables")
+    assert code == 0, err
+    assert "2.936782" in out
+    assert "includes 0" in out
+    assert "sum          0.31        0.50        0.75" in out
+    code, _, err = call("experts", "import", "none.csv")
+    assert code == 2
+    assert err.count("\n") == 1

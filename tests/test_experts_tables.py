@@ -1,0 +1,141 @@
+"""Table 1 to the last digit, its intervals and groups; hostile names stay text in every form."""
+
+import csv
+import io
+import re
+
+import numpy as np
+import pytest
+
+from core.judgements import Judgement, drivers, means
+from core.statistics import paired
+from reports.experts import add_up, agreement_table, gap, pairs_table, table_one
+from reports.forms import FORMS, experts_tables, write_tables
+from reports.published import published as published_figures
+from reports.published import reported_table
+from reports.table import Column, Entry, Section, Table
+from tests.expert_sheets import published
+from tests.report_fixture import HOSTILE
+
+PUBLISHED = published()
+HOSTILES = [HOSTILE, '=cmd|" /C calc"!A0', "@SUM(1)", "+1", "-1", r"\input{/etc/passwd} & 50% $x$ #_{}~^", "[a]*--`"]
+
+
+def test_table_one_to_the_last_digit():
+    found = add_up(PUBLISHED)
+    assert found.methods == ["3295", "3282", "3320", "3311"]
+    assert found.totals.tolist() == [[139, 101, 76], [140, 107, 56], [104, 66, 66], [85, 51, 37]]
+    assert found.overall.tolist() == [316, 303, 236, 173]
+    assert [f"{v.value:.6f}" for v in found.normalised] == ["2.936782", "2.736842", "2.228101", "1.570620"]
+    assert [f"{v.value:.3f}" for v in found.of_perfect] == ["1.951", "1.870", "1.457", "1.068"]
+    assert [f"{v.value:.2f}" for v in found.per_video] == ["5.85", "5.61", "4.37", "3.20"]
+    text = table_one(PUBLISHED).text()
+    assert all(number in text for number in ("2.936782", "2.736842", "2.228101", "1.570620"))
+    assert "depends on who is in the table" in text
+
+
+def test_the_experts_agree_moderately():
+    row = next(row for row in agreement_table(PUBLISHED).rows() if row[0].value == "sum")
+    assert [entry.shown(2) for entry in row[1:4]] == ["0.31", "0.50", "0.75"]
+    assert row[5].value == 72
+
+
+def test_the_winners_lead_is_within_the_noise():
+    values = means(PUBLISHED)
+    found = paired(values["3295"], values["3282"], drivers(PUBLISHED))
+    assert found.difference.value == pytest.approx((316 - 303) / 54)
+    assert found.difference.low < 0 < found.difference.high
+    assert (found.difference.n, found.difference.n_clusters) == (18, 9)
+    assert "includes 0" in gap(PUBLISHED)
+    groups = {row[0].value: row[-1].value for row in table_one(PUBLISHED).rows()}
+    assert groups["3295"] == groups["3282"] != groups["3311"]
+
+
+def test_intervals_hold_their_value_and_stay_in_the_scale():
+    found = add_up(PUBLISHED)
+    bounds = ((found.normalised, 3), (found.of_perfect, 3), (found.per_video, 9))
+    for intervals, most in bounds:
+        assert all(0 <= i.low < i.value <= i.high <= most + 1e-12 for i in intervals)
+    rng = np.random.default_rng(0)
+    shuffled = [PUBLISHED[i] for i in rng.permutation(len(PUBLISHED))]
+    again = {m: i.value for m, i in zip(add_up(shuffled).methods, add_up(shuffled).normalised, strict=True)}
+    assert again == {m: pytest.approx(i.value) for m, i in zip(found.methods, found.normalised, strict=True)}
+
+
+def test_who_is_in_the_table_changes_the_first_normalisation_only():
+    without = add_up([j for j in PUBLISHED if j.method != "3282"])
+    assert without.normalised[0].value == 3
+    assert without.per_video[0] == add_up(PUBLISHED).per_video[0]
+
+
+def test_a_missing_judgement_leaves_its_totals_open_and_nobody_elses():
+    found = add_up(PUBLISHED[1:])
+    assert np.isnan(found.totals).sum() == 1
+    assert found.normalised[0].value is None
+    assert [f"{v.value:.6f}" for v in found.normalised[1:]] == ["2.736842", "2.228101", "1.570620"]
+    assert found.per_video[0].n == 53
+    assert "an expert did not judge all videos" in table_one(PUBLISHED[1:]).text()
+
+
+def test_one_method_and_one_driver_have_a_table_without_intervals():
+    judgements = [Judgement("m", "d", template, "e", 1, 2, 3) for template in ("a", "b")]
+    assert "fewer than two drivers" in table_one(judgements).text()
+    assert gap(judgements) == ""
+    assert "fewer than two items" in agreement_table(judgements).text()
+
+
+def test_all_forms_are_written_and_show_the_same_numbers(tmp_path):
+    paths = write_tables(tmp_path, experts_tables(PUBLISHED))
+    assert len(paths) == 3 * len(FORMS)
+    for path in tmp_path.glob("table_1.*"):
+        text = path.read_text()
+        assert "2.9367" in text
+        assert "1.5706" in text
+    page = (tmp_path / "table_1.html").read_text()
+    assert "default-src 'none'" in page
+    assert not re.search(r"(src|href)=", page)
+
+
+@pytest.mark.parametrize("name", HOSTILES)
+def test_hostile_names_stay_text_in_every_form(name):
+    judgements = [Judgement(m, f"d{i}", "t", name, i % 4, 1, 2) for m in (name, "fine") for i in range(4)]
+    for table in (table_one(judgements), pairs_table(judgements)):
+        assert "<script" not in table.html() + table.markdown()
+        assert "<img" not in table.html() + table.markdown()
+        for row in csv.reader(io.StringIO(table.csv())):
+            for field in row:
+                assert not field.startswith(("=", "@", "+", "-", "\t", "\r")) or re.fullmatch(r"-?[\d.e-]+", field)
+
+
+def commands_in(latex):
+    return set(re.findall(r"\\([A-Za-z]+|.)", latex))
+
+
+@pytest.mark.parametrize("name", HOSTILES)
+def test_latex_holds_no_command_of_a_name(name):
+    def table(text):
+        return Table(text, (Column(text), Column("a")), (Section(text, ((Entry(text), Entry(None, text)),)),), (text,))
+
+    mine = commands_in(table("plain").latex()) | {"textemdash"}
+    escapes = {"textbackslash", "textasciitilde", "textasciicircum", "textasciigrave", "textless", "textgreater"}
+    assert commands_in(table(name).latex()) <= mine | escapes | {"textbar", *"&%$#_{}"}
+    body = table(name).latex().split("\\midrule")[1]
+    assert body.count(" & ") == body.count(r" \\") - 1  # one break for the section's heading, none for a name
+    assert not re.search(r"(?<!\\)[%$#~^]", re.sub(r"\\text\w+\{\}", "", body))
+
+
+def test_reported_figures_are_always_marked_and_agree_with_the_judgements():
+    rows = list(reported_table().rows())
+    assert {row[2].value for row in rows} == {"reported"}
+    of_2021 = next(group for group in published_figures().groups if group.paper == "megc2021")
+    assert list(of_2021.values.values()) == [f"{v.value:.6f}" for v in add_up(PUBLISHED).normalised]
+    text = reported_table().text()
+    assert "70.92" in text
+    assert "3.7167" in text
+
+
+def test_the_reported_means_over_databases_are_those_of_the_databases():
+    groups = {group.figure: group.values for group in published_figures().groups if group.paper == "tpsrau"}
+    for method in ("FOMM-MEGC2021", "FMEG-TPSRAU"):
+        parts = [float(groups[f"human score, {database}"][method]) for database in ("CASME II", "SAMM", "SMIC")]
+        assert np.mean(parts) == pytest.approx(float(groups["human score, mean over databases"][method]), abs=5e-5)
