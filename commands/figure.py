@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from commands.options import names
+from commands.ulme_maps import ulme_maps
 
-app = typer.Typer(help="Draw the papers' figures: prior, strip, variants, gif.", no_args_is_help=True)
+app = typer.Typer(help="Draw the papers' figures: prior, strip, variants, gif, ulme_maps.", no_args_is_help=True)
+app.command("ulme_maps")(ulme_maps)
 
 CellsOption = Annotated[list[str] | None, typer.Option("--cell", help="driver__template, may be repeated.")]
 RowsOption = Annotated[str, typer.Option("--rows", help="Comma-separated rows of the run; default: all methods.")]

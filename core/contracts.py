@@ -57,8 +57,10 @@ class Control(Protocol):
 class OptimiserSpec:
     """One Adam optimiser: the networks it steps, its numbers, and its learning rate over the training.
 
+    Gradients are clipped to `clip_norm` in the norm of order `clip_order` (2: Euclidean, inf: the largest entry).
     `milestones` are epochs after which lr is multiplied by 0.1 (the published schedule). With `warmup` > 0 the
-    schedule is instead a linear warm-up over that share of all steps, then a cosine down to 3 % of lr.
+    schedule is instead a linear warm-up over that share of all steps, then a cosine down to 3 % of lr. With `decay` it
+    is lr up to the first of two epochs, from there linear to 0 at the second (ULME-GAN).
     """
 
     networks: tuple[str, ...]
@@ -66,8 +68,10 @@ class OptimiserSpec:
     betas: tuple[float, float] = (0.5, 0.999)
     weight_decay: float = 0.0
     clip_norm: float | None = None
+    clip_order: float = 2.0
     milestones: tuple[int, ...] = ()
     warmup: float = 0.0
+    decay: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

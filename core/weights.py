@@ -112,9 +112,14 @@ def read_weights(path: Path) -> dict[str, State]:
 def load_networks(path: Path, networks: Mapping[str, nn.Module]) -> None:
     """Load a weights file into networks, strictly: every name and shape must fit.
 
-    Networks in the file that nobody asks for are ignored. BenchError names the first entries that do not fit.
+    Networks in the file that nobody asks for are ignored, and a network without entries needs none. A file that is one
+    bare state dict (ULME-GAN's) is that of the only network asked for. BenchError names the first entries that do not
+    fit.
     """
     states = read_weights(path)
+    if len(networks) == 1 and set(states) == {""}:
+        states = dict.fromkeys(networks, states[""])
+    networks = {name: network for name, network in networks.items() if network.state_dict()}
     missing = [name for name in networks if name not in states]
     if missing:
         found = ", ".join(sorted(states)) or "none"

@@ -126,7 +126,7 @@ class Run:
                 for group in optimiser.param_groups:
                     group["lr"] = learning_rate(spec, stage, step)
                     if spec.clip_norm is not None:
-                        torch.nn.utils.clip_grad_norm_(group["params"], spec.clip_norm)
+                        torch.nn.utils.clip_grad_norm_(group["params"], spec.clip_norm, spec.clip_order)
                 optimiser.step()
         return losses
 
