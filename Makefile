@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test bench check format clean
 
 demo: $(VENV)/.complete
 	$(BIN)/python bench.py --methods fpfomm,fomm,mraa
 
 test: $(VENV)/.complete check
 	$(BIN)/python -m pytest
+
+# Speed beside a plain recipe, full size: minutes, and a machine with nothing else to do.
+bench: $(VENV)/.complete
+	$(BIN)/python -m pytest -o addopts= -s tests/benchmarks
 
 check: $(VENV)/.complete
 	$(BIN)/ruff check .

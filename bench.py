@@ -24,6 +24,7 @@ from commands import (
     experts,
     external,
     figure,
+    import_,
     listing,
     openface,
     runs,
@@ -58,6 +59,7 @@ app.command("list")(listing.list_)
 app.command()(databases.validate)
 app.command()(databases.prepare)
 app.command()(train.train)
+app.command("import")(import_.import_)
 app.add_typer(figure.app, name="figure")
 app.command()(runs.report)
 app.command()(verify.verify)

@@ -86,17 +86,15 @@ class FommTrainer(PublishedTrainer):
     ) -> Iterator[Phase]:
         """The generator's and detector's phase, then with generator_gan the discriminator's."""
         source, driving = batch["source"], batch["driving"]
-        sides = pair_step(
+        yield from pair_step(
             self.config.loss,
-            self.vgg,
+            self.judge(driving),
             self._networks,
             self._networks["kp_detector"],
             source,
             driving,
             self.random_transform(driving, rng),
         )
-        for optimisers, losses in sides:
-            yield Phase(optimisers, losses)
 
 
 def animator(nets: Mapping[str, nn.Module], mode: TransferMode, device: str, batch_size: int) -> Animator[KeyPoints]:

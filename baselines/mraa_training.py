@@ -13,6 +13,7 @@ from torch import Tensor
 from baselines.mraa import MraaConfig, networks
 from baselines.regions import Regions
 from core.contracts import OptimiserSpec, Phase
+from core.draws import each
 from core.weights import VGG19
 from nets import losses
 from nets.geometry import product
@@ -66,17 +67,22 @@ class MraaTrainer(PublishedTrainer):
             in_driving.affine, moved.shift, moved.affine, transform, self.config.revert_axis_swap
         )
         terms = {
-            "perceptual": appearance_loss(weights, self.vgg, prediction, driving),
+            "perceptual": appearance_loss(weights, self.judge(driving), prediction, driving),
             "equivariance_shift": weights.equivariance_value * shift,
             "equivariance_affine": weights.equivariance_jacobian * affine,
         }
-        return Phase(("reconstruction",), terms)
+        return Phase(("reconstruction",), terms, {"painted": prediction})
 
     def _avd_step(self, source: Tensor, driving: Tensor, rng: np.random.Generator) -> Phase:
         detect = self._networks["region_predictor"].eval()
         with torch.no_grad():
             identity, target = detect(source), detect(driving)
-        return self.avd_phase(identity, target, torch.from_numpy(rng.random((len(driving), 2))).to(driving))
+        return self.avd_phase(identity, target, self._draws(driving, rng))
+
+    @staticmethod
+    def _draws(driving: Tensor, rng: np.random.Generator) -> Tensor:
+        drawn = np.stack([own.random(2) for own in each(rng, len(driving))])
+        return torch.from_numpy(drawn).to(driving, non_blocking=True)
 
     def avd_phase(self, identity: Regions, target: Regions, draws: Tensor) -> Phase:
         """The "avd" stage on regions already found: rebuild `target` from its stretched pose (see `stretched`)."""

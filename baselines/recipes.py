@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import nn
+
+from baselines import fomm, mraa
 from baselines.fomm import FommConfig, FommTrainer
 from baselines.mraa import MraaConfig
 from baselines.mraa_training import MraaTrainer
@@ -28,6 +31,11 @@ class FommRecipe:
     model: FommConfig = FommConfig()
     taught: TaughtConfig = TaughtConfig()
 
+    @staticmethod
+    def networks(config: FommConfig) -> dict[str, nn.Module]:
+        """The networks of a config by the published checkpoints' names, with fresh weights."""
+        return fomm.networks(config)
+
     def trainer(self) -> Trainable:
         """The trainable with fresh weights. BenchError if the published losses lack their VGG-19 weights."""
         if self.training == "taught":
@@ -42,6 +50,11 @@ class MraaRecipe:
     training: Literal["published", "taught"] = "published"
     model: MraaConfig = MraaConfig()
     taught: TaughtConfig = TaughtConfig()
+
+    @staticmethod
+    def networks(config: MraaConfig) -> dict[str, nn.Module]:
+        """The networks of a config by the published checkpoints' names, with fresh weights."""
+        return mraa.networks(config)
 
     def trainer(self) -> Trainable:
         """The trainable with fresh weights. BenchError if the published losses lack their VGG-19 weights."""

@@ -46,7 +46,8 @@ class Regions:
 
     def chunk(self, parts: int) -> list[Regions]:
         """Split the batch into equal parts: one call on torch.cat([source, driving]), then chunk(2)."""
-        return [self[index] for index in torch.arange(len(self.shift)).chunk(parts)]
+        size = len(self.shift) // parts
+        return [self[start : start + size] for start in range(0, len(self.shift), size)]
 
     def __getitem__(self, index: slice | Tensor) -> Regions:
         heatmap = None if self.heatmap is None else self.heatmap[index]

@@ -10,9 +10,12 @@ from typing import Annotated
 import typer
 
 from core.errors import BenchError
+from core.names import check_name
 
 STORE = Path(".megbench")
 RUNS = Path("runs")
+# Variants that mean something else than a file of the user's (methods/trained.py).
+RESERVED = ("demo", "untrained")
 
 
 class Device(StrEnum):
@@ -66,3 +69,10 @@ def resolve_device(device: Device) -> str:
     if device is Device.cuda:
         raise BenchError("Device cuda was asked for, but torch finds none here. Choices: auto, cpu.")
     return "cpu"
+
+
+def user_weights(name: str, variant: str) -> Path:
+    """Where the weights of `name@variant` are kept. BenchError for a variant that the suite keeps for its own."""
+    if check_name("variant", variant) in RESERVED:
+        raise BenchError(f"--as {variant}: the variants {', '.join(RESERVED)} are the suite's own. Give another name.")
+    return STORE / "weights" / f"{name}@{variant}.safetensors"

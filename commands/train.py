@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.options import STORE, Device, DeviceOption, resolve_device
+from commands.options import STORE, Device, DeviceOption, resolve_device, user_weights
 from core.errors import BenchError, check_choice
 
 if TYPE_CHECKING:
     from training.command import OpenSet
 
 DEMO, MIX = "demo", "mix"
+# What weights learnt from the rendered set are called, unless --as says otherwise.
+OWN = "mine"
 
 
 class LeaveOut(StrEnum):
@@ -36,24 +36,41 @@ def train(
         Path | None, typer.Option(help="Settings; default: configs/<clips or published>_<name>.yaml.")
     ] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="a.b=value, may be repeated.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder; default: .megbench/training/<clips>_<name>.")] = None,
+    variant: Annotated[str, typer.Option("--as", help="Name of the weights; default: database, mix or mine.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Folder; default: .megbench/training/<name>@<variant>.")] = None,
     init: Annotated[Path | None, typer.Option(help="Weights to start from; default: random ones.")] = None,
     leave_out: Annotated[LeaveOut, typer.Option(help="Of a database, what is not trained on.")] = LeaveOut.drivers,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps in all.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(min=0, help="Stop this call after so many minutes.")] = None,
     device: DeviceOption = Device.auto,
+    devices: Annotated[int, typer.Option(min=1, help="GPUs (or CPU processes) on each machine.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines; start the command on each, as torchrun does.")] = 1,
 ) -> None:
-    """Train a method; the same command goes on where it was cut off."""
+    """Train a method; the same command goes on where it was cut off or came to a limit."""
     from training import TRAINABLES
     from training import command as training
+    from training.plan import Limits
 
     check_choice("trainable method", name, TRAINABLES)
     label, open_set = training_data(clips)
-    settings = config or training.default_config(name, label)
+    weights = user_weights(name, variant or (OWN if label == DEMO else label))
+    folder = out or STORE / "training" / weights.stem
+    if weights.exists() and not folder.exists():
+        raise BenchError(f"{weights} holds those of another training. Give --as another name, or move the file away.")
     changes = list(overrides or [])
     if label != DEMO:
         changes.append(f"data.prepared.leave_out={leave_out}")
-    folder = out or STORE / "training" / (settings.stem if label == DEMO else f"{label}_{name}")
-    weights = training.train(name, open_set, settings, changes, folder, resolve_device(device), init)
-    print(f"Weights: {weights}. {_keep(weights, name, label)}")
+    training.train(
+        name,
+        open_set,
+        config or training.default_config(name, label),
+        changes,
+        folder,
+        weights,
+        training.Machine(resolve_device(device), devices, nodes),
+        init,
+        Limits(max_steps, max_minutes),
+    )
 
 
 def training_data(clips: str) -> tuple[str, OpenSet]:
@@ -92,22 +109,3 @@ def clip_store(database: str, path: Path) -> Path:
     out = STORE / "prepared" / f"{database}-{digest(str(path.resolve()))[:10]}"
     prepared(survey(database, path), out)
     return out
-
-
-def _keep(weights: Path, name: str, label: str) -> str:
-    """Put weights trained on databases where --methods finds them; what is to be said of it."""
-    from core.weights import card_path, weights_hash
-
-    variant = "mine" if label == DEMO else label
-    target = STORE / "weights" / f"{name}@{variant}.safetensors"
-    by_hand = f"To use them as {name}@{variant}: copy this file and its .json to {target.with_suffix('.*')}"
-    if label == DEMO:
-        return by_hand
-    if target.exists() and weights_hash(target) != weights_hash(weights):
-        return f"{target} holds those of another training and is left as it is. {by_hand}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for source, copy in ((card_path(weights), card_path(target)), (weights, target)):
-        temporary = copy.with_name(f".{copy.name}.{os.getpid()}.tmp")
-        shutil.copyfile(source, temporary)
-        os.replace(temporary, copy)
-    return f"They are {name}@{variant} now: python bench.py --methods {name}@{variant}"

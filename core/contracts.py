@@ -76,10 +76,14 @@ class OptimiserSpec:
 
 @dataclass(frozen=True)
 class Phase:
-    """Losses to sum, backpropagate and step with the named optimisers before the method goes on."""
+    """Losses to sum, backpropagate and step with the named optimisers before the method goes on.
+
+    pictures: what was painted, (B, 3, H, W) in [0, 1] by name, for sample strips.
+    """
 
     optimisers: tuple[str, ...]
     losses: Mapping[str, Tensor]
+    pictures: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Trainable(Protocol):
@@ -96,7 +100,11 @@ class Trainable(Protocol):
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """One training step: yield a phase; after each the loop has zeroed, backpropagated, clipped and stepped."""
+        """One training step on a batch or a part of it: yield a phase; after each the loop has stepped.
+
+        Losses are means over the samples. Draw for each sample by `core.draws.each(rng, samples)`: then a step is the
+        same however the batch is divided.
+        """
 
 
 @dataclass(frozen=True)

@@ -38,30 +38,43 @@ def card_path(weights: Path) -> Path:
     return weights.with_suffix(".json")
 
 
-def save_weights(path: Path, networks: Mapping[str, nn.Module], card: Mapping[str, Any], half: bool = True) -> None:
-    """Write networks as `path` (.safetensors) and `card` (JSON values) beside it; the weights are renamed last.
+def save_weights(path: Path, networks: Mapping[str, nn.Module], card: Mapping[str, Any]) -> None:
+    """Write networks as `path` (.safetensors), floating entries as float16, and `card` beside it.
 
-    half: floating entries as float16. BenchError if an entry is not finite, in float16 where that is asked for.
+    BenchError if an entry is not finite in float16.
+    """
+    states = {network: module.state_dict() for network, module in networks.items()}
+    halved = {
+        network: {entry: value.half() if value.is_floating_point() else value for entry, value in state.items()}
+        for network, state in states.items()
+    }
+    save_states(path, halved, card)
+
+
+def save_states(path: Path, states: Mapping[str, State], card: Mapping[str, Any]) -> dict[str, Any]:
+    """Write state dicts as `path` (.safetensors), as they are, and `card` (JSON values) beside it.
+
+    The card gets the file's sha256 and is returned; the weights are renamed last. BenchError if an entry is not finite.
     """
     import torch
     from safetensors.torch import save
 
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {}
-    for network, module in networks.items():
-        for entry, value in module.state_dict().items():
-            value = value.detach().cpu()
-            if half and value.is_floating_point():
-                value = value.half()
+    for network, state in states.items():
+        for entry, value in state.items():
             _check_finite(path, f"{network}.{entry}", value)
-            tensors[f"{network}.{entry}"] = torch.clone(value, memory_format=torch.contiguous_format)
-    write_json(card_path(path), dict(card))
+            tensors[f"{network}.{entry}"] = torch.clone(value.detach().cpu(), memory_format=torch.contiguous_format)
+    data = save(tensors)
+    whole = {**card, "sha256": hashlib.sha256(data).hexdigest()}
+    write_json(card_path(path), whole)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("wb") as file:
-        file.write(save(tensors))
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+    return whole
 
 
 def read_card(weights: Path) -> dict[str, Any]:
@@ -105,8 +118,11 @@ def read_weights(path: Path) -> dict[str, State]:
         raise BenchError(f"Weights {path} do not exist.")
     if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
         raise BenchError(f"Weights {path} are larger than {LARGEST_WEIGHTS_BYTES} bytes.")
-    networks = _read_safetensors(path) if path.suffix == ".safetensors" else _read_published(path)
-    return {name: {entry: _checked(path, entry, value) for entry, value in state.items()} for name, state in networks}
+    networks = dict(_read_safetensors(path)) if path.suffix == ".safetensors" else read_published(path)
+    return {
+        name: {entry: _checked(path, entry, value) for entry, value in state.items()}
+        for name, state in networks.items()
+    }
 
 
 def load_networks(path: Path, networks: Mapping[str, nn.Module]) -> None:
@@ -203,9 +219,16 @@ def _read_safetensors(path: Path) -> list[tuple[str, State]]:
     return list(networks.items())
 
 
-def _read_published(path: Path) -> list[tuple[str, State]]:
+def read_published(path: Path) -> dict[str, State]:
+    """State dicts of a pickled checkpoint by network name, entries as they are.
+
+    BenchError if it is too large, damaged, would run code, or holds no dict; entries that are no state dicts are left
+    out.
+    """
     import torch
 
+    if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
+        raise BenchError(f"Weights {path} are larger than {LARGEST_WEIGHTS_BYTES} bytes.")
     if path.suffix not in PUBLISHED:
         raise BenchError(f"{path}: weights must end in .safetensors, {', '.join(PUBLISHED)}.")
     try:
@@ -217,8 +240,8 @@ def _read_published(path: Path) -> list[tuple[str, State]]:
     if not isinstance(content, dict):
         raise BenchError(f"{path} must hold a dict of state dicts, got {type(content).__name__}.")
     if _is_state(content):
-        return [("", content)]
-    return [(name, state) for name, state in content.items() if isinstance(name, str) and _is_state(state)]
+        return {"": content}
+    return {name: state for name, state in content.items() if isinstance(name, str) and _is_state(state)}
 
 
 def _is_state(value: Any) -> bool:

@@ -69,7 +69,7 @@ class PriorGuidedDetector(JacobianDetector):
             prior = self.prior(points, small.shape[-1])
         guided = torch.cat([small, prior.expand(len(small), -1, -1, -1)], dim=1)  # B 4 h w
         heatmap, jacobian = self.heatmap_and_jacobian(guided)
-        value = (points * 2 / self.image_size - 1).expand(len(small), -1, -1)
+        value = (points * 2 / self.image_size - 1).to(jacobian.dtype).expand(len(small), -1, -1)
         return KeyPoints(value, jacobian, heatmap)
 
     def forward(self, picture: Tensor, points: Tensor, prior: Tensor | None = None) -> KeyPoints:

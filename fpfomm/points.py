@@ -21,9 +21,8 @@ MIRROR = (1, 0, 2, 5, 6, 3, 4, 8, 7, 11, 10, 9, 13, 12, 15, 14, 17, 16)
 def given_points(landmarks: Tensor) -> Tensor:
     """Landmarks (B, 68, 2) -> points (B, 18, 2) float32, pixels x, y; points may leave the picture."""
     landmarks = landmarks.to(torch.float32)
-    pushes = torch.zeros(NUM_POINTS, 2, device=landmarks.device)
-    for index, push in PUSHES.items():
-        pushes[index] = torch.tensor(push, dtype=torch.float32)
+    pushes = torch.tensor([PUSHES.get(index, (0, 0)) for index in range(NUM_POINTS)], dtype=torch.float32)
+    pushes = pushes.to(landmarks.device, non_blocking=True)
     eyes = landmarks[:, INNER_EYE_LEFT, 0] - landmarks[:, INNER_EYE_RIGHT, 0]  # B
     return landmarks[:, list(LANDMARKS)] + pushes * (eyes / 2)[:, None, None]
 

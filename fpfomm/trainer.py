@@ -46,7 +46,5 @@ class FpFommTrainer(PublishedTrainer):
             return found
 
         transform = self.random_transform(driving, rng)
-        for optimisers, losses in pair_step(
-            self.config.loss, self.vgg, self._networks, detect, source, driving, transform
-        ):
-            yield Phase(optimisers, losses)
+        vgg = self.judge(driving)
+        yield from pair_step(self.config.loss, vgg, self._networks, detect, source, driving, transform)

@@ -45,11 +45,22 @@ class DownBlock(SameBlock):
 
 
 class UpBlock(SameBlock):
-    """Nearest-neighbour doubling, then as SameBlock: (B, cin, H, W) -> (B, cout, 2H, 2W)."""
+    """Nearest-neighbour doubling, then as SameBlock: (B, cin, H, W) -> (B, cout, 2H, 2W).
+
+    Doubling and 3x3 convolution are one transposed 4x4 convolution of stride 2: 2.25 times less arithmetic, and the
+    doubled map is never made. Its weights are sums of the 3x3 weights, so entries and results are the published ones.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Features at twice the resolution."""
-        return super().forward(F.interpolate(x, scale_factor=2))
+        weight = _doubled_taps(_doubled_taps(self.conv.weight).mT).mT.transpose(0, 1)
+        return F.relu(self.norm(F.conv_transpose2d(x, weight, self.conv.bias, stride=2, padding=1)))
+
+
+def _doubled_taps(weight: Tensor) -> Tensor:
+    """Taps (..., 3) of a convolution after doubling as taps (..., 4) of a transposed one before it, along one axis."""
+    left, middle, right = weight.unbind(-1)
+    return torch.stack([right, middle + right, left + middle, left], -1)
 
 
 class ResBlock(nn.Module):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nets.blocks import DownBlock, ResBlock, SameBlock, UpBlock
 from nets.dense_motion import DenseMotion, Motion
-from nets.geometry import Sampling, resized_grid, warp
+from nets.geometry import Sampling, resized_grid, warp, widened
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Generator(nn.Module):
             x = block(x)
         if self.config.skips:
             x = _blend(visible[0], warped[0], x)
-        painted = torch.sigmoid(self.final(x))
+        painted = torch.sigmoid(widened(self.final(x)))  # bfloat16 has no more than 128 levels between .5 and 1
         if not self.config.skips:
             return painted
         pixels = self.warped(encoded.picture, motion, self.config.picture_sampling)

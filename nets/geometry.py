@@ -22,7 +22,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 SMALLEST_DETERMINANT = 1e-8
 
 
-def _widened(value: Any) -> Any:
+def widened(value: Any) -> Any:
+    """Half-precision tensors as float32, everything else as it is."""
     return value.float() if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16) else value
 
 
@@ -34,7 +35,7 @@ def in_float32(function: Function) -> Function:
         tensor = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
         device = tensor.device.type if tensor is not None else "cpu"
         with torch.autocast(device, enabled=False):
-            return function(*map(_widened, args), **{key: _widened(value) for key, value in kwargs.items()})
+            return function(*map(widened, args), **{key: widened(value) for key, value in kwargs.items()})
 
     return cast(Function, wrapped)
 

@@ -31,7 +31,8 @@ class KeyPoints:
 
     def chunk(self, parts: int) -> list[KeyPoints]:
         """Split the batch into equal parts: one detector call on torch.cat([source, driving]), then chunk(2)."""
-        return [self[index] for index in torch.arange(len(self.value)).chunk(parts)]
+        size = len(self.value) // parts
+        return [self[start : start + size] for start in range(0, len(self.value), size)]
 
     def __getitem__(self, index: slice | Tensor) -> KeyPoints:
         return KeyPoints(self.value[index], self.jacobian[index], None if self.heatmap is None else self.heatmap[index])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from nets.blocks import AntiAliasDown
 from nets.discriminator import Verdict
-from nets.geometry import aligned, in_float32, inverse_2x2, product
+from nets.geometry import aligned, in_float32, inverse_2x2, product, widened
 from nets.transform import RandomTransform
 
 
@@ -48,8 +49,12 @@ PYRAMID_PARTS = (1.0, 1.0, 0.25)
 
 def pyramid(picture: Tensor, factors: Sequence[int]) -> dict[int, Tensor]:
     """The picture (B, 3, H, W) shrunk by each factor with anti-aliasing, keyed by factor."""
-    downs = {factor: AntiAliasDown(picture.shape[1], factor).to(picture) for factor in factors}
-    return {factor: down(picture) for factor, down in downs.items()}
+    return {factor: _down(picture.shape[1], factor, picture.device, picture.dtype)(picture) for factor in factors}
+
+
+@functools.lru_cache(maxsize=64)
+def _down(channels: int, factor: int, device: torch.device, dtype: torch.dtype) -> AntiAliasDown:
+    return AntiAliasDown(channels, factor).to(device, dtype)
 
 
 def perceptual(
@@ -60,7 +65,7 @@ def perceptual(
     for factor, picture in prediction.items():
         with torch.no_grad():
             wanted = features(target[factor])
-        terms += [F.l1_loss(found, real) for found, real in zip(features(picture), wanted, strict=True)]
+        terms += [_l1(found, real) for found, real in zip(features(picture), wanted, strict=True)]
     return torch.stack(terms).sum()
 
 
@@ -96,21 +101,26 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     return (luminance * (2 * covariance + c2) / (var_a + var_b + c2)).mean()
 
 
+def _l1(found: Tensor, wanted: Tensor) -> Tensor:
+    """Mean absolute difference in float32, whatever autocast says: a bfloat16 mean has two digits."""
+    return F.l1_loss(widened(found), widened(wanted))
+
+
 def generator_gan(fake: Sequence[Verdict]) -> Tensor:
     """Least squares: the fake should be judged 1. Sum over scales."""
-    return torch.stack([((1 - verdict.scores) ** 2).mean() for verdict in fake]).sum()
+    return torch.stack([((1 - widened(verdict.scores)) ** 2).mean() for verdict in fake]).sum()
 
 
 def discriminator_gan(fake: Sequence[Verdict], real: Sequence[Verdict]) -> Tensor:
     """Least squares: the real should be judged 1 and the fake 0. Sum over scales."""
-    terms = [((1 - r.scores) ** 2 + f.scores**2).mean() for f, r in zip(fake, real, strict=True)]
+    terms = [((1 - widened(r.scores)) ** 2 + widened(f.scores) ** 2).mean() for f, r in zip(fake, real, strict=True)]
     return torch.stack(terms).sum()
 
 
 def feature_matching(fake: Sequence[Verdict], real: Sequence[Verdict]) -> Tensor:
     """Sum over scales and blocks of mean |F(real) - F(fake)|; the real side has no gradient."""
     terms = [
-        F.l1_loss(found, wanted.detach())
+        _l1(found, wanted.detach())
         for f, r in zip(fake, real, strict=True)
         for found, wanted in zip(f.features, r.features, strict=True)
     ]

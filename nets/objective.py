@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from core.contracts import OptimiserSpec
+from core.contracts import OptimiserSpec, Phase
 from core.weights import load_vgg19
 from nets import losses
 from nets.keypoints import KeyPoints
 from nets.losses import LossConfig
 from nets.transform import RandomTransform, TransformConfig
 from nets.vgg import Vgg19
-
-# Names of networks to step, and the weighted losses to step them by.
-Side = tuple[tuple[str, ...], dict[str, Tensor]]
 
 
 class PublishedConfig(Protocol):
@@ -53,6 +51,8 @@ class PublishedTrainer:
         self._published = config
         self._networks = made
         self.vgg = load_vgg19(vgg, Vgg19()) if config.loss.perceptual == "vgg19" else None
+        if self.vgg is not None:
+            self.vgg.to(memory_format=torch.channels_last)
 
     def networks(self) -> dict[str, nn.Module]:
         """Networks by the published checkpoints' names."""
@@ -63,6 +63,10 @@ class PublishedTrainer:
         config = self._published
         names = [name for name in self._networks if name != "discriminator" or config.loss.generator_gan]
         return {name: OptimiserSpec((name,), config.lr, milestones=config.milestones) for name in names}
+
+    def judge(self, like: Tensor) -> nn.Module | None:
+        """VGG-19 on the device of `like`; None for a loss that needs none."""
+        return None if self.vgg is None else self.vgg.to(like.device)
 
     def random_transform(self, driving: Tensor, rng: np.random.Generator) -> RandomTransform:
         """The transform of the equivariance losses, one per driving picture."""
@@ -77,8 +81,8 @@ def pair_step(
     source: Tensor,
     driving: Tensor,
     transform: RandomTransform,
-) -> Iterator[Side]:
-    """The generator's side, then (with generator_gan) the discriminator's, of pairs (B, 3, H, W) in [0, 1].
+) -> Iterator[Phase]:
+    """The generator's phase, then (with generator_gan) the discriminator's, on pairs (B, 3, H, W) in [0, 1].
 
     source and driving are frames of one video. The order of the network calls is the published one, since batch norm
     and spectral norm see it: the detector is called three times, the fake is judged before the real, and the
@@ -91,7 +95,8 @@ def pair_step(
     if config.generator_gan:
         scales = discriminator.config.factors
         fake = discriminator(losses.pyramid(prediction, scales), kp_driving.value)
-        real = discriminator(losses.pyramid(driving, scales), kp_driving.value)
+        with torch.no_grad():  # it is only matched
+            real = discriminator(losses.pyramid(driving, scales), kp_driving.value)
         terms["gen_gan"] = config.generator_gan * losses.generator_gan(fake)
         terms["feature_matching"] = config.feature_matching * losses.feature_matching(fake, real)
     # The key points must follow a random transform of the picture (Siarohin et al. 2019, equations 7 to 9).
@@ -100,11 +105,12 @@ def pair_step(
     jacobian = losses.equivariance_jacobian(kp_driving.jacobian, moved.value, moved.jacobian, transform)
     terms["equivariance_value"] = config.equivariance_value * value
     terms["equivariance_jacobian"] = config.equivariance_jacobian * jacobian
-    yield ("generator", "kp_detector"), terms
+    yield Phase(("generator", "kp_detector"), terms, {"painted": prediction})
     if config.generator_gan:
         fake = discriminator(losses.pyramid(prediction.detach(), scales), kp_driving.value)
         real = discriminator(losses.pyramid(driving, scales), kp_driving.value)
-        yield ("discriminator",), {"disc_gan": config.discriminator_gan * losses.discriminator_gan(fake, real)}
+        game = config.discriminator_gan * losses.discriminator_gan(fake, real)
+        yield Phase(("discriminator",), {"disc_gan": game})
 
 
 def appearance_loss(config: LossConfig, vgg: nn.Module | None, prediction: Tensor, driving: Tensor) -> Tensor:

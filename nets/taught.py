@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.contracts import OptimiserSpec, Phase
+from core.draws import each
 from nets.dense_motion import Motion
 from nets.generator import Encoded
 from nets.geometry import coordinate_grid, in_float32
@@ -115,9 +117,9 @@ class TaughtTrainer:
         if stage == "motion":
             yield Phase(("all",), self._motion_losses(batch, index))
         elif stage == "picture":
-            yield Phase(("all",), self._picture_losses(batch, rng))
+            yield self._picture_phase(batch, rng)
         else:
-            yield Phase(("all",), self._joint_losses(batch))
+            yield self._joint_phase(batch)
 
     def _motion_losses(self, batch: Mapping[str, Tensor], index: int) -> dict[str, Tensor]:
         transferred = self.pupil.transfer(batch, self.generator.small(batch["source"]))
@@ -128,25 +130,29 @@ class TaughtTrainer:
             losses["mask"] = led * self.config.mask_weight * mask
         return losses
 
-    def _picture_losses(self, batch: Mapping[str, Tensor], rng: np.random.Generator) -> dict[str, Tensor]:
-        corner = [4 * int(step) for step in rng.integers(0, (256 - CROP) // 4 + 1, 2)]  # x, y
-        source, target = (crop(batch[name], corner) for name in ("source", "target"))
-        deformation = crop_grid(batch["grid"], corner)
+    def _picture_phase(self, batch: Mapping[str, Tensor], rng: np.random.Generator) -> Phase:
+        own = each(rng, len(batch["source"]))
+        corners = np.stack([4 * one.integers(0, (256 - CROP) // 4 + 1, 2) for one in own])  # B 2: x, y
+        source, target = (crop(batch[name], corners) for name in ("source", "target"))
+        deformation = crop_grid(batch["grid"], corners)
         cells = deformation.shape[1]
         # Any occlusion may come: flat or varying, from fully hidden to fully visible.
-        coarse = torch.from_numpy(rng.random((len(source), 1, 4, 4), dtype=np.float32)).to(source.device)
+        drawn = np.stack([one.random((1, 4, 4), dtype=np.float32) for one in own])
+        coarse = torch.from_numpy(drawn).to(source.device, non_blocking=True)
         occlusion = F.interpolate(coarse, size=(cells, cells), mode="bilinear")
         motion = Motion(deformation, occlusion, occlusion, occlusion)
         encoded = Encoded(source, source, self.generator.features(source))
-        return picture_losses(self.generator.decode(encoded, motion), target)
+        painted = self.generator.decode(encoded, motion)
+        return Phase(("all",), picture_losses(painted, target), {"of": source, "wanted": target, "painted": painted})
 
-    def _joint_losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _joint_phase(self, batch: Mapping[str, Tensor]) -> Phase:
         encoded = self.generator.encode(batch["source"])
         transferred = self.pupil.transfer(batch, encoded.small)
-        losses = picture_losses(self.generator.decode(encoded, transferred.motion), batch["target"])
+        painted = self.generator.decode(encoded, transferred.motion)
+        losses = picture_losses(painted, batch["target"])
         for name, loss in self._flow(transferred.motion, batch).items():
             losses[name] = self.config.joint_flow_weight * loss
-        return losses | dict(transferred.losses)
+        return Phase(("all",), losses | dict(transferred.losses), {"painted": painted})
 
     def _flow(self, motion: Motion, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         error, direction, shortfall = flow_losses(motion.deformation, batch["grid"], batch["face"])
@@ -157,20 +163,19 @@ class TaughtTrainer:
         }
 
 
-def crop(picture: Tensor, corner: list[int]) -> Tensor:
-    """The 128-pixel square of (B, C, 256, 256) at a corner (x, y)."""
-    return picture[:, :, corner[1] : corner[1] + CROP, corner[0] : corner[0] + CROP]
+def crop(pictures: Tensor, corners: npt.NDArray[np.int64]) -> Tensor:
+    """The 128-pixel squares of (B, C, 256, 256) at corners (B, 2), x and y."""
+    pairs = zip(pictures, corners.tolist(), strict=True)
+    return torch.stack([picture[:, y : y + CROP, x : x + CROP] for picture, (x, y) in pairs])
 
 
 @in_float32
-def crop_grid(grid: Tensor, corner: list[int]) -> Tensor:
-    """A backward grid (B, h, w, 2) of the 256-pixel picture as seen by a 128-pixel crop: (B, h/2, w/2, 2)."""
+def crop_grid(grid: Tensor, corners: npt.NDArray[np.int64]) -> Tensor:
+    """Backward grids (B, h, w, 2) of 256-pixel pictures as seen by their 128-pixel crops: (B, h/2, w/2, 2)."""
     cells = grid.shape[1] // 2
     inside = coordinate_grid(cells, cells, grid)  # -1 and 1 are the crop's first and last pixel
-    left_top = grid.new_tensor([float(step) for step in corner])
+    left_top = torch.from_numpy(corners).to(grid, non_blocking=True)[:, None, None]  # B 1 1 2
     where = (inside + 1) * (CROP - 1) / 2 + left_top  # pixels of the whole picture
-    moved = F.grid_sample(
-        grid.permute(0, 3, 1, 2), (where / PIXELS - 1).expand(len(grid), -1, -1, -1), align_corners=True
-    ).permute(0, 2, 3, 1)
+    moved = F.grid_sample(grid.permute(0, 3, 1, 2), where / PIXELS - 1, align_corners=True).permute(0, 2, 3, 1)
     pixels = (moved + 1) * PIXELS - left_top
     return pixels * 2 / (CROP - 1) - 1

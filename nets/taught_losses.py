@@ -125,6 +125,7 @@ def nearest_mask_loss(mask: Tensor, points: Tensor, face: Tensor) -> Tensor:
     return -(wanted * torch.log(mask + 1e-6)).sum(1).mean()
 
 
+@in_float32
 def picture_losses(found: Tensor, true: Tensor, scales: int = 3) -> dict[str, Tensor]:
     """Weightless picture loss of (B, 3, H, W) in [0, 1]: 10 x L1 of pixels and of gradients, summed over scales."""
     value, slope = found.new_zeros(()), found.new_zeros(())

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.draws import each
 from nets.geometry import coordinate_grid, in_float32, warp
 
 # Keeps the logarithm finite at the control points themselves.
@@ -39,11 +40,12 @@ class RandomTransform:
 
     @classmethod
     def draw(cls, config: TransformConfig, batch: int, rng: np.random.Generator, like: Tensor) -> RandomTransform:
-        """Draw `batch` transforms on the device of `like`, float32."""
-        noise = rng.standard_normal((batch, 2, 3)) * config.sigma_affine
-        weights = rng.standard_normal((batch, 1, config.points_tps**2)) * config.sigma_tps
-        theta = torch.from_numpy(np.eye(2, 3) + noise).to(like.device, torch.float32)
-        return cls(theta, torch.from_numpy(weights).to(like.device, torch.float32))
+        """Draw `batch` transforms on the device of `like`, float32 at least; each sample has a generator of its own."""
+        draws = np.stack([own.standard_normal(6 + config.points_tps**2) for own in each(rng, batch)])
+        theta = np.eye(2, 3) + draws[:, :6].reshape(batch, 2, 3) * config.sigma_affine
+        weights = draws[:, None, 6:] * config.sigma_tps
+        dtype = torch.promote_types(like.dtype, torch.float32)
+        return cls(*(torch.from_numpy(part).to(dtype).to(like.device, non_blocking=True) for part in (theta, weights)))
 
     def _offsets(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Offsets from the control points (B, N, P^2, 2) and their L1 lengths (B, N, P^2)."""

@@ -5,6 +5,7 @@ The weights are torchvision's ImageNet weights; this file holds the architecture
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 # Channels of the convolutions, each with a ReLU; 0 is a 2x2 max pool. The stack ends at relu5_1.
@@ -18,6 +19,9 @@ STD = (0.229, 0.224, 0.225)
 class Vgg19(nn.Module):
     """VGG-19 up to relu5_1, frozen; keys as torchvision's, `features.N.weight|bias`."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -29,12 +33,13 @@ class Vgg19(nn.Module):
             else:
                 layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
+        for name, values in (("mean", MEAN), ("std", STD)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)  # 3 1 1
         self.requires_grad_(False)
 
     def forward(self, picture: Tensor) -> list[Tensor]:
         """Five feature maps of RGB pictures (B, 3, H, W) in [0, 1], which are not clipped; H and W at least 16."""
-        mean, std = (picture.new_tensor(values)[:, None, None] for values in (MEAN, STD))  # 3 1 1
-        x = (picture - mean) / std
+        x = (picture - self.mean) / self.std
         taps = []
         for index, layer in enumerate(self.features, start=1):
             x = layer(x)

@@ -17,7 +17,7 @@ from core.errors import BenchError
 from fpfomm.points import MIRROR, given_points, mirrored_points
 from fpfomm.prior import PriorConfig, prior_map
 from fpfomm.trainer import FpFommTrainer
-from nets.blocks import HourglassConfig
+from nets.blocks import HourglassConfig, UpBlock
 from nets.dense_motion import DenseMotionConfig
 from nets.discriminator import DiscriminatorConfig
 from nets.generator import GeneratorConfig
@@ -288,3 +288,10 @@ def test_batches_and_split_inference_equal_frame_by_frame(model, config):
             moved = transfer_key_points(source, driving, source, "relative")
         whole = (nets["generator"](x[:1], source, moved)[0] * 255).round().permute(1, 2, 0).numpy()
     assert np.abs(batched[3] - whole).max() <= 1
+
+
+def test_a_doubling_block_is_the_published_doubling_then_convolution():
+    block = UpBlock(6, 4)
+    x = torch.randn(2, 6, 5, 7)
+    published = torch.relu(block.norm(block.conv(torch.nn.functional.interpolate(x, scale_factor=2))))
+    torch.testing.assert_close(block(x), published, atol=1e-5, rtol=1e-4)

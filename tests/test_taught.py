@@ -113,7 +113,7 @@ def test_a_crop_of_a_warp_is_the_warp_of_a_crop():
         )
         return torch.nn.functional.grid_sample(source, fine.permute(0, 2, 3, 1), align_corners=True)
 
-    corner = [60, 52]
+    corner = np.array([[60, 52]])
     whole = crop(warped(picture, grid, 256), corner)
     part = warped(crop(picture, corner), crop_grid(grid, corner), CROP)
     inner = (slice(None), slice(None), slice(8, -8), slice(8, -8))

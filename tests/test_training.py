@@ -22,6 +22,7 @@ from core.openface import column
 from core.weights import load_networks
 from faces.mesh import OF_68
 from training.command import ROOT, rendered_set, train
+from training.log import read_log
 from training.loop import Run
 from training.mirror import LANDMARK_PARTNERS, MANY_LANDMARKS, MANY_VERTICES, POINT_PARTNERS
 from training.plan import Plan, StagePlan, learning_rate
@@ -216,8 +217,8 @@ def plan(**changes):
     return Plan(stages, validate_every=10, log_every=5, **changes)
 
 
-def run(out, method=None, wanted=None):
-    return Run(method or Line(), Points(), wanted or plan(), out, Fabric(accelerator="cpu", devices=1))
+def run(out, method=None, wanted=None, limits=None):
+    return Run(method or Line(), Points(), wanted or plan(), out, Fabric(accelerator="cpu", devices=1), limits)
 
 
 def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path):
@@ -236,14 +237,15 @@ def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path):
     resumed.train()
     for one, other in zip(whole.networks["net"].parameters(), resumed.networks["net"].parameters(), strict=True):
         assert torch.equal(one, other)
-    assert (tmp_path / "whole/log.csv").read_text().count("\n") == (tmp_path / "cut/log.csv").read_text().count("\n")
+    lines = [(line["step"], line["losses"]) for line in read_log(tmp_path / "whole")]
+    assert lines == [(line["step"], line["losses"]) for line in read_log(tmp_path / "cut")]
 
 
 def test_a_finished_training_does_nothing_more(tmp_path):
     run(tmp_path).train()
-    before = (tmp_path / "log.csv").read_text()
+    before = (tmp_path / "log.jsonl").read_text()
     run(tmp_path).train()
-    assert (tmp_path / "log.csv").read_text() == before
+    assert (tmp_path / "log.jsonl").read_text() == before
 
 
 def test_training_learns_and_keeps_the_best(tmp_path):
@@ -264,15 +266,15 @@ def test_divergence_is_an_error_with_a_remedy(tmp_path):
 
 
 def test_an_unknown_stage_is_named(tmp_path):
-    with pytest.raises(BenchError, match="Stage 'third' is unknown"):
+    with pytest.raises(BenchError, match="Unknown stage 'third'"):
         run(tmp_path, wanted=Plan({"third": StagePlan(1)}))
 
 
 def test_a_kill_before_the_first_log_line_is_survived(tmp_path):
     cut = run(tmp_path)
-    cut._save_state({})
+    cut._save({"networks": {"net": cut.networks["net"].state_dict()}})
     run(tmp_path).train()
-    assert (tmp_path / "log.csv").exists()
+    assert (tmp_path / "log.jsonl").exists()
 
 
 def test_published_pairs_show_one_person_in_one_light(rendered):
@@ -302,7 +304,9 @@ SMALL = (
     ],
 )  # fmt: skip
 def test_the_command_trains_and_its_weights_load(rendered, tmp_path, config, sets):
-    weights = train("fomm", rendered_set(rendered), ROOT / f"configs/{config}.yaml", [*SMALL, *sets], tmp_path, "cpu")
+    weights = tmp_path / "weights/fomm@mine.safetensors"
+    config = ROOT / f"configs/{config}.yaml"
+    assert train("fomm", rendered_set(rendered), config, [*SMALL, *sets], tmp_path / "run", weights)
     card = json.loads(weights.with_suffix(".json").read_text())
     assert card["data"]["trained_on_identities"] == [0, 1]
     assert set(card["kept_steps"]) == set(card["plan"]["stages"])
@@ -313,5 +317,5 @@ def test_the_command_trains_and_its_weights_load(rendered, tmp_path, config, set
 def test_a_refused_training_leaves_its_folder_free(rendered, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BenchError, match=r"loss\.perceptual=pyramid"):
-        train("fomm", rendered_set(rendered), ROOT / "configs/published_fomm.yaml", SMALL, tmp_path / "out", "cpu")
-    assert not (tmp_path / "out/config.json").exists()
+        train("fomm", rendered_set(rendered), ROOT / "configs/published_fomm.yaml", SMALL, tmp_path, tmp_path / "w")
+    assert not list(tmp_path.iterdir())

@@ -1,33 +1,36 @@
-"""From a name, a prepared training set and settings to weights with their card."""
+"""From a name, a training set and settings to weights with their card."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import pandas as pd
 import torch
 from lightning.fabric import Fabric
 
 from core.config import as_dict, merge, parse_set, read_overlay, resolve
+from core.contracts import Trainable
 from core.errors import BenchError
 from core.provenance import provenance
 from core.registry import load
 from core.store import write_json
-from core.weights import clips_seen, load_networks, save_weights, weights_hash
+from core.weights import clips_seen, load_networks, network_names, save_weights, weights_hash
 from training import TRAINABLES
-from training.loop import LOG, Batches, Run
-from training.plan import Plan
+from training.loader import Batches
+from training.log import read_log
+from training.loop import Run
+from training.plan import Limits, Plan, check_plan
 from training.rendered import FramePairs, RenderedSet
 from training.variation import PreparedSettings, Variation
 
 ROOT = Path(__file__).resolve().parent.parent
+PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class DataSettings:
     """What is drawn from a training set. held_out: identities that only validate.
 
@@ -58,6 +61,27 @@ class TrainingSet(Batches, Protocol):
 OpenSet = Callable[[DataSettings, bool], TrainingSet]
 
 
+@dataclass(frozen=True)
+class Machine:
+    """What trains: `device` "cpu" or "cuda", so many of them on each of so many machines."""
+
+    device: str = "cpu"
+    devices: int = 1
+    nodes: int = 1
+
+    def fabric(self, precision: str) -> Fabric:
+        """Lightning Fabric on it; more than one device is one process each (NCCL on GPUs, gloo on CPUs)."""
+        strategy = "ddp" if self.devices * self.nodes > 1 else "auto"
+        plugin = PRECISIONS[precision]
+        return Fabric(
+            accelerator=self.device,
+            strategy=strategy,
+            devices=self.devices,
+            num_nodes=self.nodes,
+            precision=plugin,  # type: ignore[arg-type]
+        )
+
+
 def rendered_set(folder: Path) -> OpenSet:
     """The rendered set in `folder`: whole for a taught training, else two frames of one person at a time."""
 
@@ -75,12 +99,21 @@ def default_config(name: str, clips: str) -> Path:
 
 
 def train(
-    name: str, open_set: OpenSet, config: Path, sets: Sequence[str], out: Path, device: str, init: Path | None = None
-) -> Path:
-    """Train `name` on a training set and write `<out>/<name>.safetensors` with its JSON card.
+    name: str,
+    open_set: OpenSet,
+    config: Path,
+    sets: Sequence[str],
+    out: Path,
+    weights: Path,
+    machine: Machine | None = None,
+    init: Path | None = None,
+    limits: Limits | None = None,
+) -> bool:
+    """Train `name` in the folder `out` and write `weights` (.safetensors) with their JSON card.
 
-    init: weights to start from instead of random ones. Continues from `out` if a run was cut off there; BenchError if
-    the settings there are different ones. Returns the path of the weights.
+    init: weights to start from instead of random ones; networks that they lack start as they are. Continues from `out`
+    if a run was cut off there; BenchError if the settings there are different ones. A run that comes to a limit writes
+    the best weights so far and returns False.
     """
     kind = load("trainable", name, TRAINABLES)
     settings = read_overlay(config)
@@ -91,27 +124,44 @@ def train(
     plan = resolve(Plan, [settings.pop("plan", {})])
     drawn = resolve(DataSettings, [settings.pop("data", {})])
     recipe = resolve(kind, [settings])
-    resolved: dict[str, Any] = {"recipe": as_dict(recipe), "plan": as_dict(plan), "data": as_dict(drawn)}
 
     torch.manual_seed(plan.seed)
     # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    fabric = Fabric(accelerator=device, devices=1)
-    trainer = recipe.trainer()
-    if init is not None:
-        load_networks(init, trainer.networks())
-        resolved["init"] = f"{init.name} {weights_hash(init)}"
     clips = open_set(drawn, recipe.training == "taught")
+    plan = plan.on(clips.videos)
+    resolved: dict[str, Any] = {"recipe": as_dict(recipe), "plan": as_dict(plan), "data": as_dict(drawn)}
     if stores := clips.facts().get("stores"):  # other clips are another training
         resolved["stores"] = stores
-    run = Run(trainer, clips, plan, out, fabric)
+    trainer = recipe.trainer()
+    if init is not None:
+        resolved["init"] = start_from(init, trainer)
+    machine = machine or Machine()
+    check_plan(plan, trainer.stages, machine.devices * machine.nodes)
     check_unchanged(out, resolved)
-    print(f"Training {name} on {fabric.device}: {describe(trainer.networks())}, {clips.describe()}.")
-    run.train()
+    fabric = machine.fabric(plan.precision)
+    fabric.launch()
+    run = Run(trainer, clips, plan, out, fabric, limits)
+    if fabric.is_global_zero:
+        print(f"Training {name} on {fabric.device}: {describe(trainer.networks())}, {clips.describe()}.")
+    finished = run.train()
+    if fabric.is_global_zero:
+        save_weights(weights, trainer.networks(), card(name, resolved, clips, run, fabric, init))
+        state = "" if finished else "Stopped by a limit; the same command goes on. "
+        print(f"{state}Weights: {weights}. Use them as --methods {weights.stem}")
+    fabric.barrier()
+    return finished
 
-    weights = out / f"{name}.safetensors"
-    save_weights(weights, trainer.networks(), card(name, resolved, clips, run, fabric, init))
-    return weights
+
+def start_from(init: Path, trainer: Trainable) -> dict[str, Any]:
+    """Load the networks that `init` holds; which file that was, and which networks it lacks."""
+    held = network_names(init)
+    found = {name: network for name, network in trainer.networks().items() if name in held}
+    if not found:
+        raise BenchError(f"--init {init} holds none of {', '.join(trainer.networks())}; it holds {', '.join(held)}.")
+    load_networks(init, found)
+    lacking = [name for name in trainer.networks() if name not in held]
+    return {"file": init.name, "blake2b": weights_hash(init), "fresh_networks": lacking}
 
 
 def check_unchanged(out: Path, resolved: dict[str, Any]) -> None:
@@ -132,11 +182,9 @@ def describe(networks: dict[str, torch.nn.Module]) -> str:
 
 
 def card(
-    name: str, resolved: dict[str, Any], clips: TrainingSet, run: Run, fabric: Fabric, init: Path | None = None
+    name: str, resolved: dict[str, Any], clips: TrainingSet, run: Run, fabric: Fabric, init: Path | None
 ) -> dict[str, Any]:
     """What a reader of the weights must know: settings, data, length, machine, losses."""
-    log = pd.read_csv(run.out / LOG)
-    validation = log[log["split"] == "validation"]
     return {
         "method": name,
         "config": resolved["recipe"]["model"],
@@ -144,11 +192,17 @@ def card(
         "plan": resolved["plan"],
         "init": resolved.get("init", "random"),
         "data": resolved["data"] | seen_before(init, clips.facts()),
+        "finished": run.progress["stage"] == len(run.stages),
         "kept_steps": run.progress["kept"],
         "minutes": round(run.progress["seconds"] / 60, 1),
         "threads": torch.get_num_threads(),
+        "processes": fabric.world_size,
         "provenance": provenance(str(fabric.device)),
-        "validation_log": validation.drop(columns="split").to_dict("records"),
+        "validation_log": [
+            {key: value for key, value in line.items() if key != "split"}
+            for line in read_log(run.out)
+            if line["split"] == "validation"
+        ],
     }
 
 

@@ -1,89 +1,156 @@
-"""One loop for every trainable method: stages, phases, validation, saved state.
+"""One loop for every trainable method: stages, parts of batches, phases, looks, saved state.
 
-A run can be killed at any moment; the same command goes on from the last saved state. Batches are drawn from the
-seed, the stage and the step alone, so a resumed run sees what an undisturbed one would have seen.
+A run can be killed at any moment; the same command goes on from the last saved state. Whatever is drawn follows from
+the seed, the stage, the step and the sample alone, so a resumed run ends as an undisturbed one would have. Between two
+looks (`log_every` steps) nothing waits for the device: losses stay on it until then.
 """
 
-import csv
-import os
-import time
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Protocol
+from __future__ import annotations
 
-import numpy as np
+import functools
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
-from core.contracts import Trainable
+from core.contracts import Phase, Trainable
 from core.errors import BenchError
-from training.plan import Plan, StagePlan, learning_rate
+from training import checkpoints
+from training.average import Average, load, states
+from training.batch_norm import batch_norms, settle, share
+from training.loader import SETTLE, TRAIN, VALIDATE, Batches, Loader, Part
+from training.log import Log
+from training.plan import Limits, Plan, StagePlan, check_plan, learning_rate
+from training.strips import write_strip
 
-STATE, LOG = "state.pt", "log.csv"
 SETTLING_BATCHES = 24
 
-
-class Batches(Protocol):
-    """Where pairs come from."""
-
-    def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """A batch of the "train" or "validation" split."""
+Losses = dict[str, Tensor]
+Optimisers = dict[str, torch.optim.Optimizer]
 
 
 class Run:
-    """A training run in the folder `out`: `state.pt` (everything), `best.pt` (networks), `log.csv` (losses)."""
+    """A training run in the folder `out` (see training/checkpoints.py, log.py and strips.py for what lies there).
 
-    def __init__(self, method: Trainable, batches: Batches, plan: Plan, out: Path, fabric: Fabric) -> None:
-        unknown = set(plan.stages) - set(method.stages)
-        if unknown:
-            raise BenchError(f"Stage {sorted(unknown)[0]!r} is unknown. Choices: {', '.join(method.stages)}.")
+    With several processes (`fabric` launched on several devices) each learns from an equal share of every batch;
+    gradients are averaged and batch statistics shared, so that together they are one process with the whole batch.
+    """
+
+    def __init__(
+        self, method: Trainable, batches: Batches, plan: Plan, out: Path, fabric: Fabric, limits: Limits | None = None
+    ) -> None:
+        check_plan(plan, method.stages, fabric.world_size)
         self.method, self.batches, self.plan, self.out, self.fabric = method, batches, plan, out, fabric
+        self.limits = limits or Limits()
+        self.stages = [name for name in method.stages if name in plan.stages]
         self.networks = method.networks()
         self.progress: dict[str, Any] = {"stage": 0, "step": 0, "best": float("inf"), "seconds": 0.0, "kept": {}}
         out.mkdir(parents=True, exist_ok=True)
+        self.log = Log(out, plan.tensorboard and fabric.is_global_zero)
 
-    def train(self) -> None:
-        """Run every stage of the plan to its end, from the saved state if there is one."""
+    def train(self) -> bool:
+        """Run every stage of the plan to its end, from the saved state if there is one; False if a limit came first.
+
+        The networks end as the best checkpoint of the last stage that has one.
+        """
         for network in self.networks.values():
             network.to(self.fabric.device).to(memory_format=torch.channels_last)  # a quarter faster on a CPU
-        saved = self._load_state()
-        names = [name for name in self.method.stages if name in self.plan.stages]
-        for number in range(self.progress["stage"], len(names)):
-            self._train_stage(number, names[number], saved)
+        if self.fabric.world_size > 1:
+            share(self.networks)
+        saved = self._resume()
+        self._began, self._before = time.monotonic(), self.progress["seconds"]
+        for number in range(self.progress["stage"], len(self.stages)):
+            done = self._train_stage(number, saved)
             saved = None
+            self._load_best(self.stages[number])
+            if not done:
+                return False
             self.progress |= {"stage": number + 1, "step": 0, "best": float("inf")}
-            self._load_networks(self.out / f"best-{names[number]}.pt")
-            self._save_state({})
+            self._save({"networks": states(self.networks)})
+        return True
 
-    def _train_stage(self, number: int, name: str, saved: dict[str, Any] | None) -> None:
+    def _train_stage(self, number: int, saved: dict[str, Any] | None) -> bool:
+        """Train one stage to its end; False if a limit came first."""
+        name = self.stages[number]
         stage = self.plan.stages[name]
-        optimisers = self._optimisers(name)
-        for key, state in (saved or {}).get("optimisers", {}).items():
-            optimisers[key].load_state_dict(state)
-        started = last_save = time.monotonic()
-        before = self.progress["seconds"]
-        window: list[dict[str, float]] = []
-        bar = tqdm(total=stage.steps, initial=self.progress["step"], desc=f"stage {name}", unit="step", mininterval=1)
-        for step in range(self.progress["step"], stage.steps):
-            window.append(self._step(name, stage, number, step, optimisers))
-            self.progress |= {"step": step + 1, "seconds": before + time.monotonic() - started}
+        loader = self._loader(number)
+        optimisers, average = self._optimisers(name), Average(self.networks, self.plan.ema)
+        if saved and "optimisers" in saved:
+            for key, optimiser in optimisers.items():
+                optimiser.load_state_dict(saved["optimisers"][key])
+            average.resume(saved["average"])
+        everything = functools.partial(self._everything, optimisers, average)
+        since: list[Losses] = []  # losses of the steps since the last look
+        last_save = time.monotonic()
+        first, end = self.progress["step"], self._end(number)
+        bar = tqdm(total=stage.steps, initial=first, desc=f"stage {name}", unit="step", disable=self._silent)
+        for step, parts in loader.steps(range(first, end)):
+            self._set_modes(name, stage, step, loader)
+            since.append(self._step(name, step, parts, optimisers))
+            average.update()
+            self.progress["step"] = step + 1
             bar.update()
-            due = (step + 1) % self.plan.validate_every == 0 or step + 1 == stage.steps
-            if (step + 1) % self.plan.log_every == 0 or due:
-                bar.set_postfix(self._log(name, step + 1, "train", window))
-                window = []
+            due = (step + 1) % self.plan.validate_every == 0 or step + 1 == end
+            if not due and (step + 1) % self.plan.log_every:
+                continue
+            # A look: the only place where the device is waited for.
+            self.progress["seconds"] = self._before + time.monotonic() - self._began
+            bar.set_postfix(self._record(name, step, "train", since, loader))
+            since = []
             if due:
-                self._validate(name, number, step + 1)
-            if due or time.monotonic() - last_save > self.plan.save_seconds:
-                self._save_state({key: optimiser.state_dict() for key, optimiser in optimisers.items()})
+                with average.shown():
+                    self._validate(name, step, loader)
+            if self.plan.keep_every and (step + 1) % self.plan.keep_every == 0:
+                self._write(checkpoints.numbered(self.out, name, step + 1), {"networks": states(self.networks)})
+            stop = self._out_of_time()
+            if due or stop or time.monotonic() - last_save > self.plan.save_seconds:
+                self._save(everything())
                 last_save = time.monotonic()
+            if stop:
+                break
         bar.close()
+        return bool(self.progress["step"] >= stage.steps)
 
-    def _optimisers(self, stage: str) -> dict[str, torch.optim.Optimizer]:
-        made: dict[str, torch.optim.Optimizer] = {}
+    def _step(self, name: str, step: int, parts: Sequence[Part], optimisers: Optimisers) -> Losses:
+        """One training step: every phase of the method in turn, each over all parts of the batch. Mean losses."""
+        stage, specs = self.plan.stages[name], self.method.optimisers(name)
+        torch.manual_seed(self._seed(name, step))  # whatever a network draws for itself also follows from the step
+        runs = [self.method.step(name, part.batch, step // stage.steps_per_epoch, step, part.rng) for part in parts]
+        losses: Losses = {}
+        while (phase := self._phase(runs[0])) is not None:
+            stepped = {key: optimisers[key] for key in phase.optimisers}
+            parameters = [value for one in stepped.values() for group in one.param_groups for value in group["params"]]
+            for optimiser in stepped.values():
+                optimiser.zero_grad(set_to_none=True)
+            for index, run in enumerate(runs):
+                if index:
+                    phase = self._phase(run)
+                    assert phase is not None, "every part of a batch has the same phases"
+                total = torch.stack(list(phase.losses.values())).sum() / len(runs)
+                self.fabric.backward(total, inputs=parameters)  # gradients that nobody steps by are not computed
+                for key, loss in phase.losses.items():
+                    part_loss = loss.detach() / len(runs)
+                    losses[key] = losses[key] + part_loss if key in losses else part_loss
+            self._share_gradients(parameters)
+            for key, optimiser in stepped.items():
+                for group in optimiser.param_groups:
+                    group["lr"] = learning_rate(specs[key], stage, step)
+                    if (norm := specs[key].clip_norm) is not None:
+                        torch.nn.utils.clip_grad_norm_(group["params"], norm, specs[key].clip_order)
+                optimiser.step()
+        return losses
+
+    def _phase(self, run: Iterator[Phase]) -> Phase | None:
+        with self.fabric.autocast():
+            return next(run, None)
+
+    def _optimisers(self, stage: str) -> Optimisers:
+        made: Optimisers = {}
         for name, spec in self.method.optimisers(stage).items():
             parameters = [
                 parameter
@@ -91,129 +158,153 @@ class Run:
                 for parameter in self.networks[network].parameters()
                 if parameter.requires_grad
             ]
-            made[name] = torch.optim.Adam(parameters, spec.lr, spec.betas, weight_decay=spec.weight_decay)
+            made[name] = torch.optim.Adam(parameters, spec.lr, spec.betas, weight_decay=spec.weight_decay, fused=True)
         return made
 
-    def _step(
-        self, name: str, stage: StagePlan, number: int, step: int, optimisers: Mapping[str, torch.optim.Optimizer]
-    ) -> dict[str, float]:
-        """One training step: every phase of the method in turn. Returns the losses."""
-        specs = self.method.optimisers(name)
+    def _share_gradients(self, parameters: Sequence[Tensor]) -> None:
+        """The mean of every gradient over all processes, by one message."""
+        if self.fabric.world_size == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        message = self.fabric.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduce_op="mean")
+        assert isinstance(message, Tensor)
+        for gradient, part in zip(gradients, message.split([one.numel() for one in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def _set_modes(self, name: str, stage: StagePlan, step: int, loader: Loader) -> None:
+        """Training mode for all networks; from `freeze_batch_norm_at` on, settled batch statistics that stay."""
         for network in self.networks.values():
             network.train()
-        if stage.freeze_batch_norm_at is not None and step >= stage.freeze_batch_norm_at:
-            if step == stage.freeze_batch_norm_at:
-                self._settle_batch_norm(name, stage, number)
-            for norm in self._batch_norms():
-                norm.eval()
-        rng = np.random.default_rng((self.plan.seed, number, step))
-        batch = self._to_device(self.batches.batch("train", stage.batch_size, rng))
-        losses: dict[str, float] = {}
-        for phase in self.method.step(name, batch, step // stage.steps_per_epoch, step, rng):
-            total = torch.stack([loss.float() for loss in phase.losses.values()]).sum()
-            losses |= {key: float(loss.detach()) for key, loss in phase.losses.items()}
-            if not torch.isfinite(total):
-                shown = ", ".join(f"{key} {value:.3g}" for key, value in losses.items())
-                raise BenchError(
-                    f"Training diverged at step {step} of stage {name} ({shown}). Start again in another --out with a"
-                    f" lower learning rate: --set plan.stages.{name}.lr_scale=0.3"
-                )
-            for key in phase.optimisers:
-                optimisers[key].zero_grad(set_to_none=True)
-            self.fabric.backward(total)
-            for key in phase.optimisers:
-                optimiser, spec = optimisers[key], specs[key]
-                for group in optimiser.param_groups:
-                    group["lr"] = learning_rate(spec, stage, step)
-                    if spec.clip_norm is not None:
-                        torch.nn.utils.clip_grad_norm_(group["params"], spec.clip_norm, spec.clip_order)
-                optimiser.step()
-        return losses
-
-    def _settle_batch_norm(self, name: str, stage: StagePlan, number: int) -> None:
-        """Replace the running statistics, which lag behind the weights, by the mean over some batches."""
-        norms = self._batch_norms()
-        before = [(norm.momentum, {key: value.clone() for key, value in norm.state_dict().items()}) for norm in norms]
+        if stage.freeze_batch_norm_at is None or step < stage.freeze_batch_norm_at:
+            return
+        norms = batch_norms(self.networks)
+        if step == stage.freeze_batch_norm_at:
+            parts = (part for index in range(SETTLING_BATCHES) for part in loader.one(SETTLE, index))
+            settle(norms, (functools.partial(self._look_at, name, part, step) for part in parts))
         for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain mean over what follows
-        with torch.no_grad():
-            for index in range(SETTLING_BATCHES):
-                rng = np.random.default_rng((self.plan.seed, number, index, 2))
-                batch = self._to_device(self.batches.batch("train", stage.batch_size, rng))
-                next(self.method.step(name, batch, 0, index, rng))
-        for norm, (momentum, state) in zip(norms, before, strict=True):
-            norm.momentum = momentum
-            if not norm.num_batches_tracked:  # not part of this stage
-                norm.load_state_dict(state)
+            norm.eval()
 
-    def _batch_norms(self) -> list[_BatchNorm]:
-        modules = (module for network in self.networks.values() for module in network.modules())
-        return [module for module in modules if isinstance(module, _BatchNorm)]
+    def _look_at(self, name: str, part: Part, step: int) -> Phase:
+        """The first phase of a batch, for its losses or its statistics only."""
+        phase = self._phase(self.method.step(name, part.batch, 0, step, part.rng))
+        assert phase is not None
+        return phase
 
-    def _validate(self, name: str, number: int, step: int) -> None:
-        """Losses of the first phase on identities never trained on; the lowest sum is the best checkpoint."""
+    def _validate(self, name: str, step: int, loader: Loader) -> None:
+        """Losses of the first phase on people never trained on; the lowest sum is the best checkpoint.
+
+        The same pairs at every look, so that looks can be compared. A strip shows the first of them.
+        """
         for network in self.networks.values():
             network.eval()
         found = []
         with torch.no_grad():
             for index in range(self.plan.validation_batches):
-                # The same pairs at every look, so that looks can be compared.
-                rng = np.random.default_rng((self.plan.seed, number, index, 1))
-                batch = self._to_device(self.batches.batch("validation", self.plan.stages[name].batch_size, rng))
-                phase = next(self.method.step(name, batch, 0, index, rng))
-                found.append({key: float(loss) for key, loss in phase.losses.items()})
-        mean = self._log(name, step, "validation", found)
+                for part in loader.one(VALIDATE, index):
+                    phase = self._look_at(name, part, index)
+                    found.append({key: loss.detach() for key, loss in phase.losses.items()})
+                    if len(found) == 1 and phase.pictures and self.fabric.is_global_zero:
+                        write_strip(self.out / "strips" / f"{name}-{step + 1:08d}.png", part.batch, phase.pictures)
+        mean = self._record(name, step, "validation", found, loader)
         total = sum(mean.values())
         if total < self.progress["best"]:
             self.progress["best"] = total
-            self.progress["kept"][name] = step
-            self._write(f"best-{name}.pt", {"networks": self._network_states(), "step": step, "validation": mean})
+            self.progress["kept"][name] = step + 1
+            content = {"networks": states(self.networks), "step": step + 1, "validation": mean}
+            self._write(checkpoints.best(self.out, name), content)
 
-    def _log(self, stage: str, step: int, split: str, window: list[dict[str, float]]) -> dict[str, float]:
-        mean = {key: float(np.mean([losses[key] for losses in window if key in losses])) for key in window[0]}
-        path = self.out / LOG
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if fresh:
-                writer.writerow(("seconds", "stage", "step", "split", "loss", "value"))
-            for key, value in mean.items():
-                writer.writerow((round(self.progress["seconds"], 1), stage, step, split, key, f"{value:.6g}"))
+    def _record(self, name: str, step: int, split: str, window: Sequence[Losses], loader: Loader) -> dict[str, float]:
+        """Log the mean of losses of several steps; every process gets it. BenchError if one is not finite."""
+        keys = list(dict.fromkeys(key for losses in window for key in losses))
+        missing = torch.zeros((), device=self.fabric.device)
+        table = [torch.stack([losses.get(key, missing).float() for key in keys]) for losses in window]
+        rows = torch.stack(table)  # steps, keys
+        rows = self._mean(rows).cpu()
+        if not bool(rows.isfinite().all()):
+            self._diverged(name, step, keys, rows, split, loader)
+        counts = [sum(key in losses for losses in window) for key in keys]
+        mean = {key: float(rows[:, index].sum()) / counts[index] for index, key in enumerate(keys)}
+        if self.fabric.is_global_zero:
+            self.log.write(name, step + 1, split, mean, self.progress["seconds"])
         return mean
 
-    def _to_device(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {key: value.to(self.fabric.device, non_blocking=True) for key, value in batch.items()}
+    def _diverged(self, name: str, step: int, keys: list[str], rows: Tensor, split: str, loader: Loader) -> None:
+        """Stop: save the first batch whose losses are not finite, drawn again, and say what can be done."""
+        row = int((~rows.isfinite()).any(1).nonzero()[0, 0])
+        purpose, first = (TRAIN, step + 1 - len(rows)) if split == "train" else (VALIDATE, 0)
+        at = first + row if split == "train" else row // loader.parts
+        shown = {key: float(value) for key, value in zip(keys, rows[row], strict=True)}
+        path = self.out / "diverged.pt"
+        self._write(path, {"stage": name, "step": at, "losses": shown, "batch": loader.whole(purpose, at)})
+        raise BenchError(
+            f"Training diverged at step {at if split == 'train' else step} of stage {name}"
+            f" ({', '.join(f'{key} {value:.3g}' for key, value in shown.items())}). The batch is in {path}. Start again"
+            f" in another --out with a lower learning rate: --set plan.stages.{name}.lr_scale=0.3"
+        )
 
-    def _network_states(self) -> dict[str, dict[str, Tensor]]:
-        return {name: network.state_dict() for name, network in self.networks.items()}
-
-    def _save_state(self, optimisers: dict[str, Any]) -> None:
-        self.progress["log_bytes"] = (self.out / LOG).stat().st_size if (self.out / LOG).exists() else 0
-        state = {"progress": self.progress, "networks": self._network_states(), "optimisers": optimisers}
-        self._write(STATE, state)
-
-    def _write(self, name: str, content: dict[str, Any]) -> None:
-        temporary = self.out / f".{name}.{os.getpid()}.tmp"
-        torch.save(content, temporary)
-        os.replace(temporary, self.out / name)
-
-    def _load_state(self) -> dict[str, Any] | None:
-        path = self.out / STATE
-        if not path.exists():
+    def _resume(self) -> dict[str, Any] | None:
+        saved = checkpoints.read(self.out / checkpoints.LAST, self.fabric.device)
+        if saved is None:
             return None
-        state: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.fabric.device)
-        self.progress = state["progress"]
-        # What was logged after this state was saved will be logged again.
-        if (self.out / LOG).exists():
-            os.truncate(self.out / LOG, self.progress["log_bytes"])
-        self._set_networks(state["networks"])
-        return state
+        self.progress = saved["progress"]
+        if self.fabric.is_global_zero:
+            self.log.cut(self.progress["log_bytes"])
+        load(self.networks, saved["networks"])
+        return saved
 
-    def _load_networks(self, path: Path) -> None:
-        if path.exists():
-            self._set_networks(torch.load(path, weights_only=True, map_location=self.fabric.device)["networks"])
+    def _everything(self, optimisers: Optimisers, average: Average) -> dict[str, Any]:
+        return {
+            "networks": states(self.networks),
+            "optimisers": {key: optimiser.state_dict() for key, optimiser in optimisers.items()},
+            "average": average.state(),
+        }
 
-    def _set_networks(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
-        for name, network in self.networks.items():
-            network.load_state_dict(states[name])
+    def _save(self, content: Mapping[str, Any]) -> None:
+        self.progress["log_bytes"] = self.log.size
+        self._write(self.out / checkpoints.LAST, {**content, "progress": self.progress})
+
+    def _write(self, path: Path, content: dict[str, Any]) -> None:
+        if self.fabric.is_global_zero:
+            checkpoints.write(path, content)
+
+    def _load_best(self, stage: str) -> None:
+        self.fabric.barrier()  # the first process writes it
+        if (best := checkpoints.read(checkpoints.best(self.out, stage), self.fabric.device)) is not None:
+            load(self.networks, best["networks"])
+
+    def _loader(self, number: int) -> Loader:
+        stage = self.plan.stages[self.stages[number]]
+        fabric, key = self.fabric, (self.plan.seed, number)
+        return Loader(
+            self.batches, stage.batch_size, stage.accumulate, key, fabric.device, fabric.global_rank, fabric.world_size
+        )
+
+    def _end(self, number: int) -> int:
+        """The step at which the stage ends, or the run, if it is limited to fewer steps."""
+        stage = self.plan.stages[self.stages[number]]
+        if self.limits.steps is None:
+            return stage.steps
+        before = sum(self.plan.stages[name].steps for name in self.stages[:number])
+        return max(0, min(stage.steps, self.limits.steps - before))
+
+    def _out_of_time(self) -> bool:
+        """Whether the minutes are over, by the first process's clock."""
+        if self.limits.minutes is None:
+            return False
+        late = time.monotonic() - self._began > 60 * self.limits.minutes
+        return bool(self.fabric.broadcast(late))
+
+    def _mean(self, rows: Tensor) -> Tensor:
+        """The mean over all processes."""
+        if self.fabric.world_size == 1:
+            return rows
+        mean = self.fabric.all_reduce(rows, reduce_op="mean")
+        assert isinstance(mean, Tensor)
+        return mean
+
+    def _seed(self, name: str, step: int) -> int:
+        return hash((self.plan.seed, self.stages.index(name), step, self.fabric.global_rank)) % 2**63
+
+    @property
+    def _silent(self) -> bool:
+        return not self.fabric.is_global_zero

@@ -1,16 +1,23 @@
-"""What a training run is: its stages with their lengths, and how learning rates run."""
+"""What a training run is: its stages with their lengths, how it is computed, and how learning rates run."""
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from core.contracts import OptimiserSpec
+from core.errors import BenchError, check_choice
 
 
 @dataclass(frozen=True)
 class StagePlan:
     """One stage of a training.
 
-    steps: how many optimiser steps. batch_size: pairs a step. steps_per_epoch: what counts as an epoch for milestones.
+    steps: how many optimiser steps; 0 where `epochs` says it: an epoch visits every video `repeats` times, as published
+    trainings count. batch_size: pairs a step, over all processes and parts. accumulate: parts of a batch that
+    a process works through one after another, for want of memory; batch normalisation then sees a part at a time.
+    steps_per_epoch: what counts as an epoch for milestones (follows from `epochs` and `repeats` where they are given).
     freeze_batch_norm_at: step at which batch normalisation takes the mean statistics of some batches and keeps them
     from then on (None: never). Late, while the learning rate is small: frozen at full rate a network falls apart.
     lr_scale: factor on every optimiser's learning rate.
@@ -18,21 +25,64 @@ class StagePlan:
 
     steps: int = 0
     batch_size: int = 8
+    epochs: int = 0
+    repeats: int = 1
+    accumulate: int = 1
     steps_per_epoch: int = 1000
     freeze_batch_norm_at: int | None = None
     lr_scale: float = 1.0
 
+    def on(self, videos: int) -> "StagePlan":
+        """The stage with its length in steps, for a training set of so many videos; incomplete batches are dropped."""
+        if not self.epochs:
+            return self
+        per_epoch = max(1, videos * self.repeats // self.batch_size)
+        return dataclasses.replace(self, steps=self.steps or self.epochs * per_epoch, steps_per_epoch=per_epoch)
+
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages by name, and how often the run looks up: validation, log, saved state (steps and seconds)."""
+    """The stages by name, how they are computed, and how often the run looks up.
+
+    precision: "bf16" computes convolutions in bfloat16; geometry, softmaxes and losses stay float32. ema: decay of the
+    moving average of the weights, which then validates and is kept (0: none; .999 is usual). validate_every,
+    log_every, keep_every (steps; 0: no numbered checkpoints), save_seconds. tensorboard: scalars for it beside the log.
+    """
 
     stages: dict[str, StagePlan] = field(default_factory=dict)
     seed: int = 0
+    precision: Literal["float32", "bf16"] = "float32"
+    ema: float = 0.0
     validate_every: int = 250
     validation_batches: int = 8
     log_every: int = 25
+    keep_every: int = 0
     save_seconds: float = 60.0
+    tensorboard: bool = False
+
+    def on(self, videos: int) -> "Plan":
+        """The plan with every stage's length in steps, for a training set of so many videos."""
+        return dataclasses.replace(self, stages={name: stage.on(videos) for name, stage in self.stages.items()})
+
+
+def check_plan(plan: Plan, stages: Sequence[str], processes: int) -> None:
+    """BenchError for a stage that the method does not have, or a batch that cannot be divided."""
+    for name, stage in plan.stages.items():
+        check_choice("stage", name, stages)
+        if stage.batch_size % (parts := stage.accumulate * processes):
+            raise BenchError(
+                f"Stage {name}: a batch of {stage.batch_size} cannot be divided into {stage.accumulate} parts on each"
+                f" of {processes} processes. Set plan.stages.{name}.batch_size to a multiple of {parts}."
+            )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a run stops before its plan is done; its state is kept. steps: of all stages together; minutes: of this
+    call."""
+
+    steps: int | None = None
+    minutes: float | None = None
 
 
 def learning_rate(spec: OptimiserSpec, stage: StagePlan, step: int) -> float:

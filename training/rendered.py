@@ -120,7 +120,7 @@ class RenderedSet:
         del sample["points_target"]
         sample["action_units_source"], sample["action_units_target"] = self.units[s], self.units[t]
         if rng.random() < settings.flip_share:
-            sample = mirrored(sample)
+            sample = mirrored(sample, self.variation.flip_points)
         for name in ("source", "target", "initial", "driving"):
             sample[name] = np.ascontiguousarray(sample[name].transpose(2, 0, 1))
         return sample
@@ -186,12 +186,17 @@ def to_unit(pixels: Floats) -> Floats:
     return np.asarray(pixels * (2 / (SIZE - 1)) - 1, np.float32)
 
 
-def mirrored(sample: dict[str, Floats]) -> dict[str, Floats]:
-    """The sample seen in a mirror: pictures, grid and points flipped, left and right partners exchanged."""
+def mirrored(sample: dict[str, Floats], points: bool = True) -> dict[str, Floats]:
+    """The sample seen in a mirror: pictures, grid and points flipped, left and right partners exchanged.
+
+    points False leaves landmarks and points where they were, as FPB-FOMM's published loader does.
+    """
     turn = np.array([-1, 1], np.float32)
     flipped = {}
     for name, value in sample.items():
-        if name.startswith("landmarks"):
+        if not points and name.startswith(("landmarks", "points")):
+            flipped[name] = value
+        elif name.startswith("landmarks"):
             flipped[name] = np.array([SIZE - 1, 0], np.float32) + value[list(LANDMARK_PARTNERS)] * turn
         elif name.startswith("points"):
             flipped[name] = value[list(POINT_PARTNERS[len(value)])] * turn

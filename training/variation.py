@@ -22,6 +22,7 @@ GRAIN = np.random.default_rng(0).standard_normal((SIZE, SIZE, 3), dtype=np.float
 class Variation:
     """Shares are probabilities; place, in which the person stands, is one draw for all frames of a person.
 
+    flip_points: a mirrored picture's landmarks and points are mirrored too; False is FPB-FOMM's published behaviour.
     place_px, place_turn: standard deviations of the place's shift and of the entries of its linear map less 1.
     turn_share: of pairs whose states may be among those in which the set's people turn the head.
     head_share: of pairs whose head moves between the two states, by an affine map of the whole picture;
@@ -31,6 +32,7 @@ class Variation:
     """
 
     flip_share: float = 0.5
+    flip_points: bool = True
     place_share: float = 0.7
     place_px: float = 6.0
     place_turn: float = 0.03

@@ -1,8 +1,8 @@
 """Compare the networks with golden vectors of the published implementations.
 
-    python -m tests.golden FILE.npz [--salt S]          the largest difference of every entry; exit code 1 above a bound
-    python -m tests.golden FILE.npz --reduce            write the reduced file into tests/golden, with its pictures
-    python -m tests.golden FILE.npz --bounds            write the file's own bounds into tolerances.json (second family)
+    python -m tests.golden FILE.npz [--salt S] [--device D]    the largest difference of every entry; 1 above a bound
+    python -m tests.golden FILE.npz --reduce    write the reduced file into tests/golden, with its pictures
+    python -m tests.golden FILE.npz --bounds    write the file's own bounds into tolerances.json (second family)
 
 The model is chosen by the file's base name, the bounds by base name and entry name (tolerances.json). The salt is that
 of the weights the file was made with; inputs are read from the file.
@@ -70,6 +70,7 @@ def main() -> int:
     parser.add_argument("--salt", default="")
     parser.add_argument("--reduce", action="store_true")
     parser.add_argument("--bounds", action="store_true")
+    parser.add_argument("--device", default="cpu", help="where everything is computed; TF32 is off")
     arguments = parser.parse_args()
     if arguments.bounds:
         print(write_bounds(arguments.file))
@@ -77,6 +78,8 @@ def main() -> int:
     if arguments.reduce:
         print(Golden(arguments.file).reduce(HERE, NOT_REDUCED))
         return 0
+    torch.set_default_device(arguments.device)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:
         rows = list(differences(arguments.file, arguments.salt))
     except UnboundEntryError as error:

@@ -85,7 +85,7 @@ class Golden:
         elif array.dtype.kind == "U":
             pictures = [read_picture(self.path.parent / file) for file in array]
             array = np.stack(pictures).astype(np.float32) / np.float32(255)
-        return torch.from_numpy(array)
+        return torch.from_numpy(array).to(torch.get_default_device())
 
     def any(self, prefix: str) -> bool:
         """Whether the file has entries of this prefix, so that what only they need can be left undone."""

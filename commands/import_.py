@@ -1,0 +1,30 @@
+"""`bench.py import`: a published checkpoint made usable by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.options import user_weights
+from core.errors import check_choice
+
+# What imported weights are called, unless --as says otherwise.
+VARIANT = "published"
+
+
+def import_(
+    name: Annotated[str, typer.Argument(help="Whose checkpoint it is: fpfomm, fomm or mraa.")],
+    checkpoint: Annotated[Path, typer.Argument(help="The file, such as vox-cpk.pth.tar.")],
+    variant: Annotated[str, typer.Option("--as", help="Name of the weights: NAME@VARIANT.")] = VARIANT,
+) -> None:
+    """Check a published checkpoint and keep it as NAME@VARIANT."""
+    from core.checkpoints import import_checkpoint
+    from training.published import PUBLISHED, layouts
+
+    check_choice("method with published checkpoints", name, PUBLISHED)
+    weights = user_weights(name, variant)
+    card = import_checkpoint(name, checkpoint, layouts(name), weights)
+    left_out = f" Left out: {', '.join(card['left_out'])}." if card["left_out"] else ""
+    print(f"Weights: {weights}, sha256 {card['sha256']}.{left_out} Use them as --methods {weights.stem}")

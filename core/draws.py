@@ -1,0 +1,27 @@
+"""Random draws that do not depend on how a batch is divided: every sample has generators of its own.
+
+A batch of eight is the same eight samples in one process, in two processes of four, or in two parts of four that one
+process works through.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+
+
+def generator(first: int, *key: int) -> np.random.Generator:
+    """The generator of a part of a batch. key: what the batch is; first: the part's first sample within the batch."""
+    return np.random.default_rng(np.random.SeedSequence(key, spawn_key=(first,)))
+
+
+def each(rng: np.random.Generator, count: int) -> list[np.random.Generator]:
+    """A generator for each of `count` samples of the part that `rng` was made for; to be called once per part.
+
+    What `rng` has drawn before does not matter. A generator made by other means stands for a whole batch.
+    """
+    own = cast(np.random.SeedSequence, rng.bit_generator.seed_seq)
+    first = own.spawn_key[0] if own.spawn_key else 0
+    samples = range(first, first + count)
+    return [np.random.default_rng(np.random.SeedSequence(own.entropy, spawn_key=(index, 0))) for index in samples]

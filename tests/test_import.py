@@ -1,0 +1,164 @@
+"""Published checkpoints become the suite's own weights, or one line of refusal."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import bench
+from core.checkpoints import Layout, import_checkpoint
+from core.config import build
+from core.errors import BenchError
+from core.weights import read_weights
+from methods.fomm import Fomm
+from tests.golden.fill import fill
+from training.published import PUBLISHED, layouts
+
+SPECS = Path(__file__).parent.parent.parent / "shared" / "specs" / "fomm_family"
+MANIFESTS = {"fomm": "fomm", "fpfomm": "fpb", "mraa": "mraa"}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.skipif(not SPECS.exists(), reason="the specifications do not lie beside the checkout")
+def test_the_layouts_are_the_published_manifests(name):
+    published = json.loads((SPECS / f"{MANIFESTS[name]}.manifest.json").read_text())
+    own = dict(layouts(name)[0].networks)
+    if name == "fomm":
+        own["discriminator(vox-adv-256)"] = layouts(name)[1].networks["discriminator"]
+    assert set(own) == set(published)
+    for network, entries in published.items():
+        assert list(own[network]) == list(entries), network
+        for entry, shape in entries.items():
+            dtype = "int64" if entry.endswith("num_batches_tracked") else "float32"
+            assert own[network][entry] == (tuple(shape), dtype), entry
+
+
+def small(name="fomm"):
+    """The published layout with two entries a network, and a checkpoint that has it."""
+    whole = layouts(name)[0]
+    few = {network: dict(list(entries.items())[-2:]) for network, entries in whole.networks.items()}
+    states = {
+        network: {entry: torch.ones(shape, dtype=getattr(torch, dtype)) for entry, (shape, dtype) in entries.items()}
+        for network, entries in few.items()
+    }
+    return Layout(whole.config, few, whole.required), states
+
+
+def save(path, states, **extra):
+    torch.save({**states, "epoch": 99, "optimizer_generator": {"state": {}, "param_groups": []}, **extra}, path)
+    return path
+
+
+def test_a_whole_published_file_is_imported_and_animates(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = build_published("fomm")
+    states = {network: fill(module, "").state_dict() for network, module in model.items()}
+    path = save(tmp_path / "vox-cpk.pth.tar", states)
+    result = CliRunner().invoke(bench.app, ["import", "fomm", str(path), "--as", "vox"])
+    assert result.exit_code == 0, result.output
+    assert "--methods fomm@vox" in result.output
+    weights = tmp_path / ".megbench/weights/fomm@vox.safetensors"
+    card = json.loads(weights.with_suffix(".json").read_text())
+    assert card["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert card["imported_from"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    read = read_weights(weights)
+    for network, state in states.items():
+        for entry, value in state.items():
+            assert torch.equal(read[network][entry], value), entry
+    method = Fomm("vox", {})
+    method.prepare("cpu")
+    assert torch.equal(method.networks["generator"].final.weight, states["generator"]["final.weight"])
+
+
+def build_published(name):
+    from baselines.fomm import FommConfig, networks
+
+    assert name == "fomm"
+    return networks(build(FommConfig, {}, ""))
+
+
+def test_networks_that_need_not_be_there_may_lack(tmp_path):
+    layout, states = small()
+    del states["discriminator"]
+    card = import_checkpoint("fomm", save(tmp_path / "a.pth", states, note={}), [layout], tmp_path / "out.safetensors")
+    assert card["left_out"] == []
+    assert set(read_weights(tmp_path / "out.safetensors")) == {"generator", "kp_detector"}
+
+
+def test_the_old_file_format_is_read(tmp_path):
+    layout, states = small()
+    torch.save(states, tmp_path / "old.pth.tar", _use_new_zipfile_serialization=False)
+    import_checkpoint("fomm", tmp_path / "old.pth.tar", [layout], tmp_path / "out.safetensors")
+
+
+def renamed(states):
+    states["generator"]["final.wieght"] = states["generator"].pop("final.weight")
+
+
+def reshaped(states):
+    states["generator"]["final.bias"] = torch.ones(4)
+
+
+def halved(states):
+    states["generator"]["final.bias"] = states["generator"]["final.bias"].half()
+
+
+def lacking(states):
+    del states["kp_detector"]
+
+
+def infinite(states):
+    states["generator"]["final.bias"][0] = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (renamed, r"generator\.final\.weight is missing; generator\.final\.wieght is not known"),
+        (reshaped, r"generator\.final\.bias is float32 \(4,\) instead of float32 \(3,\)"),
+        (halved, r"final\.bias is float16 \(3,\) instead of float32"),
+        (lacking, "no network 'kp_detector'"),
+        (infinite, "NaN or infinite"),
+    ],
+)
+def test_another_layout_is_refused_with_the_entry(tmp_path, spoil, message):
+    layout, states = small()
+    spoil(states)
+    refused(tmp_path, save(tmp_path / "bad.pth.tar", states), layout, message)
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, (str(Evil.folder),)
+
+
+def test_a_pickle_that_would_run_code_runs_none(tmp_path):
+    layout, states = small()
+    Evil.folder = tmp_path / "owned"
+    refused(tmp_path, save(tmp_path / "evil.pth.tar", states, epoch=Evil()), layout, "cannot be read safely")
+    assert not Evil.folder.exists()
+
+
+def test_a_truncated_file_is_refused(tmp_path):
+    layout, states = small()
+    path = save(tmp_path / "cut.pth.tar", states)
+    path.write_bytes(path.read_bytes()[:-2000])
+    refused(tmp_path, path, layout, "cannot be read safely")
+
+
+def refused(tmp_path, path, layout, message):
+    target = tmp_path / "weights" / "out.safetensors"
+    with pytest.raises(BenchError, match=message):
+        import_checkpoint("fomm", path, [layout], target)
+    assert not target.exists()
+
+
+def test_the_suites_own_variants_are_not_given_away(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(bench.app, ["import", "fomm", "vox.pth.tar", "--as", "demo"])
+    assert isinstance(result.exception, BenchError)
+    assert "--as demo" in str(result.exception)

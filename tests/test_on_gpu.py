@@ -1,0 +1,61 @@
+"""What runs on a GPU machine: nothing that it lacks is imported, and people are rendered there from a bundle."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from clips.synthetic.bundle import write_bundle
+from clips.synthetic.casting import Role
+from training.bundle import inverted, render
+from training.rendered import RenderedSet, cells
+from training.variation import Variation
+
+ROOT = Path(__file__).parent.parent
+LACKING = ("dlib", "av", "pandas", "pydantic", "skimage", "matplotlib", "typer", "feat", "lpips", "jinja2", "openpyxl")
+STILL = Variation(0, True, 0, 0, 0, 0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def test_nothing_that_a_gpu_machine_lacks_is_imported():
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({LACKING!r}))
+import training.on_gpu, tests.golden.__main__, tests.golden.fomm, tests.golden.fpb, tests.golden.mraa
+from training import TRAINABLES
+from core.registry import load
+[load("trainable", name, TRAINABLES) for name in TRAINABLES]
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_an_inverted_motion_leads_back():
+    grid = cells(64)
+    flow = np.exp(-((grid - 128) ** 2).sum(-1, keepdims=True) / 3000).astype(np.float32) * np.float32([3, -2])
+    from training.rendered import at
+
+    there = grid + flow
+    np.testing.assert_allclose(there + at(inverted(flow), there), grid, atol=0.05)
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle")
+    people = [Role("astronaut", "train0.", number) for number in (0, 1)]
+    return render(write_bundle(folder / "people.npz", people), folder / "set", 12)
+
+
+def test_rendered_people_move_as_their_flow_says(rendered):
+    batch = RenderedSet(rendered, held_out=1, variation=STILL).batch("train", 12, np.random.default_rng(0))
+    grid = F.interpolate(batch["grid"].permute(0, 3, 1, 2), size=256, mode="bilinear", align_corners=True)
+    warped = F.grid_sample(batch["source"], grid.permute(0, 2, 3, 1), align_corners=True)
+    moved = (batch["source"] - batch["target"]).abs().mean((1, 2, 3))
+    wrong = (warped - batch["target"]).abs().mean((1, 2, 3))
+    expressive = moved > moved.max() / 4
+    assert expressive.sum() >= 3
+    assert (wrong[expressive] < 0.5 * moved[expressive]).all()
+    assert torch.equal(batch["source"][0], batch["source"][0].clamp(0, 1))

@@ -1,0 +1,73 @@
+"""Trainings in processes of their own: killed at any moment, or two that are one."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.log import read_log
+
+ROOT = Path(__file__).parent.parent
+STEPS = 20
+
+
+def start(out, processes=1, dtype="float32"):
+    command = [sys.executable, "-m", "tests.training_child", str(out), str(STEPS), str(processes), dtype]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+
+
+def finish(child):
+    _, error = child.communicate(timeout=600)
+    assert child.returncode == 0, error.decode()[-2000:]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run left alone."""
+    out = tmp_path_factory.mktemp("whole")
+    finish(start(out))
+    return out
+
+
+def last(out):
+    return torch.load(out / "last.pt", weights_only=True)["networks"]
+
+
+def losses(out, split):
+    return [line["losses"] for line in read_log(out) if line["split"] == split]
+
+
+def test_a_training_killed_at_a_random_step_ends_with_the_same_weights(whole, tmp_path):
+    step = random.randrange(2, STEPS - 2)
+    child = start(tmp_path)
+    while sum(line["split"] == "train" for line in read_log(tmp_path)) < step:
+        assert child.poll() is None, child.stderr.read().decode()[-2000:]
+        time.sleep(0.005)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert child.returncode == -signal.SIGKILL
+    finish(start(tmp_path))
+    one, other = last(whole), last(tmp_path)
+    different = [f"{net}.{entry}" for net in one for entry in one[net] if not one[net][entry].equal(other[net][entry])]
+    assert different == [], f"killed at step {step}"
+    assert losses(whole, "train") == losses(tmp_path, "train")
+
+
+def test_two_processes_are_one_with_the_whole_batch(tmp_path):
+    """In float64: Adam's first steps are signs of gradients, and make of float32's rounding what it likes."""
+    children = [start(tmp_path / str(processes), processes, "float64") for processes in (1, 2)]
+    for child in children:
+        finish(child)
+    for split, count in (("train", STEPS), ("validation", 3)):
+        alone, together = losses(tmp_path / "1", split), losses(tmp_path / "2", split)
+        assert len(alone) == len(together) == count
+        for step, (one, other) in enumerate(zip(alone, together, strict=True)):
+            assert one == pytest.approx(other, rel=1e-5), f"{split} {step}"

@@ -1,0 +1,66 @@
+"""A small training in a process of its own, to be killed or to be one of two: python -m tests.training_child OUT STEPS
+PROCESSES DTYPE."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from core.config import resolve
+from fpfomm.recipe import FpFommRecipe
+from training.command import Machine
+from training.loop import Run
+from training.plan import Plan, StagePlan
+
+SIZE = 64
+
+SMALL = {
+    "model": {
+        "image_size": SIZE,
+        "detector": {"hourglass": {"block_expansion": 4, "max_features": 8, "num_blocks": 3}},
+        "dense_motion": {"hourglass": {"block_expansion": 4, "max_features": 8, "num_blocks": 3}},
+        "generator": {"block_expansion": 4, "max_features": 8, "num_bottleneck_blocks": 1},
+        "discriminator": {"block_expansion": 4, "max_features": 8},
+        "loss": {"perceptual": "pyramid"},
+    }
+}
+
+
+class Shifted:
+    """Two "frames" of a smooth picture, the second a little shifted and brighter, with landmarks anywhere."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+
+    def batch(self, split, size, rng):
+        """source, driving, landmarks."""
+        assert size == 1
+        coarse = torch.from_numpy(rng.random((1, 3, 9, 9))).to(self.dtype)
+        picture = F.interpolate(coarse, size=SIZE + 8, mode="bicubic").clamp(0, 1)
+        x, y = rng.integers(0, 8, 2)
+        landmarks = torch.from_numpy(rng.uniform(15, 50, (1, 68, 2)).astype(np.float32))
+        return {
+            "source": picture[:, :, :SIZE, :SIZE],
+            "driving": picture[:, :, y : y + SIZE, x : x + SIZE] ** 0.9,
+            "landmarks": landmarks,
+        }
+
+
+def train(out: Path, steps: int, processes: int, dtype: torch.dtype) -> None:
+    """FPB-FOMM with everything that has a state: batch norm, adversary, average; one look a step."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    trainer = resolve(FpFommRecipe, [SMALL]).trainer()
+    for network in trainer.networks().values():
+        network.to(dtype)
+    stages = {"main": StagePlan(steps, batch_size=4)}
+    plan = Plan(stages, ema=0.9, validate_every=8, validation_batches=1, log_every=1, save_seconds=0)
+    fabric = Machine("cpu", processes).fabric("float32")
+    fabric.launch()
+    Run(trainer, Shifted(dtype), plan, out, fabric).train()
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), getattr(torch, sys.argv[4]))

@@ -1,0 +1,70 @@
+"""A moving average of weights, which often validates better than the weights themselves."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+States = dict[str, dict[str, Tensor]]
+
+
+class Average:
+    """Exponential moving average of all entries of some networks; counters are copied. decay 0: no average at all.
+
+    In the first steps the decay is smaller, (1 + steps) / (10 + steps), so that the start is soon forgotten.
+    """
+
+    def __init__(self, networks: Mapping[str, nn.Module], decay: float) -> None:
+        self.networks, self.decay, self.steps = networks, decay, 0
+        self.shadow: States = states(networks, copy=True) if decay else {}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the networks as they are after a step."""
+        self.steps += 1
+        share = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for name, kept in self.shadow.items():
+            for entry, value in self.networks[name].state_dict().items():
+                if value.is_floating_point():
+                    kept[entry].lerp_(value, share)
+                else:
+                    kept[entry].copy_(value)
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Inside, the networks have the averaged entries."""
+        if not self.shadow:
+            yield
+            return
+        own = states(self.networks, copy=True)
+        load(self.networks, self.shadow)
+        try:
+            yield
+        finally:
+            load(self.networks, own)
+
+    def state(self) -> dict[str, object]:
+        """What `resume` needs."""
+        return {"steps": self.steps, "shadow": self.shadow}
+
+    def resume(self, saved: Mapping[str, object]) -> None:
+        """Go on from a saved state."""
+        self.steps = saved["steps"]  # type: ignore[assignment]
+        self.shadow = saved["shadow"]  # type: ignore[assignment]
+
+
+def states(networks: Mapping[str, nn.Module], copy: bool = False) -> States:
+    """State dicts by network name."""
+    return {
+        name: {entry: value.detach().clone() if copy else value for entry, value in network.state_dict().items()}
+        for name, network in networks.items()
+    }
+
+
+def load(networks: Mapping[str, nn.Module], saved: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Load state dicts by network name."""
+    for name, network in networks.items():
+        network.load_state_dict(saved[name])

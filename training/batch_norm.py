@@ -1,0 +1,73 @@
+"""Batch normalisation in training: statistics over all processes, and settling before they are frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+import torch.distributed
+import torch.distributed.nn.functional as collective
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class SharedBatchNorm(_BatchNorm):
+    """Batch normalisation by the whole batch of all processes, each of which holds an equal share of it.
+
+    torch's SyncBatchNorm does the same on GPUs only; this one runs on both, so that the law "two processes are one
+    with the whole batch" can be tested where there is no GPU.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Any (B, C, ...) will do."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalised features; in evaluation mode as torch's."""
+        if not self.training:
+            return super().forward(input)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        processes = torch.distributed.get_world_size()
+        x = input.to(torch.promote_types(input.dtype, torch.float32))
+        dims = [0, *range(2, x.ndim)]
+        mean = collective.all_reduce(x.mean(dims)) / processes
+        view = (1, -1, *[1] * (x.ndim - 2))
+        centred = x - mean.view(view)
+        variance = collective.all_reduce(centred.square().mean(dims)) / processes
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            count = processes * x.numel() / x.shape[1]
+            momentum = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(variance * (count / max(1, count - 1)), momentum)  # as torch: unbiased
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return torch.addcmul(self.bias.view(view), centred, scale.view(view)).to(input.dtype)
+
+
+def batch_norms(networks: Mapping[str, nn.Module]) -> list[_BatchNorm]:
+    """All batch normalisations of some networks."""
+    modules = (module for network in networks.values() for module in network.modules())
+    return [module for module in modules if isinstance(module, _BatchNorm)]
+
+
+def share(networks: Mapping[str, nn.Module]) -> None:
+    """Let every batch normalisation see all processes; entries and weights stay what they are."""
+    for norm in batch_norms(networks):
+        norm.__class__ = SharedBatchNorm  # the class only adds a way to compute
+
+
+def settle(norms: Iterable[_BatchNorm], passes: Iterable[Callable[[], object]]) -> None:
+    """Replace the running statistics, which lag behind the weights, by their mean over some forward passes."""
+    norms = list(norms)
+    before = [(norm.momentum, {key: value.clone() for key, value in norm.state_dict().items()}) for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over what follows
+    with torch.no_grad():
+        for forward in passes:
+            forward()
+    for norm, (momentum, state) in zip(norms, before, strict=True):
+        norm.momentum = momentum
+        if not norm.num_batches_tracked:  # not part of this stage
+            norm.load_state_dict(state)

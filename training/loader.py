@@ -1,0 +1,98 @@
+"""Batches of a stage in order, drawn ahead by threads while the networks learn."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.draws import generator
+
+# Steps drawn ahead, and threads that draw them.
+AHEAD, THREADS = 2, 2
+
+# What a batch is drawn for. Each has generators of its own.
+TRAIN, VALIDATE, SETTLE = range(3)
+
+
+class Batches(Protocol):
+    """Where pairs come from."""
+
+    def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """A batch of the "train" or "validation" split, the same for the same `rng`, whichever thread asks."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one process learns from at once: some samples of a batch, and the generator of the method's own draws."""
+
+    batch: dict[str, Tensor]
+    rng: np.random.Generator
+
+
+class Loader:
+    """Draws batches of `size` samples, of which this process (`rank` of `world`) sees `parts` equal parts.
+
+    Draws depend on the seed, the stage, the purpose, the step and the sample alone: not on how a batch is divided, on
+    the number of threads, or on what was drawn before. `size` is a multiple of parts times processes.
+    """
+
+    def __init__(
+        self, batches: Batches, size: int, parts: int, key: tuple[int, ...], device: torch.device, rank: int, world: int
+    ) -> None:
+        self.batches, self.size, self.parts, self.key, self.device = batches, size, parts, key, device
+        self.rank, self.world = rank, world
+
+    def steps(self, steps: range) -> Iterator[tuple[int, list[Part]]]:
+        """The training batches of `steps` in order, each as this process's parts on its device."""
+        waiting: deque[tuple[int, Future[list[Part]]]] = deque()
+        todo = iter(steps)
+        with ThreadPoolExecutor(THREADS) as pool:
+            try:
+                while True:
+                    while len(waiting) <= AHEAD and (step := next(todo, None)) is not None:
+                        waiting.append((step, pool.submit(self.draw, TRAIN, step)))
+                    if not waiting:
+                        return
+                    step, drawn = waiting.popleft()
+                    yield step, [self._moved(part) for part in drawn.result()]
+            finally:
+                for _, future in waiting:
+                    future.cancel()
+
+    def one(self, purpose: int, step: int) -> list[Part]:
+        """This process's parts of one batch, on its device."""
+        return [self._moved(part) for part in self.draw(purpose, step)]
+
+    def draw(self, purpose: int, step: int) -> list[Part]:
+        """This process's parts of one batch, in the machine's memory."""
+        count = self.size // (self.parts * self.world)
+        firsts = [(part * self.world + self.rank) * count for part in range(self.parts)]
+        return [
+            Part(self._samples(purpose, step, first, count), self._rng(1, purpose, step, first)) for first in firsts
+        ]
+
+    def whole(self, purpose: int, step: int) -> dict[str, Tensor]:
+        """One batch as all processes together see it."""
+        return self._samples(purpose, step, 0, self.size)
+
+    def _rng(self, use: int, purpose: int, step: int, first: int) -> np.random.Generator:
+        return generator(first, *self.key, purpose, step, use)
+
+    def _samples(self, purpose: int, step: int, first: int, count: int) -> dict[str, Tensor]:
+        split = "validation" if purpose == VALIDATE else "train"
+        drawn = [self.batches.batch(split, 1, self._rng(0, purpose, step, first + index)) for index in range(count)]
+        batch: dict[str, Any] = {name: torch.cat([sample[name] for sample in drawn]) for name in drawn[0]}
+        if self.device.type == "cuda":  # from pinned memory the copy waits for nothing
+            batch = {name: value.pin_memory() for name, value in batch.items()}
+        return batch
+
+    def _moved(self, part: Part) -> Part:
+        batch = {name: value.to(self.device, non_blocking=True) for name, value in part.batch.items()}
+        return Part(batch, part.rng)

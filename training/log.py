@@ -1,0 +1,61 @@
+"""The log of a training: one JSON object a line, and scalars for TensorBoard where it is wanted."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from core.errors import BenchError
+
+LOG = "log.jsonl"
+
+
+class Log:
+    """`log.jsonl` in the folder `out`: {"seconds", "stage", "step", "split", "losses"} a line, losses by name.
+
+    BenchError if `tensorboard` is asked for and not installed.
+    """
+
+    def __init__(self, out: Path, tensorboard: bool = False) -> None:
+        self.path = out / LOG
+        self._board = _writer(out / "tensorboard") if tensorboard else None
+
+    def write(self, stage: str, step: int, split: str, losses: Mapping[str, float], seconds: float) -> None:
+        """Append a line; `step` is how many steps of the stage are done."""
+        shown = {name: float(f"{value:.6g}") for name, value in losses.items()}
+        line = {"seconds": round(seconds, 1), "stage": stage, "step": step, "split": split, "losses": shown}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if self._board is not None:
+            for name, value in losses.items():
+                self._board.add_scalar(f"{stage}/{split}/{name}", value, step)
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes, 0 before the first line."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def cut(self, size: int) -> None:
+        """Forget what was logged after the log had this size: it will be logged again."""
+        if self.path.exists():
+            os.truncate(self.path, min(size, self.size))
+
+
+def read_log(out: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a log; none without one."""
+    if (path := out / LOG).exists():
+        yield from map(json.loads, path.read_text(encoding="utf-8").splitlines())
+
+
+def _writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise BenchError(
+            "plan.tensorboard needs the package tensorboard, which is not installed. Install it with"
+            " `pip install tensorboard`, or leave the setting out: log.jsonl holds the same figures."
+        ) from None
+    return SummaryWriter(str(folder))

@@ -1,0 +1,45 @@
+"""What published checkpoints hold: the networks of each method at published sizes, drawn without memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from core.checkpoints import Layout, manifest
+from core.config import as_dict, resolve
+from core.registry import load
+from training import TRAINABLES
+
+# Networks that a checkpoint must hold, and configs (over the defaults) under which it may have been trained.
+PUBLISHED: dict[str, tuple[tuple[str, ...], tuple[dict[str, Any], ...]]] = {
+    # vox-256, then vox-adv-256 with its other discriminator.
+    "fomm": (
+        ("generator", "kp_detector"),
+        (
+            {},
+            {
+                "discriminator": {"spectral_norm": False, "use_kp": True},
+                "loss": {"generator_gan": 1.0},
+                "milestones": [],
+            },
+        ),
+    ),
+    "fpfomm": (("generator", "kp_detector"), ({},)),
+    # The main stage's checkpoint lacks the AVD network, some lack the background's.
+    "mraa": (("generator", "region_predictor"), ({},)),
+}
+
+
+def layouts(name: str) -> list[Layout]:
+    """The published layouts of a method, the plainest first."""
+    required, configs = PUBLISHED[name]
+    recipe = load("trainable", name, TRAINABLES)
+    found = []
+    for settings in configs:
+        config = resolve(recipe, [{"model": settings}]).model
+        with torch.device("meta"):  # shapes without numbers
+            networks = recipe.networks(config)
+        entries = {network: manifest(module.state_dict()) for network, module in networks.items()}
+        found.append(Layout(as_dict(config), entries, required))
+    return found
