@@ -96,6 +96,7 @@ def test_a_sheet_saved_again_without_its_blank_columns_is_the_same(databases, fo
 def test_a_slash_is_no_apex(found, databases):
     assert marks(clips(found["casme2"])["sub04_EP12_01f"]) == (10, None, 14)
     assert clips(found["casme2"])["sub04_EP12_01f"].recording.apex_frame is None
+    assert not any("'/'" in remark for remark in found["casme2"].remarks)  # it is meant so
     plain = survey("casme2", databases["casme2"], without=["casme2-apex"])
     assert marks(clips(plain)["sub05_EP03_06"]) == (276, None, 281)
 
