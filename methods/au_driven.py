@@ -11,7 +11,7 @@ from core.errors import BenchError
 from core.frames import Frames
 from core.provenance import code_version
 from methods import au_sources
-from methods.au_sources import SOURCES, ActionUnits
+from methods.au_sources import SOURCES, ActionUnits, source
 from methods.trained import TrainedMethod
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ class AuDriven(TrainedMethod):
 
     def identity(self) -> Mapping[str, Any]:
         """As every trained method's, with the source of the action units and its files."""
-        source = {"name": self.au_source, "files": au_sources.state(self.au_source)}
-        return {**super().identity(), "au_source": source, "au_code": code_version(SOURCES[self.au_source].__module__)}
+        read = source(self.au_source)
+        told = {"name": self.au_source, "files": au_sources.state(self.au_source)}
+        return {**super().identity(), "au_source": told | {"code": code_version(read.__module__)}}
 
     def detector(self, image: Frames, what: str) -> Callable[[Tensor], Any]:
         """Not used: nothing is looked for in the driver's pictures."""
@@ -38,8 +39,7 @@ class AuDriven(TrainedMethod):
 
     def animate(self, template: Template, driver: Clip) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB. CellFailed where the driver's action units are not to be had."""
-        units = SOURCES[self.au_source](driver)
-        return self.painted(template, driver, units)
+        return self.painted(template, driver, source(self.au_source)(driver))
 
     @abstractmethod
     def painted(self, template: Template, driver: Clip, units: ActionUnits) -> Frames:

@@ -5,8 +5,9 @@
 | `truth` | rendered clips: the exact ones, 1 micro being 5 of OpenFace's, clipped | not at rest |
 | `openface` | `.megbench/aus/openface/<driver>.csv`, as OpenFace's FeatureExtraction writes it | its `_c` columns |
 | `table` | `.megbench/aus/table/<driver>.csv`, frames x 17, the user's own | above zero |
+| `flow` | estimated from the driver's flow (methods/au_from_flow.py), as in `truth` | above the noise |
 
-None looks at the driver's pictures, and none at flow.
+But for `flow`, none looks at the driver's pictures.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import pandas as pd
 from core.clip import Clip
 from core.errors import CellFailed
 from core.openface import LARGEST, OPENFACE, Table, shares
+from core.registry import load
 from core.store import digest
 
 FOLDER = Path(".megbench/aus")
@@ -79,14 +81,26 @@ def table(driver: Clip) -> ActionUnits:
     return ActionUnits(intensity, np.asarray(intensity > 0, np.float64))
 
 
-SOURCES: dict[str, Callable[[Clip], ActionUnits]] = {"truth": truth, "openface": openface, "table": table}
+# By name, as every table of the house, so that what is not asked for is not imported.
+SOURCES = {
+    "truth": "methods.au_sources:truth",
+    "openface": "methods.au_sources:openface",
+    "table": "methods.au_sources:table",
+    "flow": "methods.au_from_flow:flow",
+}
 
 
-def state(source: str) -> str:
+def source(name: str) -> Callable[[Clip], ActionUnits]:
+    """The source called `name`. BenchError with the choices for another name."""
+    found: Callable[[Clip], ActionUnits] = load("source of action units", name, SOURCES)
+    return found
+
+
+def state(name: str) -> str:
     """What decides a source's answers besides the clip: a hash of its files; "" for a source without any."""
-    if source not in ("openface", "table"):
+    if name not in ("openface", "table"):
         return ""
-    files = sorted((FOLDER / source).glob("*.csv"))
+    files = sorted((FOLDER / name).glob("*.csv"))
     return digest({path.name: hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() for path in files})
 
 

@@ -1,5 +1,6 @@
 """TPS, TPS with relative action units and ULME-GAN as methods; and where action units come from."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from core.errors import BenchError, CellFailed
 from core.openface import OPENFACE, column
 from core.weights import save_weights
 from methods import METHODS, au_sources
-from methods.au_sources import SOURCES, ActionUnits
+from methods.au_sources import ActionUnits, source
 from methods.tps import Tps
 from methods.tps_rau import TpsRau
 from methods.ulmegan import UlmeGan
@@ -121,7 +122,7 @@ def test_relative_units_leave_the_template_alone_while_the_driver_rests(face, dr
 
 
 def test_modes_of_ulmegan_are_variants_too(driver):
-    units = SOURCES["truth"](driver)
+    units = source("truth")(driver)
     sequences = {}
     for variant in ("plain", "recode", "recode_linear", "apex_frame"):
         method = UlmeGan(variant, {})
@@ -193,13 +194,13 @@ def test_a_checkpoint_without_an_avd_network_says_so():
 
 
 def test_the_truth_is_read_in_openface_scale(driver, recording):
-    units = SOURCES["truth"](driver)
+    units = source("truth")(driver)
     assert units.intensity.shape == units.presence.shape == (N, len(OPENFACE))
     assert units.intensity[:, column(12)].tolist() == [0, 2.5, 5, 2.5, 0]
     assert units.presence[:, column(12)].tolist() == [0, 1, 1, 1, 0]
     assert not np.delete(units.intensity, column(12), axis=1).any()
     with pytest.raises(CellFailed, match="au_source=openface"):
-        SOURCES["truth"](recording)
+        source("truth")(recording)
 
 
 def openface_csv(folder: Path, rows: int, **changes: object) -> Path:
@@ -218,7 +219,7 @@ def openface_csv(folder: Path, rows: int, **changes: object) -> Path:
 
 def test_openface_files_are_read_with_their_blanks(tmp_path, recording):
     openface_csv(tmp_path / "aus" / "openface", N)
-    units = SOURCES["openface"](recording)
+    units = source("openface")(recording)
     assert np.allclose(units.intensity[:, 0], np.linspace(0, 2, N))
     assert units.presence.all()
 
@@ -235,21 +236,21 @@ def test_openface_files_are_read_with_their_blanks(tmp_path, recording):
 def test_openface_files_that_do_not_fit_fail_their_cell(tmp_path, recording, rows, changes, message):
     openface_csv(tmp_path / "aus" / "openface", rows, **changes)
     with pytest.raises(CellFailed, match=message):
-        SOURCES["openface"](recording)
+        source("openface")(recording)
 
 
 def test_missing_and_damaged_files_are_named(tmp_path, recording):
-    for source in ("openface", "table"):
-        with pytest.raises(CellFailed, match=rf"{source}/real\.csv does not exist"):
-            SOURCES[source](recording)
-        (tmp_path / "aus" / source).mkdir(parents=True)
-        (tmp_path / "aus" / source / "real.csv").write_bytes(b"\xff\xfe\x00\x01")
+    for name in ("openface", "table"):
+        with pytest.raises(CellFailed, match=rf"{name}/real\.csv does not exist"):
+            source(name)(recording)
+        (tmp_path / "aus" / name).mkdir(parents=True)
+        (tmp_path / "aus" / name / "real.csv").write_bytes(b"\xff\xfe\x00\x01")
         with pytest.raises(CellFailed, match=r"real\.csv"):
-            SOURCES[source](recording)
+            source(name)(recording)
     path = openface_csv(tmp_path / "aus" / "openface", N)
     path.write_text(path.read_text().replace("AU12_r", "AU12_x"))
     with pytest.raises(CellFailed, match="lacks the column AU12_r"):
-        SOURCES["openface"](recording)
+        source("openface")(recording)
 
 
 def test_a_users_table_may_have_a_header_in_any_order(tmp_path, recording):
@@ -257,16 +258,16 @@ def test_a_users_table_may_have_a_header_in_any_order(tmp_path, recording):
     folder.mkdir(parents=True)
     values = np.random.default_rng(0).uniform(0, 5, (N, 17)).round(3)
     np.savetxt(folder / "real.csv", values, delimiter=",")
-    plain = SOURCES["table"](recording)
+    plain = source("table")(recording)
     names = [f"AU{unit:02d}_r" for unit in OPENFACE]
     np.savetxt(folder / "real.csv", values[:, ::-1], delimiter=",", header=",".join(names[::-1]), comments="")
-    turned = SOURCES["table"](recording)
+    turned = source("table")(recording)
     assert np.allclose(plain.intensity, values)
     assert np.allclose(turned.intensity, values)
     assert isinstance(turned, ActionUnits)
     np.savetxt(folder / "real.csv", values[:, :5], delimiter=",")
     with pytest.raises(CellFailed, match="has 5 columns; it needs 17"):
-        SOURCES["table"](recording)
+        source("table")(recording)
 
 
 def test_the_maps_of_ulmegan_are_drawn(face, driver, tmp_path, monkeypatch):
@@ -284,3 +285,32 @@ def test_the_maps_of_ulmegan_are_drawn(face, driver, tmp_path, monkeypatch):
         ulme_maps.ulme_maps(method="fomm", out=out)
     with pytest.raises(BenchError, match="Unknown cell"):
         ulme_maps.ulme_maps(cell="x__y", out=out)
+
+
+def test_flow_is_read_as_micro_intensities_and_not_imported_before(face, driver, monkeypatch):
+    """Against a stand-in for faces.action_units, so that what is mapped is known."""
+    tracks = np.array([[0, 0, 0], [0.02, 0.1, 0.0], [0.2, 2.0, 0.5], [0.2, 2.0, 0.5], [0.0, 0.0, 0.0]])
+
+    def intensities(flow, n_frames, points):
+        assert n_frames == N
+        assert points.shape == (68, 2)
+        assert not flow(0).any()
+        assert flow(2).shape == (256, 256, 2)
+        return tracks
+
+    units = ("AU12", "AU23+24", "AU43")
+    reader = SimpleNamespace(intensities=intensities, UNITS=units, NOISE_FLOOR=0.05)
+    monkeypatch.setitem(sys.modules, "faces.action_units", reader)
+    found = source("flow")(driver)
+    assert found.intensity[:, column(12)] == pytest.approx([0, 0.1, 1, 1, 0])
+    assert found.intensity[:, column(23)] == pytest.approx([0, 0.5, 5, 5, 0]), "clipped"
+    assert found.intensity[:, column(45)] == pytest.approx([0, 0, 2.5, 2.5, 0]), "43 is read as 45"
+    assert found.presence[:, column(12)].tolist() == [0, 0, 1, 1, 0], "noise is not presence"
+    assert ready(UlmeGan, au_source="flow").animate(Template.of("t", "s", face), driver).shape[0] == N
+
+
+def test_every_unit_that_flow_tells_has_a_column():
+    """With the estimator itself, where it is installed."""
+    reader = pytest.importorskip("faces.action_units")
+    assert len(reader.UNITS) == len(set(reader.UNITS))
+    assert {column(unit.partition("+")[0]) for unit in reader.UNITS} <= set(range(17))
