@@ -95,8 +95,8 @@ class Run:
             average.update()
             self.progress["step"] = step + 1
             bar.update()
-            due = (step + 1) % self.plan.validate_every == 0 or step + 1 == end
-            if not due and (step + 1) % self.plan.log_every:
+            due = (step + 1) % self.plan.validate_every == 0 or step + 1 == stage.steps
+            if not due and step + 1 != end and (step + 1) % self.plan.log_every:
                 continue
             # A look: the only place where the device is waited for.
             self.progress["seconds"] = self._before + time.monotonic() - self._began
@@ -107,7 +107,7 @@ class Run:
                     self._validate(name, step, loader)
             if self.plan.keep_every and (step + 1) % self.plan.keep_every == 0:
                 self._write(checkpoints.numbered(self.out, name, step + 1), {"networks": states(self.networks)})
-            stop = self._out_of_time()
+            stop = step + 1 == end or self._out_of_time()
             if due or stop or time.monotonic() - last_save > self.plan.save_seconds:
                 self._save(everything())
                 last_save = time.monotonic()
