@@ -7,7 +7,6 @@ not. PCC of a constant track does not exist: the unit counts in `coverage`, not 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -15,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from core.action_units import parse
 from core.clip import Cell
 from core.contracts import Figure, Partial, Score
 from core.errors import CellFailed
@@ -24,8 +24,8 @@ from metrics.combine import mean_scores
 Tracks = npt.NDArray[np.float64]
 
 SHORTEST = 3
-# The experts' sheet scores the halves of the face apart (MEGC 2021); 43 (eyes closed) is ours.
-UPPER = frozenset((1, 2, 4, 5, 6, 7, 43))
+# The experts' sheet scores the halves of the face apart (MEGC 2021); 43 and 45 (eyes closed, blink) are ours.
+UPPER = frozenset(("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU43", "AU45"))
 # Frames on each side of the apex that are averaged.
 APEX_REACH = 2
 # A coded unit is a hit among this many strongest units of the output, or among as many as are coded.
@@ -57,7 +57,7 @@ class Detector:
 
     def half(self, upper: bool) -> npt.NDArray[np.bool_]:
         """Which of them lie in the upper or lower half of the face (K,)."""
-        return self.together & np.array([(numbers(unit)[0] in UPPER) is upper for unit in self.units])
+        return self.together & np.array([bool(members(unit) & UPPER) is upper for unit in self.units])
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class Agreement:
     moving: npt.NDArray[np.bool_] = field(repr=False)
 
 
-def numbers(units: str) -> tuple[int, ...]:
-    """Numbers of a unit's name or of a coder's text: "AU14+20" -> 14, 20; "A9E+ref(10)" -> 9, 10; "4+L10" -> 4, 10."""
-    return tuple(int(number) for number in re.findall(r"\d+", units))
+def members(unit: str) -> frozenset[str]:
+    """The units that a column stands for: "AU14+20" -> AU14, AU20."""
+    return frozenset(f"AU{number}" for number in unit.removeprefix("AU").split("+"))
 
 
 def agreement(output: Tracks, other: Tracks, apex: int | None, detector: Detector) -> Agreement:
@@ -118,8 +118,9 @@ def agreement(output: Tracks, other: Tracks, apex: int | None, detector: Detecto
 
 
 def coded_hits(output: Tracks, coded: str | None, detector: Detector) -> float | None:
-    """Share of the coded units that the output moves, and among its strongest; None where none of them is readable."""
-    wanted = [k for k, unit in enumerate(detector.units) if coded and set(numbers(unit)) & set(numbers(coded))]
+    """Share of the surely coded units that the output moves among its strongest; None where none is readable."""
+    certain = parse(coded).certain() if coded else frozenset()
+    wanted = [k for k, unit in enumerate(detector.units) if members(unit) & certain]
     if not wanted:
         return None
     seen = np.asarray(~np.isnan(output).any(1))
