@@ -66,7 +66,7 @@ def test_a_difference_is_grey_where_nothing_changes_and_clips_at_the_ends():
 
 @pytest.mark.parametrize(
     ("marks", "frames"),
-    [((2, 6, 10), [2, 4, 6, 8, 10]), ((None, None, None), [0, 3, 6, 8, 11]), ((0, 1, 2), [0, 1, 2]), ((0, 0, 0), [0])],
+    [((2, 6, 10), [2, 4, 6, 8, 10]), ((None, None, None), [0, 3, 6, 9, 11]), ((0, 1, 2), [0, 1, 2]), ((0, 0, 0), [0])],
 )
 def test_key_frames_are_the_marks_and_the_middles_between(marks, frames):
     names = dict(zip(("onset_frame", "apex_frame", "offset_frame"), marks, strict=True))

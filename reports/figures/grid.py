@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from core.errors import BenchError, check_choice
 
-# Inches a picture is wide, and room for the row titles.
-SIDE, MARGIN = 1.25, 0.95
+# Inches: a picture, a letter of a row title, and the most that titles may take.
+SIDE, LETTER, MOST_MARGIN = 1.25, 0.075, 2.5
 FORMATS = ("png", "svg", "pdf")
 SETTINGS: Any = {"font.family": "sans-serif", "font.size": 8, "svg.fonttype": "path", "text.parse_math": False}
 
@@ -26,10 +26,12 @@ Row = tuple[str, Sequence[Picture | str]]
 def draw_grid(columns: Sequence[str], rows: Sequence[Row]) -> Figure:
     """Pictures in rows and columns, all with titles."""
     with mpl.rc_context(SETTINGS):
-        width, height = MARGIN + SIDE * len(columns), 0.25 + SIDE * len(rows)
+        longest = max((len(line) for title, _ in rows for line in title.splitlines()), default=0)
+        margin = min(0.15 + LETTER * longest, MOST_MARGIN)
+        width, height = margin + SIDE * len(columns), 0.25 + SIDE * len(rows)
         figure = Figure(figsize=(width, height))
         axes = figure.subplots(len(rows), len(columns), squeeze=False)
-        figure.subplots_adjust(MARGIN / width, 0.01, 0.995, 1 - 0.25 / height, wspace=0.03, hspace=0.03)
+        figure.subplots_adjust(margin / width, 0.01, 0.995, 1 - 0.25 / height, wspace=0.03, hspace=0.03)
         for title, axis in zip(columns, axes[0], strict=True):
             axis.set_title(title, fontsize=8, pad=3)
         for (title, pictures), line in zip(rows, axes, strict=True):

@@ -77,7 +77,7 @@ def key_frames(cell: CellFacts) -> list[int]:
     """Onset, apex and offset (else first, middle and last frame) and one between each two; sorted, each once."""
     start, peak = onset(cell), apex(cell)
     end = cell.n_frames - 1 if cell.offset_frame is None else cell.offset_frame
-    return sorted({start, round((start + peak) / 2), peak, round((peak + end) / 2), end})
+    return sorted({start, (start + peak + 1) // 2, peak, (peak + end + 1) // 2, end})
 
 
 def frame_title(cell: CellFacts, frame: int) -> str:

@@ -110,6 +110,7 @@ function put(context, x, y, size) {
   context.drawImage(scratch.canvas, x, y, size, size);
 }
 
+const veil = offscreen(1);
 // Direction as hue (right red, down green, left cyan, up violet), strength as saturation and opacity.
 const hue = (x, y) => (Math.atan2(y, x) * 180) / Math.PI;
 const LONGEST = 22;
@@ -128,13 +129,16 @@ function drawMotion(canvas, clip, frame, stretch) {
   }
   const [grid, x, y] = clip.moves(frame);
   const block = canvas.width / grid;
-  context.globalCompositeOperation = "screen";
+  // One pixel a block, stretched smoothly over the picture.
+  veil.canvas.width = veil.canvas.height = grid;
   for (let i = 0; i < x.length; i++) {
     const strength = Math.min(1, (stretch * Math.hypot(x[i], y[i])) / LONGEST);
     if (strength < 0.06) continue;
-    context.fillStyle = `hsl(${hue(x[i], y[i])} 90% 55% / ${0.75 * strength})`;
-    context.fillRect((i % grid) * block, Math.floor(i / grid) * block, block, block);
+    veil.fillStyle = `hsl(${hue(x[i], y[i])} 90% 55% / ${0.8 * strength})`;
+    veil.fillRect(i % grid, Math.floor(i / grid), 1, 1);
   }
+  context.globalCompositeOperation = "screen";
+  context.drawImage(veil.canvas, 0, 0, canvas.width, canvas.height);
   context.globalCompositeOperation = "source-over";
   context.strokeStyle = context.fillStyle = "#fff";
   context.lineWidth = 2.2;
