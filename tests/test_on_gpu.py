@@ -16,7 +16,7 @@ from training.rendered import RenderedSet, cells
 from training.variation import Variation
 
 ROOT = Path(__file__).parent.parent
-LACKING = ("dlib", "av", "pandas", "pydantic", "skimage", "matplotlib", "typer", "feat", "lpips", "jinja2", "openpyxl")
+LACKING = ("dlib", "av", "pandas", "pydantic", "skimage", "pandera", "typer", "feat", "lpips", "jinja2", "openpyxl")
 STILL = Variation(0, True, 0, 0, 0, 0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 import torch.distributed
-import torch.distributed.nn.functional as collective
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class _Summed(torch.autograd.Function):
+    """The sum of a tensor over all processes; what every process makes of it comes back to each."""
+
+    @staticmethod
+    def forward(context: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        torch.distributed.all_reduce(total)
+        return total
 
 
 class SharedBatchNorm(_BatchNorm):
@@ -31,10 +47,10 @@ class SharedBatchNorm(_BatchNorm):
         processes = torch.distributed.get_world_size()
         x = input.to(torch.promote_types(input.dtype, torch.float32))
         dims = [0, *range(2, x.ndim)]
-        mean = collective.all_reduce(x.mean(dims)) / processes
+        mean = _Summed.apply(x.mean(dims)) / processes
         view = (1, -1, *[1] * (x.ndim - 2))
         centred = x - mean.view(view)
-        variance = collective.all_reduce(centred.square().mean(dims)) / processes
+        variance = _Summed.apply(centred.square().mean(dims)) / processes
         with torch.no_grad():
             self.num_batches_tracked += 1
             count = processes * x.numel() / x.shape[1]
