@@ -49,11 +49,15 @@ def tables_of(folder: Path) -> dict[str, Table]:
     }
     tables |= {f"cells_{figure}": table for figure, table in heat_maps(run)}
     tables["figures"] = leaderboard.all_figures(run)
-    tables["reported"] = reported_table()
-    if (folder / FILE).exists():
-        judgements = read_judgements(folder / FILE)
-        tables |= experts_tables(judgements) | {"metrics_against_experts": metrics_against_experts(run, judgements)}
-    return tables
+    return tables | {"reported": reported_table()} | judged_tables(run)
+
+
+def judged_tables(run: Run) -> dict[str, Table]:
+    """The tables on experts by file name; {} where the run has no judgements."""
+    if not (run.folder / FILE).exists():
+        return {}
+    judgements = read_judgements(run.folder / FILE)
+    return experts_tables(judgements) | {"metrics_against_experts": metrics_against_experts(run, judgements)}
 
 
 def experts_tables(judgements: Sequence[Judgement]) -> dict[str, Table]:

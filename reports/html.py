@@ -24,10 +24,12 @@ from reports import fields, leaderboard
 from reports.cells import CellView, MediaList, amplification, cell_view, driver_clip, stretch, two_cells
 from reports.environment import TEMPLATES, environment
 from reports.fields import Eye
+from reports.forms import judged_tables
 from reports.heat import heat_maps
 from reports.media import COLUMNS, KNEE, PER_SHEET, Media, media_of_all
 from reports.missing import missing
 from reports.notices import caveats, faces_inside
+from reports.published import reported_table
 from reports.run_files import Run
 from reports.table import Table
 
@@ -90,6 +92,8 @@ def write_report(
             heat_maps=heat_maps(run),
             missing=missing(run),
             all_figures=leaderboard.all_figures(run),
+            judged=judged_tables(run),
+            reported=reported_table(),
             notes=leaderboard.notes(run),
             cells=cells,
             with_controls=with_controls,
