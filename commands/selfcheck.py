@@ -135,7 +135,8 @@ def check_laws(found: dict[str, Values], judged: dict[str, Worth]) -> Iterator[L
     scales = {**series_of(found["agreement"], "scale"), **series_of(found["agreement"], "over")}
     present = [value for level, value in scales.items() if level >= 0.25]
     reach = max(present) - min(present)
-    yield Law(f"agreement stays within {BLIND} for scales of .25 and more", f"range {reach:.3f}", reach <= BLIND)
+    blind = reach <= BLIND and "amplitude" in judged["agreement"].blind
+    yield Law(f"agreement stays within {BLIND} from scale .25 on: blind to amplitude", f"range {reach:.3f}", blind)
     yield follows("agreement", "delay", -1, "falls with delay")
     yield follows("agreement", "jitter", -1, "falls with unsteady timing")
     ordered = sorted(found["agreement"], key=lambda variant: found["agreement"][variant])

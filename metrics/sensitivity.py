@@ -13,8 +13,11 @@ from scipy.stats import spearmanr
 
 Values = Mapping[tuple[str, float], float]
 
-# A change is seen if it is larger than what noise does, and than this share of all that the figure shows anywhere.
-SEEN_SHARE = 0.05
+# A change is seen if it is larger than what noise does, and than the first share of all that the figure shows
+# anywhere; it is weak above the second, and below that the figure is blind to it.
+SEEN_SHARE, WEAK_SHARE = 0.05, 0.02
+# Less of the motion than this is as good as none: amplitude is judged from here on, `still` tells the rest.
+LEAST_SCALE = 0.25
 # From this rank correlation on a figure follows a series.
 FOLLOWS = 0.8
 # What noise: the series' level that counts as a camera's.
@@ -28,6 +31,7 @@ MEANING = {
     "blur": "blur",
     "noise": "camera noise",
     "leak": "motion elsewhere",
+    "still": "stillness",
     "reversed": "reversal",
     "wrong_driver": "another expression",
     "wrong_identity": "another person",
@@ -39,8 +43,9 @@ class Worth:
     """What one figure is worth.
 
     correlations: Spearman's rho with the level of each series (None: constant). changes: largest difference from the
-    unharmed answer in each series or single. floor: difference that camera noise (sigma 2) makes. saturation: scale
-    from which on the figure hardly changes, None where it keeps changing up to 1.5 or never changes.
+    unharmed answer in each series (amplitude: from a quarter on) or single. floor: difference that camera noise
+    (sigma 2) makes. saturation: scale from which on the figure hardly changes, None where it keeps changing up to 1.5
+    or never changes.
     """
 
     figure: str
@@ -48,6 +53,7 @@ class Worth:
     correlations: dict[str, float | None]
     changes: dict[str, float]
     sensitive: tuple[str, ...]
+    weak: tuple[str, ...]
     blind: tuple[str, ...]
     floor: float | None
     saturation: float | None
@@ -56,10 +62,9 @@ class Worth:
         """The same in words."""
         saturation = "none seen" if self.saturation is None else f"from scale {self.saturation:g} on"
         floor = "not measured" if self.floor is None else f"{self.floor:.3g}"
-        return (
-            f"sees {', '.join(self.sensitive) or 'nothing here'}; blind to {', '.join(self.blind) or 'nothing here'};"
-            f" noise floor {floor}; saturation {saturation}"
-        )
+        weak = f"; weakly {', '.join(self.weak)}" if self.weak else ""
+        sees, blind = (", ".join(names) or "nothing here" for names in (self.sensitive, self.blind))
+        return f"sees {sees}{weak}; blind to {blind}; noise floor {floor}; saturation {saturation}"
 
 
 def worth(figure: str, values: Values) -> Worth | None:
@@ -76,19 +81,27 @@ def worth(figure: str, values: Values) -> Worth | None:
         levels = series_of(values, name)
         if len(levels) > 1:
             correlations[name] = rank_correlation(levels)
-            changes[name] = max(abs(value - perfect) for value in levels.values())
+            judged = (value for level, value in levels.items() if name != "scale" or level >= LEAST_SCALE)
+            changes[name] = max(abs(value - perfect) for value in judged)
         elif (name, 0.0) in values:
             changes[name] = abs(values[name, 0.0] - perfect)
     # Noise is judged by its stronger level against the span alone: its weaker one is the floor itself.
     least = {name: SEEN_SHARE * span if name == "noise" else visible for name in changes}
-    seen = [name for name, change in changes.items() if span > 0 and change > least[name]]
+    follows = [name for name in changes if span > 0 and (name not in correlations or _follows(correlations[name]))]
+    seen = [name for name in follows if changes[name] > least[name]]
+    weak = [
+        name
+        for name in follows
+        if name not in seen and changes[name] > max(WEAK_SHARE * span, 0.0 if name == "noise" else floor or 0.0)
+    ]
     return Worth(
         figure,
         {f"{name} {level:g}": round(value, 6) for (name, level), value in values.items()},
         correlations,
         changes,
-        tuple(MEANING[name] for name in seen if name not in correlations or _follows(correlations[name])),
-        tuple(MEANING[name] for name in changes if name not in seen),
+        tuple(MEANING[name] for name in seen),
+        tuple(MEANING[name] for name in weak),
+        tuple(MEANING[name] for name in changes if changes[name] <= max(WEAK_SHARE * span, floor or 0.0)),
         floor,
         _saturation(series_of(values, "scale") | series_of(values, "over"), visible),
     )

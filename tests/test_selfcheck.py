@@ -27,7 +27,7 @@ def test_the_unharmed_answer_is_made_once():
 
 def test_a_gain_like_figure_sees_amplitude_and_nothing_else():
     judged = worth("gain", values(lambda name, level: level if name == "scale" else 0.0 if name == "still" else 1.0))
-    assert judged.sensitive == ("amplitude", "too much amplitude")
+    assert judged.sensitive == ("amplitude", "too much amplitude", "stillness")
     assert {"delay", "blur", "camera noise", "another person"} <= set(judged.blind)
     assert judged.correlations["scale"] == pytest.approx(1)
     assert judged.correlations["delay"] is None
@@ -44,7 +44,7 @@ def test_a_cosine_like_figure_is_blind_to_amplitude_and_saturates():
     assert judged.saturation == 0.25
     assert judged.correlations["delay"] == pytest.approx(-1)
     assert "delay" in judged.sensitive
-    assert "too much amplitude" in judged.blind
+    assert {"amplitude", "too much amplitude"} <= set(judged.blind)
     assert "saturation from scale 0.25 on" in judged.line()
 
 
@@ -52,6 +52,13 @@ def test_a_change_within_the_noise_is_not_seen():
     judged = worth("noisy", values(lambda name, level: 0.1 if name == "noise" else 0.05 if name == "delay" else 0.0))
     assert judged.floor == pytest.approx(0.1)
     assert "delay" in judged.blind
+
+
+def test_a_small_steady_change_is_weak_neither_seen_nor_unseen():
+    judged = worth("weak", values(lambda name, level: level if name == "scale" else 1 - 0.01 * level))
+    assert "delay" in judged.sensitive  # .08 of a span of 1.5
+    assert "unsteady timing" in judged.weak  # .04
+    assert "blur" in judged.blind
 
 
 def test_a_constant_figure_sees_nothing():
