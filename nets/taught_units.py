@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from core.contracts import OptimiserSpec, Phase
 from nets.taught_losses import picture_losses
 
-# Mean absolute difference of two pictures of one face that is as good as none: the camera's noise.
-TOLERANCE = 0.004
+# Mean absolute difference, in boxes, of two pictures of one face that is as good as none: the camera's noise.
+TOLERANCE = 0.001
 # Side of the boxes over which the change is averaged, so that noise does not count as change.
 BOX = 4
 
@@ -79,8 +79,8 @@ class TaughtUnitsTrainer:
 def change_loss(found: Tensor, source: Tensor, target: Tensor) -> Tensor:
     """Mean over the batch of |found - target| / (|target - source| + tolerance), pictures (B, 3, H, W) in boxes.
 
-    A still picture loses nearly 1 whatever the size of the expression, a perfect one nothing; pairs that do not change
-    count by what is painted on them.
+    A still picture loses nearly 1 for any expression that shows above the noise, a perfect one nothing; pairs that do
+    not change count by what is painted on them.
     """
     wrong = F.avg_pool2d(found - target, BOX).abs().mean((1, 2, 3))
     wanted = F.avg_pool2d(target - source, BOX).abs().mean((1, 2, 3))
