@@ -152,7 +152,8 @@ def benchmark(request: Request, workers: int, out: Path | None, media_all: bool,
 def _stale(report: Path) -> bool:
     """Whether a report is missing or older than the files it shows, as after a kill between scores and report."""
     shown = [path for name in ("run.json", "scores.csv", "experts.csv") if (path := report.with_name(name)).exists()]
-    return not report.exists() or report.stat().st_mtime_ns < max((path.stat().st_mtime_ns for path in shown), default=0)
+    newest = max((path.stat().st_mtime_ns for path in shown), default=0)
+    return not report.exists() or report.stat().st_mtime_ns < newest
 
 
 def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
