@@ -18,7 +18,21 @@ from typing import Annotated
 
 import typer
 
-from commands import compare, databases, experts, external, import_, listing, runs, train, verify
+from commands import (
+    compare,
+    databases,
+    experts,
+    external,
+    figure,
+    import_,
+    listing,
+    openface,
+    runs,
+    selfcheck,
+    train,
+    verify,
+    weights,
+)
 from commands.options import (
     RUNS,
     STORE,
@@ -46,12 +60,17 @@ app.command()(databases.validate)
 app.command()(databases.prepare)
 app.command()(train.train)
 app.command("import")(import_.import_)
+app.add_typer(figure.app, name="figure")
 app.command()(runs.report)
 app.command()(verify.verify)
 app.command()(runs.clean)
 app.command()(compare.compare)
 app.add_typer(experts.app, name="experts")
 app.add_typer(external.app, name="external")
+app.command()(weights.weights)
+app.command()(weights.doctor)
+app.command()(selfcheck.selfcheck)
+app.command()(openface.openface)
 
 
 @app.callback(invoke_without_command=True)
@@ -78,13 +97,13 @@ def run(
     if not methods:
         print(context.get_help())
         raise typer.Exit()
-    from metrics import METRICS
+    from metrics import METRICS, ON_REQUEST
 
     request = Request(
         methods=names(methods),
         protocol=protocol,
         folders=folders(drivers, templates, data, portraits),
-        metrics=names(metrics) or tuple(METRICS),
+        metrics=names(metrics) or tuple(name for name in METRICS if name not in ON_REQUEST),
         controls=not no_controls,
         seed=seed,
         device=resolve_device(device),
@@ -105,7 +124,6 @@ def benchmark(request: Request, workers: int, out: Path | None, media_all: bool,
     from core.scoring import Scorer
     from core.store import digest, trim
     from faces.seen import Seen
-    from reports.html import write_report
 
     began = time.monotonic()
     settings = Settings(STORE.resolve(), request.device, request.seed, workers)
@@ -123,7 +141,7 @@ def benchmark(request: Request, workers: int, out: Path | None, media_all: bool,
         failures = run.complete()
         report = folder / "report.html"
         if run.changed or _stale(report):
-            write_report(folder, media_all)
+            runs.make_report(folder, media_all)
         if run.changed or not sealed(folder):
             seal(folder)
         trim(settings.store)
@@ -133,8 +151,9 @@ def benchmark(request: Request, workers: int, out: Path | None, media_all: bool,
 
 def _stale(report: Path) -> bool:
     """Whether a report is missing or older than the files it shows, as after a kill between scores and report."""
-    shown = [report.with_name(name) for name in ("run.json", "scores.csv")]
-    return not report.exists() or report.stat().st_mtime_ns < max(path.stat().st_mtime_ns for path in shown)
+    shown = [path for name in ("run.json", "scores.csv", "experts.csv") if (path := report.with_name(name)).exists()]
+    newest = max((path.stat().st_mtime_ns for path in shown), default=0)
+    return not report.exists() or report.stat().st_mtime_ns < newest
 
 
 def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:

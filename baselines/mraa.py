@@ -5,7 +5,6 @@ Regions instead of key points: the mean and covariance of a heatmap, whose princ
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.regions import RegionPredictor, Regions, region_difference, region_motions, transfer_regions
-from nets.blocks import Encoder, HourglassConfig
+from nets.blocks import Encoder, HourglassConfig, perceptron
 from nets.dense_motion import DenseMotion, DenseMotionConfig, Motion
 from nets.generator import Generator, GeneratorConfig
 from nets.geometry import first_sign, in_float32, inverse_2x2, product
@@ -119,9 +118,9 @@ class AvdNetwork(nn.Module):
         super().__init__()
         numbers = num_regions * 6  # shift and affine
         self.revert_axis_swap = revert_axis_swap
-        self.id_encoder = _perceptron((numbers, *config.hidden, config.code))
-        self.pose_encoder = _perceptron((numbers, *config.hidden, config.code))
-        self.decoder = _perceptron((2 * config.code, *reversed(config.hidden), numbers))
+        self.id_encoder = perceptron((numbers, *config.hidden, config.code))
+        self.pose_encoder = perceptron((numbers, *config.hidden, config.code))
+        self.decoder = perceptron((2 * config.code, *reversed(config.hidden), numbers))
 
     @in_float32
     def forward(self, identity: Regions, pose: Regions) -> Regions:
@@ -138,13 +137,6 @@ class AvdNetwork(nn.Module):
 
 def _numbers(shift: Tensor, affine: Tensor) -> Tensor:
     return torch.cat([shift, affine.flatten(2)], dim=-1).flatten(1)  # B 6K
-
-
-def _perceptron(widths: tuple[int, ...]) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for before, after in itertools.pairwise(widths):
-        layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU()]
-    return nn.Sequential(*layers[:-2])
 
 
 def networks(config: MraaConfig) -> dict[str, nn.Module]:

@@ -1,6 +1,7 @@
-"""FOMM and MRAA as pupils of the taught training (nets/taught.py), which the demo weights come from.
+"""The baselines as pupils of the taught trainings (nets/taught.py, nets/taught_units.py), for the demo weights.
 
-Their key points (regions) are led to follow ten points of the face's mesh, which the published training never does.
+Key points (regions) are led to follow points of the face's mesh, ten or for TPS fifty, which the published trainings
+never do. TPS with relative action units and ULME-GAN see no motion: they are taught by pictures.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from baselines import fomm, mraa
+from baselines import fomm, mraa, tps, tps_rau, ulmegan
 from baselines.regions import RegionPredictor, transfer_regions
 from nets.keypoints import KeyPointGenerator
 from nets.taught import Transferred
@@ -67,3 +68,63 @@ class TaughtMraa:
         moved = transfer_regions(source, driving, first, self.recompute_covar)
         losses = point_losses((source.shift, first.shift, driving.shift), _points(batch))
         return Transferred(self.generator.motion(small, source, moved), moved.shift, losses)
+
+
+class TaughtTps:
+    """TPS in relative mode: three detector calls as one batch; the background is at rest, as it is in animation."""
+
+    def __init__(self, config: tps.TpsConfig) -> None:
+        self.made = tps.networks(config)
+        self.generator = tps.generator(self.made)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks that relative animation needs, by the published checkpoints' names."""
+        return {name: self.made[name] for name in ("inpainting_network", "dense_motion_network", "kp_detector")}
+
+    def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
+        """See nets.taught.Pupil; the detector looks at the full pictures."""
+        looked_at = torch.cat([batch["source"], batch["initial"], batch["driving"]])
+        source, first, driving = self.made["kp_detector"](looked_at).value.chunk(3)
+        moved = tps.transfer_points(source, driving, first)
+        losses = point_losses((source, first, driving), _points(batch))
+        motion = self.generator.motion(small, tps.SplinePoints(source), tps.SplinePoints(moved))
+        return Transferred(motion, moved, losses)
+
+
+class TaughtRau:
+    """TPS with relative action units: the source under the difference of two states' units."""
+
+    def __init__(self, config: tps_rau.RauConfig) -> None:
+        self.made = tps_rau.networks(config)
+        self.generator = tps_rau.generator(self.made)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """All networks, by the published checkpoints' names."""
+        return self.made
+
+    def paint(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """See nets.taught_units.UnitsPupil."""
+        points = self.made["kp_detector"](tps_rau.given_points(batch["landmarks"]))
+        encoded = self.generator.encode(batch["source"])
+        motion = self.generator.motion(encoded.small, points, points)
+        change = batch["action_units_target"] - batch["action_units_source"]
+        found = self.generator.inpainting(encoded.picture, encoded.features, motion, change)
+        return found, batch["source"], batch["target"]
+
+
+class TaughtUlme:
+    """ULME-GAN's generator at its own size; no discriminator."""
+
+    def __init__(self, config: ulmegan.UlmeConfig) -> None:
+        self.size = config.image_size
+        self.generator = ulmegan.UlmeGenerator(config)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The generator, by the name in the published files."""
+        return {"gen": self.generator}
+
+    def paint(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """See nets.taught_units.UnitsPupil."""
+        source, target = (ulmegan.inside(batch[name], self.size) for name in ("source", "target"))
+        found = self.generator(source, batch["action_units_target"]).picture
+        return found / 2 + 0.5, source / 2 + 0.5, target / 2 + 0.5

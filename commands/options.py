@@ -28,8 +28,13 @@ class Device(StrEnum):
 
 ProtocolOption = Annotated[str, typer.Option("--protocol", help="Which cells: see `list protocols`.")]
 DriversOption = Annotated[Path | None, typer.Option("--drivers", help="Videos or frame folders (folder, self).")]
-TemplatesOption = Annotated[Path | None, typer.Option("--templates", help="Folder of portraits (folder).")]
-DataOption = Annotated[Path | None, typer.Option("--data", help="The unpacked kit of a challenge (megc2021).")]
+TemplatesOption = Annotated[
+    Path | None,
+    typer.Option("--templates", help="Folder of portraits (folder), or names of a kit's (megc2021, megc2022)."),
+]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="The unpacked kit of a challenge (megc2021, megc2022).")
+]
 PortraitsOption = Annotated[Path | None, typer.Option("--portraits", help="Your own portraits to render from (demo).")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where networks run.")]
 MediaAllOption = Annotated[bool, typer.Option("--media-all", help="Show the controls in every cell.")]

@@ -13,6 +13,7 @@ from commands.options import STORE, MediaAllOption
 def report(
     runs: list[Path],
     media_all: MediaAllOption = False,
+    no_media: Annotated[bool, typer.Option("--no-media", help="A page for sharing: no face in it.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Also the tables as LaTeX, in RUN/tables.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Also the tables as CSV, in RUN/tables.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Also the tables as Markdown, in RUN/tables.")] = False,
@@ -20,14 +21,25 @@ def report(
     """Make the reports of runs again from their files."""
     from core.manifest import seal
     from reports.forms import tables_of, write_tables
-    from reports.html import write_report
 
     forms = [name for name, wanted in (("latex", latex), ("csv", csv), ("markdown", markdown)) if wanted]
     for run in runs:
-        print(write_report(run, media_all))
+        print(make_report(run, media_all, no_media))
         if forms:
             print(f"{len(write_tables(run / 'tables', tables_of(run), forms))} tables in {run / 'tables'}")
         seal(run)
+
+
+def make_report(run: Path, media_all: bool, no_media: bool = False) -> Path:
+    """Write a run's page and return its path; motion fields are those that scoring left in the store."""
+    from reports.html import Pictures, write_report
+
+    if no_media:
+        return write_report(run, Pictures.none)
+    from faces.seen import FieldOf
+
+    pictures = Pictures.all if media_all else Pictures.controls_in_two_cells
+    return write_report(run, pictures, FieldOf(STORE.resolve() / "features"))
 
 
 def clean(

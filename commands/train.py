@@ -28,7 +28,7 @@ class LeaveOut(StrEnum):
 
 
 def train(
-    name: Annotated[str, typer.Argument(help="A method that learns: fpfomm, fomm or mraa.")],
+    name: Annotated[str, typer.Argument(help="A method that learns: fpfomm, fomm, mraa, tps, tps_rau or ulmegan.")],
     clips: Annotated[
         str, typer.Option(help="demo (rendered people), or NAME=PATH[,NAME=PATH]: databases, raw or prepared.")
     ] = DEMO,

@@ -57,8 +57,10 @@ class Control(Protocol):
 class OptimiserSpec:
     """One Adam optimiser: the networks it steps, its numbers, and its learning rate over the training.
 
+    Gradients are clipped to `clip_norm` in the norm of order `clip_order` (2: Euclidean, inf: the largest entry).
     `milestones` are epochs after which lr is multiplied by 0.1 (the published schedule). With `warmup` > 0 the
-    schedule is instead a linear warm-up over that share of all steps, then a cosine down to 3 % of lr.
+    schedule is instead a linear warm-up over that share of all steps, then a cosine down to 3 % of lr. With `decay` it
+    is lr up to the first of two epochs, from there linear to 0 at the second (ULME-GAN).
     """
 
     networks: tuple[str, ...]
@@ -66,8 +68,10 @@ class OptimiserSpec:
     betas: tuple[float, float] = (0.5, 0.999)
     weight_decay: float = 0.0
     clip_norm: float | None = None
+    clip_order: float = 2.0
     milestones: tuple[int, ...] = ()
     warmup: float = 0.0
+    decay: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ class Partial:
 
     values: figure name -> value or None. sums: what `combine` needs to pool. series: curves over frames for plots.
     reason: why the figures that `values` lacks are lacking. reasons: figure name -> why its value is None.
+    files: role -> features in the store that `combine` compares as sets; without them the cell is measured again.
     """
 
     status: Status
@@ -133,6 +138,7 @@ class Partial:
     sums: Mapping[str, list[float]] = field(default_factory=dict)
     series: Mapping[str, list[float]] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def why_absent(self, figure: str) -> str:
         """Why a figure has no value here; "" where it has one."""
@@ -155,7 +161,11 @@ class Score:
 
 
 class Metric(Protocol):
-    """A measure. `needs` names the features of `seen` it reads; `version` changes when its numbers may change."""
+    """A measure. `needs` names the features of `seen` it reads; `version` changes when its numbers may change.
+
+    A metric that needs weights of other people's networks names them in a further attribute `weights`
+    (core.weight_files); without them it is unavailable and the run goes on.
+    """
 
     name: str
     version: str

@@ -12,6 +12,10 @@ class CellFailed(BenchError):
     """One cell cannot be done (no face in it, say); the run records the reason and goes on."""
 
 
+class Unavailable(BenchError):
+    """Something the user can supply is not there (weights, another program's output). Nothing is kept of it."""
+
+
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> BenchError:
     """Error for a name that is not in a table, with the nearest known name and all choices."""
     known = sorted(choices)

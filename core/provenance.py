@@ -26,13 +26,14 @@ def provenance(device: str) -> dict[str, Any]:
         "argv": sys.argv,
         "code": _git_state(),
         "python": platform.python_version(),
-        "packages": {name: installed for name in PACKAGES if (installed := _version(name))},
+        "packages": {name: installed for name in PACKAGES if (installed := version_of(name))},
         "machine": {"system": platform.platform(), "processor": _processor(), "device": _device_name(device)},
         "precision": {"dtype": "float32", "threads_per_worker": 1, **_torch_precision(device)},
     }
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The installed version of a package, None where it is missing."""
     try:
         return version(package)
     except PackageNotFoundError:

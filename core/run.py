@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from core import scoring
@@ -200,4 +201,16 @@ def cell_facts(cell: Cell) -> dict[str, Any]:
         "template": cell.template.name,
         **{name: facts[name] for name in (*shared, "action_units", "rendered", "colour")},
         "has_truth": cell.truth is not None,
+        "known_aus": _known_aus(cell.driver),
+    }
+
+
+def _known_aus(clip: Clip) -> dict[str, list[float]]:
+    """Intensities at every frame of the action units that a rendered clip was made from; {} for recordings."""
+    known = None if clip.problem else clip.known()
+    if known is None:
+        return {}
+    return {
+        unit: np.round(curve, 4).tolist()
+        for unit, curve in zip(known.action_units, known.au_intensity.T.astype(float), strict=True)
     }

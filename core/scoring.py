@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -10,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core import weight_files
 from core.clip import Cell
 from core.contracts import Metric, Partial
-from core.errors import CellFailed
+from core.errors import BenchError, CellFailed, Unavailable
 from core.frames import Frames, read_frames
 from core.progress import track
 from core.provenance import code_version
@@ -51,6 +53,7 @@ def score(run: Path, jobs: Sequence[Job], records: dict[str, CellRecord], scorer
     """
     metrics = [make() for make in scorer.metrics]
     versions = {metric.name: [metric.version, code_version(type(metric).__module__)] for metric in metrics}
+    without = {metric.name: reason for metric in metrics if (reason := lacking(metric))}
     partials: Partials = {place(job): {} for job in jobs}
     todo: list[_Task] = []
     for job in jobs:
@@ -61,6 +64,7 @@ def score(run: Path, jobs: Sequence[Job], records: dict[str, CellRecord], scorer
         keys = {name: _partial_key(name, version, job.cell, record) for name, version in versions.items()}
         found = {name: partial for name, key in keys.items() if (partial := _read_partial(scorer.store, key))}
         partials[place(job)] = found
+        found |= {name: Partial("unavailable", reason) for name, reason in without.items() if name not in found}
         missing = {name: key for name, key in keys.items() if name not in found}
         if missing:
             todo.append(_Task(job, cell_folder(run, job), record.n_frames, missing))
@@ -68,6 +72,19 @@ def score(run: Path, jobs: Sequence[Job], records: dict[str, CellRecord], scorer
         partials[place(task.job)] |= measured
     changed = _keep_partials(run, jobs, partials, versions)
     return partials, changed or bool(todo)
+
+
+def lacking(metric: Metric | Callable[[], Metric]) -> str:
+    """Why a metric cannot be computed on this machine: weights that are not here, or not the right ones; "" if it can.
+
+    A metric names its external weights in `weights`; most have none and lack that attribute.
+    """
+    for name in getattr(metric, "weights", ()):
+        try:
+            weight_files.require(name)
+        except BenchError as error:
+            return str(error)
+    return ""
 
 
 def place(job: Job) -> str:
@@ -88,9 +105,11 @@ def _partial_path(store: Path, key: str) -> Path:
 def _read_partial(store: Path, key: str) -> Partial | None:
     values = read_json(_partial_path(store, key))
     try:
-        return Partial(**values) if values else None
+        partial = Partial(**values) if values else None
     except TypeError:
         return None
+    # Sets are compared by the features of their clips, which lie in the store and may have been deleted.
+    return partial if partial and all(Path(file).is_file() for file in partial.files.values()) else None
 
 
 @dataclass(frozen=True)
@@ -108,8 +127,10 @@ class _Measurer:
             measured = {}
             for name, key in task.keys.items():
                 try:
-                    measured[name] = _measure(metrics[name], task.job.cell, seen)
+                    measured[name] = measure(metrics[name], task.job.cell, seen)
                     write_json(_partial_path(self.scorer.store, key), dataclasses.asdict(measured[name]))
+                except Unavailable as error:
+                    measured[name] = Partial("unavailable", str(error))  # not kept: the user may supply it
                 except Exception as error:
                     # A fault of one metric is not kept and costs the others nothing.
                     measured[name] = Partial("failed", f"{name} failed with {type(error).__name__}: {error}")
@@ -118,7 +139,7 @@ class _Measurer:
         return do
 
 
-def _measure(metric: Metric, cell: Cell, seen: Any) -> Partial:
+def measure(metric: Metric, cell: Cell, seen: Any) -> Partial:
     """One metric on one cell. Numbers that are none become None with the reason, never zero."""
     try:
         partial = metric.measure(cell, seen)
@@ -129,7 +150,7 @@ def _measure(metric: Metric, cell: Cell, seen: Any) -> Partial:
     sums = {name: [float(value) for value in numbers] for name, numbers in partial.sums.items()}
     lost = [name for name, value in partial.values.items() if value is not None and values[name] is None]
     reasons = {**partial.reasons, **dict.fromkeys(lost, "not a finite number")}
-    return Partial(partial.status, partial.reason, values, sums, series, reasons)  # type: ignore[arg-type]
+    return Partial(partial.status, partial.reason, values, sums, series, reasons, partial.files)  # type: ignore[arg-type]
 
 
 def finite(value: float | None) -> float | None:
@@ -187,4 +208,5 @@ def metric_facts(make: Callable[[], Metric]) -> dict[str, Any]:
     """A metric as run.json tells it."""
     metric = make()
     figures = [dataclasses.asdict(figure) for figure in metric.figures]
-    return {"name": metric.name, "version": metric.version, "figures": figures}
+    description = (inspect.getdoc(make) or "").partition("\n")[0]
+    return {"name": metric.name, "version": metric.version, "description": description, "figures": figures}

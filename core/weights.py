@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core import weight_files
 from core.errors import BenchError
 from core.store import write_json
 
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 LARGEST_WEIGHTS_BYTES = 2_000_000_000
 LARGEST_CARD_BYTES = 20_000_000
 PUBLISHED = (".pth", ".tar", ".pt")
-# torchvision's ImageNet weights of VGG-19, where a user puts them.
-VGG19 = Path(".megbench/weights/vgg19-dcbb9e9d.pth")
+VGG19 = weight_files.DEFAULT_FOLDER / weight_files.FILES["vgg19"].file
 # How many entries an error names before it says "and N more".
 NAMED = 3
 
@@ -128,9 +128,14 @@ def read_weights(path: Path) -> dict[str, State]:
 def load_networks(path: Path, networks: Mapping[str, nn.Module]) -> None:
     """Load a weights file into networks, strictly: every name and shape must fit.
 
-    Networks in the file that nobody asks for are ignored. BenchError names the first entries that do not fit.
+    Networks in the file that nobody asks for are ignored, and a network without entries needs none. A file that is one
+    bare state dict (ULME-GAN's) is that of the only network asked for. BenchError names the first entries that do not
+    fit.
     """
     states = read_weights(path)
+    if len(networks) == 1 and set(states) == {""}:
+        states = dict.fromkeys(networks, states[""])
+    networks = {name: network for name, network in networks.items() if network.state_dict()}
     missing = [name for name in networks if name not in states]
     if missing:
         found = ", ".join(sorted(states)) or "none"
@@ -173,18 +178,24 @@ def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
 def load_vgg19(path: Path, network: nn.Module) -> nn.Module:
     """Load torchvision's VGG-19 weights into a network that has some of its entries (`features.N.weight`).
 
-    BenchError if the file is missing, with the two ways out.
+    A file that is not at `path` is looked for as all external weights are. BenchError if it is nowhere, with the two
+    ways out.
     """
-    if not path.is_file():
+    found = path if path.is_file() else weight_files.find("vgg19")
+    if found is None:
         raise BenchError(
-            f"The perceptual loss needs torchvision's VGG-19 weights, and {path} does not exist. With a network,"
-            " torchvision.models.vgg19(weights='IMAGENET1K_V1') fetches them into ~/.cache/torch/hub/checkpoints; put"
-            " that file there. Or choose --set loss.perceptual=pyramid, which needs no weights."
+            f"The perceptual loss: {weight_files.absence('vgg19')}. Or choose --set loss.perceptual=pyramid,"
+            " which needs no weights."
         )
-    states = read_weights(path)
-    own = network.state_dict()
-    load_state(path, "vgg19", network, {entry: value for entry, value in states.get("", {}).items() if entry in own})
+    load_part(found, "vgg19", network)
     return network
+
+
+def load_part(path: Path, name: str, network: nn.Module) -> None:
+    """Load those entries of a file without networks in it that `network` has; BenchError where one is lacking."""
+    own = network.state_dict()
+    state = read_weights(path).get("", {})
+    load_state(path, name, network, {entry: value for entry, value in state.items() if entry in own})
 
 
 def weights_hash(path: Path) -> str:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from core.clip import Cell, Clip, Floats
-from core.errors import CellFailed
-from core.frames import Frames, content_hash, grey
+from core.errors import BenchError, CellFailed
+from core.frames import Frames, check_frames, content_hash, grey
 from core.provenance import code_version
+from faces.action_units import Intensities, intensities
 from faces.flow import dense_flow
 from faces.landmarks import Grey, Points, detect, embedding
 from faces.motion import Motion, facial_motion
@@ -86,7 +88,7 @@ class SeenClip:
         for index in indices:
             if index not in self._landmarks:
                 find = functools.partial(self._detect, index)
-                self._landmarks[index] = _or_none(self._stored(f"landmarks-{index}", find)["points"])
+                self._landmarks[index] = _or_none(self.kept(f"landmarks-{index}", find)["points"])
         return [self._landmarks[index] for index in indices]
 
     def embedding_at(self, indices: Sequence[int]) -> list[npt.NDArray[np.float64] | None]:
@@ -94,7 +96,7 @@ class SeenClip:
         for index in indices:
             if index not in self._embeddings:
                 embed = functools.partial(self._embed, index)
-                self._embeddings[index] = _or_none(self._stored(f"embedding-{index}", embed)["vector"])
+                self._embeddings[index] = _or_none(self.kept(f"embedding-{index}", embed)["vector"])
         return [self._embeddings[index] for index in indices]
 
     def flow(self, index: int) -> Floats:
@@ -109,14 +111,20 @@ class SeenClip:
     @functools.cached_property
     def motion(self) -> Motion:
         """Facial motion of every frame. CellFailed without a face in frame 0."""
-        found = self._stored("motion", self._measure_motion)
+        found = self.kept("motion", self._measure_motion)
         return Motion(
             trajectory=found["trajectory"].astype(np.float32),
             head=found["head"].astype(np.float32),
             rigid=found["rigid"].astype(np.float32),
             inner_peak=found["inner_peak"].astype(np.float32),
             eye_distance=float(found["eye_distance"]),
+            field=found["field"].astype(np.float16),
         )
+
+    @functools.cached_property
+    def action_units(self) -> Intensities:
+        """Intensities (T, K) of faces.action_units.UNITS, read from flow. CellFailed without a face in frame 0."""
+        return self.kept("action_units", self._read_action_units)["intensity"]
 
     def _detect(self, index: int) -> Arrays:
         return {"points": _or_empty(detect(self.grey[index]))}
@@ -128,12 +136,14 @@ class SeenClip:
         motion = facial_motion(self.flow, len(self.frames), self.landmarks)
         return {name: np.asarray(value) for name, value in vars(motion).items()}
 
-    def _stored(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
-        """Arrays from the cache, else computed and put there; a damaged file counts as absent."""
+    def _read_action_units(self) -> Arrays:
+        return {"intensity": intensities(self.flow, len(self.frames), self.landmarks)}
+
+    def kept(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
+        """Features of this clip called `name`: from the cache, else computed and put there; a damaged file is none."""
         if self._cache is None:
             return compute()
-        key = hashlib.blake2b(f"{_recipe()} {name} {self.content}".encode(), digest_size=16).hexdigest()
-        path = self._cache / key[:2] / f"{key}.npz"
+        path = self._path(self._cache, name)
         try:
             with np.load(path, allow_pickle=False) as stored:
                 return dict(stored)
@@ -141,10 +151,43 @@ class SeenClip:
             pass
         arrays = compute()
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{key}.{os.getpid()}.npz")
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
         os.replace(temporary, path)
         return arrays
+
+    def feature_file(self, name: str, compute: Callable[[], Arrays]) -> Path:
+        """Where features of this clip called `name` are kept, made by `compute` if they are not there yet.
+
+        For metrics that compare sets of clips. BenchError without a cache.
+        """
+        if self._cache is None:
+            raise BenchError(f"Features {name} of the {self.role} cannot be kept: there is no store.")
+        self.kept(name, compute)
+        return self._path(self._cache, name)
+
+    def _path(self, cache: Path, name: str) -> Path:
+        key = hashlib.blake2b(f"{_recipe()} {name} {self.content}".encode(), digest_size=16).hexdigest()
+        return cache / key[:2] / f"{key}.npz"
+
+
+@dataclass(frozen=True)
+class FieldOf:
+    """The coarse facial motion field of any frames, for reports; what scoring saw before is found in `cache`."""
+
+    cache: Path
+
+    @property
+    def recipe(self) -> str:
+        """All that decides a field besides the frames."""
+        return _recipe()
+
+    def __call__(self, frames: Frames) -> npt.NDArray[np.float16] | None:
+        """Frames (T, 256, 256, 3) -> (T, 32, 32, 2), pixels x, y since frame 0; None without a face in frame 0."""
+        try:
+            return SeenClip("clip", lambda: frames, content_hash(frames), self.cache).motion.field
+        except CellFailed:
+            return None
 
 
 class Seen:
@@ -152,9 +195,11 @@ class Seen:
 
     output: the frames to judge. driver: the cell's reference (same motion, other noise draw, where clips are
     rendered). template: a clip of one frame. truth: None where nobody knows it.
+    BenchError if the output's frames are not uint8 (T, 256, 256, 3) with T >= 1.
     """
 
     def __init__(self, cell: Cell, output_frames: Frames, cache: Path | None) -> None:
+        check_frames(output_frames, "Output")
         self.output = SeenClip("output", lambda: output_frames, content_hash(output_frames), cache)
         self.driver = _seen_clip("driver", cell.reference, cache)
         template = cell.template.image[None]
@@ -162,6 +207,7 @@ class Seen:
         self.truth = None if cell.truth is None else _seen_clip("truth", cell.truth, cache)
 
 
+@functools.lru_cache(maxsize=2)  # the rows of a cell follow each other: its driver and truth are read once
 def _seen_clip(role: str, clip: Clip, cache: Path | None) -> SeenClip:
     return SeenClip(role, clip.frames, clip.content, cache)
 

@@ -1,4 +1,4 @@
-"""What the three trained generators share as methods: finding weights, building networks, keeping what can be kept."""
+"""What the trained generators share as methods: finding weights, building networks, keeping what can be kept."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST_FACES = 16
 
 
 class TrainedMethod(ABC):
-    """A generator with weights: `name[@variant][:mode=MODE]`.
+    """A generator with weights: `name[@variant][:mode=MODE]`; `takes` names further options, with their choices.
 
     Variant "" is "demo", the weights in the repository. "untrained" is the demo variant with random weights, and a
     control. Any other variant is `.megbench/weights/<name>@<variant>` with .safetensors (and its JSON), .pth or
@@ -38,15 +38,17 @@ class TrainedMethod(ABC):
 
     name: ClassVar[str]
     modes: ClassVar[tuple[str, ...]]
+    takes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def __init__(self, variant: str, options: Mapping[str, str]) -> None:
         self.variant = variant or DEMO
         self.is_control = self.variant == UNTRAINED
-        for option in options:
-            if option != "mode":
-                raise unknown_name(f"option of {self.name}:", option, ["mode"])
-        if "mode" in options and options["mode"] not in self.modes:
-            raise unknown_name(f"mode of {self.name}:", options["mode"], self.modes)
+        choices = {"mode": self.modes, **self.takes}
+        for option, value in options.items():
+            if option not in choices:
+                raise unknown_name(f"option of {self.name}:", option, choices)
+            if value not in choices[option]:
+                raise unknown_name(f"{option} of {self.name}:", value, choices[option])
         self._mode = options.get("mode")
 
     @abstractmethod
@@ -67,9 +69,14 @@ class TrainedMethod(ABC):
         return self._mode or self.modes[0]
 
     @property
+    def whose(self) -> str:
+        """The variant whose weights are used."""
+        return self.variant
+
+    @property
     def weights(self) -> Path:
         """The weights file of the variant. BenchError if there is none, saying where it should be or how to train."""
-        if self.variant in (DEMO, UNTRAINED):
+        if self.whose in (DEMO, UNTRAINED):
             path = ROOT / "weights" / DEMO / f"{self.name}.safetensors"
             if not path.is_file():
                 raise BenchError(
@@ -77,7 +84,7 @@ class TrainedMethod(ABC):
                     f" `python bench.py train {self.name} --clips demo`, or name others: {self.name}@VARIANT."
                 )
             return path
-        stem = f"{self.name}@{self.variant}"
+        stem = f"{self.name}@{self.whose}"
         for suffix in SUFFIXES:
             if (path := USER_WEIGHTS / f"{stem}{suffix}").is_file():
                 return path
@@ -132,15 +139,22 @@ class TrainedMethod(ABC):
 
         A template is encoded once and a driver read once for the cells that share them (cells come driver by driver).
         """
-        face = self._faces.get(template.content)
-        if face is None:
-            face = self.animator.face(template.image, self.detector(template.image, f"template {template.name}"))
-            if len(self._faces) >= MOST_FACES:
-                self._faces.clear()
-            self._faces[template.content] = face
+        face = self.face(template)
         if self._driver is None or self._driver[0] != driver.content:
             frames = driver.frames()
             points = self.animator.read(frames, self.detector(frames[0], f"driver {driver.name}"))
             self._driver = (driver.content, points)
         output: Frames = self.animator.animate(face, self._driver[1], driver.n_frames)
         return output
+
+    def face(self, template: Template) -> Any:
+        """The template, encoded; kept for the next cell with it."""
+        if template.content not in self._faces:
+            if len(self._faces) >= MOST_FACES:
+                self._faces.clear()
+            self._faces[template.content] = self.encoded(template)
+        return self._faces[template.content]
+
+    def encoded(self, template: Template) -> Any:
+        """The template as the animator wants it."""
+        return self.animator.face(template.image, self.detector(template.image, f"template {template.name}"))

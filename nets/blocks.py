@@ -1,5 +1,6 @@
 """Convolution blocks shared by the generators, key point detectors and dense motion networks of the FOMM family.
 
+`norm` makes a normalisation of that many channels: batch norm in FOMM, FPB-FOMM and MRAA, `instance_norm` in TPS.
 Attribute names and their order are those of the published checkpoints, so that state dicts load as they are.
 Source: Siarohin et al., First Order Motion Model for Image Animation, NeurIPS 2019, supplementary material.
 """
@@ -7,20 +8,28 @@ Source: Siarohin et al., First Order Motion Model for Image Animation, NeurIPS 2
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Norm = Callable[[int], nn.Module]
+
+
+def instance_norm(channels: int) -> nn.Module:
+    """Instance norm with learnt scale and shift, the same in training and evaluation."""
+    return nn.InstanceNorm2d(channels, affine=True)
+
 
 class SameBlock(nn.Module):
-    """Convolution, batch norm, ReLU at unchanged resolution: (B, cin, H, W) -> (B, cout, H, W)."""
+    """Convolution, norm, ReLU at unchanged resolution: (B, cin, H, W) -> (B, cout, H, W)."""
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: int = 3) -> None:
+    def __init__(self, channels_in: int, channels_out: int, kernel: int = 3, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2)
-        self.norm = nn.BatchNorm2d(channels_out)
+        self.norm = norm(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features after the ReLU."""
@@ -57,12 +66,12 @@ def _doubled_taps(weight: Tensor) -> Tensor:
 class ResBlock(nn.Module):
     """Pre-activation residual block: (B, C, H, W) -> (B, C, H, W)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm1 = nn.BatchNorm2d(channels)
-        self.norm2 = nn.BatchNorm2d(channels)
+        self.norm1 = norm(channels)
+        self.norm2 = norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Input plus residual."""
@@ -87,10 +96,12 @@ class HourglassConfig:
 class Encoder(nn.Module):
     """The way down: all maps, finest (the input itself) first."""
 
-    def __init__(self, config: HourglassConfig, channels_in: int) -> None:
+    def __init__(self, config: HourglassConfig, channels_in: int, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
         widths = [channels_in, *(config.width(level) for level in range(1, config.num_blocks + 1))]
-        self.down_blocks = nn.ModuleList(DownBlock(fine, coarse) for fine, coarse in itertools.pairwise(widths))
+        self.down_blocks = nn.ModuleList(
+            DownBlock(fine, coarse, norm=norm) for fine, coarse in itertools.pairwise(widths)
+        )
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """num_blocks + 1 maps; map i is (B, width(i), H/2^i, W/2^i), map 0 the input."""
@@ -103,21 +114,25 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """The way up: after each doubling the encoder's map of that resolution is appended to the channels."""
 
-    def __init__(self, config: HourglassConfig, channels_in: int) -> None:
+    def __init__(self, config: HourglassConfig, channels_in: int, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
         blocks: list[nn.Module] = []
         for level in reversed(range(config.num_blocks)):
             doubled = 1 if level == config.num_blocks - 1 else 2
-            blocks.append(UpBlock(doubled * config.width(level + 1), config.width(level)))
+            blocks.append(UpBlock(doubled * config.width(level + 1), config.width(level), norm=norm))
         self.up_blocks = nn.ModuleList(blocks)
         self.channels_out = config.width(0) + channels_in
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Encoder maps -> (B, width(0) + cin, H, W)."""
-        x = maps[-1]
-        for block, skip in zip(self.up_blocks, reversed(maps[:-1]), strict=True):
-            x = torch.cat([block(x), skip], dim=1)
-        return x
+        return self.maps(maps)[-1]
+
+    def maps(self, encoded: list[Tensor]) -> list[Tensor]:
+        """Encoder maps -> num_blocks maps, coarsest first; level i is (B, width(i) + encoder's, H/2^i, W/2^i)."""
+        found = [encoded[-1]]
+        for block, skip in zip(self.up_blocks, reversed(encoded[:-1]), strict=True):
+            found.append(torch.cat([block(found[-1]), skip], dim=1))
+        return found[1:]
 
 
 class Hourglass(nn.Module):
@@ -126,16 +141,24 @@ class Hourglass(nn.Module):
     H and W must be multiples of 2^num_blocks.
     """
 
-    def __init__(self, config: HourglassConfig, channels_in: int) -> None:
+    def __init__(self, config: HourglassConfig, channels_in: int, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
-        self.encoder = Encoder(config, channels_in)
-        self.decoder = Decoder(config, channels_in)
+        self.encoder = Encoder(config, channels_in, norm)
+        self.decoder = Decoder(config, channels_in, norm)
         self.channels_out = self.decoder.channels_out
 
     def forward(self, x: Tensor) -> Tensor:
         """Features at the input's resolution."""
         out: Tensor = self.decoder(self.encoder(x))
         return out
+
+
+def perceptron(widths: tuple[int, ...]) -> nn.Sequential:
+    """Linear layers of the widths, (B, first) -> (B, last), with batch norm and ReLU between them."""
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU()]
+    return nn.Sequential(*layers[:-2])
 
 
 class AntiAliasDown(nn.Module):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nets.blocks import AntiAliasDown, Hourglass, HourglassConfig
-from nets.geometry import coordinate_grid, in_float32, warp
+from nets.geometry import coordinate_grid, in_float32, resized_map, warp
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,10 @@ class Motion:
     occlusion: Tensor
     mask: Tensor
     warped: Tensor
+
+    def visible(self, height: int, width: int, align_corners: bool = False) -> Tensor:
+        """The occlusion map at another resolution: (B, 1, H, W)."""
+        return resized_map(self.occlusion, height, width, align_corners)
 
 
 class DenseMotion(nn.Module):

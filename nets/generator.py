@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nets.blocks import DownBlock, ResBlock, SameBlock, UpBlock
 from nets.dense_motion import DenseMotion, Motion
-from nets.geometry import Sampling, resized_grid, resized_map, warp, widened
+from nets.geometry import Sampling, resized_grid, warp, widened
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,13 @@ class Generator(nn.Module):
         small: Tensor = motion.down(picture)
         return small
 
+    def occlusion_biases(self) -> list[Tensor]:
+        """Bias of the layer that predicts the occlusion map, as a logit of what is visible."""
+        motion = self.get_submodule(self.motion_name)
+        assert isinstance(motion, DenseMotion)
+        assert motion.occlusion.bias is not None
+        return [motion.occlusion.bias]
+
     def features(self, picture: Tensor) -> tuple[Tensor, ...]:
         """Features of a source (B, 3, H, W) RGB in [0, 1]: map i is (B, width(i), H/2^i, W/2^i)."""
         maps = [self.first(picture)]
@@ -123,7 +130,7 @@ class Generator(nn.Module):
 
     def occlusion(self, features: Tensor, motion: Motion) -> Tensor:
         """The occlusion map at the resolution of `features`: (B, 1, h, w)."""
-        return resized_map(motion.occlusion, features.shape[2], features.shape[3], self.config.resize_align_corners)
+        return motion.visible(features.shape[2], features.shape[3], self.config.resize_align_corners)
 
 
 def _blend(visible: Tensor, warped: Tensor, painted: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nets.dense_motion import Motion
-from nets.generator import Encoded, Generator
+from nets.generator import Encoded
 
 Frames = npt.NDArray[np.uint8]
 
@@ -31,6 +31,25 @@ class PointSet(Protocol):
 Points = TypeVar("Points", bound=PointSet)
 
 
+class Painter(Protocol):
+    """What animates and is taught: nets.generator.Generator, or the two networks of TPS used as one."""
+
+    def small(self, picture: Tensor) -> Tensor:
+        """The picture as the dense motion network sees it: (B, 3, H/4, W/4) with the published factor."""
+
+    def features(self, picture: Tensor) -> tuple[Tensor, ...]:
+        """Features of a source (B, 3, H, W) RGB in [0, 1], finest first."""
+
+    def encode(self, picture: Tensor) -> Encoded:
+        """A source (B, 3, H, W) RGB in [0, 1], encoded once for all frames."""
+
+    def decode(self, encoded: Encoded, motion: Motion) -> Tensor:
+        """The source under a motion: (B, 3, H, W) RGB in [0, 1]."""
+
+    def occlusion_biases(self) -> list[Tensor]:
+        """Biases of the layers that predict occlusion, as logits of what is visible."""
+
+
 @dataclass(frozen=True)
 class Face(Generic[Points]):
     """A template, ready to be moved: its features and its points, batch 1."""
@@ -47,7 +66,7 @@ class Animator(Generic[Points]):
     template, its points and the moved ones -> dense motion. Everything runs on `device` in eval mode.
     """
 
-    generator: Generator
+    generator: Painter
     transfer: Callable[[Points, Points, Points], Points]
     motion: Callable[[Tensor, Points, Points], Motion]
     device: str
@@ -56,30 +75,38 @@ class Animator(Generic[Points]):
     @torch.inference_mode()
     def face(self, image: Frames, detect: Callable[[Tensor], Points]) -> Face[Points]:
         """A template, uint8 (H, W, 3) RGB; the same for every driver."""
-        picture = self._pictures(image[None])
+        picture = pictures(image[None], self.device)
         return Face(self.generator.encode(picture), detect(picture))
 
     @torch.inference_mode()
     def read(self, frames: Frames, detect: Callable[[Tensor], Points]) -> Points:
         """Points of a driver's frames, uint8 (T, H, W, 3) RGB; the same for every template."""
-        parts = [detect(self._pictures(frames[part])) for part in self._parts(len(frames))]
-        return type(parts[0]).join(parts)
+        found = [detect(pictures(frames[part], self.device)) for part in parts(len(frames), self.batch_size)]
+        return type(found[0]).join(found)
 
     @torch.inference_mode()
     def animate(self, face: Face[Points], driver: Points, n_frames: int) -> Frames:
         """The template moved as the driver moves from its first frame: uint8 (T, H, W, 3) RGB."""
         frames = []
-        for part in self._parts(n_frames):
+        for part in parts(n_frames, self.batch_size):
             moved = self.transfer(face.points, driver[part], driver[:1])
             motion = self.motion(face.encoded.small, face.points, moved)
-            painted = self.generator.decode(face.encoded, motion)  # B 3 H W
-            levels = (painted.clamp(0, 1) * 255).round().to(torch.uint8)
-            frames.append(levels.permute(0, 2, 3, 1).cpu().numpy())
+            frames.append(levels(self.generator.decode(face.encoded, motion)))
         return np.concatenate(frames)
 
-    def _parts(self, count: int) -> Iterator[slice]:
-        return (slice(start, start + self.batch_size) for start in range(0, count, self.batch_size))
 
-    def _pictures(self, frames: Frames) -> Tensor:
-        pictures = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
-        return pictures.permute(0, 3, 1, 2).float() / 255  # B 3 H W
+def parts(count: int, size: int) -> Iterator[slice]:
+    """The batches of `size` in which `count` frames are handled."""
+    return (slice(start, start + size) for start in range(0, count, size))
+
+
+def pictures(frames: Frames, device: str) -> Tensor:
+    """Frames uint8 (T, H, W, 3) -> pictures float32 (T, 3, H, W) in [0, 1] on the device."""
+    moved = torch.from_numpy(np.ascontiguousarray(frames)).to(device)
+    return moved.permute(0, 3, 1, 2).float() / 255
+
+
+def levels(painted: Tensor) -> Frames:
+    """Pictures (T, 3, H, W) in [0, 1] -> frames uint8 (T, H, W, 3), rounded."""
+    rounded = (painted.clamp(0, 1) * 255).round().to(torch.uint8)
+    return rounded.permute(0, 2, 3, 1).cpu().numpy()

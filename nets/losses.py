@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,13 @@ from nets.blocks import AntiAliasDown
 from nets.discriminator import Verdict
 from nets.geometry import aligned, in_float32, inverse_2x2, product, widened
 from nets.transform import RandomTransform
+
+
+class PointMap(Protocol):
+    """A smooth map of the plane, such as nets.transform.RandomTransform or nets.thin_plate.ThinPlate."""
+
+    def points(self, points: Tensor) -> Tensor:
+        """The map at points (B, N, 2), in coordinates [-1, 1]: (B, N, 2)."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,7 @@ def feature_matching(fake: Sequence[Verdict], real: Sequence[Verdict]) -> Tensor
 
 
 @in_float32
-def equivariance_value(value: Tensor, transformed: Tensor, transform: RandomTransform) -> Tensor:
+def equivariance_value(value: Tensor, transformed: Tensor, transform: PointMap) -> Tensor:
     """Mean |p - T(p_T)|: points (B, K, 2) of a frame and of the transformed frame."""
     return F.l1_loss(value, transform.points(transformed))
 

@@ -19,9 +19,10 @@ from torch.nn import functional as F
 
 from core.contracts import OptimiserSpec, Phase
 from core.draws import each
-from nets.dense_motion import DenseMotion, Motion
-from nets.generator import Encoded, Generator
+from nets.dense_motion import Motion
+from nets.generator import Encoded
 from nets.geometry import coordinate_grid, in_float32
+from nets.inference import Painter
 from nets.taught_losses import PIXELS, flow_losses, nearest_mask_loss, picture_losses
 
 # The picture stage sees crops of this many pixels: a quarter of the arithmetic, no seam.
@@ -68,8 +69,8 @@ class Pupil(Protocol):
     """A model that can be taught: its networks, and how it transfers motion in relative mode."""
 
     @property
-    def generator(self) -> Generator:
-        """The generator, also among the networks."""
+    def generator(self) -> Painter:
+        """What paints, of the networks."""
 
     def networks(self) -> dict[str, nn.Module]:
         """Networks by the published checkpoints' names, those this training teaches."""
@@ -92,10 +93,8 @@ class TaughtTrainer:
         self.config = config
         self.generator = pupil.generator
         # Nearly all of a face is visible in micro-motion: start from there, or the output stays soft for long.
-        motion = self.generator.get_submodule(self.generator.motion_name)
-        assert isinstance(motion, DenseMotion)
-        assert motion.occlusion.bias is not None
-        nn.init.constant_(motion.occlusion.bias, VISIBLE_AT_FIRST)
+        for bias in self.generator.occlusion_biases():
+            nn.init.constant_(bias, VISIBLE_AT_FIRST)
 
     def networks(self) -> dict[str, nn.Module]:
         """The pupil's networks."""
@@ -126,7 +125,7 @@ class TaughtTrainer:
         transferred = self.pupil.transfer(batch, self.generator.small(batch["source"]))
         losses = self._flow(transferred.motion, batch) | dict(transferred.losses)
         led = 1 - index / self.config.mask_steps if self.config.mask_steps else 0.0
-        if led > 0 and self.generator.training:
+        if led > 0 and torch.is_grad_enabled():  # not when validating
             mask = nearest_mask_loss(transferred.motion.mask, transferred.points, batch["face"])
             losses["mask"] = led * self.config.mask_weight * mask
         return losses

@@ -112,12 +112,15 @@ def attention_loss(heatmap: Tensor, points: Tensor, sigma: float = WINDOW) -> Te
 def nearest_mask_loss(mask: Tensor, points: Tensor, face: Tensor) -> Tensor:
     """Cross-entropy of a dense motion mask (B, K+1, h, w) to the nearest key point (B, K, 2), background off the face.
 
+    With several points to a motion, (B, nK, 2), a motion's are next to each other.
+
     Held for the first part of a training only: without it the background mask, which is right almost everywhere,
     takes everything before the key points have learnt to move, and the output is still for good.
     """
     grid = coordinate_grid(mask.shape[2], mask.shape[3], mask)
     distance = (grid - points[:, :, None, None]).square().sum(-1)  # B K h w
     nearest = torch.softmax(-distance / (2 * 0.1**2), dim=1) * face[:, None]
+    nearest = nearest.unflatten(1, (mask.shape[1] - 1, -1)).sum(2)  # B K h w
     wanted = torch.cat([1 - face[:, None], nearest], dim=1)  # B K+1 h w
     return -(wanted * torch.log(mask + 1e-6)).sum(1).mean()
 

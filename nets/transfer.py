@@ -35,11 +35,13 @@ def hull_scale(source: Tensor, first: Tensor) -> Tensor:
 
     1 where a hull has no area (all points on a line). The published code takes the first sample's for all.
     """
-    ratios = [_size(s) / _size(f) if _size(s) and _size(f) else 1.0 for s, f in zip(source, first, strict=True)]
+    sizes = [(hull_size(s), hull_size(f)) for s, f in zip(source, first, strict=True)]
+    ratios = [s / f if s and f else 1.0 for s, f in sizes]
     return source.new_tensor(ratios)[:, None, None]
 
 
-def _size(points: Tensor) -> float:
+def hull_size(points: Tensor) -> float:
+    """Square root of the area of the convex hull of points (K, 2); 0 where it has none."""
     try:
         return float(np.sqrt(ConvexHull(points.detach().cpu().numpy()).volume))  # in 2-D scipy's volume is the area
     except QhullError:

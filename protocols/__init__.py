@@ -15,6 +15,7 @@ from core.errors import BenchError
 PROTOCOLS = {
     "demo": "protocols.demo:Demo",
     "megc2021": "protocols.megc2021:Megc2021",
+    "megc2022": "protocols.megc2022:Megc2022",
     "self": "protocols.self_:Self",
     "folder": "protocols.folder:Folder",
 }

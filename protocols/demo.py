@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from clips.portraits import portraits_in
 from clips.synthetic.camera import Camera
 from clips.synthetic.casting import Role
+from clips.synthetic.degraded import Answer
 from clips.synthetic.performance import Performance, Track
 from clips.synthetic.studio import Scene, shoot
 from core.clip import Cell, Clip, Template
@@ -117,6 +118,14 @@ class Demo:
             for driver in SHEET.drivers
             for name in self.templates
         ]
+
+    def answer(self, cell: Cell) -> Answer:
+        """What the true answer of one of these cells is rendered from, to be made worse on purpose."""
+        sheet = {driver.name: driver for driver in SHEET.drivers}
+        driver = sheet[cell.driver.name]
+        other = next((name for name in self.templates if name != cell.template.name), cell.template.name)
+        scenes = ((driver, cell.template.name), (sheet[driver.foil], cell.template.name), (driver, other))
+        return Answer(*(self._truth(who, name) for who, name in scenes))
 
     def _driver(self, index: int) -> Scene:
         driver = SHEET.drivers[index]

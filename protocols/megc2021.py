@@ -6,15 +6,16 @@ The kit is the user's own, under its licence: nothing of it is shipped or fetche
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from clips.folder import Recording, prepare_all, template
 from core.clip import Cell, Clip, Template
-from core.errors import BenchError
+from core.errors import BenchError, check_choice
 from core.progress import note
 from core.video import is_picture, is_video, pictures_in
 
@@ -60,25 +61,35 @@ def recordings() -> frozenset[str]:
 
 
 class Megc2021:
-    """Nine clips of CASME II, SAMM and SMIC on two templates, from the kit; missing cells are named."""
+    """Nine clips of CASME II, SAMM and SMIC on two templates, from the kit; missing cells are named.
+
+    templates: names of templates to use, comma-separated (as --templates gives it, a path whose last part they are);
+    None for all. BenchError for a name that the kit does not have.
+    """
 
     name = "megc2021"
     version = SHEET.version
+    faces: ClassVar[dict[str, Names]] = SHEET.templates
 
-    def __init__(self, cache: Path, data: Path) -> None:
+    def __init__(self, cache: Path, data: Path, templates: Path | None = None) -> None:
         self.cache = cache
         self.data = data
+        chosen = templates.name.split(",") if templates else list(self.faces)
+        for name in chosen:
+            check_choice(f"template of {self.name}:", name, self.faces)
+        self.chosen = {name: names for name, names in self.faces.items() if name in chosen}
 
     def cells(self) -> list[Cell]:
         """All cells of the kit in the sheet's order. BenchError without a single clip or template."""
+        kit = self.name.upper()
         if not self.data.is_dir():
-            raise BenchError(f"The kit {self.data} is not a folder. Give --data the unpacked MEGC2021 kit.")
+            raise BenchError(f"The kit {self.data} is not a folder. Give --data the unpacked {kit} kit.")
         found = {driver.name: path for driver in SHEET.drivers if (path := self._clip_path(driver))}
-        portraits = {name: path for name, names in SHEET.templates.items() if (path := self._picture_path(names))}
+        portraits = {name: path for name, names in self.chosen.items() if (path := self._picture_path(names))}
         if not found or not portraits:
             part = "clip under source_samples/" if not found else "template under target_template_face/"
-            raise BenchError(f"{self.data}: no {part} is known. Give --data the unpacked MEGC2021 kit.")
-        _mention_missing(found, portraits)
+            raise BenchError(f"{self.data}: no {part} is known. Give --data the unpacked {kit} kit.")
+        _mention_missing(found, portraits, self.chosen)
         templates = [template(path, name) for name, path in portraits.items()]
         recordings = [_recording(driver, found[driver.name]) for driver in SHEET.drivers if driver.name in found]
         prepared = {clip.name: clip for clip in prepare_all(recordings, self.cache)}
@@ -101,9 +112,12 @@ class Megc2021:
         return path if path and (is_video(path) or (path.is_dir() and pictures_in(path))) else None
 
     def _picture_path(self, names: Names) -> Path | None:
-        folder = _child(self.data, ("target_template_face",))
-        path = _child(folder, names) if folder else None
-        return path if path and is_picture(path) else None
+        """The template under any of its names, in the kit's folder for templates or else in the kit itself."""
+        for folder in (_child(self.data, ("target_template_face",)), self.data):
+            path = _child(folder, names) if folder else None
+            if path and is_picture(path):
+                return path
+        return None
 
 
 def _child(folder: Path, names: tuple[str, ...]) -> Path | None:
@@ -114,15 +128,15 @@ def _child(folder: Path, names: tuple[str, ...]) -> Path | None:
     return next((entries[name.lower()] for name in names if name.lower() in entries), None)
 
 
-def _mention_missing(found: dict[str, Path], portraits: dict[str, Path]) -> None:
+def _mention_missing(found: dict[str, Path], portraits: dict[str, Path], chosen: Iterable[str]) -> None:
     missing = [
         f"{driver.name} ({driver.folder}/{driver.names[0]}) on {face}"
         for driver in SHEET.drivers
-        for face in SHEET.templates
+        for face in chosen
         if driver.name not in found or face not in portraits
     ]
     if missing:
-        total = len(SHEET.drivers) * len(SHEET.templates)
+        total = len(SHEET.drivers) * len(list(chosen))
         note(f"the kit is partial, {len(missing)} of {total} cells are missing: {'; '.join(missing)}")
 
 

@@ -1,6 +1,7 @@
 """The cells of the page: which clips stand in which cell, with their scores, words and curves."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from reports import leaderboard
-from reports.curves import Line, curves_of, motion_curves
+from reports.curves import GROUPS, Line, curves_of, draw_curves, panel_names
 from reports.media import Media
 from reports.reading import Remark, read_cell
 from reports.run_facts import CellFacts, MethodFacts
@@ -18,6 +19,11 @@ from reports.run_files import Run
 FULL_CONTRAST = 127
 # Numbered CSS colours for methods; a ninth method begins anew.
 COLOURS = 8
+# The metric whose curves a cell's words and first frame come from.
+MOTION = "motion_agreement"
+# Pixels that the longest arrow of a motion field may take: somewhat more than the way to the next one.
+ARROW = 22
+MOST_PANELS = 6
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,16 @@ class Player:
 
 
 @dataclass(frozen=True)
+class Curves:
+    """One picture of curves; `roles` are the ink lines in it, `methods` the coloured ones with their titles."""
+
+    metric: str
+    svg: Markup
+    roles: tuple[str, ...]
+    methods: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
 class CellView:
     """A cell as the page shows it."""
 
@@ -51,7 +67,7 @@ class CellView:
     inputs: tuple[Player, ...]
     outputs: tuple[Player, ...]
     controls: tuple[Player, ...]
-    curves: Markup | None
+    curves: tuple[Curves, ...]
     first_frame: int
 
 
@@ -75,24 +91,67 @@ def two_cells(cells: tuple[CellFacts, ...]) -> list[CellFacts]:
     return [first, other[0] if other else cells[-1]]
 
 
-def cell_view(run: Run, cell: CellFacts, media: MediaList, with_controls: bool) -> CellView:
-    """Players, scores, words and curves of one cell."""
-    series = {method.label: run.series(method.label, cell) for method in run.methods}
-    inputs = [
-        _input("template", "the face to move", run.template_picture(cell), 1, media),
-        _input("driver", "the motion to make", run.driver_frames(cell), cell.n_frames, media),
-    ]
-    if cell.has_truth:
-        inputs.append(_input("truth", "the right answer", run.truth_frames(cell), cell.n_frames, media))
+def cell_view(run: Run, cell: CellFacts, media: MediaList | None, with_controls: bool) -> CellView:
+    """Players, scores, words and curves of one cell; `media` None for a page without pictures."""
+    inputs: list[Player] = []
+    if media is not None:
+        inputs = [
+            _input("template", "the face to move", run.template_picture(cell), 1, media),
+            _input("driver", "the motion to make", run.driver_frames(cell), cell.n_frames, media),
+        ]
+        if cell.has_truth:
+            inputs.append(_input("truth", "the right answer", run.truth_frames(cell), cell.n_frames, media))
     outputs = [_player(run, cell, method, media, number % COLOURS) for number, method in enumerate(run.methods)]
     controls = [_player(run, cell, method, media, None) for method in run.controls] if with_controls else []
-    known = next((curves for curves in series.values() if curves), {})
-    driver = curves_of(known, "driver")
-    lines = [Line(curves_of(known, "truth"), dashed=True)] if cell.has_truth else []
-    lines += [Line(curves_of(curves, "output"), i % COLOURS) for i, curves in enumerate(series.values())]
-    lines.append(Line(driver))
-    curves = motion_curves(cell, lines)
+    series = {method.label: run.series(method.label, cell) for method in run.methods}
+    driver = curves_of(next((kept[MOTION] for kept in series.values() if MOTION in kept), {}), "driver")
+    curves = tuple(cell_curves(cell, series))
     return CellView(cell, tuple(inputs), tuple(outputs), tuple(controls), curves, first_frame(cell, driver))
+
+
+def cell_curves(cell: CellFacts, series: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]) -> Iterator[Curves]:
+    """A picture for every metric that kept curves of this cell (`series`: label -> metric -> curves).
+
+    Known intensities are drawn where a metric has the same AU, else in a picture of their own.
+    """
+    metrics = list(dict.fromkeys(metric for kept in series.values() for metric in kept))
+    shown = False
+    for metric in metrics:
+        kept = next(curves[metric] for curves in series.values() if metric in curves)
+        outputs = [
+            (label, Line(curves_of(curves.get(metric, {}), "output"), "output", number % COLOURS))
+            for number, (label, curves) in enumerate(series.items())
+        ]
+        known = known_curves(cell, curves_of(kept, "driver")) if metric != MOTION else {}
+        inks = [
+            Line(curves_of(kept, "truth"), "truth"),
+            Line(known, "known"),
+            Line(curves_of(kept, "driver"), "driver"),
+        ]
+        lines = [line for line in (*inks[:2], *(line for _, line in outputs), inks[2]) if line.curves]
+        names = [name for name in GROUPS if any(name in line.curves for line in lines)] if metric == MOTION else []
+        panels = {name: GROUPS.get(name, name) for name in names or panel_names(lines, MOST_PANELS)}
+        if not panels:
+            continue
+        shown = shown or bool(known)
+        svg = draw_curves(cell, lines, panels, "% of eye distance" if metric == MOTION else metric, metric)
+        roles = tuple(line.role for line in reversed(inks) if line.curves)
+        yield Curves(metric, svg, roles, tuple((label, line.colour or 0) for label, line in outputs if line.curves))
+    if cell.known_aus and not shown:
+        line = Line(cell.known_aus, "known")
+        panels = {name: name for name in panel_names([line], MOST_PANELS)}
+        yield Curves("", draw_curves(cell, [line], panels, "intensity", "known"), ("known",), ())
+
+
+def known_curves(cell: CellFacts, measured: Iterable[str]) -> dict[str, Sequence[float]]:
+    """The known intensities under the names that a metric gives them: AU14 counts for its "AU14+20" too."""
+    numbers = {name: set(re.findall(r"\d+", name)) for name in measured if name.startswith("AU")}
+    return {
+        name: curve
+        for unit, curve in cell.known_aus.items()
+        for name, members in numbers.items()
+        if set(re.findall(r"\d+", unit)) <= members
+    }
 
 
 def first_frame(cell: CellFacts, driver: Mapping[str, Sequence[float]]) -> int:
@@ -103,16 +162,16 @@ def first_frame(cell: CellFacts, driver: Mapping[str, Sequence[float]]) -> int:
     return max((max(curve), int(np.argmax(curve))) for curve in facial)[1] if facial else cell.n_frames // 2
 
 
-def _player(run: Run, cell: CellFacts, method: MethodFacts, media: MediaList, colour: int | None) -> Player:
+def _player(run: Run, cell: CellFacts, method: MethodFacts, media: MediaList | None, colour: int | None) -> Player:
     failure = run.failure(method.label, cell)
     if failure is not None:
         return Player(method.label, "output", None, failure, colour)
-    series = run.series(method.label, cell)
+    series = run.series(method.label, cell).get(MOTION, {})
     figures = {name: run.of_cell(method.label, cell, name).value for name in run.figures}
     return Player(
         method.label,
         "output",
-        media.place(run.output_frames(method.label, cell), cell.n_frames),
+        None if media is None else media.place(run.output_frames(method.label, cell), cell.n_frames),
         colour=colour,
         scores=tuple(score_lines(run, cell, method)),
         remarks=tuple(read_cell(figures, curves_of(series, "driver"), curves_of(series, "output"))),
@@ -143,7 +202,12 @@ def amplification(reach: float) -> int:
     return max((factor for factor in (2, 4, 8, 16, 32) if factor * reach <= FULL_CONTRAST), default=2)
 
 
-def driver_reach(view: CellView, coded: Sequence[Media]) -> float:
-    """How far the driver's differences reach; 0 where there is no driver to show."""
+def stretch(moves: float) -> int:
+    """The power of two from 1 to 64 that lengthens arrows of `moves` pixels to nearly their room."""
+    return max((factor for factor in (1, 2, 4, 8, 16, 32, 64) if factor * moves <= ARROW), default=1)
+
+
+def driver_clip(view: CellView, coded: Sequence[Media]) -> Media | None:
+    """The cell's driver among the page's clips, None where there is none to show."""
     shown = (player.media for player in view.inputs if player.title == "driver")
-    return max((coded[media].reach for media in shown if media is not None), default=0.0)
+    return next((coded[media] for media in shown if media is not None), None)

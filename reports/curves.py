@@ -1,10 +1,12 @@
-"""Motion curves of one cell: how far each part of the face moves over time, driver against outputs.
+"""Curves of one cell over time, driver against outputs: how far each part of the face moves, how strong each AU is.
 
-Drawn by matplotlib as SVG. Colours are the page's CSS variables, so that they follow light and dark; every panel holds
-a cursor line that the page's script moves with the scrubber.
+Any metric that keeps series named `<what>_<role>` (role: output, driver or truth) gets a picture. Drawn by matplotlib
+as SVG. Colours are the page's CSS variables, so that they follow light and dark; every panel holds a cursor line that
+the page's script moves with the scrubber.
 """
 
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from matplotlib.figure import Figure
 
 from reports.run_facts import CellFacts
 
-# Order and titles of the panels; only groups that the series have are drawn.
+# Order and titles of the panels of facial motion.
 GROUPS = {
     "brows": "brows",
     "eyes": "eyes",
@@ -29,6 +31,9 @@ GROUPS = {
 # Stand-ins that become CSS variables; matplotlib must see real colours.
 INK, FAINT, CURSOR = "#010101", "#010102", "#010103"
 VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)", CURSOR: "var(--accent)"}
+# Inches a panel is wide.
+PANEL = 2.35
+STYLES: dict[str, Any] = {"truth": (0, (4, 2)), "known": (0, (1, 1.5))}
 SETTINGS: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -43,19 +48,19 @@ SETTINGS: Any = {
 
 @dataclass(frozen=True)
 class Line:
-    """One clip's curves: `curves` by region group, % of the eye distance per frame.
+    """One clip's curves by what they show: a region group, an AU.
 
-    `colour` is the number of a method's CSS variable, None for the ink of driver and truth (dashed).
+    `colour` is the number of a method's CSS variable; None for the ink of the driver, the truth and what is known.
     """
 
     curves: Mapping[str, Sequence[float]]
+    role: str
     colour: int | None = None
-    dashed: bool = False
 
     @property
     def name(self) -> str:
-        """What the page's script calls the line: "driver", "truth" or the number of its colour."""
-        return str(self.colour) if self.colour is not None else "truth" if self.dashed else "driver"
+        """What the page's script calls the line: its role, or the number of its colour."""
+        return self.role if self.colour is None else str(self.colour)
 
 
 def method_colour(index: int) -> str:
@@ -64,51 +69,75 @@ def method_colour(index: int) -> str:
 
 
 def curves_of(series: Mapping[str, Sequence[float]], role: str) -> dict[str, Sequence[float]]:
-    """The curves of a role ("output", "driver", "truth") by group; {} where the metric kept none."""
-    return {group: series[f"{group}_{role}"] for group in GROUPS if series.get(f"{group}_{role}")}
+    """The curves of a role ("output", "driver", "truth") by what they show; {} where the metric kept none."""
+    return {
+        name.removesuffix(f"_{role}"): curve for name, curve in series.items() if curve and name.endswith(f"_{role}")
+    }
 
 
-def motion_curves(cell: CellFacts, lines: Sequence[Line]) -> Markup | None:
-    """The panels of one cell as inline SVG, None where no line has a curve."""
-    groups = [group for group in GROUPS if any(group in line.curves for line in lines)]
-    if not groups:
-        return None
-    # Salted with the cell's name, so that no two pictures on the page share an id.
-    with mpl.rc_context(SETTINGS), mpl.rc_context({"svg.hashsalt": cell.name}):
-        figure = Figure(figsize=(2.35 * len(groups), 2.05), layout="constrained")
-        panels = figure.subplots(1, len(groups), squeeze=False)[0]
-        facial = [panel for panel, group in zip(panels, groups, strict=True) if group != "head"]
-        for panel, group in zip(panels, groups, strict=True):
-            _draw(panel, group, cell, lines)
-        # The face's panels share one scale: a quiet region must look quiet.
-        top = max((panel.get_ylim()[1] for panel in facial), default=1.0)
-        for panel in facial:
-            panel.set_ylim(0, top)
-            panel.tick_params(labelleft=panel is facial[0])
-        panels[0].set_ylabel("% of eye distance")
+def panel_names(lines: Sequence[Line], most: int) -> list[str]:
+    """What there are curves of: in the given order if all are few, else the `most` that reach farthest."""
+    names = list(dict.fromkeys(name for line in lines for name in line.curves))
+    if len(names) <= most:
+        return names
+    reach = {name: max((_reach(line.curves.get(name, ())) for line in lines), default=0.0) for name in names}
+    chosen = sorted(names, key=lambda name: -reach[name])[:most]
+    return [name for name in names if name in chosen]
+
+
+def _reach(curve: Sequence[float]) -> float:
+    return max((abs(value) for value in curve if math.isfinite(value)), default=0.0)
+
+
+def draw_curves(cell: CellFacts, lines: Sequence[Line], panels: Mapping[str, str], unit: str, salt: str) -> Markup:
+    """Panels (name -> title) side by side as inline SVG; those of the face share one scale, "head" has its own.
+
+    `salt` keeps the ids of several pictures of a cell apart.
+    """
+    with mpl.rc_context(SETTINGS), mpl.rc_context({"svg.hashsalt": f"{cell.name} {salt}"}):
+        figure = Figure(figsize=(max(PANEL * len(panels), 3.2), 2.05), layout="constrained")
+        axes = dict(zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True))
+        for name, panel in axes.items():
+            _draw(panel, name, panels[name], cell, lines)
+        # A quiet region must look quiet.
+        shared = [panel for name, panel in axes.items() if name != "head"]
+        low, high = (extreme(panel.get_ylim()[i] for panel in shared) for i, extreme in ((0, min), (1, max)))
+        for panel in shared:
+            panel.set_ylim(low, high)
+            panel.tick_params(labelleft=panel is shared[0])
+        next(iter(axes.values())).set_ylabel(unit)
         out = io.StringIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     # Widths are known once the layout is done; SVG units are points.
     per_frame = 72 * figure.get_figwidth() / max(cell.n_frames - 1, 1)
-    return _inline(out.getvalue(), [panel.get_position().width * per_frame for panel in panels])
+    return _inline(out.getvalue(), [panel.get_position().width * per_frame for panel in axes.values()])
 
 
-def _draw(panel: Axes, group: str, cell: CellFacts, lines: Sequence[Line]) -> None:
-    panel.set_title(GROUPS[group], fontsize=9, loc="left", pad=14)
+def _draw(panel: Axes, name: str, title: str, cell: CellFacts, lines: Sequence[Line]) -> None:
+    panel.set_title(title, fontsize=9, loc="left", pad=14)
     panel.spines[["top", "right"]].set_visible(False)
-    for mark, name in ((cell.onset_frame, "on"), (cell.apex_frame, "apex"), (cell.offset_frame, "off")):
+    for mark, short in ((cell.onset_frame, "on"), (cell.apex_frame, "apex"), (cell.offset_frame, "off")):
         if mark is not None:
             panel.axvline(mark, color=FAINT, linewidth=1, linestyle=(0, (2, 2)), zorder=0)
-            panel.annotate(name, (mark, 1), xycoords=("data", "axes fraction"), fontsize=7, ha="center", va="bottom")
+            panel.annotate(short, (mark, 1), xycoords=("data", "axes fraction"), fontsize=7, ha="center", va="bottom")
     for line in lines:
-        if group in line.curves:
+        if name in line.curves:
             colour = INK if line.colour is None else method_colour(line.colour)
-            style = (0, (4, 2)) if line.dashed else "solid"
             width = 1.8 if line.colour is None else 1.3
-            panel.plot(line.curves[group], color=colour, linewidth=width, linestyle=style, gid=f"curve-{line.name}")
+            panel.plot(
+                line.curves[name],
+                color=colour,
+                linewidth=width,
+                linestyle=STYLES.get(line.role, "solid"),
+                gid=f"curve-{line.name}",
+            )
     panel.set_xlim(0, max(cell.n_frames - 1, 1))
-    panel.set_ylim(0, max(panel.get_ylim()[1], 1e-3))
+    panel.set_ylim(min(panel.get_ylim()[0], 0) if _below_zero(lines, name) else 0, max(panel.get_ylim()[1], 1e-3))
     panel.axvline(0, color=CURSOR, linewidth=1, gid="cursor")
+
+
+def _below_zero(lines: Sequence[Line], name: str) -> bool:
+    return any(min(line.curves.get(name, (0.0,))) < 0 for line in lines)
 
 
 def _inline(svg: str, steps: Sequence[float]) -> Markup:
@@ -117,7 +146,7 @@ def _inline(svg: str, steps: Sequence[float]) -> Markup:
     `steps` are the cursors' ways per frame. Built from matplotlib's own output, which escapes the text it is given.
     """
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    box = re.search(r'viewBox="[^"]*"', svg)
+    box = re.search(r'viewBox="([^"]*)"', svg)
     assert box, "matplotlib wrote an SVG without a viewBox"
     data = " ".join(f"{step:.4f}" for step in steps)
     svg = re.sub(r' id="(cursor|curve-\w+)"', r' class="\1"', svg)
@@ -128,5 +157,7 @@ def _inline(svg: str, steps: Sequence[float]) -> Markup:
         svg = svg.replace(stand_in, variable)
     svg = re.sub(r"#0201([0-9a-f]{2})", lambda found: f"var(--m{int(found[1], 16)})", svg)
     # Last, so that the steps keep their decimals: a long clip would drift away from its axis.
-    svg = re.sub(r"^<svg[^>]*>", f'<svg class="curves" {box[0]} data-steps="{data}" role="img">', svg)
+    width = float(box[1].split()[2]) / (72 * PANEL)
+    opening = f'<svg class="curves" style="--panels: {width:.2f}" {box[0]} data-steps="{data}" role="img">'
+    svg = re.sub(r"^<svg[^>]*>", opening, svg)
     return Markup(svg)

@@ -8,12 +8,11 @@ from core.store import write_text
 from reports import leaderboard
 from reports.environment import TEMPLATES, environment
 from reports.experts import agreement_table, pairs_table, table_one
+from reports.heat import heat_maps
 from reports.metric_agreement import metrics_against_experts
 from reports.published import reported_table
 from reports.run_files import Run
 from reports.table import Table
-
-SCOPES = ("database", "emotion", "template")
 
 
 def page(table: Table) -> str:
@@ -45,13 +44,20 @@ def tables_of(folder: Path) -> dict[str, Table]:
     """Every table of a run by file name; those on experts where the run has judgements."""
     run = Run(folder)
     tables = {"leaderboard": leaderboard.leaderboard(run)}
-    tables |= {f"by_{scope}": leaderboard.breakdown(run, scope) for scope in SCOPES if len(run.groups(scope)) > 1}
-    tables |= {"cells": leaderboard.cells_table(run), "figures": leaderboard.all_figures(run)}
-    tables["reported"] = reported_table()
-    if (folder / FILE).exists():
-        judgements = read_judgements(folder / FILE)
-        tables |= experts_tables(judgements) | {"metrics_against_experts": metrics_against_experts(run, judgements)}
-    return tables
+    tables |= {
+        f"by_{scope}": leaderboard.breakdown(run, scope) for scope in leaderboard.SCOPES if len(run.groups(scope)) > 1
+    }
+    tables |= {f"cells_{figure}": table for figure, table in heat_maps(run)}
+    tables["figures"] = leaderboard.all_figures(run)
+    return tables | {"reported": reported_table()} | judged_tables(run)
+
+
+def judged_tables(run: Run) -> dict[str, Table]:
+    """The tables on experts by file name; {} where the run has no judgements."""
+    if not (run.folder / FILE).exists():
+        return {}
+    judgements = read_judgements(run.folder / FILE)
+    return experts_tables(judgements) | {"metrics_against_experts": metrics_against_experts(run, judgements)}
 
 
 def experts_tables(judgements: Sequence[Judgement]) -> dict[str, Table]:

@@ -1,12 +1,18 @@
-"""One page for one run: `report.html`, a single file that opens from disk without a network.
+"""One page for one run: `report.html`, which opens from disk without a network.
 
 It reads what the run left behind (`reports.run_files`) and writes nothing but the page and the coded media, which are
-kept by content under `cache` so that a second page costs little.
+kept by content under `cache` so that a second page costs little. A page whose clips would make it too large for mail
+and browsers keeps them in the folder `report_media` beside it.
 """
 
+import base64
+import hashlib
 import json
 import os
+import shlex
+import shutil
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -14,44 +20,56 @@ from markupsafe import Markup
 
 from core.errors import BenchError
 from core.frames import SIZE
-from reports import leaderboard
-from reports.cells import CellView, MediaList, amplification, cell_view, driver_reach, two_cells
+from reports import fields, leaderboard
+from reports.cells import CellView, MediaList, amplification, cell_view, driver_clip, stretch, two_cells
 from reports.environment import TEMPLATES, environment
+from reports.fields import Eye
+from reports.forms import judged_tables
+from reports.heat import heat_maps
 from reports.media import COLUMNS, KNEE, PER_SHEET, Media, media_of_all
+from reports.missing import missing
+from reports.notices import caveats, faces_inside
+from reports.published import reported_table
 from reports.run_files import Run
 from reports.table import Table
 
 CACHE = Path(".megbench") / "media"
-RENDERED = (
-    "Rendered clips.",
-    "Drivers, templates and truths are morphs of public-domain portraits, moved by an authored model of facial action"
-    " units and recorded by a simulated camera. Their motion is known exactly, so every cell has a right answer, which"
-    " no real database has. They are not recordings of people: they show whether a method carries small facial motion"
-    " to another face, not how it would fare on real micro-expressions. For that, run a protocol on recordings.",
-)
-DEMO_WEIGHTS = (
-    "Small networks trained briefly on rendered faces, so that the whole suite can be seen at work at once. They are"
-    " not the published models, and their order here says nothing of the papers'. The model cards tell how they were"
-    " trained."
-)
-SEEN = (
-    "Trained on clips of this run.",
-    "A row marked so was trained on some of the drivers it is scored on, or on other clips of the people in them."
-    " Its scores there say what it remembers as well as what it can do; train it without them to compare it.",
-)
-SCOPES = ("database", "emotion", "template")
+SCRIPTS = ("tables.js", "clips.js", "player.js")
+# Bytes of coded clips that one page may hold; with more they lie in a folder beside it.
+PAGE_BUDGET = 23_000_000
+MEDIA_FOLDER = "report_media"
 
 
-def write_report(run_folder: Path, media_all: bool = False, cache: Path = CACHE) -> Path:
+class Pictures(Enum):
+    """Whose clips a page shows; controls are many and dull, so in most cells their scores are enough."""
+
+    none = "none"
+    controls_in_two_cells = "two"
+    all = "all"
+
+
+def write_report(
+    run_folder: Path,
+    pictures: Pictures = Pictures.controls_in_two_cells,
+    eye: Eye | None = None,
+    cache: Path = CACHE,
+) -> Path:
     """Write `report.html` into a run folder and return its path; BenchError if the run cannot be read.
 
-    Controls' pictures are shown in two cells, with `media_all` in all. `cache` keeps coded media between reports.
+    Without pictures it is `report_no_media.html`, which holds no face and may be shared. `eye` measures the motion
+    fields to show, None shows none. `cache` keeps coded media between reports.
     """
     run = Run(run_folder)
-    media = MediaList()
-    with_controls = {cell.name for cell in (run.facts.cells if media_all else two_cells(run.facts.cells))}
+    media = None if pictures is Pictures.none else MediaList()
+    everywhere = pictures is not Pictures.controls_in_two_cells
+    with_controls = {cell.name for cell in (run.facts.cells if everywhere else two_cells(run.facts.cells))}
     cells = [cell_view(run, cell, media, cell.name in with_controls) for cell in run.facts.cells]
-    coded = media_of_all(list(media.wanted), cache)
+    coded = media_of_all(list(media.wanted), cache, eye) if media else []
+    texts = [_json(clip.for_page()) for clip in coded]
+    beside = sum(map(len, texts)) > PAGE_BUDGET
+    if media is not None:
+        _write_beside(run_folder / MEDIA_FOLDER, texts if beside else [])
+    script = _script()
     page = (
         environment()
         .get_template("report.html.j2")
@@ -59,7 +77,11 @@ def write_report(run_folder: Path, media_all: bool = False, cache: Path = CACHE)
             run=run,
             facts=run.facts,
             when=when(run),
+            command=command(run),
             caveats=caveats(run),
+            faces=faces_inside(run) if media else "",
+            with_media=media is not None,
+            with_fields=any(clip.field for clip in coded),
             leaderboard=leaderboard.leaderboard(run),
             explained=leaderboard.explained(run),
             left_out=leaderboard.left_out(run),
@@ -67,26 +89,30 @@ def write_report(run_folder: Path, media_all: bool = False, cache: Path = CACHE)
             under_floor=leaderboard.under_floor(run),
             floor_cells=len(run.cell_values(leaderboard.FLOOR_CONTROL, "agreement")),
             breakdowns=breakdowns(run),
-            cells_table=leaderboard.cells_table(run),
+            heat_maps=heat_maps(run),
+            missing=missing(run),
             all_figures=leaderboard.all_figures(run),
-            explanations=[leaderboard.explanation(metric, figure) for metric, figure in run.figures.values()],
+            judged=judged_tables(run),
+            reported=reported_table(),
+            notes=leaderboard.notes(run),
             cells=cells,
             with_controls=with_controls,
             errors=sorted(clip.error for clip in coded if clip.sheets) or [0.0],
-            coded=[_json(clip.for_page()) for clip in coded],
-            data=_json(page_data(cells, coded)),
+            coded=[] if beside else texts,
+            data=_json(page_data(cells, coded, beside)),
             identities=[(method.label, _lines(method.identity)) for method in run.facts.methods],
             provenance=_lines({"request": run.facts.request, **run.facts.provenance}),
+            policy=_policy(script, beside),
             style=_asset("report.css"),
-            script=_asset("report.js"),
+            script=script,
         )
     )
-    return _write(run_folder / "report.html", page)
+    return _write(run_folder / ("report.html" if media else "report_no_media.html"), page)
 
 
 def breakdowns(run: Run) -> list[Table]:
     """A table for each scope with more than one group."""
-    return [leaderboard.breakdown(run, scope) for scope in SCOPES if len(run.groups(scope)) > 1]
+    return [leaderboard.breakdown(run, scope) for scope in leaderboard.SCOPES if len(run.groups(scope)) > 1]
 
 
 def when(run: Run) -> str:
@@ -103,45 +129,38 @@ def when(run: Run) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def caveats(run: Run) -> list[tuple[str, str]]:
-    """What the clips and the weights of this run are and are not, each as a title and a text."""
-    texts = []
-    if any(cell.rendered for cell in run.facts.cells):
-        texts.append(RENDERED)
-    demo = [method.label for method in run.methods if method.variant in ("", "demo") and "weights" in method.identity]
-    if demo:
-        texts.append((f"Demo weights ({', '.join(demo)}).", DEMO_WEIGHTS))
-    if any(method.seen_drivers or method.seen_people for method in run.facts.methods):
-        texts.append(SEEN)
-    return texts
+def command(run: Run) -> str:
+    """The command line that made the run, as one would type it; "" where it was not recorded."""
+    made = run.facts.provenance.get("argv")
+    if not isinstance(made, list) or not made:
+        return ""
+    return shlex.join(["python", Path(str(made[0])).name, *map(str, made[1:])])
 
 
-def page_data(cells: Sequence[CellView], coded: Sequence[Media]) -> dict[str, Any]:
+def page_data(cells: Sequence[CellView], coded: Sequence[Media], beside: bool) -> dict[str, Any]:
     """What the page's script must know besides the media."""
     return {
+        "folder": MEDIA_FOLDER if beside else "",
+        "field": {"columns": fields.COLUMNS, "knee": fields.KNEE, "farthest": fields.FARTHEST},
         "size": SIZE,
         "columns": COLUMNS,
         "perSheet": PER_SHEET,
         "knee": KNEE,
-        "cells": [
-            {
-                "name": view.facts.name,
-                "frames": view.facts.n_frames,
-                "fps": view.facts.fps,
-                "first": view.first_frame,
-                "amplification": amplification(driver_reach(view, coded)),
-                "marks": {
-                    name: frame
-                    for name, frame in (
-                        ("onset", view.facts.onset_frame),
-                        ("apex", view.facts.apex_frame),
-                        ("offset", view.facts.offset_frame),
-                    )
-                    if frame is not None
-                },
-            }
-            for view in cells
-        ],
+        "cells": [_cell_data(view, driver_clip(view, coded)) for view in cells],
+    }
+
+
+def _cell_data(view: CellView, driver: Media | None) -> dict[str, Any]:
+    cell = view.facts
+    marks = {"onset": cell.onset_frame, "apex": cell.apex_frame, "offset": cell.offset_frame}
+    return {
+        "name": cell.name,
+        "frames": cell.n_frames,
+        "fps": cell.fps,
+        "first": view.first_frame,
+        "amplification": amplification(driver.reach if driver else 0.0),
+        "stretch": stretch(driver.moves if driver else 0.0),
+        "marks": {name: frame for name, frame in marks.items() if frame is not None},
     }
 
 
@@ -166,13 +185,48 @@ def _asset(name: str) -> Markup:
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
+def _script() -> Markup:
+    """The page's script, in a block of its own."""
+    return Markup("\n").join([Markup('"use strict";\n{'), *map(_asset, SCRIPTS), Markup("}")])
+
+
+def _policy(script: str, beside: bool) -> str:
+    """The page's Content-Security-Policy: its own script by hash, styles, pictures made by that script, no more.
+
+    Clips beside the page are scripts too, since a page on disk may read nothing else there.
+    """
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    scripts = f"'sha256-{digest}'" + (" 'self' file:" if beside else "")
+    return (
+        f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none';"
+        " form-action 'none'"
+    )
+
+
+def _write_beside(folder: Path, texts: Sequence[str]) -> None:
+    """Put each clip into a file of its own under `folder`, whole or not at all; without clips remove the folder."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(folder, ignore_errors=True)
+    if not texts:
+        return
+    try:
+        temporary.mkdir()
+        for number, text in enumerate(texts):
+            (temporary / f"{number}.js").write_text(f"receive({number}, {text});\n", encoding="utf-8")
+        os.replace(temporary, folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
 def _write(path: Path, text: str) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        raise BenchError(
-            f"{path}: cannot be written ({error.strerror}). Free some space or choose another --out."
-        ) from None
+        raise _unwritable(path, error) from None
     return path
+
+
+def _unwritable(path: Path, error: OSError) -> BenchError:
+    return BenchError(f"{path}: cannot be written ({error.strerror}). Free some space or choose another --out.")

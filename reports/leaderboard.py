@@ -1,11 +1,13 @@
 """Which figures stand in which table: the leaderboard, the breakdowns, the cells and the list of all figures."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from reports.run_facts import CellFacts, FigureFacts, MethodFacts, MetricFacts
+from reports import worth
+from reports.intervals import intervals, tied
+from reports.run_facts import FigureFacts, MethodFacts, MetricFacts
 from reports.run_files import Found, Run
 from reports.table import Column, Entry, Section, Table
 
@@ -35,12 +37,21 @@ HEADLINES: dict[str, tuple[Headline, ...]] = {
         Headline("true_flow_error", "flow error px"),
         Headline("landmark_error", "landmarks px"),
     ),
+    "Action units, from flow": (
+        Headline("au_flow_cosine", "onset to apex"),
+        Headline("au_flow_track", "over time"),
+        Headline("au_flow_icc", "ICC"),
+        Headline("au_flow_leakage", "leakage"),
+        Headline("au_flow_coverage", "coverage"),
+    ),
     "Guards: the picture": (
         Headline("identity_distance", "identity dist."),
         Headline("sharpness_truth", "sharpness", aim="→ 1"),
         Headline("sharpness_template", "sharp./templ.", aim="→ 1"),
         Headline("frame0_ssim_template", "frame 0 SSIM", 3),
         Headline("ssim_truth", "SSIM truth", 3),
+        Headline("lpips_template", "LPIPS templ.", 3),
+        Headline("fid", "FID", 1),
         Headline("flicker", "flicker"),
         Headline("faces_found", "faces found"),
     ),
@@ -49,7 +60,17 @@ HEADLINES: dict[str, tuple[Headline, ...]] = {
 POOLED = ("agreement_pooled", "agreement_truth_pooled")
 # What fits a terminal's width.
 BRIEF = ("agreement", "gain", "error", "agreement_pooled", "identity_distance", "sharpness_template")
+# How the reason of a score begins that has a value all the same; up to its first comma it stands beside the number.
+WARNING = "warning: "
 FLOOR_CONTROL = "wrong_driver"
+# What the cells can be broken down by.
+SCOPES = ("database", "emotion", "template")
+# The figure by which methods are told apart.
+RANKED_BY = "agreement"
+TIED = (
+    "Methods that share a number cannot be told apart in {} on these drivers: paired differences by cell, signs flipped"
+    " by driver, Holm's correction over all pairs, 5 %."
+)
 # What the suite's own rows are for, by name.
 EXPLAINED = {
     "flow_warp": "the template warped by the driver's measured motion; nothing is learnt: what a network has to beat",
@@ -118,22 +139,23 @@ def explanation(metric: MetricFacts, figure: FigureFacts) -> str:
     return f"{figure.title}: {figure.description.rstrip('.')}. ({'; '.join(fact for fact in facts if fact)})"
 
 
-def entry(found: Found, link: str = "") -> Entry:
+def entry(found: Found, link: str = "", interval: tuple[float, float] | None = None) -> Entry:
     """A score as a table shows it, with how many of how many cells where some are missing."""
     partial = found.value is not None and found.n_scored is not None and found.n_scored != found.n_cells
     reason = found.reason or found.status
-    return Entry(
-        found.value,
-        "" if found.value is not None else reason,
-        f"{found.n_scored}/{found.n_cells}" if partial else "",
-        link,
-    )
+    counts = f"{found.n_scored}/{found.n_cells}" if partial else ""
+    if found.value is not None and reason.startswith(WARNING):
+        counts = " ".join(filter(None, (counts, reason.removeprefix(WARNING).partition(",")[0])))
+    return Entry(found.value, "" if found.value is not None else reason, counts, link, interval=interval)
 
 
-def leaderboard(run: Run, figures: Collection[str] | None = None) -> Table:
-    """Methods first, controls set apart: the headlines (or those of `figures`) over all cells, and seconds a frame."""
-    chosen = [(group, line) for group, line in headlines(run) if figures is None or line.figure in figures]
-    columns = [Column("method"), *(column(run, line, group) for group, line in chosen)]
+def leaderboard(run: Run) -> Table:
+    """Methods first, controls set apart: tied groups, the headlines over all cells with intervals, seconds a frame."""
+    chosen = headlines(run)
+    drawn = {line.figure: intervals(run, line.figure) for _, line in chosen if line.figure not in POOLED}
+    ties = tied(run, RANKED_BY)
+    tie_column = Column("tied", note=TIED.format(RANKED_BY))
+    columns = [Column("method"), *([tie_column] if ties else []), *(column(run, line, group) for group, line in chosen)]
     columns.append(
         Column(
             "s/frame",
@@ -146,8 +168,12 @@ def leaderboard(run: Run, figures: Collection[str] | None = None) -> Table:
     )
 
     def row(method: MethodFacts) -> tuple[Entry, ...]:
-        scores = (entry(run.combined(method.label, line.figure)) for _, line in chosen)
-        return (_named(run, method), *scores, Entry(method.seconds_per_frame, "not timed"))
+        scores = (
+            entry(run.combined(method.label, line.figure), interval=drawn.get(line.figure, {}).get(method.label))
+            for _, line in chosen
+        )
+        tie = [Entry(ties.get(method.label, ""))] if ties else []
+        return (_named(run, method), *tie, *scores, Entry(method.seconds_per_frame, "not timed"))
 
     return Table("Leaderboard: means over cells", tuple(columns), _sections(run, row))
 
@@ -163,7 +189,13 @@ def _named(run: Run, method: MethodFacts) -> Entry:
 
 def brief(run: Run) -> Table:
     """The leaderboard for a terminal of 100 columns."""
-    return leaderboard(run, BRIEF)
+    chosen = [(group, line) for group, line in headlines(run) if line.figure in BRIEF]
+    columns = (Column("method"), *(column(run, line, group) for group, line in chosen))
+
+    def row(method: MethodFacts) -> tuple[Entry, ...]:
+        return (_named(run, method), *(entry(run.combined(method.label, line.figure)) for _, line in chosen))
+
+    return Table("Leaderboard: means over cells", columns, _sections(run, row))
 
 
 def _sections(run: Run, row: Callable[[MethodFacts], tuple[Entry, ...]]) -> tuple[Section, ...]:
@@ -182,32 +214,6 @@ def breakdown(run: Run, scope: str) -> Table:
         return (_named(run, method), *map(entry, found))
 
     return Table(f"By {scope}", columns, _sections(run, row))
-
-
-def cells_table(run: Run, figure: str = "agreement") -> Table:
-    """One figure of every cell, a column for each method and control; each row leads to the cell's player."""
-    rows = (*run.methods, *run.controls)
-    labels = [method.label for method in rows]
-    kinds = ["Methods"] * len(run.methods) + ["Controls"] * len(run.controls)
-    columns = (
-        Column("cell"),
-        *(Column(label, decimals=2, group=kind) for label, kind in zip(labels, kinds, strict=True)),
-    )
-
-    def row(cell: CellFacts) -> tuple[Entry, ...]:
-        found = [run.of_cell(label, cell, figure) for label in labels]
-        shades = [None if f.value is None else min(max(f.value, 0.0), 1.0) for f in found]
-        seen = ["seen" if cell.driver in method.seen_drivers else "" for method in rows]
-        numbers = (
-            Entry(f.value, f.reason or f.status, mark, shade=shade)
-            for f, mark, shade in zip(found, seen, shades, strict=True)
-        )
-        remark = " · ".join(filter(None, (cell.database, cell.emotion)))
-        return (Entry(f"{cell.driver} on {cell.template}", remark=remark, link=f"#cell={cell.name}"), *numbers)
-
-    return Table(
-        f"{figure.capitalize()}, cell by cell", columns, (Section("", tuple(row(cell) for cell in run.facts.cells)),)
-    )
 
 
 def all_figures(run: Run) -> Table:
@@ -229,6 +235,14 @@ def all_figures(run: Run) -> Table:
         columns,
         tuple(Section(f"{m.name} {m.version}", rows(m)) for m in run.facts.metrics),
     )
+
+
+def notes(run: Run) -> list[tuple[MetricFacts, list[str]]]:
+    """Every metric with a paragraph on each of its figures."""
+    return [
+        (metric, [explanation(metric, figure) + worth.sentence(metric, figure) for figure in metric.figures])
+        for metric in run.facts.metrics
+    ]
 
 
 def explained(run: Run) -> list[tuple[str, str]]:

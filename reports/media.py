@@ -10,6 +10,7 @@ clips that reach far from frame 0 are coded both ways and the better one is kept
 """
 
 import base64
+import dataclasses
 import hashlib
 import io
 import json
@@ -27,9 +28,10 @@ from tqdm import tqdm
 
 from core.errors import BenchError
 from core.frames import SIZE, Frames, frame_path, read_frames
+from reports.fields import Eye, encode_field, field_reach
 
 # Written into the cache key: change it whenever the bytes may change.
-RECIPE = "asinh32-webp-5"
+RECIPE = "asinh32-webp-6"
 KNEE = 32.0
 COLUMNS = 8
 # Frames in one sheet: 2048 x 2048 pixels, which every browser decodes.
@@ -39,6 +41,8 @@ BYTES_PER_FRAME = 3300
 BASE_QUALITY = 92
 # From this reach on (luma, grey levels) both codings are tried; below it differences have always won.
 FAR = 50.0
+# So few frames are coded sooner than other processes have started.
+FEW_FRAMES = 300
 QUALITIES = (90, 82, 74, 66, 58, 50, 42, 34, 26, 18, 10)
 
 Floats = npt.NDArray[np.float32]
@@ -52,6 +56,7 @@ class Media:
     `base` is frame 0 and the tiles are coded differences to it; where `base` is empty the tiles are the frames.
     A still picture has no sheets. `error` is the root mean square error of the differences, measured on the coded
     sheets; `reach` is what 98 of 100 differences stay under; both in grey levels of luma, 0 for a still picture.
+    `field` is the coded motion field (b"" where nobody measured one), `moves` how far it reaches in pixels.
     """
 
     n_frames: int
@@ -59,15 +64,13 @@ class Media:
     sheets: tuple[bytes, ...]
     error: float
     reach: float
-
-    def size(self) -> int:
-        """Bytes before base64."""
-        return len(self.base) + sum(map(len, self.sheets))
+    field: bytes = b""
+    moves: float = 0.0
 
     def for_page(self) -> dict[str, object]:
         """What the page's script reads, as JSON values."""
-        text = [base64.b64encode(part).decode("ascii") for part in (self.base, *self.sheets)]
-        return {"n": self.n_frames, "base": text[0], "sheets": text[1:]}
+        base, field, *sheets = (base64.b64encode(part).decode() for part in (self.base, self.field, *self.sheets))
+        return {"n": self.n_frames, "base": base, "field": field, "sheets": sheets}
 
 
 # Code of each difference -255..255, and the difference that each code stands for (the page's script has this one).
@@ -137,25 +140,34 @@ def _untiled(sheet: bytes) -> npt.NDArray[np.uint8]:
     return np.asarray(grid.reshape(rows * COLUMNS, SIZE, SIZE, 3))
 
 
-def media_of_folder(folder: Path, count: int, cache: Path) -> Media:
+def media_of_folder(folder: Path, count: int, cache: Path, eye: Eye | None = None) -> Media:
     """The media of a frame folder (or of one PNG), made once for the same files and read from `cache` after that.
 
-    BenchError if a frame is missing or damaged.
+    `eye` measures the motion field; None for media without. BenchError if a frame is missing or damaged.
     """
-    kept = _kept_path(folder, count, cache)
+    kept = _kept_path(folder, count, cache, eye)
     found = _read_kept(kept)
     if found is None:
-        single = folder.suffix == ".png"
-        frames = read_frames(folder, count) if not single else _still(folder)
-        found = picture(frames[0]) if single else encode_clip(frames)
+        if folder.suffix == ".png":
+            found = picture(_still(folder)[0])
+        else:
+            frames = read_frames(folder, count)
+            found = _with_field(encode_clip(frames), eye(frames) if eye else None)
         _keep(kept, found)
     return found
 
 
-def _kept_path(folder: Path, count: int, cache: Path) -> Path:
+def _with_field(media: Media, field: Floats | None) -> Media:
+    if field is None:
+        return media
+    return dataclasses.replace(media, field=encode_field(field), moves=field_reach(field))
+
+
+def _kept_path(folder: Path, count: int, cache: Path, eye: Eye | None) -> Path:
     """Where the media of these files are kept; BenchError if a frame is missing."""
     files = [folder] if folder.suffix == ".png" else [frame_path(folder, index) for index in range(count)]
-    digest = hashlib.blake2b(f"{RECIPE}/{BYTES_PER_FRAME}".encode(), digest_size=16)
+    recipe = f"{RECIPE}/{BYTES_PER_FRAME}/{eye.recipe if eye else ''}"
+    digest = hashlib.blake2b(recipe.encode(), digest_size=16)
     for path in files:
         try:
             digest.update(hashlib.blake2b(path.read_bytes()).digest())
@@ -172,8 +184,8 @@ def _still(path: Path) -> Frames:
 def _read_kept(path: Path) -> Media | None:
     try:
         kept = json.loads(path.read_text())
-        parts = [base64.b64decode(part) for part in (kept["base"], *kept["sheets"])]
-        return Media(kept["n"], parts[0], tuple(parts[1:]), kept["error"], kept["reach"])
+        base, field, *sheets = (base64.b64decode(part) for part in (kept["base"], kept["field"], *kept["sheets"]))
+        return Media(kept["n"], base, tuple(sheets), kept["error"], kept["reach"], field, kept["moves"])
     except (OSError, ValueError, KeyError):
         return None
 
@@ -181,17 +193,23 @@ def _read_kept(path: Path) -> Media | None:
 def _keep(path: Path, media: Media) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps({**media.for_page(), "error": media.error, "reach": media.reach}))
+    facts = {name: getattr(media, name) for name in ("error", "reach", "moves")}
+    temporary.write_text(json.dumps({**media.for_page(), **facts}))
     os.replace(temporary, path)
 
 
-def media_of_all(wanted: Sequence[tuple[Path, int]], cache: Path) -> list[Media]:
+def media_of_all(wanted: Sequence[tuple[Path, int]], cache: Path, eye: Eye | None = None) -> list[Media]:
     """The media of many (folder, frame count), coded in as many processes as we may use cores; order is kept."""
-    kept = [_read_kept(_kept_path(folder, count, cache)) for folder, count in wanted]
-    found = [media for media in kept if media is not None]
-    if len(found) == len(wanted):
-        return found
-    # Spawned, because the caller may hold threads (OpenCV, torch) that do not survive a fork.
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(media_of_folder, folder, count, cache) for folder, count in wanted]
-        return [job.result() for job in tqdm(jobs, desc="media for the report", unit="clip", leave=False)]
+    kept = [_read_kept(_kept_path(folder, count, cache, eye)) for folder, count in wanted]
+    lost = [place for place, media in enumerate(kept) if media is None]
+    if sum(wanted[place][1] for place in lost) <= FEW_FRAMES:
+        made = [media_of_folder(*wanted[place], cache, eye) for place in lost]
+    else:
+        # Spawned, because the caller may hold threads (OpenCV, torch) that do not survive a fork.
+        workers = min(len(os.sched_getaffinity(0)), len(lost))
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            jobs = [pool.submit(media_of_folder, *wanted[place], cache, eye) for place in lost]
+            bar = tqdm(jobs, desc="media for the report", unit="clip", leave=False)
+            made = [job.result() for job in bar]
+    fresh = dict(zip(lost, made, strict=True))
+    return [media or fresh[place] for place, media in enumerate(kept)]

@@ -40,6 +40,8 @@ class CellFacts(Facts):
     rendered: bool = False
     colour: str = "rgb"
     has_truth: bool = False
+    # Intensities of the driver's AUs at every frame, where the clip was rendered from them.
+    known_aus: dict[str, tuple[float, ...]] = {}
 
 
 class MethodFacts(Facts):
@@ -73,10 +75,11 @@ class FigureFacts(Facts):
 
 
 class MetricFacts(Facts):
-    """One metric with its figures."""
+    """One metric with its figures; `description` is its first line on itself."""
 
     name: str
     version: str
+    description: str = ""
     figures: tuple[FigureFacts, ...] = ()
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,13 +108,18 @@ class Run:
         """The groups of a scope ("database", "emotion", "template") in the order of the cells."""
         return list(dict.fromkeys(getattr(cell, scope) for cell in self.facts.cells))
 
-    def series(self, label: str, cell: CellFacts) -> dict[str, list[float]]:
-        """All curves over frames that the metrics kept for one cell; {} where there are none."""
+    def series(self, label: str, cell: CellFacts) -> dict[str, dict[str, list[float]]]:
+        """The curves over frames that each metric kept for one cell, NaN where absent; {} where there are none."""
         try:
             partials = json.loads(self._inside("partials", label, f"{cell.name}.json").read_text())
-        except (OSError, ValueError):
+            kept = {metric: partial.get("series") or {} for metric, partial in partials.items()}
+            return {
+                metric: {name: [math.nan if v is None else float(v) for v in curve] for name, curve in curves.items()}
+                for metric, curves in kept.items()
+                if curves
+            }
+        except (OSError, ValueError, TypeError, AttributeError):
             return {}
-        return {name: curve for partial in partials.values() for name, curve in (partial.get("series") or {}).items()}
 
     def failure(self, label: str, cell: CellFacts) -> str | None:
         """Why a cell has no frames, None where it has them."""

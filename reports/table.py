@@ -41,7 +41,7 @@ class Entry:
     """A value in a table: a number, a text, or None with the `reason` why it is absent.
 
     `remark` stands small behind the value ("17/18" where one cell is missing). `link` is a fragment of the page.
-    `shade`, 0 to 1, tints the background in HTML.
+    `shade`, -1 to 1, tints the background in HTML; `interval` is drawn there below the value.
     """
 
     value: float | str | None
@@ -49,6 +49,7 @@ class Entry:
     remark: str = ""
     link: str = ""
     shade: float | None = None
+    interval: tuple[float, float] | None = None
 
     def shown(self, decimals: int) -> str:
         """The value as a reader sees it, a dash where it is absent."""
@@ -103,14 +104,27 @@ class Table:
         mark = f" [{notes.index(entry.reason) + 1}]" if entry.value is None and entry.reason else ""
         return entry.shown(self.columns[column].decimals) + remark + mark
 
+    def textual(self, column: int) -> bool:
+        """Whether a column holds texts, which read from the left."""
+        return all(isinstance(row[column].value, str) for row in self.rows())
+
     def best(self, column: int) -> float | None:
-        """The best number of the first section in a column with a better side; None where there is no contest."""
+        """The best number of the first section in a column with a better side; None where there is no contest.
+
+        Numbers taken over different counts (which their remarks show) are not compared.
+        """
         better = self.columns[column].better
-        numbers = [row[column].value for row in self.sections[0].rows] if self.sections else []
-        values = [value for value in numbers if isinstance(value, float | int)]
-        if better is None or len(values) < 2:
+        entries = [row[column] for row in self.sections[0].rows] if self.sections else []
+        values = [entry.value for entry in entries if isinstance(entry.value, float | int)]
+        counts = {entry.remark for entry in entries if isinstance(entry.value, float | int)}
+        if better is None or len(values) < 2 or len(counts) > 1:
             return None
         return max(values) if better else min(values)
+
+    def span(self, column: int) -> tuple[float, float]:
+        """From where to where the intervals of a column reach, 0 included; a point where it has none."""
+        ends = [end for row in self.rows() for end in row[column].interval or ()]
+        return min([0.0, *ends]), max([0.0, *ends])
 
     def html(self) -> Markup:
         """The table as HTML, everything escaped; sortable where the page's script runs."""

@@ -110,6 +110,29 @@ class Faulty(Difference):
         return super().measure(cell, seen)
 
 
+class Counted(Difference):
+    """Notes every measurement in the file that MEASURED_LOG names; keeps a file of the output beside it."""
+
+    name = "counted"
+    figures = (Figure("counted", "Counted", "levels", False, (0, 255), "driver", "Mean absolute difference."),)
+
+    def measure(self, cell, seen):
+        log = Path(os.environ["MEASURED_LOG"])
+        with log.open("a") as file:
+            file.write(f"{cell.name}\n")
+        kept = log.with_name(f"{cell.name}.npz")
+        np.savez(kept, features=seen.output.frames[:, :1, :1, 0])
+        return Partial("ok", values={"counted": 1.0}, files={"output": str(kept)})
+
+
+class Needy(Difference):
+    """Needs weights that no machine of these tests has."""
+
+    name = "needy"
+    figures = (Figure("needy", "Needy", "levels", False, (0, 255), "driver", "Mean absolute difference."),)
+    weights = ("alexnet",)
+
+
 class Fakes:
     """Cells of the clips that a test has saved under `drivers`, each on the first frame of the first two."""
 

@@ -4,6 +4,7 @@ Two drivers on two templates, a method, a failing method with a hostile name in 
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,19 @@ def moving_face(strength: float, seed: int, frames: int = FRAMES, noise: float =
     return np.stack(clip).astype(np.uint8)
 
 
+@dataclass(frozen=True)
+class PushField:
+    """An eye that sees the middle of every clip move to the right, as far as frames have passed."""
+
+    recipe: str = "push"
+
+    def __call__(self, frames: Frames) -> np.ndarray:
+        """A field of 0.2 pixels a frame in the middle of 32 x 32 blocks."""
+        field = np.zeros((len(frames), 32, 32, 2), np.float16)
+        field[:, 8:24, 8:24, 0] = 0.2 * np.arange(len(frames))[:, None, None]
+        return field
+
+
 def make_run(folder: Path, frames: int = FRAMES) -> Path:
     """Write the run into `folder` and return it."""
     cells = [
@@ -53,6 +67,7 @@ def make_run(folder: Path, frames: int = FRAMES) -> Path:
             "rendered": True,
             "colour": "grey" if database == "grey200" else "rgb",
             "has_truth": template == "ta",
+            "known_aus": {"AU04": np.linspace(0, 1, frames).tolist(), "AU07": np.linspace(0, 0.5, frames).tolist()},
         }
         for driver, database, emotion in (("d1", "grey200", "negative"), ("d2", "colour100", HOSTILE))
         for template in ("ta", "tb")
@@ -199,6 +214,7 @@ def _facts(cells: list[dict]) -> dict:
         "request": {"methods": list(LABELS), "note": HOSTILE},
         "provenance": {
             "date": "2026-11-20T12:00:00+00:00",
+            "argv": ["/somewhere/bench.py", "--methods", "fpfomm,fomm:mode=absolute", "--drivers", "my clips; rm -rf"],
             "machine": {"processor": "test", "device": "cpu"},
             "code": {},
         },

@@ -96,6 +96,7 @@ def test_a_sheet_saved_again_without_its_blank_columns_is_the_same(databases, fo
 def test_a_slash_is_no_apex(found, databases):
     assert marks(clips(found["casme2"])["sub04_EP12_01f"]) == (10, None, 14)
     assert clips(found["casme2"])["sub04_EP12_01f"].recording.apex_frame is None
+    assert not any("'/'" in remark for remark in found["casme2"].remarks)  # it is meant so
     plain = survey("casme2", databases["casme2"], without=["casme2-apex"])
     assert marks(clips(plain)["sub05_EP03_06"]) == (276, None, 281)
 
@@ -226,7 +227,8 @@ def test_smic_e_needs_its_sheet_and_is_cut_by_it(databases, found, tmp_path):
     remarks = "\n".join(found["smic_e"].remarks)
     assert "line 3: the onset 'see notes' is no frame number" in remarks
     assert "further columns called offsetf2, onsetf2 (a second expression) are not read" in remarks
-    assert "2 rows" in found["smic_e"].source[1]  # empty ones at its end do not count
+    assert "2 rows" in found["smic_e"].source[1]  # empty ones at its end do not count ...
+    assert len(found["smic_e"].remarks) == 2  # ... and are nothing to speak of
     shutil.copytree(databases["smic_e"] / "SMIC-E_raw image", tmp_path / "e" / "SMIC-E_raw image")
     with pytest.raises(BenchError, match="no coding sheet of SMIC HS"):
         survey("smic", tmp_path / "e")

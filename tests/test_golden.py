@@ -7,25 +7,40 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.golden.__main__ import MODELS, differences
-from tests.golden.files import HERE, Bounds, Golden, UnboundEntryError, sampled
+from tests.golden.__main__ import FILES, differences
+from tests.golden.bounds import bounds
+from tests.golden.files import HERE, Bounds, Golden, UnboundEntryError, plain, sampled
 
-SHARED = Path(__file__).parent.parent.parent / "shared" / "specs" / "fomm_family" / "golden"
+SHARED = Path(__file__).parent.parent.parent / "shared" / "specs"
+FOLDERS = {"fomm": SHARED / "fomm_family" / "golden", "tps": SHARED / "tps_ulme" / "golden"}
+MODELS = sorted({model for model, _ in FILES.values()})
+# What the whole files and the reduced ones compare at least: an empty comparison must not pass.
+COMPARED = {"fomm": (116, 75), "tps": (2, 2)}
 
 
-def golden_file(model):
+def golden_file(name):
     """The whole file where the specifications lie beside the checkout, else the reduced one."""
-    whole = SHARED / f"{model}.npz"
-    return whole if whole.exists() else HERE / f"{model}.npz"
+    whole = FOLDERS[FILES[name][1]] / f"{name}.npz"
+    return whole if whole.exists() else HERE / f"{name}.npz"
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_every_entry_is_within_its_bound(model):
-    rows = list(differences(golden_file(model)))
+PRESENT = [name for name in FILES if golden_file(name).exists()]
+REDUCED = [name for name in FILES if (HERE / f"{name}.npz").exists()]
+
+
+@pytest.mark.parametrize("name", PRESENT)
+def test_every_entry_is_within_its_bound(name):
+    rows = list(differences(golden_file(name)))
     above = [f"{name}: {found:.2e} > {bound.bound:.0e}" for name, found, bound in rows if _above(found, bound)]
     assert above == []
-    # Entries of the smallest whole file, and of the smallest reduced one: an empty comparison must not pass.
-    assert sum(found is not None for _, found, _ in rows) >= (116 if SHARED.exists() else 75)
+    whole, reduced = COMPARED[FILES[name][1]]
+    assert sum(found is not None for _, found, _ in rows) >= (whole if SHARED.exists() else reduced)
+
+
+def test_every_file_or_a_reduced_form_of_its_model_is_compared():
+    assert set(PRESENT) == (set(FILES) if SHARED.exists() else set(REDUCED))
+    assert {FILES[name][0] for name in REDUCED} == set(MODELS)
+    assert any(name.startswith(model) and "train" in name for model in ("tpsmm", "megc2022") for name in REDUCED)
 
 
 def _above(found, bound):
@@ -34,13 +49,17 @@ def _above(found, bound):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_reduced_files_are_small_and_wholly_bounded(model):
-    golden = Golden(HERE / f"{model}.npz")
-    assert golden.reduced
-    for name in golden.names:
-        Bounds().of(name)
-    pictures = {file for name in golden.names if golden.arrays[name].dtype.kind == "U" for file in golden.arrays[name]}
-    shared = sum((HERE / file).stat().st_size for file in pictures) / len(MODELS)
-    assert golden.path.stat().st_size + shared < 300_000
+    size = 0.0
+    for golden in (Golden(HERE / f"{name}.npz") for name in REDUCED if FILES[name][0] == model):
+        assert golden.reduced
+        for name in golden.names:
+            Bounds().of(name, golden.path.stem)
+        named = (golden.arrays[name] for name in golden.names if golden.arrays[name].dtype.kind == "U")
+        pictures = {file for files in named for file in files}
+        # The first family's three models share their pictures.
+        shared = sum((HERE / file).stat().st_size for file in pictures) / (3 if FILES[model][1] == "fomm" else 1)
+        size += golden.path.stat().st_size + shared
+    assert size < 300_000
 
 
 def test_an_entry_without_a_bound_is_an_error():
@@ -49,10 +68,35 @@ def test_an_entry_without_a_bound_is_an_error():
 
 
 def test_no_entry_has_two_bounds():
-    bounds = json.loads((HERE / "tolerances.json").read_text())
-    for model in MODELS:
-        for name in Golden(golden_file(model)).names:
-            assert sum(bool(re.fullmatch(bound["pattern"], name)) for bound in bounds) == 1, name
+    content = json.loads((HERE / "tolerances.json").read_text())
+    for file in PRESENT:
+        for name in Golden(golden_file(file)).names:
+            listed = plain(name) in content["entries"].get(file, {})
+            covered = sum(bool(re.fullmatch(bound["pattern"], name)) for bound in content["patterns"])
+            assert listed if file in content["entries"] else covered == 1, name
+
+
+def test_the_bounds_of_the_second_family_are_those_its_files_give():
+    for file in PRESENT:
+        if FILES[file][1] == "tps" and SHARED.exists():
+            made = {name: list(bound) for name, bound in bounds(golden_file(file)).items()}
+            assert made == json.loads((HERE / "tolerances.json").read_text())["entries"][file]
+
+
+def test_a_step_is_compared_where_its_gradient_is_certain():
+    golden = Golden(HERE / "tpsmm_tiny_train.npz")
+    name = "epoch12/after_step/inpainting_network.first.conv.weight"
+    bound = Bounds().of(name, "tpsmm_tiny_train")
+    right = golden.arrays[name].astype(np.float64)
+    gradient = golden.arrays[name.replace("after_step", "grad")]
+    backwards = right.copy()
+    backwards.flat[np.abs(gradient).argmax()] += 4e-4
+    vague = right.copy()
+    vague.flat[np.abs(gradient).argmin()] += 4e-4
+    assert bound.kind == "step"
+    assert golden.difference(name, right, bound) == 0
+    assert golden.difference(name, vague, bound) == 0
+    assert golden.difference(name, backwards, bound) > bound.bound
 
 
 def test_a_difference_above_its_bound_is_seen():
@@ -71,7 +115,7 @@ def test_a_difference_above_its_bound_is_seen():
 
 
 def test_the_command_refuses_an_unknown_model(tmp_path):
-    with pytest.raises(SystemExit, match="choices: fomm, fpb, mraa"):
+    with pytest.raises(SystemExit, match="choices: fomm, fpb, mraa, tpsmm"):
         list(differences(tmp_path / "other.npz"))
     with pytest.raises(SystemExit, match="does not exist"):
         list(differences(tmp_path / "fomm.npz"))

@@ -28,6 +28,18 @@ def sources(room):
     return sorted((ROOT / room).rglob("*.py"))
 
 
+def reached(module, found=None):
+    """Names of the modules of ours that a module imports, directly or not, also inside functions."""
+    found = set() if found is None else found
+    base = ROOT.joinpath(*module.split("."))
+    path = next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+    if path and module not in found:
+        found.add(module)
+        for name in imported_modules(ast.parse(path.read_bytes())):
+            reached(name, found)
+    return found
+
+
 def rooms_imported(tree):
     return {name.partition(".")[0] for name in imported_modules(tree)} & set(MAY_IMPORT)
 

@@ -15,6 +15,7 @@ from core.video import write_video
 from protocols import make
 from protocols.folder import Folder
 from protocols.megc2021 import SHEET, Megc2021
+from protocols.megc2022 import Megc2022
 from protocols.self_ import Self
 
 FACE = np.asarray(Image.fromarray(astronaut()).resize((320, 320)))
@@ -185,3 +186,35 @@ def test_the_length_of_a_video_is_compared_with_the_sheet_too(tmp_path, capfd):
     driver = Megc2021(tmp_path / "cache", tmp_path / "kit").cells()[0].driver
     assert (driver.n_frames, driver.onset_frame, driver.apex_frame, driver.offset_frame) == (4, None, None, None)
     assert "samm_surprise: 4 frames, the sheet has 41" in capfd.readouterr().err
+
+
+FACES_2022 = ("Template_Female_Asian.jpg", "Template_Male_Asian.jpg", "Template_Female_Europe.jpg")
+
+
+def test_megc2022_has_four_templates_and_takes_the_upper_case_one(tmp_path, capfd):
+    kit(tmp_path / "kit", PART, (*FACES_2022, "Template_Male_Europe.JPG"))
+    cells = Megc2022(tmp_path / "cache", tmp_path / "kit").cells()
+    assert len(cells) == 3 * 4
+    assert {cell.template.name for cell in cells} == {"femaleAsian", "maleAsian", "femaleEurope", "maleEurope"}
+    assert {cell.protocol for cell in cells} == {"megc2022"}
+    assert cells[0].driver.apex_frame == 68
+    assert "24 of 36 cells are missing" in capfd.readouterr().err
+
+
+def test_templates_may_lie_in_the_kit_itself(tmp_path):
+    kit(tmp_path / "kit", PART[:1], FACES_2022[:1])
+    (tmp_path / "kit" / "target_template_face" / FACES_2022[0]).rename(tmp_path / "kit" / FACES_2022[0])
+    (cell,) = Megc2022(tmp_path / "cache", tmp_path / "kit").cells()
+    assert cell.template.name == "femaleAsian"
+
+
+def test_templates_of_a_kit_are_chosen_by_name(tmp_path, capfd):
+    kit(tmp_path / "kit", PART[:1])
+    given = {"data": tmp_path / "kit", "templates": Path("westernMale").resolve()}
+    (cell,) = make("megc2021", Megc2021, tmp_path / "cache", given).cells()
+    assert cell.template.name == "westernMale"
+    assert "8 of 9 cells are missing" in capfd.readouterr().err
+    both = Megc2021(tmp_path / "cache", tmp_path / "kit", Path("westernMale,asianFemale")).cells()
+    assert [c.template.name for c in both] == ["asianFemale", "westernMale"]
+    with pytest.raises(BenchError, match="Did you mean 'femaleEurope'"):
+        Megc2022(tmp_path / "cache", tmp_path / "kit", Path("femaleEurop"))

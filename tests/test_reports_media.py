@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 from PIL import Image
 from skimage import data
 
 from core.errors import BenchError
 from core.frames import frame_path, write_frames
 from reports import media
-from tests.report_fixture import moving_face
+from reports.fields import decode_field, encode_field, field_reach
+from tests.report_fixture import PushField, moving_face
 
 
 @given(st.integers(-255, 255))
@@ -87,9 +89,21 @@ def test_a_clip_is_coded_once(tmp_path):
 
 def test_no_process_is_started_for_what_is_kept(tmp_path, monkeypatch):
     write_frames(tmp_path / "frames", moving_face(1, 3, 3))
+    monkeypatch.setattr(media, "FEW_FRAMES", 0)
     first = media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache")
     monkeypatch.delattr(media, "ProcessPoolExecutor")
     assert media.media_of_all([(tmp_path / "frames", 3)] * 2, tmp_path / "cache") == [first, first]
+
+
+def test_many_clips_are_coded_in_processes_in_the_same_order(tmp_path, monkeypatch):
+    clips = [(tmp_path / name, count) for name, count in (("a", 1), ("b", 3), ("a", 2))]
+    write_frames(tmp_path / "a", moving_face(1, 3, 2))
+    write_frames(tmp_path / "b", moving_face(2, 4, 3))
+    here = media.media_of_all(clips, tmp_path / "here", PushField())
+    monkeypatch.setattr(media, "FEW_FRAMES", 0)
+    media.media_of_folder(*clips[0], tmp_path / "there", PushField())
+    assert media.media_of_all(clips, tmp_path / "there", PushField()) == here
+    assert [clip.n_frames for clip in here] == [1, 3, 2]
 
 
 def test_a_damaged_entry_is_made_again(tmp_path):
@@ -105,3 +119,27 @@ def test_a_missing_frame_is_named(tmp_path):
     os.remove(frame_path(tmp_path / "frames", 1))
     with pytest.raises(BenchError, match=r"00001\.png"):
         media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache")
+
+
+@given(npst.arrays(np.float32, (3, 4, 4, 2), elements=st.floats(-40, 40, width=32)))
+def test_a_motion_field_comes_through_to_a_tenth_of_a_pixel(field):
+    found = decode_field(encode_field(field), 3, 4)
+    true = np.clip(field, -32, 32)
+    assert np.all(np.abs(found - true) <= 0.02 + 0.018 * np.abs(true))
+
+
+def test_a_field_travels_with_its_clip_and_another_eye_makes_it_anew(tmp_path):
+    write_frames(tmp_path / "frames", moving_face(1, 3, 3))
+    without = media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache")
+    assert (without.field, without.moves) == (b"", 0)
+    (found,) = media.media_of_all([(tmp_path / "frames", 3)], tmp_path / "cache", PushField())
+    assert found.moves == pytest.approx(0.4, abs=0.01)
+    assert media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache", PushField()) == found
+    decoded_field = decode_field(found.field, 3, 32)
+    assert decoded_field[2, 16, 16] == pytest.approx((0.4, 0), abs=0.03)
+    assert not decoded_field[2, 0, 0].any()
+
+
+def test_a_still_field_reaches_nowhere():
+    assert field_reach(np.zeros((0, 4, 4, 2))) == 0
+    assert field_reach(np.zeros((2, 4, 4, 2), np.float16)) == 0

@@ -1,15 +1,23 @@
 """The page as a file: complete, self-contained, escaped; and the readers of a run's files."""
 
+import base64
+import hashlib
+import html
 import json
 import re
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 
 from core.errors import BenchError
-from reports import leaderboard
-from reports.cells import amplification, two_cells
-from reports.html import write_report
+from reports import heat, leaderboard
+from reports.cells import amplification, cell_curves, stretch, two_cells
+from reports.curves import Line, panel_names
+from reports.html import MEDIA_FOLDER, Pictures, write_report
+from reports.intervals import intervals, tied
+from reports.missing import missing
+from reports.run_facts import CellFacts
 from reports.run_files import Run
 from tests.report_fixture import CONTROLS, HOSTILE, LABELS, make_run
 
@@ -20,8 +28,14 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(run, tmp_path_factory):
-    return write_report(run, cache=tmp_path_factory.mktemp("media")).read_text(encoding="utf-8")
+def cache(tmp_path_factory):
+    """Coded clips, kept for all tests: most show the same ones."""
+    return tmp_path_factory.mktemp("media")
+
+
+@pytest.fixture(scope="module")
+def page(run, cache):
+    return write_report(run, cache=cache).read_text(encoding="utf-8")
 
 
 class Resources(HTMLParser):
@@ -52,6 +66,89 @@ def test_the_page_loads_nothing(page):
     assert not re.search(r"https?:|@import|url\((?!#)", text)
 
 
+def test_only_the_page_s_own_script_may_run(page):
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = html.unescape(policy)
+    assert "default-src 'none'" in policy
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert "connect-src" not in policy
+
+
+def test_a_page_for_sharing_holds_no_picture_and_leaves_the_other_alone(run, page, tmp_path):
+    before = (run / "report.html").read_bytes()
+    shared = write_report(run, Pictures.none, cache=tmp_path)
+    assert shared.name == "report_no_media.html"
+    assert (run / "report.html").read_bytes() == before
+    assert list(tmp_path.iterdir()) == []
+    text = shared.read_text(encoding="utf-8")
+    assert 'id="media-' not in text
+    assert "<canvas" not in text
+    assert "data:image" not in text
+    assert "no face" in text
+    assert text.count('<article class="cell"') == 4
+    assert 'class="curves"' in text
+
+
+def test_faces_of_others_are_announced(page, tmp_path, cache):
+    assert "Faces inside" not in page
+    folder = make_run(tmp_path / "run", 3)
+    facts = json.loads((folder / "run.json").read_text())
+    facts["cells"][0] |= {"rendered": False, "database": "casme2"}
+    (folder / "run.json").write_text(json.dumps(facts))
+    assert "recordings from casme2" in write_report(folder, cache=cache).read_text(encoding="utf-8")
+    facts["cells"][0]["rendered"] = True
+    facts["request"]["folders"] = {"portraits": "/home/me"}
+    (folder / "run.json").write_text(json.dumps(facts))
+    assert "portraits of your own" in write_report(folder, cache=cache).read_text(encoding="utf-8")
+
+
+def test_the_command_that_made_the_run_is_given_as_one_would_type_it(page):
+    command = "python bench.py --methods fpfomm,fomm:mode=absolute --drivers 'my clips; rm -rf'"
+    assert html.escape(command, quote=False).replace("'", "&#39;") in page
+
+
+def test_large_clips_lie_beside_the_page_and_are_taken_away_again(tmp_path, cache, monkeypatch):
+    folder = make_run(tmp_path / "run", 3)
+    monkeypatch.setattr("reports.html.PAGE_BUDGET", 1000)
+    text = write_report(folder, cache=cache).read_text(encoding="utf-8")
+    assert 'id="media-' not in text
+    files = sorted((folder / MEDIA_FOLDER).iterdir(), key=lambda path: int(path.stem))
+    assert re.fullmatch(r'receive\(0, \{"n":1,.*\}\);\n', files[0].read_text(), re.DOTALL)
+    monkeypatch.undo()
+    assert 'id="media-0"' in write_report(folder, cache=cache).read_text(encoding="utf-8")
+    assert not (folder / MEDIA_FOLDER).exists()
+
+
+def test_missing_cells_and_scores_are_listed_with_their_reasons(run):
+    table = missing(Run(run))
+    assert [[entry.value for entry in row] for row in table.rows()] == [
+        ["frames", "fomm:mode=absolute", "d1__tb", f"no face in {HOSTILE}"]
+    ]
+
+
+def test_a_metric_that_failed_is_listed_once(tmp_path):
+    folder = make_run(tmp_path / "run", 3)
+    scores = pd.read_csv(folder / "scores.csv", keep_default_na=False)
+    lost = (scores["method"] == "still") & (scores["metric"] == "identity_distance") & (scores["scope"] == "cell")
+    scores.loc[lost, ["value", "status", "reason"]] = ["", "failed", "memory"]
+    scores.to_csv(folder / "scores.csv", index=False)
+    rows = [[entry.value for entry in row] for row in missing(Run(folder)).rows()]
+    assert rows[1:] == [["identity_distance", "still", "all 4", "memory"]]
+
+
+def test_heat_is_1_for_right_0_for_a_still_face_and_below_for_worse(run):
+    opened = Run(run)
+    maps = dict(heat.heat_maps(opened))
+    assert list(maps) == ["agreement", "gain", "error", "agreement_truth"]
+    for figure, table in maps.items():
+        shades = {label: entry.shade for label, entry in zip(LABELS | CONTROLS, next(table.rows())[1:], strict=True)}
+        assert shades["still"] == 0
+        assert shades["flow_warp"] == pytest.approx(0.95), figure
+    assert heat.HEAT["gain"](2.5) == heat.HEAT["error"](1.5) == -0.5
+
+
 def test_hostile_names_stay_text(page):
     assert not parsed(page).handlers
     assert HOSTILE not in page
@@ -72,8 +169,8 @@ def test_every_cell_has_its_players_and_a_failed_one_its_reason(run, page):
     assert page.count("no clip") == 1
 
 
-def test_media_all_shows_the_controls_everywhere(run, tmp_path):
-    page = write_report(run, media_all=True, cache=tmp_path).read_text(encoding="utf-8")
+def test_media_all_shows_the_controls_everywhere(run, cache):
+    page = write_report(run, Pictures.all, cache=cache).read_text(encoding="utf-8")
     assert page.count('class="player output"') == 4 * (len(LABELS) + len(CONTROLS))
 
 
@@ -84,8 +181,8 @@ def test_shared_clips_are_stored_once(page):
     assert all(json.loads(text)["n"] in (1, 12) for _, text in stored)
 
 
-def test_the_same_run_gives_the_same_page(run, page, tmp_path):
-    assert write_report(run, cache=tmp_path).read_text(encoding="utf-8") == page
+def test_the_same_run_gives_the_same_page(run, page, cache):
+    assert write_report(run, cache=cache).read_text(encoding="utf-8") == page
 
 
 def test_rendered_clips_and_demo_weights_are_explained(page):
@@ -96,7 +193,7 @@ def test_rendered_clips_and_demo_weights_are_explained(page):
 def test_leaderboard_counts_and_sets_controls_apart(run):
     table = leaderboard.leaderboard(Run(run))
     assert [section.heading for section in table.sections] == ["Methods", "Controls"]
-    truth = [column.title for column in table.columns].index("agreement", 2)
+    truth = [column.title for column in table.columns].index("agreement", 3)
     assert table.columns[truth].group == "Motion, against the truth"
     assert table.sections[0].rows[0][truth].remark == "2/4"
 
@@ -145,6 +242,11 @@ def test_amplification_fits_the_motion(reach, factor):
     assert amplification(reach) == factor
 
 
+@pytest.mark.parametrize(("moves", "factor"), [(0.0, 64), (0.5, 32), (3.0, 4), (12.0, 1), (90.0, 1)])
+def test_arrows_are_lengthened_to_their_room(moves, factor):
+    assert stretch(moves) == factor
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
@@ -175,11 +277,59 @@ def test_names_that_lead_out_of_the_run_are_refused(tmp_path):
         opened.driver_frames(opened.facts.cells[0])
 
 
-def test_an_unfinished_run_says_what_is_missing(tmp_path):
+def test_an_unfinished_run_says_what_is_missing(tmp_path, cache):
     folder = make_run(tmp_path / "run", 3)
     facts = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(facts | {"finished": False}))
     (folder / "cells" / "fpfomm" / facts["cells"][0]["name"] / "cell.json").unlink()
-    page = write_report(folder, cache=tmp_path / "media").read_text(encoding="utf-8")
+    page = write_report(folder, cache=cache).read_text(encoding="utf-8")
     assert "not finished" in page
     assert "stopped before this cell" in page
+
+
+def test_intervals_hold_the_mean_and_need_two_drivers(tmp_path):
+    folder = make_run(tmp_path / "run", 3)
+    scores = pd.read_csv(folder / "scores.csv", keep_default_na=False)
+    of_d1 = (scores["scope"] == "cell") & (scores["figure"] == "agreement") & (scores["method"] == "fpfomm")
+    scores.loc[of_d1 & (scores["driver"] == "d1"), "value"] = "0.7"
+    scores.loc[of_d1 & (scores["driver"] == "d2"), "value"] = "0.9"
+    scores.to_csv(folder / "scores.csv", index=False)
+    opened = Run(folder)
+    low, high = intervals(opened, "agreement")["fpfomm"]
+    assert low < 0.8 < high
+    (row,) = [row for row in leaderboard.leaderboard(opened).rows() if row[0].value == "fpfomm"]
+    assert row[2].interval == (low, high)
+    assert "whisker" in leaderboard.leaderboard(opened).html()
+    lone = scores[(scores["scope"] != "cell") | (scores["driver"] == "d1")]
+    lone.to_csv(folder / "scores.csv", index=False)
+    assert intervals(Run(folder), "agreement") == {}
+
+
+def test_methods_that_two_drivers_cannot_tell_apart_are_tied(run):
+    assert tied(Run(run), "agreement") == dict.fromkeys(LABELS, "1")
+    assert tied(Run(run), "no_such_figure") == {}
+
+
+def test_series_of_any_metric_become_curves_beside_what_is_known():
+    cell = CellFacts(
+        name="a__b", driver="a", template="b", database="", emotion="", n_frames=3,
+        known_aus={"AU14": (0.0, 0.5, 1.0), "AU99": (0.0, 0.0, 1.0)},
+    )  # fmt: skip
+    series = {"AU14+20_driver": [0, 0.4, 1], "AU14+20_output": [0, float("nan"), 0.2], "AU01_driver": [0, 0, 0.1]}
+    (picture,) = cell_curves(cell, {"one": {"au_flow": series}, "two": {}})
+    assert picture.metric == "au_flow"
+    assert set(picture.roles) == {"driver", "known"}
+    assert picture.methods == (("one", 0),)
+    assert all(f'class="curve-{name}"' in picture.svg for name in ("driver", "known", "0"))
+    assert "AU14+20" in picture.svg
+    assert "AU99" not in picture.svg
+    (known,) = cell_curves(cell, {"one": {}})
+    assert (known.metric, known.roles) == ("", ("known",))
+    assert "AU99" in known.svg
+    assert list(cell_curves(cell.model_copy(update={"known_aus": {}}), {})) == []
+
+
+def test_of_many_curves_the_farthest_reaching_are_shown_in_their_order():
+    lines = [Line({"a": [0.1], "b": [3.0], "c": [-2.0]}, "driver"), Line({"d": [float("nan")]}, "output", 0)]
+    assert panel_names(lines, 2) == ["b", "c"]
+    assert panel_names(lines, 4) == ["a", "b", "c", "d"]

@@ -13,7 +13,7 @@ from core.run import Run, claimed
 from core.runner import Row, Settings, cell_key, plan
 from core.scoring import Scorer
 from methods.flow_warp import WrongDriver
-from tests.fakes import Difference, Fakes, Faulty, Fragile, Seen, Shift, Unready, make_clips
+from tests.fakes import Counted, Difference, Fakes, Faulty, Fragile, Needy, Seen, Shift, Unready, make_clips
 
 
 @pytest.fixture
@@ -175,6 +175,41 @@ def test_a_faulty_metric_is_absent_not_zero(tmp_path, drivers):
     assert faulty.loc["d2", "reason"].iloc[0] == "not a finite number"
     assert faulty.loc["d0", "value"].notna().all()
     assert table[(table["metric"] == "difference")]["value"].notna().all()
+
+
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    """The cells that Counted has measured so far; the file also holds what it keeps of each."""
+    monkeypatch.setenv("MEASURED_LOG", str(tmp_path / "measured.txt"))
+    return lambda: (tmp_path / "measured.txt").read_text().splitlines()
+
+
+def test_a_metric_added_to_a_finished_run_is_measured_alone(tmp_path, drivers, log, measured):
+    make_run(tmp_path, drivers, metrics=(Counted,)).complete()
+    assert len(measured()) == 6
+    both = make_run(tmp_path, drivers, metrics=(Counted, Difference))
+    both.complete()
+    assert len(measured()) == 6
+    assert len(log()) == 6
+    assert set(scores(both)["metric"]) == {"counted", "difference"}
+    (tmp_path / "d1__t0.npz").unlink()  # what a set is compared by may be deleted with the store
+    make_run(tmp_path, drivers, metrics=(Counted, Difference)).complete()
+    assert measured()[6:] == ["d1__t0"]
+
+
+def test_a_metric_without_its_weights_is_unavailable_and_the_run_goes_on(tmp_path, drivers, monkeypatch):
+    for variable in ("MEGBENCH_WEIGHTS", "TORCH_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path / "nothing"))
+    run = make_run(tmp_path, drivers, metrics=(Needy, Difference))
+    assert run.complete() == []
+    table = scores(run)
+    needy = table[(table["metric"] == "needy") & (table["scope"] == "cell")]
+    assert set(needy["status"]) == {"unavailable"}
+    assert needy["reason"].str.contains("bench.py weights fetch alexnet", regex=False).all()
+    assert table[table["metric"] == "difference"]["value"].notna().all()
+    again = make_run(tmp_path, drivers, metrics=(Needy, Difference))
+    again.complete()
+    assert not again.changed
 
 
 def test_a_driver_with_a_problem_fails_its_cells_only(tmp_path, drivers, log):

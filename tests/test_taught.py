@@ -1,12 +1,14 @@
 """The taught training: its losses know the truth when they see it, and every pupil learns from one batch."""
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
-from baselines.recipes import FommRecipe, MraaRecipe
+from baselines.recipes import FommRecipe, MraaRecipe, RauRecipe, TpsRecipe, UlmeRecipe
 from core.config import resolve
 from fpfomm.recipe import FpFommRecipe
 from nets.geometry import affine_grid, coordinate_grid
@@ -22,6 +24,9 @@ from nets.taught_losses import (
     picture_losses,
     point_losses,
 )
+from nets.taught_units import change_loss
+from tests.test_tps import RAU, TPS
+from tests.test_ulmegan import SMALL as ULME
 
 REST = coordinate_grid(64, 64, torch.zeros(1)).expand(2, 64, 64, 2)
 FACE = torch.ones(2, 64, 64)
@@ -175,3 +180,65 @@ def test_published_is_the_default_and_asks_for_its_weights(kind, tmp_path, monke
     assert dataclasses.replace(kind(), training="taught").training == "taught"
     with pytest.raises(Exception, match=r"loss\.perceptual=pyramid"):
         kind().trainer()
+
+
+def test_change_loss_knows_perfect_still_and_wrong_whatever_the_size():
+    source = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    for size in (0.02, 0.2):
+        change = torch.zeros_like(source)
+        change[:, :, 16:48, 16:48] = size
+        found = [float(change_loss(source + share * change, source, source + change)) for share in (1, 0.5, 0, -1)]
+        assert found == sorted(found)
+        assert found[0] == pytest.approx(0, abs=1e-4)
+        assert 0.8 < found[2] < 1
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        TpsRecipe(training="taught", model=replace(TPS, num_tps=10)),
+        RauRecipe(training="taught", model=replace(RAU, image_size=256)),
+        UlmeRecipe(training="taught", model=replace(ULME, image_size=128)),
+    ],
+    ids=["tps", "tps_rau", "ulmegan"],
+)
+def test_the_later_systems_learn_from_one_batch(recipe):
+    torch.manual_seed(0)
+    trainer = recipe.trainer()
+    batch = look_alike()
+    optimiser = torch.optim.Adam([p for net in trainer.networks().values() for p in net.parameters()], 3e-3)
+    stage, totals = trainer.stages[0], []
+    for index in range(6):
+        (phase,) = trainer.step(stage, batch, 0, index, np.random.default_rng(0))
+        totals.append(torch.stack(list(phase.losses.values())).sum())
+        optimiser.zero_grad()
+        totals[-1].backward()
+        optimiser.step()
+    assert totals[-1] < totals[0]
+    for other in trainer.stages[1:]:
+        (phase,) = trainer.step(other, batch, 0, 0, np.random.default_rng(0))
+        assert all(torch.isfinite(loss) for loss in phase.losses.values())
+
+
+def look_alike():
+    """One pair as training/rendered.py draws it, of smooth noise that shifts by two pixels."""
+    generator = torch.Generator().manual_seed(1)
+    picture = F.interpolate(torch.rand(2, 3, 16, 16, generator=generator), size=256, mode="bicubic").clamp(0, 1)
+    moved = torch.roll(picture, 2, dims=3)
+    points = torch.rand(2, 50, 2, generator=generator) - 0.5
+    units = torch.zeros(2, 17)
+    landmarks = 60 + 130 * torch.rand(2, 68, 2, generator=generator)
+    return {
+        "source": picture,
+        "target": moved,
+        "initial": picture,
+        "driving": moved,
+        "grid": REST - torch.tensor([2 / PIXELS, 0.0]),
+        "face": FACE,
+        "landmarks": landmarks,
+        "points_source": points,
+        "points_initial": points,
+        "points_driving": points + torch.tensor([2 / PIXELS, 0.0]),
+        "action_units_source": units,
+        "action_units_target": units + 0.5,
+    }

@@ -18,11 +18,13 @@ from baselines.fomm import networks as fomm_networks
 from core.config import build
 from core.contracts import OptimiserSpec, Phase
 from core.errors import BenchError
+from core.openface import column
 from core.weights import load_networks
+from faces.mesh import OF_68
 from training.command import ROOT, rendered_set, train
 from training.log import read_log
 from training.loop import Run
-from training.mirror import LANDMARK_PARTNERS, POINT_PARTNERS
+from training.mirror import LANDMARK_PARTNERS, MANY_LANDMARKS, MANY_VERTICES, POINT_PARTNERS
 from training.plan import Plan, StagePlan, learning_rate
 from training.rendered import FramePairs, RenderedSet, mirrored
 from training.variation import Variation, moved, placed, uncovered
@@ -83,7 +85,8 @@ def rendered(tmp_path_factory):
     }
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
-    (folder / "states.json").write_text(json.dumps([{"head": [1, 0, 0, 0]}] * states))
+    listed = [{"head": [1, 0, 0, 0], "action_units": {"AU12": float(state)}} for state in range(states)]
+    (folder / "states.json").write_text(json.dumps(listed))
     (folder / "set.json").write_text("{}")
     return folder
 
@@ -126,9 +129,31 @@ def test_a_mirrored_sample_keeps_the_law_and_mirrors_back(rendered):
         np.testing.assert_allclose(twice[name], value, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("partners", [LANDMARK_PARTNERS, POINT_PARTNERS])
+@pytest.mark.parametrize("partners", [LANDMARK_PARTNERS, *POINT_PARTNERS.values()])
 def test_partners_pair_up(partners):
     assert [partners[partner] for partner in partners] == list(range(len(partners)))
+
+
+def test_the_fifty_points_are_landmarks_and_spread_over_the_face():
+    assert [int(vertex) for vertex in OF_68[list(MANY_LANDMARKS)]] == list(MANY_VERTICES)
+    assert len(set(MANY_LANDMARKS)) == 50
+    assert min(MANY_LANDMARKS) == 17, "no jaw"
+    for spline in np.reshape(MANY_LANDMARKS, (10, 5)):
+        parts = {"brows" if k < 27 else "mouth" if k >= 48 else "between" for k in spline}
+        assert parts == {"brows", "between", "mouth"}
+
+
+def test_a_batch_follows_fifty_points_and_says_its_action_units(rendered):
+    data = RenderedSet(rendered, held_out=1, variation=CLEAN, points=50)
+    batch = data.batch("train", 6, np.random.default_rng(5))
+    assert batch["points_source"].shape == batch["points_driving"].shape == (6, 50, 2)
+    pairs = FramePairs(data).batch("train", 6, np.random.default_rng(5))
+    for name, same in (("source", "source"), ("driving", "target")):
+        found = pairs[f"action_units_{name}"]
+        assert found.shape == (6, 17)
+        assert torch.equal(found, batch[f"action_units_{same}"])
+        assert set(found[:, column(12)].tolist()) <= {0, 1, 2, 3}
+        assert not found[:, column(1)].any()
 
 
 def test_splits_share_nobody(rendered):
@@ -255,7 +280,8 @@ def test_a_kill_before_the_first_log_line_is_survived(tmp_path):
 def test_published_pairs_show_one_person_in_one_light(rendered):
     data = RenderedSet(rendered, held_out=1)
     pair = FramePairs(data).batch("train", 8, np.random.default_rng(3))
-    assert set(pair) == {"source", "driving", "landmarks"}
+    units = {"action_units_source", "action_units_driving"}
+    assert set(pair) == {"source", "driving", "landmarks"} | units
     # People differ by far more than expressions do.
     assert (pair["source"] - pair["driving"]).abs().mean() < 0.05
 

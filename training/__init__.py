@@ -4,4 +4,7 @@ TRAINABLES = {
     "fpfomm": "fpfomm.recipe:FpFommRecipe",
     "fomm": "baselines.recipes:FommRecipe",
     "mraa": "baselines.recipes:MraaRecipe",
+    "tps": "baselines.recipes:TpsRecipe",
+    "tps_rau": "baselines.recipes:RauRecipe",
+    "ulmegan": "baselines.recipes:UlmeRecipe",
 }

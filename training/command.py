@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from lightning.fabric import Fabric
@@ -34,10 +34,11 @@ PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}
 class DataSettings:
     """What is drawn from a training set. held_out: identities that only validate.
 
-    variation is of rendered sets, prepared of clip stores.
+    points: of the mesh, 10, or 50 for TPS. variation is of rendered sets, prepared of clip stores.
     """
 
     held_out: int = 4
+    points: Literal[10, 50] = 10
     variation: Variation = Variation()
     prepared: PreparedSettings = PreparedSettings()
 
@@ -85,7 +86,7 @@ def rendered_set(folder: Path) -> OpenSet:
     """The rendered set in `folder`: whole for a taught training, else two frames of one person at a time."""
 
     def make(settings: DataSettings, taught: bool) -> TrainingSet:
-        rendered = RenderedSet(folder, settings.held_out, settings.variation)
+        rendered = RenderedSet(folder, settings.held_out, settings.variation, settings.points)
         return rendered if taught else FramePairs(rendered)
 
     return make

@@ -142,7 +142,7 @@ class Run:
                 for group in optimiser.param_groups:
                     group["lr"] = learning_rate(specs[key], stage, step)
                     if (norm := specs[key].clip_norm) is not None:
-                        torch.nn.utils.clip_grad_norm_(group["params"], norm)
+                        torch.nn.utils.clip_grad_norm_(group["params"], norm, specs[key].clip_order)
                 optimiser.step()
         return losses
 

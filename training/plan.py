@@ -86,9 +86,12 @@ class Limits:
 
 
 def learning_rate(spec: OptimiserSpec, stage: StagePlan, step: int) -> float:
-    """Learning rate of `spec` at a step of a stage: published milestones, or warm-up and cosine down to 3 %."""
+    """Learning rate of `spec` at a step of a stage: published milestones or decay, or warm-up and cosine to 3 %."""
+    epoch = step // stage.steps_per_epoch
+    if spec.decay is not None:
+        first, last = spec.decay
+        return spec.lr * stage.lr_scale * min(max((last - epoch) / (last - first), 0.0), 1.0)
     if spec.warmup <= 0:
-        epoch = step // stage.steps_per_epoch
         return spec.lr * stage.lr_scale * math.prod(0.1 for milestone in spec.milestones if epoch >= milestone)
     warm = max(1, round(spec.warmup * stage.steps))
     if step < warm:

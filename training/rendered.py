@@ -15,9 +15,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from core import openface
 from core.clip import Floats
 from core.errors import BenchError
-from training.mirror import LANDMARK_PARTNERS, POINT_PARTNERS
+from training.mirror import LANDMARK_PARTNERS, MANY_VERTICES, POINT_PARTNERS
 from training.variation import Light, Variation, moved, placed, stirred, uncovered
 
 SIZE = 256
@@ -30,10 +31,13 @@ POINT_VERTICES = (105, 334, 159, 386, 4, 61, 291, 0, 17, 152)
 class RenderedSet:
     """Pairs of a driver (identity a, states s and t) and a source (identity b, state s; its answer in state t).
 
-    The last `held_out` identities are never trained on; they validate. Raises BenchError for an unfinished set.
+    The last `held_out` identities are never trained on; they validate. points: how many mesh vertices a batch follows,
+    10 or 50. Raises BenchError for an unfinished set.
     """
 
-    def __init__(self, folder: Path, held_out: int = 4, variation: Variation | None = None) -> None:
+    def __init__(
+        self, folder: Path, held_out: int = 4, variation: Variation | None = None, points: int = len(POINT_VERTICES)
+    ) -> None:
         if not (folder / "set.json").is_file():
             raise BenchError(f"{folder} is not a finished training set (no set.json). Render it again.")
         self.origin: dict[str, Any] = json.loads((folder / "set.json").read_text())
@@ -47,6 +51,9 @@ class RenderedSet:
             raise BenchError(f"held_out {held_out} must lie between 1 and {self.n_identities - 1} identities.")
         self.held_out = held_out
         self.variation = variation or Variation()
+        self.vertices = {len(found): list(found) for found in (POINT_VERTICES, MANY_VERTICES)}[points]
+        # Intensities of seventeen action units, (S, 17): what a reading of the states would give.
+        self.units = np.stack([openface.shares(state["action_units"]) for state in self.states]).astype(np.float32)
         self.still = np.array([state["head"] == list(AT_REST) for state in self.states])
 
     def describe(self) -> str:
@@ -78,7 +85,8 @@ class RenderedSet:
         source: b in state s. target: b in state t. initial: a in state s. driving: a in state t.
         grid: (B, 64, 64, 2), where every pixel of target lies in source, in [-1, 1] with align_corners=True.
         face: (B, 64, 64), 1 in the face of target. landmarks, landmarks_driving: (B, 68, 2) pixels of source and
-        initial, without their expression. points_source, points_initial, points_driving: (B, 10, 2) in [-1, 1].
+        initial, without their expression. points_source, points_initial, points_driving: (B, 10 or 50, 2) in [-1, 1].
+        action_units_source, action_units_target: (B, 17) of states s and t, 1 being micro.
         """
         samples = [self._sample(split, rng) for _ in range(size)]
         return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
@@ -110,6 +118,7 @@ class RenderedSet:
                 sample["grid"] = to_unit(moved(self._backward(person, s, t, before), place))
                 sample["face"] = at(self.face[person][..., None], before)[..., 0]
         del sample["points_target"]
+        sample["action_units_source"], sample["action_units_target"] = self.units[s], self.units[t]
         if rng.random() < settings.flip_share:
             sample = mirrored(sample, self.variation.flip_points)
         for name in ("source", "target", "initial", "driving"):
@@ -118,7 +127,7 @@ class RenderedSet:
 
     def _states(self, rng: np.random.Generator) -> tuple[int, int]:
         """Two states: mostly from neutral, and few that move the head (more would drown the expression)."""
-        pool = np.flatnonzero(self.still) if rng.random() < 0.8 else np.arange(self.n_states)
+        pool = np.flatnonzero(self.still) if rng.random() < 1 - self.variation.turn_share else np.arange(self.n_states)
         s = 0 if rng.random() < 0.6 else int(rng.choice(pool))
         return s, int(rng.choice(pool))
 
@@ -126,7 +135,7 @@ class RenderedSet:
         return np.asarray(self.landmarks[identity, 36:48].mean(0), np.float32)
 
     def _points(self, identity: int, state: int) -> Floats:
-        return np.asarray(self.mesh[identity, state][list(POINT_VERTICES)], np.float32)
+        return np.asarray(self.mesh[identity, state][self.vertices], np.float32)
 
     def _backward(self, identity: int, s: int, t: int, where: Floats) -> Floats:
         """Where points (64, 64, 2) of state t lie in state s, in pixels, by way of the neutral state."""
@@ -143,9 +152,18 @@ class FramePairs:
         self.describe, self.facts = rendered.describe, rendered.facts
 
     def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """source and driving (B, 3, 256, 256) float32 in [0, 1], varied alike; landmarks (B, 68, 2) of frame 0."""
+        """source and driving (B, 3, 256, 256) float32 in [0, 1], varied alike; landmarks (B, 68, 2) of frame 0.
+
+        action_units_source, action_units_driving: (B, 17), 1 being micro.
+        """
         batch = self.rendered.batch(split, size, rng)
-        return {"source": batch["source"], "driving": batch["target"], "landmarks": batch["landmarks"]}
+        return {
+            "source": batch["source"],
+            "driving": batch["target"],
+            "landmarks": batch["landmarks"],
+            "action_units_source": batch["action_units_source"],
+            "action_units_driving": batch["action_units_target"],
+        }
 
 
 def cells(count: int) -> Floats:
@@ -181,7 +199,9 @@ def mirrored(sample: dict[str, Floats], points: bool = True) -> dict[str, Floats
         elif name.startswith("landmarks"):
             flipped[name] = np.array([SIZE - 1, 0], np.float32) + value[list(LANDMARK_PARTNERS)] * turn
         elif name.startswith("points"):
-            flipped[name] = value[list(POINT_PARTNERS)] * turn
+            flipped[name] = value[list(POINT_PARTNERS[len(value)])] * turn
+        elif name.startswith("action_units"):
+            flipped[name] = value  # every unit is on both sides
         else:
             flipped[name] = np.ascontiguousarray(value[:, ::-1]) * (turn if name == "grid" else np.float32(1))
     return flipped

@@ -2,9 +2,10 @@
 
     python -m tests.golden FILE.npz [--salt S] [--device D]    the largest difference of every entry; 1 above a bound
     python -m tests.golden FILE.npz --reduce    write the reduced file into tests/golden, with its pictures
+    python -m tests.golden FILE.npz --bounds    write the file's own bounds into tolerances.json (second family)
 
-The model is chosen by the file's base name (fomm, fpb, mraa), the bounds by entry name (tolerances.json). The salt is
-that of the weights the file was made with; inputs are read from the file.
+The model is chosen by the file's base name, the bounds by base name and entry name (tolerances.json). The salt is that
+of the weights the file was made with; inputs are read from the file.
 """
 
 from __future__ import annotations
@@ -18,28 +19,48 @@ from pathlib import Path
 
 import torch
 
-from nets.vgg import Vgg19
+from tests.golden.bounds import write_bounds
 from tests.golden.files import HERE, Bound, Golden, UnboundEntryError, compare
-from tests.golden.fill import draw, fill
+from tests.golden.fill import draw, filled_vgg
 
-MODELS = ("fomm", "fpb", "mraa")
+# The module with a file's entries, and the family whose weights it was made with, by the file's base name.
+FILES = {name: (name, "fomm") for name in ("fomm", "fpb", "mraa")} | {
+    model + part: (model, "tps")
+    for model, parts in {
+        "tpsmm": ("", "_train", "_tiny", "_tiny_train"),
+        "megc2022": ("", "_train", "_tiny", "_tiny_train", "_tiny_f64", "_au"),
+        "ulmegan": ("", "_train", "_au"),
+    }.items()
+    for part in parts
+}
 # Left out of the reduced files to keep the test short: second training steps and one of each pair of variants.
-NOT_REDUCED = r".*_step2_.*|train_ac1_.*|trainadv_.*|anim_(rel|relscale|standard|relative)[01]_ac[01]_prediction"
+NOT_REDUCED = (
+    r".*_step2_.*|train_ac1_.*|trainadv_.*|anim_(rel|relscale|standard|relative)[01]_ac[01]_prediction"
+    r"|epoch0/.*|masked/.*|small/au[12]/.*|.*@stat"
+)
 
 
 def differences(path: Path, salt: str = "") -> Iterator[tuple[str, float | None, Bound]]:
     """(entry, largest difference or None, bound) for every entry of a golden file."""
-    if path.stem not in MODELS:
-        raise SystemExit(f"{path}: no model is called {path.stem!r}; choices: {', '.join(MODELS)}")
+    if path.stem not in FILES:
+        raise SystemExit(f"{path}: no golden file is called {path.stem!r}; choices: {', '.join(FILES)}")
     if not path.is_file():
         raise SystemExit(f"{path} does not exist")
-    entries = import_module(f"tests.golden.{path.stem}").entries
+    module, family = FILES[path.stem]
+    entries = import_module(f"tests.golden.{module}").entries
     with tempfile.TemporaryDirectory() as folder:
         vgg = Path(folder) / "vgg19.pth"
-        torch.save(fill(Vgg19(), salt).state_dict(), vgg)
+        torch.save(filled_vgg(salt, family), vgg)
         golden = Golden(path)
         yield from compare(golden, entries(golden, salt, vgg))
     draw.cache_clear()
+
+
+def spent(found: float, bound: Bound) -> float:
+    """A difference as a share of its bound; a bound of 0 asks for equality."""
+    if not found:
+        return 0.0
+    return found / bound.bound if bound.bound else float("inf")
 
 
 def main() -> int:
@@ -48,8 +69,12 @@ def main() -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--salt", default="")
     parser.add_argument("--reduce", action="store_true")
+    parser.add_argument("--bounds", action="store_true")
     parser.add_argument("--device", default="cpu", help="where everything is computed; TF32 is off")
     arguments = parser.parse_args()
+    if arguments.bounds:
+        print(write_bounds(arguments.file))
+        return 0
     if arguments.reduce:
         print(Golden(arguments.file).reduce(HERE, NOT_REDUCED))
         return 0
@@ -59,7 +84,7 @@ def main() -> int:
         rows = list(differences(arguments.file, arguments.salt))
     except UnboundEntryError as error:
         raise SystemExit(f"{arguments.file}: {error}") from None
-    compared = sorted((found / bound.bound, name, found, bound) for name, found, bound in rows if found is not None)
+    compared = sorted((spent(found, bound), name, found, bound) for name, found, bound in rows if found is not None)
     for name, found, bound in rows:
         if found is None:
             print(f"{bound.kind:>10}                        {name}")

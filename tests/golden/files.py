@@ -18,14 +18,20 @@ HERE = Path(__file__).parent
 # A reduced file keeps arrays of up to WHOLE values and SAMPLES evenly spaced values of larger ones.
 WHOLE, SAMPLES = 2048, 128
 PICTURES = ("source", "driving", "driving_video", "batch_source", "batch_driving")
+# Of the second family: pictures (N, H, W, 3) uint8.
+LEVELS = "_u8"
+# A large entry of the second family is stored as values at these indices, modulo its size, and as statistics.
+PICKED = np.arange(16384) * 1000003
+PICKED_SUFFIX, STATISTICS_SUFFIX = "@s", "@stat"
 
 
 @dataclass(frozen=True)
 class Bound:
     """How far an entry may be off.
 
-    kind: "absolute", "relative" (to the expected value), "largest" (relative to the largest expected value),
-    "input" (read, not computed) or "ignored". why: the line of goldens.md it comes from.
+    kind: "absolute", "relative" (to the expected value), "largest" (relative to the largest expected value), "step"
+    (absolute, but only where the expected gradient is large enough to have a certain sign: Adam's first step goes by
+    the sign alone), "input" (read, not computed) or "ignored". why: where it comes from.
     """
 
     pattern: str
@@ -39,13 +45,20 @@ class UnboundEntryError(ValueError):
 
 
 class Bounds:
-    """tolerances.json: every entry is covered by exactly one pattern."""
+    """tolerances.json: every entry is covered by exactly one pattern, or listed by its file's base name and its own."""
 
     def __init__(self, path: Path = HERE / "tolerances.json") -> None:
-        self.bounds = [Bound(**values) for values in json.loads(path.read_text())]
+        content = json.loads(path.read_text())
+        self.bounds = [Bound(**values) for values in content["patterns"]]
+        self.entries: dict[str, dict[str, tuple[str, float]]] = content["entries"]
 
-    def of(self, entry: str) -> Bound:
-        """The bound of an entry; UnboundEntryError if none or several patterns cover it."""
+    def of(self, entry: str, stem: str = "") -> Bound:
+        """The bound of an entry of a file; UnboundEntryError if it has none, or several patterns cover it."""
+        if stem in self.entries:
+            name = plain(entry)
+            if name not in self.entries[stem]:
+                raise UnboundEntryError(f"entry {entry!r} of {stem} is not listed in tolerances.json")
+            return Bound(name, *self.entries[stem][name], why="5 x float32 against float64, see tests/golden/bounds.py")
         found = [bound for bound in self.bounds if re.fullmatch(bound.pattern, entry)]
         if len(found) != 1:
             raise UnboundEntryError(f"entry {entry!r} is covered by {len(found)} bounds of tolerances.json, not by one")
@@ -61,12 +74,15 @@ class Golden:
             self.arrays = {name: data[name] for name in data.files}
         self.reduced = "reduced" in self.arrays
         self.arrays.pop("reduced", None)
+        self.arrays = {name: array for name, array in self.arrays.items() if not name.startswith("_err64")}
         self.names = set(self.arrays)
 
     def __getitem__(self, name: str) -> Tensor:
         """An input. A reduced file names its pictures, which lie beside it."""
         array = self.arrays[name]
-        if array.dtype.kind == "U":
+        if array.dtype.kind == "U" and name.endswith(LEVELS):
+            array = np.stack([read_picture(self.path.parent / file).transpose(1, 2, 0) for file in array])
+        elif array.dtype.kind == "U":
             pictures = [read_picture(self.path.parent / file) for file in array]
             array = np.stack(pictures).astype(np.float32) / np.float32(255)
         return torch.from_numpy(array).to(torch.get_default_device())
@@ -79,33 +95,55 @@ class Golden:
         """The largest difference of a computed entry, in the bound's terms; infinite for another shape or NaN."""
         expected = self.arrays[name].astype(np.float64)
         found = np.asarray(found, np.float64)
+        if name.endswith(STATISTICS_SUFFIX):
+            found = np.array([found.mean(), found.std(), found.min(), found.max(), *found.shape])
+        elif name.endswith(PICKED_SUFFIX):
+            found = found.reshape(-1)[PICKED % found.size]
         if self.reduced:
             found = sampled(found)
         if found.shape != expected.shape or not np.isfinite(found).all():
             return float("inf")
         error = np.abs(found - expected)
+        if bound.kind == "step":
+            error = error[self._certain(name)]
         if bound.kind == "relative":
             error = error / np.maximum(np.abs(expected), 1e-12)
         if bound.kind == "largest":
             error = error / max(np.abs(expected).max(), 1e-12)
         return float(error.max()) if error.size else 0.0
 
+    def _certain(self, name: str) -> np.ndarray:
+        """Where the gradient behind an `after_step/` entry is larger than its own bound; all of one without any."""
+        step, name = name, name.replace("after_step/", "grad/")
+        if name not in self.arrays:  # not stepped at all
+            return np.ones(self.arrays[step].shape, bool)
+        gradient = np.abs(self.arrays[name].astype(np.float64))
+        bound = Bounds().of(name, self.path.stem)
+        return np.asarray(gradient > bound.bound * gradient.max())
+
     def reduce(self, folder: Path, left_out: str) -> Path:
         """Write the reduced form into `folder`, without entries that match `left_out`: the npz and its pictures."""
         kept: dict[str, np.ndarray] = {"reduced": np.array(1)}
         for name, array in self.arrays.items():
-            if name in PICTURES:
+            if name.endswith(LEVELS):
+                kept[name] = np.array([write_levels(folder, picture) for picture in array])
+            elif name in PICTURES:
                 kept[name] = np.array([write_picture(folder, picture) for picture in array])
             elif not re.fullmatch(left_out, name):
-                kept[name] = array if is_input(name) else sampled(array)
+                kept[name] = array if is_input(name, self.path.stem) else sampled(array)
         path = folder / self.path.name
         np.savez_compressed(path, **kept)  # type: ignore[arg-type]
         return path
 
 
-def is_input(name: str) -> bool:
+def is_input(name: str, stem: str) -> bool:
     """Whether an entry is read by the computation rather than compared."""
-    return Bounds().of(name).kind == "input"
+    return Bounds().of(name, stem).kind == "input"
+
+
+def plain(name: str) -> str:
+    """An entry's name without the suffix that says how it is stored."""
+    return name.removesuffix(PICKED_SUFFIX).removesuffix(STATISTICS_SUFFIX)
 
 
 def sampled(array: np.ndarray) -> np.ndarray:
@@ -120,8 +158,13 @@ def write_picture(folder: Path, picture: np.ndarray) -> str:
     levels = np.rint(picture * 255).astype(np.uint8)
     if not np.array_equal(levels.astype(np.float32) / np.float32(255), picture):
         raise ValueError("pictures of golden files must be exact multiples of 1/255")
+    return write_levels(folder, levels.transpose(1, 2, 0))
+
+
+def write_levels(folder: Path, levels: np.ndarray) -> str:
+    """Write (H, W, 3) uint8 RGB as lossless WebP named by its content; returns the name."""
     name = f"{hashlib.blake2b(levels.tobytes(), digest_size=4).hexdigest()}.webp"
-    cv2.imwrite(str(folder / name), levels.transpose(1, 2, 0)[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 101])
+    cv2.imwrite(str(folder / name), levels[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 101])
     return name
 
 
@@ -133,13 +176,14 @@ def read_picture(path: Path) -> np.ndarray:
 def compare(golden: Golden, entries: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, float | None, Bound]]:
     """Difference of every entry of the file, None for inputs and ignored ones; an uncomputed entry is infinite."""
     bounds = Bounds()
-    wanted = {name: bounds.of(name) for name in sorted(golden.names)}
+    wanted = {name: bounds.of(name, golden.path.stem) for name in sorted(golden.names)}
     compared = {name for name, bound in wanted.items() if bound.kind not in ("input", "ignored")}
     done = set()
     for name, value in entries:
-        if name in compared and name not in done:
-            done.add(name)
-            yield name, golden.difference(name, value.detach().cpu().numpy(), wanted[name]), wanted[name]
+        for stored in (name, name + PICKED_SUFFIX, name + STATISTICS_SUFFIX):
+            if stored in compared and stored not in done:
+                done.add(stored)
+                yield stored, golden.difference(stored, value.detach().cpu().numpy(), wanted[stored]), wanted[stored]
     for name in sorted(compared - done):
         yield name, float("inf"), wanted[name]
     for name in sorted(golden.names - compared):

@@ -1,36 +1,53 @@
 """Deterministic weights: every entry of a state dict is drawn from a generator seeded by its own name.
 
 Two implementations with the same names and shapes get the same weights, so their outputs can be compared without
-shipping weights. The rule is that of the published golden vectors (specs/fomm_family/goldens.md).
+shipping weights. The rules are those of the published golden vectors, one for each family: specs/fomm_family/goldens.md
+("fomm") and specs/tps_ulme/README.md ("tps").
 """
 
 from __future__ import annotations
 
 import functools
 import math
+import re
 import zlib
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import nn
 
+from nets.vgg import Vgg19
+
+Family = Literal["fomm", "tps"]
+
 # Buffers that a network computes itself are left alone.
-CONSTRUCTED = "down.weight"
+CONSTRUCTED: dict[Family, str] = {
+    "fomm": r"(.*\.)?down\.weight",
+    "tps": r"(.*\.)?(grid|down\.weight|downs\.[^.]+\.weight|mean|std|real_label|fake_label)",
+}
 
 # Output layers that are kept near a useful working point: layer -> (factor on the weight, centre of the bias).
-HEADS: dict[str, tuple[float, tuple[float, ...]]] = {
-    "jacobian": (0.1, (1, 0, 0, 1)),
-    "fc": (0.1, (1, 0, 0, 0, 1, 0)),
-    "kp": (0.3, (0,)),
-    "regions": (0.3, (0,)),
-    "final": (0.3, (0,)),
-    "decoder.9": (0.1, (0, 0, 0.3, 0, 0, 0.3)),
+HEADS: dict[Family, dict[str, tuple[float, tuple[float, ...]]]] = {
+    "fomm": {
+        "jacobian": (0.1, (1, 0, 0, 1)),
+        "fc": (0.1, (1, 0, 0, 0, 1, 0)),
+        "kp": (0.3, (0,)),
+        "regions": (0.3, (0,)),
+        "final": (0.3, (0,)),
+        "decoder.9": (0.1, (0, 0, 0.3, 0, 0, 0.3)),
+    },
+    "tps": {
+        "fg_encoder.fc": (0.1, (0,)),
+        "bg_encoder.fc": (0.002, (1, 0, 0, 0, 1, 0)),
+        "decoder.9": (0.3, (0,)),
+    },
 }
 
 
-# One model's networks are filled several times (per align_corners, per training); 400 entries hold one model.
-@functools.lru_cache(maxsize=400)
-def draw(name: str, shape: tuple[int, ...], salt: str) -> np.ndarray:
+# One model's networks are filled several times (per align_corners, per training); 500 entries hold one model.
+@functools.lru_cache(maxsize=500)
+def draw(name: str, shape: tuple[int, ...], salt: str, family: Family) -> np.ndarray:
     """Values float32 of `shape` for the entry `name`."""
     rng = np.random.Generator(np.random.PCG64(zlib.crc32((salt + name).encode())))
     z = rng.standard_normal(shape)
@@ -45,20 +62,32 @@ def draw(name: str, shape: tuple[int, ...], salt: str) -> np.ndarray:
         z = 1 + 0.1 * z
     else:
         z = 0.05 * z
-    for head, (factor, centre) in HEADS.items():
+    for head, (factor, centre) in HEADS[family].items():
         if f".{layer}".endswith(f".{head}"):
             z = np.resize(centre, shape) + z if leaf == "bias" else factor * z
     return z.astype(np.float32)
 
 
-def fill(network: nn.Module, salt: str) -> nn.Module:
+def fill(network: nn.Module, salt: str, family: Family = "fomm") -> nn.Module:
     """Overwrite a network's floating entries; integer entries become 0."""
     with torch.no_grad():
         for name, entry in network.state_dict().items():
-            if f".{name}".endswith(f".{CONSTRUCTED}"):
+            if re.fullmatch(CONSTRUCTED[family], name):
                 continue
             if entry.is_floating_point():
-                entry.copy_(torch.from_numpy(draw(name, tuple(entry.shape), salt)))
+                entry.copy_(torch.from_numpy(draw(name, tuple(entry.shape), salt, family)))
             else:
                 entry.zero_()
     return network
+
+
+def filled_vgg(salt: str, family: Family) -> dict[str, torch.Tensor]:
+    """State of the perceptual loss's VGG-19. "tps" names its layers by slice, each of which ends at a tap."""
+    if family == "fomm":
+        return fill(Vgg19(), salt).state_dict()
+    state = Vgg19().state_dict()
+    for name in state:
+        _, layer, leaf = name.split(".")
+        part = 1 + sum(int(layer) >= first for first in (2, 7, 12, 21))
+        state[name] = torch.from_numpy(draw(f"slice{part}.{layer}.{leaf}", tuple(state[name].shape), salt, family))
+    return state

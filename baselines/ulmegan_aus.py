@@ -1,0 +1,69 @@
+"""ULME-GAN's action unit matrix: re-encoding, the apex, and fitting a sequence to it.
+
+Source: Zhou et al., ULME-GAN, MEGC2021, and the published code. Tables are OpenFace's: intensities 0..5 in the order of
+core.openface.OPENFACE, then eighteen presences 0 or 1, AU28 before AU45.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from core.openface import OPENFACE, Table
+
+Fit = Literal["none", "linear", "apex"]
+
+# Columns of a published table: face, confidence, 17 intensities, 18 presences.
+INTENSITIES = slice(2, 19)
+# Presence of AU28, which has no intensity.
+AU28 = 35
+# A unit stays if it is present in at least this share of the frames.
+PRESENT = 0.5
+
+
+def split_table(table: Table) -> tuple[Table, Table]:
+    """A published table (N, 37) as intensities (N, 17) and presences (N, 17)."""
+    return table[:, INTENSITIES], np.delete(table, AU28, axis=1)[:, INTENSITIES.stop :]
+
+
+def recoded(intensity: Table, presence: Table) -> Table:
+    """Intensities (N, 17) with the units set to 0 that are present in less than half of the frames."""
+    return np.asarray(intensity * (presence.mean(0) >= PRESENT))
+
+
+def top_frame(intensity: Table) -> int:
+    """The frame in which the intensities (N, 17) have the largest sum, the first of several."""
+    return int(intensity.sum(1).argmax())
+
+
+def fitted(units: Table, fit: Fit, top: int, template: Table | None = None, as_published: bool = False) -> Table:
+    """A sequence of action units (N, 17) fitted to its apex, frame `top`; float64, any scale.
+
+    "linear": from frame 0 up to the apex and down to the last frame. as_published: the falling side aims at the
+    second frame of the rising one and never arrives, and an apex in frame 0 gives frame 0 throughout. "apex": from the
+    template's own units (17,), zeros if not given, up to the apex and down again. "none": as they are.
+    """
+    rest = np.zeros(len(OPENFACE)) if template is None else template
+    count = len(units)
+    index = np.arange(count)[:, None]
+    rising = index / top if top else np.ones((count, 1))
+    if fit == "none":
+        return units
+    if fit == "apex":
+        strength = np.where(index <= top, rising, (count - index) / (count - top))
+        return np.asarray(strength * units[top] + (1 - strength) * rest)
+    up = rising * units[top] + (1 - rising) * units[0]
+    if as_published:
+        falling = (count - index) / max(count - top - 1, 1)
+        down = falling * units[top] + (1 - falling) * (up[1] if top else units[0])
+    else:
+        falling = (count - 1 - index) / max(count - 1 - top, 1)
+        down = falling * units[top] + (1 - falling) * units[-1]
+    return np.asarray(np.where(index <= top, up, down))
+
+
+def presence_of(intensity: npt.NDArray[np.float64], floor: float = 0.0) -> Table:
+    """Presences (N, 17) for sources without any: 1 where an intensity lies above `floor`."""
+    return np.asarray(intensity > floor, np.float64)

@@ -1,0 +1,34 @@
+"""`bench.py openface`: take over what OpenFace wrote about the clips of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from core.errors import BenchError
+
+
+def openface(run: Path, csvs: Path) -> None:
+    """Import OpenFace's CSVs of a run: CSVS/<method>/<cell>.csv, CSVS/drivers/<driver>.csv, CSVS/truth/<cell>.csv.
+
+    Each may be a folder with one CSV a frame. Then run the benchmark again with --metrics openface_intensity.
+    """
+    from core.store import read_json
+    from faces.openface import keep, read_openface
+
+    if not (run / "run.json").is_file():
+        raise BenchError(f"{run} is not the folder of a run: it has no run.json. Give runs/<id>.")
+    outputs = {path.parent.relative_to(run / "cells"): path for path in (run / "cells").glob("*/*/cell.json")}
+    inputs = {path.parent.relative_to(run / "inputs"): path for path in (run / "inputs").glob("*/*/clip.json")}
+    taken = 0
+    for place, facts_file in {**outputs, **inputs}.items():
+        file = next((p for p in (csvs / f"{place}.csv", csvs / place) if p.exists()), None)
+        facts = read_json(facts_file)
+        if file and facts and facts.get("content"):
+            keep(facts["content"], read_openface(file, int(facts["n_frames"])))
+            taken += 1
+    if not taken:
+        raise BenchError(f"{csvs} holds no CSV of a clip of {run}, such as {next(iter(inputs), 'drivers/NAME')}.csv.")
+    print(f"Took over {taken} of {len(outputs) + len(inputs)} clips.")
+    raise typer.Exit(0)

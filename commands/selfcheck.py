@@ -1,0 +1,174 @@
+"""`bench.py selfcheck`: every metric on true answers made worse on purpose, and what that says of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from commands.options import STORE
+
+if TYPE_CHECKING:
+    from clips.synthetic.degraded import Answer, Variant
+    from core.clip import Cell
+    from core.contracts import Partial
+    from metrics.sensitivity import Values, Worth
+
+# What the report shows (reports.worth reads it).
+KEPT = Path(__file__).parent.parent / "reports" / "selfcheck.json"
+FIRMLY = 0.95
+# Agreement may differ by so much over scales of .25 and more.
+BLIND = 0.05
+
+
+@dataclass(frozen=True)
+class Law:
+    """Something that must hold of the headline figures, with what was found."""
+
+    text: str
+    found: str
+    holds: bool
+
+
+def selfcheck(
+    cells: Annotated[int, typer.Option(min=1, max=9, help="How many demo cells, each another driver.")] = 3,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
+    keep: Annotated[bool, typer.Option("--keep", help="Write the outcome to where reports read it.")] = False,
+) -> None:
+    """Prove the metrics: true answers made worse step by step, and what each metric sees of it."""
+    from core.store import write_json
+    from metrics.sensitivity import worth
+
+    found, versions = measure_all(cells, workers)
+    judged = {figure: judgement for figure, values in found.items() if (judgement := worth(figure, values))}
+    for judgement in judged.values():
+        print(f"{judgement.figure}: {judgement.line()}")
+        print("    " + ", ".join(f"{name} {_signed(rho)}" for name, rho in judgement.correlations.items()))
+    laws = list(check_laws(found, judged))
+    for law in laws:
+        print(f"{'holds' if law.holds else 'BROKEN'}: {law.text} ({law.found})")
+    if keep:
+        write_json(KEPT, outcome(cells, judged, versions, laws))
+        print(f"Kept in {KEPT}.")
+    raise typer.Exit(0 if all(law.holds for law in laws) else 1)
+
+
+def measure_all(count: int, workers: int) -> tuple[dict[str, Values], dict[str, tuple[str, str]]]:
+    """Every figure on every variant, over `count` demo cells; and the metric and version of each figure."""
+    from clips.synthetic.degraded import variants
+    from core.progress import track
+    from core.registry import load
+    from core.scoring import lacking
+    from core.worker import Lane, work
+    from metrics import METRICS, ON_REQUEST
+    from protocols.demo import Demo
+
+    protocol = Demo(STORE.resolve() / "clips")
+    everything = protocol.cells()
+    chosen = chosen_cells(everything, count)
+    makers = [load("metric", name, METRICS) for name in METRICS if name not in ON_REQUEST]
+    makers = [make for make in makers if not lacking(make)]
+    # Two batches a cell, so that two workers have as much to do.
+    tasks = [[(cell, protocol.answer(cell), v) for v in variants()[half::2]] for cell in chosen for half in (0, 1)]
+    lane = Lane("selfcheck", _Checker(makers, STORE.resolve() / "features"), tasks)
+    partials: dict[Variant, list[dict[str, Partial]]] = {variant: [] for variant in variants()}
+    for done in track(work([lane], workers), "Measuring variants", "clip", sum(map(len, tasks))):
+        if done.result is None:
+            raise RuntimeError(f"{done.item[2]}: {done.reason}\n{done.traceback}")
+        partials[done.item[2]].append(done.result)
+    metrics = [make() for make in makers]
+    values: dict[str, dict[Variant, float]] = {}
+    for metric in metrics:
+        for variant, measured in partials.items():
+            for score in metric.combine([each[metric.name] for each in measured]):
+                if score.value is not None:
+                    values.setdefault(score.figure, {})[variant] = score.value
+    versions = {figure.name: (metric.name, metric.version) for metric in metrics for figure in metric.figures}
+    return {figure: values[figure] for figure in versions if figure in values}, versions
+
+
+def chosen_cells(cells: Sequence[Cell], count: int) -> list[Cell]:
+    """`count` cells, each with another driver, going through styles, emotions and templates in turn."""
+    drivers = list(dict.fromkeys(cell.driver.name for cell in cells))
+    step = len(cells) // len(drivers)
+    order = sorted(range(len(drivers)), key=lambda k: (k % 4, k))  # 0, 4, 8 differ in style and in emotion
+    return [cells[step * k + place % step] for place, k in enumerate(order[:count])]
+
+
+@dataclass(frozen=True)
+class _Checker:
+    """The worker's side: makes a variant and measures it with all metrics."""
+
+    makers: Sequence[Callable[[], Any]]
+    features: Path
+
+    def __call__(self) -> Callable[[tuple[Cell, Answer, Variant]], dict[str, Partial]]:
+        from core.scoring import measure
+        from faces.seen import Seen
+
+        metrics = [make() for make in self.makers]
+
+        def do(task: tuple[Cell, Answer, Variant]) -> dict[str, Partial]:
+            cell, answer, variant = task
+            seen = Seen(cell, answer.frames(variant), self.features)
+            return {metric.name: measure(metric, cell, seen) for metric in metrics}
+
+        return do
+
+
+def check_laws(found: dict[str, Values], judged: dict[str, Worth]) -> Iterator[Law]:
+    """What the headline figures must do on these variants."""
+    from metrics.sensitivity import series_of
+
+    def follows(figure: str, series: str, sign: int, text: str) -> Law:
+        rho = judged[figure].correlations.get(series)
+        return Law(f"{figure} {text}", f"Spearman {_signed(rho)}", rho is not None and sign * rho >= FIRMLY)
+
+    yield follows("gain", "scale", 1, "rises with scale up to 1")
+    yield follows("error", "scale", -1, "falls with scale up to 1")
+    yield follows("error", "over", 1, "rises from scale 1 to 1.5")
+    scales = {**series_of(found["agreement"], "scale"), **series_of(found["agreement"], "over")}
+    present = [value for level, value in scales.items() if level >= 0.25]
+    reach = max(present) - min(present)
+    blind = reach <= BLIND and "amplitude" in judged["agreement"].blind
+    yield Law(f"agreement stays within {BLIND} from scale .25 on: blind to amplitude", f"range {reach:.3f}", blind)
+    yield follows("agreement", "delay", -1, "falls with delay")
+    yield follows("agreement", "jitter", -1, "falls with unsteady timing")
+    ordered = sorted(found["agreement"], key=lambda variant: found["agreement"][variant])
+    lowest = [name for name, level in ordered if (name, level) != ("scale", 0.0)][:3]  # scale 0 is a still face too
+    wanted = {"still", "wrong_driver", "reversed"}
+    yield Law("still, wrong_driver and reversed agree least", ", ".join(lowest), set(lowest) == wanted)
+    yield follows("au_flow_icc", "scale", 1, "falls as the scale falls")
+    yield follows("au_flow_icc", "leak", -1, "falls with motion elsewhere")
+
+
+def outcome(
+    cells: int, judged: dict[str, Worth], versions: dict[str, tuple[str, str]], laws: Sequence[Law]
+) -> dict[str, Any]:
+    """The outcome as JSON values."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cells": cells,
+        "laws": [dataclasses.asdict(law) for law in laws],
+        "figures": {
+            name: {
+                "metric": versions[name][0],
+                "version": versions[name][1],
+                "line": judgement.line(),
+                "correlations": {
+                    key: None if rho is None else round(rho, 3) for key, rho in judgement.correlations.items()
+                },
+                "values": judgement.values,
+            }
+            for name, judgement in judged.items()
+        },
+    }
+
+
+def _signed(rho: float | None) -> str:
+    return "constant" if rho is None else f"{rho:+.2f}"

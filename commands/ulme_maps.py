@@ -1,0 +1,77 @@
+"""`bench.py figure ulme_maps`: what ULME-GAN paints and where it lets the template through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from commands.options import (
+    DataOption,
+    DriversOption,
+    PortraitsOption,
+    ProtocolOption,
+    TemplatesOption,
+    folders,
+)
+from commands.request import make_protocol
+from core.errors import BenchError, check_choice
+
+if TYPE_CHECKING:
+    from core.clip import Cell
+
+# Columns of the figure: the driver's frames at these shares of its length, besides the strongest.
+SHARES = (0.0, 0.5, 1.0)
+
+
+def ulme_maps(
+    cell: Annotated[str, typer.Option(help="driver__template; default: the protocol's first.")] = "",
+    method: Annotated[str, typer.Option(help="ulmegan[@variant][:key=value;...].")] = "ulmegan",
+    protocol: ProtocolOption = "demo",
+    drivers: DriversOption = None,
+    templates: TemplatesOption = None,
+    data: DataOption = None,
+    portraits: PortraitsOption = None,
+    out: Annotated[Path, typer.Option(help="File (.png, .svg, .pdf).")] = Path("ulme_maps.png"),
+) -> None:
+    """Attention (white keeps the template), colour map and picture of ULME-GAN over a driver's frames."""
+    from methods import parse_label
+    from methods.ulmegan import UlmeGan
+    from reports.figures.grid import save_figure
+
+    label = parse_label(method)
+    if label.name != UlmeGan.name:
+        raise BenchError(f"figure ulme_maps shows ulmegan, not {label.name!r}. Say --method ulmegan@VARIANT.")
+    cells = {each.name: each for each in make_protocol(protocol, folders(drivers, templates, data, portraits)).cells()}
+    shown = cells[check_choice("cell", cell, cells)] if cell else next(iter(cells.values()))
+    generator = UlmeGan(label.variant, label.options)
+    generator.prepare("cpu")
+    print(save_figure(draw(generator, shown, method), out))
+
+
+def draw(generator: Any, cell: Cell, title: str) -> Any:
+    """The figure of a prepared ULME-GAN on a cell: a column a frame, rows attention, colour map and picture."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from baselines.ulmegan import outside
+    from methods.au_sources import source
+
+    sequence = generator.sequence(source(generator.au_source)(cell.driver))
+    last = len(sequence) - 1
+    frames = sorted({*(round(share * last) for share in SHARES), int(sequence.sum(1).argmax())})
+    face = generator.face(cell.template)
+    painted = generator.animator.paint(face, sequence[frames].astype(np.float32))
+    attention = painted.attention[:, 0].cpu().numpy()
+    rows = {"attention": attention, "colour map": outside(painted.colour), "picture": outside(painted.picture)}
+    figure = Figure(figsize=(2 * len(frames) + 0.6, 6.6), layout="constrained")
+    axes = figure.subplots(len(rows), len(frames), squeeze=False)
+    for line, (label, pictures) in zip(axes, rows.items(), strict=True):
+        for place, picture, frame in zip(line, pictures, frames, strict=True):
+            place.imshow(picture, cmap="gray", vmin=0, vmax=1 if label == "attention" else 255)
+            place.set(xticks=[], yticks=[])
+            place.set_title(f"frame {frame}" if label == "attention" else "", fontsize=9)
+        line[0].set_ylabel(label)
+    figure.suptitle(f"{title}, {cell.driver.name} on {cell.template.name}", fontsize=10)
+    return figure

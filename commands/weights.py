@@ -1,0 +1,76 @@
+"""`bench.py weights` and `bench.py doctor`: other people's networks, and what this machine can compute."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.errors import BenchError
+
+
+class Action(StrEnum):
+    """What `weights` can do."""
+
+    list = "list"
+    fetch = "fetch"
+    add = "add"
+
+
+def weights(
+    action: Action,
+    what: Annotated[str, typer.Argument(help="fetch: a name of the list, or all; add: a file.")] = "",
+) -> None:
+    """Other people's weights: list them, fetch one (needs a network), add a file."""
+    from core import weight_files
+
+    if action is not Action.list and not what:
+        raise BenchError(
+            f"weights {action} needs one more word: {'a name of the list' if action == 'fetch' else 'a file'}."
+        )
+    if action is Action.add:
+        row, path = weight_files.add(Path(what))
+        print(f"{row.name}: {path} ({row.certainty}).")
+    elif action is Action.fetch:
+        for name in weight_files.FILES if what == "all" else [what]:
+            print(f"{name}: {weight_files.find(name) or weight_files.fetch(name)}")
+    else:
+        for row in weight_files.FILES.values():
+            size = f"{row.size / 1e6:.0f} MB" if row.size else "size not known"
+            print(f"{row.name:11} {row.file}, {size}, {row.certainty}\n{'':11} for {row.used_by}; from {row.source}")
+            print(f"{'':11} {row.licence}\n{'':11} {_place(row.name)}")
+
+
+def _place(name: str) -> str:
+    from core import weight_files
+
+    try:
+        path = weight_files.find(name)
+    except BenchError as error:
+        return f"refused: {error}"
+    return f"here: {path}" if path else "not here"
+
+
+def doctor() -> None:
+    """Say what this machine can compute: device, packages, and every metric with what it lacks."""
+    import inspect
+    import os
+    import platform
+
+    import torch
+
+    from core.provenance import PACKAGES, version_of
+    from core.registry import load
+    from core.scoring import lacking
+    from metrics import METRICS
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU that torch can use"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    print(f"Python {platform.python_version()} on {platform.platform()}; {cores} cores; {device}.")
+    print("Packages: " + ", ".join(f"{name} {version_of(name) or 'missing'}" for name in PACKAGES))
+    for name in METRICS:
+        make = load("metric", name, METRICS)
+        reason = lacking(make)
+        print(f"{'no ' if reason else 'yes'} {name:18} {reason or (inspect.getdoc(make) or '').partition(chr(10))[0]}")

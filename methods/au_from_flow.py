@@ -1,0 +1,35 @@
+"""Action units estimated from the driver's own flow: the choice `au_source=flow`.
+
+An estimate of seventeen numbers a frame, not flow: what a method is given of the driver is what OpenFace would give.
+Reached by name only (methods/au_sources.py), so that no trained method imports measured flow.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import numpy as np
+
+from core.clip import Clip
+from core.frames import grey
+from core.openface import LARGEST, OPENFACE, column
+from faces.flow import dense_flow
+from faces.landmarks import landmarks
+from methods.au_sources import ActionUnits
+
+
+def flow(driver: Clip) -> ActionUnits:
+    """Units of a clip by faces.action_units: five times its intensities (1 is micro), clipped; present above its noise.
+
+    Units that flow cannot tell apart count as the first of them (14 for 14 and 20, 23 for 23 and 24, 25 for 25 and 26).
+    CellFailed without a face in frame 0.
+    """
+    reader = import_module("faces.action_units")
+    frames = grey(driver.frames())
+    points = landmarks(frames[0], f"driver {driver.name}")
+    found = reader.intensities(lambda k: dense_flow(frames[0], frames[k]), len(frames), points)  # T K
+    micro = np.zeros((len(frames), len(OPENFACE)))
+    for unit, track in zip(reader.UNITS, found.T, strict=True):
+        if (at := column(unit.partition("+")[0])) is not None:
+            micro[:, at] += track
+    return ActionUnits(np.clip(LARGEST * micro, 0, LARGEST), np.asarray(micro > reader.NOISE_FLOOR, np.float64))

@@ -1,0 +1,49 @@
+"""The thin-plate spline motion model as a method."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from core.config import build
+from core.errors import BenchError
+from core.frames import Frames
+from core.weights import network_names
+from methods.trained import BATCH_SIZE, TrainedMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+AVD = "avd_network"
+
+
+class Tps(TrainedMethod):
+    """Thin-Plate Spline Motion Model. Modes: relative (default), avd, standard."""
+
+    name = "tps"
+    modes = ("relative", "avd", "standard")
+
+    def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
+        """The generator's two networks, key points and in mode avd the AVD network. BenchError if weights lack it."""
+        from baselines.tps import TpsConfig, networks
+
+        if self.mode == "avd" and AVD not in self._stored:
+            raise BenchError(f"{self.weights} hold no AVD network. Use tps:mode=relative, or train the stage avd.")
+        made = networks(build(TpsConfig, settings, "config"))
+        needed = ("inpainting_network", "dense_motion_network", "kp_detector", AVD)
+        return {name: made[name] for name in needed if name != AVD or self.mode == "avd"}
+
+    def make_animator(self) -> Any:
+        """Inference with the loaded networks."""
+        from baselines.tps import animator
+
+        return animator(self.networks, self.mode, self.device, BATCH_SIZE)  # type: ignore[arg-type]
+
+    def detector(self, image: Frames, what: str) -> Callable[[Tensor], Any]:
+        """The key point detector; it needs no landmarks."""
+        return self.networks["kp_detector"]
+
+    @functools.cached_property
+    def _stored(self) -> set[str]:
+        return network_names(self.weights)

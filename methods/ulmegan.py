@@ -1,0 +1,99 @@
+"""ULME-GAN as a method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from core.clip import Clip, Template
+from core.config import build
+from core.errors import BenchError
+from core.frames import SIZE, Frames
+from core.openface import LARGEST, Table
+from methods.au_driven import AuDriven
+from methods.au_sources import ActionUnits
+from methods.trained import BATCH_SIZE, DEMO
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# Whether units present in less than half of the frames are dropped, and how the sequence is fitted to its apex.
+MODES = {
+    "recode_linear": (True, "linear"),
+    "recode": (True, "none"),
+    "plain": (False, "none"),
+    "apex_frame": (True, "apex"),
+}
+
+
+class UlmeGan(AuDriven):
+    """ULME-GAN. Modes, also as variants: recode_linear (default, the MEGC2021 entry), recode, plain, apex_frame.
+
+    Options: au_source (see methods/au_sources.py); fit=published, whose falling slope aims at the second frame instead
+    of the last; output=published, which truncates to eight bits and passes twice through JPEG. Pictures are 128 pixels
+    inside and doubled.
+    """
+
+    name = "ulmegan"
+    modes = tuple(MODES)
+    takes: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **AuDriven.takes,
+        "fit": ("intended", "published"),
+        "output": ("clean", "published"),
+    }
+
+    def __init__(self, variant: str, options: Mapping[str, str]) -> None:
+        if variant in MODES and "mode" in options:
+            raise BenchError(f"ulmegan@{variant} is a mode already. Leave out mode={options['mode']}, or the variant.")
+        super().__init__(variant, {**options, "mode": variant} if variant in MODES else options)
+        self.fit_as_published = options.get("fit") == "published"
+        self.output_as_published = options.get("output") == "published"
+
+    @property
+    def whose(self) -> str:
+        """The variant whose weights are used: the demo weights where the variant is a mode."""
+        return DEMO if self.variant in MODES else self.variant
+
+    def identity(self) -> Mapping[str, Any]:
+        """With the published switches."""
+        switches = {"fit": self.fit_as_published, "output": self.output_as_published}
+        return {**super().identity(), "as_published": switches}
+
+    def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
+        """The generator."""
+        from baselines.ulmegan import UlmeConfig, UlmeGenerator
+
+        config = build(UlmeConfig, settings, "config")
+        self.image_size = config.image_size
+        return {"gen": UlmeGenerator(config)}
+
+    def make_animator(self) -> Any:
+        """Inference with the loaded generator."""
+        from baselines.ulmegan import UlmeAnimator
+
+        return UlmeAnimator(self.networks["gen"], self.image_size, self.device, BATCH_SIZE)
+
+    def encoded(self, template: Template) -> Any:
+        """The template as the generator sees it."""
+        return self.animator.face(template.image)
+
+    def sequence(self, units: ActionUnits) -> Table:
+        """The action units (T, 17) that the generator is given, intensity / 5, under the mode."""
+        from baselines.ulmegan_aus import fitted, recoded, top_frame
+
+        recode, fit = MODES[self.mode]
+        intensity = recoded(units.intensity, units.presence) if recode else units.intensity
+        return fitted(
+            intensity / LARGEST,
+            fit,  # type: ignore[arg-type]
+            top_frame(intensity),
+            as_published=self.fit_as_published,
+        )
+
+    def painted(self, template: Template, driver: Clip, units: ActionUnits) -> Frames:
+        """The template under the driver's action units."""
+        sequence = self.sequence(units).astype(np.float32)
+        frames: Frames = self.animator.animate(self.face(template), sequence, SIZE, self.output_as_published)
+        return frames

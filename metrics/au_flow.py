@@ -1,0 +1,29 @@
+"""Agreement of action units read from flow (faces.action_units): needs no weights, indicative on recordings."""
+
+from faces.action_units import LIDS, NOISE_FLOOR, UNITS
+from faces.seen import SeenClip
+from metrics.au_scores import AuAgreement, Detector, Tracks, figures_of
+
+
+class AuFlow(AuAgreement):
+    """Action units read from flow by the FACS basis: apex less onset, tracks over time, leakage into quiet units."""
+
+    name = "au_flow"
+    version = "1"
+    detector = Detector(
+        title="AU (flow)",
+        recipe="flow explained by the FACS basis; eyelids apart",
+        units=UNITS,
+        # On moving faces what a unit takes over from its neighbours is about twice the camera's noise.
+        moves=2 * NOISE_FLOOR,
+        onset_frames=1,
+        one_scale=True,
+        apart=LIDS,
+        caveat="Indicative on recordings, where the basis explains about half of the motion.",
+    )
+    figures = figures_of("au_flow", detector)
+    needs = ("frames", "landmarks", "flow", "action_units")
+
+    def tracks(self, clip: SeenClip) -> Tracks:
+        """Intensities (T, 15); CellFailed without a face in frame 0."""
+        return clip.action_units

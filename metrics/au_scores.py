@@ -1,0 +1,301 @@
+"""Agreement of action units over time, whatever detector read them; detectors are never pooled.
+
+Intensities are taken relative to the onset. Figures: the vector of apex less onset over all units (cosine, PCC, mean
+absolute error), each unit's track over time where the driver moves it, and what the output moves that the driver does
+not. PCC of a constant track does not exist: the unit counts in `coverage`, not as 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from core.action_units import parse
+from core.clip import Cell
+from core.contracts import Figure, Partial, Score
+from core.errors import CellFailed
+from faces.seen import Seen, SeenClip
+from metrics.combine import mean_scores
+
+Tracks = npt.NDArray[np.float64]
+
+SHORTEST = 3
+# The experts' sheet scores the halves of the face apart (MEGC 2021); 43 and 45 (eyes closed, blink) are ours.
+UPPER = frozenset(("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU43", "AU45"))
+# Frames on each side of the apex that are averaged.
+APEX_REACH = 2
+# A coded unit is a hit among this many strongest units of the output, or among as many as are coded.
+TOP = 3
+
+
+@dataclass(frozen=True)
+class Detector:
+    """What a reader must know of a detector.
+
+    units: names of its columns, "AU12" or, where several are read as one, "AU14+20". apart: units that only the
+    figures of their own count. moves: change from which a unit counts as moving. onset_frames: how many first frames
+    are the onset. one_scale: whether two clips' values may be compared in size (ICC, error) and not only in course.
+    """
+
+    title: str
+    recipe: str
+    units: tuple[str, ...]
+    moves: float
+    onset_frames: int
+    one_scale: bool
+    apart: tuple[str, ...] = ()
+    caveat: str = ""
+
+    @property
+    def together(self) -> npt.NDArray[np.bool_]:
+        """Which units the overall figures count (K,)."""
+        return np.array([unit not in self.apart for unit in self.units])
+
+    def half(self, upper: bool) -> npt.NDArray[np.bool_]:
+        """Which of them lie in the upper or lower half of the face (K,)."""
+        return self.together & np.array([bool(members(unit) & UPPER) is upper for unit in self.units])
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of an output's tracks with another clip's; None where a figure does not exist.
+
+    tracks: PCC over time of every unit (K,), NaN where it does not exist. moving: units that the other clip moves.
+    """
+
+    cosine: float
+    pcc: float | None
+    mae: float
+    track: float | None
+    icc: float | None
+    leakage: float | None
+    upper: float | None
+    lower: float | None
+    coverage: float | None
+    tracks: Tracks = field(repr=False)
+    moving: npt.NDArray[np.bool_] = field(repr=False)
+
+
+def members(unit: str) -> frozenset[str]:
+    """The units that a column stands for: "AU14+20" -> AU14, AU20."""
+    return frozenset(f"AU{number}" for number in unit.removeprefix("AU").split("+"))
+
+
+def agreement(output: Tracks, other: Tracks, apex: int | None, detector: Detector) -> Agreement:
+    """Compare tracks (T, K). Frames that either lacks (NaN) are left out; CellFailed where fewer than 3 are left."""
+    seen = np.asarray(~(np.isnan(output).any(1) | np.isnan(other).any(1)))
+    if seen.sum() < SHORTEST:
+        raise CellFailed(f"{detector.title} found a face in {seen.sum()} frames, {SHORTEST} are needed")
+    o, d = (_from_onset(track, seen, detector.onset_frames) for track in (output, other))
+    peak = np.abs(d).max(0)
+    moving, together = peak > detector.moves, detector.together
+    at = int(np.abs(d[:, together]).sum(1).argmax()) if apex is None else int(seen[: apex + 1].sum()) - 1
+    window = slice(max(at - APEX_REACH, 0), max(at, 0) + APEX_REACH + 1)
+    end_o, end_d = o[window].mean(0), d[window].mean(0)
+    tracks = np.array([_or_nan(pcc(o[:, k], d[:, k])) if moving[k] else np.nan for k in range(len(moving))])
+    counted = moving & together
+    found = tracks[counted & ~np.isnan(tracks)]
+    quiet = together & ~moving
+    strength = float(np.abs(d[:, counted]).mean(0).sum())
+    excess = np.clip(np.abs(o[:, quiet]) - np.abs(d[:, quiet]), 0, None)
+    return Agreement(
+        cosine=cosine(end_o[together], end_d[together]),
+        pcc=pcc(end_o[together], end_d[together]),
+        mae=float(np.abs(end_o - end_d)[together].mean()),
+        track=float(found.mean()) if len(found) else None,
+        icc=icc31(o[:, together].ravel(), d[:, together].ravel()),
+        leakage=float(excess.mean(0).sum()) / strength if strength > 0 else None,
+        upper=_half(end_o, end_d, detector.half(True) & moving, detector.half(True)),
+        lower=_half(end_o, end_d, detector.half(False) & moving, detector.half(False)),
+        coverage=len(found) / int(counted.sum()) if counted.any() else None,
+        tracks=tracks,
+        moving=moving,
+    )
+
+
+def coded_hits(output: Tracks, coded: str | None, detector: Detector) -> float | None:
+    """Share of the surely coded units that the output moves among its strongest; None where none is readable."""
+    certain = parse(coded).certain() if coded else frozenset()
+    wanted = [k for k, unit in enumerate(detector.units) if members(unit) & certain]
+    if not wanted:
+        return None
+    seen = np.asarray(~np.isnan(output).any(1))
+    if not seen.any():
+        return None
+    peak = np.abs(_from_onset(output, seen, detector.onset_frames)).max(0)
+    strongest = set(np.argsort(-peak)[: max(TOP, len(wanted))].tolist())
+    return float(np.mean([k in strongest and peak[k] > detector.moves for k in wanted]))
+
+
+def cosine(a: Tracks, b: Tracks) -> float:
+    """Cosine of two vectors; 0 where either is zero."""
+    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.clip(a @ b / lengths, -1, 1)) if lengths > 0 else 0.0
+
+
+def pcc(a: Tracks, b: Tracks) -> float | None:
+    """Pearson correlation of two vectors; None where either is constant."""
+    a, b = a - a.mean(), b - b.mean()
+    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.clip(a @ b / lengths, -1, 1)) if lengths > 1e-12 else None
+
+
+def icc31(a: Tracks, b: Tracks) -> float | None:
+    """ICC(3,1), consistency of two raters on n targets (Shrout and Fleiss 1979); None where both are constant."""
+    table = np.column_stack([a, b]).astype(np.float64)
+    n, raters = table.shape
+    centred = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
+    between = raters * np.square(table.mean(1) - table.mean()).sum() / (n - 1)
+    residual = np.square(centred).sum() / ((n - 1) * (raters - 1))
+    total = between + (raters - 1) * residual
+    return float((between - residual) / total) if total > 1e-12 else None
+
+
+class AuAgreement:
+    """What the three detectors' metrics share; each says its `name`, `detector` and how a clip's `tracks` are read."""
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    detector: ClassVar[Detector]
+    needs: ClassVar[tuple[str, ...]]
+    figures: ClassVar[tuple[Figure, ...]]
+
+    def tracks(self, clip: SeenClip) -> Tracks:
+        """Values (T, K) of the detector's units in every frame; NaN in frames without a face."""
+        raise NotImplementedError
+
+    def measure(self, cell: Cell, seen: Seen) -> Partial:
+        """Compare one cell. CellFailed without a face, or with another number of frames than the driver or truth."""
+        if len(seen.output.frames) < SHORTEST:
+            return Partial("skipped", f"clip too short: {len(seen.output.frames)} frames, {SHORTEST} are needed")
+        output = self.tracks(seen.output)
+        driver = self._against(output, cell, "driver", self.driver_tracks(cell, seen))
+        values = {**self._named(driver, ""), **self._halves(driver)}
+        values[f"{self.name}_coded_hits"] = coded_hits(output, cell.driver.action_units, self.detector)
+        if seen.truth is not None:
+            values |= self._named(self._against(output, cell, "truth", self.tracks(seen.truth)), "_truth")
+        known = {figure.name for figure in self.figures}
+        values = {name: value for name, value in values.items() if name in known}
+        return Partial("ok", "" if seen.truth else "no truth in this cell", values, reasons=self._reasons(cell))
+
+    def combine(self, partials: Sequence[Partial]) -> list[Score]:
+        """Means over the scored cells."""
+        return mean_scores(self.figures, partials)
+
+    def driver_tracks(self, cell: Cell, seen: Seen) -> Tracks:
+        """Values of the clip that scores compare with."""
+        return self.tracks(seen.driver)
+
+    def _against(self, output: Tracks, cell: Cell, role: str, tracks: Tracks) -> Agreement:
+        if len(tracks) != len(output):
+            raise CellFailed(f"output has {len(output)} frames, its {role} {len(tracks)}")
+        return agreement(output, tracks, cell.driver.apex_frame, self.detector)
+
+    def _named(self, found: Agreement, suffix: str) -> dict[str, float | None]:
+        names = ("cosine", "pcc", "mae", "track", "icc", "leakage", "coverage")
+        return {f"{self.name}_{name}{suffix}": getattr(found, name) for name in names}
+
+    def _halves(self, found: Agreement) -> dict[str, float | None]:
+        """Figures that only the driver has: halves of the face, units apart, the number moving, and each unit's."""
+        apart = [k for k, unit in enumerate(self.detector.units) if unit in self.detector.apart]
+        lids = found.tracks[apart]
+        return {
+            f"{self.name}_upper": found.upper,
+            f"{self.name}_lower": found.lower,
+            f"{self.name}_lids": float(np.nanmean(lids)) if np.isfinite(lids).any() else None,
+            f"{self.name}_moving": float(found.moving.sum()),
+            **{
+                f"{self.name}_track_{unit}": None if np.isnan(value) else float(value)
+                for unit, value in zip(self.detector.units, found.tracks, strict=True)
+            },
+        }
+
+    def _reasons(self, cell: Cell) -> dict[str, str]:
+        still = "the driver moves no such unit, or the output holds it constant"
+        reasons = {figure.name: still for figure in self.figures if not figure.name.endswith("_truth")}
+        coded = "the database codes no unit of this detector" if cell.driver.action_units else "no units are coded"
+        return {**reasons, f"{self.name}_coded_hits": coded}
+
+
+def figures_of(name: str, detector: Detector) -> tuple[Figure, ...]:
+    """The figures of one detector, all named after it."""
+    driver = _overall(name, detector, "driver", "")
+    truth = _overall(name, detector, "truth", "_truth")
+    only = [
+        _figure(name, detector, "upper", "upper face", True, "The same cosine over the units of the upper face."),
+        _figure(name, detector, "lower", "lower face", True, "The same cosine over the units of the lower face."),
+        _figure(
+            name, detector, "coded_hits", "coded units", True,
+            f"Share of the units coded by the database that are among the output's {TOP} strongest.", (0, 1),
+        ),
+        _figure(name, detector, "moving", "units that move", None, "How many units the driver moves.", (0, None)),
+    ]  # fmt: skip
+    if detector.apart:
+        text = f"Track PCC of {', '.join(detector.apart)} alone, which the other figures leave out."
+        only.append(_figure(name, detector, "lids", "eyelids", True, text))
+    each = [
+        _figure(
+            name, detector, f"track_{unit}", f"track of {unit}", True, f"PCC over time of {unit} with the driver's."
+        )
+        for unit in detector.units
+    ]
+    return (*driver, *truth, *only, *each)
+
+
+def _overall(name: str, detector: Detector, target: str, suffix: str) -> list[Figure]:
+    change = f"change from onset to apex of all units, output against {target}"
+    rows = [
+        ("cosine", True, (-1, 1), f"Cosine of the {change}; blind to amplitude. {detector.caveat}"),
+        ("pcc", True, (-1, 1), f"Pearson correlation over units of the {change}."),
+        ("mae", False, (0, None), f"Mean absolute difference of the {change}."),
+        ("track", True, (-1, 1), f"Pearson correlation over time, mean over the units that the {target} moves."),
+        (
+            "icc",
+            True,
+            (-1, 1),
+            f"ICC(3,1) of all units in all frames with the {target}'s: strength, course and leakage.",
+        ),
+        (
+            "leakage",
+            False,
+            (0, None),
+            f"Motion of units that are quiet in the {target}, beyond its own of them, relative to all its motion.",
+        ),
+        ("coverage", None, (0, 1), f"Share of the units that the {target} moves for which a track PCC exists."),
+    ]
+    return [
+        _figure(name, detector, f"{row}{suffix}", row + (" with truth" if suffix else ""), better, text, bounds, target)
+        for row, better, bounds, text in rows
+        if detector.one_scale or row not in ("icc", "mae")
+    ]  # fmt: skip
+
+
+def _figure(
+    name: str,
+    detector: Detector,
+    part: str,
+    title: str,
+    better: bool | None,
+    text: str,
+    bounds: tuple[float | None, float | None] = (-1, 1),
+    target: str = "driver",
+) -> Figure:
+    text = f"{text.strip()} ({detector.recipe})"
+    return Figure(f"{name}_{part}", f"{detector.title}, {title}", "", better, bounds, target, text)
+
+
+def _from_onset(tracks: Tracks, seen: npt.NDArray[np.bool_], onset_frames: int) -> Tracks:
+    kept = tracks[seen]
+    return np.asarray(kept - kept[:onset_frames].mean(0))
+
+
+def _half(o: Tracks, d: Tracks, moving: npt.NDArray[np.bool_], half: npt.NDArray[np.bool_]) -> float | None:
+    return cosine(o[half], d[half]) if moving.any() else None
+
+
+def _or_nan(value: float | None) -> float:
+    return np.nan if value is None else value

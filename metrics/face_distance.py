@@ -1,0 +1,31 @@
+"""Frechet and kernel distance on dlib's face embeddings: as FID and KID, of faces, and without a download."""
+
+from pathlib import Path
+
+import numpy as np
+
+from core.clip import Cell
+from faces.seen import SeenClip, sampled_frames
+from metrics.set_distance import SetDistance, distance_figures
+
+
+class FaceDistance(SetDistance):
+    """Distance of the outputs' faces from the drivers' (dlib's embeddings, at most 8 frames a clip)."""
+
+    name = "face_distance"
+    version = "1-dlib-resnet-8frames"
+    figures = distance_figures("face_frechet", "face_kernel", "Faces", "dlib-resnet-128, at most 8 frames a clip")
+    needs = ("frames", "embedding")
+    # 128 features: so many faces give a covariance of full rank.
+    fewest = 256
+
+    def features(self, clip: SeenClip, cell: Cell) -> Path:
+        """Embeddings (n, 128) of the frames that show a face."""
+        indices = sampled_frames(len(clip.frames), cell.driver.apex_frame)
+        name = "faces-" + "-".join(map(str, indices))
+
+        def stack() -> dict[str, np.ndarray]:
+            found = [vector for vector in clip.embedding_at(indices) if vector is not None]
+            return {"features": np.array(found).reshape(-1, 128)}
+
+        return clip.feature_file(name, stack)

@@ -1,0 +1,64 @@
+"""FID (Heusel et al. 2017) and KID (Binkowski et al. 2018) with pytorch-fid's Inception, 2048 features."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from core import weight_files
+from core.clip import Cell
+from core.frames import Frames
+from core.weights import read_weights
+from faces.seen import SeenClip
+from metrics.set_distance import SetDistance, distance_figures
+
+if TYPE_CHECKING:
+    from torch import nn
+
+RECIPE = "fid-inception-2048, every frame"
+BATCH = 16
+
+
+class Fid(SetDistance):
+    """FID and KID of the outputs from the drivers (every frame); what papers report, and blind to small motion."""
+
+    name = "fid"
+    version = f"1-{RECIPE}"
+    figures = distance_figures("fid", "kid", "FID/KID", RECIPE)
+    needs = ("frames",)
+    weights = ("inception",)
+
+    def features(self, clip: SeenClip, cell: Cell) -> Path:
+        """Inception's last pooling (T, 2048). Unavailable without the weights."""
+        return clip.feature_file("inception-2048", lambda: {"features": inception_features(clip.frames)})
+
+
+def inception_features(frames: Frames, batch: int = BATCH) -> npt.NDArray[np.float32]:
+    """Features (T, 2048) float32 of frames uint8 (T, 256, 256, 3) RGB. Unavailable without the weights."""
+    import torch
+
+    network = _inception(str(weight_files.require("inception")))
+    found = []
+    for start in range(0, len(frames), batch):
+        pictures = torch.from_numpy(frames[start : start + batch]).permute(0, 3, 1, 2).float() / 255  # B 3 256 256
+        with torch.inference_mode():
+            found.append(network(pictures)[0].flatten(1).numpy())  # B 2048
+    return np.concatenate(found)
+
+
+@functools.lru_cache(maxsize=1)
+def _inception(path: str) -> nn.Module:
+    """pytorch-fid's network with weights from `path`; its own loader would go to the network for them."""
+    from pytorch_fid import inception
+
+    state = read_weights(Path(path))[""]
+    theirs: Any = inception.load_state_dict_from_url
+    inception.load_state_dict_from_url = lambda *_, **__: state
+    try:
+        return inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[2048]]).eval()
+    finally:
+        inception.load_state_dict_from_url = theirs

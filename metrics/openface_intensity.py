@@ -1,0 +1,42 @@
+"""Agreement of OpenFace's action unit intensities (0 to 5), imported from its CSV files with `bench.py openface`."""
+
+from core.clip import Cell
+from core.errors import Unavailable
+from faces import openface
+from faces.seen import Seen, SeenClip
+from metrics.au_scores import AuAgreement, Detector, Tracks, figures_of
+
+
+class OpenFaceIntensity(AuAgreement):
+    """Intensities 0 to 5 that OpenFace gave for outputs and drivers, relative to the onset."""
+
+    name = "openface_intensity"
+    version = "1-openface2-r"
+    detector = Detector(
+        title="AU intensity (OpenFace)",
+        recipe="OpenFace 2, AU_r columns",
+        units=openface.UNITS,
+        # From frame to frame its values change by .05 to .10 on micro-expressions (facts, nine real drivers).
+        moves=0.1,
+        onset_frames=3,
+        one_scale=True,
+    )
+    figures = figures_of("openface_intensity", detector)
+    needs = ("frames",)
+
+    def tracks(self, clip: SeenClip) -> Tracks:
+        """Intensities (T, 17). Unavailable where none were imported for this clip."""
+        return _found(clip.role, clip.content, len(clip.frames))
+
+    def driver_tracks(self, cell: Cell, seen: Seen) -> Tracks:
+        """The driver's as methods were given it: its other noise draw is not in the run's folder."""
+        return _found("driver", cell.driver.content, cell.driver.n_frames)
+
+
+def _found(role: str, content: str, n_frames: int) -> Tracks:
+    scores = openface.kept(content, n_frames)
+    if scores is None:
+        raise Unavailable(
+            f"no OpenFace scores of the {role}: run OpenFace on its frames, then bench.py openface RUN CSVS"
+        )
+    return scores

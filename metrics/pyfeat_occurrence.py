@@ -1,0 +1,32 @@
+"""Agreement of py-feat's action units. It gives occurrence scores (how sure it is), not intensities."""
+
+from core import weight_files
+from faces.pyfeat import UNITS, detector
+from faces.seen import SeenClip
+from metrics.au_scores import AuAgreement, Detector, Tracks, figures_of
+
+
+class PyFeatOccurrence(AuAgreement):
+    """Occurrence scores of py-feat's detector: course over time and direction, not size."""
+
+    name = "pyfeat_occurrence"
+    version = "1-face_multitask_v28"
+    detector = Detector(
+        title="AU occurrence (py-feat)",
+        recipe="py-feat face_multitask_v28, occurrence scores 0..1, crop by dlib",
+        units=UNITS,
+        # Scores are no intensities, and their noise on micro-expressions is not known: a twentieth of the range.
+        moves=0.05,
+        onset_frames=3,
+        one_scale=False,
+    )
+    figures = figures_of("pyfeat_occurrence", detector)
+    needs = ("frames", "landmarks")
+    weights = ("pyfeat",)
+
+    def tracks(self, clip: SeenClip) -> Tracks:
+        """Scores (T, 20); CellFailed without a face in frame 0, Unavailable without the weights."""
+        path = weight_files.require("pyfeat")
+        name = f"pyfeat-{weight_files.sha256(path)[:16]}"
+        found = clip.kept(name, lambda: {"scores": detector(path).scores(clip.frames, clip.landmarks)})
+        return found["scores"]

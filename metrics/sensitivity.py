@@ -1,0 +1,142 @@
+"""What a figure is worth, from its values on degraded answers: what it sees, what it does not, its noise, its ceiling.
+
+Values come by variant, (series, level); the unharmed answer is scale 1 and stands for the first level of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import spearmanr
+
+Values = Mapping[tuple[str, float], float]
+
+# A change is seen if it is larger than what noise does, and than the first share of all that the figure shows
+# anywhere; it is weak above the second, and below that the figure is blind to it.
+SEEN_SHARE, WEAK_SHARE = 0.05, 0.02
+# Less of the motion than this is as good as none: amplitude is judged from here on, `still` tells the rest.
+LEAST_SCALE = 0.25
+# From this rank correlation on a figure follows a series.
+FOLLOWS = 0.8
+# What noise: the series' level that counts as a camera's.
+CAMERA = ("noise", 2)
+UNHARMED = ("scale", 1.0)
+MEANING = {
+    "scale": "amplitude",
+    "over": "too much amplitude",
+    "delay": "delay",
+    "jitter": "unsteady timing",
+    "blur": "blur",
+    "noise": "camera noise",
+    "leak": "motion elsewhere",
+    "still": "stillness",
+    "reversed": "reversal",
+    "wrong_driver": "another expression",
+    "wrong_identity": "another person",
+}
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What one figure is worth.
+
+    correlations: Spearman's rho with the level of each series (None: constant). changes: largest difference from the
+    unharmed answer in each series (amplitude: from a quarter on) or single. floor: difference that camera noise
+    (sigma 2) makes. saturation: scale from which on the figure hardly changes, None where it keeps changing up to 1.5
+    or never changes.
+    """
+
+    figure: str
+    values: dict[str, float]
+    correlations: dict[str, float | None]
+    changes: dict[str, float]
+    sensitive: tuple[str, ...]
+    weak: tuple[str, ...]
+    blind: tuple[str, ...]
+    floor: float | None
+    saturation: float | None
+
+    def line(self) -> str:
+        """The same in words."""
+        saturation = "none seen" if self.saturation is None else f"from scale {self.saturation:g} on"
+        floor = "not measured" if self.floor is None else f"{self.floor:.3g}"
+        weak = f"; weakly {', '.join(self.weak)}" if self.weak else ""
+        sees, blind = (", ".join(names) or "nothing here" for names in (self.sensitive, self.blind))
+        return f"sees {sees}{weak}; blind to {blind}; noise floor {floor}; saturation {saturation}"
+
+
+def worth(figure: str, values: Values) -> Worth | None:
+    """Judge a figure by its values; None where the unharmed answer has none."""
+    if UNHARMED not in values:
+        return None
+    perfect = values[UNHARMED]
+    floor = abs(values[CAMERA] - perfect) if CAMERA in values else None
+    span = max(values.values()) - min(values.values())
+    visible = max(floor or 0.0, SEEN_SHARE * span)
+    correlations: dict[str, float | None] = {}
+    changes: dict[str, float] = {}
+    for name in MEANING:
+        levels = series_of(values, name)
+        if len(levels) > 1:
+            correlations[name] = rank_correlation(levels)
+            judged = (value for level, value in levels.items() if name != "scale" or level >= LEAST_SCALE)
+            changes[name] = max(abs(value - perfect) for value in judged)
+        elif (name, 0.0) in values:
+            changes[name] = abs(values[name, 0.0] - perfect)
+    # Noise is judged by its stronger level against the span alone: its weaker one is the floor itself.
+    least = {name: SEEN_SHARE * span if name == "noise" else visible for name in changes}
+    follows = [name for name in changes if span > 0 and (name not in correlations or _follows(correlations[name]))]
+    seen = [name for name in follows if changes[name] > least[name]]
+    weak = [
+        name
+        for name in follows
+        if name not in seen and changes[name] > max(WEAK_SHARE * span, 0.0 if name == "noise" else floor or 0.0)
+    ]
+    return Worth(
+        figure,
+        {f"{name} {level:g}": round(value, 6) for (name, level), value in values.items()},
+        correlations,
+        changes,
+        tuple(MEANING[name] for name in seen),
+        tuple(MEANING[name] for name in weak),
+        tuple(MEANING[name] for name in changes if changes[name] <= max(WEAK_SHARE * span, floor or 0.0)),
+        floor,
+        _saturation(series_of(values, "scale") | series_of(values, "over"), visible),
+    )
+
+
+def series_of(values: Values, name: str) -> dict[float, float]:
+    """Values of a series by level. "scale" ends at 1 and "over" begins there; {} where there are none."""
+    if name in ("scale", "over"):
+        return dict(
+            sorted(
+                (level, value)
+                for (series, level), value in values.items()
+                if series == "scale" and (level >= 1 if name == "over" else level <= 1)
+            )
+        )
+    levels = {level: value for (series, level), value in values.items() if series == name and level > 0}
+    return {0.0: values[UNHARMED], **dict(sorted(levels.items()))} if levels else {}
+
+
+def rank_correlation(levels: Mapping[float, float]) -> float | None:
+    """Spearman's rho of value and level; None for a constant figure."""
+    if len(set(levels.values())) < 2:
+        return None
+    return float(spearmanr(list(levels), list(levels.values())).statistic)
+
+
+def _follows(rho: float | None) -> bool:
+    return rho is not None and abs(rho) >= FOLLOWS
+
+
+def _saturation(scale: Mapping[float, float], visible: float) -> float | None:
+    """The smallest scale from which on all values lie within what is visible; None at the last one or without any."""
+    levels = sorted(scale)
+    values = np.array([scale[level] for level in levels])
+    if not len(values) or np.ptp(values) <= visible:
+        return None
+    start = next(k for k in range(len(values)) if np.ptp(values[k:]) <= visible)
+    return levels[start] if start < len(levels) - 1 else None

@@ -1,0 +1,136 @@
+"""Distances between two sets of pictures, by features of one network: Frechet (FID's) and kernel (KID's).
+
+The outputs of all cells are compared with all frames of their drivers, each driver once. Both distances depend on how
+many pictures there are: figures with different counts are not compared, and few pictures make the first too large.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from core.clip import Cell
+from core.contracts import Figure, Partial, Score
+from core.errors import CellFailed
+from faces.seen import Seen, SeenClip
+from metrics.combine import absent_score
+
+Features = npt.NDArray[np.float64]
+
+# Under so many pictures the covariance of 2048 features has no full rank, and FID is far too large (Heusel et al.).
+FEWEST = 2048
+IN_A_CELL = "a distance between sets of pictures: see the rows over several cells"
+
+
+def frechet(a: Features, b: Features) -> float:
+    """Frechet distance of the Gaussians fitted to features (n, d) and (m, d), n and m at least 2 (Heusel et al. 2017).
+
+    |mean a - mean b|^2 + tr(A + B - 2 (A B)^(1/2)). The last trace is the sum of the singular values of the centred
+    cross matrix where there are fewer samples than dimensions (exact, and n x m small), else it comes from eigenvalues.
+    """
+    n, m, d = len(a), len(b), a.shape[1]
+    x, y = (a - a.mean(0)) / np.sqrt(n - 1), (b - b.mean(0)) / np.sqrt(m - 1)
+    if min(n, m) < d:
+        root = np.linalg.svd(x @ y.T, compute_uv=False).sum()
+    else:
+        values, vectors = np.linalg.eigh(x.T @ x)
+        half = vectors * np.sqrt(np.clip(values, 0, None))  # half @ half.T is the covariance of a
+        root = np.sqrt(np.clip(np.linalg.eigvalsh(half.T @ (y.T @ y) @ half), 0, None)).sum()
+    shift = np.square(a.mean(0) - b.mean(0)).sum()
+    return float(max(shift + np.square(x).sum() + np.square(y).sum() - 2 * root, 0.0))
+
+
+def kernel(a: Features, b: Features) -> float:
+    """Unbiased squared MMD with the kernel (x.y / d + 1)^3 (Binkowski et al. 2018); may come out slightly negative."""
+    n, m, d = len(a), len(b), a.shape[1]
+    aa, bb, ab = ((x @ y.T / d + 1) ** 3 for x, y in ((a, a), (b, b), (a, b)))
+    within_a = (aa.sum() - np.trace(aa)) / (n * (n - 1))
+    within_b = (bb.sum() - np.trace(bb)) / (m * (m - 1))
+    return float(within_a + within_b - 2 * ab.mean())
+
+
+def distance_figures(frechet_name: str, kernel_name: str, title: str, recipe: str) -> tuple[Figure, ...]:
+    """Figures of one network: both distances and the two counts."""
+    against = "all outputs from all frames of their drivers"
+    caution = "Depends on the number of pictures; compare equal counts only. Blind to motion this small."
+    return (
+        Figure(
+            frechet_name, f"{title}, Frechet distance", "", False, (0, None), "driver",
+            f"Frechet distance of {against} ({recipe}). {caution}",
+        ),
+        Figure(
+            kernel_name, f"{title}, kernel distance", "", False, (None, None), "driver",
+            f"Unbiased squared MMD, polynomial kernel, of {against} ({recipe}). {caution}",
+        ),
+        Figure(f"{frechet_name}_images", f"{title}, pictures", "", None, (0, None), "output", "Pictures compared."),
+        Figure(
+            f"{frechet_name}_references", f"{title}, reference pictures", "", None, (0, None), "driver",
+            "Pictures of the drivers that they were compared with.",
+        ),
+    )  # fmt: skip
+
+
+class SetDistance:
+    """What the distances share; a subclass says which `features` a clip has and where they are kept."""
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    figures: ClassVar[tuple[Figure, ...]]
+    fewest: ClassVar[int] = FEWEST
+
+    def features(self, clip: SeenClip, cell: Cell) -> Path:
+        """File of a clip's features in the store, an array (n, d) called "features"; n may be 0."""
+        raise NotImplementedError
+
+    def measure(self, cell: Cell, seen: Seen) -> Partial:
+        """Keep the features of one cell. CellFailed where none of its pictures can be used."""
+        files = {"output": self.features(seen.output, cell), "reference": self.features(seen.driver, cell)}
+        counts = {role: len(_read(str(file))) for role, file in files.items()}
+        for role, count in counts.items():
+            if not count:
+                raise CellFailed(f"no face in {'output' if role == 'output' else 'driver'}")
+        distance, spread, images, references = (figure.name for figure in self.figures)
+        values = {images: float(counts["output"]), references: float(counts["reference"])}
+        missing = dict.fromkeys((distance, spread), IN_A_CELL)
+        return Partial("ok", values=values, reasons=missing, files={role: str(file) for role, file in files.items()})
+
+    def combine(self, partials: Sequence[Partial]) -> list[Score]:
+        """Both distances of all cells' outputs together from their drivers, and the counts.
+
+        A warning stands in `reason` under 2048 pictures.
+        """
+        distance, spread, images, references = (figure.name for figure in self.figures)
+        scored = [partial for partial in partials if partial.files]
+        outputs = _stack([partial.files["output"] for partial in scored])
+        drivers = _stack([partial.files["reference"] for partial in scored])
+        if not scored:
+            return [absent_score(figure.name, partials) for figure in self.figures]
+        counts = {images: float(len(outputs)), references: float(len(drivers))}
+        told = [Score(name, value, "ok", "", len(scored), len(partials)) for name, value in counts.items()]
+        if min(len(outputs), len(drivers)) < 2:
+            lacking = f"{len(outputs)} and {len(drivers)} pictures, 2 of each are needed"
+            return [Score(name, None, "skipped", lacking, 0, len(partials)) for name in (distance, spread)] + told
+        few = (
+            f"warning: {len(outputs)} and {len(drivers)} pictures, fewer than {self.fewest}; compare equal counts only"
+        )
+        warning = few if min(len(outputs), len(drivers)) < self.fewest else ""
+        values = {distance: frechet(outputs, drivers), spread: kernel(outputs, drivers)}
+        found = [Score(name, value, "ok", warning, len(scored), len(partials)) for name, value in values.items()]
+        return found + told
+
+
+def _stack(files: Sequence[str]) -> Features:
+    """Features of several files under each other, each file once."""
+    arrays = [_read(file) for file in dict.fromkeys(files)]
+    return np.concatenate(arrays) if arrays else np.zeros((0, 1))
+
+
+@functools.lru_cache(maxsize=512)
+def _read(file: str) -> Features:
+    with np.load(file, allow_pickle=False) as stored:
+        return stored["features"].astype(np.float64)

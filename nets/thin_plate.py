@@ -1,0 +1,102 @@
+"""Thin plate splines: smooth maps of the plane that bend at control points.
+
+Source: Zhao and Zhang, Thin-Plate Spline Motion Model for Image Animation, CVPR 2022, section 3.2, and the published
+code, whose kernel is U(r^2) = r^2 log(r^2 + 1e-9) of the squared distance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nets.geometry import coordinate_grid, in_float32, warp
+from nets.transform import TransformConfig
+
+# Keeps the logarithm finite at the control points themselves.
+EPSILON = 1e-9
+# Added to the whole diagonal of the system that is solved, as published: the map then misses its targets a little, and
+# even equal points do not give the identity: spread over a face of 256 pixels, five points leave two pixels on average.
+PUBLISHED_RIDGE = 0.01
+
+
+@dataclass(frozen=True)
+class ThinPlate:
+    """K maps T(z) = A z + b + sum_i w_i U(|z - c_i|^2) for each sample.
+
+    theta: (B, K, 2, 3), [A | b]. controls: (B or 1, K, N, 2), the points c. weights: (B, K, N, 2), or (B, K, N, 1)
+    where x and y bend alike.
+    """
+
+    theta: Tensor
+    controls: Tensor
+    weights: Tensor
+
+    @classmethod
+    @in_float32
+    def fitted(cls, controls: Tensor, targets: Tensor, ridge: float = PUBLISHED_RIDGE) -> ThinPlate:
+        """The maps that carry control points (B, K, N, 2) to targets (B, K, N, 2), nearly if `ridge` is not 0.
+
+        Solved in float64: for points that nearly coincide the system is all but singular, and float32 would be off by
+        a pixel.
+        """
+        p, q = controls.double(), targets.double()
+        count = p.shape[2]
+        ones = torch.ones_like(p[..., :1])
+        affine = torch.cat([p, ones], dim=-1)  # B K N 3
+        bend = _kernel((p[:, :, :, None] - p[:, :, None]).square().sum(-1))  # B K N N
+        corner = torch.zeros_like(affine[:, :, :3, :3])
+        system = torch.cat(
+            [torch.cat([bend, affine], -1), torch.cat([affine.transpose(-1, -2), corner], -1)], -2
+        )  # B K N+3 N+3
+        system = system + ridge * torch.eye(count + 3, dtype=p.dtype, device=p.device)
+        wanted = torch.cat([q, torch.zeros_like(q[:, :, :3])], dim=2)  # B K N+3 2
+        solution = torch.linalg.solve(system, wanted).to(controls.dtype)
+        return cls(solution[:, :, count:].transpose(-1, -2), controls, solution[:, :, :count])
+
+    @classmethod
+    def draw(cls, config: TransformConfig, batch: int, rng: np.random.Generator, like: Tensor) -> ThinPlate:
+        """One random map near the identity for each of `batch` samples, on the device of `like`, float32.
+
+        The control points lie on a grid over [-1, 1]^2, x fastest; as published x and y move by the same amount.
+        """
+        noise = rng.standard_normal((batch, 2, 3)) * config.sigma_affine
+        weights = rng.standard_normal((batch, 1, config.points_tps**2)) * config.sigma_tps
+        tensors = (torch.from_numpy(values).to(like.device, torch.float32) for values in (noise, weights))
+        return cls.near_identity(*tensors)
+
+    @classmethod
+    def near_identity(cls, noise: Tensor, weights: Tensor) -> ThinPlate:
+        """Of the draws: noise (B, 2, 3) on the identity, weights (B, 1, P^2) of a P x P grid of control points."""
+        side = round(weights.shape[-1] ** 0.5)
+        controls = coordinate_grid(side, side, noise).flatten(0, 1)[None, None]  # 1 1 P^2 2
+        theta = torch.eye(2, 3, device=noise.device, dtype=noise.dtype) + noise
+        return cls(theta[:, None], controls, weights[..., None])
+
+    @in_float32
+    def __call__(self, points: Tensor) -> Tensor:
+        """The maps at points (B or 1, K or 1, M, 2): (B, K, M, 2)."""
+        affine = points @ self.theta[..., :2].transpose(-1, -2) + self.theta[..., 2][:, :, None]
+        distance = (points[:, :, :, None] - self.controls[:, :, None]).square().sum(-1)  # B K M N
+        return affine + _kernel(distance) @ self.weights
+
+    @in_float32
+    def grids(self, height: int, width: int) -> Tensor:
+        """The maps at the cells of a picture, backward grids: (B, K, H, W, 2)."""
+        cells = coordinate_grid(height, width, self.theta).flatten(0, 1)[None, None]  # 1 1 HW 2
+        return self(cells).unflatten(2, (height, width))
+
+    def points(self, points: Tensor) -> Tensor:
+        """The only map (K = 1) at points (B, M, 2): (B, M, 2)."""
+        return self(points[:, None])[:, 0]
+
+    def frame(self, frame: Tensor) -> Tensor:
+        """Frames (B, 3, H, W) warped by the only map, reflected at the borders: pixel z is the frame's at T(z)."""
+        return warp(frame, self.grids(*frame.shape[2:])[:, 0], align_corners=True, padding="reflection")
+
+
+def _kernel(squared: Tensor) -> Tensor:
+    """U of squared distances."""
+    return squared * torch.log(squared + EPSILON)

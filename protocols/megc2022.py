@@ -1,0 +1,38 @@
+"""The generation task of MEGC2022: the nine micro-expressions of MEGC2021 on four templates, in colour.
+
+The kit is licensed for the challenge alone and must be deleted after it; other research needs an agreement of its own.
+So it is the user's folder: nothing of it is shipped or fetched, and a report made from it shows its faces.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from protocols.megc2021 import Megc2021, Names
+
+
+class Faces(BaseModel):
+    """The data file beside this one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: str
+    templates: dict[str, Names]
+
+
+SHEET = Faces.model_validate(yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")))
+
+
+class Megc2022(Megc2021):
+    """Nine clips of CASME II, SAMM and SMIC on four templates, 36 cells in colour; missing cells are named.
+
+    The grid of the MEGC2022 repository, one template under nine drivers, is `--templates NAME`.
+    """
+
+    name = "megc2022"
+    version = SHEET.version
+    faces: ClassVar[dict[str, Names]] = SHEET.templates

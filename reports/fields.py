@@ -1,0 +1,62 @@
+"""Motion fields for the page: how each block of the face moves, coded so that a tenth of a pixel survives.
+
+A displacement v (pixels) is stored as 128 + 127 asinh(v / knee) / asinh(32 / knee), x in red and y in green of a
+lossless WebP with one tile a frame. Who measures the fields is the caller's choice: reports open no model.
+"""
+
+import io
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from core.frames import Frames
+
+# Pixels; the steps are 0.03 px near zero.
+KNEE, FARTHEST = 1.0, 32.0
+COLUMNS = 32
+# WebP holds pictures of up to 16383 pixels a side.
+MOST_FRAMES = 8192
+
+Floats = npt.NDArray[np.floating]
+
+
+class Eye(Protocol):
+    """What measures motion fields (faces.seen.FieldOf). It is handed to worker processes, so it must pickle."""
+
+    @property
+    def recipe(self) -> str:
+        """All that decides a field besides the frames."""
+
+    def __call__(self, frames: Frames) -> Floats | None:
+        """Frames (T, 256, 256, 3) uint8 -> (T, G, G, 2), pixels x, y since frame 0; None where there is no face."""
+
+
+def encode_field(field: Floats) -> bytes:
+    """A field (T, G, G, 2) as lossless WebP, tiles of G x G in rows of 32; b"" for more frames than one file holds."""
+    count, grid = field.shape[:2]
+    if count > MOST_FRAMES:
+        return b""
+    scaled = np.arcsinh(np.clip(field.astype(np.float32), -FARTHEST, FARTHEST) / KNEE) / np.arcsinh(FARTHEST / KNEE)
+    rows = -(-count // COLUMNS)
+    tiles = np.full((rows * COLUMNS, grid, grid, 3), 128, np.uint8)
+    tiles[:count, ..., :2] = np.rint(128 + 127 * scaled)
+    sheet = tiles.reshape(rows, COLUMNS, grid, grid, 3).transpose(0, 2, 1, 3, 4)
+    out = io.BytesIO()
+    Image.fromarray(sheet.reshape(rows * grid, COLUMNS * grid, 3)).save(out, "WEBP", lossless=True, method=4)
+    return out.getvalue()
+
+
+def decode_field(coded: bytes, count: int, grid: int) -> npt.NDArray[np.float32]:
+    """What the page reads from `encode_field`'s file: (T, G, G, 2) float32."""
+    with Image.open(io.BytesIO(coded)) as image:
+        pixels = np.asarray(image.convert("RGB"), np.float32)
+    tiles = pixels.reshape(-1, grid, COLUMNS, grid, 3).transpose(0, 2, 1, 3, 4).reshape(-1, grid, grid, 3)
+    return (KNEE * np.sinh((tiles[:count, ..., :2] - 128) / 127 * np.arcsinh(FARTHEST / KNEE))).astype(np.float32)
+
+
+def field_reach(field: Floats) -> float:
+    """What 99 of 100 displacements of the frame that moves most stay under, in pixels; 0 for no frames."""
+    lengths = np.linalg.norm(field.astype(np.float32), axis=3)  # (T, G, G)
+    return float(max((np.percentile(frame, 99) for frame in lengths), default=0.0))

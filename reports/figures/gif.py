@@ -1,0 +1,115 @@
+"""The animated table of the papers' repositories: source, driver and methods side by side, slowed down."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from core.errors import BenchError
+from core.frames import SIZE, Frames
+from reports.figures.shown import (
+    SOURCE,
+    Shown,
+    chosen_rows,
+    difference,
+    driver_clip,
+    fitting_factor,
+    onset,
+    output_clips,
+    source_picture,
+)
+from reports.run_facts import CellFacts
+from reports.run_files import Run
+
+HEADER, CAPTION, GAP = 24, 18, 4
+INK, GROUND = (28, 30, 33), (255, 255, 255)
+# Hundredths of a second are GIF's unit; viewers slow down what is faster than two of them.
+SHORTEST = 20
+FPS = 25.0
+
+
+def write_gif(
+    run: Run, cells: Sequence[CellFacts], labels: Sequence[str], slower: float, differences: bool, path: Path
+) -> Path:
+    """Animate a table with a line for each cell, `slower` times slower than recorded, and return its path.
+
+    With `differences` the amplified differences to the onset stand below. Clips that end early hold their last frame.
+    """
+    if path.suffix != ".gif":
+        raise BenchError(f"{path}: not a name for an animation. Give --out a name that ends in .gif.")
+    lines = [_line(run, cell, chosen_rows(run, labels), differences) for cell in cells]
+    titles = [SOURCE, *(clip.title for clip in lines[0].clips)]
+    count = max(cell.n_frames for cell in cells)
+    frames = [_table(titles, lines, frame) for frame in range(count)]
+    fps = cells[0].fps or FPS
+    return _save(frames, max(SHORTEST, round(1000 * slower / fps)), path)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A cell in the table: the template, the clips, and the amplification of their differences (0: not shown)."""
+
+    cell: CellFacts
+    source: Frames
+    clips: Sequence[Shown]
+    factor: int
+
+    def pictures(self, frame: int) -> list[Frames | None]:
+        """Template and clips at a frame."""
+        return [self.source, *(None if clip.frames is None else clip.frames[frame] for clip in self.clips)]
+
+    def changes(self, frame: int) -> list[Frames | None]:
+        """The amplified differences that stand below them; the template has none."""
+        rest = onset(self.cell)
+        return [
+            None,
+            *(c.frames if c.frames is None else _grey(c.frames, frame, rest, self.factor) for c in self.clips),
+        ]
+
+
+def _grey(frames: Frames, frame: int, rest: int, factor: int) -> Frames:
+    return np.repeat(difference(frames, frame, rest, factor)[..., None], 3, axis=2)
+
+
+def _line(run: Run, cell: CellFacts, labels: Sequence[str], differences: bool) -> _Line:
+    clips = [driver_clip(run, cell), *output_clips(run, cell, labels)]
+    return _Line(cell, source_picture(run, cell), clips, fitting_factor(cell, clips) if differences else 0)
+
+
+def _table(titles: Sequence[str], lines: Sequence[_Line], frame: int) -> Image.Image:
+    """One frame of the animation."""
+    tall = sum(SIZE * (2 if line.factor else 1) + CAPTION + GAP for line in lines)
+    width = len(titles) * (SIZE + GAP) - GAP
+    table = Image.new("RGB", (width, HEADER + tall - GAP), GROUND)
+    pen, font, small = ImageDraw.Draw(table), ImageFont.load_default(15), ImageFont.load_default(12)
+    for column, title in enumerate(titles):
+        pen.text((column * (SIZE + GAP) + SIZE // 2, HEADER // 2), title[:32], INK, font, "mm")
+    top = HEADER
+    for line in lines:
+        at = min(frame, line.cell.n_frames - 1)
+        for pictures in (line.pictures(at), *([line.changes(at)] if line.factor else [])):
+            for column, picture in enumerate(pictures):
+                if picture is not None:
+                    table.paste(Image.fromarray(picture), (column * (SIZE + GAP), top))
+            top += SIZE
+        change = f", differences {line.factor} times" if line.factor else ""
+        pen.text((0, top + CAPTION // 2), f"{line.cell.driver} on {line.cell.template}{change}", INK, small, "lm")
+        top += CAPTION + GAP
+    return table
+
+
+def _save(frames: Sequence[Image.Image], duration: int, path: Path) -> Path:
+    """Write with one palette and no dithering: colours that flicker would hide the motion."""
+    palette = frames[len(frames) // 2].quantize(256, Image.Quantize.MEDIANCUT)
+    coded = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coded[0].save(temporary, "GIF", save_all=True, append_images=coded[1:], duration=duration, loop=0)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be written ({error.strerror}). Choose another --out.") from None
+    return path

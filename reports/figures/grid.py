@@ -1,0 +1,65 @@
+"""Pictures in rows and columns with titles: the form of the papers' figures, by matplotlib."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from core.errors import BenchError, check_choice
+
+# Inches: a picture, a letter of a row title, and the most that titles may take.
+SIDE, LETTER, MOST_MARGIN = 1.25, 0.075, 2.5
+FORMATS = ("png", "svg", "pdf")
+SETTINGS: Any = {"font.family": "sans-serif", "font.size": 8, "svg.fonttype": "path", "text.parse_math": False}
+
+Picture = npt.NDArray[np.uint8]
+# A title, and a picture (or the text that stands where there is none) for each column.
+Row = tuple[str, Sequence[Picture | str]]
+
+
+def draw_grid(columns: Sequence[str], rows: Sequence[Row]) -> Figure:
+    """Pictures in rows and columns, all with titles."""
+    with mpl.rc_context(SETTINGS):
+        longest = max((len(line) for title, _ in rows for line in title.splitlines()), default=0)
+        margin = min(0.15 + LETTER * longest, MOST_MARGIN)
+        width, height = margin + SIDE * len(columns), 0.25 + SIDE * len(rows)
+        figure = Figure(figsize=(width, height))
+        axes = figure.subplots(len(rows), len(columns), squeeze=False)
+        figure.subplots_adjust(margin / width, 0.01, 0.995, 1 - 0.25 / height, wspace=0.03, hspace=0.03)
+        for title, axis in zip(columns, axes[0], strict=True):
+            axis.set_title(title, fontsize=8, pad=3)
+        for (title, pictures), line in zip(rows, axes, strict=True):
+            line[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8)
+            for axis, picture in zip(line, pictures, strict=True):
+                _show(axis, picture)
+    return figure
+
+
+def _show(axis: Axes, picture: Picture | str) -> None:
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(False)
+    if isinstance(picture, str):
+        axis.text(0.5, 0.5, picture, transform=axis.transAxes, ha="center", va="center", fontsize=6, wrap=True)
+    else:
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="none")
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as its suffix says (PNG at 200 dpi); BenchError for other suffixes or where it cannot be."""
+    check_choice("figure format", path.suffix.removeprefix("."), list(FORMATS))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with mpl.rc_context(SETTINGS), warnings.catch_warnings():
+            # A name in a script that the font lacks shows boxes; that is no reason to stop.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from")
+            figure.savefig(path, dpi=200)
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be written ({error.strerror}). Choose another --out.") from None
+    return path

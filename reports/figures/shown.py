@@ -1,0 +1,101 @@
+"""What a figure of a run shows: which cells, which rows, their frames and the differences to the onset."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import check_choice
+from core.frames import Frames, read_frames, read_png
+from reports.cells import amplification
+from reports.media import LUMA
+from reports.run_facts import CellFacts
+from reports.run_files import Run
+
+DRIVER, TRUTH, SOURCE = "driver", "truth", "source"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A clip in a figure: `frames` uint8 (T, 256, 256, 3), None with the `reason` why there are none."""
+
+    title: str
+    frames: Frames | None
+    reason: str = ""
+
+
+def chosen_cells(run: Run, names: Sequence[str]) -> list[CellFacts]:
+    """The cells called `names`, without names the run's first one; BenchError for a name that is none."""
+    known = {cell.name: cell for cell in run.facts.cells}
+    for name in names:
+        check_choice("cell", name, list(known))
+    return [known[name] for name in names] or list(run.facts.cells[:1])
+
+
+def chosen_rows(run: Run, labels: Sequence[str]) -> list[str]:
+    """The rows called `labels`, without labels all methods; BenchError for a label that is none."""
+    for label in labels:
+        check_choice("row", label, [method.label for method in run.facts.methods])
+    return list(labels) or [method.label for method in run.methods]
+
+
+def driver_clip(run: Run, cell: CellFacts) -> Shown:
+    """The cell's driver."""
+    folder = run.driver_frames(cell)
+    if not folder.exists():
+        return Shown(DRIVER, None, "not prepared in this run")
+    return Shown(DRIVER, read_frames(folder, cell.n_frames))
+
+
+def output_clips(run: Run, cell: CellFacts, labels: Sequence[str]) -> list[Shown]:
+    """The outputs of some rows, in that order."""
+    clips = []
+    for label in labels:
+        failure = run.failure(label, cell)
+        frames = None if failure else read_frames(run.output_frames(label, cell), cell.n_frames)
+        clips.append(Shown(label, frames, failure or ""))
+    return clips
+
+
+def source_picture(run: Run, cell: CellFacts) -> Frames:
+    """The cell's template (256, 256, 3)."""
+    return read_png(run.template_picture(cell))
+
+
+def onset(cell: CellFacts) -> int:
+    """The frame that differences are taken to: the onset, frame 0 where nobody coded one."""
+    return cell.onset_frame or 0
+
+
+def apex(cell: CellFacts) -> int:
+    """The frame that shows most: the apex, the middle where nobody coded one."""
+    return cell.n_frames // 2 if cell.apex_frame is None else cell.apex_frame
+
+
+def key_frames(cell: CellFacts) -> list[int]:
+    """Onset, apex and offset (else first, middle and last frame) and one between each two; sorted, each once."""
+    start, peak = onset(cell), apex(cell)
+    end = cell.n_frames - 1 if cell.offset_frame is None else cell.offset_frame
+    return sorted({start, (start + peak + 1) // 2, peak, (peak + end + 1) // 2, end})
+
+
+def frame_title(cell: CellFacts, frame: int) -> str:
+    """A frame's number, with "onset", "apex" or "offset" where it is one."""
+    marks = {cell.offset_frame: "offset", cell.apex_frame: "apex", cell.onset_frame: "onset"}
+    return f"{marks[frame]} {frame}" if frame in marks else str(frame)
+
+
+def difference(frames: Frames, frame: int, rest: int, factor: float) -> npt.NDArray[np.uint8]:
+    """Luma of a frame less that of frame `rest`, times `factor`, around mid-grey: uint8 (256, 256)."""
+    change = (frames[frame].astype(np.float32) - frames[rest]) @ LUMA
+    return np.clip(np.rint(128 + factor * change), 0, 255).astype(np.uint8)
+
+
+def fitting_factor(cell: CellFacts, clips: Sequence[Shown]) -> int:
+    """The amplification at which the first of the clips with frames nearly fills the contrast at its apex."""
+    for clip in clips:
+        if clip.frames is not None:
+            change = (clip.frames[apex(cell)].astype(np.float32) - clip.frames[onset(cell)]) @ LUMA
+            return amplification(float(np.percentile(np.abs(change), 98)))
+    return 1

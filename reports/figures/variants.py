@@ -1,0 +1,36 @@
+"""Variants side by side (Zhang et al., MM '21, figure 5): each cell at its apex, what moved below."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from reports.figures.grid import Picture, Row, draw_grid
+from reports.figures.shown import (
+    SOURCE,
+    apex,
+    chosen_rows,
+    difference,
+    driver_clip,
+    fitting_factor,
+    onset,
+    output_clips,
+    source_picture,
+)
+from reports.run_facts import CellFacts
+from reports.run_files import Run
+
+
+def draw_variants(run: Run, cells: Sequence[CellFacts], labels: Sequence[str]) -> Figure:
+    """Columns source, driver and rows; two lines for each cell: its apex, and the amplified difference to its onset."""
+    chosen = chosen_rows(run, labels)
+    rows: list[Row] = []
+    for cell in cells:
+        clips = [driver_clip(run, cell), *output_clips(run, cell, chosen)]
+        factor = fitting_factor(cell, clips)
+        pictures: list[Picture | str] = [source_picture(run, cell)]
+        changes: list[Picture | str] = [""]
+        for clip in clips:
+            pictures.append(clip.reason if clip.frames is None else clip.frames[apex(cell)])
+            changes.append("" if clip.frames is None else difference(clip.frames, apex(cell), onset(cell), factor))
+        rows += [(f"{cell.driver}\non {cell.template}", pictures), (f"difference,\n{factor} times", changes)]
+    return draw_grid([SOURCE, "driver", *chosen], rows)

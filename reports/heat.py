@@ -1,0 +1,48 @@
+"""Heat maps of the cells: one figure of every row in every cell, tinted by how right it is."""
+
+from collections.abc import Callable
+
+from reports.leaderboard import headlines
+from reports.run_facts import CellFacts, MethodFacts
+from reports.run_files import Run
+from reports.table import Column, Entry, Section, Table
+
+# Figures with a heat map, and what tints a value: 1 is right, 0 what a still face has, below 0 worse than that.
+HEAT: dict[str, Callable[[float], float]] = {
+    "agreement": lambda value: value,
+    "gain": lambda value: 1 - abs(value - 1),
+    "error": lambda value: 1 - value,
+    "agreement_truth": lambda value: value,
+    "gain_truth": lambda value: 1 - abs(value - 1),
+    "error_truth": lambda value: 1 - value,
+}
+
+
+def heat_maps(run: Run) -> list[tuple[str, Table]]:
+    """A heat map of the cells for each figure of HEAT that has a value somewhere, with the figure's name."""
+    scored = {line.figure for _, line in headlines(run)}
+    return [(figure, heat_map(run, figure)) for figure in HEAT if figure in scored]
+
+
+def heat_map(run: Run, figure: str) -> Table:
+    """One figure of every cell, a column for each method and control; each row leads to the cell's player."""
+    rows = (*run.methods, *run.controls)
+    kinds = ["Methods"] * len(run.methods) + ["Controls"] * len(run.controls)
+    columns = (
+        Column("cell"),
+        *(Column(method.label, decimals=2, group=kind) for method, kind in zip(rows, kinds, strict=True)),
+    )
+
+    def number(method: MethodFacts, cell: CellFacts) -> Entry:
+        found = run.of_cell(method.label, cell, figure)
+        shade = None if found.value is None else min(max(HEAT[figure](found.value), -1.0), 1.0)
+        seen = "seen" if cell.driver in method.seen_drivers else ""
+        return Entry(found.value, found.reason or found.status, seen, shade=shade)
+
+    def row(cell: CellFacts) -> tuple[Entry, ...]:
+        remark = " · ".join(filter(None, (cell.database, cell.emotion)))
+        name = Entry(f"{cell.driver} on {cell.template}", remark=remark, link=f"#cell={cell.name}")
+        return (name, *(number(method, cell) for method in rows))
+
+    title = run.figures[figure][1].title
+    return Table(title, columns, (Section("", tuple(row(cell) for cell in run.facts.cells)),))

@@ -1,0 +1,65 @@
+"""What a run lacks, in one table: cells without frames and scores that were not taken, with the reasons."""
+
+from collections.abc import Iterator, Sequence
+
+from reports.run_files import Run
+from reports.table import Column, Entry, Section, Table
+
+# Cells named in one line before the rest is only counted.
+NAMED = 4
+
+
+def missing(run: Run) -> Table | None:
+    """One line for each reason: what is missing, in which rows, in which cells; None where nothing is."""
+    sections = [
+        Section("Without frames", tuple(_lines(run, _without_frames(run)))),
+        Section("Without a score", tuple(_lines(run, _without_score(run)))),
+    ]
+    found = tuple(section for section in sections if section.rows)
+    columns = (Column("what"), Column("rows"), Column("cells"), Column("reason"))
+    return Table("What is missing, and why", columns, found) if found else None
+
+
+Gap = tuple[str, str, str, str]  # what, reason, label, cell
+
+
+def _without_frames(run: Run) -> Iterator[Gap]:
+    for method in run.facts.methods:
+        for cell in run.facts.cells:
+            failure = run.failure(method.label, cell)
+            if failure is not None:
+                yield "frames", failure, method.label, cell.name
+
+
+def _without_score(run: Run) -> Iterator[Gap]:
+    """Metrics that failed or were skipped on frames that are there; figures that do not exist in a cell are no gap."""
+    no_frames = {(label, cell) for _, _, label, cell in _without_frames(run)}
+    cells = {(cell.driver, cell.template): cell.name for cell in run.facts.cells}
+    table = run.scores
+    lost = table[(table["scope"] == "cell") & table["value"].isna() & table["status"].isin(["failed", "skipped"])]
+    columns = ["metric", "reason", "method", "driver", "template"]
+    for metric, reason, label, driver, template in dict.fromkeys(lost[columns].itertuples(index=False, name=None)):
+        cell = cells.get((driver, template), f"{driver} on {template}")
+        if (label, cell) not in no_frames:
+            yield metric, reason, label, cell
+
+
+def _lines(run: Run, gaps: Iterator[Gap]) -> Iterator[tuple[Entry, ...]]:
+    groups: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
+    for what, reason, label, cell in gaps:
+        labels, cells = groups.setdefault((what, reason), ([], []))
+        labels.append(label)
+        cells.append(cell)
+    for (what, reason), (labels, cells) in groups.items():
+        rows = list(dict.fromkeys(labels))
+        named = ", ".join(rows) if len(rows) < len(run.facts.methods) else f"all {len(rows)}"
+        where = _some(list(dict.fromkeys(cells)), len(run.facts.cells))
+        yield Entry(what), Entry(named), Entry(where), Entry(reason or "no reason was recorded")
+
+
+def _some(cells: Sequence[str], of: int) -> str:
+    """The cells by name, a few; the number where they are many or all."""
+    if len(cells) == of:
+        return f"all {of}"
+    rest = len(cells) - NAMED
+    return ", ".join(cells[:NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,43 @@
+"""What to know before believing a page or passing it on: what its clips and weights are, whose faces it shows."""
+
+from reports.run_files import Run
+
+RENDERED = (
+    "Rendered clips.",
+    "Drivers, templates and truths are morphs of public-domain portraits, moved by an authored model of facial action"
+    " units and recorded by a simulated camera. Their motion is known exactly, so every cell has a right answer, which"
+    " no real database has. They are not recordings of people: they show whether a method carries small facial motion"
+    " to another face, not how it would fare on real micro-expressions. For that, run a protocol on recordings.",
+)
+DEMO_WEIGHTS = (
+    "Small networks trained briefly on rendered faces, so that the whole suite can be seen at work at once. They are"
+    " not the published models, and their order here says nothing of the papers'. The model cards tell how they were"
+    " trained."
+)
+SEEN = (
+    "Trained on clips of this run.",
+    "A row marked so was trained on some of the drivers it is scored on, or on other clips of the people in them."
+    " Its scores there say what it remembers as well as what it can do; train it without them to compare it.",
+)
+
+
+def caveats(run: Run) -> list[tuple[str, str]]:
+    """What the clips and the weights of this run are and are not, each as a title and a text."""
+    texts = []
+    if any(cell.rendered for cell in run.facts.cells):
+        texts.append(RENDERED)
+    demo = [method.label for method in run.methods if method.variant in ("", "demo") and "weights" in method.identity]
+    if demo:
+        texts.append((f"Demo weights ({', '.join(demo)}).", DEMO_WEIGHTS))
+    if any(method.seen_drivers or method.seen_people for method in run.facts.methods):
+        texts.append(SEEN)
+    return texts
+
+
+def faces_inside(run: Run) -> str:
+    """Whose faces the page's clips show where they are not the suite's own; "" where all are."""
+    recorded = dict.fromkeys(cell.database for cell in run.facts.cells if not cell.rendered)
+    shown = f"recordings from {', '.join(recorded)}" if recorded else ""
+    given = run.facts.request.get("folders")
+    own = isinstance(given, dict) and (given.get("templates") or given.get("portraits"))
+    return " and ".join(filter(None, (shown, "portraits of your own" if own else "")))

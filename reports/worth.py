@@ -1,0 +1,52 @@
+"""What `bench.py selfcheck` found of every figure, for the page: made once, kept in a file beside this."""
+
+import functools
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.errors import BenchError
+from reports.run_facts import FigureFacts, MetricFacts
+
+KEPT = Path(__file__).with_name("selfcheck.json")
+
+
+class Judgement(BaseModel):
+    """One figure: by which version of its metric, and what it sees, in words."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    metric: str
+    version: str
+    line: str
+
+
+class Kept(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    date: str
+    cells: int
+    figures: dict[str, Judgement]
+
+
+@functools.cache
+def read_worth(path: Path = KEPT) -> Kept | None:
+    """The kept outcome, None where selfcheck has kept none. BenchError if the file is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        return Kept.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise BenchError(f"{path}: {reason}. Make it again: python bench.py selfcheck --keep") from None
+
+
+def sentence(metric: MetricFacts, figure: FigureFacts, path: Path = KEPT) -> str:
+    """What a figure was found to be worth; "" where nobody looked, or at another version of its metric."""
+    kept = read_worth(path)
+    found = kept.figures.get(figure.name) if kept else None
+    if kept is None or found is None or (found.metric, found.version) != (metric.name, metric.version):
+        return ""
+    return f" Checked on {kept.cells} degraded true answers, {kept.date}: {found.line}."

@@ -1,0 +1,189 @@
+"""LPIPS, FID and KID: equal to the reference packages on the same features; stand-in weights of the right layout."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+
+from core.clip import save_clip
+from core.contracts import Partial
+from core.errors import BenchError, Unavailable
+from core.frames import Frames
+from core.weight_files import FILES
+from faces.seen import Seen
+from metrics.face_distance import FaceDistance
+from metrics.fid import Fid, inception_features
+from metrics.lpips import Lpips, LpipsSqueeze, PerceptualModel, perceptual_model
+from metrics.set_distance import frechet, kernel
+from tests.moving_face import make_cell
+
+NETS = {"alexnet": torchvision.models.alexnet, "squeezenet": torchvision.models.squeezenet1_1}
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory):
+    return make_cell(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="module")
+def standins(tmp_path_factory) -> dict[str, Path]:
+    """Files of random weights under the published names: trunks (convolutions only) and pytorch-fid's Inception."""
+    from pytorch_fid import inception
+
+    torch.manual_seed(0)
+    folder, files = tmp_path_factory.mktemp("weights"), {}
+    states = {
+        name: {key: value for key, value in make(weights=None).state_dict().items() if key.startswith("features.")}
+        for name, make in NETS.items()
+    }
+    network = inception._inception_v3(num_classes=1008, aux_logits=False, weights=None)
+    network.Mixed_5b = inception.FIDInceptionA(192, pool_features=32)
+    network.Mixed_5c = inception.FIDInceptionA(256, pool_features=64)
+    network.Mixed_5d = inception.FIDInceptionA(288, pool_features=64)
+    network.Mixed_6b = inception.FIDInceptionC(768, channels_7x7=128)
+    network.Mixed_6c = inception.FIDInceptionC(768, channels_7x7=160)
+    network.Mixed_6d = inception.FIDInceptionC(768, channels_7x7=160)
+    network.Mixed_6e = inception.FIDInceptionC(768, channels_7x7=192)
+    network.Mixed_7b = inception.FIDInceptionE_1(1280)
+    network.Mixed_7c = inception.FIDInceptionE_2(2048)
+    states["inception"] = network.state_dict()
+    for name, state in states.items():
+        files[name] = folder / FILES[name].file
+        torch.save(state, files[name])
+    return files
+
+
+@pytest.fixture
+def weights(standins, monkeypatch):
+    """The stand-ins where the user's weights lie, with their own hashes in the table."""
+    monkeypatch.setenv("MEGBENCH_WEIGHTS", str(next(iter(standins.values())).parent))
+    for name, path in standins.items():
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        monkeypatch.setitem(FILES, name, replace(FILES[name], sha256=digest))
+    perceptual_model.cache_clear()
+    yield standins
+    perceptual_model.cache_clear()
+
+
+@pytest.fixture
+def no_weights(monkeypatch, tmp_path):
+    for name in ("MEGBENCH_WEIGHTS", "TORCH_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    perceptual_model.cache_clear()
+
+
+def pictures(count: int) -> Frames:
+    return np.random.default_rng(count).integers(0, 256, (count, 256, 256, 3), dtype=np.uint8)
+
+
+def features(count: int, width: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.normal(0, 1, (count, width)) @ rng.normal(0, 1, (width, width)) * 0.2 + rng.normal(0, 0.5, width)
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(20, 30, 64), (200, 300, 32), (20, 300, 32), (300, 20, 32)])
+def test_frechet_distance_is_torchmetrics(n, m, d):
+    from torchmetrics.image.fid import _compute_fid
+
+    a, b = features(n, d, 1), features(m, d, 2)
+    stats = [torch.from_numpy(value) for x in (a, b) for value in (x.mean(0), np.cov(x, rowvar=False))]
+    assert frechet(a, b) == pytest.approx(float(_compute_fid(*stats)), rel=1e-4)
+
+
+def test_frechet_distance_is_pytorch_fids_definition():
+    """pytorch-fid's own function fails with SciPy 1.18 (`disp`), so its formula is taken with sqrtm as that has it."""
+    from scipy.linalg import sqrtm
+
+    a, b = features(200, 16, 1), features(300, 16, 2)
+    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = np.trace(np.real(sqrtm(first @ second)))
+    expected = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(first) + np.trace(second) - 2 * root
+    assert frechet(a, b) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("n", [20, 80])
+def test_kernel_distance_is_torchmetrics(n):
+    from torchmetrics.image.kid import poly_mmd
+
+    a, b = features(n, 48, 3), features(n, 48, 4)
+    assert kernel(a, b) == pytest.approx(float(poly_mmd(torch.from_numpy(a), torch.from_numpy(b))), rel=1e-4)
+
+
+def test_equal_sets_have_no_distance():
+    a = features(40, 64, 5)
+    assert frechet(a, a) == pytest.approx(0, abs=1e-6)
+    assert frechet(a, a + 1) == pytest.approx(64)
+    wide = features(100, 8, 6)
+    assert frechet(wide, wide) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("net", "name"), [("alex", "alexnet"), ("squeeze", "squeezenet")])
+def test_lpips_is_the_packages(net, name, standins):
+    import lpips
+
+    model = PerceptualModel(net, standins[name])
+    theirs = lpips.LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False)
+    theirs.net.load_state_dict(model._lpips.net.state_dict())
+    a, b = pictures(3), pictures(4)[:3]
+    with torch.no_grad():
+        x, y = (torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1 for frames in (a, b))
+        expected = theirs.eval()(x, y).flatten().numpy()
+    np.testing.assert_allclose(model.distances(a, b), expected, rtol=1e-4)
+    assert model.distances(a, a) == pytest.approx(0)
+    assert model.distances(a, b).dtype == np.float32
+    np.testing.assert_allclose(model.distances(a, b[:1], batch=1), model.distances(a, b[:1], batch=3), rtol=1e-5)
+
+
+def test_inception_features_do_not_depend_on_the_batch(weights):
+    frames = pictures(3)
+    alone, together = inception_features(frames, batch=1), inception_features(frames, batch=3)
+    assert (together.shape, together.dtype) == ((3, 2048), np.float32)
+    np.testing.assert_allclose(alone, together, rtol=1e-5, atol=1e-5)
+
+
+def test_with_weights_in_the_folder_lpips_and_fid_run(weights, cell, tmp_path):
+    frames = cell.truth.frames()[:3]
+    clips = {
+        role: save_clip(tmp_path / role, replace(cell.truth, name=role), frames[start:])
+        for role, start in (("truth", 0), ("reference", 1))
+    }
+    short = replace(cell, **clips)
+    seen = Seen(short, frames, tmp_path)
+    for metric in (Lpips(), LpipsSqueeze()):
+        values = metric.measure(short, seen).values
+        assert values[f"{metric.name}_truth"] == pytest.approx(0, abs=1e-6)
+        assert values[f"{metric.name}_first"] > 0
+    partial = Fid().measure(short, seen)
+    found = {score.figure: score for score in Fid().combine([partial, Partial("failed", "no face in output")])}
+    assert found["fid"].value > 0
+    assert "fewer than 2048" in found["fid"].reason
+    assert (found["fid_images"].value, found["fid_references"].value) == (3, 2)
+    assert (found["fid"].n_scored, found["fid"].n_cells) == (1, 2)
+
+
+def test_without_weights_they_are_unavailable(no_weights, cell, tmp_path):
+    seen = Seen(cell, cell.truth.frames(), tmp_path)
+    for metric in (Lpips(), LpipsSqueeze(), Fid()):
+        with pytest.raises(Unavailable, match="weights fetch"):
+            metric.measure(cell, seen)
+
+
+def test_weights_of_another_layout_are_refused(standins):
+    with pytest.raises(BenchError, match="does not fit the network"):
+        PerceptualModel("alex", standins["squeezenet"])
+
+
+def test_faces_are_compared_as_sets_and_counted(cell, tmp_path):
+    metric = FaceDistance()
+    partial = metric.measure(cell, Seen(cell, cell.truth.frames(), tmp_path))
+    assert partial.why_absent("face_frechet").startswith("a distance between sets")
+    found = {score.figure: score for score in metric.combine([partial, partial])}  # the same clip counts once
+    assert (found["face_frechet_images"].value, found["face_frechet_references"].value) == (8, 8)
+    stretched = metric.measure(cell, Seen(cell, np.roll(cell.truth.frames(), 6, axis=1), tmp_path))
+    moved = {score.figure: score for score in metric.combine([stretched])}
+    assert moved["face_frechet"].value > found["face_frechet"].value
+    assert metric.combine([Partial("failed", "no face in output")])[0].reason == "no face in output"

@@ -1,0 +1,139 @@
+"""What selfcheck says of a figure, on figures whose worth is known; and the degradations it is said of."""
+
+import numpy as np
+import pytest
+
+from clips.synthetic.camera import Camera
+from clips.synthetic.casting import Role
+from clips.synthetic.degraded import SERIES, Answer, variants
+from clips.synthetic.performance import Performance, Track
+from clips.synthetic.studio import Scene
+from commands.selfcheck import check_laws, chosen_cells
+from metrics.sensitivity import worth
+from protocols.demo import SHEET
+
+
+def values(of) -> dict:
+    """A figure's value on every variant: of(series, level), with level 1 of the scale the unharmed answer."""
+    return {(name, level): float(of(name, level)) for name, level in variants()}
+
+
+def test_the_unharmed_answer_is_made_once():
+    made = variants()
+    assert len(made) == len(set(made))
+    assert made.count(("scale", 1.0)) == 1
+    assert not any((name, 0) in made for name in SERIES if name != "scale")
+
+
+def test_a_gain_like_figure_sees_amplitude_and_nothing_else():
+    judged = worth("gain", values(lambda name, level: level if name == "scale" else 0.0 if name == "still" else 1.0))
+    assert judged.sensitive == ("amplitude", "too much amplitude", "stillness")
+    assert {"delay", "blur", "camera noise", "another person"} <= set(judged.blind)
+    assert judged.correlations["scale"] == pytest.approx(1)
+    assert judged.correlations["delay"] is None
+    assert judged.floor == 0
+    assert judged.saturation is None
+
+
+def test_a_cosine_like_figure_is_blind_to_amplitude_and_saturates():
+    falls = {"delay": 0.05, "jitter": 0.1}
+    judged = worth(
+        "agreement",
+        values(lambda name, level: float(level > 0) if name == "scale" else 1 - falls.get(name, 0) * level),
+    )
+    assert judged.saturation == 0.25
+    assert judged.correlations["delay"] == pytest.approx(-1)
+    assert "delay" in judged.sensitive
+    assert {"amplitude", "too much amplitude"} <= set(judged.blind)
+    assert "saturation from scale 0.25 on" in judged.line()
+
+
+def test_a_change_within_the_noise_is_not_seen():
+    judged = worth("noisy", values(lambda name, level: 0.1 if name == "noise" else 0.05 if name == "delay" else 0.0))
+    assert judged.floor == pytest.approx(0.1)
+    assert "delay" in judged.blind
+
+
+def test_a_small_steady_change_is_weak_neither_seen_nor_unseen():
+    judged = worth("weak", values(lambda name, level: level if name == "scale" else 1 - 0.01 * level))
+    assert "delay" in judged.sensitive  # .08 of a span of 1.5
+    assert "unsteady timing" in judged.weak  # .04
+    assert "blur" in judged.blind
+
+
+def test_a_constant_figure_sees_nothing():
+    judged = worth("constant", values(lambda name, level: 3.0))
+    assert judged.sensitive == ()
+    assert judged.saturation is None
+    assert worth("absent", {}) is None
+
+
+def obedient(figure):
+    """Figures as the laws want them."""
+    low = {"still": 0.0, "wrong_driver": 0.1, "reversed": 0.2}
+
+    def of(name, level):
+        if name in low:
+            return low[name] if figure == "agreement" else 0.5
+        if name == "scale":
+            by = {"gain": level, "error": abs(1 - level), "agreement": float(level > 0), "au_flow_icc": min(level, 1.0)}
+            return by[figure]
+        return 1 - 0.05 * level
+
+    return values(of)
+
+
+FIGURES = ("gain", "error", "agreement", "au_flow_icc")
+
+
+def test_the_laws_hold_for_figures_that_obey_and_break_for_others():
+    found = {name: obedient(name) for name in FIGURES}
+    laws = list(check_laws(found, {name: worth(name, found[name]) for name in found}))
+    assert [law.text for law in laws if not law.holds] == []
+    found["agreement"] = found["agreement"] | {("delay", 8): 0.99, ("reversed", 0.0): 0.9}
+    laws = list(check_laws(found, {name: worth(name, found[name]) for name in found}))
+    assert [law.text for law in laws if not law.holds] == [
+        "agreement falls with delay",
+        "still, wrong_driver and reversed agree least",
+    ]
+
+
+class Named:
+    def __init__(self, driver, template):
+        self.driver, self.template = (type("Name", (), {"name": name}) for name in (driver, template))
+
+
+def test_cells_are_chosen_across_drivers_and_templates():
+    cells = [Named(driver.name, face.name) for driver in SHEET.drivers for face in SHEET.templates]
+    chosen = chosen_cells(cells, 3)
+    assert len({cell.driver.name.split("_")[0] for cell in chosen}) == 3  # styles
+    assert len({cell.driver.name.split("_")[1] for cell in chosen}) == 3  # emotions
+    assert len({cell.template.name for cell in chosen}) == 2
+    assert len({cell.driver.name for cell in chosen_cells(cells, 9)}) == 9
+
+
+@pytest.fixture(scope="module")
+def answer() -> Answer:
+    def scene(units, number):
+        performance = Performance(tuple(Track(unit, ((0, 0), (3, 0.8), (5, 0.3))) for unit in units), 6, 40, 0.3)
+        return Scene("s", "tests", "positive", Role("astronaut", "demo", number), performance, Camera(noise=0.0))
+
+    return Answer(scene(["AU12"], 48), scene(["AU01"], 48), scene(["AU12"], 67))
+
+
+def test_degradations_do_what_their_names_say(answer):
+    truth = answer.frames(("scale", 1.0)).astype(float)
+
+    def motion(frames):
+        return np.abs(np.asarray(frames, float) - frames[0]).mean()
+
+    assert motion(answer.frames(("still", 0.0))) == 0
+    assert motion(answer.frames(("scale", 0.5))) < motion(truth) < motion(answer.frames(("scale", 1.5)))
+    np.testing.assert_array_equal(answer.frames(("delay", 2))[2:], truth[:-2])
+    np.testing.assert_array_equal(answer.frames(("reversed", 0.0)), truth[::-1])
+    assert np.abs(answer.frames(("wrong_identity", 0.0)) - truth)[0].mean() > 5
+    assert np.abs(answer.frames(("noise", 2)) - truth).std() == pytest.approx(1.2, abs=0.3)  # |N(0, 2)|, rounded
+    leaked = answer.frames(("leak", 0.6)).astype(float)
+    assert np.abs(leaked - truth)[:, :100].max() > 10  # AU01 moves the brows of a clip of the mouth
+    assert answer.frames(("jitter", 4)).shape == truth.shape
+    assert answer.frames(("blur", 2)).astype(float).std() < truth.std()
