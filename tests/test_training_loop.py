@@ -221,7 +221,7 @@ def test_fabric_is_made_for_several_devices():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_config_is_one_of_a_method_and_has_a_length(path):
-    name = "fomm" if path.stem.startswith("fmeg") else path.stem.rpartition("_")[2]
+    name = "fomm" if path.stem.startswith("fmeg") else path.stem.partition("_")[2]
     settings = read_overlay(path)
     plan = resolve(Plan, [settings.pop("plan")])
     data = resolve(DataSettings, [settings.pop("data", {})])

@@ -26,6 +26,7 @@ from training.log import LOG
 from training.loop import Run
 from training.plan import Limits, Plan, StagePlan
 
+MODELS = ("fpfomm", "fomm", "mraa")
 # Widths that two CPU cores train, as the demo weights'.
 SMALL = (
     "model.detector={hourglass: {block_expansion: 16, max_features: 96}}",
@@ -62,7 +63,7 @@ def measure(out: Path, device: str) -> None:
     figures: dict[str, Any] = {"provenance": provenance(device), "seconds_per_step": {}}
     batch_size = 16 if device == "cuda" else 1
     small = () if device == "cuda" else SMALL
-    for name in TRAINABLES:
+    for name in MODELS:
         for precision in ("float32", "bf16"):
             seconds = step_seconds(name, precision, device, batch_size, small)
             figures["seconds_per_step"][f"{name} {precision}"] = round(seconds, 4)
@@ -101,7 +102,7 @@ def main() -> None:
     rendering.add_argument("folder", type=Path)
     rendering.add_argument("--states", type=int, default=60)
     training = steps.add_parser("train")
-    training.add_argument("name", choices=TRAINABLES)
+    training.add_argument("name", choices=MODELS)
     training.add_argument("size", choices=("full", "small"))
     training.add_argument("data", type=Path)
     training.add_argument("out", type=Path)
