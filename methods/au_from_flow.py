@@ -6,13 +6,12 @@ Reached by name only (methods/au_sources.py), so that no trained method imports 
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import numpy as np
 
 from core.clip import Clip
 from core.frames import grey
 from core.openface import LARGEST, OPENFACE, column
+from faces import action_units
 from faces.flow import dense_flow
 from faces.landmarks import landmarks
 from methods.au_sources import ActionUnits
@@ -24,12 +23,11 @@ def flow(driver: Clip) -> ActionUnits:
     Units that flow cannot tell apart count as the first of them (14 for 14 and 20, 23 for 23 and 24, 25 for 25 and 26).
     CellFailed without a face in frame 0.
     """
-    reader = import_module("faces.action_units")
     frames = grey(driver.frames())
     points = landmarks(frames[0], f"driver {driver.name}")
-    found = reader.intensities(lambda k: dense_flow(frames[0], frames[k]), len(frames), points)  # T K
+    found = action_units.intensities(lambda k: dense_flow(frames[0], frames[k]), len(frames), points)  # T K
     micro = np.zeros((len(frames), len(OPENFACE)))
-    for unit, track in zip(reader.UNITS, found.T, strict=True):
+    for unit, track in zip(action_units.UNITS, found.T, strict=True):
         if (at := column(unit.partition("+")[0])) is not None:
             micro[:, at] += track
-    return ActionUnits(np.clip(LARGEST * micro, 0, LARGEST), np.asarray(micro > reader.NOISE_FLOOR, np.float64))
+    return ActionUnits(np.clip(LARGEST * micro, 0, LARGEST), np.asarray(micro > action_units.NOISE_FLOOR, np.float64))

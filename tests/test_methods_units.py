@@ -1,6 +1,5 @@
 """TPS, TPS with relative action units and ULME-GAN as methods; and where action units come from."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +17,7 @@ from core.config import as_dict
 from core.errors import BenchError, CellFailed
 from core.openface import OPENFACE, column
 from core.weights import save_weights
+from faces import action_units
 from methods import METHODS, au_sources
 from methods.au_sources import ActionUnits, source
 from methods.tps import Tps
@@ -287,8 +287,8 @@ def test_the_maps_of_ulmegan_are_drawn(face, driver, tmp_path, monkeypatch):
         ulme_maps.ulme_maps(cell="x__y", out=out)
 
 
-def test_flow_is_read_as_micro_intensities_and_not_imported_before(face, driver, monkeypatch):
-    """Against a stand-in for faces.action_units, so that what is mapped is known."""
+def test_flow_is_read_as_micro_intensities(face, driver, monkeypatch):
+    """Against a stand-in for the estimator, so that what is mapped is known."""
     tracks = np.array([[0, 0, 0], [0.02, 0.1, 0.0], [0.2, 2.0, 0.5], [0.2, 2.0, 0.5], [0.0, 0.0, 0.0]])
 
     def intensities(flow, n_frames, points):
@@ -298,9 +298,8 @@ def test_flow_is_read_as_micro_intensities_and_not_imported_before(face, driver,
         assert flow(2).shape == (256, 256, 2)
         return tracks
 
-    units = ("AU12", "AU23+24", "AU43")
-    reader = SimpleNamespace(intensities=intensities, UNITS=units, NOISE_FLOOR=0.05)
-    monkeypatch.setitem(sys.modules, "faces.action_units", reader)
+    monkeypatch.setattr(action_units, "intensities", intensities)
+    monkeypatch.setattr(action_units, "UNITS", ("AU12", "AU23+24", "AU43"))
     found = source("flow")(driver)
     assert found.intensity[:, column(12)] == pytest.approx([0, 0.1, 1, 1, 0])
     assert found.intensity[:, column(23)] == pytest.approx([0, 0.5, 5, 5, 0]), "clipped"
@@ -310,7 +309,13 @@ def test_flow_is_read_as_micro_intensities_and_not_imported_before(face, driver,
 
 
 def test_every_unit_that_flow_tells_has_a_column():
-    """With the estimator itself, where it is installed."""
-    reader = pytest.importorskip("faces.action_units")
-    assert len(reader.UNITS) == len(set(reader.UNITS))
-    assert {column(unit.partition("+")[0]) for unit in reader.UNITS} <= set(range(17))
+    found = [column(unit.partition("+")[0]) for unit in action_units.UNITS]
+    assert None not in found
+    assert len(set(found)) == len(found)
+
+
+def test_flow_finds_nothing_in_a_driver_that_does_not_move(recording):
+    found = source("flow")(recording)
+    assert found.intensity.shape == (N, 17)
+    assert not found.intensity.any()
+    assert not found.presence.any()
