@@ -188,7 +188,7 @@ def smic_e(root: Path) -> Path:
         ["s03", "s03_po_05", 304650, 304654, 304660, "po", None, None],  # one beyond the last file
         ["s04", "s04_ne_01", "see notes", 12, 20, "ne", "-", "-"],
         [None] * 8,
-        [None] * 8,
+        [" ", *[None] * 7],  # empty to the eye
     ]
     sheet(root / "SMIC-HS-E_annotation.xlsx", {"Sheet1": [header, *rows]})
     return root
