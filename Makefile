@@ -3,13 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench check format clean
+.PHONY: demo test goldens bench check format clean
 
 demo: $(VENV)/.complete
 	$(BIN)/python bench.py --methods fpfomm,fomm,mraa
 
 test: $(VENV)/.complete check
 	$(BIN)/python -m pytest
+
+# Every golden vector of the published networks, the large ones too (many minutes); GOLDENS is where they lie.
+GOLDENS ?= ../shared/specs
+goldens: $(VENV)/.complete
+	for file in $(GOLDENS)/*/golden/*.npz; do echo "$$file"; $(BIN)/python -m tests.golden "$$file" || exit 1; done
 
 # Speed beside a plain recipe, full size: minutes, and a machine with nothing else to do.
 bench: $(VENV)/.complete

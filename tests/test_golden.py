@@ -24,7 +24,9 @@ def golden_file(name):
     return whole if whole.exists() else HERE / f"{name}.npz"
 
 
-PRESENT = [name for name in FILES if golden_file(name).exists()]
+# A minute or more each, too long for every run; `make goldens` compares them, and here their small models stand for them.
+LARGE = ("tpsmm", "tpsmm_train", "megc2022", "megc2022_train")
+PRESENT = [name for name in FILES if name not in LARGE and golden_file(name).exists()]
 REDUCED = [name for name in FILES if (HERE / f"{name}.npz").exists()]
 
 
@@ -38,7 +40,7 @@ def test_every_entry_is_within_its_bound(name):
 
 
 def test_every_file_or_a_reduced_form_of_its_model_is_compared():
-    assert set(PRESENT) == (set(FILES) if SHARED.exists() else set(REDUCED))
+    assert set(PRESENT) == (set(FILES) - set(LARGE) if SHARED.exists() else set(REDUCED))
     assert {FILES[name][0] for name in REDUCED} == set(MODELS)
     assert any(name.startswith(model) and "train" in name for model in ("tpsmm", "megc2022") for name in REDUCED)
 
