@@ -157,6 +157,15 @@ def test_the_strip_shows_the_marked_frames_of_driver_truth_and_methods(page):
     assert sizes == [5 / 2] * 5
 
 
+def test_controls_are_decoded_when_they_are_opened(page):
+    controls = page.locator(".cell.shown details.controls .player")
+    assert controls.first.get_attribute("data-frame") is None
+    page.locator(".cell.shown details.controls summary").first.click()
+    page.wait_for_selector(".cell.shown details.controls .player[data-frame]")
+    page.locator("#frame").fill("2")
+    assert set(controls.evaluate_all("all => all.map(player => player.dataset.frame)")) == {"2"}
+
+
 def test_light_and_dark_follow_the_system_until_the_reader_chooses(page):
     def brightness():
         colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -188,7 +197,7 @@ def test_clips_beside_a_large_page_are_fetched_when_their_cell_opens(browser, tm
     assert set(shown_frames(page)) == {1}
     assert complaints == []
     assert all(url.startswith("file:") for url in requests)
-    first_cell = page.locator(".cell.shown [data-media]").evaluate_all(
+    first_cell = page.locator(".cell.shown > .players [data-media]").evaluate_all(
         "all => new Set(all.map(p => p.dataset.media)).size"
     )
     assert len(requests) == 1 + first_cell

@@ -13,6 +13,7 @@ function draw() {
   const { frames, fps, marks, stretch } = facts();
   for (const player of all(".player[data-media]", article())) {
     const clip = state.clips.get(player.dataset.media);
+    if (!clip) continue;
     if (clip.lost) find(".lost", player).textContent = clip.lost;
     if (!clip.base || !player.offsetParent) continue;
     const [picture, difference, motion] = all("canvas", player);
@@ -76,7 +77,14 @@ function drawStrip() {
   strip.dataset.frames = frames.join(" ");
 }
 
-// ---- Cells: decoded when opened, forgotten when left.
+// ---- Cells: clips are decoded when their cell (or its controls) opens and forgotten when it is left.
+async function load() {
+  const shown = all("[data-media]", article()).filter((player) => !player.closest("details.controls:not([open])"));
+  const wanted = new Set(shown.map((player) => player.dataset.media));
+  for (const [number, clip] of state.clips) if (!wanted.has(number)) { clip.release(); state.clips.delete(number); }
+  for (const number of wanted) if (!state.clips.has(number)) state.clips.set(number, new Clip(number));
+  await Promise.all([...state.clips.values()].map((clip) => clip.ready));
+}
 async function open(cell) {
   if (cell === state.cell) return;
   article()?.classList.remove("shown");
@@ -84,9 +92,7 @@ async function open(cell) {
   article().classList.add("shown");
   const { name, frames, first, marks, amplification: fitting } = facts();
   if (!state.amplified) amplification.value = fitting;
-  const wanted = new Set(all("[data-media]", article()).map((player) => player.dataset.media));
-  for (const [number, clip] of state.clips) if (!wanted.has(number)) { clip.release(); state.clips.delete(number); }
-  for (const number of wanted) if (!state.clips.has(number)) state.clips.set(number, new Clip(number));
+  const loaded = load();
   choose.value = cell;
   slider.max = frames - 1;
   find("#marks").replaceChildren(...Object.entries(marks).map(([title, at]) => {
@@ -99,7 +105,7 @@ async function open(cell) {
   for (const row of all("tr.current")) row.classList.remove("current");
   for (const link of all(".heat tbody a")) if (link.getAttribute("href") === `#cell=${name}`) link.closest("tr").classList.add("current");
   goTo(first);
-  await Promise.all([...state.clips.values()].map((clip) => clip.ready));
+  await loaded;
   if (cell === state.cell) { draw(); drawStrip(); document.body.dataset.ready = here; }
 }
 
@@ -139,7 +145,7 @@ find("#next").addEventListener("click", () => turn(1));
 choose.addEventListener("change", () => open(Number(choose.value)));
 speed.addEventListener("change", () => play(state.playing));
 amplification.addEventListener("change", () => { state.amplified = true; draw(); drawStrip(); });
-for (const details of all("details.controls")) details.addEventListener("toggle", draw);
+for (const details of all("details.controls")) details.addEventListener("toggle", () => load().then(draw));
 for (const details of all("details.strip")) details.addEventListener("toggle", drawStrip);
 
 const KEYS = {
