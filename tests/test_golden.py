@@ -24,7 +24,7 @@ def golden_file(name):
     return whole if whole.exists() else HERE / f"{name}.npz"
 
 
-# A minute or more each, too long for every run; `make goldens` compares them, and here their small models stand for them.
+# Too long for every run: `make goldens` compares them, and here their small models stand for them.
 LARGE = ("tpsmm", "tpsmm_train", "megc2022", "megc2022_train")
 PRESENT = [name for name in FILES if name not in LARGE and golden_file(name).exists()]
 REDUCED = [name for name in FILES if (HERE / f"{name}.npz").exists()]

@@ -17,7 +17,21 @@ from training.variation import Variation
 
 ROOT = Path(__file__).parent.parent
 LACKING = ("dlib", "av", "pandas", "pydantic", "skimage", "pandera", "typer", "feat", "lpips", "jinja2", "openpyxl")
-STILL = Variation(0, True, 0, 0, 0, 0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+STILL = Variation(
+    flip_share=0,
+    place_share=0,
+    turn_share=0,
+    head_share=0,
+    grey_share=0,
+    gain=0,
+    channel=0,
+    offset=0,
+    gamma=0,
+    shade=0,
+    blur_share=0,
+    noise=0,
+    landmark_px=0,
+)
 
 
 def test_nothing_that_a_gpu_machine_lacks_is_imported():

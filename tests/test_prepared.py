@@ -363,7 +363,8 @@ def test_seen_drivers_are_told_from_seen_people(tmp_path):
         cell("samm/018_3_1", "samm", "018"),
         cell("", "folder", "s3"),
     ]
-    row = Row("m", "m", "", {}, None, False, {}, {"clips": ["smic-vis/s11_ne_02"], "people": ["smic/s11", "smic/s3"]})
+    known = {"clips": ["smic-vis/s11_ne_02"], "people": ["smic/s11", "smic/s3"]}
+    row = Row("m", "m", "", {}, None, False, {}, seen=known)
     assert seen_facts(row, cells) == {"seen_drivers": ["smic.s11_ne_02"], "seen_people": ["smic.s3_po_05"]}
     assert seen_facts(dataclasses.replace(row, seen={}), cells) == {"seen_drivers": [], "seen_people": []}
 

@@ -1,5 +1,6 @@
 """Weights files: written and read back, strict, finite, and never run as code."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -30,7 +31,7 @@ def test_safetensors_round_trip_in_half(saved):
     assert state["generator"]["0.weight"].dtype == torch.float32
     assert torch.equal(state["generator"]["0.weight"], network()[0].weight.detach().half().float())
     assert state["generator"]["1.num_batches_tracked"].dtype == torch.int64
-    assert read_card(saved) == {"config": {"num_kp": 10}}
+    assert read_card(saved) == {"config": {"num_kp": 10}, "sha256": hashlib.sha256(saved.read_bytes()).hexdigest()}
 
 
 def test_same_weights_have_the_same_hash(saved, tmp_path):
