@@ -60,7 +60,9 @@ class Run:
         The networks end as the best checkpoint of the last stage that has one.
         """
         for network in self.networks.values():
-            network.to(self.fabric.device).to(memory_format=torch.channels_last)  # a quarter faster on a CPU
+            network.to(self.fabric.device).to(
+                memory_format=torch.channels_last
+            )  # a quarter faster for FPB-FOMM's taught motion stage on a CPU
         if self.fabric.world_size > 1:
             share(self.networks)
         saved = self._resume()
