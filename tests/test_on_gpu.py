@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,27 +12,13 @@ import torch.nn.functional as F
 
 from clips.synthetic.bundle import write_bundle
 from clips.synthetic.casting import Role
+from tests.test_training import CLEAN
 from training.bundle import inverted, render
 from training.rendered import RenderedSet, cells
-from training.variation import Variation
 
 ROOT = Path(__file__).parent.parent
 LACKING = ("dlib", "av", "pandas", "pydantic", "skimage", "pandera", "typer", "feat", "lpips", "jinja2", "openpyxl")
-STILL = Variation(
-    flip_share=0,
-    place_share=0,
-    turn_share=0,
-    head_share=0,
-    grey_share=0,
-    gain=0,
-    channel=0,
-    offset=0,
-    gamma=0,
-    shade=0,
-    blur_share=0,
-    noise=0,
-    landmark_px=0,
-)
+STILL = replace(CLEAN, turn_share=0)
 
 
 def test_nothing_that_a_gpu_machine_lacks_is_imported():
