@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nets.blocks import DownBlock, ResBlock, SameBlock, UpBlock, instance_norm
 from nets.dense_motion import Motion
-from nets.geometry import Sampling, resized_grid, warp
+from nets.geometry import Sampling, resized_grid, warp, widened
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class InpaintingNetwork(nn.Module):
             seen = visible(skip, motion)
             kept = (warped(skip, motion) * seen).expand(len(x), -1, -1, -1)  # one motion under several conditions
             x = x * (1 - seen) + kept if step == len(features) - 2 else torch.cat([x, kept], dim=1)
-        painted = torch.sigmoid(self.final(x))
+        painted = torch.sigmoid(widened(self.final(x)))  # bfloat16 is too coarse for pictures
         pixels = warped(picture, motion, self.config.picture_sampling)
         if self.config.picture_sampling == "bicubic":
             pixels = pixels.clamp(0, 1)  # it overshoots at edges

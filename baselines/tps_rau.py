@@ -29,6 +29,7 @@ from baselines.tps import DropoutConfig, SplinePoints, TpsConfig, TpsGenerator
 from baselines.tps_inpainting import InpaintingConfig, InpaintingNetwork
 from baselines.tps_motion import SplineDenseMotion
 from core.openface import LARGEST, OPENFACE
+from nets.dense_motion import Motion
 from nets.generator import Encoded
 from nets.inference import Frames, levels, parts, pictures
 
@@ -198,9 +199,11 @@ class RauAnimator:
         made = generator(self.nets)
         motion = made.motion(face.encoded.small, face.points, driver or face.points)
         units = torch.from_numpy(action_units).to(self.device)
-        frames = []
-        for part in parts(len(units), self.batch_size):
-            count = len(units[part])
-            painted = made.inpainting(face.encoded.picture, face.encoded.features, motion, units[part])
-            frames.append(levels(painted.expand(count, -1, -1, -1)))
-        return np.concatenate(frames)
+        return np.concatenate(
+            [levels(self.paint(face, motion, units[part])) for part in parts(len(units), self.batch_size)]
+        )
+
+    def paint(self, face: PointedFace, motion: Motion, units: Tensor) -> Tensor:
+        """The template under one motion and a batch of action unit differences (B, 17): (B, 3, H, W) in [0, 1]."""
+        painted: Tensor = self.nets["inpainting_network"](face.encoded.picture, face.encoded.features, motion, units)
+        return painted.expand(len(units), -1, -1, -1)

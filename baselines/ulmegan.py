@@ -111,8 +111,13 @@ class UlmeGenerator(nn.Module):
         """Pictures (B, 3, H, W) in [-1, 1] under action units (B, 17); H and W multiples of 4."""
         planes = action_units[:, :, None, None].expand(-1, -1, *picture.shape[2:])
         features = self.model(torch.cat([picture, planes], dim=1))
-        colour, attention = self.color_top(features), self.au_top(features)
+        colour, attention = self._tops(features)
         return Painted(colour, attention, attention * picture + (1 - attention) * colour)
+
+    @in_float32
+    def _tops(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Colours and attention, in float32: bfloat16 has 128 levels between a half and one."""
+        return self.color_top(features), self.au_top(features)
 
 
 class UlmeDiscriminator(nn.Module):

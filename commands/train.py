@@ -10,6 +10,7 @@ import typer
 
 from commands.options import STORE, Device, DeviceOption, resolve_device, user_weights
 from core.errors import BenchError, check_choice
+from core.registry import load
 
 if TYPE_CHECKING:
     from training.command import OpenSet
@@ -51,7 +52,7 @@ def train(
     from training import command as training
     from training.plan import Limits
 
-    check_choice("trainable method", name, TRAINABLES)
+    load("trainable", name, TRAINABLES)  # a wrong name is told before anything is rendered or prepared
     label, open_set = training_data(clips)
     weights = user_weights(name, variant or (OWN if label == DEMO else label))
     folder = out or STORE / "training" / weights.stem

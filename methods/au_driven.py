@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from core.clip import Clip, Template
-from core.errors import BenchError
 from core.frames import Frames
 from core.provenance import code_version
 from methods import au_sources
 from methods.au_sources import SOURCES, ActionUnits, source
 from methods.trained import TrainedMethod
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class AuDriven(TrainedMethod):
@@ -33,11 +29,7 @@ class AuDriven(TrainedMethod):
         told = {"name": self.au_source, "files": au_sources.state(self.au_source)}
         return {**super().identity(), "au_source": told | {"code": code_version(read.__module__)}}
 
-    def detector(self, image: Frames, what: str) -> Callable[[Tensor], Any]:
-        """Not used: nothing is looked for in the driver's pictures."""
-        raise BenchError(f"{self.name} does not look at pictures of {what}.")
-
-    def animate(self, template: Template, driver: Clip) -> Frames:
+    def moved(self, template: Template, driver: Clip) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB. CellFailed where the driver's action units are not to be had."""
         return self.painted(template, driver, source(self.au_source)(driver))
 

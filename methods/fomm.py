@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import build
 from core.frames import Frames
-from methods.trained import BATCH_SIZE, TrainedMethod
+from methods.point_driven import PointDriven
+from methods.trained import BATCH_SIZE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class Fomm(TrainedMethod):
+class Fomm(PointDriven):
     """First Order Motion Model. Modes: relative with jacobian (default), with scale, without jacobian, absolute."""
 
     name = "fomm"

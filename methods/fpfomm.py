@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from core.config import build
 from core.frames import Frames, grey
 from faces.landmarks import landmarks
-from methods.trained import BATCH_SIZE, TrainedMethod
+from methods.point_driven import PointDriven
+from methods.trained import BATCH_SIZE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class FpFomm(TrainedMethod):
+class FpFomm(PointDriven):
     """Facial Prior Based FOMM. Modes: relative with jacobian (default), absolute.
 
     Template and the driver's frame 0 must show a face, else the cell fails.

@@ -10,7 +10,8 @@ from core.config import build
 from core.errors import BenchError
 from core.frames import Frames
 from core.weights import network_names
-from methods.trained import BATCH_SIZE, TrainedMethod
+from methods.point_driven import PointDriven
+from methods.trained import BATCH_SIZE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 AVD = "avd_network"
 
 
-class Mraa(TrainedMethod):
+class Mraa(PointDriven):
     """Motion Representations for Articulated Animation. Modes: avd, relative, standard.
 
     The default is avd where the weights hold an AVD network, else relative.

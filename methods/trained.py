@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,7 +14,7 @@ from core.provenance import ROOT, code_version
 from core.weights import clips_seen, load_networks, read_card, weights_hash
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 DEMO = "demo"
 # The demo variant's networks with seeded random weights: what the same networks do before they have learnt anything.
@@ -24,6 +24,9 @@ SEED = 0
 BATCH_SIZE = 4
 USER_WEIGHTS = Path(".megbench/weights")
 SUFFIXES = (".safetensors", ".pth", ".pth.tar")
+# Version of the rearrangement in nets/fast.py; cells of another may differ in their last bit.
+FAST_PATH = "1"
+SPEED = {"precision": ("float32", "bf16"), "compile": ("no", "yes")}
 # Encoded templates kept at a time; each holds its features (6 MB for the demo sizes, 30 MB for the published ones).
 MOST_FACES = 16
 
@@ -31,6 +34,8 @@ MOST_FACES = 16
 class TrainedMethod(ABC):
     """A generator with weights: `name[@variant][:mode=MODE]`; `takes` names further options, with their choices.
 
+    Every one takes `precision` (bf16: convolutions in bfloat16, geometry and softmaxes in float32) and `compile` (yes:
+    by torch.compile, which needs a C++ compiler).
     Variant "" is "demo", the weights in the repository. "untrained" is the demo variant with random weights, and a
     control. Any other variant is `.megbench/weights/<name>@<variant>` with .safetensors (and its JSON), .pth or
     .pth.tar (published sizes). BenchError for an unknown option or mode, and where weights are missing.
@@ -43,13 +48,15 @@ class TrainedMethod(ABC):
     def __init__(self, variant: str, options: Mapping[str, str]) -> None:
         self.variant = variant or DEMO
         self.is_control = self.variant == UNTRAINED
-        choices = {"mode": self.modes, **self.takes}
+        choices = {"mode": self.modes, **SPEED, **self.takes}
         for option, value in options.items():
             if option not in choices:
                 raise unknown_name(f"option of {self.name}:", option, choices)
             if value not in choices[option]:
                 raise unknown_name(f"{option} of {self.name}:", value, choices[option])
         self._mode = options.get("mode")
+        self.precision = options.get("precision", "float32")
+        self.compiled = options.get("compile") == "yes"
 
     @abstractmethod
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
@@ -57,11 +64,15 @@ class TrainedMethod(ABC):
 
     @abstractmethod
     def make_animator(self) -> Any:
-        """The nets.inference.Animator of the loaded networks."""
+        """What animates with the loaded networks, such as a nets.inference.Animator."""
 
     @abstractmethod
-    def detector(self, image: Frames, what: str) -> Callable[[Tensor], Any]:
-        """What finds points in the pictures of one clip, whose frame 0 is `image`; `what` names it in errors."""
+    def encoded(self, template: Template) -> Any:
+        """The template as the animator wants it; made once for all drivers."""
+
+    @abstractmethod
+    def moved(self, template: Template, driver: Clip) -> Frames:
+        """What `animate` returns."""
 
     @property
     def mode(self) -> str:
@@ -113,12 +124,15 @@ class TrainedMethod(ABC):
             "config": self.settings() or "published",
             "mode": self.mode,
             "batch_size": BATCH_SIZE,
+            "arithmetic": {"precision": self.precision, "compiled": self.compiled, "fast_path": FAST_PATH},
             "code": code_version(type(self).__module__),
         }
 
     def prepare(self, device: str) -> None:
         """Build the networks on `device` in eval mode and load their weights."""
         import torch
+
+        from nets.fast import compile_blocks, rearrange
 
         self.device = device
         # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.
@@ -129,23 +143,18 @@ class TrainedMethod(ABC):
         if not self.is_control:
             load_networks(self.weights, self.networks)
         for network in self.networks.values():
-            network.to(device).eval().requires_grad_(False)
+            rearrange(network.to(device).eval().requires_grad_(False))
+            if self.compiled:
+                compile_blocks(network)
         self.animator = self.make_animator()
         self._faces: dict[str, Any] = {}
-        self._driver: tuple[str, Any] | None = None
 
     def animate(self, template: Template, driver: Clip) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB. CellFailed where a face is needed and none is found.
+        """Frames uint8 (T, 256, 256, 3) RGB. CellFailed with the reason where it cannot be done."""
+        import torch
 
-        A template is encoded once and a driver read once for the cells that share them (cells come driver by driver).
-        """
-        face = self.face(template)
-        if self._driver is None or self._driver[0] != driver.content:
-            frames = driver.frames()
-            points = self.animator.read(frames, self.detector(frames[0], f"driver {driver.name}"))
-            self._driver = (driver.content, points)
-        output: Frames = self.animator.animate(face, self._driver[1], driver.n_frames)
-        return output
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.precision == "bf16"):
+            return self.moved(template, driver)
 
     def face(self, template: Template) -> Any:
         """The template, encoded; kept for the next cell with it."""
@@ -154,7 +163,3 @@ class TrainedMethod(ABC):
                 self._faces.clear()
             self._faces[template.content] = self.encoded(template)
         return self._faces[template.content]
-
-    def encoded(self, template: Template) -> Any:
-        """The template as the animator wants it."""
-        return self.animator.face(template.image, self.detector(template.image, f"template {template.name}"))

@@ -3,6 +3,8 @@
 `norm` makes a normalisation of that many channels: batch norm in FOMM, FPB-FOMM and MRAA, `instance_norm` in TPS.
 Attribute names and their order are those of the published checkpoints, so that state dicts load as they are.
 Source: Siarohin et al., First Order Motion Model for Image Animation, NeurIPS 2019, supplementary material.
+
+`folds` of a block: its pairs of a convolution and the norm that directly follows it (see nets/fast.py).
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ def instance_norm(channels: int) -> nn.Module:
 
 class SameBlock(nn.Module):
     """Convolution, norm, ReLU at unchanged resolution: (B, cin, H, W) -> (B, cout, H, W)."""
+
+    folds = (("conv", "norm"),)
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int = 3, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
@@ -49,12 +53,30 @@ class UpBlock(SameBlock):
 
     Doubling and 3x3 convolution are one transposed 4x4 convolution of stride 2: 2.25 times less arithmetic, and the
     doubled map is never made. Its weights are sums of the 3x3 weights, so entries and results are the published ones.
+    On small maps making those weights costs more than they save. fixed: the weights will not change any more.
     """
+
+    fixed = False
+    _kept: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Features at twice the resolution."""
-        weight = _doubled_taps(_doubled_taps(self.conv.weight).mT).mT.transpose(0, 1)
-        return F.relu(self.norm(F.conv_transpose2d(x, weight, self.conv.bias, stride=2, padding=1)))
+        if x.shape[2] * x.shape[3] < LARGE_MAP:
+            return super().forward(F.interpolate(x, scale_factor=2))
+        return F.relu(self.norm(F.conv_transpose2d(x, self._taps(), self.conv.bias, stride=2, padding=1)))
+
+    def _taps(self) -> Tensor:
+        """3x3 weights (cout, cin, 3, 3) after doubling as those of the transposed convolution: (cin, cout, 4, 4)."""
+        if self._kept is not None:
+            return self._kept
+        taps = _doubled_taps(_doubled_taps(self.conv.weight).mT).mT.transpose(0, 1)
+        if self.fixed:
+            self._kept = taps = taps.contiguous(memory_format=torch.channels_last)
+        return taps
+
+
+# Cells from which the transposed convolution pays, forwards and backwards (16x16; at 8x8 it is 1.3 times slower).
+LARGE_MAP = 256
 
 
 def _doubled_taps(weight: Tensor) -> Tensor:
@@ -65,6 +87,8 @@ def _doubled_taps(weight: Tensor) -> Tensor:
 
 class ResBlock(nn.Module):
     """Pre-activation residual block: (B, C, H, W) -> (B, C, H, W)."""
+
+    folds = (("conv1", "norm2"),)
 
     def __init__(self, channels: int, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()

@@ -89,10 +89,13 @@ class Animator(Generic[Points]):
         """The template moved as the driver moves from its first frame: uint8 (T, H, W, 3) RGB."""
         frames = []
         for part in parts(n_frames, self.batch_size):
-            moved = self.transfer(face.points, driver[part], driver[:1])
-            motion = self.motion(face.encoded.small, face.points, moved)
-            frames.append(levels(self.generator.decode(face.encoded, motion)))
+            frames.append(levels(self.paint(face, driver[part], driver[:1])))
         return np.concatenate(frames)
+
+    def paint(self, face: Face[Points], driving: Points, first: Points) -> Tensor:
+        """The template under one batch of the driver's points: (B, 3, H, W) RGB in [0, 1]."""
+        motion = self.motion(face.encoded.small, face.points, self.transfer(face.points, driving, first))
+        return self.generator.decode(face.encoded, motion)
 
 
 def parts(count: int, size: int) -> Iterator[slice]:

@@ -1,0 +1,32 @@
+"""Networks rearranged for inference. The plain path is the networks as they are; tests hold this one to it."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from nets.blocks import ResBlock, SameBlock, UpBlock
+
+
+def rearrange(network: nn.Module) -> None:
+    """Fold batch norms into the convolutions before them, keep transposed weights, lay channels last; in place.
+
+    For networks in eval mode that will not be trained again. Differs from the plain path by rounding alone.
+    """
+    for module in network.modules():
+        for conv_name, norm_name in getattr(module, "folds", ()):
+            conv, norm = module.get_submodule(conv_name), module.get_submodule(norm_name)
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
+                setattr(module, norm_name, nn.Identity())
+        if isinstance(module, UpBlock):
+            module.fixed = True
+    network.to(memory_format=torch.channels_last)
+
+
+def compile_blocks(network: nn.Module) -> None:
+    """Compile every convolution block by torch.compile, which needs a C++ compiler (on a GPU: Triton)."""
+    for module in network.modules():
+        if isinstance(module, (SameBlock, ResBlock)):
+            module.compile()

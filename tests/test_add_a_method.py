@@ -1,0 +1,77 @@
+"""docs/add_a_method.md does what it says: its package is installed from the document, run and trained."""
+
+import configparser
+import re
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.fakes import make_clips
+from tests.rendered_set import write_rendered_set
+
+PAGE = Path(__file__).parent.parent / "docs" / "add_a_method.md"
+BLOCK = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """The document's files in a folder that Python looks in, with the metadata that pip would write."""
+    folder = tmp_path / "site"
+    metadata = folder / "my_methods-1.dist-info"
+    metadata.mkdir(parents=True)
+    files = dict(BLOCK.findall(PAGE.read_text()))
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    project = tomllib.loads(files["pyproject.toml"])["project"]
+    points = configparser.ConfigParser()
+    points.read_dict(project["entry-points"])
+    with (metadata / "entry_points.txt").open("w") as file:
+        points.write(file)
+    (metadata / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    return folder
+
+
+def on_fakes(call, methods):
+    code, out, err = call("--methods", methods, "--protocol", "fakes", "--drivers", "clips", "--metrics", "difference")
+    scores = pd.concat(pd.read_csv(path) for path in Path("runs").glob("*/scores.csv"))
+    return code, out + err, scores
+
+
+def mean(scores, method):
+    return scores[scores["method"] == method]["value"].mean()
+
+
+def test_a_method_without_training(call, tmp_path, package):
+    make_clips(tmp_path / "clips")
+    _, out, scores = on_fakes(call, "imprint,imprint:strength=0")
+    assert scores[scores["method"].str.startswith("imprint")]["value"].notna().all(), out
+    assert mean(scores, "imprint:strength=0") == mean(scores, "still") != mean(scores, "imprint")
+    assert "imprint" in call("list", "methods")[1]
+
+
+def test_a_method_that_learns(call, tmp_path, package, monkeypatch):
+    (folder := tmp_path / "set").mkdir()
+    write_rendered_set(folder)
+    monkeypatch.setattr("clips.synthetic.training_set.demo_set", lambda where: folder)
+    short = ("plan.stages.main.steps=30", "plan.validate_every=10", "plan.log_every=10", "data.held_out=1")
+    changes = [part for change in short for part in ("--set", change)]
+    code, out, err = call("train", "learnt_flow", "--config", package / "learnt_flow.yaml", *changes)
+    assert code == 0, out + err
+    make_clips(tmp_path / "clips")
+    _, out, scores = on_fakes(call, "learnt_flow@mine")
+    assert np.isfinite(mean(scores, "learnt_flow@mine")), out
+    code, _, err = call("--methods", "learnt_flow@nobodys", "--protocol", "fakes", "--drivers", "clips")
+    assert code == 2
+    assert ".megbench/weights/learnt_flow@nobodys" in err
+
+
+def test_names_are_held_against_what_is_installed(call, package):
+    code, _, err = call("train", "learnt_flo")
+    assert code == 2
+    assert "learnt_flow" in err

@@ -1,0 +1,134 @@
+"""The rearranged networks against the plain ones: every fast path paints what the plain path paints."""
+
+import copy
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from baselines import fomm, mraa, tps, tps_rau, ulmegan
+from core.openface import OPENFACE
+from fpfomm import model as fpb
+from nets.blocks import LARGE_MAP, UpBlock
+from nets.fast import rearrange
+from tests.golden.fill import fill
+from tests.test_nets_models import FOMM, FPB, LANDMARKS, MRAA
+from tests.test_tps import RAU, TPS
+from tests.test_ulmegan import SMALL as ULME
+
+RNG = np.random.default_rng(3)
+TEXTURE = cv2.normalize(cv2.GaussianBlur(RNG.random((256, 256, 3)), (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX)
+FRAMES = np.stack([np.roll(TEXTURE, step, axis=1) for step in range(3)]).astype(np.uint8)
+UNITS = RNG.uniform(-0.5, 0.5, (2, len(OPENFACE))).astype(np.float32)
+
+
+def from_points(animator, detect):
+    face = animator.face(FRAMES[0], detect)
+    points = animator.read(FRAMES, detect)
+    return animator.paint(face, points[1:3], points[:1])
+
+
+def paint_fomm(nets):
+    return from_points(fomm.animator(nets, "relative", "cpu", 2), nets["kp_detector"])
+
+
+def paint_fpfomm(nets):
+    detect = fpb.clip_detector(nets["kp_detector"], LANDMARKS[0].numpy(), "cpu")
+    return from_points(fpb.animator(nets, "relative", "cpu", 2), detect)
+
+
+def paint_mraa(nets):
+    return from_points(mraa.animator(MRAA, nets, "relative", "cpu", 2), nets["region_predictor"])
+
+
+def paint_tps(nets):
+    return from_points(tps.animator(nets, "relative", "cpu", 2), nets["kp_detector"])
+
+
+def paint_tps_rau(nets):
+    animator = tps_rau.RauAnimator(nets, "cpu", 2)
+    face = animator.face(FRAMES[0], LANDMARKS[0].numpy())
+    motion = tps_rau.generator(nets).motion(face.encoded.small, face.points, face.points)
+    return animator.paint(face, motion, torch.from_numpy(UNITS))
+
+
+def paint_ulmegan(nets):
+    animator = ulmegan.UlmeAnimator(nets["gen"], ULME.image_size, "cpu", 2)
+    return animator.paint(animator.face(FRAMES[0]), UNITS).picture / 2 + 0.5
+
+
+CASES = {
+    "fomm": (fomm.networks(FOMM), "fomm", paint_fomm),
+    "fpfomm": (fpb.networks(FPB), "fomm", paint_fpfomm),
+    "mraa": (mraa.networks(MRAA), "fomm", paint_mraa),
+    "tps": (tps.networks(TPS), "tps", paint_tps),
+    "tps_rau": (tps_rau.networks(RAU), "tps", paint_tps_rau),
+    "ulmegan": (ulmegan.networks(ULME), "tps", paint_ulmegan),
+}
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    """A method's networks with the goldens' weights, which exercise every layer, and what paints with them."""
+    nets, family, paint = CASES[request.param]
+    made = {name: fill(copy.deepcopy(net), "", family).eval().requires_grad_(False) for name, net in nets.items()}
+    return made, paint
+
+
+def rearranged(nets):
+    fast = copy.deepcopy(nets)
+    for network in fast.values():
+        rearrange(network)
+    return fast
+
+
+@torch.inference_mode()
+def test_the_fast_path_paints_what_the_plain_one_paints(case):
+    nets, paint = case
+    plain, fast = paint(nets), paint(rearranged(nets))
+    assert plain.std() > 0.01
+    assert float((plain - fast).abs().max()) < 1e-3
+
+
+@torch.inference_mode()
+def test_bfloat16_stays_within_45_dB(case):
+    nets, paint = case
+    plain = paint(nets)
+    with torch.autocast("cpu", torch.bfloat16):
+        coarse = paint(rearranged(nets))
+    assert coarse.dtype is torch.float32
+    assert not torch.equal(plain, coarse)
+    assert float(-10 * torch.log10((plain - coarse).square().mean())) >= 45
+
+
+def test_nothing_is_left_to_fold():
+    nets = fomm.networks(FOMM)
+    norms = sum(isinstance(module, nn.BatchNorm2d) for net in nets.values() for module in net.modules())
+    folded = rearranged({name: net.eval() for name, net in nets.items()})
+    left = sum(isinstance(module, nn.BatchNorm2d) for net in folded.values() for module in net.modules())
+    assert left == FOMM.generator.num_bottleneck_blocks  # those before an activation stay
+    assert norms > 10
+
+
+@pytest.mark.parametrize("side", [8, 16, 24])
+def test_doubling_is_the_published_one_on_small_and_large_maps(side):
+    block = UpBlock(3, 5).eval()
+    x = torch.rand(2, 3, side, side)
+    plain = F.relu(block.norm(block.conv(F.interpolate(x, scale_factor=2))))
+    assert (side * side < LARGE_MAP) == (side == 8)
+    assert torch.allclose(block(x), plain, atol=1e-5)
+
+
+def test_kept_weights_are_made_once_and_only_when_they_are_fixed():
+    block = UpBlock(2, 2).eval().requires_grad_(False)
+    x = torch.rand(1, 2, 16, 16)
+    before = block(x)
+    block.conv.weight.mul_(2)
+    assert not torch.equal(block(x), before)
+    block.fixed = True
+    kept = block(x)
+    block.conv.weight.mul_(2)
+    assert torch.equal(block(x), kept)
