@@ -50,6 +50,7 @@ from commands.options import (
     resolve_device,
 )
 from commands.request import Request, load_metrics, make_protocol, make_rows
+from core.engines import LOCAL, check_engine
 from core.errors import BenchError
 
 app = typer.Typer(
@@ -87,6 +88,7 @@ def run(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: DeviceOption = Device.auto,
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one for each core.")] = 0,
+    engine: Annotated[str, typer.Option(help="local, or dask://HOST:PORT: a cluster that shares this folder.")] = LOCAL,
     no_controls: Annotated[bool, typer.Option("--no-controls", help="Only the methods named.")] = False,
     media_all: MediaAllOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
@@ -109,13 +111,13 @@ def run(
         device=resolve_device(device),
     )
     try:
-        raise typer.Exit(benchmark(request, workers or cores(), out, media_all, dry_run))
+        raise typer.Exit(benchmark(request, workers or cores(), check_engine(engine), out, media_all, dry_run))
     except KeyboardInterrupt:
         print("Interrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
 
 
-def benchmark(request: Request, workers: int, out: Path | None, media_all: bool, dry_run: bool) -> int:
+def benchmark(request: Request, workers: int, engine: str, out: Path | None, media_all: bool, dry_run: bool) -> int:
     """Clips -> protocol -> methods -> metrics -> report. Returns the exit code: 1 if any cell failed."""
     from core.estimate import forecast
     from core.manifest import seal, sealed
@@ -126,18 +128,19 @@ def benchmark(request: Request, workers: int, out: Path | None, media_all: bool,
     from faces.seen import Seen
 
     began = time.monotonic()
-    settings = Settings(STORE.resolve(), request.device, request.seed, workers)
+    settings = Settings(STORE.resolve(), request.device, request.seed, workers, engine)
     folder = out or RUNS / f"{request.protocol}-{digest(dataclasses.asdict(request))[:10]}"
 
     source = make_protocol(request.protocol, request.folders)
     cells = source.cells()
     rows = make_rows(request, cells)
-    scorer = Scorer(load_metrics(request), Seen, settings.store, workers)
+    scorer = Scorer(load_metrics(request), Seen, settings.store, workers, engine)
     run = Run(folder, {**dataclasses.asdict(request), "media_all": media_all}, source, cells, rows, settings, scorer)
     if dry_run:
         print(f"Run {folder}\n{forecast(run.jobs, run.missing(), settings)}")
         return 0
-    with claimed(folder):
+    purpose = digest([dataclasses.asdict(request), [job.key for job in run.jobs]])
+    with claimed(folder, purpose=purpose, meanwhile=run.assist):
         failures = run.complete()
         report = folder / "report.html"
         if run.changed or _stale(report):

@@ -8,7 +8,7 @@ import functools
 import inspect
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,29 +23,47 @@ from core.errors import BenchError
 from core.estimate import remember
 from core.frames import write_png
 from core.provenance import provenance
-from core.runner import Job, Row, Settings, animate, cell_folder, look_up, plan
+from core.runner import Job, Row, Settings, animate, cell_folder, finished_folder, look_up, plan
 from core.scores import combine
 from core.scoring import Scorer
-from core.store import CellRecord, discard, link_folder, read_json, write_json
+from core.store import CellRecord, discard, link_folder, read_json, write_json, write_text
 
 # What may differ between two runs that are the same run.
 FLEETING = ("date", "argv")
 
 
+# How often a process that has nothing left to help with looks whether the folder is free.
+LOOK_S = 0.5
+
+
 @contextlib.contextmanager
-def claimed(run: Path, what: str = "the folder of a run") -> Iterator[None]:
-    """A folder for this process alone. BenchError if it holds anything but `what`, or another process has it."""
+def claimed(
+    run: Path, what: str = "the folder of a run", purpose: str = "", meanwhile: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """A folder for this process alone. BenchError if it holds anything but `what`, or another process has it.
+
+    meanwhile: what to do first where another process has it for the same purpose; then the folder is waited for.
+    """
     if run.is_file() or (run.is_dir() and any(run.iterdir()) and not (run / ".lock").exists()):
         raise BenchError(f"{run} exists and is not {what}. Give --out another, empty or new folder.")
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BenchError(f"{run}: cannot be made ({error.strerror}). Give --out a folder that can.") from None
+    lock, said = FileLock(run / ".lock"), run / ".purpose"
     try:
-        with FileLock(run / ".lock", timeout=0):
-            yield
+        lock.acquire(timeout=0)
     except Timeout:
-        raise BenchError(f"Another process works on {run}. Wait for it, or give --out another folder.") from None
+        if meanwhile is None or not said.exists() or said.read_text() != purpose:
+            raise BenchError(f"Another process works on {run}. Wait for it, or give --out another folder.") from None
+        meanwhile()
+        lock.acquire(poll_interval=LOOK_S)
+    try:
+        if purpose:
+            write_text(said, purpose)
+        yield
+    finally:
+        lock.release()
 
 
 @dataclass
@@ -72,6 +90,14 @@ class Run:
     def missing(self) -> list[Job]:
         """Jobs that are finished neither in the folder nor in the store."""
         return look_up(self.folder, self.jobs, self.settings, link=False).todo
+
+    def assist(self) -> None:
+        """Animate and measure what is missing into the store, beside a process that has the folder."""
+        found = look_up(self.folder, self.jobs, self.settings, link=False)
+        records = found.done | animate(None, found.todo, self.settings)
+        scoring.measure_all(
+            lambda job: finished_folder(self.folder, job, self.settings).resolve(), self.jobs, records, self.scorer
+        )
 
     def complete(self) -> list[str]:
         """Animate, measure and sum up whatever is missing; the failures, a line each."""

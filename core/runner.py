@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from core.claims import Busy, claim
 from core.clip import Cell
+from core.engines import LOCAL, perform
 from core.errors import BenchError, CellFailed
 from core.frames import SIZE, Frames, check_frames
 from core.progress import track
@@ -27,7 +29,7 @@ from core.store import (
     save_failure,
     touch,
 )
-from core.worker import Lane, work
+from core.worker import Lane
 
 # Processes share a GPU's memory; two keep it busy.
 GPU_WORKERS = 2
@@ -65,12 +67,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Settings:
-    """What all rows share: the store, the device, the seed and the number of worker processes."""
+    """What all rows share: the store, the device, the seed, the number of worker processes and the engine."""
 
     store: Path
     device: str
     seed: int
     workers: int
+    engine: str = LOCAL
+
+    @property
+    def processes(self) -> int:
+        """How many workers animate at a time."""
+        return self.workers if self.device == "cpu" else min(self.workers, GPU_WORKERS)
 
 
 @dataclass(frozen=True)
@@ -105,19 +113,30 @@ def cell_key(row: Row, cell: Cell, version: str, settings: Settings) -> str:
 
 @dataclass(frozen=True)
 class _Animator:
-    """The worker's side of a row: makes and prepares the method once, then does one cell after another."""
+    """The worker's side of a row: makes and prepares the method once, then does one cell after another.
+
+    wait: for a cell that another process is at; else it is left to that process.
+    """
 
     row: Row
     settings: Settings
+    wait: bool
 
-    def __call__(self) -> Callable[[Job], CellRecord]:
+    def __call__(self) -> Callable[[Job], CellRecord | Busy]:
         method = self.row.maker(self.row.variant, self.row.options)
         # A row may be a control by what it stands for (untrained networks) and still work as a method does.
         handed_the_cell = hasattr(method, "animate_cell")
         if not handed_the_cell:
             method.prepare(self.settings.device)
 
-        def do(job: Job) -> CellRecord:
+        def do(job: Job) -> CellRecord | Busy:
+            with claim(self.settings.store, job.key, self.wait) as mine:
+                if not mine:
+                    return Busy()
+                done = read_cell(_store_folder(self.settings, job), job.key)
+                return done or animated(job)
+
+        def animated(job: Job) -> CellRecord:
             _seed_libraries(self.settings.seed, job.key)
             start = time.perf_counter()
             if handed_the_cell:
@@ -164,6 +183,12 @@ class Progress:
     changed: bool
 
 
+def finished_folder(run: Path, job: Job, settings: Settings) -> Path:
+    """Where the frames of a finished job lie: in the store, else in the run."""
+    stored = _store_folder(settings, job)
+    return stored if stored.exists() else cell_folder(run, job)
+
+
 def look_up(run: Path, jobs: Sequence[Job], settings: Settings, link: bool = True) -> Progress:
     """Find what is finished: in the run's folder, else in the store, from where it is linked into the run."""
     done: dict[str, CellRecord] = {}
@@ -184,32 +209,42 @@ def look_up(run: Path, jobs: Sequence[Job], settings: Settings, link: bool = Tru
     return Progress(done, todo, changed)
 
 
-def animate(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, CellRecord]:
-    """Do the jobs in worker processes; every result is linked into the run's folder as it comes.
+def animate(run: Path | None, jobs: Sequence[Job], settings: Settings) -> dict[str, CellRecord]:
+    """Do the jobs in worker processes; every result is linked into the run's folder as it comes (None: into none).
 
-    Returns the records by key. A cell that cannot be done has a record with the reason; nothing is raised for it.
+    Returns the records by key. A cell that cannot be done has a record with the reason; nothing is raised for it. Cells
+    that other processes are at are left for the end.
     """
     records: dict[str, CellRecord] = {}
+
+    def failed(job: Job, record: CellRecord) -> None:
+        records[job.key] = save_failure(cell_folder(run, job), record) if run else record
+
     for hopeless in (job for job in jobs if job.cell.problem):
-        failure = CellRecord(hopeless.key, "failed", hopeless.cell.problem)
-        records[hopeless.key] = save_failure(cell_folder(run, hopeless), failure)
-    possible = [job for job in jobs if not job.cell.problem]
-    workers = settings.workers if settings.device == "cpu" else min(settings.workers, GPU_WORKERS)
-    for outcome in track(work(_lanes(possible, settings), workers), "Animating", "cell", len(possible)):
-        job: Job = outcome.item
-        if outcome.result is None:
-            record = CellRecord(job.key, "failed", outcome.reason, retry=outcome.retry, traceback=outcome.traceback)
-            records[job.key] = save_failure(cell_folder(run, job), record)
-        else:
-            records[job.key] = outcome.result
-            link_folder(_store_folder(settings, job), cell_folder(run, job))
+        failed(hopeless, CellRecord(hopeless.key, "failed", hopeless.cell.problem))
+    waiting = [job for job in jobs if not job.cell.problem]
+    for wait in (False, True):
+        outcomes = perform(_lanes(waiting, settings, wait), settings.engine, settings.processes)
+        waiting, count = [], len(waiting)
+        for outcome in track(outcomes, "Waiting for others" if wait else "Animating", "cell", count):
+            job: Job = outcome.item
+            if isinstance(outcome.result, Busy):
+                waiting.append(job)
+            elif outcome.result is None:
+                failed(
+                    job, CellRecord(job.key, "failed", outcome.reason, 0, 0.0, "", {}, outcome.retry, outcome.traceback)
+                )
+            else:
+                records[job.key] = outcome.result
+                if run:
+                    link_folder(_store_folder(settings, job), cell_folder(run, job))
     return records
 
 
-def _lanes(jobs: Sequence[Job], settings: Settings) -> list[Lane]:
+def _lanes(jobs: Sequence[Job], settings: Settings, wait: bool) -> list[Lane]:
     """A lane for each row; the cells of one driver stay together, so that a method sees it once."""
     lanes = []
     for label, of_row in itertools.groupby(jobs, lambda job: job.row.label):
         by_driver = [list(group) for _, group in itertools.groupby(of_row, lambda job: job.cell.driver.name)]
-        lanes.append(Lane(label, _Animator(by_driver[0][0].row, settings), by_driver))
+        lanes.append(Lane(label, _Animator(by_driver[0][0].row, settings, wait), by_driver))
     return lanes

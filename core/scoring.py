@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from core import weight_files
+from core.claims import Busy, claim
 from core.clip import Cell
 from core.contracts import Metric, Partial
+from core.engines import LOCAL, perform
 from core.errors import BenchError, CellFailed, Unavailable
 from core.frames import Frames, read_frames
 from core.progress import track
 from core.provenance import code_version
 from core.runner import Job, cell_folder
 from core.store import CellRecord, digest, read_json, write_json
-from core.worker import Lane, work
+from core.worker import Lane
 
 Look = Callable[[Cell, Frames, Path], Any]
 Partials = dict[str, dict[str, Partial]]
@@ -34,6 +36,7 @@ class Scorer:
     look: Look
     store: Path
     workers: int
+    engine: str = LOCAL
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,21 @@ class _Task:
 
 
 def score(run: Path, jobs: Sequence[Job], records: dict[str, CellRecord], scorer: Scorer) -> tuple[Partials, bool]:
-    """Measure every finished cell with every metric; partial scores are kept by content.
+    """Measure every finished cell with every metric; partial scores are kept by content, in the store and in the run.
 
     Returns the partials by `label/cell` and metric, and whether anything was measured anew.
     """
+    partials, measured = measure_all(lambda job: cell_folder(run, job).resolve(), jobs, records, scorer)
+    changed = _keep_partials(run, jobs, partials, _versions(scorer))
+    return partials, changed or measured
+
+
+def measure_all(
+    folder: Callable[[Job], Path], jobs: Sequence[Job], records: dict[str, CellRecord], scorer: Scorer
+) -> tuple[Partials, bool]:
+    """As `score`, for frames that lie in `folder` of each job, into the store only."""
     metrics = [make() for make in scorer.metrics]
-    versions = {metric.name: [metric.version, code_version(type(metric).__module__)] for metric in metrics}
+    versions = _versions(scorer)
     without = {metric.name: reason for metric in metrics if (reason := lacking(metric))}
     partials: Partials = {place(job): {} for job in jobs}
     todo: list[_Task] = []
@@ -67,11 +79,15 @@ def score(run: Path, jobs: Sequence[Job], records: dict[str, CellRecord], scorer
         found |= {name: Partial("unavailable", reason) for name, reason in without.items() if name not in found}
         missing = {name: key for name, key in keys.items() if name not in found}
         if missing:
-            todo.append(_Task(job, cell_folder(run, job), record.n_frames, missing))
-    for task, measured in _measure_all(todo, scorer):
+            todo.append(_Task(job, folder(job), record.n_frames, missing))
+    for task, measured in _measured(todo, scorer):
         partials[place(task.job)] |= measured
-    changed = _keep_partials(run, jobs, partials, versions)
-    return partials, changed or bool(todo)
+    return partials, bool(todo)
+
+
+def _versions(scorer: Scorer) -> dict[str, list[str]]:
+    metrics = [make() for make in scorer.metrics]
+    return {metric.name: [metric.version, code_version(type(metric).__module__)] for metric in metrics}
 
 
 def lacking(metric: Metric | Callable[[], Metric]) -> str:
@@ -114,27 +130,41 @@ def _read_partial(store: Path, key: str) -> Partial | None:
 
 @dataclass(frozen=True)
 class _Measurer:
-    """The worker's side: measures one output with all its metrics, which share what was seen."""
+    """The worker's side: measures one output with all its metrics, which share what was seen.
+
+    wait: for an output that another process is at; else it is left to that process.
+    """
 
     scorer: Scorer
+    wait: bool
 
-    def __call__(self) -> Callable[[_Task], dict[str, Partial]]:
+    def __call__(self) -> Callable[[_Task], dict[str, Partial] | Busy]:
         metrics = {metric.name: metric for metric in (make() for make in self.scorer.metrics)}
+        store = self.scorer.store
 
-        def do(task: _Task) -> dict[str, Partial]:
+        def do(task: _Task) -> dict[str, Partial] | Busy:
+            with claim(store, f"measure {sorted(task.keys.values())}", self.wait) as mine:
+                if not mine:
+                    return Busy()
+                found = {name: partial for name, key in task.keys.items() if (partial := _read_partial(store, key))}
+                return found | measured(task, {name: key for name, key in task.keys.items() if name not in found})
+
+        def measured(task: _Task, keys: dict[str, str]) -> dict[str, Partial]:
+            if not keys:
+                return {}
             frames = read_frames(task.folder / "frames", task.n_frames)
-            seen = self.scorer.look(task.job.cell, frames, self.scorer.store / "features")
-            measured = {}
-            for name, key in task.keys.items():
+            seen = self.scorer.look(task.job.cell, frames, store / "features")
+            new = {}
+            for name, key in keys.items():
                 try:
-                    measured[name] = measure(metrics[name], task.job.cell, seen)
-                    write_json(_partial_path(self.scorer.store, key), dataclasses.asdict(measured[name]))
+                    new[name] = measure(metrics[name], task.job.cell, seen)
+                    write_json(_partial_path(store, key), dataclasses.asdict(new[name]))
                 except Unavailable as error:
-                    measured[name] = Partial("unavailable", str(error))  # not kept: the user may supply it
+                    new[name] = Partial("unavailable", str(error))  # not kept: the user may supply it
                 except Exception as error:
                     # A fault of one metric is not kept and costs the others nothing.
-                    measured[name] = Partial("failed", f"{name} failed with {type(error).__name__}: {error}")
-            return measured
+                    new[name] = Partial("failed", f"{name} failed with {type(error).__name__}: {error}")
+            return new
 
         return do
 
@@ -158,8 +188,8 @@ def finite(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _measure_all(tasks: Sequence[_Task], scorer: Scorer) -> Iterator[tuple[_Task, dict[str, Partial]]]:
-    """Measure in worker processes.
+def _measured(tasks: Sequence[_Task], scorer: Scorer) -> Iterator[tuple[_Task, dict[str, Partial]]]:
+    """Measure in worker processes; outputs that other processes are at are left for the end.
 
     All rows of a cell go to one worker, and the cells of one driver lie far apart: what is seen of a driver or a truth
     is computed once and found in the store from then on.
@@ -168,14 +198,19 @@ def _measure_all(tasks: Sequence[_Task], scorer: Scorer) -> Iterator[tuple[_Task
     def place(task: _Task) -> tuple[str, str]:
         return task.job.cell.template.name, task.job.cell.driver.name
 
-    by_cell = [list(group) for _, group in itertools.groupby(sorted(tasks, key=place), place)]
-    lane = Lane("scoring", _Measurer(scorer), by_cell)
-    for outcome in track(work([lane], scorer.workers), "Measuring", "cell", len(tasks)):
-        if outcome.result is None:
-            failed = Partial("failed", f"the metric failed: {outcome.reason}")
-            yield outcome.item, dict.fromkeys(outcome.item.keys, failed)
-        else:
-            yield outcome.item, outcome.result
+    waiting = sorted(tasks, key=place)
+    for wait in (False, True):
+        by_cell = [list(group) for _, group in itertools.groupby(waiting, place)]
+        outcomes = perform([Lane("scoring", _Measurer(scorer, wait), by_cell)], scorer.engine, scorer.workers)
+        waiting, count = [], len(waiting)
+        for outcome in track(outcomes, "Waiting for others" if wait else "Measuring", "cell", count):
+            if isinstance(outcome.result, Busy):
+                waiting.append(outcome.item)
+            elif outcome.result is None:
+                failed = Partial("failed", f"the metric failed: {outcome.reason}")
+                yield outcome.item, dict.fromkeys(outcome.item.keys, failed)
+            else:
+                yield outcome.item, outcome.result
 
 
 def _keep_partials(run: Path, jobs: Sequence[Job], partials: Partials, versions: dict[str, list[str]]) -> bool:

@@ -189,22 +189,33 @@ def _stop(worker: _Worker) -> None:
     worker.queue.workers -= 1
 
 
-def _serve(connection: Connection, set_up: Callable[[], Callable[[Any], Any]]) -> None:
+def _serve(connection: Connection, make: Callable[[], Callable[[Any], Any]]) -> None:
     """The worker's side: set up, answer None, then answer every item until the parent closes the connection."""
-    try:
-        handle = set_up()
-    except Exception as error:
-        connection.send(_failure(error))
+    handle = set_up(make)
+    if isinstance(handle, Outcome):
+        connection.send(handle)
         return
     connection.send(None)
     with contextlib.suppress(EOFError, ConnectionResetError, BrokenPipeError):
         while True:
-            item = connection.recv()
-            try:
-                outcome = Outcome(None, handle(item))
-            except Exception as error:
-                outcome = _failure(error)
-            connection.send(outcome)
+            connection.send(answer(handle, connection.recv()))
+
+
+def set_up(make: Callable[[], Callable[[Any], Any]]) -> Callable[[Any], Any] | Outcome:
+    """What does the items of a lane, or why nothing does."""
+    try:
+        return make()
+    except Exception as error:
+        return _failure(error)
+
+
+def answer(handle: Callable[[Any], Any], item: Any) -> Outcome:
+    """What becomes of one item."""
+    try:
+        return Outcome(item, handle(item))
+    except Exception as error:
+        failure = _failure(error)
+        return Outcome(item, None, failure.reason, failure.retry, failure.traceback)
 
 
 def _failure(error: Exception) -> Outcome:

@@ -26,6 +26,7 @@ from core.errors import BenchError, CellFailed, unknown_name
 from core.frames import SIZE, Frames, fitted, write_frames, write_png
 from core.provenance import ROOT
 from core.video import is_output_video, is_picture, read_clip, write_video
+from methods.external_inputs import extras
 
 READY_MADE = ROOT / "configs" / "external"
 OWN = Path(".megbench/external")
@@ -42,7 +43,8 @@ class Description(BaseModel):
     """How a program is run; unknown entries are errors.
 
     command: words of the command line with {python}, {checkout}, {template}, {driver}, {output} and {work} in them;
-    {work} is a folder of this cell's own, where inputs lie and output must be. python, conda, image: its environment,
+    {work} is a folder of this cell's own, where inputs lie and output must be. {suite} is this repository, further
+    inputs are those of methods/external_inputs.py. python, conda, image: its environment,
     an interpreter's path, the name of a conda environment or a container image; none for what the PATH has.
     checkout: working folder of the program. driver, output: what is handed over and what comes back. found: pattern
     in {output} by which the output is found where the program chooses its name. size: height and width it makes.
@@ -169,6 +171,8 @@ class External:
             "driver": str(given),
             "output": str(output),
             "work": str(work),
+            "suite": str(ROOT),
+            **extras(" ".join(self.description.command), work, template, driver),
         }
 
     def _interpreter(self) -> list[str]:
@@ -182,7 +186,8 @@ class External:
         if self.description.conda:
             return ["conda", "run", "--no-capture-output", "-n", self.description.conda, *words]
         if self.description.image:
-            mounts = [places["work"], *([self.description.checkout] if self.description.checkout else [])]
+            suite = [places["suite"]] if "{suite}" in " ".join(self.description.command) else []
+            mounts = [places["work"], *suite, *([self.description.checkout] if self.description.checkout else [])]
             options = [option for folder in mounts for option in ("-v", f"{folder}:{folder}")]
             gpu = ["--gpus", "all"] if self.description.gpu and self.device != "cpu" else []
             inside = ["-w", self.description.checkout or places["work"]]

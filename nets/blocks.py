@@ -37,7 +37,7 @@ class SameBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features after the ReLU."""
-        return F.relu(self.norm(self.conv(x)))
+        return F.relu(self.norm(self.conv(x)), inplace=True)
 
 
 class DownBlock(SameBlock):
@@ -63,7 +63,8 @@ class UpBlock(SameBlock):
         """Features at twice the resolution."""
         if x.shape[2] * x.shape[3] < LARGE_MAP:
             return super().forward(F.interpolate(x, scale_factor=2))
-        return F.relu(self.norm(F.conv_transpose2d(x, self._taps(), self.conv.bias, stride=2, padding=1)))
+        y = F.conv_transpose2d(x, self._taps(), self.conv.bias, stride=2, padding=1)
+        return F.relu(self.norm(y), inplace=True)
 
     def _taps(self) -> Tensor:
         """3x3 weights (cout, cin, 3, 3) after doubling as those of the transposed convolution: (cin, cout, 4, 4)."""
@@ -99,8 +100,8 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Input plus residual."""
-        y = self.conv1(F.relu(self.norm1(x)))
-        y = self.conv2(F.relu(self.norm2(y)))
+        y = self.conv1(F.relu(self.norm1(x), inplace=True))
+        y = self.conv2(F.relu(self.norm2(y), inplace=True))
         return x + y
 
 

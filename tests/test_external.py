@@ -233,3 +233,65 @@ def test_the_command_writes_a_description_of_ones_own(tmp_path, monkeypatch, cap
     described = read_description("fomm")
     assert (described.checkout, described.python) == (str(tmp_path.resolve()), "/venv/python")
     assert described.command == read_description("fomm").command
+
+
+# Stands in for the published run.py of FPB-FOMM: reads what its loader reads and writes what its animate writes.
+FPB_PROGRAM = """
+import argparse, csv, os, sys
+from pathlib import Path
+import numpy as np, torch, yaml
+sys.path.insert(0, {root!r})
+from core.video import read_clip, write_video
+parser = argparse.ArgumentParser()
+for name in ("config", "mode", "checkpoint"):
+    parser.add_argument("--" + name)
+given = parser.parse_args()
+params = yaml.safe_load(Path(given.config).read_text())["dataset_params"]
+assert given.mode == "animate" and not params["id_sampling"] and params["frame_shape"] == [256, 256, 3]
+(pair,) = csv.DictReader(open(params["pairs_list"]))
+test = Path(params["root_dir"]) / "test"
+points = [torch.load(os.path.join(".\\keypoint_folder", pair[name] + ".pt")) for name in ("source", "driving")]
+assert all(p.shape == (18, 2) and 0 < p.min() and p.max() < 256 for p in points)
+frames = np.stack(list(read_clip(test / pair["driving"])))
+assert len(list((test / pair["source"]).iterdir())) == 1
+folder = Path(given.checkpoint).parent / "animation"
+folder.mkdir()
+write_video(folder / (pair["driving"] + "-" + pair["source"] + ".mp4"), frames, 100.0, lossless=True)
+"""
+
+
+@pytest.mark.parametrize("name", ["fpb", "awp"])
+def test_the_published_layout_of_fpb_is_laid_out(tmp_path, monkeypatch, call, name):
+    from skimage import data
+
+    from core.clip import Clip, save_clip
+    from core.frames import grey
+    from faces.landmarks import crop, crop_box
+
+    image = np.ascontiguousarray(data.astronaut())
+    face = crop(image, crop_box(grey(image), "astronaut"))
+    driver = save_clip(tmp_path / "clip", Clip(tmp_path, "d", "test", "s", "none", 0, ""), np.stack([face, face[::-1]]))
+    program = Path(read_description(name).command[3].format(checkout=tmp_path / "checkout"))
+    (program.parent / "config").mkdir(parents=True)
+    program.write_text(FPB_PROGRAM.format(root=str(ROOT)))
+    config = {"dataset_params": {"frame_shape": [256, 256, 3], "id_sampling": True}, "animate_params": {}}
+    (program.parent / "config" / "my_dataset_test.yaml").write_text(yaml.safe_dump(config))
+    (program.parent / "checkpoint.pth.tar").write_bytes(b"weights")
+    code, _, err = call("external", "add", name, "--checkout", tmp_path / "checkout", "--python", sys.executable)
+    assert code == 0, err
+    frames = animate(name, (Template.of("t", "t", face), driver))
+    assert np.abs(frames.astype(int) - driver.frames()).max() <= 2
+    assert not (program.parent / "animation").exists()
+
+
+def test_edges_of_both_clips_are_handed_over(described, cell):
+    check = (
+        "from core.video import read_clip, read_picture, write_video; from pathlib import Path; import numpy as np; "
+        "a = read_picture(Path(sys.argv[1])); b = np.stack(list(read_clip(Path(sys.argv[2]))));"
+        "assert b.shape == (4, 256, 256, 3) and set(np.unique(a)) == {0, 255} and (a.min(-1) == a.max(-1)).all();"
+        "write_video(Path(sys.argv[3]), b, 25.0, lossless=True)"
+    )
+    command = ["{python}", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {check}"]
+    words = ["{template_edges}", "{driver_edges}", "{output}"]
+    frames = animate(described(command=command + words, output="video"), cell)
+    assert 0.01 < (frames > 128).mean() < 0.99

@@ -1,0 +1,59 @@
+"""Run FPB-FOMM's or AWP's published `run.py --mode animate` on one template and one driver.
+
+Called by the descriptions beside it, with the Python of the program's environment (PyTorch and PyYAML). Lays out what
+the published loader reads: a dataset with one test pair, a key point file for each clip (under both names that its
+Windows path can have), its config with these folders in it. Takes the one video it writes.
+"""
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import torch
+import yaml
+
+
+def main():
+    """Prepare, run, fetch."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words = "program config checkpoint template driver template_points driver_points work output"
+    for word in words.split():
+        parser.add_argument(f"--{word}", required=True)
+    given = parser.parse_args()
+    data, log = os.path.join(given.work, "data"), os.path.join(given.work, "log")
+    points = os.path.join(given.work, "keypoint_folder")
+    for folder in (os.path.join(data, "train"), os.path.join(data, "test", "template"), log, points):
+        os.makedirs(folder)
+    shutil.copytree(given.driver, os.path.join(data, "test", "driver"))
+    shutil.copy(given.template, os.path.join(data, "test", "template", "00000.png"))
+    for name in ("template", "driver"):
+        with open(getattr(given, f"{name}_points")) as file:
+            torch.save(torch.tensor(json.load(file)), os.path.join(points, f"{name}.pt"))
+    os.symlink(points, os.path.join(given.work, ".\\keypoint_folder"))
+    pairs = os.path.join(given.work, "pairs.csv")
+    with open(pairs, "w", newline="") as file:
+        csv.writer(file).writerows([("distance", "source", "driving", "frame"), (0, "template", "driver", 0)])
+    with open(given.config) as file:
+        config = yaml.safe_load(file)
+    config["dataset_params"].update(root_dir=data, pairs_list=pairs, id_sampling=False)
+    config["animate_params"].update(num_pairs=1, format=".mp4")
+    with open(os.path.join(given.work, "config.yaml"), "w") as file:
+        yaml.safe_dump(config, file)
+    checkpoint = os.path.join(log, os.path.basename(given.checkpoint))
+    os.symlink(os.path.abspath(given.checkpoint), checkpoint)  # results go where the checkpoint lies
+    command = [sys.executable, given.program, "--mode", "animate", "--config", os.path.join(given.work, "config.yaml")]
+    if code := subprocess.call([*command, "--checkpoint", checkpoint], cwd=given.work):
+        sys.exit(code)  # its own last line says why
+    videos = os.path.join(log, "animation")
+    found = [name for name in os.listdir(videos) if name.endswith(".mp4")]
+    if len(found) != 1:
+        sys.exit(f"{len(found)} videos in {videos}, one is wanted")
+    shutil.copy(os.path.join(videos, found[0]), given.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""What some programs want besides pictures: FPB-FOMM's given points and edge maps, made where a command names them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from core.clip import Clip, Template
+from core.frames import Frames, grey, write_png
+from core.video import write_video
+from faces.landmarks import landmarks
+
+# Canny's two thresholds; the programs' own are not published.
+EDGES = (100, 200)
+
+
+def extras(command: str, work: Path, template: Template, driver: Clip) -> dict[str, str]:
+    """Files for the placeholders {NAME} of this file that occur in a command. CellFailed where they need a face.
+
+    template_points, driver_points: JSON, 18 points [x, y] in pixels of the clip's first frame (fpfomm.points).
+    template_edges: PNG, driver_edges: lossless video; Canny edges, white on black.
+    """
+    made: Mapping[str, Callable[[], Path]] = {
+        "template_points": lambda: _points(work / "template_points.json", template.image, f"template {template.name}"),
+        "driver_points": lambda: _points(work / "driver_points.json", driver.frames()[0], f"driver {driver.name}"),
+        "template_edges": lambda: _picture(work / "template_edges.png", _edges(template.image[None])[0]),
+        "driver_edges": lambda: _video(work / "driver_edges.mp4", _edges(driver.frames()), driver.fps or 25.0),
+    }
+    return {name: str(make()) for name, make in made.items() if f"{{{name}}}" in command}
+
+
+def _points(path: Path, image: Frames, what: str) -> Path:
+    import torch
+
+    from fpfomm.points import given_points
+
+    found = given_points(torch.from_numpy(landmarks(grey(image), what))[None])[0]
+    path.write_text(json.dumps(found.tolist()))
+    return path
+
+
+def _edges(frames: Frames) -> Frames:
+    """Edges of frames (T, 256, 256, 3) uint8, in three equal channels."""
+    maps = np.stack([cv2.Canny(np.ascontiguousarray(luma), *EDGES) for luma in grey(frames)])
+    return np.repeat(maps[..., None], 3, axis=-1).astype(np.uint8)
+
+
+def _picture(path: Path, image: Frames) -> Path:
+    write_png(path, image)
+    return path
+
+
+def _video(path: Path, frames: Frames, fps: float) -> Path:
+    write_video(path, frames, fps, lossless=True)
+    return path

@@ -1,0 +1,164 @@
+"""Several processes and machines at one run: nothing is done twice, nothing is lost, and it goes faster."""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from core.claims import claim
+from core.engines import check_engine
+from core.errors import BenchError
+from core.run import Run, claimed
+from core.runner import Row, Settings
+from core.scoring import Scorer
+from tests.fakes import Counted, Fakes, Seen, Shift, make_clips
+
+ROOT = Path(__file__).parent.parent
+CELLS = 8
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Clips for eight cells, and logs of what was animated and measured."""
+    make_clips(tmp_path / "drivers", count=CELLS // 2)
+    monkeypatch.setenv("FAKES_LOG", str(tmp_path / "animated.txt"))
+    monkeypatch.setenv("MEASURED_LOG", str(tmp_path / "measured.txt"))
+    return tmp_path
+
+
+def make_run(place, sleep=0.0, engine="local", folder="run", workers=1):
+    source = Fakes(place, place / "drivers")
+    row = Row.of("shift", "shift", "", {"sleep": str(sleep)}, Shift)
+    settings = Settings(place / "store", "cpu", 0, workers, engine)
+    scorer = Scorer((Counted,), Seen, settings.store, workers, engine)
+    return Run(place / folder, {}, source, source.cells(), [row], settings, scorer)
+
+
+def complete(place, sleep):
+    run = make_run(place, sleep)
+    with claimed(run.folder, purpose="the same", meanwhile=run.assist):
+        run.complete()
+
+
+def started(target, *arguments):
+    process = multiprocessing.get_context("spawn").Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+def lines(path):
+    return sorted(path.read_text().splitlines())
+
+
+def is_whole(place):
+    scores = pd.read_csv(place / "run" / "scores.csv")
+    cells = sorted(path.parent.name for path in (place / "run" / "cells" / "shift").glob("*/cell.json"))
+    assert len(cells) == CELLS
+    assert json.loads((place / "run" / "run.json").read_text())["finished"]
+    assert set(scores["value"].dropna()) == {1.0}
+
+
+def test_two_processes_share_one_run(place):
+    processes = [started(complete, place, 0.4) for _ in range(2)]
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    is_whole(place)
+    assert len(lines(place / "animated.txt")) == len(set(lines(place / "animated.txt"))) == CELLS
+    assert len(lines(place / "measured.txt")) == len(set(lines(place / "measured.txt"))) == CELLS
+
+
+def test_who_helps_goes_on_alone_where_the_other_is_killed(place):
+    first = started(complete, place, 0.4)
+    while not (place / "run" / ".purpose").exists():
+        time.sleep(0.02)
+    second = started(complete, place, 0.4)
+    while not (place / "animated.txt").exists():
+        time.sleep(0.02)
+    os.kill(first.pid, signal.SIGKILL)
+    second.join(60)
+    assert second.exitcode == 0
+    is_whole(place)
+
+
+def test_another_request_does_not_share_a_folder(place):
+    with claimed(place / "run", purpose="one"), pytest.raises(BenchError, match="Another process works on"):
+        claimed(place / "run", purpose="other", meanwhile=lambda: None).__enter__()
+
+
+def test_a_claim_is_for_one_and_goes_with_its_process(tmp_path):
+    with claim(tmp_path, "work", wait=False) as mine:
+        assert mine
+        with claim(tmp_path, "work", wait=False) as theirs:
+            assert not theirs
+    with claim(tmp_path, "work", wait=True) as mine:
+        assert mine
+
+
+@pytest.mark.parametrize("engine", ["slurm", "dask://", "dask://nobody", ""])
+def test_engines_are_named_by_their_address(engine):
+    with pytest.raises(BenchError, match="must be local or dask://HOST:PORT"):
+        check_engine(engine)
+
+
+def test_a_scheduler_that_is_not_there_is_one_line(place, monkeypatch):
+    monkeypatch.setattr("core.cluster.CONNECT_S", 1)
+    with pytest.raises(BenchError, match=r"No Dask scheduler answers at 127\.0\.0\.1:9"):
+        make_run(place, engine="dask://127.0.0.1:9").complete()
+
+
+@contextlib.contextmanager
+def cluster(place, workers):
+    """A real scheduler and its workers on this machine; yields the engine's name and the workers' processes."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    told = place / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment, "cwd": place}
+    dask = [sys.executable, "-m", "dask"]
+    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", told]
+    processes = [subprocess.Popen([*dask, "scheduler", *options], **quiet)]
+    try:
+        while not told.exists():
+            time.sleep(0.1)
+        options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--scheduler-file", told]
+        processes += [subprocess.Popen([*dask, "worker", *options], **quiet) for _ in range(workers)]
+        address = json.loads(told.read_text())["address"]
+        from distributed import Client
+
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(workers, timeout=60)
+        yield address.replace("tcp://", "dask://"), processes[1:]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_a_cluster_gives_what_one_machine_gives(place):
+    make_run(place, folder="alone").complete()
+    for name in ("animated.txt", "measured.txt"):
+        (place / name).unlink()
+    (place / "store").rename(place / "other")
+    with cluster(place, 2) as (engine, _):
+        assert make_run(place, engine=engine).complete() == []
+    is_whole(place)
+    assert len(lines(place / "animated.txt")) == len(lines(place / "measured.txt")) == CELLS
+    one, other = (pd.read_csv(place / folder / "scores.csv") for folder in ("alone", "run"))
+    pd.testing.assert_frame_equal(one, other)
+
+
+def test_a_worker_killed_at_work_costs_its_cell_alone(place):
+    with cluster(place, 2) as (engine, workers):
+        threading.Timer(0.8, workers[0].kill).start()
+        assert make_run(place, 0.4, engine).complete() == []
+        assert workers[0].poll() is not None
+    is_whole(place)
+    assert len(lines(place / "animated.txt")) <= CELLS + 1
