@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test goldens bench check format clean
+.PHONY: demo test goldens bench torture check format clean
 
 demo: $(VENV)/.complete
 	$(BIN)/python bench.py --methods fpfomm,fomm,mraa
@@ -19,6 +19,10 @@ goldens: $(VENV)/.complete
 # Speed beside a plain recipe, full size: minutes, and a machine with nothing else to do.
 bench: $(VENV)/.complete
 	$(BIN)/python -m pytest -o addopts= -s tests/benchmarks
+
+# Runs killed, starved and raced on purpose, each compared with an undisturbed one; writes docs/reliability.md.
+torture: $(VENV)/.complete
+	$(BIN)/python -m tests.torture
 
 check: $(VENV)/.complete
 	$(BIN)/ruff check .

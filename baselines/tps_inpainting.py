@@ -15,19 +15,24 @@ from nets.blocks import DownBlock, ResBlock, SameBlock, UpBlock, instance_norm
 from nets.dense_motion import Motion
 from nets.geometry import Sampling, resized_grid, warp, widened
 
+# How far a residual picture begins from black and white, where its slope would be none.
+DARKEST = 0.01
+
 
 @dataclass(frozen=True)
 class InpaintingConfig:
     """Widths; level i has min(max_features, block_expansion * 2^i) channels.
 
     picture_sampling: how the source's pixels are warped; bilinear as published, which takes up to half of the finest
-    detail's contrast wherever motion is half a pixel.
+    detail's contrast wherever motion is half a pixel. residual: what is painted begins at the warped source instead of
+    at grey; not published, adds no parameters (see baselines/ulmegan.py).
     """
 
     block_expansion: int = 64
     max_features: int = 512
     num_down_blocks: int = 3
     picture_sampling: Sampling = "bilinear"
+    residual: bool = False
 
     def width(self, level: int) -> int:
         """Channels of the encoder at a level; 0 is the full resolution."""

@@ -24,6 +24,8 @@ from nets.inference import Frames, parts, pictures
 # Spread of fresh convolution weights.
 INITIAL = 0.02
 LEAK = 0.01
+# The largest level that a residual colour map begins at; at 1 its slope would be none.
+ALMOST = 0.99
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class UlmeConfig:
     penalty is there with either). epochs, decay_epochs: at full and at falling learning rate. schedule "published": the
     fall begins an epoch early and the last epoch has learning rate 0. au_noise: half the width of the uniform noise on
     target action units (intensity / 5). critic_steps: steps of the discriminator for one of the generator.
+    residual_colour: the colour map begins at the source instead of at grey, and is the source before training; not
+    published, adds no parameters. Without it a short training keeps the source (attention 1 everywhere), since what it
+    paints is softer than what changes.
+    units_after_norm: what the first convolution makes of the action units is added after its instance norm, which
+    as published removes it everywhere but near the borders: the planes are constant.
     """
 
     image_size: int = 128
@@ -60,6 +67,8 @@ class UlmeConfig:
     schedule: Literal["intended", "published"] = "intended"
     au_noise: float = 0.1
     critic_steps: int = 5
+    residual_colour: bool = False
+    units_after_norm: bool = False
 
 
 class ResidualBlock(nn.Module):
@@ -96,6 +105,7 @@ class UlmeGenerator(nn.Module):
     def __init__(self, config: UlmeConfig) -> None:
         super().__init__()
         width = config.width
+        self.residual_colour, self.units_after_norm = config.residual_colour, config.units_after_norm
         layers = _normed(nn.Conv2d(3 + len(OPENFACE), width, 7, padding=3))
         for channels in (width, 2 * width):
             layers += _normed(nn.Conv2d(channels, 2 * channels, 4, 2, padding=1))
@@ -106,18 +116,34 @@ class UlmeGenerator(nn.Module):
         self.color_top = nn.Sequential(nn.Conv2d(width, 3, 7, padding=3, bias=False), nn.Tanh())
         self.au_top = nn.Sequential(nn.Conv2d(width, 1, 7, padding=3, bias=False), nn.Sigmoid())
         _initialise(self)
+        if config.residual_colour:
+            nn.init.zeros_(self.color_top[0].weight)  # type: ignore[arg-type]
 
     def forward(self, picture: Tensor, action_units: Tensor) -> Painted:
         """Pictures (B, 3, H, W) in [-1, 1] under action units (B, 17); H and W multiples of 4."""
         planes = action_units[:, :, None, None].expand(-1, -1, *picture.shape[2:])
-        features = self.model(torch.cat([picture, planes], dim=1))
-        colour, attention = self._tops(features)
+        if self.units_after_norm:
+            features = self.model[2:](self.model[1](self._first(picture)) + self._first(planes))
+        else:
+            features = self.model(torch.cat([picture, planes], dim=1))
+        colour, attention = self._tops(features, picture)
         return Painted(colour, attention, attention * picture + (1 - attention) * colour)
 
+    def _first(self, x: Tensor) -> Tensor:
+        """The first convolution's share of the picture (3 channels, with the bias) or of the action units."""
+        layer = self.model[0]
+        assert isinstance(layer, nn.Conv2d)
+        pictures = x.shape[1] == 3
+        weight = layer.weight[:, :3] if pictures else layer.weight[:, 3:]
+        return F.conv2d(x, weight, layer.bias if pictures else None, padding=layer.padding)
+
     @in_float32
-    def _tops(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def _tops(self, features: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
         """Colours and attention, in float32: bfloat16 has 128 levels between a half and one."""
-        return self.color_top(features), self.au_top(features)
+        painted = self.color_top[0](features)
+        if self.residual_colour:
+            painted = painted + torch.atanh(picture.clamp(-ALMOST, ALMOST))
+        return self.color_top[1](painted), self.au_top(features)
 
 
 class UlmeDiscriminator(nn.Module):

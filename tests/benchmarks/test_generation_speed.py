@@ -1,0 +1,90 @@
+"""Eight frames of full-size FPB-FOMM beside the plain published recipe, in one process, in turns: `make bench`.
+
+Both have the same weights, the goldens' own. Plain: frame by frame, the template encoded for every frame.
+"""
+
+import copy
+import statistics
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from fpfomm import model as fpb
+from fpfomm.points import given_points
+from methods.trained import BATCH_SIZE
+from nets.fast import rearrange
+from nets.inference import parts, pictures
+from nets.keypoints import KeyPoints
+from tests.benchmarks.plain import Detector, Generator
+from tests.golden.fill import fill
+
+FRAMES, ROUNDS = 8, 5
+RNG = np.random.default_rng(5)
+CLIP = np.clip(128 + 40 * np.cumsum(RNG.normal(0, 0.1, (FRAMES, 256, 256, 3)), axis=0), 0, 255).astype(np.uint8)
+LANDMARKS = RNG.uniform(60, 200, (68, 2)).round()
+
+
+@pytest.fixture(scope="module")
+def networks():
+    made = fpb.networks(fpb.FpFommConfig())
+    return {name: fill(made[name], "").eval().requires_grad_(False) for name in ("generator", "kp_detector")}
+
+
+@torch.inference_mode()
+def plain_clip(generator, detector):
+    """The published loop; returns pictures (T, 3, 256, 256)."""
+    points = given_points(torch.from_numpy(LANDMARKS)[None])
+    template = pictures(CLIP[:1], "cpu")
+    source = detector(template, points)
+    first = detector(template, points)
+    painted = []
+    for frame in CLIP:
+        driving = detector(pictures(frame[None], "cpu"), points)
+        jacobian = driving.jacobian @ torch.inverse(first.jacobian) @ source.jacobian
+        painted.append(generator(template, source, KeyPoints(driving.value - first.value + source.value, jacobian)))
+    return torch.cat(painted)
+
+
+@torch.inference_mode()
+def our_clip(nets, precision):
+    """The suite's path; returns pictures (T, 3, 256, 256)."""
+    animator = fpb.animator(nets, "relative", "cpu", BATCH_SIZE)
+    detect = fpb.clip_detector(nets["kp_detector"], LANDMARKS, "cpu")
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        face, points = animator.face(CLIP[0], detect), animator.read(CLIP, detect)
+        return torch.cat([animator.paint(face, points[part], points[:1]) for part in parts(FRAMES, BATCH_SIZE)])
+
+
+def test_generation_is_faster_than_the_plain_recipe(networks, benchmark):
+    plain = {"generator": Generator(align_corners=True), "kp_detector": Detector()}
+    for name, network in plain.items():
+        network.load_state_dict(networks[name].state_dict(), strict=False)
+        network.eval().requires_grad_(False)
+    fast = copy.deepcopy(networks)
+    for network in fast.values():
+        rearrange(network)
+    ways = {
+        "plain float32": lambda: plain_clip(plain["generator"], plain["kp_detector"]),
+        "ours float32": lambda: our_clip(fast, "float32"),
+        "ours bf16": lambda: our_clip(fast, "bf16"),
+    }
+    found = {name: way() for name, way in ways.items()}
+    seconds = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            began = time.perf_counter()
+            way()
+            seconds[name].append((time.perf_counter() - began) / FRAMES)
+    benchmark.pedantic(ways["ours float32"], rounds=1)
+    median = {name: statistics.median(times) for name, times in seconds.items()}
+    error = (found["plain float32"] - found["ours float32"]).abs().max()
+    noise = (found["plain float32"] - found["ours bf16"]).square().mean()
+    for name, value in median.items():
+        print(f"{name:14} {value:.3f} s/frame, {median['plain float32'] / value:.2f} times the plain recipe")
+    print(f"largest difference {error:.1e}; bf16 {-10 * torch.log10(noise):.1f} dB; {torch.get_num_threads()} threads")
+    assert error < 1e-3
+    assert -10 * torch.log10(noise) > 45
+    assert median["plain float32"] / median["ours float32"] > 1.5
+    assert median["plain float32"] / median["ours bf16"] > 3.5

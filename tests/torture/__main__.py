@@ -1,0 +1,139 @@
+"""`python -m tests.torture`: disturb many real runs, compare each with an undisturbed one, write the table.
+
+Exit code 1 if a score was lost or differs, or a process ended otherwise than it should.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tqdm import tqdm
+
+from core.provenance import provenance
+from tests.torture.arena import Arena
+from tests.torture.faults import FAULTS, Fault, Trial, Undisturbed
+
+PAGE = """\
+# What was done to runs, and what became of them
+
+Made by `make torture` on {date}, {machine}, seed {seed}, in {minutes:.1f} minutes; not written by hand.
+
+Each trial is a real run of its own (`bench.py {command}`: {cells} cells, {seconds:.1f} s undisturbed) that is
+disturbed once; then the same command is given again. "Same" means: every score and every frame equal, bit for bit, to
+those of a run that nobody disturbed, and the run sealed (`bench.py verify`). "Told" means: the disturbed process ended
+without a traceback and with the exit code it should have.
+
+| fault | tried | in the middle of a write | told | same after the same command |
+|---|---|---|---|---|
+{rows}
+
+{sum} trials, {lost} with a lost or differing score.
+
+## What the processes said
+
+{notes}
+"""
+
+
+def main() -> int:
+    """Run all trials, two at a time, and write the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("docs/reliability.md"))
+    parser.add_argument("--share", type=float, default=1.0, help="share of the trials, for a quick look")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="only the faults whose function has this in its name")
+    given = parser.parse_args()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="megbench-torture-") as folder:
+        whole = undisturbed(Path(folder) / "undisturbed")
+        plan = [
+            (fault, number)
+            for fault, (times, _) in FAULTS.items()
+            if given.only in fault.__name__
+            for number in range(max(1, round(times * given.share)))
+        ]
+        random.Random(given.seed).shuffle(plan)
+
+        def do(item: tuple[Fault, int]) -> tuple[Fault, Trial]:
+            fault, number = item
+            arena = Arena(Path(folder) / f"{fault.__name__}-{number}")
+            arena.furnish()
+            return fault, fault(arena, random.Random(f"{given.seed} {fault.__name__} {number}"), whole)
+
+        with ThreadPoolExecutor(2) as pool:
+            trials = list(tqdm(pool.map(do, plan), total=len(plan), desc="Disturbing", unit="run"))
+    page = written(trials, whole, given.seed, (time.monotonic() - began) / 60)
+    given.out.write_text(page)
+    print(page)
+    return 0 if all(trial.told and trial.equal for _, trial in trials) else 1
+
+
+def undisturbed(folder: Path) -> Undisturbed:
+    """The run that nobody disturbs, twice, in two folders: its result must not depend on anything but its inputs."""
+    results = []
+    for name in ("first", "second"):
+        arena = Arena(folder / name)
+        arena.furnish()
+        ended = arena.finish()
+        if ended.code:
+            raise SystemExit(f"The undisturbed run failed with exit code {ended.code}:\n{ended.said}")
+        results.append(arena.result())
+    if results[0] != results[1]:
+        raise SystemExit("Two undisturbed runs differ; nothing can be compared with them.")
+    return Undisturbed(results[0], ended.seconds)
+
+
+def written(trials: list[tuple[Fault, Trial]], whole: Undisturbed, seed: int, minutes: float) -> str:
+    """The page."""
+    from tests.torture.arena import COMMAND
+
+    facts = provenance("cpu")
+    rows, notes = [], []
+    for fault, (_, title) in FAULTS.items():
+        found = [trial for other, trial in trials if other is fault]
+        tried = [trial for trial in found if trial.tried]
+        if not found:
+            continue
+        if not tried:
+            rows.append(f"| {title} | not tried: {found[0].note} | | | |")
+            continue
+        rows.append(
+            f"| {title} | {len(tried)} | {count(trial.writing for trial in tried)} |"
+            f" {count(trial.told for trial in tried)} | {count(trial.equal for trial in tried)} |"
+        )
+        notes += [f"- {title}: {note}" for note in sorted({shown(trial) for trial in tried})[:6]]
+    done = [trial for _, trial in trials if trial.tried]
+    return PAGE.format(
+        date=str(facts["date"])[:10],
+        machine=facts["machine"]["processor"],
+        seed=seed,
+        minutes=minutes,
+        command=" ".join(COMMAND),
+        cells=len(whole.result) - 1,
+        seconds=whole.seconds,
+        rows="\n".join(rows),
+        sum=len(done),
+        lost=count(not trial.equal for trial in done),
+        notes="\n".join(notes),
+    )
+
+
+def shown(trial: Trial) -> str:
+    """A trial's note, with what went wrong first."""
+    faults = [word for word, bad in (("NOT TOLD", not trial.told), ("NOT THE SAME", not trial.equal)) if bad]
+    return " ".join([*faults, trial.note])
+
+
+def count(values: Iterator[bool]) -> int:
+    """How many are true."""
+    return sum(map(bool, values))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

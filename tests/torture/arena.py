@@ -1,0 +1,156 @@
+"""A small real run in a folder of its own: its command, how to disturb it, and what it must come to."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.frames import write_frames, write_png
+from tests.moving_face import BROW, MOUTH, face, render
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+COMMAND = [
+    *("--methods", "flow_warp", "--protocol", "folder"),
+    *("--drivers", "drivers", "--templates", "templates", "--out", "run"),
+]
+# Two drivers of seven frames each.
+PUSHES = {"brow": BROW, "mouth": MOUTH}
+FRAMES = 7
+LONGEST_S = 300.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: its exit code (negative: the signal), what it said, and how long it took."""
+
+    code: int
+    said: str
+    seconds: float
+
+
+class Arena:
+    """A working folder with inputs, in which the command is started, disturbed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def furnish(self) -> None:
+        """Write the drivers and the template."""
+        for name, push in PUSHES.items():
+            frames, _ = render(push, n_frames=FRAMES)
+            if not (self.folder / "drivers" / name).exists():
+                write_frames(self.folder / "drivers" / name, frames)
+        (self.folder / "templates").mkdir(exist_ok=True)
+        write_png(self.folder / "templates" / "face.png", face())
+
+    def start(self) -> subprocess.Popen[str]:
+        """The command, in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "bench.py"), *COMMAND, "--workers", "1"],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def finish(self, process: subprocess.Popen[str] | None = None) -> Ended:
+        """Let a run (a new one) come to its end."""
+        began = time.monotonic()
+        process = process or self.start()
+        try:
+            said, _ = process.communicate(timeout=LONGEST_S)
+        except subprocess.TimeoutExpired:
+            end(process)
+            return Ended(-signal.SIGALRM, "it hung", LONGEST_S)
+        return Ended(process.returncode, said, time.monotonic() - began)
+
+    def wait_for(self, there: Callable[[], bool], process: subprocess.Popen[str]) -> bool:
+        """Wait until something is there, or the process has ended; whether it came."""
+        while process.poll() is None:
+            if there():
+                return True
+            time.sleep(0.001)
+        return False
+
+    def writing(self) -> list[Path]:
+        """Temporary files and folders: what is being written at this moment, or was when a process was killed."""
+        return [
+            Path(where) / name
+            for part in ("run", ".megbench")
+            for where, folders, files in os.walk(self.folder / part)
+            for name in (*folders, *files)
+            if name.startswith(".") and name.endswith((".tmp", ".npz"))
+        ]
+
+    def cells(self) -> list[Path]:
+        """The finished cells of the run."""
+        return sorted((self.folder / "run" / "cells").glob("*/*/cell.json"))
+
+    def result(self) -> dict[str, str]:
+        """What a run comes to: every score and the frames of every cell, as hashes; {} where there is no whole run."""
+        run = self.folder / "run"
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            found = {"scores": digest(run / "scores.csv")}
+            for path in self.cells():
+                record = json.loads(path.read_text())
+                frames = [digest(file) for file in sorted((path.parent / "frames").glob("*.png"))]
+                found[f"{path.parent.parent.name}/{path.parent.name}"] = f"{record['content']} {frames}"
+            return found
+        return {}
+
+    def sealed(self) -> bool:
+        """Whether `bench.py verify` finds every file of the run as it was."""
+        command = [sys.executable, str(ROOT / "bench.py"), "verify", "run", "--sample", "0"]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, check=False).returncode == 0
+
+
+def digest(path: Path) -> str:
+    """blake2b of a file."""
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """SIGKILL for a run and all its workers, as a power cut would have it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def workers(process: subprocess.Popen[str]) -> list[int]:
+    """Process numbers of a run's workers."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    with contextlib.suppress(OSError):
+        return [
+            int(number)
+            for number in children.read_text().split()
+            if b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes()
+        ]
+    return []
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, megabytes: float) -> Iterator[Callable[[str], bool]]:
+    """A file system of its own at `folder`; yields what changes its options. OSError without the right to mount one."""
+    folder.mkdir(parents=True)
+
+    def mount(options: str) -> bool:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    if not mount(f"size={megabytes}m"):
+        raise OSError("no right to mount a file system")
+    try:
+        yield lambda options: mount(f"remount,{options}")
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)

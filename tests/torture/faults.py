@@ -1,0 +1,193 @@
+"""What is done to a run, one function for each fault; every trial ends with the same command given again."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.torture.arena import Arena, Ended, end, small_disk, workers
+
+Result = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One disturbed run. told: whether the disturbed process ended as it should (in one line, with its exit code).
+
+    equal: whether the command given again came to the undisturbed result, sealed. writing: whether something was being
+    written at that moment. note: what happened, for the table. tried: False where this machine does not allow it.
+    """
+
+    told: bool
+    equal: bool
+    writing: bool = False
+    note: str = ""
+    tried: bool = True
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What the run comes to when nobody disturbs it, and how long it takes."""
+
+    result: Result
+    seconds: float
+
+
+Fault = Callable[[Arena, random.Random, Undisturbed], Trial]
+
+
+def settled(arena: Arena, whole: Undisturbed, told: bool, note: str, writing: bool = False) -> Trial:
+    """Give the command once more and compare."""
+    again = arena.finish()
+    equal = again.code == 0 and arena.result() == whole.result and arena.sealed()
+    if not equal:
+        note += f"; then exit code {again.code}: {last_line(again)}"
+    return Trial(told, equal, writing, note)
+
+
+def last_line(ended: Ended) -> str:
+    """The last line a process printed."""
+    return (ended.said.strip().splitlines() or ["nothing"])[-1][:200]
+
+
+def one_line(ended: Ended, code: int) -> bool:
+    """Whether a process ended with this exit code and without a traceback."""
+    return ended.code == code and "Traceback" not in ended.said
+
+
+def killed(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
+    """kill -9 at a moment uniform over the run; in half of the trials the workers outlive their parent."""
+    process = arena.start()
+    moment, alone = rng.uniform(0.05, 0.98) * whole.seconds, rng.random() < 0.5
+    time.sleep(moment)
+    os.kill(process.pid, signal.SIGKILL)
+    writing = bool(arena.writing())
+    if not alone:
+        end(process)
+    process.wait()
+    return settled(arena, whole, True, f"killed after {moment:.1f} s", writing)
+
+
+def killed_writing(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
+    """kill -9 of the whole group in the middle of a write: a temporary file is there."""
+    process = arena.start()
+    time.sleep(rng.uniform(0.2, 0.9) * whole.seconds)
+    arena.wait_for(lambda: bool(arena.writing()), process)
+    end(process)
+    return settled(arena, whole, True, "killed while writing", bool(arena.writing()))
+
+
+def interrupted(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
+    """Ctrl-C while cells are made."""
+    process = arena.start()
+    arena.wait_for(lambda: len(arena.cells()) > rng.randrange(1, 12), process)
+    process.send_signal(signal.SIGINT)
+    ended = arena.finish(process)
+    return settled(arena, whole, one_line(ended, 130) or ended.code == 0, last_line(ended))
+
+
+def worker_killed(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
+    """The kernel's memory killer takes a worker: its cell fails, the others are done, the next command makes it."""
+    process = arena.start()
+    arena.wait_for(lambda: len(arena.cells()) > rng.randrange(1, 12) and bool(workers(process)), process)
+    for number in workers(process):
+        os.kill(number, signal.SIGKILL)
+    ended = arena.finish(process)
+    return settled(arena, whole, one_line(ended, 1) or one_line(ended, 0), last_line(ended))
+
+
+def disk_full(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
+    """The disk fills up in the middle of the run, then there is room again."""
+    return on_small_disk(arena, whole, rng.uniform(1.5, 4.0), lambda change, process: None)
+
+
+def read_only(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
+    """The folder becomes read-only in the middle of the run, then writable again."""
+    wanted = rng.randrange(1, 12)
+
+    def lock(change: Callable[[str], bool], process: object) -> None:
+        arena.wait_for(lambda: len(arena.cells()) > wanted, process)  # type: ignore[arg-type]
+        while not change("ro"):  # refused while a file is open for writing
+            time.sleep(0.001)
+
+    return on_small_disk(arena, whole, 200, lock)
+
+
+def on_small_disk(
+    arena: Arena, whole: Undisturbed, megabytes: float, disturb: Callable[[Callable[[str], bool], object], None]
+) -> Trial:
+    """A run on a file system of its own, which is large and writable again for the second command."""
+    shutil.rmtree(arena.folder)
+    try:
+        with small_disk(arena.folder, megabytes + 2) as change:
+            arena.furnish()
+            process = arena.start()
+            disturb(change, process)
+            ended = arena.finish(process)
+            change("rw,size=400m")
+            told = one_line(ended, 2) or one_line(ended, 1)
+            return settled(arena, whole, told, f"exit code {ended.code}: {last_line(ended)}")
+    except OSError as error:
+        return Trial(True, True, note=str(error), tried=False)
+
+
+def input_vanished(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
+    """The drivers' folder goes while the run works, and comes back."""
+    process = arena.start()
+    arena.wait_for(lambda: len(arena.cells()) > rng.randrange(1, 12), process)
+    aside = arena.folder / "aside"
+    (arena.folder / "drivers").rename(aside)
+    during = arena.finish(process)
+    without = arena.finish()
+    aside.rename(arena.folder / "drivers")
+    told = "Traceback" not in during.said and one_line(without, 2)
+    return settled(arena, whole, told, last_line(without))
+
+
+def altered(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
+    """One file of a finished run or of its store is cut short or has a bit flipped."""
+    arena.finish()
+    path = rng.choice(kept(arena))
+    data = bytearray(path.read_bytes())
+    if rng.random() < 0.5 or not data:
+        del data[len(data) // 2 :]
+    else:
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+    return settled(arena, whole, True, f"{path.relative_to(arena.folder)} altered")
+
+
+def kept(arena: Arena) -> list[Path]:
+    """Files that a run and its store keep, but for locks."""
+    found = [path for part in ("run", ".megbench") for path in (arena.folder / part).rglob("*") if path.is_file()]
+    return sorted(path for path in found if not path.name.startswith(".") and path.suffix != ".lock")
+
+
+def raced(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
+    """Two processes with the same command and the same folder, the second a moment later."""
+    first = arena.start()
+    time.sleep(rng.uniform(0, 0.5) * whole.seconds)
+    second = arena.start()
+    ended = [arena.finish(process) for process in (first, second)]
+    told = all(one_line(each, 0) for each in ended) and arena.result() == whole.result
+    return settled(arena, whole, told, "; ".join(last_line(each) for each in ended))
+
+
+# Fault -> how often it is tried, and its name in the table.
+FAULTS: dict[Fault, tuple[int, str]] = {
+    killed: (38, "`kill -9` at a random moment"),
+    killed_writing: (12, "`kill -9` in the middle of a write"),
+    interrupted: (4, "Ctrl-C"),
+    worker_killed: (4, "a worker killed, as for want of memory"),
+    disk_full: (4, "disk full"),
+    read_only: (3, "folder read-only"),
+    input_vanished: (3, "inputs gone"),
+    altered: (16, "a file cut short or a bit flipped"),
+    raced: (4, "two processes at one run"),
+}
