@@ -13,6 +13,8 @@ from core.errors import BenchError
 
 # Sheets of one workbook; a few bytes declare a sheet of a million blank rows, so that they must be counted first.
 MOST_SHEETS = 50
+# Cells of one sheet, blank ones counted: a sheet may be formatted down to its last row, and that takes a second.
+MOST_CELLS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,20 @@ def _check_parts(path: Path, data: bytes, limits: Limits) -> None:
 
 
 def _rows(path: Path, sheet: Any, limits: Limits) -> list[list[Any]]:
-    """A sheet's rows. Blank rows and cells without end, as formatted columns leave them, are not followed."""
-    rows = []
-    for cells in sheet.iter_rows(max_row=limits.rows + 1, max_col=limits.columns + 1, values_only=True):
-        rows.append(_without_end(list(cells)))
-    rows = _without_end(rows)
-    if len(rows) > limits.rows or any(len(row) > limits.columns for row in rows):
-        raise BenchError(f"{path}: more than {limits.rows} rows or {limits.columns} columns. Give {limits.what}.")
-    return rows
+    """A sheet's rows; blank ones count as well, since a file of a few bytes can declare a million wide ones."""
+    rows: list[list[Any]] = []
+    seen = 0
+    sheet.reset_dimensions()  # what a sheet says of its own size may be a lie
+    for number, values in enumerate(sheet.iter_rows(values_only=True)):
+        cells = _without_end(list(values))
+        if len(cells) > limits.columns or (cells and number >= limits.rows):
+            raise BenchError(f"{path}: more than {limits.rows} rows or {limits.columns} columns. Give {limits.what}.")
+        seen += 1 + len(values)
+        if seen > MOST_CELLS:
+            raise BenchError(f"{path}: more than {MOST_CELLS} cells, blank ones among them. Delete those.")
+        if number < limits.rows:
+            rows.append(cells)
+    return _without_end(rows)
 
 
 def _without_end(items: list[Any]) -> list[Any]:
