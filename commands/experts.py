@@ -58,7 +58,7 @@ def _say(imported: Imported) -> None:
     counts = f"{len(imported.judgements)} judgements; {imported.sums} row sums and {imported.totals} totals checked"
     print(counts, file=sys.stderr)
     lines = [f"Note: {remark}" for remark in imported.remarks]
-    lines += [f"{'Error' if problem.fatal else 'Warning'}: {problem}" for problem in imported.problems]
+    lines += [f"{'Fault' if problem.fatal else 'Warning'}: {problem}" for problem in imported.problems]
     for line in lines[:MOST_LINES]:
         print(printable(line), file=sys.stderr)
     if len(lines) > MOST_LINES:

@@ -81,8 +81,6 @@ def resolve(kind: type[T], overlays: Iterable[Mapping[str, Any]] = (), sets: Ite
     """
     merged: dict[str, Any] = {}
     for overlay in overlays:
-        if not isinstance(overlay, Mapping):
-            raise _wrong(kind.__name__.lower(), overlay, "a mapping")
         merged = merge(merged, overlay)
     for item in sets:
         merged = merge(merged, parse_set(item))

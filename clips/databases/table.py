@@ -55,8 +55,11 @@ class Table:
                 missing.append(f"line {row.line}: {path} is neither a video nor a folder")
             else:
                 clip = row.clip or (path.stem if path.is_file() else path.name)
-                while named(database, row.subject, clip) in names:
-                    clip += ".2"
+                try:
+                    while named(database, row.subject, clip) in names:
+                        clip += ".2"
+                except BenchError as error:
+                    raise BenchError(f"{root}, line {row.line}: {error}") from None
                 names.add(named(database, row.subject, clip))
                 made, odd = _clip(database, clip, row, path)
                 clips.append(made)
