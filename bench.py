@@ -52,6 +52,7 @@ from commands.options import (
 from commands.request import Request, load_metrics, make_protocol, make_rows
 from core.engines import LOCAL, check_engine
 from core.errors import BenchError
+from core.spreadsheet import printable
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=(__doc__ or "").splitlines()[0]
@@ -166,7 +167,7 @@ def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
 
     print(brief(Run(folder)).text())
     for line in failures[:10]:
-        print(f"Failed: {line}", file=sys.stderr)
+        print(printable(f"Failed: {line}"), file=sys.stderr)
     if len(failures) > 10:
         print(f"Failed: {len(failures) - 10} more, see the report", file=sys.stderr)
     print(f"{seconds:.1f} s. Report: {folder / 'report.html'}")
@@ -177,7 +178,13 @@ def main() -> None:
     try:
         app()
     except BenchError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(printable(f"Error: {error}"), file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        # The system's own refusals: a name that is too long, a full disk, a folder that may not be written.
+        named = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or type(error).__name__
+        print(printable(f"Error: {named}{reason}. Check the name, the disk and the rights."), file=sys.stderr)
         sys.exit(2)
 
 

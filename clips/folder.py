@@ -188,7 +188,8 @@ def templates(folder: Path) -> list[Template]:
     listing = _listing("templates", folder)
     paths = [path for path in listing if is_picture(path)]
     if not paths:
-        raise BenchError(f"{folder}: no pictures in the templates folder. Add portraits as PNG or JPEG.")
+        others = f" (it holds {', '.join(ascii(path.name) for path in listing[:5])})" if listing else ""
+        raise BenchError(f"{folder}: no pictures in the templates folder{others}. Add portraits as PNG or JPEG.")
     _mention_others("templates", listing, paths)
     names = [check_name("template", path.stem) for path in paths]
     _check_unique("template", folder, names)

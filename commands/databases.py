@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commands.options import cores
+from core.spreadsheet import printable
 
 if TYPE_CHECKING:
     from clips.databases.survey import Survey
@@ -37,7 +38,7 @@ def validate(
 ) -> None:
     """Say what is there of a database, what is missing and what is corrected; nothing is written."""
     found = survey(database, path, sheet, without or [])
-    print("\n".join(found.describe()))
+    print("\n".join(map(printable, found.describe())))
     from protocols.megc2021 import recordings
 
     there = sorted({clip.recording.recording for clip in found.usable} & recordings())
@@ -58,7 +59,7 @@ def prepare(
     """Cut a database's clips to their faces, once, for training; the same command goes on where it was cut off."""
     store = prepared(survey(database, path, sheet, without or []), out, colour, workers)
     for name, why in store.facts.left_out.items():
-        print(f"left out: {name}: {why}")
+        print(printable(f"left out: {name}: {why}"))
     people = len({clip.person for clip in store.clips})
     print(f"{len(store.clips)} clips of {people} people in {out}, {len(store.facts.left_out)} left out.")
     print(f"To train on them: python bench.py train fpfomm --clips {database}={out}")

@@ -11,6 +11,7 @@ import typer
 
 from commands.options import names as names_in
 from core.errors import BenchError, check_choice
+from core.spreadsheet import printable
 
 if TYPE_CHECKING:
     from core.judgements import Judgement
@@ -57,9 +58,9 @@ def _say(imported: Imported) -> None:
     counts = f"{len(imported.judgements)} judgements; {imported.sums} row sums and {imported.totals} totals checked"
     print(counts, file=sys.stderr)
     lines = [f"Note: {remark}" for remark in imported.remarks]
-    lines += [f"{'Error' if problem.fatal else 'Warning'}: {problem}" for problem in imported.problems]
+    lines += [f"{'Fault' if problem.fatal else 'Warning'}: {problem}" for problem in imported.problems]
     for line in lines[:MOST_LINES]:
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
     if len(lines) > MOST_LINES:
         print(f"... and {len(lines) - MOST_LINES} more", file=sys.stderr)
 

@@ -37,11 +37,13 @@ def import_checkpoint(name: str, checkpoint: Path, layouts: Sequence[Layout], ta
     may be missing; what is no network (optimisers, epochs) is left out. BenchError, in one line, for anything else.
     """
     if not checkpoint.is_file():
-        raise BenchError(f"Checkpoint {checkpoint} does not exist.")
+        what = "is not a file. Give the file in it" if checkpoint.is_dir() else "does not exist. Give its path"
+        raise BenchError(f"Checkpoint {checkpoint} {what}, such as vox-cpk.pth.tar.")
     read = functools.partial(_reader, name, layouts, target)
     (outcome,) = work([Lane("import", read, [[checkpoint]])], 1)
     if outcome.result is None:
-        raise BenchError(outcome.reason)
+        named = str(checkpoint) in outcome.reason
+        raise BenchError(outcome.reason if named else f"{checkpoint} cannot be read: {outcome.reason}.")
     card: dict[str, Any] = outcome.result
     return card
 

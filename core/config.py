@@ -11,12 +11,14 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
-from core.errors import BenchError, unknown_name
+from core.errors import BenchError, shown, unknown_name
 
 T = TypeVar("T")
 
 # An overlay is a page of settings; anything larger is a mistake or an attack.
 LARGEST_OVERLAY_BYTES = 100_000
+# Settings nest four deep; what nests by the thousand exhausts the parser.
+DEEPEST_OVERLAY = 20
 
 
 def read_overlay(path: Path) -> dict[str, Any]:
@@ -29,17 +31,43 @@ def read_overlay(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BenchError(f"Config {path} cannot be read as UTF-8 text ({error}). Give a YAML file.") from None
-    if "&" in text or "*" in text.replace("**", ""):
-        raise BenchError(f"Config {path} uses YAML anchors (& or *), which are not allowed. Write the values out.")
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BenchError(f"Config {path} is not valid YAML: {' '.join(str(error).split())}") from None
+    values = _yaml(text, f"Config {path}")
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise BenchError(f"Config {path} must be a mapping of settings, got {type(values).__name__}.")
     return values
+
+
+def _yaml(text: str, what: str) -> Any:
+    """The values in YAML. BenchError, which names `what`, for anchors, deep nesting, tags and what is no YAML."""
+    try:
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if getattr(event, "anchor", None):
+                raise BenchError(f"{what} uses YAML anchors (& or *), which are not allowed. Write the values out.")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST_OVERLAY:
+                raise BenchError(f"{what} is nested deeper than {DEEPEST_OVERLAY} levels. Give a page of settings.")
+        return yaml.load(text, Loader=_Loader)
+    except BenchError:
+        raise
+    # Besides its own errors, PyYAML passes on those of int(), datetime() and others on values that look like theirs.
+    except (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BenchError(f"{what} is not valid YAML ({reason}). Correct it, or put quotes around the value.") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """As safe_load, but a key that stands twice is an error: of two values one would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping. ValueError for a key that stands twice."""
+        keys = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := next((value for place, (tag, value) in enumerate(keys) if (tag, value) in keys[:place]), None):
+            raise ValueError(f"the key {twice!r} stands twice")
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 def _neighbours(path: Path) -> list[str]:
@@ -65,11 +93,8 @@ def parse_set(item: str) -> dict[str, Any]:
     """``a.b=1`` -> {"a": {"b": 1}}; the value is read as YAML."""
     keys, equals, text = item.partition("=")
     if not equals or not all(keys.split(".")):
-        raise BenchError(f"--set {item!r} must be KEY=VALUE, such as loss.perceptual=pyramid.")
-    try:
-        value: Any = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise BenchError(f"--set {item!r}: the value {text!r} is not valid YAML.") from None
+        raise BenchError(f"--set {shown(item)} must be KEY=VALUE, such as loss.perceptual=pyramid.")
+    value = _yaml(text, f"--set {shown(item)}: the value")
     for key in reversed(keys.split(".")):
         value = {key: value}
     return dict(value)
@@ -136,7 +161,7 @@ def _build_plain(kind: Any, value: Any, where: str) -> Any:
     if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
         try:
             return float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise _wrong(where, value, "a number") from None
     if not isinstance(value, kind) or (kind in (int, float) and isinstance(value, bool)):
         raise _wrong(where, value, f"of type {kind.__name__}")
@@ -144,4 +169,4 @@ def _build_plain(kind: Any, value: Any, where: str) -> Any:
 
 
 def _wrong(where: str, value: Any, wanted: str) -> BenchError:
-    return BenchError(f"Setting {where or 'config'} must be {wanted}, got {value!r}.")
+    return BenchError(f"Setting {where or 'config'} must be {wanted}, got {shown(value)}.")

@@ -16,12 +16,22 @@ class Unavailable(BenchError):
     """Something the user can supply is not there (weights, another program's output). Nothing is kept of it."""
 
 
+# What an error shows of a value at most; a stranger's may be a megabyte.
+SHOWN = 120
+
+
+def shown(value: object) -> str:
+    """A value for an error: on one line, cut short."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> BenchError:
     """Error for a name that is not in a table, with the nearest known name and all choices."""
     known = sorted(choices)
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    near = get_close_matches(name[:SHOWN], known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return BenchError(f"Unknown {kind} {name!r}.{hint} Choices: {', '.join(known) or 'none'}.")
+    return BenchError(f"Unknown {kind} {shown(name)}.{hint} Choices: {', '.join(known) or 'none'}.")
 
 
 def check_choice(kind: str, name: str, choices: Iterable[str]) -> str:

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from core.spreadsheet import printable
+
 T = TypeVar("T")
 
 
@@ -26,4 +28,4 @@ def track(items: Iterable[T], title: str, unit: str, total: int | None = None) -
 
 def note(text: str) -> None:
     """One line for the user, above any progress bar."""
-    tqdm.write(f"Note: {text}", file=sys.stderr)
+    tqdm.write(printable(f"Note: {text}"), file=sys.stderr)

@@ -54,7 +54,7 @@ def read_json(path: Path) -> Any | None:
     """The values in a JSON file, None if it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -17,7 +18,7 @@ import av
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from core.errors import BenchError
 from core.frames import Frames
@@ -30,6 +31,11 @@ EBML_HEADER = bytes.fromhex("1a45dfa3")
 SEGMENT = bytes.fromhex("18538067")
 MAX_FRAMES = 5000
 MAX_PIXELS = 64_000_000
+# A strip one pixel high would be padded on all sides by the face detector, and so grow a hundredfold.
+MAX_SIDE = 30_000
+# The containers that are opened: others are playlists, which would read further files, and single pictures.
+CONTAINERS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,gif,h264,hevc,m4v,mjpeg,ogg,flv"
+TIFF = (b"II*\0", b"MM\0*")
 
 
 def is_picture(path: Path) -> bool:
@@ -50,12 +56,16 @@ def is_output_video(path: Path) -> bool:
 def pictures_in(folder: Path) -> list[Path]:
     """Picture files of a folder in the order of the numbers in their names: img99 before img100.
 
-    BenchError for a folder that cannot be read.
+    BenchError for a folder that cannot be read, and for a link to a picture that is not there.
     """
     try:
-        return sorted((path for path in folder.iterdir() if is_picture(path)), key=lambda path: natural(path.name))
+        entries = list(folder.iterdir())
     except OSError as error:
         raise BenchError(f"{folder}: the folder cannot be read ({error.strerror}). Check its rights.") from None
+    for path in entries:
+        if path.suffix.lower() in PICTURES and path.is_symlink() and not path.exists():
+            raise BenchError(f"{path}: a link that leads nowhere. Copy the picture itself to that place.")
+    return sorted((path for path in entries if is_picture(path)), key=lambda path: natural(path.name))
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
@@ -92,33 +102,60 @@ def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
 def read_picture(path: Path) -> Picture:
     """One picture file as (H, W, 3) uint8 RGB: upright by its EXIF tag, 16 bit scaled to 8, transparency dropped.
 
-    Raises BenchError for what is missing, damaged, not a picture or above 64 million pixels.
+    Raises BenchError for what is missing, damaged, not a picture, of 32 bits or above 64 million pixels.
     """
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tags and palettes; what matters is an error
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 _check_size(path, image.width, image.height)
-                upright = ImageOps.exif_transpose(image)
-                if upright.mode.startswith("I;16"):
-                    deep = np.asarray(upright, dtype=np.float32) / 257
-                    return np.repeat(np.rint(deep).astype(np.uint8)[..., None], 3, axis=2)
-                return np.array(upright.convert("RGB"), dtype=np.uint8)
+                return _upright(path, image)
+    except BenchError:
+        raise
     except Image.UnidentifiedImageError:
         return _read_deep_picture(path)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise BenchError(f"{path}: the picture is larger than {MAX_PIXELS} pixels. Scale it down.") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BenchError(f"{path}: the picture cannot be read ({error}). Replace the file.") from None
+    except Exception as error:  # whatever Pillow's readers raise on damaged data
+        reason = " ".join((str(error) or type(error).__name__).split())[:200]
+        raise BenchError(f"{path}: the picture cannot be read ({reason}). Replace the file.") from None
+
+
+def _upright(path: Path, image: Image.Image) -> Picture:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16"):
+        deep = np.asarray(upright, dtype=np.float32) / 257
+        return np.repeat(np.rint(deep).astype(np.uint8)[..., None], 3, axis=2)
+    if upright.mode in ("I", "F"):
+        raise BenchError(f"{path}: pixels of 32 bits, whose white nobody knows. Save the picture with 8 or 16 bits.")
+    return np.array(upright.convert("RGB"), dtype=np.uint8)
 
 
 def _read_deep_picture(path: Path) -> Picture:
     """Pictures that Pillow does not know but OpenCV does: TIFF of 16 bits and three channels."""
-    image = cv2.imdecode(np.frombuffer(path.read_bytes() or b"\0", np.uint8), cv2.IMREAD_COLOR_RGB)
+    data = path.read_bytes()
+    image = None
+    if data.startswith(TIFF):
+        try:
+            _check_size(path, *_tiff_size(data))
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        except (cv2.error, KeyError, TypeError, ValueError, OSError, SyntaxError, struct.error):
+            image = None
     if image is None:
         raise BenchError(f"{path}: not a picture in a known format. Convert it to PNG.")
-    _check_size(path, image.shape[1], image.shape[0])
     return np.asarray(image, np.uint8)
+
+
+def _tiff_size(data: bytes) -> tuple[int, int]:
+    """Width and height that the header of a TIFF file declares; OpenCV would first of all make room for them."""
+    file = io.BytesIO(data)
+    tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+    file.seek(tags.next)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of tags that are damaged
+        tags.load(file)
+    return int(tags[TiffImagePlugin.IMAGEWIDTH]), int(tags[TiffImagePlugin.IMAGELENGTH])
 
 
 def first_size(path: Path) -> tuple[int, int]:
@@ -131,6 +168,8 @@ def first_size(path: Path) -> tuple[int, int]:
 def _check_size(path: Path, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise BenchError(f"{path}: {width}x{height} is larger than {MAX_PIXELS} pixels. Scale it down.")
+    if max(width, height) > MAX_SIDE:
+        raise BenchError(f"{path}: {width}x{height} is longer than {MAX_SIDE} pixels. Cut it to the face.")
 
 
 def frame_rate(path: Path) -> float | None:
@@ -152,6 +191,7 @@ def _read_video(path: Path) -> Iterator[Picture]:
             for frame in container.decode(stream):
                 if frame.is_corrupt:
                     raise _truncated(path)
+                _check_size(path, frame.width, frame.height)  # a stream may grow
                 picture = frame.to_ndarray(format="rgb24")
                 yield np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
         except av.error.FFmpegError:
@@ -161,11 +201,12 @@ def _read_video(path: Path) -> Iterator[Picture]:
 def _opened(path: Path) -> av.container.InputContainer:
     try:
         # Only this file: a playlist in disguise must not open others.
-        container = av.open(str(path.resolve()), mode="r", options={"protocol_whitelist": "file"})
+        options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+        container = av.open(str(path.resolve()), mode="r", options=options)
     except FileNotFoundError:
         raise BenchError(f"{path}: no such file or folder.") from None
     except (av.error.FFmpegError, OSError):
-        raise _truncated(path) from None
+        raise _no_video(path) from None
     if not container.streams.video:
         container.close()
         raise BenchError(f"{path}: the file holds no video. Give a video or a folder of pictures.")
@@ -212,6 +253,17 @@ def _element_size(file: BinaryIO) -> int | None:
 
 def _truncated(path: Path) -> BenchError:
     return BenchError(f"{path}: the video is truncated or damaged. Copy it again from its source.")
+
+
+def _no_video(path: Path) -> BenchError:
+    """Why a file cannot be opened: a picture by another name, say, or a video that is cut off in its header."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            kind = Image.open(path).format
+    except Exception:
+        return _truncated(path)
+    return BenchError(f"{path}: a picture ({kind}), not a video. Put the frames of a clip into a folder of their own.")
 
 
 def write_video(target: Path | io.BytesIO, frames: Frames, fps: float, lossless: bool = False) -> None:

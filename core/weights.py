@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +84,7 @@ def read_card(weights: Path) -> dict[str, Any]:
         if path.stat().st_size > LARGEST_CARD_BYTES:
             raise BenchError(f"{path} is larger than {LARGEST_CARD_BYTES} bytes; it is not a card of this suite.")
         card = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BenchError(f"{path} must describe {weights.name}, but cannot be read ({_one_line(error)}).") from None
     if not isinstance(card, dict):
         raise BenchError(f"{path} must be a JSON object, got {type(card).__name__}.")
@@ -163,6 +163,11 @@ def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
     wrong = {
         "missing": [entry for entry in own if entry not in state],
         "unexpected": sorted(entry for entry in state if entry not in own),
+        "of another kind": [
+            f"{entry} {_kind(state[entry])} instead of {_kind(own[entry])}"
+            for entry in own
+            if entry in state and state[entry].is_floating_point() != own[entry].is_floating_point()
+        ],
         "of another shape": [
             f"{entry} {tuple(state[entry].shape)} instead of {tuple(own[entry].shape)}"
             for entry in own
@@ -173,6 +178,10 @@ def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
     if faults:
         raise BenchError(f"{path} does not fit the network {name!r} of this config ({'; '.join(faults)}).")
     network.load_state_dict(state)
+
+
+def _kind(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
 
 
 def load_vgg19(path: Path, network: nn.Module) -> nn.Module:
@@ -230,18 +239,42 @@ def read_published(path: Path) -> dict[str, State]:
     if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
         raise BenchError(f"Weights {path} are larger than {LARGEST_WEIGHTS_BYTES} bytes.")
     if path.suffix not in PUBLISHED:
-        raise BenchError(f"{path}: weights must end in .safetensors, {', '.join(PUBLISHED)}.")
+        raise BenchError(f"{path} is no published checkpoint: its name must end in {', '.join(PUBLISHED)}.")
     try:
+        _check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except BenchError:
+        raise
+    except Exception as error:  # a damaged pickle makes torch's reader raise whatever it stumbles over
         raise BenchError(
             f"{path} cannot be read safely as weights ({_one_line(error)}). Give a file of tensors only."
         ) from None
     if not isinstance(content, dict):
         raise BenchError(f"{path} must hold a dict of state dicts, got {type(content).__name__}.")
     if _is_state(content):
-        return {"": content}
-    return {name: state for name, state in content.items() if isinstance(name, str) and _is_state(state)}
+        return {"": _dense(path, content)}
+    return {name: _dense(path, state) for name, state in content.items() if isinstance(name, str) and _is_state(state)}
+
+
+def _check_archive(path: Path) -> None:
+    """BenchError for a zip bomb: torch stores entries as they are, but unpacks what others have packed."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > LARGEST_WEIGHTS_BYTES:
+                raise BenchError(f"Weights {path} unpack to more than {LARGEST_WEIGHTS_BYTES} bytes.")
+
+
+def _dense(path: Path, state: State) -> State:
+    """`state`, if its tensors are plain numbers. BenchError for sparse ones and for views larger than their data."""
+    import torch
+
+    for entry, value in state.items():
+        if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+            raise BenchError(f"{path}: the entry {entry} is no plain tensor. Give a file of dense tensors.")
+        # A stride of 0 declares any size at no cost.
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise BenchError(f"{path}: the entry {entry} {tuple(value.shape)} is larger than its data. Save it anew.")
+    return state
 
 
 def _is_state(value: Any) -> bool:
@@ -255,8 +288,9 @@ def _is_state(value: Any) -> bool:
 
 
 def _checked(path: Path, entry: str, value: Tensor) -> Tensor:
+    value = value.float() if value.is_floating_point() else value
     _check_finite(path, entry, value)
-    return value.float() if value.is_floating_point() else value
+    return value
 
 
 def _check_finite(path: Path, entry: str, value: Tensor) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from core.errors import BenchError
+from core.openface import LARGEST
 from core.store import write_text
 
 UNITS = tuple(f"AU{number:02d}" for number in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45))
@@ -41,12 +42,17 @@ def read_openface(path: Path, n_frames: int) -> Scores:
         table["frame"] = np.arange(1, len(table) + 1)
     if table["frame"].duplicated().any():
         raise BenchError(f"{path}: several rows for one frame: more than one face. Run OpenFace on one face only.")
+    strange = table["frame"][~table["frame"].isin(range(1, n_frames + 1))]
+    if len(strange):
+        raise BenchError(f"{path}: has frame {strange.iloc[0]:g}, the clip has {n_frames}. Give the CSV of this clip.")
     numbers = table["frame"].to_numpy(int)
-    if len(numbers) == 0 or numbers.max() > n_frames or (path.is_dir() and len(files) != n_frames):
-        raise BenchError(f"{path}: has frames up to {numbers.max(initial=0)}, the clip has {n_frames}.")
+    if len(numbers) == 0 or (path.is_dir() and len(files) != n_frames):
+        raise BenchError(f"{path}: has {len(numbers)} frames, the clip has {n_frames}. Give the CSV of this clip.")
     scores = np.full((n_frames, len(UNITS)), np.nan)
     found = table[COLUMNS].to_numpy(np.float64, copy=True)
     found[~_with_face(table, found)] = np.nan
+    if np.isinf(found).any() or np.nanmin(found, initial=0) < 0 or np.nanmax(found, initial=0) > LARGEST:
+        raise BenchError(f"{path}: AU intensities must be numbers from 0 to {LARGEST:g}. Run OpenFace again.")
     scores[numbers - 1] = found
     return scores
 
@@ -79,6 +85,8 @@ def _table(path: Path) -> pd.DataFrame:
         raise BenchError(
             f"{path} lacks {lacking[0]}; OpenFace writes it with -aus. It has: {', '.join(map(str, table))[:200]}."
         )
+    if twice := [name for name in COLUMNS if list(table.columns).count(name) > 1]:
+        raise BenchError(f"{path}: the column {twice[0]} stands twice. Keep one of them.")
     used = [*COLUMNS, *(name for name in ("frame", "success", "confidence") if name in table)]
     try:
         return table[used].astype(np.float64)

@@ -139,10 +139,13 @@ def _mapped(folder: Path, mapping: Path) -> dict[tuple[str, str], Output]:
     found: dict[tuple[str, str], Output] = {}
     for number, row in enumerate(table.to_dict("records"), 2):
         where = f"{mapping}, line {number}"
-        path = _inside(folder, folder / row["output"])
+        try:
+            path = _inside(folder, folder / row["output"])
+            cell = check_name("driver", row["driver"]), check_name("template", row["template"])
+        except BenchError as error:
+            raise BenchError(f"{where}: {error}") from None
         if not (path.is_dir() or is_output_video(path)):
             raise BenchError(f"{where}: {row['output']!r} is neither a folder of pictures nor a video in {folder}.")
-        cell = check_name("driver", row["driver"]), check_name("template", row["template"])
         if cell in found:
             raise BenchError(f"{where}: {cell[0]} on {cell[1]} is mapped twice. Remove one of the lines.")
         found[cell] = Output(path, kept_frames(row.get("frames", ""), where))

@@ -261,7 +261,7 @@ def test_a_folder_without_the_database_is_an_error(tmp_path, name):
 
 def test_sheets_that_are_none_are_errors(databases, tmp_path):
     (tmp_path / "broken.xlsx").write_bytes(b"PK\x03\x04 no zip")
-    with pytest.raises(BenchError, match="cannot be read"):
+    with pytest.raises(BenchError, match="not a readable XLSX"):
         read_sheet(tmp_path / "broken.xlsx")
     with (tmp_path / "huge.csv").open("wb") as file:
         file.truncate(LARGEST_SHEET_BYTES + 1)

@@ -13,7 +13,7 @@ from lightning.fabric import Fabric
 
 from core.config import as_dict, merge, parse_set, read_overlay, resolve
 from core.contracts import Trainable
-from core.errors import BenchError
+from core.errors import BenchError, shown
 from core.provenance import provenance
 from core.registry import load
 from core.store import write_json
@@ -121,9 +121,12 @@ def train(
         settings = merge(settings, parse_set(item))
     if "loss" in settings:  # the losses are the model's, but loss.perceptual is what people look for
         settings = merge(settings, {"model": {"loss": settings.pop("loss")}})
-    plan = resolve(Plan, [settings.pop("plan", {})])
-    drawn = resolve(DataSettings, [settings.pop("data", {})])
-    recipe = resolve(kind, [settings])
+    try:
+        plan = resolve(Plan, [part_of(settings, "plan")])
+        drawn = resolve(DataSettings, [part_of(settings, "data")])
+        recipe = resolve(kind, [settings])
+    except BenchError as error:
+        raise BenchError(f"{config}{' with --set' if sets else ''}: {error}") from None
 
     torch.manual_seed(plan.seed)
     # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.
@@ -151,6 +154,14 @@ def train(
         print(f"{state}Weights: {weights}. Use them as --methods {weights.stem}")
     fabric.barrier()
     return finished
+
+
+def part_of(settings: dict[str, Any], name: str) -> dict[str, Any]:
+    """Take a part out of the settings, {} where there is none. BenchError unless it is a mapping."""
+    part = settings.pop(name, {})
+    if not isinstance(part, dict):
+        raise BenchError(f"Setting {name} must be a mapping, got {shown(part)}.")
+    return part
 
 
 def start_from(init: Path, trainer: Trainable) -> dict[str, Any]:

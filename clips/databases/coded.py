@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clips.databases.corrections import corrections
 from clips.databases.folders import FrameFolder, Naming, trees
-from clips.databases.sheets import CODED, SUFFIXES, Row, Sheet, read_sheet
+from clips.databases.sheets import CODED, LONGEST_NUMBER, SUFFIXES, Row, Sheet, read_sheet
 from clips.databases.survey import CodedClip, Survey, coded_clip, corrected, named
 from core.errors import BenchError
 from core.video import natural
@@ -100,7 +100,7 @@ class Database:
         return Survey(self.name, (), tuple(clips), tuple(missing), tuple(uncoded), tuple(changed), tuple(remarks))
 
     def _row_key(self, row: Row) -> Key:
-        digits = "".join(letter for letter in row.subject if letter.isdecimal())
+        digits = "".join(letter for letter in row.subject if letter.isdecimal())[:LONGEST_NUMBER]
         return (int(digits) if digits else -1, self.clip(row.clip))
 
     def _rank(self, folders: list[FrameFolder], keys: set[Key]) -> tuple[int, bool, int]:

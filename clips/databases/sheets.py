@@ -6,9 +6,9 @@ when somebody saves the sheet again, so nothing is found by position.
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-import warnings
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from core.errors import BenchError
+from core.workbook import Limits, read_workbook
 
 # How each column is called in some sheet, in small letters without anything but letters and digits.
 TITLES = {
@@ -39,7 +40,11 @@ NUMBERS = ("onset", "apex", "offset")
 BLANK = {"", "/", "-", "nan", "none", "n/a"}
 # Notes above a header; the longest known has 13 lines.
 DEEPEST_HEADER = 50
-LARGEST_SHEET_BYTES, LARGEST_UNPACKED_BYTES = 20_000_000, 400_000_000
+LARGEST_SHEET_BYTES = 20_000_000
+# The largest known sheet has some 300 rows and 20 columns.
+LIMITS = Limits("a coding sheet", bytes=200_000_000, rows=20_000, columns=200)
+# Digits of a number that a sheet may hold; Python refuses to read thousands of them, and nobody means them.
+LONGEST_NUMBER = 30
 SUFFIXES = (".xlsx", ".xlsm", ".csv")
 
 
@@ -108,33 +113,32 @@ def _tables(path: Path) -> Iterator[tuple[str, pd.DataFrame]]:
     try:
         if path.stat().st_size > LARGEST_SHEET_BYTES:
             raise BenchError(f"{path} is larger than {LARGEST_SHEET_BYTES} bytes; that is no coding sheet.")
+        data = path.read_bytes()
         if path.suffix.lower() == ".csv":
-            width = max(line.count(",") for line in path.read_text(encoding="utf-8-sig").splitlines() or [""]) + 1
-            yield (
-                "",
-                pd.read_csv(
-                    path,
-                    names=range(width),
-                    dtype=str,
-                    keep_default_na=False,
-                    encoding="utf-8-sig",
-                    skip_blank_lines=False,
-                ),
-            )
+            yield "", _table(_lines(path, data.decode("utf-8-sig")))
             return
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > LARGEST_UNPACKED_BYTES:
-                raise BenchError(
-                    f"{path} unpacks to more than {LARGEST_UNPACKED_BYTES} bytes; that is no coding sheet."
-                )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # openpyxl tells of styles that it does not know
-            sheets = pd.read_excel(path, sheet_name=None, header=None, dtype=object, engine="openpyxl")
-        yield from ((str(title), cells) for title, cells in sheets.items())
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, pd.errors.ParserError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise BenchError(
-            f"{path}: the sheet cannot be read ({' '.join(str(error).split())}). Save it again as .xlsx or .csv."
+            f"{path}: the sheet cannot be read ({' '.join(str(error).split())}). Save it again as .xlsx, or as .csv in"
+            " UTF-8."
         ) from None
+    yield from ((title, _table(rows)) for title, rows in read_workbook(path, data, LIMITS))
+
+
+def _lines(path: Path, text: str) -> list[list[str]]:
+    """The lines of a CSV. BenchError for more than a coding sheet has: commas alone would fill the memory."""
+    lines: list[list[str]] = []
+    for line in csv.reader(io.StringIO(text, newline=""), strict=True):
+        if len(lines) == LIMITS.rows or len(line) > LIMITS.columns:
+            raise BenchError(f"{path}: more than {LIMITS.rows} rows or {LIMITS.columns} columns. Give {LIMITS.what}.")
+        lines.append(line)
+    return lines
+
+
+def _table(rows: list[list[Any]]) -> pd.DataFrame:
+    """Rows of any length as a table."""
+    width = max(map(len, rows), default=0)
+    return pd.DataFrame([row + [None] * (width - len(row)) for row in rows], columns=range(width), dtype=object)
 
 
 def _header(cells: pd.DataFrame, needs: frozenset[str]) -> tuple[int, dict[str, int]] | None:

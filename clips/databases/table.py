@@ -17,10 +17,12 @@ from clips.databases.folders import FrameFolder, read_folder
 from clips.databases.sheets import LISTED, Row, read_sheet
 from clips.databases.survey import CodedClip, Survey, coded_clip, named
 from clips.folder import Recording
-from core.errors import BenchError
+from core.errors import BenchError, shown
 from core.names import check_name
 from core.video import is_video
 
+# What file systems take as a name; asking about a longer one is an error of its own.
+LONGEST_NAME = 200
 # The last number in a picture's name is the frame's.
 FRAME = re.compile(r".*?(\d+)\D*")
 
@@ -45,14 +47,19 @@ class Table:
         missing, remarks, names = [], list(table.remarks), set()
         for row in table.rows:
             path = root.parent / row.path
-            if not row.path or row.fps is None:
+            if len(path.name) > LONGEST_NAME:
+                missing.append(f"line {row.line}: the path {shown(row.path)} is too long")
+            elif not row.path or row.fps is None:
                 missing.append(f"line {row.line}: no {'path' if not row.path else 'fps'}")
             elif not (is_video(path) or path.is_dir()):
                 missing.append(f"line {row.line}: {path} is neither a video nor a folder")
             else:
                 clip = row.clip or (path.stem if path.is_file() else path.name)
-                while named(database, row.subject, clip) in names:
-                    clip += ".2"
+                try:
+                    while named(database, row.subject, clip) in names:
+                        clip += ".2"
+                except BenchError as error:
+                    raise BenchError(f"{root}, line {row.line}: {error}") from None
                 names.add(named(database, row.subject, clip))
                 made, odd = _clip(database, clip, row, path)
                 clips.append(made)

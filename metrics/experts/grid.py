@@ -9,14 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import re
-import warnings
-import zipfile
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 from core.errors import BenchError
+from core.workbook import MOST_SHEETS, Limits, read_workbook
 
 LARGEST_BYTES = 5_000_000
 LARGEST_UNPACKED_BYTES = 50_000_000
@@ -51,8 +50,12 @@ def read_grids(path: Path) -> list[Grid]:
         while grid.rows and not any(grid.rows[-1]):
             grid.rows.pop()
         if len(grid.rows) > MOST_ROWS or max(map(len, grid.rows), default=0) > MOST_COLUMNS:
-            raise BenchError(f"{path}: more than {MOST_ROWS} rows or {MOST_COLUMNS} columns. Give a score sheet.")
+            raise _too_large(path)
     return grids
+
+
+def _too_large(path: Path) -> BenchError:
+    return BenchError(f"{path}: more than {MOST_ROWS} rows or {MOST_COLUMNS} columns. Give a score sheet.")
 
 
 def _read_text(path: Path, data: bytes) -> list[Grid]:
@@ -61,8 +64,14 @@ def _read_text(path: Path, data: bytes) -> list[Grid]:
         raise BenchError(f"{path}: a web archive. Save the sheet as XLSX or CSV.")
     if not re.search(r"<(html|table|frameset)\b", text[:10_000], re.IGNORECASE):
         return [Grid(path.stem, _read_csv(path, text))]
-    page = _Page()
-    page.feed(text)
+    page = _Page(path)
+    try:
+        page.feed(text)
+    except AssertionError as error:  # what HTMLParser raises on declarations that are none
+        raise BenchError(f"{path}: not a readable page ({error}). Save the sheet as XLSX or CSV.") from None
+    # What is left was opened and never closed. The parser would take it letter by letter, in quadratic time.
+    if "<" in page.rawdata:
+        raise BenchError(f"{path}: the page ends within a tag, a remark or a script. Save the sheet as XLSX or CSV.")
     page.close()
     if not page.tables:
         raise BenchError(f"{path}: no table in it. A workbook saved as HTML keeps its sheets in {path.stem}.files/.")
@@ -80,7 +89,7 @@ def _decoded(path: Path, data: bytes) -> str:
     for encoding in filter(None, (declared, "utf-8", "gb18030")):
         try:
             return data.decode(encoding)
-        except (UnicodeDecodeError, LookupError):
+        except (UnicodeError, LookupError):
             continue
     raise BenchError(f"{path}: neither UTF-8 nor gb2312 text. Save it as CSV in UTF-8, or as XLSX.")
 
@@ -92,35 +101,17 @@ def _read_csv(path: Path, text: str) -> list[list[str]]:
     delimiter = max(",;\t", key=first.count)
     body = "\n".join("" if line.startswith("#") else line for line in lines)
     try:
-        return [[_text(cell) for cell in row] for row in csv.reader(io.StringIO(body), delimiter=delimiter)]
+        return [
+            [_text(cell) for cell in row] for row in csv.reader(io.StringIO(body), delimiter=delimiter, strict=True)
+        ]
     except csv.Error as error:
         raise BenchError(f"{path}: not a readable CSV file ({error}). Save it as CSV in UTF-8, or as XLSX.") from None
 
 
 def _read_workbook(path: Path, data: bytes) -> list[Grid]:
-    from openpyxl import load_workbook
-
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            parts = archive.infolist()
-            if sum(part.file_size for part in parts) > LARGEST_UNPACKED_BYTES:
-                raise BenchError(f"{path}: unpacks to more than {LARGEST_UNPACKED_BYTES} bytes. Give a score sheet.")
-            # No spreadsheet writes these; they are how XML is made to swell or to read other files.
-            if any(b"<!DOCTYPE" in archive.read(part) or b"<!ENTITY" in archive.read(part) for part in parts):
-                raise BenchError(f"{path}: holds XML declarations that no spreadsheet writes. Save it anew as XLSX.")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # openpyxl warns of styles and extensions that do not matter here
-            book = load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
-            grids = []
-            for sheet in book.worksheets:
-                rows = sheet.iter_rows(max_row=MOST_ROWS + 1, max_col=MOST_COLUMNS + 1, values_only=True)
-                grids.append(Grid(str(sheet.title), [_trimmed([_text(value) for value in row]) for row in rows]))
-        return grids
-    except BenchError:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        raise BenchError(f"{path}: not a readable XLSX workbook ({reason}). Save it anew, or as CSV.") from None
+    limits = Limits("a score sheet", LARGEST_UNPACKED_BYTES, MOST_ROWS, MOST_COLUMNS)
+    sheets = read_workbook(path, data, limits)
+    return [Grid(title, [_trimmed([_text(value) for value in row]) for row in rows]) for title, rows in sheets]
 
 
 def _trimmed(cells: list[str]) -> list[str]:
@@ -142,8 +133,9 @@ def _text(value: Any) -> str:
 class _Page(HTMLParser):
     """The tables of a page. A merged cell stands at its top left, the cells it covers are blank, as in a workbook."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__(convert_charrefs=True)
+        self._path = path
         self.tables: list[list[list[str]]] = []
         self._covered: dict[int, int] = {}  # column -> rows below that a merged cell still covers
         self._cell: list[str] | None = None
@@ -154,10 +146,14 @@ class _Page(HTMLParser):
         if tag in ("script", "style"):
             self._silent += 1
         elif tag == "table":
+            if len(self.tables) == MOST_SHEETS:
+                raise BenchError(f"{self._path}: more than {MOST_SHEETS} tables. Give a score sheet.")
             self.tables.append([])
             self._covered, self._cell = {}, None
         elif tag == "tr" and self.tables:
             self._finish_cell()
+            if len(self.tables[-1]) > MOST_ROWS:
+                raise _too_large(self._path)
             self.tables[-1].append([])
         elif tag in ("td", "th") and self.tables and self.tables[-1]:
             self._finish_cell()
@@ -168,6 +164,8 @@ class _Page(HTMLParser):
     def _open_cell(self, attributes: dict[str, str | None]) -> None:
         row = self.tables[-1][-1]
         self._skip_covered(row)
+        if len(row) > MOST_COLUMNS:
+            raise _too_large(self._path)
         down, right = _span(attributes.get("rowspan"), MOST_ROWS), _span(attributes.get("colspan"), MOST_COLUMNS)
         for column in range(len(row), len(row) + right):
             if down > 1:
