@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test goldens bench torture check format clean
+.PHONY: demo test goldens bench torture lock install-verified check format clean
 
 demo: $(VENV)/.complete
 	$(BIN)/python bench.py --methods fpfomm,fomm,mraa
@@ -39,6 +39,17 @@ $(VENV)/.complete: requirements.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements.txt
 	touch $@
+
+# Every package with the hashes of its files, for whoever wants to install nothing else.
+lock: $(VENV)/.complete
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile requirements.txt -c constraints.txt --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.hashed.txt
+
+install-verified:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.hashed.txt
+	touch $(VENV)/.complete
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
