@@ -8,6 +8,7 @@ import functools
 import inspect
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ FLEETING = ("date", "argv")
 
 # How often a process that has nothing left to help with looks whether the folder is free.
 LOOK_S = 0.5
+# How often it is asked what the process that has the folder works for.
+SAYING_LOOKS = 6
 
 
 @contextlib.contextmanager
@@ -54,7 +57,7 @@ def claimed(
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        if meanwhile is None or not said.exists() or said.read_text() != purpose:
+        if meanwhile is None or not _agreed(said, purpose):
             raise BenchError(f"Another process works on {run}. Wait for it, or give --out another folder.") from None
         meanwhile()
         lock.acquire(poll_interval=LOOK_S)
@@ -64,6 +67,16 @@ def claimed(
         yield
     finally:
         lock.release()
+
+
+def _agreed(said: Path, purpose: str) -> bool:
+    """Whether the process that has a folder says the same purpose; it says so a moment after it has taken it."""
+    for _ in range(SAYING_LOOKS):
+        with contextlib.suppress(OSError):
+            if said.read_text() == purpose:
+                return True
+        time.sleep(LOOK_S)
+    return False
 
 
 @dataclass

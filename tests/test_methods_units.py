@@ -181,7 +181,7 @@ def test_published_files_of_relative_units_get_the_published_switches(weights, m
     asked = []
     monkeypatch.setattr(tps_rau, "networks", lambda config: asked.append(config) or {})
     for channels in (512, 529):
-        entry = torch.zeros(1).expand(256, channels, 3, 3)
+        entry = torch.zeros(256, channels, 3, 3)
         state = {"inpainting_network": {"up_blocks.0.conv.weight": entry}}
         torch.save(state | {"epoch": 3}, weights / "tps_rau@x.pth.tar")
         TpsRau("x", {}).build({})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -14,17 +15,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.frames import write_frames, write_png
+from core.frames import Frames, write_frames, write_png
+from core.manifest import faults
 from tests.moving_face import BROW, MOUTH, face, render
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMAND = [
-    *("--methods", "flow_warp", "--protocol", "folder"),
+    *("--methods", "flow_warp", "--no-controls", "--protocol", "folder"),
+    *("--metrics", "motion_agreement,fidelity,identity_distance"),
     *("--drivers", "drivers", "--templates", "templates", "--out", "run"),
 ]
-# Two drivers of seven frames each.
-PUSHES = {"brow": BROW, "mouth": MOUTH}
-FRAMES = 7
+# Drivers of five frames each.
+PUSHES = {"brow": BROW, "mouth": MOUTH, "mouth_later": (MOUTH[0], MOUTH[1], 3)}
+FRAMES = 5
 LONGEST_S = 300.0
 
 
@@ -45,13 +48,13 @@ class Arena:
         folder.mkdir(parents=True, exist_ok=True)
 
     def furnish(self) -> None:
-        """Write the drivers and the template."""
-        for name, push in PUSHES.items():
-            frames, _ = render(push, n_frames=FRAMES)
+        """Write the drivers and the templates."""
+        for name, frames in drivers().items():
             if not (self.folder / "drivers" / name).exists():
                 write_frames(self.folder / "drivers" / name, frames)
         (self.folder / "templates").mkdir(exist_ok=True)
-        write_png(self.folder / "templates" / "face.png", face())
+        for name, picture in (("face", face()), ("mirrored", face()[:, ::-1])):
+            write_png(self.folder / "templates" / f"{name}.png", picture)
 
     def start(self) -> subprocess.Popen[str]:
         """The command, in a process group of its own."""
@@ -110,9 +113,14 @@ class Arena:
         return {}
 
     def sealed(self) -> bool:
-        """Whether `bench.py verify` finds every file of the run as it was."""
-        command = [sys.executable, str(ROOT / "bench.py"), "verify", "run", "--sample", "0"]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, check=False).returncode == 0
+        """Whether every file of the run is as it was, as `bench.py verify` finds it."""
+        return faults(self.folder / "run") == []
+
+
+@functools.cache
+def drivers() -> dict[str, Frames]:
+    """The drivers' frames by name."""
+    return {name: render(push, n_frames=FRAMES)[0] for name, push in PUSHES.items()}
 
 
 def digest(path: Path) -> str:
