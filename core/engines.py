@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
+from core.claims import Busy
 from core.errors import BenchError
+from core.progress import track
 from core.worker import Lane, Outcome, work
 
 LOCAL, DASK = "local", "dask://"
@@ -17,8 +20,26 @@ def check_engine(engine: str) -> str:
     return engine
 
 
-def perform(lanes: Sequence[Lane], engine: str, workers: int) -> Iterator[Outcome]:
-    """Do every item of every lane: in up to `workers` processes, or on the cluster that `engine` names."""
+def perform(
+    items: Iterable[Any], lanes: Callable[[Sequence[Any], bool], list[Lane]], engine: str, workers: int, title: str
+) -> Iterator[Outcome]:
+    """Do every item, in up to `workers` processes or on the cluster that `engine` names, under a progress bar.
+
+    lanes: the lanes of some items, and whether their workers wait for an item that another process is at. They do not
+    at first, and answer Busy; such items are left for the end.
+    """
+    left = list(items)
+    for wait in (False, True):
+        outcomes = _outcomes(lanes(left, wait), engine, workers)
+        left, count = [], len(left)
+        for outcome in track(outcomes, "Waiting for others" if wait else title, "cell", count):
+            if isinstance(outcome.result, Busy):
+                left.append(outcome.item)
+            else:
+                yield outcome
+
+
+def _outcomes(lanes: Sequence[Lane], engine: str, workers: int) -> Iterator[Outcome]:
     if engine == LOCAL:
         return work(lanes, workers)
     from core.cluster import spread

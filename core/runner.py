@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 import sys
@@ -222,26 +223,21 @@ def animate(run: Path | None, jobs: Sequence[Job], settings: Settings) -> dict[s
 
     for hopeless in (job for job in jobs if job.cell.problem):
         failed(hopeless, CellRecord(hopeless.key, "failed", hopeless.cell.problem))
-    waiting = [job for job in jobs if not job.cell.problem]
-    for wait in (False, True):
-        outcomes = perform(_lanes(waiting, settings, wait), settings.engine, settings.processes)
-        waiting, count = [], len(waiting)
-        for outcome in track(outcomes, "Waiting for others" if wait else "Animating", "cell", count):
-            job: Job = outcome.item
-            if isinstance(outcome.result, Busy):
-                waiting.append(job)
-            elif outcome.result is None:
-                failed(
-                    job, CellRecord(job.key, "failed", outcome.reason, 0, 0.0, "", {}, outcome.retry, outcome.traceback)
-                )
-            else:
-                records[job.key] = outcome.result
-                if run:
-                    link_folder(_store_folder(settings, job), cell_folder(run, job))
+    possible = [job for job in jobs if not job.cell.problem]
+    lanes = functools.partial(_lanes, settings)
+    for outcome in perform(possible, lanes, settings.engine, settings.processes, "Animating"):
+        job: Job = outcome.item
+        if outcome.result is None:
+            record = CellRecord(job.key, "failed", outcome.reason, retry=outcome.retry, traceback=outcome.traceback)
+            failed(job, record)
+        else:
+            records[job.key] = outcome.result
+            if run:
+                link_folder(_store_folder(settings, job), cell_folder(run, job))
     return records
 
 
-def _lanes(jobs: Sequence[Job], settings: Settings, wait: bool) -> list[Lane]:
+def _lanes(settings: Settings, jobs: Sequence[Job], wait: bool) -> list[Lane]:
     """A lane for each row; the cells of one driver stay together, so that a method sees it once."""
     lanes = []
     for label, of_row in itertools.groupby(jobs, lambda job: job.row.label):

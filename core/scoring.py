@@ -18,7 +18,6 @@ from core.contracts import Metric, Partial
 from core.engines import LOCAL, perform
 from core.errors import BenchError, CellFailed, Unavailable
 from core.frames import Frames, read_frames
-from core.progress import track
 from core.provenance import code_version
 from core.runner import Job, cell_folder
 from core.store import CellRecord, digest, read_json, write_json
@@ -198,19 +197,16 @@ def _measured(tasks: Sequence[_Task], scorer: Scorer) -> Iterator[tuple[_Task, d
     def place(task: _Task) -> tuple[str, str]:
         return task.job.cell.template.name, task.job.cell.driver.name
 
-    waiting = sorted(tasks, key=place)
-    for wait in (False, True):
-        by_cell = [list(group) for _, group in itertools.groupby(waiting, place)]
-        outcomes = perform([Lane("scoring", _Measurer(scorer, wait), by_cell)], scorer.engine, scorer.workers)
-        waiting, count = [], len(waiting)
-        for outcome in track(outcomes, "Waiting for others" if wait else "Measuring", "cell", count):
-            if isinstance(outcome.result, Busy):
-                waiting.append(outcome.item)
-            elif outcome.result is None:
-                failed = Partial("failed", f"the metric failed: {outcome.reason}")
-                yield outcome.item, dict.fromkeys(outcome.item.keys, failed)
-            else:
-                yield outcome.item, outcome.result
+    def lanes(tasks: Sequence[_Task], wait: bool) -> list[Lane]:
+        by_cell = [list(group) for _, group in itertools.groupby(sorted(tasks, key=place), place)]
+        return [Lane("scoring", _Measurer(scorer, wait), by_cell)]
+
+    for outcome in perform(tasks, lanes, scorer.engine, scorer.workers, "Measuring"):
+        if outcome.result is None:
+            failed = Partial("failed", f"the metric failed: {outcome.reason}")
+            yield outcome.item, dict.fromkeys(outcome.item.keys, failed)
+        else:
+            yield outcome.item, outcome.result
 
 
 def _keep_partials(run: Path, jobs: Sequence[Job], partials: Partials, versions: dict[str, list[str]]) -> bool:

@@ -13,7 +13,7 @@ import signal
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -156,7 +156,7 @@ def _listen(worker: _Worker) -> tuple[Outcome | None, bool]:
         worker.queue.broken = outcome
         return None, worker.ready
     assert outcome is not None
-    return Outcome(worker.item, outcome.result, outcome.reason, outcome.retry, outcome.traceback), True
+    return replace(outcome, item=worker.item), True
 
 
 def _cause_of_death(code: int | None) -> str:
@@ -214,8 +214,7 @@ def answer(handle: Callable[[Any], Any], item: Any) -> Outcome:
     try:
         return Outcome(item, handle(item))
     except Exception as error:
-        failure = _failure(error)
-        return Outcome(item, None, failure.reason, failure.retry, failure.traceback)
+        return replace(_failure(error), item=item)
 
 
 def _failure(error: Exception) -> Outcome:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +56,10 @@ class Arena:
         for name, picture in (("face", face()), ("mirrored", face()[:, ::-1])):
             write_png(self.folder / "templates" / f"{name}.png", picture)
 
-    def start(self) -> subprocess.Popen[str]:
-        """The command, in a process group of its own."""
+    def start(self, before: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """The command, in a process group of its own; `before` it, what takes rights from it."""
         return subprocess.Popen(
-            [sys.executable, str(ROOT / "bench.py"), *COMMAND, "--workers", "1"],
+            [*before, sys.executable, str(ROOT / "bench.py"), *COMMAND, "--workers", "1"],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -148,17 +148,36 @@ def workers(process: subprocess.Popen[str]) -> list[int]:
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, megabytes: float) -> Iterator[Callable[[str], bool]]:
-    """A file system of its own at `folder`; yields what changes its options. OSError without the right to mount one."""
-    folder.mkdir(parents=True)
+def small_disk(folder: Path, kilobytes: int) -> Iterator[Callable[[int], None]]:
+    """A file system of its own at `folder`; yields what changes its size. OSError without the right to mount one."""
+    folder.mkdir(parents=True, exist_ok=True)
 
-    def mount(options: str) -> bool:
+    def mount(options: str) -> None:
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        done = subprocess.run(command, capture_output=True, check=False, text=True)
+        if done.returncode:
+            raise OSError(f"no right to mount a file system ({done.stderr.strip()})")
 
-    if not mount(f"size={megabytes}m"):
-        raise OSError("no right to mount a file system")
+    mount(f"size={kilobytes}k")
     try:
-        yield lambda options: mount(f"remount,{options}")
+        yield lambda more: mount(f"remount,size={more}k")
     finally:
         subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
+
+
+@contextlib.contextmanager
+def unwritable(folders: Sequence[Path]) -> Iterator[None]:
+    """These folders and all in them without the right to write, for a process that was started `as_others`."""
+    found = [Path(where) for folder in folders for where, _, _ in os.walk(folder)]
+    for folder in found:
+        folder.chmod(0o555)
+    try:
+        yield
+    finally:
+        for folder in found:
+            folder.chmod(0o755)
+
+
+def as_others() -> list[str]:
+    """What makes root heed the rights of folders, to be put before a command; for others nothing is needed."""
+    return ["setpriv", "--bounding-set", "-dac_override"] if os.geteuid() == 0 else []

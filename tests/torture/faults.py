@@ -11,13 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.torture.arena import Arena, Ended, end, small_disk, workers
+from tests.torture.arena import Arena, Ended, as_others, end, small_disk, unwritable, workers
 
 Result = dict[str, str]
 
 
 # Cells that a run is let finish, at most, before it is disturbed; it has six.
 CELLS = 5
+# A disk with room for everything, and the room that is left when it is to fill up: the run makes about 4,500 kB.
+LARGE_KB = 400_000
+ROOM_KB = (300, 3000)
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,9 @@ def settled(arena: Arena, whole: Undisturbed, told: bool, note: str, writing: bo
 
 
 def last_line(ended: Ended) -> str:
-    """The last line a process printed."""
-    return (ended.said.strip().splitlines() or ["nothing"])[-1][:200]
+    """The last line a process printed, errors before progress bars."""
+    lines = ended.said.strip().splitlines() or ["nothing"]
+    return next((line for line in reversed(lines) if line.startswith("Error: ")), lines[-1])[:200]
 
 
 def one_line(ended: Ended, code: int) -> bool:
@@ -108,37 +112,35 @@ def worker_killed(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial
 
 def disk_full(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
     """The disk fills up in the middle of the run, then there is room again."""
-    return on_small_disk(arena, whole, rng.uniform(0.5, 3.0), lambda change, process: None)
+    shutil.rmtree(arena.folder)
+    try:
+        with small_disk(arena.folder, LARGE_KB) as resize:
+            arena.furnish()
+            resize(used_kb(arena.folder) + rng.randint(*ROOM_KB))
+            ended = arena.finish()
+            resize(LARGE_KB)
+            return settled(arena, whole, one_line(ended, 2) or one_line(ended, 1), said(ended))
+    except OSError as error:
+        return Trial(True, True, note=str(error), tried=False)
 
 
 def read_only(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """The folder becomes read-only in the middle of the run, then writable again."""
-    wanted = rng.randrange(CELLS)
-
-    def lock(change: Callable[[str], bool], process: object) -> None:
-        arena.wait_for(lambda: len(arena.cells()) > wanted, process)  # type: ignore[arg-type]
-        while not change("ro"):  # refused while a file is open for writing
-            time.sleep(0.001)
-
-    return on_small_disk(arena, whole, 200, lock)
+    """The folders become read-only in the middle of the run, then writable again."""
+    process, wanted = arena.start(as_others()), rng.randrange(CELLS)
+    arena.wait_for(lambda: len(arena.cells()) > wanted, process)
+    with unwritable([arena.folder / "run", arena.folder / ".megbench"]):
+        ended = arena.finish(process)
+    return settled(arena, whole, one_line(ended, 2) or one_line(ended, 1), said(ended))
 
 
-def on_small_disk(
-    arena: Arena, whole: Undisturbed, megabytes: float, disturb: Callable[[Callable[[str], bool], object], None]
-) -> Trial:
-    """A run on a file system of its own, which is large and writable again for the second command."""
-    shutil.rmtree(arena.folder)
-    try:
-        with small_disk(arena.folder, megabytes + 2) as change:
-            arena.furnish()
-            process = arena.start()
-            disturb(change, process)
-            ended = arena.finish(process)
-            change("rw,size=400m")
-            told = one_line(ended, 2) or one_line(ended, 1)
-            return settled(arena, whole, told, f"exit code {ended.code}: {last_line(ended)}")
-    except OSError as error:
-        return Trial(True, True, note=str(error), tried=False)
+def used_kb(folder: Path) -> int:
+    """Kilobytes in use on the file system of a folder."""
+    return shutil.disk_usage(folder).used // 1024
+
+
+def said(ended: Ended) -> str:
+    """How a process ended, for the table."""
+    return f"exit code {ended.code}: {last_line(ended)}"
 
 
 def input_vanished(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
