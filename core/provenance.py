@@ -6,6 +6,7 @@ import ast
 import functools
 import hashlib
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,6 +64,14 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
+
+
+def lacks_bfloat16() -> bool:
+    """Whether this machine's processor is known to have no bfloat16 instructions, without which bf16 is slower."""
+    try:
+        return not re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        return False
 
 
 def _device_name(device: str) -> str:

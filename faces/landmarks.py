@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import BenchError, CellFailed
-from core.frames import Frames, fitted, grey
+from core.frames import Frames, fitted
 
 Points = npt.NDArray[np.float64]
 Grey = npt.NDArray[np.uint8]
@@ -135,14 +135,12 @@ def crop(image: npt.NDArray[np.uint8], box: tuple[int, int, int, int] | None) ->
     return fitted(image)
 
 
-def embedding(image: Frames) -> npt.NDArray[np.float64] | None:
-    """dlib's face embedding of an RGB picture (H, W, 3) uint8: (128,) float64, not unit length; None without a face.
+def embedding(image: Frames, points: Points) -> npt.NDArray[np.float64]:
+    """dlib's face embedding of an RGB picture (H, W, 3) uint8 whose landmarks are `points`: (128,), not unit length.
 
     By dlib's own rule two pictures less than 0.6 apart (Euclidean) show the same person.
     """
-    padded = _padded(image)
-    boxes = _face_boxes(grey(padded[None])[0])
-    if not boxes:
-        return None
-    shape = _predictor()(grey(padded[None])[0], boxes[0])
-    return np.array(_recogniser().compute_face_descriptor(np.ascontiguousarray(padded), shape), dtype=np.float64)
+    parts = [dlib.point(round(x) + BORDER, round(y) + BORDER) for x, y in points]
+    shape = dlib.full_object_detection(dlib.rectangle(), parts)
+    padded = np.ascontiguousarray(_padded(image))
+    return np.array(_recogniser().compute_face_descriptor(padded, shape), dtype=np.float64)

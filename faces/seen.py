@@ -130,7 +130,8 @@ class SeenClip:
         return {"points": _or_empty(detect(self.grey[index]))}
 
     def _embed(self, index: int) -> Arrays:
-        return {"vector": _or_empty(embedding(self.frames[index]))}
+        points = self.landmarks_at([index])[0]
+        return {"vector": _or_empty(None if points is None else embedding(self.frames[index], points))}
 
     def _measure_motion(self) -> Arrays:
         motion = facial_motion(self.flow, len(self.frames), self.landmarks)

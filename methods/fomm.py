@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from core.config import build
 from core.frames import Frames
 from methods.point_driven import PointDriven
-from methods.trained import BATCH_SIZE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,7 +30,7 @@ class Fomm(PointDriven):
         """Inference with the loaded networks."""
         from baselines.fomm import animator
 
-        return animator(self.networks, self.mode, self.device, BATCH_SIZE)  # type: ignore[arg-type]
+        return animator(self.networks, self.mode, self.device, self.batch_size)  # type: ignore[arg-type]
 
     def detector(self, image: Frames, what: str) -> Callable[[Tensor], Any]:
         """The key point detector; it needs no landmarks."""

@@ -9,7 +9,6 @@ from core.config import build
 from core.frames import Frames, grey
 from faces.landmarks import landmarks
 from methods.point_driven import PointDriven
-from methods.trained import BATCH_SIZE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,7 +34,7 @@ class FpFomm(PointDriven):
         """Inference with the loaded networks."""
         from fpfomm.model import animator
 
-        return animator(self.networks, self.mode, self.device, BATCH_SIZE)  # type: ignore[arg-type]
+        return animator(self.networks, self.mode, self.device, self.batch_size)  # type: ignore[arg-type]
 
     def detector(self, image: Frames, what: str) -> Callable[[Tensor], Any]:
         """The detector at the given points of frame 0, with one prior map for the clip."""

@@ -11,7 +11,6 @@ from core.errors import BenchError
 from core.frames import Frames
 from core.weights import network_names
 from methods.point_driven import PointDriven
-from methods.trained import BATCH_SIZE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,7 +47,7 @@ class Mraa(PointDriven):
         from baselines.mraa import MraaConfig, animator
 
         config = build(MraaConfig, self.settings(), "config")
-        return animator(config, self.networks, self.mode, self.device, BATCH_SIZE)  # type: ignore[arg-type]
+        return animator(config, self.networks, self.mode, self.device, self.batch_size)  # type: ignore[arg-type]
 
     def detector(self, image: Frames, what: str) -> Callable[[Tensor], Any]:
         """The region predictor; it needs no landmarks."""

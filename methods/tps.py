@@ -11,7 +11,6 @@ from core.errors import BenchError
 from core.frames import Frames
 from core.weights import network_names
 from methods.point_driven import PointDriven
-from methods.trained import BATCH_SIZE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,7 +38,7 @@ class Tps(PointDriven):
         """Inference with the loaded networks."""
         from baselines.tps import animator
 
-        return animator(self.networks, self.mode, self.device, BATCH_SIZE)  # type: ignore[arg-type]
+        return animator(self.networks, self.mode, self.device, self.batch_size)  # type: ignore[arg-type]
 
     def detector(self, image: Frames, what: str) -> Callable[[Tensor], Any]:
         """The key point detector; it needs no landmarks."""

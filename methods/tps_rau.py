@@ -14,7 +14,6 @@ from core.weights import read_weights
 from faces.landmarks import landmarks
 from methods.au_driven import AuDriven
 from methods.au_sources import ActionUnits
-from methods.trained import BATCH_SIZE
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,7 +43,7 @@ class TpsRau(AuDriven):
         """Inference with the loaded networks."""
         from baselines.tps_rau import RauAnimator
 
-        return RauAnimator(self.networks, self.device, BATCH_SIZE)
+        return RauAnimator(self.networks, self.device, self.batch_size)
 
     def encoded(self, template: Template) -> Any:
         """The template's features and key points. CellFailed without a face."""

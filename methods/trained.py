@@ -20,8 +20,8 @@ DEMO = "demo"
 # The demo variant's networks with seeded random weights: what the same networks do before they have learnt anything.
 UNTRAINED = "untrained"
 SEED = 0
-# Frames in one call. Rounding depends on it, so it is part of the identity.
-BATCH_SIZE = 4
+# Frames in one call on each kind of device. Rounding depends on it, so it is part of the identity.
+BATCH_SIZES = {"cpu": 4, "cuda": 16}
 USER_WEIGHTS = Path(".megbench/weights")
 SUFFIXES = (".safetensors", ".pth", ".pth.tar")
 # Version of the rearrangement in nets/fast.py; cells of another may differ in their last bit.
@@ -123,7 +123,7 @@ class TrainedMethod(ABC):
             "weights": f"random, seed {SEED}" if self.is_control else weights_hash(self.weights),
             "config": self.settings() or "published",
             "mode": self.mode,
-            "batch_size": BATCH_SIZE,
+            "batch_sizes": BATCH_SIZES,
             "arithmetic": {"precision": self.precision, "compiled": self.compiled, "fast_path": FAST_PATH},
             "code": code_version(type(self).__module__),
         }
@@ -155,6 +155,11 @@ class TrainedMethod(ABC):
 
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.precision == "bf16"):
             return self.moved(template, driver)
+
+    @property
+    def batch_size(self) -> int:
+        """Frames in one call on the device that the method was prepared for."""
+        return BATCH_SIZES[self.device]
 
     def face(self, template: Template) -> Any:
         """The template, encoded; kept for the next cell with it."""

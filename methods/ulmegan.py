@@ -14,7 +14,7 @@ from core.frames import SIZE, Frames
 from core.openface import LARGEST, Table
 from methods.au_driven import AuDriven
 from methods.au_sources import ActionUnits
-from methods.trained import BATCH_SIZE, DEMO
+from methods.trained import DEMO
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,7 +73,7 @@ class UlmeGan(AuDriven):
         """Inference with the loaded generator."""
         from baselines.ulmegan import UlmeAnimator
 
-        return UlmeAnimator(self.networks["gen"], self.image_size, self.device, BATCH_SIZE)
+        return UlmeAnimator(self.networks["gen"], self.image_size, self.device, self.batch_size)
 
     def encoded(self, template: Template) -> Any:
         """The template as the generator sees it."""

@@ -14,7 +14,8 @@ from lightning.fabric import Fabric
 from core.config import as_dict, merge, parse_set, read_overlay, resolve
 from core.contracts import Trainable
 from core.errors import BenchError, shown
-from core.provenance import provenance
+from core.progress import note
+from core.provenance import lacks_bfloat16, provenance
 from core.registry import load
 from core.store import write_json
 from core.weights import clips_seen, load_networks, network_names, save_weights, weights_hash
@@ -140,6 +141,8 @@ def train(
     if init is not None:
         resolved["init"] = start_from(init, trainer)
     machine = machine or Machine()
+    if plan.precision == "bf16" and machine.device == "cpu" and lacks_bfloat16():
+        note("This processor has no bfloat16 instructions and is many times faster with --set plan.precision=float32.")
     check_plan(plan, trainer.stages, machine.devices * machine.nodes)
     check_unchanged(out, resolved)
     fabric = machine.fabric(plan.precision)

@@ -47,7 +47,8 @@ def audition(role: Role) -> npt.NDArray[np.float64] | None:
     if found is None:
         return None
     miss = np.linalg.norm(found - person.face.landmarks, axis=1)[17:].mean() / person.face.eye_distance
-    return embedding(picture) if miss < LANDMARK_ERROR else None
+    points = detect(grey(picture[None])[0])
+    return embedding(picture, points) if miss < LANDMARK_ERROR and points is not None else None
 
 
 def cast(portrait: str, series: str, count: int, draws: int, progress: bool = False) -> list[Role]:

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 import torch
 
+from core.provenance import lacks_bfloat16
 from fpfomm import model as fpb
 from fpfomm.points import given_points
-from methods.trained import BATCH_SIZE
+from methods.trained import BATCH_SIZES
 from nets.fast import rearrange
 from nets.inference import parts, pictures
 from nets.keypoints import KeyPoints
 from tests.benchmarks.plain import Detector, Generator
 from tests.golden.fill import fill
 
-FRAMES, ROUNDS = 8, 5
+FRAMES, ROUNDS, BATCH_SIZE = 8, 5, BATCH_SIZES["cpu"]
 RNG = np.random.default_rng(5)
 CLIP = np.clip(128 + 40 * np.cumsum(RNG.normal(0, 0.1, (FRAMES, 256, 256, 3)), axis=0), 0, 255).astype(np.uint8)
 LANDMARKS = RNG.uniform(60, 200, (68, 2)).round()
@@ -68,8 +69,9 @@ def test_generation_is_faster_than_the_plain_recipe(networks, benchmark):
     ways = {
         "plain float32": lambda: plain_clip(plain["generator"], plain["kp_detector"]),
         "ours float32": lambda: our_clip(fast, "float32"),
-        "ours bf16": lambda: our_clip(fast, "bf16"),
     }
+    if not lacks_bfloat16():
+        ways["ours bf16"] = lambda: our_clip(fast, "bf16")
     found = {name: way() for name, way in ways.items()}
     seconds = {name: [] for name in ways}
     for _ in range(ROUNDS):
@@ -80,11 +82,15 @@ def test_generation_is_faster_than_the_plain_recipe(networks, benchmark):
     benchmark.pedantic(ways["ours float32"], rounds=1)
     median = {name: statistics.median(times) for name, times in seconds.items()}
     error = (found["plain float32"] - found["ours float32"]).abs().max()
-    noise = (found["plain float32"] - found["ours bf16"]).square().mean()
     for name, value in median.items():
         print(f"{name:14} {value:.3f} s/frame, {median['plain float32'] / value:.2f} times the plain recipe")
-    print(f"largest difference {error:.1e}; bf16 {-10 * torch.log10(noise):.1f} dB; {torch.get_num_threads()} threads")
+    print(f"largest difference {error:.1e}; {torch.get_num_threads()} threads")
     assert error < 1e-3
-    assert -10 * torch.log10(noise) > 45
     assert median["plain float32"] / median["ours float32"] > 1.5
-    assert median["plain float32"] / median["ours bf16"] > 3.5
+    if "ours bf16" in ways:
+        decibels = -10 * torch.log10((found["plain float32"] - found["ours bf16"]).square().mean())
+        print(f"bf16 {decibels:.1f} dB")
+        assert decibels > 45
+        assert median["plain float32"] / median["ours bf16"] > 3.5
+    else:
+        print("bf16 not measured: this processor has no bfloat16 instructions")

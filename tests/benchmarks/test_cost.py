@@ -1,0 +1,102 @@
+"""What a template and a frame cost each method, counted and timed on one thread: `make bench`.
+
+Multiply-adds are of convolutions and matrix products; bytes are what every operation reads and writes, so the traffic
+of a machine without caches. No target: a table for docs/performance.md.
+"""
+
+import time
+
+import pandas as pd
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from core.clip import Template
+from core.registry import load
+from methods import METHODS
+from tests.moving_face import MOUTH, T, face, make_clip
+
+TRAINED = ("fomm", "fpfomm", "mraa", "tps", "tps_rau", "ulmegan")
+
+
+class Traffic(TorchDispatchMode):
+    """Sums the bytes of what operations read and write; views and repeats of one number are free."""
+
+    def __init__(self):
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        given = [value for value in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
+        made = [value for value in torch.utils._pytree.tree_leaves(found) if isinstance(value, torch.Tensor)]
+        places = {value.untyped_storage().data_ptr() for value in given}
+        if not all(value.untyped_storage().data_ptr() in places for value in made) or "_" in str(function)[-3:]:
+            self.bytes += sum(min(v.nbytes, v.untyped_storage().nbytes()) for v in (*given, *made))
+        return found
+
+
+def prepared(name, published):
+    """A method with random weights of the demo's or of the published sizes."""
+    method = load("method", name, METHODS)("untrained", {})
+    if published:
+        method.settings = dict
+    method.prepare("cpu")
+    return method
+
+
+def counted(work):
+    """GMAC and MB of some work."""
+    with FlopCounterMode(display=False) as flops:
+        work()
+    with Traffic() as traffic:
+        work()
+    return flops.get_total_flops() / 2e9, traffic.bytes / 1e6
+
+
+def timed(work):
+    """Seconds of some work, the second time it is done."""
+    work()
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def costs(name, published, template, clip):
+    """One row of the table."""
+    method = prepared(name, published)
+
+    def encode():
+        method._faces.clear()
+        method.face(template)
+
+    def animate():
+        method._driver = None
+        method.animate(template, clip)
+
+    gmac, megabytes = counted(encode)
+    frame_gmac, frame_megabytes = (value / T for value in counted(animate))  # the template is encoded by now
+    numbers = sum(value.numel() for network in method.networks.values() for value in network.state_dict().values())
+    return {
+        "method": name,
+        "sizes": "published" if published else "demo",
+        "million numbers": numbers / 1e6,
+        "template GMAC": gmac,
+        "template MB": megabytes,
+        "template s": timed(encode),
+        "frame GMAC": frame_gmac,
+        "frame MB": frame_megabytes,
+        "frame s": timed(animate) / T,
+    }
+
+
+def test_cost_of_a_frame(tmp_path, benchmark):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    template, clip = Template.of("face", "astronaut", face()), make_clip(tmp_path, "driver", MOUTH)
+    rows = [costs(name, published, template, clip) for published in (False, True) for name in TRAINED]
+    torch.set_num_threads(threads)
+    benchmark.pedantic(lambda: None, rounds=1)
+    table = pd.DataFrame(rows)
+    print("\n" + table.to_string(index=False, float_format="{:.3g}".format))
+    assert (table["frame GMAC"] > 0).all()
