@@ -1,7 +1,8 @@
 """The baselines as pupils of the taught trainings (nets/taught.py, nets/taught_units.py), for the demo weights.
 
 Key points (regions) are led to follow points of the face's mesh, ten or for TPS fifty, which the published trainings
-never do. TPS with relative action units and ULME-GAN see no motion: they are taught by pictures.
+never do. TPS with relative action units and ULME-GAN see no driver: they are taught to move the source by what they
+paint.
 """
 
 from __future__ import annotations
@@ -13,10 +14,17 @@ from torch import Tensor, nn
 
 from baselines import fomm, mraa, tps, tps_rau, ulmegan
 from baselines.regions import RegionPredictor, transfer_regions
+from core.errors import BenchError
+from nets.displaced import displaced
 from nets.keypoints import KeyPointGenerator
 from nets.taught import Transferred
 from nets.taught_losses import point_losses
+from nets.taught_units import Painting
 from nets.transfer import transfer_key_points
+
+NOT_DISPLACED = (
+    "The taught training is of displaced pictures only. Add --set model.{}=true, or take training=published."
+)
 
 
 def _points(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -95,6 +103,8 @@ class TaughtRau:
     """TPS with relative action units: the source under the difference of two states' units."""
 
     def __init__(self, config: tps_rau.RauConfig) -> None:
+        if not config.inpainting.displaced:
+            raise BenchError(NOT_DISPLACED.format("inpainting.displaced"))
         self.made = tps_rau.networks(config)
         self.generator = tps_rau.generator(self.made)
 
@@ -102,20 +112,26 @@ class TaughtRau:
         """All networks, by the published checkpoints' names."""
         return self.made
 
-    def paint(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def paint(self, batch: Mapping[str, Tensor]) -> Painting:
         """See nets.taught_units.UnitsPupil."""
         points = self.made["kp_detector"](tps_rau.given_points(batch["landmarks"]))
         encoded = self.generator.encode(batch["source"])
         motion = self.generator.motion(encoded.small, points, points)
         change = batch["action_units_target"] - batch["action_units_source"]
-        found = self.generator.inpainting(encoded.picture, encoded.features, motion, change)
-        return found, batch["source"], batch["target"]
+        maps = self.generator.inpainting.paint(encoded.features, motion, change)
+        return Painting(maps, (displaced(encoded.picture, maps),), batch["target"])
 
 
 class TaughtUlme:
-    """ULME-GAN's generator at its own size; no discriminator."""
+    """ULME-GAN's generator at its own size; no discriminator.
+
+    The colour map is taught as a picture of its own, and the attention by a composite that the colours do not learn
+    from. Taught by the composite alone, attention hides the colours before they are any good, for good.
+    """
 
     def __init__(self, config: ulmegan.UlmeConfig) -> None:
+        if not config.displaced:
+            raise BenchError(NOT_DISPLACED.format("displaced"))
         self.size = config.image_size
         self.generator = ulmegan.UlmeGenerator(config)
 
@@ -123,8 +139,10 @@ class TaughtUlme:
         """The generator, by the name in the published files."""
         return {"gen": self.generator}
 
-    def paint(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def paint(self, batch: Mapping[str, Tensor]) -> Painting:
         """See nets.taught_units.UnitsPupil."""
         source, target = (ulmegan.inside(batch[name], self.size) for name in ("source", "target"))
-        found = self.generator(source, batch["action_units_target"]).picture
-        return found / 2 + 0.5, source / 2 + 0.5, target / 2 + 0.5
+        painted = self.generator(source, batch["action_units_target"])
+        colour, attention = painted.colour, painted.attention
+        composite = attention * source + (1 - attention) * colour.detach()
+        return Painting(painted.painted, (colour / 2 + 0.5, composite / 2 + 0.5), target / 2 + 0.5)

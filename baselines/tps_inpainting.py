@@ -13,10 +13,8 @@ from torch import Tensor, nn
 
 from nets.blocks import DownBlock, ResBlock, SameBlock, UpBlock, instance_norm
 from nets.dense_motion import Motion
+from nets.displaced import displaced
 from nets.geometry import Sampling, resized_grid, warp, widened
-
-# How far a residual picture begins from black and white, where its slope would be none.
-DARKEST = 0.01
 
 
 @dataclass(frozen=True)
@@ -24,15 +22,16 @@ class InpaintingConfig:
     """Widths; level i has min(max_features, block_expansion * 2^i) channels.
 
     picture_sampling: how the source's pixels are warped; bilinear as published, which takes up to half of the finest
-    detail's contrast wherever motion is half a pixel. residual: what is painted begins at the warped source instead of
-    at grey; not published, adds no parameters (see baselines/ulmegan.py).
+    detail's contrast wherever motion is half a pixel. displaced: the last maps move the warped
+    source and light it (nets/displaced.py) instead of painting a picture that shows where the source is occluded; not
+    published, adds no parameters, and is the warped source before training.
     """
 
     block_expansion: int = 64
     max_features: int = 512
     num_down_blocks: int = 3
     picture_sampling: Sampling = "bilinear"
-    residual: bool = False
+    displaced: bool = False
 
     def width(self, level: int) -> int:
         """Channels of the encoder at a level; 0 is the full resolution."""
@@ -58,6 +57,9 @@ class InpaintingNetwork(nn.Module):
         )
         self.resblock = nn.ModuleList(ResBlock(channels, norm=instance_norm) for channels in entering for _ in range(2))
         self.final = nn.Conv2d(widths[0], 3, 7, padding=3)
+        if config.displaced:
+            nn.init.zeros_(self.final.weight)
+            nn.init.zeros_(self.final.bias)  # type: ignore[arg-type]
 
     def features(self, picture: Tensor) -> tuple[Tensor, ...]:
         """Features of pictures (B, 3, H, W) RGB in [0, 1], finest first: map i is (B, width(i), H/2^i, W/2^i)."""
@@ -73,18 +75,25 @@ class InpaintingNetwork(nn.Module):
 
         condition: (B, C) for networks that have one (baselines/tps_rau.py); this one takes none.
         """
+        painted = self.paint(features, motion, condition)
+        pixels = warped(picture, motion, self.config.picture_sampling)
+        if self.config.picture_sampling == "bicubic":
+            pixels = pixels.clamp(0, 1)  # it overshoots at edges
+        if self.config.displaced:
+            return displaced(pixels, painted)
+        seen = visible(picture, motion)
+        return torch.sigmoid(painted) * (1 - seen) + pixels * seen
+
+    def paint(self, features: tuple[Tensor, ...], motion: Motion, condition: Tensor | None = None) -> Tensor:
+        """The three maps that the decoder ends in: (B, 3, H, W), before the sigmoid."""
         x = warped(features[-1], motion) * visible(features[-1], motion)
         for step, skip in enumerate(reversed(features[:-1])):
             x = self.stage(step, x, condition)
             seen = visible(skip, motion)
             kept = (warped(skip, motion) * seen).expand(len(x), -1, -1, -1)  # one motion under several conditions
             x = x * (1 - seen) + kept if step == len(features) - 2 else torch.cat([x, kept], dim=1)
-        painted = torch.sigmoid(widened(self.final(x)))  # bfloat16 is too coarse for pictures
-        pixels = warped(picture, motion, self.config.picture_sampling)
-        if self.config.picture_sampling == "bicubic":
-            pixels = pixels.clamp(0, 1)  # it overshoots at edges
-        seen = visible(picture, motion)
-        return painted * (1 - seen) + pixels * seen
+        maps: Tensor = widened(self.final(x))  # bfloat16 is too coarse for pictures
+        return maps
 
     def stage(self, step: int, x: Tensor, condition: Tensor | None) -> Tensor:
         """Two residual blocks and a doubling; `condition` is not used."""

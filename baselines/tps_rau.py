@@ -36,6 +36,9 @@ from nets.inference import Frames, levels, parts, pictures
 # iBUG landmarks, 0-based, in the order in which five make a spline.
 LANDMARKS = (1, 2, 5, 8, 9, 10, 13, 16, 17, *range(18, 29), *range(31, 61))
 
+# Spread of fresh modulation by action units of order one.
+INITIAL_MODULATION = 0.3
+
 
 @dataclass(frozen=True)
 class RauConfig(TpsConfig):
@@ -76,7 +79,8 @@ class GivenPoints(nn.Module):
 class ConditionedInpainting(InpaintingNetwork):
     """The decoder with action units as planes (published names and shapes) or as modulation of every norm.
 
-    Nothing is modulated before training, and never for equal action units: the modulation has no bias.
+    Nothing is modulated before training (with a displaced picture it is, since that begins at the source anyway), and
+    never for equal action units: the modulation has no bias.
     """
 
     def __init__(self, config: InpaintingConfig, condition: Literal["planes", "modulation"]) -> None:
@@ -89,7 +93,7 @@ class ConditionedInpainting(InpaintingNetwork):
             )
             for layer in self.modulation:
                 assert isinstance(layer, nn.Linear)
-                nn.init.zeros_(layer.weight)
+                nn.init.normal_(layer.weight, 0, INITIAL_MODULATION if config.displaced else 0.0)
 
     def _norms(self, step: int) -> list[nn.InstanceNorm2d]:
         """The norms of a stage that are modulated: the second of each residual block, and the doubling's."""

@@ -18,14 +18,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.openface import OPENFACE
+from nets.displaced import displaced
 from nets.geometry import in_float32
 from nets.inference import Frames, parts, pictures
 
 # Spread of fresh convolution weights.
 INITIAL = 0.02
+# And of those for action units that nothing normalises afterwards: as much as a normalised feature, not a seventh.
+INITIAL_UNITS = 0.1
 LEAK = 0.01
-# The largest level that a residual colour map begins at; at 1 its slope would be none.
-ALMOST = 0.99
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ class UlmeConfig:
     penalty is there with either). epochs, decay_epochs: at full and at falling learning rate. schedule "published": the
     fall begins an epoch early and the last epoch has learning rate 0. au_noise: half the width of the uniform noise on
     target action units (intensity / 5). critic_steps: steps of the discriminator for one of the generator.
-    residual_colour: the colour map begins at the source instead of at grey, and is the source before training; not
-    published, adds no parameters. Without it a short training keeps the source (attention 1 everywhere), since what it
-    paints is softer than what changes.
+    displaced: the colour map is the source, moved and lit by what is painted (nets/displaced.py), and is the source
+    before training; not published, adds no parameters. Without it a short training keeps the source (attention 1
+    everywhere), since what it paints is softer than what changes.
     units_after_norm: what the first convolution makes of the action units is added after its instance norm, which
     as published removes it everywhere but near the borders: the planes are constant.
     """
@@ -67,7 +68,7 @@ class UlmeConfig:
     schedule: Literal["intended", "published"] = "intended"
     au_noise: float = 0.1
     critic_steps: int = 5
-    residual_colour: bool = False
+    displaced: bool = False
     units_after_norm: bool = False
 
 
@@ -92,8 +93,12 @@ class ResidualBlock(nn.Module):
 
 @dataclass(frozen=True)
 class Painted:
-    """colour, picture (the composite): (B, 3, H, W) in [-1, 1]. attention: (B, 1, H, W), 1 keeps the source."""
+    """painted: what colours are made of, (B, 3, H, W). attention: (B, 1, H, W), 1 keeps the source.
 
+    colour, picture (the composite): (B, 3, H, W) in [-1, 1].
+    """
+
+    painted: Tensor
     colour: Tensor
     attention: Tensor
     picture: Tensor
@@ -105,7 +110,7 @@ class UlmeGenerator(nn.Module):
     def __init__(self, config: UlmeConfig) -> None:
         super().__init__()
         width = config.width
-        self.residual_colour, self.units_after_norm = config.residual_colour, config.units_after_norm
+        self.displaced, self.units_after_norm = config.displaced, config.units_after_norm
         layers = _normed(nn.Conv2d(3 + len(OPENFACE), width, 7, padding=3))
         for channels in (width, 2 * width):
             layers += _normed(nn.Conv2d(channels, 2 * channels, 4, 2, padding=1))
@@ -116,8 +121,10 @@ class UlmeGenerator(nn.Module):
         self.color_top = nn.Sequential(nn.Conv2d(width, 3, 7, padding=3, bias=False), nn.Tanh())
         self.au_top = nn.Sequential(nn.Conv2d(width, 1, 7, padding=3, bias=False), nn.Sigmoid())
         _initialise(self)
-        if config.residual_colour:
+        if config.displaced:
             nn.init.zeros_(self.color_top[0].weight)  # type: ignore[arg-type]
+        if config.units_after_norm:
+            nn.init.normal_(self.model[0].weight[:, 3:], 0, INITIAL_UNITS)  # type: ignore[index]
 
     def forward(self, picture: Tensor, action_units: Tensor) -> Painted:
         """Pictures (B, 3, H, W) in [-1, 1] under action units (B, 17); H and W multiples of 4."""
@@ -126,8 +133,9 @@ class UlmeGenerator(nn.Module):
             features = self.model[2:](self.model[1](self._first(picture)) + self._first(planes))
         else:
             features = self.model(torch.cat([picture, planes], dim=1))
-        colour, attention = self._tops(features, picture)
-        return Painted(colour, attention, attention * picture + (1 - attention) * colour)
+        painted, attention = self._tops(features)
+        colour = displaced(picture, painted, darkest=-1) if self.displaced else torch.tanh(painted)
+        return Painted(painted, colour, attention, attention * picture + (1 - attention) * colour)
 
     def _first(self, x: Tensor) -> Tensor:
         """The first convolution's share of the picture (3 channels, with the bias) or of the action units."""
@@ -138,12 +146,9 @@ class UlmeGenerator(nn.Module):
         return F.conv2d(x, weight, layer.bias if pictures else None, padding=layer.padding)
 
     @in_float32
-    def _tops(self, features: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """Colours and attention, in float32: bfloat16 has 128 levels between a half and one."""
-        painted = self.color_top[0](features)
-        if self.residual_colour:
-            painted = painted + torch.atanh(picture.clamp(-ALMOST, ALMOST))
-        return self.color_top[1](painted), self.au_top(features)
+    def _tops(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Painted maps and attention, in float32: bfloat16 has 128 levels between a half and one."""
+        return self.color_top[0](features), self.au_top(features)
 
 
 class UlmeDiscriminator(nn.Module):

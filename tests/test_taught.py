@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from baselines.recipes import FommRecipe, MraaRecipe, RauRecipe, TpsRecipe, UlmeRecipe
 from core.config import resolve
+from core.errors import BenchError
 from fpfomm.recipe import FpFommRecipe
+from nets.displaced import displaced
 from nets.geometry import affine_grid, coordinate_grid
 from nets.taught import CROP, crop, crop_grid
 from nets.taught_losses import (
@@ -24,7 +26,6 @@ from nets.taught_losses import (
     picture_losses,
     point_losses,
 )
-from nets.taught_units import change_loss
 from tests.test_tps import RAU, TPS
 from tests.test_ulmegan import SMALL as ULME
 
@@ -182,25 +183,46 @@ def test_published_is_the_default_and_asks_for_its_weights(kind, tmp_path, monke
         kind().trainer()
 
 
-def test_change_loss_knows_perfect_still_and_wrong_whatever_the_size():
-    source = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    for size in (0.02, 0.2):
-        change = torch.zeros_like(source)
-        change[:, :, 16:48, 16:48] = size
-        found = [float(change_loss(source + share * change, source, source + change)) for share in (1, 0.5, 0, -1)]
-        assert found == sorted(found)
-        assert found[0] == pytest.approx(0, abs=1e-4)
-        assert 0.8 < found[2] < 1
+DISPLACED_RAU = replace(RAU, image_size=256, ridge=1e-5, inpainting=replace(RAU.inpainting, displaced=True))
+DISPLACED_ULME = replace(ULME, image_size=128, displaced=True, units_after_norm=True)
+BY_UNITS = {
+    "tps_rau": RauRecipe(training="taught", model=DISPLACED_RAU),
+    "ulmegan": UlmeRecipe(training="taught", model=DISPLACED_ULME),
+}
+
+
+@pytest.mark.parametrize("name", BY_UNITS)
+def test_displaced_pictures_begin_at_the_source(name):
+    batch = look_alike()
+    painting = BY_UNITS[name].trainer().pupil.paint(batch)
+    source = F.interpolate(batch["source"], painting.target.shape[2:], mode="area")
+    for found in painting.found:
+        assert (found - source).abs().max() < 1e-4
+
+
+def test_a_painted_step_is_two_pixels_and_a_little_light():
+    picture = look_alike()["source"]
+    painted = torch.zeros_like(picture)
+    painted[:, 0] = -1
+    assert (displaced(picture, painted)[..., 3:] - picture[..., 1:-2]).abs().max() < 1e-3
+    painted = torch.zeros_like(picture)
+    painted[:, 2] = 1
+    assert (displaced(0.5 * picture, painted) - 0.5 * picture - 0.05).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("kind", [RauRecipe, UlmeRecipe])
+def test_teaching_by_units_needs_displaced_pictures(kind):
+    with pytest.raises(BenchError, match=r"Add --set model\.(inpainting\.)?displaced=true"):
+        kind(training="taught").trainer()
 
 
 @pytest.mark.parametrize(
     "recipe",
     [
         TpsRecipe(training="taught", model=replace(TPS, num_tps=10)),
-        RauRecipe(training="taught", model=replace(RAU, image_size=256)),
-        UlmeRecipe(training="taught", model=replace(ULME, image_size=128)),
+        *BY_UNITS.values(),
     ],
-    ids=["tps", "tps_rau", "ulmegan"],
+    ids=["tps", *BY_UNITS],
 )
 def test_the_later_systems_learn_from_one_batch(recipe):
     torch.manual_seed(0)

@@ -126,9 +126,9 @@ class RenderedSet:
         return sample
 
     def _states(self, rng: np.random.Generator) -> tuple[int, int]:
-        """Two states: mostly from neutral, and few that move the head (more would drown the expression)."""
+        """Two states: mostly from rest, and few that move the head (more would drown the expression)."""
         pool = np.flatnonzero(self.still) if rng.random() < 1 - self.variation.turn_share else np.arange(self.n_states)
-        s = 0 if rng.random() < 0.6 else int(rng.choice(pool))
+        s = 0 if rng.random() < self.variation.rest_share else int(rng.choice(pool))
         return s, int(rng.choice(pool))
 
     def _between_eyes(self, identity: int) -> Floats:

@@ -24,6 +24,7 @@ class Variation:
 
     flip_points: a mirrored picture's landmarks and points are mirrored too; False is FPB-FOMM's published behaviour.
     place_px, place_turn: standard deviations of the place's shift and of the entries of its linear map less 1.
+    rest_share: of pairs whose first state is a face at rest for certain; else it is any.
     turn_share: of pairs whose states may be among those in which the set's people turn the head.
     head_share: of pairs whose head moves between the two states, by an affine map of the whole picture;
     head_px: least and largest size of that motion (log-uniform; shift in pixels, linear map in half percents).
@@ -36,6 +37,7 @@ class Variation:
     place_share: float = 0.7
     place_px: float = 6.0
     place_turn: float = 0.03
+    rest_share: float = 0.6
     turn_share: float = 0.2
     head_share: float = 0.35
     head_px: tuple[float, float] = (0.3, 12.0)
