@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from core.config import resolve
-from core.provenance import provenance
+from core.provenance import lacks_bfloat16, provenance
 from core.registry import load
 from core.store import write_json
 from training import TRAINABLES
@@ -63,8 +63,9 @@ def measure(out: Path, device: str) -> None:
     figures: dict[str, Any] = {"provenance": provenance(device), "seconds_per_step": {}}
     batch_size = 16 if device == "cuda" else 1
     small = () if device == "cuda" else SMALL
+    precisions = ("float32",) if device == "cpu" and lacks_bfloat16() else ("float32", "bf16")
     for name in MODELS:
-        for precision in ("float32", "bf16"):
+        for precision in precisions:
             seconds = step_seconds(name, precision, device, batch_size, small)
             figures["seconds_per_step"][f"{name} {precision}"] = round(seconds, 4)
     figures |= {"batch_size": batch_size, "sizes": "published" if device == "cuda" else "small"}
