@@ -53,7 +53,7 @@ class UlmeConfig:
     before training; not published, adds no parameters. Without it a short training keeps the source (attention 1
     everywhere), since what it paints is softer than what changes.
     units_after_norm: what the first convolution makes of the action units is added after its instance norm, which
-    as published removes it everywhere but near the borders: the planes are constant.
+    as published removes it everywhere but near the borders (the planes are constant), and again after the last one.
     """
 
     image_size: int = 128
@@ -130,7 +130,8 @@ class UlmeGenerator(nn.Module):
         """Pictures (B, 3, H, W) in [-1, 1] under action units (B, 17); H and W multiples of 4."""
         planes = action_units[:, :, None, None].expand(-1, -1, *picture.shape[2:])
         if self.units_after_norm:
-            features = self.model[2:](self.model[1](self._first(picture)) + self._first(planes))
+            units = self._first(planes)
+            features = F.relu(self.model[2:-1](self.model[1](self._first(picture)) + units) + units)
         else:
             features = self.model(torch.cat([picture, planes], dim=1))
         painted, attention = self._tops(features)
