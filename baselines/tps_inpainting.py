@@ -89,6 +89,8 @@ class InpaintingNetwork(nn.Module):
         x = warped(features[-1], motion) * visible(features[-1], motion)
         for step, skip in enumerate(reversed(features[:-1])):
             x = self.stage(step, x, condition)
+            if self.config.displaced and step == len(features) - 2:
+                break  # what moves the picture comes from the conditioned decoder alone
             seen = visible(skip, motion)
             kept = (warped(skip, motion) * seen).expand(len(x), -1, -1, -1)  # one motion under several conditions
             x = x * (1 - seen) + kept if step == len(features) - 2 else torch.cat([x, kept], dim=1)

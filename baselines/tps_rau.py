@@ -79,8 +79,9 @@ class GivenPoints(nn.Module):
 class ConditionedInpainting(InpaintingNetwork):
     """The decoder with action units as planes (published names and shapes) or as modulation of every norm.
 
-    Nothing is modulated before training (with a displaced picture it is, since that begins at the source anyway), and
-    never for equal action units: the modulation has no bias.
+    Nothing is modulated before training, and never for equal action units: the modulation has no bias. Where the
+    picture is displaced, the last norm is multiplied by its scale alone, so that equal action units move nothing, and
+    modulation begins at random.
     """
 
     def __init__(self, config: InpaintingConfig, condition: Literal["planes", "modulation"]) -> None:
@@ -118,7 +119,8 @@ class ConditionedInpainting(InpaintingNetwork):
     def _modulated(self, index: int, x: Tensor, condition: Tensor) -> Tensor:
         assert self.modulation is not None
         scale, shift = self.modulation[index](condition)[:, :, None, None].chunk(2, dim=1)
-        modulated: Tensor = x * (1 + scale) + shift
+        gated = self.config.displaced and index == len(self.modulation) - 1
+        modulated: Tensor = x * scale if gated else x * (1 + scale) + shift
         return modulated
 
 

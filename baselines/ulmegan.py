@@ -24,8 +24,8 @@ from nets.inference import Frames, parts, pictures
 
 # Spread of fresh convolution weights.
 INITIAL = 0.02
-# And of those for action units that nothing normalises afterwards: as much as a normalised feature, not a seventh.
-INITIAL_UNITS = 0.1
+# And of those that make gates, so that one action unit makes a gate of about a half.
+INITIAL_GATES = 0.5
 LEAK = 0.01
 
 
@@ -52,8 +52,9 @@ class UlmeConfig:
     displaced: the colour map is the source, moved and lit by what is painted (nets/displaced.py), and is the source
     before training; not published, adds no parameters. Without it a short training keeps the source (attention 1
     everywhere), since what it paints is softer than what changes.
-    units_after_norm: what the first convolution makes of the action units is added after its instance norm, which
-    as published removes it everywhere but near the borders (the planes are constant), and again after the last one.
+    units "planes": action units are planes beside the picture, as published, which the first instance norm removes
+    everywhere but near the borders (the planes are constant). "gates": what the first convolution makes of them
+    multiplies the last features instead, so that a face at rest is left as it is.
     """
 
     image_size: int = 128
@@ -69,7 +70,7 @@ class UlmeConfig:
     au_noise: float = 0.1
     critic_steps: int = 5
     displaced: bool = False
-    units_after_norm: bool = False
+    units: Literal["planes", "gates"] = "planes"
 
 
 class ResidualBlock(nn.Module):
@@ -110,7 +111,7 @@ class UlmeGenerator(nn.Module):
     def __init__(self, config: UlmeConfig) -> None:
         super().__init__()
         width = config.width
-        self.displaced, self.units_after_norm = config.displaced, config.units_after_norm
+        self.displaced, self.gated = config.displaced, config.units == "gates"
         layers = _normed(nn.Conv2d(3 + len(OPENFACE), width, 7, padding=3))
         for channels in (width, 2 * width):
             layers += _normed(nn.Conv2d(channels, 2 * channels, 4, 2, padding=1))
@@ -123,28 +124,25 @@ class UlmeGenerator(nn.Module):
         _initialise(self)
         if config.displaced:
             nn.init.zeros_(self.color_top[0].weight)  # type: ignore[arg-type]
-        if config.units_after_norm:
-            nn.init.normal_(self.model[0].weight[:, 3:], 0, INITIAL_UNITS)  # type: ignore[index]
+        if self.gated:
+            nn.init.normal_(self.model[0].weight[:, 3:], 0, INITIAL_GATES)  # type: ignore[index]
 
     def forward(self, picture: Tensor, action_units: Tensor) -> Painted:
         """Pictures (B, 3, H, W) in [-1, 1] under action units (B, 17); H and W multiples of 4."""
         planes = action_units[:, :, None, None].expand(-1, -1, *picture.shape[2:])
-        if self.units_after_norm:
-            units = self._first(planes)
-            features = F.relu(self.model[2:-1](self.model[1](self._first(picture)) + units) + units)
+        if self.gated:
+            features = self.model(torch.cat([picture, torch.zeros_like(planes)], dim=1)) * self._gates(action_units)
         else:
             features = self.model(torch.cat([picture, planes], dim=1))
         painted, attention = self._tops(features)
         colour = displaced(picture, painted, darkest=-1) if self.displaced else torch.tanh(painted)
         return Painted(painted, colour, attention, attention * picture + (1 - attention) * colour)
 
-    def _first(self, x: Tensor) -> Tensor:
-        """The first convolution's share of the picture (3 channels, with the bias) or of the action units."""
-        layer = self.model[0]
-        assert isinstance(layer, nn.Conv2d)
-        pictures = x.shape[1] == 3
-        weight = layer.weight[:, :3] if pictures else layer.weight[:, 3:]
-        return F.conv2d(x, weight, layer.bias if pictures else None, padding=layer.padding)
+    def _gates(self, action_units: Tensor) -> Tensor:
+        """What the first convolution makes of action units (B, 17), on a scale that does not grow with its window."""
+        weight = self.model[0].weight[:, 3:]  # type: ignore[index]
+        gates: Tensor = action_units @ (weight.sum((2, 3)) / weight.shape[-1]).T
+        return gates[:, :, None, None]
 
     @in_float32
     def _tops(self, features: Tensor) -> tuple[Tensor, Tensor]:

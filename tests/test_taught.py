@@ -184,7 +184,7 @@ def test_published_is_the_default_and_asks_for_its_weights(kind, tmp_path, monke
 
 
 DISPLACED_RAU = replace(RAU, image_size=256, ridge=1e-5, inpainting=replace(RAU.inpainting, displaced=True))
-DISPLACED_ULME = replace(ULME, image_size=128, displaced=True, units_after_norm=True)
+DISPLACED_ULME = replace(ULME, image_size=128, displaced=True, units="gates")
 BY_UNITS = {
     "tps_rau": RauRecipe(training="taught", model=DISPLACED_RAU),
     "ulmegan": UlmeRecipe(training="taught", model=DISPLACED_ULME),
