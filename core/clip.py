@@ -119,9 +119,7 @@ class Clip:
 
     def facts(self) -> dict[str, Any]:
         """Everything but the folder, as JSON values."""
-        values = dataclasses.asdict(self)
-        del values["folder"]
-        return values
+        return {name: value for name, value in vars(self).items() if name != "folder"}
 
 
 def family(database: str) -> str:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import inspect
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from core import scoring
-from core.clip import Cell, Clip, without_camera
+from core.clip import Cell, Clip, Template, without_camera
 from core.contracts import CellSource
 from core.errors import BenchError
 from core.estimate import remember
@@ -28,6 +27,8 @@ from core.runner import Job, Row, Settings, animate, cell_folder, finished_folde
 from core.scores import combine
 from core.scoring import Scorer
 from core.store import CellRecord, discard, link_folder, read_json, write_json, write_text
+
+Named = TypeVar("Named", Clip, Template)
 
 # What may differ between two runs that are the same run.
 FLEETING = ("date", "argv")
@@ -100,6 +101,11 @@ class Run:
         """Every row on every cell, row by row."""
         return plan(self.rows, self.cells, self.source.version, self.settings)
 
+    @functools.cached_property
+    def _known_aus(self) -> dict[str, dict[str, list[float]]]:
+        """Intensities of the drivers' action units, by the drivers' names."""
+        return {name: _known_aus(driver) for name, driver in by_name(cell.driver for cell in self.cells).items()}
+
     def missing(self) -> list[Job]:
         """Jobs that are finished neither in the folder nor in the store."""
         return look_up(self.folder, self.jobs, self.settings, link=False).todo
@@ -152,7 +158,7 @@ class Run:
             "request": self.request,
             "provenance": provenance(self.settings.device),
             "protocol": {"name": source.name, "version": source.version, "description": _first_line(source)},
-            "cells": [cell_facts(cell) for cell in self.cells],
+            "cells": [cell_facts(cell, self._known_aus[cell.driver.name]) for cell in self.cells],
             "methods": [
                 row_facts(row, [record for record in by_row[row.label] if record]) | seen_facts(row, self.cells)
                 for row in self.rows
@@ -182,13 +188,19 @@ def _lasting(facts: dict[str, Any]) -> dict[str, Any]:
 def keep_inputs(run: Path, cells: Sequence[Cell]) -> None:
     """Link what the report shows besides the outputs: drivers, truths and templates."""
     (run / "inputs" / "templates").mkdir(parents=True, exist_ok=True)
+    for name, driver in by_name(cell.driver for cell in cells).items():
+        if not driver.problem:
+            _keep_clip(driver, run / "inputs" / "drivers" / name)
     for cell in cells:
-        if not cell.driver.problem:
-            _keep_clip(cell.driver, run / "inputs" / "drivers" / cell.driver.name)
         if cell.truth and not cell.truth.problem:
             _keep_clip(cell.truth, run / "inputs" / "truth" / cell.name)
-    for template in {cell.template.name: cell.template for cell in cells}.values():
-        write_png(run / "inputs" / "templates" / f"{template.name}.png", template.image)
+    for name, template in by_name(cell.template for cell in cells).items():
+        write_png(run / "inputs" / "templates" / f"{name}.png", template.image)
+
+
+def by_name(things: Iterable[Named]) -> dict[str, Named]:
+    """Each driver, or each template, of many cells once."""
+    return {thing.name: thing for thing in things}
 
 
 def _keep_clip(clip: Clip, target: Path) -> None:
@@ -224,15 +236,15 @@ def row_facts(row: Row, records: Sequence[CellRecord]) -> dict[str, Any]:
 def seen_facts(row: Row, cells: Sequence[Cell]) -> dict[str, list[str]]:
     """Drivers that a row's model was trained on, and further ones whose person it has seen in other clips."""
     clips, people = {without_camera(clip) for clip in row.seen.get("clips", ())}, set(row.seen.get("people", ()))
-    drivers = {cell.driver.name: cell.driver for cell in cells if cell.driver.recording}
+    drivers = by_name(cell.driver for cell in cells if cell.driver.recording)
     known = [name for name, driver in drivers.items() if without_camera(driver.recording) in clips]
     others = [name for name, driver in drivers.items() if name not in known and driver.person in people]
     return {"seen_drivers": known, "seen_people": others}
 
 
-def cell_facts(cell: Cell) -> dict[str, Any]:
+def cell_facts(cell: Cell, known_aus: dict[str, list[float]]) -> dict[str, Any]:
     """A cell as run.json tells it."""
-    facts = dataclasses.asdict(cell.driver)
+    facts = cell.driver.facts()
     shared = ("database", "emotion", "subject", "fps", "n_frames", "onset_frame", "apex_frame", "offset_frame")
     return {
         "name": cell.name,
@@ -240,7 +252,7 @@ def cell_facts(cell: Cell) -> dict[str, Any]:
         "template": cell.template.name,
         **{name: facts[name] for name in (*shared, "action_units", "rendered", "colour")},
         "has_truth": cell.truth is not None,
-        "known_aus": _known_aus(cell.driver),
+        "known_aus": known_aus,
     }
 
 

@@ -7,6 +7,7 @@ import itertools
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,8 +94,8 @@ class Job:
 
 def plan(rows: Sequence[Row], cells: Sequence[Cell], version: str, settings: Settings) -> list[Job]:
     """All jobs, row by row. BenchError when two cells have the same name."""
-    names = [cell.name for cell in cells]
-    if twice := {name for name in names if names.count(name) > 1}:
+    times = Counter(cell.name for cell in cells)
+    if twice := [name for name, count in times.items() if count > 1]:
         raise BenchError(f"Several cells are called {min(twice)!r}. Rename a driver or a template.")
     return [Job(row, cell, cell_key(row, cell, version, settings)) for row in rows for cell in cells]
 

@@ -157,7 +157,7 @@ class _Measurer:
             for name, key in keys.items():
                 try:
                     new[name] = measure(metrics[name], task.job.cell, seen)
-                    write_json(_partial_path(store, key), dataclasses.asdict(new[name]))
+                    write_json(_partial_path(store, key), vars(new[name]), indent=None)
                 except Unavailable as error:
                     new[name] = Partial("unavailable", str(error))  # not kept: the user may supply it
                 except Exception as error:
@@ -215,11 +215,11 @@ def _keep_partials(run: Path, jobs: Sequence[Job], partials: Partials, versions:
     for job in jobs:
         path = run / "partials" / job.row.label / f"{job.cell.name}.json"
         kept = {
-            name: {"version": versions[name][0], **dataclasses.asdict(partial)}
+            name: {"version": versions[name][0], **vars(partial)}
             for name, partial in sorted(partials[place(job)].items())
         }
         if read_json(path) != kept:
-            write_json(path, kept)
+            write_json(path, kept, indent=None)
             changed = True
     return changed
 
