@@ -119,14 +119,14 @@ class TaughtRau:
         motion = self.generator.motion(encoded.small, points, points)
         change = batch["action_units_target"] - batch["action_units_source"]
         maps = self.generator.inpainting.paint(encoded.features, motion, change)
-        return Painting(maps, (displaced(encoded.picture, maps),), batch["target"])
+        return Painting(maps, displaced(encoded.picture, maps), batch["target"])
 
 
 class TaughtUlme:
     """ULME-GAN's generator at its own size; no discriminator.
 
-    The colour map is taught as a picture of its own, and the attention by a composite that the colours do not learn
-    from. Taught by the composite alone, attention hides the colours before they are any good, for good.
+    The colour map is taught as a picture of its own, and attention by where the truth is at rest. Taught by the
+    composite, attention hides the colours before they are any good, for good.
     """
 
     def __init__(self, config: ulmegan.UlmeConfig) -> None:
@@ -143,6 +143,4 @@ class TaughtUlme:
         """See nets.taught_units.UnitsPupil."""
         source, target = (ulmegan.inside(batch[name], self.size) for name in ("source", "target"))
         painted = self.generator(source, batch["action_units_target"])
-        colour, attention = painted.colour, painted.attention
-        composite = attention * source + (1 - attention) * colour.detach()
-        return Painting(painted.painted, (colour / 2 + 0.5, composite / 2 + 0.5), target / 2 + 0.5)
+        return Painting(painted.painted, painted.colour / 2 + 0.5, target / 2 + 0.5, painted.attention)

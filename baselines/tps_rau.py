@@ -36,8 +36,8 @@ from nets.inference import Frames, levels, parts, pictures
 # iBUG landmarks, 0-based, in the order in which five make a spline.
 LANDMARKS = (1, 2, 5, 8, 9, 10, 13, 16, 17, *range(18, 29), *range(31, 61))
 
-# Spread of fresh modulation by action units of order one.
-INITIAL_MODULATION = 0.3
+# Spread of fresh gates by action units of order one.
+INITIAL_GATES = 0.5
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class ConditionedInpainting(InpaintingNetwork):
     """The decoder with action units as planes (published names and shapes) or as modulation of every norm.
 
     Nothing is modulated before training, and never for equal action units: the modulation has no bias. Where the
-    picture is displaced, the last norm is multiplied by its scale alone, so that equal action units move nothing, and
-    modulation begins at random.
+    picture is displaced, the decoder's last features are multiplied by the scale alone, so that equal action units move
+    nothing; these gates begin at random.
     """
 
     def __init__(self, config: InpaintingConfig, condition: Literal["planes", "modulation"]) -> None:
@@ -93,8 +93,9 @@ class ConditionedInpainting(InpaintingNetwork):
                 nn.Linear(len(OPENFACE), 2 * norm.num_features, bias=False) for norm in norms
             )
             for layer in self.modulation:
-                assert isinstance(layer, nn.Linear)
-                nn.init.normal_(layer.weight, 0, INITIAL_MODULATION if config.displaced else 0.0)
+                nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
+            if config.displaced:
+                nn.init.normal_(self.modulation[-1].weight, 0, INITIAL_GATES)  # type: ignore[arg-type]
 
     def _norms(self, step: int) -> list[nn.InstanceNorm2d]:
         """The norms of a stage that are modulated: the second of each residual block, and the doubling's."""
@@ -114,14 +115,19 @@ class ConditionedInpainting(InpaintingNetwork):
             x = x + y
         up = self.up_blocks[step]
         y = up.norm(up.conv(F.interpolate(x, scale_factor=2)))  # type: ignore[operator]
+        if self.config.displaced and step == self.config.num_down_blocks - 1:
+            gates, _ = self._scale_and_shift(3 * step + 2, condition)
+            return F.relu(y) * gates
         return F.relu(self._modulated(3 * step + 2, y, condition))
 
     def _modulated(self, index: int, x: Tensor, condition: Tensor) -> Tensor:
+        scale, shift = self._scale_and_shift(index, condition)
+        return x * (1 + scale) + shift
+
+    def _scale_and_shift(self, index: int, condition: Tensor) -> tuple[Tensor, Tensor]:
         assert self.modulation is not None
         scale, shift = self.modulation[index](condition)[:, :, None, None].chunk(2, dim=1)
-        gated = self.config.displaced and index == len(self.modulation) - 1
-        modulated: Tensor = x * scale if gated else x * (1 + scale) + shift
-        return modulated
+        return scale, shift
 
 
 def networks(config: RauConfig) -> dict[str, nn.Module]:

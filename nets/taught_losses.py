@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nets.dense_motion import identity_motion
-from nets.geometry import affine_grid, coordinate_grid, in_float32, inverse_2x2, product
+from nets.geometry import affine_grid, coordinate_grid, in_float32, inverse_2x2, product, resized_map
 
 # Half the width of the 256-pixel picture: coordinates in [-1, 1] to pixels.
 PIXELS = 127.5
@@ -106,6 +106,17 @@ def attention_loss(heatmap: Tensor, points: Tensor, sigma: float = WINDOW) -> Te
     wanted = torch.softmax(-distance / (2 * sigma**2), dim=-1)
     log_ratio = torch.log(wanted + 1e-12) - torch.log(heatmap.flatten(2) + 1e-12)
     return (wanted * log_ratio).sum(-1).mean()
+
+
+@in_float32
+def rest_loss(attention: Tensor, grid: Tensor) -> Tensor:
+    """Cross-entropy of attention (B, 1, H, W), 1 keeps the source, to where the true grid (B, h, w, 2) is at rest.
+
+    Learnt from pictures, attention keeps the source wherever the motion is not exact, which is everywhere.
+    """
+    moved = (grid - coordinate_grid(grid.shape[1], grid.shape[2], grid)).norm(dim=-1) * PIXELS
+    wanted = torch.exp(-moved / TOLERANCE_PX)  # B h w
+    return F.binary_cross_entropy(resized_map(attention, grid.shape[1], grid.shape[2])[:, 0], wanted)
 
 
 @in_float32

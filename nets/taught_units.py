@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from core.contracts import OptimiserSpec, Phase
 from nets.displaced import displacement
 from nets.geometry import resized_grid
-from nets.taught_losses import flow_losses, picture_losses
+from nets.taught_losses import flow_losses, picture_losses, rest_loss
 
 
 @dataclass(frozen=True)
@@ -30,14 +29,15 @@ class TaughtUnitsConfig:
 
 @dataclass(frozen=True)
 class Painting:
-    """maps: what was painted, (B, 3, S, S). found: pictures that are to be `target`, (B, 3, S, S) in [0, 1].
+    """maps: what was painted, (B, 3, S, S). found: the picture that is to be `target`, (B, 3, S, S) in [0, 1].
 
-    There is more than one where a part of the picture is to be learnt on its own.
+    attention: (B, 1, S, S), 1 keeps the source; None where a network has none.
     """
 
     maps: Tensor
-    found: tuple[Tensor, ...]
+    found: Tensor
     target: Tensor
+    attention: Tensor | None = None
 
 
 class UnitsPupil(Protocol):
@@ -78,6 +78,7 @@ class TaughtUnitsTrainer:
         found = resized_grid(displacement(painting.maps), grid.shape[1], grid.shape[2], align_corners=True)
         names = ("motion", "direction", "shortfall")
         losses = dict(zip(names, flow_losses(found, grid, batch["face"]), strict=True))
-        count = len(painting.found)
-        losses |= picture_losses(torch.cat(painting.found), torch.cat(count * (painting.target,)))
+        losses |= picture_losses(painting.found, painting.target)
+        if painting.attention is not None:
+            losses["attention"] = rest_loss(painting.attention, grid)
         yield Phase(("all",), losses)

@@ -25,6 +25,7 @@ from nets.taught_losses import (
     nearest_mask_loss,
     picture_losses,
     point_losses,
+    rest_loss,
 )
 from tests.test_tps import RAU, TPS
 from tests.test_ulmegan import SMALL as ULME
@@ -196,8 +197,7 @@ def test_displaced_pictures_begin_at_the_source(name):
     batch = look_alike()
     painting = BY_UNITS[name].trainer().pupil.paint(batch)
     source = F.interpolate(batch["source"], painting.target.shape[2:], mode="area")
-    for found in painting.found:
-        assert (found - source).abs().max() < 1e-4
+    assert (painting.found - source).abs().max() < 1e-4
 
 
 def test_a_painted_step_is_two_pixels_and_a_little_light():
@@ -208,6 +208,12 @@ def test_a_painted_step_is_two_pixels_and_a_little_light():
     painted = torch.zeros_like(picture)
     painted[:, 2] = 1
     assert (displaced(0.5 * picture, painted) - 0.5 * picture - 0.05).abs().max() < 1e-4
+
+
+def test_attention_is_best_where_the_truth_rests():
+    wanted = torch.exp(-(BUMP * PIXELS).norm(dim=-1) / 0.05)[:, None].expand(2, 1, 64, 64)
+    found = [float(rest_loss(each, REST + BUMP)) for each in (wanted, 1 - wanted, torch.ones_like(wanted) * 0.5)]
+    assert found[0] < found[2] < found[1]
 
 
 @pytest.mark.parametrize("kind", [RauRecipe, UlmeRecipe])
