@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from nets.blocks import DownBlock, ResBlock, SameBlock, UpBlock, instance_norm
 from nets.dense_motion import Motion
@@ -59,7 +60,6 @@ class InpaintingNetwork(nn.Module):
         self.final = nn.Conv2d(widths[0], 3, 7, padding=3)
         if config.displaced:
             nn.init.zeros_(self.final.weight)
-            nn.init.zeros_(self.final.bias)  # type: ignore[arg-type]
 
     def features(self, picture: Tensor) -> tuple[Tensor, ...]:
         """Features of pictures (B, 3, H, W) RGB in [0, 1], finest first: map i is (B, width(i), H/2^i, W/2^i)."""
@@ -94,7 +94,9 @@ class InpaintingNetwork(nn.Module):
             seen = visible(skip, motion)
             kept = (warped(skip, motion) * seen).expand(len(x), -1, -1, -1)  # one motion under several conditions
             x = x * (1 - seen) + kept if step == len(features) - 2 else torch.cat([x, kept], dim=1)
-        maps: Tensor = widened(self.final(x))  # bfloat16 is too coarse for pictures
+        # What moves the picture must be nothing where the decoder says nothing.
+        bias = None if self.config.displaced else self.final.bias
+        maps: Tensor = widened(F.conv2d(x, self.final.weight, bias, padding=3))  # bfloat16 is too coarse for pictures
         return maps
 
     def stage(self, step: int, x: Tensor, condition: Tensor | None) -> Tensor:

@@ -200,6 +200,19 @@ def test_displaced_pictures_begin_at_the_source(name):
     assert (painting.found - source).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("name", BY_UNITS)
+def test_a_face_whose_units_do_not_change_is_left_as_it_is(name):
+    pupil = BY_UNITS[name].trainer().pupil
+    for network in pupil.networks().values():
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, 0, 0.1)
+    batch = look_alike()
+    moved = pupil.paint(batch).maps
+    assert moved.abs().max() > 0.01
+    batch["action_units_target"] = batch["action_units_source"] = torch.zeros(2, 17)
+    assert pupil.paint(batch).maps.abs().max() == 0
+
+
 def test_a_painted_step_is_two_pixels_and_a_little_light():
     picture = look_alike()["source"]
     painted = torch.zeros_like(picture)
