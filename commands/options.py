@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -60,7 +61,8 @@ def cores() -> int:
 
 def resolve_device(device: Device) -> str:
     """`auto` as cuda where torch finds one. BenchError for a cuda that is not there."""
-    if device is Device.cpu:
+    # Asking torch takes seconds, and where the system has no such device there is nothing to ask.
+    if device is Device.cpu or (device is Device.auto and _has_no_gpu()):
         return "cpu"
     import torch
 
@@ -69,6 +71,11 @@ def resolve_device(device: Device) -> str:
     if device is Device.cuda:
         raise BenchError("Device cuda was asked for, but torch finds none here. Choices: auto, cpu.")
     return "cpu"
+
+
+def _has_no_gpu() -> bool:
+    """Whether this is a Linux without the devices of NVIDIA's and AMD's drivers and of WSL."""
+    return sys.platform == "linux" and not any(Path("/dev", name).exists() for name in ("nvidiactl", "kfd", "dxg"))
 
 
 def user_weights(name: str, variant: str) -> Path:

@@ -21,12 +21,12 @@ from tests.moving_face import BROW, MOUTH, face, render
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMAND = [
-    *("--methods", "flow_warp", "--no-controls", "--protocol", "folder"),
-    *("--metrics", "motion_agreement,fidelity,identity_distance"),
+    *("--methods", "flow_warp", "--no-controls", "--protocol", "folder", "--device", "cpu"),
+    *("--metrics", "motion_agreement,fidelity"),
     *("--drivers", "drivers", "--templates", "templates", "--out", "run"),
 ]
 # Drivers of five frames each.
-PUSHES = {"brow": BROW, "mouth": MOUTH, "mouth_later": (MOUTH[0], MOUTH[1], 3)}
+PUSHES = {"brow": BROW, "mouth": MOUTH}
 FRAMES = 5
 LONGEST_S = 300.0
 

@@ -16,11 +16,11 @@ from tests.torture.arena import Arena, Ended, as_others, end, small_disk, unwrit
 Result = dict[str, str]
 
 
-# Cells that a run is let finish, at most, before it is disturbed; it has six.
-CELLS = 5
-# A disk with room for everything, and the room that is left when it is to fill up: the run makes about 4,500 kB.
+# Cells that a run is let finish, at most, before it is disturbed; it has four.
+CELLS = 3
+# A disk with room for everything, and the room that is left when it is to fill up: the run makes about 3,000 kB.
 LARGE_KB = 400_000
-ROOM_KB = (300, 3000)
+ROOM_KB = (300, 2400)
 
 
 @dataclass(frozen=True)
