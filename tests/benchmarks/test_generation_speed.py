@@ -21,7 +21,7 @@ from nets.keypoints import KeyPoints
 from tests.benchmarks.plain import Detector, Generator
 from tests.golden.fill import fill
 
-FRAMES, ROUNDS, BATCH_SIZE = 8, 5, BATCH_SIZES["cpu"]
+FRAMES, ROUNDS, BATCH_SIZE = 8, 3, BATCH_SIZES["cpu"]
 RNG = np.random.default_rng(5)
 CLIP = np.clip(128 + 40 * np.cumsum(RNG.normal(0, 0.1, (FRAMES, 256, 256, 3)), axis=0), 0, 255).astype(np.uint8)
 LANDMARKS = RNG.uniform(60, 200, (68, 2)).round()
