@@ -94,10 +94,10 @@ class InpaintingNetwork(nn.Module):
             seen = visible(skip, motion)
             kept = (warped(skip, motion) * seen).expand(len(x), -1, -1, -1)  # one motion under several conditions
             x = x * (1 - seen) + kept if step == len(features) - 2 else torch.cat([x, kept], dim=1)
-        # What moves the picture must be nothing where the decoder says nothing.
-        bias = None if self.config.displaced else self.final.bias
-        maps: Tensor = widened(F.conv2d(x, self.final.weight, bias, padding=3))  # bfloat16 is too coarse for pictures
-        return maps
+        # What moves the picture must be nothing where the decoder says nothing: no bias.
+        maps = F.conv2d(x, self.final.weight, padding=3) if self.config.displaced else self.final(x)
+        painted: Tensor = widened(maps)  # bfloat16 is too coarse for pictures
+        return painted
 
     def stage(self, step: int, x: Tensor, condition: Tensor | None) -> Tensor:
         """Two residual blocks and a doubling; `condition` is not used."""
