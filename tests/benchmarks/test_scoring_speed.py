@@ -32,7 +32,7 @@ class Darker:
     is_control = False
 
     def __init__(self, variant, options):
-        self.by = int(options["by"])
+        self.variant, self.by = variant, int(options["by"])
 
     def identity(self):
         return {"by": self.by}
