@@ -23,9 +23,9 @@ class InpaintingConfig:
     """Widths; level i has min(max_features, block_expansion * 2^i) channels.
 
     picture_sampling: how the source's pixels are warped; bilinear as published, which takes up to half of the finest
-    detail's contrast wherever motion is half a pixel. displaced: the last maps move the warped
-    source and light it (nets/displaced.py) instead of painting a picture that shows where the source is occluded; not
-    published, adds no parameters, and is the warped source before training.
+    detail's contrast wherever motion is half a pixel. displaced: the last maps move the warped source and light it
+    (nets/displaced.py) instead of painting a picture that shows where the source is occluded; not published, adds no
+    parameters, and is the warped source before training.
     """
 
     block_expansion: int = 64

@@ -129,14 +129,21 @@ class UlmeGenerator(nn.Module):
 
     def forward(self, picture: Tensor, action_units: Tensor) -> Painted:
         """Pictures (B, 3, H, W) in [-1, 1] under action units (B, 17); H and W multiples of 4."""
-        planes = action_units[:, :, None, None].expand(-1, -1, *picture.shape[2:])
         if self.gated:
-            features = self.model(torch.cat([picture, torch.zeros_like(planes)], dim=1)) * self._gates(action_units)
+            features = self._ungated(picture) * self._gates(action_units)
         else:
+            planes = action_units[:, :, None, None].expand(-1, -1, *picture.shape[2:])
             features = self.model(torch.cat([picture, planes], dim=1))
         painted, attention = self._tops(features)
         colour = displaced(picture, painted, darkest=-1) if self.displaced else torch.tanh(painted)
         return Painted(painted, colour, attention, attention * picture + (1 - attention) * colour)
+
+    def _ungated(self, picture: Tensor) -> Tensor:
+        """The last features of the picture alone: planes of zeros would be most of the first convolution's work."""
+        first = self.model[0]
+        assert isinstance(first, nn.Conv2d)
+        features: Tensor = self.model[1:](F.conv2d(picture, first.weight[:, :3], first.bias, padding=first.padding))
+        return features
 
     def _gates(self, action_units: Tensor) -> Tensor:
         """What the first convolution makes of action units (B, 17), on a scale that does not grow with its window."""
