@@ -13,6 +13,7 @@ from baselines.tps_motion import Dropout
 from baselines.tps_rau import RauConfig, generator, given_points, networks
 from baselines.tps_training import adam, drawn, reconstruction
 from core.contracts import OptimiserSpec, Phase
+from core.draws import each
 from core.openface import OPENFACE, needed
 from core.weights import VGG19
 from nets.objective import PublishedTrainer
@@ -43,8 +44,10 @@ class RauTrainer(PublishedTrainer):
     ) -> Iterator[Phase]:
         """The only phase."""
         driving = batch["driving"]
-        dropout, transform = drawn(self.config, driving, epoch, rng)
-        noise = self.config.noise * (2 * rng.random((2, len(driving), len(OPENFACE)), dtype=np.float32) - 1)
+        own = each(rng, len(driving))
+        dropout, transform = drawn(self.config, driving, epoch, own)
+        draws = np.stack([one.random((2, len(OPENFACE)), dtype=np.float32) for one in own], axis=1)
+        noise = self.config.noise * (2 * draws - 1)
         first, second = torch.from_numpy(noise).to(driving.device)
         change = (needed(batch, "action_units_driving") + second) - (needed(batch, "action_units_source") + first)
         yield self.phase(batch["source"], driving, given_points(batch["landmarks"]), change, dropout, transform)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from baselines.tps import SplineAvd, TpsConfig, TpsGenerator, generator, network
 from baselines.tps_inpainting import warp_targets
 from baselines.tps_motion import Dropout
 from core.contracts import OptimiserSpec, Phase
+from core.draws import each
 from core.weights import VGG19
 from nets import losses
 from nets.dense_motion import Motion
@@ -56,9 +57,9 @@ class TpsTrainer(PublishedTrainer):
         """One phase of the stage."""
         source, driving = batch["source"], batch["driving"]
         if stage == "avd":
-            yield self._avd_step(source, driving, rng)
+            yield self._avd_step(source, driving, each(rng, len(driving)))
             return
-        dropout, transform = drawn(self.config, driving, epoch, rng)
+        dropout, transform = drawn(self.config, driving, epoch, each(rng, len(driving)))
         yield self.phase(source, driving, epoch, dropout, transform)
 
     def phase(
@@ -85,11 +86,12 @@ class TpsTrainer(PublishedTrainer):
         names = ["inpainting_network", "dense_motion_network", "kp_detector"]
         return Phase((*names, "bg_predictor") if background is not None else tuple(names), terms)
 
-    def _avd_step(self, source: Tensor, driving: Tensor, rng: np.random.Generator) -> Phase:
+    def _avd_step(self, source: Tensor, driving: Tensor, own: Sequence[np.random.Generator]) -> Phase:
         detect = self._networks["kp_detector"].eval()
         with torch.no_grad():
             identity, target = detect(source).value, detect(driving).value
-        factors = torch.from_numpy(1 - STRETCH + 2 * STRETCH * rng.random((len(driving), 1, 2))).to(target)
+        draws = np.stack([one.random((1, 2)) for one in own])
+        factors = torch.from_numpy(1 - STRETCH + 2 * STRETCH * draws).to(target)
         network = self._networks["avd_network"]
         assert isinstance(network, SplineAvd)
         shift = F.l1_loss(network(identity, factors * target), target)
@@ -109,14 +111,19 @@ def adam(config: TpsConfig, network: str) -> OptimiserSpec:
     )
 
 
-def drawn(config: TpsConfig, driving: Tensor, epoch: int, rng: np.random.Generator) -> tuple[Dropout | None, ThinPlate]:
-    """The splines that a step of an epoch leaves out, None where that is over, and the random transform."""
+def drawn(
+    config: TpsConfig, driving: Tensor, epoch: int, own: Sequence[np.random.Generator]
+) -> tuple[Dropout | None, ThinPlate]:
+    """The splines that a step of an epoch leaves out, None where that is over, and the random transform.
+
+    own: a generator for each driving picture.
+    """
     probability = config.dropout.probability(epoch)
     dropout = None
     if probability is not None:
-        draws = rng.random((len(driving), config.num_tps + 1), dtype=np.float32)
+        draws = np.stack([one.random(config.num_tps + 1, dtype=np.float32) for one in own])
         dropout = Dropout(torch.from_numpy(draws), probability)
-    return dropout, ThinPlate.draw(config.transform, len(driving), rng, driving)
+    return dropout, ThinPlate.draw(config.transform, own, driving)
 
 
 def reconstruction(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from baselines.ulmegan import Painted, UlmeConfig, inside, networks
 from core.contracts import OptimiserSpec, Phase
+from core.draws import each
 from core.openface import needed
 
 
@@ -18,7 +19,8 @@ class UlmeTrainer:
     """The published training (core.contracts.Trainable).
 
     Batches hold `source` (B, 3, S, S) float32 in [0, 1] and its `action_units_source` (B, 17), intensity / 5; target
-    action units are those of other pictures of the batch with noise. Published defects are not kept where they are
+    action units are those of other pictures of the batch with noise (of its part, if the batch is divided: the one
+    draw that depends on how). Published defects are not kept where they are
     faults of the code (the penalty's gradient is reshaped, a batch of one stays a batch); the learning rate's is a
     switch, `UlmeConfig.schedule`. Without gradients, as in validation, only what tells good weights is given: the
     action units that the discriminator reads in the fake, and the reconstruction.
@@ -46,9 +48,10 @@ class UlmeTrainer:
     ) -> Iterator[Phase]:
         """The discriminator's phase, and at every `critic_steps`-th step of an epoch the generator's."""
         source, units = inside(batch["source"], self.config.image_size), needed(batch, "action_units_source")
-        noise = self.config.au_noise * (2 * rng.random(units.shape, dtype=np.float32) - 1)
+        draws = np.stack([one.random(units.shape[1] + 1, dtype=np.float32) for one in each(rng, len(units))])
+        noise = self.config.au_noise * (2 * draws[:, :-1] - 1)
         wanted = units[rng.permutation(len(units))] + torch.from_numpy(noise).to(units)
-        alpha = torch.from_numpy(rng.random((len(units), 1, 1, 1), dtype=np.float32)).to(units)
+        alpha = torch.from_numpy(draws[:, -1, None, None, None]).to(units)
         yield from self.phases(source, units, wanted, alpha, index % self.config.critic_steps == 0)
 
     def phases(self, source: Tensor, units: Tensor, wanted: Tensor, alpha: Tensor, generate: bool) -> Iterator[Phase]:

@@ -6,6 +6,7 @@ code, whose kernel is U(r^2) = r^2 log(r^2 + 1e-9) of the squared distance.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,13 +58,13 @@ class ThinPlate:
         return cls(solution[:, :, count:].transpose(-1, -2), controls, solution[:, :, :count])
 
     @classmethod
-    def draw(cls, config: TransformConfig, batch: int, rng: np.random.Generator, like: Tensor) -> ThinPlate:
-        """One random map near the identity for each of `batch` samples, on the device of `like`, float32.
+    def draw(cls, config: TransformConfig, own: Sequence[np.random.Generator], like: Tensor) -> ThinPlate:
+        """One random map near the identity for each sample's generator, on the device of `like`, float32.
 
         The control points lie on a grid over [-1, 1]^2, x fastest; as published x and y move by the same amount.
         """
-        noise = rng.standard_normal((batch, 2, 3)) * config.sigma_affine
-        weights = rng.standard_normal((batch, 1, config.points_tps**2)) * config.sigma_tps
+        noise = np.stack([one.standard_normal((2, 3)) for one in own]) * config.sigma_affine
+        weights = np.stack([one.standard_normal((1, config.points_tps**2)) for one in own]) * config.sigma_tps
         tensors = (torch.from_numpy(values).to(like.device, torch.float32) for values in (noise, weights))
         return cls.near_identity(*tensors)
 

@@ -12,7 +12,8 @@ from baselines import tps, tps_rau
 from baselines.tps_inpainting import InpaintingConfig, warp_targets
 from baselines.tps_motion import Dropout, SplineDenseMotion
 from baselines.tps_rau_training import RauTrainer
-from baselines.tps_training import TpsTrainer
+from baselines.tps_training import TpsTrainer, drawn
+from core.draws import each, generator
 from core.errors import BenchError
 from core.openface import OPENFACE
 from nets.blocks import HourglassConfig
@@ -63,7 +64,7 @@ def test_the_published_ridge_bends_a_face_at_rest():
 
 def test_a_random_transform_is_near_the_identity_and_repeats_with_its_seed():
     like = torch.zeros(1)
-    plates = [ThinPlate.draw(TransformConfig(), 2, np.random.default_rng(seed), like) for seed in (1, 1, 2)]
+    plates = [ThinPlate.draw(TransformConfig(), each(np.random.default_rng(seed), 2), like) for seed in (1, 1, 2)]
     where = points(0, batch=2)
     moved = [plate.points(where) for plate in plates]
     assert torch.equal(moved[0], moved[1])
@@ -71,6 +72,17 @@ def test_a_random_transform_is_near_the_identity_and_repeats_with_its_seed():
     assert float((moved[0] - where).abs().max()) < 0.5
     still = ThinPlate.near_identity(torch.zeros(2, 2, 3), torch.zeros(2, 1, 25))
     assert torch.allclose(still.frame(pictures(0)), pictures(0), atol=1e-5)
+
+
+def test_draws_of_a_sample_do_not_depend_on_how_its_batch_is_divided():
+    def draws(first, count):
+        dropout, transform = drawn(tps.TpsConfig(), torch.zeros(count, 1), 0, each(generator(first, 7), count))
+        return dropout.draws, transform.theta, transform.weights
+
+    whole, parts = draws(0, 4), [draws(0, 2), draws(2, 2)]
+    for one, *others in zip(whole, *parts, strict=True):
+        assert torch.equal(one, torch.cat(others))
+    assert len({tuple(row.tolist()) for row in whole[0]}) == 4
 
 
 def test_dropped_splines_get_nothing_and_the_background_stays():

@@ -27,7 +27,8 @@ Made by `make torture` on {date}, {machine}, seed {seed}, in {minutes:.1f} minut
 Each trial is a real run of its own (`bench.py {command}`: {cells} cells, {seconds:.1f} s undisturbed) that is
 disturbed once; then the same command is given again. "Same" means: every score and every frame equal, bit for bit, to
 those of a run that nobody disturbed, and the run sealed (`bench.py verify`). "Told" means: the disturbed process ended
-without a traceback and with the exit code it should have.
+without a traceback and with the exit code it should have; "-" where it could not say anything: it was killed, or the
+damage was done to files of a finished run.
 
 | fault | tried | in the middle of a write | told | same after the same command |
 |---|---|---|---|---|
@@ -71,7 +72,7 @@ def main() -> int:
     page = written(trials, whole, given.seed, (time.monotonic() - began) / 60)
     given.out.write_text(page)
     print(page)
-    return 0 if all(trial.told and trial.equal for _, trial in trials) else 1
+    return 0 if all(trial.told is not False and trial.equal for _, trial in trials) else 1
 
 
 def undisturbed(folder: Path) -> Undisturbed:
@@ -105,7 +106,7 @@ def written(trials: list[tuple[Fault, Trial]], whole: Undisturbed, seed: int, mi
             continue
         rows.append(
             f"| {title} | {len(tried)} | {count(trial.writing for trial in tried)} |"
-            f" {count(trial.told for trial in tried)} | {count(trial.equal for trial in tried)} |"
+            f" {told(tried)} | {count(trial.equal for trial in tried)} |"
         )
         notes += [f"- {title}: {note}" for note in sorted({shown(trial) for trial in tried})[:6]]
     done = [trial for _, trial in trials if trial.tried]
@@ -124,9 +125,15 @@ def written(trials: list[tuple[Fault, Trial]], whole: Undisturbed, seed: int, mi
     )
 
 
+def told(tried: list[Trial]) -> str:
+    """How many processes ended as they should, or - where none could."""
+    said = [trial.told for trial in tried if trial.told is not None]
+    return str(sum(said)) if said else "-"
+
+
 def shown(trial: Trial) -> str:
     """A trial's note, with what went wrong first."""
-    faults = [word for word, bad in (("NOT TOLD", not trial.told), ("NOT THE SAME", not trial.equal)) if bad]
+    faults = [word for word, bad in (("NOT TOLD", trial.told is False), ("NOT THE SAME", not trial.equal)) if bad]
     return " ".join([*faults, trial.note])
 
 

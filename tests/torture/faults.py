@@ -27,11 +27,12 @@ ROOM_KB = (300, 2400)
 class Trial:
     """One disturbed run. told: whether the disturbed process ended as it should (in one line, with its exit code).
 
-    equal: whether the command given again came to the undisturbed result, sealed. writing: whether something was being
-    written at that moment. note: what happened, for the table. tried: False where this machine does not allow it.
+    told is None where it could say nothing, being killed, or where nothing was running. equal: whether the command
+    given again came to the undisturbed result, sealed. writing: whether something was being written at that moment.
+    note: what happened, for the table. tried: False where this machine does not allow it.
     """
 
-    told: bool
+    told: bool | None
     equal: bool
     writing: bool = False
     note: str = ""
@@ -49,7 +50,7 @@ class Undisturbed:
 Fault = Callable[[Arena, random.Random, Undisturbed], Trial]
 
 
-def settled(arena: Arena, whole: Undisturbed, told: bool, note: str, writing: bool = False) -> Trial:
+def settled(arena: Arena, whole: Undisturbed, told: bool | None, note: str, writing: bool = False) -> Trial:
     """Give the command once more and compare."""
     again = arena.finish()
     equal = again.code == 0 and arena.result() == whole.result and arena.sealed()
@@ -79,7 +80,7 @@ def killed(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
     if not alone:
         end(process)
     process.wait()
-    return settled(arena, whole, True, f"killed after {moment:.1f} s", writing)
+    return settled(arena, whole, None, f"killed after {moment:.1f} s", writing)
 
 
 def killed_writing(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
@@ -88,7 +89,7 @@ def killed_writing(arena: Arena, rng: random.Random, whole: Undisturbed) -> Tria
     time.sleep(rng.uniform(0.2, 0.9) * whole.seconds)
     arena.wait_for(lambda: bool(arena.writing()), process)
     end(process)
-    return settled(arena, whole, True, "killed while writing", bool(arena.writing()))
+    return settled(arena, whole, None, "killed while writing", bool(arena.writing()))
 
 
 def interrupted(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
@@ -166,7 +167,7 @@ def altered(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
     else:
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
     path.write_bytes(data)
-    return settled(arena, whole, True, f"{path.relative_to(arena.folder)} altered")
+    return settled(arena, whole, None, f"{path.relative_to(arena.folder)} altered")
 
 
 def kept(arena: Arena) -> list[Path]:
