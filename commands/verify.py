@@ -63,6 +63,6 @@ def _again(run: Path, asked: dict[str, Any], sample: int, seed: int) -> tuple[in
 
 def _record(folder: Path) -> CellRecord:
     """The record of a cell as the run has it, whoever made it; one without a status where there is none."""
-    from core.store import CellRecord, read_json
+    from core.store import CellRecord, read_kept
 
-    return CellRecord(**(read_json(folder / "cell.json") or {"key": "", "status": ""}))
+    return CellRecord(**(read_kept(folder / "cell.json") or {"key": "", "status": ""}))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy.typing as npt
 from core.errors import BenchError, CellFailed
 from core.frames import SIZE, Frames, check_frames, content_hash, read_frames, write_frames
 from core.names import check_name
+from core.store import folder_facts, intact, read_kept, write_kept
 
 Floats = npt.NDArray[np.float32]
 
@@ -100,7 +100,7 @@ class Clip:
             raise CellFailed(self.problem)
         frames = check_frames(read_frames(self.folder / "frames", self.n_frames), f"Clip {self.name}")
         if content_hash(frames) != self.content:
-            raise BenchError(f"{self.folder}: frames were altered. Delete the folder; the next run makes it again.")
+            raise BenchError(f"{self.folder}: frames were altered. Give the same command again; it makes them anew.")
         return frames
 
     def known(self) -> KnownMotion | None:
@@ -155,21 +155,25 @@ def save_clip(folder: Path, clip: Clip, frames: Frames, known: KnownMotion | Non
             landmarks=known.landmarks,
         )
         os.replace(temporary, folder / "known.npz")
-    temporary = folder / f".clip.{os.getpid()}.tmp"
-    temporary.write_text(json.dumps(clip.facts(), indent=1))
-    os.replace(temporary, folder / "clip.json")
+    keep_facts(folder, clip)
     return clip
 
 
+def keep_facts(folder: Path, clip: Clip) -> None:
+    """Write `clip.json` into a clip's folder: what is known of the clip, sizes and hashes of its files."""
+    (folder / "clip.json").unlink(missing_ok=True)
+    write_kept(folder / "clip.json", {**clip.facts(), "files": folder_facts(folder)})
+
+
 def load_clip(folder: Path) -> Clip | None:
-    """The clip in `folder`, None if there is none, it is not complete or of another version of the suite."""
+    """The clip in `folder`, None if there is none, it is not whole or of another version of the suite."""
+    facts = read_kept(folder / "clip.json") or {}
     try:
-        facts = json.loads((folder / "clip.json").read_text())
-        if facts["box"] is not None:
-            facts["box"] = tuple(facts["box"])
-        return Clip(folder=folder, **facts)
-    except (OSError, ValueError, KeyError, TypeError):
+        files, box = facts.pop("files"), facts.pop("box")
+        clip = Clip(folder=folder, box=box and tuple(box), **facts)
+    except (KeyError, TypeError):
         return None
+    return clip if intact(folder, files) else None
 
 
 @dataclass(frozen=True)

@@ -21,25 +21,30 @@ def seal(run: Path) -> None:
 
 
 def sealed(run: Path) -> bool:
-    """Whether the run has a manifest that no file of its top level is newer than."""
-    manifest = run / MANIFEST
+    """Whether the run has an unaltered manifest that no file of its top level is newer than."""
     newest = max((path.stat().st_mtime_ns for path in _files(run, top_only=True)), default=0)
-    return manifest.is_file() and manifest.stat().st_mtime_ns >= newest
+    return _read(run) is not None and (run / MANIFEST).stat().st_mtime_ns >= newest
 
 
 def faults(run: Path) -> list[str]:
     """What is wrong with a run's files, a line each; [] where every bit is as it was when the run was finished."""
-    path = run / MANIFEST
-    facts = read_json(path)
-    files = facts.get("files") if isinstance(facts, dict) else None
-    if not isinstance(files, dict) or path.read_bytes() != _text(files).encode():
-        why = "was altered" if path.exists() else "is missing: the run was not finished"
+    files = _read(run)
+    if files is None:
+        why = "was altered" if (run / MANIFEST).exists() else "is missing: the run was not finished"
         return [f"{MANIFEST}: {why}. Run the same command again, then verify."]
     found = {file.relative_to(run).as_posix(): file for file in _files(run)}
     lines = [f"{name}: missing" for name in files if name not in found]
     lines += [f"{name}: not part of the finished run" for name in found if name not in files]
     lines += [f"{name}: altered" for name, file in found.items() if name in files and file_facts(file) != files[name]]
     return sorted(lines)
+
+
+def _read(run: Path) -> dict[str, Any] | None:
+    """What the manifest says of the files, None if it is missing or not the same in every bit."""
+    path = run / MANIFEST
+    facts = read_json(path)
+    files = facts.get("files") if isinstance(facts, dict) else None
+    return files if isinstance(files, dict) and path.read_bytes() == _text(files).encode() else None
 
 
 def _text(files: dict[str, Any]) -> str:

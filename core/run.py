@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from core import scoring
-from core.clip import Cell, Clip, Template, without_camera
+from core.clip import Cell, Clip, Template, keep_facts, load_clip, without_camera
 from core.contracts import CellSource
 from core.errors import BenchError
 from core.estimate import remember
@@ -74,7 +74,7 @@ def _agreed(said: Path, purpose: str) -> bool:
     """Whether the process that has a folder says the same purpose; it says so a moment after it has taken it."""
     for _ in range(SAYING_LOOKS):
         with contextlib.suppress(OSError):
-            if said.read_text() == purpose:
+            if said.read_bytes() == purpose.encode():
                 return True
         time.sleep(LOOK_S)
     return False
@@ -204,10 +204,10 @@ def by_name(things: Iterable[Named]) -> dict[str, Named]:
 
 
 def _keep_clip(clip: Clip, target: Path) -> None:
-    facts = read_json(target / "clip.json")
-    if facts is None or facts.get("content") != clip.content:
+    kept = load_clip(target)
+    if kept is None or kept.facts() != clip.facts():
         link_folder(clip.folder / "frames", target / "frames")
-        write_json(target / "clip.json", clip.facts())
+        keep_facts(target, clip)
 
 
 def forget_others(run: Path, jobs: Sequence[Job]) -> bool:

@@ -43,7 +43,7 @@ def combine(run: Path, jobs: Sequence[Job], partials: Partials, metrics: Sequenc
             rows += _combined_rows(metric, of_label, partials)
     text = pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, lineterminator="\n")
     path = run / "scores.csv"
-    if path.exists() and path.read_text() == text:
+    if path.exists() and path.read_bytes() == text.encode():
         return False
     write_text(path, text)
     return True

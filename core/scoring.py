@@ -20,7 +20,7 @@ from core.errors import BenchError, CellFailed, Unavailable
 from core.frames import Frames, read_frames
 from core.provenance import code_version
 from core.runner import Job, cell_folder
-from core.store import CellRecord, digest, read_json, write_json
+from core.store import CellRecord, digest, read_json, read_kept, whole_archive, write_json, write_kept
 from core.worker import Lane
 
 Look = Callable[[Cell, Frames, Path], Any]
@@ -118,13 +118,13 @@ def _partial_path(store: Path, key: str) -> Path:
 
 
 def _read_partial(store: Path, key: str) -> Partial | None:
-    values = read_json(_partial_path(store, key))
+    values = read_kept(_partial_path(store, key))
     try:
         partial = Partial(**values) if values else None
     except TypeError:
         return None
-    # Sets are compared by the features of their clips, which lie in the store and may have been deleted.
-    return partial if partial and all(Path(file).is_file() for file in partial.files.values()) else None
+    # Sets are compared by the features of their clips, which lie in the store and may have been deleted or damaged.
+    return partial if partial and all(whole_archive(Path(file)) for file in partial.files.values()) else None
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class _Measurer:
             for name, key in keys.items():
                 try:
                     new[name] = measure(metrics[name], task.job.cell, seen)
-                    write_json(_partial_path(store, key), vars(new[name]), indent=None)
+                    write_kept(_partial_path(store, key), vars(new[name]))
                 except Unavailable as error:
                     new[name] = Partial("unavailable", str(error))  # not kept: the user may supply it
                 except Exception as error:

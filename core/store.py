@@ -12,7 +12,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,20 @@ def read_json(path: Path) -> Any | None:
         return None
 
 
+def write_kept(path: Path, facts: dict[str, Any]) -> None:
+    """As `write_json`, with the digest of the facts among them, so that `read_kept` finds any change."""
+    write_json(path, {**facts, "digest": digest(facts)}, indent=None)
+
+
+def read_kept(path: Path) -> dict[str, Any] | None:
+    """What `write_kept` wrote, None if it is missing or not the same in every bit."""
+    facts = read_json(path)
+    if not isinstance(facts, dict):
+        return None
+    said = facts.pop("digest", None)
+    return facts if said == digest(facts) else None
+
+
 @dataclass(frozen=True)
 class CellRecord:
     """What is known of one finished or failed cell: `cell.json`.
@@ -81,6 +96,28 @@ def file_facts(path: Path) -> dict[str, Any]:
     """Size and blake2b of a file."""
     data = path.read_bytes()
     return {"size": len(data), "blake2b": hashlib.blake2b(data, digest_size=16).hexdigest()}
+
+
+def folder_facts(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and blake2b of every file in a folder, by its name within."""
+    return {path.relative_to(folder).as_posix(): file_facts(path) for path in _files(folder)}
+
+
+def intact(folder: Path, facts: Mapping[str, Any]) -> bool:
+    """Whether the files of `folder_facts` are all there and as they were."""
+    try:
+        return all(file_facts(folder / name) == known for name, known in facts.items())
+    except OSError:
+        return False
+
+
+def whole_archive(path: Path) -> bool:
+    """Whether an npz file is there and holds what was written into it, by its own checksums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile):
+        return False
 
 
 @contextlib.contextmanager
@@ -116,32 +153,28 @@ def save_cell(folder: Path, key: str, frames: Frames, seconds: float) -> CellRec
     """Write a finished cell as `frames/*.png` and, last, `cell.json` with sizes and hashes."""
     with whole_folder(folder) as temporary:
         write_frames(temporary / "frames", frames)
-        files = {path.relative_to(temporary).as_posix(): file_facts(path) for path in _files(temporary)}
+        files = folder_facts(temporary)
         record = CellRecord(key, "ok", "", len(frames), round(seconds, 4), content_hash(frames), files)
-        write_json(temporary / "cell.json", vars(record), indent=None)
+        write_kept(temporary / "cell.json", vars(record))
     return record
 
 
 def save_failure(folder: Path, record: CellRecord) -> CellRecord:
     """Write a failed cell: only its `cell.json`, with the reason."""
     with whole_folder(folder) as temporary:
-        write_json(temporary / "cell.json", vars(record), indent=None)
+        write_kept(temporary / "cell.json", vars(record))
     return record
 
 
 def read_cell(folder: Path, key: str) -> CellRecord | None:
     """The record of a cell with this key, None where there is none, it is another's, or any file was altered."""
     try:
-        record = CellRecord(**(read_json(folder / "cell.json") or {}))
+        record = CellRecord(**(read_kept(folder / "cell.json") or {}))
     except TypeError:
         return None
     if record.key != key or (record.status == "ok" and len(record.files) != record.n_frames):
         return None
-    try:
-        intact = all(file_facts(folder / name) == facts for name, facts in record.files.items())
-    except OSError:
-        return None
-    return record if intact else None
+    return record if intact(folder, record.files) else None
 
 
 def link_folder(source: Path, target: Path) -> None:

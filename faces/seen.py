@@ -148,7 +148,7 @@ class SeenClip:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 return dict(stored)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile):
             pass
         arrays = compute()
         path.parent.mkdir(parents=True, exist_ok=True)

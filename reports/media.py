@@ -13,7 +13,6 @@ import base64
 import dataclasses
 import hashlib
 import io
-import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -28,6 +27,7 @@ from tqdm import tqdm
 
 from core.errors import BenchError
 from core.frames import SIZE, Frames, frame_path, read_frames
+from core.store import read_kept, write_kept
 from reports.fields import Eye, encode_field, field_reach
 
 # Written into the cache key: change it whenever the bytes may change.
@@ -183,19 +183,16 @@ def _still(path: Path) -> Frames:
 
 def _read_kept(path: Path) -> Media | None:
     try:
-        kept = json.loads(path.read_text())
+        kept = read_kept(path) or {}
         base, field, *sheets = (base64.b64decode(part) for part in (kept["base"], kept["field"], *kept["sheets"]))
         return Media(kept["n"], base, tuple(sheets), kept["error"], kept["reach"], field, kept["moves"])
-    except (OSError, ValueError, KeyError):
+    except (ValueError, KeyError):
         return None
 
 
 def _keep(path: Path, media: Media) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     facts = {name: getattr(media, name) for name in ("error", "reach", "moves")}
-    temporary.write_text(json.dumps({**media.for_page(), **facts}))
-    os.replace(temporary, path)
+    write_kept(path, {**media.for_page(), **facts})
 
 
 def media_of_all(wanted: Sequence[tuple[Path, int]], cache: Path, eye: Eye | None = None) -> list[Media]:

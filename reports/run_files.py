@@ -1,7 +1,6 @@
 """A finished run as the report sees it: run.json, scores.csv, partials and frame folders, read and never written."""
 
 import functools
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from core.errors import BenchError
+from core.store import read_json
 from reports.run_facts import CellFacts, FigureFacts, MethodFacts, MetricFacts, read_facts
 
 LABELS = [
@@ -111,21 +111,20 @@ class Run:
     def series(self, label: str, cell: CellFacts) -> dict[str, dict[str, list[float]]]:
         """The curves over frames that each metric kept for one cell, NaN where absent; {} where there are none."""
         try:
-            partials = json.loads(self._inside("partials", label, f"{cell.name}.json").read_text())
+            partials = read_json(self._inside("partials", label, f"{cell.name}.json")) or {}
             kept = {metric: partial.get("series") or {} for metric, partial in partials.items()}
             return {
                 metric: {name: [math.nan if v is None else float(v) for v in curve] for name, curve in curves.items()}
                 for metric, curves in kept.items()
                 if curves
             }
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError):
             return {}
 
     def failure(self, label: str, cell: CellFacts) -> str | None:
         """Why a cell has no frames, None where it has them."""
-        try:
-            record = json.loads((self._inside("cells", label, cell.name) / "cell.json").read_text())
-        except (OSError, ValueError):
+        record = read_json(self._inside("cells", label, cell.name) / "cell.json")
+        if not isinstance(record, dict):
             return "not done: the run was stopped before this cell"
         return None if record.get("status") == "ok" else str(record.get("reason") or "failed without a reason")
 

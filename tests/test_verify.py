@@ -1,11 +1,14 @@
 """A finished run is sealed: one flipped bit anywhere is found, and its cells come out again."""
 
 import random
+import re
 
 import pytest
 
+from core.frames import write_frames, write_png
 from core.manifest import MANIFEST, faults, seal, sealed
 from tests.fakes import make_clips
+from tests.moving_face import BROW, face, render
 
 RUN = ("--methods", "shift,fragile@killed", "--protocol", "fakes", "--drivers", "clips", "--metrics", "difference")
 
@@ -92,3 +95,41 @@ def test_the_same_command_seals_anew_what_was_repaired(call, run):
     assert call("verify", "out")[0] == 0
     seal(run)
     assert sealed(run)
+
+
+def test_the_same_command_makes_good_whatever_was_altered(call, tmp_path):
+    """One file of every kind that a run and its store keep, each with a flipped bit and then cut in half."""
+    write_frames(tmp_path / "drivers" / "brow", render(BROW, n_frames=3)[0])
+    (tmp_path / "templates").mkdir()
+    write_png(tmp_path / "templates" / "face.png", face())
+    asked = (
+        "--methods",
+        "shift",
+        "--no-controls",
+        "--protocol",
+        "folder",
+        "--metrics",
+        "difference,motion_agreement,face_distance",
+    )
+    places = ("--drivers", "drivers", "--templates", "templates", "--out", "out")
+
+    def made():
+        code, _, err = call(*asked, *places)
+        assert code == 0, err
+        assert faults(tmp_path / "out") == []
+        return {path: path.read_bytes() for path in sorted((tmp_path / "out").glob("[!.]*/**/*.png"))} | {
+            "scores": (tmp_path / "out" / "scores.csv").read_bytes()
+        }
+
+    whole = made()
+    kept = [path for part in ("out", ".megbench") for path in sorted((tmp_path / part).rglob("*")) if path.is_file()]
+    kinds = {re.sub(r"[0-9a-f]{2,}|\d+", "N", str(path)): path for path in kept if path.suffix != ".lock"}
+    rng = random.Random(11)
+    for path in (path for path in kinds.values() if not path.name.startswith(".")):
+        before = path.read_bytes()
+        at = rng.randrange(8 * len(before))
+        flipped = bytearray(before)
+        flipped[at // 8] ^= 1 << at % 8
+        for damaged in (bytes(flipped), before[: len(before) // 2]):
+            path.write_bytes(damaged)
+            assert made() == whole, (path, at)

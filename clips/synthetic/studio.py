@@ -1,5 +1,6 @@
 """The studio: scenes become clips on disk, each kept under the hash of all that decides its frames."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -41,17 +42,19 @@ class Scene:
 
 def shoot(scenes: Sequence[Scene], cache: Path) -> list[list[Clip]]:
     """Clips of all takes of all scenes, in order; what is not in `cache` is rendered, on two processes."""
-    missing = [scene for scene in scenes if None in _kept(scene, cache)]
+    kept = [_kept(scene, cache) for scene in scenes]
+    missing = [scene for scene, clips in zip(scenes, kept, strict=True) if len(clips) < scene.takes]
     if missing:
         in_parallel(partial(_record, cache), missing, "Rendering clips")
-    made = [[clip for clip in _kept(scene, cache) if clip is not None] for scene in scenes]
-    for clip in (clip for clips in made for clip in clips):
+        kept = [_kept(scene, cache) if scene in missing else clips for scene, clips in zip(scenes, kept, strict=True)]
+    for clip in itertools.chain(*kept):
         touch(clip.folder)
-    return made
+    return kept
 
 
-def _kept(scene: Scene, cache: Path) -> list[Clip | None]:
-    return [load_clip(cache / scene.key(take)) for take in range(scene.takes)]
+def _kept(scene: Scene, cache: Path) -> list[Clip]:
+    found = (load_clip(cache / scene.key(take)) for take in range(scene.takes))
+    return [clip for clip in found if clip is not None]
 
 
 def _record(cache: Path, scene: Scene) -> None:

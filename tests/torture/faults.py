@@ -188,8 +188,8 @@ def raced(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
 
 # Fault -> how often it is tried, and its name in the table.
 FAULTS: dict[Fault, tuple[int, str]] = {
-    killed: (38, "`kill -9` at a random moment"),
-    killed_writing: (12, "`kill -9` in the middle of a write"),
+    killed: (34, "`kill -9` at a random moment"),
+    killed_writing: (16, "`kill -9` in the middle of a write"),
     interrupted: (3, "Ctrl-C"),
     worker_killed: (3, "a worker killed, as for want of memory"),
     disk_full: (3, "disk full"),
