@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -50,6 +51,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="only the faults whose function has this in its name")
     given = parser.parse_args()
+    # A shell starts what it puts into the background deaf to Ctrl-C, and so would be all that is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="megbench-torture-") as folder:
         whole = undisturbed(Path(folder) / "undisturbed")
