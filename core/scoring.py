@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import itertools
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from core.errors import BenchError, CellFailed, Unavailable
 from core.frames import Frames, read_frames
 from core.provenance import code_version
 from core.runner import Job, cell_folder
-from core.store import CellRecord, digest, read_json, read_kept, whole_archive, write_json, write_kept
+from core.store import CellRecord, digest, read_json, read_kept, whole_archive, write_kept, write_text
 from core.worker import Lane
 
 Look = Callable[[Cell, Frames, Path], Any]
@@ -219,7 +220,7 @@ def _keep_partials(run: Path, jobs: Sequence[Job], partials: Partials, versions:
             for name, partial in sorted(partials[place(job)].items())
         }
         if read_json(path) != kept:
-            write_json(path, kept, indent=None)
+            write_text(path, json.dumps(kept, allow_nan=False), lasting=False)
             changed = True
     return changed
 

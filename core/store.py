@@ -34,20 +34,25 @@ def digest(value: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file or none: temporary file, fsync, rename."""
+def write_text(path: Path, text: str, lasting: bool = True) -> None:
+    """Write a whole file or none: temporary file, fsync, rename.
+
+    lasting: also when the power goes in the next seconds. It takes a millisecond, which files that are checked on
+    reading and can be made again are not worth.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+        if lasting:
+            file.flush()
+            os.fsync(file.fileno())
     os.replace(temporary, path)
 
 
-def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
-    """As `write_text`; absent values are null, NaN is a ValueError. Without an indent it is ten times as fast."""
-    write_text(path, json.dumps(value, indent=indent, allow_nan=False))
+def write_json(path: Path, value: Any) -> None:
+    """As `write_text`; absent values are null, NaN is a ValueError."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False))
 
 
 def read_json(path: Path) -> Any | None:
@@ -60,7 +65,7 @@ def read_json(path: Path) -> Any | None:
 
 def write_kept(path: Path, facts: dict[str, Any]) -> None:
     """As `write_json`, with the digest of the facts among them, so that `read_kept` finds any change."""
-    write_json(path, {**facts, "digest": digest(facts)}, indent=None)
+    write_text(path, json.dumps({**facts, "digest": digest(facts)}, allow_nan=False), lasting=False)
 
 
 def read_kept(path: Path) -> dict[str, Any] | None:

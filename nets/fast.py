@@ -7,10 +7,11 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nets.blocks import ResBlock, SameBlock, UpBlock
+from nets.winograd import FEWEST_CHANNELS, WinogradConv
 
 
 def rearrange(network: nn.Module) -> None:
-    """Fold batch norms into the convolutions before them, keep transposed weights, lay channels last; in place.
+    """Fold batch norms into the convolutions before them, keep transformed weights, lay channels last; in place.
 
     For networks in eval mode that will not be trained again. Differs from the plain path by rounding alone.
     """
@@ -23,6 +24,10 @@ def rearrange(network: nn.Module) -> None:
         if isinstance(module, UpBlock):
             module.fixed = True
     network.to(memory_format=torch.channels_last)
+    for block in [module for module in network.modules() if isinstance(module, ResBlock)]:
+        if block.conv1.weight.device.type == "cpu" and block.conv1.in_channels >= FEWEST_CHANNELS:
+            for name in ("conv1", "conv2"):
+                setattr(block, name, WinogradConv(getattr(block, name)))
 
 
 def compile_blocks(network: nn.Module) -> None:

@@ -50,9 +50,11 @@ def render(push: Push, noise_seed: int | None = None, n_frames: int = T) -> tupl
     return frames.astype(np.uint8), known
 
 
-def make_clip(folder: Path, name: str, push: Push, noise_seed: int | None = None, known: bool = True) -> Clip:
+def make_clip(
+    folder: Path, name: str, push: Push, noise_seed: int | None = None, known: bool = True, n_frames: int = T
+) -> Clip:
     """Render and save a clip."""
-    frames, motion = render(push, noise_seed)
+    frames, motion = render(push, noise_seed, n_frames)
     clip = Clip(folder, name, "tests", "astronaut", "positive", 0, "", apex_frame=push[2], rendered=known)
     return save_clip(folder / name, clip, frames, motion if known else None)
 

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from baselines import fomm, mraa, tps, tps_rau, ulmegan
 from core.openface import OPENFACE
 from fpfomm import model as fpb
-from nets.blocks import LARGE_MAP, UpBlock
+from nets.blocks import LARGE_MAP, ResBlock, UpBlock
 from nets.fast import rearrange
+from nets.winograd import FEWEST_CHANNELS, WinogradConv
 from tests.golden.fill import fill
 from tests.test_nets_models import FOMM, FPB, LANDMARKS, MRAA
 from tests.test_tps import RAU, TPS
@@ -132,3 +135,40 @@ def test_kept_weights_are_made_once_and_only_when_they_are_fixed():
     kept = block(x)
     block.conv.weight.mul_(2)
     assert torch.equal(block(x), kept)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.integers(1, 3),
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_winograd_is_the_convolution(batch, channels_in, channels_out, height, width, bias, seed):
+    torch.manual_seed(seed)
+    conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias).requires_grad_(False)
+    x = torch.randn(batch, channels_in, height, width)
+    wanted = conv.double()(x.double())
+    found = WinogradConv(conv.float())(x)
+    assert found.shape == wanted.shape
+    assert float((found - wanted).abs().max()) < 1e-5
+
+
+def test_winograd_leaves_half_precision_to_the_convolution():
+    conv = nn.Conv2d(8, 8, 3, padding=1).requires_grad_(False)
+    x = torch.randn(1, 8, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(WinogradConv(conv)(x), conv(x))
+
+
+def test_wide_residual_blocks_are_rearranged_for_winograd():
+    for channels, expected in ((FEWEST_CHANNELS, WinogradConv), (FEWEST_CHANNELS // 2, nn.Conv2d)):
+        block = ResBlock(channels).eval().requires_grad_(False)
+        plain = copy.deepcopy(block)
+        rearrange(block)
+        x = torch.randn(2, channels, 16, 16)
+        assert (type(block.conv1), type(block.conv2)) == (expected, expected)
+        torch.testing.assert_close(block(x), plain(x), rtol=1e-4, atol=1e-4)
