@@ -16,8 +16,6 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nets.blocks import ResBlock
-
 BACKWARD = torch.ops.aten.convolution_backward.default
 
 
@@ -27,7 +25,7 @@ def lay_out(network: nn.Module, device: torch.device) -> nn.Module:
         return network.to(device).to(memory_format=torch.channels_last)
     network.to(device).to(memory_format=torch.contiguous_format)
     for module in network.modules():
-        if isinstance(module, ResBlock):
+        if isinstance(module, nn.Conv2d) and module.in_channels == module.out_channels:  # those of residual blocks
             module.to(memory_format=torch.channels_last)
     return network
 
