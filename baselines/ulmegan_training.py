@@ -20,10 +20,10 @@ class UlmeTrainer:
 
     Batches hold `source` (B, 3, S, S) float32 in [0, 1] and its `action_units_source` (B, 17), intensity / 5; target
     action units are those of other pictures of the batch with noise (of its part, if the batch is divided: the one
-    draw that depends on how). Published defects are not kept where they are
-    faults of the code (the penalty's gradient is reshaped, a batch of one stays a batch); the learning rate's is a
-    switch, `UlmeConfig.schedule`. Without gradients, as in validation, only what tells good weights is given: the
-    action units that the discriminator reads in the fake, and the reconstruction.
+    draw that depends on how). Published defects are not kept where they are faults of the code (the penalty's gradient
+    is reshaped, a batch of one stays a batch); the learning rate's is a switch, `UlmeConfig.schedule`. Without
+    gradients, as in validation, only what tells good weights is given: the action units that the discriminator reads in
+    the fake, and the reconstruction.
     """
 
     stages: tuple[str, ...] = ("main",)

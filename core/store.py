@@ -69,7 +69,7 @@ def write_kept(path: Path, facts: dict[str, Any]) -> None:
 
 
 def read_kept(path: Path) -> dict[str, Any] | None:
-    """What `write_kept` wrote, None if it is missing or not the same in every bit."""
+    """What `write_kept` wrote, None if it is missing or any of it is another."""
     facts = read_json(path)
     if not isinstance(facts, dict):
         return None
