@@ -158,7 +158,8 @@ def _inline(svg: str, steps: Sequence[float]) -> Markup:
     svg = re.sub(r' id="(cursor|curve-\w+)"', r' class="\1"', svg)
     svg = re.sub(r' id="(?:figure|axes|patch|line2d|text|xtick|ytick|matplotlib)[\w.]*"', "", svg)
     svg = re.sub(r" font-family: [^;]*;", "", svg).replace("xlink:href", "href")
-    svg = re.sub(r"(\d\.\d)\d+", r"\1", svg)
+    # One decimal for what is drawn; what is written between the tags, as 0.25 at an axis, stays.
+    svg = re.sub(r">[^<]+<|(\d\.\d)\d+", lambda found: found[1] or found[0], svg)
     for stand_in, variable in VARIABLES.items():
         svg = svg.replace(stand_in, variable)
     svg = re.sub(r"#0201([0-9a-f]{2})", lambda found: f"var(--m{int(found[1], 16)})", svg)

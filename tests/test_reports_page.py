@@ -13,7 +13,7 @@ import pytest
 from core.errors import BenchError
 from reports import heat, leaderboard
 from reports.cells import amplification, cell_curves, stretch, two_cells
-from reports.curves import Line, panel_names
+from reports.curves import Line, draw_curves, panel_names
 from reports.html import MEDIA_FOLDER, Pictures, write_report
 from reports.intervals import intervals, tied
 from reports.missing import missing
@@ -327,6 +327,13 @@ def test_series_of_any_metric_become_curves_beside_what_is_known():
     assert (known.metric, known.roles) == ("", ("known",))
     assert "AU99" in known.svg
     assert list(cell_curves(cell.model_copy(update={"known_aus": {}}), {})) == []
+
+
+def test_an_axis_shows_its_numbers_whole():
+    cell = CellFacts.model_construct(name="c", n_frames=3, onset_frame=None, apex_frame=None, offset_frame=None)
+    picture = draw_curves(cell, [Line({"brows": [0.0, 0.05, 0.1]}, "driver")], {"brows": "brows"}, "unit", "m")
+    labels = {float(text) for text in re.findall(r">\s*([\d.]+)\s*</text>", picture)}
+    assert {0.0, 0.05, 0.1} <= labels
 
 
 def test_of_many_curves_the_farthest_reaching_are_shown_in_their_order():
