@@ -101,7 +101,7 @@ def draw_curves(cell: CellFacts, lines: Sequence[Line], panels: Mapping[str, str
         figure = Figure(figsize=(width, HEIGHT))
         # Fixed, because matplotlib's own layout draws everything twice and takes half of the time.
         left, right, top, bottom = LEFT / width, 1 - RIGHT / width, 1 - TOP / HEIGHT, BOTTOM / HEIGHT
-        figure.subplots_adjust(left, bottom, right, top, wspace=0.16)
+        figure.subplots_adjust(left, bottom, right, top, wspace=0.24)
         axes = dict(zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True))
         for name, panel in axes.items():
             _draw(panel, name, panels[name], cell, lines)
