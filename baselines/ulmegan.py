@@ -21,6 +21,7 @@ from core.openface import OPENFACE
 from nets.displaced import displaced
 from nets.geometry import in_float32
 from nets.inference import Frames, parts, pictures
+from nets.winograd import Conv3x3
 
 # Spread of fresh convolution weights.
 INITIAL = 0.02
@@ -79,10 +80,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv_block = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1),
+            Conv3x3(channels, channels),
             nn.InstanceNorm2d(channels),
             nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
+            Conv3x3(channels, channels),
             nn.InstanceNorm2d(channels),
         )
 

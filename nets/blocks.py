@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nets.winograd import Conv3x3
+
 Norm = Callable[[int], nn.Module]
 
 
@@ -32,7 +34,10 @@ class SameBlock(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int = 3, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2)
+        if kernel == 3:
+            self.conv: nn.Conv2d = Conv3x3(channels_in, channels_out)
+        else:
+            self.conv = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2)
         self.norm = norm(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,8 +98,8 @@ class ResBlock(nn.Module):
 
     def __init__(self, channels: int, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv1 = Conv3x3(channels, channels)
+        self.conv2 = Conv3x3(channels, channels)
         self.norm1 = norm(channels)
         self.norm2 = norm(channels)
 

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nets.blocks import ResBlock, SameBlock, UpBlock
-from nets.winograd import FEWEST_CHANNELS, WinogradConv
+from nets.winograd import Conv3x3
 
 
 def rearrange(network: nn.Module) -> None:
@@ -21,13 +21,9 @@ def rearrange(network: nn.Module) -> None:
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
                 setattr(module, norm_name, nn.Identity())
-        if isinstance(module, UpBlock):
+        if isinstance(module, (UpBlock, Conv3x3)):
             module.fixed = True
     network.to(memory_format=torch.channels_last)
-    for block in [module for module in network.modules() if isinstance(module, ResBlock)]:
-        if block.conv1.weight.device.type == "cpu" and block.conv1.in_channels >= FEWEST_CHANNELS:
-            for name in ("conv1", "conv2"):
-                setattr(block, name, WinogradConv(getattr(block, name)))
 
 
 def compile_blocks(network: nn.Module) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from core.contracts import OptimiserSpec, Phase
 from core.weights import load_vgg19
 from nets import losses
+from nets.fast import rearrange
 from nets.keypoints import KeyPoints
 from nets.losses import LossConfig
 from nets.transform import RandomTransform, TransformConfig
@@ -52,7 +53,7 @@ class PublishedTrainer:
         self._networks = made
         self.vgg = load_vgg19(vgg, Vgg19()) if config.loss.perceptual == "vgg19" else None
         if self.vgg is not None:
-            self.vgg.to(memory_format=torch.channels_last)
+            rearrange(self.vgg)  # its weights stay
 
     def networks(self) -> dict[str, nn.Module]:
         """Networks by the published checkpoints' names."""

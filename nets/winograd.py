@@ -1,78 +1,236 @@
-"""3x3 convolutions with 2.25 times less arithmetic, for inference on a CPU.
+"""3x3 convolutions with 4 times fewer multiplications, forwards and backwards, in float32 on a CPU.
 
-Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, F(2x2, 3x3): tiles of 4x4 pixels
-give 2x2 results by 16 products where 36 are usual. What is added and subtracted before and after is memory traffic,
-so it pays where channels are many and one picture's map stays in the cache, as in the residual blocks.
+Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, F(4x4, 3x3): tiles of 6x6 pixels
+give 4x4 results by 36 products where 144 are usual. A tile is read as a polynomial that is multiplied at six points.
+The usual ones, 0, +-1, +-2 and infinity, lose a digit; 0, +-a, +-1/a and infinity with a^2 = 1/2 lose none: the
+largest error is that of the plain convolution (tests/test_winograd.py). What is added before and after the products is
+memory traffic, so it pays where channels are many (docs/performance.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-# With 256 channels at 64x64 it is faster, with 64 or 128 slower (docs/performance.md).
-FEWEST_CHANNELS = 256
+# From how many channels (fewer of both sides; both together) and pixels of a map it is faster (docs/performance.md).
+FEWEST_CHANNELS, FEWEST_TOGETHER = 64, 192
+SMALLEST_MAP = 32 * 32
+
+NEAR, FAR = 0.5**0.5, 2**0.5
+# Numbers that a strip of transformed tiles may have, so that it stays in the cache (10 MB).
+STRIP = 2_500_000
 
 
-class WinogradConv(nn.Module):
-    """A convolution of kernel 3, stride 1 and padding 1 whose weights stay: (B, C, H, W) -> (B, O, H, W).
+def _weight_transform() -> Tensor:
+    """(6, 3): a filter as a polynomial, taken at the six points and divided by what the tiles' side leaves out."""
+    rows = [[1.0, 0.0, 0.0]]
+    for point, other in ((NEAR, FAR), (FAR, NEAR)):
+        for signed in (point, -point):
+            scale = 1 / (2 * point**2 * (point**2 - other**2))
+            rows.append([scale, scale * signed, scale * signed**2])
+    return torch.tensor([*rows, [0.0, 0.0, 1.0]], dtype=torch.float64)
 
-    Equal to `conv` up to rounding. `conv` itself does maps of odd sides and whatever is not float32.
+
+WEIGHTS = torch.kron(_weight_transform(), _weight_transform()).float()  # 36 9
+
+
+class Conv3x3(nn.Conv2d):
+    """A convolution of kernel 3, stride 1 and padding 1, (B, C, H, W) -> (B, O, H, W), fast for wide float32 maps.
+
+    With few channels, on small maps or maps whose sides are not multiples of 4, in other precisions, on other devices
+    and when compiled it is the plain convolution. It cannot be differentiated twice where it is not.
+    fixed: the weights will not change any more.
     """
 
-    spread: Tensor
+    fixed = False
+    _kept: Tensor | None = None
 
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        assert (conv.kernel_size, conv.stride, conv.padding, conv.groups) == ((3, 3), (1, 1), (1, 1), 1)
-        self.conv = conv
-        edge = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], dtype=torch.float64)
-        spread = torch.einsum("ia,ocab,jb->ijco", edge, conv.weight.detach().double(), edge).flatten(0, 1)
-        self.register_buffer("spread", spread.to(conv.weight), persistent=False)  # 16 C O
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The convolved maps, channels last."""
+        """The convolved maps."""
+        assert self.bias is not None
+        if self._is_plain(x):
+            return super().forward(x)
+        taps = _transformed_weight(self.weight) if self._kept is None else self._kept
+        if self.fixed:
+            self._kept = taps
+        found: Tensor = _Convolution.apply(x, self.weight, taps, self.bias)
+        return found
+
+    def _is_plain(self, x: Tensor) -> bool:
         height, width = x.shape[2:]
-        if x.dtype != torch.float32 or torch.is_autocast_enabled(x.device.type) or height % 2 or width % 2:
-            found: Tensor = self.conv(x)
-            return found
-        y = x.new_empty(len(x), height, width, self.spread.shape[2])
-        for picture, out in zip(x.permute(0, 2, 3, 1), y, strict=True):  # one at a time, so that it stays in the cache
-            _gather(torch.bmm(_tiles(picture), self.spread), out)
-        if self.conv.bias is not None:
-            y += self.conv.bias
+        channels = (self.in_channels, self.out_channels)
+        few = min(channels) < FEWEST_CHANNELS or sum(channels) < FEWEST_TOGETHER
+        if few or height % 4 or width % 4 or height * width < SMALLEST_MAP:
+            return True
+        other = x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
+        return other or torch.compiler.is_compiling()
+
+
+class _Convolution(torch.autograd.Function):
+    """The convolution and its gradients: each is a product of the same transformed tiles, 36 matrices at a time."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, weight: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
+        """x (B, C, H, W), taps (36, C, O) from weight (O, C, 3, 3): (B, O, H, W), channels last."""
+        context.save_for_backward(x, taps)
+        height, width = x.shape[2:]
+        y = x.new_empty(len(x), height, width, taps.shape[2])
+        for picture, out in zip(_padded(x), y, strict=True):
+            for rows in _strips(height, width, taps):
+                products = torch.bmm(_tiles(picture, rows), taps)
+                _paint(products, out[4 * rows.start : 4 * rows.stop])
+        y += bias
         return y.permute(0, 3, 1, 2)
 
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, Tensor | None]:
+        """Gradients of x, weight and bias: the forward pass's transforms, transposed."""
+        x, taps = context.saved_tensors
+        of_x, of_weight, _, of_bias = context.needs_input_grad
+        batch, channels, height, width = x.shape
+        into = x.new_zeros(batch, height + 2, width + 2, channels) if of_x else None
+        of_taps = torch.zeros_like(taps) if of_weight else None
+        pictures = _padded(x) if of_weight else None
+        for index, cells in enumerate(gradient.permute(0, 2, 3, 1)):
+            for rows in _strips(height, width, taps):
+                spread_out = _spread(cells[4 * rows.start : 4 * rows.stop])
+                if of_taps is not None and pictures is not None:
+                    of_taps.baddbmm_(_tiles(pictures[index], rows).mT, spread_out)
+                if into is not None:
+                    _collect(torch.bmm(spread_out, taps.mT), into[index, 4 * rows.start : 4 * rows.stop + 2])
+        return (
+            None if into is None else into[:, 1:-1, 1:-1].contiguous().permute(0, 3, 1, 2),
+            None if of_taps is None else _weight_gradient(of_taps),
+            None,
+            gradient.sum((0, 2, 3)) if of_bias else None,
+        )
 
-def _tiles(picture: Tensor) -> Tensor:
-    """Maps (H, W, C) -> all overlapping tiles of 4x4, transformed: (16, H/2 * W/2, C)."""
-    height, width, channels = picture.shape
-    padded = F.pad(picture, (0, 0, 1, 1, 1, 1))
-    tiles = picture.new_empty(4, 4, height // 2, width // 2, channels)
-    rows = _transformed([padded[start : start + height : 2] for start in range(4)], [None] * 4)
-    for row, into in zip(rows, tiles, strict=True):
-        _transformed([row[:, start : start + width : 2] for start in range(4)], list(into))
-    return tiles.view(16, -1, channels)
+
+def _transformed_weight(weight: Tensor) -> Tensor:
+    """(O, C, 3, 3) -> (36, C, O)."""
+    channels_out, channels_in = weight.shape[:2]
+    taps = weight.detach().permute(2, 3, 1, 0).reshape(9, -1)
+    return (WEIGHTS @ taps).view(36, channels_in, channels_out)
 
 
-def _transformed(cells: Sequence[Tensor], out: Sequence[Tensor | None]) -> list[Tensor]:
-    """Four neighbouring rows, or columns, of every tile, combined."""
-    first, second, third, fourth = cells
-    return [
-        torch.sub(first, third, out=out[0]),
-        torch.add(second, third, out=out[1]),
-        torch.sub(third, second, out=out[2]),
-        torch.sub(second, fourth, out=out[3]),
-    ]
+def _weight_gradient(of_taps: Tensor) -> Tensor:
+    """(36, C, O) -> (O, C, 3, 3)."""
+    return (WEIGHTS.T @ of_taps.flatten(1)).view(3, 3, *of_taps.shape[1:]).permute(3, 2, 0, 1)
 
 
-def _gather(products: Tensor, out: Tensor) -> None:
-    """Products (16, H/2 * W/2, O) -> results of 2x2 for every tile, written into maps (H, W, O)."""
+def _padded(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, H + 2, W + 2, C), zeros around."""
+    return F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+
+
+def _strips(height: int, width: int, taps: Tensor) -> Iterator[range]:
+    """Rows of tiles, as many at a time as stay in the cache."""
+    several = max(1, STRIP // (36 * (width // 4) * max(taps.shape[1:])))
+    for first in range(0, height // 4, several):
+        yield range(first, min(first + several, height // 4))
+
+
+def _tiles(picture: Tensor, rows: range) -> Tensor:
+    """Of a padded picture (H + 2, W + 2, C) the tiles of 6x6 in some rows of tiles, at the points: (36, tiles, C)."""
+    strip = picture[4 * rows.start : 4 * rows.stop + 2]
+    width, channels = strip.shape[1:]
+    lines = strip.new_empty(6, len(rows), width, channels)
+    _analyse(_sixes(strip), lines)
+    tiles = strip.new_empty(6, 6, len(rows), width // 4, channels)
+    _analyse(_sixes(lines, 2), tiles.transpose(0, 1))
+    return tiles.view(36, -1, channels)
+
+
+def _paint(products: Tensor, out: Tensor) -> None:
+    """Products at the points (36, tiles, O) -> the results of 4x4 of every tile, written into maps (H, W, O)."""
     height, width, channels = out.shape
-    first, second, third, fourth = products.view(4, 4, height // 2, width // 2, channels)
-    for row, half in enumerate((first + second + third, second - third - fourth)):
-        torch.add(half[0] + half[1], half[2], out=out[row::2, 0::2])
-        torch.sub(half[1] - half[2], half[3], out=out[row::2, 1::2])
+    points = products.view(6, 6, height // 4, width // 4, channels)
+    lines = points.new_empty(4, *points.shape[1:])
+    _synthesise(points, lines)
+    by_row = out.view(height // 4, 4, width, channels).transpose(0, 1)
+    _synthesise(lines.transpose(0, 1), [by_row[:, :, column::4] for column in range(4)])
+
+
+def _spread(gradient: Tensor) -> Tensor:
+    """The transpose of _paint: gradients (H, W, O) -> (36, tiles, O)."""
+    height, width, channels = gradient.shape
+    lines = gradient.new_empty(6, height // 4, width, channels)
+    _synthesise_transposed([gradient[row::4] for row in range(4)], lines)
+    points = gradient.new_empty(6, 6, height // 4, width // 4, channels)
+    _synthesise_transposed([lines[:, :, column::4] for column in range(4)], points.transpose(0, 1))
+    return points.view(36, -1, channels)
+
+
+def _collect(products: Tensor, into: Tensor) -> None:
+    """The transpose of _tiles: (36, tiles, C) are added to a strip of a padded gradient (H + 2, W + 2, C)."""
+    height, width, channels = into.shape
+    lines = products.new_zeros(6, height // 4, width, channels)
+    points = products.view(6, 6, height // 4, width // 4, channels)
+    _analyse_transposed(points.transpose(0, 1), _sixes(lines, 2))
+    _analyse_transposed(lines, _sixes(into))
+
+
+def _sixes(maps: Tensor, dimension: int = 0) -> list[Tensor]:
+    """Of 4n + 2 cells along a dimension the first to sixth cell of each of n tiles, which overlap by two."""
+    count = maps.shape[dimension] // 4
+    return [maps[(slice(None),) * dimension + (slice(k, k + 4 * count - 3, 4),)] for k in range(6)]
+
+
+# The four transforms of one dimension. Six maps stand for the points 0, NEAR, -NEAR, FAR, -FAR and infinity;
+# NEAR * FAR is 1, NEAR^2 + FAR^2 is 2.5.
+
+_Maps = Sequence[Tensor] | Tensor
+
+
+def _analyse(x: _Maps, out: _Maps) -> None:
+    """Six cells of a tile -> the six points."""
+    even_near, odd_near = torch.sub(x[4], x[2], alpha=FAR**2), torch.sub(x[3], x[1], alpha=FAR**2)
+    even_far, odd_far = torch.sub(x[4], x[2], alpha=NEAR**2), torch.sub(x[3], x[1], alpha=NEAR**2)
+    torch.add(even_near, odd_near, alpha=NEAR, out=out[1])
+    torch.sub(even_near, odd_near, alpha=NEAR, out=out[2])
+    torch.add(even_far, odd_far, alpha=FAR, out=out[3])
+    torch.sub(even_far, odd_far, alpha=FAR, out=out[4])
+    torch.add(even_near.sub_(x[2], alpha=NEAR**2), x[0], out=out[0])
+    torch.sub(torch.add(x[1], x[5], out=odd_near), x[3], alpha=2.5, out=out[5])
+
+
+def _synthesise(points: _Maps, out: _Maps) -> None:
+    """The six points -> four results."""
+    near, near_odd = points[1] + points[2], points[1] - points[2]
+    far, far_odd = points[3] + points[4], points[3] - points[4]
+    torch.add(near_odd.mul_(NEAR), far_odd, alpha=FAR, out=out[1])
+    torch.add(near_odd.mul_(NEAR**2).add_(far_odd, alpha=FAR**3), points[5], out=out[3])
+    torch.add(points[0] + near, far, out=out[0])
+    torch.add(near.mul_(NEAR**2), far, alpha=FAR**2, out=out[2])
+
+
+def _synthesise_transposed(gradient: _Maps, out: _Maps) -> None:
+    """Gradients of four results -> of the six points."""
+    for first, point in ((1, NEAR), (3, FAR)):
+        even = torch.add(gradient[0], gradient[2], alpha=point**2)
+        odd = torch.add(gradient[1], gradient[3], alpha=point**2)
+        torch.add(even, odd, alpha=point, out=out[first])
+        torch.sub(even, odd, alpha=point, out=out[first + 1])
+    out[0].copy_(gradient[0])
+    out[5].copy_(gradient[3])
+
+
+def _analyse_transposed(points: _Maps, into: _Maps) -> None:
+    """Gradients of the six points are added to those of the six cells."""
+    near, near_odd = points[1] + points[2], points[1] - points[2]
+    far, far_odd = points[3] + points[4], points[3] - points[4]
+    into[0].add_(points[0])
+    into[1].add_(points[5]).sub_(near_odd, alpha=FAR).sub_(far_odd, alpha=NEAR)
+    into[2].sub_(points[0], alpha=2.5).sub_(near, alpha=FAR**2).sub_(far, alpha=NEAR**2)
+    into[3].sub_(points[5], alpha=2.5).add_(near_odd, alpha=NEAR).add_(far_odd, alpha=FAR)
+    into[4].add_(near.add_(far).add_(points[0]))
+    into[5].add_(points[5])

@@ -23,7 +23,6 @@ from core.errors import BenchError
 from training import checkpoints
 from training.average import Average, load, states
 from training.batch_norm import batch_norms, settle, share
-from training.layout import fastest_backward, lay_out
 from training.loader import SETTLE, TRAIN, VALIDATE, Batches, Loader, Part
 from training.log import Log
 from training.plan import Limits, Plan, StagePlan, check_plan, learning_rate
@@ -61,7 +60,7 @@ class Run:
         The networks end as the best checkpoint of the last stage that has one.
         """
         for network in self.networks.values():
-            lay_out(network, self.fabric.device)
+            network.to(self.fabric.device).to(memory_format=torch.channels_last)
         if self.fabric.world_size > 1:
             share(self.networks)
         saved = self._resume()
@@ -134,8 +133,7 @@ class Run:
                     phase = self._phase(run)
                     assert phase is not None, "every part of a batch has the same phases"
                 total = torch.stack(list(phase.losses.values())).sum() / len(runs)
-                with fastest_backward(self.fabric.device):
-                    self.fabric.backward(total, inputs=parameters)  # gradients that nobody steps by are not computed
+                self.fabric.backward(total, inputs=parameters)  # gradients that nobody steps by are not computed
                 for key, loss in phase.losses.items():
                     part_loss = loss.detach() / len(runs)
                     losses[key] = losses[key] + part_loss if key in losses else part_loss

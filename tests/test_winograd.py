@@ -1,0 +1,109 @@
+"""Winograd's convolutions and their gradients against the plain convolution in float64."""
+
+import copy
+from unittest import mock
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from nets import winograd
+from nets.winograd import Conv3x3
+
+
+@pytest.fixture(autouse=True)
+def for_narrow_and_small_maps(monkeypatch):
+    """So that tests are quick."""
+    monkeypatch.setattr(winograd, "FEWEST_CHANNELS", 1)
+    monkeypatch.setattr(winograd, "FEWEST_TOGETHER", 2)
+    monkeypatch.setattr(winograd, "SMALLEST_MAP", 16)
+
+
+def gradients(conv, x, gradient):
+    """The results and the gradients of input, weight and bias."""
+    x = x.detach().requires_grad_()
+    y = conv(x)
+    return y.detach(), *torch.autograd.grad(y, (x, *conv.parameters()), gradient)
+
+
+def far(found, exact):
+    """The largest error, of the largest value."""
+    return float((found - exact).abs().max() / exact.abs().max())
+
+
+@settings(max_examples=20, deadline=None)
+@given(*(st.integers(1, most) for most in (3, 9, 9, 6, 6, 40)), st.booleans(), st.integers(0, 99))
+def test_results_and_gradients_are_those_of_the_convolution(batch, cin, cout, height, width, strip, last, seed):
+    torch.manual_seed(seed)
+    conv = Conv3x3(cin, cout)
+    layout = torch.channels_last if last else torch.contiguous_format
+    x = torch.randn(batch, cin, 4 * height, 4 * width).contiguous(memory_format=layout)
+    gradient = torch.randn(batch, cout, 4 * height, 4 * width)
+    exact = gradients(copy.deepcopy(conv).double(), x.double(), gradient.double())
+    with mock.patch.object(winograd, "STRIP", 36 * strip):  # from one row of tiles at a time to the whole picture
+        found = gradients(conv, x, gradient)
+    for one, other in zip(found, exact, strict=True):
+        assert one.shape == other.shape
+        assert far(one, other) < 1e-5
+
+
+def test_it_is_as_exact_as_the_plain_convolution():
+    torch.manual_seed(1)
+    conv = Conv3x3(128, 128)
+    x, gradient = torch.randn(2, 128, 32, 32), torch.randn(2, 128, 32, 32)
+    exact = gradients(copy.deepcopy(conv).double(), x.double(), gradient.double())
+    fast = gradients(conv, x, gradient)
+    with mock.patch.object(winograd, "SMALLEST_MAP", 10**9):
+        plain = gradients(conv, x, gradient)
+    assert not torch.equal(fast[0], plain[0])
+    # Of the usual points 0, +-1, +-2 the results' error is more than ten times the plain one's.
+    for name, one, other, right in zip(("y", "x", "weight", "bias"), fast, plain, exact, strict=True):
+        assert far(one, right) < 5 * far(other, right) + 1e-6, name
+
+
+def test_frozen_weights_get_no_gradient_and_the_input_does():
+    conv = Conv3x3(4, 4).requires_grad_(False)
+    x = torch.randn(1, 4, 8, 8, requires_grad=True)
+    conv(x).sum().backward()
+    assert x.grad.abs().sum() > 0
+    assert all(value.grad is None for value in conv.parameters())
+
+
+def test_transformed_weights_are_kept_only_when_they_are_fixed():
+    conv = Conv3x3(4, 4).requires_grad_(False)
+    x = torch.randn(1, 4, 8, 8)
+    before = conv(x)
+    conv.weight.mul_(2)
+    assert not torch.equal(conv(x), before)
+    conv.fixed = True
+    kept = conv(x)
+    conv.weight.mul_(2)
+    assert torch.equal(conv(x), kept)
+
+
+@pytest.mark.parametrize("reason", ["half precision", "float64", "odd sides", "small map", "few channels", "compiled"])
+def test_otherwise_it_is_the_plain_convolution(reason, monkeypatch):
+    conv, x = Conv3x3(4, 4), torch.randn(1, 4, 8, 8)
+    if reason == "odd sides":
+        x = x[:, :, :7]
+    if reason == "small map":
+        monkeypatch.setattr(winograd, "SMALLEST_MAP", 65)
+    if reason == "few channels":
+        monkeypatch.setattr(winograd, "FEWEST_TOGETHER", 9)
+    if reason == "compiled":
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    if reason == "float64":
+        conv, x = conv.double(), x.double()
+    with torch.autocast("cpu", torch.bfloat16, enabled=reason == "half precision"):
+        assert torch.equal(conv(x), nn.Conv2d.forward(conv, x))
+
+
+def test_state_dicts_and_initial_weights_are_those_of_the_plain_convolution():
+    torch.manual_seed(0)
+    ours = Conv3x3(3, 5)
+    torch.manual_seed(0)
+    plain = nn.Conv2d(3, 5, 3, padding=1)
+    assert list(ours.state_dict()) == list(plain.state_dict())
+    assert all(torch.equal(ours.state_dict()[name], value) for name, value in plain.state_dict().items())
