@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from core.errors import BenchError
 from nets.blocks import ResBlock, SameBlock, UpBlock
 from nets.winograd import Conv3x3
 
@@ -27,7 +31,13 @@ def rearrange(network: nn.Module) -> None:
 
 
 def compile_blocks(network: nn.Module) -> None:
-    """Compile every convolution block by torch.compile, which needs a C++ compiler (on a GPU: Triton)."""
+    """Compile every convolution block by torch.compile. BenchError without the C++ compiler that it needs."""
+    if shutil.which(compiler := os.environ.get("CXX", "g++")) is None:
+        raise BenchError(
+            f"compile=yes needs the C++ compiler {compiler!r}, which is not there. Install it, or leave it out"
+        )
+    # Blocks share their code, and each is compiled for its own sizes; beyond 8 torch would leave the rest as they are.
+    torch._dynamo.config.recompile_limit = 64
     for module in network.modules():
         if isinstance(module, (SameBlock, ResBlock)):
             module.compile()

@@ -1,6 +1,7 @@
 """The rearranged networks against the plain ones: every fast path paints what the plain path paints."""
 
 import copy
+import shutil
 from unittest import mock
 
 import cv2
@@ -11,11 +12,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from baselines import fomm, mraa, tps, tps_rau, ulmegan
+from core.errors import BenchError
 from core.openface import OPENFACE
 from fpfomm import model as fpb
 from nets import winograd
-from nets.blocks import LARGE_MAP, UpBlock
-from nets.fast import rearrange
+from nets.blocks import LARGE_MAP, SameBlock, UpBlock
+from nets.fast import compile_blocks, rearrange
 from tests.golden.fill import fill
 from tests.test_nets_models import FOMM, FPB, LANDMARKS, MRAA
 from tests.test_tps import RAU, TPS
@@ -117,6 +119,23 @@ def test_bfloat16_stays_within_45_dB(case):
     assert coarse.dtype is torch.float32
     assert not torch.equal(plain, coarse)
     assert float(-10 * torch.log10((plain - coarse).square().mean())) >= 45
+
+
+def test_compiled_blocks_paint_what_the_others_paint():
+    if shutil.which("g++") is None:
+        pytest.skip("no C++ compiler")
+    torch.manual_seed(0)
+    block = SameBlock(3, 4).eval().requires_grad_(False)
+    x = torch.rand(1, 3, 8, 8)
+    plain = block(x)
+    compile_blocks(block)
+    torch.testing.assert_close(block(x), plain)
+
+
+def test_without_a_compiler_the_remedy_is_said(monkeypatch):
+    monkeypatch.setenv("CXX", "/nowhere/g++")
+    with pytest.raises(BenchError, match=r"compile=yes needs the C\+\+ compiler '/nowhere/g\+\+'"):
+        compile_blocks(SameBlock(3, 4))
 
 
 def test_nothing_is_left_to_fold():
