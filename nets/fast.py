@@ -33,9 +33,7 @@ def rearrange(network: nn.Module) -> None:
 def compile_blocks(network: nn.Module) -> None:
     """Compile every convolution block by torch.compile. BenchError without the C++ compiler that it needs."""
     if shutil.which(compiler := os.environ.get("CXX", "g++")) is None:
-        raise BenchError(
-            f"compile=yes needs the C++ compiler {compiler!r}, which is not there. Install it, or leave it out"
-        )
+        raise BenchError(f"compile=yes needs a C++ compiler, and {compiler!r} is not there. Install it, or drop it")
     # Blocks share their code, and each is compiled for its own sizes; beyond 8 torch would leave the rest as they are.
     torch._dynamo.config.recompile_limit = 64
     for module in network.modules():

@@ -134,7 +134,7 @@ def test_compiled_blocks_paint_what_the_others_paint():
 
 def test_without_a_compiler_the_remedy_is_said(monkeypatch):
     monkeypatch.setenv("CXX", "/nowhere/g++")
-    with pytest.raises(BenchError, match=r"compile=yes needs the C\+\+ compiler '/nowhere/g\+\+'"):
+    with pytest.raises(BenchError, match=r"a C\+\+ compiler, and '/nowhere/g\+\+' is not there"):
         compile_blocks(SameBlock(3, 4))
 
 
