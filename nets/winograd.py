@@ -2,9 +2,9 @@
 
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, F(4x4, 3x3): tiles of 6x6 pixels
 give 4x4 results by 36 products where 144 are usual. A tile is read as a polynomial that is multiplied at six points.
-The usual ones, 0, +-1, +-2 and infinity, lose a digit; 0, +-a, +-1/a and infinity with a^2 = 1/2 lose none: the
-largest error is that of the plain convolution (tests/test_winograd.py). What is added before and after the products is
-memory traffic, so it pays where channels are many (docs/performance.md).
+With 0, +-a, +-1/a and infinity, a^2 = 1/2, rounding is half of what it is with the usual 0, +-1, +-2 and infinity, and
+near the plain convolution's (docs/performance.md). What is added before and after the products is memory traffic, so it
+pays where channels are many.
 """
 
 from __future__ import annotations
