@@ -9,7 +9,7 @@ demo: $(VENV)/.complete
 	$(BIN)/python bench.py --methods fpfomm,fomm,mraa
 
 test: $(VENV)/.complete check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # Every golden vector of the published networks, the large ones too (many minutes); GOLDENS is where they lie.
 GOLDENS ?= ../shared/specs

@@ -1,6 +1,10 @@
 """What several tests share: the command line in an empty folder, and databases on disk that look like real ones."""
 
+import os
 import sys
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before PyTorch is imported: as many workers as cores, a thread each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
