@@ -118,8 +118,9 @@ class _Convolution(torch.autograd.Function):
 def _transformed_weight(weight: Tensor) -> Tensor:
     """(O, C, 3, 3) -> (36, C, O)."""
     channels_out, channels_in = weight.shape[:2]
-    taps = weight.detach().permute(2, 3, 1, 0).reshape(9, -1)
-    return (WEIGHTS @ taps).view(36, channels_in, channels_out)
+    with torch.inference_mode(False):  # they may be kept, and meet a gradient later
+        taps = weight.detach().permute(2, 3, 1, 0).reshape(9, -1)
+        return (WEIGHTS @ taps).view(36, channels_in, channels_out)
 
 
 def _weight_gradient(of_taps: Tensor) -> Tensor:

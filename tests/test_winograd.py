@@ -79,6 +79,25 @@ def test_transformed_weights_are_kept_only_when_they_are_fixed():
     assert torch.equal(conv(x), kept)
 
 
+def test_weights_kept_in_inference_serve_a_gradient_later():
+    conv = Conv3x3(4, 4).requires_grad_(False)
+    conv.fixed = True
+    x = torch.randn(1, 4, 8, 8)
+    with torch.inference_mode():
+        seen = conv(x)
+    y = conv(x.requires_grad_())
+    y.sum().backward()
+    assert torch.equal(y, seen)
+    assert x.grad.abs().sum() > 0
+
+
+def test_a_second_derivative_is_refused_rather_than_wrong():
+    x = torch.randn(1, 4, 8, 8, requires_grad=True)
+    (slope,) = torch.autograd.grad(Conv3x3(4, 4)(x).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        slope.sum().backward()
+
+
 @pytest.mark.parametrize("reason", ["half precision", "float64", "odd sides", "small map", "few channels", "compiled"])
 def test_otherwise_it_is_the_plain_convolution(reason, monkeypatch):
     conv, x = Conv3x3(4, 4), torch.randn(1, 4, 8, 8)
