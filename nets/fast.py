@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 
 import torch
@@ -26,13 +27,14 @@ def rearrange(network: nn.Module) -> None:
                 setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
                 setattr(module, norm_name, nn.Identity())
         if isinstance(module, (UpBlock, Conv3x3)):
-            module.fixed = True
+            module.fixed, module._kept = True, None
     network.to(memory_format=torch.channels_last)
 
 
 def compile_blocks(network: nn.Module) -> None:
     """Compile every convolution block by torch.compile. BenchError without the C++ compiler that it needs."""
-    if shutil.which(compiler := os.environ.get("CXX", "g++")) is None:
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(shlex.split(compiler)[0]) is None:
         raise BenchError(f"compile=yes needs a C++ compiler, and {compiler!r} is not there. Install it, or drop it")
     # Blocks share their code, and each is compiled for its own sizes; beyond 8 torch would leave the rest as they are.
     torch._dynamo.config.recompile_limit = 64

@@ -2,8 +2,8 @@
 
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, F(4x4, 3x3): tiles of 6x6 pixels
 give 4x4 results by 36 products where 144 are usual. A tile is read as a polynomial that is multiplied at six points.
-With 0, +-a, +-1/a and infinity, a^2 = 1/2, rounding is half of what it is with the usual 0, +-1, +-2 and infinity, and
-near the plain convolution's (docs/performance.md). What is added before and after the products is memory traffic, so it
+With 0, +-a, +-1/a and infinity, a^2 = 1/2, rounding is half of what it is with the usual 0, +-1, +-2 and infinity, 1e-6
+of the values (docs/performance.md). What is added before and after the products is memory traffic, so it
 pays where channels are many.
 """
 
@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# From how many channels (fewer of both sides; both together) and pixels of a map it is faster (docs/performance.md).
-FEWEST_CHANNELS, FEWEST_TOGETHER = 64, 192
+# From how many channels (fewer of both sides) and pixels of a map it is faster (docs/performance.md). The gradient of
+# the weights gains most, so where weights are learnt it pays from fewer channels on, with so many on both sides.
+FEWEST_CHANNELS, FEWEST_LEARNING, FEWEST_TOGETHER = 128, 64, 192
 SMALLEST_MAP = 32 * 32
 
 NEAR, FAR = 0.5**0.5, 2**0.5
@@ -67,7 +68,8 @@ class Conv3x3(nn.Conv2d):
     def _is_plain(self, x: Tensor) -> bool:
         height, width = x.shape[2:]
         channels = (self.in_channels, self.out_channels)
-        few = min(channels) < FEWEST_CHANNELS or sum(channels) < FEWEST_TOGETHER
+        learning = torch.is_grad_enabled() and self.weight.requires_grad
+        few = min(channels) < (FEWEST_LEARNING if learning else FEWEST_CHANNELS) or sum(channels) < FEWEST_TOGETHER
         if few or height % 4 or width % 4 or height * width < SMALLEST_MAP:
             return True
         other = x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
@@ -82,13 +84,13 @@ class _Convolution(torch.autograd.Function):
         """x (B, C, H, W), taps (36, C, O) from weight (O, C, 3, 3): (B, O, H, W), channels last."""
         context.save_for_backward(x, taps)
         height, width = x.shape[2:]
-        y = x.new_empty(len(x), height, width, taps.shape[2])
-        for picture, out in zip(_padded(x), y, strict=True):
+        y = torch.empty(len(x), taps.shape[2], height, width, memory_format=torch.channels_last)
+        for picture, out in zip(_padded(x), y.permute(0, 2, 3, 1), strict=True):
             for rows in _strips(height, width, taps):
                 products = torch.bmm(_tiles(picture, rows), taps)
                 _paint(products, out[4 * rows.start : 4 * rows.stop])
-        y += bias
-        return y.permute(0, 3, 1, 2)
+        y += bias[:, None, None]
+        return y
 
     @staticmethod
     @once_differentiable

@@ -24,7 +24,7 @@ from training.batch_norm import settle
 from training.command import ROOT, DataSettings, Machine
 from training.loader import TRAIN, VALIDATE, Loader
 from training.log import LOG, Log, read_log
-from training.loop import Run
+from training.loop import Run, fastest_layout
 from training.plan import Limits, Plan, StagePlan, check_plan
 
 CPU = torch.device("cpu")
@@ -230,3 +230,11 @@ def test_every_config_is_one_of_a_method_and_has_a_length(path):
     assert recipe.training == ("taught" if path.stem.startswith("demo") else "published")
     assert data.prepared.leave_out == "drivers"
     check_plan(plan, list(plan.stages), 1)
+
+
+@pytest.mark.parametrize(("capability", "planar"), [("AVX2", True), ("AVX512", False)])
+def test_processors_without_avx512_learn_planar_networks(capability, planar, monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    layout = torch.contiguous_format if planar else torch.channels_last
+    assert fastest_layout(torch.device("cpu")) == layout
+    assert fastest_layout(torch.device("cuda")) == torch.channels_last

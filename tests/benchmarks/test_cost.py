@@ -32,8 +32,10 @@ class Traffic(TorchDispatchMode):
         given = [value for value in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
         made = [value for value in torch.utils._pytree.tree_leaves(found) if isinstance(value, torch.Tensor)]
         places = {value.untyped_storage().data_ptr() for value in given}
-        if not all(value.untyped_storage().data_ptr() in places for value in made) or "_" in str(function)[-3:]:
-            self.bytes += sum(min(v.nbytes, v.untyped_storage().nbytes()) for v in (*given, *made))
+        is_view = all(value.untyped_storage().data_ptr() in places for value in made)
+        if function._schema.is_mutable or (given and not is_view):
+            seen = given if "out" in function._overloadname else (*given, *made)  # what is written is among the given
+            self.bytes += sum(min(v.nbytes, v.untyped_storage().nbytes()) for v in seen)
         return found
 
 
