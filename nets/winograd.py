@@ -104,11 +104,11 @@ class _Convolution(torch.autograd.Function):
         pictures = _padded(x) if of_weight else None
         for index, cells in enumerate(gradient.permute(0, 2, 3, 1)):
             for rows in _strips(height, width, taps):
-                spread_out = _spread(cells[4 * rows.start : 4 * rows.stop])
+                spread = _spread(cells[4 * rows.start : 4 * rows.stop])
                 if of_taps is not None and pictures is not None:
-                    of_taps.baddbmm_(_tiles(pictures[index], rows).mT, spread_out)
+                    of_taps.baddbmm_(_tiles(pictures[index], rows).mT, spread)
                 if into is not None:
-                    _collect(torch.bmm(spread_out, taps.mT), into[index, 4 * rows.start : 4 * rows.stop + 2])
+                    _collect(torch.bmm(spread, taps.mT), into[index, 4 * rows.start : 4 * rows.stop + 2])
         return (
             None if into is None else into[:, 1:-1, 1:-1].contiguous().permute(0, 3, 1, 2),
             None if of_taps is None else _weight_gradient(of_taps),

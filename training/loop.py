@@ -59,6 +59,8 @@ class Run:
         self.limits = limits or Limits()
         self.stages = [name for name in method.stages if name in plan.stages]
         self.networks = method.networks()
+        for network in self.networks.values():
+            network.to(fabric.device).to(memory_format=fastest_layout(fabric.device))
         self.progress: dict[str, Any] = {"stage": 0, "step": 0, "best": float("inf"), "seconds": 0.0, "kept": {}}
         out.mkdir(parents=True, exist_ok=True)
         self.log = Log(out, plan.tensorboard and fabric.is_global_zero)
@@ -68,8 +70,6 @@ class Run:
 
         The networks end as the best checkpoint of the last stage that has one.
         """
-        for network in self.networks.values():
-            network.to(self.fabric.device).to(memory_format=fastest_layout(self.fabric.device))
         if self.fabric.world_size > 1:
             share(self.networks)
         saved = self._resume()
@@ -142,7 +142,7 @@ class Run:
                     phase = self._phase(run)
                     assert phase is not None, "every part of a batch has the same phases"
                 total = torch.stack(list(phase.losses.values())).sum() / len(runs)
-                self.fabric.backward(total, inputs=parameters)  # few gradients that nobody steps by
+                self.fabric.backward(total, inputs=parameters)  # what nobody steps by gets none, a Conv3x3 apart
                 for key, loss in phase.losses.items():
                     part_loss = loss.detach() / len(runs)
                     losses[key] = losses[key] + part_loss if key in losses else part_loss

@@ -23,7 +23,7 @@ from training.bundle import render
 from training.command import ROOT, Machine, rendered_set, train
 from training.loader import Part
 from training.log import LOG
-from training.loop import Run, fastest_layout
+from training.loop import Run
 from training.plan import Limits, Plan, StagePlan
 
 MODELS = ("fpfomm", "fomm", "mraa")
@@ -80,7 +80,7 @@ def step_seconds(name: str, precision: str, device: str, batch_size: int, small:
     fabric = Machine(device).fabric(precision)
     run = Run(recipe.trainer(), None, plan, Path(tempfile.gettempdir()), fabric)  # type: ignore[arg-type]
     for network in run.networks.values():
-        network.to(fabric.device).to(memory_format=fastest_layout(fabric.device)).train()
+        network.train()
     optimisers = run._optimisers("main")
     pictures = {name: torch.rand(batch_size, 3, 256, 256, device=fabric.device) for name in ("source", "driving")}
     batch = pictures | {"landmarks": 60 + 140 * torch.rand(batch_size, 68, 2, device=fabric.device)}

@@ -20,7 +20,7 @@ from tests.golden.fill import fill
 from tests.golden.fpb import BATCH
 from tests.golden.key_points import training
 from training.loader import Part
-from training.loop import Run, fastest_layout
+from training.loop import Run
 from training.plan import Plan, StagePlan
 
 ROUNDS = 5
@@ -74,7 +74,7 @@ def test_a_step_is_at_least_1_3_times_as_fast(golden, vgg, tmp_path, benchmark):
     ours = FpFommTrainer(FpFommConfig(), vgg)
     run = Run(ours, None, Plan({"main": StagePlan(100, 2)}), tmp_path, Fabric(accelerator="cpu", devices=1))
     for network in run.networks.values():
-        network.to(run.fabric.device).to(memory_format=fastest_layout(run.fabric.device)).train()
+        network.train()
     optimisers = run._optimisers("main")
 
     plain_seconds = []
