@@ -16,6 +16,11 @@ from core.contracts import Figure, Partial, Score
 FAKES = {"shift": "tests.fakes:Shift", "fragile": "tests.fakes:Fragile"}
 
 
+def finished_cells(run: Path, row: str = "*") -> list[Path]:
+    """The records of a run's finished cells; what lies under a temporary name while it is written is not one."""
+    return sorted((run / "cells").glob(f"{row}/[!.]*/cell.json"))
+
+
 class Shift:
     """Rolls the template by `by` pixels a frame; every call is noted in the file that FAKES_LOG names."""
 

@@ -18,7 +18,7 @@ from core.video import write_video
 from methods import METHODS, Label, parse_label
 from metrics import METRICS
 from protocols import PROTOCOLS
-from tests.fakes import FAKES, make_clips
+from tests.fakes import FAKES, finished_cells, make_clips
 
 ROOT = Path(__file__).parent.parent
 FACE = np.asarray(Image.fromarray(astronaut()).resize((384, 384)))
@@ -97,26 +97,26 @@ def test_kill_dash_nine_loses_nothing_that_was_finished(tmp_path):
     arguments = ["shift:sleep=0.3", *FAKE_RUN[2:], "--workers", "1", "--out", "out"]
     command = [sys.executable, "-c", script, "--methods", *arguments]
     environment = {**os.environ, "FAKES_LOG": str(tmp_path / "log.txt")}
-    cells = tmp_path / "out" / "cells"
+    run = tmp_path / "out"
 
     first = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while len(list(cells.glob("*/*/cell.json"))) < 2:
+    while len(finished_cells(run)) < 2:
         assert time.monotonic() < deadline
         assert first.poll() is None
         time.sleep(0.02)
     first.send_signal(signal.SIGKILL)
     first.wait()
-    finished = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in cells.rglob("*.*") if path.is_file()}
-    assert not json.loads((tmp_path / "out" / "run.json").read_text())["finished"]
+    files = {file for record in finished_cells(run) for file in record.parent.rglob("*") if file.is_file()}
+    whole = {file: (file.stat().st_mtime_ns, file.stat().st_ino) for file in files}
+    assert not json.loads((run / "run.json").read_text())["finished"]
 
     again = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
-    assert json.loads((tmp_path / "out" / "run.json").read_text())["finished"]
-    whole = {path for path in finished if (path.parent / "cell.json").exists() or path.name == "cell.json"}
-    assert len([path for path in whole if path.name == "cell.json"]) >= 2
-    assert all(finished[path] == (path.stat().st_mtime_ns, path.stat().st_ino) for path in whole)
-    assert len(list(cells.glob("*/*/cell.json"))) == 6
+    assert json.loads((run / "run.json").read_text())["finished"]
+    assert len([file for file in whole if file.name == "cell.json"]) >= 2
+    assert whole == {file: (file.stat().st_mtime_ns, file.stat().st_ino) for file in whole}
+    assert len(finished_cells(run)) == 6
     done = (tmp_path / "log.txt").read_text().splitlines()
     assert len(set(done)) == 6
     assert len(done) <= 7, "only the cell that was at work may be done twice"

@@ -17,7 +17,7 @@ from core.clip import Template
 from core.errors import BenchError, CellFailed
 from methods import parse_label
 from methods.external import READY_MADE, External, read_description
-from tests.fakes import make_clips
+from tests.fakes import finished_cells, make_clips
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = """
@@ -203,23 +203,21 @@ def test_a_crash_leaves_the_others_whole_and_a_kill_costs_only_the_cell_at_work(
     )
     command = [sys.executable, "-c", script, "--methods", rows, *options, "--out", "out"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    finished = tmp_path / "out" / "cells" / "external@good"
+    run = tmp_path / "out"
     deadline = time.monotonic() + 60
-    while len(list(finished.glob("*/cell.json"))) < 2 and time.monotonic() < deadline:
+    while len(finished_cells(run, "external@good")) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    kept = {path: path.stat().st_mtime_ns for path in finished.glob("*/cell.json")}
+    kept = {path: path.stat().st_mtime_ns for path in finished_cells(run, "external@good")}
     assert 2 <= len(kept) < 6
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert "the weights are gone" in done.stderr
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    facts = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert facts["finished"]
+    assert json.loads((run / "run.json").read_text())["finished"]
     for row, status in (("external@good", "ok"), ("external@crash", "failed"), ("shift", "ok")):
-        records = [json.loads(p.read_text()) for p in (tmp_path / "out" / "cells" / row).glob("*/cell.json")]
-        assert [record["status"] for record in records] == [status] * 6
+        assert [json.loads(path.read_text())["status"] for path in finished_cells(run, row)] == [status] * 6
 
 
 def test_the_command_writes_a_description_of_ones_own(tmp_path, monkeypatch, capsys):

@@ -20,7 +20,7 @@ from core.errors import BenchError
 from core.run import Run, claimed
 from core.runner import Row, Settings
 from core.scoring import Scorer
-from tests.fakes import Counted, Fakes, Seen, Shift, make_clips
+from tests.fakes import Counted, Fakes, Seen, Shift, finished_cells, make_clips
 
 ROOT = Path(__file__).parent.parent
 CELLS = 8
@@ -61,8 +61,7 @@ def lines(path):
 
 def is_whole(place):
     scores = pd.read_csv(place / "run" / "scores.csv")
-    cells = sorted(path.parent.name for path in (place / "run" / "cells" / "shift").glob("*/cell.json"))
-    assert len(cells) == CELLS
+    assert len(finished_cells(place / "run", "shift")) == CELLS
     assert json.loads((place / "run" / "run.json").read_text())["finished"]
     assert set(scores["value"].dropna()) == {1.0}
 

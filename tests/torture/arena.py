@@ -98,7 +98,7 @@ class Arena:
 
     def cells(self) -> list[Path]:
         """The finished cells of the run."""
-        return sorted((self.folder / "run" / "cells").glob("*/*/cell.json"))
+        return sorted((self.folder / "run" / "cells").glob("*/[!.]*/cell.json"))
 
     def result(self) -> dict[str, str]:
         """What a run comes to: every score and the frames of every cell, as hashes; {} where there is no whole run."""
