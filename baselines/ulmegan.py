@@ -77,6 +77,8 @@ class UlmeConfig:
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with instance norms, plus the input: (B, C, H, W) -> (B, C, H, W)."""
 
+    folds = ()
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv_block = nn.Sequential(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,6 +60,11 @@ class TrainedMethod(ABC):
         self._mode = options.get("mode")
         self.precision = options.get("precision", "float32")
         self.compiled = options.get("compile") == "yes"
+        compiler = os.environ.get("CXX") or "g++"
+        if self.compiled and shutil.which(shlex.split(compiler)[0]) is None:
+            raise BenchError(
+                f"compile=yes needs a C++ compiler, and {compiler!r} is not there. Install it, or drop it."
+            )
 
     @abstractmethod
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:

@@ -4,7 +4,7 @@
 Attribute names and their order are those of the published checkpoints, so that state dicts load as they are.
 Source: Siarohin et al., First Order Motion Model for Image Animation, NeurIPS 2019, supplementary material.
 
-`folds` of a block: its pairs of a convolution and the norm that directly follows it (see nets/fast.py).
+`folds` makes a module a block: its pairs of a convolution and the norm that directly follows it (see nets/fast.py).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nets.fixed import Fixable
 from nets.winograd import Conv3x3
 
 Norm = Callable[[int], nn.Module]
@@ -53,32 +54,25 @@ class DownBlock(SameBlock):
         return F.avg_pool2d(super().forward(x), 2)
 
 
-class UpBlock(SameBlock):
+class UpBlock(Fixable, SameBlock):
     """Nearest-neighbour doubling, then as SameBlock: (B, cin, H, W) -> (B, cout, 2H, 2W).
 
     Doubling and 3x3 convolution are one transposed 4x4 convolution of stride 2: 2.25 times less arithmetic, and the
     doubled map is never made. Its weights are sums of the 3x3 weights, so entries and results are the published ones.
-    On small maps making those weights costs more than they save. fixed: the weights will not change any more.
+    On small maps making those weights costs more than they save.
     """
-
-    fixed = False
-    _kept: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Features at twice the resolution."""
         if x.shape[2] * x.shape[3] < LARGE_MAP:
             return super().forward(F.interpolate(x, scale_factor=2))
-        y = F.conv_transpose2d(x, self._taps(), self.conv.bias, stride=2, padding=1)
+        y = F.conv_transpose2d(x, self.kept(self._taps), self.conv.bias, stride=2, padding=1)
         return F.relu(self.norm(y), inplace=True)
 
     def _taps(self) -> Tensor:
         """3x3 weights (cout, cin, 3, 3) after doubling as those of the transposed convolution: (cin, cout, 4, 4)."""
-        if self._kept is not None:
-            return self._kept
         taps = _doubled_taps(_doubled_taps(self.conv.weight).mT).mT.transpose(0, 1)
-        if self.fixed:
-            self._kept = taps = taps.contiguous(memory_format=torch.channels_last)
-        return taps
+        return taps.contiguous(memory_format=torch.channels_last) if self.fixed else taps
 
 
 # Cells from which the transposed convolution pays, forwards and backwards (16x16; at 8x8 it is 1.3 times slower).

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
-
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from core.errors import BenchError
-from nets.blocks import ResBlock, SameBlock, UpBlock
-from nets.winograd import Conv3x3
+from nets.fixed import Fixable
 
 
 def rearrange(network: nn.Module) -> None:
@@ -26,18 +20,15 @@ def rearrange(network: nn.Module) -> None:
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
                 setattr(module, norm_name, nn.Identity())
-        if isinstance(module, (UpBlock, Conv3x3)):
-            module.fixed, module._kept = True, None
+        if isinstance(module, Fixable):
+            module.fix()
     network.to(memory_format=torch.channels_last)
 
 
 def compile_blocks(network: nn.Module) -> None:
-    """Compile every convolution block by torch.compile. BenchError without the C++ compiler that it needs."""
-    compiler = os.environ.get("CXX", "g++")
-    if shutil.which(shlex.split(compiler)[0]) is None:
-        raise BenchError(f"compile=yes needs a C++ compiler, and {compiler!r} is not there. Install it, or drop it")
+    """Compile every block (see nets/blocks.py) by torch.compile."""
     # Blocks share their code, and each is compiled for its own sizes; beyond 8 torch would leave the rest as they are.
     torch._dynamo.config.recompile_limit = 64
     for module in network.modules():
-        if isinstance(module, (SameBlock, ResBlock)):
+        if hasattr(module, "folds"):
             module.compile()

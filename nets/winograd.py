@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from nets.fixed import Fixable
+
 # From how many channels (fewer of both sides) and pixels of a map it is faster (docs/performance.md). The gradient of
 # the weights gains most, so where weights are learnt it pays from fewer channels on, with so many on both sides.
 FEWEST_CHANNELS, FEWEST_LEARNING, FEWEST_TOGETHER = 128, 64, 192
@@ -40,16 +42,12 @@ def _weight_transform() -> Tensor:
 WEIGHTS = torch.kron(_weight_transform(), _weight_transform()).float()  # 36 9
 
 
-class Conv3x3(nn.Conv2d):
+class Conv3x3(Fixable, nn.Conv2d):
     """A convolution of kernel 3, stride 1 and padding 1, (B, C, H, W) -> (B, O, H, W), fast for wide float32 maps.
 
     With few channels, on small maps or maps whose sides are not multiples of 4, in other precisions, on other devices
     and when compiled it is the plain convolution. It cannot be differentiated twice where it is not.
-    fixed: the weights will not change any more.
     """
-
-    fixed = False
-    _kept: Tensor | None = None
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__(channels_in, channels_out, 3, padding=1)
@@ -59,9 +57,7 @@ class Conv3x3(nn.Conv2d):
         assert self.bias is not None
         if self._is_plain(x):
             return super().forward(x)
-        taps = _transformed_weight(self.weight) if self._kept is None else self._kept
-        if self.fixed:
-            self._kept = taps
+        taps = self.kept(lambda: _transformed_weight(self.weight.detach()))
         found: Tensor = _Convolution.apply(x, self.weight, taps, self.bias)
         return found
 
@@ -120,9 +116,8 @@ class _Convolution(torch.autograd.Function):
 def _transformed_weight(weight: Tensor) -> Tensor:
     """(O, C, 3, 3) -> (36, C, O)."""
     channels_out, channels_in = weight.shape[:2]
-    with torch.inference_mode(False):  # they may be kept, and meet a gradient later
-        taps = weight.detach().permute(2, 3, 1, 0).reshape(9, -1)
-        return (WEIGHTS @ taps).view(36, channels_in, channels_out)
+    taps = weight.permute(2, 3, 1, 0).reshape(9, -1)
+    return (WEIGHTS @ taps).view(36, channels_in, channels_out)
 
 
 def _weight_gradient(of_taps: Tensor) -> Tensor:

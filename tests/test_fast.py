@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from functools import partial
 from unittest import mock
 
 import cv2
@@ -15,6 +16,7 @@ from baselines import fomm, mraa, tps, tps_rau, ulmegan
 from core.errors import BenchError
 from core.openface import OPENFACE
 from fpfomm import model as fpb
+from methods.fomm import Fomm
 from nets import winograd
 from nets.blocks import LARGE_MAP, SameBlock, UpBlock
 from nets.fast import compile_blocks, rearrange
@@ -124,22 +126,27 @@ def test_bfloat16_stays_within_45_dB(case):
     assert float(-10 * torch.log10((plain - coarse).square().mean())) >= 45
 
 
-def test_compiled_blocks_paint_what_the_others_paint():
-    if shutil.which("g++") is None:
-        pytest.skip("no C++ compiler")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+@pytest.mark.parametrize(
+    ("block", "side"),
+    [(partial(SameBlock, 3, 4), 8), (partial(UpBlock, 3, 4), 16), (partial(ulmegan.ResidualBlock, 3), 8)],
+)
+def test_compiled_blocks_paint_what_the_others_paint(block, side):
     torch.manual_seed(0)
-    block = SameBlock(3, 4).eval().requires_grad_(False)
-    x = torch.rand(1, 3, 8, 8)
+    block = block().eval().requires_grad_(False)
+    x = torch.rand(1, 3, side, side)
     plain = block(x)
+    rearrange(block)
     compile_blocks(block)
     assert block._compiled_call_impl is not None
-    torch.testing.assert_close(block(x), plain)
+    for _ in range(2):
+        torch.testing.assert_close(block(x), plain)
 
 
-def test_without_a_compiler_the_remedy_is_said(monkeypatch):
+def test_without_a_compiler_the_remedy_is_said_at_once(monkeypatch):
     monkeypatch.setenv("CXX", "/nowhere/g++")
     with pytest.raises(BenchError, match=r"a C\+\+ compiler, and '/nowhere/g\+\+' is not there"):
-        compile_blocks(SameBlock(3, 4))
+        Fomm("", {"compile": "yes"})
 
 
 def test_nothing_is_left_to_fold():
@@ -158,15 +165,3 @@ def test_doubling_is_the_published_one_on_small_and_large_maps(side):
     plain = F.relu(block.norm(block.conv(F.interpolate(x, scale_factor=2))))
     assert (side * side < LARGE_MAP) == (side == 8)
     assert torch.allclose(block(x), plain, atol=1e-5)
-
-
-def test_kept_weights_are_made_once_and_only_when_they_are_fixed():
-    block = UpBlock(2, 2).eval().requires_grad_(False)
-    x = torch.rand(1, 2, 16, 16)
-    before = block(x)
-    block.conv.weight.mul_(2)
-    assert not torch.equal(block(x), before)
-    block.fixed = True
-    kept = block(x)
-    block.conv.weight.mul_(2)
-    assert torch.equal(block(x), kept)

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nets import winograd
+from nets.blocks import UpBlock
 from nets.winograd import Conv3x3
+
+FIXABLE = pytest.mark.parametrize("layer", [Conv3x3, UpBlock])
 
 
 @pytest.fixture(autouse=True)
@@ -69,27 +72,34 @@ def test_frozen_weights_get_no_gradient_and_the_input_does():
     assert x.grad.abs().sum() > 0
 
 
-def test_transformed_weights_are_kept_only_when_they_are_fixed():
-    conv = Conv3x3(4, 4).requires_grad_(False)
-    x = torch.randn(1, 4, 8, 8)
-    before = conv(x)
-    conv.weight.mul_(2)
-    assert not torch.equal(conv(x), before)
-    conv.fixed = True
-    kept = conv(x)
-    conv.weight.mul_(2)
-    assert torch.equal(conv(x), kept)
+@FIXABLE
+def test_weights_are_kept_only_when_they_are_fixed(layer):
+    layer = layer(4, 4).eval().requires_grad_(False)
+    weight = dict(layer.named_parameters())["weight" if isinstance(layer, Conv3x3) else "conv.weight"]
+    x = torch.randn(1, 4, 16, 16)
+    before = layer(x)
+    weight.mul_(2)
+    assert not torch.equal(layer(x), before)
+    layer.fix()
+    kept = layer(x)
+    weight.mul_(2)
+    assert torch.equal(layer(x), kept)
+    layer.fix()
+    assert not torch.equal(layer(x), kept)
 
 
-def test_weights_kept_in_inference_serve_a_gradient_later():
-    conv = Conv3x3(4, 4).requires_grad_(False)
-    conv.fixed = True
-    x = torch.randn(1, 4, 8, 8)
+@FIXABLE
+def test_weights_kept_in_inference_serve_a_gradient_later(layer):
+    layer = layer(4, 4).eval()
+    layer.fix()
+    x = torch.randn(1, 4, 16, 16)
     with torch.inference_mode():
-        seen = conv(x)
-    y = conv(x.requires_grad_())
-    y.sum().backward()
-    assert torch.equal(y, seen)
+        seen = layer(x)
+    x.requires_grad_()
+    for _ in range(2):
+        y = layer(x)
+        y.sum().backward()
+        assert torch.equal(y, seen)
     assert x.grad.abs().sum() > 0
 
 
