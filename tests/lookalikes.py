@@ -161,7 +161,7 @@ SMIC_CLIPS = [
     ("HS", "s20", "s20_sur_01", 17597115, 17597152),  # a driver, whose numbers have eight digits
     ("HS", "s1", "s1_ne_01", 998, 1003),
     ("VIS", "s11", "s11_ne_02", 4100, 4104),
-    ("NIR", "s11", "s11_ne_02", 4100, 4104),
+    ("NIR", "s11", "s11_ne_02", 7200, 7204),
 ]
 SMIC_EMOTIONS = {"ne": "negative", "po": "positive", "sur": "surprise"}
 
@@ -180,9 +180,10 @@ def smic(root: Path) -> Path:
 
 
 def smic_e(root: Path) -> Path:
-    """SMIC-E: clips that are longer than the expression, subjects with leading zeros, and a sheet."""
-    folder = root / "SMIC-E_raw image" / "HS_long" / "SMIC-HS-E" / "s03" / "s03_po_05"
-    frames(folder, between("image{:06d}.jpg", 304640, 304659), coded("astronaut", (640, 480), "JPEG"))
+    """SMIC-E: clips that are longer than the expression, subjects with leading zeros, a sheet for each camera."""
+    for camera, first, last in (("HS", 304640, 304659), ("VIS", 76150, 76159), ("NIR", 76170, 76179)):
+        folder = root / "SMIC-E_raw image" / f"{camera}_long" / f"SMIC-{camera}-E" / "s03" / "s03_po_05"
+        frames(folder, between("image{:06d}.jpg", first, last), coded("astronaut", (640, 480), "JPEG"))
     header = ["Subject", "Filename", "OnsetF", "ApexF", "OffsetF", "Emotion", "OnsetF2", "OffsetF2"]
     rows = [
         ["s03", "s03_po_05", 304650, 304654, 304660, "po", None, None],  # one beyond the last file
@@ -190,7 +191,11 @@ def smic_e(root: Path) -> Path:
         [None] * 8,
         [" ", *[None] * 7],  # empty to the eye
     ]
-    sheet(root / "SMIC-HS-E_annotation.xlsx", {"Sheet1": [header, *rows]})
+    sheet(root / "SMIC-HS-E_annotation.xlsx", {"Sheet1": [header, ["s03", "s03_po_05", 304655, 304656, 304658, "po", None, None]]})
+    sheet(root / "SMIC-HS-E_annotation_2019.xlsx", {"Sheet1": [header, *rows]})
+    for name, first in (("SMIC_VIS_E_annotation.xlsx", 76152), ("SMIC-NIR-E_annotation.xlsx", 76172)):
+        coded_there = ["s03", "s03_po_05", first, first + 2, first + 4, "po", None, None]
+        sheet(root / name, {"Sheet1": [header, coded_there]})
     return root
 
 

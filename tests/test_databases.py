@@ -219,6 +219,34 @@ def test_smic_cameras_are_databases_of_their_own(found):
         assert name[5:].upper() in str(clip.recording.path)
 
 
+def test_every_camera_has_its_own_sheet(databases, found, tmp_path):
+    for name, first in (("smic-vis", 76152), ("smic-nir", 76172)):
+        (clip,) = survey(name, databases["smic_e"]).clips
+        assert numbers(clip) == list(range(first, first + 5))
+    shutil.copytree(databases["smic"] / "SMIC_all_raw" / "VIS", tmp_path / "VIS")
+    for row in ("s03,s03_po_05,304650,304659", "s11,s11_ne_02,514569,514599"):
+        (tmp_path / "SMIC-HS-E_annotation.csv").write_text(f"Subject,Filename,OnsetF,OffsetF\n{row}\n")
+        (clip,) = survey("smic-vis", tmp_path).clips
+        assert numbers(clip) == list(range(4100, 4105))  # by its folder; no sheet of this camera is there
+
+
+def test_a_sheet_of_ones_own_with_the_clips_as_material_is_read(databases, tmp_path):
+    shutil.copytree(databases["smic"] / "SMIC_all_raw" / "HS", tmp_path / "HS")
+    lines = [",subject,emotion,material,onset,offset", "0,s11,negative,s11_ne_02,514571,514590"]
+    (tmp_path / "smic.csv").write_text("\n".join(lines) + "\n")
+    assert marks(clips(survey("smic", tmp_path))["s11_ne_02"]) == (514571, None, 514590)
+
+
+def test_the_sheet_that_describes_most_clips_is_read(databases, tmp_path):
+    shutil.copytree(databases["casme2"] / "CASME2_RAW_selected" / "sub01", tmp_path / "sub01")
+    shutil.copytree(databases["casme2"] / "CASME2_RAW_selected" / "sub19", tmp_path / "sub19")
+    shutil.copy(databases["casme2"] / "CASME2-coding-20190701.xlsx", tmp_path)
+    (tmp_path / "CASME2_label_Ver_2.csv").write_text("Subject,Filename,OnsetF,OffsetF\n01,EP19_06f,1,9\n")
+    (tmp_path / "CASME2-ObjectiveClasses.csv").write_text("Subject,Filename,Objective Class\n1,EP19_06f,5\n")
+    source, *_ = [line for line in survey("casme2", tmp_path).source if line.startswith("sheet")]
+    assert "CASME2-coding-20190701.xlsx" in source
+
+
 def test_smic_e_needs_its_sheet_and_is_cut_by_it(databases, found, tmp_path):
     (clip,) = found["smic_e"].clips
     assert clip.recording.recording == "smic/s3_po_05"  # s03_po_05 in this release
@@ -228,7 +256,7 @@ def test_smic_e_needs_its_sheet_and_is_cut_by_it(databases, found, tmp_path):
     assert "line 3: the onset 'see notes' is no frame number" in remarks
     assert "further columns called offsetf2, onsetf2 (a second expression) are not read" in remarks
     assert "2 rows" in found["smic_e"].source[1]  # empty ones at its end do not count ...
-    assert len(found["smic_e"].remarks) == 2  # ... and are nothing to speak of
+    assert len(found["smic_e"].remarks) == 3  # ... and are nothing to speak of
     shutil.copytree(databases["smic_e"] / "SMIC-E_raw image", tmp_path / "e" / "SMIC-E_raw image")
     with pytest.raises(BenchError, match="no coding sheet of SMIC HS"):
         survey("smic", tmp_path / "e")

@@ -24,8 +24,8 @@ class Database:
     """What is particular to a database.
 
     subject: the suite's name of a subject by number. clip: the suite's name of a clip, whatever release it is from.
-    read: whether a tree of folders is meant (one of several cameras, say). default: what a folder says of its clip
-    by itself, None where it says nothing.
+    reads: whether a tree of folders is meant (one of several cameras, say). codes: whether a sheet of this name may
+    be meant. default: what a folder says of its clip by itself, None where it says nothing.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Database:
     subject: Callable[[int], str]
     clip: Callable[[str], str] = str
     reads: Callable[[Path], bool] = lambda _: True
+    codes: Callable[[str], bool] = lambda _: True
     default: Callable[[FrameFolder], Row | None] = lambda _: None
 
     def survey(self, root: Path, sheet: Path | None = None, without: Sequence[str] = ()) -> Survey:
@@ -118,24 +119,31 @@ class Database:
                 raise BenchError(f"{given}: no header with {', '.join(sorted(CODED))} in it. Give another --sheet.")
             return sheet, []
         keys = {(folder.subject, self.clip(folder.path.name)) for folders in found.values() for folder in folders}
-        sheets, remarks = [], []
+        sheets: list[tuple[int, Sheet]] = []
+        passed, remarks = [], []
         for path in _sheet_files(root):
             try:
                 sheet = read_sheet(path)
             except BenchError as error:
                 remarks.append(str(error))
                 continue
-            if sheet and keys & {self._row_key(row) for row in sheet.rows}:
-                sheets.append(sheet)
+            described = len(keys & {self._row_key(row) for row in sheet.rows}) if sheet else 0
+            if sheet and described and self.codes(path.name):
+                sheets.append((described, sheet))
+            elif sheet and described:
+                passed.append(sheet.name)
+        # The one that describes most of what is there; of several such, the last by name.
+        sheets.sort(key=lambda found: found[0])
+        best = sheets.pop()[1] if sheets else None
         defaults = [self.default(folder) for folders in found.values() for folder in folders]
-        if not sheets and not any(default and default.onset is not None for default in defaults):
+        if best is None and not any(default and default.onset is not None for default in defaults):
             told = f" {remarks[0]}" if remarks else ""
             raise BenchError(
                 f"{root}: no coding sheet of {self.title} in it or beside it.{told} Put it there or give --sheet."
             )
-        others = [sheet.name for sheet in sheets[:-1]]
+        others = [*passed, *(sheet.name for _, sheet in sheets)]
         remarks += [f"sheets also there and not read (choose with --sheet): {', '.join(others)}"] if others else []
-        return (sheets[-1] if sheets else None), remarks
+        return best, remarks
 
 
 def _sheet_files(root: Path) -> list[Path]:

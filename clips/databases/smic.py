@@ -27,8 +27,12 @@ def clip_name(name: str) -> str:
 
 def camera(tree: Path) -> str:
     """Which camera's clips a tree holds, by its path; HS, as in the challenges, where no part of it says."""
-    words = re.split(r"[^A-Z]+", "/".join(tree.parts[::-1]).upper())
-    return next((word for word in words if word in CAMERAS), "HS")
+    return next(iter(_cameras("/".join(tree.parts[::-1]))), "HS")
+
+
+def _cameras(text: str) -> list[str]:
+    """The cameras that are words of a text, in its order."""
+    return [word for word in re.split(r"[^A-Z]+", text.upper()) if word in CAMERAS]
 
 
 def from_folder(folder: FrameFolder) -> Row | None:
@@ -54,6 +58,7 @@ def _database(name: str, seen_by: str, fps: float) -> Database:
         subject="s{}".format,
         clip=clip_name,
         reads=lambda tree: camera(tree) == seen_by,
+        codes=lambda name: seen_by in (_cameras(name) or [seen_by]),
         default=from_folder,
     )
 
