@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from core.clip_store import (
 )
 from core.errors import BenchError
 from core.frames import grey, is_grey
+from core.progress import note
 from core.run import claimed
 from core.store import digest, discard, whole_folder, write_text
 from faces.landmarks import Points, landmarks
@@ -55,18 +57,23 @@ def prepare(
     """Prepare all usable clips of a database into the store `out`; what is finished there is kept.
 
     pick: the 18 points of 68 landmarks. drivers: recordings that are drivers of `challenge`. Clips without a face in
-    their first frame, or that cannot be read, are listed in the store with the reason. BenchError if none is left, or
-    `out` is something else.
+    their first frame, or that cannot be read, are listed in the store with the reason. Where another process prepares
+    the same, it is waited for. BenchError if no clip is left, or `out` is something else.
     """
-    with claimed(out, "a clip store"):
+    tasks = [_task(clip.recording, out, pick, drivers, challenge, colour) for clip in survey.usable]
+    purpose = digest([survey.database, sorted(task.key for task in tasks)])
+    wait = functools.partial(note, f"Another process prepares {out}; waiting for it.")
+    with claimed(out, "a clip store", purpose, wait):
         for half_done in [*out.glob(".*.tmp"), *out.glob(".*.old")]:
             discard(half_done)
-        tasks = [_task(clip.recording, out, pick, drivers, challenge, colour) for clip in survey.usable]
         left_out = {clip.recording.name: clip.problem for clip in survey.clips if clip.problem}
         waiting = [task for task in tasks if not _finished(task)]
-        (out / STORE).unlink(missing_ok=True)
-        for stale in {place.parent for place in out.glob(f"*/{CLIP}")} - {task.place for task in tasks}:
-            discard(stale)
+        stale = {place.parent for place in out.glob(f"*/{CLIP}")} - {task.place for task in tasks}
+        before = _left_out_before(out)
+        if stale or any(task.recording.name not in before for task in waiting):  # else others may be reading it
+            (out / STORE).unlink(missing_ok=True)
+        for folder in stale:
+            discard(folder)
         problems = in_parallel(_prepare, waiting, f"Preparing {survey.database}", workers=workers)
         left_out |= {task.recording.name: why for task, why in zip(waiting, problems, strict=True) if why}
         if len(left_out) == len(survey.clips):
@@ -82,7 +89,9 @@ def prepare(
             clips={name: file_hash(out / name / CLIP) for name in names},
             left_out=left_out,
         )
-        write_text(out / STORE, facts.model_dump_json(indent=1))
+        text = facts.model_dump_json(indent=1)
+        if not (out / STORE).is_file() or (out / STORE).read_text() != text:
+            write_text(out / STORE, text)
     return ClipStore(out)
 
 
@@ -94,6 +103,14 @@ def _task(
     files = [[file.name, (stat := file.stat()).st_size, stat.st_mtime_ns] for file in recording.pictures()]
     key = digest([VERSION, PREPARATION, recording.facts(), colour, driver_of, files])
     return Task(recording, out / recording.name, key, colour, driver_of, pick)
+
+
+def _left_out_before(out: Path) -> Collection[str]:
+    """Clips that an earlier call could not use; they are tried again, which says nothing of the others."""
+    try:
+        return read_facts(out / STORE, StoreFacts).left_out
+    except BenchError:
+        return ()
 
 
 def _finished(task: Task) -> bool:
@@ -115,13 +132,15 @@ def _prepare(task: Task) -> str:
     except BenchError as error:
         return str(error)
     colour: Literal["rgb", "grey"] = "grey" if is_grey(frames) else "rgb"
-    marks = {name: getattr(recording, name) for name in ("onset_frame", "apex_frame", "offset_frame")}
+    for mark in ("onset", "apex", "offset"):
+        at = getattr(recording, f"{mark}_frame")
+        if at is not None and at >= len(frames):
+            return f"its {mark} {at} is behind its last frame {len(frames) - 1}"
     with whole_folder(task.place) as temporary:
         np.save(temporary / FRAMES, frames[..., 0] if colour == "grey" else frames)
         clip = StoredClip(
             key=task.key,
-            **recording.facts()
-            | {name: mark if mark is not None and mark < len(frames) else None for name, mark in marks.items()},
+            **recording.facts(),
             n_frames=len(frames),
             box=box,
             colour=colour,

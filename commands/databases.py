@@ -58,8 +58,6 @@ def prepare(
 ) -> None:
     """Cut a database's clips to their faces, once, for training; the same command goes on where it was cut off."""
     store = prepared(survey(database, path, sheet, without or []), out, colour, workers)
-    for name, why in store.facts.left_out.items():
-        print(printable(f"left out: {name}: {why}"))
     people = len({clip.person for clip in store.clips})
     print(f"{len(store.clips)} clips of {people} people in {out}, {len(store.facts.left_out)} left out.")
     print(f"To train on them: python bench.py train fpfomm --clips {database}={out}")
@@ -75,11 +73,14 @@ def survey(database: str, path: Path, sheet: Path | None = None, without: list[s
 
 
 def prepared(found: Survey, out: Path, colour: Colour = Colour.recorded, workers: int = 0) -> ClipStore:
-    """The database as a clip store in `out`, with the drivers of the challenge marked."""
+    """The database as a clip store in `out`, with the drivers of the challenge marked; says what is left out."""
     from clips.store import prepare as store
     from protocols.megc2021 import recordings
 
-    return store(found, out, given_points, recordings(), CHALLENGE, colour.value, workers or cores())
+    made = store(found, out, given_points, recordings(), CHALLENGE, colour.value, workers or cores())
+    for name, why in made.facts.left_out.items():
+        print(printable(f"left out: {name}: {why}"))
+    return made
 
 
 def given_points(landmarks: Points) -> Points:

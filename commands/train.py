@@ -45,7 +45,7 @@ def train(
     max_minutes: Annotated[float | None, typer.Option(min=0, help="Stop this call after so many minutes.")] = None,
     device: DeviceOption = Device.auto,
     devices: Annotated[int, typer.Option(min=1, help="GPUs (or CPU processes) on each machine.")] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines; start the command on each, as torchrun does.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines; start it on each like torchrun; they share --out.")] = 1,
 ) -> None:
     """Train a method; the same command goes on where it was cut off or came to a limit."""
     from training import TRAINABLES

@@ -133,6 +133,8 @@ SAMM_ROWS = {
     5: ("011", "011_2_2", 200, 203, 206, "(R6 or R12)+R15", "Others", 4),
     56: ("014", "014_6_1", 5734, 5736, 5379, "12+15 ", "Contempt", 4),  # an offset whose digits are swapped
     125: ("032", "032_3_1", 1103, None, 1107, "R14+17+soft focus", "Fear", 5),  # an apex that MEB estimated: 1105
+    132: ("034", "034_3_2", 4943, None, 4947, "7B+56", "Other", 4),  # likewise: 4945
+    133: ("035", "035_7_2", 5128, None, 5132, "R6A+R12", "Anger", 4),  # likewise: 5130
 }
 
 
@@ -144,7 +146,7 @@ def samm(root: Path) -> Path:
         frames(root / name[:3] / name, names, coded("hopper", (640, 480), "JPEG", grey=True))
     notes = [[f"Note {number}: see the paper"] + [None] * 11 for number in range(1, 14)]
     rows = []
-    for number in range(127):
+    for number in range(135):
         subject, name, onset, apex, offset, units, emotion, _ = SAMM_ROWS.get(
             number, ("035", f"035_9_{number}", 1, 5, 9, 4, "Anger", 4)
         )
@@ -191,7 +193,11 @@ def smic_e(root: Path) -> Path:
         [None] * 8,
         [" ", *[None] * 7],  # empty to the eye
     ]
-    sheet(root / "SMIC-HS-E_annotation.xlsx", {"Sheet1": [header, ["s03", "s03_po_05", 304655, 304656, 304658, "po", None, None]]})
+    older = ["s03", "s03_po_05", 304655, 304656, 304658, "po", None, None]
+    sheet(
+        root / "SMIC-HS-E_annotation.xlsx",
+        {"Sheet1": [header, older]},
+    )
     sheet(root / "SMIC-HS-E_annotation_2019.xlsx", {"Sheet1": [header, *rows]})
     for name, first in (("SMIC_VIS_E_annotation.xlsx", 76152), ("SMIC-NIR-E_annotation.xlsx", 76172)):
         coded_there = ["s03", "s03_po_05", first, first + 2, first + 4, "po", None, None]
@@ -212,7 +218,10 @@ def table(root: Path) -> Path:
         "a/second,p2,60,,,,,",
         "third.mp4,p1,30,0,2,4,12,happiness",
         "a/gone,p3,60,1,2,3,4,anger",
-        "a/first,p4,fast,9,11,13,6+12,happiness",
+        "third.mp4,p4,30,1,9,3,12,happiness",
+        "third.mp4,p4,30,3,,2,12,happiness",
+        "third.mp4,p4,30,0,,90,12,happiness",
+        "a/first,p1,fast,9,11,13,6+12,happiness",
     ]
     (root / "our clips.csv").write_text("\n".join(lines) + "\n")
     return root / "our clips.csv"

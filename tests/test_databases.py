@@ -1,5 +1,6 @@
 """Adapters on look-alikes of the databases: what is found, what is missing, what is corrected; every known oddity."""
 
+import dataclasses
 import shutil
 
 import pandas as pd
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from clips.databases import DATABASES
 from clips.databases.corrections import CORRECTIONS, Correction, corrections
 from clips.databases.sheets import LARGEST_SHEET_BYTES, Row, read_sheet
+from clips.store import prepare
+from commands.databases import given_points
 from core.errors import BenchError
 from core.registry import load
 from protocols.megc2021 import SHEET, recordings
@@ -113,7 +116,8 @@ def test_known_mistakes_are_corrected_and_told(found):
     assert len(found["casme2"].corrected) == 3
     assert "sub06_EP15_02: offset 61 -> 91 (casme2-offset: " in "\n".join(found["casme2"].corrected)
     assert marks(clips(found["samm"])["014_6_1"]) == (5734, 5736, 5739)
-    assert marks(clips(found["samm"])["032_3_1"]) == (1103, 1105, 1107)
+    apexes = {"032_3_1": 1105, "034_3_2": 4945, "035_7_2": 5130}
+    assert {name: clips(found["samm"])[name].row.apex for name in apexes} == apexes
     assert marks(clips(found["smic_e"])["s3_po_05"]) == (304650, 304654, 304659)
 
 
@@ -177,7 +181,7 @@ def test_a_number_on_two_files_is_told(databases, tmp_path):
 
 
 def test_the_header_of_samm_is_found_below_its_notes(found):
-    assert "(MICRO_ONLY), 127 rows, header in line 14" in found["samm"].source[1]
+    assert "(MICRO_ONLY), 135 rows, header in line 14" in found["samm"].source[1]
     assert "also there and not read: MACRO_ONLY" in found["samm"].remarks
 
 
@@ -267,8 +271,8 @@ def test_smic_e_needs_its_sheet_and_is_cut_by_it(databases, found, tmp_path):
 
 def test_a_table_describes_any_database(found):
     by_name = clips(found["table"])
-    assert list(by_name) == ["p1_first", "p2_second", "p1_third"]
-    first, second, third = by_name.values()
+    assert list(by_name) == ["p1_first", "p2_second", "p1_third", "p4_third", "p4_third.2", "p4_third.3"]
+    first, second, third, *_ = by_name.values()
     assert numbers(first) == [9, 10, 11, 12, 13]
     assert first.recording.recording == "our_clips/p1_first"
     assert (first.recording.fps, first.recording.emotion, first.recording.action_units) == (120, "happiness", "6+12")
@@ -276,7 +280,19 @@ def test_a_table_describes_any_database(found):
     assert second.recording.action_units is None
     assert (third.recording.path.name, third.recording.apex_frame, third.recording.files) == ("third.mp4", 2, ())
     assert len(found["table"].missing) == 2
-    assert "line 6: the fps 'fast' is no frame rate; taken as not coded" in found["table"].remarks
+    assert "line 9: the fps 'fast' is no frame rate; taken as not coded" in found["table"].remarks
+
+
+def test_marks_of_a_video_are_checked_and_nothing_is_cut(found, tmp_path):
+    by_name, remarks = clips(found["table"]), "\n".join(found["table"].remarks)
+    assert by_name["p4_third"].recording.apex_frame is None
+    assert "p4_third: the apex 9 is not between onset and offset" in remarks
+    assert "4 videos with onset or offset are taken whole; nothing is cut" in remarks
+    assert by_name["p4_third.2"].problem == "the offset 2 is not behind the onset 3"
+    chosen = dataclasses.replace(found["table"], clips=tuple(by_name.values()))
+    store = prepare(chosen, tmp_path / "out", given_points, (), "", "recorded", workers=1)
+    assert store.facts.left_out["p4_third.3"] == "its offset 90 is behind its last frame 4"
+    assert {clip.name for clip in store.clips} == {"p1_first", "p2_second", "p1_third", "p4_third"}
 
 
 @pytest.mark.parametrize("name", ["casme2", "samm", "smic"])
@@ -341,4 +357,10 @@ def test_a_correction_never_overrules_what_can_be_true(onset, apex, offset, valu
 
 def test_the_look_alikes_hold_every_row_that_corrections_speak_of():
     assert {60, 29} <= set(lookalikes.CASME2_ROWS)
-    assert {56, 125} <= set(lookalikes.SAMM_ROWS)
+    assert {56, 125, 132, 133} <= set(lookalikes.SAMM_ROWS)
+
+
+def test_no_correction_is_left_untold(found):
+    many = tuple(f"clip {number}: onset 1 -> 2" for number in range(30))
+    lines = dataclasses.replace(found["casme2"], corrected=many, uncoded=many, missing=()).describe()
+    assert [lines.count(f"  {many[-1]}"), lines.count("  and 10 more")] == [1, 1]

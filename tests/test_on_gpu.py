@@ -1,5 +1,7 @@
 """What runs on a GPU machine: nothing that it lacks is imported, and people are rendered there from a bundle."""
 
+import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +16,7 @@ from clips.synthetic.bundle import write_bundle
 from clips.synthetic.casting import Role
 from tests.test_training import CLEAN
 from training.bundle import inverted, render
+from training.log import LOG
 from training.rendered import RenderedSet, cells
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +49,7 @@ def test_an_inverted_motion_leads_back():
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
-    people = [Role("astronaut", "train0.", number) for number in (0, 1)]
+    people = [Role("astronaut", "train0.", number) for number in (0, 1, 2)]
     return render(write_bundle(folder / "people.npz", people), folder / "set", 12)
 
 
@@ -60,3 +63,17 @@ def test_rendered_people_move_as_their_flow_says(rendered):
     assert expressive.sum() >= 3
     assert (wrong[expressive] < 0.5 * moved[expressive]).all()
     assert torch.equal(batch["source"][0], batch["source"][0].clamp(0, 1))
+
+
+def test_two_processes_stand_in_for_two_gpus(rendered, tmp_path):
+    command = [sys.executable, "-m", "training.on_gpu", "train", "fomm", "small", rendered, tmp_path]
+    command += ["--devices", "2", "--steps", "1"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    card = json.loads((tmp_path / "fomm.json").read_text())
+    assert (card["processes"], card["finished"]) == (2, False)
+    # No moment is known at which the rate is low enough for them to be frozen.
+    assert card["plan"]["stages"]["motion"]["freeze_batch_norm_at"] is None
+    assert (tmp_path / "fomm.safetensors").is_file()
+    assert [line["split"] for line in map(json.loads, (tmp_path / f"fomm-small.{LOG}").open())] == ["train"]

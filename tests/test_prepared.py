@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,29 @@ def test_frames_are_those_that_everybody_gets(stores, databases, tmp_path):
     stored = next(clip for clip in store.clips if clip.name == "sub02_EP01_01f")
     assert np.array_equal(three_channels(store.frames(stored)), clip.frames())
     assert stored.box == clip.box
+
+
+def test_several_prepare_one_database_together(databases, tmp_path, monkeypatch, capsys):
+    """As the processes of a training on several devices do."""
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):  # from nothing, and with nothing to do but what cannot be done
+        with ThreadPoolExecutor(3) as together:
+            labels = {label for label, _ in together.map(training_data, [f"table={databases['table']}"] * 3)}
+        assert labels == {"table"}
+        told = capsys.readouterr()
+        assert told.out.count("left out: p4_third.3: its offset 90 is behind its last frame 4") == 3
+        assert "waiting for it" in told.err
+    (store,) = (tmp_path / ".megbench" / "prepared").glob("*/store.json")
+    assert len(ClipStore(store.parent).clips) == 4
+
+
+def test_the_list_of_clips_stays_while_nothing_changes(databases, tmp_path):
+    found = survey("table", databases["table"])
+    prepared(found, tmp_path / "out")
+    listed = tmp_path / "out" / "store.json"
+    before = listed.stat()
+    prepared(found, tmp_path / "out")
+    assert (listed.stat().st_mtime_ns, listed.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
 
 
 def test_facts_of_a_clip_are_kept(stores):
@@ -417,10 +441,10 @@ def test_from_databases_to_a_marked_report(databases, stores, tmp_path, monkeypa
 
     mix = f"casme2=CASME2,samm={databases['samm']},smic={stores['smic'].folder}"
     told = call("train", "fpfomm", "--clips", mix, "--config", "tiny.yaml", "--device", "cpu")
-    assert "12 clips of 11 people (2 held out to validate) of casme2, samm, smic; 9 clips" in told
+    assert "14 clips of 13 people (2 held out to validate) of casme2, samm, smic; 9 clips" in told
     card = json.loads(Path(".megbench/weights/fpfomm@mix.json").read_text())
     assert not set(card["data"]["clips_seen"]) & recordings()
-    assert len(card["data"]["clips_seen"]) == 12
+    assert len(card["data"]["clips_seen"]) == 14
     assert card["data"]["clips_left_out"] == sorted(recordings())
 
     arguments = ["--methods", "fpfomm@mix", "--protocol", "self", "--no-controls", "--metrics", "sharpness"]

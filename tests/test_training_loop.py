@@ -138,8 +138,9 @@ def test_limits_stop_a_run_that_goes_on_later(tmp_path):
 
 
 def test_numbered_checkpoints_are_kept(tmp_path):
-    run(tmp_path, wanted=plan(keep_every=15)).train()
-    assert sorted(path.name for path in tmp_path.glob("first-*")) == ["first-00000015.pt", "first-00000030.pt"]
+    run(tmp_path, wanted=plan(keep_every=7)).train()  # not a multiple of log_every
+    names = [f"first-{step:08d}.pt" for step in (7, 14, 21, 28, 35)]
+    assert sorted(path.name for path in tmp_path.glob("first-*")) == names
 
 
 def test_a_loss_that_is_not_finite_leaves_its_batch_and_the_last_good_state(tmp_path):

@@ -61,6 +61,35 @@ def test_a_training_killed_at_a_random_step_ends_with_the_same_weights(whole, tm
     assert losses(whole, "train") == losses(tmp_path, "train")
 
 
+SHARED = """
+import sys
+from pathlib import Path
+from lightning.fabric import Fabric
+from core.errors import BenchError
+from training.processes import check_shared
+fabric = Fabric(accelerator="cpu", strategy="ddp", devices=2)
+fabric.launch()
+one, other = map(Path, sys.argv[1:])
+check_shared(fabric, one)
+try:
+    check_shared(fabric, other if fabric.global_rank else one)
+except BenchError as error:
+    (one / f"told{fabric.global_rank}").write_text(str(error))
+"""
+
+
+def test_a_folder_that_is_not_shared_is_an_error_in_every_process(tmp_path):
+    (tmp_path / "shared.py").write_text(SHARED)
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "shared.py", "one", "other"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["told0", "told1"]
+    assert "not the same folder on every machine" in (tmp_path / "one" / "told1").read_text()
+
+
 def test_two_processes_are_one_with_the_whole_batch(tmp_path):
     """In float64: Adam's first steps are signs of gradients, and make of float32's rounding what it likes."""
     children = [start(tmp_path / str(processes), processes, "float64") for processes in (1, 2)]

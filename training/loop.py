@@ -26,7 +26,7 @@ from training.batch_norm import batch_norms, settle, share
 from training.loader import SETTLE, TRAIN, VALIDATE, Batches, Loader, Part
 from training.log import Log
 from training.plan import Limits, Plan, StagePlan, check_plan, learning_rate
-from training.processes import mean_of_all, share_gradients
+from training.processes import check_shared, mean_of_all, share_gradients
 from training.strips import write_strip
 
 SETTLING_BATCHES = 24
@@ -71,6 +71,7 @@ class Run:
         The networks end as the best checkpoint of the last stage that has one.
         """
         if self.fabric.world_size > 1:
+            check_shared(self.fabric, self.out)
             share(self.networks)
         saved = self._resume()
         self._began, self._before = time.monotonic(), self.progress["seconds"]
@@ -106,7 +107,8 @@ class Run:
             self.progress["step"] = step + 1
             bar.update()
             due = (step + 1) % self.plan.validate_every == 0 or step + 1 == stage.steps
-            if not due and step + 1 != end and (step + 1) % self.plan.log_every:
+            kept = self.plan.keep_every > 0 and (step + 1) % self.plan.keep_every == 0
+            if not due and not kept and step + 1 != end and (step + 1) % self.plan.log_every:
                 continue
             # A look: the only place where the device is waited for.
             self.progress["seconds"] = self._before + time.monotonic() - self._began
@@ -115,7 +117,7 @@ class Run:
             if due:
                 with average.shown():
                     self._validate(name, step, loader)
-            if self.plan.keep_every and (step + 1) % self.plan.keep_every == 0:
+            if kept:
                 self._write(checkpoints.numbered(self.out, name, step + 1), {"networks": states(self.networks)})
             stop = step + 1 == end or self._out_of_time()
             if due or stop or time.monotonic() - last_save > self.plan.save_seconds:

@@ -51,7 +51,8 @@ def learn(name: str, size: str, data: Path, out: Path, machine: Machine, limits:
         sets = ["plan.validate_every=250", *often]
         config, target = f"demo_{name}.yaml", out / f"{name}.safetensors"
     batch = {"full": 16, "small": 8}[size] * machine.devices
-    settings = json.dumps({"steps": 100_000, "batch_size": batch})
+    # As many steps as the limits allow, so no moment is known at which the batch norms had better be frozen.
+    settings = json.dumps({"steps": 100_000, "batch_size": batch, "freeze_batch_norm_at": None})
     stage = "main" if size == "full" else "motion"
     sets.append(f"plan.stages={{{stage}: {settings}}}")
     train(name, rendered_set(data), ROOT / "configs" / config, sets, work, target, machine, None, limits)

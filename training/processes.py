@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor
+
+from core.errors import BenchError
+
+
+def check_shared(fabric: Fabric, folder: Path) -> None:
+    """BenchError, in every process, unless all see one folder: what the first writes there the others go on from."""
+    mark = folder / f".{fabric.broadcast(secrets.token_hex(8))}.tmp"
+    if fabric.is_global_zero:
+        mark.touch()
+    fabric.barrier()
+    seen = mean_of_all(fabric, torch.tensor(float(mark.exists()), device=fabric.device))
+    if fabric.is_global_zero:
+        mark.unlink()
+    if seen < 1:
+        raise BenchError(f"{folder} is not the same folder on every machine. Give --out one on a disk that they share.")
 
 
 def mean_of_all(fabric: Fabric, value: Tensor) -> Tensor:

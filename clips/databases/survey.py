@@ -15,7 +15,7 @@ from clips.folder import Recording
 from core.action_units import parse
 from core.names import check_name
 
-# Items of a list that are told; the rest is counted.
+# Items of a list that are told; the rest is counted. Corrections are all told.
 SHOWN = 20
 # Emotions that some release of a sheet calls otherwise.
 SYNONYMS = {"others": "other", "happy": "happiness", "sad": "sadness"}
@@ -71,8 +71,9 @@ class Survey:
             "remarks": self.remarks,
         }
         for title, items in parts.items():
-            lines += [f"{title}: {len(items) or 'none'}", *(f"  {item}" for item in items[:SHOWN])]
-            lines += [f"  and {len(items) - SHOWN} more"] * (len(items) > SHOWN)
+            shown = len(items) if title == "corrected" else SHOWN
+            lines += [f"{title}: {len(items) or 'none'}", *(f"  {item}" for item in items[:shown])]
+            lines += [f"  and {len(items) - shown} more"] * (len(items) > shown)
         return lines
 
     def _units(self) -> str:
@@ -117,9 +118,8 @@ def coded_clip(
             problem = f"{len(frames)} frames from {row.onset} to {row.offset}; the folder has {there}"
         elif len(frames) < wanted:
             odd.append(f"{name}: {wanted - len(frames)} of {wanted} frames are missing")
-        if row.apex is not None and not row.onset <= row.apex <= row.offset:
-            odd.append(f"{name}: the apex {row.apex} is not between onset and offset; taken as not coded")
-            row = dataclasses.replace(row, apex=None)
+        row, astray = apex_within(name, row)
+        odd += astray
     if folder.strays:
         odd.append(f"{name}: {len(folder.strays)} files are no frames: {', '.join(map(ascii, folder.strays[:3]))}")
     if folder.twice:
@@ -141,6 +141,15 @@ def coded_clip(
         files=tuple(path for _, path in frames),
     )
     return CodedClip(recording, row, problem), odd
+
+
+def apex_within(name: str, row: Row) -> tuple[Row, list[str]]:
+    """The row without an apex that is not between its onset and offset, and what is to be said of it."""
+    marks = [mark for mark in (row.onset, row.apex, row.offset) if mark is not None]
+    if row.apex is None or marks == sorted(marks):
+        return row, []
+    told = f"{name}: the apex {row.apex} is not between onset and offset; taken as not coded"
+    return dataclasses.replace(row, apex=None), [told]
 
 
 def corrected(row: Row, name: str, frames: Sequence[int], known: Iterable[Correction]) -> tuple[Row, list[str]]:

@@ -1,13 +1,14 @@
 """Any other database: a table of clips, one a line, with whatever is known of them.
 
 Columns, in any order: path (a video or a folder of pictures, from the table's own folder), subject, fps, and where
-known onset, apex, offset (as the pictures are numbered; a video is taken whole and its
-frames count from 0), action units, emotion, clip.
+known onset, apex, offset (as the pictures are numbered; a video is taken whole and its frames count from 0), action
+units, emotion, clip.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from clips.databases.corrections import corrections
 from clips.databases.folders import FrameFolder, read_folder
 from clips.databases.sheets import LISTED, Row, read_sheet
-from clips.databases.survey import CodedClip, Survey, coded_clip, named
+from clips.databases.survey import CodedClip, Survey, apex_within, coded_clip, named
 from clips.folder import Recording
 from core.errors import BenchError, shown
 from core.names import check_name
@@ -55,15 +56,19 @@ class Table:
                 missing.append(f"line {row.line}: {path} is neither a video nor a folder")
             else:
                 clip = row.clip or (path.stem if path.is_file() else path.name)
+                repeats = itertools.count(2)
+                stem = clip
                 try:
                     while named(database, row.subject, clip) in names:
-                        clip += ".2"
+                        clip = f"{stem}.{next(repeats)}"
                 except BenchError as error:
                     raise BenchError(f"{root}, line {row.line}: {error}") from None
                 names.add(named(database, row.subject, clip))
                 made, odd = _clip(database, clip, row, path)
                 clips.append(made)
                 remarks += odd
+        whole = sum(clip.recording.path.is_file() and bool(clip.row.onset or clip.row.offset) for clip in clips)
+        remarks += [f"{whole} videos with onset or offset are taken whole; nothing is cut"] * bool(whole)
         source = (f"sheet: {table.name}, {len(table.rows)} rows, header in line {table.header_line}",)
         return Survey(database, source, tuple(clips), tuple(missing), remarks=tuple(remarks))
 
@@ -79,6 +84,10 @@ def _clip(database: str, clip: str, row: Row, path: Path) -> tuple[CodedClip, li
         if folder is not None:
             return coded_clip(database, row.fps, row.subject, clip, _whole(row, folder), folder)
     name = named(database, row.subject, clip)
+    row, odd = apex_within(name, row)
+    problem = f"{path}: no numbered pictures in it" if path.is_dir() else ""
+    if row.onset is not None and row.offset is not None and row.onset >= row.offset:
+        problem = problem or f"the offset {row.offset} is not behind the onset {row.onset}"
     recording = Recording(
         path=path,
         name=name,
@@ -92,7 +101,7 @@ def _clip(database: str, clip: str, row: Row, path: Path) -> tuple[CodedClip, li
         offset_frame=row.offset,
         recording=f"{database}/{name}",
     )
-    return CodedClip(recording, row, f"{path}: no numbered pictures in it" if path.is_dir() else ""), []
+    return CodedClip(recording, row, problem), odd
 
 
 def _whole(row: Row, folder: FrameFolder) -> Row:

@@ -1,6 +1,6 @@
 """Work on clips, on several processes with a progress bar."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TypeVar
@@ -20,9 +20,14 @@ def in_parallel(
     work: Callable[[Task], Result], tasks: Sequence[Task], title: str, progress: bool = True, workers: int = WORKERS
 ) -> list[Result]:
     """`[work(task) for task in tasks]`, in that order, on fresh processes; few are done here. `work` is importable."""
-    if len(tasks) <= FEW or workers == 1:
+    if len(tasks) <= FEW:
         return [work(task) for task in tasks]
+    if workers == 1:
+        return _collected(map(work, tasks), title, len(tasks), progress)
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        results = pool.map(work, tasks)
-        return list(track(results, title, "", len(tasks)) if progress else results)
+        return _collected(pool.map(work, tasks), title, len(tasks), progress)
+
+
+def _collected(results: Iterator[Result], title: str, total: int, progress: bool) -> list[Result]:
+    return list(track(results, title, "", total) if progress else results)
