@@ -446,6 +446,7 @@ def test_from_databases_to_a_marked_report(databases, stores, tmp_path, monkeypa
     assert not set(card["data"]["clips_seen"]) & recordings()
     assert len(card["data"]["clips_seen"]) == 14
     assert card["data"]["clips_left_out"] == sorted(recordings())
+    assert "no face" in card["data"]["clips_unusable"]["casme2/sub08_EP12_07f"]
 
     arguments = ["--methods", "fpfomm@mix", "--protocol", "self", "--no-controls", "--metrics", "sharpness"]
     told = call(*arguments, "--drivers", stores["casme2"].folder, "--out", "run", "--device", "cpu", "--workers", 1)

@@ -88,7 +88,8 @@ class PreparedSet:
         return len(self._split["train"])
 
     def facts(self) -> dict[str, Any]:
-        """For the weights' card: stores, both splits, and which clips and people were seen to train or to choose by."""
+        """For the weights' card: stores, both splits, which clips and people were seen to train or to choose by,
+        and what could not be used."""
         return {
             "stores": self.hashes(),
             "trained_on_identities": self.identities("train"),
@@ -96,6 +97,11 @@ class PreparedSet:
             "clips_seen": sorted([*self.recordings("train"), *self.recordings("validation")]),
             "people_seen": sorted([*self.identities("train"), *self.identities("validation")]),
             "clips_left_out": list(self.left_out),
+            "clips_unusable": {
+                f"{store.facts.database}/{name}": why
+                for store in self.stores
+                for name, why in store.facts.left_out.items()
+            },
         }
 
     def hashes(self) -> dict[str, str]:
