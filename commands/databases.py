@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,7 +61,7 @@ def prepare(
     store = prepared(survey(database, path, sheet, without or []), out, colour, workers)
     people = len({clip.person for clip in store.clips})
     print(f"{len(store.clips)} clips of {people} people in {out}, {len(store.facts.left_out)} left out.")
-    print(f"To train on them: python bench.py train fpfomm --clips {database}={out}")
+    print(f"To train on them: python bench.py train fpfomm --clips {shlex.quote(f'{store.facts.database}={out}')}")
 
 
 def survey(database: str, path: Path, sheet: Path | None = None, without: list[str] | None = None) -> Survey:

@@ -16,7 +16,7 @@ SHORTEST = 3
 
 
 class Flicker:
-    """Mean absolute second difference over time of the luma in the face."""
+    """Half the mean absolute second difference over time of the luma in the face."""
 
     name = "flicker"
     version = "1-luma"

@@ -42,7 +42,7 @@ def _figures(name: str, recipe: str) -> tuple[Figure, ...]:
             False,
             (0, None),
             "output" if part == "first" else part,
-            f"Mean LPIPS of {which} ({recipe}); a still face has no drift.",
+            f"Mean LPIPS of {which} ({recipe})" + ("." if part == "truth" else "; a still face has no drift."),
         )
         for part, title, which in rows
     )

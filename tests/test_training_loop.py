@@ -137,6 +137,20 @@ def test_limits_stop_a_run_that_goes_on_later(tmp_path):
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize(
+    "change", [{"validate_every": 0}, {"log_every": 0}, {"validation_batches": 0}, {"seed": -1}, {"ema": 2.0}]
+)
+def test_a_plan_that_cannot_be_followed_is_an_error(change):
+    with pytest.raises(BenchError, match="must be .* or more"):
+        Plan(**change)
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 0}, {"accumulate": 0}, {"repeats": 0}, {"steps": 0}, {"steps": -1}])
+def test_a_stage_that_cannot_be_done_is_an_error(change):
+    with pytest.raises(BenchError, match=r"must be 1 or more|to 1 or more"):
+        check_plan(Plan({"first": StagePlan(**{"steps": 3} | change)}), ("first",), 1)
+
+
 def test_numbered_checkpoints_are_kept(tmp_path):
     run(tmp_path, wanted=plan(keep_every=7)).train()  # not a multiple of log_every
     names = [f"first-{step:08d}.pt" for step in (7, 14, 21, 28, 35)]

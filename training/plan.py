@@ -32,6 +32,9 @@ class StagePlan:
     freeze_batch_norm_at: int | None = None
     lr_scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        _at_least_one(self, "batch_size", "repeats", "accumulate", "steps_per_epoch")
+
     def on(self, videos: int) -> "StagePlan":
         """The stage with its length in steps, for a training set of so many videos; incomplete batches are dropped."""
         if not self.epochs:
@@ -60,15 +63,31 @@ class Plan:
     save_seconds: float = 60.0
     tensorboard: bool = False
 
+    def __post_init__(self) -> None:
+        _at_least_one(self, "validate_every", "validation_batches", "log_every")
+        if self.seed < 0 or self.keep_every < 0 or not 0 <= self.ema < 1:
+            raise BenchError(
+                f"Of the plan, seed and keep_every must be 0 or more and ema from 0 to below 1; got seed {self.seed},"
+                f" keep_every {self.keep_every}, ema {self.ema}."
+            )
+
     def on(self, videos: int) -> "Plan":
         """The plan with every stage's length in steps, for a training set of so many videos."""
         return dataclasses.replace(self, stages={name: stage.on(videos) for name, stage in self.stages.items()})
 
 
+def _at_least_one(part: StagePlan | Plan, *names: str) -> None:
+    for name in names:
+        if (value := getattr(part, name)) < 1:
+            raise BenchError(f"{name} must be 1 or more, got {value}.")
+
+
 def check_plan(plan: Plan, stages: Sequence[str], processes: int) -> None:
-    """BenchError for a stage that the method does not have, or a batch that cannot be divided."""
+    """BenchError for a stage that the method does not have or without a step, or a batch that cannot be divided."""
     for name, stage in plan.stages.items():
         check_choice("stage", name, stages)
+        if stage.steps < (0 if stage.epochs else 1):
+            raise BenchError(f"Stage {name} has {stage.steps} steps. Set plan.stages.{name}.steps to 1 or more.")
         if stage.batch_size % (parts := stage.accumulate * processes):
             raise BenchError(
                 f"Stage {name}: a batch of {stage.batch_size} cannot be divided into {stage.accumulate} parts on each"

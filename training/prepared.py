@@ -62,6 +62,11 @@ class PreparedSet:
         )
         kept = [(store, clip) for store, clip in self.clips if clip.recording not in self.left_out]
         everybody = sorted({clip.person for _, clip in kept}, key=_shuffled)
+        if len(everybody) < 2:
+            raise BenchError(
+                f"The clips to train on show {len(everybody)} people; at least 2 are needed, one of them to validate."
+                " Give more clips to --clips."
+            )
         if not 0 < held_out < len(everybody):
             raise BenchError(
                 f"data.held_out {held_out} must lie between 1 and {len(everybody) - 1}: the clips to train on show"
