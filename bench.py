@@ -97,7 +97,7 @@ def run(
     """Compare generators of facial micro-expressions: animate, measure and report."""
     if context.invoked_subcommand:
         return
-    if not methods:
+    if not names(methods):
         print(context.get_help())
         raise typer.Exit()
     from metrics import METRICS, ON_REQUEST
@@ -133,9 +133,10 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
     folder = out or RUNS / f"{request.protocol}-{digest(dataclasses.asdict(request))[:10]}"
 
     source = make_protocol(request.protocol, request.folders)
+    chosen = load_metrics(request)  # a wrong name is told before anything is rendered
     cells = source.cells()
     rows = make_rows(request, cells)
-    scorer = Scorer(load_metrics(request), Seen, settings.store, workers, engine)
+    scorer = Scorer(chosen, Seen, settings.store, workers, engine)
     run = Run(folder, {**dataclasses.asdict(request), "media_all": media_all}, source, cells, rows, settings, scorer)
     if dry_run:
         print(f"Run {folder}\n{forecast(run.jobs, run.missing(), settings)}")

@@ -22,6 +22,7 @@ from core.contracts import CellSource
 from core.errors import BenchError
 from core.estimate import remember
 from core.frames import write_png
+from core.progress import note
 from core.provenance import provenance
 from core.runner import Job, Row, Settings, animate, cell_folder, finished_folder, look_up, plan
 from core.scores import combine
@@ -120,7 +121,11 @@ class Run:
 
     def complete(self) -> list[str]:
         """Animate, measure and sum up whatever is missing; the failures, a line each."""
-        stale = forget_others(self.folder, self.jobs)
+        if stale := forget_others(self.folder, self.jobs):
+            note(
+                f"{stale} cells of an earlier request are taken out of {self.folder} (the store still has them);"
+                " tables and figures made there before are of that request."
+            )
         found = look_up(self.folder, self.jobs, self.settings)
         if found.todo:
             write_json(self.folder / "run.json", {**self._facts({}), "finished": False})
@@ -210,8 +215,8 @@ def _keep_clip(clip: Clip, target: Path) -> None:
         keep_facts(target, clip)
 
 
-def forget_others(run: Path, jobs: Sequence[Job]) -> bool:
-    """Remove cells of rows and names that are no longer asked for; whether there were any."""
+def forget_others(run: Path, jobs: Sequence[Job]) -> int:
+    """Remove cells of rows and names that are no longer asked for; how many there were."""
     wanted = {cell_folder(run, job) for job in jobs}
     stale = [folder for folder in (run / "cells").glob("*/*") if folder not in wanted]
     for folder in stale:
@@ -221,7 +226,7 @@ def forget_others(run: Path, jobs: Sequence[Job]) -> bool:
     for row in (run / "cells").glob("*"):
         if not any(row.iterdir()):
             shutil.rmtree(row)
-    return bool(stale)
+    return sum(not folder.name.startswith(".") for folder in stale)  # not what a killed process left half written
 
 
 def row_facts(row: Row, records: Sequence[CellRecord]) -> dict[str, Any]:

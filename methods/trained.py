@@ -109,7 +109,7 @@ class TrainedMethod(ABC):
                 return path
         raise BenchError(
             f"{stem}: no weights {USER_WEIGHTS}/{stem} with {', '.join(SUFFIXES)}. Put a checkpoint there, or train one"
-            f" with `python bench.py train {self.name} --clips demo` and copy it and its JSON there."
+            f" with `python bench.py train {self.name} --clips demo --as {self.whose}`."
         )
 
     def settings(self) -> dict[str, Any]:

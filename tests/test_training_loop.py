@@ -141,7 +141,7 @@ def test_limits_stop_a_run_that_goes_on_later(tmp_path):
     "change", [{"validate_every": 0}, {"log_every": 0}, {"validation_batches": 0}, {"seed": -1}, {"ema": 2.0}]
 )
 def test_a_plan_that_cannot_be_followed_is_an_error(change):
-    with pytest.raises(BenchError, match="must be .* or more"):
+    with pytest.raises(BenchError, match=r"must be .* or more"):
         Plan(**change)
 
 
