@@ -49,7 +49,7 @@ from commands.options import (
     names,
     resolve_device,
 )
-from commands.request import Request, load_metrics, make_protocol, make_rows
+from commands.request import Request, load_metrics, make_protocol, make_rows, possible_rows
 from core.engines import LOCAL, check_engine
 from core.errors import BenchError
 from core.spreadsheet import printable
@@ -133,10 +133,10 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
     folder = out or RUNS / f"{request.protocol}-{digest(dataclasses.asdict(request))[:10]}"
 
     source = make_protocol(request.protocol, request.folders)
-    chosen = load_metrics(request)  # a wrong name is told before anything is rendered
+    scorer = Scorer(load_metrics(request), Seen, settings.store, workers, engine)
+    rows = make_rows(request)  # wrong names are told before anything is rendered
     cells = source.cells()
-    rows = make_rows(request, cells)
-    scorer = Scorer(chosen, Seen, settings.store, workers, engine)
+    rows = possible_rows(rows, request, cells)
     run = Run(folder, {**dataclasses.asdict(request), "media_all": media_all}, source, cells, rows, settings, scorer)
     if dry_run:
         print(f"Run {folder}\n{forecast(run.jobs, run.missing(), settings)}")

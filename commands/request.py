@@ -38,17 +38,13 @@ def make_protocol(name: str, given: dict[str, Any]) -> CellSource:
     return make(name, load("protocol", name, PROTOCOLS), STORE.resolve() / "clips", paths)
 
 
-def make_rows(request: Request, cells: Sequence[Cell]) -> list[Row]:
-    """The methods asked for, then their companions: flow_warp and the controls that these cells allow."""
+def make_rows(request: Request) -> list[Row]:
+    """The methods asked for, then their companions: flow_warp and the controls."""
     from core.registry import load
     from core.runner import Row
     from methods import COMPANIONS, METHODS, parse_label
 
-    impossible = {
-        "truth": not all(cell.truth for cell in cells),
-        "wrong_driver": not any(cell.foil for cell in cells),
-    }
-    companions = [name for name in COMPANIONS if request.controls and not impossible.get(name)]
+    companions = COMPANIONS if request.controls else ()
     rows = []
     for text in dict.fromkeys([*request.methods, *companions]):
         label = parse_label(text)
@@ -57,6 +53,15 @@ def make_rows(request: Request, cells: Sequence[Cell]) -> list[Row]:
     if twice := {label for label in labels if labels.count(label) > 1}:
         raise BenchError(f"Several rows are called {min(twice)!r}. Rename one of the folders.")
     return rows
+
+
+def possible_rows(rows: Sequence[Row], request: Request, cells: Sequence[Cell]) -> list[Row]:
+    """The rows without companions that these cells do not allow, unless they were asked for by name."""
+    impossible = {
+        "truth": not all(cell.truth for cell in cells),
+        "wrong_driver": not any(cell.foil for cell in cells),
+    }
+    return [row for row in rows if row.label in request.methods or not impossible.get(row.label)]
 
 
 def load_metrics(request: Request) -> list[Any]:

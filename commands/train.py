@@ -83,7 +83,8 @@ def training_data(clips: str) -> tuple[str, OpenSet]:
         from clips.synthetic.training_set import demo_set
         from training.command import rendered_set
 
-        return DEMO, rendered_set(demo_set(STORE.resolve() / "clips"))
+        folder = STORE.resolve() / "clips"
+        return DEMO, lambda settings, taught: rendered_set(demo_set(folder))(settings, taught)  # once the settings hold
     from training.prepared import prepared_set
 
     pairs = [item.partition("=")[::2] for item in clips.split(",")]

@@ -40,7 +40,7 @@ def verify(
 
 def _again(run: Path, asked: dict[str, Any], sample: int, seed: int) -> tuple[int, list[str]]:
     """Animate `sample` finished cells once more, in a store of their own. How many, and a line for each other."""
-    from commands.request import Request, make_protocol, make_rows
+    from commands.request import Request, make_protocol, make_rows, possible_rows
     from core.runner import Settings, animate, cell_folder, plan
 
     request = Request(**{name: asked[name] for name in Request.__dataclass_fields__})
@@ -48,7 +48,7 @@ def _again(run: Path, asked: dict[str, Any], sample: int, seed: int) -> tuple[in
     cells = source.cells()
     with tempfile.TemporaryDirectory(prefix="megbench-") as folder:
         settings = Settings(Path(folder) / "store", request.device, request.seed, 1)
-        jobs = plan(make_rows(request, cells), cells, source.version, settings)
+        jobs = plan(possible_rows(make_rows(request), request, cells), cells, source.version, settings)
         kept = {job.key: _record(cell_folder(run, job)) for job in jobs}
         finished = [job for job in jobs if kept[job.key].status == "ok"]
         drawn = random.Random(seed).sample(finished, min(sample, len(finished)))

@@ -61,6 +61,28 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(call, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_wrong_names_are_told_before_there_are_clips(call):
+    for arguments, words in (
+        (("--methods", "fom", *ON_FAKES), "Unknown method 'fom'"),
+        (("--methods", "shift", *ON_FAKES, "--metrics", "acd"), "Unknown metric 'acd'"),
+    ):
+        code, _, err = call(*arguments)
+        assert code == 2
+        assert words in err
+
+
+def test_wrong_settings_are_told_before_people_are_rendered(call, monkeypatch):
+    monkeypatch.setattr("clips.synthetic.training_set.demo_set", lambda folder: pytest.fail("they are rendered"))
+    for arguments, words in (
+        (("--set", "plan.log_every=0"), "log_every must be 1 or more"),
+        (("--config", "gone.yaml"), "gone.yaml does not exist"),
+        (("--as", "../x"), "../x"),
+    ):
+        code, _, err = call("train", "fomm", *arguments)
+        assert code == 2
+        assert words in err
+
+
 def test_a_run_ends_in_a_table_a_report_and_a_clean_store(call, tmp_path):
     make_clips(tmp_path / "clips", count=2)
     code, out, err = call(*FAKE_RUN)
