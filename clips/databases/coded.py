@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 from clips.databases.corrections import corrections
@@ -119,8 +120,8 @@ class Database:
                 raise BenchError(f"{given}: no header with {', '.join(sorted(CODED))} in it. Give another --sheet.")
             return sheet, []
         keys = {(folder.subject, self.clip(folder.path.name)) for folders in found.values() for folder in folders}
-        sheets: list[tuple[int, Sheet]] = []
-        passed, remarks = [], []
+        sheets: list[tuple[bool, int, Sheet]] = []
+        remarks = []
         for path in _sheet_files(root):
             try:
                 sheet = read_sheet(path)
@@ -128,20 +129,18 @@ class Database:
                 remarks.append(str(error))
                 continue
             described = len(keys & {self._row_key(row) for row in sheet.rows}) if sheet else 0
-            if sheet and described and self.codes(path.name):
-                sheets.append((described, sheet))
-            elif sheet and described:
-                passed.append(sheet.name)
-        # The one that describes most of what is there; of several such, the last by name.
-        sheets.sort(key=lambda found: found[0])
-        best = sheets.pop()[1] if sheets else None
+            if sheet and described:
+                sheets.append((self.codes(path.name), described, sheet))
+        # Of those that may be meant the one that describes most of what is there; of several such, the last by name.
+        sheets.sort(key=itemgetter(0, 1))
+        best = sheets.pop()[2] if sheets and sheets[-1][0] else None
         defaults = [self.default(folder) for folders in found.values() for folder in folders]
         if best is None and not any(default and default.onset is not None for default in defaults):
             told = f" {remarks[0]}" if remarks else ""
             raise BenchError(
                 f"{root}: no coding sheet of {self.title} in it or beside it.{told} Put it there or give --sheet."
             )
-        others = [*passed, *(sheet.name for _, sheet in sheets)]
+        others = [sheet.name for *_, sheet in sheets]
         remarks += [f"sheets also there and not read (choose with --sheet): {', '.join(others)}"] if others else []
         return best, remarks
 

@@ -108,9 +108,7 @@ def coded_clip(
     problem, odd = "", []
     if row.onset is None or row.offset is None:
         problem = "onset or offset is not coded"
-    elif row.onset >= row.offset:
-        problem = f"the offset {row.offset} is not behind the onset {row.onset}"
-    else:
+    elif not (problem := backwards(row)):
         frames = folder.between(row.onset, row.offset)
         wanted = row.offset - row.onset + 1
         if len(frames) < 2:
@@ -141,6 +139,13 @@ def coded_clip(
         files=tuple(path for _, path in frames),
     )
     return CodedClip(recording, row, problem), odd
+
+
+def backwards(row: Row) -> str:
+    """Why a row's onset and offset cannot both be right, "" if they can."""
+    if row.onset is None or row.offset is None or row.onset < row.offset:
+        return ""
+    return f"the offset {row.offset} is not behind the onset {row.onset}"
 
 
 def apex_within(name: str, row: Row) -> tuple[Row, list[str]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from clips.databases.corrections import corrections
 from clips.databases.folders import FrameFolder, read_folder
 from clips.databases.sheets import LISTED, Row, read_sheet
-from clips.databases.survey import CodedClip, Survey, apex_within, coded_clip, named
+from clips.databases.survey import CodedClip, Survey, apex_within, backwards, coded_clip, named
 from clips.folder import Recording
 from core.errors import BenchError, shown
 from core.names import check_name
@@ -85,9 +85,7 @@ def _clip(database: str, clip: str, row: Row, path: Path) -> tuple[CodedClip, li
             return coded_clip(database, row.fps, row.subject, clip, _whole(row, folder), folder)
     name = named(database, row.subject, clip)
     row, odd = apex_within(name, row)
-    problem = f"{path}: no numbered pictures in it" if path.is_dir() else ""
-    if row.onset is not None and row.offset is not None and row.onset >= row.offset:
-        problem = problem or f"the offset {row.offset} is not behind the onset {row.onset}"
+    problem = f"{path}: no numbered pictures in it" if path.is_dir() else backwards(row)
     recording = Recording(
         path=path,
         name=name,

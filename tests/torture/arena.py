@@ -17,6 +17,7 @@ from pathlib import Path
 
 from core.frames import Frames, write_frames, write_png
 from core.manifest import faults
+from tests.fakes import finished_cells
 from tests.moving_face import BROW, MOUTH, face, render
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -98,7 +99,7 @@ class Arena:
 
     def cells(self) -> list[Path]:
         """The finished cells of the run."""
-        return sorted((self.folder / "run" / "cells").glob("*/[!.]*/cell.json"))
+        return finished_cells(self.folder / "run")
 
     def result(self) -> dict[str, str]:
         """What a run comes to: every score and the frames of every cell, as hashes; {} where there is no whole run."""
