@@ -19,10 +19,21 @@ from core.frames import Frames, grey, is_grey
 from core.names import check_name
 from core.progress import note, track
 from core.store import digest, touch, whole_folder
-from core.video import frame_rate, is_picture, is_video, pictures_in, read_clip, read_picture
-from faces.landmarks import count_faces, crop, crop_box
+from core.video import (
+    frame_rate,
+    is_picture,
+    is_video,
+    pictures_in,
+    pixel_aspect,
+    read_clip,
+    read_picture,
+    stated_density,
+)
+from faces.crop import Box, crop
+from faces.landmarks import count_faces, crop_box
 
-PREPARATION = "crop-1"
+# 2: squares in display proportions; before, faces could be stretched.
+PREPARATION = "crop-2"
 
 
 @dataclass(frozen=True)
@@ -129,8 +140,8 @@ def prepare_all(recordings: list[Recording], cache: Path) -> list[Clip]:
 def prepare(recording: Recording, cache: Path) -> Clip:
     """One recording as a clip of 256 x 256 frames, kept in `cache` by the content of its files.
 
-    The box of the first frame cuts all frames. A recording that cannot be read, or without a face in its first frame,
-    becomes a clip with a `problem` and without frames.
+    The square around the face of the first frame cuts all frames. A recording that cannot be read, or without a face
+    in its first frame, becomes a clip with a `problem` and without frames.
     """
     path = recording.path
     facts = recording.facts()
@@ -155,18 +166,31 @@ def prepare(recording: Recording, cache: Path) -> Clip:
     return dataclasses.replace(clip, folder=folder)
 
 
-def cut_frames(recording: Recording) -> tuple[Frames, tuple[int, int, int, int] | None]:
-    """All frames, cut to the box of the first one, and that box. BenchError as read_clip, CellFailed without a face."""
-    box = None
-    prepared = []
+def cut_frames(recording: Recording) -> tuple[Frames, Box]:
+    """All frames, cut to the square of the first one, and that square in display pixels (faces.crop).
+
+    BenchError as read_clip, CellFailed without a face.
+    """
+    aspect = pixel_aspect(recording.path)
+    for first in recording.pictures()[:1]:
+        _mention_density(first)
+    prepared: list[Frames] = []
     for index, picture in enumerate(read_clip(recording.path, recording.files)):
         if index == 0:
             try:
-                box = crop_box(grey(picture[None])[0], f"the first frame of {recording.path}")
+                box = crop_box(grey(picture[None])[0], f"the first frame of {recording.path}", aspect)
             except CellFailed as error:
                 raise CellFailed(f"{error}. Give a clip that begins with a frontal face") from None
-        prepared.append(crop(picture, box))
+        prepared.append(crop(picture, box, aspect))
     return np.stack(prepared), box
+
+
+def _mention_density(path: Path) -> None:
+    if is_picture(path) and (density := stated_density(path)):
+        note(
+            f"{path}: the header gives another density across than down ({density}); it is read with square pixels."
+            " If the face looks squeezed, save it in its true proportions."
+        )
 
 
 def _files_hash(recording: Recording) -> str:
@@ -199,6 +223,7 @@ def templates(folder: Path) -> list[Template]:
 def template(path: Path, name: str) -> Template:
     """One picture as a template. BenchError without a face or with several."""
     picture = read_picture(path)
+    _mention_density(path)
     luma = grey(picture[None])[0]
     count = count_faces(luma)
     if count != 1:

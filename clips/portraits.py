@@ -18,6 +18,7 @@ from core.errors import BenchError
 from core.frames import SIZE, Frames, grey
 from core.video import pictures_in, read_picture
 from faces import facs, mesh
+from faces.crop import crop, display_size, resized, square_at
 from faces.field import MeshField, Points, warp
 from faces.landmarks import detect, face_boxes
 from faces.mesh import FittedMesh, fit_mesh
@@ -102,23 +103,20 @@ def _fit(texture: Frames, what: str) -> FittedMesh:
 
 
 def _cut(picture: Frames, what: str) -> Frames:
-    """The square around the face, 512 x 512."""
-    longest = max(picture.shape[:2])
-    if longest > 4 * TEXTURE:  # large photographs are found faster small, and lose nothing
-        ratio = 4 * TEXTURE / longest
-        picture = np.asarray(cv2.resize(picture, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA), np.uint8)
-    count = len(face_boxes(grey(picture[None])[0]))
+    """Return the square around the face, 512 x 512; where it is larger than the picture, the border is repeated."""
+    ratio = min(1.0, 4 * TEXTURE / max(picture.shape[:2]))
+    height, width = picture.shape[:2]
+    small = picture  # large photographs are searched small, which is faster
+    if ratio < 1:
+        small = resized(picture, max(round(width * ratio), 1), max(round(height * ratio), 1))
+    count = len(face_boxes(grey(small[None])[0]))
     if count > 1:
         raise BenchError(f"{what}: {count} faces in the portrait. Cut the picture to the one that is meant.")
-    eyes = _landmarks(picture, what)[36:48]
+    eyes = _landmarks(small, what)[36:48] / ratio
     right, left = eyes[:6].mean(0), eyes[6:].mean(0)
-    height, width = picture.shape[:2]
-    side = min(round(float(np.linalg.norm(left - right)) / EYE_SHARE), width, height)
+    side = round(float(np.linalg.norm(left - right)) / EYE_SHARE)
     x, y = (right + left) / 2 - np.array(EYES_AT) * side
-    x, y = round(min(max(x, 0), width - side)), round(min(max(y, 0), height - side))
-    method = cv2.INTER_AREA if side > TEXTURE else cv2.INTER_CUBIC
-    square = cv2.resize(picture[y : y + side, x : x + side], (TEXTURE, TEXTURE), interpolation=method)
-    return np.asarray(square, np.uint8)
+    return crop(picture, square_at(x, y, side, display_size(picture)), size=TEXTURE)
 
 
 def close_mouth(texture: Frames, face: FittedMesh) -> tuple[Frames, FittedMesh]:

@@ -60,12 +60,12 @@ class Clip:
     """A run of prepared frames (256 x 256 RGB) in `folder`.
 
     Frame numbers count from 0 within the clip; None where nobody coded them. `emotion` is "negative", "positive",
-    "surprise" or what the database says. `action_units` is the coders' raw text ("4+L10"). `box` is the face box
-    (left, top, right, bottom) in the original picture, None if the picture was only resized. `content` is the hash
-    of the frames. `recording` is what a database's clip is called wherever it lies ("casme2/sub19_EP01_01f"), by
-    which one knows whether a model has seen it; "" for others. `rendered` tells clips of this suite from recordings.
-    `problem` says why the frames cannot be used (no face in them, a damaged video); its cells fail with it and the
-    run goes on. "" for a usable clip.
+    "surprise" or what the database says. `action_units` is the coders' raw text ("4+L10"). `box` is the square
+    (left, top, right, bottom) of the upright original picture that became the frames, in display pixels; it may reach
+    beyond the picture (faces.crop), and is None for rendered clips. `content` is the hash of the frames. `recording`
+    is what a database's clip is called wherever it lies ("casme2/sub19_EP01_01f"), by which one knows whether a model
+    has seen it; "" for others. `rendered` tells clips of this suite from recordings. `problem` says why the frames
+    cannot be used (no face in them, a damaged video); its cells fail with it and the run goes on. "" for a usable clip.
     """
 
     folder: Path

@@ -22,7 +22,8 @@ from core.errors import BenchError
 from core.frames import SIZE, Frames
 from core.names import check_name
 
-VERSION: Literal["1"] = "1"
+# 2: squares in display proportions; frames of version 1 may show stretched faces.
+VERSION = "2"
 STORE, CLIP, FRAMES = "store.json", "clip.json", "frames.npy"
 LARGEST_JSON_BYTES = 50_000_000
 Point = tuple[float, float]
@@ -53,7 +54,7 @@ class StoredClip(Facts):
     apex_frame: int | None = None
     offset_frame: int | None = None
     action_units: str | None = None
-    box: tuple[int, int, int, int] | None = None
+    box: tuple[int, int, int, int]
     colour: Literal["rgb", "grey"]
     driver_of: str = ""
     landmarks: Annotated[tuple[Point, ...], Field(min_length=68, max_length=68)]
@@ -70,7 +71,7 @@ class StoredClip(Facts):
 class StoreFacts(Facts):
     """What `store.json` says. clips: name -> hash of its clip.json. left_out: name -> why it could not be prepared."""
 
-    version: Literal["1"]
+    version: str
     database: str
     colour: Literal["recorded", "luma", "swapped"]
     source: tuple[str, ...]
@@ -88,6 +89,11 @@ class ClipStore:
     def __init__(self, folder: Path, check: bool = False) -> None:
         self.folder = folder
         self.facts = read_facts(folder / STORE, StoreFacts)
+        if self.facts.version != VERSION:
+            raise BenchError(
+                f"{folder}: a clip store of version {self.facts.version!a}; this version of the suite reads {VERSION!a}"
+                " (faces in a store of version '1' may be stretched). Run `bench.py prepare` again."
+            )
         self.clips = tuple(self._clip(name, expected) for name, expected in self.facts.clips.items())
         if check:
             for clip in self.clips:

@@ -40,15 +40,6 @@ def grey(frames: Frames) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), np.uint8).reshape(frames.shape[:-1])
 
 
-def fitted(picture: Frames) -> Frames:
-    """A picture (H, W, 3) uint8 as (256, 256, 3): as it is, shrunk by areas or enlarged by cubic splines."""
-    if picture.shape[:2] == (SIZE, SIZE):
-        return picture
-    shrinks = picture.shape[0] > SIZE and picture.shape[1] > SIZE
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (SIZE, SIZE), interpolation=interpolation), np.uint8)
-
-
 def is_grey(frames: Frames) -> bool:
     """Whether the three channels of frames (..., 3) are the same."""
     return bool((frames[..., 0] == frames[..., 1]).all() and (frames[..., 1] == frames[..., 2]).all())

@@ -33,6 +33,8 @@ MAX_FRAMES = 5000
 MAX_PIXELS = 64_000_000
 # A strip one pixel high would be padded on all sides by the face detector, and so grow a hundredfold.
 MAX_SIDE = 30_000
+# Wide-screen video with half its columns has pixels 2.9 times as wide as high.
+MAX_PIXEL_ASPECT = 4.0
 # The containers that are opened: others are playlists, which would read further files, and single pictures.
 CONTAINERS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,gif,h264,hevc,m4v,mjpeg,ogg,flv"
 TIFF = (b"II*\0", b"MM\0*")
@@ -159,9 +161,12 @@ def _tiff_size(data: bytes) -> tuple[int, int]:
 
 
 def first_size(path: Path) -> tuple[int, int]:
-    """Width and height of the first frame of a video, a GIF or a folder of pictures. BenchError if it has none."""
+    """Width and height at which the first frame of a video, a GIF or a folder of pictures is shown.
+
+    BenchError if it has none.
+    """
     for picture in map(read_picture, pictures_in(path)) if path.is_dir() else _read_video(path):
-        return picture.shape[1], picture.shape[0]
+        return round(picture.shape[1] * pixel_aspect(path)), picture.shape[0]
     raise BenchError(f"{path}: no frames. Add them, or remove it.")
 
 
@@ -181,16 +186,66 @@ def frame_rate(path: Path) -> float | None:
         return float(rate) if rate else None
 
 
+def pixel_aspect(path: Path) -> float:
+    """Return the width of a pixel over its height in the upright frames of a video; 1.0 where the file does not say.
+
+    Also 1.0 for a folder of pictures: see `stated_density`. BenchError above 4 and below 1/4, which only a damaged
+    header says.
+    """
+    if path.is_dir():
+        return 1.0
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        aspect = float(stream.sample_aspect_ratio or 1)
+        if aspect == 1:
+            return 1.0
+        if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
+            raise BenchError(
+                f"{path}: the header says that pixels are {stream.sample_aspect_ratio} times as wide as high; up to"
+                f" {MAX_PIXEL_ASPECT:g} and down to 1/{MAX_PIXEL_ASPECT:g} is read. Correct it, for example with"
+                " ffmpeg -i IN -vf setsar=1 OUT."
+            )
+        width, height = stream.codec_context.width, stream.codec_context.height
+        _check_size(path, round(width * max(aspect, 1)), round(height / min(aspect, 1)))
+        try:
+            first = next(container.decode(stream), None)
+        except av.error.FFmpegError:
+            raise _truncated(path) from None
+        return 1 / aspect if first is not None and round(first.rotation / 90) % 2 else aspect
+
+
+def stated_density(path: Path) -> str:
+    """Return what a picture's header says of its density where that differs across and down, as "16:15"; else "".
+
+    It is not applied: viewers ignore it, and FFmpeg writes the shape of a video's pixels into PNG and JPEG the other
+    way round from what both formats define (findings/ffmpeg_picture_aspect.sh), so the header alone proves nothing.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                found = image.info
+        across, down = map(float, found.get("aspect") or found.get("dpi") or found.get("jfif_density") or (1, 1))
+    except Exception:  # a header that cannot be read says nothing; the pixels are read elsewhere
+        return ""
+    unequal = min(across, down) > 0 and max(across, down) > 1.01 * min(across, down)
+    return f"{across:g}:{down:g}" if unequal else ""
+
+
 def _read_video(path: Path) -> Iterator[Picture]:
     with _opened(path) as container:
         stream = container.streams.video[0]
         _check_size(path, stream.codec_context.width, stream.codec_context.height)
         _check_complete(path, stream)
         stream.codec_context.thread_type = "AUTO"
+        aspect = None
         try:
             for frame in container.decode(stream):
                 if frame.is_corrupt:
                     raise _truncated(path)
+                aspect = aspect or stream.codec_context.sample_aspect_ratio
+                if stream.codec_context.sample_aspect_ratio != aspect:
+                    raise BenchError(f"{path}: the shape of its pixels changes. Cut out the expression first.")
                 _check_size(path, frame.width, frame.height)  # a stream may grow
                 picture = frame.to_ndarray(format="rgb24")
                 yield np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))

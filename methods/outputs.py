@@ -20,13 +20,16 @@ import pandas as pd
 
 from core.clip import Clip, Template
 from core.errors import BenchError, CellFailed
-from core.frames import SIZE, Frames, fitted
+from core.frames import SIZE, Frames
 from core.names import check_name
-from core.video import first_size, is_output_video, pictures_in, read_clip
+from core.video import first_size, is_output_video, pictures_in, pixel_aspect, read_clip
+from faces.crop import crop, display_size, whole_square
 
 MAPPING = "mapping.csv"
 LARGEST_MAPPING_BYTES = 1_000_000
 LONGEST_CLIP = 5000
+# Longer side over shorter: face crops reach 1.3, a strip of two pictures has 2.
+LONGEST_SHAPE = 1.5
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,9 @@ class Outputs:
         if sizes:
             shown = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
             marks["resized"] = f"Some outputs are {shown}; they were scaled to {SIZE}x{SIZE}."
+        shown = ", ".join(f"{width}x{height}" for width, height in sorted(sizes) if width != height)
+        if shown:
+            marks["padded"] = f"Some outputs are {shown}; they were padded to squares, as pictures of such sizes are."
         if any(output.frames for output in self.outputs.values()):
             marks["held"] = "Some outputs lack frames of the driver; the frame before each gap is held through it."
         return marks
@@ -91,12 +97,30 @@ class Outputs:
         if output is None:
             raise CellFailed(f"no output for {driver.name} on {template.name} in {self.folder}")
         try:
-            frames = np.stack([fitted(picture) for picture in read_clip(output.path)])
+            frames = _squared(output.path)
         except BenchError as error:
             raise CellFailed(str(error)) from None
         if output.frames is None:
             return frames  # the run checks their number
         return _held(frames, output, driver.n_frames)
+
+
+def _squared(path: Path) -> Frames:
+    """All frames of an output as (T, 256, 256, 3), each padded to a square as `faces.crop` pads a face crop.
+
+    A method that was given face crops of 137x168 answers in their proportions; its driver was padded in the same way.
+    CellFailed for pictures that are no single face.
+    """
+    frames: list[Frames] = []
+    aspect = pixel_aspect(path)
+    for picture in read_clip(path):
+        width, height = display_size(picture, aspect)
+        if max(width, height) > LONGEST_SHAPE * min(width, height):
+            raise CellFailed(
+                f"{path}: {round(width)}x{round(height)} is no single face. Cut the output out of the strip or page"
+            )
+        frames.append(crop(picture, whole_square((width, height)), aspect))
+    return np.stack(frames)
 
 
 def _find(folder: Path) -> dict[tuple[str, str], Output]:

@@ -7,8 +7,9 @@ from skimage import data
 
 from core.clip import Cell, Clip, KnownMotion, Template, pixel_grid, save_clip
 from core.frames import Frames, grey
+from faces.crop import crop
 from faces.field import invert, sample, warp
-from faces.landmarks import crop, landmarks
+from faces.landmarks import landmarks
 
 T = 10
 # Where the push is strongest, which way, and when it peaks.

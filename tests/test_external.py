@@ -264,7 +264,8 @@ def test_the_published_layout_of_fpb_is_laid_out(tmp_path, monkeypatch, call, na
 
     from core.clip import Clip, save_clip
     from core.frames import grey
-    from faces.landmarks import crop, crop_box
+    from faces.crop import crop
+    from faces.landmarks import crop_box
 
     image = np.ascontiguousarray(data.astronaut())
     face = crop(image, crop_box(grey(image), "astronaut"))

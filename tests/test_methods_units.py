@@ -57,7 +57,8 @@ def face():
     from skimage import data
 
     from core.frames import grey
-    from faces.landmarks import crop, crop_box
+    from faces.crop import crop
+    from faces.landmarks import crop_box
 
     image = np.ascontiguousarray(data.astronaut())
     return crop(image, crop_box(grey(image), "astronaut"))

@@ -1,0 +1,96 @@
+"""Which square of a picture becomes 256 x 256, and cutting it out: a face keeps its shape.
+
+Squares are given in display pixels, which are as wide as they are high: y counts the rows of the upright picture, x its
+columns times the pixel aspect (width of a pixel over its height, core.video.pixel_aspect). They may reach beyond the
+picture, whose border is then repeated.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from core.frames import SIZE
+
+Picture = npt.NDArray[np.uint8]
+Box = tuple[int, int, int, int]
+
+# Room around the detector's box, as a share of its width.
+MARGIN = 0.25
+# A picture is already a face crop if the face box is wider than this share of it, and it is not taller than this many
+# times its width. Crops of CASME II (280x340) and SMIC (137x168) are 1.23 times as high as wide, a selfie 1.33 to 1.78.
+CROPPED_SHARE = 0.7
+CROPPED_TALLNESS = 1.25
+
+
+def display_size(picture: npt.NDArray[np.uint8], aspect: float = 1.0) -> tuple[float, float]:
+    """Return width and height of a picture (H, W, ...) in display pixels."""
+    height, width = picture.shape[:2]
+    return width * aspect, float(height)
+
+
+def face_square(face: Box, size: tuple[float, float]) -> Box:
+    """Return the square that shows a face, from its box (left, top, right, bottom) and the picture's size.
+
+    It is the box with a quarter of its width added on each side, and shifted into the picture. Where it is larger than
+    the picture is wide or high, the picture lies in its middle in that direction. It is never larger than the square
+    around the whole picture. A picture that is already a face crop (the box is wider than 70 % of it, and it is at
+    most 1.25 times as high as wide) is kept whole. All values are display pixels.
+    """
+    left, top, right, bottom = face
+    width, height = size
+    if right - left > CROPPED_SHARE * width and height <= CROPPED_TALLNESS * width:
+        return whole_square(size)
+    room = round(MARGIN * (right - left))
+    return square_at(left - room, top - room, max(right - left, bottom - top) + 2 * room, size)
+
+
+def whole_square(size: tuple[float, float]) -> Box:
+    """Return the square around a whole picture of this size (width, height), which lies in its middle."""
+    return square_at(0, 0, round(max(size)), size)
+
+
+def square_at(left: float, top: float, side: int, size: tuple[float, float]) -> Box:
+    """Return a square as near to this place as the picture of this size (width, height) allows: see `face_square`."""
+    side = min(side, round(max(size)))
+    x, y = (_placed(start, side, extent) for start, extent in zip((left, top), size, strict=True))
+    return x, y, x + side, y + side
+
+
+def _placed(start: float, side: int, extent: float) -> int:
+    """Where a square begins in one direction: within the picture, or around it where it is larger."""
+    if side >= extent:
+        return math.floor((extent - side) / 2)
+    return min(max(round(start), 0), math.floor(extent) - side)
+
+
+def crop(picture: Picture, box: Box, aspect: float = 1.0, size: int = SIZE) -> Picture:
+    """Cut a square out of a picture (H, W, 3) and resize it once: (size, size, 3) uint8.
+
+    Pixels beyond the picture repeat its border. Both scales are the same to .2 %.
+    """
+    left, top, right, bottom = box
+    # Whole columns: at most one too many on each side, which fall away after resizing.
+    first, last = math.floor(left / aspect), math.ceil(right / aspect)
+    height, width = picture.shape[:2]
+    inside = picture[max(top, 0) : min(bottom, height), max(first, 0) : min(last, width)]
+    beyond = max(-top, 0), max(bottom - height, 0), max(-first, 0), max(last - width, 0)
+    part = cv2.copyMakeBorder(inside, *beyond, cv2.BORDER_REPLICATE) if any(beyond) else inside
+    scale = size / (right - left)
+    columns = round((last - first) * aspect * scale)
+    start = min(round((left - first * aspect) * scale), columns - size)
+    return np.ascontiguousarray(resized(np.asarray(part, np.uint8), columns, size)[:, start : start + size])
+
+
+def resized(picture: Picture, width: int, height: int) -> Picture:
+    """Return a picture (H, W, 3) uint8 in another size: by areas where it shrinks, else by cubic splines."""
+    rows, columns = picture.shape[:2]
+    if (columns > width) != (rows > height):  # OpenCV does not shrink one side by areas while it enlarges the other
+        method = cv2.INTER_AREA if columns > width else cv2.INTER_CUBIC
+        picture = np.asarray(cv2.resize(picture, (width, rows), interpolation=method), np.uint8)
+        columns = width
+    method = cv2.INTER_AREA if columns > width or rows > height else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=method), np.uint8)
