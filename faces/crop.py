@@ -63,7 +63,7 @@ def square_at(left: float, top: float, side: int, size: tuple[float, float]) -> 
 def _placed(start: float, side: int, extent: float) -> int:
     """Where a square begins in one direction: within the picture, or around it where it is larger."""
     if side >= extent:
-        return math.floor((extent - side) / 2)
+        return round((extent - side) / 2)
     return min(max(round(start), 0), math.floor(extent) - side)
 
 

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -50,6 +51,27 @@ def test_gifs_videos_and_other_sizes_are_marked(tmp_path, cell):
     assert "128x128" in made.marks["resized"]
     assert made.animate(template, driver).shape == frames.shape
     np.testing.assert_array_equal(made.animate(replace(template, name="t1"), driver), frames)
+
+
+def test_outputs_in_the_proportions_of_a_face_crop_are_padded_as_such_a_driver_is(tmp_path, cell):
+    """A method that was given SMIC's crops of 137x168 answers in their proportions."""
+    template, driver = cell
+    narrow = [cv2.resize(frame, (137, 168)) for frame in driver.frames()]
+    (tmp_path / "made" / "d0__t0").mkdir(parents=True)
+    for index, picture in enumerate(narrow):
+        Image.fromarray(picture).save(tmp_path / "made" / "d0__t0" / f"{index}.png")
+    made = outputs(tmp_path / "made")
+    padded = [cv2.copyMakeBorder(picture, 0, 0, 16, 15, cv2.BORDER_REPLICATE) for picture in narrow]
+    expected = [cv2.resize(picture, (256, 256), interpolation=cv2.INTER_CUBIC) for picture in padded]
+    np.testing.assert_array_equal(made.animate(template, driver), expected)
+    assert "137x168; they were padded" in made.marks["padded"]
+
+
+def test_strips_of_several_pictures_are_no_output(tmp_path, cell):
+    template, driver = cell
+    write_video(tmp_path / "d0__t0.mp4", np.concatenate([driver.frames()] * 3, axis=2), 25.0)
+    with pytest.raises(CellFailed, match="768x256 is no single face"):
+        outputs(tmp_path).animate(template, driver)
 
 
 def test_a_mapping_names_other_names_and_kept_frames(tmp_path, cell):

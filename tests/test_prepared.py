@@ -101,6 +101,13 @@ def test_the_list_of_clips_stays_while_nothing_changes(databases, tmp_path):
     assert (listed.stat().st_mtime_ns, listed.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
 
 
+def test_a_store_whose_faces_may_be_stretched_is_refused(stores, tmp_path):
+    facts = json.loads((stores["samm"].folder / "store.json").read_text())
+    (tmp_path / "store.json").write_text(json.dumps(facts | {"version": "1"}))
+    with pytest.raises(BenchError, match=r"version '1'.* may be stretched.* Run `bench.py prepare` again"):
+        ClipStore(tmp_path)
+
+
 def test_facts_of_a_clip_are_kept(stores):
     clip = next(clip for clip in stores["casme2"].clips if clip.name == "sub05_EP03_06")
     assert (clip.onset_frame, clip.apex_frame, clip.offset_frame, clip.n_frames) == (0, 3, 5, 6)

@@ -41,6 +41,7 @@ def test_folder_puts_every_driver_on_every_template(tmp_path):
     assert cells[0].template.image.shape == (256, 256, 3)
     assert all(cell.truth is None and cell.reference is cell.driver for cell in cells)
     left, top, right, bottom = cells[0].driver.box
+    assert right - left == bottom - top
     assert 0 <= left < right <= 320
     assert 0 <= top < bottom <= 320
 
