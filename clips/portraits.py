@@ -13,13 +13,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from clips.chosen_face import only_face
 from core.clip import pixel_grid
 from core.errors import BenchError
 from core.frames import SIZE, Frames, grey
 from core.video import pictures_in, read_picture
 from faces import facs, mesh
 from faces.field import MeshField, Points, warp
-from faces.landmarks import detect, face_boxes
+from faces.landmarks import landmarks, points_in
 from faces.mesh import FittedMesh, fit_mesh
 
 TEXTURE = 2 * SIZE
@@ -88,17 +89,11 @@ def read_portrait(portrait: str) -> Portrait:
     return Portrait(portrait, texture, face)
 
 
-def _landmarks(picture: Frames, what: str) -> Points:
-    found = detect(grey(picture[None])[0])
-    if found is None:
-        raise BenchError(f"{what}: no face in the portrait. Give a frontal portrait.")
-    return found
-
-
 def _fit(texture: Frames, what: str) -> FittedMesh:
     """The mesh in frame pixels, from landmarks found on the texture, where they are finer."""
     scale = TEXTURE / SIZE
-    return fit_mesh((_landmarks(texture, what) - (scale - 1) / 2) / scale)
+    found = landmarks(grey(texture[None])[0], f"the square cut out of {what}")
+    return fit_mesh((found - (scale - 1) / 2) / scale)
 
 
 def _cut(picture: Frames, what: str) -> Frames:
@@ -107,10 +102,8 @@ def _cut(picture: Frames, what: str) -> Frames:
     if longest > 4 * TEXTURE:  # large photographs are found faster small, and lose nothing
         ratio = 4 * TEXTURE / longest
         picture = np.asarray(cv2.resize(picture, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA), np.uint8)
-    count = len(face_boxes(grey(picture[None])[0]))
-    if count > 1:
-        raise BenchError(f"{what}: {count} faces in the portrait. Cut the picture to the one that is meant.")
-    eyes = _landmarks(picture, what)[36:48]
+    face = only_face(picture, what, "portrait")
+    eyes = points_in(grey(picture[None])[0], face)[36:48]
     right, left = eyes[:6].mean(0), eyes[6:].mean(0)
     height, width = picture.shape[:2]
     side = min(round(float(np.linalg.norm(left - right)) / EYE_SHARE), width, height)

@@ -4,6 +4,8 @@ dlib's models are read by path from the package face_recognition_models, which h
 """
 
 import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from core.frames import Frames, fitted
 
 Points = npt.NDArray[np.float64]
 Grey = npt.NDArray[np.uint8]
+Box = tuple[int, int, int, int]
 
 # Faces that fill their picture are found only with some room around them.
 BORDER = 48
@@ -26,8 +29,12 @@ CROPPED_SHARE = 0.7
 # Room around the detector's box, as a share of its width.
 MARGIN = 0.25
 
-# dlib's score above which a further face in a picture is believed: true ones reached 0.6 and more, false ones 0.25.
-SURE_SCORE = 0.4
+# dlib's scores. Over everyday variants of portraits the face reached .8 and more, clothes and textures .25 at most.
+SURE, WEAK = 0.4, 0.3
+# Boxes whose shared part is this share of both together are of one face: two passes place them 20 % apart at most.
+SAME_FACE = 0.3
+# Longest side, in pixels, of a picture in which all faces are looked for: in larger ones the second pass takes seconds.
+SEARCHED = 2200
 
 RIGHT_EYE = slice(36, 42)
 LEFT_EYE = slice(42, 48)
@@ -62,31 +69,96 @@ def _padded(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.copyMakeBorder(image, BORDER, BORDER, BORDER, BORDER, cv2.BORDER_REPLICATE), dtype=np.uint8)
 
 
-def _face_boxes(padded: Grey) -> list[Any]:
-    """dlib's boxes, largest first: without upsampling and, only if there are none, with one upsampling."""
-    boxes = _detector()(padded, 0) or _detector()(padded, 1)
-    return sorted(boxes, key=lambda box: box.area(), reverse=True)
+@dataclass(frozen=True)
+class Face:
+    """A box that dlib takes for a face: left, top, right, bottom in pixels, both ends inside; and dlib's score."""
+
+    box: Box
+    score: float
+
+    @property
+    def width(self) -> int:
+        """Width (and height) of the box in pixels."""
+        return self.box[2] - self.box[0] + 1
+
+
+def candidates(image: Grey, everyone: bool = False) -> list[Face]:
+    """Return all boxes with a score above 0 in a grey picture (H, W) uint8, faces or not.
+
+    The first pass finds faces from 80 pixels on. A second one, on the doubled picture, finds them from 40 pixels on and
+    is made only if the first is sure of none, or for `everyone` (pictures up to 2200 pixels): it takes four times as
+    long. Scores are comparable: both passes slide the same filters over a pyramid of pictures.
+    """
+    padded = _padded(image)
+    first = _boxes(padded, 0)
+    sure = [face for face in first if face.score >= SURE]
+    if sure and not (everyone and max(padded.shape) <= SEARCHED):
+        return first
+    return first + [face for face in _boxes(padded, 1) if not any(overlap(face.box, other.box) for other in sure)]
+
+
+def _boxes(padded: Grey, doublings: int) -> list[Face]:
+    boxes, scores, _ = _detector().run(padded, doublings, 0.0)
+    return [
+        Face((box.left() - BORDER, box.top() - BORDER, box.right() - BORDER, box.bottom() - BORDER), score)
+        for box, score in zip(boxes, scores, strict=True)
+    ]
+
+
+def overlap(one: Box, other: Box) -> bool:
+    """Return whether two boxes are of one face."""
+    width, height = (min(one[k + 2], other[k + 2]) - max(one[k], other[k]) + 1 for k in (0, 1))
+    shared = max(width, 0) * max(height, 0)
+    return shared >= SAME_FACE * (_area(one) + _area(other) - shared)
+
+
+def _area(box: Box) -> int:
+    return (box[2] - box[0] + 1) * (box[3] - box[1] + 1)
+
+
+def believed(found: Sequence[Face]) -> list[Face]:
+    """Return the faces among candidates, the one to take first: the rule that everything in the suite follows.
+
+    Faces with a score of .4 or more, largest first: the largest box alone may be the clothes. Without such a face the
+    one with the highest score if that is .3 or more, else none.
+    """
+    sure = sorted((face for face in found if face.score >= SURE), key=lambda face: _area(face.box), reverse=True)
+    return sure or sorted((face for face in found if face.score >= WEAK), key=lambda face: -face.score)[:1]
+
+
+def refusal(found: Sequence[Face], what: str) -> str:
+    """Return the sentence, without its full stop, for a picture among whose candidates no face is believed."""
+    best = max((face.score for face in found), default=None)
+    why = "nothing looks like one" if best is None else f"best score {best:.2f}, {WEAK} is needed"
+    return f"no frontal face found in {what} ({why})"
 
 
 def detect(image: Grey) -> Points | None:
-    """68 landmarks of the largest face in a grey picture (H, W) uint8: (68, 2) float64 pixels x, y; None without one.
+    """68 landmarks of the face in a grey picture (H, W) uint8: (68, 2) float64 pixels x, y; None without one.
 
-    Landmarks are integers (dlib rounds them) and may lie outside the picture.
+    Of several faces the first by `believed`. Landmarks are integers (dlib rounds them) and may lie outside the picture.
     """
-    padded = _padded(image)
-    boxes = _face_boxes(padded)
-    if not boxes:
-        return None
-    shape = _predictor()(padded, boxes[0])
-    return np.array([(point.x - BORDER, point.y - BORDER) for point in shape.parts()], dtype=np.float64)
+    found = believed(candidates(image))
+    return points_in(image, found[0]) if found else None
 
 
 def landmarks(image: Grey, what: str) -> Points:
-    """As `detect`, but raises CellFailed `no face in <what>`."""
-    points = detect(image)
-    if points is None:
-        raise CellFailed(f"no face in {what}")
-    return points
+    """As `detect`, but raises CellFailed `no frontal face found in <what>` with the best score."""
+    return points_in(image, find(image, what))
+
+
+def find(image: Grey, what: str) -> Face:
+    """Return the face in a grey picture (H, W) uint8; CellFailed `no frontal face found in <what>` without one."""
+    seen = candidates(image)
+    if not (found := believed(seen)):
+        raise CellFailed(refusal(seen, what))
+    return found[0]
+
+
+def points_in(image: Grey, face: Face) -> Points:
+    """Return the 68 landmarks (68, 2) of one face of a grey picture (H, W) uint8."""
+    shape = _predictor()(_padded(image), dlib.rectangle(*(edge + BORDER for edge in face.box)))
+    return np.array([(point.x - BORDER, point.y - BORDER) for point in shape.parts()], dtype=np.float64)
 
 
 def eye_distance(points: Points) -> float:
@@ -94,33 +166,15 @@ def eye_distance(points: Points) -> float:
     return float(np.linalg.norm(points[LEFT_EYE].mean(0) - points[RIGHT_EYE].mean(0)))
 
 
-def face_boxes(image: Grey) -> list[tuple[int, int, int, int]]:
-    """All face boxes (left, top, right, bottom) in a grey picture of any size, largest first; [] without a face."""
-    return [
-        (box.left() - BORDER, box.top() - BORDER, box.right() - BORDER, box.bottom() - BORDER)
-        for box in _face_boxes(_padded(image))
-    ]
-
-
-def count_faces(image: Grey) -> int:
-    """How many faces a picture (H, W) uint8 shows: weak second detections, which are mostly cloth, do not count."""
-    padded = _padded(image)
-    scores: list[float] = next((found for more in (0, 1) if (found := _detector().run(padded, more, 0.0)[1])), [])
-    return max(sum(score >= SURE_SCORE for score in scores), min(len(scores), 1))
-
-
-def crop_box(image: Grey, what: str) -> tuple[int, int, int, int] | None:
+def crop_box(image: Grey, what: str, face: Face | None = None) -> Box | None:
     """The square every frame of a clip is cut to, from its first frame (H, W) grey.
 
-    The largest face box plus a quarter of its width on each side, clamped to the picture; None where the box is
-    wider than 70 % of the picture, which is then a face crop already and is only resized. Raises CellFailed where
-    there is no face.
+    The box of `face` (default: as `find`) plus a quarter of its width on each side, clamped to the picture; None where
+    the box is wider than 70 % of the picture, which is then a face crop already and is only resized. Raises CellFailed
+    where there is no face.
     """
-    boxes = face_boxes(image)
-    if not boxes:
-        raise CellFailed(f"no face in {what}")
     height, width = image.shape
-    left, top, right, bottom = boxes[0]
+    left, top, right, bottom = (face or find(image, what)).box
     if right - left > CROPPED_SHARE * width:
         return None
     room = round(MARGIN * (right - left))
