@@ -12,7 +12,7 @@ import numpy as np
 from core.clip import widths_in_words
 from core.errors import BenchError, CellFailed, shown
 from core.frames import SIZE, Frames, grey
-from faces.landmarks import SURE, Box, Face, believed, candidates, crop, crop_box, overlap, refusal
+from faces.landmarks import ONE_FACE, SURE, Box, Face, believed, candidates, crop, crop_box, refusal, shared
 
 # Who may be chosen besides numbers: the face furthest to that side of the picture, as one sees it.
 SIDES = ("left", "right")
@@ -124,7 +124,7 @@ def _checked(picture: Frames, face: Face, what: str) -> Box | None:
             f"the face in {what} (score {face.score:.2f}) is lost once it is cut out:"
             f" {refusal(seen, f'the crop of {SIZE}x{SIZE}')}. Give a larger, sharper or better lit face"
         )
-    if not overlap(found[0].box, _placed(picture, face, box)):
+    if shared(found[0], _placed(picture, face, box)) < ONE_FACE:
         raise CellFailed(
             f"another face is so near the one chosen in {what} that it would be measured instead. Cut the pictures to"
             " the face that is meant"
@@ -132,14 +132,14 @@ def _checked(picture: Frames, face: Face, what: str) -> Box | None:
     return box
 
 
-def _placed(picture: Frames, face: Face, box: Box | None) -> Box:
+def _placed(picture: Frames, face: Face, box: Box | None) -> Face:
     """Return where a face of the picture lies in its crop, however `crop` cuts: seen by cutting a mask of the face."""
     mask = np.zeros_like(picture)
     left, top, right, bottom = (max(edge, 1) for edge in face.box)
     # The outermost pixels stay black: borders are made by repeating them.
     mask[top : min(bottom + 1, mask.shape[0] - 1), left : min(right + 1, mask.shape[1] - 1)] = 255
     rows, columns = np.nonzero(crop(mask, box)[..., 0] > 127)
-    return int(columns.min()), int(rows.min()), int(columns.max()), int(rows.max())
+    return Face((int(columns.min()), int(rows.min()), int(columns.max()), int(rows.max())), face.score)
 
 
 def _clip_remedy(luma: Frames, later: Iterable[Frames]) -> str:

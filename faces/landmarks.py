@@ -31,8 +31,9 @@ MARGIN = 0.25
 
 # dlib's scores. Over everyday variants of portraits the face reached .8 and more, clothes and textures .25 at most.
 SURE, WEAK = 0.4, 0.3
-# Boxes whose shared part is this share of both together are of one face: two passes place them 20 % apart at most.
-SAME_FACE = 0.3
+# Shared part of two boxes, as a share of both together, from which on they are of one face, and from which on they are
+# as good as the same: boxes one step of scale apart (6/5) share .6 and more.
+ONE_FACE, SAME_BOX = 0.3, 0.6
 # Longest side, in pixels, of a picture in which all faces are looked for: in larger ones the second pass takes seconds.
 SEARCHED = 2200
 
@@ -94,7 +95,24 @@ def candidates(image: Grey, everyone: bool = False) -> list[Face]:
     sure = [face for face in first if face.score >= SURE]
     if sure and not (everyone and max(padded.shape) <= SEARCHED):
         return first
-    return first + [face for face in _boxes(padded, 1) if not any(overlap(face.box, other.box) for other in sure)]
+    return _joined(sure, [face for face in first if face not in sure], _boxes(padded, 1))
+
+
+def _joined(sure: list[Face], unsure: list[Face], second: list[Face]) -> list[Face]:
+    """Return the boxes of both passes, one for each face.
+
+    A box of the first pass that the second finds too takes over its score and stays in place: where a face's score is
+    about .4, the frames of a clip would else be measured from boxes that jump between two grids.
+    """
+    found = [
+        Face(face.box, max([face.score, *(other.score for other in second if shared(face, other) >= SAME_BOX)]))
+        for face in unsure
+    ]
+    joined = list(sure)
+    for face in sorted(found + second, key=lambda face: -face.score):
+        if all(shared(face, other) < ONE_FACE for other in joined):
+            joined.append(face)
+    return joined
 
 
 def _boxes(padded: Grey, doublings: int) -> list[Face]:
@@ -105,15 +123,16 @@ def _boxes(padded: Grey, doublings: int) -> list[Face]:
     ]
 
 
-def overlap(one: Box, other: Box) -> bool:
-    """Return whether two boxes are of one face."""
-    width, height = (min(one[k + 2], other[k + 2]) - max(one[k], other[k]) + 1 for k in (0, 1))
-    shared = max(width, 0) * max(height, 0)
-    return shared >= SAME_FACE * (_area(one) + _area(other) - shared)
+def shared(one: Face, other: Face) -> float:
+    """Return the part that the boxes of two faces share, as a share of both together: 0 to 1."""
+    width, height = (min(one.box[k + 2], other.box[k + 2]) - max(one.box[k], other.box[k]) + 1 for k in (0, 1))
+    both = max(width, 0) * max(height, 0)
+    return both / (_area(one) + _area(other) - both)
 
 
-def _area(box: Box) -> int:
-    return (box[2] - box[0] + 1) * (box[3] - box[1] + 1)
+def _area(face: Face) -> int:
+    left, top, right, bottom = face.box
+    return (right - left + 1) * (bottom - top + 1)
 
 
 def believed(found: Sequence[Face]) -> list[Face]:
@@ -122,7 +141,7 @@ def believed(found: Sequence[Face]) -> list[Face]:
     Faces with a score of .4 or more, largest first: the largest box alone may be the clothes. Without such a face the
     one with the highest score if that is .3 or more, else none.
     """
-    sure = sorted((face for face in found if face.score >= SURE), key=lambda face: _area(face.box), reverse=True)
+    sure = sorted((face for face in found if face.score >= SURE), key=_area, reverse=True)
     return sure or sorted((face for face in found if face.score >= WEAK), key=lambda face: -face.score)[:1]
 
 
