@@ -20,6 +20,8 @@ SEEN = (
     " Its scores there say what it remembers as well as what it can do; train it without them to compare it.",
 )
 SEVERAL_FACES = "Drivers that show several faces."
+# Drivers that the notice at the top names.
+MOST_NAMED = 5
 
 
 def caveats(run: Run) -> list[tuple[str, str]]:
@@ -32,8 +34,10 @@ def caveats(run: Run) -> list[tuple[str, str]]:
         texts.append((f"Demo weights ({', '.join(demo)}).", DEMO_WEIGHTS))
     several = {cell.driver: cell.several_faces for cell in run.facts.cells if cell.several_faces}
     if several:
-        drivers = "; ".join(f"{driver}: {told}" for driver, told in several.items())
-        texts.append((SEVERAL_FACES, f"{drivers}. Scores are of that face alone; --face chooses another one."))
+        named = [f"{driver}: {told}" for driver, told in several.items()][:MOST_NAMED]
+        more = f"; and {len(several) - MOST_NAMED} more, each named at its cells" if len(several) > MOST_NAMED else ""
+        text = f"{'; '.join(named)}{more}. Scores are of that face alone; --face chooses another one."
+        texts.append((SEVERAL_FACES, text))
     if any(method.seen_drivers or method.seen_people for method in run.facts.methods):
         texts.append(SEEN)
     return texts

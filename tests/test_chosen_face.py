@@ -316,3 +316,42 @@ def test_one_face_is_nothing_to_tell():
     assert several_faces((), "left") == several_faces((88,), "") == ""
     told = "3 faces in its first frame (105, 105 and 73 px wide), number 2 by size was taken"
     assert several_faces((105, 105, 73), "2") == told
+
+
+def test_the_command_line_takes_the_choice_to_the_run(call, tmp_path):
+    (tmp_path / "templates").mkdir()
+    Image.fromarray(head("hopper", 100)).save(tmp_path / "templates" / "face.png")
+    clip(tmp_path / "drivers" / "talk", BOTH, BOTH)
+    folders = ("--protocol", "folder", "--drivers", "drivers", "--templates", "templates")
+    request = ("--methods", "shift", "--metrics", "difference", "--no-controls", *folders, "--face", "left")
+    code, _, err = call(*request, "--out", "out")
+    assert code == 0
+    assert "Note: talk: 2 faces in its first frame" in err
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    (cell,) = run["cells"]
+    assert (run["request"]["face"], cell["face"], len(cell["faces"])) == ("left", "left", 2)
+    assert "the left one was taken" in (tmp_path / "out" / "report.html").read_text()
+    code, out, _ = call("verify", "out")
+    assert (code, "1 cells animated again, 0 differ" in out) == (0, True)
+    code, out, err = call(*request[:-1], "3")
+    assert (code, out) == (2, "")
+    assert "face 3 was asked for, but the first frame of" in err
+    code, _, err = call("list", "clips", *folders, "--face", "above")
+    assert (code, "The face 'above' cannot be chosen" in err) == (2, True)
+
+
+def test_a_prepared_store_keeps_the_choice_and_takes_no_other(call, tmp_path):
+    clip(tmp_path / "talk", BOTH, BOTH)
+    rows = [f"talk,p{number},30,{face}" for number, face in enumerate(("right", "left", "3"))]
+    (tmp_path / "ours.csv").write_text("\n".join(["path,subject,fps,face", *rows]))
+    code, out, err = call("prepare", "table", "ours.csv", "--out", "store", "--workers", "1")
+    assert code == 0
+    assert "left out: p2_talk: face 3 was asked for, but the first frame of" in out
+    assert "Note: p1_talk: 2 faces in its first frame" in err
+    stored = Folder(tmp_path / "store", tmp_path / "cache").clips()
+    assert [(clip.face, len(clip.faces), who(clip.frames()[0])) for clip in stored] == [
+        ("right", 2, "hopper"),
+        ("left", 2, "astronaut"),
+    ]
+    with pytest.raises(BenchError, match=r"--face left: the clips of .* are cut already"):
+        Folder(tmp_path / "store", tmp_path / "cache", "left").clips()
