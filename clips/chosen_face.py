@@ -16,6 +16,8 @@ from faces.landmarks import ONE_FACE, SURE, Box, Face, believed, candidates, cro
 
 # Who may be chosen besides numbers: the face furthest to that side of the picture, as one sees it.
 SIDES = ("left", "right")
+# What the detector finds; below 40 pixels it finds nothing.
+NEEDED = "an upright frontal face, at least 40 pixels wide"
 # Hints look at copies with at most so many pixels a side, where faces from a sixteenth of it are found in a tenth of a
 # second, and at every tenth of so many later frames.
 GLIMPSED, LATER, STEP = 640, 300, 10
@@ -82,7 +84,7 @@ def only_face(picture: Frames, what: str, role: str) -> Face:
     found = believed(seen)
     if not found:
         turn = _turn(luma)
-        remedy = f"A face is found when it is turned {turn}: turn the picture" if turn else "Give a frontal portrait"
+        remedy = f"A face is found when it is turned {turn}: turn the picture" if turn else f"Give {NEEDED}"
         raise BenchError(f"{what}: {refusal(seen, f'the {role}')}. {remedy}.")
     if len(found) > 1:
         raise BenchError(
@@ -122,7 +124,7 @@ def _checked(picture: Frames, face: Face, what: str) -> Box | None:
     if not found:
         raise CellFailed(
             f"the face in {what} (score {face.score:.2f}) is lost once it is cut out:"
-            f" {refusal(seen, f'the crop of {SIZE}x{SIZE}')}. Give a larger, sharper or better lit face"
+            f" {refusal(seen, f'the crop of {SIZE}x{SIZE}')}. Give a face that is larger, sharper, better lit or further from the border"
         )
     if shared(found[0], _placed(picture, face, box)) < ONE_FACE:
         raise CellFailed(
@@ -149,7 +151,7 @@ def _clip_remedy(luma: Frames, later: Iterable[Frames]) -> str:
     for index, frame in enumerate(islice(later, LATER), start=1):
         if index % STEP == 0 and _glimpse(grey(frame[None])[0]):
             return f"Frame {index} (the first is 0) shows a face: let the clip begin there"
-    return "Give a clip that begins with a frontal face"
+    return f"Give a clip that begins with {NEEDED}"
 
 
 def _turn(luma: Frames) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from clips.chosen_face import only_face
 from core.clip import pixel_grid
-from core.errors import BenchError
+from core.errors import BenchError, CellFailed
 from core.frames import SIZE, Frames, grey
 from core.video import pictures_in, read_picture
 from faces import facs, mesh
@@ -92,7 +92,10 @@ def read_portrait(portrait: str) -> Portrait:
 def _fit(texture: Frames, what: str) -> FittedMesh:
     """The mesh in frame pixels, from landmarks found on the texture, where they are finer."""
     scale = TEXTURE / SIZE
-    found = landmarks(grey(texture[None])[0], f"the square cut out of {what}")
+    try:
+        found = landmarks(grey(texture[None])[0], f"the square cut out of {what}")
+    except CellFailed as error:
+        raise BenchError(f"{error}. Give a sharper or better lit portrait.") from None
     return fit_mesh((found - (scale - 1) / 2) / scale)
 
 

@@ -264,7 +264,7 @@ def test_a_face_that_comes_later_is_named():
     face, room = head("hopper", 90), np.full_like(head("hopper", 90), 90)
     with pytest.raises(CellFailed, match=r"in a \(nothing looks like one\)\. Frame 30 \(the first is 0\) shows a face"):
         frame_clip(room, [*[room] * 24, *[face] * 10], "", "a")
-    with pytest.raises(CellFailed, match=r"looks like one\)\. Give a clip that begins with a frontal face"):
+    with pytest.raises(CellFailed, match=r"looks like one\)\. Give a clip that begins with an upright frontal face"):
         frame_clip(room, [room] * 10, "", "a")
 
 
