@@ -40,6 +40,7 @@ from commands.options import (
     Device,
     DeviceOption,
     DriversOption,
+    FaceOption,
     MediaAllOption,
     PortraitsOption,
     ProtocolOption,
@@ -84,6 +85,7 @@ def run(
     templates: TemplatesOption = None,
     data: DataOption = None,
     portraits: PortraitsOption = None,
+    face: FaceOption = "",
     metrics: Annotated[str, typer.Option(help="Comma-separated; default: all.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default: runs/<protocol>-<hash>.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -110,6 +112,7 @@ def run(
         controls=not no_controls,
         seed=seed,
         device=resolve_device(device),
+        face=face,
     )
     try:
         raise typer.Exit(benchmark(request, workers or cores(), check_engine(engine), out, media_all, dry_run))
@@ -132,7 +135,7 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
     settings = Settings(STORE.resolve(), request.device, request.seed, workers, engine)
     folder = out or RUNS / f"{request.protocol}-{digest(dataclasses.asdict(request))[:10]}"
 
-    source = make_protocol(request.protocol, request.folders)
+    source = make_protocol(request.protocol, request.folders, request.face)
     scorer = Scorer(load_metrics(request), Seen, settings.store, workers, engine)
     rows = make_rows(request)  # wrong names are told before anything is rendered
     cells = source.cells()

@@ -6,16 +6,18 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from clips.chosen_face import Framing, check_face, cut_portrait, frame_clip
 from clips.stored import stored_clips
-from core.clip import Clip, Template, load_clip, save_clip
-from core.clip_store import is_store
-from core.errors import BenchError, CellFailed
-from core.frames import Frames, grey, is_grey
+from core.clip import Clip, Template, load_clip, save_clip, several_faces
+from core.clip_store import StoredClip, is_store
+from core.errors import BenchError
+from core.frames import Frames, is_grey
 from core.names import check_name
 from core.progress import note, track
 from core.store import digest, touch, whole_folder
@@ -29,10 +31,9 @@ from core.video import (
     read_picture,
     stated_density,
 )
-from faces.crop import Box, crop
-from faces.landmarks import count_faces, crop_box
+from faces.crop import crop
 
-# 2: squares in display proportions; before, faces could be stretched.
+# 2: squares in display proportions around the face that dlib is surest of; before, faces could be stretched.
 PREPARATION = "crop-2"
 
 
@@ -40,7 +41,8 @@ PREPARATION = "crop-2"
 class Recording:
     """A clip in the making: where its frames are and what is known of it besides them, as core.clip.Clip has it.
 
-    files: the pictures in the folder `path` that make the clip, in order; (): all of them.
+    files: the pictures in the folder `path` that make the clip, in order; (): all of them. face: which one is meant
+    where the first frame shows several, as clips.chosen_face.check_face returns it.
     """
 
     path: Path
@@ -54,6 +56,7 @@ class Recording:
     apex_frame: int | None = None
     offset_frame: int | None = None
     recording: str = ""
+    face: str = ""
     files: tuple[Path, ...] = ()
 
     def facts(self) -> dict[str, Any]:
@@ -69,18 +72,26 @@ class Recording:
 class Folder:
     """Adapter for a folder whose entries are videos or folders of pictures; what is neither is named and left out.
 
-    It may also be a clip store (`bench.py prepare`).
+    It may also be a clip store (`bench.py prepare`). face: which one drives where a clip begins with several.
     """
 
-    def __init__(self, folder: Path, cache: Path) -> None:
+    def __init__(self, folder: Path, cache: Path, face: str = "") -> None:
         self.folder = folder
         self.cache = cache
+        self.face = check_face(face)
 
     def clips(self) -> list[Clip]:
         """All clips by name, prepared. BenchError for a missing folder, one without clips, or an unfit name."""
-        if is_store(self.folder):
-            return stored_clips(self.folder, self.cache)
-        return prepare_all(self.recordings(), self.cache)
+        if not is_store(self.folder):
+            return prepare_all(self.recordings(), self.cache)
+        if self.face:
+            raise BenchError(
+                f"--face {self.face}: the clips of {self.folder} are cut already. Prepare them again from a table whose"
+                " column face says which one is meant."
+            )
+        clips = stored_clips(self.folder, self.cache)
+        mention_faces(clips)
+        return clips
 
     def recordings(self) -> list[Recording]:
         """What there is, by name, not yet read."""
@@ -91,7 +102,7 @@ class Folder:
             remedy = f"Move the {loose} pictures into a folder of their own within it" if loose else "Add some"
             raise BenchError(f"{self.folder}: no videos or folders of pictures in the drivers folder. {remedy}.")
         _mention_others("drivers", listing, paths)
-        recordings = [Recording(path, _clip_name(path), "folder", _clip_name(path)) for path in paths]
+        recordings = [Recording(path, _clip_name(path), "folder", _clip_name(path), face=self.face) for path in paths]
         _check_unique("driver", self.folder, [recording.name for recording in recordings])
         return recordings
 
@@ -134,7 +145,15 @@ def prepare_all(recordings: list[Recording], cache: Path) -> list[Clip]:
         raise BenchError(f"No driver can be used: {broken[0].problem}{more}")
     for clip in broken:
         note(f"driver {clip.name} cannot be used: {clip.problem}")
+    mention_faces(clips)
     return clips
+
+
+def mention_faces(clips: Iterable[Clip | StoredClip]) -> None:
+    """Name the clips that show several faces, with their sizes, and say how another one is chosen."""
+    for clip in clips:
+        if told := several_faces(clip.faces, clip.face):
+            note(f"{clip.name}: {told}; choose with --face left, right or a number, in a table by its column face")
 
 
 def prepare(recording: Recording, cache: Path) -> Clip:
@@ -155,34 +174,28 @@ def prepare(recording: Recording, cache: Path) -> Clip:
         touch(folder)
         return clip
     try:
-        frames, box = cut_frames(recording)
+        frames, framing = cut_frames(recording)
         facts["fps"] = recording.fps or frame_rate(path)
     except BenchError as error:
         return Clip(folder, n_frames=0, content="", problem=str(error), **facts)
-    colourless = is_grey(frames)
+    facts |= {"box": framing.box, "faces": framing.widths, "colour": "grey" if is_grey(frames) else "rgb"}
     with whole_folder(folder) as temporary:
-        clip = Clip(temporary, n_frames=0, content="", box=box, colour="grey" if colourless else "rgb", **facts)
-        clip = save_clip(temporary, clip, frames)
+        clip = save_clip(temporary, Clip(temporary, n_frames=0, content="", **facts), frames)
     return dataclasses.replace(clip, folder=folder)
 
 
-def cut_frames(recording: Recording) -> tuple[Frames, Box]:
-    """All frames, cut to the square of the first one, and that square in display pixels (faces.crop).
+def cut_frames(recording: Recording) -> tuple[Frames, Framing]:
+    """Return all frames, cut to the face of the first one, and how they are cut.
 
-    BenchError as read_clip, CellFailed without a face.
+    Raises BenchError as read_clip and CellFailed as frame_clip.
     """
     aspect = pixel_aspect(recording.path)
-    for first in recording.pictures()[:1]:
-        _mention_density(first)
-    prepared: list[Frames] = []
-    for index, picture in enumerate(read_clip(recording.path, recording.files)):
-        if index == 0:
-            try:
-                box = crop_box(grey(picture[None])[0], f"the first frame of {recording.path}", aspect)
-            except CellFailed as error:
-                raise CellFailed(f"{error}. Give a clip that begins with a frontal face") from None
-        prepared.append(crop(picture, box, aspect))
-    return np.stack(prepared), box
+    for file in recording.pictures()[:1]:
+        _mention_density(file)
+    pictures = read_clip(recording.path, recording.files)
+    first = next(pictures)
+    framing = frame_clip(first, pictures, recording.face, f"the first frame of {recording.path}", aspect)
+    return np.stack([crop(picture, framing.box, aspect) for picture in chain([first], pictures)]), framing
 
 
 def _mention_density(path: Path) -> None:
@@ -224,10 +237,4 @@ def template(path: Path, name: str) -> Template:
     """One picture as a template. BenchError without a face or with several."""
     picture = read_picture(path)
     _mention_density(path)
-    luma = grey(picture[None])[0]
-    count = count_faces(luma)
-    if count != 1:
-        found = "no face" if count == 0 else f"{count} faces"
-        remedy = "Give a frontal portrait" if count == 0 else "Cut the picture to the one that is meant"
-        raise BenchError(f"{path}: {found} in the template. {remedy}.")
-    return Template.of(name, name, crop(picture, crop_box(luma, str(path))))
+    return Template.of(name, name, cut_portrait(picture, str(path), "template"))

@@ -13,14 +13,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from clips.chosen_face import only_face
 from core.clip import pixel_grid
-from core.errors import BenchError
+from core.errors import BenchError, CellFailed
 from core.frames import SIZE, Frames, grey
 from core.video import pictures_in, read_picture
 from faces import facs, mesh
 from faces.crop import crop, display_size, resized, square_at
 from faces.field import MeshField, Points, warp
-from faces.landmarks import detect, face_boxes
+from faces.landmarks import landmarks, points_in
 from faces.mesh import FittedMesh, fit_mesh
 
 TEXTURE = 2 * SIZE
@@ -89,17 +90,14 @@ def read_portrait(portrait: str) -> Portrait:
     return Portrait(portrait, texture, face)
 
 
-def _landmarks(picture: Frames, what: str) -> Points:
-    found = detect(grey(picture[None])[0])
-    if found is None:
-        raise BenchError(f"{what}: no face in the portrait. Give a frontal portrait.")
-    return found
-
-
 def _fit(texture: Frames, what: str) -> FittedMesh:
     """The mesh in frame pixels, from landmarks found on the texture, where they are finer."""
     scale = TEXTURE / SIZE
-    return fit_mesh((_landmarks(texture, what) - (scale - 1) / 2) / scale)
+    try:
+        found = landmarks(grey(texture[None])[0], f"the square cut out of {what}")
+    except CellFailed as error:
+        raise BenchError(f"{error}. Give a sharper or better lit portrait.") from None
+    return fit_mesh((found - (scale - 1) / 2) / scale)
 
 
 def _cut(picture: Frames, what: str) -> Frames:
@@ -109,10 +107,8 @@ def _cut(picture: Frames, what: str) -> Frames:
     small = picture  # large photographs are searched small, which is faster
     if ratio < 1:
         small = resized(picture, max(round(width * ratio), 1), max(round(height * ratio), 1))
-    count = len(face_boxes(grey(small[None])[0]))
-    if count > 1:
-        raise BenchError(f"{what}: {count} faces in the portrait. Cut the picture to the one that is meant.")
-    eyes = _landmarks(small, what)[36:48] / ratio
+    face = only_face(small, what, "portrait")
+    eyes = points_in(grey(small[None])[0], face)[36:48] / ratio
     right, left = eyes[:6].mean(0), eyes[6:].mean(0)
     side = round(float(np.linalg.norm(left - right)) / EYE_SHARE)
     x, y = (right + left) / 2 - np.array(EYES_AT) * side

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from clips.databases.survey import Survey
-from clips.folder import PREPARATION, Recording, cut_frames
+from clips.folder import PREPARATION, Recording, cut_frames, mention_faces
 from clips.synthetic.parallel import in_parallel
 from core.clip import without_camera
 from core.clip_store import (
@@ -92,7 +92,9 @@ def prepare(
         text = facts.model_dump_json(indent=1)
         if not (out / STORE).is_file() or (out / STORE).read_text() != text:
             write_text(out / STORE, text)
-    return ClipStore(out)
+    store = ClipStore(out)
+    mention_faces(store.clips)
+    return store
 
 
 def _task(
@@ -125,7 +127,7 @@ def _prepare(task: Task) -> str:
     """Prepare one clip; why it cannot be, "" if it was."""
     recording = task.recording
     try:
-        frames, box = cut_frames(recording)
+        frames, framing = cut_frames(recording)
         if task.colour != "recorded":
             frames = np.repeat(grey(frames if task.colour == "luma" else frames[..., ::-1])[..., None], 3, axis=-1)
         found = landmarks(grey(frames[:1])[0], f"the first frame of {recording.path}, cut to the face")
@@ -142,7 +144,8 @@ def _prepare(task: Task) -> str:
             key=task.key,
             **recording.facts(),
             n_frames=len(frames),
-            box=box,
+            box=framing.box,
+            faces=framing.widths,
             colour=colour,
             driver_of=task.driver_of,
             landmarks=_pairs(found),

@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from commands.options import (
     DataOption,
     DriversOption,
+    FaceOption,
     PortraitsOption,
     ProtocolOption,
     TemplatesOption,
@@ -34,6 +35,7 @@ def list_(
     templates: TemplatesOption = None,
     data: DataOption = None,
     portraits: PortraitsOption = None,
+    face: FaceOption = "",
 ) -> None:
     """List what there is: methods, metrics, protocols, the clips of a protocol, or figures that papers report."""
     if what is Listed.reported:
@@ -42,7 +44,7 @@ def list_(
         print(reported_table().text())
         return
     if what is Listed.clips:
-        cells = make_protocol(protocol, folders(drivers, templates, data, portraits)).cells()
+        cells = make_protocol(protocol, folders(drivers, templates, data, portraits), face).cells()
         for clip in {cell.driver.name: cell.driver for cell in cells}.values():
             marks = "-".join(
                 "?" if at is None else str(at) for at in (clip.onset_frame, clip.apex_frame, clip.offset_frame)

@@ -37,6 +37,15 @@ DataOption = Annotated[
     Path | None, typer.Option("--data", help="The unpacked kit of a challenge (megc2021, megc2022).")
 ]
 PortraitsOption = Annotated[Path | None, typer.Option("--portraits", help="Your own portraits to render from (demo).")]
+FaceOption = Annotated[
+    str,
+    typer.Option(
+        "--face",
+        help="Which face drives where a driver begins with several: left or right in the picture, or a number by size"
+        " (folder, self); default: the largest.",
+        show_default=False,
+    ),
+]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where networks run.")]
 MediaAllOption = Annotated[bool, typer.Option("--media-all", help="Show the controls in every cell.")]
 

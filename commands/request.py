@@ -27,15 +27,16 @@ class Request:
     controls: bool
     seed: int
     device: str
+    face: str = ""
 
 
-def make_protocol(name: str, given: dict[str, Any]) -> CellSource:
-    """The protocol `name` on the given `folders`."""
+def make_protocol(name: str, given: dict[str, Any], face: str = "") -> CellSource:
+    """The protocol `name` on the given `folders`, with the chosen `face` of its drivers ("": the largest)."""
     from core.registry import load
     from protocols import PROTOCOLS, make
 
     paths = {key: Path(path) if path else None for key, path in given.items()}
-    return make(name, load("protocol", name, PROTOCOLS), STORE.resolve() / "clips", paths)
+    return make(name, load("protocol", name, PROTOCOLS), STORE.resolve() / "clips", paths, face)
 
 
 def make_rows(request: Request) -> list[Row]:

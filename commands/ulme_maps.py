@@ -10,6 +10,7 @@ import typer
 from commands.options import (
     DataOption,
     DriversOption,
+    FaceOption,
     PortraitsOption,
     ProtocolOption,
     TemplatesOption,
@@ -33,6 +34,7 @@ def ulme_maps(
     templates: TemplatesOption = None,
     data: DataOption = None,
     portraits: PortraitsOption = None,
+    face: FaceOption = "",
     out: Annotated[Path, typer.Option(help="File (.png, .svg, .pdf).")] = Path("ulme_maps.png"),
 ) -> None:
     """Attention (white keeps the template), colour map and picture of ULME-GAN over a driver's frames."""
@@ -43,7 +45,9 @@ def ulme_maps(
     label = parse_label(method)
     if label.name != UlmeGan.name:
         raise BenchError(f"figure ulme_maps shows ulmegan, not {label.name!r}. Say --method ulmegan@VARIANT.")
-    cells = {each.name: each for each in make_protocol(protocol, folders(drivers, templates, data, portraits)).cells()}
+    cells = {
+        each.name: each for each in make_protocol(protocol, folders(drivers, templates, data, portraits), face).cells()
+    }
     shown = cells[check_choice("cell", cell, cells)] if cell else next(iter(cells.values()))
     generator = UlmeGan(label.variant, label.options)
     generator.prepare("cpu")

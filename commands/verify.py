@@ -43,8 +43,8 @@ def _again(run: Path, asked: dict[str, Any], sample: int, seed: int) -> tuple[in
     from commands.request import Request, make_protocol, make_rows, possible_rows
     from core.runner import Settings, animate, cell_folder, plan
 
-    request = Request(**{name: asked[name] for name in Request.__dataclass_fields__})
-    source = make_protocol(request.protocol, request.folders)
+    request = Request(**{name: asked[name] for name in Request.__dataclass_fields__ if name in asked})
+    source = make_protocol(request.protocol, request.folders, request.face)
     cells = source.cells()
     with tempfile.TemporaryDirectory(prefix="megbench-") as folder:
         settings = Settings(Path(folder) / "store", request.device, request.seed, 1)

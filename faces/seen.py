@@ -22,7 +22,7 @@ from core.frames import Frames, check_frames, content_hash, grey
 from core.provenance import code_version
 from faces.action_units import Intensities, intensities
 from faces.flow import dense_flow
-from faces.landmarks import Grey, Points, detect, embedding
+from faces.landmarks import Grey, Points, detect, embedding, landmarks
 from faces.motion import Motion, facial_motion
 
 SAMPLED = 8
@@ -77,11 +77,9 @@ class SeenClip:
 
     @property
     def landmarks(self) -> Points:
-        """The 68 landmarks of frame 0, (68, 2) pixels. CellFailed `no face in <role>` without a face."""
+        """The 68 landmarks of frame 0, (68, 2) pixels. CellFailed as faces.landmarks.landmarks without a face."""
         points = self.landmarks_at([0])[0]
-        if points is None:
-            raise CellFailed(f"no face in {self.role}")
-        return points
+        return landmarks(self.grey[0], self.role) if points is None else points
 
     def landmarks_at(self, indices: Sequence[int]) -> list[Points | None]:
         """The 68 landmarks of some frames, (68, 2) pixels each, None for a frame without a face."""

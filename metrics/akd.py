@@ -53,7 +53,7 @@ class Akd:
         pairs = zip(seen.output.landmarks_at(indices), seen.truth.landmarks_at(indices), strict=True)
         distances = [distance for a, b in pairs if (distance := _distance(a, b)) is not None]
         if not distances:
-            raise CellFailed("no face in output")
+            raise CellFailed("no frontal face found in output")
         first = _distance(seen.output.landmarks_at([0])[0], seen.template.landmarks_at([0])[0])
         return Partial(
             "ok",

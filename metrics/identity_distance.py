@@ -43,11 +43,11 @@ class IdentityDistance:
         """Compare one cell; frames without a face are left out. CellFailed without any face."""
         template = seen.template.embedding_at([0])[0]
         if template is None:
-            raise CellFailed("no face in template")
+            raise CellFailed("no frontal face found in template")
         indices = sampled_frames(len(seen.output.frames), cell.driver.apex_frame)
         found = [vector for vector in seen.output.embedding_at(indices) if vector is not None]
         if not found:
-            raise CellFailed("no face in output")
+            raise CellFailed("no frontal face found in output")
         distances = np.linalg.norm(np.stack(found) - template, axis=1)
         return Partial(
             "ok",

@@ -93,7 +93,7 @@ class SetDistance:
         counts = {role: len(_read(str(file))) for role, file in files.items()}
         for role, count in counts.items():
             if not count:
-                raise CellFailed(f"no face in {'output' if role == 'output' else 'driver'}")
+                raise CellFailed(f"no frontal face found in {'output' if role == 'output' else 'driver'}")
         distance, spread, images, references = (figure.name for figure in self.figures)
         values = {images: float(counts["output"]), references: float(counts["reference"])}
         missing = dict.fromkeys((distance, spread), IN_A_CELL)

@@ -1,6 +1,7 @@
 """What `--protocol` can name. A protocol is made as `Class(cache, ...)` with the folders that its parameters name.
 
-The folders a user may give are `drivers`, `templates`, `data` and `portraits`; a parameter without a default is needed.
+The folders a user may give are `drivers`, `templates`, `data` and `portraits`, and beside drivers `face`, which of
+several faces is meant; a parameter without a default is needed.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ PROTOCOLS = {
 }
 
 
-def make(name: str, maker: Callable[..., CellSource], cache: Path, folders: Mapping[str, Path | None]) -> CellSource:
-    """The protocol with the user's folders. BenchError for a folder that it lacks or does not know."""
+def make(
+    name: str, maker: Callable[..., CellSource], cache: Path, folders: Mapping[str, Path | None], face: str = ""
+) -> CellSource:
+    """The protocol with the user's folders and face. BenchError for one that it lacks or does not know."""
     parameters = dict(inspect.signature(maker).parameters)
     del parameters["cache"]
-    given = {folder: path for folder, path in folders.items() if path is not None}
+    given: dict[str, Path | str] = {folder: path for folder, path in folders.items() if path is not None}
+    given |= {"face": face} if face else {}
     for folder in given:
         if folder not in parameters:
             known = ", ".join(f"--{parameter}" for parameter in parameters) or "no folders"

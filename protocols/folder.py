@@ -10,18 +10,20 @@ from core.clip import Cell
 
 
 class Folder:
-    """Your own drivers (videos or folders of frames) on your own portraits; nobody knows the truth."""
+    """Your own drivers (videos or folders of frames) on your own portraits; nobody knows the truth.
+
+    face: which one drives where a driver begins with several: "left", "right", a number by size, "" for the largest.
+    """
 
     name = "folder"
     version = "1"
 
-    def __init__(self, cache: Path, drivers: Path, templates: Path) -> None:
-        self.cache = cache
-        self.drivers = drivers
+    def __init__(self, cache: Path, drivers: Path, templates: Path, face: str = "") -> None:
+        self.drivers = ClipFolder(drivers, cache, face)
         self.templates = templates
 
     def cells(self) -> list[Cell]:
         """All cells; those of a driver that cannot be used carry its problem. BenchError for unfit folders."""
         portraits = read_templates(self.templates)
-        clips = ClipFolder(self.drivers, self.cache).clips()
+        clips = self.drivers.clips()
         return [Cell(self.name, clip, portrait, reference=clip) for clip in clips for portrait in portraits]

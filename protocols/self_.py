@@ -12,18 +12,20 @@ from core.frames import SIZE
 
 
 class Self:
-    """Each clip of a folder drives its own first frame; the clip itself is the truth."""
+    """Each clip of a folder drives its own first frame; the clip itself is the truth.
+
+    face: as in the protocol `folder`.
+    """
 
     name = "self"
     version = "1"
 
-    def __init__(self, cache: Path, drivers: Path) -> None:
-        self.cache = cache
-        self.drivers = drivers
+    def __init__(self, cache: Path, drivers: Path, face: str = "") -> None:
+        self.drivers = Folder(drivers, cache, face)
 
     def cells(self) -> list[Cell]:
         """One cell a clip; that of a clip that cannot be used carries its problem."""
-        return [_cell(clip) for clip in Folder(self.drivers, self.cache).clips()]
+        return [_cell(clip) for clip in self.drivers.clips()]
 
 
 def _cell(clip: Clip) -> Cell:

@@ -19,6 +19,9 @@ SEEN = (
     "A row marked so was trained on some of the drivers it is scored on, or on other clips of the people in them."
     " Its scores there say what it remembers as well as what it can do; train it without them to compare it.",
 )
+SEVERAL_FACES = "Drivers that show several faces."
+# Drivers that the notice at the top names.
+MOST_NAMED = 5
 
 
 def caveats(run: Run) -> list[tuple[str, str]]:
@@ -29,6 +32,12 @@ def caveats(run: Run) -> list[tuple[str, str]]:
     demo = [method.label for method in run.methods if method.variant in ("", "demo") and "weights" in method.identity]
     if demo:
         texts.append((f"Demo weights ({', '.join(demo)}).", DEMO_WEIGHTS))
+    several = {cell.driver: cell.several_faces for cell in run.facts.cells if cell.several_faces}
+    if several:
+        named = [f"{driver}: {told}" for driver, told in several.items()][:MOST_NAMED]
+        more = f"; and {len(several) - MOST_NAMED} more, each named at its cells" if len(several) > MOST_NAMED else ""
+        text = f"{'; '.join(named)}{more}. Scores are of that face alone; --face chooses another one."
+        texts.append((SEVERAL_FACES, text))
     if any(method.seen_drivers or method.seen_people for method in run.facts.methods):
         texts.append(SEEN)
     return texts

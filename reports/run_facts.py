@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from core.clip import several_faces
 from core.errors import BenchError
 
 
@@ -23,7 +24,10 @@ class ProtocolFacts(Facts):
 
 
 class CellFacts(Facts):
-    """One driver on one template, as run.json tells it. Frame numbers count from 0; None where nobody coded them."""
+    """One driver on one template, as run.json tells it. Frame numbers count from 0; None where nobody coded them.
+
+    faces: widths of the faces in the driver's original first frame, pixels, largest first. face: the one asked for.
+    """
 
     name: str
     driver: str
@@ -40,8 +44,15 @@ class CellFacts(Facts):
     rendered: bool = False
     colour: str = "rgb"
     has_truth: bool = False
+    face: str = ""
+    faces: tuple[int, ...] = ()
     # Intensities of the driver's AUs at every frame, where the clip was rendered from them.
     known_aus: dict[str, tuple[float, ...]] = {}
+
+    @property
+    def several_faces(self) -> str:
+        """What to know of a driver that shows several faces, "" for others."""
+        return several_faces(self.faces, self.face)
 
 
 class MethodFacts(Facts):

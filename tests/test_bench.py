@@ -175,7 +175,7 @@ def break_loose(where):
 
 def break_faceless(where):
     frames(where / "drivers" / "a", [np.zeros_like(FACE)] * 2)
-    return "No driver can be used: no face in the first frame of", []
+    return "No driver can be used: no frontal face found in the first frame of", []
 
 
 def break_truncated(where):
@@ -215,13 +215,13 @@ def break_twins(where):
 def break_faces(where):
     frames(where / "drivers" / "a", shaking())
     portrait(where / "templates", picture=np.concatenate([FACE, FACE], axis=1))
-    return "2 faces in the template. Cut the picture to the one that is meant", []
+    return "2 faces in the template (73 and 73 px wide). Cut the picture to the one that is meant", []
 
 
 def break_no_face(where):
     frames(where / "drivers" / "a", shaking())
     portrait(where / "templates", picture=np.zeros_like(FACE))
-    return "no face in the template", []
+    return "no frontal face found in the template (nothing looks like one)", []
 
 
 def break_method(where):
@@ -293,12 +293,12 @@ def test_a_driver_without_a_face_fails_its_cells_and_the_others_go_on(call, tmp_
     where = ("--protocol", "folder", "--drivers", "drivers", "--templates", "templates", "--out", "out")
     code, _, err = call("--methods", "shift", "--metrics", "difference", "--no-controls", *where)
     assert code == 1
-    assert "Failed: bad__face: no face in the first frame of" in err
+    assert "Failed: bad__face: no frontal face found in the first frame of" in err
     record = json.loads((tmp_path / "out/cells/shift/good__face/cell.json").read_text())
     assert record["status"] == "ok"
     record = json.loads((tmp_path / "out/cells/shift/bad__face/cell.json").read_text())
     assert record["status"] == "failed"
-    assert record["reason"].startswith("no face in the first frame of")
+    assert record["reason"].startswith("no frontal face found in the first frame of")
 
 
 def test_labels_are_read_as_the_grammar_says():

@@ -132,7 +132,7 @@ def test_wrong_driver_needs_a_foil(cell):
 
 def test_a_driver_without_a_face_fails(cell, tmp_path):
     blank = driver_of(np.zeros((T, 256, 256, 3), np.uint8), tmp_path)
-    with pytest.raises(CellFailed, match="no face in driver"):
+    with pytest.raises(CellFailed, match="no frontal face found in driver"):
         FlowWarp("", {}).animate(cell.template, blank)
 
 

@@ -204,8 +204,8 @@ def test_pixels_that_are_not_square_are_honoured(tmp_path, aspect, turned):
     path = video(tmp_path / "a.mp4", [stored, stored], said, turned)
     assert pixel_aspect(path) == pytest.approx(aspect[0] / aspect[1])
     assert first_size(path) == pytest.approx((256, 256), abs=2)
-    frames, box = cut_frames(Recording(path, "a", "folder", "a"))
-    assert box == pytest.approx(crop_box(grey(scene), "scene"), abs=6)
+    frames, framing = cut_frames(Recording(path, "a", "folder", "a"))
+    assert framing.box == pytest.approx(crop_box(grey(scene), "scene"), abs=6)
     assert face_shape(frames[0]) == pytest.approx(1.76, rel=0.03)
 
 

@@ -125,7 +125,7 @@ def test_features_are_kept_by_content_and_a_damaged_file_counts_as_absent(tmp_pa
 def test_a_clip_without_a_face_fails_by_name():
     blank = np.full((4, 256, 256, 3), 90, np.uint8)
     clip = SeenClip("output", lambda: blank, content_hash(blank), None)
-    with pytest.raises(CellFailed, match="no face in output"):
+    with pytest.raises(CellFailed, match="no frontal face found in output"):
         _ = clip.motion
     assert clip.landmarks_at([0, 3]) == [None, None]
     assert clip.embedding_at([1]) == [None]

@@ -200,7 +200,7 @@ def test_another_number_of_frames_fails_by_name(cell, cache, name):
 @pytest.mark.parametrize("name", ["motion_agreement", "identity_distance", "akd", "flicker"])
 def test_an_output_without_a_face_fails_and_is_counted(cell, cache, name):
     seen = Seen(cell, np.full((T, 256, 256, 3), 128, np.uint8), cache)
-    with pytest.raises(CellFailed, match="no face in output"):
+    with pytest.raises(CellFailed, match="no frontal face found in output"):
         ALL[name].measure(cell, seen)
     assert ALL["counts"].measure(cell, seen).values["faces_found"] == 0
 

@@ -87,7 +87,7 @@ def test_a_faceless_template_fails_its_cell_only(driver):
     method = FpFomm("", {})
     method.prepare("cpu")
     blank = Template.of("blank", "s", np.full((256, 256, 3), 127, np.uint8))
-    with pytest.raises(CellFailed, match="no face in template blank"):
+    with pytest.raises(CellFailed, match="no frontal face found in template blank"):
         method.animate(blank, driver)
 
 

@@ -129,7 +129,7 @@ def test_grey_clips_take_a_third_of_the_room(stores):
 
 def test_a_clip_without_a_face_is_listed(stores):
     assert list(stores["casme2"].facts.left_out) == ["sub08_EP12_07f"]
-    assert "no face in the first frame" in stores["casme2"].facts.left_out["sub08_EP12_07f"]
+    assert "no frontal face found in the first frame" in stores["casme2"].facts.left_out["sub08_EP12_07f"]
     assert "sub08_EP12_07f" not in stores["casme2"].facts.clips
 
 
@@ -444,7 +444,7 @@ def test_from_databases_to_a_marked_report(databases, stores, tmp_path, monkeypa
     assert "drivers of MEGC2021: casme2/sub01_EP19_06f, casme2/sub17_EP01_13, casme2/sub19_EP01_01f" in told
     told = call("prepare", "casme2", databases["casme2"], "--out", "CASME2", "--workers", 1)
     assert "9 clips of 9 people in CASME2, 1 left out" in told
-    assert "left out: sub08_EP12_07f: no face" in told
+    assert "left out: sub08_EP12_07f: no frontal face" in told
 
     mix = f"casme2=CASME2,samm={databases['samm']},smic={stores['smic'].folder}"
     told = call("train", "fpfomm", "--clips", mix, "--config", "tiny.yaml", "--device", "cpu")
@@ -453,7 +453,7 @@ def test_from_databases_to_a_marked_report(databases, stores, tmp_path, monkeypa
     assert not set(card["data"]["clips_seen"]) & recordings()
     assert len(card["data"]["clips_seen"]) == 14
     assert card["data"]["clips_left_out"] == sorted(recordings())
-    assert "no face" in card["data"]["clips_unusable"]["casme2/sub08_EP12_07f"]
+    assert "no frontal face" in card["data"]["clips_unusable"]["casme2/sub08_EP12_07f"]
 
     arguments = ["--methods", "fpfomm@mix", "--protocol", "self", "--no-controls", "--metrics", "sharpness"]
     told = call(*arguments, "--drivers", stores["casme2"].folder, "--out", "run", "--device", "cpu", "--workers", 1)

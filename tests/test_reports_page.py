@@ -340,3 +340,15 @@ def test_of_many_curves_the_farthest_reaching_are_shown_in_their_order():
     lines = [Line({"a": [0.1], "b": [3.0], "c": [-2.0]}, "driver"), Line({"d": [float("nan")]}, "output", 0)]
     assert panel_names(lines, 2) == ["b", "c"]
     assert panel_names(lines, 4) == ["a", "b", "c", "d"]
+
+
+def test_drivers_that_show_several_faces_are_named(tmp_path):
+    folder = make_run(tmp_path / "run", 3)
+    facts = json.loads((folder / "run.json").read_text())
+    for cell in facts["cells"]:
+        cell |= {"face": "left", "faces": [105, 73]} if cell["driver"] == "d1" else {"faces": [105]}
+    (folder / "run.json").write_text(json.dumps(facts))
+    page = write_report(folder, Pictures.none).read_text(encoding="utf-8")
+    told = "2 faces in its first frame (105 and 73 px wide), the left one was taken"
+    assert f"<b>Drivers that show several faces.</b> d1: {told}. Scores are of that face alone" in page
+    assert page.count(told) == 1 + 2  # the notice, and the two cells of this driver

@@ -32,6 +32,7 @@ TITLES = {
     "offset": {"offset", "offsetframe", "offsetf"},
     "action_units": {"actionunits", "actionunit", "au", "aus"},
     "emotion": {"emotion", "estimatedemotion"},
+    "face": {"face"},
 }
 # A header has these; the rest may be absent. Sheets of clips anywhere (the table adapter) have paths instead.
 CODED, LISTED = frozenset({"subject", "clip", "onset", "offset"}), frozenset({"path", "subject", "fps"})
@@ -66,6 +67,7 @@ class Row:
     action_units: str | None = None
     path: str = ""
     fps: float | None = None
+    face: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 Columns, in any order: path (a video or a folder of pictures, from the table's own folder), subject, fps, and where
 known onset, apex, offset (as the pictures are numbered; a video is taken whole and its frames count from 0), action
-units, emotion, clip.
+units, emotion, clip, and face: which one is meant where the first frame shows several (left, right, or a number by
+size).
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from clips.chosen_face import check_face
 from clips.databases.corrections import corrections
 from clips.databases.folders import FrameFolder, read_folder
-from clips.databases.sheets import LISTED, Row, read_sheet
+from clips.databases.sheets import BLANK, LISTED, Row, read_sheet
 from clips.databases.survey import CodedClip, Survey, apex_within, backwards, coded_clip, named
 from clips.folder import Recording
 from core.errors import BenchError, shown
@@ -65,7 +67,7 @@ class Table:
                     raise BenchError(f"{root}, line {row.line}: {error}") from None
                 names.add(named(database, row.subject, clip))
                 made, odd = _clip(database, clip, row, path)
-                clips.append(made)
+                clips.append(_facing(made, row.face))
                 remarks += odd
         whole = sum(clip.recording.path.is_file() and bool(clip.row.onset or clip.row.offset) for clip in clips)
         remarks += [f"{whole} videos with onset or offset are taken whole; nothing is cut"] * bool(whole)
@@ -100,6 +102,15 @@ def _clip(database: str, clip: str, row: Row, path: Path) -> tuple[CodedClip, li
         recording=f"{database}/{name}",
     )
     return CodedClip(recording, row, problem), odd
+
+
+def _facing(clip: CodedClip, choice: str) -> CodedClip:
+    """Return the clip with the face that its line chooses; one that cannot be chosen is the clip's problem."""
+    try:
+        face = check_face("" if choice.lower() in BLANK else choice)
+    except BenchError as error:
+        return dataclasses.replace(clip, problem=clip.problem or str(error))
+    return dataclasses.replace(clip, recording=dataclasses.replace(clip.recording, face=face))
 
 
 def _whole(row: Row, folder: FrameFolder) -> Row:
