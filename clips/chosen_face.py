@@ -124,8 +124,8 @@ def _checked(picture: Frames, face: Face, what: str) -> Box | None:
     if not found:
         lost = refusal(seen, f"the crop of {SIZE}x{SIZE}")
         raise CellFailed(
-            f"the face in {what} (score {face.score:.2f}) is lost once it is cut out: {lost}. Give a face that is larger,"
-            " sharper, better lit or further from the border"
+            f"the face in {what} (score {face.score:.2f}) is lost once it is cut out: {lost}. Give a face that is"
+            " larger, sharper, better lit or further from the border"
         )
     if shared(found[0], _placed(picture, face, box)) < ONE_FACE:
         raise CellFailed(
