@@ -33,7 +33,7 @@ from core.video import (
 )
 from faces.crop import crop
 
-# 2: squares in display proportions around the face that dlib is surest of; before, faces could be stretched.
+# 2: squares in display proportions, around a face chosen by its score; before, faces could be stretched.
 PREPARATION = "crop-2"
 
 
