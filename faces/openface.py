@@ -62,14 +62,19 @@ def keep(content: str, scores: Scores) -> Path:
     table = pd.DataFrame(scores, columns=COLUMNS)
     table.insert(0, "frame", np.arange(1, len(scores) + 1))
     table.insert(1, "success", (~np.isnan(scores).any(1)).astype(int))
-    path = FOLDER / f"{content}.csv"
+    path = kept_path(content)
     write_text(path, table.fillna(0).to_csv(index=False, lineterminator="\n"))
     return path
 
 
+def kept_path(content: str) -> Path:
+    """Return where the imported scores of the clip with this hash lie, whether there are any or not."""
+    return FOLDER / f"{content}.csv"
+
+
 def kept(content: str, n_frames: int) -> Scores | None:
     """The scores kept for a clip; None if there are none."""
-    path = FOLDER / f"{content}.csv"
+    path = kept_path(content)
     return read_openface(path, n_frames) if path.is_file() else None
 
 

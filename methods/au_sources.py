@@ -53,9 +53,14 @@ def truth(driver: Clip) -> ActionUnits:
     return ActionUnits(intensity, np.asarray(intensity > 0, np.float64))
 
 
+def table_path(source: str, driver: Clip) -> Path:
+    """Return where a driver's table lies for `au_source=openface` and `au_source=table`."""
+    return FOLDER / source / f"{driver.name}.csv"
+
+
 def openface(driver: Clip) -> ActionUnits:
     """What OpenFace found, one row a frame. CellFailed where the file is missing or does not fit the clip."""
-    path = FOLDER / "openface" / f"{driver.name}.csv"
+    path = table_path("openface", driver)
     table = _read(path, header=0)
     table.columns = [str(name).strip() for name in table.columns]
     missing = [name for name in INTENSITY + PRESENCE if name not in table.columns]
@@ -68,7 +73,7 @@ def openface(driver: Clip) -> ActionUnits:
 
 def table(driver: Clip) -> ActionUnits:
     """The user's own matrix, without a header in OpenFace's order or with AU01_r ... AU45_r in any order."""
-    path = FOLDER / "table" / f"{driver.name}.csv"
+    path = table_path("table", driver)
     found = _read(path, header=None)
     first = [str(value).strip() for value in found.iloc[0]] if len(found) else []
     if set(first) >= set(INTENSITY):
