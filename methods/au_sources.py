@@ -12,7 +12,6 @@ But for `flow`, none looks at the driver's pictures.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ from core.clip import Clip
 from core.errors import CellFailed
 from core.openface import LARGEST, OPENFACE, Table, shares
 from core.registry import load
-from core.store import digest
 
 FOLDER = Path(".megbench/aus")
 # A driver of an hour at 200 fps; anything larger is no table of this kind.
@@ -101,12 +99,9 @@ def source(name: str) -> Callable[[Clip], ActionUnits]:
     return found
 
 
-def state(name: str) -> str:
-    """What decides a source's answers besides the clip: a hash of its files; "" for a source without any."""
-    if name not in ("openface", "table"):
-        return ""
-    files = sorted((FOLDER / name).glob("*.csv"))
-    return digest({path.name: hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() for path in files})
+def files_of(name: str, driver: Clip) -> list[Path]:
+    """Return the files that a source reads besides the driver's clip."""
+    return [table_path(name, driver)] if name in ("openface", "table") else []
 
 
 def _read(path: Path, header: int | None) -> pd.DataFrame:

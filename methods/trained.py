@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from core.clip import Clip, Template
 from core.errors import BenchError, unknown_name
 from core.frames import Frames
-from core.provenance import ROOT, code_version
+from core.provenance import ROOT
 from core.weights import clips_seen, load_networks, read_card, weights_hash
 
 if TYPE_CHECKING:
@@ -126,14 +126,13 @@ class TrainedMethod(ABC):
         return {} if self.is_control else clips_seen(self.weights)
 
     def identity(self) -> Mapping[str, Any]:
-        """Weights, config, mode, batch size and code: all that decides the frames besides the inputs."""
+        """Weights, config, mode, batch size and arithmetic: all that decides the frames besides inputs and code."""
         return {
             "weights": f"random, seed {SEED}" if self.is_control else weights_hash(self.weights),
             "config": self.settings() or "published",
             "mode": self.mode,
             "batch_sizes": BATCH_SIZES,
             "arithmetic": {"precision": self.precision, "compiled": self.compiled, "fast_path": FAST_PATH},
-            "code": code_version(type(self).__module__),
         }
 
     def prepare(self, device: str) -> None:
