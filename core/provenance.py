@@ -216,12 +216,16 @@ def _folders(module: str, file: Path) -> dict[Path, set[str] | None]:
 
 def _file(folders: Mapping[Path, set[str] | None], module: str) -> Path | None:
     """The source file of a module in one of `folders`, None for a module from elsewhere."""
-    for folder, meant in folders.items():
-        base = folder.joinpath(*module.split("."))
-        for path in (base.with_suffix(".py"), base / "__init__.py"):
-            if (meant is None or module.partition(".")[0] in meant) and path.is_file():
-                return path.resolve()
-    return None
+    top = module.partition(".")[0]
+    found = (_file_in(folder, module) for folder, meant in folders.items() if meant is None or top in meant)
+    return next((file for file in found if file), None)
+
+
+@functools.cache
+def _file_in(folder: Path, module: str) -> Path | None:
+    base = folder.joinpath(*module.split("."))
+    found = (path.resolve() for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file())
+    return next(found, None)
 
 
 @functools.cache

@@ -11,7 +11,8 @@ from pathlib import Path
 
 # "module:Class" in a table of names (core.registry): whatever is loaded from there is keyed by its own code.
 NAMED = re.compile(r"[\w.]+:\w+")
-# Whose functions and classes make texts of errors.
+# What makes an error of a text, and where it is imported from.
+MAKERS = {"BenchError", "CellFailed", "Unavailable", "unknown_name"}
 ERRORS = "core.errors"
 
 
@@ -87,7 +88,7 @@ def _makers(tree: ast.AST) -> Iterator[str]:
     """Names under which a source knows what makes errors."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == ERRORS:
-            yield from (alias.asname or alias.name for alias in node.names)
+            yield from (alias.asname or alias.name for alias in node.names if alias.name in MAKERS)
 
 
 def _is_table(value: ast.AST | None) -> bool:
