@@ -43,6 +43,7 @@ COMPUTES_NOTHING = {
     "core.contracts": "types that rooms exchange",
     "core.errors": "texts of errors",
     "core.names": "refuses names, changes none",
+    "core.places": "finds folders",
     "core.progress": "bars and notes on the terminal",
     "core.provenance": "these hashes, which are no inputs of anything",
     "core.registry": "finds classes by name; what it finds is keyed by its own code",

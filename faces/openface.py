@@ -14,6 +14,7 @@ import pandas as pd
 
 from core.errors import BenchError
 from core.openface import LARGEST
+from core.places import started
 from core.store import write_text
 
 UNITS = tuple(f"AU{number:02d}" for number in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45))
@@ -69,7 +70,7 @@ def keep(content: str, scores: Scores) -> Path:
 
 def kept_path(content: str) -> Path:
     """Return where the imported scores of the clip with this hash lie, whether there are any or not."""
-    return FOLDER / f"{content}.csv"
+    return started(FOLDER) / f"{content}.csv"
 
 
 def kept(content: str, n_frames: int) -> Scores | None:

@@ -23,6 +23,7 @@ import pandas as pd
 from core.clip import Clip
 from core.errors import CellFailed
 from core.openface import LARGEST, OPENFACE, Table, shares
+from core.places import started
 from core.registry import load
 
 FOLDER = Path(".megbench/aus")
@@ -53,7 +54,7 @@ def truth(driver: Clip) -> ActionUnits:
 
 def table_path(source: str, driver: Clip) -> Path:
     """Return where a driver's table lies for `au_source=openface` and `au_source=table`."""
-    return FOLDER / source / f"{driver.name}.csv"
+    return started(FOLDER) / source / f"{driver.name}.csv"
 
 
 def openface(driver: Clip) -> ActionUnits:

@@ -107,7 +107,7 @@ def test_what_is_computed_changes_the_keys_of_what_uses_it(edited, what):
 
 def test_the_modules_that_are_passed_over_compute_nothing():
     """Frozen: whoever adds one says why, and here."""
-    names = "claims contracts errors names progress provenance registry source_code sources store weight_files"
+    names = "claims contracts errors names places progress provenance registry source_code sources store weight_files"
     assert set(COMPUTES_NOTHING) == {f"core.{name}" for name in names.split()}
     for module in COMPUTES_NOTHING:
         kept = {
