@@ -256,4 +256,5 @@ def metric_facts(make: Callable[[], Metric]) -> dict[str, Any]:
     metric = make()
     figures = [dataclasses.asdict(figure) for figure in metric.figures]
     description = (inspect.getdoc(make) or "").partition("\n")[0]
-    return {"name": metric.name, "version": metric.version, "description": description, "figures": figures}
+    facts = {"name": metric.name, "version": metric.version, "description": description, "figures": figures}
+    return {**facts, "recipe": recipe(type(metric).__module__)}

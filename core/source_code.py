@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +30,12 @@ class Source:
 
 @functools.cache
 def read_source(path: Path) -> Source:
-    """Return a source file without what changes no number: docstrings, texts of errors, types, tables of names."""
+    """Return a source file without what changes no number: docstrings, texts of errors, types, tables of names.
+
+    Of a compiled module all bytes count.
+    """
+    if path.suffix != ".py":
+        return Source(hashlib.blake2b(path.read_bytes()).hexdigest(), (), frozenset())
     tree = ast.parse(path.read_bytes())
     tree = _Deciding(set(_makers(tree))).visit(tree)
     return Source(ast.dump(tree), tuple(_imports(tree, path)), frozenset(_data(tree)))

@@ -4,6 +4,7 @@ import functools
 import importlib
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -172,6 +173,27 @@ def test_a_plug_ins_own_modules_and_ours_count(tmp_path, monkeypatch, style):
     finally:
         for name in [name for name in sys.modules if name.partition(".")[0] == "plugged"]:
             del sys.modules[name]
+        forget()
+
+
+def test_a_plug_in_in_the_environment_counts_without_its_neighbours(tmp_path, monkeypatch):
+    environment = tmp_path / "site-packages"
+    environment.mkdir()
+    (environment / "plugged.py").write_text("import neighbour\nimport compiled\n")
+    (environment / "neighbour.py").write_text("A = 1\n")
+    monkeypatch.syspath_prepend(environment)
+    for name, file in (("plugged", "plugged.py"), ("compiled", "compiled.so")):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(__file__=str(environment / file)))
+    (environment / "compiled.so").write_bytes(b"\x7fELF\0")
+    try:
+        assert len(provenance._closure("plugged").sources) == 1
+        assert package_versions("plugged") == {"compiled": None, "neighbour": None}
+        first = code_version("compiled")
+        (environment / "compiled.so").write_bytes(b"\x7fELF\1")
+        for known in (read_source, provenance._closure, code_version):
+            known.cache_clear()
+        assert code_version("compiled") != first
+    finally:
         forget()
 
 
