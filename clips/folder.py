@@ -20,6 +20,7 @@ from core.errors import BenchError
 from core.frames import Frames, is_grey
 from core.names import check_name
 from core.progress import note, track
+from core.provenance import package_versions
 from core.store import digest, touch, whole_folder
 from core.video import (
     frame_rate,
@@ -165,7 +166,8 @@ def prepare(recording: Recording, cache: Path) -> Clip:
     path = recording.path
     facts = recording.facts()
     try:
-        folder = cache / digest([PREPARATION, facts, path.name, _files_hash(recording)])
+        # What decodes a video and what finds the face in it decide the frames as much as our own code does.
+        folder = cache / digest([PREPARATION, package_versions(__name__), facts, path.name, _files_hash(recording)])
     except OSError as error:
         problem = f"{error.filename or path}: the file cannot be read ({error.strerror}). Check its rights."
         return Clip(path, n_frames=0, content="", problem=problem, **facts)

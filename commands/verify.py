@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from core.store import CellRecord
 
 
+OTHERS = "made by other code, weights or inputs, or by other versions of packages"
+
+
 def verify(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run, runs/<id>.")],
     sample: Annotated[int, typer.Option(min=0, help="Cells to animate again and compare, drawn at random.")] = 5,
@@ -54,7 +57,7 @@ def _again(run: Path, asked: dict[str, Any], sample: int, seed: int) -> tuple[in
         drawn = random.Random(seed).sample(finished, min(sample, len(finished)))
         others = [job for job in drawn if kept[job.key].key != job.key]
         made = animate(Path(folder) / "run", [job for job in drawn if job not in others], settings)
-    lines = [f"{job.row.label} on {job.cell.name}: made by other code, weights or inputs" for job in others]
+    lines = [f"{job.row.label} on {job.cell.name}: {OTHERS}" for job in others]
     for job in drawn:
         if job.key in made and made[job.key].content != kept[job.key].content:
             lines.append(f"{job.row.label} on {job.cell.name}: {made[job.key].reason or 'other frames'}")

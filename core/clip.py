@@ -20,6 +20,7 @@ import numpy.typing as npt
 from core.errors import BenchError, CellFailed
 from core.frames import SIZE, Frames, check_frames, content_hash, read_frames, write_frames
 from core.names import check_name
+from core.sources import file_hash
 from core.store import folder_facts, intact, read_kept, write_kept
 
 Floats = npt.NDArray[np.float32]
@@ -110,10 +111,9 @@ class Clip:
 
     def known(self) -> KnownMotion | None:
         """The exact motion of a rendered clip, None for recordings."""
-        path = self.folder / "known.npz"
-        if not path.exists():
+        if not self._known.exists():
             return None
-        with np.load(path, allow_pickle=False) as data:
+        with np.load(self._known, allow_pickle=False) as data:
             return KnownMotion(
                 action_units=tuple(str(unit) for unit in data["action_units"]),
                 au_intensity=data["au_intensity"],
@@ -125,6 +125,14 @@ class Clip:
     def facts(self) -> dict[str, Any]:
         """Everything but the folder, as JSON values."""
         return {name: value for name, value in vars(self).items() if name != "folder"}
+
+    def state(self) -> dict[str, Any]:
+        """Return all that may decide a number made from this clip: its facts and a hash of its exact motion."""
+        return {**self.facts(), "known": file_hash(self._known)}
+
+    @property
+    def _known(self) -> Path:
+        return self.folder / "known.npz"
 
 
 def several_faces(widths: Sequence[int], choice: str) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from core.errors import BenchError
+from core.places import told
 from core.worker import THREADS, Lane, Outcome, answer, set_up
 
 CONNECT_S = 20
@@ -35,7 +36,7 @@ def spread(lanes: Sequence[Lane], address: str) -> Iterator[Outcome]:
         raise BenchError(f"No Dask scheduler answers at {address} ({str(error).splitlines()[0]}).") from None
     with client:
         futures = {
-            client.submit(_do_batch, pickle.dumps(lane.set_up), batch, pure=False): batch
+            client.submit(_do_batch, pickle.dumps(lane.set_up), batch, told(), pure=False): batch
             for lane in lanes
             for batch in lane.batches
         }
@@ -48,8 +49,12 @@ def spread(lanes: Sequence[Lane], address: str) -> Iterator[Outcome]:
                 yield from (Outcome(item, None, f"the cluster gave up: {reason}", True) for item in batch)
 
 
-def _do_batch(pickled: bytes, batch: Sequence[Any]) -> list[Outcome]:
-    """The worker's side. Results are those of a local run: one thread in every library."""
+def _do_batch(pickled: bytes, batch: Sequence[Any], places: Mapping[str, str]) -> list[Outcome]:
+    """The worker's side. Results are those of a local run: one thread in every library, and the folders that are meant.
+
+    places: as core.places.told.
+    """
+    os.environ.update(places)
     if pickled not in _ready:
         os.environ.update(dict.fromkeys(THREADS, "1"))
         _ready.clear()

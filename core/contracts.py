@@ -23,6 +23,8 @@ class Method(Protocol):
     """A generator. Made as `Class(variant, options)` from `name@variant:key=value`.
 
     It may have `marks`, a mapping: what a reader of its scores must know, a word for the tables and a sentence each.
+    It may have `sources(cell)`, which returns the paths of the files that it reads for one cell besides the clips: what
+    is in them (None: not there) decides the cell's key. What it reads for every cell belongs into `identity`.
     """
 
     name: str
@@ -30,7 +32,10 @@ class Method(Protocol):
     is_control: bool
 
     def identity(self) -> Mapping[str, Any]:
-        """All that decides the frames besides the inputs: code version, weights hash, resolved config. JSON values."""
+        """All that decides the frames besides the inputs: options, weights hash, resolved config. JSON values.
+
+        The versions of the code and of the packages that it imports are added by the suite (core.provenance).
+        """
 
     def prepare(self, device: str) -> None:
         """Load weights onto `device`; called once, in the worker, before the first cell."""
@@ -164,7 +169,10 @@ class Metric(Protocol):
     """A measure. `needs` names the features of `seen` it reads; `version` changes when its numbers may change.
 
     A metric that needs weights of other people's networks names them in a further attribute `weights`
-    (core.weight_files); without them it is unavailable and the run goes on.
+    (core.weight_files); without them it is unavailable and the run goes on. A metric that reads other files besides the
+    cell's clips has a further method `sources(cell, output)`, which returns their paths; output is the hash of the
+    output's frames. What is in these files (None: not there) decides the key of its partial score, as do the metric's
+    code, the packages that it imports and the file of each of its weights.
     """
 
     name: str

@@ -13,7 +13,10 @@ class CellFailed(BenchError):
 
 
 class Unavailable(BenchError):
-    """Something the user can supply is not there (weights, another program's output). Nothing is kept of it."""
+    """Something the user can supply is not there (weights, another program's output).
+
+    It is looked for again next time, unless the metric's `sources` say which file is lacking.
+    """
 
 
 # What an error shows of a value at most; a stranger's may be a megabyte.

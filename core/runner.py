@@ -21,7 +21,8 @@ from core.engines import LOCAL, perform
 from core.errors import BenchError, CellFailed
 from core.frames import SIZE, Frames, check_frames
 from core.progress import track
-from core.provenance import code_version
+from core.provenance import code_version, package_versions
+from core.sources import states
 from core.store import (
     CellRecord,
     digest,
@@ -37,14 +38,20 @@ from core.worker import Lane
 GPU_WORKERS = 2
 
 
+def no_sources(cell: Cell) -> Sequence[Path]:
+    """Return no files: what a method without `sources` reads besides its clips."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Row:
     """One row of the tables: a method or control as the user named it.
 
     label: the text as typed, also the folder's name. maker: its class, a Method or a Control. identity: what decides
-    its frames besides the inputs, with the version of its code. marks: what a reader of its scores must know, a word
-    for the tables and a sentence each. seen: "clips" and "people" of databases that it was trained on, as far as it
-    tells (a method may have `seen()`, which gives them).
+    its frames besides the inputs, with the versions of its code and of the packages that it computes with. marks: what
+    a reader of its scores must know, a word for the tables and a sentence each. seen: "clips" and "people" of databases
+    that it was trained on, as far as it tells (a method may have `seen()`, which gives them). sources: the files that
+    it reads for a cell besides its clips.
     """
 
     label: str
@@ -56,15 +63,22 @@ class Row:
     identity: Mapping[str, Any]
     marks: Mapping[str, str] = field(default_factory=dict)
     seen: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    sources: Callable[[Cell], Sequence[Path]] = no_sources
 
     @classmethod
     def of(cls, label: str, name: str, variant: str, options: Mapping[str, str], maker: Any) -> Row:
         """Make the method once to learn what it is. BenchError as the method raises it (missing weights, options)."""
         method = maker(variant, options)
-        identity = {**method.identity(), "source": code_version(maker.__module__)}
+        versions = {"source": code_version(maker.__module__), "packages": package_versions(maker.__module__)}
         marks = dict(getattr(method, "marks", {}))
         seen = method.seen() if hasattr(method, "seen") else {}
-        return cls(label, name, method.variant, options, maker, method.is_control, identity, marks, seen)
+        sources = getattr(method, "sources", no_sources)
+        identity = {**method.identity(), **versions}
+        return cls(label, name, method.variant, options, maker, method.is_control, identity, marks, seen, sources)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the method itself behind: a worker makes its own, and computes no keys."""
+        return {**vars(self), "sources": no_sources}
 
 
 @dataclass(frozen=True)
@@ -103,12 +117,13 @@ def plan(rows: Sequence[Row], cells: Sequence[Cell], version: str, settings: Set
 def cell_key(row: Row, cell: Cell, version: str, settings: Settings) -> str:
     """Hash of all that decides the frames of a cell; a control may look at more of the cell than a method."""
     inputs: dict[str, Any] = {
-        "driver": cell.driver.facts(),
+        "driver": cell.driver.state(),
         "template": [cell.template.name, cell.template.content],
     }
     if row.is_control:
         others = {"reference": cell.reference, "truth": cell.truth, "foil": cell.foil}
-        inputs |= {role: clip.facts() if clip else None for role, clip in others.items()}
+        inputs |= {role: clip.state() if clip else None for role, clip in others.items()}
+    inputs["sources"] = states(row.sources(cell))
     shared = {"protocol": [cell.protocol, version], "seed": settings.seed, "size": SIZE, "device": settings.device}
     return digest({**shared, "inputs": inputs, "method": [row.name, row.variant, row.options, row.identity]})
 

@@ -19,8 +19,9 @@ from core.contracts import Metric, Partial
 from core.engines import LOCAL, perform
 from core.errors import BenchError, CellFailed, Unavailable
 from core.frames import Frames, read_frames
-from core.provenance import code_version
+from core.provenance import module_of, recipe
 from core.runner import Job, cell_folder
+from core.sources import states
 from core.store import CellRecord, digest, read_json, read_kept, whole_archive, write_kept, write_text
 from core.worker import Lane
 
@@ -55,7 +56,7 @@ def score(run: Path, jobs: Sequence[Job], records: dict[str, CellRecord], scorer
     Returns the partials by `label/cell` and metric, and whether anything was measured anew.
     """
     partials, measured = measure_all(lambda job: cell_folder(run, job).resolve(), jobs, records, scorer)
-    changed = _keep_partials(run, jobs, partials, _versions(scorer))
+    changed = _keep_partials(run, jobs, partials, {metric.name: metric.version for metric in _made(scorer)})
     return partials, changed or measured
 
 
@@ -63,9 +64,9 @@ def measure_all(
     folder: Callable[[Job], Path], jobs: Sequence[Job], records: dict[str, CellRecord], scorer: Scorer
 ) -> tuple[Partials, bool]:
     """As `score`, for frames that lie in `folder` of each job, into the store only."""
-    metrics = [make() for make in scorer.metrics]
-    versions = _versions(scorer)
+    metrics = _made(scorer)
     without = {metric.name: reason for metric in metrics if (reason := lacking(metric))}
+    able = {metric.name: (metric, _deciding(metric, scorer)) for metric in metrics if metric.name not in without}
     partials: Partials = {place(job): {} for job in jobs}
     todo: list[_Task] = []
     for job in jobs:
@@ -73,10 +74,12 @@ def measure_all(
         if record.status != "ok":
             partials[place(job)] = {metric.name: Partial("failed", record.reason) for metric in metrics}
             continue
-        keys = {name: _partial_key(name, version, job.cell, record) for name, version in versions.items()}
+        keys = {
+            name: partial_key(metric, deciding, job.cell, record.content) for name, (metric, deciding) in able.items()
+        }
         found = {name: partial for name, key in keys.items() if (partial := _read_partial(scorer.store, key))}
         partials[place(job)] = found
-        found |= {name: Partial("unavailable", reason) for name, reason in without.items() if name not in found}
+        found |= {name: Partial("unavailable", reason) for name, reason in without.items()}
         missing = {name: key for name, key in keys.items() if name not in found}
         if missing:
             todo.append(_Task(job, folder(job), record.n_frames, missing))
@@ -85,9 +88,14 @@ def measure_all(
     return partials, bool(todo)
 
 
-def _versions(scorer: Scorer) -> dict[str, list[str]]:
-    metrics = [make() for make in scorer.metrics]
-    return {metric.name: [metric.version, code_version(type(metric).__module__)] for metric in metrics}
+def _made(scorer: Scorer) -> list[Metric]:
+    return [make() for make in scorer.metrics]
+
+
+def _deciding(metric: Metric, scorer: Scorer) -> list[Any]:
+    """All that decides what a metric finds in any cell: its version, its code, the eyes' code, and its weights."""
+    weights = [weight_files.require(name) for name in getattr(metric, "weights", ())]
+    return [metric.version, recipe(type(metric).__module__), recipe(module_of(scorer.look)), states(weights)]
 
 
 def lacking(metric: Metric | Callable[[], Metric]) -> str:
@@ -108,10 +116,16 @@ def place(job: Job) -> str:
     return f"{job.row.label}/{job.cell.name}"
 
 
-def _partial_key(metric: str, version: Sequence[str], cell: Cell, record: CellRecord) -> str:
-    """Hash of all that decides a partial score: the metric, the output's frames and what they are compared with."""
-    compared = {"reference": cell.reference.facts(), "truth": cell.truth.facts() if cell.truth else None}
-    return digest([metric, *version, record.content, cell.template.content, cell.driver.facts(), compared])
+def partial_key(metric: Metric, deciding: Sequence[Any], cell: Cell, output: str) -> str:
+    """Hash of all that decides a partial score.
+
+    deciding: as `_deciding`. output: the hash of the frames that are compared with the cell's clips. The files that
+    the metric reads besides them count as they are now, those that are not there too.
+    """
+    clips = {"driver": cell.driver, "reference": cell.reference, "truth": cell.truth}
+    compared = {role: clip.state() if clip else None for role, clip in clips.items()}
+    sources = states(metric.sources(cell, output)) if hasattr(metric, "sources") else []
+    return digest([metric.name, *deciding, output, cell.template.content, compared, sources])
 
 
 def _partial_path(store: Path, key: str) -> Path:
@@ -160,7 +174,9 @@ class _Measurer:
                     new[name] = measure(metrics[name], task.job.cell, seen)
                     write_kept(_partial_path(store, key), vars(new[name]))
                 except Unavailable as error:
-                    new[name] = Partial("unavailable", str(error))  # not kept: the user may supply it
+                    new[name] = Partial("unavailable", str(error))
+                    if hasattr(metrics[name], "sources"):  # what is lacking is in the key; else the user may supply it
+                        write_kept(_partial_path(store, key), vars(new[name]))
                 except Exception as error:
                     # A fault of one metric is not kept and costs the others nothing.
                     new[name] = Partial("failed", f"{name} failed with {type(error).__name__}: {error}")
@@ -210,14 +226,13 @@ def _measured(tasks: Sequence[_Task], scorer: Scorer) -> Iterator[tuple[_Task, d
             yield outcome.item, outcome.result
 
 
-def _keep_partials(run: Path, jobs: Sequence[Job], partials: Partials, versions: dict[str, list[str]]) -> bool:
+def _keep_partials(run: Path, jobs: Sequence[Job], partials: Partials, versions: dict[str, str]) -> bool:
     """Write each cell's partial scores into the run where they differ; whether any did."""
     changed = False
     for job in jobs:
         path = run / "partials" / job.row.label / f"{job.cell.name}.json"
         kept = {
-            name: {"version": versions[name][0], **vars(partial)}
-            for name, partial in sorted(partials[place(job)].items())
+            name: {"version": versions[name], **vars(partial)} for name, partial in sorted(partials[place(job)].items())
         }
         if read_json(path) != kept:
             write_text(path, json.dumps(kept, allow_nan=False), lasting=False)
@@ -241,4 +256,5 @@ def metric_facts(make: Callable[[], Metric]) -> dict[str, Any]:
     metric = make()
     figures = [dataclasses.asdict(figure) for figure in metric.figures]
     description = (inspect.getdoc(make) or "").partition("\n")[0]
-    return {"name": metric.name, "version": metric.version, "description": description, "figures": figures}
+    facts = {"name": metric.name, "version": metric.version, "description": description, "figures": figures}
+    return {**facts, "recipe": recipe(type(metric).__module__)}

@@ -18,9 +18,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from core.errors import BenchError, Unavailable, unknown_name
+from core.places import WEIGHTS, started
 
 DEFAULT_FOLDER = Path(".megbench/weights")
-FOLDER_VARIABLE = "MEGBENCH_WEIGHTS"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ FILES = {
 
 def folder() -> Path:
     """The user's folder of weights."""
-    return Path(os.environ.get(FOLDER_VARIABLE) or DEFAULT_FOLDER)
+    return started(Path(os.environ.get(WEIGHTS) or DEFAULT_FOLDER))
 
 
 def entry(name: str) -> WeightFile:

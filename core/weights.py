@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from core import weight_files
 from core.errors import BenchError
+from core.sources import file_hash
 from core.store import write_json
 
 if TYPE_CHECKING:
@@ -208,9 +209,11 @@ def load_part(path: Path, name: str, network: nn.Module) -> None:
 
 
 def weights_hash(path: Path) -> str:
-    """blake2b of a weights file, 32 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    """blake2b of a weights file, 32 hexadecimal digits. BenchError if it cannot be read."""
+    found = file_hash(path)
+    if found is None:
+        raise BenchError(f"Weights {path} cannot be read. Put the file there, readable for you.")
+    return found
 
 
 def _read_safetensors(path: Path) -> list[tuple[str, State]]:

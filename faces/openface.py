@@ -14,6 +14,7 @@ import pandas as pd
 
 from core.errors import BenchError
 from core.openface import LARGEST
+from core.places import started
 from core.store import write_text
 
 UNITS = tuple(f"AU{number:02d}" for number in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45))
@@ -62,14 +63,19 @@ def keep(content: str, scores: Scores) -> Path:
     table = pd.DataFrame(scores, columns=COLUMNS)
     table.insert(0, "frame", np.arange(1, len(scores) + 1))
     table.insert(1, "success", (~np.isnan(scores).any(1)).astype(int))
-    path = FOLDER / f"{content}.csv"
+    path = kept_path(content)
     write_text(path, table.fillna(0).to_csv(index=False, lineterminator="\n"))
     return path
 
 
+def kept_path(content: str) -> Path:
+    """Return where the imported scores of the clip with this hash lie, whether there are any or not."""
+    return started(FOLDER) / f"{content}.csv"
+
+
 def kept(content: str, n_frames: int) -> Scores | None:
     """The scores kept for a clip; None if there are none."""
-    path = FOLDER / f"{content}.csv"
+    path = kept_path(content)
     return read_openface(path, n_frames) if path.is_file() else None
 
 

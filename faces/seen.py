@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import zipfile
 from collections.abc import Callable, Sequence
@@ -11,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import dlib
 import numpy as np
 import numpy.typing as npt
 
 from core.clip import Cell, Clip, Floats
 from core.errors import BenchError, CellFailed
 from core.frames import Frames, check_frames, content_hash, grey
-from core.provenance import code_version
+from core.provenance import module_of, recipe
+from core.sources import states
+from core.store import digest
 from faces.action_units import Intensities, intensities
 from faces.flow import dense_flow
 from faces.landmarks import Grey, Points, detect, embedding, landmarks
@@ -32,9 +31,9 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 @functools.cache
-def _recipe() -> str:
-    """What decides the stored features besides the frames: this code with all it imports, and its libraries."""
-    return f"{code_version(__name__)} opencv-{cv2.__version__} dlib-{dlib.__version__}"
+def _recipe(module: str) -> str:
+    """What decides features that `module` computes from what is seen here, besides the frames: code and packages."""
+    return digest([recipe(__name__), recipe(module)])
 
 
 def sampled_frames(n_frames: int, apex: int | None) -> tuple[int, ...]:
@@ -138,11 +137,15 @@ class SeenClip:
     def _read_action_units(self) -> Arrays:
         return {"intensity": intensities(self.flow, len(self.frames), self.landmarks)}
 
-    def kept(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
-        """Features of this clip called `name`: from the cache, else computed and put there; a damaged file is none."""
+    def kept(self, name: str, compute: Callable[[], Arrays], sources: Sequence[Path] = ()) -> Arrays:
+        """Features of this clip called `name`: from the cache, else computed and put there; a damaged file is none.
+
+        They are kept for the code and the packages of the module in which `compute` is written, and for what is in the
+        files that it reads besides the clip (sources).
+        """
         if self._cache is None:
             return compute()
-        path = self._path(self._cache, name)
+        path = self._path(self._cache, name, compute, sources)
         try:
             with np.load(path, allow_pickle=False) as stored:
                 return dict(stored)
@@ -155,18 +158,18 @@ class SeenClip:
         os.replace(temporary, path)
         return arrays
 
-    def feature_file(self, name: str, compute: Callable[[], Arrays]) -> Path:
-        """Where features of this clip called `name` are kept, made by `compute` if they are not there yet.
+    def feature_file(self, name: str, compute: Callable[[], Arrays], sources: Sequence[Path] = ()) -> Path:
+        """Where features of this clip called `name` are kept, made by `compute` if they are not there yet; as `kept`.
 
         For metrics that compare sets of clips. BenchError without a cache.
         """
         if self._cache is None:
             raise BenchError(f"Features {name} of the {self.role} cannot be kept: there is no store.")
-        self.kept(name, compute)
-        return self._path(self._cache, name)
+        self.kept(name, compute, sources)
+        return self._path(self._cache, name, compute, sources)
 
-    def _path(self, cache: Path, name: str) -> Path:
-        key = hashlib.blake2b(f"{_recipe()} {name} {self.content}".encode(), digest_size=16).hexdigest()
+    def _path(self, cache: Path, name: str, compute: Callable[[], Arrays], sources: Sequence[Path]) -> Path:
+        key = digest([_recipe(module_of(compute)), name, self.content, states(sources)])
         return cache / key[:2] / f"{key}.npz"
 
 
@@ -179,7 +182,7 @@ class FieldOf:
     @property
     def recipe(self) -> str:
         """All that decides a field besides the frames."""
-        return _recipe()
+        return _recipe(__name__)
 
     def __call__(self, frames: Frames) -> npt.NDArray[np.float16] | None:
         """Frames (T, 256, 256, 3) -> (T, 32, 32, 2), pixels x, y since frame 0; None without a face in frame 0."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
-from core.clip import Clip, Template
+from core.clip import Cell, Clip, Template
 from core.frames import Frames
-from core.provenance import code_version
-from methods import au_sources
-from methods.au_sources import SOURCES, ActionUnits, source
+from core.provenance import recipe
+from methods.au_sources import SOURCES, ActionUnits, files_of, source
 from methods.trained import TrainedMethod
 
 
@@ -24,10 +24,13 @@ class AuDriven(TrainedMethod):
         self.au_source = options.get("au_source", "truth")
 
     def identity(self) -> Mapping[str, Any]:
-        """As every trained method's, with the source of the action units and its files."""
+        """As every trained method's, with the source of the action units."""
         read = source(self.au_source)
-        told = {"name": self.au_source, "files": au_sources.state(self.au_source)}
-        return {**super().identity(), "au_source": told | {"code": code_version(read.__module__)}}
+        return {**super().identity(), "au_source": {"name": self.au_source, **recipe(read.__module__)}}
+
+    def sources(self, cell: Cell) -> Sequence[Path]:
+        """Return the driver's table of action units, if they come from one."""
+        return files_of(self.au_source, cell.driver)
 
     def moved(self, template: Template, driver: Clip) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB. CellFailed where the driver's action units are not to be had."""

@@ -12,7 +12,6 @@ But for `flow`, none looks at the driver's pictures.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,8 +23,8 @@ import pandas as pd
 from core.clip import Clip
 from core.errors import CellFailed
 from core.openface import LARGEST, OPENFACE, Table, shares
+from core.places import started
 from core.registry import load
-from core.store import digest
 
 FOLDER = Path(".megbench/aus")
 # A driver of an hour at 200 fps; anything larger is no table of this kind.
@@ -53,9 +52,14 @@ def truth(driver: Clip) -> ActionUnits:
     return ActionUnits(intensity, np.asarray(intensity > 0, np.float64))
 
 
+def table_path(source: str, driver: Clip) -> Path:
+    """Return where a driver's table lies for `au_source=openface` and `au_source=table`."""
+    return started(FOLDER) / source / f"{driver.name}.csv"
+
+
 def openface(driver: Clip) -> ActionUnits:
     """What OpenFace found, one row a frame. CellFailed where the file is missing or does not fit the clip."""
-    path = FOLDER / "openface" / f"{driver.name}.csv"
+    path = table_path("openface", driver)
     table = _read(path, header=0)
     table.columns = [str(name).strip() for name in table.columns]
     missing = [name for name in INTENSITY + PRESENCE if name not in table.columns]
@@ -68,7 +72,7 @@ def openface(driver: Clip) -> ActionUnits:
 
 def table(driver: Clip) -> ActionUnits:
     """The user's own matrix, without a header in OpenFace's order or with AU01_r ... AU45_r in any order."""
-    path = FOLDER / "table" / f"{driver.name}.csv"
+    path = table_path("table", driver)
     found = _read(path, header=None)
     first = [str(value).strip() for value in found.iloc[0]] if len(found) else []
     if set(first) >= set(INTENSITY):
@@ -96,12 +100,9 @@ def source(name: str) -> Callable[[Clip], ActionUnits]:
     return found
 
 
-def state(name: str) -> str:
-    """What decides a source's answers besides the clip: a hash of its files; "" for a source without any."""
-    if name not in ("openface", "table"):
-        return ""
-    files = sorted((FOLDER / name).glob("*.csv"))
-    return digest({path.name: hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() for path in files})
+def files_of(name: str, driver: Clip) -> list[Path]:
+    """Return the files that a source reads besides the driver's clip."""
+    return [table_path(name, driver)] if name in ("openface", "table") else []
 
 
 def _read(path: Path, header: int | None) -> pd.DataFrame:

@@ -8,7 +8,6 @@ run a stranger's program.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import signal
 import subprocess
@@ -24,13 +23,18 @@ from core.clip import Clip, Template
 from core.config import read_overlay
 from core.errors import BenchError, CellFailed, unknown_name
 from core.frames import SIZE, Frames, write_frames, write_png
+from core.places import started
 from core.provenance import ROOT
+from core.sources import file_hash
+from core.store import digest
 from core.video import is_output_video, is_picture, read_clip, write_video
 from faces.crop import resized
 from methods.external_inputs import extras
 
 READY_MADE = ROOT / "configs" / "external"
 OWN = Path(".megbench/external")
+# What a program's code and settings are kept in.
+CODE = (".py", ".yaml", ".yml")
 # What a program may print before the rest is dropped, and how much of its last line an error shows.
 LOG_BYTES, SHOWN = 1_000_000, 200
 VERSIONS = (
@@ -81,7 +85,7 @@ class Description(BaseModel):
 
 def read_description(name: str) -> Description:
     """The description called `name`: the user's own, else a ready-made one. BenchError for a faulty or unknown one."""
-    places = [folder / f"{name}.yaml" for folder in (OWN, READY_MADE)]
+    places = [folder / f"{name}.yaml" for folder in (started(OWN), READY_MADE)]
     path = next((path for path in places if path.is_file()), None)
     if path is None:
         known = {other.stem for folder in (OWN, READY_MADE) for other in folder.glob("*.yaml")}
@@ -127,14 +131,14 @@ class External:
         return marks
 
     def identity(self) -> Mapping[str, Any]:
-        """The description, the checkout's commit, the environment's versions and the weights' hashes."""
+        """The description, the checkout's commit and code, the environment's versions and the weights' hashes."""
         described = self.description
         checkout = Path(described.checkout or ".")
         git = ["git", "-C", str(checkout)]
         return {
             "description": described.model_dump(mode="json"),
             "commit": _answer([*git, "rev-parse", "HEAD"]) if described.checkout else "",
-            "modified": bool(_answer([*git, "status", "--porcelain", "-uno"])) if described.checkout else False,
+            "code": _code(checkout) if described.checkout else "",
             "environment": _answer([*self._interpreter(), "-c", VERSIONS]) if not described.image else described.image,
             "weights": {name: _hash(checkout / name) for name in described.weights},
         }
@@ -301,9 +305,16 @@ def _answer(command: list[str]) -> str:
     return found.stdout.strip().partition("\n")[0]
 
 
+def _code(checkout: Path) -> str:
+    """Return a hash of a checkout's code and settings, committed or not; environments in it do not count."""
+    inside = {path.relative_to(checkout): path for kind in CODE for path in checkout.rglob(f"*{kind}")}
+    others = ("site-packages", "__pycache__")
+    kept = [name for name in inside if not any(part.startswith(".") or part in others for part in name.parts)]
+    return digest({name.as_posix(): file_hash(inside[name]) for name in kept})
+
+
 def _hash(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    except OSError as error:
-        raise BenchError(f"{path}: the weights cannot be read ({error.strerror}). Put them where it says.") from None
+    found = file_hash(path)
+    if found is None:
+        raise BenchError(f"{path}: the weights cannot be read. Put them where the description says.")
+    return found

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from core import weight_files
 from core.clip import Clip, Template
 from core.errors import BenchError, unknown_name
 from core.frames import Frames
-from core.provenance import ROOT, code_version
+from core.places import started
+from core.provenance import ROOT
 from core.weights import clips_seen, load_networks, read_card, weights_hash
 
 if TYPE_CHECKING:
@@ -40,8 +42,9 @@ class TrainedMethod(ABC):
     Every one takes `precision` (bf16: convolutions in bfloat16, geometry and softmaxes in float32) and `compile` (yes:
     by torch.compile, which needs a C++ compiler).
     Variant "" is "demo", the weights in the repository. "untrained" is the demo variant with random weights, and a
-    control. Any other variant is `.megbench/weights/<name>@<variant>` with .safetensors (and its JSON), .pth or
-    .pth.tar (published sizes). BenchError for an unknown option or mode, and where weights are missing.
+    control. Any other variant is the file <name>@<variant> in `.megbench/weights`, else in the folder that
+    MEGBENCH_WEIGHTS names: .safetensors (and its JSON), .pth or .pth.tar (published sizes). BenchError for an unknown
+    option or mode, and where weights are missing.
     """
 
     name: ClassVar[str]
@@ -104,9 +107,10 @@ class TrainedMethod(ABC):
                 )
             return path
         stem = f"{self.name}@{self.whose}"
-        for suffix in SUFFIXES:
-            if (path := USER_WEIGHTS / f"{stem}{suffix}").is_file():
-                return path
+        for folder in (started(USER_WEIGHTS), weight_files.folder()):
+            for suffix in SUFFIXES:
+                if (path := folder / f"{stem}{suffix}").is_file():
+                    return path
         raise BenchError(
             f"{stem}: no weights {USER_WEIGHTS}/{stem} with {', '.join(SUFFIXES)}. Put a checkpoint there, or train one"
             f" with `python bench.py train {self.name} --clips demo --as {self.whose}`."
@@ -126,14 +130,13 @@ class TrainedMethod(ABC):
         return {} if self.is_control else clips_seen(self.weights)
 
     def identity(self) -> Mapping[str, Any]:
-        """Weights, config, mode, batch size and code: all that decides the frames besides the inputs."""
+        """Weights, config, mode, batch size and arithmetic: all that decides the frames besides inputs and code."""
         return {
             "weights": f"random, seed {SEED}" if self.is_control else weights_hash(self.weights),
             "config": self.settings() or "published",
             "mode": self.mode,
             "batch_sizes": BATCH_SIZES,
             "arithmetic": {"precision": self.precision, "compiled": self.compiled, "fast_path": FAST_PATH},
-            "code": code_version(type(self).__module__),
         }
 
     def prepare(self, device: str) -> None:

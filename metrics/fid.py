@@ -34,7 +34,8 @@ class Fid(SetDistance):
 
     def features(self, clip: SeenClip, cell: Cell) -> Path:
         """Inception's last pooling (T, 2048). Unavailable without the weights."""
-        return clip.feature_file("inception-2048", lambda: {"features": inception_features(clip.frames)})
+        weights = weight_files.require("inception")
+        return clip.feature_file("inception-2048", lambda: {"features": inception_features(clip.frames)}, [weights])
 
 
 def inception_features(frames: Frames, batch: int = BATCH) -> npt.NDArray[np.float32]:

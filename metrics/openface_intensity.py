@@ -1,5 +1,8 @@
 """Agreement of OpenFace's action unit intensities (0 to 5), imported from its CSV files with `bench.py openface`."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from core.clip import Cell
 from core.errors import Unavailable
 from faces import openface
@@ -23,6 +26,11 @@ class OpenFaceIntensity(AuAgreement):
     )
     figures = figures_of("openface_intensity", detector)
     needs = ("frames",)
+
+    def sources(self, cell: Cell, output: str) -> Sequence[Path]:
+        """Return where the imported scores of the output, the driver and the truth lie."""
+        contents = [output, cell.driver.content, *([cell.truth.content] if cell.truth else [])]
+        return [openface.kept_path(content) for content in contents]
 
     def tracks(self, clip: SeenClip) -> Tracks:
         """Intensities (T, 17). Unavailable where none were imported for this clip."""

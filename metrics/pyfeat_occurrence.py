@@ -27,6 +27,5 @@ class PyFeatOccurrence(AuAgreement):
     def tracks(self, clip: SeenClip) -> Tracks:
         """Scores (T, 20); CellFailed without a face in frame 0, Unavailable without the weights."""
         path = weight_files.require("pyfeat")
-        name = f"pyfeat-{weight_files.sha256(path)[:16]}"
-        found = clip.kept(name, lambda: {"scores": detector(path).scores(clip.frames, clip.landmarks)})
+        found = clip.kept("pyfeat", lambda: {"scores": detector(path).scores(clip.frames, clip.landmarks)}, [path])
         return found["scores"]

@@ -126,7 +126,7 @@ def test_a_second_call_renders_nothing_and_another_renderer_everything(cells, sm
     monkeypatch.setattr(studio, "in_parallel", refuse)
     again = Demo(cache).cells()
     assert [(cell.driver, cell.truth) for cell in again] == [(cell.driver, cell.truth) for cell in cells]
-    monkeypatch.setattr(studio, "code_version", lambda _: "another")
+    monkeypatch.setattr(studio, "recipe", lambda _: "another")
     with pytest.raises(AssertionError, match="rendered again"):
         Demo(cache).cells()
 

@@ -138,6 +138,11 @@ def test_identity_follows_the_description_the_commit_and_the_weights(described, 
     assert first["environment"].startswith(".".join(map(str, sys.version_info[:2])))
     weights.write_bytes(b"2")
     assert External(name, {}).identity() != first
+    edited = External(name, {}).identity()
+    (tmp_path / "checkout" / "model.py").write_text("SIZE = 256")
+    changed = External(name, {}).identity()
+    (tmp_path / "checkout" / "model.py").write_text("SIZE = 255")
+    assert len({str(identity) for identity in (edited, changed, External(name, {}).identity())}) == 3
     described(timeout_s=5.0)
     assert External(name, {}).identity()["description"] != first["description"]
     json.dumps(first)

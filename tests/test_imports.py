@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.provenance import imported_modules
+from core.source_code import imported_modules
 
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {

@@ -10,16 +10,23 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
+from core import weight_files
 from core.claims import claim
 from core.engines import check_engine
 from core.errors import BenchError
+from core.places import told
 from core.run import Run, claimed
 from core.runner import Row, Settings
 from core.scoring import Scorer
+from core.weight_files import FILES
+from faces.openface import kept_path
+from methods.au_sources import table_path
+from methods.fomm import Fomm
 from tests.fakes import Counted, Fakes, Seen, Shift, finished_cells, make_clips
 
 ROOT = Path(__file__).parent.parent
@@ -119,8 +126,9 @@ def test_a_scheduler_that_is_not_there_is_one_line(place, monkeypatch):
 def cluster(place, workers):
     """A real scheduler and its workers on this machine; yields the engine's name and the workers' processes."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    told = place / "scheduler.json"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment, "cwd": place}
+    told, elsewhere = place / "scheduler.json", place / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment, "cwd": elsewhere}
     dask = [sys.executable, "-m", "dask"]
     options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", told]
     processes = [subprocess.Popen([*dask, "scheduler", *options], **quiet)]
@@ -161,3 +169,28 @@ def test_a_worker_killed_at_work_costs_its_cell_alone(place):
         assert workers[0].poll() is not None
     is_whole(place)
     assert len(lines(place / "animated.txt")) <= CELLS + 1
+
+
+@pytest.mark.parametrize("weights", ["", "other/weights"])
+def test_a_worker_started_elsewhere_finds_the_folders_that_are_meant(tmp_path, monkeypatch, weights):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MEGBENCH_WEIGHTS", weights)
+    weights = weights or ".megbench/weights"
+    files = [".megbench/openface/abc.csv", ".megbench/aus/table/d.csv", f"{weights}/fomm@vox.pth"]
+    for file in (*files, f"{weights}/{FILES['pyfeat'].file}"):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).touch()
+
+    def found():
+        driver = SimpleNamespace(name="d")
+        return [kept_path("abc"), table_path("table", driver), Fomm("vox", {}).weights, weight_files.require("pyfeat")]
+
+    here = [path.resolve() for path in found()]
+    places = told()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for variable, value in places.items():
+        monkeypatch.setenv(variable, value)
+    assert found() == here
+    assert told() == places, "a worker's own workers find the same"
+    assert all(path.is_file() for path in here)

@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,8 @@ from clips.synthetic.parallel import in_parallel
 from clips.synthetic.performance import Performance
 from clips.synthetic.render import Actor
 from core.clip import Clip, load_clip, save_clip
-from core.provenance import code_version
+from core.provenance import recipe
+from core.sources import file_hash
 from core.store import digest, touch, whole_folder
 
 
@@ -34,10 +34,9 @@ class Scene:
     takes: int = 1
 
     def key(self, take: int) -> str:
-        """Content key of a take: the renderer's code, recipe and portrait."""
-        portrait = blake2b(portrait_path(self.role.portrait).read_bytes(), digest_size=16).hexdigest()
-        code = [code_version(made.__module__) for made in (film, Role)]
-        return digest([*code, asdict(replace(self, takes=1)), portrait, take])
+        """Content key of a take: the scene, its portrait, and the code and packages that render it."""
+        portrait = file_hash(portrait_path(self.role.portrait))
+        return digest([recipe(__name__), asdict(replace(self, takes=1)), portrait, take])
 
 
 def shoot(scenes: Sequence[Scene], cache: Path) -> list[list[Clip]]:

@@ -1,0 +1,132 @@
+"""One source file as the keys see it: the code that may change a number, and what it imports."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# "module:Class" in a table of names (core.registry): whatever is loaded from there is keyed by its own code.
+NAMED = re.compile(r"[\w.]+:\w+")
+# What makes an error of a text, and where it is imported from.
+MAKERS = {"BenchError", "CellFailed", "Unavailable", "unknown_name"}
+ERRORS = "core.errors"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source file. code: what may change a number, as text. imports: for each import the modules it may mean, in
+    order. data: packages whose files are read without importing them.
+    """
+
+    code: str
+    imports: tuple[tuple[str, ...], ...]
+    data: frozenset[str]
+
+
+@functools.cache
+def read_source(path: Path) -> Source:
+    """Return a source file without what changes no number: docstrings, texts of errors, types, tables of names.
+
+    Of a compiled module all bytes count.
+    """
+    if path.suffix != ".py":
+        return Source(hashlib.blake2b(path.read_bytes()).hexdigest(), (), frozenset())
+    tree = ast.parse(path.read_bytes())
+    tree = _Deciding(set(_makers(tree))).visit(tree)
+    return Source(ast.dump(tree), tuple(_imports(tree, path)), frozenset(_data(tree)))
+
+
+def imported_modules(tree: ast.AST) -> Iterator[str]:
+    """Absolute names of the modules that a source imports anywhere; `from a import b` gives a and a.b."""
+    for names in _imports(tree, None):
+        yield from names
+
+
+class _Deciding(ast.NodeTransformer):
+    """Takes out of a tree what changes no number. makers: names of what makes errors."""
+
+    def __init__(self, makers: set[str]) -> None:
+        self.makers = makers
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        """Drop docstrings, of attributes too."""
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        """Keep which error is raised, not what it says."""
+        if isinstance(node.exc, ast.Call):
+            node.exc.args, node.exc.keywords = [], []
+        return ast.Raise(node.exc, None)
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        """Keep the condition."""
+        return ast.Assert(self.visit(node.test), None)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Drop the text of an error that is made here and raised elsewhere."""
+        if isinstance(node.func, ast.Name) and node.func.id in self.makers:
+            return ast.Call(node.func, [], [])
+        return self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.AST]:
+        """Drop what is only there for the type checker."""
+        if (getattr(node.test, "id", None) or getattr(node.test, "attr", None)) == "TYPE_CHECKING":
+            visited = (self.visit(other) for other in node.orelse)
+            return [other for other in visited if other is not None]
+        return self.generic_visit(node)
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        """Drop tables of names."""
+        return None if _is_table(node.value) else self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        """Drop tables of names."""
+        return None if _is_table(node.value) else self.generic_visit(node)
+
+
+def _makers(tree: ast.AST) -> Iterator[str]:
+    """Names under which a source knows what makes errors."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == ERRORS:
+            yield from (alias.asname or alias.name for alias in node.names if alias.name in MAKERS)
+
+
+def _is_table(value: ast.AST | None) -> bool:
+    """Whether a value is a table of names: a dict of texts "module:Class" and nothing else."""
+    texts = [getattr(item, "value", None) for item in value.values] if isinstance(value, ast.Dict) else []
+    return bool(texts) and all(isinstance(text, str) and NAMED.fullmatch(text) for text in texts)
+
+
+def _imports(tree: ast.AST, path: Path | None) -> Iterator[tuple[str, ...]]:
+    """The modules that each import may mean: of `from a import b` a.b, if that is a module, else a.
+
+    Relative imports count where the file's `path` is known.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name,) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (not node.level or path):
+            module = _absolute(node, path) if node.level and path else node.module or ""
+            yield from ((f"{module}.{alias.name}", module) for alias in node.names)
+
+
+def _absolute(node: ast.ImportFrom, path: Path) -> str:
+    """The module that a relative import means, from the folders that are packages around the file."""
+    folder, packages = path.parent, list[str]()
+    while (folder / "__init__.py").is_file():
+        packages.insert(0, folder.name)
+        folder = folder.parent
+    return ".".join([*packages[: len(packages) + 1 - node.level], *([node.module] if node.module else [])])
+
+
+def _data(tree: ast.AST) -> Iterator[str]:
+    """Packages that are looked up by `find_spec("package")`, to read files of theirs."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "find_spec":
+            yield from (item.value for item in node.args if isinstance(getattr(item, "value", None), str))  # type: ignore[attr-defined]
