@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -21,10 +22,12 @@ def import_(
 ) -> None:
     """Check a published checkpoint and keep it as NAME@VARIANT."""
     from core.checkpoints import import_checkpoint
-    from training.published import PUBLISHED, layouts
+    from training.published import PUBLISHED, layouts, layouts_besides
 
     check_choice("method with published checkpoints", name, PUBLISHED)
     weights = user_weights(name, variant)
-    card = import_checkpoint(name, checkpoint, layouts(name), weights)
-    left_out = f" Left out: {', '.join(card['left_out'])}." if card["left_out"] else ""
-    print(f"Weights: {weights}, sha256 {card['sha256']}.{left_out} Use them as --methods {weights.stem}")
+    others = functools.partial(layouts_besides, name)
+    card = import_checkpoint(name, checkpoint, layouts(name), weights, others)
+    told = [f"Left out: {', '.join(card['left_out'])}."] if card["left_out"] else []
+    told += [f"{change.capitalize()}." for change in card["changed"]]
+    print(" ".join([f"Weights: {weights}, sha256 {card['sha256']}.", *told, f"Use them as --methods {weights.stem}"]))

@@ -1,5 +1,7 @@
 """The one error that users see: a single line, without a traceback."""
 
+import re
+import textwrap
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -24,6 +26,27 @@ def shown(value: object) -> str:
     """A value for an error: on one line, cut short."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+# Terminals' escape codes: colours, cursor movements, titles.
+ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
+LONGEST_CLAUSE = 200
+
+
+def clause(error: BaseException | str) -> str:
+    """Return the first sentence of a library's message as one clean clause without its full stop.
+
+    Escape codes, control characters and line breaks are removed. A long sentence is shortened between two words and
+    ends in "...". For an exception whose text is no phrase (a key, nothing at all), its type comes first.
+    """
+    text = "".join(c if c.isprintable() else " " for c in ESCAPES.sub("", str(error)))
+    text = re.split(r"(?<=\w[.!?])\s+(?=[A-Z])", " ".join(text.split()))[0].rstrip(".:;! ")
+    if len(text) > LONGEST_CLAUSE:
+        text = textwrap.shorten(text, LONGEST_CLAUSE, placeholder=" ...") if " " in text[:LONGEST_CLAUSE] else ""
+    if " " in text or isinstance(error, str):
+        return text or "no message"
+    kind = type(error).__name__
+    return f"{kind}: {text}" if text else kind
 
 
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> BenchError:
