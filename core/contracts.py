@@ -22,7 +22,8 @@ Status = Literal["ok", "failed", "skipped", "unavailable"]
 class Method(Protocol):
     """A generator. Made as `Class(variant, options)` from `name@variant:key=value`.
 
-    It may have `marks`, a mapping: what a reader of its scores must know, a word for the tables and a sentence each.
+    It may have `marks`, a mapping: what a reader of its scores must know, a word for the tables and a sentence each;
+    or `marks_on(cells)`, the same for the cells that were scored. `unused(cells)` may name its files that fit no cell.
     """
 
     name: str

@@ -1,6 +1,13 @@
 """What to know before believing a page or passing it on: what its clips and weights are, whose faces it shows."""
 
+from collections.abc import Sequence
+
 from reports.run_files import Run
+
+# The mark of the weights that come with the suite.
+DEMO = "demo weights"
+# How many files a text names before it says how many more there are.
+NAMED = 5
 
 RENDERED = (
     "Rendered clips.",
@@ -26,12 +33,19 @@ def caveats(run: Run) -> list[tuple[str, str]]:
     texts = []
     if any(cell.rendered for cell in run.facts.cells):
         texts.append(RENDERED)
-    demo = [method.label for method in run.methods if method.variant in ("", "demo") and "weights" in method.identity]
+    demo = [method.label for method in run.methods if DEMO in method.marks]
     if demo:
         texts.append((f"Demo weights ({', '.join(demo)}).", DEMO_WEIGHTS))
     if any(method.seen_drivers or method.seen_people for method in run.facts.methods):
         texts.append(SEEN)
+    texts += [(f"Not scored ({method.label}).", unused(method.unused)) for method in run.methods if method.unused]
     return texts
+
+
+def unused(names: Sequence[str]) -> str:
+    """Return a sentence on files of an outputs folder that belong to no cell of the run."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"These files in its folder fit no cell: {', '.join(names[:NAMED])}{more}."
 
 
 def faces_inside(run: Run) -> str:

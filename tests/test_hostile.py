@@ -179,7 +179,7 @@ CASES = [
         F.header, more={"generator.v": {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]}}),
         "not a readable safetensors"),
     *each("weights, init", ".safetensors", functools.partial(F.header, dtype="X9"), "not a readable safetensors"),
-    *each("weights, init", ".safetensors", EMPTY, "not a readable safetensors"),
+    *each("weights, init", ".safetensors", EMPTY, "it is an empty file"),
     Case("init", ".safetensors", lambda: F.safetensors({"generator.weight": F.torch.ones(1, 3).long(),
                                                         "generator.bias": F.torch.ones(1)}),
          "of another kind: weight int64 instead of float32"),
