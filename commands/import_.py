@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from commands.options import user_weights
-from core.errors import check_choice
+from core.errors import BenchError, check_choice
 
 # What imported weights are called, unless --as says otherwise.
 VARIANT = "published"
@@ -22,10 +22,17 @@ def import_(
 ) -> None:
     """Check a published checkpoint and keep it as NAME@VARIANT."""
     from core.checkpoints import import_checkpoint
+    from training import TRAINABLES
     from training.published import PUBLISHED, layouts, layouts_besides
 
-    check_choice("method with published checkpoints", name, PUBLISHED)
     weights = user_weights(name, variant)
+    if name in TRAINABLES and name not in PUBLISHED:
+        place = weights.with_suffix(".pth.tar")
+        raise BenchError(
+            f"Checkpoints of {name} are not imported but read as they are: copy {checkpoint} to {place}, then run"
+            f" --methods {weights.stem}. Methods with an import: {', '.join(PUBLISHED)}."
+        )
+    check_choice("method with published checkpoints", name, PUBLISHED)
     others = functools.partial(layouts_besides, name)
     card = import_checkpoint(name, checkpoint, layouts(name), weights, others)
     told = [f"Left out: {', '.join(card['left_out'])}."] if card["left_out"] else []

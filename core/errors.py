@@ -30,17 +30,19 @@ def shown(value: object) -> str:
 
 # Terminals' escape codes: colours, cursor movements, titles.
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
-LONGEST_CLAUSE = 200
+# Letters of a sentence that says little by itself ("Error tokenizing data."), and of one that is shortened.
+SHORT_CLAUSE, LONGEST_CLAUSE = 25, 200
 
 
 def clause(error: BaseException | str) -> str:
-    """Return the first sentence of a library's message as one clean clause without its full stop.
+    """Return the first sentence of a library's message (two where it is very short) as one clean clause.
 
     Escape codes, control characters and line breaks are removed. A long sentence is shortened between two words and
     ends in "...". For an exception whose text is no phrase (a key, nothing at all), its type comes first.
     """
     text = "".join(c if c.isprintable() else " " for c in ESCAPES.sub("", str(error)))
-    text = re.split(r"(?<=\w[.!?])\s+(?=[A-Z])", " ".join(text.split()))[0].rstrip(".:;! ")
+    first, *more = re.split(r"(?<=\w[.!?])\s+(?=[A-Z])", " ".join(text.split()))
+    text = (f"{first} {more[0]}" if more and len(first) < SHORT_CLAUSE else first).rstrip(".:;! ")
     if len(text) > LONGEST_CLAUSE:
         text = textwrap.shorten(text, LONGEST_CLAUSE, placeholder=" ...") if " " in text[:LONGEST_CLAUSE] else ""
     if " " in text or isinstance(error, str):

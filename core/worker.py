@@ -220,5 +220,6 @@ def answer(handle: Callable[[Any], Any], item: Any) -> Outcome:
 def _failure(error: Exception) -> Outcome:
     if isinstance(error, BenchError):
         return Outcome(None, None, str(error), retry=not isinstance(error, CellFailed))
-    reason = f"{type(error).__name__}: {clause(str(error))}"
+    line = str(error).strip().partition("\n")[0]  # the traceback has the rest
+    reason = f"{type(error).__name__}: {clause(line)}"
     return Outcome(None, None, reason, True, traceback.format_exc())

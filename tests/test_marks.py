@@ -161,7 +161,7 @@ def test_the_page_shows_words_sentences_and_files_that_fit_no_cell(folder, tmp_p
     made = make_run(tmp_path / "run", 3)
     (made / "run.json").write_text(json.dumps(facts))
     page = plain(write_report(made, Pictures.none).read_text(), "html")
-    assert "<b>fpfomm</b> <small>demo weights</small>" in page
+    assert page.count('<p class="quiet">demo weights</p>') == 4
     assert all(sentence in page for marks in MARKS.values() for sentence in marks.values())
     assert "Not scored (fomm:mode=absolute).</b> These files in its folder fit no cell: stray0.gif, stray1.gif" in page
     assert "and 2 more" in page

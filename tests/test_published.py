@@ -302,7 +302,8 @@ def test_a_clause_is_clean_and_whole(text, escaped):
 
 
 def test_a_clause_ends_with_its_sentence_or_between_words():
-    assert clause(OSError("No such file. Use allow_pickle=True")) == "No such file"
+    assert clause(OSError("This is no file of weights. Use allow_pickle=True.")) == "This is no file of weights"
+    assert clause(ValueError("Error tokenizing data. C error: saw 5.\n")) == "Error tokenizing data. C error: saw 5"
     assert clause(ValueError("one\ntwo\x1b[31m three\x07")) == "one two three"
     assert clause(KeyError("x")) == "KeyError: 'x'"
     assert clause(EOFError()) == "EOFError"
