@@ -48,8 +48,7 @@ def import_checkpoint(
     left out. BenchError, in one line, for anything else; it names the method among `others` that has the layout.
     """
     if not checkpoint.is_file():
-        what = "is not a file. Give the file in it" if checkpoint.is_dir() else "does not exist. Give its path"
-        raise BenchError(f"Checkpoint {checkpoint} {what}, such as vox-cpk.pth.tar.")
+        raise BenchError(f"Checkpoint {checkpoint} {_not_a_file(checkpoint)}.")
     read = functools.partial(_reader, name, layouts, target, others)
     (outcome,) = work([Lane("import", read, [[checkpoint]])], 1)
     if outcome.result is None:
@@ -57,6 +56,15 @@ def import_checkpoint(
         raise BenchError(outcome.reason if named else f"{checkpoint} cannot be read: {outcome.reason}.")
     card: dict[str, Any] = outcome.result
     return card
+
+
+def _not_a_file(checkpoint: Path) -> str:
+    """Return why there is no file, and the remedy. Browsers that unpack zip files leave a folder of torch's parts."""
+    if not checkpoint.is_dir():
+        return "does not exist. Give its path, such as vox-cpk.pth.tar"
+    if any((folder / "data.pkl").is_file() for folder in (checkpoint, *checkpoint.glob("*/"))):
+        return "is a PyTorch file that was unpacked into a folder. Download it again without unpacking it"
+    return "is not a file. Give the file in it, such as vox-cpk.pth.tar"
 
 
 def _reader(name: str, layouts: Sequence[Layout], target: Path, others: Others) -> Any:

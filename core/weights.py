@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from core import weight_files
 from core.errors import BenchError, clause
 from core.layout import in_words, manifest, misfits, with_counters
-from core.mistaken import check_weights
+from core.mistaken import check_weights, mistaken
 from core.published import State, check_size, read_published
 from core.store import write_json
 
@@ -82,7 +82,9 @@ def read_card(weights: Path) -> dict[str, Any]:
             raise BenchError(f"{path} is larger than {LARGEST_CARD_BYTES} bytes; it is not a card of this suite.")
         card = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise BenchError(f"{path} must describe {weights.name}, but cannot be read ({clause(error)}).") from None
+        what = mistaken(path) if path.is_file() else ""
+        reason = f"it is {what}" if what and not what.startswith("JSON") else clause(error)
+        raise BenchError(f"{path} must describe {weights.name}, but cannot be read ({reason}).") from None
     if not isinstance(card, dict):
         raise BenchError(f"{path} must be a JSON object, got {type(card).__name__}.")
     return card

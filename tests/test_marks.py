@@ -25,7 +25,7 @@ from reports.figures.variants import draw_variants
 from reports.forms import FORMS, experts_tables, tables_of
 from reports.html import Pictures, write_report
 from reports.marks import exported
-from reports.notices import RENDERED, caveats
+from reports.notices import DEMO, RENDERED, caveats
 from reports.run_files import Run
 from reports.table import NOTE
 from tests.report_fixture import MARKS, make_run
@@ -175,7 +175,7 @@ def test_experts_alone_have_no_marks(run):
 @pytest.mark.parametrize("method", TRAINED, ids=lambda method: method.name)
 def test_demo_weights_say_that_they_are_not_the_published_model(method):
     ((word, sentence),) = method("", {}).marks.items()
-    assert word == "demo weights"
+    assert word == DEMO
     assert sentence.startswith("Not the published model. Its architecture differs (")
     assert set(method("untrained", {}).marks) == {"untrained"}
     config = json.dumps(json.loads(demo_weights(method.name).with_suffix(".json").read_text())["config"])

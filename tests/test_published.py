@@ -20,8 +20,9 @@ from core.errors import BenchError, clause
 from core.layout import in_words, manifest, misfits
 from core.mistaken import mistaken
 from core.published import networks_in
-from core.weights import load_networks, load_vgg19, network_names, read_weights
+from core.weights import load_networks, load_vgg19, network_names, read_card, read_weights
 from core.worker import answer, set_up
+from training import checkpoints
 
 NETWORKS = ("generator", "kp_detector")
 
@@ -315,6 +316,31 @@ def test_a_clause_ends_with_its_sentence_or_between_words():
 
 def test_words_for_a_fit_are_none():
     assert in_words(misfits(manifest(STATES["generator"]), manifest(STATES["generator"]))) == ""
+
+
+def test_a_file_that_a_browser_unpacked_is_told(tmp_path, here):
+    (tmp_path / "vox.pth" / "archive").mkdir(parents=True)
+    with pytest.raises(BenchError, match="is not a file"):
+        import_checkpoint("fomm", tmp_path / "vox.pth", [LAYOUT], tmp_path / "out.safetensors")
+    (tmp_path / "vox.pth" / "archive" / "data.pkl").write_bytes(b"x")
+    with pytest.raises(BenchError, match=r"unpacked into a folder\. Download it again"):
+        import_checkpoint("fomm", tmp_path / "vox.pth", [LAYOUT], tmp_path / "out.safetensors")
+
+
+def test_a_card_that_is_a_pointer_is_told(tmp_path):
+    (tmp_path / "fomm@x.json").write_bytes(POINTER)
+    with pytest.raises(BenchError, match=r"must describe fomm@x\.safetensors.*Git LFS pointer.*git lfs pull"):
+        read_card(tmp_path / "fomm@x.safetensors")
+    (tmp_path / "fomm@x.json").write_bytes(b'{"a": ')
+    with pytest.raises(BenchError, match="Expecting value"):
+        read_card(tmp_path / "fomm@x.safetensors")
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 and no more", b"\x80\x02 and no more"])
+def test_a_damaged_checkpoint_of_a_training_is_one_line(tmp_path, data):
+    (tmp_path / "last.pt").write_bytes(data)
+    with pytest.raises(BenchError, match=r"last\.pt is .*Delete it to begin anew"):
+        checkpoints.read(tmp_path / "last.pt", torch.device("cpu"))
 
 
 def test_json_cards_are_no_checkpoints(tmp_path):
