@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import BenchError
-from core.layout import COUNTER, Entries, first, in_words, manifest, misfits, with_counters
+from core.errors import BenchError, few
+from core.layout import COUNTER, Entries, in_words, manifest, misfits, with_counters
 from core.published import State
 from core.weights import read_as_they_are, save_states
 from core.worker import Lane, work
@@ -124,7 +124,7 @@ def _layout_of(
 
 def _faults(held: Mapping[str, Entries], layout: Layout) -> dict[str, list[str]]:
     """Return what differs from a layout, by kind, as core.layout.misfits; entries begin with their network's name."""
-    holds = f" (it holds {first(sorted(name or 'entries without a network' for name in held)) or 'none'})"
+    holds = f" (it holds {few(sorted(name or 'entries without a network' for name in held)) or 'none'})"
     lacking = [f"{name!r}{holds}" for name in layout.required if name not in held]
     known = [name for name in layout.networks if name in held]
     return {"no network": lacking, **misfits(_joined(held, known), _joined(layout.networks, known))}

@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -49,6 +49,12 @@ def clause(error: BaseException | str) -> str:
         return text or "no message"
     kind = type(error).__name__
     return f"{kind}: {text}" if text else kind
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    """Return the first names, none longer than SHOWN, with how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(name if len(name) <= SHOWN else f"{name[:SHOWN]}..." for name in names[:most]) + more
 
 
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> BenchError:

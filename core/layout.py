@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from core.errors import SHOWN
+from core.errors import few
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,13 +57,7 @@ def misfits(held: Entries, wanted: Entries) -> dict[str, list[str]]:
 
 def in_words(faults: Mapping[str, Sequence[str]]) -> str:
     """Return the first entries of every kind of fault, with how many more there are; "" where there is none."""
-    return "; ".join(f"{kind}: {first(entries)}" for kind, entries in faults.items() if entries)
-
-
-def first(entries: Sequence[str]) -> str:
-    """Return the first entries in one line, with how many more there are."""
-    more = f" and {len(entries) - NAMED} more" if len(entries) > NAMED else ""
-    return ", ".join(entry if len(entry) <= SHOWN else f"{entry[:SHOWN]}..." for entry in entries[:NAMED]) + more
+    return "; ".join(f"{kind}: {few(entries, NAMED)}" for kind, entries in faults.items() if entries)
 
 
 def _floating(entry: tuple[tuple[int, ...], str]) -> bool:

@@ -10,7 +10,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from core.errors import BenchError, shown
+from core.errors import BenchError, few, shown
 
 HEAD_BYTES = 4096
 ITSELF = "Download the file itself, in a browser if need be"
@@ -80,8 +80,7 @@ def _members(names: list[str]) -> str:
     files = [name for name in names if not name.endswith("/")]
     if not files:
         return ""
-    more = f" and {len(files) - MOST_MEMBERS} more" if len(files) > MOST_MEMBERS else ""
-    return f" (with {', '.join(shown(name) for name in files[:MOST_MEMBERS])}{more})"
+    return f" (with {few(files, MOST_MEMBERS)})"
 
 
 def _text(head: bytes) -> str:

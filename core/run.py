@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from core import scoring
 from core.clip import Cell, Clip, Template, keep_facts, load_clip, without_camera
 from core.contracts import CellSource
-from core.errors import BenchError
+from core.errors import BenchError, few
 from core.estimate import remember
 from core.frames import write_png
 from core.progress import note
@@ -35,8 +35,6 @@ Named = TypeVar("Named", Clip, Template)
 FLEETING = ("date", "argv")
 
 
-# How many files a note names before it says how many more there are.
-NAMED = 5
 # How often a process that has nothing left to help with looks whether the folder is free.
 LOOK_S = 0.5
 # How often it is asked what the process that has the folder works for.
@@ -187,12 +185,6 @@ class Run:
             return False
         write_json(self.folder / "run.json", facts)
         return True
-
-
-def few(names: Sequence[str]) -> str:
-    """Return the first names, with how many more there are."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
 
 
 def _first_line(thing: object) -> str:

@@ -1,13 +1,10 @@
 """What to know before believing a page or passing it on: what its clips and weights are, whose faces it shows."""
 
-from collections.abc import Sequence
-
+from core.errors import few
 from reports.run_files import Run
 
 # The mark of the weights that come with the suite.
 DEMO = "demo weights"
-# How many files a text names before it says how many more there are.
-NAMED = 5
 
 RENDERED = (
     "Rendered clips.",
@@ -38,14 +35,12 @@ def caveats(run: Run) -> list[tuple[str, str]]:
         texts.append((f"Demo weights ({', '.join(demo)}).", DEMO_WEIGHTS))
     if any(method.seen_drivers or method.seen_people for method in run.facts.methods):
         texts.append(SEEN)
-    texts += [(f"Not scored ({method.label}).", unused(method.unused)) for method in run.methods if method.unused]
+    texts += [
+        (f"Not scored ({method.label}).", f"These files in its folder fit no cell: {few(method.unused)}.")
+        for method in run.methods
+        if method.unused
+    ]
     return texts
-
-
-def unused(names: Sequence[str]) -> str:
-    """Return a sentence on files of an outputs folder that belong to no cell of the run."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"These files in its folder fit no cell: {', '.join(names[:NAMED])}{more}."
 
 
 def faces_inside(run: Run) -> str:

@@ -179,8 +179,8 @@ OTHERS = {
     "LFS pointer": (POINTER, r"a Git LFS pointer to a file of 728766739 bytes.*`git lfs pull`"),
     "empty": (b"", "an empty file. Download"),
     "gzip": (gzip.compress(b"x"), "a gzip archive. Unpack it"),
-    "zip": (zipped(**{"a/vox.pth": b"x", "a/README": b""}), r"a zip archive \(with 'a/vox.pth', 'a/README'\). Unpack"),
-    "tar": (tarred("vox-cpk.pth"), r"a tar archive \(with 'vox-cpk.pth'\). Unpack it"),
+    "zip": (zipped(**{"a/vox.pth": b"x", "a/README": b""}), r"a zip archive \(with a/vox.pth, a/README\). Unpack"),
+    "tar": (tarred("vox-cpk.pth"), r"a tar archive \(with vox-cpk.pth\). Unpack it"),
     "cut zip": (zipped(data=b"0" * 9000)[:5000], "cut off or damaged .5000 bytes are here"),
 }  # fmt: skip
 
