@@ -124,10 +124,11 @@ def _layout_of(
 
 def _faults(held: Mapping[str, Entries], layout: Layout) -> dict[str, list[str]]:
     """Return what differs from a layout, by kind, as core.layout.misfits; entries begin with their network's name."""
-    holds = f" (it holds {few(sorted(name or 'entries without a network' for name in held)) or 'none'})"
-    lacking = [f"{name!r}{holds}" for name in layout.required if name not in held]
+    holds = few(sorted(held)) if "" not in held else f"entries of one without a name: {few(list(held['']))}"
+    lacking = ", ".join(repr(name) for name in layout.required if name not in held)
+    no_network = [f"{lacking} (it holds {holds or 'none'})"] if lacking else []
     known = [name for name in layout.networks if name in held]
-    return {"no network": lacking, **misfits(_joined(held, known), _joined(layout.networks, known))}
+    return {"no network": no_network, **misfits(_joined(held, known), _joined(layout.networks, known))}
 
 
 def _joined(networks: Mapping[str, Entries], names: Sequence[str]) -> Entries:

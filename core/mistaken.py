@@ -5,6 +5,7 @@ Download scripts save whatever a server answers. Only the first bytes are looked
 
 from __future__ import annotations
 
+import html
 import re
 import tarfile
 import zipfile
@@ -42,6 +43,8 @@ def mistaken(path: Path) -> str:
         head = file.read(HEAD_BYTES)
     if not head:
         return f"an empty file. {AGAIN}"
+    if not head.strip(b"\0"):
+        return f"filled with zeros, as downloads are that were not finished. {AGAIN}"
     for magic, name in PACKED.items():
         if head.startswith(magic):
             return f"{name}. Unpack it and give the checkpoint inside"
@@ -89,7 +92,7 @@ def _text(head: bytes) -> str:
     if not text:
         return ""
     if text.startswith("version https://git-lfs"):
-        size = re.search(r"^size (\d{1,15})$", text, re.MULTILINE)
+        size = re.search(r"^size (\d{1,15})\s*$", text, re.MULTILINE)
         stands_for = f" of {size[1]} bytes" if size else ""
         return f"a Git LFS pointer to a file{stands_for}, not the file. Run `git lfs pull` in its repository"
     if re.match(r"<!doctype html|<(!--.*?--\s*>\s*<)?(html|head|body|script)\b", text, re.IGNORECASE | re.DOTALL):
@@ -122,5 +125,5 @@ def _decoded(head: bytes) -> str:
 def _quoted(pattern: str, text: str) -> str:
     """Return what the pattern finds, such as a page's title, in brackets; "" where it finds nothing."""
     found = re.search(pattern, text, re.IGNORECASE | re.DOTALL)
-    words = " ".join(found[1].split()) if found else ""
+    words = " ".join(html.unescape(found[1]).split()) if found else ""
     return f" ({shown(words)})" if words else ""

@@ -78,6 +78,9 @@ def networks_in(content: Mapping[Any, Any]) -> dict[str, State]:
         return {PREFIX.sub("", name, count=1).removesuffix("_state_dict"): state for name, state in networks.items()}
     flat = _state(inner)
     heads = {entry.partition(".")[0] for entry in flat}
+    if len(heads) == 1 and heads <= set(WRAPPERS):  # Lightning: the networks are parts of a module called model
+        flat = {entry.partition(".")[2]: value for entry, value in flat.items()}
+        heads = {entry.partition(".")[0] for entry in flat}
     if not heads.intersection(MAIN_NETWORKS):
         return {"": flat} if flat else {}
     parts: dict[str, State] = {head: {} for head in heads}
@@ -130,7 +133,8 @@ def _refusal(error: Exception) -> str:
         )
     if isinstance(error, pickle.UnpicklingError):
         return f"it is damaged or was not written by torch.save. {AGAIN}"
-    return f"it is cut off or damaged ({clause(error)}). {AGAIN}"
+    said = clause(error)
+    return f"it is cut off or damaged{'' if 'weights_only' in said else f' ({said})'}. {AGAIN}"
 
 
 def _dense(path: Path, state: State) -> State:

@@ -70,6 +70,7 @@ ODD = {
     "flat and wrapped": {"state_dict": flat(STATES), "hyper_parameters": {"lr": 1.0}},
     "flat, wrapped and parallel": {"model": prefixed(flat(STATES), "module.")},
     "flat with parallel networks": flat(each(lambda state: prefixed(state, "module."))),
+    "Lightning": {"state_dict": prefixed(flat(STATES), "model."), "callbacks": {}},
     "half": each(lambda state: {k: v.half() if v.is_floating_point() else v for k, v in state.items()}),
     "all half": each(lambda state: {k: v.half() for k, v in state.items()}),
     "bfloat": each(lambda state: {k: v.bfloat16() for k, v in state.items()}),
@@ -172,6 +173,8 @@ OTHERS = {
     ),
     "page after a comment": (b"\n<!-- x -->\n<HTML lang='en'><body>quota exceeded</body>", "a web page"),
     "page with a mark": (b"\xef\xbb\xbf<html><title>Sign\n in</title>", r"a web page \('Sign in'\)"),
+    "page with entities": (b"<html><title>MEGA &amp; more</title>", r"a web page \('MEGA & more'\)"),
+    "zeros": (b"\0" * 5000, "filled with zeros.*Download it again"),
     "page in UTF-16": ("<html><title>Anmelden</title>".encode("utf-16"), "a web page"),
     "XML": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code>', r"an XML or HTML answer \('AccessDenied'\)"),
     "JSON": (b'{"error": "rate limit exceeded"}', r"JSON \('rate limit exceeded'\)"),
@@ -261,6 +264,13 @@ def test_the_method_whose_layout_it_has_is_named(tmp_path, here):
     wanted = Layout({}, {"region_predictor": manifest(STATES["generator"])}, ("region_predictor",))
     with pytest.raises(BenchError, match=r"no network: 'region_predictor'.*It has the layout of fomm: .* import fomm"):
         import_checkpoint("mraa", tmp_path / "a.pth", [wanted], tmp_path / "o.safetensors", lambda: {"fomm": [LAYOUT]})
+
+
+def test_one_bare_network_is_described_by_its_entries(tmp_path, here):
+    torch.save(STATES["generator"], tmp_path / "a.pth")
+    says = r"no network: 'generator', 'kp_detector' \(it holds entries of one without a name: 0\.weight, 0\.bias, "
+    with pytest.raises(BenchError, match=says):
+        import_checkpoint("fomm", tmp_path / "a.pth", [LAYOUT], tmp_path / "out.safetensors")
 
 
 def test_kernels_for_pictures_of_another_size_are_named(tmp_path, here):
