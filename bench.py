@@ -140,6 +140,8 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
     rows = make_rows(request)  # wrong names are told before anything is rendered
     cells = source.cells()
     rows = possible_rows(rows, request, cells)
+    for row in rows:
+        row.marks_on(cells)  # outputs that cannot be read are told before anything is animated
     run = Run(folder, {**dataclasses.asdict(request), "media_all": media_all}, source, cells, rows, settings, scorer)
     if dry_run:
         print(f"Run {folder}\n{forecast(run.jobs, run.missing(), settings)}")

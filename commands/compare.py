@@ -19,9 +19,11 @@ def compare(
     """Compare two runs on the same cells: paired differences with intervals and corrected p."""
     from reports.comparison import comparison
     from reports.forms import write_tables
+    from reports.marks import exported
     from reports.run_files import Run
 
-    table = comparison(Run(run_a), Run(run_b), names(methods))
+    first, second = Run(run_a), Run(run_b)
+    table = comparison(first, second, names(methods))
     print(table.text())
     if out:
-        print("\n".join(map(str, write_tables(out, {"comparison": table}))))
+        print("\n".join(map(str, write_tables(out, {"comparison": exported(table, first, second)}))))

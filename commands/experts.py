@@ -37,6 +37,7 @@ def import_(
     from metrics.experts.names import Names
     from reports.experts import gap
     from reports.forms import experts_tables, write_tables
+    from reports.marks import exported
 
     opened = _open(run) if run else None
     imported = import_files(files, Names.read(mapping, _known(opened)), _blinded(opened))
@@ -45,12 +46,13 @@ def import_(
     judgements = imported.judgements
     if run:
         judgements = _kept(run, judgements)
-    tables = experts_tables(judgements)
+    tables = experts_tables(judgements, opened)
     print("\n".join(table.text() for table in tables.values()))
     print(gap(judgements))
     if out:
         write_judgements(out / FILE, judgements)
-        print(f"Judgements and tables: {len(write_tables(out, tables)) + 1} files in {out}")
+        written = {name: exported(table, opened) for name, table in tables.items()} if opened else tables
+        print(f"Judgements and tables: {len(write_tables(out, written)) + 1} files in {out}")
 
 
 def _say(imported: Imported) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from commands.options import user_weights
-from core.errors import check_choice
+from core.errors import BenchError, check_choice
 
 # What imported weights are called, unless --as says otherwise.
 VARIANT = "published"
@@ -21,10 +22,19 @@ def import_(
 ) -> None:
     """Check a published checkpoint and keep it as NAME@VARIANT."""
     from core.checkpoints import import_checkpoint
-    from training.published import PUBLISHED, layouts
+    from training import TRAINABLES
+    from training.published import PUBLISHED, layouts, layouts_besides
 
-    check_choice("method with published checkpoints", name, PUBLISHED)
     weights = user_weights(name, variant)
-    card = import_checkpoint(name, checkpoint, layouts(name), weights)
-    left_out = f" Left out: {', '.join(card['left_out'])}." if card["left_out"] else ""
-    print(f"Weights: {weights}, sha256 {card['sha256']}.{left_out} Use them as --methods {weights.stem}")
+    if name in TRAINABLES and name not in PUBLISHED:
+        place = weights.with_suffix(".pth.tar")
+        raise BenchError(
+            f"Checkpoints of {name} are not imported but read as they are: copy {checkpoint} to {place}, then run"
+            f" --methods {weights.stem}. Methods with an import: {', '.join(PUBLISHED)}."
+        )
+    check_choice("method with published checkpoints", name, PUBLISHED)
+    others = functools.partial(layouts_besides, name)
+    card = import_checkpoint(name, checkpoint, layouts(name), weights, others)
+    told = [f"Left out: {', '.join(card['left_out'])}."] if card["left_out"] else []
+    told += [f"{change.capitalize()}." for change in card["changed"]]
+    print(" ".join([f"Weights: {weights}, sha256 {card['sha256']}.", *told, f"Use them as --methods {weights.stem}"]))

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import BenchError
-from core.weights import NAMED, State, read_published, save_states
+from core.errors import BenchError, few
+from core.layout import COUNTER, Entries, in_words, manifest, misfits, with_counters
+from core.published import State
+from core.weights import read_as_they_are, save_states
 from core.worker import Lane, work
-
-# Entry -> shape and dtype ("float32", ...), by network.
-Manifest = Mapping[str, Mapping[str, tuple[tuple[int, ...], str]]]
 
 
 @dataclass(frozen=True)
@@ -26,20 +25,31 @@ class Layout:
     """One published layout: its config as JSON values, its networks' entries, and the networks that must be there."""
 
     config: Mapping[str, Any]
-    networks: Manifest
+    networks: Mapping[str, Entries]
     required: Sequence[str]
 
 
-def import_checkpoint(name: str, checkpoint: Path, layouts: Sequence[Layout], target: Path) -> dict[str, Any]:
-    """Write `checkpoint` as `target` (.safetensors, unrounded) and its JSON card, which is returned.
+# Layouts by the name of their method, made where they are wanted.
+Others = Callable[[], Mapping[str, Sequence[Layout]]]
 
-    The file must have one of the layouts: names, shapes and dtypes exactly. Networks that a layout does not require
-    may be missing; what is no network (optimisers, epochs) is left out. BenchError, in one line, for anything else.
+
+def none() -> Mapping[str, Sequence[Layout]]:
+    """Return no layouts."""
+    return {}
+
+
+def import_checkpoint(
+    name: str, checkpoint: Path, layouts: Sequence[Layout], target: Path, others: Others = none
+) -> dict[str, Any]:
+    """Write `checkpoint` as `target` (.safetensors, float32) and its JSON card, which is returned.
+
+    The file must have one of the layouts: names and shapes exactly, floating entries of any precision. Networks that a
+    layout does not require may be missing, so may counters of batch norms; what is no network (optimisers, epochs) is
+    left out. BenchError, in one line, for anything else; it names the method among `others` that has the layout.
     """
     if not checkpoint.is_file():
-        what = "is not a file. Give the file in it" if checkpoint.is_dir() else "does not exist. Give its path"
-        raise BenchError(f"Checkpoint {checkpoint} {what}, such as vox-cpk.pth.tar.")
-    read = functools.partial(_reader, name, layouts, target)
+        raise BenchError(f"Checkpoint {checkpoint} {_not_a_file(checkpoint)}.")
+    read = functools.partial(_reader, name, layouts, target, others)
     (outcome,) = work([Lane("import", read, [[checkpoint]])], 1)
     if outcome.result is None:
         named = str(checkpoint) in outcome.reason
@@ -48,52 +58,92 @@ def import_checkpoint(name: str, checkpoint: Path, layouts: Sequence[Layout], ta
     return card
 
 
-def _reader(name: str, layouts: Sequence[Layout], target: Path) -> Any:
-    return functools.partial(_read, name, layouts, target)
+def _not_a_file(checkpoint: Path) -> str:
+    """Return why there is no file, and the remedy. Browsers that unpack zip files leave a folder of torch's parts."""
+    if not checkpoint.is_dir():
+        return "does not exist. Give its path, such as vox-cpk.pth.tar"
+    if any((folder / "data.pkl").is_file() for folder in (checkpoint, *checkpoint.glob("*/"))):
+        return "is a PyTorch file that was unpacked into a folder. Download it again without unpacking it"
+    return "is not a file. Give the file in it, such as vox-cpk.pth.tar"
 
 
-def _read(name: str, layouts: Sequence[Layout], target: Path, checkpoint: Path) -> dict[str, Any]:
-    states = read_published(checkpoint)
-    layout = _layout_of(checkpoint, states, layouts)
+def _reader(name: str, layouts: Sequence[Layout], target: Path, others: Others) -> Any:
+    return functools.partial(_read, name, layouts, target, others)
+
+
+def _read(name: str, layouts: Sequence[Layout], target: Path, others: Others, checkpoint: Path) -> dict[str, Any]:
+    states = read_as_they_are(checkpoint)
+    layout = _layout_of(checkpoint, states, layouts, others)
     with checkpoint.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    kept = {network: states[network] for network in layout.networks if network in states}
     card = {
         "method": name,
         "config": dict(layout.config),
         "imported_from": {"file": checkpoint.name, "bytes": checkpoint.stat().st_size, "sha256": sha256},
         "left_out": sorted(set(states) - set(layout.networks)),
+        "changed": _changes(kept, layout),
     }
-    return save_states(target, {network: states[network] for network in layout.networks if network in states}, card)
+    single = {network: _single(state, layout.networks[network]) for network, state in kept.items()}
+    return save_states(target, single, card)
 
 
-def _layout_of(checkpoint: Path, states: Mapping[str, State], layouts: Sequence[Layout]) -> Layout:
-    """The first layout that the networks have; the faults against the nearest one otherwise."""
-    faults = [_faults(states, layout) for layout in layouts]
+def _single(state: State, wanted: Entries) -> State:
+    """Return the entries in the layout's order, floating ones as float32."""
+    whole = with_counters(state, wanted)
+    return {entry: whole[entry].float() if whole[entry].is_floating_point() else whole[entry] for entry in wanted}
+
+
+def _changes(states: Mapping[str, State], layout: Layout) -> list[str]:
+    """Return in sentences what is not written as it was read."""
+    precisions = {str(value.dtype).removeprefix("torch.") for state in states.values() for value in state.values()
+                  if value.is_floating_point()} - {"float32"}  # fmt: skip
+    lacking = sum(
+        entry.endswith(COUNTER) and entry not in state
+        for network, state in states.items()
+        for entry in layout.networks[network]
+    )
+    changes = [f"{', '.join(sorted(precisions))} numbers are converted to float32"] if precisions else []
+    return changes + ([f"{lacking} missing counters ({COUNTER}) are set to 0"] if lacking else [])
+
+
+def _layout_of(
+    checkpoint: Path, states: Mapping[str, State], layouts: Sequence[Layout], others: Others = none
+) -> Layout:
+    """Return the first layout that the networks have. BenchError with what differs from the nearest otherwise."""
+    held = {name: manifest(state) for name, state in states.items()}
+    faults = [_faults(held, layout) for layout in layouts]
     for layout, found in zip(layouts, faults, strict=True):
-        if not found:
+        if not any(found.values()):
             return layout
-    nearest = min(faults, key=len)
-    more = f"; and {len(nearest) - NAMED} more" if len(nearest) > NAMED else ""
-    raise BenchError(f"{checkpoint} does not have the published layout: {'; '.join(nearest[:NAMED])}{more}.")
+    nearest = min(faults, key=lambda found: sum(map(len, found.values())))
+    fits = [other for other, known in others().items() if any(not any(_faults(held, one).values()) for one in known)]
+    hint = f" It has the layout of {fits[0]}: python bench.py import {fits[0]} {checkpoint}" if fits else _hint(nearest)
+    raise BenchError(f"{checkpoint} does not have the published layout ({in_words(nearest)}).{hint}")
 
 
-def manifest(state: State) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and dtype of every entry of a state dict."""
-    return {entry: (tuple(value.shape), str(value.dtype).removeprefix("torch.")) for entry, value in state.items()}
+def _faults(held: Mapping[str, Entries], layout: Layout) -> dict[str, list[str]]:
+    """Return what differs from a layout, by kind, as core.layout.misfits; entries begin with their network's name."""
+    holds = few(sorted(held)) if "" not in held else f"entries of one without a name: {few(list(held['']))}"
+    lacking = ", ".join(repr(name) for name in layout.required if name not in held)
+    no_network = [f"{lacking} (it holds {holds or 'none'})"] if lacking else []
+    known = [name for name in layout.networks if name in held]
+    return {"no network": no_network, **misfits(_joined(held, known), _joined(layout.networks, known))}
 
 
-def _faults(states: Mapping[str, State], layout: Layout) -> list[str]:
-    faults = [f"no network {name!r} (it holds {', '.join(sorted(states)) or 'none'})"
-              for name in layout.required if name not in states]  # fmt: skip
-    for name, wanted in layout.networks.items():
-        if name not in states:
-            continue
-        held = manifest(states[name])
-        faults += [f"{name}.{entry} is missing" for entry in wanted if entry not in held]
-        faults += [f"{name}.{entry} is not known" for entry in held if entry not in wanted]
-        faults += [
-            f"{name}.{entry} is {held[entry][1]} {held[entry][0]} instead of {wanted[entry][1]} {wanted[entry][0]}"
-            for entry in wanted
-            if entry in held and held[entry] != wanted[entry]
-        ]
-    return faults
+def _joined(networks: Mapping[str, Entries], names: Sequence[str]) -> Entries:
+    """Return the entries of some networks as "network.entry", without counters, which may be missing."""
+    return {
+        f"{name}.{entry}": kind
+        for name in names
+        for entry, kind in networks[name].items()
+        if not entry.endswith(COUNTER)
+    }
+
+
+def _hint(faults: Mapping[str, Sequence[str]]) -> str:
+    """Return what a mismatch usually means; "" where nobody knows."""
+    others = [entry for kind, entries in faults.items() if kind != "of another shape" for entry in entries]
+    if others or not all(".down.weight " in entry for entry in faults["of another shape"]):
+        return ""
+    return " Only the kernels that scale pictures down differ: it was trained on pictures of another size."

@@ -11,7 +11,7 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from core.errors import BenchError
+from core.errors import BenchError, clause
 from core.places import told
 from core.worker import THREADS, Lane, Outcome, answer, set_up
 
@@ -33,7 +33,7 @@ def spread(lanes: Sequence[Lane], address: str) -> Iterator[Outcome]:
     try:
         client = Client(f"tcp://{address}", timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise BenchError(f"No Dask scheduler answers at {address} ({str(error).splitlines()[0]}).") from None
+        raise BenchError(f"No Dask scheduler answers at {address} ({clause(error)}).") from None
     with client:
         futures = {
             client.submit(_do_batch, pickle.dumps(lane.set_up), batch, told(), pure=False): batch
@@ -45,7 +45,7 @@ def spread(lanes: Sequence[Lane], address: str) -> Iterator[Outcome]:
             if future.status == "finished":
                 yield from future.result()
             else:
-                reason = str(future.exception()).splitlines()[0]
+                reason = clause(future.exception() or "")
                 yield from (Outcome(item, None, f"the cluster gave up: {reason}", True) for item in batch)
 
 

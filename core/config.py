@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
-from core.errors import BenchError, shown, unknown_name
+from core.errors import BenchError, clause, shown, unknown_name
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ def read_overlay(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BenchError(f"Config {path} cannot be read as UTF-8 text ({error}). Give a YAML file.") from None
+        raise BenchError(f"Config {path} cannot be read as UTF-8 text ({clause(error)}). Give a YAML file.") from None
     values = _yaml(text, f"Config {path}")
     if values is None:
         return {}
@@ -54,8 +54,16 @@ def _yaml(text: str, what: str) -> Any:
         raise
     # Besides its own errors, PyYAML passes on those of int(), datetime() and others on values that look like theirs.
     except (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise BenchError(f"{what} is not valid YAML ({reason}). Correct it, or put quotes around the value.") from None
+        raise BenchError(
+            f"{what} is not valid YAML ({_problem(error)}). Correct it, or put quotes around the value."
+        ) from None
+
+
+def _problem(error: Exception) -> str:
+    """Return what YAML's parser found wrong, with its line."""
+    mark = getattr(error, "problem_mark", None)
+    found = clause(getattr(error, "problem", None) or error)
+    return f"line {mark.line + 1}: {found}" if mark else found
 
 
 class _Loader(yaml.SafeLoader):

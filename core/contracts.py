@@ -22,7 +22,8 @@ Status = Literal["ok", "failed", "skipped", "unavailable"]
 class Method(Protocol):
     """A generator. Made as `Class(variant, options)` from `name@variant:key=value`.
 
-    It may have `marks`, a mapping: what a reader of its scores must know, a word for the tables and a sentence each.
+    It may have `marks`, a mapping: what a reader of its scores must know, a word for the tables and a sentence each;
+    or `marks_on(cells)`, the same for the cells that were scored. `unused(cells)` may name its files that fit no cell.
     It may have `sources(cell)`, which returns the paths of the files that it reads for one cell besides the clips: what
     is in them (None: not there) decides the cell's key. What it reads for every cell belongs into `identity`.
     """

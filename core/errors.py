@@ -1,6 +1,8 @@
 """The one error that users see: a single line, without a traceback."""
 
-from collections.abc import Iterable
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -27,6 +29,35 @@ def shown(value: object) -> str:
     """A value for an error: on one line, cut short."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+# Terminals' escape codes: colours, cursor movements, titles.
+ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
+# Letters of a sentence that says little by itself ("Error tokenizing data."), and of one that is shortened.
+SHORT_CLAUSE, LONGEST_CLAUSE = 25, 200
+
+
+def clause(error: BaseException | str) -> str:
+    """Return the first sentence of a library's message (two where it is very short) as one clean clause.
+
+    Escape codes, control characters and line breaks are removed. A long sentence is shortened between two words and
+    ends in "...". For an exception whose text is no phrase (a key, nothing at all), its type comes first.
+    """
+    text = "".join(c if c.isprintable() else " " for c in ESCAPES.sub("", str(error)))
+    first, *more = re.split(r"(?<=\w[.!?])\s+(?=[A-Z])", " ".join(text.split()))
+    text = (f"{first} {more[0]}" if more and len(first) < SHORT_CLAUSE else first).rstrip(".:;! ")
+    if len(text) > LONGEST_CLAUSE:
+        text = textwrap.shorten(text, LONGEST_CLAUSE, placeholder=" ...") if " " in text[:LONGEST_CLAUSE] else ""
+    if " " in text or isinstance(error, str):
+        return text or "no message"
+    kind = type(error).__name__
+    return f"{kind}: {text}" if text else kind
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    """Return the first names, none longer than SHOWN, with how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(name if len(name) <= SHOWN else f"{name[:SHOWN]}..." for name in names[:most]) + more
 
 
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> BenchError:

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from core.errors import BenchError
+from core.errors import BenchError, clause
 from core.spreadsheet import inert, restored
 from core.statistics import Floats
 from core.store import write_text
@@ -84,8 +84,9 @@ def read_judgements(path: Path) -> list[Judgement]:
     except OSError as error:
         raise BenchError(f"{path}: cannot be read ({error.strerror}). Import expert sheets first.") from None
     except (ValueError, pandera.errors.SchemaError, pandera.errors.SchemaErrors) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BenchError(f"{path}: not a table of judgements ({reason}). Import the expert sheets again.") from None
+        raise BenchError(
+            f"{path}: not a table of judgements ({clause(error)}). Import the expert sheets again."
+        ) from None
     return [
         Judgement(*map(restored, row[:4]), *map(int, row[4:]))  # type: ignore[arg-type]
         for row in table.itertuples(index=False, name=None)

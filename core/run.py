@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from core import scoring
 from core.clip import Cell, Clip, Template, keep_facts, load_clip, without_camera
 from core.contracts import CellSource
-from core.errors import BenchError
+from core.errors import BenchError, few
 from core.estimate import remember
 from core.frames import write_png
 from core.progress import note
@@ -126,9 +126,12 @@ class Run:
                 f"{stale} cells of an earlier request are taken out of {self.folder} (the store still has them);"
                 " tables and figures made there before are of that request."
             )
+        for row in self.rows:
+            if names := row.unused(self.cells):
+                note(f"{row.label}: {len(names)} files in its folder fit no cell and are not scored: {few(names)}.")
         found = look_up(self.folder, self.jobs, self.settings)
         if found.todo:
-            write_json(self.folder / "run.json", {**self._facts({}), "finished": False})
+            write_json(self.folder / "run.json", {**self._facts(found.done), "finished": False})
         keep_inputs(self.folder, self.cells)
         records = found.done | animate(self.folder, found.todo, self.settings)
         remember(found.todo, records, self.settings)
@@ -157,7 +160,6 @@ class Run:
     def _facts(self, records: dict[str, CellRecord]) -> dict[str, Any]:
         """All that run.json says, but whether the run is finished."""
         source = self.source
-        by_row = {row.label: [records.get(job.key) for job in self.jobs if job.row is row] for row in self.rows}
         return {
             "id": self.folder.name,
             "request": self.request,
@@ -165,7 +167,11 @@ class Run:
             "protocol": {"name": source.name, "version": source.version, "description": _first_line(source)},
             "cells": [cell_facts(cell, self._known_aus[cell.driver.name]) for cell in self.cells],
             "methods": [
-                row_facts(row, [record for record in by_row[row.label] if record]) | seen_facts(row, self.cells)
+                row_facts(
+                    row, [(job.cell, records[job.key]) for job in self.jobs if job.row is row and job.key in records]
+                )
+                | {"unused": row.unused(self.cells)}
+                | seen_facts(row, self.cells)
                 for row in self.rows
             ],
             "metrics": [scoring.metric_facts(metric) for metric in self.scorer.metrics],
@@ -229,12 +235,13 @@ def forget_others(run: Path, jobs: Sequence[Job]) -> int:
     return sum(not folder.name.startswith(".") for folder in stale)  # not what a killed process left half written
 
 
-def row_facts(row: Row, records: Sequence[CellRecord]) -> dict[str, Any]:
-    """A row as run.json tells it; seconds per frame over its finished cells, None without any."""
-    finished = [record for record in records if record.status == "ok"]
-    frames = sum(record.n_frames for record in finished)
-    seconds = sum(record.seconds for record in finished)
-    facts = {field: getattr(row, field) for field in ("label", "name", "variant", "is_control", "identity", "marks")}
+def row_facts(row: Row, done: Sequence[tuple[Cell, CellRecord]]) -> dict[str, Any]:
+    """A row as run.json tells it; marks and seconds per frame (None without any) are of its finished cells."""
+    finished = [(cell, record) for cell, record in done if record.status == "ok"]
+    frames = sum(record.n_frames for _, record in finished)
+    seconds = sum(record.seconds for _, record in finished)
+    facts = {field: getattr(row, field) for field in ("label", "name", "variant", "is_control", "identity")}
+    facts["marks"] = row.marks_on([cell for cell, _ in finished])
     return {**facts, "seconds_per_frame": round(seconds / frames, 5) if frames else None}
 
 

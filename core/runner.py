@@ -80,6 +80,18 @@ class Row:
         """Leave the method itself behind: a worker makes its own, and computes no keys."""
         return {**vars(self), "sources": no_sources}
 
+    def marks_on(self, cells: Sequence[Cell]) -> dict[str, str]:
+        """Return the row's marks, as far as they depend on the files of certain cells those of `cells`."""
+        method = self.maker(self.variant, self.options) if hasattr(self.maker, "marks_on") else None
+        return {**self.marks, **(method.marks_on(cells) if method else {})}
+
+    def unused(self, cells: Sequence[Cell]) -> list[str]:
+        """Return the names of the row's files that fit none of `cells`; [] for rows that have no files."""
+        if not hasattr(self.maker, "unused"):
+            return []
+        found: list[str] = self.maker(self.variant, self.options).unused(cells)
+        return found
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -17,7 +17,7 @@ from core.claims import Busy, claim
 from core.clip import Cell
 from core.contracts import Metric, Partial
 from core.engines import LOCAL, perform
-from core.errors import BenchError, CellFailed, Unavailable
+from core.errors import BenchError, CellFailed, Unavailable, clause
 from core.frames import Frames, read_frames
 from core.provenance import module_of, recipe
 from core.runner import Job, cell_folder
@@ -179,7 +179,7 @@ class _Measurer:
                         write_kept(_partial_path(store, key), vars(new[name]))
                 except Exception as error:
                     # A fault of one metric is not kept and costs the others nothing.
-                    new[name] = Partial("failed", f"{name} failed with {type(error).__name__}: {error}")
+                    new[name] = Partial("failed", f"{name} failed with {type(error).__name__}: {clause(str(error))}")
             return new
 
         return do

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, TiffImagePlugin
 
-from core.errors import BenchError
+from core.errors import BenchError, clause
 from core.frames import Frames
 
 Picture = npt.NDArray[np.uint8]
@@ -120,8 +120,7 @@ def read_picture(path: Path) -> Picture:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise BenchError(f"{path}: the picture is larger than {MAX_PIXELS} pixels. Scale it down.") from None
     except Exception as error:  # whatever Pillow's readers raise on damaged data
-        reason = " ".join((str(error) or type(error).__name__).split())[:200]
-        raise BenchError(f"{path}: the picture cannot be read ({reason}). Replace the file.") from None
+        raise BenchError(f"{path}: the picture cannot be read ({clause(error)}). Replace the file.") from None
 
 
 def _upright(path: Path, image: Image.Image) -> Picture:

@@ -17,7 +17,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from core.errors import BenchError, Unavailable, unknown_name
+from core.errors import BenchError, Unavailable, clause, unknown_name
+from core.mistaken import check_weights, mistaken
 from core.places import WEIGHTS, started
 
 DEFAULT_FOLDER = Path(".megbench/weights")
@@ -107,7 +108,10 @@ def absence(name: str) -> str:
 
 
 def check(row: WeightFile, path: Path) -> Path:
-    """Return `path` if size and hash are the table's; BenchError otherwise."""
+    """Return `path` if its hash is the table's. BenchError otherwise, and for a web page, a pointer or an archive."""
+    what = mistaken(path)
+    if what:
+        raise BenchError(f"{path} is not {row.file}: it is {what}, then run: python bench.py weights add FILE")
     found = sha256(path)
     if not found.startswith(row.sha256):
         raise BenchError(
@@ -130,6 +134,7 @@ def add(path: Path) -> tuple[WeightFile, Path]:
         rows = [row for row in FILES.values() if row.sha256 and found.startswith(row.sha256)]
     if not rows:
         known = ", ".join(row.file for row in FILES.values())
+        check_weights(path)
         raise BenchError(f"{path.name} is not among the weights that are used here. Choices: {known}.")
     check(rows[0], path)
     with _arriving(rows[0]) as temporary:
@@ -153,9 +158,8 @@ def fetch(name: str) -> Path:
 
                 download_url_to_file(address(row), str(temporary), hash_prefix=row.sha256 or None)
         except Exception as error:
-            lines = str(error).splitlines() or [type(error).__name__]
             raise BenchError(
-                f"{row.file} could not be fetched ({lines[0][:160]}). Fetch it on a machine with a network, then run:"
+                f"{row.file} could not be fetched ({clause(error)}). Fetch it on a machine with a network, then run:"
                 " python bench.py weights add FILE"
             ) from None
     return folder() / row.file

@@ -1,8 +1,8 @@
 """Reading and writing network weights: the only place that loads checkpoints.
 
-Two forms. The suite's own: `NAME.safetensors` (float16 or float32, names "network.entry") with a `NAME.json` beside
-it that holds the resolved config. The published: `.pth` or `.pth.tar`, a pickled dict of state dicts, read with
-weights_only=True and never otherwise, since a pickle can run code.
+Two forms, told apart by their first bytes. The suite's own: `NAME.safetensors` (float16 or float32, names
+"network.entry") with a `NAME.json` beside it that holds the resolved config. The published: a pickled dict of state
+dicts (core/published.py).
 """
 
 from __future__ import annotations
@@ -10,28 +10,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import weight_files
-from core.errors import BenchError
+from core.errors import BenchError, clause
+from core.layout import in_words, manifest, misfits, with_counters
+from core.mistaken import check_weights, mistaken
+from core.published import State, check_size, read_published
 from core.sources import file_hash
 from core.store import write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# The largest published checkpoint of the family (with optimiser states) is about 0.75 GB.
-LARGEST_WEIGHTS_BYTES = 2_000_000_000
 LARGEST_CARD_BYTES = 20_000_000
-PUBLISHED = (".pth", ".tar", ".pt")
+# What torch.save's files begin with: a zip archive's first entry, or a pickle of protocol 2 or later.
+TORCH = (b"PK\x03\x04", b"\x80")
 VGG19 = weight_files.DEFAULT_FOLDER / weight_files.FILES["vgg19"].file
-# How many entries an error names before it says "and N more".
-NAMED = 3
-
-State = dict[str, "Tensor"]
 
 
 def card_path(weights: Path) -> Path:
@@ -86,7 +83,9 @@ def read_card(weights: Path) -> dict[str, Any]:
             raise BenchError(f"{path} is larger than {LARGEST_CARD_BYTES} bytes; it is not a card of this suite.")
         card = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise BenchError(f"{path} must describe {weights.name}, but cannot be read ({_one_line(error)}).") from None
+        what = mistaken(path) if path.is_file() else ""
+        reason = f"it is {what}" if what and not what.startswith("JSON") else clause(error)
+        raise BenchError(f"{path} must describe {weights.name}, but cannot be read ({reason}).") from None
     if not isinstance(card, dict):
         raise BenchError(f"{path} must be a JSON object, got {type(card).__name__}.")
     return card
@@ -115,15 +114,18 @@ def read_weights(path: Path) -> dict[str, State]:
     A file with no networks in it (torchvision's VGG) comes back as the one network "". BenchError if the file is
     missing, too large, damaged, or not in one of the two forms; entries that are not state dicts are left out.
     """
-    if not path.is_file():
-        raise BenchError(f"Weights {path} do not exist.")
-    if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
-        raise BenchError(f"Weights {path} are larger than {LARGEST_WEIGHTS_BYTES} bytes.")
-    networks = dict(_read_safetensors(path)) if path.suffix == ".safetensors" else read_published(path)
+    networks = read_as_they_are(path)
     return {
         name: {entry: _checked(path, entry, value) for entry, value in state.items()}
         for name, state in networks.items()
     }
+
+
+def read_as_they_are(path: Path) -> dict[str, State]:
+    """As `read_weights`, but entries keep their precision and may be infinite."""
+    if not path.is_file():
+        raise BenchError(f"Weights {path} do not exist.")
+    return _read_safetensors(path) if _is_safetensors(path) else read_published(path)
 
 
 def load_networks(path: Path, networks: Mapping[str, nn.Module]) -> None:
@@ -147,7 +149,7 @@ def load_networks(path: Path, networks: Mapping[str, nn.Module]) -> None:
 
 def network_names(path: Path) -> set[str]:
     """Names of the networks in a weights file; only the header of a safetensors file is read for it."""
-    if path.suffix != ".safetensors":
+    if not _is_safetensors(path):
         return set(read_weights(path))
     from safetensors import SafetensorError, safe_open
 
@@ -155,34 +157,20 @@ def network_names(path: Path) -> set[str]:
         with safe_open(path, framework="numpy") as file:
             return {entry.partition(".")[0] for entry in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise BenchError(f"{path} is not a readable safetensors file ({_one_line(error)}).") from None
+        raise BenchError(f"{path} is not a readable safetensors file ({clause(error)}).") from None
 
 
 def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
-    """Load one state dict strictly. BenchError with the first missing, unexpected and mismatched entries."""
-    own = network.state_dict()
-    wrong = {
-        "missing": [entry for entry in own if entry not in state],
-        "unexpected": sorted(entry for entry in state if entry not in own),
-        "of another kind": [
-            f"{entry} {_kind(state[entry])} instead of {_kind(own[entry])}"
-            for entry in own
-            if entry in state and state[entry].is_floating_point() != own[entry].is_floating_point()
-        ],
-        "of another shape": [
-            f"{entry} {tuple(state[entry].shape)} instead of {tuple(own[entry].shape)}"
-            for entry in own
-            if entry in state and state[entry].shape != own[entry].shape
-        ],
-    }
-    faults = [f"{kind}: {_first(entries)}" for kind, entries in wrong.items() if entries]
+    """Load one state dict strictly; only counters of batch norms may be missing.
+
+    BenchError with the first missing, unexpected and mismatched entries.
+    """
+    wanted = manifest(network.state_dict())
+    state = with_counters(state, wanted)
+    faults = in_words(misfits(manifest(state), wanted))
     if faults:
-        raise BenchError(f"{path} does not fit the network {name!r} of this config ({'; '.join(faults)}).")
+        raise BenchError(f"{path} does not fit the network {name!r} of this config ({faults}).")
     network.load_state_dict(state)
-
-
-def _kind(value: Tensor) -> str:
-    return str(value.dtype).removeprefix("torch.")
 
 
 def load_vgg19(path: Path, network: nn.Module) -> nn.Module:
@@ -216,78 +204,35 @@ def weights_hash(path: Path) -> str:
     return found
 
 
-def _read_safetensors(path: Path) -> list[tuple[str, State]]:
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors do: the length of a JSON header, then that header.
+
+    A file that is named so counts as well, unless it begins as torch.save's do. BenchError for what is no weights.
+    """
+    with path.open("rb") as file:
+        head = file.read(9)
+    if head.startswith(TORCH):
+        return False
+    if head[8:] == b"{" and head[5:8] == b"\0\0\0":
+        return True
+    check_weights(path)
+    return path.suffix == ".safetensors"
+
+
+def _read_safetensors(path: Path) -> dict[str, State]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    check_size(path)
     try:
         tensors = load_file(path, device="cpu")
     except (SafetensorError, OSError, ValueError) as error:
-        raise BenchError(f"{path} is not a readable safetensors file ({_one_line(error)}).") from None
+        raise BenchError(f"{path} is not a readable safetensors file ({clause(error)}).") from None
     networks: dict[str, State] = {}
     for key, value in tensors.items():
         name, _, entry = key.partition(".")
         networks.setdefault(name, {})[entry] = value
-    return list(networks.items())
-
-
-def read_published(path: Path) -> dict[str, State]:
-    """State dicts of a pickled checkpoint by network name, entries as they are.
-
-    BenchError if it is too large, damaged, would run code, or holds no dict; entries that are no state dicts are left
-    out.
-    """
-    import torch
-
-    if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
-        raise BenchError(f"Weights {path} are larger than {LARGEST_WEIGHTS_BYTES} bytes.")
-    if path.suffix not in PUBLISHED:
-        raise BenchError(f"{path} is no published checkpoint: its name must end in {', '.join(PUBLISHED)}.")
-    try:
-        _check_archive(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except BenchError:
-        raise
-    except Exception as error:  # a damaged pickle makes torch's reader raise whatever it stumbles over
-        raise BenchError(
-            f"{path} cannot be read safely as weights ({_one_line(error)}). Give a file of tensors only."
-        ) from None
-    if not isinstance(content, dict):
-        raise BenchError(f"{path} must hold a dict of state dicts, got {type(content).__name__}.")
-    if _is_state(content):
-        return {"": _dense(path, content)}
-    return {name: _dense(path, state) for name, state in content.items() if isinstance(name, str) and _is_state(state)}
-
-
-def _check_archive(path: Path) -> None:
-    """BenchError for a zip bomb: torch stores entries as they are, but unpacks what others have packed."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > LARGEST_WEIGHTS_BYTES:
-                raise BenchError(f"Weights {path} unpack to more than {LARGEST_WEIGHTS_BYTES} bytes.")
-
-
-def _dense(path: Path, state: State) -> State:
-    """`state`, if its tensors are plain numbers. BenchError for sparse ones and for views larger than their data."""
-    import torch
-
-    for entry, value in state.items():
-        if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
-            raise BenchError(f"{path}: the entry {entry} is no plain tensor. Give a file of dense tensors.")
-        # A stride of 0 declares any size at no cost.
-        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-            raise BenchError(f"{path}: the entry {entry} {tuple(value.shape)} is larger than its data. Save it anew.")
-    return state
-
-
-def _is_state(value: Any) -> bool:
-    import torch
-
-    return (
-        isinstance(value, dict)
-        and bool(value)
-        and all(isinstance(key, str) and isinstance(entry, torch.Tensor) for key, entry in value.items())
-    )
+    return networks
 
 
 def _checked(path: Path, entry: str, value: Tensor) -> Tensor:
@@ -299,12 +244,3 @@ def _checked(path: Path, entry: str, value: Tensor) -> Tensor:
 def _check_finite(path: Path, entry: str, value: Tensor) -> None:
     if value.is_floating_point() and not bool(value.isfinite().all()):
         raise BenchError(f"{path}: the entry {entry} holds NaN or infinite numbers; the weights are unusable.")
-
-
-def _first(entries: list[str]) -> str:
-    more = f" and {len(entries) - NAMED} more" if len(entries) > NAMED else ""
-    return ", ".join(entries[:NAMED]) + more
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join((str(error) or type(error).__name__).split())[:200]

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from core.errors import BenchError, CellFailed
+from core.errors import BenchError, CellFailed, clause
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # A worker without work that does not end by itself within this time (threads of a library) is ended.
@@ -220,5 +220,6 @@ def answer(handle: Callable[[Any], Any], item: Any) -> Outcome:
 def _failure(error: Exception) -> Outcome:
     if isinstance(error, BenchError):
         return Outcome(None, None, str(error), retry=not isinstance(error, CellFailed))
-    lines = str(error).splitlines() or ["no message"]
-    return Outcome(None, None, f"{type(error).__name__}: {lines[0]}", True, traceback.format_exc())
+    line = str(error).strip().partition("\n")[0]  # the traceback has the rest
+    reason = f"{type(error).__name__}: {clause(line)}"
+    return Outcome(None, None, reason, True, traceback.format_exc())

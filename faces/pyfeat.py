@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from core.errors import BenchError
+from core.errors import BenchError, clause
 from core.frames import Frames
 from core.provenance import ROOT
 from faces.landmarks import Points
@@ -135,7 +135,7 @@ def serve(weights: str) -> None:
                 found.append(model(chips).au[:, order])
             send(answers, {"scores": np.concatenate(found)})
         except Exception as error:  # whatever it is, the other side must hear of it
-            send(answers, {"error": np.array(f"{type(error).__name__}: {error}")})
+            send(answers, {"error": np.array(f"{type(error).__name__}: {clause(str(error))}")})
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from core.clip import Clip, Template
 from core.config import read_overlay
-from core.errors import BenchError, CellFailed, unknown_name
+from core.errors import BenchError, CellFailed, clause, unknown_name
 from core.frames import SIZE, Frames, write_frames, write_png
 from core.places import started
 from core.provenance import ROOT
@@ -35,8 +35,8 @@ READY_MADE = ROOT / "configs" / "external"
 OWN = Path(".megbench/external")
 # What a program's code and settings are kept in.
 CODE = (".py", ".yaml", ".yml")
-# What a program may print before the rest is dropped, and how much of its last line an error shows.
-LOG_BYTES, SHOWN = 1_000_000, 200
+# How much of what a program printed is searched for its last line.
+LOG_BYTES = 1_000_000
 VERSIONS = (
     "import sys, importlib.metadata as m\n"
     "found = {d.metadata['Name'].lower(): d.version for d in m.distributions() if d.metadata['Name']}\n"
@@ -274,8 +274,7 @@ def _last_line(log: Path) -> str:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - LOG_BYTES))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    shown = lines[-1] if lines else "it printed nothing"
-    return "".join(c if c.isprintable() else "?" for c in shown)[:SHOWN]
+    return clause(lines[-1]) if lines else "it printed nothing"
 
 
 def _one_output(work: Path, described: Description) -> Path:

@@ -18,6 +18,7 @@ class Fomm(PointDriven):
 
     name = "fomm"
     modes = ("relative", "relative_scale", "relative_value", "absolute")
+    demo_network = "MRAA's skips, bicubic sampling of the template, narrower layers"
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """Generator and key point detector."""

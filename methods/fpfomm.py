@@ -22,6 +22,7 @@ class FpFomm(PointDriven):
 
     name = "fpfomm"
     modes = ("relative", "absolute")
+    demo_network = "MRAA's skips, bicubic sampling of the template, narrower layers"
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """Generator and prior-guided detector."""

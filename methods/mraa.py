@@ -26,6 +26,7 @@ class Mraa(PointDriven):
 
     name = "mraa"
     modes = ("avd", "relative", "standard")
+    demo_network = "no background and AVD networks, bicubic sampling of the template, narrower layers"
 
     @property
     def mode(self) -> str:

@@ -11,14 +11,14 @@ import functools
 import hashlib
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from core.clip import Clip, Template
+from core.clip import Cell, Clip, Template
 from core.errors import BenchError, CellFailed
 from core.frames import SIZE, Frames
 from core.names import check_name
@@ -26,6 +26,23 @@ from core.video import first_size, is_output_video, pictures_in, pixel_aspect, r
 from faces.crop import crop, display_size, whole_square
 
 MAPPING = "mapping.csv"
+RESIZED, PADDED, HELD = "resized", "padded", "held"
+# What may be said of outputs: the word for the tables and the sentence below them.
+MARKS = {
+    "GIF": "A GIF has 256 colours a frame; its palette jumps by more than a micro-expression moves.",
+    "video": "Read from video files; compression alters motion of half a pixel.",
+    "JPEG": "Pictures saved as JPEG; compression alters motion of half a pixel.",
+    "WebP": "Pictures saved as lossy WebP; compression alters motion of half a pixel.",
+    RESIZED: "Outputs of {sizes} pixels were scaled to {size}x{size}.",
+    PADDED: "Outputs of {sizes} pixels were padded to squares, as pictures of such sizes are.",
+    HELD: "Outputs lack frames of the driver; the frame before each gap is held through it.",
+}
+# How a picture file begins that was saved with loss, whatever its name is.
+HEAD_BYTES = 4096
+LOSSY: dict[str, Callable[[bytes], bool]] = {
+    "JPEG": lambda head: head.startswith(b"\xff\xd8\xff"),
+    "WebP": lambda head: head[8:12] == b"WEBP" and b"VP8 " in head,
+}
 LARGEST_MAPPING_BYTES = 1_000_000
 LONGEST_CLIP = 5000
 # Longer side over shorter: face crops reach 1.3, a strip of two pictures has 2.
@@ -39,10 +56,22 @@ class Output:
     path: Path
     frames: tuple[int, ...] | None = None
 
-    @property
-    def kind(self) -> str:
-        """ "pictures", "gif" or "video"."""
-        return "pictures" if self.path.is_dir() else "gif" if self.path.suffix.lower() == ".gif" else "video"
+    @functools.cached_property
+    def marks(self) -> frozenset[str]:
+        """Words for what came compressed, resized or thinned out. BenchError where the files cannot be read."""
+        if self.path.is_dir():
+            heads = [_head(path) for path in pictures_in(self.path)]
+            kinds = {word for word, is_so in LOSSY.items() if any(map(is_so, heads))}
+        else:
+            kinds = {"GIF" if self.path.suffix.lower() == ".gif" else "video"}
+        width, height = self.size
+        found = {RESIZED: self.size != (SIZE, SIZE), PADDED: width != height, HELD: self.frames is not None}
+        return frozenset(kinds | {word for word, is_so in found.items() if is_so})
+
+    @functools.cached_property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the first frame."""
+        return first_size(self.path)
 
 
 class Outputs:
@@ -58,25 +87,27 @@ class Outputs:
         self.folder = Path(options["folder"])
         self.outputs = _find(self.folder)
 
-    @functools.cached_property
-    def marks(self) -> dict[str, str]:
-        """What a reader of the scores must know of these files: a word for the table and a sentence."""
+    def marks_on(self, cells: Sequence[Cell]) -> dict[str, str]:
+        """What a reader of these cells' scores must know of their files: a word and a sentence each.
+
+        The word has the number of cells where not all are concerned: "GIF: 3 of 18".
+        """
+        scored = [self.outputs[place(cell)] for cell in cells if place(cell) in self.outputs]
         marks = {}
-        kinds = {output.kind for output in self.outputs.values()}
-        if "gif" in kinds:
-            marks["GIF"] = "A GIF has 256 colours a frame; its palette jumps by more than a micro-expression moves."
-        if "video" in kinds:
-            marks["video"] = "Read from video files; compression alters motion of half a pixel."
-        sizes = {first_size(output.path) for output in self.outputs.values()} - {(SIZE, SIZE)}
-        if sizes:
-            shown = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
-            marks["resized"] = f"Some outputs are {shown}; they were scaled to {SIZE}x{SIZE}."
-        shown = ", ".join(f"{width}x{height}" for width, height in sorted(sizes) if width != height)
-        if shown:
-            marks["padded"] = f"Some outputs are {shown}; they were padded to squares, as pictures of such sizes are."
-        if any(output.frames for output in self.outputs.values()):
-            marks["held"] = "Some outputs lack frames of the driver; the frame before each gap is held through it."
+        for word, sentence in MARKS.items():
+            concerned = [output for output in scored if word in output.marks]
+            if concerned:
+                shown = word if len(concerned) == len(scored) else f"{word}: {len(concerned)} of {len(scored)}"
+                sizes = ", ".join(f"{width}x{height}" for width, height in sorted({o.size for o in concerned}))
+                marks[shown] = sentence.format(sizes=sizes, size=SIZE)
         return marks
+
+    def unused(self, cells: Sequence[Cell]) -> list[str]:
+        """Names in the folder that belong to no cell's output; the mapping and hidden files are not meant."""
+        used = {self.outputs[place(cell)].path for cell in cells if place(cell) in self.outputs}
+        inside = {part for path in used for part in path.relative_to(self.folder).parts[:1]}
+        names = sorted(path.name for path in self.folder.iterdir())
+        return [name for name in names if name not in inside and name != MAPPING and not name.startswith(".")]
 
     def identity(self) -> Mapping[str, object]:
         """Hash of every file that is scored, and how it is read."""
@@ -123,6 +154,16 @@ def _squared(path: Path) -> Frames:
     return np.stack(frames)
 
 
+def place(cell: Cell) -> tuple[str, str]:
+    """Return driver and template, by which outputs are found."""
+    return cell.driver.name, cell.template.name
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
 def _find(folder: Path) -> dict[tuple[str, str], Output]:
     """Outputs by driver and template. BenchError for a missing folder, one without outputs, or a faulty mapping."""
     if not folder.is_dir():
@@ -145,7 +186,8 @@ def _named(folder: Path) -> dict[tuple[str, str], Output]:
         if not separator or not (is_folder or is_output_video(path)):
             continue
         if (driver, template) in found:
-            raise BenchError(f"outputs: {folder} holds {driver}__{template} twice. Remove one of them.")
+            both = f"{found[driver, template].path.name} and {path.name}"
+            raise BenchError(f"outputs: {folder} holds {driver}__{template} twice: {both}. Remove one of them.")
         found[driver, template] = Output(_inside(folder, path))
     return found
 

@@ -23,6 +23,10 @@ class Tps(PointDriven):
 
     name = "tps"
     modes = ("relative", "avd", "standard")
+    demo_network = (
+        "no background and AVD networks, a narrower ResNet, hardly any ridge in the splines, "
+        "bicubic sampling of the template"
+    )
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """The generator's two networks, key points and in mode avd the AVD network. BenchError if weights lack it."""

@@ -27,6 +27,10 @@ class TpsRau(AuDriven):
 
     name = "tps_rau"
     modes = ("relative", "absolute")
+    demo_network = (
+        "it moves the template by what it paints instead of painting it, narrower layers, "
+        "hardly any ridge in the splines"
+    )
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """All networks. Published weights get the published switches, with action units if they have their planes."""

@@ -16,7 +16,7 @@ from core.errors import BenchError, unknown_name
 from core.frames import Frames
 from core.places import started
 from core.provenance import ROOT
-from core.weights import clips_seen, load_networks, read_card, weights_hash
+from core.weights import card_path, clips_seen, load_networks, read_card, weights_hash
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,6 +49,8 @@ class TrainedMethod(ABC):
 
     name: ClassVar[str]
     modes: ClassVar[tuple[str, ...]]
+    # In what the network of the demo weights differs from the published one: the end of a sentence.
+    demo_network: ClassVar[str]
     takes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def __init__(self, variant: str, options: Mapping[str, str]) -> None:
@@ -99,7 +101,7 @@ class TrainedMethod(ABC):
     def weights(self) -> Path:
         """The weights file of the variant. BenchError if there is none, saying where it should be or how to train."""
         if self.whose in (DEMO, UNTRAINED):
-            path = ROOT / "weights" / DEMO / f"{self.name}.safetensors"
+            path = demo_weights(self.name)
             if not path.is_file():
                 raise BenchError(
                     f"{self.name}: the weights weights/{DEMO}/{path.name} are missing. Train them with"
@@ -128,6 +130,24 @@ class TrainedMethod(ABC):
     def seen(self) -> Mapping[str, list[str]]:
         """Clips and people that the weights were trained on, as core.weights.clips_seen."""
         return {} if self.is_control else clips_seen(self.weights)
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """What a reader of the scores must know of the weights: a word for the tables and a sentence each."""
+        if self.is_control:
+            return {"untrained": "The demo network with random weights: what it does before it has learnt anything."}
+        if self.whose == DEMO:
+            return {
+                "demo weights": f"Not the published model. Its architecture differs ({self.demo_network}), and it was"
+                " trained briefly here, on rendered faces and their exact motion."
+            }
+        card, of_demo = (_card(path) for path in (self.weights, demo_weights(self.name)))
+        marks = {}
+        if _rendered_only(card):
+            marks["rendered faces"] = "Trained on rendered faces only, not on recordings of people."
+        if card and card.get("config") == of_demo.get("config"):
+            marks["demo network"] = f"Not the published architecture: {self.demo_network}."
+        return marks
 
     def identity(self) -> Mapping[str, Any]:
         """Weights, config, mode, batch size and arithmetic: all that decides the frames besides inputs and code."""
@@ -179,3 +199,19 @@ class TrainedMethod(ABC):
                 self._faces.clear()
             self._faces[template.content] = self.encoded(template)
         return self._faces[template.content]
+
+
+def demo_weights(name: str) -> Path:
+    """Return where the weights lie that come with the suite."""
+    return ROOT / "weights" / DEMO / f"{name}.safetensors"
+
+
+def _card(weights: Path) -> dict[str, Any]:
+    return read_card(weights) if card_path(weights).is_file() else {}
+
+
+def _rendered_only(card: Mapping[str, Any]) -> bool:
+    """Whether a card says that rendered people were shown in training, and names no recordings."""
+    data = card.get("data")
+    data = data if isinstance(data, dict) else {}
+    return "trained_on_identities" in {**card, **data} and not data.get("clips_seen")

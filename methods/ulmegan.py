@@ -38,6 +38,9 @@ class UlmeGan(AuDriven):
 
     name = "ulmegan"
     modes = tuple(MODES)
+    demo_network = (
+        "it moves the template by what it paints instead of painting it, action units as gates, narrower layers"
+    )
     takes: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **AuDriven.takes,
         "fit": ("intended", "published"),

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from reports import leaderboard
 from reports.curves import GROUPS, Line, curves_of, draw_curves, panel_names
+from reports.marks import words
 from reports.media import Media
 from reports.reading import Remark, read_cell
 from reports.run_facts import CellFacts, MethodFacts
@@ -38,7 +39,10 @@ class ScoreLine:
 
 @dataclass(frozen=True)
 class Player:
-    """One clip in a cell: its place in the page's media (None with the `reason` why there is none), scores, words."""
+    """One clip in a cell: its place in the page's media (None with the `reason` why there is none), scores, words.
+
+    remarks: what its scores say. marks: the words of its row's marks.
+    """
 
     title: str
     role: str
@@ -47,6 +51,7 @@ class Player:
     colour: int | None = None
     scores: tuple[ScoreLine, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    marks: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,7 @@ def first_frame(cell: CellFacts, driver: Mapping[str, Sequence[float]]) -> int:
 def _player(run: Run, cell: CellFacts, method: MethodFacts, media: MediaList | None, colour: int | None) -> Player:
     failure = run.failure(method.label, cell)
     if failure is not None:
-        return Player(method.label, "output", None, failure, colour)
+        return Player(method.label, "output", None, failure, colour, marks=", ".join(words(run, method.label)))
     series = run.series(method.label, cell).get(MOTION, {})
     figures = {name: run.of_cell(method.label, cell, name).value for name in run.figures}
     return Player(
@@ -175,6 +180,7 @@ def _player(run: Run, cell: CellFacts, method: MethodFacts, media: MediaList | N
         colour=colour,
         scores=tuple(score_lines(run, cell, method)),
         remarks=tuple(read_cell(figures, curves_of(series, "driver"), curves_of(series, "output"))),
+        marks=", ".join(words(run, method.label)),
     )
 
 

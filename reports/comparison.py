@@ -9,6 +9,7 @@ from core.errors import BenchError, check_choice
 from core.statistics import Paired, holm, paired
 from reports.experts import with_interval
 from reports.leaderboard import arrow, headlines
+from reports.marks import footnotes, titled
 from reports.run_files import Run
 from reports.table import Column, Entry, Section, Table
 
@@ -19,11 +20,6 @@ class Pair:
 
     first: str
     second: str
-
-    @property
-    def heading(self) -> str:
-        """As a section's heading."""
-        return self.first if self.first == self.second else f"{self.first} - {self.second}"
 
 
 def check_comparable(a: Run, b: Run) -> None:
@@ -85,16 +81,24 @@ def comparison(a: Run, b: Run, methods: Sequence[str] = ()) -> Table:
     rows: dict[str, list[tuple[Entry, ...]]] = {}
     for (pair, name), found in tested.items():
         row = _row(a, b, pair, name, dataclasses.replace(found, p_adjusted=adjusted.get((pair, name))))
-        rows.setdefault(pair.heading, []).append(row)
+        rows.setdefault(_heading(a, b, pair), []).append(row)
     columns = (
         *(Column("figure"), Column("first"), Column("second")),
         Column("first - second", "", 3, "Mean of the cells' differences, with its interval over drivers."),
         *(Column("p", "", 4, "Sign flips by driver."), Column("p, Holm", "", 4), Column("cells", "", 0)),
     )
     runs = f"First: {a.folder}. Second: {b.folder}."
-    notes = (runs, "Intervals draw drivers; p flips signs by driver and is corrected over all rows (Holm).")
+    marks = [*footnotes(a, [pair.first for pair, _ in tested]), *footnotes(b, [pair.second for pair, _ in tested])]
+    how = "Intervals draw drivers; p flips signs by driver and is corrected over all rows (Holm)."
+    notes = (runs, how, *dict.fromkeys(marks))
     sections = tuple(Section(heading, tuple(of_pair)) for heading, of_pair in rows.items())
     return Table("Paired differences over cells", columns, sections, notes)
+
+
+def _heading(a: Run, b: Run, pair: Pair) -> str:
+    """Return the heading of a pair's section: what differs, with the rows' marks."""
+    first, second = titled(a, pair.first), titled(b, pair.second)
+    return first if first == second else f"{first} - {second}"
 
 
 def _shared_metric(a: Run, b: Run, figure: str) -> bool:

@@ -9,6 +9,7 @@ from reports import leaderboard
 from reports.environment import TEMPLATES, environment
 from reports.experts import agreement_table, pairs_table, table_one
 from reports.heat import heat_maps
+from reports.marks import exported, marked
 from reports.metric_agreement import metrics_against_experts
 from reports.published import reported_table
 from reports.run_files import Run
@@ -49,7 +50,8 @@ def tables_of(folder: Path) -> dict[str, Table]:
     }
     tables |= {f"cells_{figure}": table for figure, table in heat_maps(run)}
     tables["figures"] = leaderboard.all_figures(run)
-    return tables | {"reported": reported_table()} | judged_tables(run)
+    tables |= judged_tables(run)
+    return {name: exported(table, run) for name, table in tables.items()} | {"reported": reported_table()}
 
 
 def judged_tables(run: Run) -> dict[str, Table]:
@@ -57,13 +59,15 @@ def judged_tables(run: Run) -> dict[str, Table]:
     if not (run.folder / FILE).exists():
         return {}
     judgements = read_judgements(run.folder / FILE)
-    return experts_tables(judgements) | {"metrics_against_experts": metrics_against_experts(run, judgements)}
+    against = metrics_against_experts(run, judgements)
+    return experts_tables(judgements, run) | {"metrics_against_experts": against}
 
 
-def experts_tables(judgements: Sequence[Judgement]) -> dict[str, Table]:
-    """Table 1, the pairs of methods and the experts' agreement, by file name."""
-    return {
+def experts_tables(judgements: Sequence[Judgement], run: Run | None = None) -> dict[str, Table]:
+    """Table 1, the pairs of methods and the experts' agreement, by file name; with the marks of the judged run."""
+    tables = {
         "table_1": table_one(judgements),
         "experts_pairs": pairs_table(judgements),
         "experts_agreement": agreement_table(judgements),
     }
+    return {name: marked(run, table) for name, table in tables.items()} if run else tables

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from reports.leaderboard import headlines
+from reports.marks import marked
 from reports.run_facts import CellFacts, MethodFacts
 from reports.run_files import Run
 from reports.table import Column, Entry, Section, Table
@@ -45,4 +46,4 @@ def heat_map(run: Run, figure: str) -> Table:
         return (name, *(number(method, cell) for method in rows))
 
     title = run.figures[figure][1].title
-    return Table(title, columns, (Section("", tuple(row(cell) for cell in run.facts.cells)),))
+    return marked(run, Table(title, columns, (Section("", tuple(row(cell) for cell in run.facts.cells)),)))

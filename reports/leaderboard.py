@@ -7,6 +7,7 @@ import numpy as np
 
 from reports import worth
 from reports.intervals import intervals, tied
+from reports.marks import marked
 from reports.run_facts import FigureFacts, MethodFacts, MetricFacts
 from reports.run_files import Found, Run
 from reports.table import Column, Entry, Section, Table
@@ -173,18 +174,9 @@ def leaderboard(run: Run) -> Table:
             for _, line in chosen
         )
         tie = [Entry(ties.get(method.label, ""))] if ties else []
-        return (_named(run, method), *tie, *scores, Entry(method.seconds_per_frame, "not timed"))
+        return (Entry(method.label), *tie, *scores, Entry(method.seconds_per_frame, "not timed"))
 
-    return Table("Leaderboard: means over cells", tuple(columns), _sections(run, row))
-
-
-def _named(run: Run, method: MethodFacts) -> Entry:
-    """A row's name with its marks, also where its model was trained on drivers of this run or the people in them."""
-    drivers = len({cell.driver for cell in run.facts.cells})
-    marks = (("drivers", method.seen_drivers), ("people", method.seen_people))
-    seen = ", ".join(f"{len(names)} of {drivers} {what}" for what, names in marks if names)
-    trained = [f"trained on {seen}"] if seen else []
-    return Entry(method.label, remark=", ".join([*method.marks, *trained]))
+    return marked(run, Table("Leaderboard: means over cells", tuple(columns), _sections(run, row)))
 
 
 def brief(run: Run) -> Table:
@@ -193,9 +185,9 @@ def brief(run: Run) -> Table:
     columns = (Column("method"), *(column(run, line, group) for group, line in chosen))
 
     def row(method: MethodFacts) -> tuple[Entry, ...]:
-        return (_named(run, method), *(entry(run.combined(method.label, line.figure)) for _, line in chosen))
+        return (Entry(method.label), *(entry(run.combined(method.label, line.figure)) for _, line in chosen))
 
-    return Table("Leaderboard: means over cells", columns, _sections(run, row))
+    return marked(run, Table("Leaderboard: means over cells", columns, _sections(run, row)))
 
 
 def _sections(run: Run, row: Callable[[MethodFacts], tuple[Entry, ...]]) -> tuple[Section, ...]:
@@ -211,9 +203,9 @@ def breakdown(run: Run, scope: str) -> Table:
 
     def row(method: MethodFacts) -> tuple[Entry, ...]:
         found = (run.combined(method.label, line.figure, scope, group) for group in groups for line in chosen)
-        return (_named(run, method), *map(entry, found))
+        return (Entry(method.label), *map(entry, found))
 
-    return Table(f"By {scope}", columns, _sections(run, row))
+    return marked(run, Table(f"By {scope}", columns, _sections(run, row)))
 
 
 def all_figures(run: Run) -> Table:
@@ -230,11 +222,8 @@ def all_figures(run: Run) -> Table:
             for figure in metric.figures
         )
 
-    return Table(
-        "All figures, means over cells",
-        columns,
-        tuple(Section(f"{m.name} {m.version}", rows(m)) for m in run.facts.metrics),
-    )
+    sections = tuple(Section(f"{m.name} {m.version}", rows(m)) for m in run.facts.metrics)
+    return marked(run, Table("All figures, means over cells", columns, sections))
 
 
 def notes(run: Run) -> list[tuple[MetricFacts, list[str]]]:
@@ -246,10 +235,8 @@ def notes(run: Run) -> list[tuple[MetricFacts, list[str]]]:
 
 
 def explained(run: Run) -> list[tuple[str, str]]:
-    """The rows of this run that the suite itself brings, each with what it is for, and what the marks of others say."""
-    own = [(method.label, EXPLAINED[method.name]) for method in run.facts.methods if method.name in EXPLAINED]
-    marks = [(f"{method.label} ({word})", why) for method in run.facts.methods for word, why in method.marks.items()]
-    return own + marks
+    """The rows of this run that the suite itself brings, each with what it is for."""
+    return [(method.label, EXPLAINED[method.name]) for method in run.facts.methods if method.name in EXPLAINED]
 
 
 def floor(run: Run, figure: str = "agreement") -> float | None:

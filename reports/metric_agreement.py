@@ -8,6 +8,7 @@ from core.ranks import rank_agreement
 from core.statistics import LEVEL
 from reports.experts import with_interval
 from reports.leaderboard import arrow
+from reports.marks import marked
 from reports.run_files import Run
 from reports.table import Column, Entry, Section, Table
 
@@ -46,7 +47,7 @@ def metrics_against_experts(run: Run, judgements: Sequence[Judgement]) -> Table:
     notes = [HOW.format(level=LEVEL)]
     if without:
         notes.append(f"Left out, for neither more nor less is better: {', '.join(without)}.")
-    return Table("Metrics against experts", columns, sections, tuple(notes))
+    return marked(run, Table("Metrics against experts", columns, sections, tuple(notes)))
 
 
 def _outputs(run: Run, judged: dict[str, dict[str, float]]) -> list[tuple[str, str]]:

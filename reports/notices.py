@@ -1,6 +1,10 @@
 """What to know before believing a page or passing it on: what its clips and weights are, whose faces it shows."""
 
+from core.errors import few
 from reports.run_files import Run
+
+# The mark of the weights that come with the suite.
+DEMO = "demo weights"
 
 RENDERED = (
     "Rendered clips.",
@@ -29,7 +33,7 @@ def caveats(run: Run) -> list[tuple[str, str]]:
     texts = []
     if any(cell.rendered for cell in run.facts.cells):
         texts.append(RENDERED)
-    demo = [method.label for method in run.methods if method.variant in ("", "demo") and "weights" in method.identity]
+    demo = [method.label for method in run.methods if DEMO in method.marks]
     if demo:
         texts.append((f"Demo weights ({', '.join(demo)}).", DEMO_WEIGHTS))
     several = {cell.driver: cell.several_faces for cell in run.facts.cells if cell.several_faces}
@@ -40,6 +44,11 @@ def caveats(run: Run) -> list[tuple[str, str]]:
         texts.append((SEVERAL_FACES, text))
     if any(method.seen_drivers or method.seen_people for method in run.facts.methods):
         texts.append(SEEN)
+    texts += [
+        (f"Not scored ({method.label}).", f"These files in its folder fit no cell: {few(method.unused)}.")
+        for method in run.methods
+        if method.unused
+    ]
     return texts
 
 

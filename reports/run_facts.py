@@ -58,7 +58,8 @@ class CellFacts(Facts):
 class MethodFacts(Facts):
     """One row of the run: a method or a control. `label` is what the user typed.
 
-    marks: what a reader of its scores must know, a word for the tables and a sentence each.
+    marks: what a reader of its scores must know, a word for the tables and a sentence each. unused: its files that fit
+    no cell.
     seen_drivers: drivers that its model was trained on; seen_people: others whose person it knows from other clips.
     """
 
@@ -69,6 +70,7 @@ class MethodFacts(Facts):
     identity: dict[str, Any] = {}
     marks: dict[str, str] = {}
     seconds_per_frame: float | None = None
+    unused: tuple[str, ...] = ()
     seen_drivers: tuple[str, ...] = ()
     seen_people: tuple[str, ...] = ()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from core.errors import BenchError
+from core.errors import BenchError, clause
 from core.store import read_json
 from reports.run_facts import CellFacts, FigureFacts, MethodFacts, MetricFacts, read_facts
 
@@ -165,6 +165,4 @@ def _read_scores(path: Path) -> pd.DataFrame:
     except OSError as error:
         raise BenchError(f"{path}: cannot be read ({error.strerror}). Run the same command again.") from None
     except (KeyError, ValueError) as error:
-        raise BenchError(
-            f"{path}: not a table of scores ({str(error).splitlines()[0]}). Run the same command again."
-        ) from None
+        raise BenchError(f"{path}: not a table of scores ({clause(error)}). Run the same command again.") from None

@@ -17,11 +17,16 @@ from core.spreadsheet import inert, printable
 from reports.environment import environment
 
 DASH = "—"
+# The section of a CSV file's rows that are footnotes.
+NOTE = "note"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: `title`, `arrow` ("↑", "↓" or what the reader should aim at), decimals, and an explanation."""
+    """A column: `title`, `arrow` ("↑", "↓" or what the reader should aim at), decimals, and an explanation.
+
+    `remark` follows the title in brackets, as an entry's follows its value.
+    """
 
     title: str
     arrow: str = ""
@@ -29,11 +34,17 @@ class Column:
     note: str = ""
     group: str = ""
     better: bool | None = None
+    remark: str = ""
 
     @property
     def heading(self) -> str:
-        """Title and arrow, as shown."""
-        return f"{self.title} {self.arrow}".rstrip()
+        """Title, remark in brackets and arrow, as shown."""
+        return f"{self.named} {self.arrow}".rstrip()
+
+    @property
+    def named(self) -> str:
+        """Title and remark in brackets."""
+        return f"{self.title} ({self.remark})" if self.remark else self.title
 
 
 @dataclass(frozen=True)
@@ -134,14 +145,20 @@ class Table:
     def csv(self) -> str:
         """Comma-separated: the section first, numbers in full, an empty field where a value is absent.
 
-        Names stay text where a spreadsheet opens it (`core.spreadsheet.inert`).
+        What is remarked at the rows' names is in a last column of its own; each footnote is a row of the section
+        "note". Names stay text where a spreadsheet opens it (`core.spreadsheet.inert`).
         """
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["section", *(_name(column.title) for column in self.columns)])
+        remarked = any(row[0].remark for row in self.rows())
+        last = ["remark"] if remarked else []
+        writer.writerow(["section", *(_name(column.named) for column in self.columns), *last])
         for section in self.sections:
             for row in section.rows:
-                writer.writerow([_name(section.heading), *map(_field, row)])
+                remark = [_name(row[0].remark)] if remarked else []
+                writer.writerow([_name(section.heading), *map(_field, row), *remark])
+        rest = [""] * (len(self.columns) - 1 + len(last))
+        writer.writerows([NOTE, _name(line), *rest] for line in self.footnotes)
         return out.getvalue()
 
     def markdown(self) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from core.errors import BenchError
+from core.errors import BenchError, clause
 from reports.run_facts import FigureFacts, MetricFacts
 
 KEPT = Path(__file__).with_name("selfcheck.json")
@@ -39,8 +39,7 @@ def read_worth(path: Path = KEPT) -> Kept | None:
     try:
         return Kept.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise BenchError(f"{path}: {reason}. Make it again: python bench.py selfcheck --keep") from None
+        raise BenchError(f"{path}: {clause(error)}. Make it again: python bench.py selfcheck --keep") from None
 
 
 def sentence(metric: MetricFacts, figure: FigureFacts, path: Path = KEPT) -> str:

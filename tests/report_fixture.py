@@ -17,6 +17,12 @@ HOSTILE = '<script>alert("x")</script> & </script><img src=x onerror=alert(1)>'
 LABELS = {"fpfomm": 0.8, "fomm:mode=absolute": 0.3, "flow_warp": 0.95}
 CONTROLS = {"still": 0.0, "wrong_driver": 0.1}
 FRAMES = 12
+DEMO = {"demo weights": "Not the published model: a stand-in's sentence on what differs."}
+MARKS = {
+    "fpfomm": DEMO,
+    "fomm:mode=absolute": DEMO | {"GIF: 1 of 3": "A sentence on colours & palettes, 50 % true_ish."},
+}
+SEEN = {"fomm:mode=absolute": ["d1"]}
 GROUPS = ("brows", "eyes", "nose", "cheeks", "mouth", "head")
 
 
@@ -205,6 +211,8 @@ def _facts(cells: list[dict]) -> dict:
             "variant": "",
             "is_control": control,
             "identity": identity,
+            "marks": MARKS.get(label, {}),
+            "seen_drivers": SEEN.get(label, []),
             "seconds_per_frame": None if control else 0.012,
         }
 

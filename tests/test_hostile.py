@@ -166,9 +166,9 @@ CASES = [
           "unpack to more than 50000000 bytes"),
     Case("import", ".pth", F.checkpoint, "does not have the published layout"),
     Case("weights", ".pth", F.checkpoint, "does not fit the network"),
-    Case("import", ".pth", functools.partial(F.checkpoint, generator=[1]), "no network 'generator'"),
-    Case("import", ".bin", F.checkpoint, "its name must end in .pth, .tar, .pt"),
-    Case("import", ".safetensors", F.tensors, "its name must end in .pth, .tar, .pt"),
+    Case("import", ".pth", functools.partial(F.checkpoint, generator=[1]), "no network: 'generator'"),
+    Case("import", ".bin", F.checkpoint, "does not have the published layout"),
+    Case("import", ".safetensors", F.tensors, "does not have the published layout"),
     # Safetensors and their cards
     *each("weights, init", ".safetensors", functools.partial(F.header, length=10**15), "not a readable safetensors"),
     *each("weights, init", ".safetensors", functools.partial(F.header, length=10**8 + 1), "not a readable safetensors"),
@@ -179,7 +179,7 @@ CASES = [
         F.header, more={"generator.v": {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]}}),
         "not a readable safetensors"),
     *each("weights, init", ".safetensors", functools.partial(F.header, dtype="X9"), "not a readable safetensors"),
-    *each("weights, init", ".safetensors", EMPTY, "not a readable safetensors"),
+    *each("weights, init", ".safetensors", EMPTY, "it is an empty file"),
     Case("init", ".safetensors", lambda: F.safetensors({"generator.weight": F.torch.ones(1, 3).long(),
                                                         "generator.bias": F.torch.ones(1)}),
          "of another kind: weight int64 instead of float32"),
@@ -307,7 +307,7 @@ def here(monkeypatch):
 
     monkeypatch.setattr("core.checkpoints.work", work)
     monkeypatch.setattr("core.engines.work", work)
-    monkeypatch.setattr("core.weights.LARGEST_WEIGHTS_BYTES", 50_000_000)  # a bomb of 2 GB takes long to make
+    monkeypatch.setattr("core.published.LARGEST_WEIGHTS_BYTES", 50_000_000)  # a bomb of 2 GB takes long to make
     monkeypatch.setattr("clips.synthetic.training_set.demo_set", lambda folder: folder)
 
 

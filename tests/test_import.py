@@ -103,8 +103,8 @@ def reshaped(states):
     states["generator"]["final.bias"] = torch.ones(4)
 
 
-def halved(states):
-    states["generator"]["final.bias"] = states["generator"]["final.bias"].half()
+def counting(states):
+    states["generator"]["final.bias"] = states["generator"]["final.bias"].long()
 
 
 def lacking(states):
@@ -118,10 +118,10 @@ def infinite(states):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (renamed, r"generator\.final\.weight is missing; generator\.final\.wieght is not known"),
-        (reshaped, r"generator\.final\.bias is float32 \(4,\) instead of float32 \(3,\)"),
-        (halved, r"final\.bias is float16 \(3,\) instead of float32"),
-        (lacking, "no network 'kp_detector'"),
+        (renamed, r"missing: generator\.final\.weight; unexpected: generator\.final\.wieght"),
+        (reshaped, r"of another shape: generator\.final\.bias \(4,\) instead of \(3,\)"),
+        (counting, r"of another kind: generator\.final\.bias int64 instead of float32"),
+        (lacking, r"no network: 'kp_detector' \(it holds discriminator, generator\)"),
         (infinite, "NaN or infinite"),
     ],
 )

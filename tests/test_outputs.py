@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from core.clip import Template
+from core.clip import Cell, Template
 from core.errors import BenchError, CellFailed
 from core.frames import write_frames
 from core.video import write_video
@@ -28,12 +28,22 @@ def outputs(folder):
     return Outputs("made", {"folder": str(folder)})
 
 
+def cells(driver, template, *names):
+    """Cells of one driver on templates of some names."""
+    return [Cell("p", driver, replace(template, name=name), driver) for name in names]
+
+
+def write_gif(path, frames):
+    pictures = [Image.fromarray(frame) for frame in frames]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=40)
+
+
 def test_folders_are_scored_as_they_are_and_carry_no_mark(tmp_path, cell):
     template, driver = cell
     write_frames(tmp_path / "made" / "d0__t0", driver.frames())
     made = outputs(tmp_path / "made")
     np.testing.assert_array_equal(made.animate(template, driver), driver.frames())
-    assert made.marks == {}
+    assert made.marks_on(cells(driver, template, "t0")) == {}
     with pytest.raises(CellFailed, match="no output for d0 on t1"):
         made.animate(replace(template, name="t1"), driver)
 
@@ -43,12 +53,12 @@ def test_gifs_videos_and_other_sizes_are_marked(tmp_path, cell):
     folder = tmp_path / "made"
     folder.mkdir()
     frames = driver.frames()
-    pictures = [Image.fromarray(frame) for frame in frames[:, ::2, ::2]]
-    pictures[0].save(folder / "d0__t0.gif", save_all=True, append_images=pictures[1:], duration=40)
+    write_gif(folder / "d0__t0.gif", frames[:, ::2, ::2])
     write_video(folder / "d0__t1.mp4", frames, 25.0, lossless=True)
     made = outputs(folder)
-    assert set(made.marks) == {"GIF", "video", "resized"}
-    assert "128x128" in made.marks["resized"]
+    marks = made.marks_on(cells(driver, template, "t0", "t1"))
+    assert set(marks) == {"GIF: 1 of 2", "video: 1 of 2", "resized: 1 of 2"}
+    assert "128x128" in marks["resized: 1 of 2"]
     assert made.animate(template, driver).shape == frames.shape
     np.testing.assert_array_equal(made.animate(replace(template, name="t1"), driver), frames)
 
@@ -64,7 +74,7 @@ def test_outputs_in_the_proportions_of_a_face_crop_are_padded_as_such_a_driver_i
     padded = [cv2.copyMakeBorder(picture, 0, 0, 16, 15, cv2.BORDER_REPLICATE) for picture in narrow]
     expected = [cv2.resize(picture, (256, 256), interpolation=cv2.INTER_CUBIC) for picture in padded]
     np.testing.assert_array_equal(made.animate(template, driver), expected)
-    assert "137x168; they were padded" in made.marks["padded"]
+    assert "137x168 pixels were padded" in made.marks_on(cells(driver, template, "t0"))["padded"]
 
 
 def test_strips_of_several_pictures_are_no_output(tmp_path, cell):
@@ -72,6 +82,52 @@ def test_strips_of_several_pictures_are_no_output(tmp_path, cell):
     write_video(tmp_path / "d0__t0.mp4", np.concatenate([driver.frames()] * 3, axis=2), 25.0)
     with pytest.raises(CellFailed, match="768x256 is no single face"):
         outputs(tmp_path).animate(template, driver)
+
+
+def test_marks_are_of_the_cells_that_were_scored(tmp_path, cell):
+    template, driver = cell
+    folder = tmp_path / "made"
+    for name in ("t0", "t1", "t2"):
+        write_frames(folder / f"d0__{name}", driver.frames())
+    for name in ("stray", "d0__other", "notes__t0"):
+        write_gif(folder / f"{name}.gif", driver.frames())
+    (folder / "readme.txt").write_text("x")
+    (folder / ".hidden").write_text("x")
+    made, scored = outputs(folder), cells(driver, template, "t0", "t1", "t2")
+    assert made.marks_on(scored) == {}
+    assert made.unused(scored) == ["d0__other.gif", "notes__t0.gif", "readme.txt", "stray.gif"]
+    assert "d0__t2" in made.unused(scored[:2])
+    assert set(made.marks_on(cells(driver, template, "other"))) == {"GIF"}
+    assert set(made.marks_on([*scored, *cells(driver, template, "other", "none")])) == {"GIF: 1 of 4"}
+    assert made.marks_on([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "settings", "words"),
+    [
+        (".jpg", {"format": "JPEG"}, {"JPEG"}),
+        (".JPEG", {"format": "JPEG", "quality": 100}, {"JPEG"}),
+        (".png", {"format": "JPEG"}, {"JPEG"}),
+        (".jpg", {"format": "PNG"}, set()),
+        (".webp", {"format": "WebP"}, {"WebP"}),
+        (".webp", {"format": "WebP", "lossless": True}, set()),
+        (".bmp", {"format": "BMP"}, set()),
+    ],
+)
+def test_pictures_saved_with_loss_are_marked_whatever_their_names(tmp_path, cell, suffix, settings, words):
+    template, driver = cell
+    folder = tmp_path / "made" / "d0__t0"
+    folder.mkdir(parents=True)
+    for number, frame in enumerate(driver.frames()):
+        Image.fromarray(frame).save(folder / f"{number:03}{suffix}", **settings)
+    assert set(outputs(tmp_path / "made").marks_on(cells(driver, template, "t0"))) == words
+
+
+def test_a_folder_and_a_video_for_one_cell_are_refused_by_name(tmp_path, cell):
+    write_frames(tmp_path / "made" / "d0__t0", cell[1].frames())
+    write_gif(tmp_path / "made" / "d0__t0.gif", cell[1].frames())
+    with pytest.raises(BenchError, match=r"holds d0__t0 twice: d0__t0 and d0__t0\.gif\. Remove one of them"):
+        outputs(tmp_path / "made")
 
 
 def test_a_mapping_names_other_names_and_kept_frames(tmp_path, cell):
@@ -82,7 +138,7 @@ def test_a_mapping_names_other_names_and_kept_frames(tmp_path, cell):
         "output,driver,template,frames\ncasme2_Negative_asianFemale,d0,t0,0-2 5\n"
     )
     made = outputs(tmp_path / "made")
-    assert set(made.marks) == {"held"}
+    assert set(made.marks_on(cells(driver, template, "t0"))) == {"held"}
     np.testing.assert_array_equal(made.animate(template, driver), frames[[0, 1, 2, 2, 2, 5]])
 
 

@@ -129,6 +129,29 @@ def test_results_do_not_depend_on_workers_or_order(tmp_path, drivers):
     pd.testing.assert_frame_equal(*tables)
 
 
+class FromFiles(Fragile):
+    """A row with files: one mark that counts the cells it is asked about, and a file that fits none."""
+
+    name = "from_files"
+
+    def marks_on(self, cells):
+        return {"counted": " ".join(cell.name for cell in cells)}
+
+    def unused(self, cells):
+        return [f"stray{number}.gif" for number in range(len(cells) + 1)]
+
+
+def test_marks_are_those_of_the_cells_that_were_scored(tmp_path, drivers, capsys):
+    run = make_run(tmp_path, drivers, [row("files", FromFiles, "short"), row()])
+    run.complete()
+    files, plain = json.loads((run.folder / "run.json").read_text())["methods"]
+    scored = [cell.name for cell in run.cells if cell.driver.name != "d1"]
+    assert files["marks"] == {"counted": " ".join(scored)}
+    assert len(files["unused"]) == len(run.cells) + 1
+    assert (plain["marks"], plain["unused"]) == ({}, [])
+    assert "Note: files: 7 files in its folder fit no cell and are not scored: stray0.gif, " in capsys.readouterr().err
+
+
 REASONS = {
     "killed": "the worker process was ended by SIGKILL, perhaps for want of memory",
     "exits": "the worker process ended with exit code 3",

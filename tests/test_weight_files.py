@@ -13,7 +13,7 @@ from core.errors import BenchError, Unavailable
 from core.scoring import lacking
 from core.weight_files import FILES
 
-DATA = b"stand-in weights"
+DATA = b"\x80stand-in weights"
 HASH = hashlib.sha256(DATA).hexdigest()
 
 
@@ -65,12 +65,12 @@ def test_a_hub_file_is_found_in_the_hubs_own_layout(table, tmp_path):
 
 def test_a_wrong_hash_is_refused_wherever_it_lies(table, tmp_path):
     wrong = tmp_path / FILES["alexnet"].file
-    wrong.write_bytes(b"something else")
+    wrong.write_bytes(b"\x80something else")
     with pytest.raises(BenchError, match="its sha256 begins with"):
         weight_files.add(wrong)
     assert not list(table.glob("*"))
     table.mkdir(parents=True, exist_ok=True)
-    (table / wrong.name).write_bytes(b"something else")
+    (table / wrong.name).write_bytes(b"\x80something else")
     with pytest.raises(BenchError, match="its sha256 begins with"):
         weight_files.find("alexnet")
 
@@ -81,7 +81,7 @@ def test_a_file_is_added_by_its_name_or_its_hash(table, tmp_path):
         row, path = weight_files.add(tmp_path / name)
         assert (row.name, path.read_bytes()) == ("alexnet", DATA)
         path.unlink()
-    (tmp_path / "other.pth").write_bytes(b"x")
+    (tmp_path / "other.pth").write_bytes(b"\x80x")
     with pytest.raises(BenchError, match="not among the weights"):
         weight_files.add(tmp_path / "other.pth")
     with pytest.raises(BenchError, match="does not exist"):

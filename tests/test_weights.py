@@ -124,7 +124,7 @@ def test_a_card_must_be_an_object(saved, text):
 
 def test_unknown_endings_and_missing_files(tmp_path):
     (tmp_path / "w.bin").write_bytes(b"x")
-    with pytest.raises(BenchError, match="must end in"):
+    with pytest.raises(BenchError, match="a text file that begins with 'x'"):
         read_weights(tmp_path / "w.bin")
     with pytest.raises(BenchError, match="do not exist"):
         read_weights(tmp_path / "none.pth")

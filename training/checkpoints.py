@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from core.errors import BenchError
+
 LAST = "last.pt"
 
 
@@ -25,7 +27,10 @@ def read(path: Path, device: torch.device) -> dict[str, Any] | None:
     """What `write` wrote, on the device; None if there is no such file."""
     if not path.exists():
         return None
-    content: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+    try:
+        content: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+    except Exception as error:  # whatever torch's reader raises on damaged data
+        raise BenchError(f"{path} is damaged ({type(error).__name__}). Delete it to begin anew.") from None
     return content
 
 

@@ -43,3 +43,8 @@ def layouts(name: str) -> list[Layout]:
         entries = {network: manifest(module.state_dict()) for network, module in networks.items()}
         found.append(Layout(as_dict(config), entries, required))
     return found
+
+
+def layouts_besides(name: str) -> dict[str, list[Layout]]:
+    """Return the published layouts of all other methods, by name."""
+    return {other: layouts(other) for other in PUBLISHED if other != name}

@@ -25,6 +25,8 @@ from reports.run_facts import CellFacts
 from reports.run_files import Run
 
 HEADER, CAPTION, GAP = 24, 18, 4
+# Letters of a title that have room above a picture.
+LETTERS = 32
 INK, GROUND = (28, 30, 33), (255, 255, 255)
 # Hundredths of a second are GIF's unit; viewers slow down what is faster than two of them.
 SHORTEST = 20
@@ -83,11 +85,13 @@ def _table(titles: Sequence[str], lines: Sequence[_Line], frame: int) -> Image.I
     """One frame of the animation."""
     tall = sum(SIZE * (2 if line.factor else 1) + CAPTION + GAP for line in lines)
     width = len(titles) * (SIZE + GAP) - GAP
-    table = Image.new("RGB", (width, HEADER + tall - GAP), GROUND)
+    header = HEADER * max(len(title.splitlines()) for title in titles)
+    table = Image.new("RGB", (width, header + tall - GAP), GROUND)
     pen, font, small = ImageDraw.Draw(table), ImageFont.load_default(15), ImageFont.load_default(12)
     for column, title in enumerate(titles):
-        pen.text((column * (SIZE + GAP) + SIZE // 2, HEADER // 2), title[:32], INK, font, "mm")
-    top = HEADER
+        shown = "\n".join(shorten(line, LETTERS) for line in title.splitlines())
+        pen.text((column * (SIZE + GAP) + SIZE // 2, header // 2), shown, INK, font, "mm", align="center")
+    top = header
     for line in lines:
         at = min(frame, line.cell.n_frames - 1)
         for pictures in (line.pictures(at), *([line.changes(at)] if line.factor else [])):
@@ -99,6 +103,11 @@ def _table(titles: Sequence[str], lines: Sequence[_Line], frame: int) -> Image.I
         pen.text((0, top + CAPTION // 2), f"{line.cell.driver} on {line.cell.template}{change}", INK, small, "lm")
         top += CAPTION + GAP
     return table
+
+
+def shorten(text: str, letters: int) -> str:
+    """Return a text of at most so many letters, with "..." where it was longer."""
+    return text if len(text) <= letters else f"{text[: letters - 3]}..."
 
 
 def _save(frames: Sequence[Image.Image], duration: int, path: Path) -> Path:

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from core.errors import BenchError, check_choice
 
-# Inches: a picture, a letter of a row title, and the most that titles may take.
-SIDE, LETTER, MOST_MARGIN = 1.25, 0.075, 2.5
+# Inches: a picture, a line of a column's title, a letter of a row title, and the most that row titles may take.
+SIDE, HEADER, LETTER, MOST_MARGIN = 1.25, 0.25, 0.075, 2.5
 FORMATS = ("png", "svg", "pdf")
 SETTINGS: Any = {"font.family": "sans-serif", "font.size": 8, "svg.fonttype": "path", "text.parse_math": False}
 
@@ -28,10 +28,11 @@ def draw_grid(columns: Sequence[str], rows: Sequence[Row]) -> Figure:
     with mpl.rc_context(SETTINGS):
         longest = max((len(line) for title, _ in rows for line in title.splitlines()), default=0)
         margin = min(0.15 + LETTER * longest, MOST_MARGIN)
-        width, height = margin + SIDE * len(columns), 0.25 + SIDE * len(rows)
+        top = HEADER * max(len(title.splitlines()) for title in columns)
+        width, height = margin + SIDE * len(columns), top + SIDE * len(rows)
         figure = Figure(figsize=(width, height))
         axes = figure.subplots(len(rows), len(columns), squeeze=False)
-        figure.subplots_adjust(margin / width, 0.01, 0.995, 1 - 0.25 / height, wspace=0.03, hspace=0.03)
+        figure.subplots_adjust(margin / width, 0.01, 0.995, 1 - top / height, wspace=0.03, hspace=0.03)
         for title, axis in zip(columns, axes[0], strict=True):
             axis.set_title(title, fontsize=8, pad=3)
         for (title, pictures), line in zip(rows, axes, strict=True):

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from core.errors import check_choice
 from core.frames import Frames, read_frames, read_png
 from reports.cells import amplification
+from reports.marks import words
 from reports.media import LUMA
 from reports.run_facts import CellFacts
 from reports.run_files import Run
@@ -54,7 +55,8 @@ def output_clips(run: Run, cell: CellFacts, labels: Sequence[str]) -> list[Shown
     for label in labels:
         failure = run.failure(label, cell)
         frames = None if failure else read_frames(run.output_frames(label, cell), cell.n_frames)
-        clips.append(Shown(label, frames, failure or ""))
+        title = "\n".join([label, *(f"({word})" for word in words(run, label))])
+        clips.append(Shown(title, frames, failure or ""))
     return clips
 
 

@@ -24,8 +24,10 @@ def draw_variants(run: Run, cells: Sequence[CellFacts], labels: Sequence[str]) -
     """Columns source, driver and rows; two lines for each cell: its apex, and the amplified difference to its onset."""
     chosen = chosen_rows(run, labels)
     rows: list[Row] = []
+    titles: list[str] = []
     for cell in cells:
         clips = [driver_clip(run, cell), *output_clips(run, cell, chosen)]
+        titles = [clip.title for clip in clips]
         factor = fitting_factor(cell, clips)
         pictures: list[Picture | str] = [source_picture(run, cell)]
         changes: list[Picture | str] = [""]
@@ -33,4 +35,4 @@ def draw_variants(run: Run, cells: Sequence[CellFacts], labels: Sequence[str]) -
             pictures.append(clip.reason if clip.frames is None else clip.frames[apex(cell)])
             changes.append("" if clip.frames is None else difference(clip.frames, apex(cell), onset(cell), factor))
         rows += [(f"{cell.driver}\non {cell.template}", pictures), (f"difference,\n{factor} times", changes)]
-    return draw_grid([SOURCE, "driver", *chosen], rows)
+    return draw_grid([SOURCE, *titles], rows)

@@ -1,0 +1,129 @@
+"""What a file that should hold weights really is: a web page under its name, a Git LFS pointer, an archive around it.
+
+Download scripts save whatever a server answers. Only the first bytes are looked at, and an archive's list of names.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import tarfile
+import zipfile
+from pathlib import Path
+
+from core.errors import BenchError, few, shown
+
+HEAD_BYTES = 4096
+ITSELF = "Download the file itself, in a browser if need be"
+AGAIN = "Download it again"
+PACKED = {
+    b"\x1f\x8b": "a gzip archive",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"\x28\xb5\x2f\xfd": "a Zstandard archive",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a RAR archive",
+}
+ZIP, TAR, TAR_AT = b"PK\x03\x04", b"ustar", 257
+MOST_MEMBERS = 3
+# Bytes that texts do not hold.
+BINARY = bytes(set(range(32)) - {9, 10, 12, 13})
+
+
+def check_weights(path: Path) -> None:
+    """Raise BenchError, with the remedy, where a file is recognisably not weights; return silently otherwise."""
+    what = mistaken(path)
+    if what:
+        raise BenchError(f"{path} cannot be read safely as weights: it is {what}.")
+
+
+def mistaken(path: Path) -> str:
+    """Return what the file is and the remedy, such as "an empty file. Download ..."; "" where it may be weights."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if not head:
+        return f"an empty file. {AGAIN}"
+    if not head.strip(b"\0"):
+        return f"filled with zeros, as downloads are that were not finished. {AGAIN}"
+    for magic, name in PACKED.items():
+        if head.startswith(magic):
+            return f"{name}. Unpack it and give the checkpoint inside"
+    if head.startswith(ZIP):
+        return _zip(path)
+    if head[TAR_AT:].startswith(TAR):
+        return f"a tar archive{_members(_tar_names(path))}. Unpack it and give the checkpoint inside"
+    return _text(head)
+
+
+def _zip(path: Path) -> str:
+    """Return what a zip file is if it is not what torch.save writes."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return f"cut off or damaged ({path.stat().st_size} bytes are here). {AGAIN}"
+    inside = {name.rpartition("/")[2] for name in names}
+    if "constants.pkl" in inside:
+        return "a TorchScript program, not weights alone. Save the networks' state_dict() instead"
+    if "data.pkl" in inside:
+        return ""
+    return f"a zip archive{_members(names)}. Unpack it and give the checkpoint inside"
+
+
+def _tar_names(path: Path) -> list[str]:
+    try:
+        with tarfile.open(path, "r:") as archive:
+            return [member.name for member, _ in zip(archive, range(100), strict=False)]
+    except (tarfile.TarError, OSError, ValueError):
+        return []
+
+
+def _members(names: list[str]) -> str:
+    """Return the first names in an archive, in brackets."""
+    files = [name for name in names if not name.endswith("/")]
+    if not files:
+        return ""
+    return f" (with {few(files, MOST_MEMBERS)})"
+
+
+def _text(head: bytes) -> str:
+    """Return what a file of text is; "" for a binary one."""
+    text = _decoded(head).lstrip()
+    if not text:
+        return ""
+    if text.startswith("version https://git-lfs"):
+        size = re.search(r"^size (\d{1,15})\s*$", text, re.MULTILINE)
+        stands_for = f" of {size[1]} bytes" if size else ""
+        return f"a Git LFS pointer to a file{stands_for}, not the file. Run `git lfs pull` in its repository"
+    if re.match(r"<!doctype html|<(!--.*?--\s*>\s*<)?(html|head|body|script)\b", text, re.IGNORECASE | re.DOTALL):
+        return f"a web page{_quoted(r'<title[^>]*>(.*?)</title>', text)}, not the file behind it. {ITSELF}"
+    if text.startswith("<"):
+        return (
+            f"an XML or HTML answer{_quoted(r'<(?:Message|Code|title)>(.*?)<', text)}, not the file asked for. {ITSELF}"
+        )
+    if re.match(r"[{\[]\s*[\"{\[\]}]", text):
+        message = r'"(?:message|error|detail)"\s*:\s*"([^"]*)"'
+        return f"JSON{_quoted(message, text)}, such as a server's error or a card, not weights. {ITSELF}"
+    return f"a text file that begins with {shown(text.splitlines()[0])}. {ITSELF}"
+
+
+def _decoded(head: bytes) -> str:
+    """Return the text of UTF-8 or UTF-16 with a mark; "" for anything else."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return head[: len(head) // 2 * 2].decode("utf-16", errors="ignore")
+    if head.translate(None, BINARY) != head:
+        return ""
+    # The last character may be cut through.
+    for end in range(len(head), max(len(head) - 4, 0), -1):
+        try:
+            return head[:end].decode("utf-8-sig")
+        except UnicodeDecodeError:
+            continue
+    return ""
+
+
+def _quoted(pattern: str, text: str) -> str:
+    """Return what the pattern finds, such as a page's title, in brackets; "" where it finds nothing."""
+    found = re.search(pattern, text, re.IGNORECASE | re.DOTALL)
+    words = " ".join(html.unescape(found[1]).split()) if found else ""
+    return f" ({shown(words)})" if words else ""

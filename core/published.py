@@ -1,0 +1,150 @@
+"""Published checkpoints as they are found: pickled state dicts, read without running code, whatever is put around them.
+
+DataParallel writes `module.` before every entry, trainers put everything under "state_dict", other scripts save one
+flat dict, and loops leave numpy scalars beside the networks. All of this is read; whole pickled modules are not, since
+reading them runs the file's code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.errors import BenchError, clause
+from core.mistaken import AGAIN, check_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# The largest published checkpoint of the family (with optimiser states) is about 0.75 GB.
+LARGEST_WEIGHTS_BYTES = 2_000_000_000
+# Keys under which training scripts put all networks, or one network's entries.
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "params")
+MOST_WRAPPERS = 3
+# What DataParallel and torch.compile write before every entry.
+PREFIX = re.compile(r"(?:module\.|_orig_mod\.)+")
+# Networks without which no checkpoint of the family is published: their names tell a flat dict of several networks.
+MAIN_NETWORKS = ("generator", "kp_detector", "region_predictor", "inpainting_network", "gen")
+
+State = dict[str, "Tensor"]
+
+
+def check_size(path: Path) -> None:
+    """Raise BenchError for a file larger than any weights, also once it is unpacked (a zip bomb).
+
+    torch.save stores entries as they are, but the reader also unpacks what others have packed.
+    """
+    if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
+        raise BenchError(f"Weights {path} are larger than {LARGEST_WEIGHTS_BYTES} bytes.")
+    if zipfile.is_zipfile(path):
+        with contextlib.suppress(zipfile.BadZipFile, ValueError), zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > LARGEST_WEIGHTS_BYTES:
+                raise BenchError(f"Weights {path} unpack to more than {LARGEST_WEIGHTS_BYTES} bytes.")
+
+
+def read_published(path: Path) -> dict[str, State]:
+    """Return the state dicts of a pickled checkpoint by network name, entries' types as they are.
+
+    One state dict without networks around it (torchvision's) is the network "". What holds no entries (optimisers,
+    epochs) is left out. BenchError if the file is too large, damaged, not a checkpoint, or would run code.
+    """
+    import torch
+
+    check_size(path)
+    check_weights(path)
+    try:
+        # An open file, since torch chooses another reader for some names.
+        with path.open("rb") as file, torch.serialization.safe_globals(_numpy_scalars()):
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle makes torch's reader raise whatever it stumbles over
+        raise BenchError(f"{path} cannot be read safely as weights: {_refusal(error)}.") from None
+    if not isinstance(content, dict):
+        raise BenchError(f"{path} must hold a dict of state dicts, got {type(content).__name__}.")
+    return {name: _dense(path, state) for name, state in networks_in(content).items()}
+
+
+def networks_in(content: Mapping[Any, Any]) -> dict[str, State]:
+    """Return the state dicts in what a checkpoint holds, by network name and without prefixes and wrappers."""
+    inner = _unwrapped(content)
+    networks = {name: state for name, value in inner.items() if isinstance(name, str) and (state := _state(value))}
+    if networks:
+        return {PREFIX.sub("", name, count=1).removesuffix("_state_dict"): state for name, state in networks.items()}
+    flat = _state(inner)
+    heads = {entry.partition(".")[0] for entry in flat}
+    if len(heads) == 1 and heads <= set(WRAPPERS):  # Lightning: the networks are parts of a module called model
+        flat = {entry.partition(".")[2]: value for entry, value in flat.items()}
+        heads = {entry.partition(".")[0] for entry in flat}
+    if not heads.intersection(MAIN_NETWORKS):
+        return {"": flat} if flat else {}
+    parts: dict[str, State] = {head: {} for head in heads}
+    for entry, value in flat.items():
+        head, _, rest = entry.partition(".")
+        parts[head][rest] = value
+    return {head: _without_prefix(part) for head, part in parts.items()}
+
+
+def _unwrapped(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return what lies under wrappers, where there are any."""
+    for _ in range(MOST_WRAPPERS):
+        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), dict)), None)
+        if not inner or any(name in content for name in MAIN_NETWORKS):
+            break
+        content = inner
+    return content
+
+
+def _state(value: Any) -> State:
+    """Return the tensors of a state dict by entry, without prefixes; {} where it holds none."""
+    import torch
+
+    inner = _unwrapped(value) if isinstance(value, dict) else {}
+    tensors = {key: entry for key, entry in inner.items() if isinstance(key, str) and isinstance(entry, torch.Tensor)}
+    return _without_prefix(tensors)
+
+
+def _without_prefix(state: State) -> State:
+    if state and all(PREFIX.match(entry) for entry in state):
+        return {PREFIX.sub("", entry, count=1): value for entry, value in state.items()}
+    return state
+
+
+def _numpy_scalars() -> list[Any]:
+    """Return what the reader may build besides tensors: numpy's numbers, under the names of numpy 1 and 2."""
+    codes = np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"
+    scalar = np.float64(0).__reduce__()[0]
+    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+    return [np.dtype, *{type(np.dtype(code)) for code in codes}, *((scalar, name) for name in names)]
+
+
+def _refusal(error: Exception) -> str:
+    """Return why torch cannot read a file, without its advice on how to read it unsafely."""
+    found = re.search(r"(?:GLOBAL|class|type) ([\w.]+\.[\w.]+)", str(error))
+    if isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error) and found:
+        return (
+            f"besides tensors it holds Python objects ({found[1]}), and reading those would run the file's code. Have"
+            " state dicts saved alone: torch.save({'generator': generator.state_dict(), ...}, FILE)"
+        )
+    if isinstance(error, pickle.UnpicklingError):
+        return f"it is damaged or was not written by torch.save. {AGAIN}"
+    said = clause(error)
+    return f"it is cut off or damaged{'' if 'weights_only' in said else f' ({said})'}. {AGAIN}"
+
+
+def _dense(path: Path, state: State) -> State:
+    """Return `state` if its tensors are plain numbers. BenchError for sparse ones and views larger than their data."""
+    import torch
+
+    for entry, value in state.items():
+        if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+            raise BenchError(f"{path}: the entry {entry} is no plain tensor. Give a file of dense tensors.")
+        # A stride of 0 declares any size at no cost.
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise BenchError(f"{path}: the entry {entry} {tuple(value.shape)} is larger than its data. Save it anew.")
+    return state

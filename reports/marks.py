@@ -1,0 +1,75 @@
+"""Marks: what a reader of a row's scores must know, a word at its name in every table and a sentence below.
+
+They come from the methods (demo weights, outputs that arrived as GIF) and from the run (trained on its drivers).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from reports.notices import caveats
+from reports.run_facts import MethodFacts
+from reports.run_files import Run
+from reports.table import Column, Entry, Section, Table
+
+SEEN = (
+    "Its model was trained on these drivers, or on other clips of the people in them: its scores there say what it"
+    " remembers as well as what it can do."
+)
+
+
+def marks(run: Run, method: MethodFacts) -> dict[str, str]:
+    """Return the marks of a row: a word for the tables and a sentence each."""
+    drivers = len({cell.driver for cell in run.facts.cells})
+    kinds = (("drivers", method.seen_drivers), ("people", method.seen_people))
+    seen = ", ".join(f"{len(names)} of {drivers} {what}" for what, names in kinds if names)
+    return {**method.marks, **({f"trained on {seen}": SEEN} if seen else {})}
+
+
+def words(run: Run, label: str) -> list[str]:
+    """Return the words of a row's marks; [] for a row without marks, and for a label that is no row's."""
+    return next((list(marks(run, method)) for method in run.facts.methods if method.label == label), [])
+
+
+def titled(run: Run, label: str) -> str:
+    """Return a label with the words of its marks in brackets."""
+    found = words(run, label)
+    return f"{label} ({', '.join(found)})" if found else label
+
+
+def footnotes(run: Run, labels: Iterable[str] | None = None) -> tuple[str, ...]:
+    """Return a line for each sentence, with the rows and the word it belongs to; `labels` chooses rows."""
+    chosen = None if labels is None else set(labels)
+    rows: dict[tuple[str, str], list[str]] = {}
+    for method in run.facts.methods:
+        if chosen is None or method.label in chosen:
+            for mark in marks(run, method).items():
+                rows.setdefault(mark, []).append(method.label)
+    return tuple(f"{', '.join(labels)} ({word}): {sentence}" for (word, sentence), labels in rows.items())
+
+
+def marked(run: Run, table: Table) -> Table:
+    """Return a table with the words at every row's name, in the first column and in headings, and the footnotes."""
+
+    def entry(first: Entry) -> Entry:
+        found = words(run, first.value) if isinstance(first.value, str) else []
+        return dataclasses.replace(first, remark=", ".join(filter(None, (first.remark, *found)))) if found else first
+
+    def column(of: Column) -> Column:
+        return dataclasses.replace(of, remark=", ".join(words(run, of.title)))
+
+    sections = tuple(
+        Section(section.heading, tuple((entry(first), *rest) for first, *rest in section.rows))
+        for section in table.sections
+    )
+    notes = (*table.footnotes, *footnotes(run))
+    return dataclasses.replace(
+        table, columns=tuple(map(column, table.columns)), sections=sections, footnotes=tuple(dict.fromkeys(notes))
+    )
+
+
+def exported(table: Table, *runs: Run) -> Table:
+    """Return a table as it leaves the run's page: with the caveats of its runs as footnotes."""
+    lines = [f"{title} {text}" for run in runs for title, text in caveats(run)]
+    return dataclasses.replace(table, footnotes=tuple(dict.fromkeys((*table.footnotes, *lines))))

@@ -1,0 +1,214 @@
+"""Marks and caveats travel with the numbers: into every table in every form, into figures and onto the page."""
+
+import csv
+import html
+import io
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from core.judgements import FILE, Judgement, write_judgements
+from methods.fomm import Fomm
+from methods.fpfomm import FpFomm
+from methods.mraa import Mraa
+from methods.tps import Tps
+from methods.tps_rau import TpsRau
+from methods.trained import USER_WEIGHTS, demo_weights
+from methods.ulmegan import UlmeGan
+from reports import leaderboard
+from reports.comparison import comparison
+from reports.figures.gif import write_gif
+from reports.figures.shown import output_clips
+from reports.figures.variants import draw_variants
+from reports.forms import FORMS, experts_tables, tables_of
+from reports.html import Pictures, write_report
+from reports.marks import exported
+from reports.notices import DEMO, RENDERED, caveats
+from reports.run_files import Run
+from reports.table import NOTE
+from tests.report_fixture import MARKS, make_run
+
+TRAINED = (Fomm, FpFomm, Mraa, Tps, TpsRau, UlmeGan)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    run = make_run(tmp_path_factory.mktemp("run"), 3)
+    judged = [
+        Judgement(label, driver, template, expert, score, score, 1)
+        for expert in ("E1", "E2")
+        for score, label in enumerate(("fpfomm", "fomm:mode=absolute"))
+        for driver in ("d1", "d2")
+        for template in ("ta", "tb")
+    ]
+    write_judgements(run / FILE, judged)
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    return Run(folder)
+
+
+@pytest.fixture(scope="module")
+def tables(run):
+    found = tables_of(run.folder)
+    found["comparison"] = exported(comparison(run, run), run)
+    found["pair"] = exported(comparison(run, run, ["fpfomm", "fomm:mode=absolute"]), run)
+    return {name: table for name, table in found.items() if name != "reported"}
+
+
+def plain(text, form):
+    """What a reader sees of a written table: without escapes and line breaks."""
+    if form == "latex":
+        text = re.sub(r"\\([&%$#_{}])", r"\1", text)
+    if form == "markdown":
+        text = re.sub(r"\\([\\`*_\[\]|#])", r"\1", text)
+    if form == "csv":
+        text = text.replace('""', '"')
+    return " ".join(html.unescape(text).split())
+
+
+@pytest.mark.parametrize("form", [*FORMS, "text"])
+def test_every_mark_and_caveat_is_in_every_table_in_every_form(run, tables, form):
+    assert {"leaderboard", "by_database", "cells_agreement", "figures", "table_1", "pair"} <= set(tables)
+    assert {"experts_pairs", "experts_agreement", "metrics_against_experts", "comparison"} <= set(tables)
+    for name, table in tables.items():
+        seen = plain(table.text() if form == "text" else FORMS[form][1](table), form)
+        for label, marks in MARKS.items():
+            for word, sentence in marks.items():
+                assert re.search(rf"{label}.{{0,60}}\({word}\): {re.escape(sentence)}", seen), (name, label, word)
+        assert "fomm:mode=absolute (trained on 1 of 2 drivers): Its model was trained on these" in seen, name
+        for title, text in caveats(run):
+            assert f"{title} {text}" in seen, name
+
+
+@pytest.mark.parametrize("name", ["leaderboard", "by_database", "table_1"])
+def test_the_words_stand_at_the_names_of_rows(tables, name):
+    remarks = {row[0].value: row[0].remark for row in tables[name].rows()}
+    assert remarks["fpfomm"] == "demo weights"
+    assert remarks["fomm:mode=absolute"] == "demo weights, GIF: 1 of 3, trained on 1 of 2 drivers"
+    assert remarks.get("still", "") == ""
+    rows = list(csv.reader(io.StringIO(tables[name].csv())))
+    assert rows[0][-1] == "remark"
+    assert {row[1]: row[-1] for row in rows if row[1] == "fpfomm"} == {"fpfomm": "demo weights"}
+
+
+@pytest.mark.parametrize("name", ["figures", "cells_agreement"])
+def test_the_words_stand_at_the_names_of_columns(tables, name):
+    headings = [column.heading for column in tables[name].columns]
+    assert "fpfomm (demo weights)" in headings
+    assert "still" in headings
+    assert "fpfomm (demo weights)" in tables[name].csv().splitlines()[0]
+    assert "<small>demo weights</small>" in tables[name].html()
+
+
+def test_the_words_stand_at_the_names_of_pairs(tables):
+    (section,) = tables["pair"].sections
+    assert section.heading.startswith("fpfomm (demo weights) - fomm:mode=absolute (demo weights, GIF: 1 of 3, ")
+    unmarked = [section for section in tables["comparison"].sections if section.heading == "flow_warp"]
+    assert len(unmarked) == 1
+
+
+def test_a_csv_with_footnotes_stays_a_table_of_one_width(tables):
+    for table in tables.values():
+        rows = list(csv.reader(io.StringIO(table.csv())))
+        assert len({len(row) for row in rows}) == 1
+        read = pd.read_csv(io.StringIO(table.csv()), keep_default_na=False)
+        assert list(read[read["section"] == NOTE].iloc[:, 1]) == list(table.footnotes)
+
+
+def test_braces_and_environments_of_latex_are_closed(tables):
+    for table in tables.values():
+        text = re.sub(r"\\[{}]", "", table.latex())
+        assert text.count("{") == text.count("}")
+        assert not re.search(
+            r"(?<!\\)[%#_&$](?!\\(up|down|right)arrow)", re.sub(r"^% .*|.*\\\\$|\$\\\w+\$", "", text, flags=re.M)
+        )
+
+
+def test_the_terminal_s_leaderboard_has_them_too(run):
+    text = leaderboard.brief(run).text()
+    assert "fpfomm (demo weights)" in text
+    assert all(sentence in text for marks in MARKS.values() for sentence in marks.values())
+
+
+def test_a_run_without_marks_has_no_footnotes(tmp_path):
+    folder = make_run(tmp_path / "run", 3)
+    facts = json.loads((folder / "run.json").read_text())
+    for method in facts["methods"]:
+        method |= {"marks": {}, "seen_drivers": []}
+    (folder / "run.json").write_text(json.dumps(facts))
+    table = leaderboard.leaderboard(Run(folder))
+    assert table.footnotes == ()
+    assert "remark" not in table.csv()
+
+
+def test_figures_name_the_marks(run, tmp_path):
+    cell = run.facts.cells[0]
+    titles = [clip.title for clip in output_clips(run, cell, ["fpfomm", "flow_warp"])]
+    assert titles == ["fpfomm\n(demo weights)", "flow_warp"]
+    shown = [axis.get_title() for axis in draw_variants(run, [cell], ["fpfomm"]).axes]
+    assert "fpfomm\n(demo weights)" in shown
+    assert write_gif(run, [cell], ["fpfomm"], 1.0, False, tmp_path / "a.gif").exists()
+
+
+def test_the_page_shows_words_sentences_and_files_that_fit_no_cell(folder, tmp_path):
+    facts = json.loads((folder / "run.json").read_text())
+    facts["methods"][1]["unused"] = [f"stray{n}.gif" for n in range(7)]
+    made = make_run(tmp_path / "run", 3)
+    (made / "run.json").write_text(json.dumps(facts))
+    page = plain(write_report(made, Pictures.none).read_text(), "html")
+    assert page.count('<p class="quiet">demo weights</p>') == 4
+    assert all(sentence in page for marks in MARKS.values() for sentence in marks.values())
+    assert "Not scored (fomm:mode=absolute).</b> These files in its folder fit no cell: stray0.gif, stray1.gif" in page
+    assert "and 2 more" in page
+    assert RENDERED[1] in page
+
+
+def test_experts_alone_have_no_marks(run):
+    assert "demo weights" not in experts_tables([Judgement("a", "d", "t", "E1", 1, 1, 1)])["table_1"].text()
+
+
+@pytest.mark.parametrize("method", TRAINED, ids=lambda method: method.name)
+def test_demo_weights_say_that_they_are_not_the_published_model(method):
+    ((word, sentence),) = method("", {}).marks.items()
+    assert word == DEMO
+    assert sentence.startswith("Not the published model. Its architecture differs (")
+    assert set(method("untrained", {}).marks) == {"untrained"}
+    config = json.dumps(json.loads(demo_weights(method.name).with_suffix(".json").read_text())["config"])
+    assert ("MRAA's skips" in sentence) == ('"skips": true' in config and method is not Mraa)
+    assert ("bicubic" in sentence) <= ('"picture_sampling": "bicubic"' in config)
+    assert ("ridge" in sentence) == ('"ridge": 1e-05' in config)
+    assert ("moves the template by what it paints" in sentence) == ('"displaced": true' in config)
+    assert ("gates" in sentence) == ('"units": "gates"' in config)
+
+
+def test_modes_of_ulmegan_have_demo_weights_too():
+    assert set(UlmeGan("plain", {}).marks) == {"demo weights"}
+
+
+@pytest.mark.parametrize(
+    ("card", "words"),
+    [
+        ({"data": {"trained_on_identities": [0]}}, {"rendered faces"}),
+        ({"trained_on_identities": [0], "data": {}}, {"rendered faces"}),
+        ({"data": {"trained_on_identities": [0], "clips_seen": ["casme2/a"], "people_seen": []}}, set()),
+        ({"data": {"clips_seen": ["casme2/a"], "people_seen": []}}, set()),
+        ({"config": "the demo's", "data": {"clips_seen": []}}, {"demo network"}),
+        ({"imported_from": {"file": "vox.pth"}}, set()),
+        (None, set()),
+    ],
+)
+def test_other_weights_say_what_their_card_says(tmp_path, monkeypatch, card, words):
+    monkeypatch.chdir(tmp_path)
+    USER_WEIGHTS.mkdir(parents=True)
+    weights = USER_WEIGHTS / ("fomm@mine.safetensors" if card else "fomm@mine.pth")
+    weights.write_bytes(b"")
+    if card:
+        demo = json.loads(demo_weights("fomm").with_suffix(".json").read_text())["config"]
+        config = demo if card.get("config") else {"num_kp": 10}
+        weights.with_suffix(".json").write_text(json.dumps(card | {"config": config}))
+    assert set(Fomm("mine", {}).marks) == words
