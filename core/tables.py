@@ -60,6 +60,11 @@ def read_sheet(path: Path, limits: Limits) -> Sheet:
     return next((sheet for sheet in read_sheets(path, limits) if sheet.rows), Sheet("", []))
 
 
+def local_path(text: str) -> str:
+    """Return a path from a table as this system writes it: Windows parts folders by backslashes."""
+    return text.strip().replace("\\", "/")
+
+
 def decoded(path: Path, data: bytes) -> str:
     """Return text by its byte-order mark, by the NULs of UTF-16, by what a page says of itself, else by its bytes."""
     encodings = [encoding for mark, encoding in BYTE_ORDER_MARKS.items() if data.startswith(mark)]

@@ -79,7 +79,7 @@ def test_one_file_a_frame(tmp_path):
 
 def test_other_files_are_refused_by_name(tmp_path):
     path = tmp_path / "clip.csv"
-    for text, reason in (("a,b\n1,2\n", "lacks AU01_r"), ("", "not a readable CSV"), (None, "not a readable CSV")):
+    for text, reason in (("a,b\n1,2\n", "lacks the column AU01_r"), ("", "is empty"), (None, "cannot be read")):
         if text is None:
             path.unlink()
         else:

@@ -75,7 +75,7 @@ def test_a_mapping_names_other_names_and_kept_frames(tmp_path, cell):
         ("output,driver,template,frames\na,d0,t0,1 2", "must rise from frame 0"),
         ("output,driver,template,frames\na,d0,t0,0 x", "'x' is no frame number"),
         ("output,driver,template,frames\na,d0,t0,0-999999", "lies beyond the longest clip"),
-        ("", "cannot be read as CSV"),
+        ("", "lacks the column 'driver'; it has: nothing"),
     ],
 )
 def test_a_faulty_mapping_is_one_line_with_its_place(tmp_path, cell, lines, words):

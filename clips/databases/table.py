@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +19,15 @@ from clips.databases.folders import FrameFolder, read_folder
 from clips.databases.sheets import LISTED, Row, read_sheet
 from clips.databases.survey import CodedClip, Survey, apex_within, backwards, coded_clip, named
 from clips.folder import Recording
+from clips.unread import below, counted
 from core.errors import BenchError, shown
 from core.names import check_name
-from core.video import is_video
+from core.tables import local_path
+from core.video import PICTURES, is_video
 
 # What file systems take as a name; asking about a longer one is an error of its own.
 LONGEST_NAME = 200
+WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 # The last number in a picture's name is the frame's.
 FRAME = re.compile(r".*?(\d+)\D*")
 
@@ -47,15 +51,19 @@ class Table:
         clips: list[CodedClip] = []
         missing, remarks, names = [], list(table.remarks), set()
         for row in table.rows:
-            path = root.parent / row.path
-            if len(path.name) > LONGEST_NAME:
+            path = root.parent / local_path(row.path)
+            if max(map(len, path.parts), default=0) > LONGEST_NAME:
                 missing.append(f"line {row.line}: the path {shown(row.path)} is too long")
             elif not row.path or row.fps is None:
                 missing.append(f"line {row.line}: no {'path' if not row.path else 'fps'}")
+            elif WINDOWS_DRIVE.match(row.path) and os.name != "nt":
+                missing.append(
+                    f"line {row.line}: {row.path} is a path of a Windows machine; give it from {root.parent}"
+                )
             elif not (is_video(path) or path.is_dir()):
                 missing.append(f"line {row.line}: {path} is neither a video nor a folder")
             else:
-                clip = row.clip or (path.stem if path.is_file() else path.name)
+                clip = row.clip or _name_of(path)
                 repeats = itertools.count(2)
                 stem = clip
                 try:
@@ -85,7 +93,7 @@ def _clip(database: str, clip: str, row: Row, path: Path) -> tuple[CodedClip, li
             return coded_clip(database, row.fps, row.subject, clip, _whole(row, folder), folder)
     name = named(database, row.subject, clip)
     row, odd = apex_within(name, row)
-    problem = f"{path}: no numbered pictures in it" if path.is_dir() else backwards(row)
+    problem = _without_pictures(path, row.path) if path.is_dir() else backwards(row)
     recording = Recording(
         path=path,
         name=name,
@@ -100,6 +108,24 @@ def _clip(database: str, clip: str, row: Row, path: Path) -> tuple[CodedClip, li
         recording=f"{database}/{name}",
     )
     return CodedClip(recording, row, problem), odd
+
+
+def _name_of(path: Path) -> str:
+    """Return a clip's name from its file or folder, with underscores for what names may not hold, such as blanks."""
+    name = path.stem if path.is_file() else path.name
+    try:
+        return check_name("clip", name)
+    except BenchError:
+        return re.sub(r"[^A-Za-z0-9-]+", "_", name).strip("_-") or "clip"
+
+
+def _without_pictures(path: Path, said: str) -> str:
+    """Return why a folder is no clip, with the folders below it that are."""
+    deeper = below(path, PICTURES)
+    if not deeper or deeper[0][0] == ".":
+        return f"{path}: no numbered pictures in it"
+    verb = "does" if len(deeper) == 1 else "do"
+    return f"{path} holds no pictures itself; {counted(deeper)} {verb}: give {local_path(said)}/{deeper[0][0]}"
 
 
 def _whole(row: Row, folder: FrameFolder) -> Row:
