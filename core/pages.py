@@ -39,6 +39,7 @@ class _Page(HTMLParser):
         self._covered: dict[int, int] = {}  # column -> rows below that a merged cell still covers
         self._cell: list[str] | None = None
         self._silent = 0
+        self._row_open = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Open a table, row or cell."""
@@ -49,12 +50,13 @@ class _Page(HTMLParser):
                 raise BenchError(f"{self._path}: more than {MOST_TABLES} tables. Give {self._limits.what}.")
             self.tables.append([])
             self.merged.append([])
-            self._covered, self._cell = {}, None
+            self._covered, self._cell, self._row_open = {}, None, False
         elif tag == "tr" and self.tables:
-            self._finish_cell()
+            self._finish_row()
             if len(self.tables[-1]) > self._limits.rows:
                 raise self._too_large()
             self.tables[-1].append([])
+            self._row_open = True
         elif tag in ("td", "th") and self.tables and self.tables[-1]:
             self._finish_cell()
             self._open_cell(dict(attrs))
@@ -81,6 +83,12 @@ class _Page(HTMLParser):
             self._covered[len(row)] -= 1
             row.append("")
 
+    def _finish_row(self) -> None:
+        self._finish_cell()
+        if self._row_open:
+            self._skip_covered(self.tables[-1][-1])
+            self._row_open = False
+
     def _finish_cell(self) -> None:
         if self._cell is not None:
             self.tables[-1][-1][self._place] = " ".join("".join(self._cell).split())
@@ -90,10 +98,10 @@ class _Page(HTMLParser):
         """Close a cell or row."""
         if tag in ("script", "style"):
             self._silent = max(0, self._silent - 1)
-        elif tag in ("td", "th", "tr", "table"):
+        elif tag in ("td", "th"):
             self._finish_cell()
-            if tag == "tr" and self.tables and self.tables[-1]:
-                self._skip_covered(self.tables[-1][-1])
+        elif tag in ("tr", "table"):
+            self._finish_row()
 
     def handle_data(self, data: str) -> None:
         """Collect the text of a cell."""

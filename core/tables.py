@@ -84,7 +84,7 @@ def _utf_16(data: bytes) -> list[str]:
     """Return the byte order of UTF-16 without a mark: every other byte of digits and delimiters is NUL."""
     head = data[: SNIFFED_BYTES // 2 * 2]
     first, second = head[::2].count(0), head[1::2].count(0)
-    if max(first, second) * 5 < len(head) // 2 or min(first, second) * 4 > max(first, second):
+    if max(first, second) * 10 < len(head) // 2 or min(first, second) * 4 > max(first, second):
         return []
     return ["utf-16-be" if first > second else "utf-16-le"] if max(first, second) else []
 

@@ -57,9 +57,7 @@ class Table:
             elif not row.path or row.fps is None:
                 missing.append(f"line {row.line}: no {'path' if not row.path else 'fps'}")
             elif WINDOWS_DRIVE.match(row.path) and os.name != "nt":
-                missing.append(
-                    f"line {row.line}: {row.path} is a path of a Windows machine; give it from {root.parent}"
-                )
+                missing.append(f"line {row.line}: {row.path} is a path on Windows; give paths from {root.parent} on")
             elif not (is_video(path) or path.is_dir()):
                 missing.append(f"line {row.line}: {path} is neither a video nor a folder")
             else:
