@@ -43,8 +43,8 @@ def _merged(ranges: list[Any]) -> tuple[Merged, ...]:
 
 
 def _unreadable(path: Path, data: bytes, reason: str) -> BenchError:
-    kind = "XLSX" if data.startswith(b"PK") else "XLS"
-    return BenchError(f"{path}: not a readable {kind} workbook ({reason[:200]}). Save it as XLSX or CSV.")
+    kind = "XLSX workbook" if data.startswith(b"PK") else "XLS workbook, or one with a password"
+    return BenchError(f"{path}: not a readable {kind} ({reason[:200]}). Save it as XLSX or CSV.")
 
 
 def _check_parts(path: Path, data: bytes, limits: Limits) -> None:

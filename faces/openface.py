@@ -36,7 +36,9 @@ LIMITS = Limits("a table of action units", bytes=200_000_000, rows=MAX_FRAMES + 
 SLACK = 0.5
 # Imported files, by the content of the clip they were made from; never deleted by the store.
 FOLDER = Path(".megbench/openface")
-FOUND, LOST = ("1", "1.0", "true"), ("0", "0.0", "false", "")
+# Columns beside the action units, in whatever case.
+FACTS = ("frame", "success", "confidence", "face_id")
+SUCCESS = {"true": 1.0, "false": 0.0, "": 0.0}
 OTHER_PROGRAMS = {
     r"AU\d\d": "py-feat's columns, which are probabilities from 0 to 1 and not intensities from 0 to 5",
     r"au_\d+_intensity": "LibreFace's columns, which are twelve units on a scale of its own",
@@ -254,8 +256,9 @@ class _Reader:
 
     def __init__(self, path: Path, sheet: Sheet, header: list[str], needed: list[str]) -> None:
         self.path, self.sheet, self.needed = path, sheet, needed
-        self.at = {name: header.index(name) for name in (*needed, "frame", "success", "confidence", "face_id")
-                   if name in header}  # fmt: skip
+        lower = [name.lower() for name in header]
+        self.at = {name: header.index(name) for name in needed}
+        self.at |= {name: lower.index(name) for name in FACTS if name in lower}
 
     def text(self, cells: list[str], name: str) -> str:
         """Return a cell, "" where the file has no such column or the row is too short."""
@@ -276,13 +279,17 @@ class _Reader:
         frame = self.number(cells, "frame", line) if "frame" in self.at else at + 1
         if not (float(frame).is_integer() and frame >= 0):
             raise BenchError(f"{self.path}, line {line}: {self.text(cells, 'frame')!r} is no frame number.")
-        success = self.text(cells, "success").lower()
-        if "success" in self.at and success not in FOUND + LOST:
-            raise BenchError(f"{self.path}, line {line}: success is {success[:40]!r}, neither 0 nor 1.")
         confidence = self.number(cells, "confidence", line)
-        if success in FOUND or "success" not in self.at:
-            values = [self.number(cells, name, line) for name in self.needed]
-            found = confidence > 0 if confidence == confidence else success in FOUND or any(v > 0 for v in values)
-        else:
-            values, found = [], False
-        return _Row(int(frame), found, values, confidence if confidence == confidence else 1.0)
+        success = self.success(cells, line) if "success" in self.at else None
+        values = [] if success is False else [self.number(cells, name, line) for name in self.needed]
+        if np.isnan(confidence):
+            return _Row(int(frame), any(value > 0 for value in values) if success is None else success, values, 1.0)
+        return _Row(int(frame), success is not False and confidence > 0, values, confidence)
+
+    def success(self, cells: list[str], line: int) -> bool:
+        """Return what the column `success` says. BenchError unless it is 0, 1, True, False or blank, which means 0."""
+        text = self.text(cells, "success").lower()
+        value = SUCCESS.get(text, self.sheet.number(text))
+        if value not in (0, 1):
+            raise BenchError(f"{self.path}, line {line}: success is {text[:40]!r}, neither 0 nor 1.")
+        return bool(value)

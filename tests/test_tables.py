@@ -134,6 +134,17 @@ def test_kinds_of_file_give_the_same_coding(tmp_path):
     assert read_coding(paths[3]).remarks == ("no subject in 1 rows (line 3): taken from the row above",)
 
 
+def test_whole_numbers_that_were_saved_as_fractions_are_whole(tmp_path):
+    """As pandas writes a column with blanks: subject 1 is not subject 10."""
+    rows = [["1.0", "a", "46.0", "50.0", "57.0", "12.0", "x"], ["2.0", "b", "46.0", "", "57.0", "", "x"]]
+    for delimiter, mark in ((",", "."), (";", ",")):
+        cells = [[cell.replace(".", mark) for cell in row] for row in rows]
+        coding = read_coding(put(tmp_path / "s.csv", written([HEADER, *cells], delimiter)))
+        assert [(row.subject, row.onset, row.apex, row.action_units) for row in coding.rows] == [
+            ("1", 46, 50, "12"), ("2", 46, None, None)
+        ]  # fmt: skip
+
+
 def test_old_workbooks_are_read_with_their_merged_cells():
     """tests/data/coding.xls: BIFF8 by xlwt 1.3.0; text, numbers, a subject that spans two rows, a second sheet."""
     coding = read_coding(Path(__file__).parent / "data" / "coding.xls")

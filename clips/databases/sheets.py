@@ -42,7 +42,9 @@ LARGEST_SHEET_BYTES = 20_000_000
 LIMITS = Limits("a coding sheet", LARGEST_SHEET_BYTES, rows=20_000, columns=200, pages=True)
 # Digits of a number that a sheet may hold; Python refuses to read thousands of them, and nobody means them.
 LONGEST_NUMBER = 30
-SUFFIXES = (".xlsx", ".xlsm", ".xls", ".csv")
+# A whole number as programs write it that know numbers with fractions only.
+WHOLE = re.compile(r"^\s*(\d+)[.,]0\s*$")
+SUFFIXES = (".xlsx", ".xlsm", ".xls", ".csv", ".tsv")
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[pd.Da
         texts = {
             field: cells[columns[field]] if columns.get(field, len(cells)) < len(cells) else "" for field in TITLES
         }
+        texts |= {field: WHOLE.sub(r"\1", texts[field]) for field in ("subject", "action_units")}
         stripped = {field: text.strip() for field, text in texts.items()}
         if not any(stripped.values()):
             continue
