@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from core.video import PICTURES, VIDEOS, natural
@@ -34,7 +34,7 @@ def counted(found: list[tuple[str, int]]) -> str:
     return ", ".join(f"{name} ({count})" for name, count in found[:SHOWN]) + more
 
 
-def remedies(folder: Path, entries: Iterable[Path]) -> list[str]:
+def remedies(folder: Path, entries: Collection[Path]) -> list[str]:
     """Return how entries of a folder that are no clips become clips, a sentence for each kind; [] for no known kind."""
     sentences = []
     nested = [entry for entry in entries if entry.is_dir()]
@@ -54,6 +54,6 @@ def remedies(folder: Path, entries: Iterable[Path]) -> list[str]:
     if others := sorted(set(names) & set(OTHER_VIDEOS)):
         example = names[others[0]]
         sentences.append(
-            f"{', '.join(others)} is not read: turn {example!a} into .mp4 (ffmpeg -i {example} -c copy clip.mp4)."
+            f"{', '.join(others)} is not read: turn {example!a} into .mp4 (ffmpeg -i {example!a} -c copy clip.mp4)."
         )
     return sentences

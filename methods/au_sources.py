@@ -27,7 +27,8 @@ from core.registry import load
 from core.sheet import Sheet
 from core.store import digest
 from core.tables import read_sheet
-from faces.openface import COLUMNS, LIMITS, ActionUnitTable, read_table, spans, tell, within
+from faces.openface import ActionUnitTable, read_table, spans, tell, within
+from faces.openface_rows import COLUMNS, LIMITS
 
 FOLDER = Path(".megbench/aus")
 # Missing frames in a row that are interpolated; at 200 fps a blink is longer.
