@@ -28,6 +28,8 @@ MARKS = {
     b"version https://git-lfs": "a Git LFS pointer instead of the file itself, which `git lfs pull` fetches",
     b"/annex/objects": "a git-annex pointer instead of the file itself, which `git annex get` fetches",
     b"../.git/annex/": "a git-annex pointer instead of the file itself, which `git annex get` fetches",
+    b'{"': "a JSON file",
+    b'[{"': "a JSON file",
     b"MIME-Version:": "a web archive",
 }
 PAGE = re.compile(rb"(?:<!--.*?-->|<\?xml[^>]*>|\s)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)

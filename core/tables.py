@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 from core.errors import BenchError
@@ -24,7 +22,9 @@ BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\xef\x
 PAGE = re.compile(r"<(html|table|frameset)\b", re.IGNORECASE)
 # Of delimiters that part the lines equally well the first is meant: commas may be decimal marks.
 DELIMITERS = "\t;,"
-SNIFFED_LINES = 200
+SNIFFED_LINES, SNIFFED_CHARACTERS = 200, 1_000_000
+# A whole cell in quotes, whatever is in it; the delimiter before it is kept.
+QUOTED = re.compile(r"(?:(?<=[\t;,\r\n ])|^)\"(?:[^\"]|\"\")*\"(?=[\t;,\r\n]|$)")
 # How much of a file tells its encoding.
 SNIFFED_BYTES = 1_000_000
 
@@ -106,7 +106,7 @@ def _read_csv(path: Path, text: str, limits: Limits) -> Sheet:
     delimiter, text = _dialect(text)
     rows: list[list[str]] = []
     try:
-        for row in _rows(text, delimiter, strict=True):
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True):
             if len(rows) == limits.rows or len(row) > limits.columns:
                 raise BenchError(
                     f"{path}: more than {limits.rows} rows or {limits.columns} columns. Give {limits.what}."
@@ -117,23 +117,31 @@ def _read_csv(path: Path, text: str, limits: Limits) -> Sheet:
     return Sheet("", trimmed(rows), decimal_comma=delimiter != ",")
 
 
-def _rows(text: str, delimiter: str, strict: bool) -> Iterator[list[str]]:
-    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=strict)
-
-
 def _dialect(text: str) -> tuple[str, str]:
     """Return the delimiter that parts most lines into equally many cells, and the text without a line that names it."""
     if said := re.match(r"\"?sep=([\t;,])\"?[ ;,\t]*(\r\n?|\n)", text, re.IGNORECASE):
         return said.group(1), text[said.start(2) :]  # the line stays, blank, so that lines keep their numbers
-    return max(DELIMITERS, key=lambda delimiter: _agreement(text, delimiter)), text
+    outline = re.split(r"\r\n?|\n", QUOTED.sub("", text[:SNIFFED_CHARACTERS]))[:SNIFFED_LINES]
+    widths = {delimiter: [line.count(delimiter) + 1 for line in outline] for delimiter in DELIMITERS}
+    start = _table_start(widths)
+
+    def agreement(delimiter: str) -> tuple[int, bool, int]:
+        lines = widths[delimiter]
+        return _alike(lines[start:]), lines[start] > 1, _alike(lines)
+
+    return max(DELIMITERS, key=agreement), text
 
 
-def _agreement(text: str, delimiter: str) -> tuple[int, int]:
-    """Return how many of the first lines have equally many cells, and how many are parted at all."""
-    widths: Counter[int] = Counter()
-    try:
-        for row in itertools.islice(_rows(text, delimiter, strict=False), SNIFFED_LINES):
-            widths[len(row)] += len(row) > 1
-    except csv.Error:
-        return 0, 0
-    return max(widths.values(), default=0), widths.total()
+def _table_start(widths: dict[str, list[int]]) -> int:
+    """Return the first line of the largest block of lines of one width: prose above a header has delimiters too."""
+    blocks = [
+        (count * (width - 1), -lines.index(width))
+        for lines in widths.values()
+        for width, count in Counter(lines).items()
+    ]
+    return -max(blocks)[1]
+
+
+def _alike(widths: list[int]) -> int:
+    """Return how many lines have the commonest width beyond a single cell."""
+    return max(Counter(width for width in widths if width > 1).values(), default=0)

@@ -50,6 +50,7 @@ cells = st.text("abC 06,;\t\"'\n-厌恶é#", max_size=8).map(str.strip)
     st.sampled_from(CODECS),
     st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
 )
+@example([["0", "0\t0", "0\n\t0"]], ",", "utf-8", csv.QUOTE_ALL)
 @example([["厌恶" * 20, "29,97", "1;2"]] * 3, ",", "utf-16-le", csv.QUOTE_MINIMAL)
 def test_any_dialect_and_encoding_reads_the_same(tmp_path_factory, rows, delimiter, encoding, quoting):
     path = tmp_path_factory.getbasetemp() / "any.csv"
@@ -66,6 +67,8 @@ def test_any_dialect_and_encoding_reads_the_same(tmp_path_factory, rows, delimit
         ("0,1;0,2;0,3\n0,4;0,5;0,6\n", [["0,1", "0,2", "0,3"], ["0,4", "0,5", "0,6"]]),  # no header to count in
         ("Notes, in prose\n\na;b\n1;2\n3;4\n", [["Notes, in prose"], [], ["a", "b"], ["1", "2"], ["3", "4"]]),
         ('a,b\n"1;2;3",x\n"4;5;6",y\n', [["a", "b"], ["1;2;3", "x"], ["4;5;6", "y"]]),
+        ("Notes, all\n" * 5 + "a;b;c;d\n1;2;3;4\n", [["Notes, all"]] * 5 + [[*"abcd"], [*"1234"]]),
+        ("a,b\nx,0;1;2\ny,0;1;3\n", [["a", "b"], ["x", "0;1;2"], ["y", "0;1;3"]]),
         ("sep=;\na;b\n", [[], ["a", "b"]]),
         ("a\tb, c\r1\t2\r", [["a", "b, c"], ["1", "2"]]),
         ("only\n", [["only"]]),
@@ -170,6 +173,7 @@ LYING = {
     "a ZIP archive without sheets": files.slip,
     "a gzip archive": lambda: b"\x1f\x8b\x08\0\0",
     "an MP4 or QuickTime video": lambda: b"\0\0\0\x20ftypisom\0\0",
+    "a JSON file": lambda: b'[{"path": "a"}]',
     "a NumPy array": lambda: b"\x93NUMPY\1\0",
     "a Python pickle": lambda: b"\x80\4\x95\0",
     "a BMP picture": lambda: b"BM\x36\0\0\0\0\0\0\0\x36\0",
@@ -254,7 +258,9 @@ def test_a_sheet_that_does_not_fit_is_named(tmp_path):
     put(tmp_path / "CASME2" / "other.csv", written([HEADER, ["09", "EP99", "1", "2", "3", "", ""]]))
     with pytest.raises(BenchError, match="no coding sheet of CASME II") as stop:
         survey("casme2", tmp_path / "CASME2")
-    assert "code_final.csv has no header with clip, offset, onset, subject." in str(stop.value)
+    assert "code_final.csv: no header with clip, offset, onset, subject in it; it begins with '1, EP02" in str(
+        stop.value
+    )
     assert "other.csv describes none of the clips that are there." in str(stop.value)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clips.databases.corrections import corrections
 from clips.databases.folders import FrameFolder, Naming, trees
-from clips.databases.sheets import CODED, LONGEST_NUMBER, SUFFIXES, Coding, Row, read_sheet
+from clips.databases.sheets import LONGEST_NUMBER, SUFFIXES, Coding, Row, read_sheet, without_header
 from clips.databases.survey import CodedClip, Survey, coded_clip, corrected, named
 from core.errors import BenchError
 from core.video import natural
@@ -117,7 +117,7 @@ class Database:
         if given is not None:
             sheet = read_sheet(given)
             if sheet is None:
-                raise BenchError(f"{given}: no header with {', '.join(sorted(CODED))} in it. Give another --sheet.")
+                raise BenchError(f"{without_header(given)} Give another --sheet.")
             return sheet, []
         keys = {(folder.subject, self.clip(folder.path.name)) for folders in found.values() for folder in folders}
         sheets: list[tuple[bool, int, Coding]] = []
@@ -130,7 +130,7 @@ class Database:
                 continue
             described = len(keys & {self._row_key(row) for row in sheet.rows}) if sheet else 0
             if sheet is None:
-                unfit.append(f"{path} has no header with {', '.join(sorted(CODED))}.")
+                unfit.append(without_header(path))
             elif described:
                 sheets.append((self.codes(path.name), described, sheet))
             else:

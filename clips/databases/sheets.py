@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 
+from core.errors import shown
 from core.sheet import Limits, Sheet
 from core.tables import read_sheets
 
@@ -99,6 +100,13 @@ def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
     table, carried = _meanings(sheet, line, columns)
     rows, odd = _validated(table)
     return Coding(path, sheet.title, line + 1, rows, (*remarks, *carried, *odd))
+
+
+def without_header(path: Path, needs: frozenset[str] = CODED) -> str:
+    """Return what is wrong with a file in which `read_sheet` found nothing, in words, with its first row."""
+    first = next((row for sheet in read_sheets(path, LIMITS) for row in sheet.rows if any(row)), [])
+    begins = f"; it begins with {shown(', '.join(filter(None, first)))}" if first else ""
+    return f"{path}: no header with {', '.join(sorted(needs))} in it{begins}."
 
 
 def _header(rows: list[list[str]], needs: frozenset[str]) -> tuple[int, dict[str, int]] | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from clips.databases.corrections import corrections
 from clips.databases.folders import FrameFolder, read_folder
-from clips.databases.sheets import LISTED, Row, read_sheet
+from clips.databases.sheets import LISTED, Row, read_sheet, without_header
 from clips.databases.survey import CodedClip, Survey, apex_within, backwards, coded_clip, named
 from clips.folder import Recording
 from clips.unread import below, counted
@@ -46,7 +46,7 @@ class Table:
             raise BenchError(f"{root} is not a file. Give a table of clips as .csv or .xlsx.")
         table = read_sheet(root, LISTED)
         if table is None:
-            raise BenchError(f"{root}: no header with {', '.join(sorted(LISTED))} in it. Add these columns.")
+            raise BenchError(f"{without_header(root, LISTED)} Add these columns.")
         database = check_name("database", re.sub(r"[^A-Za-z0-9]+", "_", root.stem).strip("_").lower())
         clips: list[CodedClip] = []
         missing, remarks, names = [], list(table.remarks), set()
