@@ -14,6 +14,7 @@ import numpy as np
 
 from clips.chosen_face import Framing, check_face, cut_portrait, frame_clip
 from clips.stored import stored_clips
+from clips.unread import remedies
 from core.clip import Clip, Template, load_clip, save_clip, several_faces
 from core.clip_store import StoredClip, is_store
 from core.errors import BenchError
@@ -100,9 +101,12 @@ class Folder:
         paths = [path for path in listing if is_video(path) or (path.is_dir() and pictures_in(path))]
         if not paths:
             loose = sum(map(is_picture, listing))
-            remedy = f"Move the {loose} pictures into a folder of their own within it" if loose else "Add some"
-            raise BenchError(f"{self.folder}: no videos or folders of pictures in the drivers folder. {remedy}.")
+            move = [f"Move the {loose} pictures into a folder of their own within it."] * bool(loose)
+            remedy = " ".join(move + remedies(self.folder, listing)) or f"Add some{_holds(listing)}."
+            raise BenchError(f"{self.folder}: no videos or folders of pictures in the drivers folder. {remedy}")
         _mention_others("drivers", listing, paths)
+        for remedy in remedies(self.folder, [path for path in listing if path not in paths]):
+            note(f"drivers: {remedy}")
         recordings = [Recording(path, _clip_name(path), "folder", _clip_name(path), face=self.face) for path in paths]
         _check_unique("driver", self.folder, [recording.name for recording in recordings])
         return recordings
@@ -122,6 +126,12 @@ def _listing(role: str, folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise BenchError(f"The {role} folder {folder} cannot be read ({error.strerror}). Check its rights.") from None
+
+
+def _holds(listing: list[Path]) -> str:
+    """Return what a folder holds instead, in brackets."""
+    shown = ", ".join(ascii(path.name) for path in listing[:5]) + (", ..." if len(listing) > 5 else "")
+    return f" (it holds {shown})" if listing else ""
 
 
 def _mention_others(role: str, listing: Iterable[Path], used: list[Path]) -> None:
@@ -227,8 +237,9 @@ def templates(folder: Path) -> list[Template]:
     listing = _listing("templates", folder)
     paths = [path for path in listing if is_picture(path)]
     if not paths:
-        others = f" (it holds {', '.join(ascii(path.name) for path in listing[:5])})" if listing else ""
-        raise BenchError(f"{folder}: no pictures in the templates folder{others}. Add portraits as PNG or JPEG.")
+        raise BenchError(
+            f"{folder}: no pictures in the templates folder{_holds(listing)}. Add portraits as PNG or JPEG."
+        )
     _mention_others("templates", listing, paths)
     names = [check_name("template", path.stem) for path in paths]
     _check_unique("template", folder, names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -14,6 +15,7 @@ def openface(run: Path, csvs: Path) -> None:
 
     Each may be a folder with one CSV a frame. Then run the benchmark again with --metrics openface_intensity.
     """
+    from core.progress import note
     from core.store import read_json
     from faces.openface import keep, read_openface
 
@@ -21,14 +23,22 @@ def openface(run: Path, csvs: Path) -> None:
         raise BenchError(f"{run} is not the folder of a run: it has no run.json. Give runs/<id>.")
     outputs = {path.parent.relative_to(run / "cells"): path for path in (run / "cells").glob("*/*/cell.json")}
     inputs = {path.parent.relative_to(run / "inputs"): path for path in (run / "inputs").glob("*/*/clip.json")}
-    taken = 0
+    files: dict[Path, dict[str, Any]] = {}
     for place, facts_file in {**outputs, **inputs}.items():
         file = next((p for p in (csvs / f"{place}.csv", csvs / place) if p.exists()), None)
         facts = read_json(facts_file)
         if file and facts and facts.get("content"):
-            keep(facts["content"], read_openface(file, int(facts["n_frames"])))
-            taken += 1
-    if not taken:
-        raise BenchError(f"{csvs} holds no CSV of a clip of {run}, such as {next(iter(inputs), 'drivers/NAME')}.csv.")
-    print(f"Took over {taken} of {len(outputs) + len(inputs)} clips.")
+            files[file] = facts
+    others = sorted(str(path.relative_to(csvs)) for path in csvs.glob("*/[!.]*") if path not in files)
+    shown = ", ".join(map(ascii, others[:5])) + ", ..." * (len(others) > 5)
+    if not files:
+        example = next(iter(inputs), "drivers/NAME")
+        has = f" It holds {shown}." if others else ""
+        raise BenchError(f"{csvs} holds no CSV of a clip of {run}, such as {example}.csv.{has}")
+    scores = {facts["content"]: read_openface(file, int(facts["n_frames"])) for file, facts in files.items()}
+    for content, found in scores.items():
+        keep(content, found)
+    if others:
+        note(f"{len(others)} entries are of no clip of {run} and are left out: {shown}")
+    print(f"Took over {len(files)} of {len(outputs) + len(inputs)} clips.")
     raise typer.Exit(0)

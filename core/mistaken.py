@@ -12,18 +12,10 @@ import zipfile
 from pathlib import Path
 
 from core.errors import BenchError, few, shown
+from core.kinds import HEAD_BYTES, PICKLE, kind_of
 
-HEAD_BYTES = 4096
 ITSELF = "Download the file itself, in a browser if need be"
 AGAIN = "Download it again"
-PACKED = {
-    b"\x1f\x8b": "a gzip archive",
-    b"BZh": "a bzip2 archive",
-    b"\xfd7zXZ": "an xz archive",
-    b"\x28\xb5\x2f\xfd": "a Zstandard archive",
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
-    b"Rar!": "a RAR archive",
-}
 ZIP, TAR, TAR_AT = b"PK\x03\x04", b"ustar", 257
 MOST_MEMBERS = 3
 # Bytes that texts do not hold.
@@ -45,14 +37,16 @@ def mistaken(path: Path) -> str:
         return f"an empty file. {AGAIN}"
     if not head.strip(b"\0"):
         return f"filled with zeros, as downloads are that were not finished. {AGAIN}"
-    for magic, name in PACKED.items():
-        if head.startswith(magic):
-            return f"{name}. Unpack it and give the checkpoint inside"
     if head.startswith(ZIP):
         return _zip(path)
     if head[TAR_AT:].startswith(TAR):
         return f"a tar archive{_members(_tar_names(path))}. Unpack it and give the checkpoint inside"
-    return _text(head)
+    if text := _text(head):
+        return text
+    kind = kind_of(head)
+    if kind.endswith("archive"):
+        return f"{kind}. Unpack it and give the checkpoint inside"
+    return "" if kind in ("", PICKLE) else f"{kind}. {ITSELF}"
 
 
 def _zip(path: Path) -> str:

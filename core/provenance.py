@@ -42,6 +42,7 @@ COMPUTES_NOTHING = {
     "core.claims": "locks",
     "core.contracts": "types that rooms exchange",
     "core.errors": "texts of errors",
+    "core.kinds": "names files for what they are",
     "core.mistaken": "names files that are something else",
     "core.names": "refuses names, changes none",
     "core.places": "finds folders",

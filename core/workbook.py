@@ -1,84 +1,80 @@
-"""Workbooks (XLSX) of strangers as rows of values: nothing in them is run, and no file may swell without end."""
+"""Workbooks (XLSX, XLS, ODS) of strangers as sheets of text: nothing in them is run, no file may swell without end."""
 
 from __future__ import annotations
 
 import io
-import warnings
+import json
+import subprocess
+import sys
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import BenchError
+from core.errors import BenchError, clause
+from core.sheet import Limits, Merged, Sheet, trimmed
 
-# Sheets of one workbook; a few bytes declare a sheet of a million blank rows, so that they must be counted first.
+CHILD = Path(__file__).with_name("workbook_child.py")
 MOST_SHEETS = 50
-# Cells of one sheet, blank ones counted: a sheet may be formatted down to its last row, and that takes a second.
-MOST_CELLS = 4_000_000
+SECONDS = 120
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What is read of one workbook; `what` it should be, for messages. bytes: unpacked."""
+def read_workbook(path: Path, data: bytes, limits: Limits) -> list[Sheet]:
+    """Return every worksheet; formulas count by the value that was saved with them.
 
-    what: str
-    bytes: int
-    rows: int
-    columns: int
-
-
-def read_workbook(path: Path, data: bytes, limits: Limits) -> list[tuple[str, list[list[Any]]]]:
-    """Title and rows of every sheet, without blank cells and rows at the end; formulas by the value saved with them.
-
-    BenchError for what is no workbook, or larger than `limits` when unpacked.
+    BenchError for what is no workbook, has a password, or is larger than `limits` when unpacked.
     """
-    from openpyxl import load_workbook
-
-    try:
+    if data.startswith(b"PK"):
         _check_parts(path, data, limits)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # openpyxl warns of styles and extensions that do not matter here
-            book = load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
-            if len(book.worksheets) > MOST_SHEETS:
-                raise BenchError(f"{path}: more than {MOST_SHEETS} sheets. Give {limits.what}.")
-            return [(str(sheet.title), _rows(path, sheet, limits)) for sheet in book.worksheets]
-    except BenchError:
-        raise
-    except Exception as error:  # whatever zip files, XML and openpyxl raise on damaged data
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        raise BenchError(f"{path}: not a readable XLSX workbook ({reason}). Save it anew, or as CSV.") from None
+    answer = _asked(path, data, limits)
+    problem = answer.get("error")
+    if problem == "password":
+        raise BenchError(f"{path}: a workbook with a password. Save it again without one.")
+    if problem == "sheets":
+        raise BenchError(f"{path}: more than {MOST_SHEETS} sheets. Give {limits.what}.")
+    if problem == "size":
+        raise BenchError(f"{path}: more than {limits.rows} rows or {limits.columns} columns. Give {limits.what}.")
+    if problem:
+        raise _unreadable(path, data, clause(problem))
+    return [Sheet(title, trimmed(rows), _merged(ranges)) for title, rows, ranges in answer["sheets"]]
+
+
+def _merged(ranges: list[Any]) -> tuple[Merged, ...]:
+    return tuple(Merged(row, column, last) for (row, column), (last, _) in ranges if last > row)
+
+
+def _unreadable(path: Path, data: bytes, reason: str) -> BenchError:
+    kind = "XLSX workbook" if data.startswith(b"PK") else "XLS workbook, or one with a password"
+    return BenchError(f"{path}: not a readable {kind} ({reason}). Save it as XLSX or CSV.")
 
 
 def _check_parts(path: Path, data: bytes, limits: Limits) -> None:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        parts = archive.infolist()
-        if sum(part.file_size for part in parts) > limits.bytes:
-            raise BenchError(f"{path}: unpacks to more than {limits.bytes} bytes. Give {limits.what}.")
-        # No spreadsheet writes these; they are how XML is made to swell or to read other files.
-        for content in map(archive.read, parts):
-            if any(mark in content.replace(b"\0", b"") for mark in (b"<!DOCTYPE", b"<!ENTITY")):
-                raise BenchError(f"{path}: holds XML declarations that no spreadsheet writes. Save it anew as XLSX.")
+    """Raise BenchError for an archive that unpacks too far or holds what makes XML swell or read other files."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            parts = archive.infolist()
+            if sum(part.file_size for part in parts) > limits.unpacked:
+                raise BenchError(f"{path}: unpacks to more than {limits.unpacked} bytes. Give {limits.what}.")
+            for content in map(archive.read, parts):
+                # No spreadsheet writes these.
+                if any(mark in content.replace(b"\0", b"") for mark in (b"<!DOCTYPE", b"<!ENTITY")):
+                    raise BenchError(f"{path}: holds XML declarations that no spreadsheet writes. Save it as XLSX.")
+    except BenchError:
+        raise
+    except Exception as error:  # whatever zip files raise on damaged data
+        raise _unreadable(path, data, clause(error)) from None
+    if not {"xl/workbook.xml", "xl/workbook.bin", "content.xml"} & {part.filename for part in parts}:
+        raise _unreadable(path, data, "a ZIP archive without sheets")
 
 
-def _rows(path: Path, sheet: Any, limits: Limits) -> list[list[Any]]:
-    """A sheet's rows; blank ones count as well, since a file of a few bytes can declare a million wide ones."""
-    rows: list[list[Any]] = []
-    seen = 0
-    sheet.reset_dimensions()  # what a sheet says of its own size may be a lie
-    for number, values in enumerate(sheet.iter_rows(values_only=True)):
-        cells = _without_end(list(values))
-        if len(cells) > limits.columns or (cells and number >= limits.rows):
-            raise BenchError(f"{path}: more than {limits.rows} rows or {limits.columns} columns. Give {limits.what}.")
-        seen += 1 + len(values)
-        if seen > MOST_CELLS:
-            raise BenchError(f"{path}: more than {MOST_CELLS} cells, blank ones among them. Delete those.")
-        if number < limits.rows:
-            rows.append(cells)
-    return _without_end(rows)
-
-
-def _without_end(items: list[Any]) -> list[Any]:
-    """A list without what is blank at its end."""
-    while items and items[-1] in (None, "", []):
-        items.pop()
-    return items
+def _asked(path: Path, data: bytes, limits: Limits) -> dict[str, Any]:
+    """Return what the process that reads workbooks answers. BenchError if the workbook is too much for it."""
+    command = [sys.executable, "-I", str(CHILD), str(limits.rows), str(limits.columns), str(MOST_SHEETS)]
+    try:
+        done = subprocess.run(command, input=data, capture_output=True, timeout=SECONDS, check=True)
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except (subprocess.SubprocessError, ValueError):
+        raise BenchError(
+            f"{path}: cells that lie too far apart to be read, more than {limits.rows} rows or {limits.columns}"
+            " columns. Delete what lies far below or to the right, or save it as CSV."
+        ) from None
+    return answer

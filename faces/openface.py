@@ -1,11 +1,15 @@
-"""OpenFace 2's AU intensities, read from the CSV files that it writes; the program itself is the user's.
+"""OpenFace 2's action units, read from the tables that it and programs like it write; the programs are the user's.
 
-FeatureExtraction writes one file a clip, FaceLandmarkImg one a picture; headers come with and without spaces. Where no
-face was found OpenFace writes zeros, which are no scores.
+FeatureExtraction writes one file a clip, FaceLandmarkImg one a picture; pyfaceau counts frames from 0, says True and
+False, and classifies no presences. Rows belong to the frames they name. Where no face was found the values are zeros,
+blanks or those of the frame before, which are no scores.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,56 +19,98 @@ import pandas as pd
 from core.errors import BenchError
 from core.openface import LARGEST
 from core.places import started
+from core.progress import note
 from core.store import write_text
+from faces.openface_rows import COLUMNS, PRESENCES, UNITS, numbered_rows, rows_of
 
-UNITS = tuple(f"AU{number:02d}" for number in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45))
-COLUMNS = [f"{unit}_r" for unit in UNITS]
-LARGEST_BYTES = 200_000_000
+# How far beyond 0 to 5 unfinished post-processing goes (-.07 and 5.13 are known); what is farther is something else.
+SLACK = 0.5
 # Imported files, by the content of the clip they were made from; never deleted by the store.
 FOLDER = Path(".megbench/openface")
 
 Scores = npt.NDArray[np.float64]
 
 
-def read_openface(path: Path, n_frames: int) -> Scores:
-    """Intensities 0..5 of UNITS (n_frames, 17), NaN in frames without a face.
+@dataclass(frozen=True)
+class ActionUnitTable:
+    """Action units by frame, and what a reader must be told of them.
 
-    path: one file with a row a frame, or a folder with one file a frame, sorted by name. BenchError if it cannot be
-    read, lacks a column or has another number of frames.
+    intensity: (T, 17) float64 of UNITS, 0 to 5, NaN where there is none. presence: (T, 17), 0 or 1 or NaN; None if it
+    was not asked for. first: number of the file's first frame. remarks: a line each on values clipped and rows lacking.
     """
-    files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
-    if not files:
-        raise BenchError(f"{path}: no CSV files of OpenFace are in this folder.")
-    tables = [_table(file) for file in files]
-    if path.is_dir():
-        tables = [_strongest(table).assign(frame=k) for k, table in enumerate(tables, start=1)]
-    table = pd.concat(tables)
-    if "frame" not in table:
-        table["frame"] = np.arange(1, len(table) + 1)
-    if table["frame"].duplicated().any():
-        raise BenchError(f"{path}: several rows for one frame: more than one face. Run OpenFace on one face only.")
-    strange = table["frame"][~table["frame"].isin(range(1, n_frames + 1))]
-    if len(strange):
-        raise BenchError(f"{path}: has frame {strange.iloc[0]:g}, the clip has {n_frames}. Give the CSV of this clip.")
-    numbers = table["frame"].to_numpy(int)
-    if len(numbers) == 0 or (path.is_dir() and len(files) != n_frames):
-        raise BenchError(f"{path}: has {len(numbers)} frames, the clip has {n_frames}. Give the CSV of this clip.")
-    scores = np.full((n_frames, len(UNITS)), np.nan)
-    found = table[COLUMNS].to_numpy(np.float64, copy=True)
-    found[~_with_face(table, found)] = np.nan
-    if np.isinf(found).any() or np.nanmin(found, initial=0) < 0 or np.nanmax(found, initial=0) > LARGEST:
-        raise BenchError(f"{path}: AU intensities must be numbers from 0 to {LARGEST:g}. Run OpenFace again.")
-    scores[numbers - 1] = found
-    return scores
+
+    intensity: Scores
+    presence: Scores | None
+    first: int
+    remarks: tuple[str, ...]
+
+
+def read_openface(path: Path, n_frames: int) -> Scores:
+    """Return intensities 0 to 5 of UNITS (n_frames, 17), NaN in frames without a face; tell what was odd.
+
+    path: a file with a row a frame, or a folder with a file a frame, numbered. BenchError as `read_table`.
+    """
+    table = read_table(path, n_frames)
+    tell(path, table.remarks)
+    return table.intensity
+
+
+def read_table(path: Path, n_frames: int, presences: bool = False, clip: str = "the clip") -> ActionUnitTable:
+    """Read a file with a row a frame, or a folder with a file a frame, in any order. `clip` is its name in messages.
+
+    presences: whether the `_c` columns are needed too. BenchError if it cannot be read, lacks a column, holds another
+    number of frames or a second face, or a value is not a number within SLACK of 0 to 5.
+    """
+    rows = numbered_rows(path, presences) if path.is_dir() else rows_of(path, presences)
+    frames = [row.frame for row in rows]
+    first = _first(path, frames, n_frames, clip)
+    names = COLUMNS + PRESENCES * presences
+    values = np.full((n_frames, len(names)), np.nan)
+    for row in rows:
+        if row.found:
+            values[row.frame - first] = row.values
+    intensity, clipped = within(values[:, : len(UNITS)], str(path), first)
+    remarks = [clipped] if clipped else []
+    if gaps := set(range(first, first + n_frames)) - set(frames):
+        remarks.append(f"{path}: no row for {spans(gaps)}")
+    if lost := [row.frame for row in rows if not row.found]:
+        remarks.append(f"{path}: no face in {spans(lost)}")
+    presence = values[:, len(UNITS) :] if presences else None
+    if presence is not None and not np.isin(presence[~np.isnan(presence)], (0, 1)).all():
+        frame, unit = np.argwhere(~np.isin(presence, (0, 1)) & ~np.isnan(presence))[0]
+        value = f"{presence[frame, unit]:g}"
+        raise BenchError(f"{path}, frame {frame + first}: {PRESENCES[unit]} is {value}; presences are 0 or 1.")
+    return ActionUnitTable(intensity, presence, first, tuple(remarks))
+
+
+def within(values: Scores, where: str, first: int) -> tuple[Scores, str]:
+    """Return intensities (T, 17) clipped to 0 to 5 and a remark on what was clipped, "" if nothing was.
+
+    where: the file. first: number of its first frame. BenchError for a value beyond SLACK, or infinite.
+    """
+    clipped = np.clip(values, 0, LARGEST)
+    outside = np.argwhere(~np.isnan(values) & (values != clipped))
+    for frame, unit in outside:
+        if not abs(values[frame, unit] - clipped[frame, unit]) <= SLACK:
+            raise BenchError(
+                f"{where}, frame {frame + first}: {COLUMNS[unit]} is {values[frame, unit]:g}; action units must be"
+                f" numbers from 0 to {LARGEST:g}."
+            )
+    if not len(outside):
+        return clipped, ""
+    frame, unit = outside[0]
+    more = f", and {len(outside) - 1} more" if len(outside) > 1 else ""
+    shown = f"{COLUMNS[unit]} is {values[frame, unit]:g} in frame {frame + first}{more}"
+    return clipped, f"{where}: {shown}; clipped to 0 to {LARGEST:g}"
 
 
 def keep(content: str, scores: Scores) -> Path:
     """Keep the scores of the clip whose frames have this hash, for the metric."""
     table = pd.DataFrame(scores, columns=COLUMNS)
     table.insert(0, "frame", np.arange(1, len(scores) + 1))
-    table.insert(1, "success", (~np.isnan(scores).any(1)).astype(int))
+    table.insert(1, "success", (~np.isnan(scores).all(1)).astype(int))
     path = kept_path(content)
-    write_text(path, table.fillna(0).to_csv(index=False, lineterminator="\n"))
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
     return path
 
 
@@ -74,42 +120,44 @@ def kept_path(content: str) -> Path:
 
 
 def kept(content: str, n_frames: int) -> Scores | None:
-    """The scores kept for a clip; None if there are none."""
+    """Return the scores kept for a clip; None if there are none."""
     path = kept_path(content)
-    return read_openface(path, n_frames) if path.is_file() else None
+    return read_table(path, n_frames).intensity if path.is_file() else None
 
 
-def _table(path: Path) -> pd.DataFrame:
-    try:
-        if path.stat().st_size > LARGEST_BYTES:
-            raise BenchError(f"{path} is larger than {LARGEST_BYTES} bytes; it is not OpenFace's.")
-        table = pd.read_csv(path, skipinitialspace=True)
-    except (OSError, ValueError) as error:
-        raise BenchError(f"{path}: not a readable CSV file ({str(error).splitlines()[0]}).") from None
-    table.columns = [str(name).strip() for name in table.columns]
-    if lacking := [name for name in COLUMNS if name not in table]:
+def tell(path: Path, remarks: Iterable[str]) -> None:
+    """Show remarks on a file or folder on the terminal, each once however many cells read the file."""
+    for remark in remarks:
+        _note_once(remark, path.resolve(), path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _note_once(remark: str, *_file: object) -> None:
+    note(remark)
+
+
+def spans(numbers: Iterable[int]) -> str:
+    """Return frame numbers in words: "frames 3, 7 to 9"."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    texts = [f"{a}" if a == b else f"{a} to {b}" for a, b in runs]
+    word = "frame" if len(runs) == 1 and runs[0][0] == runs[0][1] else "frames"
+    return f"{word} {', '.join(texts[:6])}" + (f" and {len(texts) - 6} more" if len(texts) > 6 else "")
+
+
+def _first(path: Path, frames: Sequence[int], n_frames: int, clip: str) -> int:
+    """Return the number of the first frame, 0 or 1 (in a folder any). BenchError unless first and last are there."""
+    if not frames:
+        raise BenchError(f"{path}: no rows, {clip} has {n_frames} frames. Give the table of this clip.")
+    low, high = min(frames), max(frames)
+    first = low if path.is_dir() or low == 0 else 1
+    if (low, high) != (first, first + n_frames - 1):
         raise BenchError(
-            f"{path} lacks {lacking[0]}; OpenFace writes it with -aus. It has: {', '.join(map(str, table))[:200]}."
+            f"{path}: frames {low} to {high} in {len(frames)} rows, {clip} has {n_frames} frames. Give the table of"
+            " this clip."
         )
-    if twice := [name for name in COLUMNS if list(table.columns).count(name) > 1]:
-        raise BenchError(f"{path}: the column {twice[0]} stands twice. Keep one of them.")
-    used = [*COLUMNS, *(name for name in ("frame", "success", "confidence") if name in table)]
-    try:
-        return table[used].astype(np.float64)
-    except ValueError:
-        raise BenchError(f"{path}: a value that is not a number in its AU columns.") from None
-
-
-def _strongest(table: pd.DataFrame) -> pd.DataFrame:
-    """Of several faces in one picture the surest; a picture without rows is one without a face."""
-    if table.empty:
-        return pd.DataFrame([dict.fromkeys(table.columns, 0.0)])
-    if "confidence" in table:
-        table = table.sort_values("confidence", ascending=False)
-    return table.head(1)
-
-
-def _with_face(table: pd.DataFrame, found: Scores) -> npt.NDArray[np.bool_]:
-    """Which rows are scores: those that OpenFace calls successful; where it does not say, those that are not zero."""
-    marks = [table[name].to_numpy() > 0 for name in ("success", "confidence") if name in table]
-    return np.asarray(np.all(marks, axis=0) if marks else found.any(axis=1), np.bool_)
+    return first

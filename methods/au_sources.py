@@ -3,8 +3,8 @@
 | au_source | intensities 0..5 | presences |
 |---|---|---|
 | `truth` | rendered clips: the exact ones, 1 micro being 5 of OpenFace's, clipped | not at rest |
-| `openface` | `.megbench/aus/openface/<driver>.csv`, as OpenFace's FeatureExtraction writes it | its `_c` columns |
-| `table` | `.megbench/aus/table/<driver>.csv`, frames x 17, the user's own | above zero |
+| `openface` | `.megbench/aus/openface/<driver>.csv` as OpenFace writes it, or a folder of them | its `_c` columns |
+| `table` | `.megbench/aus/table/<driver>.csv`, frames x 17, or a table without `_c` columns | above zero |
 | `flow` | estimated from the driver's flow (methods/au_from_flow.py), as in `truth` | above the noise |
 
 But for `flow`, none looks at the driver's pictures.
@@ -12,25 +12,26 @@ But for `flow`, none looks at the driver's pictures.
 
 from __future__ import annotations
 
-import warnings
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from core.clip import Clip
-from core.errors import CellFailed
+from core.errors import BenchError, CellFailed, shown
 from core.openface import LARGEST, OPENFACE, Table, shares
 from core.places import started
 from core.registry import load
+from core.sheet import Sheet
+from core.tables import read_sheet
+from faces.openface import ActionUnitTable, read_table, spans, tell, within
+from faces.openface_rows import COLUMNS, LIMITS
 
 FOLDER = Path(".megbench/aus")
-# A driver of an hour at 200 fps; anything larger is no table of this kind.
-LARGEST_BYTES = 500_000_000
-INTENSITY = [f"AU{unit:02d}_r" for unit in OPENFACE]
-PRESENCE = [f"AU{unit:02d}_c" for unit in OPENFACE]
+# Missing frames in a row that are interpolated; at 200 fps a blink is longer.
+LONGEST_GAP = 3
 
 
 @dataclass(frozen=True)
@@ -53,35 +54,28 @@ def truth(driver: Clip) -> ActionUnits:
 
 
 def table_path(source: str, driver: Clip) -> Path:
-    """Return where a driver's table lies for `au_source=openface` and `au_source=table`."""
-    return started(FOLDER) / source / f"{driver.name}.csv"
+    """Return where a driver's table lies for `au_source=openface` and `au_source=table`.
+
+    A CSV file named after the driver, or a folder of that name with one file a frame.
+    """
+    folder = started(FOLDER) / source / driver.name
+    return folder if folder.is_dir() else folder.with_name(f"{driver.name}.csv")
 
 
 def openface(driver: Clip) -> ActionUnits:
-    """What OpenFace found, one row a frame. CellFailed where the file is missing or does not fit the clip."""
+    """Return what OpenFace found. CellFailed if the file is missing, does not fit the clip or lacks too many frames."""
     path = table_path("openface", driver)
-    table = _read(path, header=0)
-    table.columns = [str(name).strip() for name in table.columns]
-    missing = [name for name in INTENSITY + PRESENCE if name not in table.columns]
-    if missing:
-        raise CellFailed(f"{path} lacks the column {missing[0]}. Write it with OpenFace's FeatureExtraction -aus.")
-    if "face_id" in table.columns and table["face_id"].nunique() > 1:
-        raise CellFailed(f"{path} holds {table['face_id'].nunique()} faces. Keep the rows of one.")
-    return ActionUnits(_numbers(path, table[INTENSITY], driver), _numbers(path, table[PRESENCE], driver))
+    found = _read(path, driver, presences=True)
+    assert found.presence is not None
+    presence = _bridged(found.presence, path, found.first)
+    return ActionUnits(_bridged(found.intensity, path, found.first), np.asarray(presence >= 0.5, np.float64))
 
 
 def table(driver: Clip) -> ActionUnits:
-    """The user's own matrix, without a header in OpenFace's order or with AU01_r ... AU45_r in any order."""
+    """Return the user's own values: 17 columns in OpenFace's order, or a table with AU01_r ... AU45_r in its header."""
     path = table_path("table", driver)
-    found = _read(path, header=None)
-    first = [str(value).strip() for value in found.iloc[0]] if len(found) else []
-    if set(first) >= set(INTENSITY):
-        found = found.iloc[1:].set_axis(first, axis=1)[INTENSITY]
-    elif found.shape[1] != len(OPENFACE):
-        raise CellFailed(
-            f"{path} has {found.shape[1]} columns; it needs {len(OPENFACE)}, or a header with {INTENSITY[0]} ..."
-        )
-    intensity = _numbers(path, found, driver)
+    found = _matrix(path, driver) or _read(path, driver)
+    intensity = _bridged(found.intensity, path, found.first)
     return ActionUnits(intensity, np.asarray(intensity > 0, np.float64))
 
 
@@ -102,30 +96,75 @@ def source(name: str) -> Callable[[Clip], ActionUnits]:
 
 def files_of(name: str, driver: Clip) -> list[Path]:
     """Return the files that a source reads besides the driver's clip."""
-    return [table_path(name, driver)] if name in ("openface", "table") else []
+    if name not in ("openface", "table"):
+        return []
+    path = table_path(name, driver)
+    return sorted(path.glob("*.csv")) if path.is_dir() else [path]
 
 
-def _read(path: Path, header: int | None) -> pd.DataFrame:
-    if not path.is_file():
+def _read(path: Path, driver: Clip, presences: bool = False) -> ActionUnitTable:
+    """Return a driver's table, and tell what is odd in it. CellFailed if it is missing or does not fit the driver."""
+    if not path.exists():
         raise CellFailed(f"{path} does not exist. Put the driver's action units there.")
-    if path.stat().st_size > LARGEST_BYTES:
-        raise CellFailed(f"{path} is larger than {LARGEST_BYTES} bytes; it is no table of action units.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pd.errors.DtypeWarning)
-            return pd.read_csv(path, header=header, skipinitialspace=True)
-    except (ValueError, UnicodeDecodeError) as error:
+        found = read_table(path, driver.n_frames, presences, f"driver {driver.name}")
+    except BenchError as error:
+        raise CellFailed(str(error)) from None
+    tell(path, found.remarks)
+    return found
+
+
+def _matrix(path: Path, driver: Clip) -> ActionUnitTable | None:
+    """Return a table of numbers alone, a row a frame; None if its first row names columns or there is none."""
+    try:
+        sheet = read_sheet(path, LIMITS) if path.is_file() else Sheet("", [])
+        if not sheet.rows or any(re.search(r"AU\d", cell, re.IGNORECASE) for cell in sheet.rows[0]):
+            return None
+        values = _numbers(path, sheet, driver)
+        intensity, clipped = within(values, str(path), 1)
+    except CellFailed:
+        raise
+    except BenchError as error:
+        raise CellFailed(str(error)) from None
+    tell(path, [clipped] if clipped else [])
+    return ActionUnitTable(intensity, None, 1, ())
+
+
+def _numbers(path: Path, sheet: Sheet, driver: Clip) -> Table:
+    """Return the cells as (T, 17) float64, NaN for blanks. CellFailed unless they are numbers, one row a frame."""
+    width = max(map(len, sheet.rows))
+    rows = [row + [""] * (width - len(row)) for row in sheet.rows if any(row)]
+    if width != len(OPENFACE):
         raise CellFailed(
-            f"{path} is no table of comma-separated values ({' '.join(str(error).split())[:120]})."
-        ) from None
+            f"{path} has {width} columns; it needs {len(OPENFACE)}, parted by commas, semicolons or tabs, or a header"
+            f" with {COLUMNS[0]} ..."
+        )
+    if len(rows) != driver.n_frames:
+        raise CellFailed(f"{path} has {len(rows)} rows, driver {driver.name} has {driver.n_frames} frames.")
+    values = [[sheet.number(cell) if cell.strip() else np.nan for cell in row] for row in rows]
+    for frame, (row, cells) in enumerate(zip(values, rows, strict=True), 1):
+        if None in row:
+            unit = row.index(None)
+            raise CellFailed(f"{path}, frame {frame}: {COLUMNS[unit]} is {shown(cells[unit])}, not a number.")
+    return np.array(values, np.float64)
 
 
-def _numbers(path: Path, found: pd.DataFrame, driver: Clip) -> Table:
-    """The values (T, 17) float64. CellFailed unless they are numbers 0..5, one row a frame."""
-    if len(found) != driver.n_frames:
-        raise CellFailed(f"{path} has {len(found)} rows, driver {driver.name} has {driver.n_frames} frames.")
-    values = found.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    if not np.isfinite(values).all() or values.min(initial=0) < 0 or values.max(initial=0) > LARGEST:
-        row = int(np.argmin(np.isfinite(values).all(1) & (values >= 0).all(1) & (values <= LARGEST).all(1)))
-        raise CellFailed(f"{path}, frame {row}: action units must be numbers from 0 to {LARGEST:g}.")
-    return values
+def _bridged(values: Table, path: Path, first: int) -> Table:
+    """Return values (T, 17) with missing ones interpolated linearly over at most LONGEST_GAP frames, and tell it.
+
+    first: number of the file's first frame. CellFailed, naming the frames, for a longer gap and for one at the
+    beginning or end of the clip, where there is nothing to interpolate between.
+    """
+    lacking = np.flatnonzero(np.isnan(values).any(1))
+    for gap in np.split(lacking, np.flatnonzero(np.diff(lacking) > 1) + 1) if len(lacking) else ():
+        where = f"{path}: no action units in {spans(int(frame) + first for frame in gap)}"
+        if gap[0] == 0 or gap[-1] == len(values) - 1:
+            raise CellFailed(f"{where}, where the clip {'begins' if gap[0] == 0 else 'ends'}. Cut the driver there.")
+        if len(gap) > LONGEST_GAP:
+            raise CellFailed(f"{where}; at most {LONGEST_GAP} frames in a row are interpolated. Cut the driver there.")
+    if not len(lacking):
+        return values
+    tell(path, [f"{path}: action units of {spans(int(frame) + first for frame in lacking)} are interpolated"])
+    frames = np.arange(len(values))
+    columns = [np.interp(frames, frames[known], column[known]) for column in values.T for known in [~np.isnan(column)]]
+    return np.stack(columns, axis=1)

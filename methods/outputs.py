@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from core.clip import Cell, Clip, Template
-from core.errors import BenchError, CellFailed
+from core.errors import BenchError, CellFailed, few
 from core.frames import SIZE, Frames
 from core.names import check_name
+from core.sheet import Limits
+from core.tables import local_path, read_sheet
 from core.video import first_size, is_output_video, pictures_in, pixel_aspect, read_clip
 from faces.crop import crop, display_size, whole_square
 
@@ -43,7 +44,7 @@ LOSSY: dict[str, Callable[[bytes], bool]] = {
     "JPEG": lambda head: head.startswith(b"\xff\xd8\xff"),
     "WebP": lambda head: head[8:12] == b"WEBP" and b"VP8 " in head,
 }
-LARGEST_MAPPING_BYTES = 1_000_000
+LIMITS = Limits("a mapping of outputs", bytes=1_000_000, rows=20_000, columns=50)
 LONGEST_CLIP = 5000
 # Longer side over shorter: face crops reach 1.3, a strip of two pictures has 2.
 LONGEST_SHAPE = 1.5
@@ -193,20 +194,20 @@ def _named(folder: Path) -> dict[tuple[str, str], Output]:
 
 
 def _mapped(folder: Path, mapping: Path) -> dict[tuple[str, str], Output]:
-    if mapping.stat().st_size > LARGEST_MAPPING_BYTES:
-        raise BenchError(f"{mapping} is larger than {LARGEST_MAPPING_BYTES} bytes; a line for each output is enough.")
-    try:
-        table = pd.read_csv(mapping, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:
-        raise BenchError(f"{mapping} cannot be read as CSV ({str(error).splitlines()[0]}).") from None
-    missing = {"output", "driver", "template"} - set(table.columns)
-    if missing:
-        raise BenchError(f"{mapping} lacks the column {min(missing)!r}; it has: {', '.join(map(str, table.columns))}.")
+    sheet = read_sheet(mapping, LIMITS)
+    header = [cell.strip().lower() for cell in sheet.rows[0]] if sheet.rows else []
+    if missing := sorted({"output", "driver", "template"} - set(header)):
+        raise BenchError(f"{mapping} lacks the column {missing[0]!r}; it has: {few(header) or 'nothing'}.")
     found: dict[tuple[str, str], Output] = {}
-    for number, row in enumerate(table.to_dict("records"), 2):
+    for number, cells in enumerate(sheet.filled()[1:], 2):
+        row = dict.fromkeys(header, "") | dict(zip(header, map(str.strip, cells), strict=False))
+        if not any(row.values()):
+            continue
         where = f"{mapping}, line {number}"
+        if not row["output"]:
+            raise BenchError(f"{where}: no output. Name the folder of pictures or the video in {folder}.")
         try:
-            path = _inside(folder, folder / row["output"])
+            path = _inside(folder, folder / local_path(row["output"]))
             cell = check_name("driver", row["driver"]), check_name("template", row["template"])
         except BenchError as error:
             raise BenchError(f"{where}: {error}") from None

@@ -79,7 +79,7 @@ def test_one_file_a_frame(tmp_path):
 
 def test_other_files_are_refused_by_name(tmp_path):
     path = tmp_path / "clip.csv"
-    for text, reason in (("a,b\n1,2\n", "lacks AU01_r"), ("", "not a readable CSV"), (None, "not a readable CSV")):
+    for text, reason in (("a,b\n1,2\n", "lacks the column AU01_r"), ("", "is empty"), (None, "cannot be read")):
         if text is None:
             path.unlink()
         else:
@@ -106,7 +106,10 @@ def test_a_runs_csvs_are_taken_over_and_scored(cell, tmp_path):
     for place, strength in ((f"mine/{cell.name}", 0.5), (f"drivers/{cell.driver.name}", 1.0)):
         (csvs / place).parent.mkdir(parents=True, exist_ok=True)
         table(strength).to_csv(csvs / f"{place}.csv", index=False)
-    assert "2 of 2" in CliRunner().invoke(bench.app, ["openface", str(run), str(csvs)]).output
+    table(1).to_csv(csvs / "mine" / "typo.csv", index=False)
+    told = CliRunner().invoke(bench.app, ["openface", str(run), str(csvs)]).output
+    assert "2 of 2" in told
+    assert f"1 entries are of no clip of {run} and are left out: 'mine/typo.csv'" in told
     values = (
         OpenFaceIntensity()
         .measure(replace(cell, truth=None), Seen(replace(cell, truth=None), cell.truth.frames(), None))

@@ -143,8 +143,26 @@ def test_a_mapping_names_other_names_and_kept_frames(tmp_path, cell):
 
 
 @pytest.mark.parametrize(
+    ("lines", "encoding"),
+    [
+        ("output;driver;template;frames\n.\\sub\\a b;d0;t0;0-2 5\n", "utf-8-sig"),
+        ("Output\tDriver\tTemplate\tFrames\nsub/a b\td0\tt0\t0-2;5\n\n", "utf-16"),
+        ("template, frames, output, driver\nt0, 0-2 5, sub/a b, d0\n", "utf-16-le"),
+    ],
+)
+def test_mappings_of_every_dialect_name_the_same_output(tmp_path, cell, lines, encoding):
+    template, driver = cell
+    frames = driver.frames()
+    write_frames(tmp_path / "made" / "sub" / "a b", frames[[0, 1, 2, 5]])
+    (tmp_path / "made" / "mapping.csv").write_bytes(lines.encode(encoding))
+    np.testing.assert_array_equal(outputs(tmp_path / "made").animate(template, driver), frames[[0, 1, 2, 2, 2, 5]])
+
+
+@pytest.mark.parametrize(
     ("lines", "words"),
     [
+        ("output,driver,template\n..\\clips\\d0,d0,t0", "leads out of"),
+        ("output,driver,template\n,d0,t0", "line 2: no output"),
         ("output,driver\na,d0", "lacks the column 'template'"),
         ("output,driver,template\n../clips/d0,d0,t0", "leads out of"),
         ("output,driver,template\nnowhere,d0,t0", "line 2: 'nowhere' is neither"),
@@ -153,7 +171,7 @@ def test_a_mapping_names_other_names_and_kept_frames(tmp_path, cell):
         ("output,driver,template,frames\na,d0,t0,1 2", "must rise from frame 0"),
         ("output,driver,template,frames\na,d0,t0,0 x", "'x' is no frame number"),
         ("output,driver,template,frames\na,d0,t0,0-999999", "lies beyond the longest clip"),
-        ("", "cannot be read as CSV"),
+        ("", "lacks the column 'driver'; it has: nothing"),
     ],
 )
 def test_a_faulty_mapping_is_one_line_with_its_place(tmp_path, cell, lines, words):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clips.databases.corrections import corrections
 from clips.databases.folders import FrameFolder, Naming, trees
-from clips.databases.sheets import CODED, LONGEST_NUMBER, SUFFIXES, Row, Sheet, read_sheet
+from clips.databases.sheets import LONGEST_NUMBER, SUFFIXES, Coding, Row, read_sheet, without_header
 from clips.databases.survey import CodedClip, Survey, coded_clip, corrected, named
 from core.errors import BenchError
 from core.video import natural
@@ -112,16 +112,16 @@ class Database:
 
     def _sheet(
         self, root: Path, given: Path | None, found: dict[Path, list[FrameFolder]]
-    ) -> tuple[Sheet | None, list[str]]:
+    ) -> tuple[Coding | None, list[str]]:
         """The coding sheet and what is to be said of others; None where there is none and none is needed."""
         if given is not None:
             sheet = read_sheet(given)
             if sheet is None:
-                raise BenchError(f"{given}: no header with {', '.join(sorted(CODED))} in it. Give another --sheet.")
+                raise BenchError(f"{without_header(given)} Give another --sheet.")
             return sheet, []
         keys = {(folder.subject, self.clip(folder.path.name)) for folders in found.values() for folder in folders}
-        sheets: list[tuple[bool, int, Sheet]] = []
-        remarks = []
+        sheets: list[tuple[bool, int, Coding]] = []
+        remarks, unfit = [], []
         for path in _sheet_files(root):
             try:
                 sheet = read_sheet(path)
@@ -129,14 +129,18 @@ class Database:
                 remarks.append(str(error))
                 continue
             described = len(keys & {self._row_key(row) for row in sheet.rows}) if sheet else 0
-            if sheet and described:
+            if sheet is None:
+                unfit.append(without_header(path))
+            elif described:
                 sheets.append((self.codes(path.name), described, sheet))
+            else:
+                unfit.append(f"{path} describes none of the clips that are there.")
         # Of those that may be meant the one that describes most of what is there; of several such, the last by name.
         sheets.sort(key=itemgetter(0, 1))
         best = sheets.pop()[2] if sheets and sheets[-1][0] else None
         defaults = [self.default(folder) for folders in found.values() for folder in folders]
         if best is None and not any(default and default.onset is not None for default in defaults):
-            told = f" {remarks[0]}" if remarks else ""
+            told = " ".join(["", *remarks, *unfit][:4])
             raise BenchError(
                 f"{root}: no coding sheet of {self.title} in it or beside it.{told} Put it there or give --sheet."
             )
@@ -153,4 +157,4 @@ def _sheet_files(root: Path) -> list[Path]:
 
 
 def _is_sheet(path: Path) -> bool:
-    return path.suffix.lower() in (*SUFFIXES, ".xls") and not path.name.startswith((".", "~$")) and path.is_file()
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith((".", "~$")) and path.is_file()

@@ -6,20 +6,18 @@ when somebody saves the sheet again, so nothing is found by position.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from core.errors import BenchError
-from core.workbook import Limits, read_workbook
+from core.errors import shown
+from core.sheet import Limits, Sheet
+from core.tables import read_sheets
 
 # How each column is called in some sheet, in small letters without anything but letters and digits.
 TITLES = {
@@ -38,15 +36,17 @@ TITLES = {
 CODED, LISTED = frozenset({"subject", "clip", "onset", "offset"}), frozenset({"path", "subject", "fps"})
 NUMBERS = ("onset", "apex", "offset")
 # Cells that say "not coded".
-BLANK = {"", "/", "-", "nan", "none", "n/a"}
+BLANK = {"", "/", "\\", "-", "--", "\u2013", "\u2014", "nan", "none", "null", "n/a", "na"}
 # Notes above a header; the longest known has 13 lines.
 DEEPEST_HEADER = 50
 LARGEST_SHEET_BYTES = 20_000_000
 # The largest known sheet has some 300 rows and 20 columns.
-LIMITS = Limits("a coding sheet", bytes=200_000_000, rows=20_000, columns=200)
+LIMITS = Limits("a coding sheet", LARGEST_SHEET_BYTES, rows=20_000, columns=200, pages=True)
 # Digits of a number that a sheet may hold; Python refuses to read thousands of them, and nobody means them.
 LONGEST_NUMBER = 30
-SUFFIXES = (".xlsx", ".xlsm", ".csv")
+# A whole number as programs write it that know numbers with fractions only.
+WHOLE = re.compile(r"^\s*(\d+)[.,]0\s*$")
+SUFFIXES = (".xlsx", ".xlsm", ".xls", ".csv", ".tsv")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class Coding:
     """A coding sheet that was understood, with what was odd in it."""
 
     path: Path
@@ -86,67 +86,35 @@ class Sheet:
         return f"{self.path.name} ({self.title})" if self.title else self.path.name
 
 
-def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Sheet | None:
-    """The table in a workbook or CSV whose header names all that it `needs`; None if there is none.
+def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
+    """Return the table of a file whose header names all that it `needs`; None if there is none.
 
     Of several, one whose title speaks of micro-expressions, else the first. BenchError for a file that cannot be read.
     """
-    found = [
-        (title, line, columns, cells)
-        for title, cells in _tables(path)
-        if (head := _header(cells, needs)) is not None
-        for line, columns in [head]
-    ]
+    found = [(sheet, *head) for sheet in read_sheets(path, LIMITS) if (head := _header(sheet.rows, needs)) is not None]
     if not found:
         return None
-    title, line, columns, cells = min(found, key=lambda table: "micro" not in table[0].lower())
-    others = [other for other, *_ in found if other != title]
+    sheet, line, columns = min(found, key=lambda table: "micro" not in table[0].title.lower())
+    others = [other.title for other, *_ in found if other is not sheet]
     remarks = [f"also there and not read: {', '.join(others)}"] if others else []
-    if twice := _further_codings(cells, line):
+    if twice := _further_codings(sheet.rows[line]):
         remarks.append(f"further columns called {', '.join(twice)} (a second expression) are not read")
-    rows, odd = _validated(_meanings(cells, line, columns))
-    return Sheet(path, title, line + 1, rows, (*remarks, *odd))
+    table, carried = _meanings(sheet, line, columns)
+    rows, odd = _validated(table)
+    return Coding(path, sheet.title, line + 1, rows, (*remarks, *carried, *odd))
 
 
-def _tables(path: Path) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Title and cells of every sheet in a file, without any row taken for a header."""
-    if path.suffix.lower() == ".xls":
-        raise BenchError(f"{path}: the old Excel format is not read. Save the sheet as .xlsx or .csv beside it.")
-    try:
-        if path.stat().st_size > LARGEST_SHEET_BYTES:
-            raise BenchError(f"{path} is larger than {LARGEST_SHEET_BYTES} bytes; that is no coding sheet.")
-        data = path.read_bytes()
-        if path.suffix.lower() == ".csv":
-            yield "", _table(_lines(path, data.decode("utf-8-sig")))
-            return
-    except (OSError, ValueError, csv.Error) as error:
-        raise BenchError(
-            f"{path}: the sheet cannot be read ({' '.join(str(error).split())}). Save it again as .xlsx, or as .csv in"
-            " UTF-8."
-        ) from None
-    yield from ((title, _table(rows)) for title, rows in read_workbook(path, data, LIMITS))
+def without_header(path: Path, needs: frozenset[str] = CODED) -> str:
+    """Return what is wrong with a file in which `read_sheet` found nothing, in words, with its first row."""
+    first = next((row for sheet in read_sheets(path, LIMITS) for row in sheet.rows if any(row)), [])
+    begins = f"; it begins with {shown(', '.join(filter(None, first)))}" if first else ""
+    return f"{path}: no header with {', '.join(sorted(needs))} in it{begins}."
 
 
-def _lines(path: Path, text: str) -> list[list[str]]:
-    """The lines of a CSV. BenchError for more than a coding sheet has: commas alone would fill the memory."""
-    lines: list[list[str]] = []
-    for line in csv.reader(io.StringIO(text, newline=""), strict=True):
-        if len(lines) == LIMITS.rows or len(line) > LIMITS.columns:
-            raise BenchError(f"{path}: more than {LIMITS.rows} rows or {LIMITS.columns} columns. Give {LIMITS.what}.")
-        lines.append(line)
-    return lines
-
-
-def _table(rows: list[list[Any]]) -> pd.DataFrame:
-    """Rows of any length as a table."""
-    width = max(map(len, rows), default=0)
-    return pd.DataFrame([row + [None] * (width - len(row)) for row in rows], columns=range(width), dtype=object)
-
-
-def _header(cells: pd.DataFrame, needs: frozenset[str]) -> tuple[int, dict[str, int]] | None:
-    """Row index of the header and the column of each field; None where no row names all that is needed."""
-    for line in range(min(len(cells), DEEPEST_HEADER)):
-        words = [_word(cell) for cell in cells.iloc[line]]
+def _header(rows: list[list[str]], needs: frozenset[str]) -> tuple[int, dict[str, int]] | None:
+    """Return the row index of the header and the column of each field; None if no row names all that is needed."""
+    for line, row in enumerate(rows[:DEEPEST_HEADER]):
+        words = [_word(cell) for cell in row]
         columns = {
             field: next(column for column, word in enumerate(words) if word in titles)
             for field, titles in TITLES.items()
@@ -157,51 +125,52 @@ def _header(cells: pd.DataFrame, needs: frozenset[str]) -> tuple[int, dict[str, 
     return None
 
 
-def _further_codings(cells: pd.DataFrame, line: int) -> list[str]:
-    """Titles of columns that code frame numbers once more."""
-    words = [_word(cell) for cell in cells.iloc[line]]
+def _further_codings(header: list[str]) -> list[str]:
+    """Return the titles of columns that code frame numbers once more."""
+    words = [_word(cell) for cell in header]
     known = set().union(*(TITLES[field] for field in NUMBERS))
     again = [word for column, word in enumerate(words) if word in known and word in words[:column]]
     numbered = [word for word in words if re.sub(r"\d+$", "", word) in known and word not in known]
     return sorted({*again, *numbered})
 
 
-def _word(cell: object) -> str:
-    return re.sub(r"[^a-z0-9]", "", _text(cell).lower())
+def _word(cell: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", cell.lower())
 
 
-def _text(cell: object) -> str:
-    """A cell as text; 12.0, which Excel makes of 12, as "12"."""
-    if cell is None or cell is pd.NaT or (isinstance(cell, float) and cell != cell):
-        return ""
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[pd.DataFrame, list[str]]:
+    """Return the known columns below the header under the names of `Row`, without blank rows, and what was carried."""
+    records, carried, subject = [], [], ""
+    for number, cells in enumerate(sheet.filled()[header + 1 :]):
+        texts = {
+            field: cells[columns[field]] if columns.get(field, len(cells)) < len(cells) else "" for field in TITLES
+        }
+        texts |= {field: WHOLE.sub(r"\1", texts[field]) for field in ("subject", "action_units")}
+        stripped = {field: text.strip() for field, text in texts.items()}
+        if not any(stripped.values()):
+            continue
+        line = number + header + 2
+        # A workbook whose subject spans several rows is saved as a CSV with the subject in the first of them only.
+        if not stripped["subject"] and subject and (stripped["clip"] or stripped["path"]):
+            stripped["subject"] = subject
+            carried.append(str(line))
+        subject = stripped["subject"]
+        units = texts["action_units"]
+        meant = {field: _number(sheet, stripped[field]) for field in (*NUMBERS, "fps")}
+        meant["action_units"] = None if units.strip().lower() in BLANK else units
+        records.append({**stripped, **meant, "number": number, "line": line})
+    fields = (*TITLES, "number", "line")
+    table = pd.DataFrame({field: pd.Series([row[field] for row in records], dtype=object) for field in fields})
+    lines = ", ".join([*carried[:3], *["..."] * (len(carried) > 3)])
+    return table, [f"no subject in {len(carried)} rows (line {lines}): taken from the row above"] * bool(carried)
 
 
-def _meanings(cells: pd.DataFrame, header: int, columns: dict[str, int]) -> pd.DataFrame:
-    """The known columns below the header under the names of `Row`; rows without any of them are left out."""
-    body = cells.iloc[header + 1 :]
-    texts = {field: [_text(cell) for cell in body[body.columns[column]]] for field, column in columns.items()}
-    texts = {field: texts.get(field, [""] * len(body)) for field in TITLES}
-    stripped = {field: [text.strip() for text in column] for field, column in texts.items()}
-    filled = [any(row) for row in zip(*stripped.values(), strict=True)]
-    meant: dict[str, list[Any]] = stripped | {
-        field: [_number(text) for text in stripped[field]] for field in (*NUMBERS, "fps")
-    }
-    meant["action_units"] = [None if text.strip().lower() in BLANK else text for text in texts["action_units"]]
-    meant["number"] = list(range(len(body)))
-    meant["line"] = [number + header + 2 for number in meant["number"]]
-    table = pd.DataFrame({field: pd.Series(column, dtype=object) for field, column in meant.items()})
-    table = table[np.array(filled, bool)].reset_index(drop=True)
-    return table
-
-
-def _number(text: str) -> int | float | str | None:
-    """A number, None for "not coded", or the text itself, which validation then names."""
+def _number(sheet: Sheet, text: str) -> int | float | str | None:
+    """Return a number, None for "not coded", or the text itself, which validation then names."""
     if text.lower() in BLANK:
         return None
-    try:
-        value = float(text)
-    except ValueError:
+    value = sheet.number(text)
+    if value is None:
         return text
     return int(value) if value.is_integer() else value
 

@@ -111,11 +111,11 @@ def coded_clip(
     elif not (problem := backwards(row)):
         frames = folder.between(row.onset, row.offset)
         wanted = row.offset - row.onset + 1
-        if len(frames) < 2:
-            there = f"{folder.numbers[0]} to {folder.numbers[-1]}"
-            problem = f"{len(frames)} frames from {row.onset} to {row.offset}; the folder has {there}"
+        there = f"{row.onset} to {row.offset}; the folder has {folder.numbers[0]} to {folder.numbers[-1]}"
+        if 2 * len(frames) < wanted or len(frames) < 2:  # another numbering, most likely
+            problem = f"{len(frames)} of {wanted} frames from {there}"
         elif len(frames) < wanted:
-            odd.append(f"{name}: {wanted - len(frames)} of {wanted} frames are missing")
+            odd.append(f"{name}: {wanted - len(frames)} of {wanted} frames are missing from {there}")
         row, astray = apex_within(name, row)
         odd += astray
     if folder.strays:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,15 +18,18 @@ from pathlib import Path
 from clips.chosen_face import check_face
 from clips.databases.corrections import corrections
 from clips.databases.folders import FrameFolder, read_folder
-from clips.databases.sheets import BLANK, LISTED, Row, read_sheet
+from clips.databases.sheets import BLANK, LISTED, Row, read_sheet, without_header
 from clips.databases.survey import CodedClip, Survey, apex_within, backwards, coded_clip, named
 from clips.folder import Recording
+from clips.unread import below, counted
 from core.errors import BenchError, shown
 from core.names import check_name
-from core.video import is_video
+from core.tables import local_path
+from core.video import PICTURES, is_video
 
 # What file systems take as a name; asking about a longer one is an error of its own.
 LONGEST_NAME = 200
+WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 # The last number in a picture's name is the frame's.
 FRAME = re.compile(r".*?(\d+)\D*")
 
@@ -44,20 +48,22 @@ class Table:
             raise BenchError(f"{root} is not a file. Give a table of clips as .csv or .xlsx.")
         table = read_sheet(root, LISTED)
         if table is None:
-            raise BenchError(f"{root}: no header with {', '.join(sorted(LISTED))} in it. Add these columns.")
+            raise BenchError(f"{without_header(root, LISTED)} Add these columns.")
         database = check_name("database", re.sub(r"[^A-Za-z0-9]+", "_", root.stem).strip("_").lower())
         clips: list[CodedClip] = []
         missing, remarks, names = [], list(table.remarks), set()
         for row in table.rows:
-            path = root.parent / row.path
-            if len(path.name) > LONGEST_NAME:
+            path = root.parent / local_path(row.path)
+            if max(map(len, path.parts), default=0) > LONGEST_NAME:
                 missing.append(f"line {row.line}: the path {shown(row.path)} is too long")
             elif not row.path or row.fps is None:
                 missing.append(f"line {row.line}: no {'path' if not row.path else 'fps'}")
+            elif WINDOWS_DRIVE.match(row.path) and os.name != "nt":
+                missing.append(f"line {row.line}: {row.path} is a path on Windows; give paths from {root.parent} on")
             elif not (is_video(path) or path.is_dir()):
                 missing.append(f"line {row.line}: {path} is neither a video nor a folder")
             else:
-                clip = row.clip or (path.stem if path.is_file() else path.name)
+                clip = row.clip or _name_of(path)
                 repeats = itertools.count(2)
                 stem = clip
                 try:
@@ -87,7 +93,7 @@ def _clip(database: str, clip: str, row: Row, path: Path) -> tuple[CodedClip, li
             return coded_clip(database, row.fps, row.subject, clip, _whole(row, folder), folder)
     name = named(database, row.subject, clip)
     row, odd = apex_within(name, row)
-    problem = f"{path}: no numbered pictures in it" if path.is_dir() else backwards(row)
+    problem = _without_pictures(path, row.path) if path.is_dir() else backwards(row)
     recording = Recording(
         path=path,
         name=name,
@@ -111,6 +117,24 @@ def _facing(clip: CodedClip, choice: str) -> CodedClip:
     except BenchError as error:
         return dataclasses.replace(clip, problem=clip.problem or str(error))
     return dataclasses.replace(clip, recording=dataclasses.replace(clip.recording, face=face))
+
+
+def _name_of(path: Path) -> str:
+    """Return a clip's name from its file or folder, with underscores for what names may not hold, such as blanks."""
+    name = path.stem if path.is_file() else path.name
+    try:
+        return check_name("clip", name)
+    except BenchError:
+        return re.sub(r"[^A-Za-z0-9-]+", "_", name).strip("_-") or "clip"
+
+
+def _without_pictures(path: Path, said: str) -> str:
+    """Return why a folder is no clip, with the folders below it that are."""
+    deeper = below(path, PICTURES)
+    if not deeper or deeper[0][0] == ".":
+        return f"{path}: no numbered pictures in it"
+    verb = "does" if len(deeper) == 1 else "do"
+    return f"{path} holds no pictures itself; {counted(deeper)} {verb}: give {local_path(said)}/{deeper[0][0]}"
 
 
 def _whole(row: Row, folder: FrameFolder) -> Row:

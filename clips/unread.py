@@ -1,0 +1,59 @@
+"""What is in a folder where clips were expected, and how it becomes clips: for messages."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from core.video import PICTURES, VIDEOS, natural
+
+# Recordings of cameras whose streams are usual ones under a name that is not opened.
+OTHER_VIDEOS = (".mts", ".m2ts", ".ts", ".flv", ".f4v", ".3gp", ".ogv", ".vob", ".mod", ".mxf", ".asf", ".dv")
+# Levels and folders that are looked through.
+DEEPEST, MOST_FOLDERS = 4, 2000
+SHOWN = 3
+
+
+def below(folder: Path, suffixes: Collection[str]) -> list[tuple[str, int]]:
+    """Return `folder` (".") and those below it that hold files with such suffixes, and how many each holds."""
+    found = []
+    for place, folders, files in itertools.islice(os.walk(folder), MOST_FOLDERS):
+        path = Path(place).relative_to(folder)
+        folders[:] = [name for name in folders if not name.startswith(".")] if len(path.parts) < DEEPEST else []
+        count = sum(Path(name).suffix.lower() in suffixes and not name.startswith(".") for name in files)
+        if count:
+            found.append((path.as_posix(), count))
+    return sorted(found, key=lambda item: (item[0] != ".", natural(item[0])))
+
+
+def counted(found: list[tuple[str, int]]) -> str:
+    """Return folders in words: "color (12), depth (12)"."""
+    more = f" and {len(found) - SHOWN} more folders" if len(found) > SHOWN else ""
+    return ", ".join(f"{name} ({count})" for name, count in found[:SHOWN]) + more
+
+
+def remedies(folder: Path, entries: Collection[Path]) -> list[str]:
+    """Return how entries of a folder that are no clips become clips, a sentence for each kind; [] for no known kind."""
+    sentences = []
+    nested = [entry for entry in entries if entry.is_dir()]
+    for kind, suffixes in (("Pictures", PICTURES), ("Videos", VIDEOS)):
+        found = [(f"{entry.name}/{name}", count) for entry in nested for name, count in below(entry, suffixes)]
+        found = [(name.removesuffix("/."), count) for name, count in found]
+        if found:
+            place = folder / found[0][0]
+            place = place.parent if kind == "Pictures" else place
+            sentences.append(f"{kind} lie deeper: {counted(found)}. Give a folder with clips in it, such as {place}.")
+    names = {path.suffix.lower(): path.name for path in entries if path.is_file()}
+    if ".gif" in names:
+        sentences.append(
+            f"GIFs are not read as drivers: write the frames of {names['.gif']!a} as PNG files into a folder"
+            " (ffmpeg -i clip.gif clip/%05d.png)."
+        )
+    if others := sorted(set(names) & set(OTHER_VIDEOS)):
+        example = names[others[0]]
+        sentences.append(
+            f"{', '.join(others)} is not read: turn {example!a} into .mp4 (ffmpeg -i {example!a} -c copy clip.mp4)."
+        )
+    return sentences

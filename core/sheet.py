@@ -1,0 +1,77 @@
+"""A sheet: the cells of a table as text, whatever kind of file they came from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is read of one file. `what` it should be, for messages; `bytes` on disk and `unpacked`."""
+
+    what: str
+    bytes: int
+    rows: int
+    columns: int
+    unpacked: int = 200_000_000
+    pages: bool = False  # whether the tables of an HTML page count
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A merged cell: `row` and `column` of its top left, and the last row it covers, all counted from 0."""
+
+    row: int
+    column: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One table of a file: `rows` of text, "" for nothing, without blank rows at the end; rows may differ in length.
+
+    title: the worksheet's, "" for a CSV. merged: cells that cover rows below them, which are blank there.
+    decimal_comma: whether a comma in a number is its decimal mark, as it is wherever commas do not part the columns.
+    """
+
+    title: str
+    rows: list[list[str]]
+    merged: tuple[Merged, ...] = ()
+    decimal_comma: bool = True
+
+    def filled(self) -> list[list[str]]:
+        """Return the rows with each merged cell's text in every row it covers; a blank row stays blank."""
+        rows = [list(row) for row in self.rows]
+        blank = [not any(cell.strip() for cell in row) for row in rows]
+        for cell in self.merged:
+            if cell.row >= len(rows) or cell.column >= len(rows[cell.row]):
+                continue
+            for number in range(cell.row + 1, min(cell.last + 1, len(rows))):
+                if not blank[number]:
+                    rows[number] += [""] * (cell.column + 1 - len(rows[number]))
+                    rows[number][cell.column] = rows[cell.row][cell.column]
+        return rows
+
+    def number(self, text: str) -> float | None:
+        """Return the number that a cell holds ("29.97"; "29,97" with a decimal comma), None for any other text.
+
+        Thousands are never grouped in these tables: "1.234,5" is no number.
+        """
+        text = text.strip()
+        if self.decimal_comma and DECIMAL_COMMA.fullmatch(text):
+            text = text.replace(",", ".")
+        try:
+            return None if "_" in text else float(text)
+        except ValueError:
+            return None
+
+
+def trimmed(rows: list[list[str]]) -> list[list[str]]:
+    """Return rows without the blank cells at their ends and the blank rows at the end."""
+    kept = [row[: next((i for i in range(len(row), 0, -1) if row[i - 1]), 0)] for row in rows]
+    while kept and not kept[-1]:
+        kept.pop()
+    return kept

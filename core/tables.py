@@ -1,0 +1,147 @@
+"""The one reader of tables: CSV of any dialect, workbooks and pages, told apart by their content and not their name.
+
+Files come from strangers and from spreadsheets of every country: columns parted by commas, semicolons or tabs; UTF-8,
+UTF-16, GB18030 (which holds gb2312 and GBK) or Windows-1252. Cells stay text, so "006" is never 6.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from pathlib import Path
+
+from core.errors import BenchError
+from core.kinds import kind_of
+from core.pages import read_page
+from core.sheet import Limits, Sheet, trimmed
+from core.workbook import read_workbook
+
+BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\xef\xbb\xbf": "utf-8"}
+PAGE = re.compile(r"<(html|table|frameset)\b", re.IGNORECASE)
+# Of delimiters that part the lines equally well the first is meant: commas may be decimal marks.
+DELIMITERS = "\t;,"
+SNIFFED_LINES, SNIFFED_CHARACTERS = 200, 1_000_000
+# A whole cell in quotes, whatever is in it; the delimiter before it is kept.
+QUOTED = re.compile(r"(?:(?<=[\t;,\r\n ])|^)\"(?:[^\"]|\"\")*\"(?=[\t;,\r\n]|$)")
+# How much of a file tells its encoding.
+SNIFFED_BYTES = 1_000_000
+
+
+def read_sheets(path: Path, limits: Limits) -> list[Sheet]:
+    """Return all tables of a file: one of a CSV, the worksheets of a workbook, the tables of a page.
+
+    BenchError, naming what the file is, if it cannot be read, is too large or is no table.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limits.bytes + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BenchError(f"{path}: cannot be read ({reason}). Give {limits.what}.") from None
+    if len(data) > limits.bytes:
+        raise BenchError(f"{path}: is larger than {limits.bytes} bytes. Give {limits.what}.")
+    if data.startswith((b"PK", b"\xd0\xcf\x11\xe0")):
+        return read_workbook(path, data, limits)
+    kind = kind_of(data)
+    if kind and not (limits.pages and kind == "a web page"):
+        raise BenchError(f"{path}: {kind}, not {limits.what}. Give CSV or XLSX.")
+    text = decoded(path, data)
+    if PAGE.search(text[:10_000]) and text.lstrip().startswith("<"):
+        if not limits.pages:
+            raise BenchError(f"{path}: a web page, not {limits.what}. Give CSV or XLSX.")
+        return read_page(path, text, limits)
+    return [_read_csv(path, text, limits)]
+
+
+def read_sheet(path: Path, limits: Limits) -> Sheet:
+    """Return the first table of a file that has any cells; an empty one if none has."""
+    return next((sheet for sheet in read_sheets(path, limits) if sheet.rows), Sheet("", []))
+
+
+def local_path(text: str) -> str:
+    """Return a path from a table as this system writes it: Windows parts folders by backslashes."""
+    return text.strip().replace("\\", "/")
+
+
+def decoded(path: Path, data: bytes) -> str:
+    """Return text by its byte-order mark, by the NULs of UTF-16, by what a page says of itself, else by its bytes."""
+    encodings = [encoding for mark, encoding in BYTE_ORDER_MARKS.items() if data.startswith(mark)]
+    encodings = encodings or _utf_16(data) or [*_declared(data), "utf-8", _old_encoding(data)]
+    for encoding in encodings:
+        try:
+            return data.decode(encoding).removeprefix("\ufeff")
+        except (UnicodeError, LookupError):
+            continue
+    raise BenchError(
+        f"{path}: cannot be read as CSV: it is neither UTF-8 nor gb2312 text, nor UTF-16. Save it as CSV in UTF-8, or"
+        " as XLSX."
+    )
+
+
+def _utf_16(data: bytes) -> list[str]:
+    """Return the byte order of UTF-16 without a mark: every other byte of digits and delimiters is NUL."""
+    head = data[: SNIFFED_BYTES // 2 * 2]
+    first, second = head[::2].count(0), head[1::2].count(0)
+    if max(first, second) * 10 < len(head) // 2 or min(first, second) * 4 > max(first, second):
+        return []
+    return ["utf-16-be" if first > second else "utf-16-le"] if max(first, second) else []
+
+
+def _declared(data: bytes) -> list[str]:
+    said = re.search(rb"charset\s*=\s*[\"']?\s*([A-Za-z0-9_-]+)", data[:4096])
+    name = said.group(1).decode("ascii").lower() if said else ""
+    return [{"gb2312": "gb18030", "gbk": "gb18030"}.get(name, name)] if name else []
+
+
+def _old_encoding(data: bytes) -> str:
+    """Return GB18030, whose characters are pairs of bytes, or Windows-1252, whose accents are single ones."""
+    runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", data[:SNIFFED_BYTES])]
+    return "cp1252" if 2 * runs.count(1) > len(runs) and max(runs) <= 2 else "gb18030"
+
+
+def _read_csv(path: Path, text: str, limits: Limits) -> Sheet:
+    """Return the rows of a CSV. BenchError for more than `limits` allow: commas alone would fill the memory."""
+    delimiter, text = _dialect(text)
+    rows: list[list[str]] = []
+    try:
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True):
+            if len(rows) == limits.rows or len(row) > limits.columns:
+                raise BenchError(
+                    f"{path}: more than {limits.rows} rows or {limits.columns} columns. Give {limits.what}."
+                )
+            rows.append(row)
+    except csv.Error as error:
+        raise BenchError(f"{path}: not a readable CSV file ({error}). Save it as CSV in UTF-8, or as XLSX.") from None
+    return Sheet("", trimmed(rows), decimal_comma=delimiter != ",")
+
+
+def _dialect(text: str) -> tuple[str, str]:
+    """Return the delimiter that parts most lines into equally many cells, and the text without a line that names it."""
+    if said := re.match(r"\"?sep=([\t;,])\"?[ ;,\t]*(\r\n?|\n)", text, re.IGNORECASE):
+        return said.group(1), text[said.start(2) :]  # the line stays, blank, so that lines keep their numbers
+    outline = re.split(r"\r\n?|\n", QUOTED.sub("", text[:SNIFFED_CHARACTERS]))[:SNIFFED_LINES]
+    widths = {delimiter: [line.count(delimiter) + 1 for line in outline] for delimiter in DELIMITERS}
+    start = _table_start(widths)
+
+    def agreement(delimiter: str) -> tuple[int, bool, int]:
+        lines = widths[delimiter]
+        return _alike(lines[start:]), lines[start] > 1, _alike(lines)
+
+    return max(DELIMITERS, key=agreement), text
+
+
+def _table_start(widths: dict[str, list[int]]) -> int:
+    """Return the first line of the largest block of lines of one width: prose above a header has delimiters too."""
+    blocks = [
+        (count * (width - 1), -lines.index(width))
+        for lines in widths.values()
+        for width, count in Counter(lines).items()
+    ]
+    return -max(blocks)[1]
+
+
+def _alike(widths: list[int]) -> int:
+    """Return how many lines have the commonest width beyond a single cell."""
+    return max(Counter(width for width in widths if width > 1).values(), default=0)

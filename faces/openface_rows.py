@@ -1,0 +1,152 @@
+"""The rows of tables that OpenFace and programs like it write: which frame each names, and what it says of it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+
+from core.errors import BenchError, few, shown
+from core.openface import OPENFACE
+from core.sheet import Limits, Sheet
+from core.tables import read_sheet
+from core.video import MAX_FRAMES, natural
+
+UNITS = tuple(f"AU{number:02d}" for number in OPENFACE)
+COLUMNS = [f"{unit}_r" for unit in UNITS]
+PRESENCES = [f"{unit}_c" for unit in UNITS]
+# The widest table that OpenFace writes has 714 columns.
+LIMITS = Limits("a table of action units", bytes=200_000_000, rows=MAX_FRAMES + 1000, columns=2000)
+# Columns beside the action units, in whatever case.
+FACTS = ("frame", "success", "confidence", "face_id")
+SUCCESS = {"true": 1.0, "false": 0.0, "": 0.0}
+OTHER_PROGRAMS = {
+    r"AU\d\d": "py-feat's columns, which are probabilities from 0 to 1 and not intensities from 0 to 5",
+    r"au_\d+_intensity": "LibreFace's columns, which are twelve units on a scale of its own",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: the frame it names, whether a face was found, and the values of the columns asked for."""
+
+    frame: int
+    found: bool
+    values: list[float]
+    confidence: float
+
+
+def numbered_rows(folder: Path, presences: bool) -> list[Row]:
+    """Return a row for each file of a folder, of several faces in a picture the surest; no rows mean no face."""
+    files = sorted(folder.glob("*.csv"), key=lambda path: natural(path.name))
+    if not files:
+        raise BenchError(f"{folder}: no CSV files of OpenFace are in this folder.")
+    numbers: dict[int, Path] = {}
+    rows = []
+    for file in files:
+        digits = re.findall(r"\d+", file.stem)
+        if not digits:
+            raise BenchError(f"{file}: no frame number in its name. Call the files as frame1.csv, frame2.csv ...")
+        number = int(digits[-1])
+        if number in numbers:
+            raise BenchError(f"{file}: frame {number} is {numbers[number].name} already. Remove one of the files.")
+        numbers[number] = file
+        faces = rows_of(file, presences, one_frame=True)
+        surest = max(faces, key=lambda row: row.confidence, default=Row(number, False, [], 0.0))
+        rows.append(Row(number, surest.found, surest.values, surest.confidence))
+    return rows
+
+
+def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Row]:
+    """Return the rows of a file. BenchError for a column that is missing, a second face or a cell that is no number.
+
+    one_frame: the file is of one picture, whose rows are its faces.
+    """
+    sheet = read_sheet(path, LIMITS)
+    if not sheet.rows:
+        raise BenchError(f"{path}: the file is empty. Give {LIMITS.what} with the columns {COLUMNS[0]} ...")
+    header = [cell.removeprefix("#").strip() for cell in sheet.rows[0]]  # as NumPy writes a header
+    _check_columns(path, header, COLUMNS + PRESENCES * presences)
+    reader = _Reader(path, sheet, header, COLUMNS + PRESENCES * presences)
+    rows = [reader.row(at, cells) for at, cells in enumerate(sheet.rows[1:]) if any(cells)]
+    if one_frame:
+        return rows
+    ids = sorted({reader.text(cells, "face_id") for cells in sheet.rows[1:] if any(cells)} - {""})
+    if len(ids) > 1:
+        raise BenchError(
+            f"{path}: holds {len(ids)} faces (face_id {' and '.join(ids[:5])}): more than one face. Keep the rows of"
+            " the one that is meant."
+        )
+    frame, count = Counter(row.frame for row in rows).most_common(1)[0] if rows else (0, 0)
+    if count > 1:
+        raise BenchError(
+            f"{path}: several rows for frame {frame}: more than one face. Keep the rows of the one that is meant."
+        )
+    return rows
+
+
+def _check_columns(path: Path, header: Sequence[str], needed: Sequence[str]) -> None:
+    """Raise BenchError for a column that is missing or doubled, naming the program whose columns these are."""
+    if lacking := [name for name in needed if name not in header]:
+        program = next(
+            (text for name, text in OTHER_PROGRAMS.items() if any(re.fullmatch(name, h) for h in header)), ""
+        )
+        if program and not set(COLUMNS) & set(header):
+            raise BenchError(f"{path}: has {program}. Give OpenFace's table with {COLUMNS[0]} ... {COLUMNS[-1]}.")
+        alike = {name.lower(): name for name in header}
+        near = get_close_matches(lacking[0].lower(), alike, n=1, cutoff=0.8)
+        has = f"The nearest is {alike[near[0]]!r}." if near else f"It has: {few(header, 12)}."
+        if lacking[0] in PRESENCES:
+            has = "Without presences it can be used as au_source=table, from .megbench/aus/table."
+        raise BenchError(f"{path} lacks the column {lacking[0]}; OpenFace writes it with -aus. {has}")
+    if twice := [name for name in needed if header.count(name) > 1]:
+        raise BenchError(f"{path}: {header.count(twice[0])} columns are called {twice[0]}. Keep one of them.")
+
+
+class _Reader:
+    """Reads rows of one file."""
+
+    def __init__(self, path: Path, sheet: Sheet, header: list[str], needed: list[str]) -> None:
+        self.path, self.sheet, self.needed = path, sheet, needed
+        lower = [name.lower() for name in header]
+        self.at = {name: header.index(name) for name in needed}
+        self.at |= {name: lower.index(name) for name in FACTS if name in lower}
+
+    def text(self, cells: list[str], name: str) -> str:
+        """Return a cell, "" where the file has no such column or the row is too short."""
+        at = self.at.get(name, len(cells))
+        return cells[at].strip() if at < len(cells) else ""
+
+    def number(self, cells: list[str], name: str, line: int) -> float:
+        """Return the number in a cell, NaN for a blank one. BenchError for anything else."""
+        text = self.text(cells, name)
+        value = self.sheet.number(text) if text else np.nan
+        if value is None:
+            raise BenchError(f"{self.path}, line {line}: {name} is {shown(text)}, not a number.")
+        return value
+
+    def row(self, at: int, cells: list[str]) -> Row:
+        """Return row `at` below the header; without a column `frame` rows are in the order of the frames, from 1."""
+        line = at + 2
+        frame = self.number(cells, "frame", line) if "frame" in self.at else at + 1
+        if not (float(frame).is_integer() and frame >= 0):
+            raise BenchError(f"{self.path}, line {line}: {self.text(cells, 'frame')!r} is no frame number.")
+        confidence = self.number(cells, "confidence", line)
+        success = self.success(cells, line) if "success" in self.at else None
+        values = [] if success is False else [self.number(cells, name, line) for name in self.needed]
+        if np.isnan(confidence):
+            return Row(int(frame), any(value > 0 for value in values) if success is None else success, values, 1.0)
+        return Row(int(frame), success is not False and confidence > 0, values, confidence)
+
+    def success(self, cells: list[str], line: int) -> bool:
+        """Return what the column `success` says. BenchError unless it is 0, 1, True, False or blank, which means 0."""
+        text = self.text(cells, "success").lower()
+        value = SUCCESS.get(text, self.sheet.number(text))
+        if value not in (0, 1):
+            raise BenchError(f"{self.path}, line {line}: success is {shown(text)}, neither 0 nor 1.")
+        return bool(value)
