@@ -206,8 +206,8 @@ def test_floor_is_the_95th_percentile_of_the_wrong_driver(run):
     assert leaderboard.under_floor(opened, "no_such_figure") == []
 
 
-def test_figures_without_any_value_are_named_as_left_out(run, tmp_path):
-    folder = make_run(tmp_path / "run")
+def test_figures_without_any_value_are_named_as_left_out(tmp_path):
+    folder = make_run(tmp_path / "run", 3)
     facts = json.loads((folder / "run.json").read_text())
     facts["metrics"].append(
         {"name": "true_flow", "version": "1", "figures": [{"name": "true_flow_error", "title": "x"}]}
