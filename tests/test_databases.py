@@ -90,7 +90,9 @@ def test_the_last_version_of_a_sheet_is_read_and_others_are_told(found):
 
 
 def test_a_sheet_saved_again_without_its_blank_columns_is_the_same(databases, found, tmp_path):
-    cells = pd.read_excel(databases["casme2"] / "CASME2-coding-20190701.xlsx", header=None, dtype=object)
+    cells = pd.read_excel(
+        databases["casme2"] / "CASME2-coding-20190701.xlsx", header=None, dtype=object, engine="openpyxl"
+    )
     cells.drop(columns=[2, 6]).to_csv(tmp_path / "saved.csv", header=False, index=False)
     again = survey("casme2", databases["casme2"], sheet=tmp_path / "saved.csv")
     assert again.clips == found["casme2"].clips
