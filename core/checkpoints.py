@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BenchError, few
-from core.layout import COUNTER, Entries, in_words, manifest, misfits, with_counters
-from core.published import State
+from core.pickled_weights import State
+from core.state_dicts import COUNTER, Entries, in_words, manifest, misfits, with_counters
 from core.weights import read_as_they_are, save_states
 from core.worker import Lane, work
 
@@ -123,7 +123,7 @@ def _layout_of(
 
 
 def _faults(held: Mapping[str, Entries], layout: Layout) -> dict[str, list[str]]:
-    """Return what differs from a layout, by kind, as core.layout.misfits; entries begin with their network's name."""
+    """Return what differs from a layout by kind, as core.state_dicts.misfits does; entries are "network.entry"."""
     holds = few(sorted(held)) if "" not in held else f"entries of one without a name: {few(list(held['']))}"
     lacking = ", ".join(repr(name) for name in layout.required if name not in held)
     no_network = [f"{lacking} (it holds {holds or 'none'})"] if lacking else []

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import BenchError, CellFailed
+from core.file_hashes import hash_if_readable
 from core.frames import SIZE, Frames, check_frames, content_hash, read_frames, write_frames
 from core.names import check_name
-from core.sources import file_hash
 from core.store import folder_facts, intact, read_kept, write_kept
 
 Floats = npt.NDArray[np.float32]
@@ -128,7 +128,7 @@ class Clip:
 
     def state(self) -> dict[str, Any]:
         """Return all that may decide a number made from this clip: its facts and a hash of its exact motion."""
-        return {**self.facts(), "known": file_hash(self._known)}
+        return {**self.facts(), "known": hash_if_readable(self._known)}
 
     @property
     def _known(self) -> Path:

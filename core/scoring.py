@@ -18,10 +18,10 @@ from core.clip import Cell
 from core.contracts import Metric, Partial
 from core.engines import LOCAL, perform
 from core.errors import BenchError, CellFailed, Unavailable, clause
+from core.file_hashes import states
 from core.frames import Frames, read_frames
 from core.provenance import module_of, recipe
 from core.runner import Job, cell_folder
-from core.sources import states
 from core.store import CellRecord, digest, read_json, read_kept, whole_archive, write_kept, write_text
 from core.worker import Lane
 

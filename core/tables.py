@@ -13,8 +13,8 @@ from collections import Counter
 from pathlib import Path
 
 from core.errors import BenchError
-from core.kinds import kind_of
-from core.pages import read_page
+from core.file_kinds import kind_of
+from core.html_tables import read_page
 from core.sheet import Limits, Sheet, trimmed
 from core.workbook import read_workbook
 

@@ -18,8 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from core.errors import BenchError, Unavailable, clause, unknown_name
-from core.mistaken import check_weights, mistaken
-from core.places import WEIGHTS, started
+from core.not_weights import check_weights, mistaken
+from core.working_folder import WEIGHTS, from_start
 
 DEFAULT_FOLDER = Path(".megbench/weights")
 
@@ -74,7 +74,7 @@ FILES = {
 
 def folder() -> Path:
     """The user's folder of weights."""
-    return started(Path(os.environ.get(WEIGHTS) or DEFAULT_FOLDER))
+    return from_start(Path(os.environ.get(WEIGHTS) or DEFAULT_FOLDER))
 
 
 def entry(name: str) -> WeightFile:

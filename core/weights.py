@@ -2,7 +2,7 @@
 
 Two forms, told apart by their first bytes. The suite's own: `NAME.safetensors` (float16 or float32, names
 "network.entry") with a `NAME.json` beside it that holds the resolved config. The published: a pickled dict of state
-dicts (core/published.py).
+dicts (core/pickled_weights.py).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from core import weight_files
 from core.errors import BenchError, clause
-from core.layout import in_words, manifest, misfits, with_counters
-from core.mistaken import check_weights, mistaken
-from core.published import State, check_size, read_published
-from core.sources import file_hash
+from core.file_hashes import file_hash
+from core.not_weights import check_weights, mistaken
+from core.pickled_weights import State, check_size, read_published
+from core.state_dicts import in_words, manifest, misfits, with_counters
 from core.store import write_json
 
 if TYPE_CHECKING:
@@ -197,11 +197,11 @@ def load_part(path: Path, name: str, network: nn.Module) -> None:
 
 
 def weights_hash(path: Path) -> str:
-    """blake2b of a weights file, 32 hexadecimal digits. BenchError if it cannot be read."""
-    found = file_hash(path)
-    if found is None:
-        raise BenchError(f"Weights {path} cannot be read. Put the file there, readable for you.")
-    return found
+    """Return the blake2b hash of a weights file, 32 hexadecimal digits. Raise BenchError if it cannot be read."""
+    try:
+        return file_hash(path)
+    except OSError as error:
+        raise BenchError(f"Weights {path} cannot be read ({error.strerror}). Check the path and your rights.") from None
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -18,9 +18,9 @@ import pandas as pd
 
 from core.errors import BenchError
 from core.openface import LARGEST
-from core.places import started
 from core.progress import note
 from core.store import write_text
+from core.working_folder import from_start
 from faces.openface_rows import COLUMNS, PRESENCES, UNITS, numbered_rows, rows_of
 
 # How far beyond 0 to 5 unfinished post-processing goes (-.07 and 5.13 are known); what is farther is something else.
@@ -116,7 +116,7 @@ def keep(content: str, scores: Scores) -> Path:
 
 def kept_path(content: str) -> Path:
     """Return where the imported scores of the clip with this hash lie, whether there are any or not."""
-    return started(FOLDER) / f"{content}.csv"
+    return from_start(FOLDER) / f"{content}.csv"
 
 
 def kept(content: str, n_frames: int) -> Scores | None:

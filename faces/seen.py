@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from core.clip import Cell, Clip, Floats
 from core.errors import BenchError, CellFailed
+from core.file_hashes import states
 from core.frames import Frames, check_frames, content_hash, grey
 from core.provenance import module_of, recipe
-from core.sources import states
 from core.store import digest
 from faces.action_units import Intensities, intensities
 from faces.flow import dense_flow

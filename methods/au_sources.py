@@ -22,10 +22,10 @@ import numpy as np
 from core.clip import Clip
 from core.errors import BenchError, CellFailed, shown
 from core.openface import LARGEST, OPENFACE, Table, shares
-from core.places import started
 from core.registry import load
 from core.sheet import Sheet
 from core.tables import read_sheet
+from core.working_folder import from_start
 from faces.openface import ActionUnitTable, read_table, spans, tell, within
 from faces.openface_rows import COLUMNS, LIMITS
 
@@ -58,7 +58,7 @@ def table_path(source: str, driver: Clip) -> Path:
 
     A CSV file named after the driver, or a folder of that name with one file a frame.
     """
-    folder = started(FOLDER) / source / driver.name
+    folder = from_start(FOLDER) / source / driver.name
     return folder if folder.is_dir() else folder.with_name(f"{driver.name}.csv")
 
 

@@ -14,9 +14,9 @@ from core import weight_files
 from core.clip import Clip, Template
 from core.errors import BenchError, unknown_name
 from core.frames import Frames
-from core.places import started
 from core.provenance import ROOT
 from core.weights import card_path, clips_seen, load_networks, read_card, weights_hash
+from core.working_folder import from_start
 
 if TYPE_CHECKING:
     from torch import nn
@@ -109,7 +109,7 @@ class TrainedMethod(ABC):
                 )
             return path
         stem = f"{self.name}@{self.whose}"
-        for folder in (started(USER_WEIGHTS), weight_files.folder()):
+        for folder in (from_start(USER_WEIGHTS), weight_files.folder()):
             for suffix in SUFFIXES:
                 if (path := folder / f"{stem}{suffix}").is_file():
                     return path

@@ -310,7 +310,7 @@ def here(monkeypatch):
 
     monkeypatch.setattr("core.checkpoints.work", work)
     monkeypatch.setattr("core.engines.work", work)
-    monkeypatch.setattr("core.published.LARGEST_WEIGHTS_BYTES", 50_000_000)  # a bomb of 2 GB takes long to make
+    monkeypatch.setattr("core.pickled_weights.LARGEST_WEIGHTS_BYTES", 50_000_000)  # a bomb of 2 GB takes long to make
     monkeypatch.setattr("clips.synthetic.training_set.demo_set", lambda folder: folder)
 
 

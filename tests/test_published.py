@@ -17,9 +17,9 @@ from torch import nn
 from core import weight_files
 from core.checkpoints import Layout, import_checkpoint
 from core.errors import BenchError, clause
-from core.layout import in_words, manifest, misfits
-from core.mistaken import mistaken
-from core.published import networks_in
+from core.not_weights import mistaken
+from core.pickled_weights import networks_in
+from core.state_dicts import in_words, manifest, misfits
 from core.weights import load_networks, load_vgg19, network_names, read_card, read_weights
 from core.worker import answer, set_up
 from training import checkpoints

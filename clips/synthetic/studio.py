@@ -16,8 +16,8 @@ from clips.synthetic.parallel import in_parallel
 from clips.synthetic.performance import Performance
 from clips.synthetic.render import Actor
 from core.clip import Clip, load_clip, save_clip
+from core.file_hashes import file_hash
 from core.provenance import recipe
-from core.sources import file_hash
 from core.store import digest, touch, whole_folder
 
 

@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 from core.errors import BenchError, few, shown
-from core.kinds import HEAD_BYTES, PICKLE, kind_of
+from core.file_kinds import HEAD_BYTES, PICKLE, kind_of
 
 ITSELF = "Download the file itself, in a browser if need be"
 AGAIN = "Download it again"
