@@ -8,7 +8,6 @@ driver's frames that were kept, counted from 0, as "0-11 13 15".
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from core.sheet import Limits
 from core.tables import local_path, read_sheet
 from core.video import first_size, is_output_video, pictures_in, pixel_aspect, read_clip
 from faces.crop import crop, display_size, whole_square
+from methods.marks import counted
 
 MAPPING = "mapping.csv"
 RESIZED, PADDED, HELD = "resized", "padded", "held"
@@ -57,11 +57,15 @@ class Output:
     path: Path
     frames: tuple[int, ...] | None = None
 
+    def files(self) -> list[Path]:
+        """Return the pictures in order, or the video."""
+        return pictures_in(self.path) if self.path.is_dir() else [self.path]
+
     @functools.cached_property
     def marks(self) -> frozenset[str]:
-        """Words for what came compressed, resized or thinned out. BenchError where the files cannot be read."""
+        """Words for outputs that are compressed, resized or lack frames. BenchError if the files cannot be read."""
         if self.path.is_dir():
-            heads = [_head(path) for path in pictures_in(self.path)]
+            heads = [_head(path) for path in self.files()]
             kinds = {word for word, is_so in LOSSY.items() if any(map(is_so, heads))}
         else:
             kinds = {"GIF" if self.path.suffix.lower() == ".gif" else "video"}
@@ -89,18 +93,14 @@ class Outputs:
         self.outputs = _find(self.folder)
 
     def marks_on(self, cells: Sequence[Cell]) -> dict[str, str]:
-        """What a reader of these cells' scores must know of their files: a word and a sentence each.
-
-        The word has the number of cells where not all are concerned: "GIF: 3 of 18".
-        """
+        """Return what a reader of these cells' scores must know of their files: a word and a sentence each."""
         scored = [self.outputs[place(cell)] for cell in cells if place(cell) in self.outputs]
         marks = {}
         for word, sentence in MARKS.items():
             concerned = [output for output in scored if word in output.marks]
             if concerned:
-                shown = word if len(concerned) == len(scored) else f"{word}: {len(concerned)} of {len(scored)}"
                 sizes = ", ".join(f"{width}x{height}" for width, height in sorted({o.size for o in concerned}))
-                marks[shown] = sentence.format(sizes=sizes, size=SIZE)
+                marks[counted(word, len(concerned), len(scored))] = sentence.format(sizes=sizes, size=SIZE)
         return marks
 
     def unused(self, cells: Sequence[Cell]) -> list[str]:
@@ -111,14 +111,18 @@ class Outputs:
         return [name for name in names if name not in inside and name != MAPPING and not name.startswith(".")]
 
     def identity(self) -> Mapping[str, object]:
-        """Hash of every file that is scored, and how it is read."""
-        state = hashlib.blake2b(digest_size=16)
-        for (driver, template), output in sorted(self.outputs.items()):
-            state.update(f"{driver} {template} {output.frames}\0".encode())
-            for path in pictures_in(output.path) if output.path.is_dir() else [output.path]:
-                with path.open("rb") as file:
-                    state.update(hashlib.file_digest(file, hashlib.blake2b).digest())
-        return {"files": state.hexdigest(), "outputs": len(self.outputs)}
+        """Return nothing: each cell is decided by its own files (`sources`) and the mapping's line for it."""
+        return {}
+
+    def sources(self, cell: Cell) -> Sequence[Path]:
+        """Return the files of one cell's output, none where it has no output."""
+        output = self.outputs.get(place(cell))
+        return output.files() if output else []
+
+    def identity_on(self, cell: Cell) -> Mapping[str, object]:
+        """Return which of the driver's frames one cell's output shows, None for all of them."""
+        output = self.outputs.get(place(cell))
+        return {"frames": output.frames if output else None}
 
     def prepare(self, device: str) -> None:
         """Nothing to prepare."""

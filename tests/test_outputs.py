@@ -13,6 +13,7 @@ from PIL import Image
 from core.clip import Cell, Template
 from core.errors import BenchError, CellFailed
 from core.frames import write_frames
+from core.runner import Row, Settings, cell_key
 from core.video import write_video
 from methods.outputs import Outputs, kept_frames
 from tests.fakes import make_clips
@@ -201,13 +202,38 @@ def test_folders_that_hold_no_outputs_say_what_is_wanted(tmp_path):
         Outputs("", {})
 
 
-def test_identity_follows_the_pixels(tmp_path, cell):
-    frames = cell[1].frames()
-    write_frames(tmp_path / "made" / "d0__t0", frames)
-    first = outputs(tmp_path / "made").identity()
-    assert outputs(tmp_path / "made").identity() == first
-    write_frames(tmp_path / "made" / "d0__t0", frames[::-1])
-    assert outputs(tmp_path / "made").identity() != first
+def keys(folder, of):
+    row = Row.of("made", "outputs", "made", {"folder": str(folder)}, Outputs)
+    return [cell_key(row, one, "1", Settings(folder, "cpu", 0, 1)) for one in of]
+
+
+def test_a_cell_is_made_again_where_its_own_output_changes_and_nowhere_else(tmp_path, cell):
+    template, driver = cell
+    folder, scored, frames = tmp_path / "made", cells(driver, template, "t0", "t1"), driver.frames()
+    write_frames(folder / "d0__t0", frames)
+    alone = keys(folder, scored)
+    assert keys(folder, scored) == alone
+    write_gif(folder / "d0__t1.gif", frames)
+    both = keys(folder, scored)
+    assert both[0] == alone[0], "an output added for another cell"
+    assert both[1] != alone[1], "an output where there was none"
+    write_frames(folder / "d0__t0", frames[::-1])
+    altered = keys(folder, scored)
+    assert altered[0] != both[0], "an altered output is scored again"
+    assert altered[1] == both[1]
+
+
+def test_a_line_of_the_mapping_decides_its_own_cell_only(tmp_path, cell):
+    template, driver = cell
+    folder, scored = tmp_path / "made", cells(driver, template, "t0", "t1")
+    for name in ("a", "b"):
+        write_frames(folder / name, driver.frames()[:4])
+    found = []
+    for kept in ("0-3", "0-2 5"):
+        (folder / "mapping.csv").write_text(f"output,driver,template,frames\na,d0,t0,{kept}\nb,d0,t1,0-3\n")
+        found.append(keys(folder, scored))
+    assert found[0][0] != found[1][0]
+    assert found[0][1] == found[1][1]
 
 
 @given(st.lists(st.integers(1, 4000), unique=True, max_size=20))
