@@ -30,6 +30,8 @@ from faces.openface import ActionUnitTable, read_table, spans, tell, within
 from faces.openface_rows import COLUMNS, LIMITS
 
 FOLDER = Path(".megbench/aus")
+# Sources that read a table of the driver.
+TABLES = ("openface", "table")
 # Missing frames in a row that are interpolated; at 200 fps a blink is longer.
 LONGEST_GAP = 3
 
@@ -64,8 +66,8 @@ def table_path(source: str, driver: Clip) -> Path:
 
 def openface(driver: Clip) -> ActionUnits:
     """Return what OpenFace found. CellFailed if the file is missing, does not fit the clip or lacks too many frames."""
-    path = table_path("openface", driver)
-    found = _read(path, driver, presences=True)
+    path, found = _table_of("openface", driver)
+    tell(path, found.remarks)
     assert found.presence is not None
     presence = _bridged(found.presence, path, found.first)
     return ActionUnits(_bridged(found.intensity, path, found.first), np.asarray(presence >= 0.5, np.float64))
@@ -73,8 +75,8 @@ def openface(driver: Clip) -> ActionUnits:
 
 def table(driver: Clip) -> ActionUnits:
     """Return the user's own values: 17 columns in OpenFace's order, or a table with AU01_r ... AU45_r in its header."""
-    path = table_path("table", driver)
-    found = _matrix(path, driver) or _read(path, driver)
+    path, found = _table_of("table", driver)
+    tell(path, found.remarks)
     intensity = _bridged(found.intensity, path, found.first)
     return ActionUnits(intensity, np.asarray(intensity > 0, np.float64))
 
@@ -96,38 +98,41 @@ def source(name: str) -> Callable[[Clip], ActionUnits]:
 
 def files_of(name: str, driver: Clip) -> list[Path]:
     """Return the files that a source reads besides the driver's clip."""
-    if name not in ("openface", "table"):
+    if name not in TABLES:
         return []
     path = table_path(name, driver)
     return sorted(path.glob("*.csv")) if path.is_dir() else [path]
 
 
-def _read(path: Path, driver: Clip, presences: bool = False) -> ActionUnitTable:
-    """Return a driver's table, and tell what is odd in it. CellFailed if it is missing or does not fit the driver."""
+def interpolates(name: str, driver: Clip) -> bool:
+    """Return whether a source interpolates frames that the driver's table lacks. CellFailed as the source raises it."""
+    if name not in TABLES:
+        return False
+    _, found = _table_of(name, driver)
+    return any(bool(np.isnan(values).any()) for values in (found.intensity, found.presence) if values is not None)
+
+
+def _table_of(name: str, driver: Clip) -> tuple[Path, ActionUnitTable]:
+    """Return a driver's table and where it is. CellFailed if it is missing or does not fit the driver."""
+    path = table_path(name, driver)
     if not path.exists():
         raise CellFailed(f"{path} does not exist. Put the driver's action units there.")
     try:
-        found = read_table(path, driver.n_frames, presences, f"driver {driver.name}")
-    except BenchError as error:
-        raise CellFailed(str(error)) from None
-    tell(path, found.remarks)
-    return found
-
-
-def _matrix(path: Path, driver: Clip) -> ActionUnitTable | None:
-    """Return a table of numbers alone, a row a frame; None if its first row names columns or there is none."""
-    try:
-        sheet = read_sheet(path, LIMITS) if path.is_file() else Sheet("", [])
-        if not sheet.rows or any(re.search(r"AU\d", cell, re.IGNORECASE) for cell in sheet.rows[0]):
-            return None
-        values = _numbers(path, sheet, driver)
-        intensity, clipped = within(values, str(path), 1)
+        matrix = _matrix(path, driver) if name == "table" else None
+        return path, matrix or read_table(path, driver.n_frames, name == "openface", f"driver {driver.name}")
     except CellFailed:
         raise
     except BenchError as error:
         raise CellFailed(str(error)) from None
-    tell(path, [clipped] if clipped else [])
-    return ActionUnitTable(intensity, None, 1, ())
+
+
+def _matrix(path: Path, driver: Clip) -> ActionUnitTable | None:
+    """Return a table of numbers alone, one row per frame; None if its first row names columns or it has no rows."""
+    sheet = read_sheet(path, LIMITS) if path.is_file() else Sheet("", [])
+    if not sheet.rows or any(re.search(r"AU\d", cell, re.IGNORECASE) for cell in sheet.rows[0]):
+        return None
+    intensity, clipped = within(_numbers(path, sheet, driver), str(path), 1)
+    return ActionUnitTable(intensity, None, 1, (clipped,) if clipped else ())
 
 
 def _numbers(path: Path, sheet: Sheet, driver: Clip) -> Table:

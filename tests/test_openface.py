@@ -12,6 +12,7 @@ from faces import openface
 from faces.openface import COLUMNS, PRESENCES, UNITS, keep, kept, read_openface, spans
 from methods import au_sources
 from methods.au_sources import source
+from methods.ulmegan import UlmeGan
 
 N = 8
 AU12 = UNITS.index("AU12")
@@ -121,6 +122,20 @@ def test_a_frame_without_a_face_is_missing_in_scores_and_bridged_in_driving(scor
     assert np.flatnonzero(np.isnan(scored(made))).tolist() == [4]
     assert driving(made, name) == pytest.approx(TRUE)
     assert any("action units of frame 5 are interpolated" in line for line in told)
+
+
+@pytest.mark.parametrize("name", ["openface", "table"])
+def test_interpolated_drivers_are_marked_as_long_as_their_tables_have_gaps(driving, told, name):
+    method = UlmeGan("", {"au_source": name})
+    cells = [SimpleNamespace(driver=SimpleNamespace(name=driver, n_frames=N)) for driver in "dde"]
+    assert method.marks_on(cells) == {}, "without tables the cells fail"
+    driving(changed(4, success=0), name)
+    told.clear()
+    (mark, sentence) = method.marks_on(cells).popitem()
+    assert (mark, "interpolated" in sentence, told) == ("interpolated: 2 of 3", True, [])
+    assert set(method.marks_on(cells[:2])) == {"interpolated"}
+    driving(rows(), name)
+    assert method.marks_on(cells) == UlmeGan("", {}).marks_on(cells) == {}
 
 
 @pytest.mark.parametrize(
