@@ -141,7 +141,7 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
     cells = source.cells()
     rows = possible_rows(rows, request, cells)
     for row in rows:
-        row.marks_on(cells)  # outputs that cannot be read are told before anything is animated
+        row.marks_on(cells)  # reports unreadable outputs before anything is animated
     run = Run(folder, {**dataclasses.asdict(request), "media_all": media_all}, source, cells, rows, settings, scorer)
     if dry_run:
         print(f"Run {folder}\n{forecast(run.jobs, run.missing(), settings)}")

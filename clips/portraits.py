@@ -104,7 +104,7 @@ def _cut(picture: Frames, what: str) -> Frames:
     """Return the square around the face, 512 x 512; where it is larger than the picture, the border is repeated."""
     ratio = min(1.0, 4 * TEXTURE / max(picture.shape[:2]))
     height, width = picture.shape[:2]
-    small = picture  # large photographs are searched small, which is faster
+    small = picture  # of large photographs a smaller copy is searched, which is faster
     if ratio < 1:
         small = resized(picture, max(round(width * ratio), 1), max(round(height * ratio), 1))
     face = only_face(small, what, "portrait")

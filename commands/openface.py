@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from core.errors import BenchError
+from core.errors import BenchError, few
 
 
 def openface(run: Path, csvs: Path) -> None:
@@ -29,16 +29,15 @@ def openface(run: Path, csvs: Path) -> None:
         facts = read_json(facts_file)
         if file and facts and facts.get("content"):
             files[file] = facts
-    others = sorted(str(path.relative_to(csvs)) for path in csvs.glob("*/[!.]*") if path not in files)
-    shown = ", ".join(map(ascii, others[:5])) + ", ..." * (len(others) > 5)
+    others = sorted(ascii(str(path.relative_to(csvs))) for path in csvs.glob("*/[!.]*") if path not in files)
     if not files:
         example = next(iter(inputs), "drivers/NAME")
-        has = f" It holds {shown}." if others else ""
+        has = f" It holds {few(others)}." if others else ""
         raise BenchError(f"{csvs} holds no CSV of a clip of {run}, such as {example}.csv.{has}")
     scores = {facts["content"]: read_openface(file, int(facts["n_frames"])) for file, facts in files.items()}
     for content, found in scores.items():
         keep(content, found)
     if others:
-        note(f"{len(others)} entries are of no clip of {run} and are left out: {shown}")
+        note(f"{len(others)} entries match no clip of {run} and are left out: {few(others)}")
     print(f"Took over {len(files)} of {len(outputs) + len(inputs)} clips.")
     raise typer.Exit(0)

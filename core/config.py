@@ -60,7 +60,7 @@ def _yaml(text: str, what: str) -> Any:
 
 
 def _problem(error: Exception) -> str:
-    """Return what YAML's parser found wrong, with its line."""
+    """Return the problem that the YAML parser reports, with its line."""
     mark = getattr(error, "problem_mark", None)
     found = clause(getattr(error, "problem", None) or error)
     return f"line {mark.line + 1}: {found}" if mark else found

@@ -24,7 +24,8 @@ class Method(Protocol):
 
     Optional attributes:
     `marks` maps words for the tables to sentences: what a reader of its scores must know.
-    `marks_on(cells)` returns such marks for the cells that were scored; it must not raise for a cell that will fail.
+    `marks_on(cells)` returns such marks for the cells that were scored. It is also called for all cells before anything
+    is animated, and may then raise BenchError for files that cannot be read.
     `unused(cells)` returns the names of its files that fit none of the cells.
     `sources(cell)` returns the paths of the files, besides the clips, that it reads for this cell only. Their contents
     become part of the cell's key; a missing file counts as None. Files read for every cell belong in `identity`.

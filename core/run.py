@@ -236,7 +236,7 @@ def forget_others(run: Path, jobs: Sequence[Job]) -> int:
 
 
 def row_facts(row: Row, done: Sequence[tuple[Cell, CellRecord]]) -> dict[str, Any]:
-    """A row as run.json tells it; marks and seconds per frame (None without any) are of its finished cells."""
+    """Return a row's facts for run.json; marks and seconds per frame cover its finished cells (None without any)."""
     finished = [(cell, record) for cell, record in done if record.status == "ok"]
     frames = sum(record.n_frames for _, record in finished)
     seconds = sum(record.seconds for _, record in finished)

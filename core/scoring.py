@@ -93,7 +93,7 @@ def _made(scorer: Scorer) -> list[Metric]:
 
 
 def _deciding(metric: Metric, scorer: Scorer) -> list[Any]:
-    """All that decides what a metric finds in any cell: its version, its code, the eyes' code, and its weights."""
+    """Return what decides a metric's results in every cell: its version, code, packages and weights, and `look`'s."""
     weights = [weight_files.require(name) for name in getattr(metric, "weights", ())]
     return [metric.version, recipe(type(metric).__module__), recipe(module_of(scorer.look)), states(weights)]
 
@@ -117,10 +117,10 @@ def place(job: Job) -> str:
 
 
 def partial_key(metric: Metric, deciding: Sequence[Any], cell: Cell, output: str) -> str:
-    """Hash of all that decides a partial score.
+    """Return the hash of all that decides a partial score.
 
-    deciding: as `_deciding`. output: the hash of the frames that are compared with the cell's clips. The files that
-    the metric reads besides them count as they are now, those that are not there too.
+    deciding: as `_deciding` returns it. output: the hash of the frames that are compared with the cell's clips. Other
+    files that the metric reads count with their present contents; missing ones count as None.
     """
     clips = {"driver": cell.driver, "reference": cell.reference, "truth": cell.truth}
     compared = {role: clip.state() if clip else None for role, clip in clips.items()}
@@ -175,7 +175,7 @@ class _Measurer:
                     write_kept(_partial_path(store, key), vars(new[name]))
                 except Unavailable as error:
                     new[name] = Partial("unavailable", str(error))
-                    if hasattr(metrics[name], "sources"):  # what is lacking is in the key; else the user may supply it
+                    if hasattr(metrics[name], "sources"):  # the key changes once the missing file is there
                         write_kept(_partial_path(store, key), vars(new[name]))
                 except Exception as error:
                     # A fault of one metric is not kept and costs the others nothing.

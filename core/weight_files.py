@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from core.errors import BenchError, Unavailable, clause, unknown_name
-from core.not_weights import check_weights, mistaken
+from core.not_weights import check_weights, why_not_weights
 from core.working_folder import WEIGHTS, from_start
 
 DEFAULT_FOLDER = Path(".megbench/weights")
@@ -108,8 +108,8 @@ def absence(name: str) -> str:
 
 
 def check(row: WeightFile, path: Path) -> Path:
-    """Return `path` if its hash is the table's. BenchError otherwise, and for a web page, a pointer or an archive."""
-    what = mistaken(path)
+    """Return `path` if its hash is the table's. Raise BenchError otherwise, saying what the file is if possible."""
+    what = why_not_weights(path)
     if what:
         raise BenchError(f"{path} is not {row.file}: it is {what}, then run: python bench.py weights add FILE")
     found = sha256(path)

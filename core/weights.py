@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from core import weight_files
 from core.errors import BenchError, clause
 from core.file_hashes import file_hash
-from core.not_weights import check_weights, mistaken
+from core.not_weights import check_weights, why_not_weights
 from core.pickled_weights import State, check_size, read_published
 from core.state_dicts import in_words, manifest, misfits, with_counters
 from core.store import write_json
@@ -83,7 +83,7 @@ def read_card(weights: Path) -> dict[str, Any]:
             raise BenchError(f"{path} is larger than {LARGEST_CARD_BYTES} bytes; it is not a card of this suite.")
         card = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        what = mistaken(path) if path.is_file() else ""
+        what = why_not_weights(path) if path.is_file() else ""
         reason = f"it is {what}" if what and not what.startswith("JSON") else clause(error)
         raise BenchError(f"{path} must describe {weights.name}, but cannot be read ({reason}).") from None
     if not isinstance(card, dict):
@@ -122,7 +122,7 @@ def read_weights(path: Path) -> dict[str, State]:
 
 
 def read_as_they_are(path: Path) -> dict[str, State]:
-    """As `read_weights`, but entries keep their precision and may be infinite."""
+    """Read a weights file as `read_weights` does, but entries keep their precision and may be infinite."""
     if not path.is_file():
         raise BenchError(f"Weights {path} do not exist.")
     return _read_safetensors(path) if _is_safetensors(path) else read_published(path)
@@ -205,9 +205,9 @@ def weights_hash(path: Path) -> str:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether a file begins as safetensors do: the length of a JSON header, then that header.
+    """Return whether a file is safetensors: it begins with the length of a JSON header, then that header.
 
-    A file that is named so counts as well, unless it begins as torch.save's do. BenchError for what is no weights.
+    A file with that suffix counts too, unless it begins like torch.save's. Raise BenchError if it is not weights.
     """
     with path.open("rb") as file:
         head = file.read(9)

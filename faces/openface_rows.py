@@ -1,4 +1,4 @@
-"""The rows of tables that OpenFace and programs like it write: which frame each names, and what it says of it."""
+"""Read the rows of tables that OpenFace and similar programs write: the frame that each row names, and its values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS = [f"{unit}_r" for unit in UNITS]
 PRESENCES = [f"{unit}_c" for unit in UNITS]
 # The widest table that OpenFace writes has 714 columns.
 LIMITS = Limits("a table of action units", bytes=200_000_000, rows=MAX_FRAMES + 1000, columns=2000)
-# Columns beside the action units, in whatever case.
+# Columns besides the action units; case does not matter.
 FACTS = ("frame", "success", "confidence", "face_id")
 SUCCESS = {"true": 1.0, "false": 0.0, "": 0.0}
 OTHER_PROGRAMS = {
@@ -42,7 +42,10 @@ class Row:
 
 
 def numbered_rows(folder: Path, presences: bool) -> list[Row]:
-    """Return a row for each file of a folder, of several faces in a picture the surest; no rows mean no face."""
+    """Return one row per file of a folder: the face with the highest confidence. A file without rows means no face.
+
+    Raise BenchError as `rows_of`, and for a file whose name has no frame number or the same as another.
+    """
     files = sorted(folder.glob("*.csv"), key=lambda path: natural(path.name))
     if not files:
         raise BenchError(f"{folder}: no CSV files of OpenFace are in this folder.")
@@ -51,7 +54,7 @@ def numbered_rows(folder: Path, presences: bool) -> list[Row]:
     for file in files:
         digits = re.findall(r"\d+", file.stem)
         if not digits:
-            raise BenchError(f"{file}: no frame number in its name. Call the files as frame1.csv, frame2.csv ...")
+            raise BenchError(f"{file}: no frame number in its name. Name the files frame1.csv, frame2.csv ...")
         number = int(digits[-1])
         if number in numbers:
             raise BenchError(f"{file}: frame {number} is {numbers[number].name} already. Remove one of the files.")
@@ -63,9 +66,9 @@ def numbered_rows(folder: Path, presences: bool) -> list[Row]:
 
 
 def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Row]:
-    """Return the rows of a file. BenchError for a column that is missing, a second face or a cell that is no number.
+    """Return the rows of a file. Raise BenchError for a missing column, a second face, or a cell that is not a number.
 
-    one_frame: the file is of one picture, whose rows are its faces.
+    one_frame: the file describes one picture, with one row per face.
     """
     sheet = read_sheet(path, LIMITS)
     if not sheet.rows:
@@ -80,18 +83,18 @@ def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Row]:
     if len(ids) > 1:
         raise BenchError(
             f"{path}: holds {len(ids)} faces (face_id {' and '.join(ids[:5])}): more than one face. Keep the rows of"
-            " the one that is meant."
+            " the one you mean."
         )
     frame, count = Counter(row.frame for row in rows).most_common(1)[0] if rows else (0, 0)
     if count > 1:
         raise BenchError(
-            f"{path}: several rows for frame {frame}: more than one face. Keep the rows of the one that is meant."
+            f"{path}: several rows for frame {frame}: more than one face. Keep the rows of the one you mean."
         )
     return rows
 
 
 def _check_columns(path: Path, header: Sequence[str], needed: Sequence[str]) -> None:
-    """Raise BenchError for a column that is missing or doubled, naming the program whose columns these are."""
+    """Raise BenchError for a column that is missing or appears twice, naming the program that writes such columns."""
     if lacking := [name for name in needed if name not in header]:
         program = next(
             (text for name, text in OTHER_PROGRAMS.items() if any(re.fullmatch(name, h) for h in header)), ""
@@ -123,7 +126,7 @@ class _Reader:
         return cells[at].strip() if at < len(cells) else ""
 
     def number(self, cells: list[str], name: str, line: int) -> float:
-        """Return the number in a cell, NaN for a blank one. BenchError for anything else."""
+        """Return the number in a cell, NaN for a blank one. Raise BenchError for any other text."""
         text = self.text(cells, name)
         value = self.sheet.number(text) if text else np.nan
         if value is None:
@@ -131,11 +134,11 @@ class _Reader:
         return value
 
     def row(self, at: int, cells: list[str]) -> Row:
-        """Return row `at` below the header; without a column `frame` rows are in the order of the frames, from 1."""
+        """Return row `at` below the header. Without a column `frame`, rows are in the order of the frames, from 1."""
         line = at + 2
         frame = self.number(cells, "frame", line) if "frame" in self.at else at + 1
         if not (float(frame).is_integer() and frame >= 0):
-            raise BenchError(f"{self.path}, line {line}: {self.text(cells, 'frame')!r} is no frame number.")
+            raise BenchError(f"{self.path}, line {line}: {self.text(cells, 'frame')!r} is not a frame number.")
         confidence = self.number(cells, "confidence", line)
         success = self.success(cells, line) if "success" in self.at else None
         values = [] if success is False else [self.number(cells, name, line) for name in self.needed]
@@ -144,7 +147,7 @@ class _Reader:
         return Row(int(frame), success is not False and confidence > 0, values, confidence)
 
     def success(self, cells: list[str], line: int) -> bool:
-        """Return what the column `success` says. BenchError unless it is 0, 1, True, False or blank, which means 0."""
+        """Return the column `success`; blank means False. Raise BenchError unless it is 0, 1, True or False."""
         text = self.text(cells, "success").lower()
         value = SUCCESS.get(text, self.sheet.number(text))
         if value not in (0, 1):

@@ -140,8 +140,8 @@ class SeenClip:
     def kept(self, name: str, compute: Callable[[], Arrays], sources: Sequence[Path] = ()) -> Arrays:
         """Features of this clip called `name`: from the cache, else computed and put there; a damaged file is none.
 
-        They are kept for the code and the packages of the module in which `compute` is written, and for what is in the
-        files that it reads besides the clip (sources).
+        Their key holds the code and the packages of the module in which `compute` is written, and the contents of the
+        files that it reads besides the clip (`sources`).
         """
         if self._cache is None:
             return compute()

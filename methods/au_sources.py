@@ -56,7 +56,7 @@ def truth(driver: Clip) -> ActionUnits:
 
 
 def table_path(source: str, driver: Clip) -> Path:
-    """Return where a driver's table lies for `au_source=openface` and `au_source=table`.
+    """Return the path of a driver's table for `au_source=openface` and `au_source=table`.
 
     A CSV file named after the driver, or a folder of that name with one file a frame.
     """
@@ -136,13 +136,13 @@ def _matrix(path: Path, driver: Clip) -> ActionUnitTable | None:
 
 
 def _numbers(path: Path, sheet: Sheet, driver: Clip) -> Table:
-    """Return the cells as (T, 17) float64, NaN for blanks. CellFailed unless they are numbers, one row a frame."""
+    """Return the cells as (T, 17) float64, NaN for blanks. Raise CellFailed unless each frame has a row of 17."""
     width = max(map(len, sheet.rows))
     rows = [row + [""] * (width - len(row)) for row in sheet.rows if any(row)]
     if width != len(OPENFACE):
         raise CellFailed(
-            f"{path} has {width} columns; it needs {len(OPENFACE)}, parted by commas, semicolons or tabs, or a header"
-            f" with {COLUMNS[0]} ..."
+            f"{path} has {width} columns; it needs {len(OPENFACE)}, separated by commas, semicolons or tabs, or a"
+            f" header with {COLUMNS[0]} ..."
         )
     if len(rows) != driver.n_frames:
         raise CellFailed(f"{path} has {len(rows)} rows, driver {driver.name} has {driver.n_frames} frames.")
@@ -155,9 +155,9 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> Table:
 
 
 def _bridged(values: Table, path: Path, first: int) -> Table:
-    """Return values (T, 17) with missing ones interpolated linearly over at most LONGEST_GAP frames, and tell it.
+    """Return values (T, 17) with gaps of at most LONGEST_GAP frames interpolated linearly, and print which.
 
-    first: number of the file's first frame. CellFailed, naming the frames, for a longer gap and for one at the
+    first: number of the file's first frame. Raise CellFailed, naming the frames, for a longer gap and for one at the
     beginning or end of the clip, where there is nothing to interpolate between.
     """
     lacking = np.flatnonzero(np.isnan(values).any(1))

@@ -33,7 +33,7 @@ from methods.external_inputs import extras
 
 READY_MADE = ROOT / "configs" / "external"
 OWN = Path(".megbench/external")
-# What a program's code and settings are kept in.
+# Suffixes of files that hold a program's code or settings.
 CODE = (".py", ".yaml", ".yml")
 # How much of what a program printed is searched for its last line.
 LOG_BYTES = 1_000_000
@@ -305,7 +305,7 @@ def _answer(command: list[str]) -> str:
 
 
 def _code(checkout: Path) -> str:
-    """Return a hash of a checkout's code and settings, committed or not; environments in it do not count."""
+    """Return a hash of a checkout's code and settings, committed or not; environments inside it are left out."""
     inside = {path.relative_to(checkout): path for kind in CODE for path in checkout.rglob(f"*{kind}")}
     others = ("site-packages", "__pycache__")
     kept = [name for name in inside if not any(part.startswith(".") or part in others for part in name.parts)]

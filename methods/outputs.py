@@ -18,6 +18,7 @@ import numpy as np
 
 from core.clip import Cell, Clip, Template
 from core.errors import BenchError, CellFailed, few
+from core.file_kinds import HEAD_BYTES, JPEG, kind_of
 from core.frames import SIZE, Frames
 from core.names import check_name
 from core.sheet import Limits
@@ -28,7 +29,7 @@ from methods.marks import counted
 
 MAPPING = "mapping.csv"
 RESIZED, PADDED, HELD = "resized", "padded", "held"
-# What may be said of outputs: the word for the tables and the sentence below them.
+# Marks of outputs: the word for the tables and the sentence below them.
 MARKS = {
     "GIF": "A GIF has 256 colours a frame; its palette jumps by more than a micro-expression moves.",
     "video": "Read from video files; compression alters motion of half a pixel.",
@@ -38,10 +39,9 @@ MARKS = {
     PADDED: "Outputs of {sizes} pixels were padded to squares, as pictures of such sizes are.",
     HELD: "Outputs lack frames of the driver; the frame before each gap is held through it.",
 }
-# How a picture file begins that was saved with loss, whatever its name is.
-HEAD_BYTES = 4096
+# Pictures saved with loss, whatever their names, by their first bytes.
 LOSSY: dict[str, Callable[[bytes], bool]] = {
-    "JPEG": lambda head: head.startswith(b"\xff\xd8\xff"),
+    "JPEG": lambda head: kind_of(head) == JPEG,
     "WebP": lambda head: head[8:12] == b"WEBP" and b"VP8 " in head,
 }
 LIMITS = Limits("a mapping of outputs", bytes=1_000_000, rows=20_000, columns=50)
@@ -52,7 +52,7 @@ LONGEST_SHAPE = 1.5
 
 @dataclass(frozen=True)
 class Output:
-    """Where one cell's output lies, and which of the driver's frames it shows; None for all of them."""
+    """The path of one cell's output, and which of the driver's frames it shows; None for all of them."""
 
     path: Path
     frames: tuple[int, ...] | None = None
@@ -80,7 +80,7 @@ class Output:
 
 
 class Outputs:
-    """Frames that somebody else made, scored as they are; what came compressed, resized or thinned out is marked."""
+    """Frames made elsewhere, scored as they are; compressed or resized outputs and those lacking frames are marked."""
 
     name = "outputs"
     is_control = False
@@ -104,7 +104,7 @@ class Outputs:
         return marks
 
     def unused(self, cells: Sequence[Cell]) -> list[str]:
-        """Names in the folder that belong to no cell's output; the mapping and hidden files are not meant."""
+        """Return names in the folder that belong to no cell's output, without the mapping and hidden files."""
         used = {self.outputs[place(cell)].path for cell in cells if place(cell) in self.outputs}
         inside = {part for path in used for part in path.relative_to(self.folder).parts[:1]}
         names = sorted(path.name for path in self.folder.iterdir())
@@ -142,10 +142,10 @@ class Outputs:
 
 
 def _squared(path: Path) -> Frames:
-    """All frames of an output as (T, 256, 256, 3), each padded to a square as `faces.crop` pads a face crop.
+    """Return all frames of an output as (T, 256, 256, 3), each padded to a square as `faces.crop` pads a face crop.
 
-    A method that was given face crops of 137x168 answers in their proportions; its driver was padded in the same way.
-    CellFailed for pictures that are no single face.
+    A method that was given face crops of 137x168 returns frames of that shape; its driver was padded in the same way.
+    Raise CellFailed for pictures that cannot be a single face.
     """
     frames: list[Frames] = []
     aspect = pixel_aspect(path)
@@ -153,14 +153,14 @@ def _squared(path: Path) -> Frames:
         width, height = display_size(picture, aspect)
         if max(width, height) > LONGEST_SHAPE * min(width, height):
             raise CellFailed(
-                f"{path}: {round(width)}x{round(height)} is no single face. Cut the output out of the strip or page"
+                f"{path}: {round(width)}x{round(height)} is not a single face. Crop the output from the strip or page"
             )
         frames.append(crop(picture, whole_square((width, height)), aspect))
     return np.stack(frames)
 
 
 def place(cell: Cell) -> tuple[str, str]:
-    """Return driver and template, by which outputs are found."""
+    """Return the names of driver and template, by which outputs are found."""
     return cell.driver.name, cell.template.name
 
 

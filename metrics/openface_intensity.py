@@ -28,7 +28,7 @@ class OpenFaceIntensity(AuAgreement):
     needs = ("frames",)
 
     def sources(self, cell: Cell, output: str) -> Sequence[Path]:
-        """Return where the imported scores of the output, the driver and the truth lie."""
+        """Return the paths of the imported scores of the output, the driver and the truth."""
         contents = [output, cell.driver.content, *([cell.truth.content] if cell.truth else [])]
         return [openface.kept_path(content) for content in contents]
 

@@ -12,7 +12,8 @@ from core.clip import Cell
 class Folder:
     """Your own drivers (videos or folders of frames) on your own portraits; nobody knows the truth.
 
-    face: which one drives where a driver begins with several: "left", "right", a number by size, "" for the largest.
+    face: which one to take if a driver's first frame shows several: "left", "right", a number by size, "" for the
+    largest.
     """
 
     name = "folder"

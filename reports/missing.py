@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from core.errors import few
 from reports.run_files import Run
 from reports.table import Column, Entry, Section, Table
 
@@ -61,5 +62,4 @@ def _some(cells: Sequence[str], of: int) -> str:
     """The cells by name, a few; the number where they are many or all."""
     if len(cells) == of:
         return f"all {of}"
-    rest = len(cells) - NAMED
-    return ", ".join(cells[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    return few(cells, NAMED)

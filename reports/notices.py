@@ -24,7 +24,7 @@ SEEN = (
     " Its scores there say what it remembers as well as what it can do; train it without them to compare it.",
 )
 SEVERAL_FACES = "Drivers that show several faces."
-# Drivers that the notice at the top names.
+# How many drivers the notice at the top names.
 MOST_NAMED = 5
 
 

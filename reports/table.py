@@ -145,8 +145,8 @@ class Table:
     def csv(self) -> str:
         """Comma-separated: the section first, numbers in full, an empty field where a value is absent.
 
-        What is remarked at the rows' names is in a last column of its own; each footnote is a row of the section
-        "note". Names stay text where a spreadsheet opens it (`core.spreadsheet.inert`).
+        Remarks on the rows' names are in an extra last column; each footnote is a row of the section "note". Names stay
+        text where a spreadsheet opens it (`core.spreadsheet.inert`).
         """
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")

@@ -169,7 +169,7 @@ def test_what_cannot_be_bridged_fails_the_cell_with_its_frames(driving, lost, wo
         (changed(3, AU12_r=-0.6), "frame 4: AU12_r is -0.6"),
         (changed(3, AU12_r="high"), "line 5: AU12_r is 'high', not a number"),
         (changed(3, success="maybe"), "line 5: success is 'maybe', neither 0 nor 1"),
-        (changed(3, frame=3.5), "line 5: '3.5' is no frame number"),
+        (changed(3, frame=3.5), "line 5: '3.5' is not a frame number"),
     ],
 )
 def test_tables_of_another_clip_are_refused_by_both_readers(scored, driving, made, words):
@@ -272,7 +272,7 @@ def test_a_matrix_of_ones_own_is_read_in_every_dialect_or_named(tmp_path):
     np.savetxt(path, values[:, ::-1], delimiter=",", header=",".join(COLUMNS[::-1]))  # behind a "# "
     assert np.allclose(source("table")(DRIVER).intensity, values)
     np.savetxt(path, values)
-    with pytest.raises(CellFailed, match="has 1 columns; it needs 17, parted by commas, semicolons or tabs"):
+    with pytest.raises(CellFailed, match="has 1 columns; it needs 17, separated by commas, semicolons or tabs"):
         source("table")(DRIVER)
     np.savetxt(path, values[1:], delimiter=",")
     with pytest.raises(CellFailed, match="has 7 rows, driver d has 8 frames"):

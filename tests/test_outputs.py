@@ -81,7 +81,7 @@ def test_outputs_in_the_proportions_of_a_face_crop_are_padded_as_such_a_driver_i
 def test_strips_of_several_pictures_are_no_output(tmp_path, cell):
     template, driver = cell
     write_video(tmp_path / "d0__t0.mp4", np.concatenate([driver.frames()] * 3, axis=2), 25.0)
-    with pytest.raises(CellFailed, match="768x256 is no single face"):
+    with pytest.raises(CellFailed, match="768x256 is not a single face"):
         outputs(tmp_path).animate(template, driver)
 
 

@@ -17,7 +17,8 @@ from torch import nn
 from core import weight_files
 from core.checkpoints import Layout, import_checkpoint
 from core.errors import BenchError, clause
-from core.not_weights import mistaken
+from core.file_kinds import kind_of
+from core.not_weights import why_not_weights
 from core.pickled_weights import networks_in
 from core.state_dicts import in_words, manifest, misfits
 from core.weights import load_networks, load_vgg19, network_names, read_card, read_weights
@@ -218,7 +219,7 @@ def test_what_is_no_checkpoint_is_named_wherever_it_is_read(tmp_path, here, monk
 def test_torchs_own_files_are_mistaken_for_nothing(tmp_path):
     for old in (False, True):
         torch.save(STATES, tmp_path / "a.pth", _use_new_zipfile_serialization=not old)
-        assert mistaken(tmp_path / "a.pth") == ""
+        assert why_not_weights(tmp_path / "a.pth") == ""
 
 
 class Unknown:
@@ -229,7 +230,7 @@ class Unknown:
 @pytest.mark.parametrize("beside", [tiny(), Unknown(), np.zeros(3)], ids=["module", "object", "array"])
 def test_what_would_run_code_is_refused_without_advice_to_run_it(tmp_path, beside, old):
     torch.save({**STATES, "beside": beside}, tmp_path / "a.pth", _use_new_zipfile_serialization=not old)
-    with pytest.raises(BenchError, match=r"holds Python objects \(\S+\).*state dicts saved alone") as error:
+    with pytest.raises(BenchError, match=r"holds Python objects \(\S+\).*Save only state dicts") as error:
         read_weights(tmp_path / "a.pth")
     said = str(error.value)
     assert not any(word in said for word in ("weights_only", "trust", "add_safe_globals", "\x1b", "\n"))
@@ -349,12 +350,18 @@ def test_a_card_that_is_a_pointer_is_told(tmp_path):
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04 and no more", b"\x80\x02 and no more"])
 def test_a_damaged_checkpoint_of_a_training_is_one_line(tmp_path, data):
     (tmp_path / "last.pt").write_bytes(data)
-    with pytest.raises(BenchError, match=r"last\.pt is .*Delete it to begin anew"):
+    with pytest.raises(BenchError, match=r"last\.pt is .*Delete it to start again"):
         checkpoints.read(tmp_path / "last.pt", torch.device("cpu"))
 
 
 def test_json_cards_are_no_checkpoints(tmp_path):
     (tmp_path / "fomm.json").write_text(json.dumps({"method": "fomm"}))
-    assert "JSON" in mistaken(tmp_path / "fomm.json")
+    assert "JSON" in why_not_weights(tmp_path / "fomm.json")
     (tmp_path / "p0.pth").write_bytes(pickle.dumps({"a": 1}, protocol=0))
-    assert mistaken(tmp_path / "p0.pth")
+    assert why_not_weights(tmp_path / "p0.pth")
+
+
+def test_a_long_row_of_comments_is_recognised_at_once():
+    """Each comment could also be the beginning of a longer one: the ways to divide the row double with each."""
+    assert kind_of(b"<!-- -->" * 400) == ""
+    assert kind_of(b"<!-- -->\n" * 400 + b"<html>") == "a web page"

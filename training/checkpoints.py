@@ -30,7 +30,7 @@ def read(path: Path, device: torch.device) -> dict[str, Any] | None:
     try:
         content: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
     except Exception as error:  # whatever torch's reader raises on damaged data
-        raise BenchError(f"{path} is damaged ({type(error).__name__}). Delete it to begin anew.") from None
+        raise BenchError(f"{path} is damaged ({type(error).__name__}). Delete it to start again.") from None
     return content
 
 

@@ -2,8 +2,7 @@
 
 Columns, in any order: path (a video or a folder of pictures, from the table's own folder), subject, fps, and where
 known onset, apex, offset (as the pictures are numbered; a video is taken whole and its frames count from 0), action
-units, emotion, clip, and face: which one is meant where the first frame shows several (left, right, or a number by
-size).
+units, emotion, clip, and face: which one to take if the first frame shows several (left, right, or a number by size).
 """
 
 from __future__ import annotations
@@ -111,7 +110,7 @@ def _clip(database: str, clip: str, row: Row, path: Path) -> tuple[CodedClip, li
 
 
 def _facing(clip: CodedClip, choice: str) -> CodedClip:
-    """Return the clip with the face that its line chooses; one that cannot be chosen is the clip's problem."""
+    """Return the clip with the face that its line chooses; an invalid choice becomes the clip's problem."""
     try:
         face = check_face("" if choice.lower() in BLANK else choice)
     except BenchError as error:
@@ -120,7 +119,7 @@ def _facing(clip: CodedClip, choice: str) -> CodedClip:
 
 
 def _name_of(path: Path) -> str:
-    """Return a clip's name from its file or folder, with underscores for what names may not hold, such as blanks."""
+    """Return a clip's name from its file or folder, with underscores for characters that names may not have."""
     name = path.stem if path.is_file() else path.name
     try:
         return check_name("clip", name)
@@ -129,7 +128,7 @@ def _name_of(path: Path) -> str:
 
 
 def _without_pictures(path: Path, said: str) -> str:
-    """Return why a folder is no clip, with the folders below it that are."""
+    """Return why a folder is not a clip, with the folders below it that are."""
     deeper = below(path, PICTURES)
     if not deeper or deeper[0][0] == ".":
         return f"{path}: no numbered pictures in it"

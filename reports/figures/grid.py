@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from core.errors import BenchError, check_choice
 
-# Inches: a picture, a line of a column's title, a letter of a row title, and the most that row titles may take.
+# Inches: a picture, a line of a column title, a character of a row title, and the widest margin for row titles.
 SIDE, HEADER, LETTER, MOST_MARGIN = 1.25, 0.25, 0.075, 2.5
 FORMATS = ("png", "svg", "pdf")
 SETTINGS: Any = {"font.family": "sans-serif", "font.size": 8, "svg.fonttype": "path", "text.parse_math": False}
