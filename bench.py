@@ -122,7 +122,7 @@ def run(
 
 
 def benchmark(request: Request, workers: int, engine: str, out: Path | None, media_all: bool, dry_run: bool) -> int:
-    """Clips -> protocol -> methods -> metrics -> report. Returns the exit code: 1 if any cell failed."""
+    """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed."""
     from core.estimate import forecast
     from core.manifest import seal, sealed
     from core.run import Run, claimed

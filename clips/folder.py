@@ -83,7 +83,7 @@ class Folder:
         self.face = check_face(face)
 
     def clips(self) -> list[Clip]:
-        """All clips by name, prepared. BenchError for a missing folder, one without clips, or an unfit name."""
+        """Return all clips, prepared, by name. Raise BenchError for a missing or empty folder or an unfit name."""
         if not is_store(self.folder):
             return prepare_all(self.recordings(), self.cache)
         if self.face:
@@ -96,7 +96,7 @@ class Folder:
         return clips
 
     def recordings(self) -> list[Recording]:
-        """What there is, by name, not yet read."""
+        """Return the recordings in the folder, by name, without reading them. Raise BenchError as `clips`."""
         listing = _listing("drivers", self.folder)
         paths = [path for path in listing if is_video(path) or (path.is_dir() and pictures_in(path))]
         if not paths:
@@ -146,7 +146,7 @@ def _check_unique(kind: str, folder: Path, names: list[str]) -> None:
 
 
 def prepare_all(recordings: list[Recording], cache: Path) -> list[Clip]:
-    """Clips of all recordings; those that cannot be used carry their problem. BenchError if none can be used."""
+    """Return clips of all recordings; unusable ones carry their `problem`. Raise BenchError if none is usable."""
     clips = [prepare(recording, cache) for recording in track(recordings, "Preparing clips", "clip")]
     broken = [clip for clip in clips if clip.problem]
     if len(broken) == len(clips):

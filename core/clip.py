@@ -110,7 +110,7 @@ class Clip:
         return frames
 
     def known(self) -> KnownMotion | None:
-        """The exact motion of a rendered clip, None for recordings."""
+        """Return the exact motion of a rendered clip, None for recordings."""
         if not self._known.exists():
             return None
         with np.load(self._known, allow_pickle=False) as data:
@@ -197,7 +197,7 @@ def keep_facts(folder: Path, clip: Clip) -> None:
 
 
 def load_clip(folder: Path) -> Clip | None:
-    """The clip in `folder`, None if there is none, it is not whole or of another version of the suite."""
+    """Return the clip in `folder`, None if it is missing, incomplete or from another version of the suite."""
     facts = read_kept(folder / "clip.json") or {}
     try:
         files, box, faces = facts.pop("files"), facts.pop("box"), tuple(facts.pop("faces", ()))

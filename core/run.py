@@ -120,7 +120,7 @@ class Run:
         )
 
     def complete(self) -> list[str]:
-        """Animate, measure and sum up whatever is missing; the failures, a line each."""
+        """Animate, measure and sum up whatever is missing; return the failures, a line each."""
         if stale := forget_others(self.folder, self.jobs):
             note(
                 f"{stale} cells of an earlier request are taken out of {self.folder} (the store still has them);"
@@ -158,7 +158,7 @@ class Run:
         return hopeless + failed
 
     def _facts(self, records: dict[str, CellRecord]) -> dict[str, Any]:
-        """All that run.json says, but whether the run is finished."""
+        """Return everything in run.json except whether the run is finished."""
         source = self.source
         return {
             "id": self.folder.name,
@@ -255,7 +255,7 @@ def seen_facts(row: Row, cells: Sequence[Cell]) -> dict[str, list[str]]:
 
 
 def cell_facts(cell: Cell, known_aus: dict[str, list[float]]) -> dict[str, Any]:
-    """A cell as run.json tells it."""
+    """Return a cell's facts for run.json."""
     facts = cell.driver.facts()
     shared = ("database", "emotion", "subject", "fps", "n_frames", "onset_frame", "apex_frame", "offset_frame")
     return {

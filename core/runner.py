@@ -133,7 +133,7 @@ def plan(rows: Sequence[Row], cells: Sequence[Cell], version: str, settings: Set
 
 
 def cell_key(row: Row, cell: Cell, version: str, settings: Settings) -> str:
-    """Hash of all that decides the frames of a cell; a control may look at more of the cell than a method."""
+    """Return the hash of all that decides a cell's frames; a control may see more of the cell than a method."""
     inputs: dict[str, Any] = {
         "driver": cell.driver.state(),
         "template": [cell.template.name, cell.template.content],

@@ -63,7 +63,7 @@ def score(run: Path, jobs: Sequence[Job], records: dict[str, CellRecord], scorer
 def measure_all(
     folder: Callable[[Job], Path], jobs: Sequence[Job], records: dict[str, CellRecord], scorer: Scorer
 ) -> tuple[Partials, bool]:
-    """As `score`, for frames that lie in `folder` of each job, into the store only."""
+    """Measure as `score` does, for frames in the `folder` of each job, but write to the store only."""
     metrics = _made(scorer)
     without = {metric.name: reason for metric in metrics if (reason := lacking(metric))}
     able = {metric.name: (metric, _deciding(metric, scorer)) for metric in metrics if metric.name not in without}
@@ -252,7 +252,7 @@ def failures(jobs: Sequence[Job], records: dict[str, CellRecord], partials: Part
 
 
 def metric_facts(make: Callable[[], Metric]) -> dict[str, Any]:
-    """A metric as run.json tells it."""
+    """Return a metric's facts for run.json."""
     metric = make()
     figures = [dataclasses.asdict(figure) for figure in metric.figures]
     description = (inspect.getdoc(make) or "").partition("\n")[0]

@@ -102,7 +102,7 @@ def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
 
 
 def read_picture(path: Path) -> Picture:
-    """One picture file as (H, W, 3) uint8 RGB: upright by its EXIF tag, 16 bit scaled to 8, transparency dropped.
+    """Return a picture file as (H, W, 3) uint8 RGB, upright by its EXIF tag, 16 bit scaled to 8, without transparency.
 
     Raises BenchError for what is missing, damaged, not a picture, of 32 bits or above 64 million pixels.
     """

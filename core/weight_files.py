@@ -73,7 +73,7 @@ FILES = {
 
 
 def folder() -> Path:
-    """The user's folder of weights."""
+    """Return the user's folder of weights."""
     return from_start(Path(os.environ.get(WEIGHTS) or DEFAULT_FOLDER))
 
 
@@ -122,7 +122,7 @@ def check(row: WeightFile, path: Path) -> Path:
 
 
 def add(path: Path) -> tuple[WeightFile, Path]:
-    """Copy a file into the weights folder, known by its name or its hash; the row and its new place.
+    """Copy a file, known by name or hash, into the weights folder; return its row and its new path.
 
     BenchError if it is none of the table's files or its hash is another.
     """
@@ -143,7 +143,7 @@ def add(path: Path) -> tuple[WeightFile, Path]:
 
 
 def fetch(name: str) -> Path:
-    """Download a file into the weights folder from where its package says it is; BenchError where that fails."""
+    """Download a file from its package's address into the weights folder. Raise BenchError if that fails."""
     row = entry(name)
     kind, _, rest = row.source.partition(":")
     with _arriving(row) as temporary:

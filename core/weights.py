@@ -76,7 +76,7 @@ def save_states(path: Path, states: Mapping[str, State], card: Mapping[str, Any]
 
 
 def read_card(weights: Path) -> dict[str, Any]:
-    """The JSON beside a weights file. BenchError if it is missing, too large or not a JSON object."""
+    """Return the JSON beside a weights file. Raise BenchError if it is missing, too large or not a JSON object."""
     path = card_path(weights)
     try:
         if path.stat().st_size > LARGEST_CARD_BYTES:
@@ -109,7 +109,7 @@ def clips_seen(weights: Path) -> dict[str, list[str]]:
 
 
 def read_weights(path: Path) -> dict[str, State]:
-    """State dicts by network name, on the CPU, floating entries as float32.
+    """Return state dicts by network name, on the CPU, floating-point entries as float32.
 
     A file with no networks in it (torchvision's VGG) comes back as the one network "". BenchError if the file is
     missing, too large, damaged, or not in one of the two forms; entries that are not state dicts are left out.
@@ -148,7 +148,7 @@ def load_networks(path: Path, networks: Mapping[str, nn.Module]) -> None:
 
 
 def network_names(path: Path) -> set[str]:
-    """Names of the networks in a weights file; only the header of a safetensors file is read for it."""
+    """Return the names of the networks in a weights file; of a safetensors file only the header is read."""
     if not _is_safetensors(path):
         return set(read_weights(path))
     from safetensors import SafetensorError, safe_open
@@ -201,7 +201,9 @@ def weights_hash(path: Path) -> str:
     try:
         return file_hash(path)
     except OSError as error:
-        raise BenchError(f"Weights {path} cannot be read ({error.strerror}). Check the path and your rights.") from None
+        raise BenchError(
+            f"Weights {path} cannot be read ({error.strerror}). Check the path and its permissions."
+        ) from None
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -177,7 +177,7 @@ def points_in(image: Grey, face: Face) -> Points:
 
 
 def eye_distance(points: Points) -> float:
-    """Distance between the eye centres (means of 36..41 and 42..47), pixels."""
+    """Return the distance between the eye centres (means of 36..41 and 42..47) in pixels."""
     return float(np.linalg.norm(points[LEFT_EYE].mean(0) - points[RIGHT_EYE].mean(0)))
 
 

@@ -45,7 +45,7 @@ class ActionUnits:
 
 
 def truth(driver: Clip) -> ActionUnits:
-    """The exact units of a rendered clip. CellFailed for a recording."""
+    """Return the exact units of a rendered clip. Raise CellFailed for a recording."""
     known = driver.known()
     if known is None:
         others = " or ".join(f"au_source={name}" for name in SOURCES if name != "truth")
@@ -65,7 +65,7 @@ def table_path(source: str, driver: Clip) -> Path:
 
 
 def openface(driver: Clip) -> ActionUnits:
-    """Return what OpenFace found. CellFailed if the file is missing, does not fit the clip or lacks too many frames."""
+    """Return what OpenFace found. Raise CellFailed if the table is missing, does not fit or lacks too many frames."""
     path, found = _table_of("openface", driver)
     tell(path, found.remarks)
     assert found.presence is not None
@@ -105,7 +105,7 @@ def files_of(name: str, driver: Clip) -> list[Path]:
 
 
 def interpolates(name: str, driver: Clip) -> bool:
-    """Return whether a source interpolates frames that the driver's table lacks. CellFailed as the source raises it."""
+    """Return whether a source interpolates frames missing from the driver's table. Raise CellFailed as it does."""
     if name not in TABLES:
         return False
     _, found = _table_of(name, driver)
@@ -113,7 +113,7 @@ def interpolates(name: str, driver: Clip) -> bool:
 
 
 def _table_of(name: str, driver: Clip) -> tuple[Path, ActionUnitTable]:
-    """Return a driver's table and where it is. CellFailed if it is missing or does not fit the driver."""
+    """Return the path of a driver's table and its values. Raise CellFailed if it is missing or does not fit."""
     path = table_path(name, driver)
     if not path.exists():
         raise CellFailed(f"{path} does not exist. Put the driver's action units there.")

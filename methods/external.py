@@ -84,7 +84,7 @@ class Description(BaseModel):
 
 
 def read_description(name: str) -> Description:
-    """The description called `name`: the user's own, else a ready-made one. BenchError for a faulty or unknown one."""
+    """Return the description `name`, the user's own or a ready-made one. Raise BenchError if faulty or unknown."""
     places = [folder / f"{name}.yaml" for folder in (from_start(OWN), READY_MADE)]
     path = next((path for path in places if path.is_file()), None)
     if path is None:
@@ -131,7 +131,7 @@ class External:
         return marks
 
     def identity(self) -> Mapping[str, Any]:
-        """The description, the checkout's commit and code, the environment's versions and the weights' hashes."""
+        """Return the description, the checkout's commit and code, the environment's versions and weights' hashes."""
         described = self.description
         checkout = Path(described.checkout or ".")
         git = ["git", "-C", str(checkout)]

@@ -63,7 +63,7 @@ class Output:
 
     @functools.cached_property
     def marks(self) -> frozenset[str]:
-        """Words for outputs that are compressed, resized or lack frames. BenchError if the files cannot be read."""
+        """Words for outputs that are compressed, resized or lack frames. BenchError if files cannot be read."""
         if self.path.is_dir():
             heads = [_head(path) for path in self.files()]
             kinds = {word for word, is_so in LOSSY.items() if any(map(is_so, heads))}
@@ -128,7 +128,7 @@ class Outputs:
         """Nothing to prepare."""
 
     def animate(self, template: Template, driver: Clip) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB. CellFailed where there is none, or of another number of frames."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed without output, or if its frames do not match."""
         output = self.outputs.get((driver.name, template.name))
         if output is None:
             raise CellFailed(f"no output for {driver.name} on {template.name} in {self.folder}")

@@ -33,7 +33,7 @@ class OpenFaceIntensity(AuAgreement):
         return [openface.kept_path(content) for content in contents]
 
     def tracks(self, clip: SeenClip) -> Tracks:
-        """Intensities (T, 17). Unavailable where none were imported for this clip."""
+        """Return intensities (T, 17). Raise Unavailable if none were imported for this clip."""
         return _found(clip.role, clip.content, len(clip.frames))
 
     def driver_tracks(self, cell: Cell, seen: Seen) -> Tracks:

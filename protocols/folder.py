@@ -24,7 +24,7 @@ class Folder:
         self.templates = templates
 
     def cells(self) -> list[Cell]:
-        """All cells; those of a driver that cannot be used carry its problem. BenchError for unfit folders."""
+        """Return all cells; those of an unusable driver carry its problem. Raise BenchError for unfit folders."""
         portraits = read_templates(self.templates)
         clips = self.drivers.clips()
         return [Cell(self.name, clip, portrait, reference=clip) for clip in clips for portrait in portraits]

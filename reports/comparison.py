@@ -60,7 +60,7 @@ def pairs_of(a: Run, b: Run, methods: Sequence[str]) -> list[Pair]:
 
 
 def comparison(a: Run, b: Run, methods: Sequence[str] = ()) -> Table:
-    """Headline figures (all, where there is none) of the first less the second, by row; p corrected over the table.
+    """Return differences of headline figures (of all, if there is none), first minus second; p is corrected over all.
 
     BenchError where the runs cannot be compared.
     """

@@ -59,7 +59,7 @@ def _lines(run: Run, gaps: Iterator[Gap]) -> Iterator[tuple[Entry, ...]]:
 
 
 def _some(cells: Sequence[str], of: int) -> str:
-    """The cells by name, a few; the number where they are many or all."""
+    """Return the first cells by name and how many more there are, or that it is all of them."""
     if len(cells) == of:
         return f"all {of}"
     return few(cells, NAMED)

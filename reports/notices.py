@@ -29,7 +29,7 @@ MOST_NAMED = 5
 
 
 def caveats(run: Run) -> list[tuple[str, str]]:
-    """What the clips and the weights of this run are and are not, each as a title and a text."""
+    """Return what to know about the clips, weights and files of this run, each as a title and a text."""
     texts = []
     if any(cell.rendered for cell in run.facts.cells):
         texts.append(RENDERED)

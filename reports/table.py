@@ -143,7 +143,7 @@ class Table:
         return Markup(template.render(table=self, notes=self.notes(), dash=DASH))
 
     def csv(self) -> str:
-        """Comma-separated: the section first, numbers in full, an empty field where a value is absent.
+        """Return comma-separated text: the section first, numbers in full, an empty field for an absent value.
 
         Remarks on the rows' names are in an extra last column; each footnote is a row of the section "note". Names stay
         text where a spreadsheet opens it (`core.spreadsheet.inert`).

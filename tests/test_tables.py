@@ -226,7 +226,7 @@ def test_paths_of_windows_and_commas_in_numbers_are_understood(tmp_path):
     assert by_name["1_b"].fps == 29.97
     assert by_name["1_b"].apex_frame == 0  # an onset that is the apex as well
     assert by_name["1_clip_a"].offset_frame == 9
-    assert found.missing == (f"line 4: C:\\data\\c is a path on Windows; give paths from {tmp_path} on",)
+    assert found.missing == (f"line 4: C:\\data\\c is a Windows path; give paths relative to {tmp_path}",)
 
 
 def test_folders_that_hold_clips_deeper_are_named(tmp_path):
@@ -261,7 +261,7 @@ def test_a_sheet_that_does_not_fit_is_named(tmp_path):
     assert "code_final.csv: no header with clip, offset, onset, subject in it; it begins with '1, EP02" in str(
         stop.value
     )
-    assert "other.csv describes none of the clips that are there." in str(stop.value)
+    assert "other.csv describes none of the clips found." in str(stop.value)
 
 
 def test_files_that_are_no_drivers_are_named_with_a_remedy(tmp_path, capsys):

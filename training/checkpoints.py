@@ -24,7 +24,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 
 def read(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """What `write` wrote, on the device; None if there is no such file."""
+    """Return what `write` wrote, on the device; None without a file. Raise BenchError if it is damaged."""
     if not path.exists():
         return None
     try:

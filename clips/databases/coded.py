@@ -113,7 +113,7 @@ class Database:
     def _sheet(
         self, root: Path, given: Path | None, found: dict[Path, list[FrameFolder]]
     ) -> tuple[Coding | None, list[str]]:
-        """The coding sheet and what is to be said of others; None where there is none and none is needed."""
+        """Return the coding sheet, None if there is none and none is needed, and remarks on other sheets."""
         if given is not None:
             sheet = read_sheet(given)
             if sheet is None:
@@ -134,7 +134,7 @@ class Database:
             elif described:
                 sheets.append((self.codes(path.name), described, sheet))
             else:
-                unfit.append(f"{path} describes none of the clips that are there.")
+                unfit.append(f"{path} describes none of the clips found.")
         # Of those that may be meant the one that describes most of what is there; of several such, the last by name.
         sheets.sort(key=itemgetter(0, 1))
         best = sheets.pop()[2] if sheets and sheets[-1][0] else None

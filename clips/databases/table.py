@@ -39,7 +39,7 @@ class Table:
     name = "table"
 
     def survey(self, root: Path, sheet: Path | None = None, without: Sequence[str] = ()) -> Survey:
-        """All clips of the table `root`. BenchError for a table without path, subject and fps, or an unfit name."""
+        """Return all clips of the table `root`. Raise BenchError if a needed column is missing or a name is unfit."""
         if sheet is not None:
             raise BenchError("The table itself is the sheet: give no --sheet beside it.")
         corrections(self.name, without)
@@ -58,7 +58,7 @@ class Table:
             elif not row.path or row.fps is None:
                 missing.append(f"line {row.line}: no {'path' if not row.path else 'fps'}")
             elif WINDOWS_DRIVE.match(row.path) and os.name != "nt":
-                missing.append(f"line {row.line}: {row.path} is a path on Windows; give paths from {root.parent} on")
+                missing.append(f"line {row.line}: {row.path} is a Windows path; give paths relative to {root.parent}")
             elif not (is_video(path) or path.is_dir()):
                 missing.append(f"line {row.line}: {path} is neither a video nor a folder")
             else:
@@ -84,7 +84,7 @@ TABLE = Table()
 
 
 def _clip(database: str, clip: str, row: Row, path: Path) -> tuple[CodedClip, list[str]]:
-    """One line's clip; without onset and offset the whole folder or video."""
+    """Return the clip of one line and remarks on it; without onset and offset it is the whole folder or video."""
     assert row.fps is not None
     if path.is_dir():
         folder = read_folder(path, FRAME, path.parent)

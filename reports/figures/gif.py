@@ -82,7 +82,7 @@ def _line(run: Run, cell: CellFacts, labels: Sequence[str], differences: bool) -
 
 
 def _table(titles: Sequence[str], lines: Sequence[_Line], frame: int) -> Image.Image:
-    """One frame of the animation."""
+    """Return one frame of the animation."""
     tall = sum(SIZE * (2 if line.factor else 1) + CAPTION + GAP for line in lines)
     width = len(titles) * (SIZE + GAP) - GAP
     header = HEADER * max(len(title.splitlines()) for title in titles)

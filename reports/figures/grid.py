@@ -24,7 +24,7 @@ Row = tuple[str, Sequence[Picture | str]]
 
 
 def draw_grid(columns: Sequence[str], rows: Sequence[Row]) -> Figure:
-    """Pictures in rows and columns, all with titles."""
+    """Draw pictures in rows and columns, all with titles."""
     with mpl.rc_context(SETTINGS):
         longest = max((len(line) for title, _ in rows for line in title.splitlines()), default=0)
         margin = min(0.15 + LETTER * longest, MOST_MARGIN)
