@@ -9,6 +9,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before PyTorch is imported: as many w
 import pytest
 
 import bench
+from core.worker import Outcome, answer, set_up
 from methods import METHODS
 from metrics import METRICS
 from protocols import PROTOCOLS
@@ -34,6 +35,21 @@ def call(tmp_path, monkeypatch, capfd):
         return stop.value.code or 0, out, err
 
     return run
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Do the work of worker processes here: what it needs is imported once, and whatever goes wrong is seen."""
+
+    def work(lanes, workers):
+        for lane in lanes:
+            handle = set_up(lane.set_up)
+            for item in (item for batch in lane.batches for item in batch):
+                failed = isinstance(handle, Outcome)
+                yield Outcome(item, None, handle.reason, True, handle.traceback) if failed else answer(handle, item)
+
+    monkeypatch.setattr("core.checkpoints.work", work)
+    monkeypatch.setattr("core.engines.work", work)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 Two drivers on two templates, a method, a failing method with a hostile name in its reason, flow_warp and two controls.
 """
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ SEEN = {"fomm:mode=absolute": ["d1"]}
 GROUPS = ("brows", "eyes", "nose", "cheeks", "mouth", "head")
 
 
+@functools.cache
 def moving_face(strength: float, seed: int, frames: int = FRAMES, noise: float = 1.0) -> Frames:
     """A textured disc whose two blobs move by up to `strength` pixels: (T, 256, 256, 3) uint8."""
     rng = np.random.default_rng(seed)

@@ -55,11 +55,16 @@ def test_a_method_without_training(call, tmp_path, package):
     assert "imprint" in call("list", "methods")[1]
 
 
-def test_a_method_that_learns(call, tmp_path, package, monkeypatch):
+def test_a_method_that_learns(call, tmp_path, package, monkeypatch, in_this_process):
     (folder := tmp_path / "set").mkdir()
     write_rendered_set(folder)
     monkeypatch.setattr("clips.synthetic.training_set.demo_set", lambda where: folder)
-    short = ("plan.stages.main.steps=30", "plan.validate_every=10", "plan.log_every=10", "data.held_out=1")
+    short = (
+        "plan.stages.main={steps: 4, batch_size: 2}",
+        "plan.validate_every=2",
+        "plan.log_every=2",
+        "data.held_out=1",
+    )
     changes = [part for change in short for part in ("--set", change)]
     code, out, err = call("train", "learnt_flow", "--config", package / "learnt_flow.yaml", *changes)
     assert code == 0, out + err

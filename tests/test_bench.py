@@ -83,6 +83,7 @@ def test_wrong_settings_are_told_before_people_are_rendered(call, monkeypatch):
         assert words in err
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_run_ends_in_a_table_a_report_and_a_clean_store(call, tmp_path):
     make_clips(tmp_path / "clips", count=2)
     code, out, err = call(*FAKE_RUN)
@@ -286,6 +287,7 @@ def test_bad_input_ends_in_one_clear_line(call, tmp_path, breaks):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_driver_without_a_face_fails_its_cells_and_the_others_go_on(call, tmp_path):
     portrait(tmp_path / "templates")
     frames(tmp_path / "drivers" / "good", shaking())

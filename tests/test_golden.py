@@ -14,8 +14,13 @@ from tests.golden.files import HERE, Bounds, Golden, UnboundEntryError, plain, s
 SHARED = Path(__file__).parent.parent.parent / "shared" / "specs"
 FOLDERS = {"fomm": SHARED / "fomm_family" / "golden", "tps": SHARED / "tps_ulme" / "golden"}
 MODELS = sorted({model for model, _ in FILES.values()})
+# A training step at the published size takes many seconds. `make goldens` compares everything; here each model is
+# compared in one training step of every stage, at one `align_corners`, and in every kind of prediction once.
+REPEATED = (
+    r"anim_(relscale|relative)[01]_ac0_prediction|train_ac1_.*|trainadv_.*|train_ac\d_step2_.*|masked/(?!gp_alpha).*"
+)
 # What the whole files and the reduced ones compare at least: an empty comparison must not pass.
-COMPARED = {"fomm": (116, 75), "tps": (2, 2)}
+COMPARED = {"fomm": (75, 75), "tps": (2, 2)}
 
 
 def golden_file(name):
@@ -32,7 +37,7 @@ REDUCED = [name for name in FILES if (HERE / f"{name}.npz").exists()]
 
 @pytest.mark.parametrize("name", PRESENT)
 def test_every_entry_is_within_its_bound(name):
-    rows = list(differences(golden_file(name)))
+    rows = list(differences(golden_file(name), left_out=REPEATED))
     above = [f"{name}: {found:.2e} > {bound.bound:.0e}" for name, found, bound in rows if _above(found, bound)]
     assert above == []
     whole, reduced = COMPARED[FILES[name][1]]

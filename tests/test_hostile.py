@@ -7,6 +7,7 @@ suite's folders.
 
 import contextlib
 import functools
+import json
 import resource
 import shlex
 import signal
@@ -26,8 +27,8 @@ from core.config import parse_set, read_overlay
 from core.errors import BenchError
 from core.names import check_name
 from core.video import read_clip, read_picture
-from core.worker import Outcome, answer, set_up
 from faces.openface import COLUMNS, read_openface
+from methods.fomm import Fomm
 from metrics.experts.blinded import make_key
 from tests import hostile_files as files
 from tests.fakes import make_clips
@@ -36,6 +37,11 @@ SECONDS, MEGABYTES = 20, 1000
 # What the suite makes in the working folder.
 OURS = {".megbench", "runs", "out"}
 LONG = "x" * 300
+SMALL = {
+    "detector": {"hourglass": {"block_expansion": 2, "max_features": 4}},
+    "dense_motion": {"hourglass": {"block_expansion": 2, "max_features": 4}},
+    "generator": {"block_expansion": 2, "max_features": 4, "num_bottleneck_blocks": 1},
+}
 
 
 def small_database(where):
@@ -298,18 +304,10 @@ def label(case):
 
 
 @pytest.fixture
-def here(monkeypatch):
-    """Work is done in this process: torch is loaded once, and whatever goes wrong is seen."""
-
-    def work(lanes, workers):
-        for lane in lanes:
-            handle = set_up(lane.set_up)
-            for item in (item for batch in lane.batches for item in batch):
-                failed = isinstance(handle, Outcome)
-                yield Outcome(item, None, handle.reason, True, handle.traceback) if failed else answer(handle, item)
-
-    monkeypatch.setattr("core.checkpoints.work", work)
-    monkeypatch.setattr("core.engines.work", work)
+def here(monkeypatch, in_this_process):
+    """Work is done in this process, and checkpoints without a card are held against a small network."""
+    settings = Fomm.settings
+    monkeypatch.setattr(Fomm, "settings", lambda method: settings(method) or SMALL)
     monkeypatch.setattr("core.pickled_weights.LARGEST_WEIGHTS_BYTES", 50_000_000)  # a bomb of 2 GB takes long to make
     monkeypatch.setattr("clips.synthetic.training_set.demo_set", lambda folder: folder)
 
@@ -362,7 +360,7 @@ def test_hostile_files_end_in_one_line_or_are_read(call, tmp_path, monkeypatch, 
     put(tmp_path / "secret.mp4", files.video()) if "secret" in str(case.content) else None
     path = put(where / entry.place.format(name), case.content() if callable(case.content) else case.content)
     if case.entry == "weights" and suffix == ".safetensors":
-        put(path.with_suffix(".json"), b'{"config": {}}')
+        put(path.with_suffix(".json"), json.dumps({"config": SMALL}).encode())
     if case.entry == "init":
         with bounded(), pytest.raises(BenchError) as stop:
             start_from(where, path.name)

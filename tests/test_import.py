@@ -81,6 +81,7 @@ def build_published(name):
     return networks(build(FommConfig, {}, ""))
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_networks_that_need_not_be_there_may_lack(tmp_path):
     layout, states = small()
     del states["discriminator"]
@@ -89,6 +90,7 @@ def test_networks_that_need_not_be_there_may_lack(tmp_path):
     assert set(read_weights(tmp_path / "out.safetensors")) == {"generator", "kp_detector"}
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_the_old_file_format_is_read(tmp_path):
     layout, states = small()
     torch.save(states, tmp_path / "old.pth.tar", _use_new_zipfile_serialization=False)
@@ -125,6 +127,7 @@ def infinite(states):
         (infinite, "NaN or infinite"),
     ],
 )
+@pytest.mark.usefixtures("in_this_process")
 def test_another_layout_is_refused_with_the_entry(tmp_path, spoil, message):
     layout, states = small()
     spoil(states)
@@ -136,6 +139,7 @@ class Evil:
         return os.mkdir, (str(Evil.folder),)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_pickle_that_would_run_code_runs_none(tmp_path):
     layout, states = small()
     Evil.folder = tmp_path / "owned"

@@ -425,6 +425,7 @@ TINY = {
 }
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_from_databases_to_a_marked_report(databases, stores, tmp_path, monkeypatch, capfd):
     """validate, prepare, train on a mix of raw and prepared, and a benchmark with the variant, by the command line."""
     monkeypatch.chdir(tmp_path)

@@ -186,6 +186,7 @@ def test_heat_maps_are_chosen_one_at_a_time(page):
 
 
 def test_clips_beside_a_large_page_are_fetched_when_their_cell_opens(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr("reports.cells.draw_curves", lambda *_: "")
     monkeypatch.setattr("reports.html.PAGE_BUDGET", 1000)
     report = write_report(make_run(tmp_path / "run", 3), cache=tmp_path / "media")
     page = browser.new_page()

@@ -38,6 +38,12 @@ def page(run, cache):
     return write_report(run, cache=cache).read_text(encoding="utf-8")
 
 
+@pytest.fixture
+def no_curves(monkeypatch):
+    """Leave out the drawings beside the clips, which take most of a page's time."""
+    monkeypatch.setattr("reports.cells.draw_curves", lambda *_: "")
+
+
 class Resources(HTMLParser):
     """Elements and whatever they would load."""
 
@@ -91,7 +97,7 @@ def test_a_page_for_sharing_holds_no_picture_and_leaves_the_other_alone(run, pag
     assert 'class="curves"' in text
 
 
-def test_faces_of_others_are_announced(page, tmp_path, cache):
+def test_faces_of_others_are_announced(page, tmp_path, cache, no_curves):
     assert "Faces inside" not in page
     folder = make_run(tmp_path / "run", 3)
     facts = json.loads((folder / "run.json").read_text())
@@ -109,14 +115,14 @@ def test_the_command_that_made_the_run_is_given_as_one_would_type_it(page):
     assert html.escape(command, quote=False).replace("'", "&#39;") in page
 
 
-def test_large_clips_lie_beside_the_page_and_are_taken_away_again(tmp_path, cache, monkeypatch):
+def test_large_clips_lie_beside_the_page_and_are_taken_away_again(tmp_path, cache, monkeypatch, no_curves):
     folder = make_run(tmp_path / "run", 3)
     monkeypatch.setattr("reports.html.PAGE_BUDGET", 1000)
     text = write_report(folder, cache=cache).read_text(encoding="utf-8")
     assert 'id="media-' not in text
     files = sorted((folder / MEDIA_FOLDER).iterdir(), key=lambda path: int(path.stem))
     assert re.fullmatch(r'receive\(0, \{"n":1,.*\}\);\n', files[0].read_text(), re.DOTALL)
-    monkeypatch.undo()
+    monkeypatch.setattr("reports.html.PAGE_BUDGET", 10**8)
     assert 'id="media-0"' in write_report(folder, cache=cache).read_text(encoding="utf-8")
     assert not (folder / MEDIA_FOLDER).exists()
 
@@ -169,7 +175,7 @@ def test_every_cell_has_its_players_and_a_failed_one_its_reason(run, page):
     assert page.count("no clip") == 1
 
 
-def test_media_all_shows_the_controls_everywhere(run, cache):
+def test_media_all_shows_the_controls_everywhere(run, cache, no_curves):
     page = write_report(run, Pictures.all, cache=cache).read_text(encoding="utf-8")
     assert page.count('class="player output"') == 4 * (len(LABELS) + len(CONTROLS))
 
@@ -206,8 +212,8 @@ def test_floor_is_the_95th_percentile_of_the_wrong_driver(run):
     assert leaderboard.under_floor(opened, "no_such_figure") == []
 
 
-def test_figures_without_any_value_are_named_as_left_out(run, tmp_path):
-    folder = make_run(tmp_path / "run")
+def test_figures_without_any_value_are_named_as_left_out(tmp_path):
+    folder = make_run(tmp_path / "run", 3)
     facts = json.loads((folder / "run.json").read_text())
     facts["metrics"].append(
         {"name": "true_flow", "version": "1", "figures": [{"name": "true_flow_error", "title": "x"}]}
@@ -277,7 +283,7 @@ def test_names_that_lead_out_of_the_run_are_refused(tmp_path):
         opened.driver_frames(opened.facts.cells[0])
 
 
-def test_an_unfinished_run_says_what_is_missing(tmp_path, cache):
+def test_an_unfinished_run_says_what_is_missing(tmp_path, cache, no_curves):
     folder = make_run(tmp_path / "run", 3)
     facts = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(facts | {"finished": False}))

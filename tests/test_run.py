@@ -15,6 +15,14 @@ from core.scoring import Scorer
 from methods.flow_warp import WrongDriver
 from tests.fakes import Counted, Difference, Fakes, Faulty, Fragile, Needy, Seen, Shift, Unready, make_clips
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
+
+@pytest.fixture
+def in_worker_processes(in_this_process, monkeypatch):
+    """Undo `in_this_process`."""
+    monkeypatch.undo()
+
 
 @pytest.fixture
 def drivers(tmp_path):
@@ -118,7 +126,7 @@ def test_altered_frames_are_found_and_made_again(tmp_path, drivers, log, where):
     assert others.items() <= stamps(run.folder / "cells").items()
 
 
-def test_results_do_not_depend_on_workers_or_order(tmp_path, drivers):
+def test_results_do_not_depend_on_workers_or_order(tmp_path, drivers, in_worker_processes):
     rows = [row("shift"), row("shift:by=2", by="2")]
     one = make_run(tmp_path / "a", drivers, rows)
     many = make_run(tmp_path / "b", drivers, rows[::-1], workers=2, cells=one.cells[::-1])
@@ -161,7 +169,7 @@ REASONS = {
 }
 
 
-def test_failing_cells_cost_only_themselves(tmp_path, drivers):
+def test_failing_cells_cost_only_themselves(tmp_path, drivers, in_worker_processes):
     rows = [row(f"fragile@{variant}", Fragile, variant) for variant in REASONS]
     run = make_run(tmp_path, drivers, [*rows, row("unready", Unready), row()])
     failures = run.complete()

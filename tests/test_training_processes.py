@@ -14,7 +14,7 @@ import torch
 from training.log import read_log
 
 ROOT = Path(__file__).parent.parent
-STEPS = 20
+STEPS = 10
 
 
 def start(out, processes=1, dtype="float32"):

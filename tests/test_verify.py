@@ -10,14 +10,15 @@ from core.manifest import MANIFEST, faults, seal, sealed
 from tests.fakes import make_clips
 from tests.moving_face import BROW, face, render
 
-RUN = ("--methods", "shift,fragile@killed", "--protocol", "fakes", "--drivers", "clips", "--metrics", "difference")
+pytestmark = pytest.mark.usefixtures("in_this_process")
+RUN = ("--methods", "shift,fragile@raises", "--protocol", "fakes", "--drivers", "clips", "--metrics", "difference")
 
 
 @pytest.fixture
 def run(call, tmp_path):
     make_clips(tmp_path / "clips", count=2)
     code, _, _ = call(*RUN, "--no-controls", "--out", "out")
-    assert code == 1  # fragile dies on d1
+    assert code == 1  # fragile fails on d1
     return tmp_path / "out"
 
 

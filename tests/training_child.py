@@ -57,7 +57,7 @@ def train(out: Path, steps: int, processes: int, dtype: torch.dtype) -> None:
     for network in trainer.networks().values():
         fill(network, "").to(dtype)  # fresh jacobians are the identity, where sampling has no gradient but two slopes
     stages = {"main": StagePlan(steps, batch_size=4)}
-    plan = Plan(stages, ema=0.9, validate_every=8, validation_batches=1, log_every=1, save_seconds=0)
+    plan = Plan(stages, ema=0.9, validate_every=4, validation_batches=1, log_every=1, save_seconds=0)
     fabric = Machine("cpu", processes).fabric("float32")
     fabric.launch()
     Run(trainer, Shifted(dtype), plan, out, fabric).train()
