@@ -25,9 +25,9 @@ from core.openface import LARGEST, OPENFACE, Table, shares
 from core.places import started
 from core.registry import load
 from core.sheet import Sheet
-from core.tables import read_sheet
+from core.tables import read_sheet, table_called
 from faces.openface import ActionUnitTable, read_table, spans, tell, within
-from faces.openface_rows import COLUMNS, LIMITS
+from faces.openface_rows import COLUMNS, LIMITS, files_in
 
 FOLDER = Path(".megbench/aus")
 # Missing frames in a row that are interpolated; at 200 fps a blink is longer.
@@ -56,10 +56,10 @@ def truth(driver: Clip) -> ActionUnits:
 def table_path(source: str, driver: Clip) -> Path:
     """Return where a driver's table lies for `au_source=openface` and `au_source=table`.
 
-    A CSV file named after the driver, or a folder of that name with one file a frame.
+    A CSV file, another table or a workbook named after the driver, or a folder of that name with one CSV a frame.
     """
     folder = started(FOLDER) / source / driver.name
-    return folder if folder.is_dir() else folder.with_name(f"{driver.name}.csv")
+    return folder if folder.is_dir() else table_called(folder) or folder.with_name(f"{driver.name}.csv")
 
 
 def openface(driver: Clip) -> ActionUnits:
@@ -99,7 +99,7 @@ def files_of(name: str, driver: Clip) -> list[Path]:
     if name not in ("openface", "table"):
         return []
     path = table_path(name, driver)
-    return sorted(path.glob("*.csv")) if path.is_dir() else [path]
+    return files_in(path) if path.is_dir() else [path]
 
 
 def _read(path: Path, driver: Clip, presences: bool = False) -> ActionUnitTable:

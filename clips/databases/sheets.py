@@ -46,7 +46,6 @@ LIMITS = Limits("a coding sheet", LARGEST_SHEET_BYTES, rows=20_000, columns=200,
 LONGEST_NUMBER = 30
 # A whole number as programs write it that know numbers with fractions only.
 WHOLE = re.compile(r"^\s*(\d+)[.,]0\s*$")
-SUFFIXES = (".xlsx", ".xlsm", ".xls", ".csv", ".tsv")
 
 
 @dataclass(frozen=True)
