@@ -13,10 +13,12 @@ from core.errors import BenchError, few
 def openface(run: Path, csvs: Path) -> None:
     """Import OpenFace's CSVs of a run: CSVS/<method>/<cell>.csv, CSVS/drivers/<driver>.csv, CSVS/truth/<cell>.csv.
 
-    Each may be a folder with one CSV a frame. Then run the benchmark again with --metrics openface_intensity.
+    Each may also be a TSV, a workbook, or a folder with one CSV a frame. Then run the benchmark again with --metrics
+    openface_intensity.
     """
     from core.progress import note
     from core.store import read_json
+    from core.tables import table_called
     from faces.openface import keep, read_openface
 
     if not (run / "run.json").is_file():
@@ -25,7 +27,8 @@ def openface(run: Path, csvs: Path) -> None:
     inputs = {path.parent.relative_to(run / "inputs"): path for path in (run / "inputs").glob("*/*/clip.json")}
     files: dict[Path, dict[str, Any]] = {}
     for place, facts_file in {**outputs, **inputs}.items():
-        file = next((p for p in (csvs / f"{place}.csv", csvs / place) if p.exists()), None)
+        folder = csvs / place
+        file = table_called(folder) or (folder if folder.is_dir() else None)
         facts = read_json(facts_file)
         if file and facts and facts.get("content"):
             files[file] = facts

@@ -13,7 +13,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,7 @@ PREFIX = re.compile(r"(?:module\.|_orig_mod\.)+")
 MAIN_NETWORKS = ("generator", "kp_detector", "region_predictor", "inpainting_network", "gen")
 
 State = dict[str, "Tensor"]
+Value = TypeVar("Value")
 
 
 def check_size(path: Path) -> None:
@@ -76,18 +77,29 @@ def networks_in(content: Mapping[Any, Any]) -> dict[str, State]:
     networks = {name: state for name, value in inner.items() if isinstance(name, str) and (state := _state(value))}
     if networks:
         return {PREFIX.sub("", name, count=1).removesuffix("_state_dict"): state for name, state in networks.items()}
-    flat = _state(inner)
-    heads = {entry.partition(".")[0] for entry in flat}
-    if len(heads) == 1 and heads <= set(WRAPPERS):  # Lightning: the networks are parts of a module called model
-        flat = {entry.partition(".")[2]: value for entry, value in flat.items()}
-        heads = {entry.partition(".")[0] for entry in flat}
-    if not heads.intersection(MAIN_NETWORKS):
+    flat = _bare(_state(inner))
+    parts = parted(flat)
+    if not set(parts).intersection(MAIN_NETWORKS):
         return {"": flat} if flat else {}
-    parts: dict[str, State] = {head: {} for head in heads}
-    for entry, value in flat.items():
+    return parts
+
+
+def parted(flat: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
+    """Return the entries of a flat dict by network: their names begin with it, behind whatever a trainer put before."""
+    parts: dict[str, dict[str, Value]] = {}
+    for entry, value in _bare(flat).items():
         head, _, rest = entry.partition(".")
-        parts[head][rest] = value
+        parts.setdefault(head, {})[rest] = value
     return {head: _without_prefix(part) for head, part in parts.items()}
+
+
+def _bare(flat: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the entries without `module.` before all of them, and without `model.` (Lightning's) before all."""
+    flat = _without_prefix(flat)
+    heads = {entry.partition(".")[0] for entry in flat}
+    if len(heads) != 1 or not heads <= set(WRAPPERS):
+        return flat
+    return _without_prefix({entry.partition(".")[2]: value for entry, value in flat.items()})
 
 
 def _unwrapped(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
@@ -109,10 +121,10 @@ def _state(value: Any) -> State:
     return _without_prefix(tensors)
 
 
-def _without_prefix(state: State) -> State:
+def _without_prefix(state: Mapping[str, Value]) -> dict[str, Value]:
     if state and all(PREFIX.match(entry) for entry in state):
         return {PREFIX.sub("", entry, count=1): value for entry, value in state.items()}
-    return state
+    return dict(state)
 
 
 def _numpy_scalars() -> list[Any]:

@@ -18,6 +18,8 @@ from core.html_tables import read_page
 from core.sheet import Limits, Sheet, trimmed
 from core.workbook import read_workbook
 
+# Endings of files that are looked at as tables; what a file is, its content tells. Excel's "Unicode text" is .txt.
+SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods")
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\xef\xbb\xbf": "utf-8"}
 PAGE = re.compile(r"<(html|table|frameset)\b", re.IGNORECASE)
 # Of delimiters that split the lines equally well, the first is taken: commas may be decimal marks.
@@ -58,6 +60,17 @@ def read_sheets(path: Path, limits: Limits) -> list[Sheet]:
 def read_sheet(path: Path, limits: Limits) -> Sheet:
     """Return the first table of a file that has any cells, or an empty one. Raise BenchError as `read_sheets`."""
     return next((sheet for sheet in read_sheets(path, limits) if sheet.rows), Sheet("", []))
+
+
+def table_called(path: Path) -> Path | None:
+    """Return the table whose name is that of `path` and one of SUFFIXES in whatever case; None if there is none.
+
+    Of several, the first in the order of SUFFIXES.
+    """
+    beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
+    files = (file for file in beside if file.name.startswith(path.name) and file.is_file())
+    endings = {file.name.removeprefix(path.name).lower(): file for file in files}
+    return next((endings[suffix] for suffix in SUFFIXES if suffix in endings), None)
 
 
 def local_path(text: str) -> str:

@@ -76,6 +76,10 @@ def read_table(path: Path, n_frames: int, presences: bool = False, clip: str = "
         remarks.append(f"{path}: no row for {spans(gaps)}")
     if lost := [row.frame for row in rows if not row.found]:
         remarks.append(f"{path}: no face in {spans(lost)}")
+    if blank := [row.frame for row in rows if row.found and np.isnan(row.values).any()]:
+        remarks.append(f"{path}: values are missing in {spans(blank)}")
+    if several := [row.frame for row in rows if row.faces > 1]:
+        remarks.append(f"{path}: several faces in {spans(several)}; the one with the highest confidence is read")
     presence = values[:, len(UNITS) :] if presences else None
     if presence is not None and not np.isin(presence[~np.isnan(presence)], (0, 1)).all():
         frame, unit = np.argwhere(~np.isin(presence, (0, 1)) & ~np.isnan(presence))[0]

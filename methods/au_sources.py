@@ -24,10 +24,10 @@ from core.errors import BenchError, CellFailed, shown
 from core.openface import LARGEST, OPENFACE, Table, shares
 from core.registry import load
 from core.sheet import Sheet
-from core.tables import read_sheet
+from core.tables import read_sheet, table_called
 from core.working_folder import from_start
 from faces.openface import ActionUnitTable, read_table, spans, tell, within
-from faces.openface_rows import COLUMNS, LIMITS
+from faces.openface_rows import COLUMNS, LIMITS, files_in
 
 FOLDER = Path(".megbench/aus")
 # Sources that read a table of the driver.
@@ -58,10 +58,10 @@ def truth(driver: Clip) -> ActionUnits:
 def table_path(source: str, driver: Clip) -> Path:
     """Return the path of a driver's table for `au_source=openface` and `au_source=table`.
 
-    A CSV file named after the driver, or a folder of that name with one file a frame.
+    A CSV file, another table or a workbook named after the driver, or a folder of that name with one CSV a frame.
     """
     folder = from_start(FOLDER) / source / driver.name
-    return folder if folder.is_dir() else folder.with_name(f"{driver.name}.csv")
+    return folder if folder.is_dir() else table_called(folder) or folder.with_name(f"{driver.name}.csv")
 
 
 def openface(driver: Clip) -> ActionUnits:
@@ -101,7 +101,7 @@ def files_of(name: str, driver: Clip) -> list[Path]:
     if name not in TABLES:
         return []
     path = table_path(name, driver)
-    return sorted(path.glob("*.csv")) if path.is_dir() else [path]
+    return files_in(path) if path.is_dir() else [path]
 
 
 def interpolates(name: str, driver: Clip) -> bool:

@@ -109,8 +109,17 @@ def test_rows_in_any_order_and_style_are_the_same_frames(
 
 
 def test_scoring_and_driving_read_the_same(scored, driving):
-    capitals = [{name if "AU" in name else name.title(): value for name, value in row.items()} for row in rows()[::-1]]
-    for made in (rows(), rows()[::-1], capitals, rows(first=0), changed(3, AU12_r=-0.07), changed(3, AU12_r=5.13)):
+    capitals = [{name.title(): value for name, value in row.items()} for row in rows()[::-1]]
+    small = [{name.lower(): value for name, value in row.items()} for row in rows()]
+    for made in (
+        rows(),
+        rows()[::-1],
+        capitals,
+        small,
+        rows(first=0),
+        changed(3, AU12_r=-0.07),
+        changed(3, AU12_r=5.13),
+    ):
         assert np.array_equal(scored(made), driving(made))
 
 
@@ -204,7 +213,7 @@ def test_gaps_and_lost_faces_are_named(scored, told):
     [
         (lambda name: name.replace("_r", ""), "py-feat's columns"),
         (lambda name: f"au_{int(name[2:4])}_intensity" if "AU" in name else name, "LibreFace's columns"),
-        (lambda name: name.replace("AU", "au"), "lacks the column AU01_r; .* The nearest is 'au01_r'"),
+        (lambda name: name.replace("AU0", "au"), "lacks the column AU01_r; .* The nearest is 'au1_r'"),
         (lambda name: name.replace("AU12_r", "AU13_r"), "lacks the column AU12_r"),
     ],
 )
@@ -238,6 +247,8 @@ def a_file_each(folder, names, made):
         [f"{k}.csv" for k in range(12)],
         [f"{k:05d}.csv" for k in range(12)],
         [f"reg_img{k}.csv" for k in range(95, 107)],
+        [f"frame_det_00_{k:06d}.csv" for k in range(1, 13)],
+        [f"smile_{k:03d}_30fps.CSV" for k in range(1, 13)],
     ],
 )
 def test_a_file_a_frame_goes_by_the_numbers(tmp_path, names):
@@ -245,6 +256,30 @@ def test_a_file_a_frame_goes_by_the_numbers(tmp_path, names):
     assert read_openface(tmp_path / "aus" / "openface" / "d", 12)[:, AU12] == pytest.approx(1 + 0.1 * np.arange(12))
     units = source("openface")(SimpleNamespace(name="d", n_frames=12))
     assert units.intensity[:, AU12] == pytest.approx(1 + 0.1 * np.arange(12))
+
+
+def test_several_faces_in_a_picture_are_told_and_hidden_files_left_out(tmp_path, told):
+    a_file_each(tmp_path / "two", [f"frame{k}.csv" for k in range(1, N + 1)], rows())
+    (tmp_path / "two" / "._frame3.csv").write_bytes(b"\0\5\x16\7")
+    with (tmp_path / "two" / "frame4.csv").open("a") as file:
+        file.write(text([rows()[3] | {"confidence": 0.5}]).splitlines()[1] + "\n")
+    assert read_openface(tmp_path / "two", N)[:, AU12] == pytest.approx(TRUE)
+    assert told == [f"{tmp_path}/two: several faces in frame 4; the one with the highest confidence is read"]
+
+
+@pytest.mark.parametrize("blank", ["", "NaN", "NA", "#N/A", "-nan(ind)"])
+def test_values_that_a_found_face_lacks_are_missing_and_told(scored, told, blank):
+    assert np.flatnonzero(np.isnan(scored(changed(3, AU12_r=blank)))).tolist() == [3]
+    assert [line.partition(".csv: ")[2] for line in told] == ["values are missing in frame 4"]
+
+
+def test_tables_are_found_whatever_their_ending(tmp_path, driving):
+    expected = driving(rows())
+    csv = tmp_path / "aus" / "openface" / "d.csv"
+    for ending in (".CSV", ".tsv", ".TXT"):
+        csv.rename(csv := csv.with_suffix(ending))
+        assert au_sources.files_of("openface", DRIVER) == [csv]
+        assert np.array_equal(source("openface")(DRIVER).intensity[:, AU12], expected)
 
 
 def test_folders_that_do_not_fit_are_refused_and_gaps_in_them_named(tmp_path, told):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import nn
 
 from core import weight_files
@@ -141,6 +142,16 @@ def test_safetensors_are_told_by_their_content(tmp_path, here):
     (tmp_path / "a.pth").rename(tmp_path / "a.safetensors")
     assert set(read_weights(tmp_path / "b.pth")) == set(read_weights(tmp_path / "a.safetensors")) == set(NETWORKS)
     assert network_names(tmp_path / "b.pth") == network_names(tmp_path / "a.safetensors") == set(NETWORKS)
+
+
+@pytest.mark.parametrize("before", ["module.", "_orig_mod.module.", "model."])
+def test_safetensors_have_their_prefixes_removed(tmp_path, here, before):
+    path = tmp_path / "a.safetensors"
+    save_file({entry: value.clone() for entry, value in prefixed(flat(STATES), before).items()}, path)
+    assert network_names(path) == set(NETWORKS)
+    import_checkpoint("fomm", path, [LAYOUT], tmp_path / "out.safetensors")
+    for name, state in read_weights(tmp_path / "out.safetensors").items():
+        assert all(torch.equal(value, STATES[name][entry]) for entry, value in state.items())
 
 
 def test_one_bare_state_dict_stays_one(tmp_path):

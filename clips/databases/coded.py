@@ -10,9 +10,10 @@ from pathlib import Path
 
 from clips.databases.corrections import corrections
 from clips.databases.folders import FrameFolder, Naming, trees
-from clips.databases.sheets import LONGEST_NUMBER, SUFFIXES, Coding, Row, read_sheet, without_header
+from clips.databases.sheets import LONGEST_NUMBER, Coding, Row, read_sheet, without_header
 from clips.databases.survey import CodedClip, Survey, coded_clip, corrected, named
 from core.errors import BenchError
+from core.tables import SUFFIXES
 from core.video import natural
 
 # Sheets lie beside the subjects' folders or a little above them.

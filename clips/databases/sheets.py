@@ -46,7 +46,6 @@ LIMITS = Limits("a coding sheet", LARGEST_SHEET_BYTES, rows=20_000, columns=200,
 LONGEST_NUMBER = 30
 # A whole number as written by programs that store every number as a float.
 WHOLE = re.compile(r"^\s*(\d+)[.,]0\s*$")
-SUFFIXES = (".xlsx", ".xlsm", ".xls", ".csv", ".tsv")
 
 
 @dataclass(frozen=True)
