@@ -78,14 +78,14 @@ def networks_in(content: Mapping[Any, Any]) -> dict[str, State]:
     if networks:
         return {PREFIX.sub("", name, count=1).removesuffix("_state_dict"): state for name, state in networks.items()}
     flat = _bare(_state(inner))
-    parts = parted(flat)
+    parts = by_network(flat)
     if not set(parts).intersection(MAIN_NETWORKS):
         return {"": flat} if flat else {}
     return parts
 
 
-def parted(flat: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
-    """Return the entries of a flat dict by network: their names begin with it, behind whatever a trainer put before."""
+def by_network(flat: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
+    """Return the entries of a flat dict by network, the first part of their names once prefixes are removed."""
     parts: dict[str, dict[str, Value]] = {}
     for entry, value in _bare(flat).items():
         head, _, rest = entry.partition(".")
@@ -94,7 +94,7 @@ def parted(flat: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
 
 
 def _bare(flat: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the entries without `module.` before all of them, and without `model.` (Lightning's) before all."""
+    """Return the entries without the prefixes `module.` and `model.` (Lightning's), if all entries have them."""
     flat = _without_prefix(flat)
     heads = {entry.partition(".")[0] for entry in flat}
     if len(heads) != 1 or not heads <= set(WRAPPERS):

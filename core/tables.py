@@ -18,7 +18,7 @@ from core.html_tables import read_page
 from core.sheet import Limits, Sheet, trimmed
 from core.workbook import read_workbook
 
-# Endings of files that are looked at as tables; what a file is, its content tells. Excel's "Unicode text" is .txt.
+# Suffixes of files that may be tables; their contents decide. Excel's "Unicode text" is .txt.
 SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods")
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\xef\xbb\xbf": "utf-8"}
 PAGE = re.compile(r"<(html|table|frameset)\b", re.IGNORECASE)
@@ -63,7 +63,7 @@ def read_sheet(path: Path, limits: Limits) -> Sheet:
 
 
 def table_called(path: Path) -> Path | None:
-    """Return the table whose name is that of `path` and one of SUFFIXES in whatever case; None if there is none.
+    """Return the table that has the name of `path` and one of SUFFIXES, in upper or lower case; None without one.
 
     Of several, the first in the order of SUFFIXES.
     """

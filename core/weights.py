@@ -18,7 +18,7 @@ from core import weight_files
 from core.errors import BenchError, clause
 from core.file_hashes import file_hash
 from core.not_weights import check_weights, why_not_weights
-from core.pickled_weights import State, check_size, parted, read_published
+from core.pickled_weights import State, by_network, check_size, read_published
 from core.state_dicts import in_words, manifest, misfits, with_counters
 from core.store import write_json
 
@@ -155,7 +155,7 @@ def network_names(path: Path) -> set[str]:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            return set(parted(dict.fromkeys(file.keys())))
+            return set(by_network(dict.fromkeys(file.keys())))
     except (SafetensorError, OSError) as error:
         raise BenchError(f"{path} is not a readable safetensors file ({clause(error)}).") from None
 
@@ -230,7 +230,7 @@ def _read_safetensors(path: Path) -> dict[str, State]:
         tensors = load_file(path, device="cpu")
     except (SafetensorError, OSError, ValueError) as error:
         raise BenchError(f"{path} is not a readable safetensors file ({clause(error)}).") from None
-    return parted(tensors)
+    return by_network(tensors)
 
 
 def _checked(path: Path, entry: str, value: Tensor) -> Tensor:

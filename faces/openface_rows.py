@@ -26,7 +26,7 @@ LIMITS = Limits("a table of action units", bytes=200_000_000, rows=MAX_FRAMES + 
 # Columns besides the action units; case does not matter.
 FACTS = ("frame", "success", "confidence", "face_id")
 SUCCESS = {"true": 1.0, "false": 0.0, "": 0.0}
-# How R, pandas, spreadsheets and Windows' C++ write that there is no value; "nan" and "-nan" are read as numbers are.
+# How R, pandas, spreadsheets and C++ on Windows write a missing value; "nan" and "-nan" are read as numbers.
 NO_VALUE = {"", "na", "n/a", "#n/a", "nan(ind)", "-nan(ind)"}
 OTHER_PROGRAMS = {
     r"AU\d\d": "py-feat's columns, which are probabilities from 0 to 1 and not intensities from 0 to 5",
@@ -75,7 +75,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def _frame_numbers(files: Sequence[Path]) -> list[int]:
-    """Return the frame number in each name: the last number that is not the same in all ("smile_001_30fps.csv")."""
+    """Return the frame number in each name: the last number that differs between names ("smile_001_30fps.csv")."""
     found = [[int(digits) for digits in re.findall(r"\d+", file.stem)] for file in files]
     for file, numbers in zip(files, found, strict=True):
         if not numbers:
