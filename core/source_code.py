@@ -40,13 +40,7 @@ def read_source(path: Path) -> Source:
         return Source(hashlib.blake2b(path.read_bytes()).hexdigest(), (), frozenset())
     tree = ast.parse(path.read_bytes())
     tree = _Deciding(set(_makers(tree))).visit(tree)
-    return Source(ast.dump(tree), tuple(_imports(tree, path)), frozenset(_data(tree)))
-
-
-def imported_modules(tree: ast.AST) -> Iterator[str]:
-    """Yield absolute names of the modules that a source imports anywhere; `from a import b` gives a and a.b."""
-    for names in _imports(tree, None):
-        yield from names
+    return Source(ast.dump(tree), tuple(imports_of(tree, path)), frozenset(_data(tree)))
 
 
 class _Deciding(ast.NodeTransformer):
@@ -105,7 +99,7 @@ def _is_table(value: ast.AST | None) -> bool:
     return bool(texts) and all(isinstance(text, str) and NAMED.fullmatch(text) for text in texts)
 
 
-def _imports(tree: ast.AST, path: Path | None) -> Iterator[tuple[str, ...]]:
+def imports_of(tree: ast.AST, path: Path | None = None) -> Iterator[tuple[str, ...]]:
     """Yield the modules that each import may mean: for `from a import b`, a.b and then a.
 
     Relative imports count only if the file's `path` is given.
