@@ -53,27 +53,21 @@ class Table:
         missing, remarks, names = [], list(table.remarks), set()
         for row in table.rows:
             path = root.parent / local_path(row.path)
-            if max(map(len, path.parts), default=0) > LONGEST_NAME:
-                missing.append(f"line {row.line}: the path {shown(row.path)} is too long")
-            elif not row.path or row.fps is None:
-                missing.append(f"line {row.line}: no {'path' if not row.path else 'fps'}")
-            elif WINDOWS_DRIVE.match(row.path) and os.name != "nt":
-                missing.append(f"line {row.line}: {row.path} is a Windows path; give paths relative to {root.parent}")
-            elif not (is_video(path) or path.is_dir()):
-                missing.append(f"line {row.line}: {path} is neither a video nor a folder")
-            else:
-                clip = row.clip or _name_of(path)
-                repeats = itertools.count(2)
-                stem = clip
-                try:
-                    while named(database, row.subject, clip) in names:
-                        clip = f"{stem}.{next(repeats)}"
-                except BenchError as error:
-                    raise BenchError(f"{root}, line {row.line}: {error}") from None
-                names.add(named(database, row.subject, clip))
-                made, odd = _clip(database, clip, row, path)
-                clips.append(_facing(made, row.face))
-                remarks += odd
+            if reason := _no_clip(row, path, root.parent):
+                missing.append(f"line {row.line}: {reason}")
+                continue
+            clip = row.clip or _name_of(path)
+            repeats = itertools.count(2)
+            stem = clip
+            try:
+                while named(database, row.subject, clip) in names:
+                    clip = f"{stem}.{next(repeats)}"
+            except BenchError as error:
+                raise BenchError(f"{root}, line {row.line}: {error}") from None
+            names.add(named(database, row.subject, clip))
+            made, odd = _clip(database, clip, row, path)
+            clips.append(_facing(made, row.face))
+            remarks += odd
         whole = sum(clip.recording.path.is_file() and bool(clip.row.onset or clip.row.offset) for clip in clips)
         remarks += [f"{whole} videos with onset or offset are taken whole; nothing is cut"] * bool(whole)
         source = (f"sheet: {table.name}, {len(table.rows)} rows, header in line {table.header_line}",)
@@ -81,6 +75,17 @@ class Table:
 
 
 TABLE = Table()
+
+
+def _no_clip(row: Row, path: Path, folder: Path) -> str:
+    """Return why a line of a table in `folder` names no clip, "" if it names one."""
+    if max(map(len, path.parts), default=0) > LONGEST_NAME:
+        return f"the path {shown(row.path)} is too long"
+    if not row.path or row.fps is None:
+        return f"no {'path' if not row.path else 'fps'}"
+    if WINDOWS_DRIVE.match(row.path) and os.name != "nt":
+        return f"{row.path} is a Windows path; give paths relative to {folder}"
+    return "" if is_video(path) or path.is_dir() else f"{path} is neither a video nor a folder"
 
 
 def _clip(database: str, clip: str, row: Row, path: Path) -> tuple[CodedClip, list[str]]:
