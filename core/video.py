@@ -247,9 +247,22 @@ def _read_video(path: Path) -> Iterator[Picture]:
                     raise BenchError(f"{path}: the shape of its pixels changes. Cut out the expression first.")
                 _check_size(path, frame.width, frame.height)  # a stream may grow
                 picture = frame.to_ndarray(format="rgb24")
-                yield np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
+                yield _as_shown(picture, frame)
         except av.error.FFmpegError:
             raise _truncated(path) from None
+
+
+def _as_shown(picture: Picture, frame: av.VideoFrame) -> Picture:
+    """Return a decoded picture (H, W, 3) turned, and mirrored, as the file's display matrix says.
+
+    The matrix has the columns' direction in its first row and the rows' in its second. PyAV tells the turn of the
+    columns; where the rows do not turn with them, the determinant is negative: front cameras save mirrored videos.
+    """
+    if matrix := frame.side_data.get("DISPLAYMATRIX", None):
+        (a, b, _), (c, d, _) = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2].astype(float)
+        if a * d < b * c:
+            picture = picture[::-1]
+    return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
 
 
 def _opened(path: Path) -> av.container.InputContainer:
