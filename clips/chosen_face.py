@@ -17,8 +17,8 @@ from faces.landmarks import ONE_FACE, SURE, Face, believed, candidates, crop_box
 
 # Who may be chosen besides numbers: the face furthest to that side of the picture, as one sees it.
 SIDES = ("left", "right")
-# What the detector finds; below 40 pixels it finds nothing.
-NEEDED = "an upright frontal face, at least 40 pixels wide"
+# What the detector finds: nothing below 40 pixels, nor behind sunglasses or a mask, nor where the skin is burnt out.
+NEEDED = "an upright frontal face, uncovered, neither too dark nor too bright, and at least 40 pixels wide"
 # Hints look at copies with at most so many pixels a side, where faces from a sixteenth of it are found in a tenth of a
 # second, and at every tenth of so many later frames.
 GLIMPSED, LATER, STEP = 640, 300, 10
