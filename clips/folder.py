@@ -138,7 +138,12 @@ def _mention_others(role: str, listing: Iterable[Path], used: list[Path]) -> Non
     others = [path.name for path in listing if path not in used]
     if others:
         shown = ", ".join(ascii(name) for name in others[:5]) + (", ..." if len(others) > 5 else "")
-        note(f"{role}: {len(others)} entries are not {role} and are left out: {shown}")
+        what = (
+            f"{len(others)} entries are not {role} and are"
+            if len(others) > 1
+            else f"1 entry is not a {role[:-1]} and is"
+        )
+        note(f"{role}: {what} left out: {shown}")
 
 
 def _check_unique(kind: str, folder: Path, names: list[str]) -> None:
