@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 import cv2
@@ -258,8 +258,9 @@ def _as_shown(picture: Picture, frame: av.VideoFrame) -> Picture:
     The matrix has the columns' direction in its first row and the rows' in its second. PyAV tells the turn of the
     columns; where the rows do not turn with them, the determinant is negative: front cameras save mirrored videos.
     """
-    if matrix := frame.side_data.get("DISPLAYMATRIX", None):
-        (a, b, _), (c, d, _) = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2].astype(float)
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX", None)  # PyAV's types say object
+    if matrix is not None:
+        (a, b, _), (c, d, _) = np.frombuffer(matrix, np.int32).reshape(3, 3)[:2].astype(float)
         if a * d < b * c:
             picture = picture[::-1]
     return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
