@@ -17,8 +17,8 @@ from faces.landmarks import ONE_FACE, SURE, Face, believed, candidates, crop_box
 
 # Choices besides numbers: the face furthest to that side of the picture, as the viewer sees it.
 SIDES = ("left", "right")
-# The detector finds nothing narrower than 40 pixels.
-NEEDED = "an upright frontal face, at least 40 pixels wide"
+# The detector finds no face narrower than 40 pixels, behind sunglasses or a mask, or where the skin is overexposed.
+NEEDED = "an upright frontal face, uncovered, neither too dark nor too bright, and at least 40 pixels wide"
 # Hints search copies of pictures with at most GLIMPSED pixels a side: this takes a tenth of a second and finds faces at
 # least a sixteenth as wide. Of the LATER frames after the first, every STEP-th is searched.
 GLIMPSED, LATER, STEP = 640, 300, 10

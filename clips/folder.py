@@ -136,7 +136,12 @@ def _holds(listing: list[Path]) -> str:
 def _mention_others(role: str, listing: Iterable[Path], used: list[Path]) -> None:
     others = [ascii(path.name) for path in listing if path not in used]
     if others:
-        note(f"{role}: {len(others)} entries are not {role} and are left out: {few(others)}")
+        what = (
+            f"{len(others)} entries are not {role} and are"
+            if len(others) > 1
+            else f"1 entry is not a {role[:-1]} and is"
+        )
+        note(f"{role}: {what} left out: {few(others)}")
 
 
 def _check_unique(kind: str, folder: Path, names: list[str]) -> None:

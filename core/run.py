@@ -128,7 +128,12 @@ class Run:
             )
         for row in self.rows:
             if names := row.unused(self.cells):
-                note(f"{row.label}: {len(names)} files in its folder fit no cell and are not scored: {few(names)}.")
+                what = (
+                    f"{len(names)} files in its folder fit no cell and are"
+                    if len(names) > 1
+                    else "1 file fits no cell and is"
+                )
+                note(f"{row.label}: {what} not scored: {few(names)}.")
         found = look_up(self.folder, self.jobs, self.settings)
         if found.todo:
             write_json(self.folder / "run.json", {**self._facts(found.done), "finished": False})

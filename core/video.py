@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 import cv2
@@ -246,10 +246,23 @@ def _read_video(path: Path) -> Iterator[Picture]:
                 if stream.codec_context.sample_aspect_ratio != aspect:
                     raise BenchError(f"{path}: its pixel aspect ratio changes. Cut out the expression first.")
                 _check_size(path, frame.width, frame.height)  # a stream may grow
-                picture = frame.to_ndarray(format="rgb24")
-                yield np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
+                yield _as_shown(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), frame)
         except av.error.FFmpegError:
             raise _truncated(path) from None
+
+
+def _as_shown(picture: Picture, frame: av.VideoFrame) -> Picture:
+    """Return a decoded picture (H, W, 3) uint8, turned and mirrored according to the file's display matrix.
+
+    Its first row is the direction of the columns, its second that of the rows. PyAV reports the turn of the columns. If
+    the rows do not turn with them, the determinant is negative and the video is mirrored, as front cameras save it.
+    """
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX", None)  # PyAV's types say object
+    if matrix is not None:
+        (a, b, _), (c, d, _) = np.frombuffer(matrix, np.int32).reshape(3, 3)[:2].astype(float)
+        if a * d < b * c:
+            picture = picture[::-1]
+    return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
 
 
 def _opened(path: Path) -> av.container.InputContainer:

@@ -131,14 +131,29 @@ class Outputs:
         """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed without output, or if its frames do not match."""
         output = self.outputs.get((driver.name, template.name))
         if output is None:
-            raise CellFailed(f"no output for {driver.name} on {template.name} in {self.folder}")
+            raise CellFailed(self._absent(driver.name, template.name))
         try:
             frames = _squared(output.path)
         except BenchError as error:
             raise CellFailed(str(error)) from None
-        if output.frames is None:
-            return frames  # the run checks their number
-        return _held(frames, output, driver.n_frames)
+        if output.frames is not None:
+            return _held(frames, output, driver.n_frames)
+        if len(frames) != driver.n_frames:
+            raise CellFailed(
+                f"{output.path} has {len(frames)} frames, the driver has {driver.n_frames}. Give one for each of the"
+                f" driver's, or say in {MAPPING} (column frames) which of them were kept"
+            )
+        return frames
+
+    def _absent(self, driver: str, template: str) -> str:
+        """Return why there is no output, with entries of the same name in another kind of file or other spelling."""
+        missing = f"no output for {driver} on {template} in {self.folder}"
+        if (self.folder / MAPPING).is_file():
+            return f"{missing}: {MAPPING} has no line with both"
+        wanted = f"{driver}__{template}"
+        near = [path.name for path in sorted(self.folder.iterdir()) if _label(path).lower() == wanted.lower()]
+        there = f", but {few(near)} is there" if near else ""
+        return f"{missing}: no folder of pictures, video or GIF is called {wanted}{there}"
 
 
 def _squared(path: Path) -> Frames:
@@ -187,7 +202,7 @@ def _named(folder: Path) -> dict[tuple[str, str], Output]:
     found: dict[tuple[str, str], Output] = {}
     for path in sorted(folder.iterdir()):
         is_folder = path.is_dir() and not path.name.startswith(".")
-        driver, separator, template = (path.name if is_folder else path.stem).partition("__")
+        driver, separator, template = _label(path).partition("__")
         if not separator or not (is_folder or is_output_video(path)):
             continue
         if (driver, template) in found:
@@ -195,6 +210,10 @@ def _named(folder: Path) -> dict[tuple[str, str], Output]:
             raise BenchError(f"outputs: {folder} holds {driver}__{template} twice: {both}. Remove one of them.")
         found[driver, template] = Output(_inside(folder, path))
     return found
+
+
+def _label(path: Path) -> str:
+    return path.name if path.is_dir() else path.stem
 
 
 def _mapped(folder: Path, mapping: Path) -> dict[tuple[str, str], Output]:

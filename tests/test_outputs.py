@@ -45,8 +45,28 @@ def test_folders_are_scored_as_they_are_and_carry_no_mark(tmp_path, cell):
     made = outputs(tmp_path / "made")
     np.testing.assert_array_equal(made.animate(template, driver), driver.frames())
     assert made.marks_on(cells(driver, template, "t0")) == {}
-    with pytest.raises(CellFailed, match="no output for d0 on t1"):
+    with pytest.raises(CellFailed, match=r"no output for d0 on t1 .* is called d0__t1$"):
         made.animate(replace(template, name="t1"), driver)
+
+
+def test_outputs_of_another_kind_or_in_other_letters_are_named_where_they_are_missed(tmp_path, cell):
+    template, driver = cell
+    write_frames(tmp_path / "D0__t0", driver.frames())
+    (tmp_path / "d0__t0.webp").write_bytes(b"an animated WebP")
+    with pytest.raises(CellFailed, match=r"is called d0__t0, but D0__t0, d0__t0\.webp is there"):
+        outputs(tmp_path).animate(template, driver)
+    (tmp_path / "mapping.csv").write_text("output,driver,template\nD0__t0,d0,t1\n")
+    with pytest.raises(CellFailed, match=r"no output for d0 on t0 .*: mapping\.csv has no line with both$"):
+        outputs(tmp_path).animate(template, driver)
+
+
+def test_outputs_with_frames_missing_are_told_how_to_say_which(tmp_path, cell):
+    template, driver = cell
+    write_frames(tmp_path / "d0__t0", driver.frames()[:2])
+    with pytest.raises(
+        CellFailed, match=rf"d0__t0 has 2 frames, the driver has {driver.n_frames}\. .*mapping\.csv \(col"
+    ):
+        outputs(tmp_path).animate(template, driver)
 
 
 def test_gifs_videos_and_other_sizes_are_marked(tmp_path, cell):
