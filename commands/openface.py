@@ -41,6 +41,6 @@ def openface(run: Path, csvs: Path) -> None:
     for content, found in scores.items():
         keep(content, found)
     if others:
-        note(f"{len(others)} entries match no clip of {run} and are left out: {few(others)}")
+        note(f"Left out, as {run} has no clip of that name: {few(others)}")
     print(f"Took over {len(files)} of {len(outputs) + len(inputs)} clips.")
     raise typer.Exit(0)
