@@ -1,4 +1,4 @@
-"""What a file that should hold weights really is: a web page under its name, a Git LFS pointer, an archive around it.
+"""What a file that should hold weights, a video or a picture really is: a web page, a Git LFS pointer, an archive.
 
 Download scripts save whatever a server answers. Only the first bytes are looked at, and an archive's list of names.
 """
@@ -49,6 +49,16 @@ def mistaken(path: Path) -> str:
     return "" if kind in ("", PICKLE) else f"{kind}. {ITSELF}"
 
 
+def mistaken_download(path: Path) -> str:
+    """Return what lies in a file's place, and the remedy: a web page or a Git LFS pointer; "" for anything else."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return ""
+    return _placeholder(_decoded(head).lstrip())
+
+
 def _zip(path: Path) -> str:
     """Return what a zip file is if it is not what torch.save writes."""
     try:
@@ -85,12 +95,8 @@ def _text(head: bytes) -> str:
     text = _decoded(head).lstrip()
     if not text:
         return ""
-    if text.startswith("version https://git-lfs"):
-        size = re.search(r"^size (\d{1,15})\s*$", text, re.MULTILINE)
-        stands_for = f" of {size[1]} bytes" if size else ""
-        return f"a Git LFS pointer to a file{stands_for}, not the file. Run `git lfs pull` in its repository"
-    if re.match(r"<!doctype html|<(!--.*?--\s*>\s*<)?(html|head|body|script)\b", text, re.IGNORECASE | re.DOTALL):
-        return f"a web page{_quoted(r'<title[^>]*>(.*?)</title>', text)}, not the file behind it. {ITSELF}"
+    if placeholder := _placeholder(text):
+        return placeholder
     if text.startswith("<"):
         return (
             f"an XML or HTML answer{_quoted(r'<(?:Message|Code|title)>(.*?)<', text)}, not the file asked for. {ITSELF}"
@@ -99,6 +105,17 @@ def _text(head: bytes) -> str:
         message = r'"(?:message|error|detail)"\s*:\s*"([^"]*)"'
         return f"JSON{_quoted(message, text)}, such as a server's error or a card, not weights. {ITSELF}"
     return f"a text file that begins with {shown(text.splitlines()[0])}. {ITSELF}"
+
+
+def _placeholder(text: str) -> str:
+    """Return what a text is that stands for another file, a Git LFS pointer or a web page; "" for other texts."""
+    if text.startswith("version https://git-lfs"):
+        size = re.search(r"^size (\d{1,15})\s*$", text, re.MULTILINE)
+        stands_for = f" of {size[1]} bytes" if size else ""
+        return f"a Git LFS pointer to a file{stands_for}, not the file. Run `git lfs pull` in its repository"
+    if re.match(r"<!doctype html|<(!--.*?--\s*>\s*<)?(html|head|body|script)\b", text, re.IGNORECASE | re.DOTALL):
+        return f"a web page{_quoted(r'<title[^>]*>(.*?)</title>', text)}, not the file behind it. {ITSELF}"
+    return ""
 
 
 def _decoded(head: bytes) -> str:
