@@ -36,7 +36,8 @@ from core.video import (
 from faces.crop import crop
 
 # 2: squares in display proportions, around a face chosen by its score; before, faces could be stretched.
-PREPARATION = "crop-2"
+# 3: mirrored videos are read as players show them.
+PREPARATION = "crop-3"
 
 
 @dataclass(frozen=True)
