@@ -14,7 +14,7 @@ import numpy as np
 
 from clips.chosen_face import Framing, check_face, cut_portrait, frame_clip
 from clips.stored import stored_clips
-from clips.unread import remedies
+from clips.unread import picture_remedies, remedies
 from core.clip import Clip, Template, load_clip, save_clip, several_faces
 from core.clip_store import StoredClip, is_store
 from core.errors import BenchError, few
@@ -36,7 +36,8 @@ from core.video import (
 from faces.crop import crop
 
 # 2: squares in display proportions, around a face chosen by its score; before, faces could be stretched.
-PREPARATION = "crop-2"
+# 3: mirrored videos are read as players show them.
+PREPARATION = "crop-3"
 
 
 @dataclass(frozen=True)
@@ -242,10 +243,11 @@ def templates(folder: Path) -> list[Template]:
     listing = _listing("templates", folder)
     paths = [path for path in listing if is_picture(path)]
     if not paths:
-        raise BenchError(
-            f"{folder}: no pictures in the templates folder{_holds(listing)}. Add portraits as PNG or JPEG."
-        )
+        remedy = " ".join(picture_remedies(listing)) or "Add portraits as PNG or JPEG."
+        raise BenchError(f"{folder}: no pictures in the templates folder{_holds(listing)}. {remedy}")
     _mention_others("templates", listing, paths)
+    for remedy in picture_remedies(listing):
+        note(f"templates: {remedy}")
     names = [check_name("template", path.stem) for path in paths]
     _check_unique("template", folder, names)
     return [template(path, name) for path, name in zip(paths, names, strict=True)]

@@ -12,6 +12,8 @@ from core.video import PICTURES, VIDEOS, natural
 
 # Files of cameras and recorders that are not opened, although their streams are common ones.
 OTHER_VIDEOS = (".mts", ".m2ts", ".ts", ".flv", ".f4v", ".3gp", ".ogv", ".vob", ".mod", ".mxf", ".asf", ".dv")
+# Pictures as phones and cameras save them, which are not read.
+OTHER_PICTURES = (".heic", ".heif", ".avif", ".gif", ".dng", ".cr2", ".nef", ".arw", ".jp2", ".jxl", ".pdf")
 # How many levels and how many folders are searched.
 DEEPEST, MOST_FOLDERS = 4, 2000
 SHOWN = 3
@@ -57,3 +59,10 @@ def remedies(folder: Path, entries: Collection[Path]) -> list[str]:
             f"{', '.join(others)} is not read: turn {example!a} into .mp4 (ffmpeg -i {example!a} -c copy clip.mp4)."
         )
     return sentences
+
+
+def picture_remedies(entries: Collection[Path]) -> list[str]:
+    """Return how entries that are pictures of other kinds become templates, in one sentence; [] for none."""
+    names = {path.suffix.lower(): path.name for path in entries if path.is_file() and not path.name.startswith(".")}
+    others = sorted(set(names) & set(OTHER_PICTURES))
+    return [f"{', '.join(others)} is not read: save {names[others[0]]!a} as PNG or JPEG."] if others else []

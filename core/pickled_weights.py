@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from core.errors import BenchError, clause
-from core.not_weights import AGAIN, check_weights
+from core.wrong_file import AGAIN, check_weights
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -22,6 +22,7 @@ from PIL import Image, ImageOps, TiffImagePlugin
 
 from core.errors import BenchError, clause
 from core.frames import Frames
+from core.wrong_file import mistaken_download
 
 Picture = npt.NDArray[np.uint8]
 
@@ -144,7 +145,12 @@ def _read_deep_picture(path: Path) -> Picture:
         except (cv2.error, KeyError, TypeError, ValueError, OSError, SyntaxError, struct.error):
             image = None
     if image is None:
-        raise BenchError(f"{path}: not a picture in a known format. Convert it to PNG.")
+        text = mistaken_download(path)
+        raise BenchError(
+            f"{path}: not a picture but {text}."
+            if text
+            else f"{path}: not a picture in a known format. Convert it to PNG."
+        )
     return np.asarray(image, np.uint8)
 
 
@@ -246,17 +252,18 @@ def _read_video(path: Path) -> Iterator[Picture]:
                 if stream.codec_context.sample_aspect_ratio != aspect:
                     raise BenchError(f"{path}: its pixel aspect ratio changes. Cut out the expression first.")
                 _check_size(path, frame.width, frame.height)  # a stream may grow
-                yield _as_shown(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), frame)
+                yield _as_shown(frame)
         except av.error.FFmpegError:
             raise _truncated(path) from None
 
 
-def _as_shown(picture: Picture, frame: av.VideoFrame) -> Picture:
-    """Return a decoded picture (H, W, 3) uint8, turned and mirrored according to the file's display matrix.
+def _as_shown(frame: av.VideoFrame) -> Picture:
+    """Return a decoded frame as (H, W, 3) uint8 RGB, turned and mirrored according to the file's display matrix.
 
     Its first row is the direction of the columns, its second that of the rows. PyAV reports the turn of the columns. If
     the rows do not turn with them, the determinant is negative and the video is mirrored, as front cameras save it.
     """
+    picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     matrix: Any = frame.side_data.get("DISPLAYMATRIX", None)  # PyAV's types say object
     if matrix is not None:
         (a, b, _), (c, d, _) = np.frombuffer(matrix, np.int32).reshape(3, 3)[:2].astype(float)
@@ -324,6 +331,8 @@ def _truncated(path: Path) -> BenchError:
 
 def _no_video(path: Path) -> BenchError:
     """Why a file cannot be opened: a picture by another name, say, or a video that is cut off in its header."""
+    if placeholder := mistaken_download(path):
+        return BenchError(f"{path}: not a video but {placeholder}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

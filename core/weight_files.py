@@ -18,8 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from core.errors import BenchError, Unavailable, clause, unknown_name
-from core.not_weights import check_weights, why_not_weights
 from core.working_folder import WEIGHTS, from_start
+from core.wrong_file import check_weights, why_not_weights
 
 DEFAULT_FOLDER = Path(".megbench/weights")
 

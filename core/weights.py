@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from core import weight_files
 from core.errors import BenchError, clause
 from core.file_hashes import file_hash
-from core.not_weights import check_weights, why_not_weights
 from core.pickled_weights import State, by_network, check_size, read_published
 from core.state_dicts import in_words, manifest, misfits, with_counters
 from core.store import write_json
+from core.wrong_file import check_weights, why_not_weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

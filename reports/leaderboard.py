@@ -180,8 +180,9 @@ def leaderboard(run: Run) -> Table:
 
 
 def brief(run: Run) -> Table:
-    """Return the leaderboard for a terminal of 100 columns."""
-    chosen = [(group, line) for group, line in headlines(run) if line.figure in BRIEF]
+    """Return the leaderboard for a terminal of 100 columns; without any of its figures, with the first there are."""
+    scored = headlines(run)
+    chosen = [(group, line) for group, line in scored if line.figure in BRIEF] or scored[: len(BRIEF)]
     columns = (Column("method"), *(column(run, line, group) for group, line in chosen))
 
     def row(method: MethodFacts) -> tuple[Entry, ...]:

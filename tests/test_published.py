@@ -19,11 +19,11 @@ from core import weight_files
 from core.checkpoints import Layout, import_checkpoint
 from core.errors import BenchError, clause
 from core.file_kinds import kind_of
-from core.not_weights import why_not_weights
 from core.pickled_weights import networks_in
 from core.state_dicts import in_words, manifest, misfits
 from core.weights import load_networks, load_vgg19, network_names, read_card, read_weights
 from core.worker import answer, set_up
+from core.wrong_file import why_not_weights
 from training import checkpoints
 
 NETWORKS = ("generator", "kp_detector")

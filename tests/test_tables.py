@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clips.databases import DATABASES
 from clips.databases.sheets import read_sheet as read_coding
-from clips.folder import Folder
+from clips.folder import Folder, templates
 from core.errors import BenchError
 from core.registry import load
 from core.sheet import Limits, Sheet
@@ -280,3 +280,12 @@ def test_files_that_are_no_drivers_are_named_with_a_remedy(tmp_path, capsys):
     assert "4 entries are not drivers and are left out: '00001.MTS', 'a.gif', 'notes.docx', 'people'" in told
     assert "Note: drivers: Videos lie deeper: people/p1 (1)." in told
     assert "Note: drivers: GIFs are not read" in told
+
+
+def test_photographs_of_phones_among_templates_are_told_how_to_become_some(tmp_path):
+    touched(tmp_path / "t", ["IMG_1.HEIC", "a.gif", "notes.docx"])
+    with pytest.raises(BenchError, match=r"no pictures .* \.gif, \.heic is not read: save 'a\.gif' as PNG or JPEG\.$"):
+        templates(tmp_path / "t")
+    touched(tmp_path / "u", ["notes.docx"])
+    with pytest.raises(BenchError, match=r"Add portraits as PNG or JPEG\.$"):
+        templates(tmp_path / "u")

@@ -134,6 +134,23 @@ def whole_video(tmp_path):
     return (tmp_path / "whole.mp4").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 123\n",
+            "a Git LFS pointer to a file of 123 b",
+        ),
+        ("<!DOCTYPE html><title>Quota exceeded</title>", r"a web page \('Quota exceeded'\)"),
+    ],
+)
+def test_what_lies_in_the_place_of_a_video_or_picture_is_named(tmp_path, text, said):
+    for name, read, kind in (("a.mp4", frames_of, "video"), ("a.png", read_picture, "picture")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(BenchError, match=rf"{name}: not a {kind} but {said}"):
+            read(tmp_path / name)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_a_truncated_video_is_an_error(tmp_path, share):
     data = whole_video(tmp_path)

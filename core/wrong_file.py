@@ -1,4 +1,4 @@
-"""Recognise files that should hold weights but do not: web pages, Git LFS pointers, archives with the weights inside.
+"""Recognise what lies in the place of weights, videos or pictures: web pages, Git LFS pointers, archives around them.
 
 Download scripts save whatever a server answers. Only the first bytes and an archive's list of names are read.
 """
@@ -49,6 +49,16 @@ def why_not_weights(path: Path) -> str:
     return "" if kind in ("", PICKLE) else f"{kind}. {ITSELF}"
 
 
+def mistaken_download(path: Path) -> str:
+    """Return what is in a file's place, with the remedy: a web page or a Git LFS pointer; "" for anything else."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return ""
+    return _placeholder(_decoded(head).lstrip())
+
+
 def _zip(path: Path) -> str:
     """Return what a zip file is, "" if torch.save may have written it."""
     try:
@@ -85,12 +95,8 @@ def _text(head: bytes) -> str:
     text = _decoded(head).lstrip()
     if not text:
         return ""
-    if text.startswith("version https://git-lfs"):
-        size = re.search(r"^size (\d{1,15})\s*$", text, re.MULTILINE)
-        of = f" of {size[1]} bytes" if size else ""
-        return f"a Git LFS pointer to a file{of}, not the file. Run `git lfs pull` in its repository"
-    if kind_of(text.encode()) == WEB_PAGE:
-        return f"{WEB_PAGE}{_quoted(r'<title[^>]*>(.*?)</title>', text)}, not the file behind it. {ITSELF}"
+    if placeholder := _placeholder(text):
+        return placeholder
     if text.startswith("<"):
         return (
             f"an XML or HTML answer{_quoted(r'<(?:Message|Code|title)>(.*?)<', text)}, not the file asked for. {ITSELF}"
@@ -99,6 +105,17 @@ def _text(head: bytes) -> str:
         message = r'"(?:message|error|detail)"\s*:\s*"([^"]*)"'
         return f"JSON{_quoted(message, text)}, such as a server's error or a card, not weights. {ITSELF}"
     return f"a text file that begins with {shown(text.splitlines()[0])}. {ITSELF}"
+
+
+def _placeholder(text: str) -> str:
+    """Return what a text in the place of another file is, a Git LFS pointer or a web page; "" for other texts."""
+    if text.startswith("version https://git-lfs"):
+        size = re.search(r"^size (\d{1,15})\s*$", text, re.MULTILINE)
+        of = f" of {size[1]} bytes" if size else ""
+        return f"a Git LFS pointer to a file{of}, not the file. Run `git lfs pull` in its repository"
+    if kind_of(text.encode()) == WEB_PAGE:
+        return f"{WEB_PAGE}{_quoted(r'<title[^>]*>(.*?)</title>', text)}, not the file behind it. {ITSELF}"
+    return ""
 
 
 def _decoded(head: bytes) -> str:
