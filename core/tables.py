@@ -18,8 +18,9 @@ from core.pages import read_page
 from core.sheet import Limits, Sheet, trimmed
 from core.workbook import read_workbook
 
-# Endings of files that are looked at as tables; what a file is, its content tells. Excel's "Unicode text" is .txt.
-SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods")
+# Endings of files that are looked at as tables; what a file is, its content tells. Excel's "Unicode text" is .txt;
+# the last two, of WPS and Numbers, are there to be refused by name.
+SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods", ".et", ".numbers")
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\xef\xbb\xbf": "utf-8"}
 PAGE = re.compile(r"<(html|table|frameset)\b", re.IGNORECASE)
 # Of delimiters that part the lines equally well the first is meant: commas may be decimal marks.

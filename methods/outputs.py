@@ -59,15 +59,20 @@ class Output:
 
     @functools.cached_property
     def marks(self) -> frozenset[str]:
-        """Words for what came compressed, resized or thinned out. BenchError where the files cannot be read."""
+        """Words for what came compressed or resized. BenchError where the files cannot be read."""
         if self.path.is_dir():
             heads = [_head(path) for path in pictures_in(self.path)]
             kinds = {word for word, is_so in LOSSY.items() if any(map(is_so, heads))}
         else:
             kinds = {"GIF" if self.path.suffix.lower() == ".gif" else "video"}
         width, height = self.size
-        found = {RESIZED: self.size != (SIZE, SIZE), PADDED: width != height, HELD: self.frames is not None}
+        found = {RESIZED: self.size != (SIZE, SIZE), PADDED: width != height}
         return frozenset(kinds | {word for word, is_so in found.items() if is_so})
+
+    def marks_on(self, driver: Clip) -> frozenset[str]:
+        """As `marks`, and a word where frames of the driver are lacking."""
+        lacks = self.frames is not None and len(self.frames) < driver.n_frames
+        return self.marks | {HELD} if lacks else self.marks
 
     @functools.cached_property
     def size(self) -> tuple[int, int]:
@@ -93,10 +98,10 @@ class Outputs:
 
         The word has the number of cells where not all are concerned: "GIF: 3 of 18".
         """
-        scored = [self.outputs[place(cell)] for cell in cells if place(cell) in self.outputs]
+        scored = [(self.outputs[place(cell)], cell.driver) for cell in cells if place(cell) in self.outputs]
         marks = {}
         for word, sentence in MARKS.items():
-            concerned = [output for output in scored if word in output.marks]
+            concerned = [output for output, driver in scored if word in output.marks_on(driver)]
             if concerned:
                 shown = word if len(concerned) == len(scored) else f"{word}: {len(concerned)} of {len(scored)}"
                 sizes = ", ".join(f"{width}x{height}" for width, height in sorted({o.size for o in concerned}))
