@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from core.errors import BenchError, clause
+from core.errors import BenchError, clause, few
 from core.wrong_file import AGAIN, check_weights
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # The largest published checkpoint of the family (with optimiser states) is about 0.75 GB.
 LARGEST_WEIGHTS_BYTES = 2_000_000_000
 # Keys under which training scripts put all networks, or one network's entries.
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "params")
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "params", "ema", "model_ema", "params_ema")
 MOST_WRAPPERS = 3
 # Prefixes that DataParallel and torch.compile write before every entry.
 PREFIX = re.compile(r"(?:module\.|_orig_mod\.)+")
@@ -68,7 +68,10 @@ def read_published(path: Path) -> dict[str, State]:
         raise BenchError(f"{path} cannot be read safely as weights: {_refusal(error)}.") from None
     if not isinstance(content, dict):
         raise BenchError(f"{path} must hold a dict of state dicts, got {type(content).__name__}.")
-    return {name: _dense(path, state) for name, state in networks_in(content).items()}
+    networks = networks_in(content)
+    if not networks:
+        raise BenchError(f"{path} holds no networks. Its entries are: {few(list(map(str, content)))}.")
+    return {name: _dense(path, state) for name, state in networks.items()}
 
 
 def networks_in(content: Mapping[Any, Any]) -> dict[str, State]:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+WHOLE = re.compile(r"\s*(\d+)[.,]0\s*")
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,12 @@ class Sheet:
             return None if "_" in text else float(text)
         except ValueError:
             return None
+
+
+def whole(text: str) -> str:
+    """Return "12" for "12.0" and "12,0", as programs write whole numbers beside fractions; any other text as it is."""
+    found = WHOLE.fullmatch(text)
+    return found[1] if found else text
 
 
 def trimmed(rows: list[list[str]]) -> list[list[str]]:

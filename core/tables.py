@@ -18,8 +18,9 @@ from core.html_tables import read_page
 from core.sheet import Limits, Sheet, trimmed
 from core.workbook import read_workbook
 
-# Suffixes of files that may be tables; their contents decide. Excel's "Unicode text" is .txt.
-SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods")
+# Suffixes of files that may be tables; their contents decide. Excel's "Unicode text" is .txt. The last two, of WPS and
+# Numbers, are listed to be refused by name.
+SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods", ".et", ".numbers")
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\xef\xbb\xbf": "utf-8"}
 PAGE = re.compile(r"<(html|table|frameset)\b", re.IGNORECASE)
 # Of delimiters that split the lines equally well, the first is taken: commas may be decimal marks.

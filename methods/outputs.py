@@ -63,15 +63,20 @@ class Output:
 
     @functools.cached_property
     def marks(self) -> frozenset[str]:
-        """Words for outputs that are compressed, resized or lack frames. BenchError if files cannot be read."""
+        """Words for outputs that are compressed or resized. BenchError if files cannot be read."""
         if self.path.is_dir():
             heads = [_head(path) for path in self.files()]
             kinds = {word for word, is_so in LOSSY.items() if any(map(is_so, heads))}
         else:
             kinds = {"GIF" if self.path.suffix.lower() == ".gif" else "video"}
         width, height = self.size
-        found = {RESIZED: self.size != (SIZE, SIZE), PADDED: width != height, HELD: self.frames is not None}
+        found = {RESIZED: self.size != (SIZE, SIZE), PADDED: width != height}
         return frozenset(kinds | {word for word, is_so in found.items() if is_so})
+
+    def marks_on(self, driver: Clip) -> frozenset[str]:
+        """Return the words of `marks`, and one if the output lacks frames of the driver."""
+        lacks = self.frames is not None and len(self.frames) < driver.n_frames
+        return self.marks | {HELD} if lacks else self.marks
 
     @functools.cached_property
     def size(self) -> tuple[int, int]:
@@ -94,10 +99,10 @@ class Outputs:
 
     def marks_on(self, cells: Sequence[Cell]) -> dict[str, str]:
         """Return what a reader of these cells' scores must know of their files: a word and a sentence each."""
-        scored = [self.outputs[place(cell)] for cell in cells if place(cell) in self.outputs]
+        scored = [(self.outputs[place(cell)], cell.driver) for cell in cells if place(cell) in self.outputs]
         marks = {}
         for word, sentence in MARKS.items():
-            concerned = [output for output in scored if word in output.marks]
+            concerned = [output for output, driver in scored if word in output.marks_on(driver)]
             if concerned:
                 sizes = ", ".join(f"{width}x{height}" for width, height in sorted({o.size for o in concerned}))
                 marks[counted(word, len(concerned), len(scored))] = sentence.format(sizes=sizes, size=SIZE)

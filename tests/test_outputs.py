@@ -161,6 +161,9 @@ def test_a_mapping_names_other_names_and_kept_frames(tmp_path, cell):
     made = outputs(tmp_path / "made")
     assert set(made.marks_on(cells(driver, template, "t0"))) == {"held"}
     np.testing.assert_array_equal(made.animate(template, driver), frames[[0, 1, 2, 2, 2, 5]])
+    write_frames(tmp_path / "whole" / "d", frames)
+    (tmp_path / "whole" / "mapping.csv").write_text("output,driver,template,frames\nd,d0,t0,0-5\n")
+    assert outputs(tmp_path / "whole").marks_on(cells(driver, template, "t0")) == {}, "a list of all frames lacks none"
 
 
 @pytest.mark.parametrize(

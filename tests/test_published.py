@@ -85,6 +85,7 @@ ODD = {
         "flag": np.bool_(True),
         "l": [np.float32(1)],
     },
+    "averages alone": {"ema": STATES, "step": 3},
     "parameters": each(lambda state: {k: nn.Parameter(v, requires_grad=False) for k, v in state.items()}),
     "optimisers": {**STATES, "optimizer_generator": {"state": {0: {"step": torch.ones(())}}, "param_groups": []}},
 }
@@ -276,6 +277,12 @@ def test_the_method_whose_layout_it_has_is_named(tmp_path, here):
     wanted = Layout({}, {"region_predictor": manifest(STATES["generator"])}, ("region_predictor",))
     with pytest.raises(BenchError, match=r"no network: 'region_predictor'.*It has the layout of fomm: .* import fomm"):
         import_checkpoint("mraa", tmp_path / "a.pth", [wanted], tmp_path / "o.safetensors", lambda: {"fomm": [LAYOUT]})
+
+
+def test_entries_that_are_no_networks_are_named(tmp_path, here):
+    torch.save({"step": 3, "args": {"lr": 0.1}}, tmp_path / "a.pth")
+    with pytest.raises(BenchError, match=r"a\.pth holds no networks\. Its entries are: step, args\."):
+        import_checkpoint("fomm", tmp_path / "a.pth", [LAYOUT], tmp_path / "out.safetensors")
 
 
 def test_one_bare_network_is_described_by_its_entries(tmp_path, here):

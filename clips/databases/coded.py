@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -18,6 +18,8 @@ from core.video import natural
 
 # Sheets lie beside the subjects' folders or a little above them.
 SHEET_DEPTH = 2
+# Endings that are looked at where there is no other sheet: a README is a .txt too, and Numbers' files are only refused.
+SECOND_CHOICE = (".txt", ".et", ".numbers")
 Key = tuple[int, str]
 
 
@@ -152,10 +154,14 @@ class Database:
 
 def _sheet_files(root: Path) -> list[Path]:
     """Sheets in `root` or a little below, else beside it; a later version stands behind an earlier one."""
-    below = [path for depth in range(SHEET_DEPTH + 1) for path in root.glob("*/" * depth + "*") if _is_sheet(path)]
-    found = below or [path for path in root.parent.glob("*") if _is_sheet(path)]
-    return sorted(found, key=lambda path: natural(path.name))
+    below = [path for depth in range(SHEET_DEPTH + 1) for path in root.glob("*/" * depth + "*")]
+    beside = list(root.parent.glob("*"))
+    for suffixes in (set(SUFFIXES).difference(SECOND_CHOICE), SECOND_CHOICE):
+        for place in (below, beside):
+            if found := [path for path in place if _is_sheet(path, suffixes)]:
+                return sorted(found, key=lambda path: natural(path.name))
+    return []
 
 
-def _is_sheet(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith((".", "~$")) and path.is_file()
+def _is_sheet(path: Path, suffixes: Collection[str]) -> bool:
+    return path.suffix.lower() in suffixes and not path.name.startswith((".", "~$")) and path.is_file()

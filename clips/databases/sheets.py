@@ -16,7 +16,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from core.errors import shown
-from core.sheet import Limits, Sheet
+from core.sheet import Limits, Sheet, whole
 from core.tables import read_sheets
 
 # How each column is called in some sheet, in small letters without anything but letters and digits.
@@ -44,8 +44,6 @@ LARGEST_SHEET_BYTES = 20_000_000
 LIMITS = Limits("a coding sheet", LARGEST_SHEET_BYTES, rows=20_000, columns=200, pages=True)
 # Digits of a number that a sheet may hold; Python refuses to read thousands of them, and nobody means them.
 LONGEST_NUMBER = 30
-# A whole number as written by programs that store every number as a float.
-WHOLE = re.compile(r"^\s*(\d+)[.,]0\s*$")
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[pd.Da
         texts = {
             field: cells[columns[field]] if columns.get(field, len(cells)) < len(cells) else "" for field in TITLES
         }
-        texts |= {field: WHOLE.sub(r"\1", texts[field]) for field in ("subject", "action_units")}
+        texts |= {field: whole(texts[field]) for field in ("subject", "action_units")}
         stripped = {field: text.strip() for field, text in texts.items()}
         if not any(stripped.values()):
             continue

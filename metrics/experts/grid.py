@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.sheet import Limits
+from core.sheet import Limits, whole
 from core.tables import read_sheets
 
 LARGEST_BYTES = 5_000_000
@@ -33,7 +33,7 @@ def read_grids(path: Path) -> list[Grid]:
 
 
 def _cells(row: list[str]) -> list[str]:
-    """Return the cells of a row, each on one line and cut to LONGEST_TEXT characters."""
+    """Return the cells of a row, each on one line and cut to LONGEST_TEXT characters, 2.0 as 2."""
     if row and row[0].startswith("#"):
         return []
-    return [" ".join(cell.split())[:LONGEST_TEXT] for cell in row]
+    return [whole(" ".join(cell.split())[:LONGEST_TEXT]) for cell in row]
