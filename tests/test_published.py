@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
@@ -308,6 +308,7 @@ contents = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # importing torch, where the machine is busy
 @given(st.dictionaries(names | st.integers(), contents))
 def test_any_content_is_networks_of_tensors(content):
     for name, state in networks_in(content).items():
