@@ -122,7 +122,7 @@ def run(
 
 
 def benchmark(request: Request, workers: int, engine: str, out: Path | None, media_all: bool, dry_run: bool) -> int:
-    """Clips -> protocol -> methods -> metrics -> report. Returns the exit code: 1 if any cell failed."""
+    """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed."""
     from core.estimate import forecast
     from core.manifest import seal, sealed
     from core.run import Run, claimed
@@ -141,7 +141,7 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
     cells = source.cells()
     rows = possible_rows(rows, request, cells)
     for row in rows:
-        row.marks_on(cells)  # outputs that cannot be read are told before anything is animated
+        row.marks_on(cells)  # reports unreadable outputs before anything is animated
     run = Run(folder, {**dataclasses.asdict(request), "media_all": media_all}, source, cells, rows, settings, scorer)
     if dry_run:
         print(f"Run {folder}\n{forecast(run.jobs, run.missing(), settings)}")

@@ -1,4 +1,4 @@
-"""Which face a clip or a template is cut to: one that dlib is sure of, or a refusal that says what to do."""
+"""Choose the face that a clip or a picture is cropped to, or refuse and say what to do."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from core.clip import widths_in_words
 from core.errors import BenchError, CellFailed, shown
 from core.frames import SIZE, Frames, grey
 from faces.crop import Box, crop, displayed
-from faces.landmarks import ONE_FACE, SURE, Face, believed, candidates, crop_box, refusal, shared
+from faces.landmarks import ONE_FACE, SURE, Face, believed, candidates, crop_box, overlap, refusal
 
-# Who may be chosen besides numbers: the face furthest to that side of the picture, as one sees it.
+# Choices besides numbers: the face furthest to that side of the picture, as the viewer sees it.
 SIDES = ("left", "right")
-# What the detector finds; below 40 pixels it finds nothing.
-NEEDED = "an upright frontal face, at least 40 pixels wide"
-# Hints look at copies with at most so many pixels a side, where faces from a sixteenth of it are found in a tenth of a
-# second, and at every tenth of so many later frames.
+# The detector finds no face narrower than 40 pixels, behind sunglasses or a mask, or where the skin is overexposed.
+NEEDED = "an upright frontal face, uncovered, neither too dark nor too bright, and at least 40 pixels wide"
+# Hints search copies of pictures with at most GLIMPSED pixels a side: this takes a tenth of a second and finds faces at
+# least a sixteenth as wide. Of the LATER frames after the first, every STEP-th is searched.
 GLIMPSED, LATER, STEP = 640, 300, 10
-# Quarter turns to the left, and how they are called.
+# Quarter turns to the left, and how messages describe them.
 TURNS = {1: "by 90 degrees to the left", 3: "by 90 degrees to the right", 2: "by 180 degrees"}
 
 
 @dataclass(frozen=True)
 class Framing:
-    """How a clip's frames are cut: to the square `box` around one of the faces of the first frame.
+    """The square `box` around one face of the first frame, to which all frames of a clip are cropped.
 
-    widths: of all its faces, largest first. All values are display pixels (faces.crop).
+    widths: of all faces in that frame, largest first. All values are in display pixels (faces.crop).
     """
 
     box: Box
@@ -38,7 +38,10 @@ class Framing:
 
 
 def check_face(choice: str) -> str:
-    """Return a choice of a face, tidied: "" (the largest), "left", "right" or a number by size; else BenchError."""
+    """Return a choice of a face in its normal form: "" (the largest), "left", "right" or a number by size.
+
+    Raise BenchError for any other choice.
+    """
     choice = choice.strip().lower()
     if choice in ("", *SIDES):
         return choice
@@ -51,11 +54,11 @@ def check_face(choice: str) -> str:
 
 
 def frame_clip(first: Frames, later: Iterable[Frames], choice: str, what: str, aspect: float = 1.0) -> Framing:
-    """Return how to cut a clip whose first frame is `first`, (H, W, 3) uint8.
+    """Return how to crop a clip whose first frame is `first`, (H, W, 3) uint8.
 
-    choice: as `check_face` returns it. later: the frames that follow, read only to say where a face comes. aspect:
-    width of a pixel over its height. Raises CellFailed without a face, without the chosen one, or if its crop would
-    show another face first.
+    choice: as `check_face` returns it. later: the frames that follow; they are read only if the first shows no face, to
+    say which one does. aspect: width of a pixel over its height. Raise CellFailed if there is no face, if the chosen
+    one does not exist, or if another face in its crop would be measured instead.
     """
     picture = displayed(first, aspect)
     luma = grey(picture[None])[0]
@@ -70,8 +73,8 @@ def frame_clip(first: Frames, later: Iterable[Frames], choice: str, what: str, a
 def cut_portrait(picture: Frames, what: str, role: str) -> Frames:
     """Return the one face of a still picture (H, W, 3) uint8 as (256, 256, 3).
 
-    role: what the picture is for, in messages. Raises BenchError without a face or with several: which one is meant
-    only the user can say.
+    role: what the picture is for, in messages. Raise BenchError unless the picture shows exactly one face: only the
+    user knows which of several is meant.
     """
     face = only_face(picture, what, role)
     try:
@@ -81,17 +84,17 @@ def cut_portrait(picture: Frames, what: str, role: str) -> Frames:
 
 
 def only_face(picture: Frames, what: str, role: str) -> Face:
-    """Return the one face of a still picture (H, W, 3) uint8. Raises BenchError as `cut_portrait`."""
+    """Return the one face of a still picture (H, W, 3) uint8. Raise BenchError as `cut_portrait` does."""
     luma = grey(picture[None])[0]
     seen = candidates(luma, everyone=True)
     found = believed(seen)
     if not found:
         turn = _turn(luma)
-        remedy = f"A face is found when it is turned {turn}: turn the picture" if turn else f"Give {NEEDED}"
+        remedy = f"Turned {turn}, it shows a face: turn the picture" if turn else f"Give {NEEDED}"
         raise BenchError(f"{what}: {refusal(seen, f'the {role}')}. {remedy}.")
     if len(found) > 1:
         raise BenchError(
-            f"{what}: {len(found)} faces in the {role} ({_widths(found)}). Cut the picture to the one that is meant."
+            f"{what}: {len(found)} faces in the {role} ({_widths(found)}). Crop the picture to the face you mean."
         )
     return found[0]
 
@@ -101,7 +104,7 @@ def _widths(faces: Sequence[Face]) -> str:
 
 
 def _chosen(found: Sequence[Face], choice: str, what: str) -> Face:
-    """Return the chosen one of faces in order of size; CellFailed if there are too few."""
+    """Return the chosen face; `found` is in order of size. Raise CellFailed if there are too few."""
     if choice in SIDES:
         by_place = sorted(found, key=lambda face: face.box[0] + face.box[2])
         return by_place[-SIDES.index(choice)]
@@ -116,10 +119,10 @@ def _chosen(found: Sequence[Face], choice: str, what: str) -> Face:
 
 
 def _checked(picture: Frames, face: Face, what: str) -> Box:
-    """Return the crop around a face; CellFailed if the rule, applied to the crop, does not find the same face.
+    """Return the crop around a face. Raise CellFailed unless the same face is found in the crop.
 
-    All later steps look at the crop alone and take its largest face: a larger neighbour, half inside, would be measured
-    in place of the chosen one.
+    All later steps see only the crop and take its largest face: a larger neighbour, half inside, would be measured
+    instead of the chosen one.
     """
     box = crop_box(grey(picture[None])[0], what, face)
     seen = candidates(grey(crop(picture, box)[None])[0])
@@ -127,13 +130,13 @@ def _checked(picture: Frames, face: Face, what: str) -> Box:
     if not found:
         lost = refusal(seen, f"the crop of {SIZE}x{SIZE}")
         raise CellFailed(
-            f"the face in {what} (score {face.score:.2f}) is lost once it is cut out: {lost}. Give a face that is"
-            " larger, sharper, better lit or further from the border"
+            f"the face in {what} (score {face.score:.2f}) is not found again in its own crop: {lost}. Give a face that"
+            " is larger, sharper, better lit or further from the border"
         )
-    if shared(found[0], _placed(face, box)) < ONE_FACE:
+    if overlap(found[0], _placed(face, box)) < ONE_FACE:
         raise CellFailed(
-            f"another face is so near the one chosen in {what} that it would be measured instead. Cut the pictures to"
-            " the face that is meant"
+            f"another face is so near the one chosen in {what} that it would be measured instead. Crop the pictures"
+            " to the face you mean"
         )
     return box
 
@@ -146,24 +149,24 @@ def _placed(face: Face, box: Box) -> Face:
 
 
 def _clip_remedy(luma: Frames, later: Iterable[Frames]) -> str:
-    """Return what may make a driver of a clip whose first frame (H, W) shows no face."""
+    """Return what the user can do with a clip whose first frame (H, W) shows no face."""
     if turn := _turn(luma):
-        return f"A face is found when it is turned {turn}: turn the clip"
+        return f"Turned {turn}, it shows a face: turn the clip"
     for index, frame in enumerate(islice(later, LATER), start=1):
         if index % STEP == 0 and _glimpse(grey(frame[None])[0]):
-            return f"Frame {index} (the first is 0) shows a face: let the clip begin there"
+            return f"Frame {index} (the first is 0) shows a face: start the clip there"
     return f"Give a clip that begins with {NEEDED}"
 
 
 def _turn(luma: Frames) -> str:
-    """Return how to turn a picture (H, W) so that a face is found for sure, "" if no quarter turn helps."""
+    """Return the turn after which a picture (H, W) surely shows a face, "" if no quarter turn helps."""
     scores = {turn: _glimpse(np.ascontiguousarray(np.rot90(luma, turn))) for turn in TURNS}
     best = max(scores, key=lambda turn: scores[turn])
     return TURNS[best] if scores[best] else ""
 
 
 def _glimpse(luma: Frames) -> float:
-    """Return the score of the surest face in a small copy of a picture (H, W), 0 if it is not sure."""
+    """Return the highest score of a face in a small copy of a picture (H, W), 0 if none is sure."""
     scale = min(GLIMPSED / max(luma.shape), 1)
     small = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else luma
     return max((face.score for face in candidates(np.asarray(small, np.uint8)) if face.score >= SURE), default=0.0)

@@ -14,10 +14,10 @@ import numpy as np
 
 from clips.chosen_face import Framing, check_face, cut_portrait, frame_clip
 from clips.stored import stored_clips
-from clips.unread import remedies
+from clips.unread import picture_remedies, remedies
 from core.clip import Clip, Template, load_clip, save_clip, several_faces
 from core.clip_store import StoredClip, is_store
-from core.errors import BenchError
+from core.errors import BenchError, few
 from core.frames import Frames, is_grey
 from core.names import check_name
 from core.progress import note, track
@@ -36,15 +36,16 @@ from core.video import (
 from faces.crop import crop
 
 # 2: squares in display proportions, around a face chosen by its score; before, faces could be stretched.
-PREPARATION = "crop-2"
+# 3: mirrored videos are read as players show them.
+PREPARATION = "crop-3"
 
 
 @dataclass(frozen=True)
 class Recording:
     """A clip in the making: where its frames are and what is known of it besides them, as core.clip.Clip has it.
 
-    files: the pictures in the folder `path` that make the clip, in order; (): all of them. face: which one is meant
-    where the first frame shows several, as clips.chosen_face.check_face returns it.
+    files: the pictures in the folder `path` that make the clip, in order; (): all of them. face: which one to take if
+    the first frame shows several, as clips.chosen_face.check_face returns it.
     """
 
     path: Path
@@ -74,7 +75,7 @@ class Recording:
 class Folder:
     """Adapter for a folder whose entries are videos or folders of pictures; what is neither is named and left out.
 
-    It may also be a clip store (`bench.py prepare`). face: which one drives where a clip begins with several.
+    It may also be a clip store (`bench.py prepare`). face: which one drives if a clip's first frame shows several.
     """
 
     def __init__(self, folder: Path, cache: Path, face: str = "") -> None:
@@ -83,20 +84,20 @@ class Folder:
         self.face = check_face(face)
 
     def clips(self) -> list[Clip]:
-        """All clips by name, prepared. BenchError for a missing folder, one without clips, or an unfit name."""
+        """Return all clips, prepared, by name. Raise BenchError for a missing or empty folder or an unfit name."""
         if not is_store(self.folder):
             return prepare_all(self.recordings(), self.cache)
         if self.face:
             raise BenchError(
-                f"--face {self.face}: the clips of {self.folder} are cut already. Prepare them again from a table whose"
-                " column face says which one is meant."
+                f"--face {self.face}: the clips of {self.folder} are already cropped. Prepare them again from a table"
+                " whose column face chooses a face."
             )
         clips = stored_clips(self.folder, self.cache)
         mention_faces(clips)
         return clips
 
     def recordings(self) -> list[Recording]:
-        """What there is, by name, not yet read."""
+        """Return the recordings in the folder, by name, without reading them. Raise BenchError as `clips`."""
         listing = _listing("drivers", self.folder)
         paths = [path for path in listing if is_video(path) or (path.is_dir() and pictures_in(path))]
         if not paths:
@@ -129,16 +130,19 @@ def _listing(role: str, folder: Path) -> list[Path]:
 
 
 def _holds(listing: list[Path]) -> str:
-    """Return what a folder holds instead, in brackets."""
-    shown = ", ".join(ascii(path.name) for path in listing[:5]) + (", ..." if len(listing) > 5 else "")
-    return f" (it holds {shown})" if listing else ""
+    """Return the first names in a folder, in brackets."""
+    return f" (it holds {few([ascii(path.name) for path in listing])})" if listing else ""
 
 
 def _mention_others(role: str, listing: Iterable[Path], used: list[Path]) -> None:
-    others = [path.name for path in listing if path not in used]
+    others = [ascii(path.name) for path in listing if path not in used]
     if others:
-        shown = ", ".join(ascii(name) for name in others[:5]) + (", ..." if len(others) > 5 else "")
-        note(f"{role}: {len(others)} entries are not {role} and are left out: {shown}")
+        what = (
+            f"{len(others)} entries are not {role} and are"
+            if len(others) > 1
+            else f"1 entry is not a {role[:-1]} and is"
+        )
+        note(f"{role}: {what} left out: {few(others)}")
 
 
 def _check_unique(kind: str, folder: Path, names: list[str]) -> None:
@@ -148,7 +152,7 @@ def _check_unique(kind: str, folder: Path, names: list[str]) -> None:
 
 
 def prepare_all(recordings: list[Recording], cache: Path) -> list[Clip]:
-    """Clips of all recordings; those that cannot be used carry their problem. BenchError if none can be used."""
+    """Return clips of all recordings; unusable ones carry their `problem`. Raise BenchError if none is usable."""
     clips = [prepare(recording, cache) for recording in track(recordings, "Preparing clips", "clip")]
     broken = [clip for clip in clips if clip.problem]
     if len(broken) == len(clips):
@@ -161,22 +165,24 @@ def prepare_all(recordings: list[Recording], cache: Path) -> list[Clip]:
 
 
 def mention_faces(clips: Iterable[Clip | StoredClip]) -> None:
-    """Name the clips that show several faces, with their sizes, and say how another one is chosen."""
+    """Print which clips show several faces, with their sizes, and how to choose another one."""
     for clip in clips:
         if told := several_faces(clip.faces, clip.face):
-            note(f"{clip.name}: {told}; choose with --face left, right or a number, in a table by its column face")
+            note(
+                f"{clip.name}: {told}; choose another with --face left, right or a number, or in a table's column face"
+            )
 
 
 def prepare(recording: Recording, cache: Path) -> Clip:
-    """One recording as a clip of 256 x 256 frames, kept in `cache` by the content of its files.
+    """Return one recording as a clip of 256 x 256 frames, kept in `cache` by the contents of its files.
 
-    The square around the face of the first frame cuts all frames. A recording that cannot be read, or without a face
-    in its first frame, becomes a clip with a `problem` and without frames.
+    All frames are cropped to the square around a face of the first frame. A recording that cannot be read, or whose
+    first frame shows no face, becomes a clip with a `problem` and without frames.
     """
     path = recording.path
     facts = recording.facts()
     try:
-        # What decodes a video and what finds the face in it decide the frames as much as our own code does.
+        # The packages that decode a video and find the face in it decide the frames as much as our own code does.
         folder = cache / digest([PREPARATION, package_versions(__name__), facts, path.name, _files_hash(recording)])
     except OSError as error:
         problem = f"{error.filename or path}: the file cannot be read ({error.strerror}). Check its rights."
@@ -197,9 +203,9 @@ def prepare(recording: Recording, cache: Path) -> Clip:
 
 
 def cut_frames(recording: Recording) -> tuple[Frames, Framing]:
-    """Return all frames, cut to the face of the first one, and how they are cut.
+    """Return all frames (T, 256, 256, 3) uint8, cropped to a face of the first one, and how they are cropped.
 
-    Raises BenchError as read_clip and CellFailed as frame_clip.
+    Raise BenchError as `read_clip` does and CellFailed as `frame_clip` does.
     """
     aspect = pixel_aspect(recording.path)
     for file in recording.pictures()[:1]:
@@ -213,8 +219,8 @@ def cut_frames(recording: Recording) -> tuple[Frames, Framing]:
 def _mention_density(path: Path) -> None:
     if is_picture(path) and (density := stated_density(path)):
         note(
-            f"{path}: the header gives another density across than down ({density}); it is read with square pixels."
-            " If the face looks squeezed, save it in its true proportions."
+            f"{path}: its header has unequal horizontal and vertical densities ({density}); pixels are read as square."
+            " If the face looks squeezed, save the picture in its true proportions."
         )
 
 
@@ -229,25 +235,26 @@ def _files_hash(recording: Recording) -> str:
 
 
 def templates(folder: Path) -> list[Template]:
-    """All pictures of a folder as templates, by name.
+    """Return all pictures of a folder as templates, by name.
 
-    BenchError for a missing folder, one without pictures, an unfit name, a picture without a face or with several:
-    which face is meant only the user can say.
+    Raise BenchError for a missing folder, one without pictures, an unfit name, and a picture without a face or with
+    several: only the user knows which face is meant.
     """
     listing = _listing("templates", folder)
     paths = [path for path in listing if is_picture(path)]
     if not paths:
-        raise BenchError(
-            f"{folder}: no pictures in the templates folder{_holds(listing)}. Add portraits as PNG or JPEG."
-        )
+        remedy = " ".join(picture_remedies(listing)) or "Add portraits as PNG or JPEG."
+        raise BenchError(f"{folder}: no pictures in the templates folder{_holds(listing)}. {remedy}")
     _mention_others("templates", listing, paths)
+    for remedy in picture_remedies(listing):
+        note(f"templates: {remedy}")
     names = [check_name("template", path.stem) for path in paths]
     _check_unique("template", folder, names)
     return [template(path, name) for path, name in zip(paths, names, strict=True)]
 
 
 def template(path: Path, name: str) -> Template:
-    """One picture as a template. BenchError without a face or with several."""
+    """Return one picture as a template. Raise BenchError unless it shows exactly one face."""
     picture = read_picture(path)
     _mention_density(path)
     return Template.of(name, name, cut_portrait(picture, str(path), "template"))

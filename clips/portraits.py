@@ -91,7 +91,7 @@ def read_portrait(portrait: str) -> Portrait:
 
 
 def _fit(texture: Frames, what: str) -> FittedMesh:
-    """The mesh in frame pixels, from landmarks found on the texture, where they are finer."""
+    """Return the mesh in frame pixels, from landmarks found on the larger texture, where they are more precise."""
     scale = TEXTURE / SIZE
     try:
         found = landmarks(grey(texture[None])[0], f"the square cut out of {what}")
@@ -101,10 +101,10 @@ def _fit(texture: Frames, what: str) -> FittedMesh:
 
 
 def _cut(picture: Frames, what: str) -> Frames:
-    """Return the square around the face, 512 x 512; where it is larger than the picture, the border is repeated."""
+    """Return the square around the face, 512 x 512 pixels; beyond the picture its border is repeated."""
     ratio = min(1.0, 4 * TEXTURE / max(picture.shape[:2]))
     height, width = picture.shape[:2]
-    small = picture  # large photographs are searched small, which is faster
+    small = picture  # of large photographs a smaller copy is searched, which is faster
     if ratio < 1:
         small = resized(picture, max(round(width * ratio), 1), max(round(height * ratio), 1))
     face = only_face(small, what, "portrait")

@@ -22,11 +22,11 @@ from core.clip_store import (
     ClipStore,
     StoredClip,
     StoreFacts,
-    file_hash,
     read_facts,
     whole,
 )
 from core.errors import BenchError
+from core.file_hashes import file_hash
 from core.frames import grey, is_grey
 from core.progress import note
 from core.run import claimed

@@ -1,4 +1,4 @@
-"""What is in a folder where clips were expected, and how it becomes clips: for messages."""
+"""Say in messages what a folder holds where clips were expected, and how to turn it into clips."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+from core.errors import few
 from core.video import PICTURES, VIDEOS, natural
 
-# Recordings of cameras whose streams are usual ones under a name that is not opened.
+# Files of cameras and recorders that are not opened, although their streams are common ones.
 OTHER_VIDEOS = (".mts", ".m2ts", ".ts", ".flv", ".f4v", ".3gp", ".ogv", ".vob", ".mod", ".mxf", ".asf", ".dv")
-# Levels and folders that are looked through.
+# Pictures as phones and cameras save them, which are not read.
+OTHER_PICTURES = (".heic", ".heif", ".avif", ".gif", ".dng", ".cr2", ".nef", ".arw", ".jp2", ".jxl", ".pdf")
+# How many levels and how many folders are searched.
 DEEPEST, MOST_FOLDERS = 4, 2000
 SHOWN = 3
 
 
 def below(folder: Path, suffixes: Collection[str]) -> list[tuple[str, int]]:
-    """Return `folder` (".") and those below it that hold files with such suffixes, and how many each holds."""
+    """Return the folders in `folder`, itself included as ".", that hold files with such suffixes, and their numbers."""
     found = []
     for place, folders, files in itertools.islice(os.walk(folder), MOST_FOLDERS):
         path = Path(place).relative_to(folder)
@@ -29,13 +32,12 @@ def below(folder: Path, suffixes: Collection[str]) -> list[tuple[str, int]]:
 
 
 def counted(found: list[tuple[str, int]]) -> str:
-    """Return folders in words: "color (12), depth (12)"."""
-    more = f" and {len(found) - SHOWN} more folders" if len(found) > SHOWN else ""
-    return ", ".join(f"{name} ({count})" for name, count in found[:SHOWN]) + more
+    """Return the first folders with their numbers of files: "color (12), depth (12)"."""
+    return few([f"{name} ({count})" for name, count in found], SHOWN)
 
 
 def remedies(folder: Path, entries: Collection[Path]) -> list[str]:
-    """Return how entries of a folder that are no clips become clips, a sentence for each kind; [] for no known kind."""
+    """Return how to turn entries of a folder into clips, a sentence for each kind of entry; [] for unknown kinds."""
     sentences = []
     nested = [entry for entry in entries if entry.is_dir()]
     for kind, suffixes in (("Pictures", PICTURES), ("Videos", VIDEOS)):
@@ -57,3 +59,10 @@ def remedies(folder: Path, entries: Collection[Path]) -> list[str]:
             f"{', '.join(others)} is not read: turn {example!a} into .mp4 (ffmpeg -i {example!a} -c copy clip.mp4)."
         )
     return sentences
+
+
+def picture_remedies(entries: Collection[Path]) -> list[str]:
+    """Return how entries that are pictures of other kinds become templates, in one sentence; [] for none."""
+    names = {path.suffix.lower(): path.name for path in entries if path.is_file() and not path.name.startswith(".")}
+    others = sorted(set(names) & set(OTHER_PICTURES))
+    return [f"{', '.join(others)} is not read: save {names[others[0]]!a} as PNG or JPEG."] if others else []

@@ -7,16 +7,18 @@ from typing import Any
 
 import typer
 
-from core.errors import BenchError
+from core.errors import BenchError, few
 
 
 def openface(run: Path, csvs: Path) -> None:
     """Import OpenFace's CSVs of a run: CSVS/<method>/<cell>.csv, CSVS/drivers/<driver>.csv, CSVS/truth/<cell>.csv.
 
-    Each may be a folder with one CSV a frame. Then run the benchmark again with --metrics openface_intensity.
+    Each may also be a TSV, a workbook, or a folder with one CSV a frame. Then run the benchmark again with --metrics
+    openface_intensity.
     """
     from core.progress import note
     from core.store import read_json
+    from core.tables import table_called
     from faces.openface import keep, read_openface
 
     if not (run / "run.json").is_file():
@@ -25,20 +27,20 @@ def openface(run: Path, csvs: Path) -> None:
     inputs = {path.parent.relative_to(run / "inputs"): path for path in (run / "inputs").glob("*/*/clip.json")}
     files: dict[Path, dict[str, Any]] = {}
     for place, facts_file in {**outputs, **inputs}.items():
-        file = next((p for p in (csvs / f"{place}.csv", csvs / place) if p.exists()), None)
+        folder = csvs / place
+        file = table_called(folder) or (folder if folder.is_dir() else None)
         facts = read_json(facts_file)
         if file and facts and facts.get("content"):
             files[file] = facts
-    others = sorted(str(path.relative_to(csvs)) for path in csvs.glob("*/[!.]*") if path not in files)
-    shown = ", ".join(map(ascii, others[:5])) + ", ..." * (len(others) > 5)
+    others = sorted(ascii(str(path.relative_to(csvs))) for path in csvs.glob("*/[!.]*") if path not in files)
     if not files:
         example = next(iter(inputs), "drivers/NAME")
-        has = f" It holds {shown}." if others else ""
+        has = f" It holds {few(others)}." if others else ""
         raise BenchError(f"{csvs} holds no CSV of a clip of {run}, such as {example}.csv.{has}")
     scores = {facts["content"]: read_openface(file, int(facts["n_frames"])) for file, facts in files.items()}
     for content, found in scores.items():
         keep(content, found)
     if others:
-        note(f"{len(others)} entries are of no clip of {run} and are left out: {shown}")
+        note(f"Left out, as {run} has no clip of that name: {few(others)}")
     print(f"Took over {len(files)} of {len(outputs) + len(inputs)} clips.")
     raise typer.Exit(0)

@@ -41,8 +41,8 @@ FaceOption = Annotated[
     str,
     typer.Option(
         "--face",
-        help="Which face drives where a driver begins with several: left or right in the picture, or a number by size"
-        " (folder, self); default: the largest.",
+        help="Which face to take if a driver's first frame shows several: left or right in the picture, or a number by"
+        " size (protocols folder and self); default: the largest.",
         show_default=False,
     ),
 ]

@@ -31,7 +31,7 @@ class Request:
 
 
 def make_protocol(name: str, given: dict[str, Any], face: str = "") -> CellSource:
-    """The protocol `name` on the given `folders`, with the chosen `face` of its drivers ("": the largest)."""
+    """Return the protocol `name` on the `given` folders, with the chosen `face` of its drivers ("": the largest)."""
     from core.registry import load
     from protocols import PROTOCOLS, make
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BenchError, few
-from core.layout import COUNTER, Entries, in_words, manifest, misfits, with_counters
-from core.published import State
+from core.pickled_weights import State
+from core.state_dicts import COUNTER, Entries, in_words, manifest, misfits, with_counters
 from core.weights import read_as_they_are, save_states
 from core.worker import Lane, work
 
@@ -29,23 +29,24 @@ class Layout:
     required: Sequence[str]
 
 
-# Layouts by the name of their method, made where they are wanted.
+# Layouts by method name, built only when needed.
 Others = Callable[[], Mapping[str, Sequence[Layout]]]
 
 
-def none() -> Mapping[str, Sequence[Layout]]:
+def no_others() -> Mapping[str, Sequence[Layout]]:
     """Return no layouts."""
     return {}
 
 
 def import_checkpoint(
-    name: str, checkpoint: Path, layouts: Sequence[Layout], target: Path, others: Others = none
+    name: str, checkpoint: Path, layouts: Sequence[Layout], target: Path, others: Others = no_others
 ) -> dict[str, Any]:
     """Write `checkpoint` as `target` (.safetensors, float32) and its JSON card, which is returned.
 
-    The file must have one of the layouts: names and shapes exactly, floating entries of any precision. Networks that a
-    layout does not require may be missing, so may counters of batch norms; what is no network (optimisers, epochs) is
-    left out. BenchError, in one line, for anything else; it names the method among `others` that has the layout.
+    The file must have the names and shapes of one of the layouts; floating-point entries may have any precision.
+    Networks that a layout does not require may be missing, as may batch norm counters. Anything that is not a network
+    (optimisers, epochs) is left out. Raise BenchError otherwise, naming the method in `others` that has the layout, if
+    there is one.
     """
     if not checkpoint.is_file():
         raise BenchError(f"Checkpoint {checkpoint} {_not_a_file(checkpoint)}.")
@@ -59,7 +60,7 @@ def import_checkpoint(
 
 
 def _not_a_file(checkpoint: Path) -> str:
-    """Return why there is no file, and the remedy. Browsers that unpack zip files leave a folder of torch's parts."""
+    """Return why the path is not a file, and the remedy. Browsers may unpack torch's zip files into a folder."""
     if not checkpoint.is_dir():
         return "does not exist. Give its path, such as vox-cpk.pth.tar"
     if any((folder / "data.pkl").is_file() for folder in (checkpoint, *checkpoint.glob("*/"))):
@@ -95,7 +96,7 @@ def _single(state: State, wanted: Entries) -> State:
 
 
 def _changes(states: Mapping[str, State], layout: Layout) -> list[str]:
-    """Return in sentences what is not written as it was read."""
+    """Return phrases on what is written differently from how it was read."""
     precisions = {str(value.dtype).removeprefix("torch.") for state in states.values() for value in state.values()
                   if value.is_floating_point()} - {"float32"}  # fmt: skip
     lacking = sum(
@@ -108,9 +109,9 @@ def _changes(states: Mapping[str, State], layout: Layout) -> list[str]:
 
 
 def _layout_of(
-    checkpoint: Path, states: Mapping[str, State], layouts: Sequence[Layout], others: Others = none
+    checkpoint: Path, states: Mapping[str, State], layouts: Sequence[Layout], others: Others = no_others
 ) -> Layout:
-    """Return the first layout that the networks have. BenchError with what differs from the nearest otherwise."""
+    """Return the first layout that the networks have. Raise BenchError with the differences from the nearest one."""
     held = {name: manifest(state) for name, state in states.items()}
     faults = [_faults(held, layout) for layout in layouts]
     for layout, found in zip(layouts, faults, strict=True):
@@ -123,7 +124,7 @@ def _layout_of(
 
 
 def _faults(held: Mapping[str, Entries], layout: Layout) -> dict[str, list[str]]:
-    """Return what differs from a layout, by kind, as core.layout.misfits; entries begin with their network's name."""
+    """Return what differs from a layout by kind, as core.state_dicts.misfits does; entries are "network.entry"."""
     holds = few(sorted(held)) if "" not in held else f"entries of one without a name: {few(list(held['']))}"
     lacking = ", ".join(repr(name) for name in layout.required if name not in held)
     no_network = [f"{lacking} (it holds {holds or 'none'})"] if lacking else []
@@ -142,8 +143,8 @@ def _joined(networks: Mapping[str, Entries], names: Sequence[str]) -> Entries:
 
 
 def _hint(faults: Mapping[str, Sequence[str]]) -> str:
-    """Return what a mismatch usually means; "" where nobody knows."""
+    """Return the usual cause of such differences, "" if there is none."""
     others = [entry for kind, entries in faults.items() if kind != "of another shape" for entry in entries]
     if others or not all(".down.weight " in entry for entry in faults["of another shape"]):
         return ""
-    return " Only the kernels that scale pictures down differ: it was trained on pictures of another size."
+    return " Only the downscaling kernels differ: it was trained on pictures of another size."

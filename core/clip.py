@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import BenchError, CellFailed
+from core.file_hashes import hash_if_readable
 from core.frames import SIZE, Frames, check_frames, content_hash, read_frames, write_frames
 from core.names import check_name
-from core.sources import file_hash
 from core.store import folder_facts, intact, read_kept, write_kept
 
 Floats = npt.NDArray[np.float32]
@@ -67,8 +67,8 @@ class Clip:
     beyond the picture (faces.crop), and is None for rendered clips. `content` is the hash of the frames. `recording`
     is what a database's clip is called wherever it lies ("casme2/sub19_EP01_01f"), by which one knows whether a model
     has seen it; "" for others. `rendered` tells clips of this suite from recordings. `faces` are the widths in display
-    pixels of the faces in the original first frame, largest first; `face` says which of them was asked for ("left",
-    "right", a number by size), "" if none was: then it is the largest. `problem` says why the frames cannot be used
+    pixels of the faces in the original first frame, largest first; `face` is the user's choice among them ("left",
+    "right", a number by size), "" for the largest. `problem` says why the frames cannot be used
     (no face in them, a damaged video); its cells fail with it and the run goes on. "" for a usable clip.
     """
 
@@ -110,7 +110,7 @@ class Clip:
         return frames
 
     def known(self) -> KnownMotion | None:
-        """The exact motion of a rendered clip, None for recordings."""
+        """Return the exact motion of a rendered clip, None for recordings."""
         if not self._known.exists():
             return None
         with np.load(self._known, allow_pickle=False) as data:
@@ -127,8 +127,8 @@ class Clip:
         return {name: value for name, value in vars(self).items() if name != "folder"}
 
     def state(self) -> dict[str, Any]:
-        """Return all that may decide a number made from this clip: its facts and a hash of its exact motion."""
-        return {**self.facts(), "known": file_hash(self._known)}
+        """Return all that may change a number computed from this clip, as JSON values."""
+        return {**self.facts(), "known": hash_if_readable(self._known)}
 
     @property
     def _known(self) -> Path:
@@ -136,7 +136,10 @@ class Clip:
 
 
 def several_faces(widths: Sequence[int], choice: str) -> str:
-    """Return what a reader must know of a clip that shows several faces, "" for one that does not."""
+    """Return what a reader must know about a clip that shows several faces, "" for other clips.
+
+    widths: of its faces in pixels, largest first. choice: as clips.chosen_face.check_face returns it.
+    """
     if len(widths) < 2:
         return ""
     taken = {"": "the largest", "left": "the left one", "right": "the right one"}
@@ -194,7 +197,7 @@ def keep_facts(folder: Path, clip: Clip) -> None:
 
 
 def load_clip(folder: Path) -> Clip | None:
-    """The clip in `folder`, None if there is none, it is not whole or of another version of the suite."""
+    """Return the clip in `folder`, None if it is missing, incomplete or from another version of the suite."""
     facts = read_kept(folder / "clip.json") or {}
     try:
         files, box, faces = facts.pop("files"), facts.pop("box"), tuple(facts.pop("faces", ()))

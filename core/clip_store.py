@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -19,10 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.clip import person
 from core.errors import BenchError
+from core.file_hashes import file_hash
 from core.frames import SIZE, Frames
 from core.names import check_name
 
-# 2: squares in display proportions; frames of version 1 may show stretched faces.
+# 2: crops keep the proportions of the display; in version 1 faces may be stretched.
 VERSION = "2"
 STORE, CLIP, FRAMES = "store.json", "clip.json", "frames.npy"
 LARGEST_JSON_BYTES = 50_000_000
@@ -137,12 +137,6 @@ def whole(place: Path, clip: StoredClip) -> bool:
 def three_channels(frames: npt.NDArray[np.uint8]) -> Frames:
     """Frames as RGB, whether they are (..., 256, 256) or (..., 256, 256, 3)."""
     return np.asarray(frames if frames.shape[-1] == 3 else np.repeat(frames[..., None], 3, axis=-1))
-
-
-def file_hash(path: Path) -> str:
-    """blake2b of a file, 32 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 Kind = TypeVar("Kind", bound=Facts)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from core.errors import BenchError, clause
-from core.places import told
 from core.worker import THREADS, Lane, Outcome, answer, set_up
+from core.working_folder import worker_environment
 
 CONNECT_S = 20
 # The last lane a worker process was set up for, by its pickle: what its method has loaded is of use to the next batch.
@@ -36,7 +36,7 @@ def spread(lanes: Sequence[Lane], address: str) -> Iterator[Outcome]:
         raise BenchError(f"No Dask scheduler answers at {address} ({clause(error)}).") from None
     with client:
         futures = {
-            client.submit(_do_batch, pickle.dumps(lane.set_up), batch, told(), pure=False): batch
+            client.submit(_do_batch, pickle.dumps(lane.set_up), batch, worker_environment(), pure=False): batch
             for lane in lanes
             for batch in lane.batches
         }
@@ -49,12 +49,12 @@ def spread(lanes: Sequence[Lane], address: str) -> Iterator[Outcome]:
                 yield from (Outcome(item, None, f"the cluster gave up: {reason}", True) for item in batch)
 
 
-def _do_batch(pickled: bytes, batch: Sequence[Any], places: Mapping[str, str]) -> list[Outcome]:
-    """The worker's side. Results are those of a local run: one thread in every library, and the folders that are meant.
+def _do_batch(pickled: bytes, batch: Sequence[Any], environment: Mapping[str, str]) -> list[Outcome]:
+    """Do a batch in a worker. Results equal those of a local run: libraries use one thread, and folders are the same.
 
-    places: as core.places.told.
+    environment: variables as core.working_folder.worker_environment returns them.
     """
-    os.environ.update(places)
+    os.environ.update(environment)
     if pickled not in _ready:
         os.environ.update(dict.fromkeys(THREADS, "1"))
         _ready.clear()

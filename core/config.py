@@ -22,7 +22,7 @@ DEEPEST_OVERLAY = 20
 
 
 def read_overlay(path: Path) -> dict[str, Any]:
-    """The settings in a YAML file, {} for an empty one. BenchError if missing, too large, or not a mapping."""
+    """Return the settings in a YAML file, {} if empty. Raise BenchError if missing, too large, or not a mapping."""
     if not path.is_file():
         raise BenchError(f"Config {path} does not exist. Choices: {', '.join(sorted(_neighbours(path))) or 'none'}.")
     if path.stat().st_size > LARGEST_OVERLAY_BYTES:
@@ -40,7 +40,7 @@ def read_overlay(path: Path) -> dict[str, Any]:
 
 
 def _yaml(text: str, what: str) -> Any:
-    """The values in YAML. BenchError, which names `what`, for anchors, deep nesting, tags and what is no YAML."""
+    """Return the values in YAML. Raise BenchError, naming `what`, for anchors, tags, deep nesting and invalid YAML."""
     try:
         depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
@@ -60,7 +60,7 @@ def _yaml(text: str, what: str) -> Any:
 
 
 def _problem(error: Exception) -> str:
-    """Return what YAML's parser found wrong, with its line."""
+    """Return the problem that the YAML parser reports, with its line."""
     mark = getattr(error, "problem_mark", None)
     found = clause(getattr(error, "problem", None) or error)
     return f"line {mark.line + 1}: {found}" if mark else found

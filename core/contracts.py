@@ -22,10 +22,14 @@ Status = Literal["ok", "failed", "skipped", "unavailable"]
 class Method(Protocol):
     """A generator. Made as `Class(variant, options)` from `name@variant:key=value`.
 
-    It may have `marks`, a mapping: what a reader of its scores must know, a word for the tables and a sentence each;
-    or `marks_on(cells)`, the same for the cells that were scored. `unused(cells)` may name its files that fit no cell.
-    It may have `sources(cell)`, which returns the paths of the files that it reads for one cell besides the clips: what
-    is in them (None: not there) decides the cell's key. What it reads for every cell belongs into `identity`.
+    Optional attributes:
+    `marks` maps words for the tables to sentences: what a reader of its scores must know.
+    `marks_on(cells)` returns such marks for the cells that were scored. It is also called for all cells before anything
+    is animated, and may then raise BenchError for files that cannot be read.
+    `unused(cells)` returns the names of its files that fit none of the cells.
+    `sources(cell)` returns the paths of the files, besides the clips, that it reads for this cell only. Their contents
+    become part of the cell's key; a missing file counts as None. Files read for every cell belong in `identity`.
+    `identity_on(cell)` returns, as JSON values, whatever else decides the frames of this cell only.
     """
 
     name: str
@@ -33,9 +37,10 @@ class Method(Protocol):
     is_control: bool
 
     def identity(self) -> Mapping[str, Any]:
-        """All that decides the frames besides the inputs: options, weights hash, resolved config. JSON values.
+        """Return all that decides the frames of every cell besides the inputs, as JSON values.
 
-        The versions of the code and of the packages that it imports are added by the suite (core.provenance).
+        This includes options, hashes of weights and the resolved config. The suite adds the versions of the code and
+        of the packages that it imports (core.provenance).
         """
 
     def prepare(self, device: str) -> None:
@@ -170,10 +175,10 @@ class Metric(Protocol):
     """A measure. `needs` names the features of `seen` it reads; `version` changes when its numbers may change.
 
     A metric that needs weights of other people's networks names them in a further attribute `weights`
-    (core.weight_files); without them it is unavailable and the run goes on. A metric that reads other files besides the
-    cell's clips has a further method `sources(cell, output)`, which returns their paths; output is the hash of the
-    output's frames. What is in these files (None: not there) decides the key of its partial score, as do the metric's
-    code, the packages that it imports and the file of each of its weights.
+    (core.weight_files); without them it is unavailable and the run goes on. A metric that reads files besides the
+    cell's clips has a further method `sources(cell, output)`, which returns their paths; `output` is the hash of the
+    output's frames. The contents of these files are part of the partial score's key (a missing file counts as None),
+    as are the metric's code, the packages that it imports and its weights.
     """
 
     name: str

@@ -17,7 +17,7 @@ class CellFailed(BenchError):
 class Unavailable(BenchError):
     """Something the user can supply is not there (weights, another program's output).
 
-    It is looked for again next time, unless the metric's `sources` say which file is lacking.
+    It is looked for again next time, unless the metric's `sources` name the missing file.
     """
 
 
@@ -33,7 +33,7 @@ def shown(value: object) -> str:
 
 # Terminals' escape codes: colours, cursor movements, titles.
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
-# Letters of a sentence that says little by itself ("Error tokenizing data."), and of one that is shortened.
+# Length of a sentence that says too little by itself ("Error tokenizing data."), and of the longest that is shown.
 SHORT_CLAUSE, LONGEST_CLAUSE = 25, 200
 
 
@@ -41,7 +41,7 @@ def clause(error: BaseException | str) -> str:
     """Return the first sentence of a library's message (two where it is very short) as one clean clause.
 
     Escape codes, control characters and line breaks are removed. A long sentence is shortened between two words and
-    ends in "...". For an exception whose text is no phrase (a key, nothing at all), its type comes first.
+    ends in "...". If an exception's text is a single word or empty, its type comes first.
     """
     text = "".join(c if c.isprintable() else " " for c in ESCAPES.sub("", str(error)))
     first, *more = re.split(r"(?<=\w[.!?])\s+(?=[A-Z])", " ".join(text.split()))
@@ -55,7 +55,7 @@ def clause(error: BaseException | str) -> str:
 
 
 def few(names: Sequence[str], most: int = 5) -> str:
-    """Return the first names, none longer than SHOWN, with how many more there are."""
+    """Return the first `most` names, each cut to SHOWN characters, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(name if len(name) <= SHOWN else f"{name[:SHOWN]}..." for name in names[:most]) + more
 

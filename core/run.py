@@ -120,7 +120,7 @@ class Run:
         )
 
     def complete(self) -> list[str]:
-        """Animate, measure and sum up whatever is missing; the failures, a line each."""
+        """Animate, measure and sum up whatever is missing; return the failures, a line each."""
         if stale := forget_others(self.folder, self.jobs):
             note(
                 f"{stale} cells of an earlier request are taken out of {self.folder} (the store still has them);"
@@ -128,7 +128,12 @@ class Run:
             )
         for row in self.rows:
             if names := row.unused(self.cells):
-                note(f"{row.label}: {len(names)} files in its folder fit no cell and are not scored: {few(names)}.")
+                what = (
+                    f"{len(names)} files in its folder fit no cell and are"
+                    if len(names) > 1
+                    else "1 file fits no cell and is"
+                )
+                note(f"{row.label}: {what} not scored: {few(names)}.")
         found = look_up(self.folder, self.jobs, self.settings)
         if found.todo:
             write_json(self.folder / "run.json", {**self._facts(found.done), "finished": False})
@@ -158,7 +163,7 @@ class Run:
         return hopeless + failed
 
     def _facts(self, records: dict[str, CellRecord]) -> dict[str, Any]:
-        """All that run.json says, but whether the run is finished."""
+        """Return everything in run.json except whether the run is finished."""
         source = self.source
         return {
             "id": self.folder.name,
@@ -236,7 +241,7 @@ def forget_others(run: Path, jobs: Sequence[Job]) -> int:
 
 
 def row_facts(row: Row, done: Sequence[tuple[Cell, CellRecord]]) -> dict[str, Any]:
-    """A row as run.json tells it; marks and seconds per frame (None without any) are of its finished cells."""
+    """Return a row's facts for run.json; marks and seconds per frame cover its finished cells (None without any)."""
     finished = [(cell, record) for cell, record in done if record.status == "ok"]
     frames = sum(record.n_frames for _, record in finished)
     seconds = sum(record.seconds for _, record in finished)
@@ -255,7 +260,7 @@ def seen_facts(row: Row, cells: Sequence[Cell]) -> dict[str, list[str]]:
 
 
 def cell_facts(cell: Cell, known_aus: dict[str, list[float]]) -> dict[str, Any]:
-    """A cell as run.json tells it."""
+    """Return a cell's facts for run.json."""
     facts = cell.driver.facts()
     shared = ("database", "emotion", "subject", "fps", "n_frames", "onset_frame", "apex_frame", "offset_frame")
     return {

@@ -19,10 +19,10 @@ from core.claims import Busy, claim
 from core.clip import Cell
 from core.engines import LOCAL, perform
 from core.errors import BenchError, CellFailed
+from core.file_hashes import states
 from core.frames import SIZE, Frames, check_frames
 from core.progress import track
 from core.provenance import code_version, package_versions
-from core.sources import states
 from core.store import (
     CellRecord,
     digest,
@@ -39,8 +39,13 @@ GPU_WORKERS = 2
 
 
 def no_sources(cell: Cell) -> Sequence[Path]:
-    """Return no files: what a method without `sources` reads besides its clips."""
+    """Return no files, for a method without `sources`."""
     return ()
+
+
+def no_identity(cell: Cell) -> Mapping[str, Any]:
+    """Return no facts, for a method without `identity_on`."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,8 @@ class Row:
     label: the text as typed, also the folder's name. maker: its class, a Method or a Control. identity: what decides
     its frames besides the inputs, with the versions of its code and of the packages that it computes with. marks: what
     a reader of its scores must know, a word for the tables and a sentence each. seen: "clips" and "people" of databases
-    that it was trained on, as far as it tells (a method may have `seen()`, which gives them). sources: the files that
-    it reads for a cell besides its clips.
+    that it was trained on, if the method has `seen()`, which returns them. sources, identity_on: the files that the
+    method reads for a cell besides its clips, and what else decides the frames of that cell alone.
     """
 
     label: str
@@ -64,6 +69,7 @@ class Row:
     marks: Mapping[str, str] = field(default_factory=dict)
     seen: Mapping[str, Sequence[str]] = field(default_factory=dict)
     sources: Callable[[Cell], Sequence[Path]] = no_sources
+    identity_on: Callable[[Cell], Mapping[str, Any]] = no_identity
 
     @classmethod
     def of(cls, label: str, name: str, variant: str, options: Mapping[str, str], maker: Any) -> Row:
@@ -72,21 +78,21 @@ class Row:
         versions = {"source": code_version(maker.__module__), "packages": package_versions(maker.__module__)}
         marks = dict(getattr(method, "marks", {}))
         seen = method.seen() if hasattr(method, "seen") else {}
-        sources = getattr(method, "sources", no_sources)
         identity = {**method.identity(), **versions}
-        return cls(label, name, method.variant, options, maker, method.is_control, identity, marks, seen, sources)
+        of_cells = getattr(method, "sources", no_sources), getattr(method, "identity_on", no_identity)
+        return cls(label, name, method.variant, options, maker, method.is_control, identity, marks, seen, *of_cells)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the method itself behind: a worker makes its own, and computes no keys."""
-        return {**vars(self), "sources": no_sources}
+        """Return the state without the method itself: a worker makes its own and computes no keys."""
+        return {**vars(self), "sources": no_sources, "identity_on": no_identity}
 
     def marks_on(self, cells: Sequence[Cell]) -> dict[str, str]:
-        """Return the row's marks, as far as they depend on the files of certain cells those of `cells`."""
+        """Return the row's marks; those that depend on the files of single cells are for `cells`."""
         method = self.maker(self.variant, self.options) if hasattr(self.maker, "marks_on") else None
         return {**self.marks, **(method.marks_on(cells) if method else {})}
 
     def unused(self, cells: Sequence[Cell]) -> list[str]:
-        """Return the names of the row's files that fit none of `cells`; [] for rows that have no files."""
+        """Return the names of the row's files that fit none of `cells`; [] for a method without files of its own."""
         if not hasattr(self.maker, "unused"):
             return []
         found: list[str] = self.maker(self.variant, self.options).unused(cells)
@@ -127,7 +133,7 @@ def plan(rows: Sequence[Row], cells: Sequence[Cell], version: str, settings: Set
 
 
 def cell_key(row: Row, cell: Cell, version: str, settings: Settings) -> str:
-    """Hash of all that decides the frames of a cell; a control may look at more of the cell than a method."""
+    """Return the hash of all that decides a cell's frames; a control may see more of the cell than a method."""
     inputs: dict[str, Any] = {
         "driver": cell.driver.state(),
         "template": [cell.template.name, cell.template.content],
@@ -135,7 +141,7 @@ def cell_key(row: Row, cell: Cell, version: str, settings: Settings) -> str:
     if row.is_control:
         others = {"reference": cell.reference, "truth": cell.truth, "foil": cell.foil}
         inputs |= {role: clip.state() if clip else None for role, clip in others.items()}
-    inputs["sources"] = states(row.sources(cell))
+    inputs |= {"sources": states(row.sources(cell)), "identity": row.identity_on(cell)}
     shared = {"protocol": [cell.protocol, version], "seed": settings.seed, "size": SIZE, "device": settings.device}
     return digest({**shared, "inputs": inputs, "method": [row.name, row.variant, row.options, row.identity]})
 

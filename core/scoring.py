@@ -18,10 +18,10 @@ from core.clip import Cell
 from core.contracts import Metric, Partial
 from core.engines import LOCAL, perform
 from core.errors import BenchError, CellFailed, Unavailable, clause
+from core.file_hashes import states
 from core.frames import Frames, read_frames
 from core.provenance import module_of, recipe
 from core.runner import Job, cell_folder
-from core.sources import states
 from core.store import CellRecord, digest, read_json, read_kept, whole_archive, write_kept, write_text
 from core.worker import Lane
 
@@ -63,7 +63,7 @@ def score(run: Path, jobs: Sequence[Job], records: dict[str, CellRecord], scorer
 def measure_all(
     folder: Callable[[Job], Path], jobs: Sequence[Job], records: dict[str, CellRecord], scorer: Scorer
 ) -> tuple[Partials, bool]:
-    """As `score`, for frames that lie in `folder` of each job, into the store only."""
+    """Measure as `score` does, for frames in the `folder` of each job, but write to the store only."""
     metrics = _made(scorer)
     without = {metric.name: reason for metric in metrics if (reason := lacking(metric))}
     able = {metric.name: (metric, _deciding(metric, scorer)) for metric in metrics if metric.name not in without}
@@ -93,7 +93,7 @@ def _made(scorer: Scorer) -> list[Metric]:
 
 
 def _deciding(metric: Metric, scorer: Scorer) -> list[Any]:
-    """All that decides what a metric finds in any cell: its version, its code, the eyes' code, and its weights."""
+    """Return what decides a metric's results in every cell: its version, code, packages and weights, and `look`'s."""
     weights = [weight_files.require(name) for name in getattr(metric, "weights", ())]
     return [metric.version, recipe(type(metric).__module__), recipe(module_of(scorer.look)), states(weights)]
 
@@ -117,10 +117,10 @@ def place(job: Job) -> str:
 
 
 def partial_key(metric: Metric, deciding: Sequence[Any], cell: Cell, output: str) -> str:
-    """Hash of all that decides a partial score.
+    """Return the hash of all that decides a partial score.
 
-    deciding: as `_deciding`. output: the hash of the frames that are compared with the cell's clips. The files that
-    the metric reads besides them count as they are now, those that are not there too.
+    deciding: as `_deciding` returns it. output: the hash of the frames that are compared with the cell's clips. Other
+    files that the metric reads count with their present contents; missing ones count as None.
     """
     clips = {"driver": cell.driver, "reference": cell.reference, "truth": cell.truth}
     compared = {role: clip.state() if clip else None for role, clip in clips.items()}
@@ -175,7 +175,7 @@ class _Measurer:
                     write_kept(_partial_path(store, key), vars(new[name]))
                 except Unavailable as error:
                     new[name] = Partial("unavailable", str(error))
-                    if hasattr(metrics[name], "sources"):  # what is lacking is in the key; else the user may supply it
+                    if hasattr(metrics[name], "sources"):  # the key changes once the missing file is there
                         write_kept(_partial_path(store, key), vars(new[name]))
                 except Exception as error:
                     # A fault of one metric is not kept and costs the others nothing.
@@ -252,7 +252,7 @@ def failures(jobs: Sequence[Job], records: dict[str, CellRecord], partials: Part
 
 
 def metric_facts(make: Callable[[], Metric]) -> dict[str, Any]:
-    """A metric as run.json tells it."""
+    """Return a metric's facts for run.json."""
     metric = make()
     figures = [dataclasses.asdict(figure) for figure in metric.figures]
     description = (inspect.getdoc(make) or "").partition("\n")[0]

@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+WHOLE = re.compile(r"\s*(\d+)[.,]0\s*")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is read of one file. `what` it should be, for messages; `bytes` on disk and `unpacked`."""
+    """How much is read of one file: `bytes` on disk, bytes `unpacked`, rows and columns. what: its name in messages."""
 
     what: str
     bytes: int
@@ -22,7 +23,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Merged:
-    """A merged cell: `row` and `column` of its top left, and the last row it covers, all counted from 0."""
+    """A merged cell: `row` and `column` of its top left and the `last` row that it covers, all counted from 0."""
 
     row: int
     column: int
@@ -31,10 +32,10 @@ class Merged:
 
 @dataclass(frozen=True)
 class Sheet:
-    """One table of a file: `rows` of text, "" for nothing, without blank rows at the end; rows may differ in length.
+    """One table of a file: `rows` of text, "" for an empty cell, no blank rows at the end; rows may differ in length.
 
-    title: the worksheet's, "" for a CSV. merged: cells that cover rows below them, which are blank there.
-    decimal_comma: whether a comma in a number is its decimal mark, as it is wherever commas do not part the columns.
+    title: the worksheet's, "" for a CSV. merged: cells that cover rows below them, where `rows` is blank.
+    decimal_comma: whether a comma in a number is the decimal mark, which is so unless commas separate the columns.
     """
 
     title: str
@@ -58,7 +59,7 @@ class Sheet:
     def number(self, text: str) -> float | None:
         """Return the number that a cell holds ("29.97"; "29,97" with a decimal comma), None for any other text.
 
-        Thousands are never grouped in these tables: "1.234,5" is no number.
+        Thousands are never grouped in these tables: "1.234,5" is not a number.
         """
         text = text.strip()
         if self.decimal_comma and DECIMAL_COMMA.fullmatch(text):
@@ -67,6 +68,12 @@ class Sheet:
             return None if "_" in text else float(text)
         except ValueError:
             return None
+
+
+def whole(text: str) -> str:
+    """Return "12" for "12.0" and "12,0", as programs write whole numbers beside fractions; any other text as it is."""
+    found = WHOLE.fullmatch(text)
+    return found[1] if found else text
 
 
 def trimmed(rows: list[list[str]]) -> list[list[str]]:

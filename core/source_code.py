@@ -1,4 +1,4 @@
-"""One source file as the keys see it: the code that may change a number, and what it imports."""
+"""Read from a source file what enters the keys: the code that may change a number, and what it imports."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# "module:Class" in a table of names (core.registry): whatever is loaded from there is keyed by its own code.
+# "module:Class" in a table of names (core.registry): what is loaded by it is keyed by its own code.
 NAMED = re.compile(r"[\w.]+:\w+")
-# What makes an error of a text, and where it is imported from.
+# Names that turn a text into an error, and the module that they are imported from.
 MAKERS = {"BenchError", "CellFailed", "Unavailable", "unknown_name"}
 ERRORS = "core.errors"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A source file. code: what may change a number, as text. imports: for each import the modules it may mean, in
-    order. data: packages whose files are read without importing them.
+    """A source file.
+
+    code: what may change a number, as text. imports: for each import, the modules that it may mean, in order. data:
+    packages whose files are read without importing them.
     """
 
     code: str
@@ -30,25 +32,19 @@ class Source:
 
 @functools.cache
 def read_source(path: Path) -> Source:
-    """Return a source file without what changes no number: docstrings, texts of errors, types, tables of names.
+    """Return a source file without what cannot change a number: docstrings, texts of errors, types, tables of names.
 
-    Of a compiled module all bytes count.
+    All bytes of a compiled module count.
     """
     if path.suffix != ".py":
         return Source(hashlib.blake2b(path.read_bytes()).hexdigest(), (), frozenset())
     tree = ast.parse(path.read_bytes())
     tree = _Deciding(set(_makers(tree))).visit(tree)
-    return Source(ast.dump(tree), tuple(_imports(tree, path)), frozenset(_data(tree)))
-
-
-def imported_modules(tree: ast.AST) -> Iterator[str]:
-    """Absolute names of the modules that a source imports anywhere; `from a import b` gives a and a.b."""
-    for names in _imports(tree, None):
-        yield from names
+    return Source(ast.dump(tree), tuple(imports_of(tree, path)), frozenset(_data(tree)))
 
 
 class _Deciding(ast.NodeTransformer):
-    """Takes out of a tree what changes no number. makers: names of what makes errors."""
+    """Removes from a tree what cannot change a number. makers: names that turn texts into errors."""
 
     def __init__(self, makers: set[str]) -> None:
         self.makers = makers
@@ -75,7 +71,7 @@ class _Deciding(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.AST]:
-        """Drop what is only there for the type checker."""
+        """Drop what only the type checker reads."""
         if (getattr(node.test, "id", None) or getattr(node.test, "attr", None)) == "TYPE_CHECKING":
             visited = (self.visit(other) for other in node.orelse)
             return [other for other in visited if other is not None]
@@ -91,22 +87,22 @@ class _Deciding(ast.NodeTransformer):
 
 
 def _makers(tree: ast.AST) -> Iterator[str]:
-    """Names under which a source knows what makes errors."""
+    """Yield the names under which a source imports MAKERS."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == ERRORS:
             yield from (alias.asname or alias.name for alias in node.names if alias.name in MAKERS)
 
 
 def _is_table(value: ast.AST | None) -> bool:
-    """Whether a value is a table of names: a dict of texts "module:Class" and nothing else."""
+    """Return whether a value is a table of names: a dict of texts "module:Class" and nothing else."""
     texts = [getattr(item, "value", None) for item in value.values] if isinstance(value, ast.Dict) else []
     return bool(texts) and all(isinstance(text, str) and NAMED.fullmatch(text) for text in texts)
 
 
-def _imports(tree: ast.AST, path: Path | None) -> Iterator[tuple[str, ...]]:
-    """The modules that each import may mean: of `from a import b` a.b, if that is a module, else a.
+def imports_of(tree: ast.AST, path: Path | None = None) -> Iterator[tuple[str, ...]]:
+    """Yield the modules that each import may mean: for `from a import b`, a.b and then a.
 
-    Relative imports count where the file's `path` is known.
+    Relative imports count only if the file's `path` is given.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -117,7 +113,7 @@ def _imports(tree: ast.AST, path: Path | None) -> Iterator[tuple[str, ...]]:
 
 
 def _absolute(node: ast.ImportFrom, path: Path) -> str:
-    """The module that a relative import means, from the folders that are packages around the file."""
+    """Return the module that a relative import means, by the packages around the file."""
     folder, packages = path.parent, list[str]()
     while (folder / "__init__.py").is_file():
         packages.insert(0, folder.name)
@@ -126,7 +122,7 @@ def _absolute(node: ast.ImportFrom, path: Path) -> str:
 
 
 def _data(tree: ast.AST) -> Iterator[str]:
-    """Packages that are looked up by `find_spec("package")`, to read files of theirs."""
+    """Yield packages that are looked up with `find_spec("package")` so that their files can be read."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "find_spec":
             yield from (item.value for item in node.args if isinstance(getattr(item, "value", None), str))  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
-"""The one reader of tables: CSV of any dialect, workbooks and pages, told apart by their content and not their name.
+"""Read tables: CSV in any dialect, workbooks and web pages, recognised by their contents and not by their names.
 
-Files come from strangers and from spreadsheets of every country: columns parted by commas, semicolons or tabs; UTF-8,
-UTF-16, GB18030 (which holds gb2312 and GBK) or Windows-1252. Cells stay text, so "006" is never 6.
+Files are untrusted and come from spreadsheets of all countries: columns separated by commas, semicolons or tabs; UTF-8,
+UTF-16, GB18030 (which includes gb2312 and GBK) or Windows-1252. Cells stay text, so "006" is never 6.
 """
 
 from __future__ import annotations
@@ -13,26 +13,29 @@ from collections import Counter
 from pathlib import Path
 
 from core.errors import BenchError
-from core.kinds import kind_of
-from core.pages import read_page
+from core.file_kinds import kind_of
+from core.html_tables import read_page
 from core.sheet import Limits, Sheet, trimmed
 from core.workbook import read_workbook
 
+# Suffixes of files that may be tables; their contents decide. Excel's "Unicode text" is .txt. The last two, of WPS and
+# Numbers, are listed to be refused by name.
+SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods", ".et", ".numbers")
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\xef\xbb\xbf": "utf-8"}
 PAGE = re.compile(r"<(html|table|frameset)\b", re.IGNORECASE)
-# Of delimiters that part the lines equally well the first is meant: commas may be decimal marks.
+# Of delimiters that split the lines equally well, the first is taken: commas may be decimal marks.
 DELIMITERS = "\t;,"
 SNIFFED_LINES, SNIFFED_CHARACTERS = 200, 1_000_000
 # A whole cell in quotes, whatever is in it; the delimiter before it is kept.
 QUOTED = re.compile(r"(?:(?<=[\t;,\r\n ])|^)\"(?:[^\"]|\"\")*\"(?=[\t;,\r\n]|$)")
-# How much of a file tells its encoding.
+# How much of a file is examined to find its encoding.
 SNIFFED_BYTES = 1_000_000
 
 
 def read_sheets(path: Path, limits: Limits) -> list[Sheet]:
     """Return all tables of a file: one of a CSV, the worksheets of a workbook, the tables of a page.
 
-    BenchError, naming what the file is, if it cannot be read, is too large or is no table.
+    Raise BenchError if the file cannot be read, is too large, or is not a table; then the message says what it is.
     """
     try:
         with path.open("rb") as file:
@@ -56,17 +59,28 @@ def read_sheets(path: Path, limits: Limits) -> list[Sheet]:
 
 
 def read_sheet(path: Path, limits: Limits) -> Sheet:
-    """Return the first table of a file that has any cells; an empty one if none has."""
+    """Return the first table of a file that has any cells, or an empty one. Raise BenchError as `read_sheets`."""
     return next((sheet for sheet in read_sheets(path, limits) if sheet.rows), Sheet("", []))
 
 
+def table_called(path: Path) -> Path | None:
+    """Return the table that has the name of `path` and one of SUFFIXES, in upper or lower case; None without one.
+
+    Of several, the first in the order of SUFFIXES.
+    """
+    beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
+    files = (file for file in beside if file.name.startswith(path.name) and file.is_file())
+    endings = {file.name.removeprefix(path.name).lower(): file for file in files}
+    return next((endings[suffix] for suffix in SUFFIXES if suffix in endings), None)
+
+
 def local_path(text: str) -> str:
-    """Return a path from a table as this system writes it: Windows parts folders by backslashes."""
+    """Return a path from a table with forward slashes; tables made on Windows have backslashes."""
     return text.strip().replace("\\", "/")
 
 
 def decoded(path: Path, data: bytes) -> str:
-    """Return text by its byte-order mark, by the NULs of UTF-16, by what a page says of itself, else by its bytes."""
+    """Return text, decoded by its byte-order mark, the NULs of UTF-16, a page's own declaration, or its bytes."""
     encodings = [encoding for mark, encoding in BYTE_ORDER_MARKS.items() if data.startswith(mark)]
     encodings = encodings or _utf_16(data) or [*_declared(data), "utf-8", _old_encoding(data)]
     for encoding in encodings:
@@ -81,7 +95,7 @@ def decoded(path: Path, data: bytes) -> str:
 
 
 def _utf_16(data: bytes) -> list[str]:
-    """Return the byte order of UTF-16 without a mark: every other byte of digits and delimiters is NUL."""
+    """Return the encoding of UTF-16 without a mark, [] for others: every other byte of digits and delimiters is NUL."""
     head = data[: SNIFFED_BYTES // 2 * 2]
     first, second = head[::2].count(0), head[1::2].count(0)
     if max(first, second) * 10 < len(head) // 2 or min(first, second) * 4 > max(first, second):
@@ -96,13 +110,13 @@ def _declared(data: bytes) -> list[str]:
 
 
 def _old_encoding(data: bytes) -> str:
-    """Return GB18030, whose characters are pairs of bytes, or Windows-1252, whose accents are single ones."""
+    """Return "gb18030", whose characters are pairs of bytes, or "cp1252", whose accented letters are single bytes."""
     runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", data[:SNIFFED_BYTES])]
     return "cp1252" if 2 * runs.count(1) > len(runs) and max(runs) <= 2 else "gb18030"
 
 
 def _read_csv(path: Path, text: str, limits: Limits) -> Sheet:
-    """Return the rows of a CSV. BenchError for more than `limits` allow: commas alone would fill the memory."""
+    """Return the rows of a CSV. Raise BenchError beyond `limits`, as commas alone could fill the memory."""
     delimiter, text = _dialect(text)
     rows: list[list[str]] = []
     try:
@@ -118,7 +132,7 @@ def _read_csv(path: Path, text: str, limits: Limits) -> Sheet:
 
 
 def _dialect(text: str) -> tuple[str, str]:
-    """Return the delimiter that parts most lines into equally many cells, and the text without a line that names it."""
+    """Return the delimiter that splits most lines into the same number of cells, and the text without a "sep=" line."""
     if said := re.match(r"\"?sep=([\t;,])\"?[ ;,\t]*(\r\n?|\n)", text, re.IGNORECASE):
         return said.group(1), text[said.start(2) :]  # the line stays, blank, so that lines keep their numbers
     outline = re.split(r"\r\n?|\n", QUOTED.sub("", text[:SNIFFED_CHARACTERS]))[:SNIFFED_LINES]
@@ -133,7 +147,7 @@ def _dialect(text: str) -> tuple[str, str]:
 
 
 def _table_start(widths: dict[str, list[int]]) -> int:
-    """Return the first line of the largest block of lines of one width: prose above a header has delimiters too."""
+    """Return the first line of the largest block of lines with one width: prose above a header has delimiters too."""
     blocks = [
         (count * (width - 1), -lines.index(width))
         for lines in widths.values()
@@ -143,5 +157,5 @@ def _table_start(widths: dict[str, list[int]]) -> int:
 
 
 def _alike(widths: list[int]) -> int:
-    """Return how many lines have the commonest width beyond a single cell."""
+    """Return how many lines have the most common width of more than one cell."""
     return max(Counter(width for width in widths if width > 1).values(), default=0)

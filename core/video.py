@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 import cv2
@@ -22,6 +22,7 @@ from PIL import Image, ImageOps, TiffImagePlugin
 
 from core.errors import BenchError, clause
 from core.frames import Frames
+from core.wrong_file import mistaken_download
 
 Picture = npt.NDArray[np.uint8]
 
@@ -102,7 +103,7 @@ def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
 
 
 def read_picture(path: Path) -> Picture:
-    """One picture file as (H, W, 3) uint8 RGB: upright by its EXIF tag, 16 bit scaled to 8, transparency dropped.
+    """Return a picture file as (H, W, 3) uint8 RGB, upright by its EXIF tag, 16 bit scaled to 8, without transparency.
 
     Raises BenchError for what is missing, damaged, not a picture, of 32 bits or above 64 million pixels.
     """
@@ -144,7 +145,12 @@ def _read_deep_picture(path: Path) -> Picture:
         except (cv2.error, KeyError, TypeError, ValueError, OSError, SyntaxError, struct.error):
             image = None
     if image is None:
-        raise BenchError(f"{path}: not a picture in a known format. Convert it to PNG.")
+        text = mistaken_download(path)
+        raise BenchError(
+            f"{path}: not a picture but {text}."
+            if text
+            else f"{path}: not a picture in a known format. Convert it to PNG."
+        )
     return np.asarray(image, np.uint8)
 
 
@@ -160,9 +166,9 @@ def _tiff_size(data: bytes) -> tuple[int, int]:
 
 
 def first_size(path: Path) -> tuple[int, int]:
-    """Width and height at which the first frame of a video, a GIF or a folder of pictures is shown.
+    """Return the displayed width and height of the first frame of a video, a GIF or a folder of pictures.
 
-    BenchError if it has none.
+    Raise BenchError if there is no frame.
     """
     for picture in map(read_picture, pictures_in(path)) if path.is_dir() else _read_video(path):
         return round(picture.shape[1] * pixel_aspect(path)), picture.shape[0]
@@ -186,10 +192,10 @@ def frame_rate(path: Path) -> float | None:
 
 
 def pixel_aspect(path: Path) -> float:
-    """Return the width of a pixel over its height in the upright frames of a video; 1.0 where the file does not say.
+    """Return the width of a pixel over its height in the upright frames of a video, 1.0 if the file does not say.
 
-    Also 1.0 for a folder of pictures: see `stated_density`. BenchError above 4 and below 1/4, which only a damaged
-    header says.
+    It is 1.0 for a folder of pictures: see `stated_density`. Raise BenchError above 4 and below 1/4, which only a
+    damaged header states.
     """
     if path.is_dir():
         return 1.0
@@ -200,8 +206,8 @@ def pixel_aspect(path: Path) -> float:
             return 1.0
         if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
             raise BenchError(
-                f"{path}: the header says that pixels are {stream.sample_aspect_ratio} times as wide as high; up to"
-                f" {MAX_PIXEL_ASPECT:g} and down to 1/{MAX_PIXEL_ASPECT:g} is read. Correct it, for example with"
+                f"{path}: the header says that pixels are {stream.sample_aspect_ratio} times as wide as high; only"
+                f" 1/{MAX_PIXEL_ASPECT:g} to {MAX_PIXEL_ASPECT:g} is possible. Correct it, for example with"
                 " ffmpeg -i IN -vf setsar=1 OUT."
             )
         width, height = stream.codec_context.width, stream.codec_context.height
@@ -214,10 +220,10 @@ def pixel_aspect(path: Path) -> float:
 
 
 def stated_density(path: Path) -> str:
-    """Return what a picture's header says of its density where that differs across and down, as "16:15"; else "".
+    """Return a picture's horizontal and vertical density as "16:15" if its header has unequal ones, else "".
 
-    It is not applied: viewers ignore it, and FFmpeg writes the shape of a video's pixels into PNG and JPEG the other
-    way round from what both formats define (findings/ffmpeg_picture_aspect.sh), so the header alone proves nothing.
+    It is not applied: viewers ignore it, and FFmpeg writes the pixel aspect of a video into PNG and JPEG the other way
+    round from what both formats define (findings/ffmpeg_picture_aspect.sh), so the header alone proves nothing.
     """
     try:
         with warnings.catch_warnings():
@@ -244,12 +250,26 @@ def _read_video(path: Path) -> Iterator[Picture]:
                     raise _truncated(path)
                 aspect = aspect or stream.codec_context.sample_aspect_ratio
                 if stream.codec_context.sample_aspect_ratio != aspect:
-                    raise BenchError(f"{path}: the shape of its pixels changes. Cut out the expression first.")
+                    raise BenchError(f"{path}: its pixel aspect ratio changes. Cut out the expression first.")
                 _check_size(path, frame.width, frame.height)  # a stream may grow
-                picture = frame.to_ndarray(format="rgb24")
-                yield np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
+                yield _as_shown(frame)
         except av.error.FFmpegError:
             raise _truncated(path) from None
+
+
+def _as_shown(frame: av.VideoFrame) -> Picture:
+    """Return a decoded frame as (H, W, 3) uint8 RGB, turned and mirrored according to the file's display matrix.
+
+    Its first row is the direction of the columns, its second that of the rows. PyAV reports the turn of the columns. If
+    the rows do not turn with them, the determinant is negative and the video is mirrored, as front cameras save it.
+    """
+    picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX", None)  # PyAV's types say object
+    if matrix is not None:
+        (a, b, _), (c, d, _) = np.frombuffer(matrix, np.int32).reshape(3, 3)[:2].astype(float)
+        if a * d < b * c:
+            picture = picture[::-1]
+    return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
 
 
 def _opened(path: Path) -> av.container.InputContainer:
@@ -311,6 +331,8 @@ def _truncated(path: Path) -> BenchError:
 
 def _no_video(path: Path) -> BenchError:
     """Why a file cannot be opened: a picture by another name, say, or a video that is cut off in its header."""
+    if placeholder := mistaken_download(path):
+        return BenchError(f"{path}: not a video but {placeholder}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -18,8 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from core.errors import BenchError, Unavailable, clause, unknown_name
-from core.mistaken import check_weights, mistaken
-from core.places import WEIGHTS, started
+from core.working_folder import WEIGHTS, from_start
+from core.wrong_file import check_weights, why_not_weights
 
 DEFAULT_FOLDER = Path(".megbench/weights")
 
@@ -73,8 +73,8 @@ FILES = {
 
 
 def folder() -> Path:
-    """The user's folder of weights."""
-    return started(Path(os.environ.get(WEIGHTS) or DEFAULT_FOLDER))
+    """Return the user's folder of weights."""
+    return from_start(Path(os.environ.get(WEIGHTS) or DEFAULT_FOLDER))
 
 
 def entry(name: str) -> WeightFile:
@@ -108,8 +108,8 @@ def absence(name: str) -> str:
 
 
 def check(row: WeightFile, path: Path) -> Path:
-    """Return `path` if its hash is the table's. BenchError otherwise, and for a web page, a pointer or an archive."""
-    what = mistaken(path)
+    """Return `path` if its hash is the table's. Raise BenchError otherwise, saying what the file is if possible."""
+    what = why_not_weights(path)
     if what:
         raise BenchError(f"{path} is not {row.file}: it is {what}, then run: python bench.py weights add FILE")
     found = sha256(path)
@@ -122,7 +122,7 @@ def check(row: WeightFile, path: Path) -> Path:
 
 
 def add(path: Path) -> tuple[WeightFile, Path]:
-    """Copy a file into the weights folder, known by its name or its hash; the row and its new place.
+    """Copy a file, known by name or hash, into the weights folder; return its row and its new path.
 
     BenchError if it is none of the table's files or its hash is another.
     """
@@ -143,7 +143,7 @@ def add(path: Path) -> tuple[WeightFile, Path]:
 
 
 def fetch(name: str) -> Path:
-    """Download a file into the weights folder from where its package says it is; BenchError where that fails."""
+    """Download a file from its package's address into the weights folder. Raise BenchError if that fails."""
     row = entry(name)
     kind, _, rest = row.source.partition(":")
     with _arriving(row) as temporary:

@@ -2,7 +2,7 @@
 
 Two forms, told apart by their first bytes. The suite's own: `NAME.safetensors` (float16 or float32, names
 "network.entry") with a `NAME.json` beside it that holds the resolved config. The published: a pickled dict of state
-dicts (core/published.py).
+dicts (core/pickled_weights.py).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from core import weight_files
 from core.errors import BenchError, clause
-from core.layout import in_words, manifest, misfits, with_counters
-from core.mistaken import check_weights, mistaken
-from core.published import State, check_size, read_published
-from core.sources import file_hash
+from core.file_hashes import file_hash
+from core.pickled_weights import State, by_network, check_size, read_published
+from core.state_dicts import in_words, manifest, misfits, with_counters
 from core.store import write_json
+from core.wrong_file import check_weights, why_not_weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -76,14 +76,14 @@ def save_states(path: Path, states: Mapping[str, State], card: Mapping[str, Any]
 
 
 def read_card(weights: Path) -> dict[str, Any]:
-    """The JSON beside a weights file. BenchError if it is missing, too large or not a JSON object."""
+    """Return the JSON beside a weights file. Raise BenchError if it is missing, too large or not a JSON object."""
     path = card_path(weights)
     try:
         if path.stat().st_size > LARGEST_CARD_BYTES:
             raise BenchError(f"{path} is larger than {LARGEST_CARD_BYTES} bytes; it is not a card of this suite.")
         card = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        what = mistaken(path) if path.is_file() else ""
+        what = why_not_weights(path) if path.is_file() else ""
         reason = f"it is {what}" if what and not what.startswith("JSON") else clause(error)
         raise BenchError(f"{path} must describe {weights.name}, but cannot be read ({reason}).") from None
     if not isinstance(card, dict):
@@ -109,7 +109,7 @@ def clips_seen(weights: Path) -> dict[str, list[str]]:
 
 
 def read_weights(path: Path) -> dict[str, State]:
-    """State dicts by network name, on the CPU, floating entries as float32.
+    """Return state dicts by network name, on the CPU, floating-point entries as float32.
 
     A file with no networks in it (torchvision's VGG) comes back as the one network "". BenchError if the file is
     missing, too large, damaged, or not in one of the two forms; entries that are not state dicts are left out.
@@ -122,7 +122,7 @@ def read_weights(path: Path) -> dict[str, State]:
 
 
 def read_as_they_are(path: Path) -> dict[str, State]:
-    """As `read_weights`, but entries keep their precision and may be infinite."""
+    """Read a weights file as `read_weights` does, but entries keep their precision and may be infinite."""
     if not path.is_file():
         raise BenchError(f"Weights {path} do not exist.")
     return _read_safetensors(path) if _is_safetensors(path) else read_published(path)
@@ -148,14 +148,14 @@ def load_networks(path: Path, networks: Mapping[str, nn.Module]) -> None:
 
 
 def network_names(path: Path) -> set[str]:
-    """Names of the networks in a weights file; only the header of a safetensors file is read for it."""
+    """Return the names of the networks in a weights file; of a safetensors file only the header is read."""
     if not _is_safetensors(path):
         return set(read_weights(path))
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            return {entry.partition(".")[0] for entry in file.keys()}  # noqa: SIM118 (not a dict)
+            return set(by_network(dict.fromkeys(file.keys())))
     except (SafetensorError, OSError) as error:
         raise BenchError(f"{path} is not a readable safetensors file ({clause(error)}).") from None
 
@@ -197,17 +197,19 @@ def load_part(path: Path, name: str, network: nn.Module) -> None:
 
 
 def weights_hash(path: Path) -> str:
-    """blake2b of a weights file, 32 hexadecimal digits. BenchError if it cannot be read."""
-    found = file_hash(path)
-    if found is None:
-        raise BenchError(f"Weights {path} cannot be read. Put the file there, readable for you.")
-    return found
+    """Return the blake2b hash of a weights file, 32 hexadecimal digits. Raise BenchError if it cannot be read."""
+    try:
+        return file_hash(path)
+    except OSError as error:
+        raise BenchError(
+            f"Weights {path} cannot be read ({error.strerror}). Check the path and its permissions."
+        ) from None
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether a file begins as safetensors do: the length of a JSON header, then that header.
+    """Return whether a file is safetensors: it begins with the length of a JSON header, then that header.
 
-    A file that is named so counts as well, unless it begins as torch.save's do. BenchError for what is no weights.
+    A file with that suffix counts too, unless it begins like torch.save's. Raise BenchError if it is not weights.
     """
     with path.open("rb") as file:
         head = file.read(9)
@@ -228,11 +230,7 @@ def _read_safetensors(path: Path) -> dict[str, State]:
         tensors = load_file(path, device="cpu")
     except (SafetensorError, OSError, ValueError) as error:
         raise BenchError(f"{path} is not a readable safetensors file ({clause(error)}).") from None
-    networks: dict[str, State] = {}
-    for key, value in tensors.items():
-        name, _, entry = key.partition(".")
-        networks.setdefault(name, {})[entry] = value
-    return networks
+    return by_network(tensors)
 
 
 def _checked(path: Path, entry: str, value: Tensor) -> Tensor:

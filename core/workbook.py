@@ -1,4 +1,4 @@
-"""Workbooks (XLSX, XLS, ODS) of strangers as sheets of text: nothing in them is run, no file may swell without end."""
+"""Read untrusted workbooks (XLSX, XLS, ODS) as sheets of text: nothing in them is run, and unpacked size is limited."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SECONDS = 120
 
 
 def read_workbook(path: Path, data: bytes, limits: Limits) -> list[Sheet]:
-    """Return every worksheet; formulas count by the value that was saved with them.
+    """Return every worksheet; formulas are replaced by the values saved with them.
 
-    BenchError for what is no workbook, has a password, or is larger than `limits` when unpacked.
+    Raise BenchError for a file that is not a workbook, has a password, or exceeds `limits` when unpacked.
     """
     if data.startswith(b"PK"):
         _check_parts(path, data, limits)
@@ -48,7 +48,7 @@ def _unreadable(path: Path, data: bytes, reason: str) -> BenchError:
 
 
 def _check_parts(path: Path, data: bytes, limits: Limits) -> None:
-    """Raise BenchError for an archive that unpacks too far or holds what makes XML swell or read other files."""
+    """Raise BenchError for an archive that is too large unpacked or has XML that may expand or read other files."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = archive.infolist()
@@ -67,14 +67,14 @@ def _check_parts(path: Path, data: bytes, limits: Limits) -> None:
 
 
 def _asked(path: Path, data: bytes, limits: Limits) -> dict[str, Any]:
-    """Return what the process that reads workbooks answers. BenchError if the workbook is too much for it."""
+    """Return the answer of the process that reads workbooks. Raise BenchError if it runs out of memory or time."""
     command = [sys.executable, "-I", str(CHILD), str(limits.rows), str(limits.columns), str(MOST_SHEETS)]
     try:
         done = subprocess.run(command, input=data, capture_output=True, timeout=SECONDS, check=True)
         answer: dict[str, Any] = json.loads(done.stdout)
     except (subprocess.SubprocessError, ValueError):
         raise BenchError(
-            f"{path}: cells that lie too far apart to be read, more than {limits.rows} rows or {limits.columns}"
-            " columns. Delete what lies far below or to the right, or save it as CSV."
+            f"{path}: its cells are too far apart to be read, more than {limits.rows} rows or {limits.columns}"
+            " columns. Delete stray cells far below or to the right, or save it as CSV."
         ) from None
     return answer

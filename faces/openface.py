@@ -1,8 +1,8 @@
-"""OpenFace 2's action units, read from the tables that it and programs like it write; the programs are the user's.
+"""Read action units from the tables that OpenFace 2 and similar programs write; users run those programs themselves.
 
-FeatureExtraction writes one file a clip, FaceLandmarkImg one a picture; pyfaceau counts frames from 0, says True and
-False, and classifies no presences. Rows belong to the frames they name. Where no face was found the values are zeros,
-blanks or those of the frame before, which are no scores.
+FeatureExtraction writes one file per clip, FaceLandmarkImg one per picture; pyfaceau counts frames from 0, writes True
+and False, and classifies no presences. A row belongs to the frame that it names. Where no face was found, the values
+are zeros, blanks or copies of the frame before; they count as missing.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import pandas as pd
 
 from core.errors import BenchError
 from core.openface import LARGEST
-from core.places import started
 from core.progress import note
 from core.store import write_text
+from core.working_folder import from_start
 from faces.openface_rows import COLUMNS, PRESENCES, UNITS, numbered_rows, rows_of
 
-# How far beyond 0 to 5 unfinished post-processing goes (-.07 and 5.13 are known); what is farther is something else.
+# How far post-processing may leave values outside 0 to 5 (-.07 and 5.13 are known); others are something else.
 SLACK = 0.5
 # Imported files, by the content of the clip they were made from; never deleted by the store.
 FOLDER = Path(".megbench/openface")
@@ -33,10 +33,10 @@ Scores = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ActionUnitTable:
-    """Action units by frame, and what a reader must be told of them.
+    """Action units by frame, with remarks for the user.
 
-    intensity: (T, 17) float64 of UNITS, 0 to 5, NaN where there is none. presence: (T, 17), 0 or 1 or NaN; None if it
-    was not asked for. first: number of the file's first frame. remarks: a line each on values clipped and rows lacking.
+    intensity: (T, 17) float64 of UNITS, 0 to 5, NaN where missing. presence: (T, 17), 0, 1 or NaN; None if it was not
+    asked for. first: number of the file's first frame. remarks: lines on clipped values and missing rows.
     """
 
     intensity: Scores
@@ -46,9 +46,9 @@ class ActionUnitTable:
 
 
 def read_openface(path: Path, n_frames: int) -> Scores:
-    """Return intensities 0 to 5 of UNITS (n_frames, 17), NaN in frames without a face; tell what was odd.
+    """Return intensities 0 to 5 of UNITS (n_frames, 17), NaN in frames without a face, and print the table's remarks.
 
-    path: a file with a row a frame, or a folder with a file a frame, numbered. BenchError as `read_table`.
+    path: a file with one row per frame, or a folder with one numbered file per frame. Raise BenchError as `read_table`.
     """
     table = read_table(path, n_frames)
     tell(path, table.remarks)
@@ -56,10 +56,11 @@ def read_openface(path: Path, n_frames: int) -> Scores:
 
 
 def read_table(path: Path, n_frames: int, presences: bool = False, clip: str = "the clip") -> ActionUnitTable:
-    """Read a file with a row a frame, or a folder with a file a frame, in any order. `clip` is its name in messages.
+    """Read a file with one row per frame, or a folder with one file per frame, in any order.
 
-    presences: whether the `_c` columns are needed too. BenchError if it cannot be read, lacks a column, holds another
-    number of frames or a second face, or a value is not a number within SLACK of 0 to 5.
+    presences: whether the `_c` columns are needed too. clip: the clip's name in messages. Raise BenchError if the table
+    cannot be read, lacks a column, has another number of frames or a second face, or has a value that is not a number
+    within SLACK of 0 to 5.
     """
     rows = numbered_rows(path, presences) if path.is_dir() else rows_of(path, presences)
     frames = [row.frame for row in rows]
@@ -75,6 +76,10 @@ def read_table(path: Path, n_frames: int, presences: bool = False, clip: str = "
         remarks.append(f"{path}: no row for {spans(gaps)}")
     if lost := [row.frame for row in rows if not row.found]:
         remarks.append(f"{path}: no face in {spans(lost)}")
+    if blank := [row.frame for row in rows if row.found and np.isnan(row.values).any()]:
+        remarks.append(f"{path}: values are missing in {spans(blank)}")
+    if several := [row.frame for row in rows if row.faces > 1]:
+        remarks.append(f"{path}: several faces in {spans(several)}; the one with the highest confidence is read")
     presence = values[:, len(UNITS) :] if presences else None
     if presence is not None and not np.isin(presence[~np.isnan(presence)], (0, 1)).all():
         frame, unit = np.argwhere(~np.isin(presence, (0, 1)) & ~np.isnan(presence))[0]
@@ -84,9 +89,10 @@ def read_table(path: Path, n_frames: int, presences: bool = False, clip: str = "
 
 
 def within(values: Scores, where: str, first: int) -> tuple[Scores, str]:
-    """Return intensities (T, 17) clipped to 0 to 5 and a remark on what was clipped, "" if nothing was.
+    """Return intensities (T, 17) clipped to 0 to 5 and a remark on the clipped values, "" if there are none.
 
-    where: the file. first: number of its first frame. BenchError for a value beyond SLACK, or infinite.
+    where: the file, for messages. first: number of its first frame. Raise BenchError for infinite values and for values
+    further outside than SLACK.
     """
     clipped = np.clip(values, 0, LARGEST)
     outside = np.argwhere(~np.isnan(values) & (values != clipped))
@@ -115,18 +121,18 @@ def keep(content: str, scores: Scores) -> Path:
 
 
 def kept_path(content: str) -> Path:
-    """Return where the imported scores of the clip with this hash lie, whether there are any or not."""
-    return started(FOLDER) / f"{content}.csv"
+    """Return the path of the imported scores of the clip with this hash, whether or not the file exists."""
+    return from_start(FOLDER) / f"{content}.csv"
 
 
 def kept(content: str, n_frames: int) -> Scores | None:
-    """Return the scores kept for a clip; None if there are none."""
+    """Return the imported scores of a clip (n_frames, 17), None if there are none."""
     path = kept_path(content)
     return read_table(path, n_frames).intensity if path.is_file() else None
 
 
 def tell(path: Path, remarks: Iterable[str]) -> None:
-    """Show remarks on a file or folder on the terminal, each once however many cells read the file."""
+    """Print remarks on a file or folder on the terminal, each only once however many cells read the file."""
     for remark in remarks:
         _note_once(remark, path.resolve(), path.stat().st_mtime_ns)
 
@@ -150,7 +156,7 @@ def spans(numbers: Iterable[int]) -> str:
 
 
 def _first(path: Path, frames: Sequence[int], n_frames: int, clip: str) -> int:
-    """Return the number of the first frame, 0 or 1 (in a folder any). BenchError unless first and last are there."""
+    """Return the number of the first frame: 0 or 1, any in a folder. Raise BenchError if first or last is missing."""
     if not frames:
         raise BenchError(f"{path}: no rows, {clip} has {n_frames} frames. Give the table of this clip.")
     low, high = min(frames), max(frames)

@@ -1,7 +1,8 @@
-"""The rows of tables that OpenFace and programs like it write: which frame each names, and what it says of it."""
+"""Read the rows of tables that OpenFace and similar programs write: the frame that each row names, and its values."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -22,9 +23,11 @@ COLUMNS = [f"{unit}_r" for unit in UNITS]
 PRESENCES = [f"{unit}_c" for unit in UNITS]
 # The widest table that OpenFace writes has 714 columns.
 LIMITS = Limits("a table of action units", bytes=200_000_000, rows=MAX_FRAMES + 1000, columns=2000)
-# Columns beside the action units, in whatever case.
+# Columns besides the action units; case does not matter.
 FACTS = ("frame", "success", "confidence", "face_id")
 SUCCESS = {"true": 1.0, "false": 0.0, "": 0.0}
+# How R, pandas, spreadsheets and C++ on Windows write a missing value; "nan" and "-nan" are read as numbers.
+NO_VALUE = {"", "na", "n/a", "#n/a", "nan(ind)", "-nan(ind)"}
 OTHER_PROGRAMS = {
     r"AU\d\d": "py-feat's columns, which are probabilities from 0 to 1 and not intensities from 0 to 5",
     r"au_\d+_intensity": "LibreFace's columns, which are twelve units on a scale of its own",
@@ -33,39 +36,60 @@ OTHER_PROGRAMS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One row: the frame it names, whether a face was found, and the values of the columns asked for."""
+    """One row: the frame it names, whether a face was found, and the values of the columns asked for.
+
+    faces: how many were found in the frame, where the row is that of the surest.
+    """
 
     frame: int
     found: bool
     values: list[float]
     confidence: float
+    faces: int = 1
 
 
 def numbered_rows(folder: Path, presences: bool) -> list[Row]:
-    """Return a row for each file of a folder, of several faces in a picture the surest; no rows mean no face."""
-    files = sorted(folder.glob("*.csv"), key=lambda path: natural(path.name))
+    """Return one row per file of a folder: the face with the highest confidence. A file without rows means no face.
+
+    Raise BenchError as `rows_of`, and for a file whose name has no frame number or the same as another.
+    """
+    files = files_in(folder)
     if not files:
         raise BenchError(f"{folder}: no CSV files of OpenFace are in this folder.")
     numbers: dict[int, Path] = {}
     rows = []
-    for file in files:
-        digits = re.findall(r"\d+", file.stem)
-        if not digits:
-            raise BenchError(f"{file}: no frame number in its name. Call the files as frame1.csv, frame2.csv ...")
-        number = int(digits[-1])
+    for file, number in zip(files, _frame_numbers(files), strict=True):
         if number in numbers:
             raise BenchError(f"{file}: frame {number} is {numbers[number].name} already. Remove one of the files.")
         numbers[number] = file
         faces = rows_of(file, presences, one_frame=True)
         surest = max(faces, key=lambda row: row.confidence, default=Row(number, False, [], 0.0))
-        rows.append(Row(number, surest.found, surest.values, surest.confidence))
+        rows.append(dataclasses.replace(surest, frame=number, faces=len(faces)))
     return rows
 
 
-def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Row]:
-    """Return the rows of a file. BenchError for a column that is missing, a second face or a cell that is no number.
+def files_in(folder: Path) -> list[Path]:
+    """Return the CSV files of a folder in the order of their numbers, without the hidden ones that macOS adds."""
+    files = (path for path in folder.iterdir() if path.suffix.lower() == ".csv" and not path.name.startswith("."))
+    return sorted(files, key=lambda path: natural(path.name))
 
-    one_frame: the file is of one picture, whose rows are its faces.
+
+def _frame_numbers(files: Sequence[Path]) -> list[int]:
+    """Return the frame number in each name: the last number that differs between names ("smile_001_30fps.csv")."""
+    found = [[int(digits) for digits in re.findall(r"\d+", file.stem)] for file in files]
+    for file, numbers in zip(files, found, strict=True):
+        if not numbers:
+            raise BenchError(f"{file}: no frame number in its name. Name the files frame1.csv, frame2.csv ...")
+    if len({len(numbers) for numbers in found}) > 1:
+        return [numbers[-1] for numbers in found]
+    differing = [at for at, column in enumerate(zip(*found, strict=True)) if len(set(column)) > 1]
+    return [numbers[differing[-1] if differing else -1] for numbers in found]
+
+
+def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Row]:
+    """Return the rows of a file. Raise BenchError for a missing column, a second face, or a cell that is not a number.
+
+    one_frame: the file describes one picture, with one row per face.
     """
     sheet = read_sheet(path, LIMITS)
     if not sheet.rows:
@@ -80,32 +104,33 @@ def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Row]:
     if len(ids) > 1:
         raise BenchError(
             f"{path}: holds {len(ids)} faces (face_id {' and '.join(ids[:5])}): more than one face. Keep the rows of"
-            " the one that is meant."
+            " the one you mean."
         )
     frame, count = Counter(row.frame for row in rows).most_common(1)[0] if rows else (0, 0)
     if count > 1:
         raise BenchError(
-            f"{path}: several rows for frame {frame}: more than one face. Keep the rows of the one that is meant."
+            f"{path}: several rows for frame {frame}: more than one face. Keep the rows of the one you mean."
         )
     return rows
 
 
 def _check_columns(path: Path, header: Sequence[str], needed: Sequence[str]) -> None:
-    """Raise BenchError for a column that is missing or doubled, naming the program whose columns these are."""
-    if lacking := [name for name in needed if name not in header]:
+    """Raise BenchError for a column that is missing or appears twice, naming the program that writes such columns."""
+    lower = [name.lower() for name in header]
+    if lacking := [name for name in needed if name.lower() not in lower]:
         program = next(
             (text for name, text in OTHER_PROGRAMS.items() if any(re.fullmatch(name, h) for h in header)), ""
         )
         if program and not set(COLUMNS) & set(header):
             raise BenchError(f"{path}: has {program}. Give OpenFace's table with {COLUMNS[0]} ... {COLUMNS[-1]}.")
-        alike = {name.lower(): name for name in header}
+        alike = dict(zip(lower, header, strict=True))
         near = get_close_matches(lacking[0].lower(), alike, n=1, cutoff=0.8)
         has = f"The nearest is {alike[near[0]]!r}." if near else f"It has: {few(header, 12)}."
         if lacking[0] in PRESENCES:
             has = "Without presences it can be used as au_source=table, from .megbench/aus/table."
         raise BenchError(f"{path} lacks the column {lacking[0]}; OpenFace writes it with -aus. {has}")
-    if twice := [name for name in needed if header.count(name) > 1]:
-        raise BenchError(f"{path}: {header.count(twice[0])} columns are called {twice[0]}. Keep one of them.")
+    if twice := [name for name in needed if lower.count(name.lower()) > 1]:
+        raise BenchError(f"{path}: {lower.count(twice[0].lower())} columns are called {twice[0]}. Keep one of them.")
 
 
 class _Reader:
@@ -114,8 +139,7 @@ class _Reader:
     def __init__(self, path: Path, sheet: Sheet, header: list[str], needed: list[str]) -> None:
         self.path, self.sheet, self.needed = path, sheet, needed
         lower = [name.lower() for name in header]
-        self.at = {name: header.index(name) for name in needed}
-        self.at |= {name: lower.index(name) for name in FACTS if name in lower}
+        self.at = {name: lower.index(name.lower()) for name in (*needed, *FACTS) if name.lower() in lower}
 
     def text(self, cells: list[str], name: str) -> str:
         """Return a cell, "" where the file has no such column or the row is too short."""
@@ -123,19 +147,19 @@ class _Reader:
         return cells[at].strip() if at < len(cells) else ""
 
     def number(self, cells: list[str], name: str, line: int) -> float:
-        """Return the number in a cell, NaN for a blank one. BenchError for anything else."""
+        """Return the number in a cell, NaN for one of NO_VALUE. Raise BenchError for any other text."""
         text = self.text(cells, name)
-        value = self.sheet.number(text) if text else np.nan
+        value = np.nan if text.lower() in NO_VALUE else self.sheet.number(text)
         if value is None:
             raise BenchError(f"{self.path}, line {line}: {name} is {shown(text)}, not a number.")
         return value
 
     def row(self, at: int, cells: list[str]) -> Row:
-        """Return row `at` below the header; without a column `frame` rows are in the order of the frames, from 1."""
+        """Return row `at` below the header. Without a column `frame`, rows are in the order of the frames, from 1."""
         line = at + 2
         frame = self.number(cells, "frame", line) if "frame" in self.at else at + 1
         if not (float(frame).is_integer() and frame >= 0):
-            raise BenchError(f"{self.path}, line {line}: {self.text(cells, 'frame')!r} is no frame number.")
+            raise BenchError(f"{self.path}, line {line}: {self.text(cells, 'frame')!r} is not a frame number.")
         confidence = self.number(cells, "confidence", line)
         success = self.success(cells, line) if "success" in self.at else None
         values = [] if success is False else [self.number(cells, name, line) for name in self.needed]
@@ -144,7 +168,7 @@ class _Reader:
         return Row(int(frame), success is not False and confidence > 0, values, confidence)
 
     def success(self, cells: list[str], line: int) -> bool:
-        """Return what the column `success` says. BenchError unless it is 0, 1, True, False or blank, which means 0."""
+        """Return the column `success`; blank means False. Raise BenchError unless it is 0, 1, True or False."""
         text = self.text(cells, "success").lower()
         value = SUCCESS.get(text, self.sheet.number(text))
         if value not in (0, 1):

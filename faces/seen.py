@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from core.clip import Cell, Clip, Floats
 from core.errors import BenchError, CellFailed
+from core.file_hashes import states
 from core.frames import Frames, check_frames, content_hash, grey
 from core.provenance import module_of, recipe
-from core.sources import states
 from core.store import digest
 from faces.action_units import Intensities, intensities
 from faces.flow import dense_flow
@@ -32,7 +32,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @functools.cache
 def _recipe(module: str) -> str:
-    """What decides features that `module` computes from what is seen here, besides the frames: code and packages."""
+    """Return what decides features that `module` computes from this one's, besides the frames: code and packages."""
     return digest([recipe(__name__), recipe(module)])
 
 
@@ -138,10 +138,10 @@ class SeenClip:
         return {"intensity": intensities(self.flow, len(self.frames), self.landmarks)}
 
     def kept(self, name: str, compute: Callable[[], Arrays], sources: Sequence[Path] = ()) -> Arrays:
-        """Features of this clip called `name`: from the cache, else computed and put there; a damaged file is none.
+        """Return features of this clip called `name`, from the cache or else computed; damaged files are replaced.
 
-        They are kept for the code and the packages of the module in which `compute` is written, and for what is in the
-        files that it reads besides the clip (sources).
+        Their key holds the code and the packages of the module in which `compute` is written, and the contents of the
+        files that it reads besides the clip (`sources`).
         """
         if self._cache is None:
             return compute()
@@ -159,7 +159,7 @@ class SeenClip:
         return arrays
 
     def feature_file(self, name: str, compute: Callable[[], Arrays], sources: Sequence[Path] = ()) -> Path:
-        """Where features of this clip called `name` are kept, made by `compute` if they are not there yet; as `kept`.
+        """Return the file with features of this clip called `name`, which is made as `kept` does if it is missing.
 
         For metrics that compare sets of clips. BenchError without a cache.
         """

@@ -22,14 +22,16 @@ import numpy as np
 from core.clip import Clip
 from core.errors import BenchError, CellFailed, shown
 from core.openface import LARGEST, OPENFACE, Table, shares
-from core.places import started
 from core.registry import load
 from core.sheet import Sheet
-from core.tables import read_sheet
+from core.tables import read_sheet, table_called
+from core.working_folder import from_start
 from faces.openface import ActionUnitTable, read_table, spans, tell, within
-from faces.openface_rows import COLUMNS, LIMITS
+from faces.openface_rows import COLUMNS, LIMITS, files_in
 
 FOLDER = Path(".megbench/aus")
+# Sources that read a table of the driver.
+TABLES = ("openface", "table")
 # Missing frames in a row that are interpolated; at 200 fps a blink is longer.
 LONGEST_GAP = 3
 
@@ -43,7 +45,7 @@ class ActionUnits:
 
 
 def truth(driver: Clip) -> ActionUnits:
-    """The exact units of a rendered clip. CellFailed for a recording."""
+    """Return the exact units of a rendered clip. Raise CellFailed for a recording."""
     known = driver.known()
     if known is None:
         others = " or ".join(f"au_source={name}" for name in SOURCES if name != "truth")
@@ -54,18 +56,18 @@ def truth(driver: Clip) -> ActionUnits:
 
 
 def table_path(source: str, driver: Clip) -> Path:
-    """Return where a driver's table lies for `au_source=openface` and `au_source=table`.
+    """Return the path of a driver's table for `au_source=openface` and `au_source=table`.
 
-    A CSV file named after the driver, or a folder of that name with one file a frame.
+    A CSV file, another table or a workbook named after the driver, or a folder of that name with one CSV a frame.
     """
-    folder = started(FOLDER) / source / driver.name
-    return folder if folder.is_dir() else folder.with_name(f"{driver.name}.csv")
+    folder = from_start(FOLDER) / source / driver.name
+    return folder if folder.is_dir() else table_called(folder) or folder.with_name(f"{driver.name}.csv")
 
 
 def openface(driver: Clip) -> ActionUnits:
-    """Return what OpenFace found. CellFailed if the file is missing, does not fit the clip or lacks too many frames."""
-    path = table_path("openface", driver)
-    found = _read(path, driver, presences=True)
+    """Return what OpenFace found. Raise CellFailed if the table is missing, does not fit or lacks too many frames."""
+    path, found = _table_of("openface", driver)
+    tell(path, found.remarks)
     assert found.presence is not None
     presence = _bridged(found.presence, path, found.first)
     return ActionUnits(_bridged(found.intensity, path, found.first), np.asarray(presence >= 0.5, np.float64))
@@ -73,8 +75,8 @@ def openface(driver: Clip) -> ActionUnits:
 
 def table(driver: Clip) -> ActionUnits:
     """Return the user's own values: 17 columns in OpenFace's order, or a table with AU01_r ... AU45_r in its header."""
-    path = table_path("table", driver)
-    found = _matrix(path, driver) or _read(path, driver)
+    path, found = _table_of("table", driver)
+    tell(path, found.remarks)
     intensity = _bridged(found.intensity, path, found.first)
     return ActionUnits(intensity, np.asarray(intensity > 0, np.float64))
 
@@ -96,48 +98,51 @@ def source(name: str) -> Callable[[Clip], ActionUnits]:
 
 def files_of(name: str, driver: Clip) -> list[Path]:
     """Return the files that a source reads besides the driver's clip."""
-    if name not in ("openface", "table"):
+    if name not in TABLES:
         return []
     path = table_path(name, driver)
-    return sorted(path.glob("*.csv")) if path.is_dir() else [path]
+    return files_in(path) if path.is_dir() else [path]
 
 
-def _read(path: Path, driver: Clip, presences: bool = False) -> ActionUnitTable:
-    """Return a driver's table, and tell what is odd in it. CellFailed if it is missing or does not fit the driver."""
+def interpolates(name: str, driver: Clip) -> bool:
+    """Return whether a source interpolates frames missing from the driver's table. Raise CellFailed as it does."""
+    if name not in TABLES:
+        return False
+    _, found = _table_of(name, driver)
+    return any(bool(np.isnan(values).any()) for values in (found.intensity, found.presence) if values is not None)
+
+
+def _table_of(name: str, driver: Clip) -> tuple[Path, ActionUnitTable]:
+    """Return the path of a driver's table and its values. Raise CellFailed if it is missing or does not fit."""
+    path = table_path(name, driver)
     if not path.exists():
         raise CellFailed(f"{path} does not exist. Put the driver's action units there.")
     try:
-        found = read_table(path, driver.n_frames, presences, f"driver {driver.name}")
-    except BenchError as error:
-        raise CellFailed(str(error)) from None
-    tell(path, found.remarks)
-    return found
-
-
-def _matrix(path: Path, driver: Clip) -> ActionUnitTable | None:
-    """Return a table of numbers alone, a row a frame; None if its first row names columns or there is none."""
-    try:
-        sheet = read_sheet(path, LIMITS) if path.is_file() else Sheet("", [])
-        if not sheet.rows or any(re.search(r"AU\d", cell, re.IGNORECASE) for cell in sheet.rows[0]):
-            return None
-        values = _numbers(path, sheet, driver)
-        intensity, clipped = within(values, str(path), 1)
+        matrix = _matrix(path, driver) if name == "table" else None
+        return path, matrix or read_table(path, driver.n_frames, name == "openface", f"driver {driver.name}")
     except CellFailed:
         raise
     except BenchError as error:
         raise CellFailed(str(error)) from None
-    tell(path, [clipped] if clipped else [])
-    return ActionUnitTable(intensity, None, 1, ())
+
+
+def _matrix(path: Path, driver: Clip) -> ActionUnitTable | None:
+    """Return a table of numbers alone, one row per frame; None if its first row names columns or it has no rows."""
+    sheet = read_sheet(path, LIMITS) if path.is_file() else Sheet("", [])
+    if not sheet.rows or any(re.search(r"AU\d", cell, re.IGNORECASE) for cell in sheet.rows[0]):
+        return None
+    intensity, clipped = within(_numbers(path, sheet, driver), str(path), 1)
+    return ActionUnitTable(intensity, None, 1, (clipped,) if clipped else ())
 
 
 def _numbers(path: Path, sheet: Sheet, driver: Clip) -> Table:
-    """Return the cells as (T, 17) float64, NaN for blanks. CellFailed unless they are numbers, one row a frame."""
+    """Return the cells as (T, 17) float64, NaN for blanks. Raise CellFailed unless each frame has a row of 17."""
     width = max(map(len, sheet.rows))
     rows = [row + [""] * (width - len(row)) for row in sheet.rows if any(row)]
     if width != len(OPENFACE):
         raise CellFailed(
-            f"{path} has {width} columns; it needs {len(OPENFACE)}, parted by commas, semicolons or tabs, or a header"
-            f" with {COLUMNS[0]} ..."
+            f"{path} has {width} columns; it needs {len(OPENFACE)}, separated by commas, semicolons or tabs, or a"
+            f" header with {COLUMNS[0]} ..."
         )
     if len(rows) != driver.n_frames:
         raise CellFailed(f"{path} has {len(rows)} rows, driver {driver.name} has {driver.n_frames} frames.")
@@ -150,9 +155,9 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> Table:
 
 
 def _bridged(values: Table, path: Path, first: int) -> Table:
-    """Return values (T, 17) with missing ones interpolated linearly over at most LONGEST_GAP frames, and tell it.
+    """Return values (T, 17) with gaps of at most LONGEST_GAP frames interpolated linearly, and print which.
 
-    first: number of the file's first frame. CellFailed, naming the frames, for a longer gap and for one at the
+    first: number of the file's first frame. Raise CellFailed, naming the frames, for a longer gap and for one at the
     beginning or end of the clip, where there is nothing to interpolate between.
     """
     lacking = np.flatnonzero(np.isnan(values).any(1))

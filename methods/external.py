@@ -22,18 +22,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from core.clip import Clip, Template
 from core.config import read_overlay
 from core.errors import BenchError, CellFailed, clause, unknown_name
+from core.file_hashes import file_hash, hash_if_readable
 from core.frames import SIZE, Frames, write_frames, write_png
-from core.places import started
 from core.provenance import ROOT
-from core.sources import file_hash
 from core.store import digest
 from core.video import is_output_video, is_picture, read_clip, write_video
+from core.working_folder import from_start
 from faces.crop import resized
 from methods.external_inputs import extras
 
 READY_MADE = ROOT / "configs" / "external"
 OWN = Path(".megbench/external")
-# What a program's code and settings are kept in.
+# Suffixes of files that hold a program's code or settings.
 CODE = (".py", ".yaml", ".yml")
 # How much of what a program printed is searched for its last line.
 LOG_BYTES = 1_000_000
@@ -84,8 +84,8 @@ class Description(BaseModel):
 
 
 def read_description(name: str) -> Description:
-    """The description called `name`: the user's own, else a ready-made one. BenchError for a faulty or unknown one."""
-    places = [folder / f"{name}.yaml" for folder in (started(OWN), READY_MADE)]
+    """Return the description `name`, the user's own or a ready-made one. Raise BenchError if faulty or unknown."""
+    places = [folder / f"{name}.yaml" for folder in (from_start(OWN), READY_MADE)]
     path = next((path for path in places if path.is_file()), None)
     if path is None:
         known = {other.stem for folder in (OWN, READY_MADE) for other in folder.glob("*.yaml")}
@@ -131,7 +131,7 @@ class External:
         return marks
 
     def identity(self) -> Mapping[str, Any]:
-        """The description, the checkout's commit and code, the environment's versions and the weights' hashes."""
+        """Return the description, the checkout's commit and code, the environment's versions and weights' hashes."""
         described = self.description
         checkout = Path(described.checkout or ".")
         git = ["git", "-C", str(checkout)]
@@ -305,15 +305,17 @@ def _answer(command: list[str]) -> str:
 
 
 def _code(checkout: Path) -> str:
-    """Return a hash of a checkout's code and settings, committed or not; environments in it do not count."""
+    """Return a hash of a checkout's code and settings, committed or not; environments inside it are left out."""
     inside = {path.relative_to(checkout): path for kind in CODE for path in checkout.rglob(f"*{kind}")}
     others = ("site-packages", "__pycache__")
     kept = [name for name in inside if not any(part.startswith(".") or part in others for part in name.parts)]
-    return digest({name.as_posix(): file_hash(inside[name]) for name in kept})
+    return digest({name.as_posix(): hash_if_readable(inside[name]) for name in kept})
 
 
 def _hash(path: Path) -> str:
-    found = file_hash(path)
-    if found is None:
-        raise BenchError(f"{path}: the weights cannot be read. Put them where the description says.")
-    return found
+    try:
+        return file_hash(path)
+    except OSError as error:
+        raise BenchError(
+            f"{path}: the weights cannot be read ({error.strerror}). Put them where the description says."
+        ) from None

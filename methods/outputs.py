@@ -8,7 +8,6 @@ driver's frames that were kept, counted from 0, as "0-11 13 15".
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,16 +18,18 @@ import numpy as np
 
 from core.clip import Cell, Clip, Template
 from core.errors import BenchError, CellFailed, few
+from core.file_kinds import HEAD_BYTES, JPEG, kind_of
 from core.frames import SIZE, Frames
 from core.names import check_name
 from core.sheet import Limits
 from core.tables import local_path, read_sheet
 from core.video import first_size, is_output_video, pictures_in, pixel_aspect, read_clip
 from faces.crop import crop, display_size, whole_square
+from methods.marks import counted
 
 MAPPING = "mapping.csv"
 RESIZED, PADDED, HELD = "resized", "padded", "held"
-# What may be said of outputs: the word for the tables and the sentence below them.
+# Marks of outputs: the word for the tables and the sentence below them.
 MARKS = {
     "GIF": "A GIF has 256 colours a frame; its palette jumps by more than a micro-expression moves.",
     "video": "Read from video files; compression alters motion of half a pixel.",
@@ -38,10 +39,9 @@ MARKS = {
     PADDED: "Outputs of {sizes} pixels were padded to squares, as pictures of such sizes are.",
     HELD: "Outputs lack frames of the driver; the frame before each gap is held through it.",
 }
-# How a picture file begins that was saved with loss, whatever its name is.
-HEAD_BYTES = 4096
+# Pictures saved with loss, whatever their names, by their first bytes.
 LOSSY: dict[str, Callable[[bytes], bool]] = {
-    "JPEG": lambda head: head.startswith(b"\xff\xd8\xff"),
+    "JPEG": lambda head: kind_of(head) == JPEG,
     "WebP": lambda head: head[8:12] == b"WEBP" and b"VP8 " in head,
 }
 LIMITS = Limits("a mapping of outputs", bytes=1_000_000, rows=20_000, columns=50)
@@ -52,22 +52,31 @@ LONGEST_SHAPE = 1.5
 
 @dataclass(frozen=True)
 class Output:
-    """Where one cell's output lies, and which of the driver's frames it shows; None for all of them."""
+    """The path of one cell's output, and which of the driver's frames it shows; None for all of them."""
 
     path: Path
     frames: tuple[int, ...] | None = None
 
+    def files(self) -> list[Path]:
+        """Return the pictures in order, or the video."""
+        return pictures_in(self.path) if self.path.is_dir() else [self.path]
+
     @functools.cached_property
     def marks(self) -> frozenset[str]:
-        """Words for what came compressed, resized or thinned out. BenchError where the files cannot be read."""
+        """Words for outputs that are compressed or resized. BenchError if files cannot be read."""
         if self.path.is_dir():
-            heads = [_head(path) for path in pictures_in(self.path)]
+            heads = [_head(path) for path in self.files()]
             kinds = {word for word, is_so in LOSSY.items() if any(map(is_so, heads))}
         else:
             kinds = {"GIF" if self.path.suffix.lower() == ".gif" else "video"}
         width, height = self.size
-        found = {RESIZED: self.size != (SIZE, SIZE), PADDED: width != height, HELD: self.frames is not None}
+        found = {RESIZED: self.size != (SIZE, SIZE), PADDED: width != height}
         return frozenset(kinds | {word for word, is_so in found.items() if is_so})
+
+    def marks_on(self, driver: Clip) -> frozenset[str]:
+        """Return the words of `marks`, and one if the output lacks frames of the driver."""
+        lacks = self.frames is not None and len(self.frames) < driver.n_frames
+        return self.marks | {HELD} if lacks else self.marks
 
     @functools.cached_property
     def size(self) -> tuple[int, int]:
@@ -76,7 +85,7 @@ class Output:
 
 
 class Outputs:
-    """Frames that somebody else made, scored as they are; what came compressed, resized or thinned out is marked."""
+    """Frames made elsewhere, scored as they are; compressed or resized outputs and those lacking frames are marked."""
 
     name = "outputs"
     is_control = False
@@ -89,59 +98,74 @@ class Outputs:
         self.outputs = _find(self.folder)
 
     def marks_on(self, cells: Sequence[Cell]) -> dict[str, str]:
-        """What a reader of these cells' scores must know of their files: a word and a sentence each.
-
-        The word has the number of cells where not all are concerned: "GIF: 3 of 18".
-        """
-        scored = [self.outputs[place(cell)] for cell in cells if place(cell) in self.outputs]
+        """Return what a reader of these cells' scores must know of their files: a word and a sentence each."""
+        scored = [(self.outputs[place(cell)], cell.driver) for cell in cells if place(cell) in self.outputs]
         marks = {}
         for word, sentence in MARKS.items():
-            concerned = [output for output in scored if word in output.marks]
+            concerned = [output for output, driver in scored if word in output.marks_on(driver)]
             if concerned:
-                shown = word if len(concerned) == len(scored) else f"{word}: {len(concerned)} of {len(scored)}"
                 sizes = ", ".join(f"{width}x{height}" for width, height in sorted({o.size for o in concerned}))
-                marks[shown] = sentence.format(sizes=sizes, size=SIZE)
+                marks[counted(word, len(concerned), len(scored))] = sentence.format(sizes=sizes, size=SIZE)
         return marks
 
     def unused(self, cells: Sequence[Cell]) -> list[str]:
-        """Names in the folder that belong to no cell's output; the mapping and hidden files are not meant."""
+        """Return names in the folder that belong to no cell's output, without the mapping and hidden files."""
         used = {self.outputs[place(cell)].path for cell in cells if place(cell) in self.outputs}
         inside = {part for path in used for part in path.relative_to(self.folder).parts[:1]}
         names = sorted(path.name for path in self.folder.iterdir())
         return [name for name in names if name not in inside and name != MAPPING and not name.startswith(".")]
 
     def identity(self) -> Mapping[str, object]:
-        """Hash of every file that is scored, and how it is read."""
-        state = hashlib.blake2b(digest_size=16)
-        for (driver, template), output in sorted(self.outputs.items()):
-            state.update(f"{driver} {template} {output.frames}\0".encode())
-            for path in pictures_in(output.path) if output.path.is_dir() else [output.path]:
-                with path.open("rb") as file:
-                    state.update(hashlib.file_digest(file, hashlib.blake2b).digest())
-        return {"files": state.hexdigest(), "outputs": len(self.outputs)}
+        """Return nothing: each cell is decided by its own files (`sources`) and the mapping's line for it."""
+        return {}
+
+    def sources(self, cell: Cell) -> Sequence[Path]:
+        """Return the files of one cell's output, none where it has no output."""
+        output = self.outputs.get(place(cell))
+        return output.files() if output else []
+
+    def identity_on(self, cell: Cell) -> Mapping[str, object]:
+        """Return which of the driver's frames one cell's output shows, None for all of them."""
+        output = self.outputs.get(place(cell))
+        return {"frames": output.frames if output else None}
 
     def prepare(self, device: str) -> None:
         """Nothing to prepare."""
 
     def animate(self, template: Template, driver: Clip) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB. CellFailed where there is none, or of another number of frames."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed without output, or if its frames do not match."""
         output = self.outputs.get((driver.name, template.name))
         if output is None:
-            raise CellFailed(f"no output for {driver.name} on {template.name} in {self.folder}")
+            raise CellFailed(self._absent(driver.name, template.name))
         try:
             frames = _squared(output.path)
         except BenchError as error:
             raise CellFailed(str(error)) from None
-        if output.frames is None:
-            return frames  # the run checks their number
-        return _held(frames, output, driver.n_frames)
+        if output.frames is not None:
+            return _held(frames, output, driver.n_frames)
+        if len(frames) != driver.n_frames:
+            raise CellFailed(
+                f"{output.path} has {len(frames)} frames, the driver has {driver.n_frames}. Give one for each of the"
+                f" driver's, or say in {MAPPING} (column frames) which of them were kept"
+            )
+        return frames
+
+    def _absent(self, driver: str, template: str) -> str:
+        """Return why there is no output, with entries of the same name in another kind of file or other spelling."""
+        missing = f"no output for {driver} on {template} in {self.folder}"
+        if (self.folder / MAPPING).is_file():
+            return f"{missing}: {MAPPING} has no line with both"
+        wanted = f"{driver}__{template}"
+        near = [path.name for path in sorted(self.folder.iterdir()) if _label(path).lower() == wanted.lower()]
+        there = f", but {few(near)} is there" if near else ""
+        return f"{missing}: no folder of pictures, video or GIF is called {wanted}{there}"
 
 
 def _squared(path: Path) -> Frames:
-    """All frames of an output as (T, 256, 256, 3), each padded to a square as `faces.crop` pads a face crop.
+    """Return all frames of an output as (T, 256, 256, 3), each padded to a square as `faces.crop` pads a face crop.
 
-    A method that was given face crops of 137x168 answers in their proportions; its driver was padded in the same way.
-    CellFailed for pictures that are no single face.
+    A method that was given face crops of 137x168 returns frames of that shape; its driver was padded in the same way.
+    Raise CellFailed for pictures that cannot be a single face.
     """
     frames: list[Frames] = []
     aspect = pixel_aspect(path)
@@ -149,14 +173,14 @@ def _squared(path: Path) -> Frames:
         width, height = display_size(picture, aspect)
         if max(width, height) > LONGEST_SHAPE * min(width, height):
             raise CellFailed(
-                f"{path}: {round(width)}x{round(height)} is no single face. Cut the output out of the strip or page"
+                f"{path}: {round(width)}x{round(height)} is not a single face. Crop the output from the strip or page"
             )
         frames.append(crop(picture, whole_square((width, height)), aspect))
     return np.stack(frames)
 
 
 def place(cell: Cell) -> tuple[str, str]:
-    """Return driver and template, by which outputs are found."""
+    """Return the names of driver and template, by which outputs are found."""
     return cell.driver.name, cell.template.name
 
 
@@ -183,7 +207,7 @@ def _named(folder: Path) -> dict[tuple[str, str], Output]:
     found: dict[tuple[str, str], Output] = {}
     for path in sorted(folder.iterdir()):
         is_folder = path.is_dir() and not path.name.startswith(".")
-        driver, separator, template = (path.name if is_folder else path.stem).partition("__")
+        driver, separator, template = _label(path).partition("__")
         if not separator or not (is_folder or is_output_video(path)):
             continue
         if (driver, template) in found:
@@ -191,6 +215,10 @@ def _named(folder: Path) -> dict[tuple[str, str], Output]:
             raise BenchError(f"outputs: {folder} holds {driver}__{template} twice: {both}. Remove one of them.")
         found[driver, template] = Output(_inside(folder, path))
     return found
+
+
+def _label(path: Path) -> str:
+    return path.name if path.is_dir() else path.stem
 
 
 def _mapped(folder: Path, mapping: Path) -> dict[tuple[str, str], Output]:

@@ -14,9 +14,9 @@ from core import weight_files
 from core.clip import Clip, Template
 from core.errors import BenchError, unknown_name
 from core.frames import Frames
-from core.places import started
 from core.provenance import ROOT
 from core.weights import card_path, clips_seen, load_networks, read_card, weights_hash
+from core.working_folder import from_start
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,7 +49,7 @@ class TrainedMethod(ABC):
 
     name: ClassVar[str]
     modes: ClassVar[tuple[str, ...]]
-    # In what the network of the demo weights differs from the published one: the end of a sentence.
+    # How the network of the demo weights differs from the published one: the end of a sentence.
     demo_network: ClassVar[str]
     takes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
@@ -109,7 +109,7 @@ class TrainedMethod(ABC):
                 )
             return path
         stem = f"{self.name}@{self.whose}"
-        for folder in (started(USER_WEIGHTS), weight_files.folder()):
+        for folder in (from_start(USER_WEIGHTS), weight_files.folder()):
             for suffix in SUFFIXES:
                 if (path := folder / f"{stem}{suffix}").is_file():
                     return path
@@ -150,7 +150,7 @@ class TrainedMethod(ABC):
         return marks
 
     def identity(self) -> Mapping[str, Any]:
-        """Weights, config, mode, batch size and arithmetic: all that decides the frames besides inputs and code."""
+        """Return weights, config, mode, batch sizes and arithmetic: all that decides frames besides inputs and code."""
         return {
             "weights": f"random, seed {SEED}" if self.is_control else weights_hash(self.weights),
             "config": self.settings() or "published",
@@ -202,7 +202,7 @@ class TrainedMethod(ABC):
 
 
 def demo_weights(name: str) -> Path:
-    """Return where the weights lie that come with the suite."""
+    """Return the path of the weights that come with the suite."""
     return ROOT / "weights" / DEMO / f"{name}.safetensors"
 
 
@@ -211,7 +211,7 @@ def _card(weights: Path) -> dict[str, Any]:
 
 
 def _rendered_only(card: Mapping[str, Any]) -> bool:
-    """Whether a card says that rendered people were shown in training, and names no recordings."""
+    """Return whether a card says that training showed rendered people, and names no recordings."""
     data = card.get("data")
     data = data if isinstance(data, dict) else {}
     return "trained_on_identities" in {**card, **data} and not data.get("clips_seen")

@@ -33,7 +33,7 @@ class Fid(SetDistance):
     weights = ("inception",)
 
     def features(self, clip: SeenClip, cell: Cell) -> Path:
-        """Inception's last pooling (T, 2048). Unavailable without the weights."""
+        """Return the file with Inception's last pooling (T, 2048). Raise Unavailable without the weights."""
         weights = weight_files.require("inception")
         return clip.feature_file("inception-2048", lambda: {"features": inception_features(clip.frames)}, [weights])
 

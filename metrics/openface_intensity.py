@@ -28,12 +28,12 @@ class OpenFaceIntensity(AuAgreement):
     needs = ("frames",)
 
     def sources(self, cell: Cell, output: str) -> Sequence[Path]:
-        """Return where the imported scores of the output, the driver and the truth lie."""
+        """Return the paths of the imported scores of the output, the driver and the truth."""
         contents = [output, cell.driver.content, *([cell.truth.content] if cell.truth else [])]
         return [openface.kept_path(content) for content in contents]
 
     def tracks(self, clip: SeenClip) -> Tracks:
-        """Intensities (T, 17). Unavailable where none were imported for this clip."""
+        """Return intensities (T, 17). Raise Unavailable if none were imported for this clip."""
         return _found(clip.role, clip.content, len(clip.frames))
 
     def driver_tracks(self, cell: Cell, seen: Seen) -> Tracks:

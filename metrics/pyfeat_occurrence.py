@@ -25,7 +25,7 @@ class PyFeatOccurrence(AuAgreement):
     weights = ("pyfeat",)
 
     def tracks(self, clip: SeenClip) -> Tracks:
-        """Scores (T, 20); CellFailed without a face in frame 0, Unavailable without the weights."""
+        """Return scores (T, 20). Raise CellFailed without a face in frame 0, Unavailable without the weights."""
         path = weight_files.require("pyfeat")
         found = clip.kept("pyfeat", lambda: {"scores": detector(path).scores(clip.frames, clip.landmarks)}, [path])
         return found["scores"]

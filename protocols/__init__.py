@@ -1,7 +1,7 @@
 """What `--protocol` can name. A protocol is made as `Class(cache, ...)` with the folders that its parameters name.
 
-The folders a user may give are `drivers`, `templates`, `data` and `portraits`, and beside drivers `face`, which of
-several faces is meant; a parameter without a default is needed.
+The folders that a user may give are `drivers`, `templates`, `data` and `portraits`; `face` says which of several faces
+in a driver to take. Parameters without a default are required.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PROTOCOLS = {
 def make(
     name: str, maker: Callable[..., CellSource], cache: Path, folders: Mapping[str, Path | None], face: str = ""
 ) -> CellSource:
-    """The protocol with the user's folders and face. BenchError for one that it lacks or does not know."""
+    """Make the protocol with the user's folders and face. Raise BenchError for a missing or an unknown one."""
     parameters = dict(inspect.signature(maker).parameters)
     del parameters["cache"]
     given: dict[str, Path | str] = {folder: path for folder, path in folders.items() if path is not None}

@@ -12,7 +12,8 @@ from core.clip import Cell
 class Folder:
     """Your own drivers (videos or folders of frames) on your own portraits; nobody knows the truth.
 
-    face: which one drives where a driver begins with several: "left", "right", a number by size, "" for the largest.
+    face: which one to take if a driver's first frame shows several: "left", "right", a number by size, "" for the
+    largest.
     """
 
     name = "folder"
@@ -23,7 +24,7 @@ class Folder:
         self.templates = templates
 
     def cells(self) -> list[Cell]:
-        """All cells; those of a driver that cannot be used carry its problem. BenchError for unfit folders."""
+        """Return all cells; those of an unusable driver carry its problem. Raise BenchError for unfit folders."""
         portraits = read_templates(self.templates)
         clips = self.drivers.clips()
         return [Cell(self.name, clip, portrait, reference=clip) for clip in clips for portrait in portraits]

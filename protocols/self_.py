@@ -24,7 +24,7 @@ class Self:
         self.drivers = Folder(drivers, cache, face)
 
     def cells(self) -> list[Cell]:
-        """One cell a clip; that of a clip that cannot be used carries its problem."""
+        """Return one cell per clip; that of an unusable clip carries its problem."""
         return [_cell(clip) for clip in self.drivers.clips()]
 
 

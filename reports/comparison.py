@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from core.errors import BenchError, check_choice
+from core.errors import BenchError, check_choice, few, shown
 from core.statistics import Paired, holm, paired
 from reports.experts import with_interval
-from reports.leaderboard import arrow, headlines
+from reports.leaderboard import POOLED, arrow, headlines
 from reports.marks import footnotes, titled
 from reports.run_files import Run
 from reports.table import Column, Entry, Section, Table
@@ -33,7 +33,14 @@ def check_comparable(a: Run, b: Run) -> None:
         raise BenchError(f"The cells differ: {', '.join(alone[:5])} in one run only. Compare runs of the same cells.")
     changed = [name for name, cell in cells[0].items() if cell != cells[1][name]]
     if changed:
-        raise BenchError(f"The cells differ in what is known of them: {', '.join(changed[:5])}. Make one run again.")
+        pair = [vars(of[changed[0]]) for of in cells]
+        facts = [
+            f"{name} ({shown(was)} and {shown(pair[1][name])})" for name, was in pair[0].items() if was != pair[1][name]
+        ]
+        raise BenchError(
+            f"The cells differ in what is known of them: {few(changed)}. In {changed[0]} it is {few(facts)}. Make both"
+            " runs from the same clips, with the same options."
+        )
     versions = [{metric.name: metric.version for metric in run.facts.metrics} for run in (a, b)]
     shared = versions[0].keys() & versions[1].keys()
     if not shared:
@@ -60,14 +67,15 @@ def pairs_of(a: Run, b: Run, methods: Sequence[str]) -> list[Pair]:
 
 
 def comparison(a: Run, b: Run, methods: Sequence[str] = ()) -> Table:
-    """Headline figures (all, where there is none) of the first less the second, by row; p corrected over the table.
+    """Return differences of headline figures (of all, if there is none), first minus second; p is corrected over all.
 
     BenchError where the runs cannot be compared.
     """
     check_comparable(a, b)
     headline = list(dict.fromkeys(line.figure for run in (a, b) for _, line in headlines(run)))
-    shown = headline or list(a.figures)  # a run of plug-in metrics only has no headline
-    per_cell = [name for name in shown if name in a.figures and name in b.figures and _shared_metric(a, b, name)]
+    figures = headline or list(a.figures)  # a run of plug-in metrics only has no headline
+    figures = [name for name in figures if name not in POOLED]
+    per_cell = [name for name in figures if name in a.figures and name in b.figures and _shared_metric(a, b, name)]
     tested = {
         (pair, name): paired(of_cells(a, pair.first, name), of_cells(b, pair.second, name), of_drivers(a))
         for pair in pairs_of(a, b, methods)

@@ -42,7 +42,7 @@ def write_tables(folder: Path, tables: dict[str, Table], forms: Iterable[str] = 
 
 
 def tables_of(folder: Path) -> dict[str, Table]:
-    """Every table of a run by file name; those on experts where the run has judgements."""
+    """Return every table of a run by file name; those on experts only if the run has judgements."""
     run = Run(folder)
     tables = {"leaderboard": leaderboard.leaderboard(run)}
     tables |= {
@@ -55,7 +55,7 @@ def tables_of(folder: Path) -> dict[str, Table]:
 
 
 def judged_tables(run: Run) -> dict[str, Table]:
-    """The tables on experts by file name; {} where the run has no judgements."""
+    """Return the tables on experts by file name, {} if the run has no judgements."""
     if not (run.folder / FILE).exists():
         return {}
     judgements = read_judgements(run.folder / FILE)
@@ -64,7 +64,7 @@ def judged_tables(run: Run) -> dict[str, Table]:
 
 
 def experts_tables(judgements: Sequence[Judgement], run: Run | None = None) -> dict[str, Table]:
-    """Table 1, the pairs of methods and the experts' agreement, by file name; with the marks of the judged run."""
+    """Return table 1, pairs of methods and the experts' agreement by file name, with marks of the judged run."""
     tables = {
         "table_1": table_one(judgements),
         "experts_pairs": pairs_table(judgements),

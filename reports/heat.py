@@ -26,7 +26,7 @@ def heat_maps(run: Run) -> list[tuple[str, Table]]:
 
 
 def heat_map(run: Run, figure: str) -> Table:
-    """One figure of every cell, a column for each method and control; each row leads to the cell's player."""
+    """Return one figure of every cell, a column per method and control; each row links to the cell's player."""
     rows = (*run.methods, *run.controls)
     kinds = ["Methods"] * len(run.methods) + ["Controls"] * len(run.controls)
     columns = (

@@ -151,7 +151,7 @@ def entry(found: Found, link: str = "", interval: tuple[float, float] | None = N
 
 
 def leaderboard(run: Run) -> Table:
-    """Methods first, controls set apart: tied groups, the headlines over all cells with intervals, seconds a frame."""
+    """Return methods, then controls: tied groups, headlines over all cells with intervals, seconds per frame."""
     chosen = headlines(run)
     drawn = {line.figure: intervals(run, line.figure) for _, line in chosen if line.figure not in POOLED}
     ties = tied(run, RANKED_BY)
@@ -180,8 +180,9 @@ def leaderboard(run: Run) -> Table:
 
 
 def brief(run: Run) -> Table:
-    """The leaderboard for a terminal of 100 columns."""
-    chosen = [(group, line) for group, line in headlines(run) if line.figure in BRIEF]
+    """Return the leaderboard for a terminal of 100 columns; without any of its figures, with the first there are."""
+    scored = headlines(run)
+    chosen = [(group, line) for group, line in scored if line.figure in BRIEF] or scored[: len(BRIEF)]
     columns = (Column("method"), *(column(run, line, group) for group, line in chosen))
 
     def row(method: MethodFacts) -> tuple[Entry, ...]:
@@ -196,7 +197,7 @@ def _sections(run: Run, row: Callable[[MethodFacts], tuple[Entry, ...]]) -> tupl
 
 
 def breakdown(run: Run, scope: str) -> Table:
-    """Agreement, gain and error of every row over one database, emotion or template after another."""
+    """Return agreement, gain and error of every row for each database, emotion or template in turn."""
     chosen = [line for _, line in headlines(run) if line.figure in ("agreement", "gain", "error")]
     groups = run.groups(scope)
     columns = (Column("method"), *(column(run, line, group) for group in groups for line in chosen))
@@ -209,7 +210,7 @@ def breakdown(run: Run, scope: str) -> Table:
 
 
 def all_figures(run: Run) -> Table:
-    """Every figure of every metric: a row each, a column for each method and control, and what it means."""
+    """Return every figure of every metric: a row each, a column per method and control, and what it means."""
     labels = [method.label for method in (*run.methods, *run.controls)]
     columns = (Column("figure"), *(Column(label) for label in labels))
 
@@ -235,7 +236,7 @@ def notes(run: Run) -> list[tuple[MetricFacts, list[str]]]:
 
 
 def explained(run: Run) -> list[tuple[str, str]]:
-    """The rows of this run that the suite itself brings, each with what it is for."""
+    """Return the rows of this run that belong to the suite itself, each with its purpose."""
     return [(method.label, EXPLAINED[method.name]) for method in run.facts.methods if method.name in EXPLAINED]
 
 

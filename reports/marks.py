@@ -1,6 +1,6 @@
-"""Marks: what a reader of a row's scores must know, a word at its name in every table and a sentence below.
+"""Marks: what a reader of a row's scores must know, as a word at its name in every table and a sentence below.
 
-They come from the methods (demo weights, outputs that arrived as GIF) and from the run (trained on its drivers).
+They come from the methods (demo weights, outputs that arrived as GIFs) and from the run (trained on its drivers).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SEEN = (
 
 
 def marks(run: Run, method: MethodFacts) -> dict[str, str]:
-    """Return the marks of a row: a word for the tables and a sentence each."""
+    """Return the marks of a row: words for the tables, and a sentence for each."""
     drivers = len({cell.driver for cell in run.facts.cells})
     kinds = (("drivers", method.seen_drivers), ("people", method.seen_people))
     seen = ", ".join(f"{len(names)} of {drivers} {what}" for what, names in kinds if names)
@@ -28,7 +28,7 @@ def marks(run: Run, method: MethodFacts) -> dict[str, str]:
 
 
 def words(run: Run, label: str) -> list[str]:
-    """Return the words of a row's marks; [] for a row without marks, and for a label that is no row's."""
+    """Return the words of a row's marks; [] for a row without marks and for a label that names no row."""
     return next((list(marks(run, method)) for method in run.facts.methods if method.label == label), [])
 
 
@@ -39,7 +39,7 @@ def titled(run: Run, label: str) -> str:
 
 
 def footnotes(run: Run, labels: Iterable[str] | None = None) -> tuple[str, ...]:
-    """Return a line for each sentence, with the rows and the word it belongs to; `labels` chooses rows."""
+    """Return a line for each mark of the rows in `labels` (default: all): the rows, the word and the sentence."""
     chosen = None if labels is None else set(labels)
     rows: dict[tuple[str, str], list[str]] = {}
     for method in run.facts.methods:
@@ -50,7 +50,7 @@ def footnotes(run: Run, labels: Iterable[str] | None = None) -> tuple[str, ...]:
 
 
 def marked(run: Run, table: Table) -> Table:
-    """Return a table with the words at every row's name, in the first column and in headings, and the footnotes."""
+    """Return a table with the words at rows' names, in the first column and in headings, and with the footnotes."""
 
     def entry(first: Entry) -> Entry:
         found = words(run, first.value) if isinstance(first.value, str) else []
@@ -70,6 +70,6 @@ def marked(run: Run, table: Table) -> Table:
 
 
 def exported(table: Table, *runs: Run) -> Table:
-    """Return a table as it leaves the run's page: with the caveats of its runs as footnotes."""
+    """Return a table for use outside the run's page, with the caveats of its runs as footnotes."""
     lines = [f"{title} {text}" for run in runs for title, text in caveats(run)]
     return dataclasses.replace(table, footnotes=tuple(dict.fromkeys((*table.footnotes, *lines))))

@@ -25,7 +25,7 @@ HOW = (
 
 
 def metrics_against_experts(run: Run, judgements: Sequence[Judgement]) -> Table:
-    """Kendall's tau-b and pairwise accuracy of every figure that has a better side, with intervals.
+    """Return Kendall's tau-b and pairwise accuracy of every figure that has a better direction, with intervals.
 
     BenchError where no output of the run was judged.
     """

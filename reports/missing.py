@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from core.errors import few
 from reports.run_files import Run
 from reports.table import Column, Entry, Section, Table
 
@@ -58,8 +59,7 @@ def _lines(run: Run, gaps: Iterator[Gap]) -> Iterator[tuple[Entry, ...]]:
 
 
 def _some(cells: Sequence[str], of: int) -> str:
-    """The cells by name, a few; the number where they are many or all."""
+    """Return the first cells by name and how many more there are, or that it is all of them."""
     if len(cells) == of:
         return f"all {of}"
-    rest = len(cells) - NAMED
-    return ", ".join(cells[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    return few(cells, NAMED)

@@ -24,12 +24,12 @@ SEEN = (
     " Its scores there say what it remembers as well as what it can do; train it without them to compare it.",
 )
 SEVERAL_FACES = "Drivers that show several faces."
-# Drivers that the notice at the top names.
+# How many drivers the notice at the top names.
 MOST_NAMED = 5
 
 
 def caveats(run: Run) -> list[tuple[str, str]]:
-    """What the clips and the weights of this run are and are not, each as a title and a text."""
+    """Return what to know about the clips, weights and files of this run, each as a title and a text."""
     texts = []
     if any(cell.rendered for cell in run.facts.cells):
         texts.append(RENDERED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -105,6 +105,14 @@ class Table:
         groups = [(name, len(list(run))) for name, run in itertools.groupby(column.group for column in self.columns)]
         return groups if any(name for name, _ in groups) else []
 
+    def names(self) -> list[str]:
+        """Return the columns' names, with the group where two have the same title: a plain line has no groups."""
+        titles = [column.title for column in self.columns]
+        return [
+            column.named if titles.count(column.title) == 1 else f"{column.named} ({column.group})"
+            for column in self.columns
+        ]
+
     def notes(self) -> list[str]:
         """The reasons of all absent values, each once, in reading order; numbered from 1 in what is shown."""
         return list(dict.fromkeys(e.reason for row in self.rows() for e in row if e.value is None and e.reason))
@@ -143,30 +151,39 @@ class Table:
         return Markup(template.render(table=self, notes=self.notes(), dash=DASH))
 
     def csv(self) -> str:
-        """Comma-separated: the section first, numbers in full, an empty field where a value is absent.
+        """Return comma-separated text: the section first, numbers in full, an empty field for an absent value.
 
-        What is remarked at the rows' names is in a last column of its own; each footnote is a row of the section
-        "note". Names stay text where a spreadsheet opens it (`core.spreadsheet.inert`).
+        Remarks on a row's name and values, and why values are absent, are in an extra last column; each footnote is a
+        row of the section "note". Names stay text where a spreadsheet opens it (`core.spreadsheet.inert`).
         """
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        remarked = any(row[0].remark for row in self.rows())
+        remarked = any(map(self._beside, self.rows()))
         last = ["remark"] if remarked else []
-        writer.writerow(["section", *(_name(column.named) for column in self.columns), *last])
+        writer.writerow(["section", *map(_name, self.names()), *last])
         for section in self.sections:
             for row in section.rows:
-                remark = [_name(row[0].remark)] if remarked else []
+                remark = [_name(self._beside(row))] if remarked else []
                 writer.writerow([_name(section.heading), *map(_field, row), *remark])
         rest = [""] * (len(self.columns) - 1 + len(last))
         writer.writerows([NOTE, _name(line), *rest] for line in self.footnotes)
         return out.getvalue()
 
+    def _beside(self, row: Sequence[Entry]) -> str:
+        """Return the remarks on a row: on its name, then on values and absent values, with the columns' names."""
+        told: dict[str, list[str]] = {}
+        for name, entry in zip(self.names()[1:], row[1:], strict=True):
+            if text := entry.reason if entry.value is None else entry.remark:
+                told.setdefault(text, []).append(name)
+        return "; ".join(filter(None, (row[0].remark, *(f"{', '.join(of)}: {text}" for text, of in told.items()))))
+
     def markdown(self) -> str:
         """A GitHub table per section, reasons below."""
         notes, parts = self.notes(), []
+        head = [f"{name} {column.arrow}".rstrip() for name, column in zip(self.names(), self.columns, strict=True)]
         for section in self.sections:
             lines = [] if not section.heading else [f"**{_markdown(section.heading)}**", ""]
-            lines.append("| " + " | ".join(_markdown(column.heading) for column in self.columns) + " |")
+            lines.append("| " + " | ".join(map(_markdown, head)) + " |")
             lines.append("|---|" + "---:|" * (len(self.columns) - 1))
             for row in section.rows:
                 texts = (_markdown(self.cell_text(i, entry, notes)) for i, entry in enumerate(row))

@@ -33,7 +33,7 @@ class Kept(BaseModel):
 
 @functools.cache
 def read_worth(path: Path = KEPT) -> Kept | None:
-    """The kept outcome, None where selfcheck has kept none. BenchError if the file is damaged."""
+    """Return the kept outcome, None if selfcheck has kept none. Raise BenchError if the file is damaged."""
     if not path.is_file():
         return None
     try:

@@ -216,7 +216,7 @@ def break_twins(where):
 def break_faces(where):
     frames(where / "drivers" / "a", shaking())
     portrait(where / "templates", picture=np.concatenate([FACE, FACE], axis=1))
-    return "2 faces in the template (73 and 73 px wide). Cut the picture to the one that is meant", []
+    return "2 faces in the template (73 and 73 px wide). Crop the picture to the face you mean", []
 
 
 def break_no_face(where):

@@ -21,7 +21,18 @@ from core.errors import BenchError, CellFailed
 from core.frames import grey
 from core.video import read_picture
 from faces import landmarks
-from faces.landmarks import ONE_FACE, SURE, WEAK, Face, believed, candidates, embedding, eye_distance, points_in, shared
+from faces.landmarks import (
+    ONE_FACE,
+    SURE,
+    WEAK,
+    Face,
+    believed,
+    candidates,
+    embedding,
+    eye_distance,
+    overlap,
+    points_in,
+)
 from protocols import make
 from protocols.demo import Demo
 from protocols.folder import Folder as FolderProtocol
@@ -148,9 +159,9 @@ def test_boxes_of_one_face_share_most_and_neighbours_nothing(corner, size, off):
 
     box = face(*corner, size)
     moved = face(corner[0] + size * off // 300, corner[1] + size * off // 300, size)  # by a fifth at most
-    assert shared(box, box) == 1
-    assert shared(box, moved) == shared(moved, box) >= ONE_FACE
-    assert shared(box, face(corner[0] + size + 1, corner[1], size)) == 0
+    assert overlap(box, box) == 1
+    assert overlap(box, moved) == overlap(moved, box) >= ONE_FACE
+    assert overlap(box, face(corner[0] + size + 1, corner[1], size)) == 0
 
 
 def test_a_box_that_the_second_pass_confirms_stays_in_place(monkeypatch):
@@ -244,7 +255,7 @@ def test_a_still_picture_with_several_faces_is_refused(tmp_path):
             "portrait",
         ),
     ):
-        with pytest.raises(BenchError, match=rf"pair\.png: 2 faces in the {role} \(\d+ and \d+ px wide\)\. Cut"):
+        with pytest.raises(BenchError, match=rf"pair\.png: 2 faces in the {role} \(\d+ and \d+ px wide\)\. Crop"):
             read()
 
 
@@ -254,9 +265,9 @@ def test_a_still_picture_with_several_faces_is_refused(tmp_path):
 def test_the_turn_that_finds_a_face_is_named_and_not_made(tmp_path, turn, told):
     turned = np.rot90(head("hopper", 90), turn)
     problem = prepare(Recording(clip(tmp_path / "a", turned, turned), "a", "folder", "a"), tmp_path / "cache").problem
-    assert problem.endswith(f"A face is found when it is turned {told}: turn the clip")
+    assert problem.endswith(f"Turned {told}, it shows a face: turn the clip")
     for read in (lambda path: template(path, "a"), lambda path: read_portrait(str(path))):
-        with pytest.raises(BenchError, match=f"A face is found when it is turned {told}: turn the picture"):
+        with pytest.raises(BenchError, match=f"Turned {told}, it shows a face: turn the picture"):
             read(tmp_path / "a" / "0.png")
 
 
@@ -353,5 +364,5 @@ def test_a_prepared_store_keeps_the_choice_and_takes_no_other(call, tmp_path):
         ("right", 2, "hopper"),
         ("left", 2, "astronaut"),
     ]
-    with pytest.raises(BenchError, match=r"--face left: the clips of .* are cut already"):
+    with pytest.raises(BenchError, match=r"--face left: the clips of .* are already cropped"):
         Folder(tmp_path / "store", tmp_path / "cache", "left").clips()

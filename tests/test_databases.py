@@ -253,6 +253,19 @@ def test_the_sheet_that_describes_most_clips_is_read(databases, tmp_path):
     assert "CASME2-coding-20190701.xlsx" in source
 
 
+def test_sheets_are_found_whatever_their_ending_and_readmes_are_none(databases, tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(databases["casme2"] / "CASME2_RAW_selected" / "sub01", root / "sub01")
+    (root / "coding.numbers").write_bytes(b"PK\x05\x06" + bytes(18))
+    with pytest.raises(BenchError, match=r"no coding sheet.*coding\.numbers: .*Save it as XLSX or CSV"):
+        survey("casme2", root)
+    coded = "Subject\tFilename\tOnset\tOffset\n01\tEP19_06f\t51\t60\n"
+    (root / "Coding.TXT").write_bytes(coded.encode("utf-16"))  # Excel's "Unicode text"
+    assert "sheet: Coding.TXT, 1 rows, header in line 1" in survey("casme2", root).source
+    (tmp_path / "beside.tsv").write_text(coded)  # the first choice, though it lies farther away
+    assert "sheet: beside.tsv, 1 rows, header in line 1" in survey("casme2", root).source
+
+
 def test_smic_e_needs_its_sheet_and_is_cut_by_it(databases, found, tmp_path):
     (clip,) = found["smic_e"].clips
     assert clip.recording.recording == "smic/s3_po_05"  # s03_po_05 in this release

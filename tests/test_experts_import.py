@@ -56,6 +56,14 @@ def test_wide_sheets_of_three_formats_give_the_published_judgements(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(("mark", "delimiter"), [(".", ","), (",", ";"), (",", ",")])
+def test_whole_numbers_may_be_written_with_a_zero_fraction(tmp_path, mark, delimiter):
+    rows = [[f"{cell}{mark}0" if isinstance(cell, int) else cell for cell in row] for row in wide(PUBLISHED, "E1")]
+    found = import_files([write_csv(tmp_path / "e1.csv", rows, delimiter)], NAMES)
+    assert found.problems == []
+    assert (len(found.judgements), found.sums, found.totals) == (72, 72, 4)
+
+
 def test_a_workbook_with_a_sheet_for_each_expert_and_repeated_labels(tmp_path):
     sheets = [(expert, wide(PUBLISHED, expert, blank=False)) for expert in ("E1", "E2", "E3")]
     path = write_xlsx(tmp_path / "all.xlsx", *sheets)

@@ -165,8 +165,8 @@ CASES = [
     *each("import, weights, init", ".pth", b"\x80\x02}(.", "cannot be read safely"),
     *each("import, weights, init", ".pth", b"\x80\x020.", "cannot be read safely"),
     *each("import, weights, init", ".pth", F.stretched, "is larger than its data"),
-    *each("import, weights, init", ".pth", F.sparse, "is no plain tensor"),
-    *each("import, weights, init", ".pth", F.meta, "is no plain tensor"),
+    *each("import, weights, init", ".pth", F.sparse, "is not a dense tensor"),
+    *each("import, weights, init", ".pth", F.meta, "is not a dense tensor"),
     *each("weights, init", ".pth", F.nan, "holds NaN or infinite numbers"),
     *each("import, weights, init", ".pth", functools.partial(F.swelling, "a/data/9", 60_000_000, F.checkpoint()),
           "unpack to more than 50000000 bytes"),
@@ -308,7 +308,7 @@ def here(monkeypatch, in_this_process):
     """Work is done in this process, and checkpoints without a card are held against a small network."""
     settings = Fomm.settings
     monkeypatch.setattr(Fomm, "settings", lambda method: settings(method) or SMALL)
-    monkeypatch.setattr("core.published.LARGEST_WEIGHTS_BYTES", 50_000_000)  # a bomb of 2 GB takes long to make
+    monkeypatch.setattr("core.pickled_weights.LARGEST_WEIGHTS_BYTES", 50_000_000)  # a bomb of 2 GB takes long to make
     monkeypatch.setattr("clips.synthetic.training_set.demo_set", lambda folder: folder)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.source_code import imported_modules
+from core.source_code import imports_of
 
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
@@ -22,6 +22,11 @@ MAY_IMPORT = {
     "protocols": {"clips", "core"},
 }
 MAY_IMPORT["commands"] = set(MAY_IMPORT)  # the roof: commands join rooms
+
+
+def imported_modules(tree):
+    """Names of all modules that a source imports or may mean, also inside functions."""
+    return {name for names in imports_of(tree) for name in names}
 
 
 def sources(room):

@@ -85,15 +85,23 @@ def test_every_mark_and_caveat_is_in_every_table_in_every_form(run, tables, form
             assert f"{title} {text}" in seen, name
 
 
-@pytest.mark.parametrize("name", ["leaderboard", "by_database", "table_1"])
-def test_the_words_stand_at_the_names_of_rows(tables, name):
+COUNTED = "demo weights; agreement (Motion, against the truth): 2/4"
+INTERVALS = (
+    "demo weights; normalised by the best: 0.667 to 0.667; of perfect: 0.222 to 0.222; mean per video: 1.00 to 1.00"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"), [("leaderboard", COUNTED), ("by_database", "demo weights"), ("table_1", INTERVALS)]
+)
+def test_the_words_stand_at_the_names_of_rows(tables, name, beside):
     remarks = {row[0].value: row[0].remark for row in tables[name].rows()}
     assert remarks["fpfomm"] == "demo weights"
     assert remarks["fomm:mode=absolute"] == "demo weights, GIF: 1 of 3, trained on 1 of 2 drivers"
     assert remarks.get("still", "") == ""
     rows = list(csv.reader(io.StringIO(tables[name].csv())))
     assert rows[0][-1] == "remark"
-    assert {row[1]: row[-1] for row in rows if row[1] == "fpfomm"} == {"fpfomm": "demo weights"}
+    assert {row[1]: row[-1] for row in rows if row[1] == "fpfomm"} == {"fpfomm": beside}
 
 
 @pytest.mark.parametrize("name", ["figures", "cells_agreement"])
@@ -143,7 +151,7 @@ def test_a_run_without_marks_has_no_footnotes(tmp_path):
     (folder / "run.json").write_text(json.dumps(facts))
     table = leaderboard.leaderboard(Run(folder))
     assert table.footnotes == ()
-    assert "remark" not in table.csv()
+    assert "demo weights" not in table.csv()
 
 
 def test_figures_name_the_marks(run, tmp_path):
@@ -212,3 +220,14 @@ def test_other_weights_say_what_their_card_says(tmp_path, monkeypatch, card, wor
         config = demo if card.get("config") else {"num_kp": 10}
         weights.with_suffix(".json").write_text(json.dumps(card | {"config": config}))
     assert set(Fomm("mine", {}).marks) == words
+
+
+def test_the_terminal_s_leaderboard_shows_other_figures_where_its_own_are_not_asked_for(tmp_path):
+    folder = make_run(tmp_path / "run", 3)
+    scores = pd.read_csv(folder / "scores.csv", keep_default_na=False, dtype="str")
+    scores[~scores.figure.isin(leaderboard.BRIEF)].to_csv(folder / "scores.csv", index=False)
+    facts = json.loads((folder / "run.json").read_text())
+    for metric in facts["metrics"]:
+        metric["figures"] = [figure for figure in metric["figures"] if figure["name"] not in leaderboard.BRIEF]
+    (folder / "run.json").write_text(json.dumps(facts))
+    assert [column.title for column in leaderboard.brief(Run(folder)).columns] == ["method", "agreement"]

@@ -12,6 +12,7 @@ from faces import openface
 from faces.openface import COLUMNS, PRESENCES, UNITS, keep, kept, read_openface, spans
 from methods import au_sources
 from methods.au_sources import source
+from methods.ulmegan import UlmeGan
 
 N = 8
 AU12 = UNITS.index("AU12")
@@ -108,8 +109,17 @@ def test_rows_in_any_order_and_style_are_the_same_frames(
 
 
 def test_scoring_and_driving_read_the_same(scored, driving):
-    capitals = [{name if "AU" in name else name.title(): value for name, value in row.items()} for row in rows()[::-1]]
-    for made in (rows(), rows()[::-1], capitals, rows(first=0), changed(3, AU12_r=-0.07), changed(3, AU12_r=5.13)):
+    capitals = [{name.title(): value for name, value in row.items()} for row in rows()[::-1]]
+    small = [{name.lower(): value for name, value in row.items()} for row in rows()]
+    for made in (
+        rows(),
+        rows()[::-1],
+        capitals,
+        small,
+        rows(first=0),
+        changed(3, AU12_r=-0.07),
+        changed(3, AU12_r=5.13),
+    ):
         assert np.array_equal(scored(made), driving(made))
 
 
@@ -121,6 +131,20 @@ def test_a_frame_without_a_face_is_missing_in_scores_and_bridged_in_driving(scor
     assert np.flatnonzero(np.isnan(scored(made))).tolist() == [4]
     assert driving(made, name) == pytest.approx(TRUE)
     assert any("action units of frame 5 are interpolated" in line for line in told)
+
+
+@pytest.mark.parametrize("name", ["openface", "table"])
+def test_interpolated_drivers_are_marked_as_long_as_their_tables_have_gaps(driving, told, name):
+    method = UlmeGan("", {"au_source": name})
+    cells = [SimpleNamespace(driver=SimpleNamespace(name=driver, n_frames=N)) for driver in "dde"]
+    assert method.marks_on(cells) == {}, "without tables the cells fail"
+    driving(changed(4, success=0), name)
+    told.clear()
+    (mark, sentence) = method.marks_on(cells).popitem()
+    assert (mark, "interpolated" in sentence, told) == ("interpolated: 2 of 3", True, [])
+    assert set(method.marks_on(cells[:2])) == {"interpolated"}
+    driving(rows(), name)
+    assert method.marks_on(cells) == UlmeGan("", {}).marks_on(cells) == {}
 
 
 @pytest.mark.parametrize(
@@ -154,7 +178,7 @@ def test_what_cannot_be_bridged_fails_the_cell_with_its_frames(driving, lost, wo
         (changed(3, AU12_r=-0.6), "frame 4: AU12_r is -0.6"),
         (changed(3, AU12_r="high"), "line 5: AU12_r is 'high', not a number"),
         (changed(3, success="maybe"), "line 5: success is 'maybe', neither 0 nor 1"),
-        (changed(3, frame=3.5), "line 5: '3.5' is no frame number"),
+        (changed(3, frame=3.5), "line 5: '3.5' is not a frame number"),
     ],
 )
 def test_tables_of_another_clip_are_refused_by_both_readers(scored, driving, made, words):
@@ -189,7 +213,7 @@ def test_gaps_and_lost_faces_are_named(scored, told):
     [
         (lambda name: name.replace("_r", ""), "py-feat's columns"),
         (lambda name: f"au_{int(name[2:4])}_intensity" if "AU" in name else name, "LibreFace's columns"),
-        (lambda name: name.replace("AU", "au"), "lacks the column AU01_r; .* The nearest is 'au01_r'"),
+        (lambda name: name.replace("AU0", "au"), "lacks the column AU01_r; .* The nearest is 'au1_r'"),
         (lambda name: name.replace("AU12_r", "AU13_r"), "lacks the column AU12_r"),
     ],
 )
@@ -223,6 +247,8 @@ def a_file_each(folder, names, made):
         [f"{k}.csv" for k in range(12)],
         [f"{k:05d}.csv" for k in range(12)],
         [f"reg_img{k}.csv" for k in range(95, 107)],
+        [f"frame_det_00_{k:06d}.csv" for k in range(1, 13)],
+        [f"smile_{k:03d}_30fps.CSV" for k in range(1, 13)],
     ],
 )
 def test_a_file_a_frame_goes_by_the_numbers(tmp_path, names):
@@ -230,6 +256,30 @@ def test_a_file_a_frame_goes_by_the_numbers(tmp_path, names):
     assert read_openface(tmp_path / "aus" / "openface" / "d", 12)[:, AU12] == pytest.approx(1 + 0.1 * np.arange(12))
     units = source("openface")(SimpleNamespace(name="d", n_frames=12))
     assert units.intensity[:, AU12] == pytest.approx(1 + 0.1 * np.arange(12))
+
+
+def test_several_faces_in_a_picture_are_told_and_hidden_files_left_out(tmp_path, told):
+    a_file_each(tmp_path / "two", [f"frame{k}.csv" for k in range(1, N + 1)], rows())
+    (tmp_path / "two" / "._frame3.csv").write_bytes(b"\0\5\x16\7")
+    with (tmp_path / "two" / "frame4.csv").open("a") as file:
+        file.write(text([rows()[3] | {"confidence": 0.5}]).splitlines()[1] + "\n")
+    assert read_openface(tmp_path / "two", N)[:, AU12] == pytest.approx(TRUE)
+    assert told == [f"{tmp_path}/two: several faces in frame 4; the one with the highest confidence is read"]
+
+
+@pytest.mark.parametrize("blank", ["", "NaN", "NA", "#N/A", "-nan(ind)"])
+def test_values_that_a_found_face_lacks_are_missing_and_told(scored, told, blank):
+    assert np.flatnonzero(np.isnan(scored(changed(3, AU12_r=blank)))).tolist() == [3]
+    assert [line.partition(".csv: ")[2] for line in told] == ["values are missing in frame 4"]
+
+
+def test_tables_are_found_whatever_their_ending(tmp_path, driving):
+    expected = driving(rows())
+    csv = tmp_path / "aus" / "openface" / "d.csv"
+    for ending in (".CSV", ".tsv", ".TXT"):
+        csv.rename(csv := csv.with_suffix(ending))
+        assert au_sources.files_of("openface", DRIVER) == [csv]
+        assert np.array_equal(source("openface")(DRIVER).intensity[:, AU12], expected)
 
 
 def test_folders_that_do_not_fit_are_refused_and_gaps_in_them_named(tmp_path, told):
@@ -257,7 +307,7 @@ def test_a_matrix_of_ones_own_is_read_in_every_dialect_or_named(tmp_path):
     np.savetxt(path, values[:, ::-1], delimiter=",", header=",".join(COLUMNS[::-1]))  # behind a "# "
     assert np.allclose(source("table")(DRIVER).intensity, values)
     np.savetxt(path, values)
-    with pytest.raises(CellFailed, match="has 1 columns; it needs 17, parted by commas, semicolons or tabs"):
+    with pytest.raises(CellFailed, match="has 1 columns; it needs 17, separated by commas, semicolons or tabs"):
         source("table")(DRIVER)
     np.savetxt(path, values[1:], delimiter=",")
     with pytest.raises(CellFailed, match="has 7 rows, driver d has 8 frames"):

@@ -13,6 +13,7 @@ from PIL import Image
 from core.clip import Cell, Template
 from core.errors import BenchError, CellFailed
 from core.frames import write_frames
+from core.runner import Row, Settings, cell_key
 from core.video import write_video
 from methods.outputs import Outputs, kept_frames
 from tests.fakes import make_clips
@@ -44,8 +45,28 @@ def test_folders_are_scored_as_they_are_and_carry_no_mark(tmp_path, cell):
     made = outputs(tmp_path / "made")
     np.testing.assert_array_equal(made.animate(template, driver), driver.frames())
     assert made.marks_on(cells(driver, template, "t0")) == {}
-    with pytest.raises(CellFailed, match="no output for d0 on t1"):
+    with pytest.raises(CellFailed, match=r"no output for d0 on t1 .* is called d0__t1$"):
         made.animate(replace(template, name="t1"), driver)
+
+
+def test_outputs_of_another_kind_or_in_other_letters_are_named_where_they_are_missed(tmp_path, cell):
+    template, driver = cell
+    write_frames(tmp_path / "D0__t0", driver.frames())
+    (tmp_path / "d0__t0.webp").write_bytes(b"an animated WebP")
+    with pytest.raises(CellFailed, match=r"is called d0__t0, but D0__t0, d0__t0\.webp is there"):
+        outputs(tmp_path).animate(template, driver)
+    (tmp_path / "mapping.csv").write_text("output,driver,template\nD0__t0,d0,t1\n")
+    with pytest.raises(CellFailed, match=r"no output for d0 on t0 .*: mapping\.csv has no line with both$"):
+        outputs(tmp_path).animate(template, driver)
+
+
+def test_outputs_with_frames_missing_are_told_how_to_say_which(tmp_path, cell):
+    template, driver = cell
+    write_frames(tmp_path / "d0__t0", driver.frames()[:2])
+    with pytest.raises(
+        CellFailed, match=rf"d0__t0 has 2 frames, the driver has {driver.n_frames}\. .*mapping\.csv \(col"
+    ):
+        outputs(tmp_path).animate(template, driver)
 
 
 def test_gifs_videos_and_other_sizes_are_marked(tmp_path, cell):
@@ -80,7 +101,7 @@ def test_outputs_in_the_proportions_of_a_face_crop_are_padded_as_such_a_driver_i
 def test_strips_of_several_pictures_are_no_output(tmp_path, cell):
     template, driver = cell
     write_video(tmp_path / "d0__t0.mp4", np.concatenate([driver.frames()] * 3, axis=2), 25.0)
-    with pytest.raises(CellFailed, match="768x256 is no single face"):
+    with pytest.raises(CellFailed, match="768x256 is not a single face"):
         outputs(tmp_path).animate(template, driver)
 
 
@@ -140,6 +161,9 @@ def test_a_mapping_names_other_names_and_kept_frames(tmp_path, cell):
     made = outputs(tmp_path / "made")
     assert set(made.marks_on(cells(driver, template, "t0"))) == {"held"}
     np.testing.assert_array_equal(made.animate(template, driver), frames[[0, 1, 2, 2, 2, 5]])
+    write_frames(tmp_path / "whole" / "d", frames)
+    (tmp_path / "whole" / "mapping.csv").write_text("output,driver,template,frames\nd,d0,t0,0-5\n")
+    assert outputs(tmp_path / "whole").marks_on(cells(driver, template, "t0")) == {}, "a list of all frames lacks none"
 
 
 @pytest.mark.parametrize(
@@ -201,13 +225,38 @@ def test_folders_that_hold_no_outputs_say_what_is_wanted(tmp_path):
         Outputs("", {})
 
 
-def test_identity_follows_the_pixels(tmp_path, cell):
-    frames = cell[1].frames()
-    write_frames(tmp_path / "made" / "d0__t0", frames)
-    first = outputs(tmp_path / "made").identity()
-    assert outputs(tmp_path / "made").identity() == first
-    write_frames(tmp_path / "made" / "d0__t0", frames[::-1])
-    assert outputs(tmp_path / "made").identity() != first
+def keys(folder, of):
+    row = Row.of("made", "outputs", "made", {"folder": str(folder)}, Outputs)
+    return [cell_key(row, one, "1", Settings(folder, "cpu", 0, 1)) for one in of]
+
+
+def test_a_cell_is_made_again_where_its_own_output_changes_and_nowhere_else(tmp_path, cell):
+    template, driver = cell
+    folder, scored, frames = tmp_path / "made", cells(driver, template, "t0", "t1"), driver.frames()
+    write_frames(folder / "d0__t0", frames)
+    alone = keys(folder, scored)
+    assert keys(folder, scored) == alone
+    write_gif(folder / "d0__t1.gif", frames)
+    both = keys(folder, scored)
+    assert both[0] == alone[0], "an output added for another cell"
+    assert both[1] != alone[1], "an output where there was none"
+    write_frames(folder / "d0__t0", frames[::-1])
+    altered = keys(folder, scored)
+    assert altered[0] != both[0], "an altered output is scored again"
+    assert altered[1] == both[1]
+
+
+def test_a_line_of_the_mapping_decides_its_own_cell_only(tmp_path, cell):
+    template, driver = cell
+    folder, scored = tmp_path / "made", cells(driver, template, "t0", "t1")
+    for name in ("a", "b"):
+        write_frames(folder / name, driver.frames()[:4])
+    found = []
+    for kept in ("0-3", "0-2 5"):
+        (folder / "mapping.csv").write_text(f"output,driver,template,frames\na,d0,t0,{kept}\nb,d0,t1,0-3\n")
+        found.append(keys(folder, scored))
+    assert found[0][0] != found[1][0]
+    assert found[0][1] == found[1][1]
 
 
 @given(st.lists(st.integers(1, 4000), unique=True, max_size=20))

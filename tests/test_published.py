@@ -10,18 +10,20 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import nn
 
 from core import weight_files
 from core.checkpoints import Layout, import_checkpoint
 from core.errors import BenchError, clause
-from core.layout import in_words, manifest, misfits
-from core.mistaken import mistaken
-from core.published import networks_in
+from core.file_kinds import kind_of
+from core.pickled_weights import networks_in
+from core.state_dicts import in_words, manifest, misfits
 from core.weights import load_networks, load_vgg19, network_names, read_card, read_weights
 from core.worker import answer, set_up
+from core.wrong_file import why_not_weights
 from training import checkpoints
 
 NETWORKS = ("generator", "kp_detector")
@@ -83,6 +85,7 @@ ODD = {
         "flag": np.bool_(True),
         "l": [np.float32(1)],
     },
+    "averages alone": {"ema": STATES, "step": 3},
     "parameters": each(lambda state: {k: nn.Parameter(v, requires_grad=False) for k, v in state.items()}),
     "optimisers": {**STATES, "optimizer_generator": {"state": {0: {"step": torch.ones(())}}, "param_groups": []}},
 }
@@ -140,6 +143,16 @@ def test_safetensors_are_told_by_their_content(tmp_path, here):
     (tmp_path / "a.pth").rename(tmp_path / "a.safetensors")
     assert set(read_weights(tmp_path / "b.pth")) == set(read_weights(tmp_path / "a.safetensors")) == set(NETWORKS)
     assert network_names(tmp_path / "b.pth") == network_names(tmp_path / "a.safetensors") == set(NETWORKS)
+
+
+@pytest.mark.parametrize("before", ["module.", "_orig_mod.module.", "model."])
+def test_safetensors_have_their_prefixes_removed(tmp_path, here, before):
+    path = tmp_path / "a.safetensors"
+    save_file({entry: value.clone() for entry, value in prefixed(flat(STATES), before).items()}, path)
+    assert network_names(path) == set(NETWORKS)
+    import_checkpoint("fomm", path, [LAYOUT], tmp_path / "out.safetensors")
+    for name, state in read_weights(tmp_path / "out.safetensors").items():
+        assert all(torch.equal(value, STATES[name][entry]) for entry, value in state.items())
 
 
 def test_one_bare_state_dict_stays_one(tmp_path):
@@ -218,7 +231,7 @@ def test_what_is_no_checkpoint_is_named_wherever_it_is_read(tmp_path, here, monk
 def test_torchs_own_files_are_mistaken_for_nothing(tmp_path):
     for old in (False, True):
         torch.save(STATES, tmp_path / "a.pth", _use_new_zipfile_serialization=not old)
-        assert mistaken(tmp_path / "a.pth") == ""
+        assert why_not_weights(tmp_path / "a.pth") == ""
 
 
 class Unknown:
@@ -229,7 +242,7 @@ class Unknown:
 @pytest.mark.parametrize("beside", [tiny(), Unknown(), np.zeros(3)], ids=["module", "object", "array"])
 def test_what_would_run_code_is_refused_without_advice_to_run_it(tmp_path, beside, old):
     torch.save({**STATES, "beside": beside}, tmp_path / "a.pth", _use_new_zipfile_serialization=not old)
-    with pytest.raises(BenchError, match=r"holds Python objects \(\S+\).*state dicts saved alone") as error:
+    with pytest.raises(BenchError, match=r"holds Python objects \(\S+\).*Save only state dicts") as error:
         read_weights(tmp_path / "a.pth")
     said = str(error.value)
     assert not any(word in said for word in ("weights_only", "trust", "add_safe_globals", "\x1b", "\n"))
@@ -266,6 +279,12 @@ def test_the_method_whose_layout_it_has_is_named(tmp_path, here):
         import_checkpoint("mraa", tmp_path / "a.pth", [wanted], tmp_path / "o.safetensors", lambda: {"fomm": [LAYOUT]})
 
 
+def test_entries_that_are_no_networks_are_named(tmp_path, here):
+    torch.save({"step": 3, "args": {"lr": 0.1}}, tmp_path / "a.pth")
+    with pytest.raises(BenchError, match=r"a\.pth holds no networks\. Its entries are: step, args\."):
+        import_checkpoint("fomm", tmp_path / "a.pth", [LAYOUT], tmp_path / "out.safetensors")
+
+
 def test_one_bare_network_is_described_by_its_entries(tmp_path, here):
     torch.save(STATES["generator"], tmp_path / "a.pth")
     says = r"no network: 'generator', 'kp_detector' \(it holds entries of one without a name: 0\.weight, 0\.bias, "
@@ -289,6 +308,7 @@ contents = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # importing torch, where the machine is busy
 @given(st.dictionaries(names | st.integers(), contents))
 def test_any_content_is_networks_of_tensors(content):
     for name, state in networks_in(content).items():
@@ -349,12 +369,18 @@ def test_a_card_that_is_a_pointer_is_told(tmp_path):
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04 and no more", b"\x80\x02 and no more"])
 def test_a_damaged_checkpoint_of_a_training_is_one_line(tmp_path, data):
     (tmp_path / "last.pt").write_bytes(data)
-    with pytest.raises(BenchError, match=r"last\.pt is .*Delete it to begin anew"):
+    with pytest.raises(BenchError, match=r"last\.pt is .*Delete it to start again"):
         checkpoints.read(tmp_path / "last.pt", torch.device("cpu"))
 
 
 def test_json_cards_are_no_checkpoints(tmp_path):
     (tmp_path / "fomm.json").write_text(json.dumps({"method": "fomm"}))
-    assert "JSON" in mistaken(tmp_path / "fomm.json")
+    assert "JSON" in why_not_weights(tmp_path / "fomm.json")
     (tmp_path / "p0.pth").write_bytes(pickle.dumps({"a": 1}, protocol=0))
-    assert mistaken(tmp_path / "p0.pth")
+    assert why_not_weights(tmp_path / "p0.pth")
+
+
+def test_a_long_row_of_comments_is_recognised_at_once():
+    """Each comment could also be the beginning of a longer one: the ways to divide the row double with each."""
+    assert kind_of(b"<!-- -->" * 400) == ""
+    assert kind_of(b"<!-- -->\n" * 400 + b"<html>") == "a web page"

@@ -57,7 +57,7 @@ class Cells(html.parser.HTMLParser):
 def test_all_forms_hold_the_same_values(table):
     rows = list(table.rows())
     read = list(csv.reader(io.StringIO(table.csv())))[1:]
-    assert [[None if t == "" else float(t) for t in line[2:]] for line in read] == [
+    assert [[None if t == "" else float(t) for t in line[2 : len(table.columns) + 1]] for line in read] == [
         [entry.value for entry in row[1:]] for row in rows
     ]
     shown = [[entry.shown(3) for entry in row[1:]] for row in rows]
@@ -83,11 +83,29 @@ def test_every_absent_value_has_a_dash_and_its_reason(table):
 
 def test_absent_is_never_zero():
     table = Table("t", (Column("m"), Column("a")), (Section("", ((Entry("x"), Entry(None, "no face")),)),))
-    assert table.csv().splitlines()[1] == ",x,"
+    assert table.csv().splitlines()[1] == ",x,,a: no face"
     assert "0" not in table.markdown().replace("\\[1\\]", "")
     assert "— [1]" in table.text()
     assert "[1] no face" in table.text()
     assert 'title="no face">—<sup>1</sup>' in table.html()
+
+
+def test_a_csv_tells_how_many_cells_a_mean_is_of_and_why_values_are_absent():
+    """A mean over the easy half of the cells must not look like a mean over all of them."""
+    columns = (Column("method"), Column("gain"), Column("error"), Column("FID"), Column("SSIM"))
+    row = (Entry("x", remark="GIF"), Entry(1.0, remark="5/9"), Entry(0.5, remark="5/9"), Entry(None, "no weights"))
+    table = Table("t", columns, (Section("", ((*row, Entry(0.5)), (Entry("y"), *[Entry(0.0)] * 4))),))
+    header, first, second = csv.reader(io.StringIO(table.csv()))
+    assert header[-1] == "remark"
+    assert first == ["", "x", "1.0", "0.5", "", "0.5", "GIF; gain, error: 5/9; FID: no weights"]
+    assert second[-1] == ""
+
+
+def test_columns_of_one_title_are_told_apart_without_their_groups_headings():
+    columns = (Column("method"), Column("gain", "→ 1", group="driver"), Column("gain", group="truth"), Column("SSIM"))
+    table = Table("t", columns, (Section("", ((Entry("x"), *[Entry(0.5)] * 3),)),))
+    assert table.csv().splitlines()[0] == "section,method,gain (driver),gain (truth),SSIM"
+    assert table.markdown().splitlines()[0] == "| method | gain (driver) → 1 | gain (truth) | SSIM |"
 
 
 def test_markup_in_names_is_shown_not_run():

@@ -19,11 +19,11 @@ from core import weight_files
 from core.claims import claim
 from core.engines import check_engine
 from core.errors import BenchError
-from core.places import told
 from core.run import Run, claimed
 from core.runner import Row, Settings
 from core.scoring import Scorer
 from core.weight_files import FILES
+from core.working_folder import worker_environment
 from faces.openface import kept_path
 from methods.au_sources import table_path
 from methods.fomm import Fomm
@@ -186,11 +186,11 @@ def test_a_worker_started_elsewhere_finds_the_folders_that_are_meant(tmp_path, m
         return [kept_path("abc"), table_path("table", driver), Fomm("vox", {}).weights, weight_files.require("pyfeat")]
 
     here = [path.resolve() for path in found()]
-    places = told()
+    places = worker_environment()
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     for variable, value in places.items():
         monkeypatch.setenv(variable, value)
     assert found() == here
-    assert told() == places, "a worker's own workers find the same"
+    assert worker_environment() == places, "a worker's own workers find the same"
     assert all(path.is_file() for path in here)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clips.databases import DATABASES
 from clips.databases.sheets import read_sheet as read_coding
-from clips.folder import Folder
+from clips.folder import Folder, templates
 from core.errors import BenchError
 from core.registry import load
 from core.sheet import Limits, Sheet
@@ -226,7 +226,7 @@ def test_paths_of_windows_and_commas_in_numbers_are_understood(tmp_path):
     assert by_name["1_b"].fps == 29.97
     assert by_name["1_b"].apex_frame == 0  # an onset that is the apex as well
     assert by_name["1_clip_a"].offset_frame == 9
-    assert found.missing == (f"line 4: C:\\data\\c is a path on Windows; give paths from {tmp_path} on",)
+    assert found.missing == (f"line 4: C:\\data\\c is a Windows path; give paths relative to {tmp_path}",)
 
 
 def test_folders_that_hold_clips_deeper_are_named(tmp_path):
@@ -261,7 +261,7 @@ def test_a_sheet_that_does_not_fit_is_named(tmp_path):
     assert "code_final.csv: no header with clip, offset, onset, subject in it; it begins with '1, EP02" in str(
         stop.value
     )
-    assert "other.csv describes none of the clips that are there." in str(stop.value)
+    assert "other.csv describes none of the clips found." in str(stop.value)
 
 
 def test_files_that_are_no_drivers_are_named_with_a_remedy(tmp_path, capsys):
@@ -280,3 +280,12 @@ def test_files_that_are_no_drivers_are_named_with_a_remedy(tmp_path, capsys):
     assert "4 entries are not drivers and are left out: '00001.MTS', 'a.gif', 'notes.docx', 'people'" in told
     assert "Note: drivers: Videos lie deeper: people/p1 (1)." in told
     assert "Note: drivers: GIFs are not read" in told
+
+
+def test_photographs_of_phones_among_templates_are_told_how_to_become_some(tmp_path):
+    touched(tmp_path / "t", ["IMG_1.HEIC", "a.gif", "notes.docx"])
+    with pytest.raises(BenchError, match=r"no pictures .* \.gif, \.heic is not read: save 'a\.gif' as PNG or JPEG\.$"):
+        templates(tmp_path / "t")
+    touched(tmp_path / "u", ["notes.docx"])
+    with pytest.raises(BenchError, match=r"Add portraits as PNG or JPEG\.$"):
+        templates(tmp_path / "u")

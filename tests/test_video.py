@@ -107,9 +107,48 @@ def test_a_rotated_video_is_shown_upright(tmp_path):
     assert np.array_equal(frames_of(path), np.rot90(moving(), -1, axes=(1, 2)))
 
 
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((-1, 0, 0, 1), lambda frames: frames[:, :, ::-1]),
+        ((1, 0, 0, -1), lambda frames: frames[:, ::-1]),
+        ((0, 1, 1, 0), lambda frames: frames.transpose(0, 2, 1, 3)),
+        ((0, -1, -1, 0), lambda frames: frames[:, ::-1, ::-1].transpose(0, 2, 1, 3)),
+        ((-1, 0, 0, -1), lambda frames: frames[:, ::-1, ::-1]),
+    ],
+)
+def test_a_mirrored_video_is_shown_mirrored(tmp_path, matrix, shown):
+    """As front cameras save it: else left and right are exchanged, or the picture stands on its head."""
+    path = tmp_path / "a.mp4"
+    write_video(path, moving(), 25.0, lossless=True)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 4 + 40
+    a, b, c, d = (number << 16 for number in matrix)
+    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    assert np.array_equal(frames_of(path), shown(moving()))
+
+
 def whole_video(tmp_path):
     write_video(tmp_path / "whole.mp4", moving(20), 25.0)
     return (tmp_path / "whole.mp4").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 123\n",
+            "a Git LFS pointer to a file of 123 b",
+        ),
+        ("<!DOCTYPE html><title>Quota exceeded</title>", r"a web page \('Quota exceeded'\)"),
+    ],
+)
+def test_what_lies_in_the_place_of_a_video_or_picture_is_named(tmp_path, text, said):
+    for name, read, kind in (("a.mp4", frames_of, "video"), ("a.png", read_picture, "picture")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(BenchError, match=rf"{name}: not a {kind} but {said}"):
+            read(tmp_path / name)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])

@@ -24,13 +24,13 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 
 def read(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """What `write` wrote, on the device; None if there is no such file."""
+    """Return what `write` wrote, on the device; None without a file. Raise BenchError if it is damaged."""
     if not path.exists():
         return None
     try:
         content: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
     except Exception as error:  # whatever torch's reader raises on damaged data
-        raise BenchError(f"{path} is damaged ({type(error).__name__}). Delete it to begin anew.") from None
+        raise BenchError(f"{path} is damaged ({type(error).__name__}). Delete it to start again.") from None
     return content
 
 

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from core.clip import Floats
-from core.clip_store import STORE, ClipStore, StoredClip, file_hash, three_channels
+from core.clip_store import STORE, ClipStore, StoredClip, three_channels
 from core.errors import BenchError
+from core.file_hashes import file_hash
 from core.frames import SIZE
 from training.command import DataSettings, OpenSet, TrainingSet
 from training.mirror import LANDMARK_PARTNERS

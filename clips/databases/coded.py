@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 
 from clips.databases.corrections import corrections
 from clips.databases.folders import FrameFolder, Naming, trees
-from clips.databases.sheets import LONGEST_NUMBER, SUFFIXES, Coding, Row, read_sheet, without_header
+from clips.databases.sheets import LONGEST_NUMBER, Coding, Row, read_sheet, without_header
 from clips.databases.survey import CodedClip, Survey, coded_clip, corrected, named
 from core.errors import BenchError
+from core.tables import SUFFIXES
 from core.video import natural
 
 # Sheets lie beside the subjects' folders or a little above them.
 SHEET_DEPTH = 2
+# Endings that are looked at where there is no other sheet: a README is a .txt too, and Numbers' files are only refused.
+SECOND_CHOICE = (".txt", ".et", ".numbers")
 Key = tuple[int, str]
 
 
@@ -113,7 +116,7 @@ class Database:
     def _sheet(
         self, root: Path, given: Path | None, found: dict[Path, list[FrameFolder]]
     ) -> tuple[Coding | None, list[str]]:
-        """The coding sheet and what is to be said of others; None where there is none and none is needed."""
+        """Return the coding sheet, None if there is none and none is needed, and remarks on other sheets."""
         if given is not None:
             sheet = read_sheet(given)
             if sheet is None:
@@ -134,7 +137,7 @@ class Database:
             elif described:
                 sheets.append((self.codes(path.name), described, sheet))
             else:
-                unfit.append(f"{path} describes none of the clips that are there.")
+                unfit.append(f"{path} describes none of the clips found.")
         # Of those that may be meant the one that describes most of what is there; of several such, the last by name.
         sheets.sort(key=itemgetter(0, 1))
         best = sheets.pop()[2] if sheets and sheets[-1][0] else None
@@ -151,10 +154,14 @@ class Database:
 
 def _sheet_files(root: Path) -> list[Path]:
     """Sheets in `root` or a little below, else beside it; a later version stands behind an earlier one."""
-    below = [path for depth in range(SHEET_DEPTH + 1) for path in root.glob("*/" * depth + "*") if _is_sheet(path)]
-    found = below or [path for path in root.parent.glob("*") if _is_sheet(path)]
-    return sorted(found, key=lambda path: natural(path.name))
+    below = [path for depth in range(SHEET_DEPTH + 1) for path in root.glob("*/" * depth + "*")]
+    beside = list(root.parent.glob("*"))
+    for suffixes in (set(SUFFIXES).difference(SECOND_CHOICE), SECOND_CHOICE):
+        for place in (below, beside):
+            if found := [path for path in place if _is_sheet(path, suffixes)]:
+                return sorted(found, key=lambda path: natural(path.name))
+    return []
 
 
-def _is_sheet(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith((".", "~$")) and path.is_file()
+def _is_sheet(path: Path, suffixes: Collection[str]) -> bool:
+    return path.suffix.lower() in suffixes and not path.name.startswith((".", "~$")) and path.is_file()

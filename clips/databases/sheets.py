@@ -16,7 +16,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from core.errors import shown
-from core.sheet import Limits, Sheet
+from core.sheet import Limits, Sheet, whole
 from core.tables import read_sheets
 
 # How each column is called in some sheet, in small letters without anything but letters and digits.
@@ -44,9 +44,6 @@ LARGEST_SHEET_BYTES = 20_000_000
 LIMITS = Limits("a coding sheet", LARGEST_SHEET_BYTES, rows=20_000, columns=200, pages=True)
 # Digits of a number that a sheet may hold; Python refuses to read thousands of them, and nobody means them.
 LONGEST_NUMBER = 30
-# A whole number as programs write it that know numbers with fractions only.
-WHOLE = re.compile(r"^\s*(\d+)[.,]0\s*$")
-SUFFIXES = (".xlsx", ".xlsm", ".xls", ".csv", ".tsv")
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
 
 
 def without_header(path: Path, needs: frozenset[str] = CODED) -> str:
-    """Return what is wrong with a file in which `read_sheet` found nothing, in words, with its first row."""
+    """Return a sentence about a file in which `read_sheet` found nothing, with its first row."""
     first = next((row for sheet in read_sheets(path, LIMITS) for row in sheet.rows if any(row)), [])
     begins = f"; it begins with {shown(', '.join(filter(None, first)))}" if first else ""
     return f"{path}: no header with {', '.join(sorted(needs))} in it{begins}."
@@ -139,13 +136,13 @@ def _word(cell: str) -> str:
 
 
 def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[pd.DataFrame, list[str]]:
-    """Return the known columns below the header under the names of `Row`, without blank rows, and what was carried."""
+    """Return the columns of `Row` below the header, without blank rows, and a remark on subjects carried down."""
     records, carried, subject = [], [], ""
     for number, cells in enumerate(sheet.filled()[header + 1 :]):
         texts = {
             field: cells[columns[field]] if columns.get(field, len(cells)) < len(cells) else "" for field in TITLES
         }
-        texts |= {field: WHOLE.sub(r"\1", texts[field]) for field in ("subject", "action_units")}
+        texts |= {field: whole(texts[field]) for field in ("subject", "action_units")}
         stripped = {field: text.strip() for field, text in texts.items()}
         if not any(stripped.values()):
             continue

@@ -102,7 +102,7 @@ def named(database: str, subject: str, clip: str) -> str:
 def coded_clip(
     database: str, fps: float, subject: str, clip: str, row: Row, folder: FrameFolder
 ) -> tuple[CodedClip, list[str]]:
-    """One clip from onset to offset, as the MEGC kit's are, and what is odd in it."""
+    """Return one clip from onset to offset, as in the MEGC kit, and remarks on it."""
     name = named(database, subject, clip)
     frames: list[tuple[int, Path]] = []
     problem, odd = "", []

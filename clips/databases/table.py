@@ -2,8 +2,7 @@
 
 Columns, in any order: path (a video or a folder of pictures, from the table's own folder), subject, fps, and where
 known onset, apex, offset (as the pictures are numbered; a video is taken whole and its frames count from 0), action
-units, emotion, clip, and face: which one is meant where the first frame shows several (left, right, or a number by
-size).
+units, emotion, clip, and face: which one to take if the first frame shows several (left, right, or a number by size).
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Table:
     name = "table"
 
     def survey(self, root: Path, sheet: Path | None = None, without: Sequence[str] = ()) -> Survey:
-        """All clips of the table `root`. BenchError for a table without path, subject and fps, or an unfit name."""
+        """Return all clips of the table `root`. Raise BenchError if a needed column is missing or a name is unfit."""
         if sheet is not None:
             raise BenchError("The table itself is the sheet: give no --sheet beside it.")
         corrections(self.name, without)
@@ -54,27 +53,21 @@ class Table:
         missing, remarks, names = [], list(table.remarks), set()
         for row in table.rows:
             path = root.parent / local_path(row.path)
-            if max(map(len, path.parts), default=0) > LONGEST_NAME:
-                missing.append(f"line {row.line}: the path {shown(row.path)} is too long")
-            elif not row.path or row.fps is None:
-                missing.append(f"line {row.line}: no {'path' if not row.path else 'fps'}")
-            elif WINDOWS_DRIVE.match(row.path) and os.name != "nt":
-                missing.append(f"line {row.line}: {row.path} is a path on Windows; give paths from {root.parent} on")
-            elif not (is_video(path) or path.is_dir()):
-                missing.append(f"line {row.line}: {path} is neither a video nor a folder")
-            else:
-                clip = row.clip or _name_of(path)
-                repeats = itertools.count(2)
-                stem = clip
-                try:
-                    while named(database, row.subject, clip) in names:
-                        clip = f"{stem}.{next(repeats)}"
-                except BenchError as error:
-                    raise BenchError(f"{root}, line {row.line}: {error}") from None
-                names.add(named(database, row.subject, clip))
-                made, odd = _clip(database, clip, row, path)
-                clips.append(_facing(made, row.face))
-                remarks += odd
+            if reason := _no_clip(row, path, root.parent):
+                missing.append(f"line {row.line}: {reason}")
+                continue
+            clip = row.clip or _name_of(path)
+            repeats = itertools.count(2)
+            stem = clip
+            try:
+                while named(database, row.subject, clip) in names:
+                    clip = f"{stem}.{next(repeats)}"
+            except BenchError as error:
+                raise BenchError(f"{root}, line {row.line}: {error}") from None
+            names.add(named(database, row.subject, clip))
+            made, odd = _clip(database, clip, row, path)
+            clips.append(_facing(made, row.face))
+            remarks += odd
         whole = sum(clip.recording.path.is_file() and bool(clip.row.onset or clip.row.offset) for clip in clips)
         remarks += [f"{whole} videos with onset or offset are taken whole; nothing is cut"] * bool(whole)
         source = (f"sheet: {table.name}, {len(table.rows)} rows, header in line {table.header_line}",)
@@ -84,8 +77,19 @@ class Table:
 TABLE = Table()
 
 
+def _no_clip(row: Row, path: Path, folder: Path) -> str:
+    """Return why a line of a table in `folder` names no clip, "" if it names one."""
+    if max(map(len, path.parts), default=0) > LONGEST_NAME:
+        return f"the path {shown(row.path)} is too long"
+    if not row.path or row.fps is None:
+        return f"no {'path' if not row.path else 'fps'}"
+    if WINDOWS_DRIVE.match(row.path) and os.name != "nt":
+        return f"{row.path} is a Windows path; give paths relative to {folder}"
+    return "" if is_video(path) or path.is_dir() else f"{path} is neither a video nor a folder"
+
+
 def _clip(database: str, clip: str, row: Row, path: Path) -> tuple[CodedClip, list[str]]:
-    """One line's clip; without onset and offset the whole folder or video."""
+    """Return the clip of one line and remarks on it; without onset and offset it is the whole folder or video."""
     assert row.fps is not None
     if path.is_dir():
         folder = read_folder(path, FRAME, path.parent)
@@ -111,7 +115,7 @@ def _clip(database: str, clip: str, row: Row, path: Path) -> tuple[CodedClip, li
 
 
 def _facing(clip: CodedClip, choice: str) -> CodedClip:
-    """Return the clip with the face that its line chooses; one that cannot be chosen is the clip's problem."""
+    """Return the clip with the face that its line chooses; an invalid choice becomes the clip's problem."""
     try:
         face = check_face("" if choice.lower() in BLANK else choice)
     except BenchError as error:
@@ -120,7 +124,7 @@ def _facing(clip: CodedClip, choice: str) -> CodedClip:
 
 
 def _name_of(path: Path) -> str:
-    """Return a clip's name from its file or folder, with underscores for what names may not hold, such as blanks."""
+    """Return a clip's name from its file or folder, with underscores for characters that names may not have."""
     name = path.stem if path.is_file() else path.name
     try:
         return check_name("clip", name)
@@ -129,7 +133,7 @@ def _name_of(path: Path) -> str:
 
 
 def _without_pictures(path: Path, said: str) -> str:
-    """Return why a folder is no clip, with the folders below it that are."""
+    """Return why a folder is not a clip, with the folders below it that are."""
     deeper = below(path, PICTURES)
     if not deeper or deeper[0][0] == ".":
         return f"{path}: no numbered pictures in it"

@@ -16,8 +16,8 @@ from clips.synthetic.parallel import in_parallel
 from clips.synthetic.performance import Performance
 from clips.synthetic.render import Actor
 from core.clip import Clip, load_clip, save_clip
+from core.file_hashes import file_hash
 from core.provenance import recipe
-from core.sources import file_hash
 from core.store import digest, touch, whole_folder
 
 
@@ -34,7 +34,7 @@ class Scene:
     takes: int = 1
 
     def key(self, take: int) -> str:
-        """Content key of a take: the scene, its portrait, and the code and packages that render it."""
+        """Return the content key of a take: of the scene, its portrait, and the code and packages that render it."""
         portrait = file_hash(portrait_path(self.role.portrait))
         return digest([recipe(__name__), asdict(replace(self, takes=1)), portrait, take])
 

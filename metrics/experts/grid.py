@@ -1,6 +1,6 @@
 """Score sheets as grids of short texts, from CSV, workbooks, and pages that a spreadsheet saved as HTML.
 
-A merged cell's text is in its first row only, as in a CSV saved from it; metrics.experts.sheet says what it holds for.
+The text of a merged cell is in its first row only, as in a CSV saved from it; metrics.experts.sheet fills in the rest.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.sheet import Limits
+from core.sheet import Limits, whole
 from core.tables import read_sheets
 
 LARGEST_BYTES = 5_000_000
@@ -25,15 +25,15 @@ class Grid:
 
 
 def read_grids(path: Path) -> list[Grid]:
-    """Return all sheets of a file; rows that begin with # are remarks and become blank.
+    """Return all sheets of a file; rows that begin with # are comments and become blank.
 
-    BenchError if it cannot be read, is too large, or is not a sheet.
+    Raise BenchError if it cannot be read, is too large, or is not a table.
     """
     return [Grid(sheet.title or path.stem, [_cells(row) for row in sheet.rows]) for sheet in read_sheets(path, LIMITS)]
 
 
 def _cells(row: list[str]) -> list[str]:
-    """Return each cell on one line, at most LONGEST_TEXT characters."""
+    """Return the cells of a row, each on one line and cut to LONGEST_TEXT characters, 2.0 as 2."""
     if row and row[0].startswith("#"):
         return []
-    return [" ".join(cell.split())[:LONGEST_TEXT] for cell in row]
+    return [whole(" ".join(cell.split())[:LONGEST_TEXT]) for cell in row]

@@ -190,10 +190,9 @@ class _Reader:
 
 def score(text: str, item: str) -> int:
     """A score 0 to 3. BenchError for anything else."""
-    whole = text.removesuffix(".0")
-    if not whole.isdecimal() or int(whole) > BEST:
+    if not text.isdecimal() or int(text) > BEST:
         raise BenchError(f"{item} is {text!r}; scores are whole numbers from 0 to {BEST}. Correct it.")
-    return int(whole)
+    return int(text)
 
 
 def _scored(row: dict[str, str]) -> bool:

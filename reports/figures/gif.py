@@ -25,7 +25,7 @@ from reports.run_facts import CellFacts
 from reports.run_files import Run
 
 HEADER, CAPTION, GAP = 24, 18, 4
-# Letters of a title that have room above a picture.
+# Characters of a title that fit above a picture.
 LETTERS = 32
 INK, GROUND = (28, 30, 33), (255, 255, 255)
 # Hundredths of a second are GIF's unit; viewers slow down what is faster than two of them.
@@ -82,7 +82,7 @@ def _line(run: Run, cell: CellFacts, labels: Sequence[str], differences: bool) -
 
 
 def _table(titles: Sequence[str], lines: Sequence[_Line], frame: int) -> Image.Image:
-    """One frame of the animation."""
+    """Return one frame of the animation."""
     tall = sum(SIZE * (2 if line.factor else 1) + CAPTION + GAP for line in lines)
     width = len(titles) * (SIZE + GAP) - GAP
     header = HEADER * max(len(title.splitlines()) for title in titles)
@@ -106,7 +106,7 @@ def _table(titles: Sequence[str], lines: Sequence[_Line], frame: int) -> Image.I
 
 
 def shorten(text: str, letters: int) -> str:
-    """Return a text of at most so many letters, with "..." where it was longer."""
+    """Return a text, cut to `letters` characters with "..." at its end if it is longer."""
     return text if len(text) <= letters else f"{text[: letters - 3]}..."
 
 

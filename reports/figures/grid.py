@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from core.errors import BenchError, check_choice
 
-# Inches: a picture, a line of a column's title, a letter of a row title, and the most that row titles may take.
+# Inches: a picture, a line of a column title, a character of a row title, and the widest margin for row titles.
 SIDE, HEADER, LETTER, MOST_MARGIN = 1.25, 0.25, 0.075, 2.5
 FORMATS = ("png", "svg", "pdf")
 SETTINGS: Any = {"font.family": "sans-serif", "font.size": 8, "svg.fonttype": "path", "text.parse_math": False}
@@ -24,7 +24,7 @@ Row = tuple[str, Sequence[Picture | str]]
 
 
 def draw_grid(columns: Sequence[str], rows: Sequence[Row]) -> Figure:
-    """Pictures in rows and columns, all with titles."""
+    """Draw pictures in rows and columns, all with titles."""
     with mpl.rc_context(SETTINGS):
         longest = max((len(line) for title, _ in rows for line in title.splitlines()), default=0)
         margin = min(0.15 + LETTER * longest, MOST_MARGIN)

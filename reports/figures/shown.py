@@ -50,7 +50,7 @@ def driver_clip(run: Run, cell: CellFacts) -> Shown:
 
 
 def output_clips(run: Run, cell: CellFacts, labels: Sequence[str]) -> list[Shown]:
-    """The outputs of some rows, in that order."""
+    """Return the outputs of some rows, in that order, titled with the rows' marks."""
     clips = []
     for label in labels:
         failure = run.failure(label, cell)

@@ -21,7 +21,7 @@ from reports.run_files import Run
 
 
 def draw_variants(run: Run, cells: Sequence[CellFacts], labels: Sequence[str]) -> Figure:
-    """Columns source, driver and rows; two lines for each cell: its apex, and the amplified difference to its onset."""
+    """Draw columns source, driver and rows; two lines per cell: its apex, and the amplified difference to its onset."""
     chosen = chosen_rows(run, labels)
     rows: list[Row] = []
     titles: list[str] = []

@@ -1,4 +1,4 @@
-"""The tables of an HTML page, as spreadsheets save them."""
+"""Read the tables of an HTML page, as spreadsheets save them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ MOST_TABLES = 50
 
 
 def read_page(path: Path, text: str, limits: Limits) -> list[Sheet]:
-    """Return every table of a page. BenchError for a page without tables, cut off within a tag, or too large."""
+    """Return every table of a page. Raise BenchError for a page that has no tables, ends in a tag, or is too large."""
     page = _Page(path, limits)
     try:
         page.feed(text)
     except AssertionError as error:  # what HTMLParser raises on malformed declarations
         raise BenchError(f"{path}: not a readable page ({error}). Save the sheet as XLSX or CSV.") from None
-    # What is left was opened and never closed. The parser would take it letter by letter, in quadratic time.
+    # What is left was opened and never closed. The parser would read it character by character, in quadratic time.
     if "<" in page.rawdata:
-        raise BenchError(f"{path}: the page ends within a tag, a remark or a script. Save the sheet as XLSX or CSV.")
+        raise BenchError(f"{path}: the page ends within a tag, a comment or a script. Save the sheet as XLSX or CSV.")
     page.close()
     if not page.tables:
         raise BenchError(f"{path}: no table in it. A workbook saved as HTML keeps its sheets in {path.stem}.files/.")

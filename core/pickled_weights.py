@@ -1,8 +1,8 @@
-"""Published checkpoints as they are found: pickled state dicts, read without running code, whatever is put around them.
+"""Read published checkpoints: pickled state dicts in their usual wrappings, without running code from the file.
 
 DataParallel writes `module.` before every entry, trainers put everything under "state_dict", other scripts save one
-flat dict, and loops leave numpy scalars beside the networks. All of this is read; whole pickled modules are not, since
-reading them runs the file's code.
+flat dict, and training loops leave numpy scalars beside the networks. All of this is read. Whole pickled modules are
+not, since reading them would run the file's code.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from core.errors import BenchError, clause
-from core.mistaken import AGAIN, check_weights
+from core.errors import BenchError, clause, few
+from core.wrong_file import AGAIN, check_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,18 +26,19 @@ if TYPE_CHECKING:
 # The largest published checkpoint of the family (with optimiser states) is about 0.75 GB.
 LARGEST_WEIGHTS_BYTES = 2_000_000_000
 # Keys under which training scripts put all networks, or one network's entries.
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "params")
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "params", "ema", "model_ema", "params_ema")
 MOST_WRAPPERS = 3
-# What DataParallel and torch.compile write before every entry.
+# Prefixes that DataParallel and torch.compile write before every entry.
 PREFIX = re.compile(r"(?:module\.|_orig_mod\.)+")
-# Networks without which no checkpoint of the family is published: their names tell a flat dict of several networks.
+# Every published checkpoint of the family has one of these networks; their names reveal a flat dict of networks.
 MAIN_NETWORKS = ("generator", "kp_detector", "region_predictor", "inpainting_network", "gen")
 
 State = dict[str, "Tensor"]
+Value = TypeVar("Value")
 
 
 def check_size(path: Path) -> None:
-    """Raise BenchError for a file larger than any weights, also once it is unpacked (a zip bomb).
+    """Raise BenchError for a file that is larger than any weights, on disk or unpacked (a zip bomb).
 
     torch.save stores entries as they are, but the reader also unpacks what others have packed.
     """
@@ -50,10 +51,10 @@ def check_size(path: Path) -> None:
 
 
 def read_published(path: Path) -> dict[str, State]:
-    """Return the state dicts of a pickled checkpoint by network name, entries' types as they are.
+    """Return the state dicts of a pickled checkpoint by network name, with dtypes unchanged.
 
-    One state dict without networks around it (torchvision's) is the network "". What holds no entries (optimisers,
-    epochs) is left out. BenchError if the file is too large, damaged, not a checkpoint, or would run code.
+    A single state dict (torchvision's) becomes the network "". What has no entries (optimisers, epochs) is left out.
+    Raise BenchError if the file is too large, damaged, not a checkpoint, or would run code.
     """
     import torch
 
@@ -67,31 +68,45 @@ def read_published(path: Path) -> dict[str, State]:
         raise BenchError(f"{path} cannot be read safely as weights: {_refusal(error)}.") from None
     if not isinstance(content, dict):
         raise BenchError(f"{path} must hold a dict of state dicts, got {type(content).__name__}.")
-    return {name: _dense(path, state) for name, state in networks_in(content).items()}
+    networks = networks_in(content)
+    if not networks:
+        raise BenchError(f"{path} holds no networks. Its entries are: {few(list(map(str, content)))}.")
+    return {name: _dense(path, state) for name, state in networks.items()}
 
 
 def networks_in(content: Mapping[Any, Any]) -> dict[str, State]:
-    """Return the state dicts in what a checkpoint holds, by network name and without prefixes and wrappers."""
+    """Return the state dicts in a checkpoint's content by network name, without prefixes and wrappers."""
     inner = _unwrapped(content)
     networks = {name: state for name, value in inner.items() if isinstance(name, str) and (state := _state(value))}
     if networks:
         return {PREFIX.sub("", name, count=1).removesuffix("_state_dict"): state for name, state in networks.items()}
-    flat = _state(inner)
-    heads = {entry.partition(".")[0] for entry in flat}
-    if len(heads) == 1 and heads <= set(WRAPPERS):  # Lightning: the networks are parts of a module called model
-        flat = {entry.partition(".")[2]: value for entry, value in flat.items()}
-        heads = {entry.partition(".")[0] for entry in flat}
-    if not heads.intersection(MAIN_NETWORKS):
+    flat = _bare(_state(inner))
+    parts = by_network(flat)
+    if not set(parts).intersection(MAIN_NETWORKS):
         return {"": flat} if flat else {}
-    parts: dict[str, State] = {head: {} for head in heads}
-    for entry, value in flat.items():
+    return parts
+
+
+def by_network(flat: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
+    """Return the entries of a flat dict by network, the first part of their names once prefixes are removed."""
+    parts: dict[str, dict[str, Value]] = {}
+    for entry, value in _bare(flat).items():
         head, _, rest = entry.partition(".")
-        parts[head][rest] = value
+        parts.setdefault(head, {})[rest] = value
     return {head: _without_prefix(part) for head, part in parts.items()}
 
 
+def _bare(flat: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the entries without the prefixes `module.` and `model.` (Lightning's), if all entries have them."""
+    flat = _without_prefix(flat)
+    heads = {entry.partition(".")[0] for entry in flat}
+    if len(heads) != 1 or not heads <= set(WRAPPERS):
+        return flat
+    return _without_prefix({entry.partition(".")[2]: value for entry, value in flat.items()})
+
+
 def _unwrapped(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """Return what lies under wrappers, where there are any."""
+    """Return the content without any wrappers around it."""
     for _ in range(MOST_WRAPPERS):
         inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), dict)), None)
         if not inner or any(name in content for name in MAIN_NETWORKS):
@@ -101,7 +116,7 @@ def _unwrapped(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 
 def _state(value: Any) -> State:
-    """Return the tensors of a state dict by entry, without prefixes; {} where it holds none."""
+    """Return the tensors of a state dict by entry, without prefixes; {} if it has none."""
     import torch
 
     inner = _unwrapped(value) if isinstance(value, dict) else {}
@@ -109,14 +124,14 @@ def _state(value: Any) -> State:
     return _without_prefix(tensors)
 
 
-def _without_prefix(state: State) -> State:
+def _without_prefix(state: Mapping[str, Value]) -> dict[str, Value]:
     if state and all(PREFIX.match(entry) for entry in state):
         return {PREFIX.sub("", entry, count=1): value for entry, value in state.items()}
-    return state
+    return dict(state)
 
 
 def _numpy_scalars() -> list[Any]:
-    """Return what the reader may build besides tensors: numpy's numbers, under the names of numpy 1 and 2."""
+    """Return what the reader may build besides tensors: NumPy's numbers, under their names in NumPy 1 and 2."""
     codes = np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"
     scalar = np.float64(0).__reduce__()[0]
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
@@ -124,12 +139,12 @@ def _numpy_scalars() -> list[Any]:
 
 
 def _refusal(error: Exception) -> str:
-    """Return why torch cannot read a file, without its advice on how to read it unsafely."""
+    """Return why torch cannot read a file, without torch's advice on how to read it unsafely."""
     found = re.search(r"(?:GLOBAL|class|type) ([\w.]+\.[\w.]+)", str(error))
     if isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error) and found:
         return (
-            f"besides tensors it holds Python objects ({found[1]}), and reading those would run the file's code. Have"
-            " state dicts saved alone: torch.save({'generator': generator.state_dict(), ...}, FILE)"
+            f"besides tensors it holds Python objects ({found[1]}), and reading those would run the file's code. Save"
+            " only state dicts: torch.save({'generator': generator.state_dict(), ...}, FILE)"
         )
     if isinstance(error, pickle.UnpicklingError):
         return f"it is damaged or was not written by torch.save. {AGAIN}"
@@ -138,13 +153,15 @@ def _refusal(error: Exception) -> str:
 
 
 def _dense(path: Path, state: State) -> State:
-    """Return `state` if its tensors are plain numbers. BenchError for sparse ones and views larger than their data."""
+    """Return `state` if all tensors are dense. Raise BenchError for sparse ones and views larger than their data."""
     import torch
 
     for entry, value in state.items():
         if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
-            raise BenchError(f"{path}: the entry {entry} is no plain tensor. Give a file of dense tensors.")
+            raise BenchError(f"{path}: the entry {entry} is not a dense tensor. Give a file of dense tensors.")
         # A stride of 0 declares any size at no cost.
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-            raise BenchError(f"{path}: the entry {entry} {tuple(value.shape)} is larger than its data. Save it anew.")
+            raise BenchError(
+                f"{path}: the entry {entry} {tuple(value.shape)} is larger than its data. Save the file again."
+            )
     return state

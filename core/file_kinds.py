@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever its name says: for messages that name what lies there."""
+"""Recognise what a file is by its first bytes, whatever its name, so that messages can say it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 
 # Enough for every mark below.
 HEAD_BYTES = 4096
-PICKLE = "a Python pickle"
+PICKLE, JPEG, WEB_PAGE = "a Python pickle", "a JPEG picture", "a web page"
 MARKS = {
     b"\x89PNG\r\n\x1a\n": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
+    b"\xff\xd8\xff": JPEG,
     b"GIF87a": "a GIF picture",
     b"GIF89a": "a GIF picture",
     b"II*\0": "a TIFF picture",
@@ -36,11 +36,14 @@ MARKS = {
     b'[{"': "a JSON file",
     b"MIME-Version:": "a web archive",
 }
-PAGE = re.compile(rb"(?:<!--.*?-->|<\?xml[^>]*>|\s)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+# Atomic groups: otherwise a long row of comments would take exponential time.
+PAGE = re.compile(
+    rb"(?>(?>\s+|<!--.*?--\s*>|<\?xml[^>]*>)*)<(?:!doctype\s+html|html|head|body|script)\b", re.IGNORECASE | re.DOTALL
+)
 
 
 def kind_of(data: bytes) -> str:
-    """Return what a file is, from its first bytes: "a PDF document", say; "" for plain text and what nobody knows."""
+    """Return what a file is by its first bytes, such as "a PDF document"; "" for plain text and unknown kinds."""
     head = data[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")
     for mark, kind in MARKS.items():
         if head.startswith(mark):
@@ -53,4 +56,4 @@ def kind_of(data: bytes) -> str:
         return "a BMP picture"
     if head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5":
         return PICKLE
-    return "a web page" if PAGE.match(head) else ""
+    return WEB_PAGE if PAGE.match(head) else ""
