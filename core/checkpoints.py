@@ -16,7 +16,7 @@ from typing import Any
 from core.errors import BenchError, few
 from core.pickled_weights import State
 from core.state_dicts import COUNTER, Entries, in_words, manifest, misfits, with_counters
-from core.weights import read_as_they_are, save_states
+from core.weights import check_finite, read_as_they_are, save_states
 from core.worker import Lane, work
 
 
@@ -54,7 +54,7 @@ def import_checkpoint(
     (outcome,) = work([Lane("import", read, [[checkpoint]])], 1)
     if outcome.result is None:
         named = str(checkpoint) in outcome.reason
-        raise BenchError(outcome.reason if named else f"{checkpoint} cannot be read: {outcome.reason}.")
+        raise BenchError(outcome.reason if named else f"{checkpoint} cannot be read: {outcome.reason.rstrip('.')}.")
     card: dict[str, Any] = outcome.result
     return card
 
@@ -78,6 +78,9 @@ def _read(name: str, layouts: Sequence[Layout], target: Path, others: Others, ch
     with checkpoint.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     kept = {network: states[network] for network in layout.networks if network in states}
+    for network, state in kept.items():
+        for entry, value in state.items():
+            check_finite(checkpoint, f"{network}.{entry}", value)
     card = {
         "method": name,
         "config": dict(layout.config),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,7 +63,8 @@ def read_published(path: Path) -> dict[str, State]:
     check_weights(path)
     try:
         # An open file, since torch chooses another reader for some names.
-        with path.open("rb") as file, torch.serialization.safe_globals(_numpy_scalars()):
+        with path.open("rb") as file, torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's remarks on pickles that other programs wrote
             content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle makes torch's reader raise whatever it stumbles over
         raise BenchError(f"{path} cannot be read safely as weights: {_refusal(error)}.") from None

@@ -61,7 +61,7 @@ def save_states(path: Path, states: Mapping[str, State], card: Mapping[str, Any]
     tensors = {}
     for network, state in states.items():
         for entry, value in state.items():
-            _check_finite(path, f"{network}.{entry}", value)
+            check_finite(path, f"{network}.{entry}", value)
             tensors[f"{network}.{entry}"] = torch.clone(value.detach().cpu(), memory_format=torch.contiguous_format)
     data = save(tensors)
     whole = {**card, "sha256": hashlib.sha256(data).hexdigest()}
@@ -229,16 +229,19 @@ def _read_safetensors(path: Path) -> dict[str, State]:
     try:
         tensors = load_file(path, device="cpu")
     except (SafetensorError, OSError, ValueError) as error:
-        raise BenchError(f"{path} is not a readable safetensors file ({clause(error)}).") from None
+        raise BenchError(
+            f"{path} is not a readable safetensors file ({clause(error)}). Copy or download it again."
+        ) from None
     return by_network(tensors)
 
 
 def _checked(path: Path, entry: str, value: Tensor) -> Tensor:
     value = value.float() if value.is_floating_point() else value
-    _check_finite(path, entry, value)
+    check_finite(path, entry, value)
     return value
 
 
-def _check_finite(path: Path, entry: str, value: Tensor) -> None:
+def check_finite(path: Path, entry: str, value: Tensor) -> None:
+    """Raise BenchError if a tensor of floating numbers, called `entry` in the file `path`, is not finite."""
     if value.is_floating_point() and not bool(value.isfinite().all()):
         raise BenchError(f"{path}: the entry {entry} holds NaN or infinite numbers; the weights are unusable.")

@@ -279,6 +279,29 @@ def test_the_method_whose_layout_it_has_is_named(tmp_path, here):
         import_checkpoint("mraa", tmp_path / "a.pth", [wanted], tmp_path / "o.safetensors", lambda: {"fomm": [LAYOUT]})
 
 
+def test_infinite_numbers_are_named_with_the_file_they_are_in(tmp_path, here):
+    spoilt = {entry: value.clone() for entry, value in STATES["generator"].items()}
+    spoilt["0.bias"][1] = np.inf
+    torch.save({**STATES, "generator": spoilt}, tmp_path / "a.pth")
+    with pytest.raises(BenchError, match=r"a\.pth: the entry generator\.0\.bias holds NaN or .*[^.]\.$"):
+        import_checkpoint("fomm", tmp_path / "a.pth", [LAYOUT], tmp_path / "out.safetensors")
+
+
+def test_a_cut_safetensors_file_is_told_with_the_remedy(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_file({entry: value.clone() for entry, value in flat(STATES).items()}, path)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(BenchError, match=r"not a readable safetensors file .* Copy or download it again"):
+        read_weights(path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_other_programs_pickles_are_refused_without_torchs_warnings(tmp_path):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"generator": {"a": 1}}, protocol=4))
+    with pytest.raises(BenchError, match=r"was not written by torch\.save"):
+        read_weights(tmp_path / "a.pkl")
+
+
 def test_entries_that_are_no_networks_are_named(tmp_path, here):
     torch.save({"step": 3, "args": {"lr": 0.1}}, tmp_path / "a.pth")
     with pytest.raises(BenchError, match=r"a\.pth holds no networks\. Its entries are: step, args\."):

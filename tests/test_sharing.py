@@ -179,7 +179,7 @@ def test_a_worker_started_elsewhere_finds_the_folders_that_are_meant(tmp_path, m
     files = [".megbench/openface/abc.csv", ".megbench/aus/table/d.csv", f"{weights}/fomm@vox.pth"]
     for file in (*files, f"{weights}/{FILES['pyfeat'].file}"):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
-        Path(file).touch()
+        Path(file).write_bytes(b"\0\1")
 
     def found():
         driver = SimpleNamespace(name="d")
