@@ -50,6 +50,7 @@ def in_this_process(monkeypatch):
 
     monkeypatch.setattr("core.checkpoints.work", work)
     monkeypatch.setattr("core.engines.work", work)
+    monkeypatch.setattr("clips.synthetic.parallel.FEW", sys.maxsize)
 
 
 @pytest.fixture(scope="session")
