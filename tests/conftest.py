@@ -59,6 +59,12 @@ def in_this_process(monkeypatch):
     monkeypatch.setattr("clips.synthetic.parallel.FEW", sys.maxsize)
 
 
+@pytest.fixture
+def no_curves(monkeypatch):
+    """Leave out the drawings beside the clips, which take most of a page's time."""
+    monkeypatch.setattr("reports.cells.draw_curves", lambda *_: "")
+
+
 @pytest.fixture(scope="session")
 def databases(tmp_path_factory):
     """Folders (of the table: the file) by name; to be read only."""
