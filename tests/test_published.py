@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -289,6 +289,7 @@ contents = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(names | st.integers(), contents))
 def test_any_content_is_networks_of_tensors(content):
     for name, state in networks_in(content).items():
