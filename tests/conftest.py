@@ -1,5 +1,6 @@
 """What several tests share: the command line in an empty folder, and databases on disk that look like real ones."""
 
+import functools
 import os
 import sys
 
@@ -7,6 +8,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before PyTorch is imported: as many w
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+import typer.main
 
 import bench
 from core.worker import Outcome, answer, set_up
@@ -16,11 +18,15 @@ from protocols import PROTOCOLS
 from tests import lookalikes
 from tests.fakes import FAKES
 
+# Typer reads the commands and their options off our functions at every call, which takes a tenth of a second.
+get_command = functools.cache(typer.main.get_command)
+
 
 @pytest.fixture
 def call(tmp_path, monkeypatch, capfd):
     """Run the command line in an empty folder: exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(typer.main, "get_command", get_command)
     for name, target in FAKES.items():
         monkeypatch.setitem(METHODS, name, target)
     monkeypatch.setitem(METRICS, "difference", "tests.fakes:Difference")
@@ -50,6 +56,13 @@ def in_this_process(monkeypatch):
 
     monkeypatch.setattr("core.checkpoints.work", work)
     monkeypatch.setattr("core.engines.work", work)
+    monkeypatch.setattr("clips.synthetic.parallel.FEW", sys.maxsize)
+
+
+@pytest.fixture
+def no_curves(monkeypatch):
+    """Leave out the drawings beside the clips, which take most of a page's time."""
+    monkeypatch.setattr("reports.cells.draw_curves", lambda *_: "")
 
 
 @pytest.fixture(scope="session")

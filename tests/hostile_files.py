@@ -36,6 +36,7 @@ def picture(kind="PNG", image=FACE, mode="", **options):
     """A picture file."""
     file = io.BytesIO()
     made = Image.fromarray(image)
+    options = {"compress_level": 1} | options if kind == "PNG" else options
     (made.convert(mode) if mode else made).save(file, kind, **options)
     return file.getvalue()
 

@@ -11,7 +11,7 @@ from faces.crop import crop
 from faces.field import invert, sample, warp
 from faces.landmarks import landmarks
 
-T = 10
+T = 7
 # Where the push is strongest, which way, and when it peaks.
 MOUTH = ((98.0, 167.0), (-2.6, -2.0), 4)
 BROW = ((100.0, 93.0), (0.0, -3.0), 6)
@@ -60,13 +60,13 @@ def make_clip(
     return save_clip(folder / name, clip, frames, motion if known else None)
 
 
-def make_cell(folder: Path) -> Cell:
+def make_cell(folder: Path, n_frames: int = T) -> Cell:
     """The face drives itself: driver and reference with different noise, truth without, foil at the brow."""
     return Cell(
         protocol="tests",
-        driver=make_clip(folder, "driver", MOUTH, 1),
+        driver=make_clip(folder, "driver", MOUTH, 1, n_frames=n_frames),
         template=Template.of("face", "astronaut", face()),
-        reference=make_clip(folder, "reference", MOUTH, 2),
-        truth=make_clip(folder, "truth", MOUTH),
-        foil=make_clip(folder, "foil", BROW, 3),
+        reference=make_clip(folder, "reference", MOUTH, 2, n_frames=n_frames),
+        truth=make_clip(folder, "truth", MOUTH, n_frames=n_frames),
+        foil=make_clip(folder, "foil", BROW, 3, n_frames=n_frames),
     )

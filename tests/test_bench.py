@@ -110,19 +110,19 @@ def test_a_run_ends_in_a_table_a_report_and_a_clean_store(call, tmp_path):
     assert len(list(report.parent.glob("cells/shift/*/frames/*.png"))) == 12
 
 
-def test_kill_dash_nine_loses_nothing_that_was_finished(tmp_path):
+@pytest.mark.usefixtures("in_this_process")
+def test_kill_dash_nine_loses_nothing_that_was_finished(call, tmp_path, monkeypatch):
     make_clips(tmp_path / "clips")
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); import bench, methods, metrics, protocols;"
         f"methods.METHODS.update({FAKES!r}); metrics.METRICS['difference'] = 'tests.fakes:Difference';"
         "protocols.PROTOCOLS['fakes'] = 'tests.fakes:Fakes'; bench.main()"
     )
-    arguments = ["shift:sleep=0.3", *FAKE_RUN[2:], "--workers", "1", "--out", "out"]
-    command = [sys.executable, "-c", script, "--methods", *arguments]
-    environment = {**os.environ, "FAKES_LOG": str(tmp_path / "log.txt")}
+    arguments = ["--methods", "shift:sleep=0.3", *FAKE_RUN[2:], "--workers", "1", "--out", "out"]
+    monkeypatch.setenv("FAKES_LOG", str(tmp_path / "log.txt"))
     run = tmp_path / "out"
 
-    first = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+    first = subprocess.Popen([sys.executable, "-c", script, *arguments], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while len(finished_cells(run)) < 2:
         assert time.monotonic() < deadline
@@ -134,8 +134,8 @@ def test_kill_dash_nine_loses_nothing_that_was_finished(tmp_path):
     whole = {file: (file.stat().st_mtime_ns, file.stat().st_ino) for file in files}
     assert not json.loads((run / "run.json").read_text())["finished"]
 
-    again = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
+    code, _, err = call(*arguments)
+    assert code == 0, err
     assert json.loads((run / "run.json").read_text())["finished"]
     assert len([file for file in whole if file.name == "cell.json"]) >= 2
     assert whole == {file: (file.stat().st_mtime_ns, file.stat().st_ino) for file in whole}

@@ -329,6 +329,7 @@ def test_one_face_is_nothing_to_tell():
     assert several_faces((105, 105, 73), "2") == told
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_the_command_line_takes_the_choice_to_the_run(call, tmp_path):
     (tmp_path / "templates").mkdir()
     Image.fromarray(head("hopper", 100)).save(tmp_path / "templates" / "face.png")

@@ -147,6 +147,7 @@ def test_a_pickle_that_would_run_code_runs_none(tmp_path):
     assert not Evil.folder.exists()
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_truncated_file_is_refused(tmp_path):
     layout, states = small()
     path = save(tmp_path / "cut.pth.tar", states)

@@ -26,7 +26,7 @@ NETS = {"alexnet": torchvision.models.alexnet, "squeezenet": torchvision.models.
 
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory):
-    return make_cell(tmp_path_factory.mktemp("clips"))
+    return make_cell(tmp_path_factory.mktemp("clips"), n_frames=10)
 
 
 @pytest.fixture(scope="module")

@@ -78,6 +78,7 @@ def test_frames_are_those_that_everybody_gets(stores, databases, tmp_path):
     assert stored.box == clip.box
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_several_prepare_one_database_together(databases, tmp_path, monkeypatch, capsys):
     """As the processes of a training on several devices do."""
     monkeypatch.chdir(tmp_path)

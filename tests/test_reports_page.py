@@ -38,12 +38,6 @@ def page(run, cache):
     return write_report(run, cache=cache).read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def no_curves(monkeypatch):
-    """Leave out the drawings beside the clips, which take most of a page's time."""
-    monkeypatch.setattr("reports.cells.draw_curves", lambda *_: "")
-
-
 class Resources(HTMLParser):
     """Elements and whatever they would load."""
 
@@ -348,7 +342,7 @@ def test_of_many_curves_the_farthest_reaching_are_shown_in_their_order():
     assert panel_names(lines, 4) == ["a", "b", "c", "d"]
 
 
-def test_drivers_that_show_several_faces_are_named(tmp_path):
+def test_drivers_that_show_several_faces_are_named(tmp_path, no_curves):
     folder = make_run(tmp_path / "run", 3)
     facts = json.loads((folder / "run.json").read_text())
     for cell in facts["cells"]:

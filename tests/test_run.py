@@ -169,11 +169,14 @@ REASONS = {
 }
 
 
-def test_failing_cells_cost_only_themselves(tmp_path, drivers, in_worker_processes):
-    rows = [row(f"fragile@{variant}", Fragile, variant) for variant in REASONS]
+@pytest.mark.parametrize("variants", [("killed", "exits"), ("raises", "short", "floats")])
+def test_failing_cells_cost_only_themselves(tmp_path, drivers, monkeypatch, variants):
+    if "killed" in variants:
+        monkeypatch.undo()  # in processes of their own
+    rows = [row(f"fragile@{variant}", Fragile, variant) for variant in variants]
     run = make_run(tmp_path, drivers, [*rows, row("unready", Unready), row()])
     failures = run.complete()
-    expected = [f"fragile@{variant} on d1__t{t}: {REASONS[variant]}" for variant in REASONS for t in range(2)]
+    expected = [f"fragile@{variant} on d1__t{t}: {REASONS[variant]}" for variant in variants for t in range(2)]
     unready = [f"unready on d{d}__t{t}: FileNotFoundError: no weights here" for d in range(3) for t in range(2)]
     assert failures == expected + unready
     table = scores(run)
@@ -181,7 +184,7 @@ def test_failing_cells_cost_only_themselves(tmp_path, drivers, in_worker_process
     assert len(failed) == len(failures)
     assert failed["value"].isna().all()
     summed = table[table["scope"] == "all"].set_index("method")["n_scored"].to_dict()
-    assert summed == {**{f"fragile@{variant}": 4 for variant in REASONS}, "unready": 0, "shift": 6}
+    assert summed == {**{f"fragile@{variant}": 4 for variant in variants}, "unready": 0, "shift": 6}
 
 
 def test_crashes_are_tried_again_and_lasting_failures_are_not(tmp_path, drivers, log):

@@ -259,9 +259,9 @@ SMALL = (
 @pytest.mark.parametrize(
     ("config", "sets"),
     [
-        ("demo_fomm", ["plan.stages={motion: {steps: 2, batch_size: 2}, picture: {steps: 1, batch_size: 2}, "
-                       "joint: {steps: 1, batch_size: 2}}"]),
-        ("published_fomm", ["loss.perceptual=pyramid", "plan.stages={main: {steps: 2, batch_size: 2}}"]),
+        ("demo_fomm", ["plan.stages={motion: {steps: 2, batch_size: 1}, picture: {steps: 1, batch_size: 1}, "
+                       "joint: {steps: 1, batch_size: 1}}"]),
+        ("published_fomm", ["loss.perceptual=pyramid", "plan.stages={main: {steps: 2, batch_size: 1}}"]),
     ],
 )  # fmt: skip
 def test_the_command_trains_and_its_weights_load(rendered, tmp_path, config, sets):

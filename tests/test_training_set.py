@@ -1,12 +1,14 @@
 """The training set: every person in every state, with the exact motion, and complete or not there."""
 
 import json
+import math
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from clips.synthetic import training_set
+from clips.synthetic import parallel, training_set
 from clips.synthetic.training_set import CAPS, STRONGEST, build, draw_states
 from protocols.demo import SHEET
 
@@ -15,12 +17,19 @@ PEOPLE, STATES = 2, 9
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    return build(tmp_path_factory.mktemp("training") / "set", PEOPLE, STATES, seed=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "FEW", sys.maxsize)  # in this process, which has imported everything
+        return build(tmp_path_factory.mktemp("training") / "set", PEOPLE, STATES, seed=3)
 
 
 @pytest.fixture(scope="module")
 def arrays(made) -> dict[str, np.ndarray]:
     return {path.stem: np.load(path, allow_pickle=False) for path in made.glob("*.npy")}
+
+
+def test_many_tasks_are_done_in_processes_and_keep_their_order():
+    tasks = range(parallel.FEW + 2)
+    assert parallel.in_parallel(math.factorial, tasks, "", progress=False) == [math.factorial(task) for task in tasks]
 
 
 def test_arrays_are_as_documented(arrays):
