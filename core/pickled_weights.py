@@ -2,7 +2,7 @@
 
 DataParallel writes `module.` before every entry, trainers put everything under "state_dict", other scripts save one
 flat dict, and training loops leave numpy scalars beside the networks. All of this is read. Whole pickled modules are
-not, since reading them would run the file's code.
+not, since reading them can run code from the file.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _refusal(error: Exception) -> str:
     found = re.search(r"(?:GLOBAL|class|type) ([\w.]+\.[\w.]+)", str(error))
     if isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error) and found:
         return (
-            f"besides tensors it holds Python objects ({found[1]}), and reading those would run the file's code. Save"
+            f"besides tensors it holds Python objects ({found[1]}), and reading those can run code from the file. Save"
             " only state dicts: torch.save({'generator': generator.state_dict(), ...}, FILE)"
         )
     if isinstance(error, pickle.UnpicklingError):
