@@ -139,8 +139,9 @@ def test_compiled_blocks_paint_what_the_others_paint(block, side):
     rearrange(block)
     compile_blocks(block)
     assert block._compiled_call_impl is not None
-    for _ in range(2):
-        torch.testing.assert_close(block(x), plain)
+    with torch._inductor.config.patch(compile_threads=1):  # none of the processes that many blocks are shared among
+        for _ in range(2):
+            torch.testing.assert_close(block(x), plain)
 
 
 def test_without_a_compiler_the_remedy_is_said_at_once(monkeypatch):
