@@ -15,7 +15,7 @@ from skimage.data import astronaut
 
 from core.errors import BenchError
 from core.video import write_video
-from methods import METHODS, Label, parse_label
+from methods import COMPANIONS, METHODS, Label, parse_label
 from metrics import METRICS
 from protocols import PROTOCOLS
 from tests.fakes import FAKES, finished_cells, make_clips
@@ -59,6 +59,9 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(call, tmp_path):
     assert "shift: 0 of 6 cells" in out
     assert "never timed on this machine: shift" in out
     assert not (tmp_path / "runs").exists()
+    _, out, _ = call(*FAKE_RUN[:-1], "--dry-run")
+    unfit = {"truth", "wrong_driver"}  # of drivers whose truth and foil nobody knows
+    assert {name for name in COMPANIONS if f"{name}: 0 of 6 cells" in out} == set(COMPANIONS) - unfit
 
 
 def test_wrong_names_are_told_before_there_are_clips(call):
