@@ -172,7 +172,7 @@ CASES = [
           "unpack to more than 50000000 bytes"),
     Case("import", ".pth", F.checkpoint, "does not have the published layout"),
     Case("weights", ".pth", F.checkpoint, "does not fit the network"),
-    Case("import", ".pth", functools.partial(F.checkpoint, generator=[1]), "no network: 'generator'"),
+    Case("import", ".pth", functools.partial(F.checkpoint, generator=[1]), "no networks. Its entries are: generator"),
     Case("import", ".bin", F.checkpoint, "does not have the published layout"),
     Case("import", ".safetensors", F.tensors, "does not have the published layout"),
     # Safetensors and their cards

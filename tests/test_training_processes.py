@@ -75,6 +75,7 @@ try:
     check_shared(fabric, other if fabric.global_rank else one)
 except BenchError as error:
     (one / f"told{fabric.global_rank}").write_text(str(error))
+fabric.barrier()  # whoever leaves first takes the connection along
 """
 
 
