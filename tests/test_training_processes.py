@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.training_child import train
 from training.log import read_log
 
 ROOT = Path(__file__).parent.parent
@@ -18,6 +19,7 @@ STEPS = 10
 
 
 def start(out, processes=1, dtype="float32"):
+    """Begin a training in processes of its own; one that needs none is `train`ed in this process, which has torch."""
     command = [sys.executable, "-m", "tests.training_child", str(out), str(STEPS), str(processes), dtype]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}
@@ -33,7 +35,7 @@ def finish(child):
 def whole(tmp_path_factory):
     """A run left alone."""
     out = tmp_path_factory.mktemp("whole")
-    finish(start(out))
+    train(out, STEPS, 1, torch.float32)
     return out
 
 
@@ -54,7 +56,7 @@ def test_a_training_killed_at_a_random_step_ends_with_the_same_weights(whole, tm
     child.send_signal(signal.SIGKILL)
     child.communicate()
     assert child.returncode == -signal.SIGKILL
-    finish(start(tmp_path))
+    train(tmp_path, STEPS, 1, torch.float32)
     one, other = last(whole), last(tmp_path)
     different = [f"{net}.{entry}" for net in one for entry in one[net] if not one[net][entry].equal(other[net][entry])]
     assert different == [], f"killed at step {step}"
@@ -93,9 +95,9 @@ def test_a_folder_that_is_not_shared_is_an_error_in_every_process(tmp_path):
 
 def test_two_processes_are_one_with_the_whole_batch(tmp_path):
     """In float64: Adam's first steps are signs of gradients, and make of float32's rounding what it likes."""
-    children = [start(tmp_path / str(processes), processes, "float64") for processes in (1, 2)]
-    for child in children:
-        finish(child)
+    child = start(tmp_path / "2", 2, "float64")
+    train(tmp_path / "1", STEPS, 1, torch.float64)
+    finish(child)
     for split, count in (("train", STEPS), ("validation", 3)):
         alone, together = losses(tmp_path / "1", split), losses(tmp_path / "2", split)
         assert len(alone) == len(together) == count
