@@ -1,6 +1,7 @@
 """What several tests share: the command line in an empty folder, and databases on disk that look like real ones."""
 
 import functools
+import gc
 import os
 import sys
 
@@ -20,6 +21,16 @@ from tests.fakes import FAKES
 
 # Typer reads the commands and their options off our functions at every call, which takes a tenth of a second.
 get_command = functools.cache(typer.main.get_command)
+
+
+def pytest_collection_finish():
+    """Spare the garbage collector what was imported: it is never garbage, and there is much of it."""
+    gc.freeze()
+
+
+def pytest_sessionfinish():
+    """Let what was imported go in good order."""
+    gc.unfreeze()
 
 
 @pytest.fixture
