@@ -20,7 +20,6 @@ from methods.controls import Still
 from metrics import METRICS
 
 ROOT = Path(__file__).parent.parent
-T = 5
 ALL = [
     *METHODS.values(),
     *METRICS.values(),

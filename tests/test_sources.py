@@ -35,14 +35,6 @@ from tests.moving_face import BROW, MOUTH, face, make_clip
 
 ROOT = Path(__file__).parent.parent
 T = 5
-ALL = [
-    *METHODS.values(),
-    *METRICS.values(),
-    "methods.au_from_flow:flow",
-    "faces.seen:Seen",
-    "clips.synthetic.studio:shoot",
-]
-MODULES = sorted({name.partition(":")[0] for name in ALL if not name.startswith("tests")})
 
 
 @pytest.fixture(scope="module")
