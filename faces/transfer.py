@@ -16,7 +16,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from core.clip import Clip, Floats, pixel_grid
 from core.frames import Frames, grey
-from faces.field import MeshField, invert, jacobian_determinant, sample, warp
+from core.spline import Spline, as_type
+from faces.field import MeshField, invert, jacobian_determinant, sample
 from faces.head import head_flow
 from faces.landmarks import Points, landmarks
 from faces.mesh import IRISES, OVAL, VERTICES, FittedMesh, fit_mesh
@@ -75,9 +76,10 @@ class StillFace:
         self.image = image
         self.face = fit_mesh(landmarks(grey(image[None])[0], "template"))
         self.field = MeshField(self.face.vertices)
+        self._spline = Spline(image)
 
     def move(self, motion: CarriedMotion) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB: the picture moved by expression, then head, resampled once (cubic)."""
+        """Frames uint8 (T, 256, 256, 3) RGB: the picture moved by expression, then head, resampled once (spline)."""
         moments = zip(motion.expression, motion.head, strict=True)
         return np.stack([self._pose(expression, head) for expression, head in moments])
 
@@ -86,10 +88,8 @@ class StillFace:
         if not expression.any() and np.array_equal(matrix, AT_REST):
             return self.image
         backward = invert(_unfolded(self.field.dense(self.face.to_pixels(expression))))
-        grid = pixel_grid()
-        before_head = np.asarray(cv2.transform(grid, cv2.invertAffineTransform(matrix)), np.float32)
-        source = before_head + sample(backward, before_head)
-        return np.asarray(warp(self.image, source - grid), np.uint8)
+        before_head = np.asarray(cv2.transform(pixel_grid(), cv2.invertAffineTransform(matrix)), np.float32)
+        return as_type(self._spline.at(before_head + sample(backward, before_head)), np.uint8)
 
 
 def _unfolded(field: Floats) -> Floats:
