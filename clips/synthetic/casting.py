@@ -12,7 +12,8 @@ from clips.synthetic.parallel import in_parallel
 from clips.synthetic.render import Actor
 from core.errors import BenchError
 from core.frames import grey
-from faces.landmarks import detect, embedding
+from faces.embedding import embeddings
+from faces.landmarks import detect
 
 # dlib's inner landmarks on the noisy picture lie this close to the mesh, in eye distances, or the person is sent home.
 LANDMARK_ERROR = 0.03
@@ -48,7 +49,7 @@ def audition(role: Role) -> npt.NDArray[np.float64] | None:
         return None
     miss = np.linalg.norm(found - person.face.landmarks, axis=1)[17:].mean() / person.face.eye_distance
     points = detect(grey(picture[None])[0])
-    return embedding(picture, points) if miss < LANDMARK_ERROR and points is not None else None
+    return embeddings([picture], [points])[0] if miss < LANDMARK_ERROR and points is not None else None
 
 
 def cast(portrait: str, series: str, count: int, draws: int, progress: bool = False) -> list[Role]:
