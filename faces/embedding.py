@@ -16,6 +16,7 @@ import numpy.typing as npt
 from core.errors import BenchError
 from core.frames import Frames
 from faces.landmarks import BORDER, Points, model_path, padded
+from faces.seen import Found, SeenClip
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +45,18 @@ def embeddings(images: Sequence[Frames], points: Sequence[Points]) -> npt.NDArra
     with torch.inference_mode():
         pictures = (torch.from_numpy(chips).float() - torch.tensor(MEANS)) / 256
         return _network()(pictures.permute(0, 3, 1, 2)).numpy().astype(np.float64)
+
+
+def embedding_at(clip: SeenClip, indices: Sequence[int]) -> list[Found]:
+    """Return the embeddings (128,) of some frames of a clip, None for a frame without a face."""
+
+    def look(new: Sequence[int]) -> list[Found]:
+        shown = {index: face for index, face in zip(new, clip.landmarks_at(new), strict=True) if face is not None}
+        found = embeddings([clip.frames[index] for index in shown], list(shown.values()))
+        by_index = dict(zip(shown, found, strict=True))
+        return [by_index.get(index) for index in new]
+
+    return clip.found_at("embedding", indices, look)
 
 
 def _chip(image: Frames, points: Points) -> Frames:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from core.claims import claim
 from core.clip import Cell, Clip, Floats
 from core.errors import BenchError, CellFailed
 from core.file_hashes import states
 from core.frames import Frames, check_frames, content_hash, grey
+from core.own_store import own_store
 from core.provenance import module_of, recipe
 from core.store import digest
 from faces.action_units import Intensities, intensities
-from faces.embedding import embeddings
 from faces.flow import dense_flow
 from faces.landmarks import Grey, Points, detect, landmarks
 from faces.motion import Motion, facial_motion
@@ -84,18 +86,18 @@ class SeenClip:
 
     def landmarks_at(self, indices: Sequence[int]) -> list[Found]:
         """The 68 landmarks of some frames, (68, 2) pixels each, None for a frame without a face."""
-        return self._at("landmarks", indices, self._detect)
+        return self.found_at("landmarks", indices, self._detect)
 
-    def embedding_at(self, indices: Sequence[int]) -> list[Found]:
-        """dlib's face embedding (128,) of some frames, None for a frame without a face."""
-        return self._at("embedding", indices, self._embed)
-
-    def _at(self, name: str, indices: Sequence[int], look: Callable[[Sequence[int]], list[Found]]) -> list[Found]:
+    def found_at(self, name: str, indices: Sequence[int], look: Callable[[Sequence[int]], list[Found]]) -> list[Found]:
         """Return what `look` finds in some frames; it is called `name` in the cache."""
         known = self._found.setdefault(name, {})
         if any(index not in known for index in indices):
-            numbers = "-".join(map(str, indices))
-            found = self.kept(f"{name}-{numbers}", lambda: self._look(indices, known, look))
+
+            @functools.wraps(look)  # the cache's key holds the code of `look`
+            def compute() -> Arrays:
+                return self._look(indices, known, look)
+
+            found = self.kept(f"{name}-{'-'.join(map(str, indices))}", compute)
             known |= {index: _or_none(found[str(index)]) for index in indices}
         return [known[index] for index in indices]
 
@@ -138,12 +140,6 @@ class SeenClip:
 
     def _detect(self, indices: Sequence[int]) -> list[Found]:
         return [detect(self.grey[index]) for index in indices]
-
-    def _embed(self, indices: Sequence[int]) -> list[Found]:
-        faces = dict(zip(indices, self.landmarks_at(indices), strict=True))
-        shown = {index: points for index, points in faces.items() if points is not None}
-        found = embeddings([self.frames[index] for index in shown], list(shown.values()))
-        return [dict(zip(shown, found, strict=True)).get(index) for index in indices]
 
     def _measure_motion(self) -> Arrays:
         motion = facial_motion(self.flow, len(self.frames), self.landmarks)
@@ -222,6 +218,23 @@ class Seen:
         template = cell.template.image[None]
         self.template = SeenClip("template", lambda: template, content_hash(template), cache)
         self.truth = None if cell.truth is None else _seen_clip("truth", cell.truth, cache)
+
+
+def seen_clip(role: str, clip: Clip) -> SeenClip:
+    """Return a clip as a method sees it, with what others have found in it."""
+    store = own_store()
+    return SeenClip(role, clip.frames, clip.content, store and store / "features")
+
+
+@contextlib.contextmanager
+def one_at_a_time(clip: SeenClip) -> Iterator[None]:
+    """Let one process at a time look at a clip, so that the next finds in the store what this one has found.
+
+    The locks lie apart from those of cells, which are held meanwhile. Within the block, claim nothing.
+    """
+    store = own_store()
+    with claim(store / "locks", clip.content, wait=True) if store else contextlib.nullcontext():
+        yield
 
 
 @functools.lru_cache(maxsize=2)  # the rows of a cell follow each other: its driver and truth are read once

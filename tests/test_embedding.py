@@ -8,7 +8,7 @@ from core.errors import BenchError
 from core.frames import content_hash, grey
 from faces import embedding as module
 from faces import seen as seen_module
-from faces.embedding import WEIGHTS, embeddings
+from faces.embedding import WEIGHTS, embedding_at, embeddings
 from faces.landmarks import BORDER, landmarks, model_path, padded
 from faces.seen import SeenClip
 from tests.moving_face import face
@@ -52,12 +52,12 @@ def test_frames_with_the_same_pixels_are_looked_at_once_and_what_is_kept_not_at_
         seen.append(len(images))
         return vectors[: len(images)]
 
-    monkeypatch.setattr(seen_module, "embeddings", look)
+    monkeypatch.setattr(module, "embeddings", look)
     monkeypatch.setattr(seen_module, "detect", lambda image: seen.append("detected") or points)
     clip = SeenClip("output", lambda: still, content_hash(still), tmp_path)
-    found = clip.embedding_at(range(6))
+    found = embedding_at(clip, range(6))
     assert seen == ["detected", "detected", 2]
     assert [int(vector[0]) for vector in found] == [0, 0, 0, 1, 0, 0]
-    again = SeenClip("output", lambda: still, content_hash(still), tmp_path).embedding_at(range(6))
+    again = embedding_at(SeenClip("output", lambda: still, content_hash(still), tmp_path), range(6))
     np.testing.assert_array_equal(again, found)
     assert len(seen) == 3
