@@ -45,6 +45,7 @@ COMPUTES_NOTHING = {
     "core.file_hashes": "hashes for the keys, like core.provenance",
     "core.file_kinds": "says in messages what a file is",
     "core.names": "refuses names, changes none",
+    "core.own_store": "finds a folder",
     "core.wrong_file": "says in messages what is in the place of a file",
     "core.progress": "bars and notes on the terminal",
     "core.provenance": "computes these hashes, which are no inputs of anything",

@@ -21,6 +21,7 @@ from core.engines import LOCAL, perform
 from core.errors import BenchError, CellFailed
 from core.file_hashes import states
 from core.frames import SIZE, Frames, check_frames
+from core.own_store import work_for
 from core.progress import track
 from core.provenance import code_version, package_versions
 from core.store import (
@@ -158,6 +159,7 @@ class _Animator:
     wait: bool
 
     def __call__(self) -> Callable[[Job], CellRecord | Busy]:
+        work_for(self.settings.store)
         method = self.row.maker(self.row.variant, self.row.options)
         # A row may be a control by what it stands for (untrained networks) and still work as a method does.
         handed_the_cell = hasattr(method, "animate_cell")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,21 +14,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from core.claims import claim
 from core.clip import Cell, Clip, Floats
 from core.errors import BenchError, CellFailed
 from core.file_hashes import states
 from core.frames import Frames, check_frames, content_hash, grey
+from core.own_store import own_store
 from core.provenance import module_of, recipe
 from core.store import digest
 from faces.action_units import Intensities, intensities
 from faces.flow import dense_flow
-from faces.landmarks import Grey, Points, detect, embedding, landmarks
+from faces.landmarks import Grey, Points, detect, landmarks
 from faces.motion import Motion, facial_motion
 
 SAMPLED = 8
 # Flows of longer clips are computed again when asked for again: 512 of them take 128 MiB.
 KEPT_FLOWS = 512
 Arrays = dict[str, npt.NDArray[Any]]
+# What is found in one frame: landmarks, an embedding; None without a face.
+Found = npt.NDArray[np.float64] | None
 
 
 @functools.cache
@@ -61,8 +66,7 @@ class SeenClip:
         self._cache = cache
         # float16 halves what a long clip takes; its rounding (0.004 px at 8 px) is far below DIS's own error.
         self._flows: dict[int, npt.NDArray[np.float16]] = {}
-        self._landmarks: dict[int, Points | None] = {}
-        self._embeddings: dict[int, npt.NDArray[np.float64] | None] = {}
+        self._found: dict[str, dict[int, Found]] = {}
 
     @functools.cached_property
     def frames(self) -> Frames:
@@ -80,21 +84,32 @@ class SeenClip:
         points = self.landmarks_at([0])[0]
         return landmarks(self.grey[0], self.role) if points is None else points
 
-    def landmarks_at(self, indices: Sequence[int]) -> list[Points | None]:
+    def landmarks_at(self, indices: Sequence[int]) -> list[Found]:
         """The 68 landmarks of some frames, (68, 2) pixels each, None for a frame without a face."""
-        for index in indices:
-            if index not in self._landmarks:
-                find = functools.partial(self._detect, index)
-                self._landmarks[index] = _or_none(self.kept(f"landmarks-{index}", find)["points"])
-        return [self._landmarks[index] for index in indices]
+        return self.found_at("landmarks", indices, self._detect)
 
-    def embedding_at(self, indices: Sequence[int]) -> list[npt.NDArray[np.float64] | None]:
-        """dlib's face embedding (128,) of some frames, None for a frame without a face."""
-        for index in indices:
-            if index not in self._embeddings:
-                embed = functools.partial(self._embed, index)
-                self._embeddings[index] = _or_none(self.kept(f"embedding-{index}", embed)["vector"])
-        return [self._embeddings[index] for index in indices]
+    def found_at(self, name: str, indices: Sequence[int], look: Callable[[Sequence[int]], list[Found]]) -> list[Found]:
+        """Return what `look` finds in some frames; it is called `name` in the cache."""
+        known = self._found.setdefault(name, {})
+        if any(index not in known for index in indices):
+
+            @functools.wraps(look)  # the cache's key holds the code of `look`
+            def compute() -> Arrays:
+                return self._look(indices, known, look)
+
+            found = self.kept(f"{name}-{'-'.join(map(str, indices))}", compute)
+            known |= {index: _or_none(found[str(index)]) for index in indices}
+        return [known[index] for index in indices]
+
+    def _look(
+        self, indices: Sequence[int], known: dict[int, Found], look: Callable[[Sequence[int]], list[Found]]
+    ) -> Arrays:
+        """Return what `look` finds by frame number. Of frames with the same pixels it sees one only."""
+        pixels = {index: content_hash(self.frames[index]) for index in indices}
+        found = {pixels[index]: known[index] for index in indices if index in known}
+        new = {key: index for index, key in pixels.items() if key not in found}
+        found.update(zip(new, look(list(new.values())), strict=True))
+        return {str(index): _or_empty(found[key]) for index, key in pixels.items()}
 
     def flow(self, index: int) -> Floats:
         """Dense flow from frame 0 to frame `index`: (256, 256, 2) float32, pixels, x then y."""
@@ -123,12 +138,8 @@ class SeenClip:
         """Intensities (T, K) of faces.action_units.UNITS, read from flow. CellFailed without a face in frame 0."""
         return self.kept("action_units", self._read_action_units)["intensity"]
 
-    def _detect(self, index: int) -> Arrays:
-        return {"points": _or_empty(detect(self.grey[index]))}
-
-    def _embed(self, index: int) -> Arrays:
-        points = self.landmarks_at([index])[0]
-        return {"vector": _or_empty(None if points is None else embedding(self.frames[index], points))}
+    def _detect(self, indices: Sequence[int]) -> list[Found]:
+        return [detect(self.grey[index]) for index in indices]
 
     def _measure_motion(self) -> Arrays:
         motion = facial_motion(self.flow, len(self.frames), self.landmarks)
@@ -209,14 +220,31 @@ class Seen:
         self.truth = None if cell.truth is None else _seen_clip("truth", cell.truth, cache)
 
 
+def seen_clip(role: str, clip: Clip) -> SeenClip:
+    """Return a clip as a method sees it, with what others have found in it."""
+    store = own_store()
+    return SeenClip(role, clip.frames, clip.content, store and store / "features")
+
+
+@contextlib.contextmanager
+def one_at_a_time(clip: SeenClip) -> Iterator[None]:
+    """Let one process at a time look at a clip, so that the next finds in the store what this one has found.
+
+    The locks lie apart from those of cells, which are held meanwhile. Within the block, claim nothing.
+    """
+    store = own_store()
+    with claim(store / "locks", clip.content, wait=True) if store else contextlib.nullcontext():
+        yield
+
+
 @functools.lru_cache(maxsize=2)  # the rows of a cell follow each other: its driver and truth are read once
 def _seen_clip(role: str, clip: Clip, cache: Path | None) -> SeenClip:
     return SeenClip(role, clip.frames, clip.content, cache)
 
 
-def _or_empty(found: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
+def _or_empty(found: Found) -> npt.NDArray[np.float64]:
     return np.zeros(0) if found is None else found
 
 
-def _or_none(stored: npt.NDArray[Any]) -> npt.NDArray[np.float64] | None:
+def _or_none(stored: npt.NDArray[Any]) -> Found:
     return stored.astype(np.float64) if stored.size else None

@@ -21,7 +21,7 @@ from faces.field import MeshField, invert, jacobian_determinant, sample
 from faces.head import head_flow
 from faces.landmarks import Points, landmarks
 from faces.mesh import IRISES, VERTICES, FittedMesh, fit_mesh
-from faces.seen import SeenClip
+from faces.seen import SeenClip, one_at_a_time, seen_clip
 
 # Blur of the vertices' motion, frames.
 TIME_BLUR = 1.0
@@ -51,8 +51,16 @@ class CarriedMotion:
 
 @functools.lru_cache(maxsize=2)  # the cells of one driver follow each other
 def lift_motion(driver: Clip) -> CarriedMotion:
-    """Read a clip's motion, at rest in frame 0. CellFailed without a face there."""
-    clip = SeenClip("driver", driver.frames, driver.content, None)
+    """Read a clip's motion, at rest in frame 0. CellFailed without a face there.
+
+    In a worker it is read once for all rows: whoever comes second waits and finds it in the store.
+    """
+    clip = seen_clip("driver", driver)
+    with one_at_a_time(clip):
+        return CarriedMotion(**clip.kept("carried motion", lambda: vars(_lifted(clip))))
+
+
+def _lifted(clip: SeenClip) -> CarriedMotion:
     face = fit_mesh(clip.landmarks)
     heads = clip.motion.head
     expression = np.zeros((len(heads), VERTICES, 2))

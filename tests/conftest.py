@@ -12,6 +12,7 @@ import pytest
 import typer.main
 
 import bench
+from core.own_store import work_for
 from core.worker import Outcome, answer, set_up
 from methods import METHODS
 from metrics import METRICS
@@ -68,12 +69,8 @@ def in_this_process(monkeypatch):
     monkeypatch.setattr("core.checkpoints.work", work)
     monkeypatch.setattr("core.engines.work", work)
     monkeypatch.setattr("clips.synthetic.parallel.FEW", sys.maxsize)
-
-
-@pytest.fixture
-def no_curves(monkeypatch):
-    """Leave out the drawings beside the clips, which take most of a page's time."""
-    monkeypatch.setattr("reports.cells.draw_curves", lambda *_: "")
+    yield
+    work_for(None)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from core.clip import pixel_grid
 from core.errors import CellFailed
 from core.frames import content_hash, grey
 from faces import seen as seen_module
+from faces.embedding import embedding_at
 from faces.field import jacobian_determinant
 from faces.flow import dense_flow
 from faces.head import fit_head, head_flow
@@ -128,7 +129,7 @@ def test_a_clip_without_a_face_fails_by_name():
     with pytest.raises(CellFailed, match="no frontal face found in output"):
         _ = clip.motion
     assert clip.landmarks_at([0, 3]) == [None, None]
-    assert clip.embedding_at([1]) == [None]
+    assert embedding_at(clip, [1]) == [None]
 
 
 def test_a_cell_is_seen_by_its_roles(tmp_path):

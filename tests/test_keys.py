@@ -108,8 +108,8 @@ def test_what_is_computed_changes_the_keys_of_what_uses_it(edited, what):
 
 def test_the_modules_that_are_passed_over_compute_nothing():
     """Frozen: whoever adds one says why, and here."""
-    names = "claims contracts errors file_hashes file_kinds names wrong_file progress provenance registry source_code"
-    others = "store weight_files working_folder"
+    names = "claims contracts errors file_hashes file_kinds names own_store wrong_file progress provenance"
+    others = "registry source_code store weight_files working_folder"
     assert set(COMPUTES_NOTHING) == {f"core.{name}" for name in [*names.split(), *others.split()]}
     for module in COMPUTES_NOTHING:
         kept = {
@@ -144,7 +144,13 @@ def test_another_torch_makes_its_cells_and_scores_anew_and_no_others(monkeypatch
     package_versions.cache_clear()
     try:
         changed = {module for module in MODULES if recipe(module) != before[module]}
-        assert {"methods.fomm", "methods.ulmegan", "metrics.fid", "metrics.lpips"} <= changed
+        assert {
+            "methods.fomm",
+            "methods.ulmegan",
+            "metrics.fid",
+            "metrics.lpips",
+            "metrics.identity_distance",
+        } <= changed
         assert not changed & {"methods.controls", "methods.outputs", "metrics.motion_agreement", "faces.seen"}
         assert Row.of("still", "still", "", {}, Still).identity["packages"]["numpy"] == np.__version__
     finally:

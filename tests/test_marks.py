@@ -163,7 +163,7 @@ def test_figures_name_the_marks(run, tmp_path):
     assert write_gif(run, [cell], ["fpfomm"], 1.0, False, tmp_path / "a.gif").exists()
 
 
-def test_the_page_shows_words_sentences_and_files_that_fit_no_cell(folder, tmp_path, no_curves):
+def test_the_page_shows_words_sentences_and_files_that_fit_no_cell(folder, tmp_path):
     facts = json.loads((folder / "run.json").read_text())
     facts["methods"][1]["unused"] = [f"stray{n}.gif" for n in range(7)]
     made = make_run(tmp_path / "run", 3)

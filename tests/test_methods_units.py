@@ -296,7 +296,7 @@ def test_flow_is_read_as_micro_intensities(face, driver, monkeypatch):
         assert flow(2).shape == (256, 256, 2)
         return tracks
 
-    monkeypatch.setattr(action_units, "intensities", intensities)
+    monkeypatch.setattr("faces.seen.intensities", intensities)
     monkeypatch.setattr(action_units, "UNITS", ("AU12", "AU23+24", "AU43"))
     found = source("flow")(driver)
     assert found.intensity[:, column(12)] == pytest.approx([0, 0.1, 1, 1, 0])

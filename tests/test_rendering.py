@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from clips.synthetic.audition import audition
 from clips.synthetic.camera import Camera
-from clips.synthetic.casting import Role, audition
+from clips.synthetic.casting import Role
 from clips.synthetic.film import film, least_jacobian
 from clips.synthetic.performance import Performance, Track
 from clips.synthetic.render import AT_REST, Actor, hull

@@ -91,7 +91,7 @@ def test_a_page_for_sharing_holds_no_picture_and_leaves_the_other_alone(run, pag
     assert 'class="curves"' in text
 
 
-def test_faces_of_others_are_announced(page, tmp_path, cache, no_curves):
+def test_faces_of_others_are_announced(page, tmp_path, cache):
     assert "Faces inside" not in page
     folder = make_run(tmp_path / "run", 3)
     facts = json.loads((folder / "run.json").read_text())
@@ -109,7 +109,7 @@ def test_the_command_that_made_the_run_is_given_as_one_would_type_it(page):
     assert html.escape(command, quote=False).replace("'", "&#39;") in page
 
 
-def test_large_clips_lie_beside_the_page_and_are_taken_away_again(tmp_path, cache, monkeypatch, no_curves):
+def test_large_clips_lie_beside_the_page_and_are_taken_away_again(tmp_path, cache, monkeypatch):
     folder = make_run(tmp_path / "run", 3)
     monkeypatch.setattr("reports.html.PAGE_BUDGET", 1000)
     text = write_report(folder, cache=cache).read_text(encoding="utf-8")
@@ -169,7 +169,7 @@ def test_every_cell_has_its_players_and_a_failed_one_its_reason(run, page):
     assert page.count("no clip") == 1
 
 
-def test_media_all_shows_the_controls_everywhere(run, cache, no_curves):
+def test_media_all_shows_the_controls_everywhere(run, cache):
     page = write_report(run, Pictures.all, cache=cache).read_text(encoding="utf-8")
     assert page.count('class="player output"') == 4 * (len(LABELS) + len(CONTROLS))
 
@@ -277,7 +277,7 @@ def test_names_that_lead_out_of_the_run_are_refused(tmp_path):
         opened.driver_frames(opened.facts.cells[0])
 
 
-def test_an_unfinished_run_says_what_is_missing(tmp_path, cache, no_curves):
+def test_an_unfinished_run_says_what_is_missing(tmp_path, cache):
     folder = make_run(tmp_path / "run", 3)
     facts = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(facts | {"finished": False}))
@@ -331,7 +331,7 @@ def test_series_of_any_metric_become_curves_beside_what_is_known():
 
 def test_an_axis_shows_its_numbers_whole():
     cell = CellFacts.model_construct(name="c", n_frames=3, onset_frame=None, apex_frame=None, offset_frame=None)
-    picture = draw_curves(cell, [Line({"brows": [0.0, 0.05, 0.1]}, "driver")], {"brows": "brows"}, "unit", "m")
+    picture = draw_curves(cell, [Line({"brows": [0.0, 0.05, 0.1]}, "driver")], {"brows": "brows"}, "unit")
     labels = {float(text) for text in re.findall(r">\s*([\d.]+)\s*</text>", picture)}
     assert {0.0, 0.05, 0.1} <= labels
 
@@ -342,7 +342,7 @@ def test_of_many_curves_the_farthest_reaching_are_shown_in_their_order():
     assert panel_names(lines, 4) == ["a", "b", "c", "d"]
 
 
-def test_drivers_that_show_several_faces_are_named(tmp_path, no_curves):
+def test_drivers_that_show_several_faces_are_named(tmp_path):
     folder = make_run(tmp_path / "run", 3)
     facts = json.loads((folder / "run.json").read_text())
     for cell in facts["cells"]:
