@@ -9,6 +9,10 @@ import typer
 
 from commands.options import STORE, MediaAllOption
 
+# What a run shows: the page, and the headline figures as text.
+REPORT = "report.html"
+SUMMARY = "summary.txt"
+
 
 def report(
     runs: list[Path],
@@ -30,10 +34,29 @@ def report(
         seal(run)
 
 
-def make_report(run: Path, media_all: bool, no_media: bool = False) -> Path:
-    """Write a run's page and return its path; motion fields are those that scoring left in the store."""
-    from reports.html import Pictures, write_report
+def page_recipe() -> str:
+    """Return the hash of what decides a page besides the run's files: code, packages and templates."""
+    from core.file_hashes import states
+    from core.provenance import ROOT, recipe
+    from core.store import digest
 
+    assets = sorted(
+        path for path in (ROOT / "reports").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
+    )
+    return digest([recipe("reports.html"), recipe("faces.seen"), states(assets)])
+
+
+def make_report(run: Path, media_all: bool, no_media: bool = False) -> Path:
+    """Write a run's page, whose path is returned, and its summary for terminals.
+
+    Motion fields are those that scoring left in the store.
+    """
+    from core.store import write_text
+    from reports.html import Pictures, write_report
+    from reports.leaderboard import brief
+    from reports.run_files import Run
+
+    write_text(run / SUMMARY, brief(Run(run)).text())
     if no_media:
         return write_report(run, Pictures.none)
     from faces.seen import FieldOf

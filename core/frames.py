@@ -6,12 +6,14 @@ Videos and stranger pictures enter through `core.video`; this file only knows th
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from core.errors import BenchError
+from core.file_hashes import bytes_facts
 
 SIZE = 256
 Frames = npt.NDArray[np.uint8]
@@ -50,25 +52,35 @@ def frame_path(folder: Path, index: int) -> Path:
     return folder / f"{index:05d}.png"
 
 
-def write_frames(folder: Path, frames: Frames) -> None:
-    """Write frames as `00000.png`, ... into a new folder. A process that is killed leaves whole files or none."""
+def write_frames(folder: Path, frames: Frames) -> dict[str, dict[str, Any]]:
+    """Write frames as `00000.png`, ... into a new folder; return size and hash of each file by its name.
+
+    A process that is killed leaves whole files or none.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for index, frame in enumerate(frames):
-        write_png(frame_path(folder, index), frame)
+    paths = [frame_path(folder, index) for index in range(len(frames))]
+    return {path.name: write_png(path, frame) for path, frame in zip(paths, frames, strict=True)}
 
 
 # Twice as fast as zlib's search for repeats, of which noisy pictures have none, and a tenth smaller.
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
 
 
-def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
-    """Write one RGB picture (H, W, 3) uint8 as PNG: temporary file, then rename."""
+def write_png(path: Path, image: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    """Write one RGB picture (H, W, 3) uint8 as PNG: temporary file, then rename. Return the file's size and hash."""
+    encoded = encode_png(image)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(encoded)
+    os.replace(temporary, path)
+    return bytes_facts(encoded)
+
+
+def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
+    """Return one RGB picture (H, W, 3) uint8 as the bytes of a PNG file."""
     ok, encoded = cv2.imencode(".png", image[..., ::-1], PNG)
     if not ok:
-        raise BenchError(f"{path}: the picture of shape {image.shape} could not be encoded as PNG.")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(encoded.tobytes())
-    os.replace(temporary, path)
+        raise BenchError(f"A picture of shape {image.shape} could not be encoded as PNG.")
+    return encoded.tobytes()
 
 
 def read_frames(folder: Path, count: int) -> Frames:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ COMPUTES_NOTHING = {
     "core.contracts": "types that rooms exchange",
     "core.errors": "texts of errors",
     "core.file_hashes": "hashes for the keys, like core.provenance",
+    "core.memo": "keeps what was found out, as it is",
     "core.file_kinds": "says in messages what a file is",
     "core.names": "refuses names, changes none",
     "core.own_store": "finds a folder",
@@ -181,7 +183,7 @@ class _Closure:
 
 @functools.cache
 def _closure(module: str) -> _Closure:
-    start = getattr(sys.modules.get(module), "__file__", None)
+    start = _source_of(module)
     folders = _folders(module, Path(start).resolve()) if start else {}
     waiting = [Path(start).resolve()] if start else []
     found: dict[Path, Source] = {}
@@ -199,6 +201,14 @@ def _closure(module: str) -> _Closure:
                 waiting.append(file)
     read = frozenset(top for source in found.values() for top in source.data)
     return _Closure(tuple(found.values()), frozenset(imported - sys.stdlib_module_names), read)
+
+
+def _source_of(module: str) -> str | None:
+    """Return the file of a module, which need not have been imported; None for what has no file."""
+    if module in sys.modules:
+        return getattr(sys.modules[module], "__file__", None)
+    found = find_spec(module)
+    return found.origin if found and found.has_location else None
 
 
 def _folders(module: str, file: Path) -> dict[Path, set[str] | None]:

@@ -11,7 +11,6 @@ clips that reach far from frame 0 are coded both ways and the better one is kept
 
 import base64
 import dataclasses
-import hashlib
 import io
 import os
 from collections.abc import Sequence
@@ -26,8 +25,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from core.errors import BenchError
+from core.file_hashes import file_hash
 from core.frames import SIZE, Frames, frame_path, read_frames
-from core.store import read_kept, write_kept
+from core.store import digest, read_kept, write_kept
 from reports.fields import Eye, encode_field, field_reach
 
 # Written into the cache key: change it whenever the bytes may change.
@@ -167,13 +167,11 @@ def _kept_path(folder: Path, count: int, cache: Path, eye: Eye | None) -> Path:
     """Where the media of these files are kept; BenchError if a frame is missing."""
     files = [folder] if folder.suffix == ".png" else [frame_path(folder, index) for index in range(count)]
     recipe = f"{RECIPE}/{BYTES_PER_FRAME}/{eye.recipe if eye else ''}"
-    digest = hashlib.blake2b(recipe.encode(), digest_size=16)
-    for path in files:
-        try:
-            digest.update(hashlib.blake2b(path.read_bytes()).digest())
-        except OSError as error:
-            raise BenchError(f"{path}: cannot be read ({error.strerror}). Run the same command again.") from None
-    return cache / f"{digest.hexdigest()}.json"
+    try:
+        key = digest([recipe, *map(file_hash, files)])
+    except OSError as error:
+        raise BenchError(f"{error.filename}: cannot be read ({error.strerror}). Run the same command again.") from None
+    return cache / f"{key}.json"
 
 
 def _still(path: Path) -> Frames:
