@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from lightning.fabric import Fabric
 from torch import nn
 from torch.nn import functional as F
 
@@ -27,6 +26,7 @@ from training.log import read_log
 from training.loop import Run
 from training.mirror import LANDMARK_PARTNERS, MANY_LANDMARKS, MANY_VERTICES, POINT_PARTNERS
 from training.plan import Plan, StagePlan, learning_rate
+from training.processes import Group
 from training.rendered import FramePairs, RenderedSet, mirrored
 from training.variation import Variation, moved, placed, uncovered
 
@@ -179,7 +179,7 @@ def plan(**changes):
 
 
 def run(out, method=None, wanted=None, limits=None):
-    return Run(method or Line(), Points(), wanted or plan(), out, Fabric(accelerator="cpu", devices=1), limits)
+    return Run(method or Line(), Points(), wanted or plan(), out, Group(torch.device("cpu")), limits)
 
 
 def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path):

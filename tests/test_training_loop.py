@@ -8,7 +8,6 @@ import types
 import numpy as np
 import pytest
 import torch
-from lightning.fabric import Fabric
 
 from core.config import read_overlay, resolve
 from core.contracts import Phase
@@ -16,16 +15,17 @@ from core.draws import each, generator
 from core.errors import BenchError
 from core.registry import load
 from fpfomm.recipe import FpFommRecipe
+from tests.small_training import SIZE, SMALL, Shifted
 from tests.test_training import Line, Points, plan, run
-from tests.training_child import SIZE, SMALL, Shifted
 from training import TRAINABLES
 from training.average import Average
 from training.batch_norm import settle
-from training.command import ROOT, DataSettings, Machine
+from training.command import ROOT, DataSettings
 from training.loader import TRAIN, VALIDATE, Loader
 from training.log import LOG, Log, read_log
 from training.loop import Run, fastest_layout
 from training.plan import Limits, Plan, StagePlan, check_plan
+from training.processes import Group
 
 CPU = torch.device("cpu")
 
@@ -213,9 +213,9 @@ def test_bf16_has_islands_of_float32_and_strips_show_what_is_painted(tmp_path, p
     }
     for name, module in hooks.items():
         module.register_forward_hook(note(name))
-    fabric = Machine().fabric(precision)
-    steps = Plan({"main": StagePlan(2, 2)}, validate_every=2, validation_batches=1, log_every=1)
-    Run(trainer, Shifted(torch.float32), steps, tmp_path, fabric).train()
+    often = {"validate_every": 2, "validation_batches": 1, "log_every": 1}
+    steps = Plan({"main": StagePlan(2, 2)}, precision=precision, **often)
+    Run(trainer, Shifted(torch.float32), steps, tmp_path, Group(CPU)).train()
     assert dtypes["painting"].dtype == (torch.bfloat16 if precision == "bf16" else torch.float32)
     motion, points = dtypes["motion"], dtypes["points"]
     islands = (motion.deformation, motion.mask, motion.occlusion, points.value, points.jacobian, points.heatmap)
@@ -227,11 +227,6 @@ def test_bf16_has_islands_of_float32_and_strips_show_what_is_painted(tmp_path, p
     right = dtypes["picture"].detach()
     shown = torch.from_numpy(np.ascontiguousarray(strip[:, 2 * SIZE :, ::-1])).float() / 255
     torch.testing.assert_close(shown[:SIZE].permute(2, 0, 1), right[0].clamp(0, 1), atol=0.003, rtol=0)
-
-
-def test_fabric_is_made_for_several_devices():
-    assert isinstance(Machine("cpu", 1).fabric("bf16"), Fabric)
-    assert Machine("cpu", 2).fabric("float32").strategy.__class__.__name__ == "DDPStrategy"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)

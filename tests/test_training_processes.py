@@ -1,41 +1,58 @@
 """Trainings in processes of their own: killed at any moment, or two that are one."""
 
+import json
+import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 
-from tests.training_child import train
+from core.errors import BenchError
+from tests.small_training import train
 from training.log import read_log
+from training.processes import Group, Machine, ending_together, free_port
 
-ROOT = Path(__file__).parent.parent
 STEPS = 10
+ALONE = Group(torch.device("cpu"))
 
 
-def start(out, processes=1, dtype="float32"):
-    """Begin a training in processes of its own; one that needs none is `train`ed in this process, which has torch."""
-    command = [sys.executable, "-m", "tests.training_child", str(out), str(STEPS), str(processes), dtype]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+def start(target, *arguments):
+    """Begin a call in a process of its own: a fork of this one, which has imported what it needs."""
+    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
+    process.start()
+    return process
 
 
-def finish(child):
-    _, error = child.communicate(timeout=600)
-    assert child.returncode == 0, error.decode()[-2000:]
+def finish(processes):
+    for process in processes:
+        process.join(300)
+    assert [process.exitcode for process in processes] == [0] * len(processes)
+
+
+def start_two(target, *arguments):
+    """Begin a call in two processes that torchrun could have started; `target` also gets their group."""
+    port = free_port()
+    return [start(as_one_of_two, rank, port, target, *arguments) for rank in range(2)]
+
+
+def as_one_of_two(rank, port, target, *arguments):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"}
+    with Machine("cpu", 2).processes() as group:
+        assert (group.rank, group.size) == (rank, 2)
+        target(*arguments, group)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run left alone."""
     out = tmp_path_factory.mktemp("whole")
-    train(out, STEPS, 1, torch.float32)
+    train(out, STEPS, torch.float32, ALONE)
     return out
 
 
@@ -49,57 +66,105 @@ def losses(out, split):
 
 def test_a_training_killed_at_a_random_step_ends_with_the_same_weights(whole, tmp_path):
     step = random.randrange(2, STEPS - 2)
-    child = start(tmp_path)
+    child = start(train, tmp_path, STEPS, torch.float32, ALONE)
     while sum(line["split"] == "train" for line in read_log(tmp_path)) < step:
-        assert child.poll() is None, child.stderr.read().decode()[-2000:]
+        assert child.is_alive()
         time.sleep(0.005)
-    child.send_signal(signal.SIGKILL)
-    child.communicate()
-    assert child.returncode == -signal.SIGKILL
-    train(tmp_path, STEPS, 1, torch.float32)
+    child.kill()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    train(tmp_path, STEPS, torch.float32, ALONE)
     one, other = last(whole), last(tmp_path)
     different = [f"{net}.{entry}" for net in one for entry in one[net] if not one[net][entry].equal(other[net][entry])]
     assert different == [], f"killed at step {step}"
     assert losses(whole, "train") == losses(tmp_path, "train")
 
 
-SHARED = """
-import sys
-from pathlib import Path
-from lightning.fabric import Fabric
-from core.errors import BenchError
-from training.processes import check_shared
-fabric = Fabric(accelerator="cpu", strategy="ddp", devices=2)
-fabric.launch()
-one, other = map(Path, sys.argv[1:])
-check_shared(fabric, one)
-try:
-    check_shared(fabric, other if fabric.global_rank else one)
-except BenchError as error:
-    (one / f"told{fabric.global_rank}").write_text(str(error))
-fabric.barrier()  # whoever leaves first takes the connection along
-"""
+def check_twice(one, other, group):
+    group.check_shared(one)
+    try:
+        group.check_shared(one if group.is_first else other)
+    except BenchError as error:
+        (one / f"told{group.rank}").write_text(str(error))
 
 
 def test_a_folder_that_is_not_shared_is_an_error_in_every_process(tmp_path):
-    (tmp_path / "shared.py").write_text(SHARED)
     for folder in ("one", "other"):
         (tmp_path / folder).mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "shared.py", "one", "other"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
+    finish(start_two(check_twice, tmp_path / "one", tmp_path / "other"))
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["told0", "told1"]
     assert "not the same folder on every machine" in (tmp_path / "one" / "told1").read_text()
 
 
 def test_two_processes_are_one_with_the_whole_batch(tmp_path):
     """In float64: Adam's first steps are signs of gradients, and make of float32's rounding what it likes."""
-    child = start(tmp_path / "2", 2, "float64")
-    train(tmp_path / "1", STEPS, 1, torch.float64)
-    finish(child)
+    children = start_two(train, tmp_path / "2", STEPS, torch.float64)
+    train(tmp_path / "1", STEPS, torch.float64, ALONE)
+    finish(children)
     for split, count in (("train", STEPS), ("validation", 3)):
         alone, together = losses(tmp_path / "1", split), losses(tmp_path / "2", split)
         assert len(alone) == len(together) == count
         for step, (one, other) in enumerate(zip(alone, together, strict=True)):
             assert one == pytest.approx(other, rel=1e-5), f"{split} {step}"
+
+
+def exchange(out, group):
+    """What each process gets to know of the other."""
+    gradients = [torch.zeros(3), torch.zeros(2, 2), torch.zeros(1)]
+    for tensor in gradients[:2]:
+        tensor.grad = torch.full_like(tensor, float(group.rank))
+    group.share_gradients(gradients)
+    told = [tensor.grad.unique().tolist() for tensor in gradients[:2]], gradients[2].grad
+    (out / str(group.rank)).write_text(json.dumps([group.of_first({"rank": group.rank}), *told]))
+
+
+def test_the_first_tells_its_value_and_gradients_become_their_mean(tmp_path):
+    finish(start_two(exchange, tmp_path))
+    assert [json.loads((tmp_path / rank).read_text()) for rank in "01"] == [[{"rank": 0}, [[0.5], [0.5]], None]] * 2
+
+
+def test_the_processes_of_a_machine_get_torchruns_variables(monkeypatch):
+    for machines, node, ranks in ((1, None, "012"), (2, "1", "345")):
+        if node:
+            for name, value in (("NODE_RANK", node), ("MASTER_ADDR", "machine0"), ("MASTER_PORT", "29500")):
+                monkeypatch.setenv(name, value)
+        places = Machine("cpu", 3, machines)._places()
+        assert [(place["RANK"], place["LOCAL_RANK"]) for place in places] == list(zip(ranks, "012", strict=True))
+        assert {place["WORLD_SIZE"] for place in places} == {str(3 * machines)}
+        assert {place["MASTER_ADDR"] for place in places} == {"machine0" if node else "127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"NODE_RANK": "0"}, "--nodes 2 needs MASTER_ADDR, MASTER_PORT in the environment"),
+        ({"RANK": "0", "WORLD_SIZE": "3"}, "WORLD_SIZE is 3, but --devices 1 --nodes 2 are 2 processes"),
+    ],
+)
+def test_machines_that_cannot_find_each_other_are_an_error(environment, expected, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(BenchError, match=expected), Machine("cpu", 1, 2).processes():
+        pass
+
+
+def test_more_devices_than_a_machine_has_are_an_error(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(BenchError, match="--devices 2: this machine has 1 GPUs"), Machine("cuda", 2).processes():
+        pass
+
+
+def test_a_process_that_fails_ends_the_one_that_waits_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.processes.LAST_WORDS", 0.1)
+    monkeypatch.setattr("training.processes.LOOK", 0.01)
+
+    def wait_for_it():
+        os.dup2(os.open(tmp_path / "told", os.O_WRONLY | os.O_CREAT), 2)
+        sys.stderr = os.fdopen(2, "w")
+        with ending_together([subprocess.Popen([sys.executable, "-S", "-c", "raise SystemExit(3)"])]):
+            time.sleep(60)
+
+    child = start(wait_for_it)
+    child.join(60)
+    assert child.exitcode == 1
+    assert "ended with status 3" in (tmp_path / "told").read_text()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
-from lightning.fabric import Fabric
 
 from core.config import as_dict, merge, parse_set, read_overlay, resolve
 from core.contracts import Trainable
@@ -24,11 +23,11 @@ from training.loader import Batches
 from training.log import read_log
 from training.loop import Run
 from training.plan import Limits, Plan, check_plan
+from training.processes import Group, Machine
 from training.rendered import FramePairs, RenderedSet
 from training.variation import PreparedSettings, Variation
 
 ROOT = Path(__file__).resolve().parent.parent
-PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}
 
 
 @dataclass(frozen=True)
@@ -60,27 +59,6 @@ class TrainingSet(Batches, Protocol):
 
 # Makes the set: from its settings, and whether the training is taught by exact flow.
 OpenSet = Callable[[DataSettings, bool], TrainingSet]
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What trains: `device` "cpu" or "cuda", so many of them on each of so many machines."""
-
-    device: str = "cpu"
-    devices: int = 1
-    nodes: int = 1
-
-    def fabric(self, precision: str) -> Fabric:
-        """Lightning Fabric on it; more than one device is one process each (NCCL on GPUs, gloo on CPUs)."""
-        strategy = "ddp" if self.devices * self.nodes > 1 else "auto"
-        plugin = PRECISIONS[precision]
-        return Fabric(
-            accelerator=self.device,
-            strategy=strategy,
-            devices=self.devices,
-            num_nodes=self.nodes,
-            precision=plugin,  # type: ignore[arg-type]
-        )
 
 
 def rendered_set(folder: Path) -> OpenSet:
@@ -145,17 +123,15 @@ def train(
         note("This processor has no bfloat16 instructions and is many times faster with --set plan.precision=float32.")
     check_plan(plan, trainer.stages, machine.devices * machine.nodes)
     check_unchanged(out, resolved)
-    fabric = machine.fabric(plan.precision)
-    fabric.launch()
-    run = Run(trainer, clips, plan, out, fabric, limits)
-    if fabric.is_global_zero:
-        print(f"Training {name} on {fabric.device}: {describe(trainer.networks())}, {clips.describe()}.")
-    finished = run.train()
-    if fabric.is_global_zero:
-        save_weights(weights, trainer.networks(), card(name, resolved, clips, run, fabric, init))
-        state = "" if finished else "Stopped by a limit; the same command goes on. "
-        print(f"{state}Weights: {weights}. Use them as --methods {weights.stem}")
-    fabric.barrier()
+    with machine.processes() as group:
+        run = Run(trainer, clips, plan, out, group, limits)
+        if group.is_first:
+            print(f"Training {name} on {group.device}: {describe(trainer.networks())}, {clips.describe()}.")
+        finished = run.train()
+        if group.is_first:
+            save_weights(weights, trainer.networks(), card(name, resolved, clips, run, group, init))
+            state = "" if finished else "Stopped by a limit; the same command goes on. "
+            print(f"{state}Weights: {weights}. Use them as --methods {weights.stem}")
     return finished
 
 
@@ -196,7 +172,7 @@ def describe(networks: dict[str, torch.nn.Module]) -> str:
 
 
 def card(
-    name: str, resolved: dict[str, Any], clips: TrainingSet, run: Run, fabric: Fabric, init: Path | None
+    name: str, resolved: dict[str, Any], clips: TrainingSet, run: Run, group: Group, init: Path | None
 ) -> dict[str, Any]:
     """What a reader of the weights must know: settings, data, length, machine, losses."""
     return {
@@ -210,8 +186,8 @@ def card(
         "kept_steps": run.progress["kept"],
         "minutes": round(run.progress["seconds"] / 60, 1),
         "threads": torch.get_num_threads(),
-        "processes": fabric.world_size,
-        "provenance": provenance(str(fabric.device)),
+        "processes": group.size,
+        "provenance": provenance(str(group.device)),
         "validation_log": [
             {key: value for key, value in line.items() if key != "split"}
             for line in read_log(run.out)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 from tqdm import tqdm
 
@@ -26,7 +25,7 @@ from training.batch_norm import batch_norms, settle, share
 from training.loader import SETTLE, TRAIN, VALIDATE, Batches, Loader, Part
 from training.log import Log
 from training.plan import Limits, Plan, StagePlan, check_plan, learning_rate
-from training.processes import check_shared, mean_of_all, share_gradients
+from training.processes import Group
 from training.strips import write_strip
 
 SETTLING_BATCHES = 24
@@ -47,31 +46,31 @@ def fastest_layout(device: torch.device) -> torch.memory_format:
 class Run:
     """A training run in the folder `out` (see training/checkpoints.py, log.py and strips.py for what lies there).
 
-    With several processes (`fabric` launched on several devices) each learns from an equal share of every batch;
+    With several processes in `group` each learns from an equal share of every batch;
     gradients are averaged and batch statistics shared, so that together they are one process with the whole batch.
     """
 
     def __init__(
-        self, method: Trainable, batches: Batches, plan: Plan, out: Path, fabric: Fabric, limits: Limits | None = None
+        self, method: Trainable, batches: Batches, plan: Plan, out: Path, group: Group, limits: Limits | None = None
     ) -> None:
-        check_plan(plan, method.stages, fabric.world_size)
-        self.method, self.batches, self.plan, self.out, self.fabric = method, batches, plan, out, fabric
+        check_plan(plan, method.stages, group.size)
+        self.method, self.batches, self.plan, self.out, self.group = method, batches, plan, out, group
         self.limits = limits or Limits()
         self.stages = [name for name in method.stages if name in plan.stages]
         self.networks = method.networks()
         for network in self.networks.values():
-            network.to(fabric.device).to(memory_format=fastest_layout(fabric.device))
+            network.to(group.device).to(memory_format=fastest_layout(group.device))
         self.progress: dict[str, Any] = {"stage": 0, "step": 0, "best": float("inf"), "seconds": 0.0, "kept": {}}
         out.mkdir(parents=True, exist_ok=True)
-        self.log = Log(out, plan.tensorboard and fabric.is_global_zero)
+        self.log = Log(out, plan.tensorboard and group.is_first)
 
     def train(self) -> bool:
         """Run every stage of the plan to its end, from the saved state if there is one; False if a limit came first.
 
         The networks end as the best checkpoint of the last stage that has one.
         """
-        if self.fabric.world_size > 1:
-            check_shared(self.fabric, self.out)
+        if self.group.size > 1:
+            self.group.check_shared(self.out)
             share(self.networks)
         saved = self._resume()
         self._began, self._before = time.monotonic(), self.progress["seconds"]
@@ -144,11 +143,11 @@ class Run:
                     phase = self._phase(run)
                     assert phase is not None, "every part of a batch has the same phases"
                 total = torch.stack(list(phase.losses.values())).sum() / len(runs)
-                self.fabric.backward(total, inputs=parameters)  # what nobody steps by gets none, a Conv3x3 apart
+                total.backward(inputs=parameters)  # what nobody steps by gets none, a Conv3x3 apart
                 for key, loss in phase.losses.items():
                     part_loss = loss.detach() / len(runs)
                     losses[key] = losses[key] + part_loss if key in losses else part_loss
-            share_gradients(self.fabric, parameters)
+            self.group.share_gradients(parameters)
             for key, optimiser in stepped.items():
                 for group in optimiser.param_groups:
                     group["lr"] = learning_rate(specs[key], stage, step)
@@ -158,7 +157,7 @@ class Run:
         return losses
 
     def _phase(self, run: Iterator[Phase]) -> Phase | None:
-        with self.fabric.autocast():
+        with torch.autocast(self.group.device.type, torch.bfloat16, enabled=self.plan.precision == "bf16"):
             return next(run, None)
 
     def _optimisers(self, stage: str) -> Optimisers:
@@ -205,7 +204,7 @@ class Run:
                 for part in loader.one(VALIDATE, index):
                     phase = self._look_at(name, part, index)
                     found.append({key: loss.detach() for key, loss in phase.losses.items()})
-                    if len(found) == 1 and phase.pictures and self.fabric.is_global_zero:
+                    if len(found) == 1 and phase.pictures and self.group.is_first:
                         write_strip(self.out / "strips" / f"{name}-{step + 1:08d}.png", part.batch, phase.pictures)
         mean = self._record(name, step, "validation", found, loader)
         total = sum(mean.values())
@@ -218,15 +217,15 @@ class Run:
     def _record(self, name: str, step: int, split: str, window: Sequence[Losses], loader: Loader) -> dict[str, float]:
         """Log the mean of losses of several steps; every process gets it. BenchError if one is not finite."""
         keys = list(dict.fromkeys(key for losses in window for key in losses))
-        missing = torch.zeros((), device=self.fabric.device)
+        missing = torch.zeros((), device=self.group.device)
         table = [torch.stack([losses.get(key, missing).float() for key in keys]) for losses in window]
         rows = torch.stack(table)  # steps, keys
-        rows = mean_of_all(self.fabric, rows).cpu()
+        rows = self.group.mean(rows).cpu()
         if not bool(rows.isfinite().all()):
             self._diverged(name, step, keys, rows, split, loader)
         counts = [sum(key in losses for losses in window) for key in keys]
         mean = {key: float(rows[:, index].sum()) / counts[index] for index, key in enumerate(keys)}
-        if self.fabric.is_global_zero:
+        if self.group.is_first:
             self.log.write(name, step + 1, split, mean, self.progress["seconds"])
         return mean
 
@@ -245,11 +244,11 @@ class Run:
         )
 
     def _resume(self) -> dict[str, Any] | None:
-        saved = checkpoints.read(self.out / checkpoints.LAST, self.fabric.device)
+        saved = checkpoints.read(self.out / checkpoints.LAST, self.group.device)
         if saved is None:
             return None
         self.progress = saved["progress"]
-        if self.fabric.is_global_zero:
+        if self.group.is_first:
             self.log.cut(self.progress["log_bytes"])
         load(self.networks, saved["networks"])
         return saved
@@ -266,20 +265,18 @@ class Run:
         self._write(self.out / checkpoints.LAST, {**content, "progress": self.progress})
 
     def _write(self, path: Path, content: dict[str, Any]) -> None:
-        if self.fabric.is_global_zero:
+        if self.group.is_first:
             checkpoints.write(path, content)
 
     def _load_best(self, stage: str) -> None:
-        self.fabric.barrier()  # the first process writes it
-        if (best := checkpoints.read(checkpoints.best(self.out, stage), self.fabric.device)) is not None:
+        self.group.wait()  # the first process writes it
+        if (best := checkpoints.read(checkpoints.best(self.out, stage), self.group.device)) is not None:
             load(self.networks, best["networks"])
 
     def _loader(self, number: int) -> Loader:
         stage = self.plan.stages[self.stages[number]]
-        fabric, key = self.fabric, (self.plan.seed, number)
-        return Loader(
-            self.batches, stage.batch_size, stage.accumulate, key, fabric.device, fabric.global_rank, fabric.world_size
-        )
+        group, key = self.group, (self.plan.seed, number)
+        return Loader(self.batches, stage.batch_size, stage.accumulate, key, group.device, group.rank, group.size)
 
     def _end(self, number: int) -> int:
         """The step at which the stage ends, or the run, if it is limited to fewer steps."""
@@ -294,11 +291,11 @@ class Run:
         if self.limits.minutes is None:
             return False
         late = time.monotonic() - self._began > 60 * self.limits.minutes
-        return bool(self.fabric.broadcast(late))
+        return bool(self.group.of_first(late))
 
     def _seed(self, name: str, step: int) -> int:
-        return hash((self.plan.seed, self.stages.index(name), step, self.fabric.global_rank)) % 2**63
+        return hash((self.plan.seed, self.stages.index(name), step, self.group.rank)) % 2**63
 
     @property
     def _silent(self) -> bool:
-        return not self.fabric.is_global_zero
+        return not self.group.is_first

@@ -20,11 +20,12 @@ from core.registry import load
 from core.store import write_json
 from training import TRAINABLES
 from training.bundle import render
-from training.command import ROOT, Machine, rendered_set, train
+from training.command import ROOT, rendered_set, train
 from training.loader import Part
 from training.log import LOG
 from training.loop import Run
 from training.plan import Limits, Plan, StagePlan
+from training.processes import Group, Machine
 
 MODELS = ("fpfomm", "fomm", "mraa")
 # Widths that two CPU cores train, as the demo weights'.
@@ -78,13 +79,13 @@ def step_seconds(name: str, precision: str, device: str, batch_size: int, small:
     """Median seconds of a whole training step on random pictures, without the loader; the device is waited for."""
     recipe = resolve(load("trainable", name, TRAINABLES), [], [*small, "model.loss.perceptual=pyramid"])
     plan = Plan({"main": StagePlan(ROUNDS + 3, batch_size)}, precision=precision)  # type: ignore[arg-type]
-    fabric = Machine(device).fabric(precision)
-    run = Run(recipe.trainer(), None, plan, Path(tempfile.gettempdir()), fabric)  # type: ignore[arg-type]
+    group = Group(torch.device(device))
+    run = Run(recipe.trainer(), None, plan, Path(tempfile.gettempdir()), group)  # type: ignore[arg-type]
     for network in run.networks.values():
         network.train()
     optimisers = run._optimisers("main")
-    pictures = {name: torch.rand(batch_size, 3, 256, 256, device=fabric.device) for name in ("source", "driving")}
-    batch = pictures | {"landmarks": 60 + 140 * torch.rand(batch_size, 68, 2, device=fabric.device)}
+    pictures = {name: torch.rand(batch_size, 3, 256, 256, device=group.device) for name in ("source", "driving")}
+    batch = pictures | {"landmarks": 60 + 140 * torch.rand(batch_size, 68, 2, device=group.device)}
     seconds = []
     for index in range(ROUNDS if device == "cuda" else 2):
         began = time.perf_counter()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What only a GPU can show, in one script: training/on_gpu.sh OUT [BUNDLE]
 #
-# Needs torch, cv2, Lightning Fabric, safetensors, PyYAML and tqdm; no network, no dlib, no ../shared. Checks the reduced
+# Needs torch, cv2, safetensors, PyYAML and tqdm; no network, no dlib, no ../shared. Checks the reduced
 # goldens with TF32 off, renders people from a bundle, trains full-size FPB-FOMM, FOMM and MRAA on the published losses
 # and their small variants on exact flow, measures, and leaves small weights, logs and figures in OUT. Without a GPU the
 # same path runs small on the CPU, two processes (gloo) standing in for two GPUs.

@@ -1,45 +1,187 @@
-"""What the processes of a training tell each other. One process alone tells nothing."""
+"""The processes of a training: how they find each other, and what they tell each other. One alone tells nothing."""
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import os
 import secrets
-from collections.abc import Sequence
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from lightning.fabric import Fabric
+import torch.distributed as dist
 from torch import Tensor
 
 from core.errors import BenchError
 
+PATIENCE = datetime.timedelta(minutes=30)  # for a process that still opens its training set, or writes a checkpoint
+LAST_WORDS = 20  # seconds that a process has to end by itself after another has
+LOOK = 1  # seconds between two looks at the others
 
-def check_shared(fabric: Fabric, folder: Path) -> None:
-    """BenchError, in every process, unless all see one folder: what the first writes there the others go on from."""
-    mark = folder / f".{fabric.broadcast(secrets.token_hex(8))}.tmp"
-    if fabric.is_global_zero:
-        mark.touch()
-    fabric.barrier()
-    seen = mean_of_all(fabric, torch.tensor(float(mark.exists()), device=fabric.device))
-    if fabric.is_global_zero:
-        mark.unlink()
-    if seen < 1:
-        raise BenchError(f"{folder} is not the same folder on every machine. Give --out one on a disk that they share.")
+T = TypeVar("T")
 
 
-def mean_of_all(fabric: Fabric, value: Tensor) -> Tensor:
-    """The mean of a tensor over all processes."""
-    if fabric.world_size == 1:
+@dataclass(frozen=True)
+class Group:
+    """The place of this process among the `size` processes of a training; `device` is what it computes on."""
+
+    device: torch.device
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process which prints, logs and writes for all."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Wait until every process has come this far."""
+        if self.size > 1:
+            dist.barrier()
+
+    def of_first(self, value: T) -> T:
+        """Return the first process's value, whatever the others passed. It must pickle."""
+        if self.size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, device=self.device)
+        return values[0]
+
+    def mean(self, value: Tensor) -> Tensor:
+        """Replace a contiguous tensor by its mean over all processes; return it."""
+        if self.size > 1:
+            dist.all_reduce(value)
+            value /= self.size
         return value
-    mean = fabric.all_reduce(value, reduce_op="mean")
-    assert isinstance(mean, Tensor)
-    return mean
+
+    def share_gradients(self, parameters: Sequence[Tensor]) -> None:
+        """Replace every gradient by its mean over all processes, in one message."""
+        if self.size == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        message = self.mean(torch.cat([gradient.flatten() for gradient in gradients]))
+        for gradient, part in zip(gradients, message.split([one.numel() for one in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def check_shared(self, folder: Path) -> None:
+        """Raise BenchError, in every process, unless all see one folder: the others read there what the first wrote."""
+        mark = folder / f".{self.of_first(secrets.token_hex(8))}.tmp"
+        if self.is_first:
+            mark.touch()
+        self.wait()
+        seen = self.mean(torch.tensor(float(mark.exists()), device=self.device))
+        if self.is_first:
+            mark.unlink()
+        if seen < 1:
+            raise BenchError(
+                f"{folder} is not the same folder on every machine. Give --out one on a disk that they share."
+            )
 
 
-def share_gradients(fabric: Fabric, parameters: Sequence[Tensor]) -> None:
-    """Replace every gradient by its mean over all processes, in one message."""
-    if fabric.world_size == 1:
-        return
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    message = mean_of_all(fabric, torch.cat([gradient.flatten() for gradient in gradients]))
-    for gradient, part in zip(gradients, message.split([one.numel() for one in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))
+@dataclass(frozen=True)
+class Machine:
+    """What trains: `device` "cpu" or "cuda", so many of them on each of so many machines, a process for each."""
+
+    device: str = "cpu"
+    devices: int = 1
+    nodes: int = 1
+
+    @contextlib.contextmanager
+    def processes(self) -> Iterator[Group]:
+        """Make this process one of the group (NCCL on GPUs, gloo on CPUs), and start the others of this machine.
+
+        torchrun's variables say who is who; where it has started this process, nobody else is started. BenchError
+        where they tell of another number of processes, or where it is unknown which of several machines this is.
+        """
+        size = self.devices * self.nodes
+        started = "RANK" in os.environ
+        if started and (told := os.environ["WORLD_SIZE"]) != str(size):
+            raise BenchError(
+                f"torchrun's WORLD_SIZE is {told}, but --devices {self.devices} --nodes {self.nodes} are {size}"
+                " processes. Give both the same number."
+            )
+        gpu = self.device == "cuda"
+        if gpu and self.devices > (found := torch.cuda.device_count()):
+            raise BenchError(f"--devices {self.devices}: this machine has {found} GPUs. Give --devices {found}.")
+        if size == 1:
+            yield Group(torch.device("cuda", 0) if gpu else torch.device("cpu"))
+            return
+        places: Sequence[Mapping[str, str]] = [os.environ] if started else self._places()
+        own = places[0]
+        device = torch.device("cuda", int(own["LOCAL_RANK"])) if gpu else torch.device("cpu")
+        if gpu:
+            torch.cuda.set_device(device)
+        if "OMP_NUM_THREADS" not in os.environ:  # the processes of a machine divide its cores
+            torch.set_num_threads(max(1, torch.get_num_threads() // self.devices))
+        others = [subprocess.Popen([sys.executable, *sys.orig_argv[1:]], env=os.environ | one) for one in places[1:]]
+        with ending_together(others):
+            dist.init_process_group(
+                "nccl" if gpu else "gloo",
+                init_method=f"tcp://{own['MASTER_ADDR']}:{own['MASTER_PORT']}",
+                rank=int(own["RANK"]),
+                world_size=size,
+                timeout=PATIENCE,
+                device_id=device if gpu else None,
+            )
+            try:
+                group = Group(device, dist.get_rank(), size)
+                yield group
+                group.wait()  # whoever left first would take the connection along
+            finally:
+                dist.destroy_process_group()
+
+    def _places(self) -> list[dict[str, str]]:
+        """torchrun's variables for each process of this machine."""
+        if self.nodes == 1:
+            shared = {"NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+        else:
+            names = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
+            if missing := [name for name in names if name not in os.environ]:
+                raise BenchError(
+                    f"--nodes {self.nodes} needs {', '.join(missing)} in the environment of each machine: its number"
+                    " (0, 1 ...), and the address and a free port of machine 0. torchrun sets them too."
+                )
+            shared = {name: os.environ[name] for name in names}
+        shared["WORLD_SIZE"] = str(self.devices * self.nodes)
+        first = int(shared["NODE_RANK"]) * self.devices
+        return [{**shared, "RANK": str(first + local), "LOCAL_RANK": str(local)} for local in range(self.devices)]
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens at."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextlib.contextmanager
+def ending_together(others: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """End this process when one of the others fails, for which it would wait in vain, and the others when this ends."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(LOOK):
+            failed = [other.returncode for other in others if other.poll()]
+            if failed and not over.wait(LAST_WORDS):  # an error that all have met ends this process by itself
+                print(f"A process of this training ended with status {failed[0]}.", file=sys.stderr, flush=True)
+                for other in others:
+                    other.kill()
+                os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+        for other in others:
+            try:
+                other.wait(LAST_WORDS)
+            except subprocess.TimeoutExpired:
+                other.kill()

@@ -9,7 +9,6 @@ import time
 import numpy as np
 import pytest
 import torch
-from lightning.fabric import Fabric
 
 from fpfomm.model import FpFommConfig
 from fpfomm.trainer import FpFommTrainer
@@ -22,6 +21,7 @@ from tests.golden.key_points import training
 from training.loader import Part
 from training.loop import Run
 from training.plan import Plan, StagePlan
+from training.processes import Group
 
 ROUNDS = 5
 
@@ -72,7 +72,7 @@ def test_a_step_is_at_least_1_3_times_as_fast(golden, vgg, tmp_path, benchmark):
     for network in plain.networks().values():
         network.train()
     ours = FpFommTrainer(FpFommConfig(), vgg)
-    run = Run(ours, None, Plan({"main": StagePlan(100, 2)}), tmp_path, Fabric(accelerator="cpu", devices=1))
+    run = Run(ours, None, Plan({"main": StagePlan(100, 2)}), tmp_path, Group(torch.device("cpu")))
     for network in run.networks.values():
         network.train()
     optimisers = run._optimisers("main")

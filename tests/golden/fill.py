@@ -45,7 +45,8 @@ HEADS: dict[Family, dict[str, tuple[float, tuple[float, ...]]]] = {
 }
 
 
-# One model's networks are filled several times (per align_corners, per training); 500 entries hold one model.
+# One model's networks are filled several times (per align_corners, per training), and FOMM and FPB-FOMM have the same
+# generator and judges; 500 entries hold one model.
 @functools.lru_cache(maxsize=500)
 def draw(name: str, shape: tuple[int, ...], salt: str, family: Family) -> np.ndarray:
     """Values float32 of `shape` for the entry `name`."""

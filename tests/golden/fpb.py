@@ -28,7 +28,7 @@ def entries(golden: Golden, salt: str, vgg: Path) -> Iterator[tuple[str, Tensor]
         yield from probes(golden)
         yield from priors(golden)
         generators = {}
-        for ac in (0, 1):
+        for ac in (ac for ac in (0, 1) if golden.any(f"ac{ac}_")):
             nets = filled(networks(replace(CONFIG, align_corners=bool(ac))), salt)
             generator, detector = nets["generator"], nets["kp_detector"]
             assert isinstance(generator, KeyPointGenerator)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +103,4 @@ def training(
         yield f"{prefix}{name}_value", points.value
         yield f"{prefix}{name}_jacobian", points.jacobian
 
-    names = [match[1] for name in golden.names if (match := re.fullmatch(f"{prefix}grad_(.*)", name))]
-    second = golden.any(f"{prefix}step2")
-    yield from two_steps(trainer, batch, prefix, names, "kp_detector", calls, second)
+    yield from two_steps(golden, trainer, batch, prefix, "kp_detector", calls)

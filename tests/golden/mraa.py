@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +35,7 @@ def inference(golden: Golden, salt: str) -> Entries:
     """Eval-mode entries."""
     nets: dict[str, Any] = {}
     generators: dict[str, MraaGenerator] = {}
-    for ac in (0, 1):
+    for ac in (ac for ac in (0, 1) if golden.any(f"ac{ac}_")):
         nets = filled(networks(replace(CONFIG, align_corners=bool(ac))), salt)
         generators[f"ac{ac}"] = nets["generator"]
     detect = nets["region_predictor"]
@@ -100,7 +99,7 @@ def avd_training(golden: Golden, salt: str) -> Entries:
         phase = trainer.avd_phase(identity, target, golden["avd_rand"])
         for name, loss in phase.losses.items():
             yield f"avd_train_step{step}_{name}", loss
-        backward(optimisers, phase)
+        backward(phase, list(network.parameters()))
         optimisers["avd"].step()
 
 
@@ -123,6 +122,4 @@ def main_training(golden: Golden, ac: int, salt: str, vgg: Path) -> Entries:
         yield from named(f"{prefix}{name}_region_params_", regions)
 
     batch = {"source": golden["batch_source"], "driving": golden["batch_driving"]}
-    names = [match[1] for name in golden.names if (match := re.fullmatch(f"{prefix}grad_(.*)", name))]
-    second = golden.any(f"{prefix}step2")
-    yield from two_steps(trainer, batch, prefix, names, "region_predictor", calls, second)
+    yield from two_steps(golden, trainer, batch, prefix, "region_predictor", calls)

@@ -139,7 +139,7 @@ def training_entries(
         yield f"{prefix}pyramid_driving/prediction_{1 / factor:g}", picture
     yield from ((f"{prefix}vgg_driving/{index}", maps) for index, maps in enumerate(trainer.vgg(driving)))
     optimisers = adams(trainer, "main")
-    backward(optimisers, phase)
+    backward(phase, [value for network in networks.values() for value in network.parameters()])
     for component in {*networks, *others}:
         yield f"{prefix}gradnorm/{component}", gradient_norm(networks.get(component))
     yield from _parameters(golden, f"{prefix}grad/", networks, lambda parameter: parameter.grad.clone())

@@ -10,28 +10,29 @@ import torch
 from torch import Tensor, nn
 
 from core.contracts import Phase, Trainable
+from tests.golden.files import Golden
 
 Entries = Iterator[tuple[str, Tensor]]
 
 
 def two_steps(
+    golden: Golden,
     trainer: Trainable,
     batch: dict[str, Tensor],
     prefix: str,
-    gradients: list[str],
     detector: str,
     calls: Callable[[str, Any], Entries],
-    second: bool,
 ) -> Entries:
-    """Entries of step 1, and with `second` the losses of step 2 after one step of every optimiser.
+    """Entries of step 1, and where the file has them the losses of step 2 after one step of every optimiser.
 
-    gradients: "network.parameter" names to give whole. detector: the network that is called three times; `calls`
-    turns a call's name (source, driving, transformed) and output into entries.
+    detector: the network that is called three times; `calls` turns a call's name (source, driving, transformed) and
+    output into entries. Gradients are taken only in networks of which the file has some.
     """
     networks = trainer.networks()
     for network in networks.values():
         network.train()
     optimisers = adams(trainer, trainer.stages[0])
+    second = golden.any(f"{prefix}step2")
     seen: dict[str, list[Any]] = {"detector": [], "picture": [], "prediction": []}
     hooks = [
         networks[detector].register_forward_hook(lambda _, given, out: seen["detector"].append((given[0], out))),
@@ -40,10 +41,14 @@ def two_steps(
     for phase in trainer.step(trainer.stages[0], batch, 0, 0, np.random.default_rng(0)):
         for name, loss in phase.losses.items():
             yield f"{prefix}loss_{name}", loss
-        backward(optimisers, phase)
-        yield from _gradients(trainer, phase, prefix, gradients)
-        for name in phase.optimisers:
-            optimisers[name].step()
+        components = components_of(trainer, phase)
+        if not second:
+            components = [name for name in components if golden.any(f"{prefix}gradnorm_{name}")]
+        backward(phase, [value for name in components for value in networks[name].parameters()])
+        yield from _gradients(golden, networks, components, prefix)
+        if second or len(phase.optimisers) < len(optimisers):  # somebody comes after it
+            for name in phase.optimisers:
+                optimisers[name].step()
     for hook in hooks:
         hook.remove()
     for name, (_, out) in zip(("source", "driving", "transformed"), seen["detector"], strict=True):
@@ -57,6 +62,12 @@ def two_steps(
         for phase in trainer.step(trainer.stages[0], batch, 0, 1, np.random.default_rng(0)):
             for name, loss in phase.losses.items():
                 yield f"{prefix}step2_loss_{name}", loss
+
+
+def components_of(trainer: Trainable, phase: Phase) -> list[str]:
+    """The networks that a phase's optimisers step."""
+    specs = trainer.optimisers(trainer.stages[0])
+    return [network for name in phase.optimisers for network in specs[name].networks]
 
 
 def adams(trainer: Trainable, stage: str) -> dict[str, torch.optim.Adam]:
@@ -73,24 +84,26 @@ def adams(trainer: Trainable, stage: str) -> dict[str, torch.optim.Adam]:
     }
 
 
-def backward(optimisers: dict[str, torch.optim.Adam], phase: Phase) -> None:
-    """Fresh gradients of a phase's losses in its optimisers' parameters."""
-    for name in phase.optimisers:
-        optimisers[name].zero_grad()
-    torch.stack(list(phase.losses.values())).sum().backward()
+def backward(phase: Phase, parameters: list[Tensor]) -> None:
+    """Fresh gradients of a phase's losses in some parameters."""
+    for parameter in parameters:
+        parameter.grad = None
+    torch.stack(list(phase.losses.values())).sum().backward(inputs=parameters)
 
 
-def _gradients(trainer: Trainable, phase: Phase, prefix: str, names: list[str]) -> Entries:
-    specs = trainer.optimisers(trainer.stages[0])
-    for component in {network for name in phase.optimisers for network in specs[name].networks}:
-        parameters = dict(trainer.networks()[component].named_parameters())
-        norms = [p.grad.double().square().sum() for p in parameters.values() if p.grad is not None]
-        yield f"{prefix}gradnorm_{component}", torch.stack(norms).sum().sqrt()
-        for name in names:
-            if name.startswith(f"{component}."):
-                gradient = parameters[name.removeprefix(f"{component}.")].grad
+def _gradients(golden: Golden, networks: dict[str, nn.Module], components: list[str], prefix: str) -> Entries:
+    for component in components:
+        parameters = dict(networks[component].named_parameters())
+        norms = [
+            torch.linalg.vector_norm(p.grad, dtype=torch.double) for p in parameters.values() if p.grad is not None
+        ]
+        yield f"{prefix}gradnorm_{component}", torch.stack(norms).norm()
+        start = f"{prefix}grad_{component}."
+        for name in sorted(golden.names):
+            if name.startswith(start):
+                gradient = parameters[name.removeprefix(start)].grad
                 assert gradient is not None, f"{name} has no gradient"
-                yield f"{prefix}grad_{name}", gradient.clone()
+                yield name, gradient.clone()
 
 
 def buffer(network: nn.Module, norm: str) -> Tensor:

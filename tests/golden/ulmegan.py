@@ -79,7 +79,7 @@ def training(golden: Golden, name: str, config: UlmeConfig, salt: str) -> Entrie
     recorded(trainer, seen)
     for phase, short in zip(phases, ("dis", "gen"), strict=True):
         yield f"{name}/loss/{short}", torch.stack(list(phase.losses.values())).sum()
-        backward(optimisers, phase)
+        backward(phase, list(nets[short].parameters()))
         yield f"{name}/{short}_gradnorm/{short}", gradient_norm(nets[short])
         yield from parameters(golden, f"{name}/grad/{short}.", nets[short], gradient=True)
         optimisers[short].step()

@@ -1,7 +1,5 @@
-"""A small training in a process of its own, to be killed or to be one of two: python -m tests.training_child OUT STEPS
-PROCESSES DTYPE."""
+"""A small training, to be killed or to be one of two."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +9,9 @@ import torch.nn.functional as F
 from core.config import resolve
 from fpfomm.recipe import FpFommRecipe
 from tests.golden.fill import fill
-from training.command import Machine
 from training.loop import Run
 from training.plan import Plan, StagePlan
+from training.processes import Group
 
 SIZE = 64
 
@@ -49,7 +47,7 @@ class Shifted:
         }
 
 
-def train(out: Path, steps: int, processes: int, dtype: torch.dtype) -> None:
+def train(out: Path, steps: int, dtype: torch.dtype, group: Group) -> None:
     """FPB-FOMM with everything that has a state: batch norm, adversary, average; one look a step."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -58,10 +56,4 @@ def train(out: Path, steps: int, processes: int, dtype: torch.dtype) -> None:
         fill(network, "").to(dtype)  # fresh jacobians are the identity, where sampling has no gradient but two slopes
     stages = {"main": StagePlan(steps, batch_size=4)}
     plan = Plan(stages, ema=0.9, validate_every=4, validation_batches=1, log_every=1, save_seconds=0)
-    fabric = Machine("cpu", processes).fabric("float32")
-    fabric.launch()
-    Run(trainer, Shifted(dtype), plan, out, fabric).train()
-
-
-if __name__ == "__main__":
-    train(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), getattr(torch, sys.argv[4]))
+    Run(trainer, Shifted(dtype), plan, out, group).train()
