@@ -124,7 +124,7 @@ def run(
 def benchmark(request: Request, workers: int, engine: str, out: Path | None, media_all: bool, dry_run: bool) -> int:
     """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed."""
     from core.estimate import forecast
-    from core.manifest import seal
+    from core.manifest import same_as_sealed, seal
     from core.run import Run, claimed
     from core.runner import Settings
     from core.scoring import Scorer
@@ -149,10 +149,10 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
     purpose = digest([dataclasses.asdict(request), [job.key for job in run.jobs]])
     page = runs.page_recipe()
     with claimed(folder, purpose=purpose, meanwhile=run.assist):
-        failures = run.finished(page)
+        failures = None if _outdated(folder) else run.finished(page)
         if failures is None:
             failures = run.complete(page)
-            if run.changed or _stale(folder):
+            if run.changed or _outdated(folder) or not same_as_sealed(folder, runs.SHOWN):
                 runs.make_report(folder, media_all)
             seal(folder)
             trim(settings.store)
@@ -160,14 +160,12 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
     return 1 if failures else 0
 
 
-def _stale(run: Path) -> bool:
-    """Whether a run's page was not sealed as it is, or is older than what it shows, as after a kill before it."""
-    from core.manifest import same_as_sealed
-
+def _outdated(run: Path) -> bool:
+    """Whether a page or summary is missing or older than what it shows, as after a kill or when experts have judged."""
     shown = [path for name in ("run.json", "scores.csv", "experts.csv") if (path := run / name).exists()]
     newest = max((path.stat().st_mtime_ns for path in shown), default=0)
-    pages = (runs.REPORT, runs.SUMMARY)
-    return not same_as_sealed(run, pages) or any((run / page).stat().st_mtime_ns < newest for page in pages)
+    pages = [run / name for name in runs.SHOWN]
+    return any(not page.exists() or page.stat().st_mtime_ns < newest for page in pages)
 
 
 def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:

@@ -12,6 +12,7 @@ from commands.options import STORE, MediaAllOption
 # What a run shows: the page, and the headline figures as text.
 REPORT = "report.html"
 SUMMARY = "summary.txt"
+SHOWN = (SUMMARY, REPORT)
 
 
 def report(
@@ -23,7 +24,7 @@ def report(
     markdown: Annotated[bool, typer.Option("--markdown", help="Also the tables as Markdown, in RUN/tables.")] = False,
 ) -> None:
     """Make the reports of runs again from their files."""
-    from core.manifest import seal
+    from core.manifest import seal_again
     from reports.forms import tables_of, write_tables
 
     forms = [name for name, wanted in (("latex", latex), ("csv", csv), ("markdown", markdown)) if wanted]
@@ -31,7 +32,7 @@ def report(
         print(make_report(run, media_all, no_media))
         if forms:
             print(f"{len(write_tables(run / 'tables', tables_of(run), forms))} tables in {run / 'tables'}")
-        seal(run)
+        seal_again(run)
 
 
 def page_recipe() -> str:

@@ -15,11 +15,28 @@ from core.file_hashes import file_facts, hash_anew, keep_known, unaltered
 from core.store import digest, read_json, write_text
 
 MANIFEST = "manifest.json"
+# What only the run itself makes; everything else can be made from it or be added to it.
+OWN_FILES = ("run.json", "scores.csv")
+OWN_FOLDERS = ("cells", "inputs", "partials")
 
 
 def seal(run: Path) -> None:
     """Write the manifest of a run as it is now."""
     write_text(run / MANIFEST, _text({name: file_facts(run / name) for name in _files(run)}))
+    keep_known()
+
+
+def seal_again(run: Path) -> None:
+    """Take what was added to a finished run, or made again from it, into its manifest.
+
+    What the run itself made stays sealed as it was: an altered cell is not declared whole. A run without a manifest, or
+    with an altered one, is left as it is.
+    """
+    before = _read(run)
+    if before is None:
+        return
+    own = {name: facts for name, facts in before.items() if name in OWN_FILES or name.partition("/")[0] in OWN_FOLDERS}
+    write_text(run / MANIFEST, _text({name: file_facts(run / name) for name in _files(run)} | own))
     keep_known()
 
 

@@ -74,6 +74,7 @@ def provenance(device: str) -> dict[str, Any]:
     }
 
 
+@functools.cache
 def version_of(package: str) -> str | None:
     """The installed version of a package, None where it is missing."""
     try:

@@ -126,10 +126,10 @@ class Run:
 
         shown: what decides the report besides the run's own files.
         """
-        self._tell_unused()
         facts = read_json(self.folder / "run.json") or {}
         if not facts.get("key") or facts["key"] != self._key(shown) or not sealed(self.folder):
             return None
+        self._tell_unused()
         return [str(line) for line in facts["failures"]]
 
     def _key(self, shown: str) -> str | None:
@@ -158,6 +158,7 @@ class Run:
 
         shown: as in `finished`.
         """
+        self._tell_unused()
         key = self._key(shown)
         if stale := forget_others(self.folder, self.jobs):
             note(

@@ -4,6 +4,7 @@ import functools
 import gc
 import os
 import sys
+from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before PyTorch is imported: as many workers as cores, a thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,6 +33,12 @@ def pytest_collection_finish():
 def pytest_sessionfinish():
     """Let what was imported go in good order."""
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def no_lasting_memo(monkeypatch):
+    """Leave the logs of what need not be found out again (core.memo) in memory, wherever the tests are started."""
+    monkeypatch.setattr("core.memo.STORE", Path("nowhere"))
 
 
 @pytest.fixture
