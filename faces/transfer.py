@@ -17,10 +17,11 @@ from scipy.ndimage import gaussian_filter1d
 from core.clip import Clip, Floats, pixel_grid
 from core.frames import Frames, grey
 from faces.field import MeshField, invert, jacobian_determinant, sample, warp
-from faces.head import head_flow
+from faces.flow import FlowFrom, box_around
+from faces.head import fit_head, head_flow
 from faces.landmarks import Points, landmarks
 from faces.mesh import IRISES, OVAL, VERTICES, FittedMesh, fit_mesh
-from faces.seen import SeenClip
+from faces.regions import face_regions
 
 # Blur of the measured flow in pixels, and of the vertices' motion in frames.
 SPACE_BLUR = 2.5
@@ -53,19 +54,23 @@ class CarriedMotion:
 @functools.lru_cache(maxsize=2)  # the cells of one driver follow each other
 def lift_motion(driver: Clip) -> CarriedMotion:
     """Read a clip's motion, at rest in frame 0. CellFailed without a face there."""
-    clip = SeenClip("driver", driver.frames, driver.content, None)
-    face = fit_mesh(clip.landmarks)
+    frames = grey(driver.frames())
+    points = landmarks(frames[0], "driver")
+    face = fit_mesh(points)
     weights = np.ones((VERTICES, 1))
     weights[OVAL] = OVAL_WEIGHT
     weights[IRISES] = 0
-    heads = clip.motion.head
-    expression = np.zeros((len(heads), VERTICES, 2))
-    for k, head in enumerate(heads):
-        residual: Floats = cv2.GaussianBlur(clip.flow(k) - head_flow(head), (0, 0), SPACE_BLUR).astype(np.float32)
-        expression[k] = weights * face.to_face_units(sample(residual, face.vertices))
-    turns = np.stack([_to_face_units(head, face) for head in heads])
-    smooth = (gaussian_filter1d(track, TIME_BLUR, axis=0, mode="nearest") for track in (GAIN * expression, turns))
-    return CarriedMotion(*smooth).from_rest()
+    stable = face_regions(points).stable
+    follow = FlowFrom(frames[0], box_around(face.vertices))  # the regions end below the mesh's forehead
+    moved, turns = [], []
+    for frame in frames:
+        flow = follow(frame)
+        head = fit_head(flow, stable)
+        residual: Floats = cv2.GaussianBlur(flow - head_flow(head), (0, 0), SPACE_BLUR).astype(np.float32)
+        moved.append(GAIN * weights * face.to_face_units(sample(residual, face.vertices)))
+        turns.append(_to_face_units(head, face))
+    tracks = (np.stack(track) for track in (moved, turns))
+    return CarriedMotion(*(gaussian_filter1d(track, TIME_BLUR, axis=0, mode="nearest") for track in tracks)).from_rest()
 
 
 class StillFace:
