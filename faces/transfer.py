@@ -18,9 +18,11 @@ from core.clip import Clip, Floats, pixel_grid
 from core.frames import Frames, grey
 from core.spline import Spline, as_type
 from faces.field import MeshField, invert, jacobian_determinant, sample
-from faces.head import head_flow
+from faces.flow import FlowFrom, box_around
+from faces.head import fit_head, head_flow
 from faces.landmarks import Points, landmarks
 from faces.mesh import IRISES, VERTICES, FittedMesh, fit_mesh
+from faces.regions import face_regions
 from faces.seen import SeenClip, one_at_a_time, seen_clip
 
 # Blur of the vertices' motion, frames.
@@ -62,12 +64,16 @@ def lift_motion(driver: Clip) -> CarriedMotion:
 
 def _lifted(clip: SeenClip) -> CarriedMotion:
     face = fit_mesh(clip.landmarks)
-    heads = clip.motion.head
-    expression = np.zeros((len(heads), VERTICES, 2))
-    for k, head in enumerate(heads):
-        expression[k] = face.to_face_units(sample(clip.flow(k) - head_flow(head), face.vertices))
+    stable = face_regions(clip.landmarks).stable
+    follow = FlowFrom(clip.grey[0], box_around(face.vertices))  # the regions end below the mesh's forehead
+    expression = np.zeros((len(clip.frames), VERTICES, 2))
+    turns = np.zeros((len(clip.frames), 2, 3))
+    for k, frame in enumerate(clip.grey):
+        flow = follow(frame)
+        head = fit_head(flow, stable)
+        expression[k] = face.to_face_units(sample(flow - head_flow(head), face.vertices))
+        turns[k] = _to_face_units(head, face)
     expression[:, IRISES] = 0
-    turns = np.stack([_to_face_units(head, face) for head in heads])
     smooth = (gaussian_filter1d(track, TIME_BLUR, axis=0, mode="nearest") for track in (GAIN * expression, turns))
     return CarriedMotion(*smooth).from_rest()
 
