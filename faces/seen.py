@@ -16,16 +16,17 @@ import numpy.typing as npt
 from core.clip import Cell, Clip, Floats
 from core.errors import BenchError, CellFailed
 from core.file_hashes import states
-from core.frames import Frames, check_frames, content_hash, grey
+from core.frames import SIZE, Frames, check_frames, content_hash, grey
 from core.provenance import module_of, recipe
 from core.store import digest
 from faces.action_units import Intensities, intensities
-from faces.flow import dense_flow
+from faces.flow import WHOLE, FlowFrom, box_around
 from faces.landmarks import Grey, Points, detect, embedding, landmarks
 from faces.motion import Motion, facial_motion
+from faces.regions import Mask, face_regions
 
 SAMPLED = 8
-# Flows of longer clips are computed again when asked for again: 512 of them take 128 MiB.
+# Flows of longer clips are computed again when asked for again: 512 of them take about 128 MiB.
 KEPT_FLOWS = 512
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -59,8 +60,7 @@ class SeenClip:
         self.content = content
         self._load = load
         self._cache = cache
-        # float16 halves what a long clip takes; its rounding (0.004 px at 8 px) is far below DIS's own error.
-        self._flows: dict[int, npt.NDArray[np.float16]] = {}
+        self._flows: dict[int, Floats] = {}
         self._landmarks: dict[int, Points | None] = {}
         self._embeddings: dict[int, npt.NDArray[np.float64] | None] = {}
 
@@ -96,27 +96,38 @@ class SeenClip:
                 self._embeddings[index] = _or_none(self.kept(f"embedding-{index}", embed)["vector"])
         return [self._embeddings[index] for index in indices]
 
+    @functools.cached_property
+    def _flow_from(self) -> FlowFrom:
+        points = self.landmarks_at([0])[0]
+        return FlowFrom(self.grey[0], WHOLE if points is None else box_around(face_regions(points).face))
+
     def flow(self, index: int) -> Floats:
-        """Dense flow from frame 0 to frame `index`: (256, 256, 2) float32, pixels, x then y."""
-        flow = self._flows.get(index)
-        if flow is None:
-            flow = dense_flow(self.grey[0], self.grey[index]).astype(np.float16)
-            if len(self._flows) < KEPT_FLOWS:
-                self._flows[index] = flow
-        return flow.astype(np.float32)
+        """Dense flow from frame 0 to frame `index`: (256, 256, 2) float32, pixels, x then y.
+
+        It is zero further than 12 pixels from the face found in frame 0; without a face there it covers the frame.
+        """
+        box = self._flow_from.box
+        if index in self._flows:
+            flow = np.zeros((SIZE, SIZE, 2), np.float32)
+            flow[box] = self._flows[index]
+            return flow
+        flow = self._flow_from(self.grey[index])
+        if len(self._flows) < KEPT_FLOWS:
+            self._flows[index] = flow[box].copy()
+        return flow
+
+    def flow_over(self, area: Mask) -> Callable[[int], Floats]:
+        """Return `flow` if it covers an area (256, 256), else a function that computes flow there."""
+        rows, columns = self._flow_from.box
+        if area[rows, columns].sum() == area.sum():
+            return self.flow
+        follow = FlowFrom(self.grey[0], box_around(area))
+        return lambda index: follow(self.grey[index])
 
     @functools.cached_property
     def motion(self) -> Motion:
         """Facial motion of every frame. CellFailed without a face in frame 0."""
-        found = self.kept("motion", self._measure_motion)
-        return Motion(
-            trajectory=found["trajectory"].astype(np.float32),
-            head=found["head"].astype(np.float32),
-            rigid=found["rigid"].astype(np.float32),
-            inner_peak=found["inner_peak"].astype(np.float32),
-            eye_distance=float(found["eye_distance"]),
-            field=found["field"].astype(np.float16),
-        )
+        return Motion.of(self.kept("motion", self._measure_motion))
 
     @functools.cached_property
     def action_units(self) -> Intensities:
@@ -131,8 +142,7 @@ class SeenClip:
         return {"vector": _or_empty(None if points is None else embedding(self.frames[index], points))}
 
     def _measure_motion(self) -> Arrays:
-        motion = facial_motion(self.flow, len(self.frames), self.landmarks)
-        return {name: np.asarray(value) for name, value in vars(motion).items()}
+        return facial_motion(self.flow, len(self.frames), self.landmarks).arrays()
 
     def _read_action_units(self) -> Arrays:
         return {"intensity": intensities(self.flow, len(self.frames), self.landmarks)}

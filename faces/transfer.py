@@ -18,16 +18,17 @@ from core.clip import Clip, Floats, pixel_grid
 from core.frames import Frames, grey
 from core.spline import Spline, as_type
 from faces.field import MeshField, invert, jacobian_determinant, sample
-from faces.head import head_flow
+from faces.flow import FlowFrom, box_around
+from faces.head import fit_head, head_flow
 from faces.landmarks import Points, landmarks
-from faces.mesh import IRISES, VERTICES, FittedMesh, fit_mesh
-from faces.seen import SeenClip
+from faces.mesh import IRISES, FittedMesh, fit_mesh
+from faces.regions import face_regions
 
 # Blur of the vertices' motion, frames.
 TIME_BLUR = 1.0
 # Makes up for what flow, head and blur take of an expression: with it the strength is 1.00 against the exact motion of
-# rendered truths (mean of the demo's 18 cells, .89 to 1.07).
-GAIN = 1.18
+# rendered truths (mean of the demo's 18 cells, which have .87 to 1.07).
+GAIN = 1.165
 # Least area that a pixel may shrink to. Micro-expressions stay above; flow gone astray (teeth that appear) does not.
 LEAST_AREA = 0.15
 AT_REST: Floats = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
@@ -52,15 +53,20 @@ class CarriedMotion:
 @functools.lru_cache(maxsize=2)  # the cells of one driver follow each other
 def lift_motion(driver: Clip) -> CarriedMotion:
     """Read a clip's motion, at rest in frame 0. CellFailed without a face there."""
-    clip = SeenClip("driver", driver.frames, driver.content, None)
-    face = fit_mesh(clip.landmarks)
-    heads = clip.motion.head
-    expression = np.zeros((len(heads), VERTICES, 2))
-    for k, head in enumerate(heads):
-        expression[k] = face.to_face_units(sample(clip.flow(k) - head_flow(head), face.vertices))
+    frames = grey(driver.frames())
+    points = landmarks(frames[0], "driver")
+    face = fit_mesh(points)
+    stable = face_regions(points).stable
+    follow = FlowFrom(frames[0], box_around(face.vertices))  # the regions end below the mesh's forehead
+    moved, turns = [], []
+    for frame in frames:
+        flow = follow(frame)
+        head = fit_head(flow, stable)
+        moved.append(GAIN * face.to_face_units(sample(flow - head_flow(head), face.vertices)))
+        turns.append(_to_face_units(head, face))
+    expression = np.stack(moved)
     expression[:, IRISES] = 0
-    turns = np.stack([_to_face_units(head, face) for head in heads])
-    smooth = (gaussian_filter1d(track, TIME_BLUR, axis=0, mode="nearest") for track in (GAIN * expression, turns))
+    smooth = (gaussian_filter1d(track, TIME_BLUR, axis=0, mode="nearest") for track in (expression, np.stack(turns)))
     return CarriedMotion(*smooth).from_rest()
 
 

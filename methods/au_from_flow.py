@@ -12,8 +12,9 @@ from core.clip import Clip
 from core.frames import grey
 from core.openface import LARGEST, OPENFACE, column
 from faces import action_units
-from faces.flow import dense_flow
+from faces.flow import FlowFrom, box_around
 from faces.landmarks import landmarks
+from faces.regions import face_regions
 from methods.au_sources import ActionUnits
 
 
@@ -25,7 +26,8 @@ def flow(driver: Clip) -> ActionUnits:
     """
     frames = grey(driver.frames())
     points = landmarks(frames[0], f"driver {driver.name}")
-    found = action_units.intensities(lambda k: dense_flow(frames[0], frames[k]), len(frames), points)  # T K
+    follow = FlowFrom(frames[0], box_around(face_regions(points).face))
+    found = action_units.intensities(lambda k: follow(frames[k]), len(frames), points)  # T K
     micro = np.zeros((len(frames), len(OPENFACE)))
     for unit, track in zip(action_units.UNITS, found.T, strict=True):
         if (at := column(unit.partition("+")[0])) is not None:

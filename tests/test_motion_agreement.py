@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from core.contracts import Partial
 from core.frames import Frames, content_hash
 from faces.motion import Motion
+from faces.motion_v1 import motion_v1
 from faces.regions import face_regions
 from faces.seen import SeenClip
 from metrics.motion_agreement import MotionAgreement, compare, pooled_agreement, velocity
@@ -18,8 +19,12 @@ TRAJECTORY_TOLERANCE = 0.002
 SCORE_TOLERANCE = 0.005
 
 
+def clip_of(frames: Frames) -> SeenClip:
+    return SeenClip("clip", lambda: frames, content_hash(frames), None)
+
+
 def motion_of(frames: Frames) -> Motion:
-    return SeenClip("clip", lambda: frames, content_hash(frames), None).motion
+    return clip_of(frames).motion
 
 
 @pytest.fixture(scope="module")
@@ -63,18 +68,20 @@ def test_regions_have_the_reference_sizes(reference, role):
     assert regions.eye_distance == pytest.approx(float(reference[f"{role}_eye_distance"]))
 
 
-def test_driver_motion_meets_the_reference(driver_clip, driver_motion, reference):
-    seen = SeenClip("driver", lambda: driver_clip, content_hash(driver_clip), None)
+def test_driver_motion_by_version_1_meets_the_reference(driver_clip, driver_motion, reference):
+    seen = clip_of(driver_clip)
     np.testing.assert_array_equal(seen.landmarks, reference["driver_landmarks"])
-    check_motion(driver_motion, reference, "driver")
-    check_scores(reference["output_trajectory"], driver_motion.trajectory, reference)
+    motion = motion_v1(seen)
+    check_motion(motion, reference, "driver")
+    check_scores(reference["output_trajectory"], motion.trajectory, reference)
+    assert compare(driver_motion.trajectory, motion.trajectory).agreement > 0.97, "by version 2"
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="the full reference is not beside this checkout")
-def test_output_motion_meets_the_full_reference():
+def test_output_motion_by_version_1_meets_the_full_reference():
     with np.load(FULL, allow_pickle=False) as data:
         full = dict(data)
-    output, driver = (motion_of(full[f"{role}_frames_rgb"]) for role in ("output", "driver"))
+    output, driver = (motion_v1(clip_of(full[f"{role}_frames_rgb"])) for role in ("output", "driver"))
     check_motion(output, full, "output")
     check_motion(driver, full, "driver")
     check_scores(output.trajectory, driver.trajectory, full)
@@ -114,19 +121,19 @@ tracks = arrays(
 @given(track=tracks, other=tracks, factor=st.floats(0.05, 20))
 def test_agreement_ignores_amplitude_and_gain_does_not(track, other, factor):
     plain, scaled = compare(track, other), compare(factor * track, other)
-    assert scaled.agreement == pytest.approx(plain.agreement, abs=1e-6)
-    assert -1 <= plain.agreement <= 1
     if other.any():
+        assert scaled.agreement == pytest.approx(plain.agreement, abs=1e-6)
+        assert -1 <= plain.agreement <= 1
         assert scaled.gain == pytest.approx(factor * plain.gain, abs=1e-6)
         assert plain.error >= 0
     else:
-        assert plain.gain is None
-        assert plain.error is None
+        assert (plain.agreement, plain.gain, plain.error) == (None, None, None)
 
 
 @given(track=tracks, other=tracks)
 def test_pooled_agreement_of_one_cell_is_its_agreement(track, other):
     found = compare(track, other)
+    assume(found.agreement is not None)
     assert pooled_agreement([found.products]) == pytest.approx(found.agreement, abs=1e-6)
 
 
