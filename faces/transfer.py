@@ -28,8 +28,8 @@ from faces.seen import SeenClip, one_at_a_time, seen_clip
 # Blur of the vertices' motion, frames.
 TIME_BLUR = 1.0
 # Makes up for what flow, head and blur take of an expression: with it the strength is 1.00 against the exact motion of
-# rendered truths (mean of the demo's 18 cells, .89 to 1.07).
-GAIN = 1.18
+# rendered truths (mean of the demo's 18 cells, which have .87 to 1.07).
+GAIN = 1.165
 # Least area that a pixel may shrink to. Micro-expressions stay above; flow gone astray (teeth that appear) does not.
 LEAST_AREA = 0.15
 AT_REST: Floats = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
