@@ -14,6 +14,7 @@ from scipy.spatial import Delaunay
 
 from core.clip import pixel_grid
 from core.frames import SIZE
+from core.spline import Spline, as_type
 from faces.mesh import IRIS_CENTRES, IRISES, OVAL, Points
 
 Field = npt.NDArray[np.float32]
@@ -67,20 +68,20 @@ class MeshField:
         return np.asarray(cv2.GaussianBlur(field, (0, 0), blur) if blur else field, np.float32)
 
 
-def _remap(image: npt.NDArray[Any], at: Points | Field, method: int, border: int) -> npt.NDArray[Any]:
-    at = np.asarray(at, np.float32)
-    return np.asarray(cv2.remap(image, at[..., 0], at[..., 1], method, borderMode=border))
-
-
 def sample(field: npt.NDArray[Any], points: Points | Field) -> npt.NDArray[Any]:
     """Values of a field or picture (H, W, C) at points (N, 2) or (H, W, 2), linear, the border repeated: (..., C)."""
     at = points if points.ndim == 3 else points[:, None]  # OpenCV wants a picture of points, at most 32767 wide
-    values = _remap(field, at, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+    at = np.asarray(at, np.float32)
+    values = np.asarray(cv2.remap(field, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
     return values if points.ndim == 3 else values[:, 0]
 
 
 def invert(forward: Field, rounds: int = 6) -> Field:
-    """Backward field of a forward field: g(y) = -f(y + g(y)), by fixed-point rounds. Exact only where det J > 0."""
+    """Backward field of a forward field: g(y) = -f(y + g(y)), by fixed-point rounds. Right only where det J > 0.
+
+    Linear lookups leave .0015 px in the mean and .012 px where an expression of 2.7 px bends most, a tenth of that at
+    a tenth of the motion.
+    """
     grid = pixel_grid(forward.shape[0])
     backward = -forward
     for _ in range(rounds):
@@ -96,8 +97,11 @@ def jacobian_determinant(field: Field) -> npt.NDArray[np.float32]:
 
 
 def warp(image: npt.NDArray[Any], backward: Field) -> npt.NDArray[Any]:
-    """Resample a picture (H, W, C) once, cubic, along a backward field of the same height and width; dtype kept."""
-    return _remap(image, pixel_grid(backward.shape[0]) + backward, cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101)
+    """Resample a picture (H, H, C) once along a backward field of its size, by a cubic B-spline; dtype kept.
+
+    Whoever warps one picture many times keeps its Spline instead.
+    """
+    return as_type(Spline(image).at(pixel_grid(backward.shape[0]) + backward), image.dtype)
 
 
 def similarity(scale: float, angle: float, shift: tuple[float, float], centre: Points) -> npt.NDArray[np.float32]:

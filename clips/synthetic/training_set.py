@@ -32,7 +32,7 @@ from faces.field import jacobian_determinant, sample, similarity
 from faces.landmarks import landmarks
 from faces.mesh import OVAL
 
-VERSION = "2"
+VERSION = "3"
 PORTRAIT, SERIES = "astronaut", "train"
 GRID = 64
 # People, states and seed of the demo weights' set.
