@@ -151,6 +151,7 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
         failures = run.complete()
         report = folder / "report.html"
         if run.changed or _stale(report):
+            runs.keep_motion(folder, run.jobs)
             runs.make_report(folder, media_all)
         if run.changed or not sealed(folder):
             seal(folder)

