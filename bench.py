@@ -153,6 +153,7 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
         if failures is None:
             failures = run.complete(page)
             if run.changed or _outdated(folder) or not same_as_sealed(folder, runs.SHOWN):
+                runs.keep_motion(folder, run.jobs)
                 runs.make_report(folder, media_all)
             seal(folder)
             trim(settings.store)

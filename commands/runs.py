@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commands.options import STORE, MediaAllOption
+
+if TYPE_CHECKING:
+    from core.runner import Job
 
 # What a run shows: the page, and the headline figures as text.
 REPORT = "report.html"
@@ -44,14 +48,11 @@ def page_recipe() -> str:
     assets = sorted(
         path for path in (ROOT / "reports").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
     )
-    return digest([recipe("reports.html"), recipe("faces.seen"), states(assets)])
+    return digest([recipe("reports.html"), states(assets)])
 
 
 def make_report(run: Path, media_all: bool, no_media: bool = False) -> Path:
-    """Write a run's page, whose path is returned, and its summary for terminals.
-
-    Motion fields are those that scoring left in the store.
-    """
+    """Write a run's page, whose path is returned, and its summary for terminals."""
     from core.store import write_text
     from reports.html import Pictures, write_report
     from reports.leaderboard import brief
@@ -60,10 +61,35 @@ def make_report(run: Path, media_all: bool, no_media: bool = False) -> Path:
     write_text(run / SUMMARY, brief(Run(run)).text())
     if no_media:
         return write_report(run, Pictures.none)
-    from faces.seen import FieldOf
+    return write_report(run, Pictures.all if media_all else Pictures.controls_in_two_cells)
 
-    pictures = Pictures.all if media_all else Pictures.controls_in_two_cells
-    return write_report(run, pictures, FieldOf(STORE.resolve() / "features"))
+
+def keep_motion(run: Path, jobs: Sequence[Job]) -> None:
+    """Link what scoring saw of the clips' motion from the store into a run, where its page finds it.
+
+    A driver's is its reference's, which scores compare with: the same motion under another noise. What the run's
+    metrics did not look at is not there.
+    """
+    from core.runner import cell_folder
+    from core.store import link_file, read_kept, whole_folder
+    from faces.seen import motion_file
+    from reports.run_files import MOTION
+
+    seen = {}
+    for job in jobs:
+        inputs, cell = run / "inputs", job.cell
+        seen[inputs / "drivers" / cell.driver.name] = cell.reference.content
+        if cell.truth:
+            seen[inputs / "truth" / cell.name] = cell.truth.content
+        output = cell_folder(run, job)
+        seen[output] = (read_kept(output / "cell.json") or {}).get("content", "")
+    with whole_folder(run / MOTION) as folder:
+        for clip, content in seen.items():
+            kept = motion_file(STORE.resolve() / "features", content)
+            if content and kept.is_file():
+                target = folder / clip.parent.relative_to(run) / f"{clip.name}.npz"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                link_file(kept, target)
 
 
 def clean(

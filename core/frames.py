@@ -62,8 +62,10 @@ def write_frames(folder: Path, frames: Frames) -> dict[str, dict[str, Any]]:
     return {path.name: write_png(path, frame) for path, frame in zip(paths, frames, strict=True)}
 
 
-# Twice as fast as zlib's search for repeats, of which noisy pictures have none, and a tenth smaller.
+# Twice as fast as zlib's search for repeats, of which noisy pictures have none, and a tenth smaller. A filter for all
+# rows, where libpng would try five for each, takes half the time in writing and two thirds in reading, for 5 % more.
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
+PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG]
 
 
 def write_png(path: Path, image: npt.NDArray[np.uint8]) -> dict[str, Any]:
@@ -77,7 +79,7 @@ def write_png(path: Path, image: npt.NDArray[np.uint8]) -> dict[str, Any]:
 
 def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
     """Return one RGB picture (H, W, 3) uint8 as the bytes of a PNG file."""
-    ok, encoded = cv2.imencode(".png", image[..., ::-1], PNG)
+    ok, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), PNG)
     if not ok:
         raise BenchError(f"A picture of shape {image.shape} could not be encoded as PNG.")
     return encoded.tobytes()

@@ -7,7 +7,6 @@ import functools
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from core.claims import claim
 from core.clip import Cell, Clip, Floats
-from core.errors import BenchError, CellFailed
+from core.errors import BenchError
 from core.file_hashes import states
 from core.frames import SIZE, Frames, check_frames, content_hash, grey
 from core.own_store import own_store
@@ -194,23 +193,10 @@ class SeenClip:
         return cache / key[:2] / f"{key}.npz"
 
 
-@dataclass(frozen=True)
-class FieldOf:
-    """The coarse facial motion field of any frames, for reports; what scoring saw before is found in `cache`."""
-
-    cache: Path
-
-    @property
-    def recipe(self) -> str:
-        """All that decides a field besides the frames."""
-        return _recipe(__name__)
-
-    def __call__(self, frames: Frames) -> npt.NDArray[np.float16] | None:
-        """Frames (T, 256, 256, 3) -> (T, 32, 32, 2), pixels x, y since frame 0; None without a face in frame 0."""
-        try:
-            return SeenClip("clip", lambda: frames, content_hash(frames), self.cache).motion.field
-        except CellFailed:
-            return None
+def motion_file(cache: Path, content: str) -> Path:
+    """Return where the motion of a clip with this content is kept; the file is missing if nobody measured it."""
+    clip = SeenClip("clip", lambda: np.zeros(0, np.uint8), content, cache)
+    return clip._path(cache, "motion", clip._measure_motion, ())
 
 
 class Seen:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from reports.html import write_report
-from tests.report_fixture import FRAMES, PushField, make_run
+from tests.report_fixture import FRAMES, make_run
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -32,7 +32,7 @@ def browser():
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    return write_report(make_run(folder), eye=PushField(), cache=folder / "media")
+    return write_report(make_run(folder), cache=folder / "media")
 
 
 @pytest.fixture
