@@ -8,6 +8,7 @@ from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before PyTorch is imported: as many workers as cores, a thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    gc.disable()  # until everything is imported
 
 import pytest
 import typer.main
@@ -28,6 +29,7 @@ get_command = functools.cache(typer.main.get_command)
 def pytest_collection_finish():
     """Spare the garbage collector what was imported: it is never garbage, and there is much of it."""
     gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish():
