@@ -70,7 +70,7 @@ def marked(run: Run, table: Table) -> Table:
 
 
 def exported(table: Table, *runs: Run) -> Table:
-    """Return a table for use outside the run's page, with the versions of its runs' metrics and caveats as footnotes."""
+    """Return a table for use outside the run's page: versions of its metrics and caveats are footnotes."""
     lines = [f"Measured by {', '.join(f'{m.name} {m.version}' for m in run.facts.metrics)}." for run in runs]
     lines += [f"{title} {text}" for run in runs for title, text in caveats(run)]
     return dataclasses.replace(table, footnotes=tuple(dict.fromkeys((*table.footnotes, *lines))))
