@@ -38,7 +38,8 @@ READ: dict[str, tuple[str, ...]] = dict(sorted({**_ALONE, **MERGED}.items()))
 UNITS = tuple(READ)
 # Lids move less than dense flow resolves: these are reported apart.
 LIDS = ("AU05", "AU07", "AU43")
-# Values up to here are what camera noise of sigma 2 on a still face gives (95 % of them are smaller).
+# Values up to here are what camera noise of sigma 2 on a still face gives: for eleven rendered people 99 % are smaller,
+# 95 % are below .027.
 NOISE_FLOOR = 0.05
 # Every third pixel of the face in x and y is read.
 STEP = 3
