@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nets.gather import gathered, suits
+
 Sampling = Literal["bilinear", "bicubic"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -121,6 +123,9 @@ def warp(
     operation that meets it beside maps in channels last several times slower.
     """
     layout = memory_layout(picture)
+    plainly = (sampling, padding) == ("bilinear", "zeros")
+    if plainly and layout is torch.channels_last and suits(picture, grid):
+        return gathered(picture, grid, align_corners)
     picture = picture.expand(grid.shape[0], -1, -1, -1)
     sampled = F.grid_sample(picture, grid, mode=sampling, padding_mode=padding, align_corners=align_corners)
     return sampled.contiguous(memory_format=layout)
