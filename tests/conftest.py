@@ -2,8 +2,10 @@
 
 import functools
 import gc
+import hashlib
 import os
 import sys
+from unittest import mock
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before PyTorch is imported: as many workers as cores, a thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -14,6 +16,7 @@ import typer.main
 
 import bench
 from core.worker import Outcome, answer, set_up
+from faces import landmarks
 from methods import METHODS
 from metrics import METRICS
 from protocols import PROTOCOLS
@@ -33,6 +36,21 @@ def pytest_collection_finish():
 def pytest_sessionfinish():
     """Let what was imported go in good order."""
     gc.unfreeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def boxes_remembered():
+    """Search a picture for faces once: the same few are in most tests, and a search takes a tenth of a second."""
+    search, found = landmarks._boxes, {}
+
+    def remembered(padded, doublings):
+        key = padded.shape, doublings, hashlib.blake2b(padded.tobytes()).digest()
+        if key not in found:
+            found[key] = search(padded, doublings)
+        return list(found[key])
+
+    with mock.patch.object(landmarks, "_boxes", remembered):
+        yield
 
 
 @pytest.fixture
