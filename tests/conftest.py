@@ -2,9 +2,11 @@
 
 import functools
 import gc
+import hashlib
 import os
 import sys
 from pathlib import Path
+from unittest import mock
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before PyTorch is imported: as many workers as cores, a thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,6 +18,7 @@ import typer.main
 import bench
 from core.own_store import work_for
 from core.worker import Outcome, answer, set_up
+from faces import landmarks
 from methods import METHODS
 from metrics import METRICS
 from protocols import PROTOCOLS
@@ -41,6 +44,21 @@ def pytest_sessionfinish():
 def no_lasting_memo(monkeypatch):
     """Leave the logs of what need not be found out again (core.memo) in memory, wherever the tests are started."""
     monkeypatch.setattr("core.memo.STORE", Path("nowhere"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def boxes_remembered():
+    """Search a picture for faces once: the same few are in most tests, and a search takes a tenth of a second."""
+    search, found = landmarks._boxes, {}
+
+    def remembered(padded, doublings):
+        key = padded.shape, doublings, hashlib.blake2b(padded.tobytes()).digest()
+        if key not in found:
+            found[key] = search(padded, doublings)
+        return list(found[key])
+
+    with mock.patch.object(landmarks, "_boxes", remembered):
+        yield
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Files that nobody should be able to hurt the suite with, made in memory: bombs, liars, cut-off and disguised ones."""
 
 import csv
+import functools
 import io
 import json
 import os
@@ -34,10 +35,16 @@ CLIP = ["01", "EP01_01", 1, 2, 3, "disgust"]
 
 def picture(kind="PNG", image=FACE, mode="", **options):
     """A picture file."""
-    file = io.BytesIO()
-    made = Image.fromarray(image)
     options = {"compress_level": 1} | options if kind == "PNG" else options
-    (made.convert(mode) if mode else made).save(file, kind, **options)
+    return saved(kind, image.tobytes(), image.shape, image.dtype.str, mode, tuple(options.items()))
+
+
+@functools.lru_cache(maxsize=100)
+def saved(kind, data, shape, dtype, mode, options):
+    """The file of a picture; the same few are in most cases."""
+    file = io.BytesIO()
+    made = Image.fromarray(np.frombuffer(data, dtype).reshape(shape))
+    (made.convert(mode) if mode else made).save(file, kind, **dict(options))
     return file.getvalue()
 
 
@@ -60,7 +67,7 @@ def turned():
     """The face on its side, with the mark that says so."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    return picture("JPEG", np.ascontiguousarray(np.rot90(FACE)), quality=95, exif=exif)
+    return picture("JPEG", np.ascontiguousarray(np.rot90(FACE)), quality=95, exif=exif.tobytes())
 
 
 def deep_tiff(width=384, height=384):

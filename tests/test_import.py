@@ -15,7 +15,6 @@ from core.config import build
 from core.errors import BenchError
 from core.weights import read_weights
 from methods.fomm import Fomm
-from tests.golden.fill import fill
 from training.published import PUBLISHED, layouts
 
 SPECS = Path(__file__).parent.parent.parent / "shared" / "specs" / "fomm_family"
@@ -56,7 +55,7 @@ def save(path, states, **extra):
 def test_a_whole_published_file_is_imported_and_animates(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = build_published("fomm")
-    states = {network: fill(module, "").state_dict() for network, module in model.items()}
+    states = {network: module.state_dict() for network, module in model.items()}
     path = save(tmp_path / "vox-cpk.pth.tar", states)
     result = CliRunner().invoke(bench.app, ["import", "fomm", str(path), "--as", "vox"])
     assert result.exit_code == 0, result.output

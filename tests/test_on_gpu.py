@@ -61,6 +61,7 @@ import training.on_gpu, tests.golden.__main__, tests.golden.fomm, tests.golden.f
 from training import TRAINABLES
 from core.registry import load
 [load("trainable", name, TRAINABLES) for name in TRAINABLES]
+training.on_gpu.BATCH["small"] = 1
 training.on_gpu.main()
 """
 

@@ -34,6 +34,7 @@ SMALL = (
     "model.dense_motion={hourglass: {block_expansion: 24, max_features: 96}}",
     "model.generator={block_expansion: 16, max_features: 64, num_bottleneck_blocks: 3}",
 )
+BATCH = {"full": 16, "small": 8}  # pairs a step on each device
 ROUNDS = 10
 
 
@@ -51,7 +52,7 @@ def learn(name: str, size: str, data: Path, out: Path, machine: Machine, limits:
     else:
         sets = ["plan.validate_every=250", *often]
         config, target = f"demo_{name}.yaml", out / f"{name}.safetensors"
-    batch = {"full": 16, "small": 8}[size] * machine.devices
+    batch = BATCH[size] * machine.devices
     # As many steps as the limits allow, so no moment is known at which the batch norms had better be frozen.
     settings = json.dumps({"steps": 100_000, "batch_size": batch, "freeze_batch_norm_at": None})
     stage = "main" if size == "full" else "motion"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ PUBLISHED: dict[str, tuple[tuple[str, ...], tuple[dict[str, Any], ...]]] = {
 }
 
 
+@functools.cache
 def layouts(name: str) -> list[Layout]:
     """The published layouts of a method, the plainest first."""
     required, configs = PUBLISHED[name]
