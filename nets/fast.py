@@ -40,6 +40,8 @@ def rearrange(network: nn.Module) -> None:
         for name, child in module.named_children():
             if isinstance(child, nn.Conv2d) and FourAtOnce.suits(child):
                 setattr(module, name, FourAtOnce(child))
+            if isinstance(child, nn.InstanceNorm2d) and not child.track_running_stats:
+                setattr(module, name, InstanceNormLast(child))
     network.to(memory_format=torch.channels_last)
 
 
@@ -85,6 +87,36 @@ class FourAtOnce(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """The convolved maps, (B, C, H, W) -> (B, few, H, W)."""
         return F.pixel_shuffle(super().forward(x), 2)
+
+
+class InstanceNormLast(nn.Module):
+    """Instance norm of float32 maps that lie channels last, in their layout: (B, C, H, W) -> the same.
+
+    Torch's is made for planar maps and takes four times as long, with what it costs to lay them there and back; its
+    group norm with a channel a group would be faster still, and is 200 times less exact in this layout.
+    """
+
+    def __init__(self, norm: nn.InstanceNorm2d) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The maps, every channel of mean 0 and variance 1, then scaled and shifted."""
+        if x.dtype != torch.float32 or x.device.type != "cpu" or torch.compiler.is_compiling():
+            return self.norm(x)  # type: ignore[no-any-return]
+        y = torch.empty_like(x, memory_format=torch.channels_last)
+        for cells, out in zip(x.permute(0, 2, 3, 1), y.permute(0, 2, 3, 1), strict=True):  # a picture fits the cache
+            torch.sub(cells, _mean(cells), out=out)
+            scale = torch.rsqrt(_mean(out * out) + self.norm.eps)
+            out.mul_(scale if self.norm.weight is None else scale * self.norm.weight)
+            if self.norm.bias is not None:
+                out.add_(self.norm.bias)
+        return y
+
+
+def _mean(cells: Tensor) -> Tensor:
+    """Means of channels, (H, W, C) -> (C), by rows first: few numbers are added up one after another."""
+    return cells.mean(0).mean(0)
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:
