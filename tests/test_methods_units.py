@@ -166,7 +166,11 @@ def test_published_files_of_ulmegan_load_as_they_are(weights, face, driver):
     state = ulmegan.UlmeGenerator(ulmegan.UlmeConfig()).state_dict()
     torch.save(state, weights / "ulmegan@40.pth")
     method = ready(UlmeGan, "40", mode="plain")
-    assert all(torch.equal(value, state[name]) for name, value in method.networks["gen"].state_dict().items())
+    loaded = method.networks["gen"].state_dict()
+    for name in ("color_top.0.weight", "au_top.0.weight"):  # laid out for four pixels at once by nets.fast
+        loaded[name] = loaded[name][::4, :, :7, :7]
+    assert loaded.keys() - state.keys() <= {"color_top.0.bias", "au_top.0.bias"}
+    assert all(torch.equal(loaded[name], value) for name, value in state.items())
     del state["au_top.0.weight"]
     torch.save(state, weights / "ulmegan@40.pth")
     with pytest.raises(BenchError, match=r"missing: au_top\.0\.weight"):
