@@ -149,9 +149,9 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
     purpose = digest([dataclasses.asdict(request), [job.key for job in run.jobs]])
     with claimed(folder, purpose=purpose, meanwhile=run.assist):
         failures = run.complete()
+        runs.keep_motion(folder, run.jobs)
         report = folder / "report.html"
         if run.changed or _stale(report):
-            runs.keep_motion(folder, run.jobs)
             runs.make_report(folder, media_all)
         if run.changed or not sealed(folder):
             seal(folder)
