@@ -68,10 +68,10 @@ def keep_motion(run: Path, jobs: Sequence[Job]) -> None:
     """Link what scoring saw of the clips' motion from the store into a run, where its page finds it.
 
     A driver's is its reference's, which scores compare with: the same motion under another noise. What the run's
-    metrics did not look at is not there.
+    metrics did not look at, or what was taken from the store or damaged since, is not there.
     """
     from core.runner import cell_folder
-    from core.store import link_file, read_kept, whole_folder
+    from core.store import link_file, read_kept, whole_archive, whole_folder
     from faces.seen import motion_file
     from reports.run_files import MOTION
 
@@ -86,7 +86,7 @@ def keep_motion(run: Path, jobs: Sequence[Job]) -> None:
     with whole_folder(run / MOTION) as folder:
         for clip, content in seen.items():
             kept = motion_file(STORE.resolve() / "features", content)
-            if content and kept.is_file():
+            if content and whole_archive(kept):
                 target = folder / clip.parent.relative_to(run) / f"{clip.name}.npz"
                 target.parent.mkdir(parents=True, exist_ok=True)
                 link_file(kept, target)

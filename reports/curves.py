@@ -27,8 +27,8 @@ GROUPS = {
 UNIT = 14
 PANEL, LABELS, ACROSS = 217, 34, 173
 HEIGHT, TOP, BOTTOM = 190, 38, 168
-# About so many steps between ticks; frames need more room for their numbers.
-STEPS, FRAME_STEPS = 4, 4
+# At most so many steps between ticks.
+STEPS = 5
 # Room above the highest curve, and the least that an axis reaches to.
 ROOM, LEAST = 1.05, 1e-3
 
@@ -135,22 +135,20 @@ def draw_curves(cell: CellFacts, lines: Sequence[Line], panels: Mapping[str, str
             bottom=BOTTOM,
             across=ACROSS,
             marks=[(round(step * frame, 1), short) for frame, short in moments if frame is not None],
-            frames=[
-                (round(step * frame, 1), label) for frame, label in ticks_between(0, cell.n_frames - 1, FRAME_STEPS, 1)
-            ],
+            frames=[(round(step * frame, 1), label) for frame, label in ticks_between(0, cell.n_frames - 1, STEPS, 1)],
         )
     )
     return Markup(text)  # escaped by its template
 
 
 def ticks_between(low: float, high: float, steps: int, least: float = 0.0) -> Iterator[tuple[float, str]]:
-    """Yield about as many round numbers between `low` and `high` as `steps`, with their labels.
+    """Yield round numbers from `low` to `high` with their labels, in at most about `steps` steps.
 
     They are 1, 2 or 5 times a power of ten apart, and at least `least`.
     """
     rough = max((high - low) / steps, least, 1e-12)
     power = 10.0 ** math.floor(math.log10(rough))
-    step = min((factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.75), default=10 * power)
+    step = min((factor * power for factor in (1, 2, 5, 10) if factor * power >= rough), default=10 * power)
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1):
         yield number * step, f"{number * step:.{digits}f}" if number else "0"

@@ -9,11 +9,13 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.errors import BenchError
 from reports import heat, leaderboard
 from reports.cells import amplification, cell_curves, stretch, two_cells
-from reports.curves import Line, draw_curves, panel_names
+from reports.curves import Line, draw_curves, panel_names, ticks_between
 from reports.html import MEDIA_FOLDER, Pictures, write_report
 from reports.intervals import intervals, tied
 from reports.missing import missing
@@ -334,6 +336,32 @@ def test_an_axis_shows_its_numbers_whole():
     picture = draw_curves(cell, [Line({"brows": [0.0, 0.05, 0.1]}, "driver")], {"brows": "brows"}, "unit")
     labels = {float(text) for text in re.findall(r">\s*([\d.]+)\s*</text>", picture)}
     assert {0.0, 0.02, 0.04, 0.06, 0.08, 0.1} <= labels
+
+
+@given(st.floats(-1e4, 0), st.floats(1e-3, 1e4), st.integers(2, 8), st.sampled_from([0.0, 1.0]))
+def test_ticks_are_round_and_as_many_as_fit(low, high, steps, least):
+    ticks = list(ticks_between(low, high, steps, least))
+    values = [value for value, _ in ticks]
+    assert all(low - 1e-6 * high <= value <= high * (1 + 1e-6) for value in values)
+    assert len(ticks) <= steps + 2
+    assert values[0] <= 0 <= values[-1]
+    assert [float(label) for _, label in ticks] == pytest.approx(values, rel=1e-6)
+    assert len({label for _, label in ticks}) == len(ticks)
+
+
+def test_curves_are_escaped_and_break_where_a_value_is_missing():
+    cell = CellFacts.model_construct(name="c", n_frames=3, onset_frame=None, apex_frame=1, offset_frame=None)
+    line = Line({"<b>": [0.5, float("nan"), -0.5]}, "output", 3)
+    picture = draw_curves(cell, [line], {"<b>": "<script>"}, "a & b")
+    assert "<script>" not in picture
+    assert "&lt;script&gt;" in picture
+    assert "a &amp; b" in picture
+    assert picture.count('class="curve-3"') == 1
+    path = re.search(r'style="stroke: var\(--m3\)" d="([^"]*)"', picture)[1]
+    assert path.count("M") == 2
+    assert "L" not in path
+    low, high = (float(part.split()[1]) for part in path.split("M")[1:])
+    assert low < high, "what is higher lies above"
 
 
 def test_of_many_curves_the_farthest_reaching_are_shown_in_their_order():
