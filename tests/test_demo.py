@@ -1,5 +1,6 @@
 """The demo protocol: its data file keeps its promises, its cells know their answers."""
 
+import functools
 import shutil
 from collections import Counter
 
@@ -40,6 +41,11 @@ def test_everybody_is_somebody_else():
     assert len({driver.manner for driver in SHEET.drivers}) == 9
 
 
+@functools.cache
+def actor(portrait, series, number):
+    return Actor(Role(portrait, series, number).person())
+
+
 @pytest.mark.parametrize("driver", SHEET.drivers, ids=lambda driver: driver.name)
 def test_clips_begin_neutral_keep_to_the_caps_and_are_not_their_own_reverse(driver):
     performance = driver.performance()
@@ -64,7 +70,7 @@ def test_foils_move_something_else(driver):
     for one in (driver, foil):
         performance = one.performance()
         intensity = performance.intensity(np.arange(one.frames, dtype=np.float64))
-        neutral = Actor(Role("astronaut", "test", 4).person())
+        neutral = actor("astronaut", "test", 4)
         moves.append(np.tensordot(intensity.mean(0), plan(neutral, performance).bases.astype(np.float64), axes=1))
     cosine = (moves[0] * moves[1]).sum() / np.linalg.norm(moves[0]) / np.linalg.norm(moves[1])
     assert abs(cosine) < 0.3
@@ -75,7 +81,7 @@ def test_nothing_folds_when_units_are_strongest(role):
     faces = {template.name: (template.portrait, template.number) for template in SHEET.templates}
     for driver in SHEET.drivers:
         portrait, number = faces.get(role, (SHEET.portrait, driver.number))
-        known = plan(Actor(Role(portrait, SHEET.series, number).person()), driver.performance())
+        known = plan(actor(portrait, SHEET.series, number), driver.performance())
         for frame in {int(known.au_intensity.sum(1).argmax()), *known.au_intensity.argmax(0).tolist()}:
             assert jacobian_determinant(expression(known.au_intensity[frame], known)).min() > 0.3, driver.name
 

@@ -4,9 +4,7 @@ import json
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -136,11 +134,9 @@ def test_occurrence_scores_are_named_so_and_have_no_size():
 
 
 @contextmanager
-def bare_package():
-    """py-feat's modules without what its `__init__` imports, which takes seconds; nothing of them stays."""
-    around = ModuleType("feat")
-    around.__path__ = find_spec("feat").submodule_search_locations
-    sys.modules["feat"] = around
+def feat():
+    """py-feat's modules without what its `__init__` imports; nothing of them stays."""
+    pyfeat.bare_package("feat")
     try:
         yield
     finally:
@@ -153,7 +149,7 @@ def network(tmp_path_factory) -> Path:
     """Random weights in py-feat's layout (config in the file's metadata), of its smallest network."""
     path = tmp_path_factory.mktemp("pyfeat") / FILES["pyfeat"].file
     torch.manual_seed(0)
-    with bare_package():
+    with feat():
         from feat.multitask.model_v2 import MEGraphAUv2, ModelV2Config
 
         config = ModelV2Config(backbone="convnextv2_atto", pretrained=False, drop_mefl=True, use_head_v3=True)
@@ -178,3 +174,8 @@ def test_py_feat_answers_from_a_process_of_its_own(network, monkeypatch):
 
 def test_py_feat_is_never_imported_here():
     assert "feat" not in sys.modules
+
+
+def test_a_package_that_is_not_installed_is_told():
+    with pytest.raises(ModuleNotFoundError, match="No package named 'nobodys'"):
+        pyfeat.bare_package("nobodys")

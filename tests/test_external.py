@@ -266,8 +266,7 @@ write_video(folder / (pair["driving"] + "-" + pair["source"] + ".mp4"), frames, 
 """
 
 
-@pytest.mark.parametrize("name", ["fpb", "awp"])
-def test_the_published_layout_of_fpb_is_laid_out(tmp_path, monkeypatch, call, name):
+def test_the_published_layout_of_fpb_is_laid_out(tmp_path, monkeypatch, call):
     from skimage import data
 
     from core.clip import Clip, save_clip
@@ -278,20 +277,27 @@ def test_the_published_layout_of_fpb_is_laid_out(tmp_path, monkeypatch, call, na
     image = np.ascontiguousarray(data.astronaut())
     face = crop(image, crop_box(grey(image), "astronaut"))
     driver = save_clip(tmp_path / "clip", Clip(tmp_path, "d", "test", "s", "none", 0, ""), np.stack([face, face[::-1]]))
-    program = Path(read_description(name).command[3].format(checkout=tmp_path / "checkout"))
+    program = Path(read_description("fpb").command[3].format(checkout=tmp_path / "checkout"))
     (program.parent / "config").mkdir(parents=True)
     program.write_text(FPB_PROGRAM.format(root=str(ROOT)))
     config = {"dataset_params": {"frame_shape": [256, 256, 3], "id_sampling": True}, "animate_params": {}}
     (program.parent / "config" / "my_dataset_test.yaml").write_text(yaml.safe_dump(config))
     (program.parent / "checkpoint.pth.tar").write_bytes(b"weights")
-    code, _, err = call("external", "add", name, "--checkout", tmp_path / "checkout", "--python", sys.executable)
+    code, _, err = call("external", "add", "fpb", "--checkout", tmp_path / "checkout", "--python", sys.executable)
     assert code == 0, err
     monkeypatch.setenv("SEEN", str(tmp_path))
-    frames = animate(name, (Template.of("t", "t", face), driver))
+    frames = animate("fpb", (Template.of("t", "t", face), driver))
     assert np.abs(frames.astype(int) - driver.frames()).max() <= 2
     assert not (program.parent / "animation").exists()
     points = [torch.load(tmp_path / f"{role}.pt", weights_only=True) for role in ("source", "driving")]
     assert all(given.shape == (18, 2) and given.min() > 0 and given.max() < 256 for given in points)
+
+
+def test_the_layout_of_awp_is_that_of_fpb_in_its_own_folder():
+    fpb, awp = (read_description(name).model_dump(exclude={"system", "source"}) for name in ("fpb", "awp"))
+    fpb["command"] = tuple(part.replace("{checkout}/", "{checkout}/FOMM_with_AWP/") for part in fpb["command"])
+    fpb["weights"] = tuple(f"FOMM_with_AWP/{name}" for name in fpb["weights"])
+    assert awp == fpb
 
 
 def test_edges_of_both_clips_are_handed_over(described, cell):
