@@ -3,6 +3,7 @@
 Videos and stranger pictures enter through `core.video`; this file only knows the suite's own frame folders.
 """
 
+import functools
 import hashlib
 import os
 from pathlib import Path
@@ -79,24 +80,39 @@ def write_png(path: Path, image: npt.NDArray[np.uint8]) -> dict[str, Any]:
 
 def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
     """Return one RGB picture (H, W, 3) uint8 as the bytes of a PNG file."""
+    return _encoded(image.tobytes(), image.shape)
+
+
+@functools.lru_cache(maxsize=1)  # a still face's frames are all the same
+def _encoded(pixels: bytes, shape: tuple[int, ...]) -> bytes:
+    image = np.frombuffer(pixels, np.uint8).reshape(shape)
     ok, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), PNG)
     if not ok:
-        raise BenchError(f"A picture of shape {image.shape} could not be encoded as PNG.")
+        raise BenchError(f"A picture of shape {shape} could not be encoded as PNG.")
     return encoded.tobytes()
 
 
 def read_frames(folder: Path, count: int) -> Frames:
     """Read `count` frames written by `write_frames`: uint8 (T, 256, 256, 3) RGB. BenchError if one is missing."""
-    return np.stack([read_png(frame_path(folder, index)) for index in range(count)])
+    return np.stack([_read(frame_path(folder, index)) for index in range(count)])
 
 
 def read_png(path: Path) -> Frames:
     """Read one picture of the suite's own as RGB uint8 (H, W, 3). BenchError if missing or damaged."""
+    return _read(path).copy()
+
+
+def _read(path: Path) -> Frames:
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
+        image = _decoded(path.read_bytes())
     except OSError as error:
         raise BenchError(f"{path}: cannot be read ({error.strerror}). Run the same command again.") from None
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
     if image is None:
         raise BenchError(f"{path}: not a readable PNG. Delete it and run the same command again.")
-    return np.asarray(image, np.uint8)
+    return image
+
+
+@functools.lru_cache(maxsize=1)
+def _decoded(data: bytes) -> Frames | None:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
+    return None if image is None else np.asarray(image, np.uint8)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 
 from core.clip import Clip, Floats, pixel_grid
-from core.frames import Frames, grey
+from core.frames import SIZE, Frames, grey
 from core.spline import Spline, as_type
 from faces.field import MeshField, invert, jacobian_determinant, sample
 from faces.flow import FlowFrom, box_around
@@ -76,6 +76,16 @@ def _lifted(clip: SeenClip) -> CarriedMotion:
     expression[:, IRISES] = 0
     smooth = (gaussian_filter1d(track, TIME_BLUR, axis=0, mode="nearest") for track in (GAIN * expression, turns))
     return CarriedMotion(*smooth).from_rest()
+
+
+def still_face(image: Frames) -> StillFace:
+    """Return the still face of a picture (256, 256, 3) RGB; the last few are kept. CellFailed as by StillFace."""
+    return _still_face(image.tobytes())
+
+
+@functools.lru_cache(maxsize=4)  # the rows of a cell follow each other
+def _still_face(pixels: bytes) -> StillFace:
+    return StillFace(np.frombuffer(pixels, np.uint8).reshape(SIZE, SIZE, 3))
 
 
 class StillFace:
