@@ -10,6 +10,7 @@ recordings it is indicative only: the basis explains about half of real facial m
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -69,7 +70,7 @@ class _Reader:
         face = fit_mesh(points)
         field = MeshField(face.vertices)
         self.where = _lattice(face_regions(points).face)
-        moved = [field.dense(unit)[self.where] for unit in facs.in_pixels(face, facs.basis())]
+        moved = [field.dense(unit)[self.where] for unit in facs.in_pixels(face, _basis())]
         at = pixel_grid()[self.where].astype(np.float64)
         x, y = (at - at.mean(0)).T / face.eye_distance
         one, zero = np.ones_like(x), np.zeros_like(x)
@@ -107,6 +108,11 @@ class _Reader:
         goals = np.linalg.solve(roots, targets)[..., 0]
         units = np.stack([nnls(root.T, goal)[0] for root, goal in zip(roots, goals, strict=True)])
         return np.concatenate([units, (heads[..., k:] - heads[..., :k] @ units[..., None])[..., 0]], axis=1)
+
+
+@functools.cache
+def _basis() -> Points:
+    return facs.basis()
 
 
 def _lattice(face: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

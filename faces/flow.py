@@ -34,7 +34,7 @@ WINDOW = (11, 11)
 STIFFNESS = 0.1
 STEPS_HALF, STEPS = 2, 3
 # Beyond this median motion quarter-size pictures lose the face: the start is DIS at full size, and one step will do.
-FAR = 5.0
+FAR = 3.0
 # Farid and Simoncelli's 5-tap derivative and the smoother that belongs to it.
 DERIVATIVE: Floats = np.array([-0.109604, -0.276691, 0, 0.276691, 0.109604], np.float32)
 SMOOTHER: Floats = np.array([0.037659, 0.249153, 0.426375, 0.249153, 0.037659], np.float32)

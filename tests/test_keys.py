@@ -87,7 +87,7 @@ def test_texts_types_and_tables_of_names_change_no_key(edited, what):
 
 
 NUMBERS = {
-    "flow": ("faces/flow.py", "1.0", "1.1", {"metrics.motion_agreement", "metrics.au_flow", "faces.seen"}),
+    "flow": ("faces/flow.py", "FAR = 3.0", "FAR = 4.0", {"metrics.motion_agreement", "metrics.au_flow", "faces.seen"}),
     "resize": ("faces/crop.py", "INTER_CUBIC", "INTER_LINEAR", {"methods.outputs", "faces.seen"}),
     "grey": ("core/frames.py", "COLOR_RGB2GRAY", "COLOR_BGR2GRAY", {"methods.outputs", "methods.fomm", "faces.seen"}),
     "box": ("faces/pyfeat.py", "FOREHEAD = 0.3", "FOREHEAD = 0.4", {"metrics.pyfeat_occurrence"}),

@@ -137,6 +137,13 @@ def test_braces_and_environments_of_latex_are_closed(tables):
         )
 
 
+def test_every_table_outside_the_page_names_the_versions_of_its_metrics(run, tables):
+    versions = [f"{metric.name} {metric.version}" for metric in run.facts.metrics]
+    assert versions
+    for table in tables.values():
+        assert all(version in table.csv() for version in versions)
+
+
 def test_the_terminal_s_leaderboard_has_them_too(run):
     text = leaderboard.brief(run).text()
     assert "fpfomm (demo weights)" in text

@@ -1,5 +1,7 @@
 """Motion agreement: held to the independent prototype's figures, and to the laws that any such measure must obey."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -11,12 +13,14 @@ from core.frames import Frames, content_hash
 from faces.motion import Motion
 from faces.motion_v1 import motion_v1
 from faces.regions import face_regions
-from faces.seen import SeenClip
+from faces.seen import Seen, SeenClip
 from metrics.motion_agreement import MotionAgreement, compare, pooled_agreement, velocity
+from metrics.motion_agreement_v1 import MotionAgreementV1
 from tests.motion_reference import FULL, REDUCED, driver_frames, driver_video
 
 TRAJECTORY_TOLERANCE = 0.002
 SCORE_TOLERANCE = 0.005
+V1 = MotionAgreementV1()
 
 
 def clip_of(frames: Frames) -> SeenClip:
@@ -150,6 +154,47 @@ def test_a_region_outside_the_picture_is_left_out_of_both():
     without_chin[:, 11] = np.nan
     assert compare(without_chin, track).agreement == pytest.approx(1)
     assert compare(without_chin, track).error == pytest.approx(0)
+
+
+def seen_of(output: np.ndarray, driver: np.ndarray) -> Seen:
+    """A cell seen by stand-ins that moved along trajectories (T, 12, 2)."""
+
+    def clip(track: np.ndarray) -> SimpleNamespace:
+        still = np.zeros(len(track), np.float32)
+        motion = Motion(track, np.zeros((len(track), 2, 3)), still, np.abs(track).max((0, 2)), 60.0, np.zeros(0))
+        return SimpleNamespace(frames=track, motion=motion)
+
+    return SimpleNamespace(output=clip(output), driver=clip(driver), truth=None)
+
+
+@pytest.mark.parametrize(("metric", "suffix", "absent"), [(MotionAgreement(), "", None), (V1, "_v1", 0.0)])
+def test_a_driver_that_is_still_has_no_agreement_an_output_that_is_still_has_none_of_it(
+    metric, suffix, absent, monkeypatch
+):
+    monkeypatch.setattr("metrics.motion_agreement_v1.motion_v1", lambda clip: clip.motion)
+    track, still = np.full((6, 12, 2), 0.1), np.zeros((6, 12, 2))
+    track[0] = 0
+    of_still_driver = metric.measure(None, seen_of(track, still))
+    agreements = [name for name in of_still_driver.values if name.startswith("agreement")]
+    assert {of_still_driver.values[name] for name in agreements} == {absent}
+    assert of_still_driver.values[f"gain{suffix}"] is None
+    assert of_still_driver.values[f"low_signal{suffix}"] == 1
+    assert "nothing moves in the driver" in of_still_driver.why_absent(f"gain{suffix}")
+    of_still_output = metric.measure(None, seen_of(still, track))
+    assert {of_still_output.values[name] for name in agreements} == {0}
+    copy = metric.measure(None, seen_of(track, track))
+    scores = {score.figure: score for score in metric.combine([of_still_driver, copy])}
+    pooled, mean = scores[f"agreement_pooled{suffix}"], scores[f"agreement{suffix}"]
+    if absent is None:
+        assert (pooled.value, pooled.n_scored, mean.value, mean.n_scored) == (pytest.approx(1), 1, pytest.approx(1), 1)
+    else:
+        assert (pooled.value, mean.value) == (pytest.approx(np.sqrt(0.5)), pytest.approx(0.5))
+        assert (pooled.n_scored, mean.n_scored) == (2, 2)
+
+
+def test_version_1_has_figures_of_its_own_names():
+    names = [figure.name for figure in MotionAgreement.figures]
+    assert [figure.name for figure in V1.figures] == [f"{name}_v1" for name in names]
 
 
 def test_combine_counts_cells_and_pools():
