@@ -17,7 +17,7 @@ INTRODUCTION = """# Motion agreement by version 2 and by version 1
 
 Version 2 reads motion by `faces/flow.py`, version 1 by DIS over the whole frame (`--metrics motion_agreement_v1`).
 Each pair of columns is one figure of the same frames: version 2, then version 1. Figures only; made by
-`python -m tests.motion_versions TITLE=RUN ...`.
+`python -m tests.motion_versions TITLE=RUN ...`. "pooled" is agreement over all cells at once.
 """
 
 
@@ -41,7 +41,7 @@ def table(run: Run, title: str) -> Table:
     figures = (*FIGURES, POOLED)
     columns = [Column("row")]
     for figure in figures:
-        columns += [Column(figure, "", 3, remark=version) for version in ("2", "1")]
+        columns += [Column(f"{figure.removeprefix('agreement_')} {version}") for version in (2, 1)]
     places: list[tuple[str, int | None]] = [("means over cells", None)]
     if len(run.facts.cells) <= FEW:
         places += [(cell.name, number) for number, cell in enumerate(run.facts.cells)]
