@@ -128,7 +128,7 @@ def _hand_over(run: Run, folder: Path, key: Key) -> None:
     from core.frames import read_frames
     from core.progress import track
     from core.store import whole_folder
-    from core.video import write_video
+    from core.video_writing import write_video
     from metrics.experts.blinded import Shown, write_sheet
 
     cells = {(cell.driver, cell.template): cell for cell in run.facts.cells}

@@ -10,7 +10,7 @@ import numpy as np
 from core.clip import Cell, Clip
 from core.errors import BenchError, CellFailed
 from core.frames import Frames
-from core.video import reencode
+from core.video_writing import reencode
 from faces.transfer import CarriedMotion, lift_motion, still_face
 
 NOISE = 2.0
@@ -69,7 +69,11 @@ class Rigid(Plain):
 
 
 class Ceiling(Plain):
-    """What a perfect copy would score: the driver's other noise draw, or a recording re-encoded."""
+    """What a perfect copy would score: the driver's other noise draw, or a recording as a video for experts shows it.
+
+    A recording has no second take. Handed over bit by bit it would agree with itself in every figure, which says
+    nothing; a copy that has been through the experts' videos says what those keep.
+    """
 
     name = "ceiling"
 

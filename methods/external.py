@@ -24,9 +24,11 @@ from core.config import read_overlay
 from core.errors import BenchError, CellFailed, clause, unknown_name
 from core.file_hashes import file_hash, hash_if_readable
 from core.frames import SIZE, Frames, write_frames, write_png
+from core.pictures import is_picture
 from core.provenance import ROOT
 from core.store import digest
-from core.video import is_output_video, is_picture, read_clip, write_video
+from core.video import is_output_video, read_clip
+from core.video_writing import write_video
 from core.worker import MEMORY
 from core.working_folder import from_start
 from faces.crop import resized

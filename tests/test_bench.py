@@ -14,7 +14,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from core.errors import BenchError
-from core.video import write_video
+from core.video_writing import write_video
 from methods import COMPANIONS, METHODS, Label, parse_label
 from metrics import METRICS
 from protocols import PROTOCOLS

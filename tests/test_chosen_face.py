@@ -19,7 +19,7 @@ from clips.portraits import BUILT_IN, portrait_path, read_portrait
 from core.clip import several_faces
 from core.errors import BenchError, CellFailed
 from core.frames import grey
-from core.video import read_picture
+from core.pictures import read_picture
 from faces import landmarks
 from faces.embedding import embeddings
 from faces.landmarks import (
