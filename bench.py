@@ -125,11 +125,13 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
     """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed."""
     from core.estimate import forecast
     from core.manifest import same_as_sealed, seal
+    from core.progress import note
     from core.run import Run, claimed
     from core.runner import Settings
     from core.scoring import Scorer
     from core.store import digest, trim
     from faces.seen import Seen
+    from methods.precision import hint
 
     began = time.monotonic()
     settings = Settings(STORE.resolve(), request.device, request.seed, workers, engine)
@@ -147,6 +149,8 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
         print(f"Run {folder}\n{forecast(run.jobs, run.missing(), settings)}")
         return 0
     purpose = digest([dataclasses.asdict(request), [job.key for job in run.jobs]])
+    if request.device == "cpu" and (faster := hint(run.jobs, run.missing)):
+        note(faster)
     page = runs.page_recipe()
     with claimed(folder, purpose=purpose, meanwhile=run.assist):
         failures = None if _outdated(folder) else run.finished(page)

@@ -91,7 +91,7 @@ def _write_whole(path: Path, data: bytes) -> None:
 
 def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
     """Return one RGB picture (H, W, 3) uint8 as the bytes of a PNG file."""
-    ok, encoded = cv2.imencode(".png", image[..., ::-1], PNG)
+    ok, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), PNG)
     if not ok:
         raise BenchError(f"A picture of shape {image.shape} could not be encoded as PNG.")
     return encoded.tobytes()

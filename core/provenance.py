@@ -108,12 +108,19 @@ def _processor() -> str:
     return next(names, platform.machine())
 
 
+def bfloat16_instructions() -> str | None:
+    """Return whose bfloat16 instructions the processor has: "AMX", "AVX-512", "other" (or unknown); None for none."""
+    try:
+        found = set(re.findall(r"\b(avx512_bf16|amx_bf16|bf16)\b", Path("/proc/cpuinfo").read_text()))
+    except OSError:
+        return "other"
+    known = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512", "bf16": "other"}
+    return next((name for flag, name in known.items() if flag in found), None)
+
+
 def lacks_bfloat16() -> bool:
     """Whether this machine's processor is known to have no bfloat16 instructions, without which bf16 is slower."""
-    try:
-        return not re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", Path("/proc/cpuinfo").read_text())
-    except OSError:
-        return False
+    return bfloat16_instructions() is None
 
 
 def _device_name(device: str) -> str:
