@@ -1,5 +1,6 @@
 """What several tests share: the command line in an empty folder, and databases on disk that look like real ones."""
 
+import atexit
 import functools
 import gc
 import hashlib
@@ -30,14 +31,10 @@ get_command = functools.cache(typer.main.get_command)
 
 
 def pytest_collection_finish():
-    """Spare the garbage collector what was imported: it is never garbage, and there is much of it."""
+    """Spare the garbage collector what was imported: it is never garbage until the process ends, and there is much."""
     gc.freeze()
     gc.enable()
-
-
-def pytest_sessionfinish():
-    """Let what was imported go in good order."""
-    gc.unfreeze()
+    atexit.register(gc.unfreeze)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """A small clip with exact motion for tests: one public-domain face whose mouth corner (or brow) is pushed about."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -39,16 +40,22 @@ def strengths(push: Push, n_frames: int = T) -> np.ndarray:
 
 def render(push: Push, noise_seed: int | None = None, n_frames: int = T) -> tuple[Frames, KnownMotion]:
     """Frames and exact motion; with a seed, camera noise of sigma 2."""
-    field, strength = push_field(push), strengths(push, n_frames)
-    frames = np.stack([warp(face(), invert(amount * field)) for amount in strength])
+    frames, known = moved(push, n_frames)
     if noise_seed is not None:
         noise = np.random.default_rng(noise_seed).normal(0, 2, frames.shape)
-        frames = np.clip(np.round(frames + noise), 0, 255).astype(np.uint8)
+        return np.clip(np.round(frames + noise), 0, 255).astype(np.uint8), known
+    return frames.copy(), known
+
+
+@functools.cache
+def moved(push: Push, n_frames: int) -> tuple[Frames, KnownMotion]:
+    """The frames without noise, and their motion."""
+    field, strength = push_field(push), strengths(push, n_frames)
+    frames = np.stack([warp(face(), invert(amount * field)) for amount in strength]).astype(np.uint8)
     head = np.repeat(np.eye(2, 3, dtype=np.float32)[None], n_frames, axis=0)
     rest = landmarks(grey(face()[None])[0], "test face").astype(np.float32)
     places = np.stack([rest + amount * sample(field, rest) for amount in strength])
-    known = KnownMotion(("AU12",), strength[:, None], field[None].astype(np.float16), head, places)
-    return frames.astype(np.uint8), known
+    return frames, KnownMotion(("AU12",), strength[:, None], field[None].astype(np.float16), head, places)
 
 
 def make_clip(

@@ -48,7 +48,7 @@ def mean(scores, method):
     return scores[scores["method"] == method]["value"].mean()
 
 
-def test_a_method_without_training(call, tmp_path, package):
+def test_a_method_without_training(call, tmp_path, package, in_this_process):
     make_clips(tmp_path / "clips")
     _, out, scores = on_fakes(call, "imprint,imprint:strength=0,still")
     assert scores[scores["method"].str.startswith("imprint")]["value"].notna().all(), out

@@ -33,6 +33,7 @@ from methods.fomm import Fomm
 from metrics.experts.blinded import make_key
 from tests import hostile_files as files
 from tests.fakes import make_clips
+from tests.golden.fill import undrawn
 
 SECONDS, MEGABYTES = 20, 1000
 # What the suite makes in the working folder.
@@ -98,6 +99,13 @@ def start_from(where, place):
     from training.command import start_from
 
     start_from(where / place, SimpleNamespace(networks=lambda: {"generator": nn.Linear(3, 1)}))
+
+
+@pytest.fixture(autouse=True)
+def networks_undrawn():
+    """Build the networks that a file does not fit without weights of their own, which take longer than everything."""
+    with undrawn():
+        yield
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,12 @@ import tempfile
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from unittest import mock
 
 import torch
-from torch import Tensor, nn
 
 from tests.golden.bounds import write_bounds
 from tests.golden.files import HERE, Bound, Golden, UnboundEntryError, compare
-from tests.golden.fill import filled_vgg
+from tests.golden.fill import filled_vgg, undrawn
 
 # The module with a file's entries, and the family whose weights it was made with, by the file's base name.
 FILES = {name: (name, "fomm") for name in ("fomm", "fpb", "mraa")} | {
@@ -51,19 +49,12 @@ def differences(path: Path, salt: str = "", left_out: str = "") -> Iterator[tupl
         raise SystemExit(f"{path} does not exist")
     module, family = FILES[path.stem]
     entries = import_module(f"tests.golden.{module}").entries
-    # Every weight is filled with values of its own, so the random ones it would have at first need not be drawn.
-    undrawn = mock.patch.multiple(nn.init, **dict.fromkeys(("uniform_", "kaiming_uniform_", "normal_"), as_it_is))
-    with undrawn, tempfile.TemporaryDirectory() as folder:
+    with undrawn(), tempfile.TemporaryDirectory() as folder:
         vgg = Path(folder) / "vgg19.pth"
         torch.save(filled_vgg(salt, family), vgg)
         golden = Golden(path)
         golden.names = {name for name in golden.names if not re.fullmatch(left_out, name)}
         yield from compare(golden, entries(golden, salt, vgg))
-
-
-def as_it_is(tensor: Tensor, *_: object, **__: object) -> Tensor:
-    """Return a weight whose values do not matter."""
-    return tensor
 
 
 def spent(found: float, bound: Bound) -> float:

@@ -7,11 +7,14 @@ shipping weights. The rules are those of the published golden vectors, one for e
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import re
 import zlib
+from collections.abc import Iterator
 from typing import Literal
+from unittest import mock
 
 import numpy as np
 import torch
@@ -80,6 +83,17 @@ def fill(network: nn.Module, salt: str, family: Family = "fomm") -> nn.Module:
             else:
                 entry.zero_()
     return network
+
+
+@contextlib.contextmanager
+def undrawn() -> Iterator[None]:
+    """Build networks without the random weights that they have at first, for whoever fills or never uses them."""
+
+    def as_it_is(tensor: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+        return tensor
+
+    with mock.patch.multiple(nn.init, uniform_=as_it_is, kaiming_uniform_=as_it_is, normal_=as_it_is):
+        yield
 
 
 def filled_vgg(salt: str, family: Family) -> dict[str, torch.Tensor]:
