@@ -149,7 +149,7 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
     purpose = digest([dataclasses.asdict(request), [job.key for job in run.jobs]])
     with claimed(folder, purpose=purpose, meanwhile=run.assist):
         failures = run.complete()
-        runs.keep_motion(folder, run.jobs)
+        run.changed |= runs.keep_motion(folder, run.jobs)
         report = folder / "report.html"
         if run.changed or _stale(report):
             runs.make_report(folder, media_all)
