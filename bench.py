@@ -156,7 +156,7 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
         failures = None if _outdated(folder) else run.finished(page)
         if failures is None:
             failures = run.complete(page)
-            runs.keep_motion(folder, run.jobs)
+            run.changed |= runs.keep_motion(folder, run.jobs)
             if run.changed or _outdated(folder) or not same_as_sealed(folder, runs.SHOWN):
                 runs.make_report(folder, media_all)
             seal(folder)

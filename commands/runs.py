@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import filecmp
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,32 +66,38 @@ def make_report(run: Path, media_all: bool, no_media: bool = False) -> Path:
     return write_report(run, Pictures.all if media_all else Pictures.controls_in_two_cells)
 
 
-def keep_motion(run: Path, jobs: Sequence[Job]) -> None:
+def keep_motion(run: Path, jobs: Sequence[Job]) -> bool:
     """Link what scoring saw of the clips' motion from the store into a run, where its page finds it.
 
+    Return whether the run did not hold it already.
+
     A driver's is its reference's, which scores compare with: the same motion under another noise. What the run's
-    metrics did not look at, or what was taken from the store or damaged since, is not there.
+    metrics did not look at, or what was taken from the store since, is not there.
     """
+    from core.frames import read_frames
     from core.runner import cell_folder
-    from core.store import link_file, read_kept, whole_archive, whole_folder
-    from faces.seen import motion_file
+    from core.store import link_file, read_kept, whole_folder
+    from faces.seen import SeenClip
     from reports.run_files import MOTION
 
-    seen = {}
+    features = STORE.resolve() / "features"
+    seen: dict[Path, SeenClip] = {}
     for job in jobs:
-        inputs, cell = run / "inputs", job.cell
-        seen[inputs / "drivers" / cell.driver.name] = cell.reference.content
-        if cell.truth:
-            seen[inputs / "truth" / cell.name] = cell.truth.content
-        output = cell_folder(run, job)
-        seen[output] = (read_kept(output / "cell.json") or {}).get("content", "")
+        inputs, cell, output = run / "inputs", job.cell, cell_folder(run, job)
+        clips = {inputs / "drivers" / cell.driver.name: cell.reference, inputs / "truth" / cell.name: cell.truth}
+        seen |= {place: SeenClip("clip", clip.frames, clip.content, features) for place, clip in clips.items() if clip}
+        if content := (read_kept(output / "cell.json") or {}).get("content"):
+            load = functools.partial(read_frames, output / "frames", cell.driver.n_frames)
+            seen[output] = SeenClip("output", load, content, features)
+    files = {f"{place.relative_to(run)}.npz": file for place, clip in seen.items() if (file := clip.motion_file())}
+    held = {str(path.relative_to(run / MOTION)): path for path in (run / MOTION).rglob("*.npz")}
+    if held.keys() == files.keys() and all(filecmp.cmp(held[name], files[name], shallow=False) for name in held):
+        return False
     with whole_folder(run / MOTION) as folder:
-        for clip, content in seen.items():
-            kept = motion_file(STORE.resolve() / "features", content)
-            if content and whole_archive(kept):
-                target = folder / clip.parent.relative_to(run) / f"{clip.name}.npz"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                link_file(kept, target)
+        for name, file in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            link_file(file, folder / name)
+    return True
 
 
 def clean(

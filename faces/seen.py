@@ -20,7 +20,7 @@ from core.file_hashes import states
 from core.frames import SIZE, Frames, check_frames, content_hash, grey
 from core.own_store import own_store
 from core.provenance import module_of, recipe
-from core.store import digest
+from core.store import digest, whole_archive
 from faces.action_units import Intensities, intensities
 from faces.flow import WHOLE, FlowFrom, box_around
 from faces.landmarks import Grey, Points, detect, landmarks
@@ -188,15 +188,18 @@ class SeenClip:
         self.kept(name, compute, sources)
         return self._path(self._cache, name, compute, sources)
 
+    def motion_file(self) -> Path | None:
+        """Return the file with this clip's motion, None where nobody measured it; a damaged one is made again."""
+        path = self._path(self._cache, "motion", self._measure_motion, ()) if self._cache else None
+        if path is None or not path.exists():
+            return None
+        if not whole_archive(path):
+            self.kept("motion", self._measure_motion)
+        return path
+
     def _path(self, cache: Path, name: str, compute: Callable[[], Arrays], sources: Sequence[Path]) -> Path:
         key = digest([_recipe(module_of(compute)), name, self.content, states(sources)])
         return cache / key[:2] / f"{key}.npz"
-
-
-def motion_file(cache: Path, content: str) -> Path:
-    """Return where the motion of a clip with this content is kept; the file is missing if nobody measured it."""
-    clip = SeenClip("clip", lambda: np.zeros(0, np.uint8), content, cache)
-    return clip._path(cache, "motion", clip._measure_motion, ())
 
 
 class Seen:

@@ -85,7 +85,7 @@ def ssim(a: Grey, b: Grey) -> float:
     """
     x, y = a.astype(np.float32), b.astype(np.float32)
     mean_x, mean_y = _windowed(x), _windowed(y)
-    variances = _windowed(x * x) - mean_x * mean_x + _windowed(y * y) - mean_y * mean_y
+    variances = (_windowed(x * x) - mean_x * mean_x) + (_windowed(y * y) - mean_y * mean_y)
     covariance = _windowed(x * y) - mean_x * mean_y
     light = (2 * mean_x * mean_y + STABLE[0]) / (mean_x * mean_x + mean_y * mean_y + STABLE[0])
     structure = (2 * covariance + STABLE[1]) / (variances + STABLE[1])

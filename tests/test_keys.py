@@ -137,6 +137,10 @@ def test_packages_count_where_they_compute():
     assert all(version for module in MODULES for version in recipes()[module]["packages"].values())
 
 
+def test_a_page_opens_no_detector_no_network_and_no_plots():
+    assert not set(package_versions("reports.html")) & {"dlib-bin", "torch", "matplotlib"}
+
+
 def test_another_torch_makes_its_cells_and_scores_anew_and_no_others(monkeypatch):
     before = recipes()
     real = provenance.version_of

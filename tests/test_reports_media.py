@@ -1,6 +1,8 @@
 """Coded clips: small enough, true to half a pixel of motion, made once."""
 
+import functools
 import os
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,10 +13,14 @@ from hypothesis.extra import numpy as npst
 from PIL import Image
 from skimage import data
 
+from commands.runs import keep_motion
 from core.errors import BenchError
 from core.frames import frame_path, write_frames
+from core.runner import Job
+from faces.seen import SeenClip
 from reports import media
 from reports.fields import decode_field, encode_field, field_reach, read_field
+from tests.moving_face import make_cell
 from tests.report_fixture import moving_face, write_field
 
 
@@ -171,3 +177,34 @@ def test_the_sheet_is_coded_in_the_quality_that_its_sample_allows(monkeypatch):
 def test_a_still_field_reaches_nowhere():
     assert field_reach(np.zeros((0, 4, 4, 2))) == 0
     assert field_reach(np.zeros((2, 4, 4, 2), np.float16)) == 0
+
+
+def test_a_run_holds_the_motion_that_scoring_saw_and_gets_it_again_where_it_was_damaged(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(SeenClip, "_measure_motion", measured := mark(SeenClip._measure_motion))
+    cell = make_cell(tmp_path / "clips")
+    job = Job(SimpleNamespace(label="method"), cell, "key")
+    assert not keep_motion(tmp_path / "run", [job]), "nobody looked"
+    seen = SeenClip("driver", cell.reference.frames, cell.reference.content, tmp_path / ".megbench" / "features")
+    seen.kept("motion", seen._measure_motion)
+    assert keep_motion(tmp_path / "run", [job])
+    assert not keep_motion(tmp_path / "run", [job])
+    (held,) = (tmp_path / "run").rglob("*.npz")
+    assert held == tmp_path / "run" / "motion" / "inputs" / "drivers" / f"{cell.driver.name}.npz"
+    whole = held.read_bytes()
+    held.write_bytes(whole[:100])  # and with it the store's, which is the same file
+    assert keep_motion(tmp_path / "run", [job])
+    assert held.read_bytes() == whole
+    assert measured.calls == 2
+
+
+def mark(method):
+    """A stand-in for what measures motion, which counts its calls."""
+
+    @functools.wraps(method)
+    def measure(clip):
+        measure.calls += 1
+        return {"field": np.ones((len(clip.frames), 32, 32, 2), np.float16)}
+
+    measure.calls = 0
+    return measure
