@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import nnls
+import scipy
 
 from core.clip import Floats, pixel_grid
 from faces import facs
@@ -106,7 +106,8 @@ class _Reader:
         reduced += RIDGE / k * np.trace(reduced, axis1=1, axis2=2)[:, None, None] * np.eye(k)
         roots = np.linalg.cholesky(reduced)
         goals = np.linalg.solve(roots, targets)[..., 0]
-        units = np.stack([nnls(root.T, goal)[0] for root, goal in zip(roots, goals, strict=True)])
+        # By its full name: SciPy loads its parts when they are first used, and reading a finished run uses none.
+        units = np.stack([scipy.optimize.nnls(root.T, goal)[0] for root, goal in zip(roots, goals, strict=True)])
         return np.concatenate([units, (heads[..., k:] - heads[..., :k] @ units[..., None])[..., 0]], axis=1)
 
 
