@@ -16,9 +16,10 @@ GOLDENS ?= ../shared/specs
 goldens: $(VENV)/.complete
 	for file in $(GOLDENS)/*/golden/*.npz; do echo "$$file"; $(BIN)/python -m tests.golden "$$file" || exit 1; done
 
-# Speed beside a plain recipe, full size: minutes, and a machine with nothing else to do.
+# Speed beside plain recipes at full size, then beside the baseline commit: an hour on a machine with nothing else to do.
 bench: $(VENV)/.complete
 	$(BIN)/python -m pytest -o addopts= -s tests/benchmarks
+	$(BIN)/python -m tests.benchmarks.against_baseline
 
 # Runs killed, starved and raced on purpose, each compared with an undisturbed one; writes docs/reliability.md.
 torture: $(VENV)/.complete

@@ -124,12 +124,14 @@ def run(
 def benchmark(request: Request, workers: int, engine: str, out: Path | None, media_all: bool, dry_run: bool) -> int:
     """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed."""
     from core.estimate import forecast
-    from core.manifest import seal, sealed
+    from core.manifest import same_as_sealed, seal
+    from core.progress import note
     from core.run import Run, claimed
     from core.runner import Settings
     from core.scoring import Scorer
     from core.store import digest, trim
     from faces.seen import Seen
+    from methods.precision import hint
 
     began = time.monotonic()
     settings = Settings(STORE.resolve(), request.device, request.seed, workers, engine)
@@ -147,36 +149,38 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
         print(f"Run {folder}\n{forecast(run.jobs, run.missing(), settings)}")
         return 0
     purpose = digest([dataclasses.asdict(request), [job.key for job in run.jobs]])
+    if request.device == "cpu" and (faster := hint(run.jobs, run.missing)):
+        note(faster)
+    page = runs.page_recipe()
     with claimed(folder, purpose=purpose, meanwhile=run.assist):
-        failures = run.complete()
-        report = folder / "report.html"
-        if run.changed or _stale(report):
-            runs.make_report(folder, media_all)
-        if run.changed or not sealed(folder):
+        failures = None if _outdated(folder) else run.finished(page)
+        if failures is None:
+            failures = run.complete(page)
+            runs.keep_motion(folder, run.jobs)
+            if run.changed or _outdated(folder) or not same_as_sealed(folder, runs.SHOWN):
+                runs.make_report(folder, media_all)
             seal(folder)
-        trim(settings.store)
+            trim(settings.store)
     _show(folder, failures, time.monotonic() - began)
     return 1 if failures else 0
 
 
-def _stale(report: Path) -> bool:
-    """Whether a report is missing or older than the files it shows, as after a kill between scores and report."""
-    shown = [path for name in ("run.json", "scores.csv", "experts.csv") if (path := report.with_name(name)).exists()]
+def _outdated(run: Path) -> bool:
+    """Whether a page or summary is missing or older than what it shows, as after a kill or when experts have judged."""
+    shown = [path for name in ("run.json", "scores.csv", "experts.csv") if (path := run / name).exists()]
     newest = max((path.stat().st_mtime_ns for path in shown), default=0)
-    return not report.exists() or report.stat().st_mtime_ns < newest
+    pages = [run / name for name in runs.SHOWN]
+    return any(not page.exists() or page.stat().st_mtime_ns < newest for page in pages)
 
 
 def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
     """The headline figures of every row, the failures, the time and where the report is."""
-    from reports.leaderboard import brief
-    from reports.run_files import Run
-
-    print(brief(Run(folder)).text())
+    print((folder / runs.SUMMARY).read_text(encoding="utf-8"))
     for line in failures[:10]:
         print(printable(f"Failed: {line}"), file=sys.stderr)
     if len(failures) > 10:
         print(f"Failed: {len(failures) - 10} more, see the report", file=sys.stderr)
-    print(f"{seconds:.1f} s. Report: {folder / 'report.html'}")
+    print(f"{seconds:.1f} s. Report: {folder / runs.REPORT}")
 
 
 def main() -> None:

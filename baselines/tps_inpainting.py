@@ -58,6 +58,9 @@ class InpaintingNetwork(nn.Module):
         )
         self.resblock = nn.ModuleList(ResBlock(channels, norm=instance_norm) for channels in entering for _ in range(2))
         self.final = nn.Conv2d(widths[0], 3, 7, padding=3)
+        self.reads_weights_of = (
+            ("final",) if config.displaced else ()
+        )  # nets.fast leaves these convolutions as they are
         if config.displaced:
             nn.init.zeros_(self.final.weight)
 

@@ -20,24 +20,16 @@ from core.clip_store import StoredClip, is_store
 from core.errors import BenchError, few
 from core.frames import Frames, is_grey
 from core.names import check_name
+from core.pictures import is_picture, pictures_in, read_picture, stated_density
 from core.progress import note, track
 from core.provenance import package_versions
 from core.store import digest, touch, whole_folder
-from core.video import (
-    frame_rate,
-    is_picture,
-    is_video,
-    pictures_in,
-    pixel_aspect,
-    read_clip,
-    read_picture,
-    stated_density,
-)
+from core.video import frame_rate, is_video, pixel_aspect, read_clip
 from faces.crop import crop
 
 # 2: squares in display proportions, around a face chosen by its score; before, faces could be stretched.
 # 3: mirrored videos are read as players show them.
-PREPARATION = "crop-3"
+PREPARATION = "crop-4"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from clips.chosen_face import only_face
 from core.clip import pixel_grid
 from core.errors import BenchError, CellFailed
 from core.frames import SIZE, Frames, grey
-from core.video import pictures_in, read_picture
+from core.pictures import pictures_in, read_picture
 from faces import facs, mesh
 from faces.crop import crop, display_size, resized, square_at
 from faces.field import MeshField, Points, warp

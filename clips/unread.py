@@ -8,7 +8,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from core.errors import few
-from core.video import PICTURES, VIDEOS, natural
+from core.pictures import PICTURES, natural
+from core.video import VIDEOS
 
 # Files of cameras and recorders that are not opened, although their streams are common ones.
 OTHER_VIDEOS = (".mts", ".m2ts", ".ts", ".flv", ".f4v", ".3gp", ".ogv", ".vob", ".mod", ".mxf", ".asf", ".dv")

@@ -79,23 +79,16 @@ def _refuse(imported: Imported) -> None:
 def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
     """Write the run's judgements: the new ones, and those it had of other experts. Returns all."""
     from core.judgements import FILE, read_judgements, write_judgements
+    from core.manifest import seal_again
 
     path = folder / FILE
     old = read_judgements(path) if path.exists() else []
     experts = {judgement.expert for judgement in new}
     judgements = [*(judgement for judgement in old if judgement.expert not in experts), *new]
     write_judgements(path, judgements)
-    _seal_again(folder)
+    seal_again(folder)
     print(f"{path}: {len(judgements)} judgements", file=sys.stderr)
     return judgements
-
-
-def _seal_again(run: Path) -> None:
-    """Take what was added to a finished run into its seal, so that `verify` does not call it foreign."""
-    from core.manifest import MANIFEST, seal
-
-    if (run / MANIFEST).exists():
-        seal(run)
 
 
 @app.command()
@@ -107,6 +100,7 @@ def sheet(
     methods: Annotated[str, typer.Option(help="Comma-separated rows of the run; default: all but controls.")] = "",
 ) -> None:
     """Make blinded sheets with videos for your own experts; the keys stay in the run."""
+    from core.manifest import seal_again
     from metrics.experts.blinded import FOLDER, make_key, replaceable, write_key
 
     opened = _open(run)
@@ -124,7 +118,7 @@ def sheet(
         write_key(run, key)
         _hand_over(opened, run / FOLDER / key.expert, key)
         print(f"{run / FOLDER / key.expert}: give this folder to {key.expert}; the key stays beside it")
-    _seal_again(run)
+    seal_again(run)
 
 
 def _hand_over(run: Run, folder: Path, key: Key) -> None:
@@ -134,7 +128,7 @@ def _hand_over(run: Run, folder: Path, key: Key) -> None:
     from core.frames import read_frames
     from core.progress import track
     from core.store import whole_folder
-    from core.video import write_video
+    from core.video_writing import write_video
     from metrics.experts.blinded import Shown, write_sheet
 
     cells = {(cell.driver, cell.template): cell for cell in run.facts.cells}

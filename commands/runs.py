@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commands.options import STORE, MediaAllOption
+
+if TYPE_CHECKING:
+    from core.runner import Job
+
+# What a run shows: the page, and the headline figures as text.
+REPORT = "report.html"
+SUMMARY = "summary.txt"
+SHOWN = (SUMMARY, REPORT)
 
 
 def report(
@@ -19,7 +28,7 @@ def report(
     markdown: Annotated[bool, typer.Option("--markdown", help="Also the tables as Markdown, in RUN/tables.")] = False,
 ) -> None:
     """Make the reports of runs again from their files."""
-    from core.manifest import seal
+    from core.manifest import seal_again
     from reports.forms import tables_of, write_tables
 
     forms = [name for name, wanted in (("latex", latex), ("csv", csv), ("markdown", markdown)) if wanted]
@@ -27,19 +36,60 @@ def report(
         print(make_report(run, media_all, no_media))
         if forms:
             print(f"{len(write_tables(run / 'tables', tables_of(run), forms))} tables in {run / 'tables'}")
-        seal(run)
+        seal_again(run)
+
+
+def page_recipe() -> str:
+    """Return the hash of what decides a page besides the run's files: code, packages and templates."""
+    from core.file_hashes import states
+    from core.provenance import ROOT, recipe
+    from core.store import digest
+
+    assets = sorted(
+        path for path in (ROOT / "reports").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
+    )
+    return digest([recipe("reports.html"), states(assets)])
 
 
 def make_report(run: Path, media_all: bool, no_media: bool = False) -> Path:
-    """Write a run's page and return its path; motion fields are those that scoring left in the store."""
+    """Write a run's page, whose path is returned, and its summary for terminals."""
+    from core.store import write_text
     from reports.html import Pictures, write_report
+    from reports.leaderboard import brief
+    from reports.run_files import Run
 
+    write_text(run / SUMMARY, brief(Run(run)).text())
     if no_media:
         return write_report(run, Pictures.none)
-    from faces.seen import FieldOf
+    return write_report(run, Pictures.all if media_all else Pictures.controls_in_two_cells)
 
-    pictures = Pictures.all if media_all else Pictures.controls_in_two_cells
-    return write_report(run, pictures, FieldOf(STORE.resolve() / "features"))
+
+def keep_motion(run: Path, jobs: Sequence[Job]) -> None:
+    """Link what scoring saw of the clips' motion from the store into a run, where its page finds it.
+
+    A driver's is its reference's, which scores compare with: the same motion under another noise. What the run's
+    metrics did not look at, or what was taken from the store or damaged since, is not there.
+    """
+    from core.runner import cell_folder
+    from core.store import link_file, read_kept, whole_archive, whole_folder
+    from faces.seen import motion_file
+    from reports.run_files import MOTION
+
+    seen = {}
+    for job in jobs:
+        inputs, cell = run / "inputs", job.cell
+        seen[inputs / "drivers" / cell.driver.name] = cell.reference.content
+        if cell.truth:
+            seen[inputs / "truth" / cell.name] = cell.truth.content
+        output = cell_folder(run, job)
+        seen[output] = (read_kept(output / "cell.json") or {}).get("content", "")
+    with whole_folder(run / MOTION) as folder:
+        for clip, content in seen.items():
+            kept = motion_file(STORE.resolve() / "features", content)
+            if content and whole_archive(kept):
+                target = folder / clip.parent.relative_to(run) / f"{clip.name}.npz"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                link_file(kept, target)
 
 
 def clean(

@@ -64,12 +64,14 @@ def doctor() -> None:
     from core.provenance import PACKAGES, version_of
     from core.registry import load
     from core.scoring import lacking
+    from methods.precision import advice
     from metrics import METRICS
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU that torch can use"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(f"Python {platform.python_version()} on {platform.platform()}; {cores} cores; {device}.")
     print("Packages: " + ", ".join(f"{name} {version_of(name) or 'missing'}" for name in PACKAGES))
+    print(advice())
     for name in METRICS:
         make = load("metric", name, METRICS)
         reason = lacking(make)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import BenchError, CellFailed
-from core.file_hashes import hash_if_readable
+from core.file_hashes import file_facts, hash_if_readable, remember, unaltered
 from core.frames import SIZE, Frames, check_frames, content_hash, read_frames, write_frames
 from core.names import check_name
-from core.store import folder_facts, intact, read_kept, write_kept
+from core.store import read_kept, write_kept
 
 Floats = npt.NDArray[np.float32]
+KNOWN = "known.npz"
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ class Clip:
         if self.problem:
             raise CellFailed(self.problem)
         frames = check_frames(read_frames(self.folder / "frames", self.n_frames), f"Clip {self.name}")
-        if content_hash(frames) != self.content:
+        kept = load_clip(self.folder)  # hashes what it must of the files, which are a fifth of the pixels
+        if (kept is None or kept.content != self.content) and content_hash(frames) != self.content:
             raise BenchError(f"{self.folder}: frames were altered. Give the same command again; it makes them anew.")
         return frames
 
@@ -132,7 +134,7 @@ class Clip:
 
     @property
     def _known(self) -> Path:
-        return self.folder / "known.npz"
+        return self.folder / KNOWN
 
 
 def several_faces(widths: Sequence[int], choice: str) -> str:
@@ -174,7 +176,7 @@ def save_clip(folder: Path, clip: Clip, frames: Frames, known: KnownMotion | Non
     check_name("clip", clip.name)
     check_frames(frames, f"Clip {clip.name}")
     clip = dataclasses.replace(clip, folder=folder, n_frames=len(frames), content=content_hash(frames))
-    write_frames(folder / "frames", frames)
+    files = {f"frames/{name}": facts for name, facts in write_frames(folder / "frames", frames).items()}
     if known is not None:
         temporary = folder / f".known.{os.getpid()}.npz"
         np.savez(
@@ -185,15 +187,17 @@ def save_clip(folder: Path, clip: Clip, frames: Frames, known: KnownMotion | Non
             head=known.head,
             landmarks=known.landmarks,
         )
-        os.replace(temporary, folder / "known.npz")
-    keep_facts(folder, clip)
+        os.replace(temporary, folder / KNOWN)
+        files[KNOWN] = file_facts(folder / KNOWN)
+    keep_facts(folder, clip, files)
+    remember(folder, files)
     return clip
 
 
-def keep_facts(folder: Path, clip: Clip) -> None:
+def keep_facts(folder: Path, clip: Clip, files: Mapping[str, Mapping[str, Any]]) -> None:
     """Write `clip.json` into a clip's folder: what is known of the clip, sizes and hashes of its files."""
     (folder / "clip.json").unlink(missing_ok=True)
-    write_kept(folder / "clip.json", {**clip.facts(), "files": folder_facts(folder)})
+    write_kept(folder / "clip.json", {**clip.facts(), "files": dict(files)})
 
 
 def load_clip(folder: Path) -> Clip | None:
@@ -204,7 +208,7 @@ def load_clip(folder: Path) -> Clip | None:
         clip = Clip(folder=folder, box=box and tuple(box), faces=faces, **facts)
     except (KeyError, TypeError):
         return None
-    return clip if intact(folder, files) else None
+    return clip if unaltered(folder, files) else None
 
 
 @dataclass(frozen=True)

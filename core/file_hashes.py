@@ -1,20 +1,39 @@
-"""Hashes of files. Those of the files that decide numbers, besides the frames of clips, are part of the keys."""
+"""Hashes of files. Those of the files that decide numbers, besides the frames of clips, are part of the keys.
+
+A file whose size, modification time and inode are those of a file that was hashed before is not read again, as git and
+make have it; hard links share all three. `hash_anew` reads in any case.
+"""
 
 from __future__ import annotations
 
-import functools
 import hashlib
-from collections.abc import Sequence
+import os
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from core.memo import Memo, memo
+
+# A file may change twice within one tick of its file system's clock and keep its modification time. So what was
+# modified this recently when it was hashed is hashed again next time. Linux counts in ticks of up to 10 ms.
+TICK_NS = 10_000_000
+# Where times are whole seconds: FAT counts in steps of two.
+SECOND_NS = 1_000_000_000
 
 
-def file_hash(path: Path) -> str:
+def file_hash(path: Path | str) -> str:
     """Return the blake2b hash of a file, 32 hexadecimal digits. Raise OSError if it cannot be read.
 
-    Each file is read once in a process, unless its size, its modification time or its inode has changed since.
+    It is read unless this or an earlier process knows the hash for its size, modification time and inode.
     """
-    facts = path.stat()
-    return _hash(path, facts.st_size, facts.st_mtime_ns, facts.st_ino)
+    return _hash_of(os.stat(path), path, _index())
+
+
+def hash_anew(path: Path) -> str:
+    """Return the hash of a file as `file_hash` does, but read it whatever is known of it."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def hash_if_readable(path: Path) -> str | None:
@@ -30,7 +49,64 @@ def states(paths: Sequence[Path]) -> list[list[str | None]]:
     return [[path.name, hash_if_readable(path)] for path in paths]
 
 
-@functools.lru_cache(maxsize=100_000)
-def _hash(path: Path, size: int, changed: int, inode: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+def bytes_facts(data: bytes) -> dict[str, Any]:
+    """Return size and hash of the bytes of a file."""
+    return {"size": len(data), "blake2b": hashlib.blake2b(data, digest_size=16).hexdigest()}
+
+
+def file_facts(path: Path | str) -> dict[str, Any]:
+    """Return size and hash of a file, which is read as `file_hash` reads it. Raise OSError if it cannot be read."""
+    facts = os.stat(path)
+    return {"size": facts.st_size, "blake2b": _hash_of(facts, path, _index())}
+
+
+def unaltered(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Return whether all of these files are in a folder and as their facts say, read only where that is needed."""
+    index, inside = _index(), os.fspath(folder)
+    try:
+        return all(_as_known(f"{inside}/{name}", known, index) for name, known in files.items())
+    except OSError:
+        return False
+
+
+def remember(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Keep the facts of files that this process has just written into a folder, so that nobody reads them again."""
+    index, now = _index(), time.time_ns()
+    for name, known in files.items():
+        facts = os.stat(folder / name)
+        if facts.st_size == known["size"]:
+            _keep(index, facts, known["blake2b"], now)
+    index.save()
+
+
+def keep_known() -> None:
+    """Let the next process know what this one knows."""
+    _index().save()
+
+
+def _index() -> Memo:
+    return memo("file_hashes")
+
+
+def _as_known(path: str, known: Mapping[str, Any], index: Memo) -> bool:
+    facts = os.stat(path)
+    return facts.st_size == known["size"] and _hash_of(facts, path, index) == known["blake2b"]
+
+
+def _hash_of(facts: os.stat_result, path: Path | str, index: Memo) -> str:
+    known = index.get(_key(facts))
+    if known is None:
+        began = time.time_ns()
+        known = hash_anew(Path(path))
+        _keep(index, facts, known, began)
+    return str(known)
+
+
+def _keep(index: Memo, facts: os.stat_result, found: str, when: int) -> None:
+    coarse = facts.st_mtime_ns % SECOND_NS == 0
+    if when - facts.st_mtime_ns > (2 * SECOND_NS if coarse else TICK_NS):
+        index.put(_key(facts), found)
+
+
+def _key(facts: os.stat_result) -> str:
+    return f"{facts.st_dev:x}-{facts.st_ino:x}-{facts.st_size:x}-{facts.st_mtime_ns:x}"

@@ -6,12 +6,14 @@ Videos and stranger pictures enter through `core.video`; this file only knows th
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from core.errors import BenchError
+from core.file_hashes import bytes_facts
 
 SIZE = 256
 Frames = npt.NDArray[np.uint8]
@@ -50,39 +52,75 @@ def frame_path(folder: Path, index: int) -> Path:
     return folder / f"{index:05d}.png"
 
 
-def write_frames(folder: Path, frames: Frames) -> None:
-    """Write frames as `00000.png`, ... into a new folder. A process that is killed leaves whole files or none."""
+def write_frames(folder: Path, frames: Frames) -> dict[str, dict[str, Any]]:
+    """Write frames as `00000.png`, ... into a new folder; return size and hash of each file by its name.
+
+    A process that is killed leaves whole files or none.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    facts, encoded = {}, b""
     for index, frame in enumerate(frames):
-        write_png(frame_path(folder, index), frame)
+        if index == 0 or not np.array_equal(frame, frames[index - 1]):  # a still clip is coded once
+            encoded = encode_png(frame)
+        path = frame_path(folder, index)
+        _write_whole(path, encoded)
+        facts[path.name] = bytes_facts(encoded)
+    return facts
 
 
-# Twice as fast as zlib's search for repeats, of which noisy pictures have none, and a tenth smaller.
-PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
+# Without zlib's search for repeats, of which noisy pictures have none, and with the mean of two neighbours as the one
+# filter before it: 1.8 ms to write and 1.2 ms to read, against 3.3 and 1.7 with a filter chosen for each line, which
+# makes files 3 % smaller (120 demo outputs, AMD EPYC).
+PNG = [
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG),
+]
 
 
 def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
     """Write one RGB picture (H, W, 3) uint8 as PNG: temporary file, then rename."""
-    ok, encoded = cv2.imencode(".png", image[..., ::-1], PNG)
-    if not ok:
-        raise BenchError(f"{path}: the picture of shape {image.shape} could not be encoded as PNG.")
+    _write_whole(path, encode_png(image))
+
+
+def _write_whole(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(encoded.tobytes())
+    temporary.write_bytes(data)
     os.replace(temporary, path)
+
+
+def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
+    """Return one RGB picture (H, W, 3) uint8 as the bytes of a PNG file."""
+    ok, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), PNG)
+    if not ok:
+        raise BenchError(f"A picture of shape {image.shape} could not be encoded as PNG.")
+    return encoded.tobytes()
 
 
 def read_frames(folder: Path, count: int) -> Frames:
     """Read `count` frames written by `write_frames`: uint8 (T, 256, 256, 3) RGB. BenchError if one is missing."""
-    return np.stack([read_png(frame_path(folder, index)) for index in range(count)])
+    frames: list[Frames] = []
+    data = b""
+    for path in (frame_path(folder, index) for index in range(count)):
+        before, data = data, _bytes_of(path)
+        frames.append(frames[-1] if frames and data == before else _decoded(data, path))
+    return np.stack(frames)
 
 
 def read_png(path: Path) -> Frames:
     """Read one picture of the suite's own as RGB uint8 (H, W, 3). BenchError if missing or damaged."""
+    return _decoded(_bytes_of(path), path)
+
+
+def _bytes_of(path: Path) -> bytes:
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
+        return path.read_bytes()
     except OSError as error:
         raise BenchError(f"{path}: cannot be read ({error.strerror}). Run the same command again.") from None
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+
+
+def _decoded(data: bytes, path: Path) -> Frames:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
     if image is None:
         raise BenchError(f"{path}: not a readable PNG. Delete it and run the same command again.")
     return np.asarray(image, np.uint8)

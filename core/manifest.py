@@ -6,37 +6,73 @@ It is written last and in one fixed form, so that one altered bit anywhere, in t
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.store import digest, file_facts, read_json, write_text
+from core.file_hashes import file_facts, hash_anew, keep_known, unaltered
+from core.store import digest, read_json, write_text
 
 MANIFEST = "manifest.json"
+# What only the run itself makes; everything else can be made from it or be added to it.
+OWN_FILES = ("run.json", "scores.csv")
+OWN_FOLDERS = ("cells", "inputs", "partials")
 
 
 def seal(run: Path) -> None:
     """Write the manifest of a run as it is now."""
-    facts = {path.relative_to(run).as_posix(): file_facts(path) for path in _files(run)}
-    write_text(run / MANIFEST, _text(facts))
+    write_text(run / MANIFEST, _text({name: file_facts(run / name) for name in _files(run)}))
+    keep_known()
+
+
+def seal_again(run: Path) -> None:
+    """Take what was added to a finished run, or made again from it, into its manifest.
+
+    What the run itself made stays sealed as it was: an altered cell is not declared whole. A run without a manifest, or
+    with an altered one, is left as it is.
+    """
+    before = _read(run)
+    if before is None:
+        return
+    own = {name: facts for name, facts in before.items() if name in OWN_FILES or name.partition("/")[0] in OWN_FOLDERS}
+    write_text(run / MANIFEST, _text({name: file_facts(run / name) for name in _files(run)} | own))
+    keep_known()
 
 
 def sealed(run: Path) -> bool:
-    """Whether the run has an unaltered manifest that no file of its top level is newer than."""
-    newest = max((path.stat().st_mtime_ns for path in _files(run, top_only=True)), default=0)
-    return _read(run) is not None and (run / MANIFEST).stat().st_mtime_ns >= newest
+    """Return whether a run has an unaltered manifest and exactly its files, each as it says.
+
+    Files are read as `core.file_hashes` reads them: only if size, modification time or inode is another.
+    """
+    files = _read(run)
+    return files is not None and files.keys() == set(_files(run)) and unaltered(run, files)
+
+
+def same_as_sealed(run: Path, names: Sequence[str]) -> bool:
+    """Return whether these files of a run are as they were sealed."""
+    files = _read(run) or {}
+    return all(name in files for name in names) and unaltered(run, {name: files[name] for name in names})
 
 
 def faults(run: Path) -> list[str]:
-    """What is wrong with a run's files, a line each; [] where every bit is as it was when the run was finished."""
+    """Return what is wrong with a run's files, a line each; [] if every bit is as it was when the run was finished.
+
+    Every file is read, whatever is known of it.
+    """
     files = _read(run)
     if files is None:
         why = "was altered" if (run / MANIFEST).exists() else "is missing: the run was not finished"
         return [f"{MANIFEST}: {why}. Run the same command again, then verify."]
-    found = {file.relative_to(run).as_posix(): file for file in _files(run)}
-    lines = [f"{name}: missing" for name in files if name not in found]
+    found = _files(run)
+    lines = [f"{name}: missing" for name in files.keys() - set(found)]
     lines += [f"{name}: not part of the finished run" for name in found if name not in files]
-    lines += [f"{name}: altered" for name, file in found.items() if name in files and file_facts(file) != files[name]]
+    lines += [f"{name}: altered" for name in found if name in files and not _same(run / name, files[name])]
     return sorted(lines)
+
+
+def _same(path: Path, known: dict[str, Any]) -> bool:
+    return path.stat().st_size == known["size"] and hash_anew(path) == known["blake2b"]
 
 
 def _read(run: Path) -> dict[str, Any] | None:
@@ -44,15 +80,27 @@ def _read(run: Path) -> dict[str, Any] | None:
     path = run / MANIFEST
     facts = read_json(path)
     files = facts.get("files") if isinstance(facts, dict) else None
-    return files if isinstance(files, dict) and path.read_bytes() == _text(files).encode() else None
+    try:
+        return files if isinstance(files, dict) and path.read_bytes() == _text(files).encode() else None
+    except (TypeError, KeyError):
+        return None
 
 
 def _text(files: dict[str, Any]) -> str:
-    return json.dumps({"digest": digest(files), "files": files}, indent=0, sort_keys=True) + "\n"
+    """Return the one form in which these facts are written: a line for each file, in the order of the names."""
+    lines = (f"{json.dumps(name)}: {json.dumps(files[name], sort_keys=True)}" for name in sorted(files))
+    return f'{{"digest": "{digest(files)}", "files": {{\n' + ",\n".join(lines) + "\n}}\n"
 
 
-def _files(run: Path, top_only: bool = False) -> list[Path]:
-    """The run's files by name, without the manifest, the lock and temporary files, which begin with a dot."""
-    found = run.glob("*") if top_only else run.rglob("*")
-    own = (path for path in found if path.is_file() and path.name != MANIFEST)
-    return sorted(path for path in own if not any(part.startswith(".") for part in path.relative_to(run).parts))
+def _files(run: Path) -> list[str]:
+    """Return the names of a run's files within it, sorted.
+
+    Left out are the manifest, and the locks and temporary files and folders, which begin with a dot.
+    """
+    found: list[str] = []
+    for where, folders, files in os.walk(run):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        inside = os.path.relpath(where, run)
+        start = "" if inside == "." else f"{inside}/"
+        found += [f"{start}{name}" for name in files if not name.startswith(".")]
+    return sorted(name for name in found if name != MANIFEST)

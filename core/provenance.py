@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,10 @@ COMPUTES_NOTHING = {
     "core.contracts": "types that rooms exchange",
     "core.errors": "texts of errors",
     "core.file_hashes": "hashes for the keys, like core.provenance",
+    "core.memo": "keeps what was found out, as it is",
     "core.file_kinds": "says in messages what a file is",
     "core.names": "refuses names, changes none",
+    "core.own_store": "finds a folder",
     "core.wrong_file": "says in messages what is in the place of a file",
     "core.progress": "bars and notes on the terminal",
     "core.provenance": "computes these hashes, which are no inputs of anything",
@@ -71,6 +74,7 @@ def provenance(device: str) -> dict[str, Any]:
     }
 
 
+@functools.cache
 def version_of(package: str) -> str | None:
     """The installed version of a package, None where it is missing."""
     try:
@@ -104,12 +108,19 @@ def _processor() -> str:
     return next(names, platform.machine())
 
 
+def bfloat16_instructions() -> str | None:
+    """Return whose bfloat16 instructions the processor has: "AMX", "AVX-512", "other" (or unknown); None for none."""
+    try:
+        found = set(re.findall(r"\b(avx512_bf16|amx_bf16|bf16)\b", Path("/proc/cpuinfo").read_text()))
+    except OSError:
+        return "other"
+    known = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512", "bf16": "other"}
+    return next((name for flag, name in known.items() if flag in found), None)
+
+
 def lacks_bfloat16() -> bool:
     """Whether this machine's processor is known to have no bfloat16 instructions, without which bf16 is slower."""
-    try:
-        return not re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", Path("/proc/cpuinfo").read_text())
-    except OSError:
-        return False
+    return bfloat16_instructions() is None
 
 
 def _device_name(device: str) -> str:
@@ -180,7 +191,7 @@ class _Closure:
 
 @functools.cache
 def _closure(module: str) -> _Closure:
-    start = getattr(sys.modules.get(module), "__file__", None)
+    start = _source_of(module)
     folders = _folders(module, Path(start).resolve()) if start else {}
     waiting = [Path(start).resolve()] if start else []
     found: dict[Path, Source] = {}
@@ -198,6 +209,14 @@ def _closure(module: str) -> _Closure:
                 waiting.append(file)
     read = frozenset(top for source in found.values() for top in source.data)
     return _Closure(tuple(found.values()), frozenset(imported - sys.stdlib_module_names), read)
+
+
+def _source_of(module: str) -> str | None:
+    """Return the file of a module, which need not have been imported; None for what has no file."""
+    if module in sys.modules:
+        return getattr(sys.modules[module], "__file__", None)
+    found = find_spec(module)
+    return found.origin if found and found.has_location else None
 
 
 def _folders(module: str, file: Path) -> dict[Path, set[str] | None]:

@@ -21,13 +21,15 @@ from core.clip import Cell, Clip, Template, keep_facts, load_clip, without_camer
 from core.contracts import CellSource
 from core.errors import BenchError, few
 from core.estimate import remember
-from core.frames import write_png
+from core.file_hashes import file_facts
+from core.frames import Frames, encode_png, write_png
+from core.manifest import sealed
 from core.progress import note
 from core.provenance import provenance
 from core.runner import Job, Row, Settings, animate, cell_folder, finished_folder, look_up, plan
 from core.scores import combine
 from core.scoring import Scorer
-from core.store import CellRecord, discard, link_folder, read_json, write_json, write_text
+from core.store import CellRecord, digest, discard, link_folder, read_json, write_json, write_text
 
 Named = TypeVar("Named", Clip, Template)
 
@@ -119,13 +121,29 @@ class Run:
             lambda job: finished_folder(self.folder, job, self.settings).resolve(), self.jobs, records, self.scorer
         )
 
-    def complete(self) -> list[str]:
-        """Animate, measure and sum up whatever is missing; return the failures, a line each."""
-        if stale := forget_others(self.folder, self.jobs):
-            note(
-                f"{stale} cells of an earlier request are taken out of {self.folder} (the store still has them);"
-                " tables and figures made there before are of that request."
-            )
+    def finished(self, shown: str) -> list[str] | None:
+        """Return the failures of a run that is complete and lies there unaltered; None if anything is to be done.
+
+        shown: what decides the report besides the run's own files.
+        """
+        facts = read_json(self.folder / "run.json") or {}
+        if not facts.get("key") or facts["key"] != self._key(shown) or not sealed(self.folder):
+            return None
+        self._tell_unused()
+        return [str(line) for line in facts["failures"]]
+
+    def _key(self, shown: str) -> str | None:
+        """Return the hash of all that decides what the folder holds in the end, None where that may still change.
+
+        It may change if a metric reads further files, which may come at any time.
+        """
+        if any(hasattr(make(), "sources") for make in self.scorer.metrics):
+            return None
+        jobs = [[job.row.label, job.cell.name, job.key] for job in self.jobs]
+        compared = [[cell.reference.state(), cell.truth and cell.truth.state()] for cell in self.cells]
+        return digest([_lasting(self._facts({})), jobs, compared, scoring.deciding_all(self.scorer), shown])
+
+    def _tell_unused(self) -> None:
         for row in self.rows:
             if names := row.unused(self.cells):
                 what = (
@@ -134,6 +152,19 @@ class Run:
                     else "1 file fits no cell and is"
                 )
                 note(f"{row.label}: {what} not scored: {few(names)}.")
+
+    def complete(self, shown: str = "") -> list[str]:
+        """Animate, measure and sum up whatever is missing; return the failures, a line each.
+
+        shown: as in `finished`.
+        """
+        self._tell_unused()
+        key = self._key(shown)
+        if stale := forget_others(self.folder, self.jobs):
+            note(
+                f"{stale} cells of an earlier request are taken out of {self.folder} (the store still has them);"
+                " tables and figures made there before are of that request."
+            )
         found = look_up(self.folder, self.jobs, self.settings)
         if found.todo:
             write_json(self.folder / "run.json", {**self._facts(found.done), "finished": False})
@@ -142,9 +173,12 @@ class Run:
         remember(found.todo, records, self.settings)
         partials, measured = scoring.score(self.folder, self.jobs, records, self.scorer)
         summed = combine(self.folder, self.jobs, partials, [make() for make in self.scorer.metrics])
-        renewed = self._finish(records)
+        unmeasured = scoring.failures(self.jobs, records, partials)
+        failures = self._failures(records) + unmeasured
+        another_time = bool(unmeasured) or any(record.retry for record in records.values())
+        renewed = self._finish(records, failures, None if another_time else key)
         self.changed = any((stale, found.changed, found.todo, measured, summed, renewed))
-        return self._failures(records) + scoring.failures(self.jobs, records, partials)
+        return failures
 
     def _failures(self, records: dict[str, CellRecord]) -> list[str]:
         """A line for each cell that no row can do, then for each that only some rows could not.
@@ -182,9 +216,10 @@ class Run:
             "metrics": [scoring.metric_facts(metric) for metric in self.scorer.metrics],
         }
 
-    def _finish(self, records: dict[str, CellRecord]) -> bool:
+    def _finish(self, records: dict[str, CellRecord], failures: list[str], key: str | None) -> bool:
         """Write run.json as finished, unless it says the same already; whether it was written."""
-        facts = json.loads(json.dumps({**self._facts(records), "finished": True}, allow_nan=False))
+        facts = {**self._facts(records), "finished": True, "failures": failures, "key": key}
+        facts = json.loads(json.dumps(facts, allow_nan=False))
         before = read_json(self.folder / "run.json")
         if before is not None and _lasting(before) == _lasting(facts):
             return False
@@ -211,7 +246,7 @@ def keep_inputs(run: Path, cells: Sequence[Cell]) -> None:
         if cell.truth and not cell.truth.problem:
             _keep_clip(cell.truth, run / "inputs" / "truth" / cell.name)
     for name, template in by_name(cell.template for cell in cells).items():
-        write_png(run / "inputs" / "templates" / f"{name}.png", template.image)
+        _keep_picture(template.image, run / "inputs" / "templates" / f"{name}.png")
 
 
 def by_name(things: Iterable[Named]) -> dict[str, Named]:
@@ -223,7 +258,13 @@ def _keep_clip(clip: Clip, target: Path) -> None:
     kept = load_clip(target)
     if kept is None or kept.facts() != clip.facts():
         link_folder(clip.folder / "frames", target / "frames")
-        keep_facts(target, clip)
+        files = sorted((target / "frames").iterdir())
+        keep_facts(target, clip, {f"frames/{path.name}": file_facts(path) for path in files})
+
+
+def _keep_picture(image: Frames, target: Path) -> None:
+    if not target.is_file() or target.read_bytes() != encode_png(image):
+        write_png(target, image)
 
 
 def forget_others(run: Path, jobs: Sequence[Job]) -> int:

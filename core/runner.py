@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from core.engines import LOCAL, perform
 from core.errors import BenchError, CellFailed
 from core.file_hashes import states
 from core.frames import SIZE, Frames, check_frames
+from core.own_store import work_for
 from core.progress import track
 from core.provenance import code_version, package_versions
 from core.store import (
@@ -148,21 +148,28 @@ def cell_key(row: Row, cell: Cell, version: str, settings: Settings) -> str:
 
 @dataclass(frozen=True)
 class _Animator:
-    """The worker's side of a row: makes and prepares the method once, then does one cell after another.
+    """The worker's side of some rows: makes and prepares each method once, then does one cell after another.
 
     wait: for a cell that another process is at; else it is left to that process.
     """
 
-    row: Row
+    rows: Sequence[Row]
     settings: Settings
     wait: bool
 
     def __call__(self) -> Callable[[Job], CellRecord | Busy]:
-        method = self.row.maker(self.row.variant, self.row.options)
-        # A row may be a control by what it stands for (untrained networks) and still work as a method does.
-        handed_the_cell = hasattr(method, "animate_cell")
-        if not handed_the_cell:
-            method.prepare(self.settings.device)
+        work_for(self.settings.store)
+        rows = {row.label: row for row in self.rows}
+
+        @functools.cache
+        def made(label: str) -> Any:
+            method = rows[label].maker(rows[label].variant, rows[label].options)
+            if not _handed_the_cell(rows[label]):
+                method.prepare(self.settings.device)
+            return method
+
+        if len(rows) == 1:
+            made(*rows)  # a method that cannot be prepared is told once; of several rows, each fails by itself
 
         def do(job: Job) -> CellRecord | Busy:
             with claim(self.settings.store, job.key, self.wait) as mine:
@@ -172,9 +179,10 @@ class _Animator:
                 return done or animated(job)
 
         def animated(job: Job) -> CellRecord:
+            method = made(job.row.label)
             _seed_libraries(self.settings.seed, job.key)
             start = time.perf_counter()
-            if handed_the_cell:
+            if _handed_the_cell(job.row):
                 frames = method.animate_cell(job.cell)
             else:
                 frames = method.animate(job.cell.template, job.cell.driver)
@@ -183,6 +191,11 @@ class _Animator:
             return save_cell(_store_folder(self.settings, job), job.key, frames, seconds)
 
         return do
+
+
+def _handed_the_cell(row: Row) -> bool:
+    """Whether the row's class works as a Control does. By what it stands for, a Method may be a control too."""
+    return hasattr(row.maker, "animate_cell")
 
 
 def _seed_libraries(seed: int, key: str) -> None:
@@ -272,9 +285,19 @@ def animate(run: Path | None, jobs: Sequence[Job], settings: Settings) -> dict[s
 
 
 def _lanes(settings: Settings, jobs: Sequence[Job], wait: bool) -> list[Lane]:
-    """A lane for each row; the cells of one driver stay together, so that a method sees it once."""
-    lanes = []
-    for label, of_row in itertools.groupby(jobs, lambda job: job.row.label):
-        by_driver = [list(group) for _, group in itertools.groupby(of_row, lambda job: job.cell.driver.name)]
-        lanes.append(Lane(label, _Animator(by_driver[0][0].row, settings, wait), by_driver))
-    return lanes
+    """Return a lane for each method, and one for all controls: they load little, so one process does them all.
+
+    The cells of one driver stay together, so that a method sees it once.
+    """
+    lanes: dict[str, dict[str, list[Job]]] = {}
+    for job in jobs:
+        lane = "" if _handed_the_cell(job.row) else job.row.label  # no row's label is empty
+        lanes.setdefault(lane, {}).setdefault(job.cell.driver.name, []).append(job)
+    return [
+        Lane(label or "controls", _Animator(_rows_of(by_driver.values()), settings, wait), list(by_driver.values()))
+        for label, by_driver in lanes.items()
+    ]
+
+
+def _rows_of(groups: Iterable[Sequence[Job]]) -> list[Row]:
+    return list({job.row.label: job.row for group in groups for job in group}.values())

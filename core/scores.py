@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
+import csv
+import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from core.clip import Cell
 from core.contracts import Metric, Score
@@ -41,12 +40,21 @@ def combine(run: Path, jobs: Sequence[Job], partials: Partials, metrics: Sequenc
         for of_label in by_label.values():
             rows += _cell_rows(metric, of_label, partials)
             rows += _combined_rows(metric, of_label, partials)
-    text = pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, lineterminator="\n")
+    text = _table(rows)
     path = run / "scores.csv"
     if path.exists() and path.read_bytes() == text.encode():
         return False
     write_text(path, text)
     return True
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return rows as CSV; absent values are empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _cell_rows(metric: Metric, jobs: Sequence[Job], partials: Partials) -> Iterator[dict[str, Any]]:
@@ -77,4 +85,4 @@ def _columns(job: Job, scope: str, group: str) -> dict[str, Any]:
 
 
 def _score_columns(found: Score) -> dict[str, Any]:
-    return {**dataclasses.asdict(found), "value": None if found.value is None else finite(found.value)}
+    return {**vars(found), "value": None if found.value is None else finite(found.value)}

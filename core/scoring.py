@@ -98,6 +98,12 @@ def _deciding(metric: Metric, scorer: Scorer) -> list[Any]:
     return [metric.version, recipe(type(metric).__module__), recipe(module_of(scorer.look)), states(weights)]
 
 
+def deciding_all(scorer: Scorer) -> list[list[Any]]:
+    """Return for each metric its name and what decides its results in every cell, or why it cannot be computed here."""
+    made = _made(scorer)
+    return [[metric.name, lacking(metric) or _deciding(metric, scorer)] for metric in made]
+
+
 def lacking(metric: Metric | Callable[[], Metric]) -> str:
     """Why a metric cannot be computed on this machine: weights that are not here, or not the right ones; "" if it can.
 

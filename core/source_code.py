@@ -5,10 +5,14 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import platform
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from core.file_hashes import file_hash
+from core.memo import memo
 
 # "module:Class" in a table of names (core.registry): what is loaded by it is keyed by its own code.
 NAMED = re.compile(r"[\w.]+:\w+")
@@ -21,7 +25,7 @@ ERRORS = "core.errors"
 class Source:
     """A source file.
 
-    code: what may change a number, as text. imports: for each import, the modules that it may mean, in order. data:
+    code: hash of what may change a number. imports: for each import, the modules that it may mean, in order. data:
     packages whose files are read without importing them.
     """
 
@@ -34,13 +38,33 @@ class Source:
 def read_source(path: Path) -> Source:
     """Return a source file without what cannot change a number: docstrings, texts of errors, types, tables of names.
 
-    All bytes of a compiled module count.
+    All bytes of a compiled module count. What an earlier process made of the same bytes is not made again.
     """
+    found = file_hash(path)
     if path.suffix != ".py":
-        return Source(hashlib.blake2b(path.read_bytes()).hexdigest(), (), frozenset())
+        return Source(found, (), frozenset())
+    log, key = memo("sources"), f"{_reader()} {found} {path}"
+    kept = log.get(key)
+    if kept is None:
+        read = _parse(path)
+        kept = [read.code, read.imports, sorted(read.data)]
+        log.put(key, kept)
+        log.save()
+    code, imports, data = kept
+    return Source(code, tuple(tuple(choices) for choices in imports), frozenset(data))
+
+
+@functools.cache
+def _reader() -> str:
+    """Return what decides how a source is read: this file and the version of Python."""
+    return f"{file_hash(__file__)} {platform.python_version()}"
+
+
+def _parse(path: Path) -> Source:
     tree = ast.parse(path.read_bytes())
     tree = _Deciding(set(_makers(tree))).visit(tree)
-    return Source(ast.dump(tree), tuple(imports_of(tree, path)), frozenset(_data(tree)))
+    code = hashlib.blake2b(ast.dump(tree).encode(), digest_size=16).hexdigest()
+    return Source(code, tuple(imports_of(tree, path)), frozenset(_data(tree)))
 
 
 class _Deciding(ast.NodeTransformer):

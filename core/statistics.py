@@ -7,6 +7,7 @@ random draw has its own generator from `seed`: the same data give the same numbe
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,10 +47,16 @@ class Interval:
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
+@functools.lru_cache(maxsize=4)  # a page asks for the same ones for each of its figures
 def cluster_draws(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Floats:
-    """How often each cluster is drawn when as many are drawn with replacement: (draws, n_clusters), rows sum to n."""
+    """Return how often each cluster is drawn when as many are drawn with replacement.
+
+    (draws, n_clusters), not to be written to; rows sum to n_clusters.
+    """
     rng = np.random.default_rng(seed)
-    return rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=draws).astype(float)
+    drawn = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=draws).astype(float)
+    drawn.flags.writeable = False
+    return drawn
 
 
 def bootstrap_interval(value: float, drawn: Floats, n: int, n_clusters: int, level: float = LEVEL) -> Interval:

@@ -13,12 +13,13 @@ import os
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from core.errors import BenchError
+from core.file_hashes import remember, unaltered
 from core.frames import Frames, content_hash, write_frames
 
 # Only what is made again by itself: the user's own weights and training folders lie beside these and are never deleted.
@@ -97,25 +98,6 @@ class CellRecord:
     traceback: str = ""
 
 
-def file_facts(path: Path) -> dict[str, Any]:
-    """Size and blake2b of a file."""
-    data = path.read_bytes()
-    return {"size": len(data), "blake2b": hashlib.blake2b(data, digest_size=16).hexdigest()}
-
-
-def folder_facts(folder: Path) -> dict[str, dict[str, Any]]:
-    """Size and blake2b of every file in a folder, by its name within."""
-    return {path.relative_to(folder).as_posix(): file_facts(path) for path in _files(folder)}
-
-
-def intact(folder: Path, facts: Mapping[str, Any]) -> bool:
-    """Whether the files of `folder_facts` are all there and as they were."""
-    try:
-        return all(file_facts(folder / name) == known for name, known in facts.items())
-    except OSError:
-        return False
-
-
 def whole_archive(path: Path) -> bool:
     """Whether an npz file is there and holds what was written into it, by its own checksums."""
     try:
@@ -157,10 +139,10 @@ def discard(folder: Path) -> None:
 def save_cell(folder: Path, key: str, frames: Frames, seconds: float) -> CellRecord:
     """Write a finished cell as `frames/*.png` and, last, `cell.json` with sizes and hashes."""
     with whole_folder(folder) as temporary:
-        write_frames(temporary / "frames", frames)
-        files = folder_facts(temporary)
+        files = {f"frames/{name}": facts for name, facts in write_frames(temporary / "frames", frames).items()}
         record = CellRecord(key, "ok", "", len(frames), round(seconds, 4), content_hash(frames), files)
         write_kept(temporary / "cell.json", vars(record))
+        remember(temporary, files)
     return record
 
 
@@ -179,7 +161,7 @@ def read_cell(folder: Path, key: str) -> CellRecord | None:
         return None
     if record.key != key or (record.status == "ok" and len(record.files) != record.n_frames):
         return None
-    return record if intact(folder, record.files) else None
+    return record if unaltered(folder, record.files) else None
 
 
 def link_folder(source: Path, target: Path) -> None:

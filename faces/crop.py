@@ -92,7 +92,7 @@ def crop(picture: Picture, box: Box, aspect: float = 1.0, size: int = SIZE) -> P
 
 
 def resized(picture: Picture, width: int, height: int) -> Picture:
-    """Return a picture (H, W, 3) uint8 in another size: averaged over areas where it shrinks, else by cubic splines."""
+    """Return a picture (H, W, 3) uint8 in another size: averaged over areas where it shrinks, else cubic."""
     rows, columns = picture.shape[:2]
     if (columns > width) != (rows > height):  # OpenCV does not shrink one side by areas while it enlarges the other
         method = cv2.INTER_AREA if columns > width else cv2.INTER_CUBIC

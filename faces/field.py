@@ -14,14 +14,19 @@ from scipy.spatial import Delaunay
 
 from core.clip import pixel_grid
 from core.frames import SIZE
+from core.spline import Spline, as_type
 from faces.mesh import IRIS_CENTRES, IRISES, OVAL, Points
 
 Field = npt.NDArray[np.float32]
+Plane = npt.NDArray[np.float32]
+Planes = list[Plane]
 
 # Rings around the face oval (size, share of the oval's motion): the face's motion fades out in hair and neck.
 RINGS = ((1.18, 0.45), (1.45, 0.08), (1.8, 0.0))
 # Blur of the interpolated field, pixels. Without it the triangles' creases fold (facts: det J -.55, with it .44).
 BLUR = 2.0
+# Rounds that invert a field change less than this at the end, pixels.
+SETTLED = 0.001
 
 
 class MeshField:
@@ -67,25 +72,45 @@ class MeshField:
         return np.asarray(cv2.GaussianBlur(field, (0, 0), blur) if blur else field, np.float32)
 
 
-def _remap(image: npt.NDArray[Any], at: Points | Field, method: int, border: int) -> npt.NDArray[Any]:
-    at = np.asarray(at, np.float32)
-    return np.asarray(cv2.remap(image, at[..., 0], at[..., 1], method, borderMode=border))
-
-
 def sample(field: npt.NDArray[Any], points: Points | Field) -> npt.NDArray[Any]:
     """Values of a field or picture (H, W, C) at points (N, 2) or (H, W, 2), linear, the border repeated: (..., C)."""
     at = points if points.ndim == 3 else points[:, None]  # OpenCV wants a picture of points, at most 32767 wide
-    values = _remap(field, at, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+    values = cv2.merge(_read(_planes(field), _planes(at)))
     return values if points.ndim == 3 else values[:, 0]
 
 
 def invert(forward: Field, rounds: int = 6) -> Field:
-    """Backward field of a forward field: g(y) = -f(y + g(y)), by fixed-point rounds. Exact only where det J > 0."""
-    grid = pixel_grid(forward.shape[0])
-    backward = -forward
+    """Backward field of a forward field: g(y) = -f(y + g(y)), by fixed-point rounds. Right only where det J > 0.
+
+    Rounds end early once none moves a pixel by SETTLED.
+    """
+    moves, grid = _planes(forward), _planes(pixel_grid(forward.shape[0]))
+    backward = [-move for move in moves]
     for _ in range(rounds):
-        backward = -sample(forward, grid + backward)
-    return np.asarray(backward, np.float32)
+        before = backward
+        there = [start + step for start, step in zip(grid, before, strict=True)]
+        backward = [-move for move in _read(moves, there)]
+        if max(map(_largest_change, before, backward)) < SETTLED:
+            break
+    return np.asarray(cv2.merge(backward), np.float32)
+
+
+def _planes(field: npt.NDArray[Any]) -> Planes:
+    return [np.asarray(plane, np.float32) for plane in cv2.split(np.asarray(field, np.float32))]
+
+
+def _read(planes: Planes, at: Planes) -> Planes:
+    """Return planes (H, W) each at columns and rows (h, w), linear.
+
+    One by one: of two channels at once OpenCV 5 reads no more than 32 places a pixel (findings/remap_two_channels.sh).
+    """
+    x, y = at
+    edge = cv2.BORDER_REPLICATE
+    return [np.asarray(cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=edge), np.float32) for plane in planes]
+
+
+def _largest_change(before: Plane, after: Plane) -> float:
+    return float(cv2.norm(before, after, cv2.NORM_INF))
 
 
 def jacobian_determinant(field: Field) -> npt.NDArray[np.float32]:
@@ -96,8 +121,11 @@ def jacobian_determinant(field: Field) -> npt.NDArray[np.float32]:
 
 
 def warp(image: npt.NDArray[Any], backward: Field) -> npt.NDArray[Any]:
-    """Resample a picture (H, W, C) once, cubic, along a backward field of the same height and width; dtype kept."""
-    return _remap(image, pixel_grid(backward.shape[0]) + backward, cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101)
+    """Resample a picture (H, H, C) once along a backward field of its size, by a cubic B-spline; dtype kept.
+
+    Whoever warps one picture many times keeps its Spline instead.
+    """
+    return as_type(Spline(image).at(pixel_grid(backward.shape[0]) + backward), image.dtype)
 
 
 def similarity(scale: float, angle: float, shift: tuple[float, float], centre: Points) -> npt.NDArray[np.float32]:

@@ -1,39 +1,169 @@
-"""Dense optical flow between two frames: OpenCV's DIS (Kroeger et al. 2016), as fine as it goes."""
+"""Dense optical flow from one picture to others, made for motions of a tenth of a pixel to a few pixels.
+
+DIS on quarter-size pictures finds where to start. Steps of Lucas and Kanade (1981) follow, at half size and at full
+size, and a variational refinement. What depends on the first picture alone (gradients by Farid and Simoncelli 2004,
+inverse structure tensors) is computed once.
+"""
+
+from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from core.clip import Floats
+from core.clip import Floats, pixel_grid
 from core.frames import SIZE
-from faces.landmarks import Grey
+from faces.dis import coarse_flow, finest_flow
+from faces.landmarks import Grey, Points
+from faces.regions import Mask
 
-BLUR = 1.0
+Box = tuple[slice, slice]
+Planes = Sequence[Floats]
+WHOLE: Box = (slice(0, SIZE), slice(0, SIZE))
+# Pixels around a face that its flow is computed on.
+MARGIN = 12
+# Blur of both pictures. More of it raises the noise floor, less of it the error on exact shifts without noise.
+BLUR = 0.6
+# Two averages over squares of this side stand for a Gaussian of 4.5 pixels.
+WINDOW = (11, 11)
+# Added to the diagonal of the structure tensors, (grey levels per pixel)^2: holds still what shows no texture.
+STIFFNESS = 0.1
+STEPS_HALF, STEPS = 2, 3
+# Beyond this median motion quarter-size pictures lose the face: the start is DIS at full size, and one step will do.
+FAR = 3.0
+# Farid and Simoncelli's 5-tap derivative and the smoother that belongs to it.
+DERIVATIVE: Floats = np.array([-0.109604, -0.276691, 0, 0.276691, 0.109604], np.float32)
+SMOOTHER: Floats = np.array([0.037659, 0.249153, 0.426375, 0.249153, 0.037659], np.float32)
+
+
+def box_around(area: Mask | Points) -> Box:
+    """Return the rows and columns of a mask (256, 256) or of points (N, 2) and 12 pixels around, as even numbers.
+
+    That is the whole frame for an empty mask.
+    """
+    points = np.argwhere(area)[:, ::-1] if area.dtype == np.bool_ else area
+    if not len(points):
+        return WHOLE
+    low = np.clip(np.floor(points.min(0)).astype(int) - MARGIN, 0, SIZE - 2) // 2 * 2
+    high = np.clip(np.ceil(points.max(0)).astype(int) + MARGIN + 2, 2, SIZE) // 2 * 2
+    columns, rows = (slice(int(first), int(last)) for first, last in zip(low, high, strict=True))
+    return rows, columns
+
+
+class FlowFrom:
+    """Flow from the picture `first`, grey (256, 256) uint8, inside `box` (even numbers; the whole frame by default)."""
+
+    def __init__(self, first: Grey, box: Box = WHOLE) -> None:
+        self.box = box
+        self._first = first
+        smooth = _smooth(first)
+        self._level = _Level(smooth, box)
+        self._half = _Level(_halved(smooth), (_half(box[0]), _half(box[1])))
+
+    def __call__(self, later: Grey) -> Floats:
+        """Flow to `later`, grey (256, 256) uint8: (256, 256, 2) float32, pixels, x then y, zero outside the box.
+
+        The point x of `first` is found at x + flow(x) in `later`. Equal pictures give exactly zero.
+        """
+        flow = np.zeros((SIZE, SIZE, 2), np.float32)
+        if not np.array_equal(self._first, later):
+            flow[self.box] = self._inside(later)
+        return flow
+
+    def _inside(self, later: Grey) -> Floats:
+        smooth = _smooth(later)
+        start = coarse_flow(self._first, later)[self.box]
+        if np.hypot(*_typical(start)) > FAR:
+            planes = _apart(finest_flow(self._first, later)[self.box])
+            return self._refined(self._level.follow(smooth, planes, 1), smooth)
+        size = start.shape[1::-1]
+        small = _apart(_halved(start) / 2)
+        half = _joined(self._half.follow(_halved(smooth), small, STEPS_HALF))
+        planes = _apart(2 * cv2.resize(half, size, interpolation=cv2.INTER_LINEAR))
+        return self._refined(self._level.follow(smooth, planes, STEPS), smooth)
+
+    def _refined(self, planes: Planes, later: Floats) -> Floats:
+        """Refine what is left of a flow after the box has moved along by whole pixels."""
+        flow = _joined(planes)
+        shift = np.round(_typical(flow))
+        columns, rows = (
+            np.clip(np.arange(side.start, side.stop) + int(step), 0, SIZE - 1)
+            for side, step in zip(self.box[::-1], shift, strict=True)
+        )
+        return np.asarray(
+            _variational().calc(self._level.first, later[np.ix_(rows, columns)], flow - shift) + shift, np.float32
+        )
+
+
+class _Level:
+    """One size of the first picture inside a box, ready for steps of Lucas and Kanade."""
+
+    def __init__(self, first: Floats, box: Box) -> None:
+        self.first = np.ascontiguousarray(first[box])
+        self._grid = _apart(pixel_grid()[box])
+        self._gradient = x, y = tuple(
+            cv2.sepFilter2D(self.first, -1, *kernels, borderType=cv2.BORDER_REPLICATE)
+            for kernels in ((DERIVATIVE, SMOOTHER), (SMOOTHER, DERIVATIVE))
+        )
+        xx, xy, yy = _averaged(x * x) + STIFFNESS, _averaged(x * y), _averaged(y * y) + STIFFNESS
+        share = 1 / (xx * yy - xy * xy)
+        self._inverse = share * yy, -share * xy, share * xx
+
+    def follow(self, later: Floats, flow: Planes, steps: int) -> Planes:
+        """Return a flow (x and y, each (h, w)) after some steps; `later` (H, W) is the whole later picture."""
+        (x, y), (to_x, to_y) = flow, self._gradient
+        a, b, c = self._inverse
+        for _ in range(steps):
+            # Linear, since OpenCV's cubic kernel moves smooth skin by .136 px where .1 is meant.
+            there = cv2.remap(
+                later, self._grid[0] + x, self._grid[1] + y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
+            miss = self.first - there
+            miss_x, miss_y = _averaged(to_x * miss), _averaged(to_y * miss)
+            x, y = x + a * miss_x + b * miss_y, y + b * miss_x + c * miss_y
+        return x, y
+
+
+def _typical(flow: Floats) -> Floats:
+    """Return the medians of x and y (2,) of every fourth pixel."""
+    return np.asarray(np.median(flow[::4, ::4], axis=(0, 1)), np.float32)
+
+
+def _apart(flow: npt.ArrayLike) -> Planes:
+    return [np.asarray(plane, np.float32) for plane in cv2.split(np.asarray(flow, np.float32))]
+
+
+def _joined(planes: Planes) -> Floats:
+    return np.asarray(cv2.merge(planes), np.float32)
+
+
+def _averaged(picture: Floats) -> Floats:
+    return np.asarray(cv2.blur(cv2.blur(picture, WINDOW), WINDOW), np.float32)
+
+
+def _smooth(picture: Grey) -> Floats:
+    return np.asarray(cv2.GaussianBlur(picture.astype(np.float32), (0, 0), BLUR), np.float32)
+
+
+def _halved(picture: Floats) -> Floats:
+    return np.asarray(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _half(side: slice) -> slice:
+    return slice(side.start // 2, side.stop // 2)
 
 
 @functools.cache
-def _dis() -> Any:
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    dis.setFinestScale(0)
-    dis.setVariationalRefinementIterations(10)
-    return dis
-
-
-def dense_flow(first: Grey, later: Grey) -> Floats:
-    """Flow from `first` to `later`, both grey (256, 256) uint8: (256, 256, 2) float32, pixels, x then y.
-
-    The point x of `first` is found at x + flow(x) in `later`. Equal pictures give exactly zero. Both are blurred
-    (Gaussian, sigma 1) first. One thread whatever the caller's setting: DIS splits its work into stripes, so its
-    result depends on their number.
-    """
-    if np.array_equal(first, later):
-        return np.zeros((SIZE, SIZE, 2), np.float32)
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        smooth = [cv2.GaussianBlur(image, (0, 0), BLUR) for image in (first, later)]
-        return np.asarray(_dis().calc(smooth[0], smooth[1], None), np.float32)
-    finally:
-        cv2.setNumThreads(threads)
+def _variational() -> Any:
+    """Brox et al. (2004) as in DIS, but on float32 pictures; few new weights, long relaxations."""
+    refinement = cv2.VariationalRefinement.create()
+    refinement.setFixedPointIterations(3)
+    refinement.setSorIterations(12)
+    refinement.setAlpha(18)
+    refinement.setGamma(10)
+    refinement.setDelta(0)
+    return refinement

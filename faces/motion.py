@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
-from core.clip import Floats
+from core.clip import Floats, pixel_grid
+from core.frames import SIZE
 from faces.field import sample
-from faces.head import fit_head, head_flow
+from faces.head import Complex, as_complex, fit_heads, pixels, similarities, stable_points
 from faces.landmarks import Points
-from faces.regions import FaceRegions, face_regions
+from faces.regions import face_regions
 
 # Landmarks of brows, nose, eyes and mouth; the jaw line is left out.
 INNER = slice(17, 68)
@@ -39,35 +42,66 @@ class Motion:
     eye_distance: float
     field: npt.NDArray[np.float16]
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Everything as arrays, to be kept."""
+        return {name: np.asarray(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Motion:
+        """Return what `arrays` made arrays of."""
+        found: dict[str, Any] = {**arrays, "eye_distance": float(arrays["eye_distance"])}
+        return cls(**found)
+
 
 def facial_motion(flow: Callable[[int], Floats], n_frames: int, points: Points) -> Motion:
-    """Motion of a clip with landmarks `points` (68, 2) in frame 0; `flow(k)` is its dense flow from frame 0 to k."""
+    """Motion of a clip with landmarks `points` (68, 2) in frame 0; `flow(k)` is its dense flow from frame 0 to k.
+
+    All that is read of a flow is linear in it, and so is the head's: it is taken off the readings.
+    """
     regions = face_regions(points)
-    heads = np.zeros((n_frames, 2, 3), np.float32)
-    rigid = np.zeros(n_frames, np.float32)
-    trajectory = np.zeros((n_frames, len(regions.masks), 2), np.float32)
-    inner = np.zeros((n_frames, INNER.stop - INNER.start), np.float32)
-    field = np.zeros((n_frames, BLOCKS, BLOCKS, 2), np.float16)
-    share = _coarse(regions.face.astype(np.float32))[..., None]
+    means, stable = mean_over(regions.masks), stable_points(regions.stable)
+    samples = np.zeros((n_frames, len(stable[0]), 2), np.float32)
+    trajectory = np.zeros((n_frames, len(regions.masks), 2), np.float64)
+    inner = np.zeros((n_frames, INNER.stop - INNER.start, 2), np.float32)
+    blocks = np.zeros((n_frames, BLOCKS, BLOCKS, 2), np.float32)
     for k in range(n_frames):
         dense = flow(k)
-        heads[k] = fit_head(dense, regions.stable)
-        moved = head_flow(heads[k])
-        rigid[k] = np.linalg.norm(moved[regions.face], axis=1).mean()
-        residual = dense - moved
-        trajectory[k] = region_means(residual, regions)
-        inner[k] = np.linalg.norm(sample(residual, points[INNER]), axis=1)
-        field[k] = _coarse(residual) * share
+        samples[k] = dense[stable]
+        trajectory[k] = means @ dense.reshape(-1, 2)
+        inner[k] = sample(dense, points[INNER])
+        blocks[k] = _coarse(dense)
+    trajectory[:, ~regions.masks.any((1, 2))] = np.nan
+    turn, shift = fit_heads(pixels()[stable], samples)
+
+    def residual(read: npt.NDArray[np.floating], at: Complex) -> Floats:
+        """Readings (T, ..., 2) at points (...) less the head's motion there."""
+        still = (-1,) + (1,) * at.ndim
+        moved = turn.reshape(still) * at + shift.reshape(still)
+        return np.asarray(read - np.stack([moved.real, moved.imag], -1), np.float32)
+
     d = regions.eye_distance
-    return Motion(trajectory / np.float32(d), heads, rigid / np.float32(d), inner.max(0) / np.float32(d), d, field)
+    step = SIZE // BLOCKS
+    centres = as_complex(step * pixel_grid(BLOCKS) + (step - 1) / 2)
+    share = _coarse(regions.face.astype(np.float32))[..., None]
+    face = pixels()[regions.face]
+    rigid = [np.abs(c * face + t).mean() for c, t in zip(turn, shift, strict=True)]
+    return Motion(
+        trajectory=residual(trajectory, means @ pixels().ravel()) / np.float32(d),
+        head=similarities(turn, shift),
+        rigid=np.asarray(rigid, np.float32) / np.float32(d),
+        inner_peak=np.linalg.norm(residual(inner, as_complex(points[INNER])), axis=2).max(0) / np.float32(d),
+        eye_distance=d,
+        field=(residual(blocks, centres) * share).astype(np.float16),
+    )
+
+
+def mean_over(masks: npt.NDArray[np.bool_]) -> Any:
+    """Return a sparse matrix (R, H W) that takes a picture (H W, ...) to its means over masks (R, H, W); 0 if empty."""
+    flat = masks.reshape(len(masks), -1)
+    rows, columns = np.nonzero(flat)
+    return sparse.csr_matrix(((1 / flat.sum(1).clip(1))[rows], (rows, columns)), shape=flat.shape)
 
 
 def _coarse(picture: Floats) -> Floats:
     """Means over blocks: (256, 256, ...) -> (32, 32, ...)."""
     return np.asarray(cv2.resize(picture, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA), np.float32)
-
-
-def region_means(field: Floats, regions: FaceRegions) -> Floats:
-    """Mean of a field (256, 256, 2) over each region: (12, 2) float32, NaN where a region is empty."""
-    means = [field[mask].mean(0, dtype=np.float64) if mask.any() else np.full(2, np.nan) for mask in regions.masks]
-    return np.asarray(means, np.float32)

@@ -14,9 +14,10 @@ import numpy as np
 
 from core.errors import BenchError, few, shown
 from core.openface import OPENFACE
+from core.pictures import natural
 from core.sheet import Limits, Sheet
 from core.tables import read_sheet
-from core.video import MAX_FRAMES, natural
+from core.video import MAX_FRAMES
 
 UNITS = tuple(f"AU{number:02d}" for number in OPENFACE)
 COLUMNS = [f"{unit}_r" for unit in UNITS]

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from core.claims import claim
 from core.clip import Cell, Clip, Floats
-from core.errors import BenchError, CellFailed
+from core.errors import BenchError
 from core.file_hashes import states
-from core.frames import Frames, check_frames, content_hash, grey
+from core.frames import SIZE, Frames, check_frames, content_hash, grey
+from core.own_store import own_store
 from core.provenance import module_of, recipe
 from core.store import digest
 from faces.action_units import Intensities, intensities
-from faces.flow import dense_flow
-from faces.landmarks import Grey, Points, detect, embedding, landmarks
+from faces.flow import WHOLE, FlowFrom, box_around
+from faces.landmarks import Grey, Points, detect, landmarks
 from faces.motion import Motion, facial_motion
+from faces.regions import Mask, face_regions
 
 SAMPLED = 8
-# Flows of longer clips are computed again when asked for again: 512 of them take 128 MiB.
+# Flows of longer clips are computed again when asked for again: 512 of them take about 128 MiB.
 KEPT_FLOWS = 512
 Arrays = dict[str, npt.NDArray[Any]]
+# What is found in one frame: landmarks, an embedding; None without a face.
+Found = npt.NDArray[np.float64] | None
 
 
 @functools.cache
@@ -59,10 +64,8 @@ class SeenClip:
         self.content = content
         self._load = load
         self._cache = cache
-        # float16 halves what a long clip takes; its rounding (0.004 px at 8 px) is far below DIS's own error.
-        self._flows: dict[int, npt.NDArray[np.float16]] = {}
-        self._landmarks: dict[int, Points | None] = {}
-        self._embeddings: dict[int, npt.NDArray[np.float64] | None] = {}
+        self._flows: dict[int, Floats] = {}
+        self._found: dict[str, dict[int, Found]] = {}
 
     @functools.cached_property
     def frames(self) -> Frames:
@@ -80,59 +83,76 @@ class SeenClip:
         points = self.landmarks_at([0])[0]
         return landmarks(self.grey[0], self.role) if points is None else points
 
-    def landmarks_at(self, indices: Sequence[int]) -> list[Points | None]:
+    def landmarks_at(self, indices: Sequence[int]) -> list[Found]:
         """The 68 landmarks of some frames, (68, 2) pixels each, None for a frame without a face."""
-        for index in indices:
-            if index not in self._landmarks:
-                find = functools.partial(self._detect, index)
-                self._landmarks[index] = _or_none(self.kept(f"landmarks-{index}", find)["points"])
-        return [self._landmarks[index] for index in indices]
+        return self.found_at("landmarks", indices, self._detect)
 
-    def embedding_at(self, indices: Sequence[int]) -> list[npt.NDArray[np.float64] | None]:
-        """dlib's face embedding (128,) of some frames, None for a frame without a face."""
-        for index in indices:
-            if index not in self._embeddings:
-                embed = functools.partial(self._embed, index)
-                self._embeddings[index] = _or_none(self.kept(f"embedding-{index}", embed)["vector"])
-        return [self._embeddings[index] for index in indices]
+    def found_at(self, name: str, indices: Sequence[int], look: Callable[[Sequence[int]], list[Found]]) -> list[Found]:
+        """Return what `look` finds in some frames; it is called `name` in the cache."""
+        known = self._found.setdefault(name, {})
+        if any(index not in known for index in indices):
+
+            @functools.wraps(look)  # the cache's key holds the code of `look`
+            def compute() -> Arrays:
+                return self._look(indices, known, look)
+
+            found = self.kept(f"{name}-{'-'.join(map(str, indices))}", compute)
+            known |= {index: _or_none(found[str(index)]) for index in indices}
+        return [known[index] for index in indices]
+
+    def _look(
+        self, indices: Sequence[int], known: dict[int, Found], look: Callable[[Sequence[int]], list[Found]]
+    ) -> Arrays:
+        """Return what `look` finds by frame number. Of frames with the same pixels it sees one only."""
+        pixels = {index: content_hash(self.frames[index]) for index in indices}
+        found = {pixels[index]: known[index] for index in indices if index in known}
+        new = {key: index for index, key in pixels.items() if key not in found}
+        found.update(zip(new, look(list(new.values())), strict=True))
+        return {str(index): _or_empty(found[key]) for index, key in pixels.items()}
+
+    @functools.cached_property
+    def _flow_from(self) -> FlowFrom:
+        points = self.landmarks_at([0])[0]
+        return FlowFrom(self.grey[0], WHOLE if points is None else box_around(face_regions(points).face))
 
     def flow(self, index: int) -> Floats:
-        """Dense flow from frame 0 to frame `index`: (256, 256, 2) float32, pixels, x then y."""
-        flow = self._flows.get(index)
-        if flow is None:
-            flow = dense_flow(self.grey[0], self.grey[index]).astype(np.float16)
-            if len(self._flows) < KEPT_FLOWS:
-                self._flows[index] = flow
-        return flow.astype(np.float32)
+        """Dense flow from frame 0 to frame `index`: (256, 256, 2) float32, pixels, x then y.
+
+        It is zero further than 12 pixels from the face found in frame 0; without a face there it covers the frame.
+        """
+        box = self._flow_from.box
+        if index in self._flows:
+            flow = np.zeros((SIZE, SIZE, 2), np.float32)
+            flow[box] = self._flows[index]
+            return flow
+        flow = self._flow_from(self.grey[index])
+        if len(self._flows) < KEPT_FLOWS:
+            self._flows[index] = flow[box].copy()
+        return flow
+
+    def flow_over(self, area: Mask) -> Callable[[int], Floats]:
+        """Return `flow` if it covers an area (256, 256), else a function that computes flow there."""
+        rows, columns = self._flow_from.box
+        if area[rows, columns].sum() == area.sum():
+            return self.flow
+        follow = FlowFrom(self.grey[0], box_around(area))
+        return lambda index: follow(self.grey[index])
 
     @functools.cached_property
     def motion(self) -> Motion:
         """Facial motion of every frame. CellFailed without a face in frame 0."""
-        found = self.kept("motion", self._measure_motion)
-        return Motion(
-            trajectory=found["trajectory"].astype(np.float32),
-            head=found["head"].astype(np.float32),
-            rigid=found["rigid"].astype(np.float32),
-            inner_peak=found["inner_peak"].astype(np.float32),
-            eye_distance=float(found["eye_distance"]),
-            field=found["field"].astype(np.float16),
-        )
+        return Motion.of(self.kept("motion", self._measure_motion))
 
     @functools.cached_property
     def action_units(self) -> Intensities:
         """Intensities (T, K) of faces.action_units.UNITS, read from flow. CellFailed without a face in frame 0."""
         return self.kept("action_units", self._read_action_units)["intensity"]
 
-    def _detect(self, index: int) -> Arrays:
-        return {"points": _or_empty(detect(self.grey[index]))}
-
-    def _embed(self, index: int) -> Arrays:
-        points = self.landmarks_at([index])[0]
-        return {"vector": _or_empty(None if points is None else embedding(self.frames[index], points))}
+    def _detect(self, indices: Sequence[int]) -> list[Found]:
+        return [detect(self.grey[index]) for index in indices]
 
     def _measure_motion(self) -> Arrays:
-        motion = facial_motion(self.flow, len(self.frames), self.landmarks)
-        return {name: np.asarray(value) for name, value in vars(motion).items()}
+        return facial_motion(self.flow, len(self.frames), self.landmarks).arrays()
 
     def _read_action_units(self) -> Arrays:
         return {"intensity": intensities(self.flow, len(self.frames), self.landmarks)}
@@ -173,23 +193,10 @@ class SeenClip:
         return cache / key[:2] / f"{key}.npz"
 
 
-@dataclass(frozen=True)
-class FieldOf:
-    """The coarse facial motion field of any frames, for reports; what scoring saw before is found in `cache`."""
-
-    cache: Path
-
-    @property
-    def recipe(self) -> str:
-        """All that decides a field besides the frames."""
-        return _recipe(__name__)
-
-    def __call__(self, frames: Frames) -> npt.NDArray[np.float16] | None:
-        """Frames (T, 256, 256, 3) -> (T, 32, 32, 2), pixels x, y since frame 0; None without a face in frame 0."""
-        try:
-            return SeenClip("clip", lambda: frames, content_hash(frames), self.cache).motion.field
-        except CellFailed:
-            return None
+def motion_file(cache: Path, content: str) -> Path:
+    """Return where the motion of a clip with this content is kept; the file is missing if nobody measured it."""
+    clip = SeenClip("clip", lambda: np.zeros(0, np.uint8), content, cache)
+    return clip._path(cache, "motion", clip._measure_motion, ())
 
 
 class Seen:
@@ -209,14 +216,31 @@ class Seen:
         self.truth = None if cell.truth is None else _seen_clip("truth", cell.truth, cache)
 
 
+def seen_clip(role: str, clip: Clip) -> SeenClip:
+    """Return a clip as a method sees it, with what others have found in it."""
+    store = own_store()
+    return SeenClip(role, clip.frames, clip.content, store and store / "features")
+
+
+@contextlib.contextmanager
+def one_at_a_time(clip: SeenClip) -> Iterator[None]:
+    """Let one process at a time look at a clip, so that the next finds in the store what this one has found.
+
+    The locks lie apart from those of cells, which are held meanwhile. Within the block, claim nothing.
+    """
+    store = own_store()
+    with claim(store / "locks", clip.content, wait=True) if store else contextlib.nullcontext():
+        yield
+
+
 @functools.lru_cache(maxsize=2)  # the rows of a cell follow each other: its driver and truth are read once
 def _seen_clip(role: str, clip: Clip, cache: Path | None) -> SeenClip:
     return SeenClip(role, clip.frames, clip.content, cache)
 
 
-def _or_empty(found: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
+def _or_empty(found: Found) -> npt.NDArray[np.float64]:
     return np.zeros(0) if found is None else found
 
 
-def _or_none(stored: npt.NDArray[Any]) -> npt.NDArray[np.float64] | None:
+def _or_none(stored: npt.NDArray[Any]) -> Found:
     return stored.astype(np.float64) if stored.size else None

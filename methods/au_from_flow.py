@@ -9,11 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from core.clip import Clip
-from core.frames import grey
 from core.openface import LARGEST, OPENFACE, column
 from faces import action_units
-from faces.flow import dense_flow
-from faces.landmarks import landmarks
+from faces.seen import one_at_a_time, seen_clip
 from methods.au_sources import ActionUnits
 
 
@@ -23,10 +21,10 @@ def flow(driver: Clip) -> ActionUnits:
     Units that flow cannot tell apart count as the first of them (14 for 14 and 20, 23 for 23 and 24, 25 for 25 and 26).
     CellFailed without a face in frame 0.
     """
-    frames = grey(driver.frames())
-    points = landmarks(frames[0], f"driver {driver.name}")
-    found = action_units.intensities(lambda k: dense_flow(frames[0], frames[k]), len(frames), points)  # T K
-    micro = np.zeros((len(frames), len(OPENFACE)))
+    clip = seen_clip(f"driver {driver.name}", driver)
+    with one_at_a_time(clip):
+        found = clip.action_units  # (T, K)
+    micro = np.zeros((len(found), len(OPENFACE)))
     for unit, track in zip(action_units.UNITS, found.T, strict=True):
         if (at := column(unit.partition("+")[0])) is not None:
             micro[:, at] += track

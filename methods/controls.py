@@ -10,8 +10,8 @@ import numpy as np
 from core.clip import Cell, Clip
 from core.errors import BenchError, CellFailed
 from core.frames import Frames
-from core.video import reencode
-from faces.transfer import CarriedMotion, StillFace, lift_motion
+from core.video_writing import reencode
+from faces.transfer import CarriedMotion, lift_motion, still_face
 
 NOISE = 2.0
 
@@ -50,10 +50,11 @@ class StillNoise(Plain):
     def animate_cell(self, cell: Cell) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB; the same cell gives the same noise."""
         seed = hashlib.blake2b(f"{cell.protocol} {cell.name} {cell.template.content}".encode(), digest_size=8).digest()
-        noise = np.random.default_rng(int.from_bytes(seed)).normal(
-            0, NOISE, (cell.driver.n_frames, *cell.template.image.shape)
-        )
-        return np.clip(np.round(cell.template.image + noise), 0, 255).astype(np.uint8)
+        shape = cell.driver.n_frames, *cell.template.image.shape
+        noise = np.random.default_rng(int.from_bytes(seed)).standard_normal(shape, np.float32)
+        noise *= NOISE
+        noise += cell.template.image
+        return np.clip(np.rint(noise, noise), 0, 255, noise).astype(np.uint8)
 
 
 class Rigid(Plain):
@@ -64,11 +65,15 @@ class Rigid(Plain):
     def animate_cell(self, cell: Cell) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB. CellFailed without a face in driver or template."""
         motion = lift_motion(cell.driver)
-        return StillFace(cell.template.image).move(CarriedMotion(np.zeros_like(motion.expression), motion.head))
+        return still_face(cell.template.image).move(CarriedMotion(np.zeros_like(motion.expression), motion.head))
 
 
 class Ceiling(Plain):
-    """What a perfect copy would score: the driver's other noise draw, or a recording re-encoded."""
+    """What a perfect copy would score: the driver's other noise draw, or a recording as a video for experts shows it.
+
+    A recording has no second take. Handed over bit by bit it would agree with itself in every figure, which says
+    nothing; a copy that has been through the experts' videos says what those keep.
+    """
 
     name = "ceiling"
 

@@ -24,9 +24,12 @@ from core.config import read_overlay
 from core.errors import BenchError, CellFailed, clause, unknown_name
 from core.file_hashes import file_hash, hash_if_readable
 from core.frames import SIZE, Frames, write_frames, write_png
+from core.pictures import is_picture
 from core.provenance import ROOT
 from core.store import digest
-from core.video import is_output_video, is_picture, read_clip, write_video
+from core.video import is_output_video, read_clip
+from core.video_writing import write_video
+from core.worker import MEMORY
 from core.working_folder import from_start
 from faces.crop import resized
 from methods.external_inputs import extras
@@ -212,8 +215,9 @@ class External:
 
     def _environment(self, work: Path) -> dict[str, str]:
         hidden = {} if self.description.gpu and self.device != "cpu" else {"CUDA_VISIBLE_DEVICES": ""}
-        # The suite's own single thread is for its workers, not for programs of others.
-        inherited = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+        # The suite's own single thread, and how it keeps memory, are for its workers, not for programs of others.
+        own = ("_NUM_THREADS", *MEMORY)
+        inherited = {name: value for name, value in os.environ.items() if not name.endswith(own)}
         return {**inherited, "TMPDIR": str(work), **hidden, **self.description.variables}
 
     def _take_back(self, work: Path, driver: Clip) -> Frames:

@@ -11,7 +11,7 @@ import numpy as np
 
 from core.clip import Clip, Template
 from core.frames import Frames, grey, write_png
-from core.video import write_video
+from core.video_writing import write_video
 from faces.landmarks import landmarks
 
 # Canny's two thresholds; the programs' own are not published.

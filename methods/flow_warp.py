@@ -8,7 +8,7 @@ import numpy.typing as npt
 from core.clip import Cell, Clip, Template
 from core.errors import CellFailed
 from core.frames import Frames
-from faces.transfer import CarriedMotion, StillFace, lift_motion
+from faces.transfer import CarriedMotion, lift_motion, still_face
 from methods.controls import Plain
 
 
@@ -26,7 +26,7 @@ class FlowWarp(Plain):
 
     def animate(self, template: Template, driver: Clip) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB. CellFailed without a face in driver or template."""
-        return StillFace(template.image).move(lift_motion(driver))
+        return still_face(template.image).move(lift_motion(driver))
 
 
 class ApexRamp(Plain):
@@ -41,7 +41,7 @@ class ApexRamp(Plain):
         if apex is None:
             apex = int(np.linalg.norm(motion.expression, axis=(1, 2)).argmax())
         apex = min(apex, len(motion.head) - 1)
-        return StillFace(cell.template.image).move(_scaled(motion, apex, ramp(len(motion.head), apex)))
+        return still_face(cell.template.image).move(_scaled(motion, apex, ramp(len(motion.head), apex)))
 
 
 class Reversed(Plain):
@@ -53,7 +53,7 @@ class Reversed(Plain):
         """Frames uint8 (T, 256, 256, 3) RGB; frame 0 is the template at rest."""
         motion = lift_motion(cell.driver)
         backwards = CarriedMotion(motion.expression[::-1], motion.head[::-1])
-        return StillFace(cell.template.image).move(backwards.from_rest())
+        return still_face(cell.template.image).move(backwards.from_rest())
 
 
 class WrongDriver(Plain):
@@ -65,7 +65,7 @@ class WrongDriver(Plain):
         """Frames uint8 (T, 256, 256, 3) RGB. CellFailed where the protocol names no foil."""
         if cell.foil is None:
             raise CellFailed("this cell has no foil: the protocol names no driver that moves another part of the face")
-        return StillFace(cell.template.image).move(_stretched(lift_motion(cell.foil), cell.driver.n_frames))
+        return still_face(cell.template.image).move(_stretched(lift_motion(cell.foil), cell.driver.n_frames))
 
 
 def ramp(n_frames: int, apex: int) -> npt.NDArray[np.float64]:

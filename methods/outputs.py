@@ -21,9 +21,10 @@ from core.errors import BenchError, CellFailed, few
 from core.file_kinds import HEAD_BYTES, JPEG, kind_of
 from core.frames import SIZE, Frames
 from core.names import check_name
+from core.pictures import pictures_in
 from core.sheet import Limits
 from core.tables import local_path, read_sheet
-from core.video import first_size, is_output_video, pictures_in, pixel_aspect, read_clip
+from core.video import first_size, is_output_video, pixel_aspect, read_clip
 from faces.crop import crop, display_size, whole_square
 from methods.marks import counted
 

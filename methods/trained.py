@@ -30,7 +30,7 @@ BATCH_SIZES = {"cpu": 4, "cuda": 16}
 USER_WEIGHTS = Path(".megbench/weights")
 SUFFIXES = (".safetensors", ".pth", ".pth.tar")
 # Version of the rearrangement in nets/fast.py; cells of another may differ in their last bit.
-FAST_PATH = "3"
+FAST_PATH = "4"
 SPEED = {"precision": ("float32", "bf16"), "compile": ("no", "yes")}
 # Encoded templates kept at a time; each holds its features (6 MB for the demo sizes, 30 MB for the published ones).
 MOST_FACES = 16

@@ -2,6 +2,7 @@
 
 METRICS = {
     "motion_agreement": "metrics.motion_agreement:MotionAgreement",
+    "motion_agreement_v1": "metrics.motion_agreement_v1:MotionAgreementV1",
     "true_flow": "metrics.true_flow:TrueFlow",
     "au_flow": "metrics.au_flow:AuFlow",
     "pyfeat_occurrence": "metrics.pyfeat_occurrence:PyFeatOccurrence",
@@ -18,5 +19,5 @@ METRICS = {
     "sharpness": "metrics.sharpness:Sharpness",
     "counts": "metrics.counts:Counts",
 }
-# Measured only where `--metrics` names them: further variants, and what needs other programs.
-ON_REQUEST = ("lpips_vgg", "lpips_squeeze", "openface_intensity")
+# Measured only where `--metrics` names them: further variants, older versions, and what needs other programs.
+ON_REQUEST = ("motion_agreement_v1", "lpips_vgg", "lpips_squeeze", "openface_intensity")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from core.clip import Cell
+from faces.embedding import embedding_at
 from faces.seen import SeenClip, sampled_frames
 from metrics.set_distance import SetDistance, distance_figures
 
@@ -25,7 +26,7 @@ class FaceDistance(SetDistance):
         name = "faces-" + "-".join(map(str, indices))
 
         def stack() -> dict[str, np.ndarray]:
-            found = [vector for vector in clip.embedding_at(indices) if vector is not None]
+            found = [vector for vector in embedding_at(clip, indices) if vector is not None]
             return {"features": np.array(found).reshape(-1, 128)}
 
         return clip.feature_file(name, stack)

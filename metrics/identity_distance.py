@@ -7,6 +7,7 @@ import numpy as np
 from core.clip import Cell
 from core.contracts import Figure, Partial, Score
 from core.errors import CellFailed
+from faces.embedding import embedding_at
 from faces.seen import Seen, sampled_frames
 from metrics.combine import mean_scores
 
@@ -41,11 +42,11 @@ class IdentityDistance:
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Compare one cell; frames without a face are left out. CellFailed without any face."""
-        template = seen.template.embedding_at([0])[0]
+        template = embedding_at(seen.template, [0])[0]
         if template is None:
             raise CellFailed("no frontal face found in template")
         indices = sampled_frames(len(seen.output.frames), cell.driver.apex_frame)
-        found = [vector for vector in seen.output.embedding_at(indices) if vector is not None]
+        found = [vector for vector in embedding_at(seen.output, indices) if vector is not None]
         if not found:
             raise CellFailed("no frontal face found in output")
         distances = np.linalg.norm(np.stack(found) - template, axis=1)

@@ -5,7 +5,10 @@ frame, in units of the eye distance; O is the output's, D the driver's (or the t
 
     agreement = <O, D> / (|O| |D|)      gain = <O, D> / <D, D>      error = |O - D| / |D|
 
-Agreement ignores amplitude (half the motion scores the same), so gain or error always stands beside it.
+Agreement ignores amplitude (half the motion scores the same), so gain or error always stands beside it. A driver that
+is exactly still has none of the three; an output that is still has agreement 0.
+
+Version 2 reads motion by faces.flow; version 1 (metrics.motion_agreement_v1) by DIS.
 """
 
 from __future__ import annotations
@@ -21,21 +24,20 @@ from core.contracts import Figure, Partial, Score
 from core.errors import CellFailed
 from faces.motion import Motion
 from faces.regions import GROUPS
-from faces.seen import Seen
+from faces.seen import Seen, SeenClip
 from metrics.combine import absent_score, mean_scores
 
 SHORTEST = 3
 VELOCITY_LAG = 3
 # A driver whose landmarks hardly move: median peak residual motion, in eye distances.
 LOW_SIGNAL = 0.004
+NO_MOTION = "nothing moves in the {}, or in this part of it"
 # Why these have no value in a cell that was compared.
 STILL_REASONS = {
     "head_correlation": "the head of output or driver does not move",
     "head_peak_ratio": "the driver's head does not move",
-    **dict.fromkeys(
-        ("agreement_velocity", "agreement_velocity_truth"), f"clip too short: {VELOCITY_LAG + 1} frames are needed"
-    ),
 }
+TOO_SHORT = f"clip too short: {VELOCITY_LAG + 1} frames are needed"
 WITHOUT_EYES = tuple(region for group, regions in GROUPS.items() if group != "eyes" for region in regions)
 
 
@@ -110,6 +112,7 @@ def _part_figures(target: str, suffix: str, title: str) -> tuple[Figure, ...]:
 
 
 PART_FIGURES = (*_part_figures("driver", "", ""), *_part_figures("truth", "_truth", " with truth"))
+COMPARED = (*DRIVER_FIGURES, *TRUTH_FIGURES, *PART_FIGURES)
 OTHER_FIGURES = (
     _cosine(
         "head_correlation",
@@ -141,12 +144,12 @@ OTHER_FIGURES = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """Agreement, gain and error of one trajectory with another; gain and error are None where the other is zero.
+    """Agreement, gain and error of one trajectory with another; None where the other is zero.
 
     products: <O, D>, |O|^2 and |D|^2, each divided by the number of frames; what pooling over cells sums up.
     """
 
-    agreement: float
+    agreement: float | None
     gain: float | None
     error: float | None
     products: tuple[float, float, float]
@@ -157,11 +160,12 @@ def compare(output: Floats, driver: Floats) -> Comparison:
     present = ~(np.isnan(output).any((0, 2)) | np.isnan(driver).any((0, 2)))
     o, d = (track[:, present].astype(np.float64).ravel() for track in (output, driver))
     od, oo, dd = float(o @ d), float(o @ o), float(d @ d)
-    agreement = od / np.sqrt(oo * dd) if oo > 0 and dd > 0 else 0.0
-    gain = od / dd if dd > 0 else None
-    error = float(np.linalg.norm(o - d) / np.sqrt(dd)) if dd > 0 else None
     frames = max(len(output), 1)
-    return Comparison(float(np.clip(agreement, -1, 1)), gain, error, (od / frames, oo / frames, dd / frames))
+    products = (od / frames, oo / frames, dd / frames)
+    if dd == 0:
+        return Comparison(None, None, None, products)
+    agreement = float(np.clip(od / np.sqrt(oo * dd), -1, 1)) if oo > 0 else 0.0
+    return Comparison(agreement, od / dd, float(np.linalg.norm(o - d) / np.sqrt(dd)), products)
 
 
 def pooled_agreement(products: Sequence[Sequence[float]]) -> float:
@@ -179,16 +183,20 @@ class MotionAgreement:
     """Facial motion of the output against the driver's and, where it is known, the truth's."""
 
     name = "motion_agreement"
-    version = "1"
-    figures = (*DRIVER_FIGURES, *TRUTH_FIGURES, *PART_FIGURES, *OTHER_FIGURES)
+    version = "2"
+    figures = (*COMPARED, *OTHER_FIGURES)
     needs = ("frames", "landmarks", "motion")
+
+    def motion(self, clip: SeenClip) -> Motion:
+        """Facial motion of a clip by this version's recipe. CellFailed without a face in frame 0."""
+        return clip.motion
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Compare one cell. CellFailed without a face in a first frame or with another number of frames."""
         if len(seen.output.frames) < SHORTEST:
             return Partial("skipped", f"clip too short: {len(seen.output.frames)} frames, {SHORTEST} are needed")
-        output, driver = seen.output.motion, seen.driver.motion
-        truth = seen.truth.motion if seen.truth else None
+        output, driver = self.motion(seen.output), self.motion(seen.driver)
+        truth = self.motion(seen.truth) if seen.truth else None
         against_driver = _compare_clips(output, driver, "driver")
         values: dict[str, float | None] = {
             "agreement": against_driver.agreement,
@@ -215,14 +223,23 @@ class MotionAgreement:
         }
         # Pooled over this one cell; `combine` pools over more.
         values |= {f"{name}_pooled": values[name] for name in ("agreement", "agreement_truth") if name in values}
-        reasons = {name: reason for name, reason in STILL_REASONS.items() if name in values}
+        reasons = {figure.name: NO_MOTION.format(figure.target) for figure in COMPARED if figure.name in values}
+        reasons |= STILL_REASONS
+        if len(output.trajectory) <= VELOCITY_LAG:
+            reasons |= {name: TOO_SHORT for name in values if name.startswith("agreement_velocity")}
         return Partial("ok", "" if truth else "no truth in this cell", values, sums, series, reasons)
+
+    @staticmethod
+    def pools(products: Sequence[float] | None) -> bool:
+        """Whether a cell with these sums of products counts in pooled agreement: one whose driver moves."""
+        return products is not None and products[2] > 0
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
         """Means over the scored cells, and agreement pooled over them."""
         scores = {score.figure: score for score in mean_scores(self.figures, partials)}
-        for figure, target in (("agreement_pooled", "driver"), ("agreement_truth_pooled", "truth")):
-            products = [partial.sums[target] for partial in partials if target in partial.sums]
+        pooled = [figure for figure in self.figures if "_pooled" in figure.name]
+        for figure, target in ((figure.name, figure.target) for figure in pooled):
+            products = [partial.sums[target] for partial in partials if self.pools(partial.sums.get(target))]
             scores[figure] = (
                 Score(figure, pooled_agreement(products), "ok", "", len(products), len(partials))
                 if products

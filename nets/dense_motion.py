@@ -66,9 +66,14 @@ class DenseMotion(nn.Module):
         warped = warped.unflatten(2, (motions, height)).transpose(1, 2)  # B K+1 3 h w
         features = torch.cat([heatmaps[:, :, None], warped], dim=2).flatten(1, 2)  # B 4(K+1) h w
         features = self.hourglass(features)
-        mask = torch.softmax(self.mask(features), dim=1)  # B K+1 h w
+        logits, visible = self.heads(features)
+        mask = torch.softmax(logits, dim=1)  # B K+1 h w
         deformation = torch.einsum("bkhw,bkhwc->bhwc", mask, sparse)
-        return Motion(deformation, torch.sigmoid(self.occlusion(features)), mask, warped)
+        return Motion(deformation, torch.sigmoid(visible), mask, warped)
+
+    def heads(self, features: Tensor) -> tuple[Tensor, ...]:
+        """Logits of the mask (B, K+1, h, w) and of what is visible (B, 1, h, w)."""
+        return self.mask(features), self.occlusion(features)
 
 
 def with_background(maps: Tensor) -> Tensor:

@@ -2,6 +2,10 @@
 
 A network that paints colours needs long to paint a face as sharp as the one it was given, and a micro-expression is
 less than that softness. So the three maps that it ends in say where each pixel comes from and how much brighter it is.
+
+torch's bicubic kernel (a = -.75, as OpenCV's) is not exact: smooth skin that is to move by .05, .1, .25, .5 or .75
+pixels moves by .071, .136, .297, .5 or .703, whole pixels are right. The demo networks learnt with it: what they paint
+makes up for it as far as their losses saw it, so it stays.
 """
 
 from __future__ import annotations

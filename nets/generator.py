@@ -134,4 +134,4 @@ class Generator(nn.Module):
 
 
 def _blend(visible: Tensor, warped: Tensor, painted: Tensor) -> Tensor:
-    return visible * warped + (1 - visible) * painted
+    return torch.lerp(widened(painted), warped, visible)

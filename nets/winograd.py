@@ -19,14 +19,17 @@ from torch.autograd.function import once_differentiable
 
 from nets.fixed import Fixable
 
-# From how many channels (fewer of both sides) and pixels of a map it is faster (docs/performance.md). The gradient of
-# the weights gains most, so where weights are learnt it pays from fewer channels on, with so many on both sides.
+# From how many channels (fewer of both sides) and pixels of a map it is faster, with AVX2 and with AVX-512
+# (docs/performance.md). The gradient of the weights gains most, so where weights are learnt it pays from fewer channels
+# on, with so many on both sides. Fixed rather than measured at start: results differ in their last bits from torch's,
+# so a machine must always make the same choice.
 FEWEST_CHANNELS, FEWEST_LEARNING, FEWEST_TOGETHER = 128, 64, 192
 SMALLEST_MAP = 32 * 32
 
 NEAR, FAR = 0.5**0.5, 2**0.5
-# Numbers that a strip of transformed tiles may have, so that it stays in the cache (10 MB).
-STRIP = 2_500_000
+# Numbers that a strip of transformed tiles may have, so that it stays near a core's cache (3 MB); as many as the
+# transformed weights, if these are more, since every strip reads them once.
+STRIP = 800_000
 
 
 def _weight_transform() -> Tensor:
@@ -81,11 +84,12 @@ class _Convolution(torch.autograd.Function):
         context.save_for_backward(x, taps)
         height, width = x.shape[2:]
         y = torch.empty(len(x), taps.shape[2], height, width, memory_format=torch.channels_last)
-        for picture, out in zip(_padded(x), y.permute(0, 2, 3, 1), strict=True):
+        for picture, out in zip(x.permute(0, 2, 3, 1), y.permute(0, 2, 3, 1), strict=True):
+            padded = _padded(picture)
             for rows in _strips(height, width, taps):
-                products = torch.bmm(_tiles(picture, rows), taps)
+                products = torch.bmm(_tiles(padded, rows), taps)
                 _paint(products, out[4 * rows.start : 4 * rows.stop])
-        y += bias[:, None, None]
+            out += bias
         return y
 
     @staticmethod
@@ -97,12 +101,12 @@ class _Convolution(torch.autograd.Function):
         batch, channels, height, width = x.shape
         into = x.new_zeros(batch, height + 2, width + 2, channels) if of_x else None
         of_taps = torch.zeros_like(taps) if of_weight else None
-        pictures = _padded(x) if of_weight else None
         for index, cells in enumerate(gradient.permute(0, 2, 3, 1)):
+            padded = _padded(x[index].permute(1, 2, 0)) if of_weight else None
             for rows in _strips(height, width, taps):
                 spread = _spread(cells[4 * rows.start : 4 * rows.stop])
-                if of_taps is not None and pictures is not None:
-                    of_taps.baddbmm_(_tiles(pictures[index], rows).mT, spread)
+                if of_taps is not None and padded is not None:
+                    of_taps.baddbmm_(_tiles(padded, rows).mT, spread)
                 if into is not None:
                     _collect(torch.bmm(spread, taps.mT), into[index, 4 * rows.start : 4 * rows.stop + 2])
         return (
@@ -125,14 +129,14 @@ def _weight_gradient(of_taps: Tensor) -> Tensor:
     return (WEIGHTS.T @ of_taps.flatten(1)).view(3, 3, *of_taps.shape[1:]).permute(3, 2, 0, 1)
 
 
-def _padded(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, H + 2, W + 2, C), zeros around."""
-    return F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+def _padded(picture: Tensor) -> Tensor:
+    """(H, W, C) -> (H + 2, W + 2, C), zeros around."""
+    return F.pad(picture, (0, 0, 1, 1, 1, 1))
 
 
 def _strips(height: int, width: int, taps: Tensor) -> Iterator[range]:
     """Rows of tiles, as many at a time as stay in the cache."""
-    several = max(1, STRIP // (36 * (width // 4) * max(taps.shape[1:])))
+    several = max(1, max(STRIP, taps.numel()) // (36 * (width // 4) * max(taps.shape[1:])))
     for first in range(0, height // 4, several):
         yield range(first, min(first + several, height // 4))
 

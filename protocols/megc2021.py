@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from clips.folder import Recording, prepare_all, template
 from core.clip import Cell, Clip, Template
 from core.errors import BenchError, check_choice
+from core.pictures import is_picture, pictures_in
 from core.progress import note
-from core.video import is_picture, is_video, pictures_in
+from core.video import is_video
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 

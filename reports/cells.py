@@ -139,13 +139,13 @@ def cell_curves(cell: CellFacts, series: Mapping[str, Mapping[str, Mapping[str, 
         if not panels:
             continue
         shown = shown or bool(known)
-        svg = draw_curves(cell, lines, panels, "% of eye distance" if metric == MOTION else metric, metric)
+        svg = draw_curves(cell, lines, panels, "% of eye distance" if metric == MOTION else metric)
         roles = tuple(line.role for line in reversed(inks) if line.curves)
         yield Curves(metric, svg, roles, tuple((label, line.colour or 0) for label, line in outputs if line.curves))
     if cell.known_aus and not shown:
         line = Line(cell.known_aus, "known")
         panels = {name: name for name in panel_names([line], MOST_PANELS)}
-        yield Curves("", draw_curves(cell, [line], panels, "intensity", "known"), ("known",), ())
+        yield Curves("", draw_curves(cell, [line], panels, "intensity"), ("known",), ())
 
 
 def known_curves(cell: CellFacts, measured: Iterable[str]) -> dict[str, Sequence[float]]:

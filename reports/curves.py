@@ -1,22 +1,17 @@
 """Curves of one cell over time, driver against outputs: how far each part of the face moves, how strong each AU is.
 
-Any metric that keeps series named `<what>_<role>` (role: output, driver or truth) gets a picture. Drawn by matplotlib
-as SVG. Colours are the page's CSS variables, so that they follow light and dark; every panel holds a cursor line that
-the page's script moves with the scrubber.
+Any metric that keeps series named `<what>_<role>` (role: output, driver or truth) gets a picture, as SVG inside the
+page (templates/curves.svg.j2): it takes its colours from the page's style, so that it follows light and dark, and every
+panel holds a cursor line that the page's script moves with the scrubber.
 """
 
-import io
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import matplotlib as mpl
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from reports.environment import environment
 from reports.run_facts import CellFacts
 
 # Order and titles of the panels of facial motion.
@@ -28,24 +23,14 @@ GROUPS = {
     "mouth": "mouth",
     "head": "head (rigid)",
 }
-# Stand-ins that become CSS variables; matplotlib must see real colours.
-INK, FAINT, CURSOR = "#010101", "#010102", "#010103"
-VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)", CURSOR: "var(--accent)"}
-# Inches: a panel's width, the picture's height, and its margins.
-PANEL = 2.35
-HEIGHT = 2.05
-LEFT, RIGHT, TOP, BOTTOM = 0.6, 0.1, 0.42, 0.26
-STYLES: dict[str, Any] = {"truth": (0, (4, 2)), "known": (0, (1, 1.5))}
-SETTINGS: Any = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "text.color": INK,
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
+# SVG units, which are pixels on a wide screen: room for the unit, a panel with its tick labels, and its plot.
+UNIT = 14
+PANEL, LABELS, ACROSS = 217, 34, 173
+HEIGHT, TOP, BOTTOM = 190, 38, 168
+# At most so many steps between ticks.
+STEPS = 5
+# Room above the highest curve, and the least that an axis reaches to.
+ROOM, LEAST = 1.05, 1e-3
 
 
 @dataclass(frozen=True)
@@ -63,11 +48,6 @@ class Line:
     def name(self) -> str:
         """What the page's script calls the line: its role, or the number of its colour."""
         return self.role if self.colour is None else str(self.colour)
-
-
-def method_colour(index: int) -> str:
-    """The stand-in colour that becomes `var(--m<index>)`."""
-    return f"#0201{index:02x}"
 
 
 def curves_of(series: Mapping[str, Sequence[float]], role: str) -> dict[str, Sequence[float]]:
@@ -91,80 +71,96 @@ def _reach(curve: Sequence[float]) -> float:
     return max((abs(value) for value in curve if math.isfinite(value)), default=0.0)
 
 
-def draw_curves(cell: CellFacts, lines: Sequence[Line], panels: Mapping[str, str], unit: str, salt: str) -> Markup:
-    """Panels (name -> title) side by side as inline SVG; those of the face share one scale, "head" has its own.
+@dataclass(frozen=True)
+class Panel:
+    """One plot: where it begins (SVG units), ticks (height, label), curves (name, colour, path).
 
-    `salt` keeps the ids of several pictures of a cell apart.
+    numbered: whether its ticks' labels are shown, which panels with the same scale share.
     """
-    with mpl.rc_context(SETTINGS), mpl.rc_context({"svg.hashsalt": f"{cell.name} {salt}"}):
-        width = max(PANEL * len(panels), 3.2)
-        figure = Figure(figsize=(width, HEIGHT))
-        # Fixed, because matplotlib's own layout draws everything twice and takes half of the time.
-        left, right, top, bottom = LEFT / width, 1 - RIGHT / width, 1 - TOP / HEIGHT, BOTTOM / HEIGHT
-        figure.subplots_adjust(left, bottom, right, top, wspace=0.24)
-        axes = dict(zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True))
-        for name, panel in axes.items():
-            _draw(panel, name, panels[name], cell, lines)
-        # A quiet region must look quiet.
-        shared = [panel for name, panel in axes.items() if name != "head"]
-        low, high = (extreme(panel.get_ylim()[i] for panel in shared) for i, extreme in ((0, min), (1, max)))
-        for panel in shared:
-            panel.set_ylim(low, high)
-            panel.tick_params(labelleft=panel is shared[0])
-        next(iter(axes.values())).set_ylabel(unit)
-        out = io.StringIO()
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    # SVG units are points.
-    per_frame = 72 * figure.get_figwidth() / max(cell.n_frames - 1, 1)
-    return _inline(out.getvalue(), [panel.get_position().width * per_frame for panel in axes.values()])
+
+    left: float
+    title: str
+    ticks: tuple[tuple[float, str], ...]
+    numbered: bool
+    curves: tuple[tuple[str, int | None, str], ...]
 
 
-def _draw(panel: Axes, name: str, title: str, cell: CellFacts, lines: Sequence[Line]) -> None:
-    panel.set_title(title, fontsize=9, loc="left", pad=14)
-    panel.spines[["top", "right"]].set_visible(False)
-    for mark, short in ((cell.onset_frame, "on"), (cell.apex_frame, "apex"), (cell.offset_frame, "off")):
-        if mark is not None:
-            panel.axvline(mark, color=FAINT, linewidth=1, linestyle=(0, (2, 2)), zorder=0)
-            panel.annotate(short, (mark, 1), xycoords=("data", "axes fraction"), fontsize=7, ha="center", va="bottom")
-    for line in lines:
-        if name in line.curves:
-            colour = INK if line.colour is None else method_colour(line.colour)
-            width = 1.8 if line.colour is None else 1.3
-            panel.plot(
-                line.curves[name],
-                color=colour,
-                linewidth=width,
-                linestyle=STYLES.get(line.role, "solid"),
-                gid=f"curve-{line.name}",
-            )
-    panel.set_xlim(0, max(cell.n_frames - 1, 1))
-    panel.set_ylim(min(panel.get_ylim()[0], 0) if _below_zero(lines, name) else 0, max(panel.get_ylim()[1], 1e-3))
-    panel.axvline(0, color=CURSOR, linewidth=1, gid="cursor")
+@dataclass(frozen=True)
+class Scale:
+    """What a plot shows from bottom to top: `low` to `high`."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, curves: Sequence[Sequence[float]]) -> "Scale":
+        """Return the scale on which all curves can be seen, with zero in it."""
+        values = [value for curve in curves for value in curve if math.isfinite(value)]
+        return cls(ROOM * min(0.0, *values, 0.0), max(ROOM * max(0.0, *values, 0.0), LEAST))
+
+    def height(self, value: float) -> float:
+        """Return where a value lies in a picture (y, SVG units)."""
+        return round(BOTTOM - (BOTTOM - TOP) * (value - self.low) / (self.high - self.low), 1)
 
 
-def _below_zero(lines: Sequence[Line], name: str) -> bool:
-    return any(min(line.curves.get(name, (0.0,))) < 0 for line in lines)
+def draw_curves(cell: CellFacts, lines: Sequence[Line], panels: Mapping[str, str], unit: str) -> Markup:
+    """Draw panels (name -> title) side by side as inline SVG; those of the face share one scale, "head" has its own.
 
-
-def _inline(svg: str, steps: Sequence[float]) -> Markup:
-    """SVG for the page: no header, no fixed size, no ids but those it refers to, CSS variables for colours.
-
-    `steps` are the cursors' ways per frame. Built from matplotlib's own output, which escapes the text it is given.
+    On the shared scale a quiet region looks quiet.
     """
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    box = re.search(r'viewBox="([^"]*)"', svg)
-    assert box, "matplotlib wrote an SVG without a viewBox"
-    data = " ".join(f"{step:.4f}" for step in steps)
-    svg = re.sub(r' id="(cursor|curve-\w+)"', r' class="\1"', svg)
-    svg = re.sub(r' id="(?:figure|axes|patch|line2d|text|xtick|ytick|matplotlib)[\w.]*"', "", svg)
-    svg = re.sub(r" font-family: [^;]*;", "", svg).replace("xlink:href", "href")
-    # One decimal for what is drawn; what is written between the tags, as 0.25 at an axis, stays.
-    svg = re.sub(r">[^<]+<|(\d\.\d)\d+", lambda found: found[1] or found[0], svg)
-    for stand_in, variable in VARIABLES.items():
-        svg = svg.replace(stand_in, variable)
-    svg = re.sub(r"#0201([0-9a-f]{2})", lambda found: f"var(--m{int(found[1], 16)})", svg)
-    # Last, so that the steps keep their decimals: a long clip would drift away from its axis.
-    width = float(box[1].split()[2]) / (72 * PANEL)
-    opening = f'<svg class="curves" style="--panels: {width:.2f}" {box[0]} data-steps="{data}" role="img">'
-    svg = re.sub(r"^<svg[^>]*>", opening, svg)
-    return Markup(svg)
+    step = ACROSS / max(cell.n_frames - 1, 1)
+    shared = Scale.of(
+        [line.curves[name] for line in lines for name in panels if name in line.curves and name != "head"]
+    )
+    moments = ((cell.onset_frame, "on"), (cell.apex_frame, "apex"), (cell.offset_frame, "off"))
+    drawn = []
+    for place, (name, title) in enumerate(panels.items()):
+        scale = Scale.of([line.curves[name] for line in lines if name in line.curves]) if name == "head" else shared
+        ticks = tuple((scale.height(value), label) for value, label in ticks_between(scale.low, scale.high, STEPS))
+        curves = tuple(
+            (line.name, line.colour, path_of(line.curves[name], step, scale)) for line in lines if name in line.curves
+        )
+        drawn.append(Panel(UNIT + LABELS + PANEL * place, title, ticks, place == 0 or name == "head", curves))
+    text = (
+        environment()
+        .get_template("curves.svg.j2")
+        .render(
+            panels=drawn,
+            unit=unit,
+            about=f"Curves over {cell.n_frames} frames: {', '.join(panels.values())}; {unit}",
+            step=step,
+            width=UNIT + PANEL * len(drawn),
+            height=HEIGHT,
+            top=TOP,
+            bottom=BOTTOM,
+            across=ACROSS,
+            marks=[(round(step * frame, 1), short) for frame, short in moments if frame is not None],
+            frames=[(round(step * frame, 1), label) for frame, label in ticks_between(0, cell.n_frames - 1, STEPS, 1)],
+        )
+    )
+    return Markup(text)  # escaped by its template
+
+
+def ticks_between(low: float, high: float, steps: int, least: float = 0.0) -> Iterator[tuple[float, str]]:
+    """Yield round numbers from `low` to `high` with their labels, in at most about `steps` steps.
+
+    They are 1, 2 or 5 times a power of ten apart, and at least `least`.
+    """
+    rough = max((high - low) / steps, least, 1e-12)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = min((factor * power for factor in (1, 2, 5, 10) if factor * power >= rough), default=10 * power)
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1):
+        yield number * step, f"{number * step:.{digits}f}" if number else "0"
+
+
+def path_of(curve: Sequence[float], step: float, scale: Scale) -> str:
+    """Return an SVG path through a curve's values, a value every `step` units, with gaps where there is none."""
+    parts, pen = [], "M"
+    for frame, value in enumerate(curve):
+        if math.isfinite(value):
+            parts.append(f"{pen}{step * frame:.1f} {scale.height(value)}")
+            pen = "L"
+        else:
+            pen = "M"
+    return "".join(parts)

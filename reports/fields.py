@@ -1,36 +1,40 @@
 """Motion fields for the page: how each block of the face moves, coded so that a tenth of a pixel survives.
 
 A displacement v (pixels) is stored as 128 + 127 asinh(v / knee) / asinh(32 / knee), x in red and y in green of a
-lossless WebP with one tile a frame. Who measures the fields is the caller's choice: reports open no model.
+lossless WebP with one tile a frame. They are those that scoring saw and left in the run: a report measures nothing.
 """
 
 import io
-from typing import Protocol
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-
-from core.frames import Frames
 
 # Pixels; the steps are 0.03 px near zero.
 KNEE, FARTHEST = 1.0, 32.0
 COLUMNS = 32
 # WebP holds pictures of up to 16383 pixels a side.
 MOST_FRAMES = 8192
+# Blocks along a side of a field; more are not of our making.
+MOST_BLOCKS = 64
 
 Floats = npt.NDArray[np.floating]
 
 
-class Eye(Protocol):
-    """What measures motion fields (faces.seen.FieldOf). It is handed to worker processes, so it must pickle."""
+def read_field(path: Path, count: int) -> Floats | None:
+    """Return what scoring kept of the motion of a clip of `count` frames: (T, G, G, 2), pixels since frame 0.
 
-    @property
-    def recipe(self) -> str:
-        """All that decides a field besides the frames."""
-
-    def __call__(self, frames: Frames) -> Floats | None:
-        """Frames (T, 256, 256, 3) uint8 -> (T, G, G, 2), pixels x, y since frame 0; None where there is no face."""
+    None where it kept nothing, or the file is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            field = kept["field"]
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
+        return None
+    whole = field.ndim == 4 and len(field) == count and field.shape[1] == field.shape[2] <= MOST_BLOCKS
+    return field if whole and field.shape[3] == 2 and np.issubdtype(field.dtype, np.floating) else None
 
 
 def encode_field(field: Floats) -> bytes:

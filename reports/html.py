@@ -23,10 +23,9 @@ from core.frames import SIZE
 from reports import fields, leaderboard
 from reports.cells import CellView, MediaList, amplification, cell_view, driver_clip, stretch, two_cells
 from reports.environment import TEMPLATES, environment
-from reports.fields import Eye
 from reports.forms import judged_tables
 from reports.heat import heat_maps
-from reports.media import COLUMNS, KNEE, PER_SHEET, Media, media_of_all
+from reports.media import COLUMNS, KNEE, PER_SHEET, Media, Wanted, media_of_all
 from reports.missing import missing
 from reports.notices import caveats, faces_inside
 from reports.published import reported_table
@@ -51,20 +50,20 @@ class Pictures(Enum):
 def write_report(
     run_folder: Path,
     pictures: Pictures = Pictures.controls_in_two_cells,
-    eye: Eye | None = None,
     cache: Path = CACHE,
 ) -> Path:
     """Write `report.html` into a run folder and return its path; BenchError if the run cannot be read.
 
-    Without pictures it is `report_no_media.html`, which holds no face and may be shared. `eye` measures the motion
-    fields to show, None shows none. `cache` keeps coded media between reports.
+    Without pictures it is `report_no_media.html`, which holds no face and may be shared. `cache` keeps coded media
+    between reports.
     """
     run = Run(run_folder)
     media = None if pictures is Pictures.none else MediaList()
     everywhere = pictures is not Pictures.controls_in_two_cells
     with_controls = {cell.name for cell in (run.facts.cells if everywhere else two_cells(run.facts.cells))}
     cells = [cell_view(run, cell, media, cell.name in with_controls) for cell in run.facts.cells]
-    coded = media_of_all(list(media.wanted), cache, eye) if media else []
+    wanted = [Wanted(path, count, run.motion_of(path)) for path, count in media.wanted] if media else []
+    coded = media_of_all(wanted, cache)
     texts = [_json(clip.for_page()) for clip in coded]
     beside = sum(map(len, texts)) > PAGE_BUDGET
     if media is not None:

@@ -70,6 +70,7 @@ def marked(run: Run, table: Table) -> Table:
 
 
 def exported(table: Table, *runs: Run) -> Table:
-    """Return a table for use outside the run's page, with the caveats of its runs as footnotes."""
-    lines = [f"{title} {text}" for run in runs for title, text in caveats(run)]
+    """Return a table for use outside the run's page: versions of its metrics and caveats are footnotes."""
+    lines = [f"Measured by {', '.join(f'{m.name} {m.version}' for m in run.facts.metrics)}." for run in runs]
+    lines += [f"{title} {text}" for run in runs for title, text in caveats(run)]
     return dataclasses.replace(table, footnotes=tuple(dict.fromkeys((*table.footnotes, *lines))))

@@ -6,36 +6,41 @@ instead of 4 dB at the same size. A difference d (-255..255) is stored as 128 + 
 near zero and coarse far from it, so nothing clips. The page computes base + d, and the amplified view from d alone.
 
 Recordings of large motion are the other way round (27 dB for differences, 29 dB for frames, fewer specks of colour), so
-clips that reach far from frame 0 are coded both ways and the better one is kept. All from the lossless frames.
+clips that reach far from frame 0 are tried both ways and the better one is kept. All from the lossless frames. Coding
+and quality are chosen on a few of a clip's frames, which then is coded once.
 """
 
 import base64
-import dataclasses
-import hashlib
+import functools
 import io
 import os
+from bisect import bisect_left
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from tqdm import tqdm
 
 from core.errors import BenchError
-from core.frames import SIZE, Frames, frame_path, read_frames
-from core.store import read_kept, write_kept
-from reports.fields import Eye, encode_field, field_reach
+from core.file_hashes import file_hash
+from core.frames import SIZE, Frames, frame_path, grey, read_frames
+from core.store import digest, read_kept, write_kept
+from reports.fields import encode_field, field_reach, read_field
 
 # Written into the cache key: change it whenever the bytes may change.
-RECIPE = "asinh32-webp-6"
+RECIPE = "asinh32-webp-7"
 KNEE = 32.0
 COLUMNS = 8
 # Frames in one sheet: 2048 x 2048 pixels, which every browser decodes.
 PER_SHEET = 64
+# Frames on which coding and quality are chosen and the error is measured.
+TRIED = 8
 # What a frame may cost on average, so that a demo report stays under 25 MB after base64.
 BYTES_PER_FRAME = 3300
 BASE_QUALITY = 92
@@ -54,8 +59,9 @@ class Media:
     """One clip as the page holds it: WebP files, `sheets` of up to 64 tiles in rows of 8.
 
     `base` is frame 0 and the tiles are coded differences to it; where `base` is empty the tiles are the frames.
-    A still picture has no sheets. `error` is the root mean square error of the differences, measured on the coded
-    sheets; `reach` is what 98 of 100 differences stay under; both in grey levels of luma, 0 for a still picture.
+    A still picture has no sheets. `error` is the root mean square error of the differences in up to 8 frames, which
+    are coded as all are; `reach` is what 98 of 100 differences stay under; both in grey levels of luma, 0 for a still
+    picture.
     `field` is the coded motion field (b"" where nobody measured one), `moves` how far it reaches in pixels.
     """
 
@@ -78,22 +84,51 @@ ENCODE = np.rint(128 + 127 * np.arcsinh(np.arange(-255, 256) / KNEE) / np.arcsin
 DECODE = (KNEE * np.sinh((np.arange(256) - 128) / 127 * np.arcsinh(255 / KNEE))).astype(np.float32)
 
 
-def encode_clip(frames: Frames) -> Media:
-    """The media of frames (T, 256, 256, 3) uint8: the better coding, at the best quality that the size allows."""
-    luma = (frames.astype(np.int16) - frames[0]) @ LUMA  # (T, 256, 256)
-    reach = float(np.percentile(np.abs(luma[1:]), 98)) if len(frames) > 1 else 0.0
+# The same for what is brighter than in frame 0 and, to be subtracted, for what is darker.
+BRIGHTER, DARKER = ENCODE[255:], 128 - ENCODE[255::-1]
+
+
+def encode_clip(frames: Frames, field: Floats | None = None) -> Media:
+    """Return the media of frames (T, 256, 256, 3) uint8: the better coding, at the best quality that the size allows.
+
+    field: the clip's motion (T, G, G, 2) in pixels, None where nobody measured it.
+    """
+    reach = _reach(grey(frames))
     codings = (True, False) if reach > FAR else (True,)
-    return min((_coded(frames, luma, reach, differences) for differences in codings), key=lambda media: media.error)
+    error, differences, quality = min(_tried(frames, differences) for differences in codings)
+    starts = range(0, len(frames), PER_SHEET)
+    sheets = [_sheet(_tiles(frames[start : start + PER_SHEET], frames[0], differences), quality) for start in starts]
+    base = _webp(frames[0], BASE_QUALITY) if differences else b""
+    coded, moves = (b"", 0.0) if field is None else (encode_field(field), field_reach(field))
+    return Media(len(frames), base, tuple(sheets), error, reach, coded, moves)
 
 
-def _coded(frames: Frames, luma: Floats, reach: float, differences: bool) -> Media:
-    """One coding of a clip, with the error of its differences (T, 256, 256) in luma."""
-    tiles = ENCODE[frames.astype(np.int16) - frames[0] + 255] if differences else frames
-    sheets = tuple(_sheet(tiles[start : start + PER_SHEET]) for start in range(0, len(tiles), PER_SHEET))
-    coded = np.concatenate([_untiled(sheet) for sheet in sheets])[: len(frames)]
-    shown = DECODE[coded] if differences else coded - coded[0].astype(np.float32)
-    error = float(np.sqrt(((shown @ LUMA - luma) ** 2).mean()))
-    return Media(len(frames), _webp(frames[0], BASE_QUALITY) if differences else b"", sheets, error, reach)
+def _reach(luma: npt.NDArray[np.uint8]) -> float:
+    """Return what 98 of 100 differences to frame 0 stay under, from luma (T, 256, 256); 0 for a single frame."""
+    counts = sum(np.bincount(cv2.absdiff(later, luma[0]).ravel(), minlength=256) for later in luma[1:])
+    return float(np.searchsorted(np.cumsum(counts), 0.98 * np.sum(counts))) if len(luma) > 1 else 0.0
+
+
+def _tried(frames: Frames, differences: bool) -> tuple[float, bool, int]:
+    """Code a few frames: the error of their differences in luma, the coding, and the place of the best quality."""
+    chosen = np.linspace(min(len(frames) - 1, len(frames) > TRIED), len(frames) - 1, min(len(frames), TRIED))
+    part = frames[chosen.round().astype(int)]
+    tiles = _tiles(part, frames[0], differences)
+    quality, sheet = _best_quality(tiles)
+    coded = _untiled(sheet)[: len(part)]
+    shown = DECODE[coded] if differences else coded - frames[0].astype(np.float32)
+    true = part.astype(np.float32) - frames[0]
+    return float(np.sqrt((((shown - true) @ LUMA) ** 2).mean())), differences, quality
+
+
+def _tiles(frames: Frames, first: Frames, differences: bool) -> npt.NDArray[np.uint8]:
+    """Return what is coded of frames (T, 256, 256, 3): the frames, or their differences to `first`."""
+    if not differences:
+        return frames
+    up, down = BRIGHTER.reshape(1, 256), DARKER.reshape(1, 256)
+    brighter = (cv2.LUT(cv2.subtract(frame, first), up) for frame in frames)
+    darker = (cv2.LUT(cv2.subtract(first, frame), down) for frame in frames)
+    return np.stack([cv2.subtract(more, less) for more, less in zip(brighter, darker, strict=True)])
 
 
 def picture(image: Frames) -> Media:
@@ -101,19 +136,30 @@ def picture(image: Frames) -> Media:
     return Media(1, _webp(image, BASE_QUALITY), (), 0.0, 0.0)
 
 
-def _sheet(tiles: npt.NDArray[np.uint8]) -> bytes:
-    """Up to 64 tiles (T, 256, 256, 3) as WebP: the best quality whose file fits, by bisection; else the lowest."""
+def _best_quality(tiles: npt.NDArray[np.uint8]) -> tuple[int, bytes]:
+    """Return the place of the best quality in which tiles (T, 256, 256, 3) take no more than they may, and their sheet.
+
+    Where none is low enough it is the last. Most micro-expressions fit in the best, so that one is tried first.
+    """
+    image, limit, lowest = _grid(tiles), BYTES_PER_FRAME * len(tiles), len(QUALITIES) - 1
+    sheet = functools.cache(lambda place: _webp(image, QUALITIES[place]))
+
+    def fits(place: int) -> bool:
+        return len(sheet(place)) <= limit
+
+    best = 0 if fits(0) else bisect_left(range(1, lowest), True, key=fits) + 1
+    return best, sheet(best)
+
+
+def _sheet(tiles: npt.NDArray[np.uint8], quality: int) -> bytes:
+    """Return up to 64 tiles (T, 256, 256, 3) as WebP in this quality (its place), lower where that does not fit."""
     image, limit = _grid(tiles), BYTES_PER_FRAME * len(tiles)
-    low, high = 0, len(QUALITIES) - 1
-    found = None
-    while low <= high:
-        middle = (low + high) // 2
-        coded = _webp(image, QUALITIES[middle])
-        if len(coded) <= limit:
-            found, high = coded, middle - 1
-        else:
-            low = middle + 1
-    return found if found is not None else _webp(image, QUALITIES[-1])
+    coded = (_webp(image, value) for value in QUALITIES[quality:])
+    last = b""
+    for last in coded:
+        if len(last) <= limit:
+            break
+    return last
 
 
 def _webp(image: npt.NDArray[np.uint8], quality: int) -> bytes:
@@ -140,40 +186,49 @@ def _untiled(sheet: bytes) -> npt.NDArray[np.uint8]:
     return np.asarray(grid.reshape(rows * COLUMNS, SIZE, SIZE, 3))
 
 
-def media_of_folder(folder: Path, count: int, cache: Path, eye: Eye | None = None) -> Media:
-    """The media of a frame folder (or of one PNG), made once for the same files and read from `cache` after that.
+@dataclass(frozen=True)
+class Wanted:
+    """A clip for the page: its frame folder (or one PNG), its number of frames, the file with its motion field.
 
-    `eye` measures the motion field; None for media without. BenchError if a frame is missing or damaged.
+    That file may be missing: what scoring did not see has no field.
     """
-    kept = _kept_path(folder, count, cache, eye)
-    found = _read_kept(kept)
-    if found is None:
-        if folder.suffix == ".png":
-            found = picture(_still(folder)[0])
-        else:
-            frames = read_frames(folder, count)
-            found = _with_field(encode_clip(frames), eye(frames) if eye else None)
-        _keep(kept, found)
-    return found
+
+    folder: Path
+    count: int
+    field: Path | None = None
 
 
-def _with_field(media: Media, field: Floats | None) -> Media:
-    if field is None:
-        return media
-    return dataclasses.replace(media, field=encode_field(field), moves=field_reach(field))
+def media_of(wanted: Wanted, cache: Path) -> Media:
+    """Return the media of a clip, made once for the same files and read from `cache` after that.
+
+    BenchError if a frame is missing or damaged.
+    """
+    kept = _kept_path(wanted, cache)
+    return _read_kept(kept) or _made(wanted, kept)
 
 
-def _kept_path(folder: Path, count: int, cache: Path, eye: Eye | None) -> Path:
+def _made(wanted: Wanted, kept: Path) -> Media:
+    """Code a clip and keep its media at the path `kept`."""
+    if wanted.folder.suffix == ".png":
+        media = picture(_still(wanted.folder)[0])
+    else:
+        field = read_field(wanted.field, wanted.count) if wanted.field else None
+        media = encode_clip(read_frames(wanted.folder, wanted.count), field)
+    _keep(kept, media)
+    return media
+
+
+def _kept_path(wanted: Wanted, cache: Path) -> Path:
     """Where the media of these files are kept; BenchError if a frame is missing."""
-    files = [folder] if folder.suffix == ".png" else [frame_path(folder, index) for index in range(count)]
-    recipe = f"{RECIPE}/{BYTES_PER_FRAME}/{eye.recipe if eye else ''}"
-    digest = hashlib.blake2b(recipe.encode(), digest_size=16)
-    for path in files:
-        try:
-            digest.update(hashlib.blake2b(path.read_bytes()).digest())
-        except OSError as error:
-            raise BenchError(f"{path}: cannot be read ({error.strerror}). Run the same command again.") from None
-    return cache / f"{digest.hexdigest()}.json"
+    folder = wanted.folder
+    files = [folder] if folder.suffix == ".png" else [frame_path(folder, index) for index in range(wanted.count)]
+    if wanted.field and wanted.field.is_file():
+        files.append(wanted.field)
+    try:
+        key = digest([f"{RECIPE}/{BYTES_PER_FRAME}", *map(file_hash, files)])
+    except OSError as error:
+        raise BenchError(f"{error.filename}: cannot be read ({error.strerror}). Run the same command again.") from None
+    return cache / f"{key}.json"
 
 
 def _still(path: Path) -> Frames:
@@ -195,18 +250,20 @@ def _keep(path: Path, media: Media) -> None:
     write_kept(path, {**media.for_page(), **facts})
 
 
-def media_of_all(wanted: Sequence[tuple[Path, int]], cache: Path, eye: Eye | None = None) -> list[Media]:
-    """The media of many (folder, frame count), coded in as many processes as we may use cores; order is kept."""
-    kept = [_read_kept(_kept_path(folder, count, cache, eye)) for folder, count in wanted]
-    lost = [place for place, media in enumerate(kept) if media is None]
-    if sum(wanted[place][1] for place in lost) <= FEW_FRAMES:
-        made = [media_of_folder(*wanted[place], cache, eye) for place in lost]
+def media_of_all(wanted: Sequence[Wanted], cache: Path) -> list[Media]:
+    """Return the media of many clips, coded in as many processes as we may use cores; order is kept."""
+    paths = [_kept_path(clip, cache) for clip in wanted]
+    found = [_read_kept(path) for path in paths]
+    # The same files may be asked for twice, as the output of ceiling is where it copies the driver.
+    lost = {path: clip for path, clip, media in zip(paths, wanted, found, strict=True) if media is None}
+    if sum(clip.count for clip in lost.values()) <= FEW_FRAMES:
+        made = [_made(clip, path) for path, clip in lost.items()]
     else:
         # Spawned, because the caller may hold threads (OpenCV, torch) that do not survive a fork.
         workers = min(len(os.sched_getaffinity(0)), len(lost))
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            jobs = [pool.submit(media_of_folder, *wanted[place], cache, eye) for place in lost]
+        with ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
+            jobs = [pool.submit(_made, clip, path) for path, clip in lost.items()]
             bar = tqdm(jobs, desc="media for the report", unit="clip", leave=False)
             made = [job.result() for job in bar]
     fresh = dict(zip(lost, made, strict=True))
-    return [media or fresh[place] for place, media in enumerate(kept)]
+    return [media or fresh[path] for path, media in zip(paths, found, strict=True)]

@@ -25,6 +25,8 @@ LABELS = [
     "reason",
 ]
 COUNTS = ["n_scored", "n_cells"]
+# The folder of a run with what scoring saw of its clips' motion.
+MOTION = "motion"
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,17 @@ class Run:
     @functools.cached_property
     def _index(self) -> dict[tuple[str, ...], Found]:
         rows: dict[tuple[str, ...], Found] = {}
-        for row in self.scores.to_dict("records"):
-            place = (row["driver"], row["template"]) if row["scope"] == "cell" else (row["group"], "")
-            rows[(row["method"], row["scope"], *place, row["metric"], row["figure"])] = Found(
-                None if pd.isna(row["value"]) else float(row["value"]),
-                row["status"],
-                row["reason"],
-                None if pd.isna(row["n_scored"]) else int(row["n_scored"]),
-                None if pd.isna(row["n_cells"]) else int(row["n_cells"]),
+        texts = zip(*(self.scores[name] for name in LABELS), strict=True)
+        numbers = self.scores[["value", *COUNTS]].to_numpy().tolist()
+        for row, (value, scored, cells) in zip(texts, numbers, strict=True):
+            facts = dict(zip(LABELS, row, strict=True))
+            place = (facts["driver"], facts["template"]) if facts["scope"] == "cell" else (facts["group"], "")
+            rows[(facts["method"], facts["scope"], *place, facts["metric"], facts["figure"])] = Found(
+                None if math.isnan(value) else value,
+                facts["status"],
+                facts["reason"],
+                None if math.isnan(scored) else int(scored),
+                None if math.isnan(cells) else int(cells),
             )
         return rows
 
@@ -143,6 +148,11 @@ class Run:
     def template_picture(self, cell: CellFacts) -> Path:
         """The cell's template."""
         return self._inside("inputs", "templates", f"{cell.template}.png")
+
+    def motion_of(self, frames: Path) -> Path:
+        """Where the motion of one of the run's clips is, by its frame folder; missing where scoring did not see it."""
+        place = frames.parent.relative_to(self.folder)
+        return self._inside(MOTION, *place.parts[:-1], f"{place.name}.npz")
 
     def _inside(self, *parts: str) -> Path:
         """A path under the run folder; BenchError where a name in run.json would lead out of it."""

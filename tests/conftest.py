@@ -6,6 +6,7 @@ import gc
 import hashlib
 import os
 import sys
+from pathlib import Path
 from unittest import mock
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before PyTorch is imported: as many workers as cores, a thread each
@@ -16,6 +17,7 @@ import pytest
 import typer.main
 
 import bench
+from core.own_store import work_for
 from core.worker import Outcome, answer, set_up
 from faces import landmarks
 from methods import METHODS
@@ -33,6 +35,12 @@ def pytest_collection_finish():
     gc.freeze()
     gc.enable()
     atexit.register(gc.unfreeze)
+
+
+@pytest.fixture(autouse=True)
+def no_lasting_memo(monkeypatch):
+    """Leave the logs of what need not be found out again (core.memo) in memory, wherever the tests are started."""
+    monkeypatch.setattr("core.memo.STORE", Path("nowhere"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -85,12 +93,8 @@ def in_this_process(monkeypatch):
     monkeypatch.setattr("core.checkpoints.work", work)
     monkeypatch.setattr("core.engines.work", work)
     monkeypatch.setattr("clips.synthetic.parallel.FEW", sys.maxsize)
-
-
-@pytest.fixture
-def no_curves(monkeypatch):
-    """Leave out the drawings beside the clips, which take most of a page's time."""
-    monkeypatch.setattr("reports.cells.draw_curves", lambda *_: "")
+    yield
+    work_for(None)
 
 
 @pytest.fixture(scope="session")

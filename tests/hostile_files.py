@@ -21,7 +21,7 @@ from PIL import Image
 from safetensors.torch import save as safetensors
 from skimage.data import astronaut
 
-from core.video import write_video
+from core.video_writing import write_video
 
 FACE = np.asarray(Image.fromarray(astronaut()).resize((384, 384)))
 HEAD = ["Team id", "dataset", "Emotion", "gender", "Upper", "lower", "noise"]

@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from core.spline import Spline, as_type
+
 
 def write_rendered_set(folder: Path) -> Path:
     """Three "people" (smooth textures) in four states that shift their middle."""
@@ -24,12 +26,12 @@ def write_rendered_set(folder: Path) -> Path:
     inverse = np.zeros_like(flow)
     for person in range(people):
         texture = cv2.GaussianBlur(rng.uniform(0, 255, (256, 256, 3)).astype(np.float32), (0, 0), 6)
-        texture = cv2.normalize(texture, None, 20, 235, cv2.NORM_MINMAX)
+        texture = Spline(cv2.normalize(texture, None, 20, 235, cv2.NORM_MINMAX))
         for state, shift in enumerate(shifts):
             back = pixels - shift * bump(pixels)
             for _ in range(20):
                 back = pixels - shift * bump(back)
-            frames[person, state] = cv2.remap(texture, back[..., 0], back[..., 1], cv2.INTER_CUBIC)
+            frames[person, state] = as_type(texture.at(back.astype(np.float32)), np.uint8)
             flow[person, state] = shift * bump(grid)
             inverse[person, state] = cv2.remap(
                 back - pixels, *np.moveaxis(grid.astype(np.float32), -1, 0), cv2.INTER_LINEAR

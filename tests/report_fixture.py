@@ -6,7 +6,6 @@ Two drivers on two templates, a method, a failing method with a hostile name in 
 import functools
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -59,17 +58,13 @@ def moving_face(strength: float, seed: int, frames: int = FRAMES, noise: float =
     return np.stack(clip).astype(np.uint8)
 
 
-@dataclass(frozen=True)
-class PushField:
-    """An eye that sees the middle of every clip move to the right, as far as frames have passed."""
-
-    recipe: str = "push"
-
-    def __call__(self, frames: Frames) -> np.ndarray:
-        """A field of 0.2 pixels a frame in the middle of 32 x 32 blocks."""
-        field = np.zeros((len(frames), 32, 32, 2), np.float16)
-        field[:, 8:24, 8:24, 0] = 0.2 * np.arange(len(frames))[:, None, None]
-        return field
+def write_field(path: Path, frames: int) -> Path:
+    """Write what scoring keeps of a clip whose middle moves to the right, by 0.2 pixels a frame, in 32 x 32 blocks."""
+    field = np.zeros((frames, 32, 32, 2), np.float16)
+    field[:, 8:24, 8:24, 0] = 0.2 * np.arange(frames)[:, None, None]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, field=field)
+    return path
 
 
 def make_run(folder: Path, frames: int = FRAMES) -> Path:
@@ -113,6 +108,7 @@ def make_run(folder: Path, frames: int = FRAMES) -> Path:
 def _write_inputs(folder: Path, cell: dict, number: int, frames: int) -> None:
     inputs = folder / "inputs"
     write_frames(inputs / "drivers" / cell["driver"] / "frames", moving_face(3, 1, frames))
+    write_field(folder / "motion" / "inputs" / "drivers" / f"{cell['driver']}.npz", frames)
     if cell["has_truth"]:
         write_frames(inputs / "truth" / cell["name"] / "frames", moving_face(3, 2, frames, 0))
     (inputs / "templates").mkdir(parents=True, exist_ok=True)
@@ -124,6 +120,7 @@ def _write_cell(folder: Path, label: str, cell: dict, quality: float, fails: boo
     place.mkdir(parents=True)
     if not fails:
         write_frames(place / "frames", moving_face(3 * quality, number % 2 + 2, frames, 0))
+        write_field(folder / "motion" / "cells" / label / f"{cell['name']}.npz", frames)
     record = {"key": "k", "status": "failed" if fails else "ok", "reason": f"no face in {HOSTILE}" if fails else ""}
     (place / "cell.json").write_text(json.dumps({**record, "n_frames": frames, "seconds": 1.0, "files": {}}))
     bump = np.sin(np.pi * np.arange(frames) / max(frames - 1, 1))

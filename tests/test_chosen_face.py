@@ -19,8 +19,9 @@ from clips.portraits import BUILT_IN, portrait_path, read_portrait
 from core.clip import several_faces
 from core.errors import BenchError, CellFailed
 from core.frames import grey
-from core.video import read_picture
+from core.pictures import read_picture
 from faces import landmarks
+from faces.embedding import embeddings
 from faces.landmarks import (
     ONE_FACE,
     SURE,
@@ -28,7 +29,6 @@ from faces.landmarks import (
     Face,
     believed,
     candidates,
-    embedding,
     eye_distance,
     overlap,
     points_in,
@@ -77,7 +77,7 @@ def clip(folder, *pictures):
 def vector(picture):
     """dlib's embedding of the face that the suite would measure in a picture."""
     luma = grey(picture[None])[0]
-    return embedding(picture, points_in(luma, believed(candidates(luma))[0]))
+    return embeddings([picture], [points_in(luma, believed(candidates(luma))[0])])[0]
 
 
 @functools.cache

@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.claims import claim
 from core.clip import Cell, Clip, save_clip
 from core.errors import BenchError, CellFailed
 from core.frames import Frames, check_frames, content_hash
+from core.own_store import work_for
 from core.registry import load
 from faces.seen import SeenClip
+from faces.transfer import lift_motion
 from methods import COMPANIONS, METHODS
 from methods.controls import Ceiling, Rigid, Still, StillNoise, Truth
 from methods.flow_warp import ApexRamp, FlowWarp, Reversed, WrongDriver, ramp
@@ -54,6 +57,23 @@ def test_every_companion_gives_the_drivers_frames_and_no_options(cell, name):
     for variant, options in (("big", {}), ("", {"mode": "absolute"})):
         with pytest.raises(BenchError, match=f"{name} has no variants and no options"):
             maker(variant, options)
+
+
+def test_in_a_worker_a_drivers_motion_is_read_once_for_all_rows(cell, tmp_path, monkeypatch):
+    lift_motion.cache_clear()
+    work_for(tmp_path)
+    try:
+        first = lift_motion(cell.driver)
+        lift_motion.cache_clear()  # as in another process
+        monkeypatch.setattr("faces.transfer._lifted", None)
+        again = lift_motion(cell.driver)
+        with claim(tmp_path, cell.driver.content, wait=False) as free:  # a cell of that name may be claimed meanwhile
+            assert free
+    finally:
+        work_for(None)
+        lift_motion.cache_clear()
+    for name, value in vars(first).items():
+        np.testing.assert_array_equal(getattr(again, name), value)
 
 
 def test_still_repeats_the_template(cell):

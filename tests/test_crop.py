@@ -16,7 +16,8 @@ from clips.folder import Recording, cut_frames, template
 from clips.portraits import _cut, _fit
 from core.errors import BenchError
 from core.frames import grey
-from core.video import first_size, pixel_aspect, read_clip, stated_density
+from core.pictures import stated_density
+from core.video import first_size, pixel_aspect, read_clip
 from faces.crop import crop, display_size, face_square, square_at, whole_square
 from faces.landmarks import crop_box, landmarks
 

@@ -33,7 +33,9 @@ if manner == "crash":
     sys.exit(3)
 import numpy as np
 sys.path.insert(0, {root!r})
-from core.video import read_clip, read_picture, write_video
+from core.pictures import read_picture
+from core.video import read_clip
+from core.video_writing import write_video
 from core.frames import write_frames
 picture = read_picture(Path(template))
 count = sum(1 for _ in read_clip(Path(driver)))
@@ -247,7 +249,8 @@ import argparse, csv, os, shutil, sys
 from pathlib import Path
 import numpy as np, yaml
 sys.path.insert(0, {root!r})
-from core.video import read_clip, write_video
+from core.video import read_clip
+from core.video_writing import write_video
 parser = argparse.ArgumentParser()
 for name in ("config", "mode", "checkpoint"):
     parser.add_argument("--" + name)

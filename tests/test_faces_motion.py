@@ -5,15 +5,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
 
 from core.clip import pixel_grid
 from core.errors import CellFailed
 from core.frames import content_hash, grey
 from faces import seen as seen_module
+from faces.embedding import embedding_at
 from faces.field import jacobian_determinant
-from faces.flow import dense_flow
+from faces.flow import FAR, MARGIN, WHOLE, FlowFrom, box_around
 from faces.head import fit_head, head_flow
 from faces.mesh import fit_mesh
+from faces.motion import mean_over
 from faces.regions import GROUPS, REGIONS, face_regions
 from faces.seen import Seen, SeenClip, sampled_frames
 from faces.transfer import LEAST_AREA, _to_face_units, _to_pixels, _unfolded
@@ -22,24 +25,84 @@ from tests.moving_face import MOUTH, face, make_cell, push_field, render
 LANDMARKS = seen_module.detect(grey(face()[None])[0])
 
 
+STILL = grey(face()[None])[0]
+REGIONS_OF_FACE = face_regions(LANDMARKS)
+
+
+def shifted(x: float, y: float, turn: float = 0, noise: float = 0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The face moved exactly (a B-spline through its pixels), rounded, and its true flow."""
+    cos, sin = np.cos(turn), np.sin(turn)
+    moved = np.array([[cos, -sin, x + 128 * (1 - cos + sin)], [sin, cos, y + 128 * (1 - cos - sin)]], np.float32)
+    back = np.linalg.inv(moved[:, :2].astype(float))
+    at = (pixel_grid() - moved[:, 2]) @ back.T
+    picture = map_coordinates(STILL.astype(float), [at[..., 1], at[..., 0]], order=3, mode="mirror")
+    picture += noise * np.random.default_rng(seed).standard_normal(picture.shape)
+    return np.clip(np.round(picture), 0, 255).astype(np.uint8), head_flow(moved)
+
+
+def regions_of(flow: np.ndarray) -> np.ndarray:
+    return mean_over(REGIONS_OF_FACE.masks) @ flow.reshape(-1, 2)
+
+
+def miss(flow: np.ndarray, exact: np.ndarray) -> float:
+    """Mean distance of the twelve region means."""
+    return float(np.linalg.norm(regions_of(flow) - regions_of(exact), axis=1).mean())
+
+
+FOLLOW = FlowFrom(STILL, box_around(REGIONS_OF_FACE.face))
+
+
 def test_flow_of_equal_pictures_is_exactly_zero():
-    picture = grey(face()[None])[0]
-    assert not dense_flow(picture, picture.copy()).any()
+    assert not FOLLOW(STILL.copy()).any()
+
+
+@pytest.mark.parametrize("size", [0.05, 0.1, 0.25, 1.0, 3.0])
+def test_flow_finds_an_exact_shift_of_any_size(size):
+    later, exact = shifted(0.6 * size, -0.8 * size)
+    assert miss(FOLLOW(later), exact) < 0.02 + 0.015 * size
+
+
+@pytest.mark.parametrize(("size", "turn"), [(10, 0.05), (18, -0.04)])
+def test_flow_follows_a_head_that_moves_far(size, turn):
+    later, exact = shifted(0.8 * size, 0.6 * size, turn)
+    assert size > FAR
+    assert miss(FOLLOW(later), exact) < 0.15
+
+
+def test_flow_of_noise_alone_stays_under_the_floor():
+    first, later = (shifted(0, 0, noise=1.34, seed=seed)[0] for seed in (1, 2))
+    assert miss(FlowFrom(first, FOLLOW.box)(later), np.zeros((256, 256, 2))) < 0.03
 
 
 def test_flow_finds_a_known_push_whatever_the_threads():
     frames, _ = render(MOUTH)
     first, peak = grey(frames[[0, MOUTH[2]]])
-    found = dense_flow(first, peak)
+    found = FlowFrom(first, FOLLOW.box)(peak)
     inside = np.linalg.norm(push_field(MOUTH), axis=2) > 1
     assert np.linalg.norm(found - push_field(MOUTH), axis=2)[inside].mean() < 0.15
     before = cv2.getNumThreads()
-    cv2.setNumThreads(4)
     try:
-        np.testing.assert_array_equal(dense_flow(first, peak), found)
-        assert cv2.getNumThreads() == 4
+        for threads in (1, 4):
+            cv2.setNumThreads(threads)
+            np.testing.assert_array_equal(FlowFrom(first, FOLLOW.box)(peak), found)
     finally:
         cv2.setNumThreads(before)
+
+
+def test_a_box_holds_its_area_with_a_margin_and_the_flow_is_zero_outside():
+    rows, columns = box_around(REGIONS_OF_FACE.face)
+    y, x = np.nonzero(REGIONS_OF_FACE.face)
+    for side, places in ((rows, y), (columns, x)):
+        assert 0 <= side.start <= max(places.min() - MARGIN, 0)
+        assert min(places.max() + 1 + MARGIN, 256) <= side.stop <= 256
+        assert side.start % 2 == side.stop % 2 == 0
+    assert box_around(np.zeros((256, 256), bool)) == WHOLE
+    later, exact = shifted(0.5, 0.25)
+    flow = FOLLOW(later)
+    outside = np.ones((256, 256), bool)
+    outside[FOLLOW.box] = False
+    assert not flow[outside].any()
+    assert miss(FlowFrom(STILL)(later), exact) == pytest.approx(miss(flow, exact), abs=0.005)
 
 
 @settings(max_examples=20, deadline=None)
@@ -112,7 +175,7 @@ def test_features_are_kept_by_content_and_a_damaged_file_counts_as_absent(tmp_pa
     content = content_hash(frames)
     fresh = SeenClip("output", lambda: frames, content, tmp_path).motion
     with monkeypatch.context() as patch:
-        patch.setattr(seen_module, "dense_flow", None)  # what is kept is not computed again
+        patch.setattr(seen_module, "FlowFrom", None)  # what is kept is not computed again
         kept = SeenClip("output", lambda: frames, content, tmp_path).motion
     for name, value in vars(fresh).items():
         np.testing.assert_array_equal(getattr(kept, name), value)
@@ -128,7 +191,7 @@ def test_a_clip_without_a_face_fails_by_name():
     with pytest.raises(CellFailed, match="no frontal face found in output"):
         _ = clip.motion
     assert clip.landmarks_at([0, 3]) == [None, None]
-    assert clip.embedding_at([1]) == [None]
+    assert embedding_at(clip, [1]) == [None]
 
 
 def test_a_cell_is_seen_by_its_roles(tmp_path):

@@ -19,7 +19,7 @@ from fpfomm import model as fpb
 from methods.fomm import Fomm
 from nets import winograd
 from nets.blocks import LARGE_MAP, SameBlock, UpBlock
-from nets.fast import compile_blocks, rearrange
+from nets.fast import FourAtOnce, InstanceNormLast, compile_blocks, rearrange
 from tests.golden.fill import fill
 from tests.test_nets_models import FOMM, FPB, LANDMARKS, MRAA
 from tests.test_tps import RAU, TPS
@@ -157,6 +157,39 @@ def test_nothing_is_left_to_fold():
     left = sum(isinstance(module, nn.BatchNorm2d) for net in folded.values() for module in net.modules())
     assert left == FOMM.generator.num_bottleneck_blocks  # those before an activation stay
     assert norms > 10
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("affine", [True, False])
+def test_instance_norm_in_channels_last_is_exact_and_keeps_the_layout(affine):
+    torch.manual_seed(0)
+    norm = nn.InstanceNorm2d(5, affine=affine)
+    if affine:
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    x = (10 + torch.randn(2, 5, 64, 48)).contiguous(memory_format=torch.channels_last)
+    exact = copy.deepcopy(norm).double()(x.double())
+    found = InstanceNormLast(norm)(x)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=2e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("bias", [True, False])
+def test_four_pixels_at_once_are_those_of_the_convolution(bias):
+    conv = nn.Conv2d(6, 3, 7, padding=3, bias=bias)
+    x = torch.randn(2, 6, 10, 14)
+    assert FourAtOnce.suits(conv)
+    torch.testing.assert_close(FourAtOnce(conv)(x), conv(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change", [{"out_channels": 5}, {"stride": 2}, {"padding": 0}, {"kernel_size": 3}, {"groups": 2}]
+)
+def test_other_convolutions_stay(change):
+    plain = {"in_channels": 8, "out_channels": 4, "kernel_size": 7, "padding": 3}
+    assert FourAtOnce.suits(nn.Conv2d(**plain))
+    assert not FourAtOnce.suits(nn.Conv2d(**plain | change))
 
 
 @pytest.mark.parametrize("side", [8, 16, 24])

@@ -26,7 +26,8 @@ from clips.databases.sheets import read_sheet
 from core.config import parse_set, read_overlay
 from core.errors import BenchError
 from core.names import check_name
-from core.video import read_clip, read_picture
+from core.pictures import read_picture
+from core.video import read_clip
 from faces.openface import COLUMNS, read_openface
 from methods.fomm import Fomm
 from metrics.experts.blinded import make_key

@@ -68,7 +68,7 @@ def edited(tmp_path, monkeypatch):
 TEXTS = {
     "docstring of an error": ("core/errors.py", '"""', '"""In other words: '),
     "docstring of what is computed": ("faces/flow.py", '"""', '"""In other words: '),
-    "comment": ("core/frames.py", "# Twice as fast", "# Thrice as fast"),
+    "comment": ("core/frames.py", "# Without zlib", "# With zlib"),
     "text of an error": ("core/errors.py", "Did you mean", "Perhaps you meant"),
     "text of a raised error": ("core/frames.py", "frames must be uint8, got", "frames must be bytes, got"),
     "text of an error that a helper makes": ("core/config.py", "must be {wanted}, got", "is to be {wanted}, got"),
@@ -87,7 +87,7 @@ def test_texts_types_and_tables_of_names_change_no_key(edited, what):
 
 
 NUMBERS = {
-    "flow": ("faces/flow.py", "1.0", "1.1", {"metrics.motion_agreement", "metrics.au_flow", "faces.seen"}),
+    "flow": ("faces/flow.py", "FAR = 3.0", "FAR = 4.0", {"metrics.motion_agreement", "metrics.au_flow", "faces.seen"}),
     "resize": ("faces/crop.py", "INTER_CUBIC", "INTER_LINEAR", {"methods.outputs", "faces.seen"}),
     "grey": ("core/frames.py", "COLOR_RGB2GRAY", "COLOR_BGR2GRAY", {"methods.outputs", "methods.fomm", "faces.seen"}),
     "box": ("faces/pyfeat.py", "FOREHEAD = 0.3", "FOREHEAD = 0.4", {"metrics.pyfeat_occurrence"}),
@@ -108,8 +108,8 @@ def test_what_is_computed_changes_the_keys_of_what_uses_it(edited, what):
 
 def test_the_modules_that_are_passed_over_compute_nothing():
     """Frozen: whoever adds one says why, and here."""
-    names = "claims contracts errors file_hashes file_kinds names wrong_file progress provenance registry source_code"
-    others = "store weight_files working_folder"
+    names = "claims contracts errors file_hashes file_kinds memo names own_store wrong_file progress provenance"
+    others = "registry source_code store weight_files working_folder"
     assert set(COMPUTES_NOTHING) == {f"core.{name}" for name in [*names.split(), *others.split()]}
     for module in COMPUTES_NOTHING:
         kept = {
@@ -144,7 +144,13 @@ def test_another_torch_makes_its_cells_and_scores_anew_and_no_others(monkeypatch
     package_versions.cache_clear()
     try:
         changed = {module for module in MODULES if recipe(module) != before[module]}
-        assert {"methods.fomm", "methods.ulmegan", "metrics.fid", "metrics.lpips"} <= changed
+        assert {
+            "methods.fomm",
+            "methods.ulmegan",
+            "metrics.fid",
+            "metrics.lpips",
+            "metrics.identity_distance",
+        } <= changed
         assert not changed & {"methods.controls", "methods.outputs", "metrics.motion_agreement", "faces.seen"}
         assert Row.of("still", "still", "", {}, Still).identity["packages"]["numpy"] == np.__version__
     finally:

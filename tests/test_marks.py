@@ -137,6 +137,13 @@ def test_braces_and_environments_of_latex_are_closed(tables):
         )
 
 
+def test_every_table_outside_the_page_names_the_versions_of_its_metrics(run, tables):
+    versions = [f"{metric.name} {metric.version}" for metric in run.facts.metrics]
+    assert versions
+    for table in tables.values():
+        assert all(version in table.csv() for version in versions)
+
+
 def test_the_terminal_s_leaderboard_has_them_too(run):
     text = leaderboard.brief(run).text()
     assert "fpfomm (demo weights)" in text
@@ -163,7 +170,7 @@ def test_figures_name_the_marks(run, tmp_path):
     assert write_gif(run, [cell], ["fpfomm"], 1.0, False, tmp_path / "a.gif").exists()
 
 
-def test_the_page_shows_words_sentences_and_files_that_fit_no_cell(folder, tmp_path, no_curves):
+def test_the_page_shows_words_sentences_and_files_that_fit_no_cell(folder, tmp_path):
     facts = json.loads((folder / "run.json").read_text())
     facts["methods"][1]["unused"] = [f"stray{n}.gif" for n in range(7)]
     made = make_run(tmp_path / "run", 3)

@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from core.clip import Cell
 from core.contracts import Figure, Metric, Partial
 from core.errors import CellFailed
-from core.frames import Frames
+from core.frames import Frames, grey
 from core.registry import load
 from faces.seen import Seen
 from metrics import METRICS, ON_REQUEST
 from metrics.combine import mean_scores
-from tests.moving_face import MOUTH, T, make_cell, strengths
+from metrics.fidelity import l1, psnr, ssim
+from tests.moving_face import MOUTH, T, face, make_cell, strengths
 
 # What needs files of the user's has tests of its own, with stand-ins; face_distance compares sets, not cells.
 LOADED: dict[str, Metric] = {
@@ -228,3 +230,13 @@ def test_combine_is_the_mean_of_what_is_there(values):
         assert score.value is None
         assert score.reason
         assert score.status != "ok"
+
+
+def test_ssim_is_scikit_images_and_equal_pictures_have_one():
+    picture = grey(face()[None])[0]
+    other = np.clip(picture + np.random.default_rng(0).normal(0, 4, picture.shape), 0, 255).astype(np.uint8)
+    settings = {"data_range": 255, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    assert ssim(picture, other) == pytest.approx(structural_similarity(picture, other, **settings), abs=2e-6)
+    assert ssim(picture, picture) == 1
+    assert psnr(picture, other) == pytest.approx(peak_signal_noise_ratio(picture, other), abs=1e-9)
+    assert l1(picture, other) == np.abs(picture.astype(int) - other).mean()

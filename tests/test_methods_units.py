@@ -166,7 +166,11 @@ def test_published_files_of_ulmegan_load_as_they_are(weights, face, driver):
     state = ulmegan.UlmeGenerator(ulmegan.UlmeConfig()).state_dict()
     torch.save(state, weights / "ulmegan@40.pth")
     method = ready(UlmeGan, "40", mode="plain")
-    assert all(torch.equal(value, state[name]) for name, value in method.networks["gen"].state_dict().items())
+    loaded = method.networks["gen"].state_dict()
+    for name in ("color_top.0.weight", "au_top.0.weight"):  # laid out for four pixels at once by nets.fast
+        loaded[name] = loaded[name][::4, :, :7, :7]
+    assert loaded.keys() - state.keys() <= {"color_top.0.bias", "au_top.0.bias"}
+    assert all(torch.equal(loaded[name], value) for name, value in state.items())
     del state["au_top.0.weight"]
     torch.save(state, weights / "ulmegan@40.pth")
     with pytest.raises(BenchError, match=r"missing: au_top\.0\.weight"):
@@ -296,7 +300,7 @@ def test_flow_is_read_as_micro_intensities(face, driver, monkeypatch):
         assert flow(2).shape == (256, 256, 2)
         return tracks
 
-    monkeypatch.setattr(action_units, "intensities", intensities)
+    monkeypatch.setattr("faces.seen.intensities", intensities)
     monkeypatch.setattr(action_units, "UNITS", ("AU12", "AU23+24", "AU43"))
     found = source("flow")(driver)
     assert found.intensity[:, column(12)] == pytest.approx([0, 0.1, 1, 1, 0])

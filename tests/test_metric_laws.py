@@ -74,7 +74,8 @@ def test_a_perfect_output_scores_best_against_the_truth(found, name):
         for output, value in values.items():
             if value is not None:
                 better = value - best if figure.higher_is_better else best - value
-                assert better <= 1e-9, (figure.name, output)
+                # Flow is smooth: where nothing moves, a ten-thousandth of a pixel leaks in from where something does.
+                assert better <= (1e-3 if figure.unit == "px" else 1e-9), (figure.name, output)
 
 
 @pytest.mark.parametrize("name", MEASURABLE)

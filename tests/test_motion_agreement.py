@@ -1,25 +1,34 @@
 """Motion agreement: held to the independent prototype's figures, and to the laws that any such measure must obey."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from core.contracts import Partial
 from core.frames import Frames, content_hash
 from faces.motion import Motion
+from faces.motion_v1 import motion_v1
 from faces.regions import face_regions
-from faces.seen import SeenClip
+from faces.seen import Seen, SeenClip
 from metrics.motion_agreement import MotionAgreement, compare, pooled_agreement, velocity
+from metrics.motion_agreement_v1 import MotionAgreementV1
 from tests.motion_reference import FULL, REDUCED, driver_frames, driver_video
 
 TRAJECTORY_TOLERANCE = 0.002
 SCORE_TOLERANCE = 0.005
+V1 = MotionAgreementV1()
+
+
+def clip_of(frames: Frames) -> SeenClip:
+    return SeenClip("clip", lambda: frames, content_hash(frames), None)
 
 
 def motion_of(frames: Frames) -> Motion:
-    return SeenClip("clip", lambda: frames, content_hash(frames), None).motion
+    return clip_of(frames).motion
 
 
 @pytest.fixture(scope="module")
@@ -63,18 +72,20 @@ def test_regions_have_the_reference_sizes(reference, role):
     assert regions.eye_distance == pytest.approx(float(reference[f"{role}_eye_distance"]))
 
 
-def test_driver_motion_meets_the_reference(driver_clip, driver_motion, reference):
-    seen = SeenClip("driver", lambda: driver_clip, content_hash(driver_clip), None)
+def test_driver_motion_by_version_1_meets_the_reference(driver_clip, driver_motion, reference):
+    seen = clip_of(driver_clip)
     np.testing.assert_array_equal(seen.landmarks, reference["driver_landmarks"])
-    check_motion(driver_motion, reference, "driver")
-    check_scores(reference["output_trajectory"], driver_motion.trajectory, reference)
+    motion = motion_v1(seen)
+    check_motion(motion, reference, "driver")
+    check_scores(reference["output_trajectory"], motion.trajectory, reference)
+    assert compare(driver_motion.trajectory, motion.trajectory).agreement > 0.97, "by version 2"
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="the full reference is not beside this checkout")
-def test_output_motion_meets_the_full_reference():
+def test_output_motion_by_version_1_meets_the_full_reference():
     with np.load(FULL, allow_pickle=False) as data:
         full = dict(data)
-    output, driver = (motion_of(full[f"{role}_frames_rgb"]) for role in ("output", "driver"))
+    output, driver = (motion_v1(clip_of(full[f"{role}_frames_rgb"])) for role in ("output", "driver"))
     check_motion(output, full, "output")
     check_motion(driver, full, "driver")
     check_scores(output.trajectory, driver.trajectory, full)
@@ -114,19 +125,19 @@ tracks = arrays(
 @given(track=tracks, other=tracks, factor=st.floats(0.05, 20))
 def test_agreement_ignores_amplitude_and_gain_does_not(track, other, factor):
     plain, scaled = compare(track, other), compare(factor * track, other)
-    assert scaled.agreement == pytest.approx(plain.agreement, abs=1e-6)
-    assert -1 <= plain.agreement <= 1
     if other.any():
+        assert scaled.agreement == pytest.approx(plain.agreement, abs=1e-6)
+        assert -1 <= plain.agreement <= 1
         assert scaled.gain == pytest.approx(factor * plain.gain, abs=1e-6)
         assert plain.error >= 0
     else:
-        assert plain.gain is None
-        assert plain.error is None
+        assert (plain.agreement, plain.gain, plain.error) == (None, None, None)
 
 
 @given(track=tracks, other=tracks)
 def test_pooled_agreement_of_one_cell_is_its_agreement(track, other):
     found = compare(track, other)
+    assume(found.agreement is not None)
     assert pooled_agreement([found.products]) == pytest.approx(found.agreement, abs=1e-6)
 
 
@@ -143,6 +154,47 @@ def test_a_region_outside_the_picture_is_left_out_of_both():
     without_chin[:, 11] = np.nan
     assert compare(without_chin, track).agreement == pytest.approx(1)
     assert compare(without_chin, track).error == pytest.approx(0)
+
+
+def seen_of(output: np.ndarray, driver: np.ndarray) -> Seen:
+    """A cell seen by stand-ins that moved along trajectories (T, 12, 2)."""
+
+    def clip(track: np.ndarray) -> SimpleNamespace:
+        still = np.zeros(len(track), np.float32)
+        motion = Motion(track, np.zeros((len(track), 2, 3)), still, np.abs(track).max((0, 2)), 60.0, np.zeros(0))
+        return SimpleNamespace(frames=track, motion=motion)
+
+    return SimpleNamespace(output=clip(output), driver=clip(driver), truth=None)
+
+
+@pytest.mark.parametrize(("metric", "suffix", "absent"), [(MotionAgreement(), "", None), (V1, "_v1", 0.0)])
+def test_a_driver_that_is_still_has_no_agreement_an_output_that_is_still_has_none_of_it(
+    metric, suffix, absent, monkeypatch
+):
+    monkeypatch.setattr("metrics.motion_agreement_v1.motion_v1", lambda clip: clip.motion)
+    track, still = np.full((6, 12, 2), 0.1), np.zeros((6, 12, 2))
+    track[0] = 0
+    of_still_driver = metric.measure(None, seen_of(track, still))
+    agreements = [name for name in of_still_driver.values if name.startswith("agreement")]
+    assert {of_still_driver.values[name] for name in agreements} == {absent}
+    assert of_still_driver.values[f"gain{suffix}"] is None
+    assert of_still_driver.values[f"low_signal{suffix}"] == 1
+    assert "nothing moves in the driver" in of_still_driver.why_absent(f"gain{suffix}")
+    of_still_output = metric.measure(None, seen_of(still, track))
+    assert {of_still_output.values[name] for name in agreements} == {0}
+    copy = metric.measure(None, seen_of(track, track))
+    scores = {score.figure: score for score in metric.combine([of_still_driver, copy])}
+    pooled, mean = scores[f"agreement_pooled{suffix}"], scores[f"agreement{suffix}"]
+    if absent is None:
+        assert (pooled.value, pooled.n_scored, mean.value, mean.n_scored) == (pytest.approx(1), 1, pytest.approx(1), 1)
+    else:
+        assert (pooled.value, mean.value) == (pytest.approx(np.sqrt(0.5)), pytest.approx(0.5))
+        assert (pooled.n_scored, mean.n_scored) == (2, 2)
+
+
+def test_version_1_has_figures_of_its_own_names():
+    names = [figure.name for figure in MotionAgreement.figures]
+    assert [figure.name for figure in V1.figures] == [f"{name}_v1" for name in names]
 
 
 def test_combine_counts_cells_and_pools():

@@ -14,7 +14,7 @@ from core.clip import Cell, Template
 from core.errors import BenchError, CellFailed
 from core.frames import write_frames
 from core.runner import Row, Settings, cell_key
-from core.video import write_video
+from core.video_writing import write_video
 from methods.outputs import Outputs, kept_frames
 from tests.fakes import make_clips
 

@@ -11,7 +11,7 @@ from skimage.data import astronaut
 
 from clips.folder import Folder as ClipFolder
 from core.errors import BenchError
-from core.video import write_video
+from core.video_writing import write_video
 from protocols import make
 from protocols.folder import Folder
 from protocols.megc2021 import SHEET, Megc2021

@@ -6,15 +6,16 @@ import cv2
 import numpy as np
 import pytest
 
+from clips.synthetic.audition import audition
 from clips.synthetic.camera import Camera
-from clips.synthetic.casting import Role, audition
+from clips.synthetic.casting import Role
 from clips.synthetic.film import film, least_jacobian
 from clips.synthetic.performance import Performance, Track
 from clips.synthetic.render import AT_REST, Actor, hull
 from core.clip import KnownMotion, pixel_grid
 from core.frames import Frames, grey
 from faces.field import sample, similarity
-from faces.flow import dense_flow
+from faces.flow import FlowFrom
 from faces.mesh import LEFT_EYE, OVAL, RIGHT_EYE
 
 # Nobody of the demo and nobody of a training set: held out from what the renderer was adjusted on.
@@ -64,7 +65,8 @@ def test_the_exact_flow_explains_the_frames(filmed, inside):
 def test_independent_optical_flow_sees_the_exact_flow_through_noise(filmed, inside):
     pictures, known = filmed
     noisy = Camera(noise=2.0).record(pictures[[0, 9]], np.random.default_rng(5))
-    found = dense_flow(*grey(noisy))
+    first, later = grey(noisy)
+    found = FlowFrom(first)(later)
     error = np.linalg.norm(found - known.flow(9), axis=-1)[inside].mean()
     assert error < 0.12
     assert np.linalg.norm(known.flow(9), axis=-1)[inside].mean() > 4 * error

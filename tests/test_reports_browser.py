@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from reports.html import write_report
-from tests.report_fixture import FRAMES, PushField, make_run
+from tests.report_fixture import FRAMES, make_run
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -32,7 +32,7 @@ def browser():
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    return write_report(make_run(folder), eye=PushField(), cache=folder / "media")
+    return write_report(make_run(folder), cache=folder / "media")
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_heat_maps_are_chosen_one_at_a_time(page):
     assert page.locator(".heat:visible").get_attribute("data-figure") == "gain"
 
 
-def test_clips_beside_a_large_page_are_fetched_when_their_cell_opens(browser, tmp_path, monkeypatch, no_curves):
+def test_clips_beside_a_large_page_are_fetched_when_their_cell_opens(browser, tmp_path, monkeypatch):
     monkeypatch.setattr("reports.html.PAGE_BUDGET", 1000)
     report = write_report(make_run(tmp_path / "run", 3), cache=tmp_path / "media")
     page = browser.new_page()
@@ -267,7 +267,7 @@ def test_absent_values_sort_last_either_way(page):
         assert last.get_attribute("class") == "absent"
 
 
-def test_hostile_names_of_methods_and_clips_are_shown_as_they_are(browser, tmp_path, no_curves):
+def test_hostile_names_of_methods_and_clips_are_shown_as_they_are(browser, tmp_path):
     name = "<img src=x onerror=alert(1)>"
     folder = make_run(tmp_path / "run", 3)
     facts = json.loads((folder / "run.json").read_text())

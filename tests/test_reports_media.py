@@ -14,8 +14,8 @@ from skimage import data
 from core.errors import BenchError
 from core.frames import frame_path, write_frames
 from reports import media
-from reports.fields import decode_field, encode_field, field_reach
-from tests.report_fixture import PushField, moving_face
+from reports.fields import decode_field, encode_field, field_reach, read_field
+from tests.report_fixture import moving_face, write_field
 
 
 @given(st.integers(-255, 255))
@@ -80,45 +80,45 @@ def test_one_frame():
 
 def test_a_clip_is_coded_once(tmp_path):
     write_frames(tmp_path / "frames", moving_face(1, 3, 3))
-    first = media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache")
+    first = media.media_of(media.Wanted(tmp_path / "frames", 3), tmp_path / "cache")
     (kept,) = (tmp_path / "cache").glob("*.json")
     stamp = kept.stat().st_mtime_ns, kept.stat().st_ino
-    assert media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache") == first
+    assert media.media_of(media.Wanted(tmp_path / "frames", 3), tmp_path / "cache") == first
     assert (kept.stat().st_mtime_ns, kept.stat().st_ino) == stamp
 
 
 def test_no_process_is_started_for_what_is_kept(tmp_path, monkeypatch):
     write_frames(tmp_path / "frames", moving_face(1, 3, 3))
     monkeypatch.setattr(media, "FEW_FRAMES", 0)
-    first = media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache")
+    first = media.media_of(media.Wanted(tmp_path / "frames", 3), tmp_path / "cache")
     monkeypatch.delattr(media, "ProcessPoolExecutor")
-    assert media.media_of_all([(tmp_path / "frames", 3)] * 2, tmp_path / "cache") == [first, first]
+    assert media.media_of_all([media.Wanted(tmp_path / "frames", 3)] * 2, tmp_path / "cache") == [first, first]
 
 
 def test_many_clips_are_coded_in_processes_in_the_same_order(tmp_path, monkeypatch):
-    clips = [(tmp_path / name, count) for name, count in (("a", 1), ("b", 3), ("a", 2))]
+    clips = [media.Wanted(tmp_path / name, count) for name, count in (("a", 1), ("b", 3), ("a", 2))]
     write_frames(tmp_path / "a", moving_face(1, 3, 2))
     write_frames(tmp_path / "b", moving_face(2, 4, 3))
-    here = media.media_of_all(clips, tmp_path / "here", PushField())
+    here = media.media_of_all(clips, tmp_path / "here")
     monkeypatch.setattr(media, "FEW_FRAMES", 0)
-    media.media_of_folder(*clips[0], tmp_path / "there", PushField())
-    assert media.media_of_all(clips, tmp_path / "there", PushField()) == here
+    media.media_of(clips[0], tmp_path / "there")
+    assert media.media_of_all(clips, tmp_path / "there") == here
     assert [clip.n_frames for clip in here] == [1, 3, 2]
 
 
 def test_a_damaged_entry_is_made_again(tmp_path):
     write_frames(tmp_path / "frames", moving_face(1, 3, 3))
-    first = media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache")
+    first = media.media_of(media.Wanted(tmp_path / "frames", 3), tmp_path / "cache")
     (kept,) = (tmp_path / "cache").glob("*.json")
     kept.write_text(kept.read_text()[:100])
-    assert media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache") == first
+    assert media.media_of(media.Wanted(tmp_path / "frames", 3), tmp_path / "cache") == first
 
 
 def test_a_missing_frame_is_named(tmp_path):
     write_frames(tmp_path / "frames", moving_face(1, 3, 3))
     os.remove(frame_path(tmp_path / "frames", 1))
     with pytest.raises(BenchError, match=r"00001\.png"):
-        media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache")
+        media.media_of(media.Wanted(tmp_path / "frames", 3), tmp_path / "cache")
 
 
 @given(npst.arrays(np.float32, (3, 4, 4, 2), elements=st.floats(-40, 40, width=32)))
@@ -128,16 +128,44 @@ def test_a_motion_field_comes_through_to_a_tenth_of_a_pixel(field):
     assert np.all(np.abs(found - true) <= 0.02 + 0.018 * np.abs(true))
 
 
-def test_a_field_travels_with_its_clip_and_another_eye_makes_it_anew(tmp_path):
+def test_a_field_that_scoring_kept_travels_with_its_clip(tmp_path):
     write_frames(tmp_path / "frames", moving_face(1, 3, 3))
-    without = media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache")
+    clip = media.Wanted(tmp_path / "frames", 3, tmp_path / "motion.npz")
+    without = media.media_of(clip, tmp_path / "cache")
     assert (without.field, without.moves) == (b"", 0)
-    (found,) = media.media_of_all([(tmp_path / "frames", 3)], tmp_path / "cache", PushField())
+    write_field(tmp_path / "motion.npz", 3)
+    (found,) = media.media_of_all([clip], tmp_path / "cache")
     assert found.moves == pytest.approx(0.4, abs=0.01)
-    assert media.media_of_folder(tmp_path / "frames", 3, tmp_path / "cache", PushField()) == found
+    assert found == media.media_of(clip, tmp_path / "cache")
     decoded_field = decode_field(found.field, 3, 32)
     assert decoded_field[2, 16, 16] == pytest.approx((0.4, 0), abs=0.03)
     assert not decoded_field[2, 0, 0].any()
+
+
+@pytest.mark.parametrize("shape", [(2, 32, 32, 2), (3, 32, 16, 2), (3, 32, 32, 3), (3, 999, 999, 2), (3,)])
+def test_a_field_of_another_shape_or_a_damaged_one_is_none(tmp_path, shape):
+    np.savez(tmp_path / "motion.npz", field=np.zeros(shape, np.float16))
+    assert read_field(tmp_path / "motion.npz", 3) is None
+    whole = write_field(tmp_path / "whole.npz", 3)
+    assert read_field(whole, 3) is not None
+    whole.write_bytes(whole.read_bytes()[:200])
+    assert read_field(whole, 3) is None
+
+
+def test_the_sheet_is_coded_in_the_quality_that_its_sample_allows(monkeypatch):
+    """And in a lower one where the sample was cheaper than the rest."""
+    noisy = np.random.default_rng(0).integers(0, 40, (20, 256, 256, 3)).astype(np.uint8)
+    coded = []
+
+    def webp(image, quality):
+        coded.append((image.shape[0] > 256, quality))
+        return bytes(media.BYTES_PER_FRAME * (20 if image.shape[0] > 256 else 8) * quality // 50)
+
+    monkeypatch.setattr(media, "_webp", webp)
+    monkeypatch.setattr(media, "_untiled", lambda _: np.zeros((8, 256, 256, 3), np.uint8))
+    media.encode_clip(noisy)
+    assert [quality for whole, quality in coded if whole] == [50]
+    assert len(coded) <= 8
 
 
 def test_a_still_field_reaches_nowhere():

@@ -9,11 +9,13 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.errors import BenchError
 from reports import heat, leaderboard
 from reports.cells import amplification, cell_curves, stretch, two_cells
-from reports.curves import Line, draw_curves, panel_names
+from reports.curves import Line, draw_curves, panel_names, ticks_between
 from reports.html import MEDIA_FOLDER, Pictures, write_report
 from reports.intervals import intervals, tied
 from reports.missing import missing
@@ -91,7 +93,7 @@ def test_a_page_for_sharing_holds_no_picture_and_leaves_the_other_alone(run, pag
     assert 'class="curves"' in text
 
 
-def test_faces_of_others_are_announced(page, tmp_path, cache, no_curves):
+def test_faces_of_others_are_announced(page, tmp_path, cache):
     assert "Faces inside" not in page
     folder = make_run(tmp_path / "run", 3)
     facts = json.loads((folder / "run.json").read_text())
@@ -109,7 +111,7 @@ def test_the_command_that_made_the_run_is_given_as_one_would_type_it(page):
     assert html.escape(command, quote=False).replace("'", "&#39;") in page
 
 
-def test_large_clips_lie_beside_the_page_and_are_taken_away_again(tmp_path, cache, monkeypatch, no_curves):
+def test_large_clips_lie_beside_the_page_and_are_taken_away_again(tmp_path, cache, monkeypatch):
     folder = make_run(tmp_path / "run", 3)
     monkeypatch.setattr("reports.html.PAGE_BUDGET", 1000)
     text = write_report(folder, cache=cache).read_text(encoding="utf-8")
@@ -169,7 +171,7 @@ def test_every_cell_has_its_players_and_a_failed_one_its_reason(run, page):
     assert page.count("no clip") == 1
 
 
-def test_media_all_shows_the_controls_everywhere(run, cache, no_curves):
+def test_media_all_shows_the_controls_everywhere(run, cache):
     page = write_report(run, Pictures.all, cache=cache).read_text(encoding="utf-8")
     assert page.count('class="player output"') == 4 * (len(LABELS) + len(CONTROLS))
 
@@ -277,7 +279,7 @@ def test_names_that_lead_out_of_the_run_are_refused(tmp_path):
         opened.driver_frames(opened.facts.cells[0])
 
 
-def test_an_unfinished_run_says_what_is_missing(tmp_path, cache, no_curves):
+def test_an_unfinished_run_says_what_is_missing(tmp_path, cache):
     folder = make_run(tmp_path / "run", 3)
     facts = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(facts | {"finished": False}))
@@ -331,9 +333,35 @@ def test_series_of_any_metric_become_curves_beside_what_is_known():
 
 def test_an_axis_shows_its_numbers_whole():
     cell = CellFacts.model_construct(name="c", n_frames=3, onset_frame=None, apex_frame=None, offset_frame=None)
-    picture = draw_curves(cell, [Line({"brows": [0.0, 0.05, 0.1]}, "driver")], {"brows": "brows"}, "unit", "m")
+    picture = draw_curves(cell, [Line({"brows": [0.0, 0.05, 0.1]}, "driver")], {"brows": "brows"}, "unit")
     labels = {float(text) for text in re.findall(r">\s*([\d.]+)\s*</text>", picture)}
-    assert {0.0, 0.05, 0.1} <= labels
+    assert {0.0, 0.02, 0.04, 0.06, 0.08, 0.1} <= labels
+
+
+@given(st.floats(-1e4, 0), st.floats(1e-3, 1e4), st.integers(2, 8), st.sampled_from([0.0, 1.0]))
+def test_ticks_are_round_and_as_many_as_fit(low, high, steps, least):
+    ticks = list(ticks_between(low, high, steps, least))
+    values = [value for value, _ in ticks]
+    assert all(low - 1e-6 * high <= value <= high * (1 + 1e-6) for value in values)
+    assert len(ticks) <= steps + 2
+    assert values[0] <= 0 <= values[-1]
+    assert [float(label) for _, label in ticks] == pytest.approx(values, rel=1e-6)
+    assert len({label for _, label in ticks}) == len(ticks)
+
+
+def test_curves_are_escaped_and_break_where_a_value_is_missing():
+    cell = CellFacts.model_construct(name="c", n_frames=3, onset_frame=None, apex_frame=1, offset_frame=None)
+    line = Line({"<b>": [0.5, float("nan"), -0.5]}, "output", 3)
+    picture = draw_curves(cell, [line], {"<b>": "<script>"}, "a & b")
+    assert "<script>" not in picture
+    assert "&lt;script&gt;" in picture
+    assert "a &amp; b" in picture
+    assert picture.count('class="curve-3"') == 1
+    path = re.search(r'style="stroke: var\(--m3\)" d="([^"]*)"', picture)[1]
+    assert path.count("M") == 2
+    assert "L" not in path
+    low, high = (float(part.split()[1]) for part in path.split("M")[1:])
+    assert low < high, "what is higher lies above"
 
 
 def test_of_many_curves_the_farthest_reaching_are_shown_in_their_order():
@@ -342,7 +370,7 @@ def test_of_many_curves_the_farthest_reaching_are_shown_in_their_order():
     assert panel_names(lines, 4) == ["a", "b", "c", "d"]
 
 
-def test_drivers_that_show_several_faces_are_named(tmp_path, no_curves):
+def test_drivers_that_show_several_faces_are_named(tmp_path):
     folder = make_run(tmp_path / "run", 3)
     facts = json.loads((folder / "run.json").read_text())
     for cell in facts["cells"]:

@@ -9,6 +9,7 @@ import pytest
 
 from core.clip import Template
 from core.errors import BenchError
+from core.manifest import seal
 from core.run import Run, claimed
 from core.runner import Row, Settings, cell_key, plan
 from core.scoring import Scorer
@@ -95,6 +96,65 @@ def test_a_second_run_does_nothing(tmp_path, drivers, log):
     assert stamps(tmp_path / "run" / "cells") == before
     assert {name: (tmp_path / "run" / name).stat().st_mtime_ns for name in kept} == kept
     assert len(log()) == 6
+
+
+def finished(tmp_path, drivers, *arguments, shown="page", **options):
+    return make_run(tmp_path, drivers, *arguments, **options).finished(shown)
+
+
+def complete(tmp_path, drivers, *arguments, shown="page", **options):
+    run = make_run(tmp_path, drivers, *arguments, **options)
+    failures = run.complete(shown)
+    seal(run.folder)
+    return failures
+
+
+def test_a_finished_run_is_known_until_anything_in_it_changes(tmp_path, drivers):
+    assert finished(tmp_path, drivers) is None
+    complete(tmp_path, drivers)
+    assert finished(tmp_path, drivers) == []
+    for path in (*stamps(tmp_path / "run" / "cells/shift/d1__t0"), *sorted((tmp_path / "run").glob("*.*"))):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        assert finished(tmp_path, drivers) is None, path
+        path.write_bytes(whole)
+        assert finished(tmp_path, drivers) == [], path
+    (tmp_path / "run" / "added.csv").touch()
+    assert finished(tmp_path, drivers) is None
+
+
+def test_a_finished_run_is_another_if_anything_that_decides_it_is(tmp_path, drivers, monkeypatch):
+    complete(tmp_path, drivers)
+    assert finished(tmp_path, drivers, shown="another page") is None
+    assert finished(tmp_path, drivers, rows=[row(by="2")]) is None
+    assert finished(tmp_path, drivers, metrics=(Difference, Counted)) is None
+    assert finished(tmp_path, drivers, cells=Fakes(tmp_path, drivers).cells()[:2]) is None
+    brighter = make_run(tmp_path, drivers).cells[0]
+    brighter = dataclasses.replace(brighter, reference=dataclasses.replace(brighter.reference, content="0"))
+    assert finished(tmp_path, drivers, cells=[brighter, *Fakes(tmp_path, drivers).cells()[1:]]) is None
+    monkeypatch.setattr(Difference, "version", "another")
+    assert finished(tmp_path, drivers) is None
+    monkeypatch.undo()
+    assert finished(tmp_path, drivers) == []
+
+
+@pytest.mark.parametrize(("variant", "lasts"), [("short", True), ("raises", False)])
+def test_a_run_with_failures_is_finished_if_they_last(tmp_path, drivers, variant, lasts):
+    rows = [row(f"fragile@{variant}", Fragile, variant)]
+    failures = complete(tmp_path, drivers, rows)
+    assert len(failures) == 2
+    assert finished(tmp_path, drivers, rows) == (failures if lasts else None)
+
+
+def test_a_run_whose_metric_failed_is_not_finished(tmp_path, drivers):
+    complete(tmp_path, drivers, metrics=(Faulty, Difference))
+    assert finished(tmp_path, drivers, metrics=(Faulty, Difference)) is None
+
+
+def test_a_metric_with_files_of_its_own_is_looked_up_again(tmp_path, drivers, monkeypatch):
+    monkeypatch.setattr(Difference, "sources", lambda self, cell, output: [], raising=False)
+    complete(tmp_path, drivers)
+    assert finished(tmp_path, drivers) is None
 
 
 def test_another_run_shares_the_store(tmp_path, drivers, log):

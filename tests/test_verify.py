@@ -1,12 +1,13 @@
 """A finished run is sealed: one flipped bit anywhere is found, and its cells come out again."""
 
+import os
 import random
 import re
 
 import pytest
 
 from core.frames import write_frames, write_png
-from core.manifest import MANIFEST, faults, seal, sealed
+from core.manifest import MANIFEST, faults, seal, seal_again, sealed
 from tests.fakes import make_clips
 from tests.moving_face import BROW, face, render
 
@@ -96,6 +97,43 @@ def test_the_same_command_seals_anew_what_was_repaired(call, run):
     assert call("verify", "out")[0] == 0
     seal(run)
     assert sealed(run)
+
+
+def test_what_is_made_from_a_run_is_sealed_again_and_its_own_files_are_not(call, run):
+    added, picture = run / "tables" / "notes.csv", next(run.glob("cells/shift/*/frames/00001.png"))
+    added.parent.mkdir()
+    added.write_text("a,b\n")
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:-1])
+    seal_again(run)
+    assert faults(run) == [f"{picture.relative_to(run).as_posix()}: altered"]
+    picture.write_bytes(whole)
+    assert faults(run) == []
+    (run / MANIFEST).unlink()
+    seal_again(run)
+    assert not (run / MANIFEST).exists()
+
+
+def test_an_altered_page_is_made_again(call, run):
+    for name in ("report.html", "summary.txt"):
+        whole = (run / name).read_bytes()
+        (run / name).write_bytes(whole[:-9])
+        call(*RUN, "--no-controls", "--out", "out")
+        assert (run / name).read_bytes().endswith(whole[-9:])
+        assert faults(run) == []
+
+
+def test_bits_that_rot_under_an_old_time_are_found_by_verify(call, run):
+    """The same command does not read a file of known size, time and inode; `verify` reads all."""
+    picture = next(run.glob("cells/shift/*/frames/00001.png"))
+    os.utime(picture, ns=(10**18 + 1, 10**18 + 1))
+    assert sealed(run)
+    data = picture.read_bytes()
+    picture.write_bytes(data[:-20] + bytes([data[-20] ^ 1]) + data[-19:])
+    os.utime(picture, ns=(10**18 + 1, 10**18 + 1))
+    assert sealed(run)
+    assert faults(run) == [f"{picture.relative_to(run).as_posix()}: altered"]
+    assert call("verify", "out")[0] == 1
 
 
 def test_the_same_command_makes_good_whatever_was_altered(call, tmp_path):

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.errors import BenchError
-from core.video import frame_rate, pictures_in, read_clip, read_picture, reencode, write_video
+from core.pictures import pictures_in, read_picture
+from core.video import frame_rate, read_clip
+from core.video_writing import write_video
 
 
 def gradient(height=64, width=48):
@@ -32,13 +34,6 @@ def test_lossless_video_returns_every_pixel(tmp_path):
     write_video(tmp_path / "a.mp4", frames, 100.0, lossless=True)
     assert np.array_equal(frames_of(tmp_path / "a.mp4"), frames)
     assert frame_rate(tmp_path / "a.mp4") == 100.0
-
-
-def test_reencoding_is_close_repeatable_and_keeps_the_count():
-    frames = moving(4, 256, 256)
-    once, again = reencode(frames), reencode(frames)
-    assert np.array_equal(once, again)
-    assert 0 < np.abs(once.astype(int) - frames).mean() < 12
 
 
 def test_pictures_are_ordered_by_their_numbers(tmp_path):

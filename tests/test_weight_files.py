@@ -129,3 +129,4 @@ def test_the_doctor_names_every_metric(table):
     assert "yes motion_agreement" in told.output
     assert "no  fid" in told.output
     assert "weights fetch inception" in told.output
+    assert "precision=bf16" in told.output

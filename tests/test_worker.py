@@ -2,7 +2,10 @@
 
 import functools
 import os
+import resource
 import signal
+
+import numpy as np
 
 from core.errors import BenchError, CellFailed
 from core.worker import Lane, work
@@ -20,9 +23,17 @@ def doubler(fatal=None, how="kill"):
             if how == "cell":
                 raise CellFailed("no face")
             raise ValueError("wrong value")
-        return 2 * item, os.getpid(), os.environ["OMP_NUM_THREADS"]
+        return 2 * item, os.getpid(), os.environ["OMP_NUM_THREADS"], fresh_pages()
 
     return double
+
+
+def fresh_pages():
+    """Pages that the kernel has to clear for 16 MB after as much was freed."""
+    np.ones(2**21)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(2**21)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def broken():
@@ -39,6 +50,7 @@ def test_every_item_is_done_by_single_threaded_workers():
     outcomes = list(work(lanes, workers=2))
     assert sorted(outcome.result[0] for outcome in outcomes) == [2, 4, 6, 20, 40]
     assert {outcome.result[2] for outcome in outcomes} == {"1"}
+    assert max(outcome.result[3] for outcome in outcomes) < 100  # hundreds, if it went back to the kernel
     assert os.getpid() not in {outcome.result[1] for outcome in outcomes}
     assert os.environ.get("OMP_NUM_THREADS") == before
 

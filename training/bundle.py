@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from core.clip import Floats
+from core.spline import Spline, as_type
 from training.rendered import AT_REST, SIZE, at, cells
 
 # Intensities of an expression's one to three units, log-uniform; lips and lids fold beyond the cap.
@@ -20,7 +20,6 @@ WEAKEST, STRONGEST = 0.25, 2.0
 CAP, CAPPED = 0.7, ("AU05", "AU07", "AU23", "AU24", "AU25", "AU43")
 # Fixed-point rounds that invert a motion; each leaves less than a third of the error.
 ROUNDS = 12
-EDGE = cv2.BORDER_REFLECT_101
 
 
 def render(bundle: Path, folder: Path, states: int, seed: int = 0) -> Path:
@@ -43,14 +42,14 @@ def render(bundle: Path, folder: Path, states: int, seed: int = 0) -> Path:
     pixels = cells(SIZE)
     for person in range(people):
         fields, moves = (given[name][person].astype(np.float32) for name in ("fields", "moves"))
+        picture = Spline(given["frames"][person])
         for state, amount in enumerate(amounts):
             flow = np.tensordot(amount, fields, 1)
             inverse = inverted(flow)
             source = pixels + at(inverse, pixels)
             out["flow"][person, state], out["inverse"][person, state] = flow, inverse
             out["mesh"][person, state] = given["mesh"][person] + np.tensordot(amount, moves, 1)
-            x, y = source[..., 0], source[..., 1]
-            out["frames"][person, state] = cv2.remap(given["frames"][person], x, y, cv2.INTER_CUBIC, None, EDGE)
+            out["frames"][person, state] = as_type(picture.at(source), np.uint8)
     for name in ("landmarks", "face"):
         np.save(folder / f"{name}.npy", given[name])
     described = [

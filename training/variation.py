@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from core.clip import Floats
+from core.clip import Floats, pixel_grid
 from core.frames import Frames
+from core.spline import Spline, as_type
 
 SIZE = 256
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -119,12 +120,10 @@ def moved(points: npt.NDArray[Any], matrix: npt.NDArray[np.float64]) -> Floats:
 
 
 def uncovered(picture: Frames, matrix: npt.NDArray[np.float64]) -> Frames:
-    """A picture (256, 256, 3) uint8 under a matrix (3, 3), resampled once (cubic); untouched by the identity."""
+    """A picture (256, 256, 3) uint8 under a matrix (3, 3), resampled once (spline); untouched by the identity."""
     if (matrix == np.eye(3)).all():
         return np.asarray(picture)
-    return np.asarray(
-        cv2.warpAffine(picture, matrix[:2], (SIZE, SIZE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
-    )
+    return as_type(Spline(picture).at(moved(pixel_grid(), np.linalg.inv(matrix).astype(np.float64))), np.uint8)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from clips.databases.folders import FrameFolder, Naming, trees
 from clips.databases.sheets import LONGEST_NUMBER, Coding, Row, read_sheet, without_header
 from clips.databases.survey import CodedClip, Survey, coded_clip, corrected, named
 from core.errors import BenchError
+from core.pictures import natural
 from core.tables import SUFFIXES
-from core.video import natural
 
 # Sheets lie beside the subjects' folders or a little above them.
 SHEET_DEPTH = 2

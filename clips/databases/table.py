@@ -23,8 +23,9 @@ from clips.folder import Recording
 from clips.unread import below, counted
 from core.errors import BenchError, shown
 from core.names import check_name
+from core.pictures import PICTURES
 from core.tables import local_path
-from core.video import PICTURES, is_video
+from core.video import is_video
 
 # What file systems take as a name; asking about a longer one is an error of its own.
 LONGEST_NAME = 200

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from clips.synthetic.casting import Role, cast
+from clips.synthetic.audition import cast
+from clips.synthetic.casting import Role
 from clips.synthetic.render import Actor, hull
 from clips.synthetic.training_set import DRAWS, GRID, PORTRAIT, SERIES
 from core.frames import SIZE, grey

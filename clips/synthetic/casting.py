@@ -1,21 +1,11 @@
-"""Casting: of many drawn people, those that are plainly people and plainly not each other."""
+"""Roles: people by number, each drawn from a portrait."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from clips.portraits import read_portrait
-from clips.synthetic.camera import Camera
 from clips.synthetic.identities import Person, make_person
-from clips.synthetic.parallel import in_parallel
-from clips.synthetic.render import Actor
-from core.errors import BenchError
-from core.frames import grey
-from faces.landmarks import detect, embedding
-
-# dlib's inner landmarks on the noisy picture lie this close to the mesh, in eye distances, or the person is sent home.
-LANDMARK_ERROR = 0.03
 
 
 @dataclass(frozen=True)
@@ -36,35 +26,3 @@ class Role:
             return Person(self.series, portrait.texture, portrait.face)
         rng = np.random.default_rng([*self.series.encode(), self.number])
         return make_person(portrait, f"{self.series}{self.number}", rng)
-
-
-def audition(role: Role) -> npt.NDArray[np.float64] | None:
-    """Face embedding (128,) of a person's noisy neutral picture; None if dlib does not see the face where it is."""
-    person = role.person()
-    picture = Actor(person).shoot(np.zeros((256, 256, 2), np.float32)).frame
-    noisy = Camera(colour="grey").record(picture[None], np.random.default_rng(role.number or 0))[0]
-    found = detect(grey(noisy[None])[0])
-    if found is None:
-        return None
-    miss = np.linalg.norm(found - person.face.landmarks, axis=1)[17:].mean() / person.face.eye_distance
-    points = detect(grey(picture[None])[0])
-    return embedding(picture, points) if miss < LANDMARK_ERROR and points is not None else None
-
-
-def cast(portrait: str, series: str, count: int, draws: int, progress: bool = False) -> list[Role]:
-    """Choose `count` people out of `draws`: each next one is the furthest from all chosen (dlib's embedding).
-
-    Raises BenchError when too few pass the audition.
-    """
-    roles = [Role(portrait, series, number) for number in range(draws)]
-    seen = in_parallel(audition, roles, "casting", progress)
-    passed = [(role, features) for role, features in zip(roles, seen, strict=True) if features is not None]
-    if len(passed) < count:
-        raise BenchError(f"Casting {count} people from {portrait}: only {len(passed)} of {draws} drawn ones pass.")
-    features = np.stack([found for _, found in passed])
-    chosen = [int(np.linalg.norm(features - features.mean(0), axis=1).argmax())]
-    nearest = np.linalg.norm(features - features[chosen[0]], axis=1)
-    while len(chosen) < count:
-        chosen.append(int(nearest.argmax()))
-        nearest = np.minimum(nearest, np.linalg.norm(features - features[chosen[-1]], axis=1))
-    return [passed[index][0] for index in chosen]

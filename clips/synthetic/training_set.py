@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from clips.synthetic.casting import Role, cast
+from clips.synthetic.audition import cast
+from clips.synthetic.casting import Role
 from clips.synthetic.manner import personal_basis
 from clips.synthetic.parallel import in_parallel
 from clips.synthetic.render import AT_REST, Actor, hull
@@ -32,7 +33,7 @@ from faces.field import jacobian_determinant, sample, similarity
 from faces.landmarks import landmarks
 from faces.mesh import OVAL
 
-VERSION = "2"
+VERSION = "3"
 PORTRAIT, SERIES = "astronaut", "train"
 GRID = 64
 # People, states and seed of the demo weights' set.

@@ -27,8 +27,7 @@ function draw() {
     player.dataset.frame = state.frame;
   }
   for (const curves of all("svg.curves", article())) {
-    const steps = curves.dataset.steps.split(" ").map(Number);
-    all(".cursor", curves).forEach((line, panel) => line.setAttribute("transform", `translate(${steps[panel] * state.frame} 0)`));
+    all(".cursor", curves).forEach((line) => line.setAttribute("transform", `translate(${curves.dataset.step * state.frame} 0)`));
   }
   slider.value = state.frame;
   const names = Object.entries(marks).filter(([, at]) => at === state.frame).map(([name]) => ` ${name}`).join("");

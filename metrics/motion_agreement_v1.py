@@ -1,0 +1,51 @@
+"""Motion agreement as it was: for comparing older figures with those of today. Measured on request only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from core.clip import Cell
+from core.contracts import Partial
+from faces.motion import Motion
+from faces.motion_v1 import motion_v1
+from faces.seen import Seen, SeenClip
+from metrics.motion_agreement import TOO_SHORT, MotionAgreement
+
+SUFFIX = "_v1"
+
+
+class MotionAgreementV1(MotionAgreement):
+    """Version 1: motion read by DIS; the agreement with a driver that does not move at all is 0."""
+
+    name = "motion_agreement_v1"
+    version = "1"
+    figures = tuple(
+        replace(figure, name=figure.name + SUFFIX, title=f"{figure.title} (version 1)")
+        for figure in MotionAgreement.figures
+    )
+
+    def motion(self, clip: SeenClip) -> Motion:
+        """Facial motion by DIS. CellFailed without a face in frame 0."""
+        return motion_v1(clip)
+
+    def measure(self, cell: Cell, seen: Seen) -> Partial:
+        """Compare one cell as version 2 does; every figure's name ends in _v1."""
+        found = super().measure(cell, seen)
+        values = {name: _as_it_was(name, value, found.reasons) for name, value in found.values.items()}
+        return replace(
+            found,
+            values={name + SUFFIX: value for name, value in values.items()},
+            reasons={name + SUFFIX: reason for name, reason in found.reasons.items()},
+            series={},
+        )
+
+    @staticmethod
+    def pools(products: Sequence[float] | None) -> bool:
+        """Whether a cell with these sums of products counts in pooled agreement: every cell that was compared."""
+        return products is not None
+
+
+def _as_it_was(name: str, value: float | None, reasons: Mapping[str, str]) -> float | None:
+    absent = value is None and name.startswith("agreement") and reasons.get(name) != TOO_SHORT
+    return 0.0 if absent else value

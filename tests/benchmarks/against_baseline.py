@@ -1,0 +1,188 @@
+"""Compare this checkout with the baseline commit, on this machine and in one sitting: `make bench`.
+
+Each side runs the same commands in folders and stores of its own, which begin empty. Processor seconds are user plus
+system time of the command and of all the processes it starts. Nothing else should be running.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BASELINE = "0073482"
+HERE = Path(__file__).resolve().parents[2]
+DEMO = ("--methods", "fpfomm,fomm,mraa", "--out", "run")
+SIX = ("--methods", "fpfomm,fomm,mraa,tps,tps_rau,ulmegan", "--protocol", "folder", "--out", "run")
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a command took: wall and processor seconds, and the memory of its largest process in MB."""
+
+    wall: float
+    cpu: float
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class Side:
+    """A checkout and the folder in which its commands run."""
+
+    name: str
+    checkout: Path
+    place: Path
+
+    def bench(self, folder: str, *arguments: str) -> Used:
+        """Run the command line in `folder` of this side's place; exit if it fails."""
+        return self._timed(folder, [str(self.checkout / "bench.py"), *arguments])
+
+    def probe(self, name: str, *arguments: str) -> list[float]:
+        """Run a script of this folder with this side's code and return the numbers that it prints."""
+        script = str(Path(__file__).with_name(name))
+        done = subprocess.run(
+            [sys.executable, script, *arguments], env=self._environment(), capture_output=True, text=True
+        )
+        if done.returncode:
+            sys.exit(f"{self.name}: {name} failed:\n{done.stderr}")
+        return [float(word) for word in done.stdout.split()]
+
+    def _timed(self, folder: str, command: Sequence[str]) -> Used:
+        inside = self.place / folder
+        inside.mkdir(parents=True, exist_ok=True)
+        began = time.perf_counter()
+        with (inside / "log.txt").open("ab") as log:
+            child = subprocess.Popen(
+                [sys.executable, *command], cwd=inside, env=self._environment(), stdout=log, stderr=log
+            )
+            _, status, usage = os.wait4(child.pid, 0)
+        if status:
+            sys.exit(f"{self.name}: {' '.join(command)} failed; see {inside / 'log.txt'}")
+        return Used(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(self.checkout), "TQDM_DISABLE": "1"}
+
+
+def check_out(place: Path) -> Path:
+    """Check the baseline commit out into `place`; exit if this repository does not have it."""
+    clone = ["git", "clone", "--quiet", "--shared", "--no-checkout", str(HERE), str(place)]
+    checkout = ["git", "-C", str(place), "checkout", "--quiet", BASELINE]
+    if subprocess.run(clone).returncode or subprocess.run(checkout).returncode:
+        sys.exit(f"Commit {BASELINE} cannot be checked out. Fetch the whole history: git fetch --unshallow")
+    return place
+
+
+def animating(run: Path) -> float:
+    """Return the seconds that the networks of a run needed, as its cells recorded them."""
+    facts = json.loads((run / "run.json").read_text())
+    labels = [method["label"] for method in facts["methods"] if not method["is_control"]]
+    return float(sum(cell["seconds"] for label, cell in cells(run) if label in labels))
+
+
+def cells(run: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the label and the record of each cell of a run."""
+    for path in sorted(run.glob("cells/*/*/cell.json")):
+        yield path.parent.parent.name, json.loads(path.read_text())
+
+
+def shape(run: Path) -> dict[str, Any]:
+    """Return what two runs of the same request must have in common."""
+    with (run / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    page = (run / "report.html").read_text()
+    return {
+        "cells": sorted({(row["method"], row["driver"], row["template"]) for row in rows if row["scope"] == "cell"}),
+        "frames": [(label, cell["n_frames"], cell["status"]) for label, cell in cells(run)],
+        "figures": sorted({(row["metric"], row["figure"]) for row in rows}),
+        "clips on the page": len(re.findall(r'id="media-\d+"', page)) or len(list(run.glob("report_media/*.js"))),
+    }
+
+
+def differences(ours: Path, theirs: Path) -> list[str]:
+    """Return a line for everything that the two runs do not have in common."""
+    mine, other = shape(ours), shape(theirs)
+    lines = []
+    for name in mine:
+        if isinstance(mine[name], list):
+            new = [item for item in mine[name] if item not in other[name]]
+            gone = [item for item in other[name] if item not in mine[name]]
+            lines += [f"{name}: only here: {item}" for item in new] + [
+                f"{name}: only in the baseline: {item}" for item in gone
+            ]
+        elif mine[name] != other[name]:
+            lines.append(f"{name}: {mine[name]} here, {other[name]} in the baseline")
+    return lines
+
+
+def changed_recipes(ours: Path, theirs: Path) -> Iterator[str]:
+    """Yield a line with both values for each row's mean of the metrics whose version is another."""
+
+    def versions(run: Path) -> dict[str, str]:
+        return {metric["name"]: metric["version"] for metric in json.loads((run / "run.json").read_text())["metrics"]}
+
+    def means(run: Path) -> dict[tuple[str, str, str], str]:
+        with (run / "scores.csv").open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["scope"] == "all"]
+        return {(row["metric"], row["figure"], row["method"]): row["value"] for row in rows}
+
+    new, old, here, there = versions(ours), versions(theirs), means(ours), means(theirs)
+    for key in sorted(here):
+        metric, figure, method = key
+        if metric in old and new[metric] != old[metric] and key in there and (here[key] or there[key]):
+            values = (f"{float(value):.4f}" if value else "absent" for value in (there[key], here[key]))
+            yield f"{metric} {old[metric]} -> {new[metric]} | {figure} | {method} | {' | '.join(values)}"
+
+
+def main() -> None:
+    """Run both sides and print the table, what differs between them, and the figures whose recipe changed."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        sides = [
+            Side("baseline", check_out(place / "checkout"), place / "baseline"),
+            Side("here", HERE, place / "here"),
+        ]
+        subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("long_drivers.py")), str(place / "long")], check=True
+        )
+        long = ("--drivers", str(place / "long" / "drivers"), "--templates", str(place / "long" / "templates"))
+        demo = [side.bench("demo", *DEMO) for side in sides]
+        again = [min(side.bench("demo", *DEMO).wall for _ in range(3)) for side in sides]
+        one = [side.probe("measure_one.py", str(side.place / "demo"))[0] for side in sides]
+        runs = [side.place / "demo" / "run" for side in sides]
+        networks = [animating(run) for run in runs]
+        large = [side.bench("large", *SIX, *long) for side in sides]
+        print("| what | baseline | here | ratio |\n|---|---|---|---|")
+        rest = [used.cpu - seconds for used, seconds in zip(demo, networks, strict=True)]
+        for what, (theirs, ours) in {
+            "demo run, processor seconds": [used.cpu for used in demo],
+            "the same less the networks' seconds": rest,
+            "the networks' seconds (as recorded in the cells)": networks,
+            "demo run, wall seconds": [used.wall for used in demo],
+            "measuring one output of 40 frames, processor seconds": one,
+            "nine drivers of 30 to 126 frames, six networks, processor seconds": [used.cpu for used in large],
+            "the same command again, wall seconds": again,
+            "largest process of the demo run, MB": [used.peak_mb for used in demo],
+        }.items():
+            print(f"| {what} | {theirs:.2f} | {ours:.2f} | {ours / theirs:.3f} |")
+        for name in ("demo", "large"):
+            lines = differences(sides[1].place / name / "run", sides[0].place / name / "run")
+            print(
+                f"\n{name}: " + ("same cells, frames, figures and clips on the page" if not lines else "these differ:")
+            )
+            print("\n".join(lines))
+        print("\nFigures whose recipe changed: versions | figure | row | baseline | here")
+        print("\n".join(changed_recipes(runs[1], runs[0])))
+
+
+if __name__ == "__main__":
+    main()

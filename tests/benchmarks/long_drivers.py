@@ -1,0 +1,42 @@
+"""Render nine drivers of 30 to 126 frames and two templates as folders of pictures: MEGC2021's size.
+
+Usage: long_drivers.py FOLDER
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from clips.synthetic.studio import shoot
+from core.frames import write_png
+from core.store import link_folder
+from protocols.demo import SHEET, Demo, Driver
+
+LENGTHS = np.linspace(30, 126, 9).round().astype(int)
+
+
+def stretched(driver: Driver, frames: int) -> Driver:
+    """Return a driver of the demo whose expression takes `frames` frames."""
+    ratio = (frames - 1) / (driver.frames - 1)
+    units = {unit: tuple((frame * ratio, value) for frame, value in keys) for unit, keys in driver.units.items()}
+    return driver.model_copy(update={"frames": frames, "units": units})
+
+
+def main(folder: Path) -> None:
+    """Write `drivers/NAME/00000.png ...` and `templates/NAME.png`."""
+    demo = Demo(folder / "store")
+    scenes = [
+        replace(demo._driver(index), performance=stretched(driver, int(frames)).performance(), takes=1)
+        for index, (driver, frames) in enumerate(zip(SHEET.drivers, LENGTHS, strict=True))
+    ]
+    for clip in (takes[0] for takes in shoot(scenes, folder / "store")):
+        link_folder(clip.folder / "frames", folder / "drivers" / clip.name)
+    (folder / "templates").mkdir()
+    for name, template in {cell.template.name: cell.template for cell in demo.cells()}.items():
+        write_png(folder / "templates" / f"{name}.png", template.image)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve())

@@ -1,0 +1,40 @@
+"""Print the processor seconds that one output of 40 frames takes to measure, driver and truth being known.
+
+Usage: measure_one.py PLACE, where PLACE holds a finished demo run in `run` and its store. Runs with the code that is
+first on the path, the baseline's too, so it uses only what both have.
+"""
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from core.frames import read_frames
+from core.registry import load
+from core.scoring import lacking, measure
+from faces.seen import Seen
+from metrics import METRICS, ON_REQUEST
+from protocols.demo import Demo
+
+ROWS = ("fpfomm", "fomm", "mraa", "flow_warp", "reversed")
+
+
+def main(place: Path) -> None:
+    """Measure the outputs of five rows for one driver, each for the first time; print the mean of the last four."""
+    cells = [cell for cell in Demo(place / ".megbench" / "clips").cells() if cell.driver.n_frames == 40]
+    named = [load("metric", name, METRICS) for name in METRICS if name not in ON_REQUEST]
+    metrics = [make() for make in named if not lacking(make)]
+    features = place / "features_of_one"  # empty: nothing that the run kept is found
+    seconds = []
+    for row in ROWS:
+        frames = read_frames(place / "run" / "cells" / row / cells[0].name / "frames", 40)
+        began = time.process_time()
+        seen = Seen(cells[0], frames, features)
+        for metric in metrics:
+            measure(metric, cells[0], seen)
+        seconds.append(time.process_time() - began)
+    print(statistics.mean(seconds[1:]))  # the first one also sees the driver, the template and the truth
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve())

@@ -1,0 +1,74 @@
+"""Motion agreement by both versions, side by side: `python -m tests.motion_versions TITLE=RUN ... > docs/FILE.md`.
+
+The runs were made with `--metrics motion_agreement,motion_agreement_v1` (and others). A run of few cells is told cell
+by cell.
+"""
+
+import sys
+from pathlib import Path
+
+from reports.run_files import Found, Run
+from reports.table import Column, Entry, Section, Table
+
+FIGURES = ("agreement", "gain", "error")
+POOLED = "agreement_pooled"
+FEW = 4
+INTRODUCTION = """# Motion agreement by version 2 and by version 1
+
+Version 2 reads motion by `faces/flow.py`, version 1 by DIS over the whole frame (`--metrics motion_agreement_v1`).
+Each pair of columns is one figure of the same frames: version 2, then version 1. Figures only; made by
+`python -m tests.motion_versions TITLE=RUN ...`. "pooled" is agreement over all cells at once.
+"""
+
+
+def pair(run: Run, label: str, figure: str, cell: int | None) -> tuple[Entry, Entry]:
+    """One figure by version 2 and by version 1, over all cells or in one."""
+    names = (figure, f"{figure}_v1")
+    if cell is None:
+        found = [run.combined(label, name) for name in names]
+    else:
+        found = [run.of_cell(label, run.facts.cells[cell], name) for name in names]
+    return entry(found[0]), entry(found[1])
+
+
+def entry(found: Found) -> Entry:
+    """A number, or a dash with its reason."""
+    return Entry(found.value, "" if found.value is not None else found.reason or found.status)
+
+
+def table(run: Run, title: str) -> Table:
+    """Return a row for each method and control; a section over all cells and one for each of few cells."""
+    figures = (*FIGURES, POOLED)
+    columns = [Column("row")]
+    for figure in figures:
+        columns += [Column(f"{figure.removeprefix('agreement_')} {version}") for version in (2, 1)]
+    places: list[tuple[str, int | None]] = [("means over cells", None)]
+    if len(run.facts.cells) <= FEW:
+        places += [(cell.name, number) for number, cell in enumerate(run.facts.cells)]
+
+    def row(label: str, cell: int | None) -> tuple[Entry, ...]:
+        entries = [Entry(label)]
+        for figure in figures:
+            missing = cell is not None and figure == POOLED
+            entries += (Entry("", ""),) * 2 if missing else pair(run, label, figure, cell)
+        return tuple(entries)
+
+    labels = [method.label for method in run.facts.methods]
+    sections = [Section(name, tuple(row(label, cell) for label in labels)) for name, cell in places]
+    return Table(title, tuple(columns), tuple(sections))
+
+
+def main(named: list[str]) -> str:
+    """Return the document for runs given as TITLE=FOLDER."""
+    parts = [INTRODUCTION]
+    for title, _, folder in (text.partition("=") for text in named):
+        run = Run(Path(folder))
+        versions = ", ".join(f"{m.name} {m.version}" for m in run.facts.metrics if m.name.startswith("motion"))
+        frames = sum(cell.n_frames for cell in run.facts.cells)
+        parts.append(f"## {title}\n\n{len(run.facts.cells)} cells, {frames} frames; {versions}.\n")
+        parts.append(table(run, title).markdown())
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    print(main(sys.argv[1:]), end="")

@@ -1,0 +1,82 @@
+"""Videos for viewers: the motion of a micro-expression is still in them, and every browser plays them."""
+
+import av
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage import data
+
+from core.frames import grey
+from core.video import read_clip
+from core.video_writing import reencode, write_video
+from tests.moving_face import MOUTH, face, render
+
+# The apex of a very small motion, in pixels.
+APEX = 0.15
+SIZE = 256
+# Standard deviation of the noise of rendered clips' camera, grey levels.
+NOISE = 2.0
+
+
+def skin_moving(noise):
+    """A portrait with a cheek that moves aside by up to APEX: frames, derivative of luma by motion, motion in pixels.
+
+    Splines through the pixels are exact for any shift, and so is their derivative: nothing here is the suite's own.
+    """
+    portrait = data.astronaut()[:SIZE, 96 : 96 + SIZE].astype(float)
+    rows, columns = np.mgrid[:SIZE, :SIZE].astype(float)
+    strength = np.exp(-((columns - 128) ** 2 + (rows - 150) ** 2) / (2 * 16**2))
+    splines = [ndimage.spline_filter(ndimage.gaussian_filter(portrait[..., k], 0.7)) for k in range(3)]
+
+    def at(moved):
+        places = [rows, columns - moved * strength]
+        return np.stack(
+            [ndimage.map_coordinates(spline, places, mode="mirror", prefilter=False) for spline in splines], -1
+        )
+
+    motion = APEX * np.sin(np.linspace(0, np.pi, 13))
+    drawn = np.random.default_rng(0).normal(0, noise, (len(motion), *portrait.shape))
+    frames = np.clip(np.rint(np.stack([at(moved) for moved in motion]) + drawn), 0, 255).astype(np.uint8)
+    return frames, (at(1e-3) - at(0.0)) @ [0.299, 0.587, 0.114] / 1e-3, motion
+
+
+def kept(frames, slope, motion):
+    """The share of the motion that is in frames, by least squares on the exact derivative."""
+    luma = frames @ np.array([0.299, 0.587, 0.114])
+    found = np.array([(slope * (frame - luma[0])).sum() for frame in luma]) / (slope**2).sum()
+    return (found * motion).sum() / (motion**2).sum()
+
+
+# Without noise one cheek in 13 frames tells a few hundredths less exactly: whole pixels round all frames alike.
+@pytest.mark.parametrize(("noise", "least"), [(NOISE, 0.95), (0.0, 0.9)])
+def test_a_video_keeps_a_very_small_motion_of_smooth_skin(noise, least):
+    frames, slope, motion = skin_moving(noise)
+    whole = kept(frames, slope, motion)
+    assert whole == pytest.approx(1, abs=0.06)
+    for fps in (25.0, 100.0):  # the encoder spends less on a frame that is shown for a shorter time
+        assert kept(reencode(frames, fps), slope, motion) > least * whole, fps
+
+
+def test_colours_come_back_as_bright_as_they_were():
+    frames, _, _ = skin_moving(0.0)
+    again = reencode(frames)
+    assert again.shape == frames.shape
+    assert np.abs(again.astype(float) - frames).mean() < 1.5
+    assert np.abs((again.astype(float) - frames).mean((0, 1, 2))).max() < 0.2
+    assert np.abs(grey(again).astype(float) - grey(frames)).mean() < 0.5
+
+
+def test_a_video_is_the_same_every_time(tmp_path):
+    frames, _ = render(MOUTH, n_frames=4)
+    for name in ("a.mp4", "b.mp4"):
+        write_video(tmp_path / name, frames, 25.0)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+    assert np.array_equal(np.stack(list(read_clip(tmp_path / "a.mp4"))), reencode(frames))
+
+
+def test_a_video_is_in_the_profile_and_the_colours_that_browsers_know(tmp_path):
+    write_video(tmp_path / "a.mp4", np.stack([face(), face()]), 25.0)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.profile, stream.pix_fmt) == ("h264", "High", "yuv420p")
+        assert next(container.decode(stream)).colorspace == 6, "SMPTE 170M, which is BT.601"
