@@ -19,11 +19,9 @@ import typer.main
 import bench
 from core.own_store import work_for
 from core.worker import Outcome, answer, set_up
-from faces import landmarks
 from methods import METHODS
 from metrics import METRICS
 from protocols import PROTOCOLS
-from tests import lookalikes
 from tests.fakes import FAKES
 
 # Typer reads the commands and their options off our functions at every call, which takes a tenth of a second.
@@ -46,6 +44,8 @@ def no_lasting_memo(monkeypatch):
 @pytest.fixture(scope="session", autouse=True)
 def boxes_remembered():
     """Search a picture for faces once: the same few are in most tests, and a search takes a tenth of a second."""
+    from faces import landmarks  # here: the process that only hands out tests needs none of it
+
     search, found = landmarks._boxes, {}
 
     def remembered(padded, doublings):
@@ -100,6 +100,8 @@ def in_this_process(monkeypatch):
 @pytest.fixture(scope="session")
 def databases(tmp_path_factory):
     """Folders (of the table: the file) by name; to be read only."""
+    from tests import lookalikes  # as above
+
     root = tmp_path_factory.mktemp("databases")
     made = {}
     for name in ("casme2", "samm", "smic", "smic_e", "table"):

@@ -70,7 +70,7 @@ def test_a_whole_published_file_is_imported_and_animates(tmp_path, monkeypatch):
             assert torch.equal(read[network][entry], value), entry
     method = Fomm("vox", {})
     method.prepare("cpu")
-    assert torch.equal(method.networks["generator"].final.weight, states["generator"]["final.weight"])
+    assert torch.equal(method.networks["kp_detector"].kp.weight, states["kp_detector"]["kp.weight"])
 
 
 def build_published(name):

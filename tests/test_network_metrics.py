@@ -29,6 +29,16 @@ def cell(tmp_path_factory):
     return make_cell(tmp_path_factory.mktemp("clips"), n_frames=10)
 
 
+def trunk(make) -> dict[str, torch.Tensor]:
+    """Random weights of a network's convolutions; of its head, which is most of it, none are drawn."""
+    with torch.device("meta"):
+        layers = make(weights=None).features
+    for layer in layers.to_empty(device="cpu").modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.reset_parameters()
+    return {f"features.{entry}": value for entry, value in layers.state_dict().items()}
+
+
 @pytest.fixture(scope="module")
 def standins(tmp_path_factory) -> dict[str, Path]:
     """Files of random weights under the published names: trunks (convolutions only) and pytorch-fid's Inception."""
@@ -36,10 +46,7 @@ def standins(tmp_path_factory) -> dict[str, Path]:
 
     torch.manual_seed(0)
     folder, files = tmp_path_factory.mktemp("weights"), {}
-    states = {
-        name: {key: value for key, value in make(weights=None).state_dict().items() if key.startswith("features.")}
-        for name, make in NETS.items()
-    }
+    states = {name: trunk(make) for name, make in NETS.items()}
     network = inception._inception_v3(num_classes=1008, aux_logits=False, weights=None)
     network.Mixed_5b = inception.FIDInceptionA(192, pool_features=32)
     network.Mixed_5c = inception.FIDInceptionA(256, pool_features=64)

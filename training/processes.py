@@ -102,7 +102,7 @@ class Machine:
         """
         size = self.devices * self.nodes
         started = "RANK" in os.environ
-        if started and (told := os.environ["WORLD_SIZE"]) != str(size):
+        if started and (told := os.environ.get("WORLD_SIZE")) != str(size):
             raise BenchError(
                 f"torchrun's WORLD_SIZE is {told}, but --devices {self.devices} --nodes {self.nodes} are {size}"
                 " processes. Give both the same number."

@@ -44,7 +44,8 @@ def two_steps(
         components = components_of(trainer, phase)
         if not second:
             components = [name for name in components if golden.any(f"{prefix}gradnorm_{name}")]
-        backward(phase, [value for name in components for value in networks[name].parameters()])
+        if components:
+            backward(phase, [value for name in components for value in networks[name].parameters()])
         yield from _gradients(golden, networks, components, prefix)
         if second or len(phase.optimisers) < len(optimisers):  # somebody comes after it
             for name in phase.optimisers:
