@@ -18,11 +18,15 @@ from core.spline import Spline, as_type
 from faces.mesh import IRIS_CENTRES, IRISES, OVAL, Points
 
 Field = npt.NDArray[np.float32]
+Plane = npt.NDArray[np.float32]
+Planes = list[Plane]
 
 # Rings around the face oval (size, share of the oval's motion): the face's motion fades out in hair and neck.
 RINGS = ((1.18, 0.45), (1.45, 0.08), (1.8, 0.0))
 # Blur of the interpolated field, pixels. Without it the triangles' creases fold (facts: det J -.55, with it .44).
 BLUR = 2.0
+# Rounds that invert a field change less than this at the end, pixels.
+SETTLED = 0.001
 
 
 class MeshField:
@@ -71,22 +75,42 @@ class MeshField:
 def sample(field: npt.NDArray[Any], points: Points | Field) -> npt.NDArray[Any]:
     """Values of a field or picture (H, W, C) at points (N, 2) or (H, W, 2), linear, the border repeated: (..., C)."""
     at = points if points.ndim == 3 else points[:, None]  # OpenCV wants a picture of points, at most 32767 wide
-    at = np.asarray(at, np.float32)
-    values = np.asarray(cv2.remap(field, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    values = cv2.merge(_read(_planes(field), _planes(at)))
     return values if points.ndim == 3 else values[:, 0]
 
 
 def invert(forward: Field, rounds: int = 6) -> Field:
     """Backward field of a forward field: g(y) = -f(y + g(y)), by fixed-point rounds. Right only where det J > 0.
 
-    Linear lookups leave .0015 px in the mean and .012 px where an expression of 2.7 px bends most, a tenth of that at
-    a tenth of the motion.
+    Rounds end early once none moves a pixel by SETTLED.
     """
-    grid = pixel_grid(forward.shape[0])
-    backward = -forward
+    moves, grid = _planes(forward), _planes(pixel_grid(forward.shape[0]))
+    backward = [-move for move in moves]
     for _ in range(rounds):
-        backward = -sample(forward, grid + backward)
-    return np.asarray(backward, np.float32)
+        before = backward
+        there = [start + step for start, step in zip(grid, before, strict=True)]
+        backward = [-move for move in _read(moves, there)]
+        if max(map(_largest_change, before, backward)) < SETTLED:
+            break
+    return np.asarray(cv2.merge(backward), np.float32)
+
+
+def _planes(field: npt.NDArray[Any]) -> Planes:
+    return [np.asarray(plane, np.float32) for plane in cv2.split(np.asarray(field, np.float32))]
+
+
+def _read(planes: Planes, at: Planes) -> Planes:
+    """Return planes (H, W) each at columns and rows (h, w), linear.
+
+    One by one: of two channels at once OpenCV 5 reads no more than 32 places a pixel (findings/remap_two_channels.sh).
+    """
+    x, y = at
+    edge = cv2.BORDER_REPLICATE
+    return [np.asarray(cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=edge), np.float32) for plane in planes]
+
+
+def _largest_change(before: Plane, after: Plane) -> float:
+    return float(cv2.norm(before, after, cv2.NORM_INF))
 
 
 def jacobian_determinant(field: Field) -> npt.NDArray[np.float32]:

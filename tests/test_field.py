@@ -45,6 +45,14 @@ def test_the_inverse_leads_back(field, face, seed):
     assert np.abs(back + sample(flow, pixel_grid() + back)).max() < 0.01
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_fields_are_read_between_pixels_without_steps(channels):
+    """Of two channels OpenCV 5 alone reads 32 places a pixel (findings/remap_two_channels.sh)."""
+    slope = np.repeat(pixel_grid()[..., :1], channels, axis=-1)
+    at = np.column_stack([np.linspace(20, 21, 101), np.full(101, 30.0)])
+    assert np.allclose(sample(slope, at), at[:, :1] if channels > 1 else at[:, 0], atol=1e-5)
+
+
 def test_the_determinant_is_the_growth_of_area_and_shows_folds():
     grid = pixel_grid()
     assert np.allclose(jacobian_determinant(0.1 * grid), 1.21, atol=1e-3)

@@ -175,10 +175,13 @@ def cells(count: int) -> Floats:
 def at(values: npt.NDArray[Any], where: Floats) -> Floats:
     """Values of a coarse grid (h, w, C) at pixels `where` (h, w, 2), linear, the border repeated: (h, w, C)."""
     index = where * np.float32((len(values) - 1) / (SIZE - 1))
-    found = cv2.remap(
-        values.astype(np.float32), index[..., 0], index[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(found.reshape(*where.shape[:2], -1), np.float32)
+    x, y = cv2.split(index)
+    # One by one: of two channels at once OpenCV 5 reads no more than 32 places a cell (findings/remap_two_channels.sh).
+    planes = [
+        cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for plane in cv2.split(values.astype(np.float32))
+    ]
+    return np.asarray(cv2.merge(planes).reshape(*where.shape[:2], -1), np.float32)
 
 
 def to_unit(pixels: Floats) -> Floats:
