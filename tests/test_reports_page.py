@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -284,9 +285,11 @@ def test_an_unfinished_run_says_what_is_missing(tmp_path, cache):
     facts = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(facts | {"finished": False}))
     (folder / "cells" / "fpfomm" / facts["cells"][0]["name"] / "cell.json").unlink()
+    shutil.rmtree(folder / "motion")
     page = write_report(folder, cache=cache).read_text(encoding="utf-8")
     assert "not finished" in page
     assert "stopped before this cell" in page
+    assert "There is no view of motion" in page
 
 
 def test_intervals_hold_the_mean_and_need_two_drivers(tmp_path):
