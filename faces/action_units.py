@@ -14,8 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import solve_triangular
-from scipy.optimize import nnls
+import scipy
 
 from core.clip import Floats, pixel_grid
 from faces import facs
@@ -93,7 +92,8 @@ class FlowReader:
         target = right[:k] - gram[:k, k:] @ head[:, k]
         reduced += RIDGE * np.trace(reduced) / k * np.eye(k)
         root = np.linalg.cholesky(reduced)
-        units, _ = nnls(root.T, solve_triangular(root, target, lower=True))
+        # By their full names: SciPy loads its parts when they are first used, and reading a finished run uses none.
+        units, _ = scipy.optimize.nnls(root.T, scipy.linalg.solve_triangular(root, target, lower=True))
         return np.concatenate([units, head[:, k] - head[:, :k] @ units])
 
 
