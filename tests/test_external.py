@@ -305,7 +305,8 @@ def test_the_layout_of_awp_is_that_of_fpb_in_its_own_folder():
 
 def test_edges_of_both_clips_are_handed_over(described, cell):
     check = (
-        "from core.video import read_clip, read_picture, write_video; from pathlib import Path; import numpy as np; "
+        "from core.pictures import read_picture; from core.video import read_clip; "
+        "from core.video_writing import write_video; from pathlib import Path; import numpy as np; "
         "a = read_picture(Path(sys.argv[1])); b = np.stack(list(read_clip(Path(sys.argv[2]))));"
         "assert b.shape == (4, 256, 256, 3) and set(np.unique(a)) == {0, 255} and (a.min(-1) == a.max(-1)).all();"
         "write_video(Path(sys.argv[3]), b, 25.0, lossless=True)"

@@ -338,7 +338,7 @@ def test_an_axis_shows_its_numbers_whole():
     cell = CellFacts.model_construct(name="c", n_frames=3, onset_frame=None, apex_frame=None, offset_frame=None)
     picture = draw_curves(cell, [Line({"brows": [0.0, 0.05, 0.1]}, "driver")], {"brows": "brows"}, "unit")
     labels = {float(text) for text in re.findall(r">\s*([\d.]+)\s*</text>", picture)}
-    assert {0.0, 0.02, 0.04, 0.06, 0.08, 0.1} <= labels
+    assert {0.0, 0.05, 0.1} <= labels
 
 
 @given(st.floats(-1e4, 0), st.floats(1e-3, 1e4), st.integers(2, 8), st.sampled_from([0.0, 1.0]))
