@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from core.contracts import Phase, Trainable
 from tests.golden.files import Golden
+from training.loop import fastest_layout
 
 Entries = Iterator[tuple[str, Tensor]]
 
@@ -30,7 +31,7 @@ def two_steps(
     """
     networks = trainer.networks()
     for network in networks.values():
-        network.train()
+        network.train().to(memory_format=fastest_layout(torch.device("cpu")))  # as a training lays them
     optimisers = adams(trainer, trainer.stages[0])
     second = golden.any(f"{prefix}step2")
     seen: dict[str, list[Any]] = {"detector": [], "picture": [], "prediction": []}
