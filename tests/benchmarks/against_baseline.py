@@ -50,7 +50,7 @@ class Side:
         """Run a script of this folder with this side's code and return the numbers that it prints."""
         script = str(Path(__file__).with_name(name))
         done = subprocess.run(
-            [sys.executable, script, *arguments], env=self._environment(), capture_output=True, text=True
+            [sys.executable, script, *arguments], env=self.environment(), capture_output=True, text=True
         )
         if done.returncode:
             sys.exit(f"{self.name}: {name} failed:\n{done.stderr}")
@@ -62,7 +62,7 @@ class Side:
         began = time.perf_counter()
         with (inside / "log.txt").open("ab") as log:
             child = subprocess.Popen(
-                [sys.executable, *command], cwd=inside, env=self._environment(), stdout=log, stderr=log
+                [sys.executable, *command], cwd=inside, env=self.environment(), stdout=log, stderr=log
             )
             _, status, usage = os.wait4(child.pid, 0)
         if status:
@@ -143,45 +143,46 @@ def changed_recipes(ours: Path, theirs: Path) -> Iterator[str]:
             yield f"{metric} {old[metric]} -> {new[metric]} | {figure} | {method} | {' | '.join(values)}"
 
 
+def row(what: str, theirs: float, ours: float) -> None:
+    """Print a row of the table at once, since the whole takes most of an hour."""
+    print(f"| {what} | {theirs:.2f} | {ours:.2f} | {ours / theirs:.3f} |", flush=True)
+
+
+def compare(sides: Sequence[Side], folder: str) -> None:
+    """Print what the two runs of `folder` do not have in common, then the figures whose recipe changed."""
+    theirs, ours = (side.place / folder / "run" for side in sides)
+    lines = differences(ours, theirs)
+    print(f"\n{folder}: " + ("these differ:" if lines else "same cells, frames, figures and clips on the page"))
+    print("\n".join(lines))
+    print("\nFigures whose recipe changed: versions | figure | row | baseline | here")
+    print("\n".join(changed_recipes(ours, theirs)), flush=True)
+
+
 def main() -> None:
-    """Run both sides and print the table, what differs between them, and the figures whose recipe changed."""
+    """Run both sides; print the table as it grows, what differs between them, and figures whose recipe changed."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        sides = [
-            Side("baseline", check_out(place / "checkout"), place / "baseline"),
-            Side("here", HERE, place / "here"),
-        ]
-        subprocess.run(
-            [sys.executable, str(Path(__file__).with_name("long_drivers.py")), str(place / "long")], check=True
-        )
-        long = ("--drivers", str(place / "long" / "drivers"), "--templates", str(place / "long" / "templates"))
-        demo = [side.bench("demo", *DEMO) for side in sides]
-        again = [min(side.bench("demo", *DEMO).wall for _ in range(3)) for side in sides]
-        one = [side.probe("measure_one.py", str(side.place / "demo"))[0] for side in sides]
-        runs = [side.place / "demo" / "run" for side in sides]
-        networks = [animating(run) for run in runs]
-        large = [side.bench("large", *SIX, *long) for side in sides]
+        sides = [Side("baseline", check_out(place / "checkout"), place / "old"), Side("here", HERE, place / "new")]
         print("| what | baseline | here | ratio |\n|---|---|---|---|")
-        rest = [used.cpu - seconds for used, seconds in zip(demo, networks, strict=True)]
-        for what, (theirs, ours) in {
-            "demo run, processor seconds": [used.cpu for used in demo],
-            "the same less the networks' seconds": rest,
-            "the networks' seconds (as recorded in the cells)": networks,
-            "demo run, wall seconds": [used.wall for used in demo],
-            "measuring one output of 40 frames, processor seconds": one,
-            "nine drivers of 30 to 126 frames, six networks, processor seconds": [used.cpu for used in large],
-            "the same command again, wall seconds": again,
-            "largest process of the demo run, MB": [used.peak_mb for used in demo],
-        }.items():
-            print(f"| {what} | {theirs:.2f} | {ours:.2f} | {ours / theirs:.3f} |")
-        for name in ("demo", "large"):
-            lines = differences(sides[1].place / name / "run", sides[0].place / name / "run")
-            print(
-                f"\n{name}: " + ("same cells, frames, figures and clips on the page" if not lines else "these differ:")
-            )
-            print("\n".join(lines))
-        print("\nFigures whose recipe changed: versions | figure | row | baseline | here")
-        print("\n".join(changed_recipes(runs[1], runs[0])))
+        demo = [side.bench("demo", *DEMO) for side in sides]
+        networks = [animating(side.place / "demo" / "run") for side in sides]
+        row("demo run, processor seconds", *(used.cpu for used in demo))
+        row("the networks' seconds in it, as its cells recorded them", *networks)
+        row("the demo run less these", *(used.cpu - seconds for used, seconds in zip(demo, networks, strict=True)))
+        row("demo run, wall seconds", *(used.wall for used in demo))
+        row("largest process of the demo run, MB", *(used.peak_mb for used in demo))
+        again = [[side.bench("demo", *DEMO).wall for _ in range(3)] for side in sides]
+        row("the same command again, wall seconds, least of 3", *map(min, again))
+        one = [side.probe("measure_one.py", str(side.place / "demo"))[0] for side in sides]
+        row("measuring one output of 40 frames, processor seconds", *one)
+        compare(sides, "demo")
+        drivers = [sys.executable, str(Path(__file__).with_name("long_drivers.py")), str(place / "long")]
+        subprocess.run(drivers, env=sides[1].environment(), check=True)
+        long = ("--drivers", str(place / "long" / "drivers"), "--templates", str(place / "long" / "templates"))
+        large = [side.bench("large", *SIX, *long) for side in sides]
+        row("nine drivers of 30 to 126 frames, six networks, processor seconds", *(used.cpu for used in large))
+        row("the networks' seconds in it", *(animating(side.place / "large" / "run") for side in sides))
+        compare(sides, "large")
 
 
 if __name__ == "__main__":
