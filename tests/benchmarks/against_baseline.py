@@ -158,32 +158,46 @@ def compare(sides: Sequence[Side], folder: str) -> None:
     print("\n".join(changed_recipes(ours, theirs)), flush=True)
 
 
-def main() -> None:
+def demo(sides: Sequence[Side]) -> None:
+    """Compare the demo run, the same command again and the measuring of one output."""
+    used = [side.bench("demo", *DEMO) for side in sides]
+    networks = [animating(side.place / "demo" / "run") for side in sides]
+    row("demo run, processor seconds", *(one.cpu for one in used))
+    row("the networks' seconds in it, as its cells recorded them", *networks)
+    row("the demo run less these", *(one.cpu - seconds for one, seconds in zip(used, networks, strict=True)))
+    row("demo run, wall seconds", *(one.wall for one in used))
+    row("largest process of the demo run, MB", *(one.peak_mb for one in used))
+    again = [[side.bench("demo", *DEMO).wall for _ in range(3)] for side in sides]
+    row("the same command again, wall seconds, least of 3", *map(min, again))
+    measured = [side.probe("measure_one.py", str(side.place / "demo"))[0] for side in sides]
+    row("measuring one output of 40 frames, processor seconds", *measured)
+    compare(sides, "demo")
+
+
+def large(sides: Sequence[Side]) -> None:
+    """Compare a run of MEGC2021's size."""
+    long = sides[0].place.parent / "long"
+    drivers = [sys.executable, str(Path(__file__).with_name("long_drivers.py")), str(long)]
+    subprocess.run(drivers, env=sides[1].environment(), check=True)
+    folders = ("--drivers", str(long / "drivers"), "--templates", str(long / "templates"))
+    used = [side.bench("large", *SIX, *folders) for side in sides]
+    row("nine drivers of 30 to 126 frames, six networks, processor seconds", *(one.cpu for one in used))
+    row("the networks' seconds in it", *(animating(side.place / "large" / "run") for side in sides))
+    compare(sides, "large")
+
+
+def main(parts: Sequence[str]) -> None:
     """Run both sides; print the table as it grows, what differs between them, and figures whose recipe changed."""
+    chosen = {"demo": demo, "large": large}
+    if unknown := set(parts) - set(chosen):
+        sys.exit(f"Unknown part {min(unknown)!r}. Choose from demo, large; without any, both are measured.")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         sides = [Side("baseline", check_out(place / "checkout"), place / "old"), Side("here", HERE, place / "new")]
         print("| what | baseline | here | ratio |\n|---|---|---|---|")
-        demo = [side.bench("demo", *DEMO) for side in sides]
-        networks = [animating(side.place / "demo" / "run") for side in sides]
-        row("demo run, processor seconds", *(used.cpu for used in demo))
-        row("the networks' seconds in it, as its cells recorded them", *networks)
-        row("the demo run less these", *(used.cpu - seconds for used, seconds in zip(demo, networks, strict=True)))
-        row("demo run, wall seconds", *(used.wall for used in demo))
-        row("largest process of the demo run, MB", *(used.peak_mb for used in demo))
-        again = [[side.bench("demo", *DEMO).wall for _ in range(3)] for side in sides]
-        row("the same command again, wall seconds, least of 3", *map(min, again))
-        one = [side.probe("measure_one.py", str(side.place / "demo"))[0] for side in sides]
-        row("measuring one output of 40 frames, processor seconds", *one)
-        compare(sides, "demo")
-        drivers = [sys.executable, str(Path(__file__).with_name("long_drivers.py")), str(place / "long")]
-        subprocess.run(drivers, env=sides[1].environment(), check=True)
-        long = ("--drivers", str(place / "long" / "drivers"), "--templates", str(place / "long" / "templates"))
-        large = [side.bench("large", *SIX, *long) for side in sides]
-        row("nine drivers of 30 to 126 frames, six networks, processor seconds", *(used.cpu for used in large))
-        row("the networks' seconds in it", *(animating(side.place / "large" / "run") for side in sides))
-        compare(sides, "large")
+        for part in parts or chosen:
+            chosen[part](sides)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
