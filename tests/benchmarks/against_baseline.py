@@ -69,7 +69,8 @@ class Side:
             sys.exit(f"{self.name}: {' '.join(command)} failed; see {inside / 'log.txt'}")
         return Used(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """Return the environment of this side's commands."""
         return {**os.environ, "PYTHONPATH": str(self.checkout), "TQDM_DISABLE": "1"}
 
 
