@@ -20,7 +20,7 @@ from typing import Any
 
 from core.errors import BenchError, CellFailed, clause
 
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 # Memory that is freed stays with the process, up to 32 MB a piece and 1 GB in all (glibc reads these; others ignore
 # them). Frames and maps are made and freed all the time: returning their pages to the kernel and having them zeroed
 # again was a tenth of the networks' processor time.

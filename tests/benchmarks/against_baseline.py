@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.worker import THREADS
+
 BASELINE = "0073482"
 HERE = Path(__file__).resolve().parents[2]
 DEMO = ("--methods", "fpfomm,fomm,mraa", "--out", "run")
@@ -47,11 +49,10 @@ class Side:
         return self._timed(folder, [str(self.checkout / "bench.py"), *arguments])
 
     def probe(self, name: str, *arguments: str) -> list[float]:
-        """Run a script of this folder with this side's code and return the numbers that it prints."""
+        """Run a script of this folder with this side's code, a thread as workers have; return what it prints."""
         script = str(Path(__file__).with_name(name))
-        done = subprocess.run(
-            [sys.executable, script, *arguments], env=self.environment(), capture_output=True, text=True
-        )
+        environment = {**self.environment(), **dict.fromkeys(THREADS, "1")}
+        done = subprocess.run([sys.executable, script, *arguments], env=environment, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{self.name}: {name} failed:\n{done.stderr}")
         return [float(word) for word in done.stdout.split()]
