@@ -124,7 +124,7 @@ def run(
 def benchmark(request: Request, workers: int, engine: str, out: Path | None, media_all: bool, dry_run: bool) -> int:
     """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed."""
     from core.estimate import forecast
-    from core.manifest import same_as_sealed, seal
+    from core.manifest import page_as_sealed, seal
     from core.progress import note
     from core.run import Run, claimed
     from core.runner import Settings
@@ -157,7 +157,7 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
         if failures is None:
             failures = run.complete(page)
             run.changed |= runs.keep_motion(folder, run.jobs)
-            if run.changed or _outdated(folder) or not same_as_sealed(folder, runs.SHOWN):
+            if run.changed or _outdated(folder) or not page_as_sealed(folder):
                 runs.make_report(folder, media_all)
             seal(folder)
             trim(settings.store)

@@ -89,8 +89,9 @@ def keep_motion(run: Path, jobs: Sequence[Job]) -> bool:
         if content := (read_kept(output / "cell.json") or {}).get("content"):
             load = functools.partial(read_frames, output / "frames", cell.driver.n_frames)
             seen[output] = SeenClip("output", load, content, features)
-    files = {f"{place.relative_to(run)}.npz": file for place, clip in seen.items() if (file := clip.motion_file())}
     held = {str(path.relative_to(run / MOTION)): path for path in (run / MOTION).rglob("*.npz")}
+    named = {f"{place.relative_to(run)}.npz": clip for place, clip in seen.items()}
+    files = {name: file for name, clip in named.items() if (file := clip.motion_file(again=name in held))}
     if held.keys() == files.keys() and all(filecmp.cmp(held[name], files[name], shallow=False) for name in held):
         return False
     with whole_folder(run / MOTION) as folder:

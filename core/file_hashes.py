@@ -1,7 +1,8 @@
 """Hashes of files. Those of the files that decide numbers, besides the frames of clips, are part of the keys.
 
 A file whose size, modification time and inode are those of a file that was hashed before is not read again, as git and
-make have it; hard links share all three. `hash_anew` reads in any case.
+make do; hard links share all three. For a file with one name its change time counts too, which no program can put back:
+other weights unpacked under the old name and time are noticed. `hash_anew` reads in any case.
 """
 
 from __future__ import annotations
@@ -34,6 +35,14 @@ def hash_anew(path: Path) -> str:
     """Return the hash of a file as `file_hash` does, but read it whatever is known of it."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def hash_again(path: Path) -> str:
+    """Return the hash of a file as `hash_anew` does, and believe it from now on whatever was known of the file."""
+    facts, began = os.stat(path), time.time_ns()
+    found = hash_anew(path)
+    _keep(_index(), facts, found, began)
+    return found
 
 
 def hash_if_readable(path: Path) -> str | None:
@@ -75,7 +84,8 @@ def remember(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     for name, known in files.items():
         facts = os.stat(folder / name)
         if facts.st_size == known["size"]:
-            _keep(index, facts, known["blake2b"], now)
+            # Under both keys, since runs will link what is written here.
+            _keep(index, facts, known["blake2b"], now, _key(facts), _linked(facts))
     index.save()
 
 
@@ -102,11 +112,17 @@ def _hash_of(facts: os.stat_result, path: Path | str, index: Memo) -> str:
     return str(known)
 
 
-def _keep(index: Memo, facts: os.stat_result, found: str, when: int) -> None:
+def _keep(index: Memo, facts: os.stat_result, found: str, when: int, *keys: str) -> None:
     coarse = facts.st_mtime_ns % SECOND_NS == 0
     if when - facts.st_mtime_ns > (2 * SECOND_NS if coarse else TICK_NS):
-        index.put(_key(facts), found)
+        for key in keys or (_key(facts),):
+            index.put(key, found)
 
 
 def _key(facts: os.stat_result) -> str:
+    return f"{_linked(facts)}-{facts.st_ctime_ns:x}" if facts.st_nlink == 1 else _linked(facts)
+
+
+def _linked(facts: os.stat_result) -> str:
+    """Return the key of a file with several names: each new name changes its ctime, which nobody can put back."""
     return f"{facts.st_dev:x}-{facts.st_ino:x}-{facts.st_size:x}-{facts.st_mtime_ns:x}"

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import BenchError
-from core.file_hashes import bytes_facts
+from core.file_hashes import bytes_facts, hash_again, keep_known
 
 SIZE = 256
 Frames = npt.NDArray[np.uint8]
@@ -122,5 +122,7 @@ def _bytes_of(path: Path) -> bytes:
 def _decoded(data: bytes, path: Path) -> Frames:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
     if image is None:
+        hash_again(path)
+        keep_known()
         raise BenchError(f"{path}: not a readable PNG. Delete it and run the same command again.")
     return np.asarray(image, np.uint8)

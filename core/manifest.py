@@ -7,22 +7,29 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.file_hashes import file_facts, hash_anew, keep_known, unaltered
+from core.file_hashes import file_facts, hash_again, keep_known, unaltered
 from core.store import digest, read_json, write_text
 
 MANIFEST = "manifest.json"
 # What only the run itself makes; everything else can be made from it or be added to it.
 OWN_FILES = ("run.json", "scores.csv")
 OWN_FOLDERS = ("cells", "inputs", "partials")
+# What the command of a run makes again from these.
+PAGES = ("report.html", "summary.txt")
+PAGE_FOLDERS = ("motion", "report_media")
 
 
 def seal(run: Path) -> None:
-    """Write the manifest of a run as it is now."""
-    write_text(run / MANIFEST, _text({name: file_facts(run / name) for name in _files(run)}))
+    """Write the manifest of a run that its command has just made or mended.
+
+    What other commands added earlier (tables, experts' files) stays sealed as it was, if it is still there.
+    """
+    files = _files(run)
+    added = {name: facts for name, facts in (_read(run) or {}).items() if not _made_by_run(name) and name in files}
+    write_text(run / MANIFEST, _text({name: file_facts(run / name) for name in files} | added))
     keep_known()
 
 
@@ -49,10 +56,15 @@ def sealed(run: Path) -> bool:
     return files is not None and files.keys() == set(_files(run)) and unaltered(run, files)
 
 
-def same_as_sealed(run: Path, names: Sequence[str]) -> bool:
-    """Return whether these files of a run are as they were sealed."""
+def page_as_sealed(run: Path) -> bool:
+    """Return whether a run's page, its summary and the clips beside it are as they were sealed."""
     files = _read(run) or {}
-    return all(name in files for name in names) and unaltered(run, {name: files[name] for name in names})
+    page = [*PAGES, *(name for name in files if name.startswith("report_media/"))]
+    return all(name in files for name in page) and unaltered(run, {name: files[name] for name in page})
+
+
+def _made_by_run(name: str) -> bool:
+    return name in (*OWN_FILES, *PAGES) or name.partition("/")[0] in (*OWN_FOLDERS, *PAGE_FOLDERS)
 
 
 def faults(run: Path) -> list[str]:
@@ -68,11 +80,12 @@ def faults(run: Path) -> list[str]:
     lines = [f"{name}: missing" for name in files.keys() - set(found)]
     lines += [f"{name}: not part of the finished run" for name in found if name not in files]
     lines += [f"{name}: altered" for name in found if name in files and not _same(run / name, files[name])]
+    keep_known()
     return sorted(lines)
 
 
 def _same(path: Path, known: dict[str, Any]) -> bool:
-    return path.stat().st_size == known["size"] and hash_anew(path) == known["blake2b"]
+    return path.stat().st_size == known["size"] and hash_again(path) == known["blake2b"]
 
 
 def _read(run: Path) -> dict[str, Any] | None:
@@ -95,7 +108,7 @@ def _text(files: dict[str, Any]) -> str:
 def _files(run: Path) -> list[str]:
     """Return the names of a run's files within it, sorted.
 
-    Left out are the manifest, and the locks and temporary files and folders, which begin with a dot.
+    The manifest is left out, and so are locks and temporary files and folders, whose names begin with a dot.
     """
     found: list[str] = []
     for where, folders, files in os.walk(run):

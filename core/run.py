@@ -21,7 +21,7 @@ from core.clip import Cell, Clip, Template, keep_facts, load_clip, without_camer
 from core.contracts import CellSource
 from core.errors import BenchError, few
 from core.estimate import remember
-from core.file_hashes import file_facts
+from core.file_hashes import file_facts, keep_known
 from core.frames import Frames, encode_png, write_png
 from core.manifest import sealed
 from core.progress import note
@@ -129,6 +129,7 @@ class Run:
         facts = read_json(self.folder / "run.json") or {}
         if not facts.get("key") or facts["key"] != self._key(shown) or not sealed(self.folder):
             return None
+        keep_known()
         self._tell_unused()
         return [str(line) for line in facts["failures"]]
 

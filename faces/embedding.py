@@ -160,6 +160,8 @@ class _Reader:
         return np.frombuffer(self.data, "<f4", count, start).copy()
 
     def _integer(self) -> int:
+        if self.place >= len(self.data):
+            raise _foreign("it ends too early")
         start = self.place + 1
         self.place = start + self.data[self.place]
         return int.from_bytes(self.data[start : self.place], "little")

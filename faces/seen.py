@@ -188,10 +188,13 @@ class SeenClip:
         self.kept(name, compute, sources)
         return self._path(self._cache, name, compute, sources)
 
-    def motion_file(self) -> Path | None:
-        """Return the file with this clip's motion, None where nobody measured it; a damaged one is made again."""
+    def motion_file(self, again: bool = False) -> Path | None:
+        """Return the file with this clip's motion, None where nobody measured it; a damaged one is made again.
+
+        again: make it also where it is missing.
+        """
         path = self._path(self._cache, "motion", self._measure_motion, ()) if self._cache else None
-        if path is None or not path.exists():
+        if path is None or not (path.exists() or again):
             return None
         if not whole_archive(path):
             self.kept("motion", self._measure_motion)

@@ -30,7 +30,7 @@ HEIGHT, TOP, BOTTOM = 190, 38, 168
 # At most so many steps between ticks.
 STEPS = 5
 # Room above the highest curve, and the least that an axis reaches to.
-ROOM, LEAST = 1.05, 1e-3
+ROOM, LEAST = 1.05, 0.1
 
 
 @dataclass(frozen=True)

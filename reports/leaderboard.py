@@ -31,6 +31,12 @@ HEADLINES: dict[str, tuple[Headline, ...]] = {
         Headline("error", "error"),
         Headline("agreement_pooled", "pooled agr."),
     ),
+    "Motion, against the driver (version 1)": (
+        Headline("agreement_v1", "agreement"),
+        Headline("gain_v1", "gain", aim="→ 1"),
+        Headline("error_v1", "error"),
+        Headline("agreement_pooled_v1", "pooled agr."),
+    ),
     "Motion, against the truth": (
         Headline("agreement_truth", "agreement"),
         Headline("gain_truth", "gain", aim="→ 1"),
@@ -58,7 +64,7 @@ HEADLINES: dict[str, tuple[Headline, ...]] = {
     ),
 }
 # Figures that only exist over several cells.
-POOLED = ("agreement_pooled", "agreement_truth_pooled")
+POOLED = ("agreement_pooled", "agreement_truth_pooled", "agreement_pooled_v1", "agreement_truth_pooled_v1")
 # What fits a terminal's width.
 BRIEF = ("agreement", "gain", "error", "agreement_pooled", "identity_distance", "sharpness_template")
 # How the reason of a score begins that has a value all the same; up to its first comma it stands beside the number.

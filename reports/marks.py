@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from reports.notices import caveats
-from reports.run_facts import MethodFacts
+from reports.run_facts import MethodFacts, MetricFacts
 from reports.run_files import Run
 from reports.table import Column, Entry, Section, Table
 
@@ -71,6 +71,19 @@ def marked(run: Run, table: Table) -> Table:
 
 def exported(table: Table, *runs: Run) -> Table:
     """Return a table for use outside the run's page: versions of its metrics and caveats are footnotes."""
-    lines = [f"Measured by {', '.join(f'{m.name} {m.version}' for m in run.facts.metrics)}." for run in runs]
+    lines = [f"Measured by {'; '.join(f'{m.name} {m.version}' for m in _measured(run))}." for run in runs]
     lines += [f"{title} {text}" for run in runs for title, text in caveats(run)]
     return dataclasses.replace(table, footnotes=tuple(dict.fromkeys((*table.footnotes, *lines))))
+
+
+def _measured(run: Run) -> list[MetricFacts]:
+    """Return the metrics that gave the run any number; what could not be computed here is left out."""
+    return [
+        metric
+        for metric in run.facts.metrics
+        if any(
+            run.over_all(row.label, metric, figure).value is not None
+            for row in run.facts.methods
+            for figure in metric.figures
+        )
+    ]

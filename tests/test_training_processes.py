@@ -134,11 +134,17 @@ def test_the_processes_of_a_machine_get_torchruns_variables(monkeypatch):
         assert {place["MASTER_ADDR"] for place in places} == {"machine0" if node else "127.0.0.1"}
 
 
+TORCHRUN = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "machine0", "MASTER_PORT": "29500"}
+
+
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
         ({"NODE_RANK": "0"}, "--nodes 2 needs MASTER_ADDR, MASTER_PORT in the environment"),
-        ({"RANK": "0", "WORLD_SIZE": "3"}, "WORLD_SIZE is 3, but --devices 1 --nodes 2 are 2 processes"),
+        ({**TORCHRUN, "WORLD_SIZE": "3"}, "WORLD_SIZE is 3, but --devices 1 --nodes 2 make 2"),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "LOCAL_RANK is not set"),
+        ({**TORCHRUN, "MASTER_ADDR": ""}, "MASTER_ADDR is not set"),
+        ({**TORCHRUN, "RANK": "x"}, "RANK is 'x', which is no number"),
     ],
 )
 def test_machines_that_cannot_find_each_other_are_an_error(environment, expected, monkeypatch):

@@ -124,7 +124,7 @@ def test_an_altered_page_is_made_again(call, run):
 
 
 def test_bits_that_rot_under_an_old_time_are_found_by_verify(call, run):
-    """The same command does not read a file of known size, time and inode; `verify` reads all."""
+    """The same command reads no linked file of known size, time and inode; `verify` reads all, and is believed."""
     picture = next(run.glob("cells/shift/*/frames/00001.png"))
     os.utime(picture, ns=(10**18 + 1, 10**18 + 1))
     assert sealed(run)
@@ -134,6 +134,21 @@ def test_bits_that_rot_under_an_old_time_are_found_by_verify(call, run):
     assert sealed(run)
     assert faults(run) == [f"{picture.relative_to(run).as_posix()}: altered"]
     assert call("verify", "out")[0] == 1
+    call(*RUN, "--no-controls", "--out", "out")
+    assert picture.read_bytes() == data
+    assert faults(run) == []
+
+
+def test_what_other_commands_added_is_not_declared_whole_by_the_runs_own(call, run):
+    added = run / "tables" / "notes.csv"
+    added.parent.mkdir()
+    added.write_text("a,b\n")
+    seal_again(run)
+    added.write_text("a,c\n")
+    call(*RUN, "--no-controls", "--out", "out")
+    assert faults(run) == ["tables/notes.csv: altered"]
+    seal_again(run)
+    assert faults(run) == []
 
 
 def test_the_same_command_makes_good_whatever_was_altered(call, tmp_path):

@@ -102,10 +102,12 @@ class Machine:
         """
         size = self.devices * self.nodes
         started = "RANK" in os.environ
+        if started:
+            _check_torchrun(os.environ)
         if started and (told := os.environ.get("WORLD_SIZE")) != str(size):
             raise BenchError(
-                f"torchrun's WORLD_SIZE is {told}, but --devices {self.devices} --nodes {self.nodes} are {size}"
-                " processes. Give both the same number."
+                f"torchrun's WORLD_SIZE is {told}, but --devices {self.devices} --nodes {self.nodes} make {size}."
+                " Give both the same number."
             )
         gpu = self.device == "cuda"
         if gpu and self.devices > (found := torch.cuda.device_count()):
@@ -185,3 +187,12 @@ def ending_together(others: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]
                 other.wait(LAST_WORDS)
             except subprocess.TimeoutExpired:
                 other.kill()
+
+
+def _check_torchrun(told: Mapping[str, str]) -> None:
+    """Raise BenchError unless torchrun's variables are all there and are numbers where they must be."""
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        value = told.get(name, "")
+        if not value or not (name == "MASTER_ADDR" or value.isdecimal()):
+            what = f"is {value!r}, which is no number" if value else "is not set"
+            raise BenchError(f"RANK is set, as by torchrun, but {name} {what}. Start with torchrun, or unset RANK.")

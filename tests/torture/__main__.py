@@ -43,13 +43,14 @@ damage was done to files of a finished run.
 |---|---|---|
 | cut short, missing, added, or replaced by another file | found | found |
 | changed in place by any program | found: its modification time is another | found |
+| replaced under its old size and time, as from an archive | found by its change time, if it has one name | found |
 | changed within 10 ms of being hashed (2 s where times are whole seconds) | found: it is hashed again | found |
-| a bit that rotted on the disk; a change with the old time put back | not found | found |
+| a bit that rotted on the disk; a linked file changed, with the old time put back | not found | found |
 
 The same command asks the system for size, modification time and inode of each file, as git and make do, and reads
 what differs from what it knows (`.megbench/file_hashes`, which may be deleted at any time). `verify` reads every file
-of the run, whatever is known of it. What rotted in the store is found when it is read: PNG files and archives have
-checksums of their own, kept scores and records a digest.
+of the run, whatever is known of it; what it finds, the same command then makes good. What rotted in the store is found
+when it is read: PNG files and archives have checksums of their own, kept scores and records a digest.
 
 ## What the processes said
 
