@@ -13,11 +13,12 @@ from typing import Any, BinaryIO
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation
 from PIL import Image
 
 from core.errors import BenchError
 from core.pictures import Picture, check_size, pictures_in, read_picture
+from core.video_writing import EXACT
+from core.video_writing import write_video as write_video  # scripts read and write videos by this module
 from core.wrong_file import mistaken_download
 
 VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
@@ -28,9 +29,6 @@ MAX_FRAMES = 5000
 MAX_PIXEL_ASPECT = 4.0
 # The containers that are opened: others are playlists, which would read further files, and single pictures.
 CONTAINERS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,gif,h264,hevc,m4v,mjpeg,ogg,flv"
-# FFmpeg's usual conversion to RGB cuts where it should round, and so darkens by 1.3 of 255 grey levels
-# (findings/ffmpeg_darkens_rgb.sh). Only with both flags does it round.
-EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 def is_video(path: Path) -> bool:

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import Interpolation
 
 from core.frames import Frames
-from core.video import EXACT
 
+# FFmpeg's usual conversion to RGB cuts where it should round, and so darkens by 1.3 of 255 grey levels
+# (findings/ffmpeg_darkens_rgb.sh). Only with both flags does it round.
+EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 # At the usual crf of 18 smooth skin loses two thirds of a motion of .15 px, since that is a difference of one grey
 # level. The encoder rounds such differences to nothing, above all in flat blocks (adaptive quantisation, trellis, dead
 # zones). Without these, crf 4 keeps 97 % and more of it on average over six places in two portraits, with noise and
