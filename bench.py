@@ -53,6 +53,7 @@ from commands.options import (
 from commands.request import Request, load_metrics, make_protocol, make_rows, possible_rows
 from core.engines import LOCAL, check_engine
 from core.errors import BenchError
+from core.run_folder import PAGES, REPORT, SUMMARY
 from core.spreadsheet import printable
 
 app = typer.Typer(
@@ -169,18 +170,18 @@ def _outdated(run: Path) -> bool:
     """Whether a page or summary is missing or older than what it shows, as after a kill or when experts have judged."""
     shown = [path for name in ("run.json", "scores.csv", "experts.csv") if (path := run / name).exists()]
     newest = max((path.stat().st_mtime_ns for path in shown), default=0)
-    pages = [run / name for name in runs.SHOWN]
+    pages = [run / name for name in PAGES]
     return any(not page.exists() or page.stat().st_mtime_ns < newest for page in pages)
 
 
 def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
     """The headline figures of every row, the failures, the time and where the report is."""
-    print((folder / runs.SUMMARY).read_text(encoding="utf-8"))
+    print((folder / SUMMARY).read_text(encoding="utf-8"))
     for line in failures[:10]:
         print(printable(f"Failed: {line}"), file=sys.stderr)
     if len(failures) > 10:
         print(f"Failed: {len(failures) - 10} more, see the report", file=sys.stderr)
-    print(f"{seconds:.1f} s. Report: {folder / runs.REPORT}")
+    print(f"{seconds:.1f} s. Report: {folder / REPORT}")
 
 
 def main() -> None:

@@ -11,14 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commands.options import STORE, MediaAllOption
+from core.run_folder import MOTION_FOLDER, SUMMARY
 
 if TYPE_CHECKING:
     from core.runner import Job
-
-# What a run shows: the page, and the headline figures as text.
-REPORT = "report.html"
-SUMMARY = "summary.txt"
-SHOWN = (SUMMARY, REPORT)
 
 
 def report(
@@ -78,7 +74,6 @@ def keep_motion(run: Path, jobs: Sequence[Job]) -> bool:
     from core.runner import cell_folder
     from core.store import link_file, read_kept, whole_folder
     from faces.seen import SeenClip
-    from reports.run_files import MOTION
 
     features = STORE.resolve() / "features"
     seen: dict[Path, SeenClip] = {}
@@ -89,12 +84,12 @@ def keep_motion(run: Path, jobs: Sequence[Job]) -> bool:
         if content := (read_kept(output / "cell.json") or {}).get("content"):
             load = functools.partial(read_frames, output / "frames", cell.driver.n_frames)
             seen[output] = SeenClip("output", load, content, features)
-    held = {str(path.relative_to(run / MOTION)): path for path in (run / MOTION).rglob("*.npz")}
+    held = {str(path.relative_to(run / MOTION_FOLDER)): path for path in (run / MOTION_FOLDER).rglob("*.npz")}
     named = {f"{place.relative_to(run)}.npz": clip for place, clip in seen.items()}
     files = {name: file for name, clip in named.items() if (file := clip.motion_file(again=name in held))}
     if held.keys() == files.keys() and all(filecmp.cmp(held[name], files[name], shallow=False) for name in held):
         return False
-    with whole_folder(run / MOTION) as folder:
+    with whole_folder(run / MOTION_FOLDER) as folder:
         for name, file in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             link_file(file, folder / name)

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from core.file_hashes import file_facts, hash_again, keep_known, unaltered
+from core.run_folder import MEDIA_FOLDER, MOTION_FOLDER, PAGES
 from core.store import digest, read_json, write_text
 
 MANIFEST = "manifest.json"
 # What only the run itself makes; everything else can be made from it or be added to it.
 OWN_FILES = ("run.json", "scores.csv")
 OWN_FOLDERS = ("cells", "inputs", "partials")
-# What the command of a run makes again from these.
-PAGES = ("report.html", "summary.txt")
-PAGE_FOLDERS = ("motion", "report_media")
+# What the command of a run makes again from these, besides its pages.
+PAGE_FOLDERS = (MOTION_FOLDER, MEDIA_FOLDER)
 
 
 def seal(run: Path) -> None:
@@ -59,7 +59,7 @@ def sealed(run: Path) -> bool:
 def page_as_sealed(run: Path) -> bool:
     """Return whether a run's page, its summary and the clips beside it are as they were sealed."""
     files = _read(run) or {}
-    page = [*PAGES, *(name for name in files if name.startswith("report_media/"))]
+    page = [*PAGES, *(name for name in files if name.startswith(f"{MEDIA_FOLDER}/"))]
     return all(name in files for name in page) and unaltered(run, {name: files[name] for name in page})
 
 

@@ -285,7 +285,7 @@ def animate(run: Path | None, jobs: Sequence[Job], settings: Settings) -> dict[s
 
 
 def _lanes(settings: Settings, jobs: Sequence[Job], wait: bool) -> list[Lane]:
-    """Return a lane for each method, and one for all controls: they load little, so one process does them all.
+    """Return a lane for each method, and one for all controls: they load little, so they share their processes.
 
     The cells of one driver stay together, so that a method sees it once.
     """

@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from core.errors import BenchError
 from core.frames import SIZE
+from core.run_folder import MEDIA_FOLDER, REPORT
 from reports import fields, leaderboard
 from reports.cells import CellView, MediaList, amplification, cell_view, driver_clip, stretch, two_cells
 from reports.environment import TEMPLATES, environment
@@ -36,7 +37,6 @@ CACHE = Path(".megbench") / "media"
 SCRIPTS = ("tables.js", "clips.js", "player.js")
 # Bytes of coded clips that one page may hold; with more they lie in a folder beside it.
 PAGE_BUDGET = 23_000_000
-MEDIA_FOLDER = "report_media"
 
 
 class Pictures(Enum):
@@ -106,7 +106,7 @@ def write_report(
             script=script,
         )
     )
-    return _write(run_folder / ("report.html" if media else "report_no_media.html"), page)
+    return _write(run_folder / (REPORT if media else "report_no_media.html"), page)
 
 
 def breakdowns(run: Run) -> list[Table]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from core.errors import BenchError, clause
+from core.run_folder import MOTION_FOLDER
 from core.store import read_json
 from reports.run_facts import CellFacts, FigureFacts, MethodFacts, MetricFacts, read_facts
 
@@ -25,8 +26,6 @@ LABELS = [
     "reason",
 ]
 COUNTS = ["n_scored", "n_cells"]
-# The folder of a run with what scoring saw of its clips' motion.
-MOTION = "motion"
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ class Run:
     def motion_of(self, frames: Path) -> Path:
         """Where the motion of one of the run's clips is, by its frame folder; missing where scoring did not see it."""
         place = frames.parent.relative_to(self.folder)
-        return self._inside(MOTION, *place.parts[:-1], f"{place.name}.npz")
+        return self._inside(MOTION_FOLDER, *place.parts[:-1], f"{place.name}.npz")
 
     def _inside(self, *parts: str) -> Path:
         """A path under the run folder; BenchError where a name in run.json would lead out of it."""

@@ -16,6 +16,13 @@ from core.contracts import Figure, Partial, Score
 FAKES = {"shift": "tests.fakes:Shift", "fragile": "tests.fakes:Fragile"}
 
 
+def flipped(data: bytes, at: int) -> bytes:
+    """Data with bit number `at` flipped."""
+    changed = bytearray(data)
+    changed[at // 8] ^= 1 << at % 8
+    return bytes(changed)
+
+
 def finished_cells(run: Path, row: str = "*") -> list[Path]:
     """The records of a run's finished cells; what lies under a temporary name while it is written is not one."""
     return sorted((run / "cells").glob(f"{row}/[!.]*/cell.json"))

@@ -20,6 +20,7 @@ from core.file_hashes import (
     unaltered,
 )
 from core.memo import Memo
+from tests.fakes import flipped
 
 LONG_AGO = 1_700_000_000_123_456_789
 
@@ -157,9 +158,7 @@ def test_a_damaged_log_loses_values_and_changes_none(tmp_path):
     whole = path.read_bytes()
     rng = random.Random(2)
     for at in rng.sample(range(8 * len(whole)), 200):
-        flipped = bytearray(whole)
-        flipped[at // 8] ^= 1 << at % 8
-        path.write_bytes(flipped)
+        path.write_bytes(flipped(whole, at))
         found = Memo(path)
         lost = [key for key, value in values.items() if found.get(key) != value]
         assert len(lost) <= 2, at

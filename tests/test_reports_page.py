@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import BenchError
+from core.run_folder import MEDIA_FOLDER
 from reports import heat, leaderboard
 from reports.cells import amplification, cell_curves, stretch, two_cells
 from reports.curves import Line, draw_curves, panel_names, ticks_between
-from reports.html import MEDIA_FOLDER, Pictures, write_report
+from reports.html import Pictures, write_report
 from reports.intervals import intervals, tied
 from reports.missing import missing
 from reports.run_facts import CellFacts

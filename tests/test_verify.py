@@ -8,7 +8,7 @@ import pytest
 
 from core.frames import write_frames, write_png
 from core.manifest import MANIFEST, faults, seal, seal_again, sealed
-from tests.fakes import make_clips
+from tests.fakes import flipped, make_clips
 from tests.moving_face import BROW, face, render
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -38,9 +38,7 @@ def test_one_flipped_bit_in_any_artefact_is_found(call, run):
     for path in files:
         whole = path.read_bytes()
         at = rng.randrange(8 * len(whole))
-        flipped = bytearray(whole)
-        flipped[at // 8] ^= 1 << at % 8
-        path.write_bytes(flipped)
+        path.write_bytes(flipped(whole, at))
         lines = faults(run)
         assert len(lines) == 1, (path, at)
         assert lines[0].startswith(path.relative_to(run).as_posix())
@@ -53,9 +51,7 @@ def test_every_bit_of_the_seal_counts(run):
     whole = path.read_bytes()
     rng = random.Random(5)
     for at in rng.sample(range(8 * len(whole)), 300):
-        flipped = bytearray(whole)
-        flipped[at // 8] ^= 1 << at % 8
-        path.write_bytes(flipped)
+        path.write_bytes(flipped(whole, at))
         assert len(faults(run)) == 1, at
 
 
@@ -182,8 +178,6 @@ def test_the_same_command_makes_good_whatever_was_altered(call, tmp_path):
     for path in (path for path in kinds.values() if not path.name.startswith(".")):
         before = path.read_bytes()
         at = rng.randrange(8 * len(before))
-        flipped = bytearray(before)
-        flipped[at // 8] ^= 1 << at % 8
-        for damaged in (bytes(flipped), before[: len(before) // 2]):
+        for damaged in (flipped(before, at), before[: len(before) // 2]):
             path.write_bytes(damaged)
             assert made() == whole, (path, at)
