@@ -35,7 +35,7 @@ class Mraa(PointDriven):
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """Generator, region predictor and in mode avd the AVD network. BenchError if the weights do not hold it."""
-        from baselines.mraa import MraaConfig, networks
+        from baselines.mraa.model import MraaConfig, networks
 
         if self.mode == "avd" and not self._has_avd:
             raise BenchError(f"{self.weights} hold no AVD network. Use mraa:mode=relative, or train the stage avd.")
@@ -45,7 +45,7 @@ class Mraa(PointDriven):
 
     def make_animator(self) -> Any:
         """Inference with the loaded networks."""
-        from baselines.mraa import MraaConfig, animator
+        from baselines.mraa.model import MraaConfig, animator
 
         config = build(MraaConfig, self.settings(), "config")
         return animator(config, self.networks, self.mode, self.device, self.batch_size)  # type: ignore[arg-type]

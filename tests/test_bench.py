@@ -75,7 +75,7 @@ def test_wrong_names_are_told_before_there_are_clips(call):
 
 
 def test_wrong_settings_are_told_before_people_are_rendered(call, monkeypatch):
-    monkeypatch.setattr("clips.synthetic.training_set.demo_set", lambda folder: pytest.fail("they are rendered"))
+    monkeypatch.setattr("taught.training_set.demo_set", lambda folder: pytest.fail("they are rendered"))
     for arguments, words in (
         (("--set", "plan.log_every=0"), "log_every must be 1 or more"),
         (("--config", "gone.yaml"), "gone.yaml does not exist"),

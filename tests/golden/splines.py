@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines.tps import TpsGenerator
-from baselines.tps_inpainting import warp_targets, warped
-from baselines.tps_motion import Dropout, SplineMotion, grouped
+from baselines.tps.inpainting import warp_targets, warped
+from baselines.tps.model import TpsGenerator
+from baselines.tps.motion import Dropout, SplineMotion, grouped
 from core.contracts import Phase, Trainable
 from nets import losses
 from nets.keypoints import heatmap_difference
