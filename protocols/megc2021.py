@@ -41,6 +41,7 @@ class Driver(BaseModel):
     offset: int
     foil: str
     action_units: str | None = None
+    lengths: tuple[int, ...] = ()
 
 
 class Sheet(BaseModel):
@@ -155,11 +156,11 @@ def _recording(driver: Driver, path: Path) -> Recording:
 
 
 def _coded(driver: Driver, clip: Clip) -> Clip:
-    """The clip with onset, apex and offset counted from its first frame, where its length is the sheet's."""
+    """Return the clip with onset, apex and offset counted from its first frame if its length is a known one."""
     expected = driver.offset - driver.onset + 1
     if clip.problem:
         return clip
-    if clip.n_frames != expected:
+    if clip.n_frames not in (expected, *driver.lengths):
         note(f"{clip.name}: {clip.n_frames} frames, the sheet has {expected}; onset, apex and offset are left open")
         return clip
     apex = driver.apex - driver.onset
