@@ -237,6 +237,7 @@ class Cell:
     method is rewarded for copying noise; the driver itself for recordings.
     truth: the template making the driver's expression, rendered; None where nobody knows it.
     foil: another driver that moves another part of the face; None where the protocol names none.
+    known_as: how others call driver and template, as pairs; () where the protocol knows no other names.
     """
 
     protocol: str
@@ -245,6 +246,7 @@ class Cell:
     reference: Clip
     truth: Clip | None = None
     foil: Clip | None = None
+    known_as: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:

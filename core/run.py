@@ -182,18 +182,11 @@ class Run:
         return failures
 
     def _failures(self, records: dict[str, CellRecord]) -> list[str]:
-        """A line for each cell that no row can do, then for each that only some rows could not.
-
-        wrong_driver cannot be made where a cell has no foil; that is no failure, the report gives the reason.
-        """
+        """A line for each cell that no row can do, then for each that only some rows could not; missing ones are none."""
         hopeless = [f"{cell.name}: {cell.problem}" for cell in self.cells if cell.problem]
-        others = (
-            (job, records[job.key])
-            for job in self.jobs
-            if not job.cell.problem and (job.row.name != "wrong_driver" or job.cell.foil)
-        )
+        others = ((job, records[job.key]) for job in self.jobs if not job.cell.problem)
         failed = [
-            f"{job.row.label} on {job.cell.name}: {found.reason}" for job, found in others if found.status != "ok"
+            f"{job.row.label} on {job.cell.name}: {found.reason}" for job, found in others if found.status == "failed"
         ]
         return hopeless + failed
 

@@ -6,6 +6,7 @@ The kit is the user's own, under its licence: nothing of it is shipped or fetche
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -105,7 +106,9 @@ class Megc2021:
     def _cell(self, driver: Driver, clips: dict[str, Clip], face: Template) -> Cell:
         foil = clips.get(driver.foil)
         clip = clips[driver.name]
-        return Cell(self.name, clip, face, reference=clip, foil=foil if foil and not foil.problem else None)
+        known_as = tuple(itertools.product((*driver.names, driver.name), (*self.faces[face.name], face.name)))
+        usable = foil if foil and not foil.problem else None
+        return Cell(self.name, clip, face, reference=clip, foil=usable, known_as=known_as)
 
     def _clip_path(self, driver: Driver) -> Path | None:
         """The clip's folder or video in its database's folder, under any of its names."""
