@@ -190,6 +190,14 @@ class Run:
         ]
         return hopeless + failed
 
+    def _not_supplied(self, records: dict[str, CellRecord]) -> dict[str, list[str]]:
+        """Return the cells of each row whose input was not supplied; their records have the reasons."""
+        found: dict[str, list[str]] = {}
+        for job in self.jobs:
+            if records[job.key].status == "missing":
+                found.setdefault(job.row.label, []).append(job.cell.name)
+        return found
+
     def _facts(self, records: dict[str, CellRecord]) -> dict[str, Any]:
         """Return everything in run.json except whether the run is finished."""
         source = self.source
@@ -213,6 +221,7 @@ class Run:
     def _finish(self, records: dict[str, CellRecord], failures: list[str], key: str | None) -> bool:
         """Write run.json as finished, unless it says the same already; whether it was written."""
         facts = {**self._facts(records), "finished": True, "failures": failures, "key": key}
+        facts["missing"] = self._not_supplied(records)
         facts = json.loads(json.dumps(facts, allow_nan=False))
         before = read_json(self.folder / "run.json")
         if before is not None and _lasting(before) == _lasting(facts):

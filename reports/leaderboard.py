@@ -98,14 +98,24 @@ def headlines(run: Run) -> list[tuple[str, Headline]]:
 
 
 def left_out(run: Run) -> list[str]:
-    """Headlines without a value in any row, each with the reason, so that nothing vanishes silently."""
+    """Return headlines without a value in any row, with each row's reason, so that nothing vanishes silently."""
     reasons: dict[str, list[str]] = {}
     for group, line in _known(run):
         if not _scored(run, line):
-            found = run.combined(run.facts.methods[0].label, line.figure)
             title = f"{line.title} (truth)" if "truth" in group else line.title
-            reasons.setdefault(found.reason or found.status, []).append(title)
+            reasons.setdefault(_why_absent(run, line.figure), []).append(title)
     return [f"{', '.join(titles)}: {reason}" for reason, titles in reasons.items()]
+
+
+def _why_absent(run: Run, figure: str) -> str:
+    """Return why no row has a figure: one reason, or several, each with its rows; the last one has the other rows."""
+    rows: dict[str, list[str]] = {}
+    for method in run.facts.methods:
+        found = run.combined(method.label, figure)
+        rows.setdefault(found.reason or found.status, []).append(method.label)
+    *fewer, most = sorted(rows.items(), key=lambda item: len(item[1]))
+    told = [f"{reason} ({', '.join(labels)})" for reason, labels in fewer]
+    return "; ".join([*told, f"{most[0]} (the others)" if fewer else most[0]])
 
 
 def _known(run: Run) -> list[tuple[str, Headline]]:
