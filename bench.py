@@ -10,6 +10,7 @@ This file is the benchmark itself; everything else that can be asked for lives i
 from __future__ import annotations
 
 import dataclasses
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -50,7 +51,7 @@ from commands.options import (
     names,
     resolve_device,
 )
-from commands.request import Request, load_metrics, make_protocol, make_rows, possible_rows
+from commands.request import Request, load_metrics, make_protocol, make_rows, mention, possible_rows
 from core.engines import LOCAL, check_engine
 from core.errors import BenchError
 from core.run_folder import PAGES, REPORT, SUMMARY
@@ -142,9 +143,10 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
     scorer = Scorer(load_metrics(request), Seen, settings.store, workers, engine)
     rows = make_rows(request)  # wrong names are told before anything is rendered
     cells = source.cells()
-    rows = possible_rows(rows, request, cells)
+    asked, rows = rows, possible_rows(rows, request, cells)
     for row in rows:
         row.marks_on(cells)  # reports unreadable outputs before anything is animated
+    mention(asked, rows, scorer.metrics, cells)
     run = Run(folder, {**dataclasses.asdict(request), "media_all": media_all}, source, cells, rows, settings, scorer)
     if dry_run:
         print(f"Run {folder}\n{forecast(run.jobs, run.missing(), settings)}")
@@ -186,6 +188,8 @@ def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
 
 def main() -> None:
     """Run the command line; the one place where errors become a line and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names in a script that an old terminal lacks are shown escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except BenchError as error:
