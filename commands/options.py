@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -61,11 +60,6 @@ def folders(
     """The folders that protocols read, as absolute paths."""
     given = {"drivers": drivers, "templates": templates, "data": data, "portraits": portraits}
     return {name: str(path.resolve()) if path else None for name, path in given.items()}
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def resolve_device(device: Device) -> str:
