@@ -35,7 +35,6 @@ from commands import (
 )
 from commands.options import (
     RUNS,
-    STORE,
     DataOption,
     Device,
     DeviceOption,
@@ -55,6 +54,7 @@ from core.errors import BenchError
 from core.processors import usable
 from core.run_folder import PAGES, REPORT, SUMMARY
 from core.spreadsheet import printable
+from core.working_folder import STORE
 
 if TYPE_CHECKING:
     from core.runner import Settings

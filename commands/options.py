@@ -11,8 +11,8 @@ import typer
 
 from core.errors import BenchError
 from core.names import check_name
+from core.working_folder import weights_folders
 
-STORE = Path(".megbench")
 RUNS = Path("runs")
 # Variants that mean something else than a file of the user's (methods/trained.py).
 RESERVED = ("demo", "untrained")
@@ -85,4 +85,4 @@ def user_weights(name: str, variant: str) -> Path:
     """Where the weights of `name@variant` are kept. BenchError for a variant that the suite keeps for its own."""
     if check_name("variant", variant) in RESERVED:
         raise BenchError(f"--as {variant}: the variants {', '.join(RESERVED)} are the suite's own. Give another name.")
-    return STORE / "weights" / f"{name}@{variant}.safetensors"
+    return weights_folders()[0] / f"{name}@{variant}.safetensors"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands.options import STORE
 from core.errors import BenchError
+from core.working_folder import STORE
 
 if TYPE_CHECKING:
     from core.clip import Cell
