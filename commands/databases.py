@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.options import cores
 from core.spreadsheet import printable
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def prepared(found: Survey, out: Path, colour: Colour = Colour.recorded, workers
     from clips.store import prepare as store
     from protocols.megc2021 import recordings
 
-    made = store(found, out, given_points, recordings(), CHALLENGE, colour.value, workers or cores())
+    made = store(found, out, given_points, recordings(), CHALLENGE, colour.value, workers)
     for name, why in made.facts.left_out.items():
         print(printable(f"left out: {name}: {why}"))
     return made
