@@ -49,6 +49,7 @@ from commands.options import (
     folders,
     names,
     resolve_device,
+    resumable,
 )
 from commands.request import Request, load_metrics, make_protocol, make_rows, possible_rows
 from core.engines import LOCAL, check_engine
@@ -115,11 +116,8 @@ def run(
         device=resolve_device(device),
         face=face,
     )
-    try:
+    with resumable():
         raise typer.Exit(benchmark(request, workers or cores(), check_engine(engine), out, media_all, dry_run))
-    except KeyboardInterrupt:
-        print("Interrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
-        raise typer.Exit(130) from None
 
 
 def benchmark(request: Request, workers: int, engine: str, out: Path | None, media_all: bool, dry_run: bool) -> int:

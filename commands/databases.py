@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.options import cores
+from commands.options import cores, resumable
 from core.spreadsheet import printable
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def validate(
     print(f"drivers of {CHALLENGE}: {', '.join(there) or 'none'}")
 
 
+@resumable()
 def prepare(
     database: DatabaseArgument,
     path: PathArgument,
