@@ -21,7 +21,6 @@ from core.openface import OPENFACE
 from nets.displaced import displaced
 from nets.geometry import in_float32
 from nets.inference import Frames, parts, pictures
-from nets.winograd import Conv3x3
 
 # Spread of fresh convolution weights.
 INITIAL = 0.02
@@ -77,15 +76,13 @@ class UlmeConfig:
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with instance norms, plus the input: (B, C, H, W) -> (B, C, H, W)."""
 
-    folds = ()
-
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv_block = nn.Sequential(
-            Conv3x3(channels, channels),
+            nn.Conv2d(channels, channels, 3, padding=1),
             nn.InstanceNorm2d(channels),
             nn.ReLU(),
-            Conv3x3(channels, channels),
+            nn.Conv2d(channels, channels, 3, padding=1),
             nn.InstanceNorm2d(channels),
         )
 

@@ -3,8 +3,6 @@
 `norm` makes a normalisation of that many channels: batch norm in FOMM, FPB-FOMM and MRAA, `instance_norm` in TPS.
 Attribute names and their order are those of the published checkpoints, so that state dicts load as they are.
 Source: Siarohin et al., First Order Motion Model for Image Animation, NeurIPS 2019, supplementary material.
-
-`folds` makes a module a block: its pairs of a convolution and the norm that directly follows it (see nets/fast.py).
 """
 
 from __future__ import annotations
@@ -17,9 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nets.fixed import Fixable
-from nets.winograd import Conv3x3
-
 Norm = Callable[[int], nn.Module]
 
 
@@ -31,14 +26,9 @@ def instance_norm(channels: int) -> nn.Module:
 class SameBlock(nn.Module):
     """Convolution, norm, ReLU at unchanged resolution: (B, cin, H, W) -> (B, cout, H, W)."""
 
-    folds = (("conv", "norm"),)
-
     def __init__(self, channels_in: int, channels_out: int, kernel: int = 3, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
-        if kernel == 3:
-            self.conv: nn.Conv2d = Conv3x3(channels_in, channels_out)
-        else:
-            self.conv = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2)
+        self.conv = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2)
         self.norm = norm(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,46 +44,21 @@ class DownBlock(SameBlock):
         return F.avg_pool2d(super().forward(x), 2)
 
 
-class UpBlock(Fixable, SameBlock):
-    """Nearest-neighbour doubling, then as SameBlock: (B, cin, H, W) -> (B, cout, 2H, 2W).
-
-    Doubling and 3x3 convolution are one transposed 4x4 convolution of stride 2: 2.25 times less arithmetic, and the
-    doubled map is never made. Its weights are sums of the 3x3 weights, so entries and results are the published ones.
-    On small maps making those weights costs more than they save.
-    """
+class UpBlock(SameBlock):
+    """Nearest-neighbour doubling, then as SameBlock: (B, cin, H, W) -> (B, cout, 2H, 2W)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features at twice the resolution."""
-        if x.shape[2] * x.shape[3] < LARGE_MAP:
-            return super().forward(F.interpolate(x, scale_factor=2))
-        y = F.conv_transpose2d(x, self.kept(self._taps), self.conv.bias, stride=2, padding=1)
-        return F.relu(self.norm(y), inplace=True)
-
-    def _taps(self) -> Tensor:
-        """3x3 weights (cout, cin, 3, 3) after doubling as those of the transposed convolution: (cin, cout, 4, 4)."""
-        taps = _doubled_taps(_doubled_taps(self.conv.weight).mT).mT.transpose(0, 1)
-        return taps.contiguous(memory_format=torch.channels_last) if self.fixed else taps
-
-
-# Cells from which the transposed convolution pays, forwards and backwards (16x16; at 8x8 it is 1.3 times slower).
-LARGE_MAP = 256
-
-
-def _doubled_taps(weight: Tensor) -> Tensor:
-    """Taps (..., 3) of a convolution after doubling as taps (..., 4) of a transposed one before it, along one axis."""
-    left, middle, right = weight.unbind(-1)
-    return torch.stack([right, middle + right, left + middle, left], -1)
+        """Return features at twice the resolution."""
+        return super().forward(F.interpolate(x, scale_factor=2))
 
 
 class ResBlock(nn.Module):
     """Pre-activation residual block: (B, C, H, W) -> (B, C, H, W)."""
 
-    folds = (("conv1", "norm2"),)
-
     def __init__(self, channels: int, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
-        self.conv1 = Conv3x3(channels, channels)
-        self.conv2 = Conv3x3(channels, channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.norm1 = norm(channels)
         self.norm2 = norm(channels)
 

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut: (B, cin, H, W) -> (B, cout, H / stride, W / stride)."""
 
-    folds = (("conv1", "bn1"), ("conv2", "bn2"))
-
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
@@ -34,8 +32,6 @@ class BasicBlock(nn.Module):
 
 class ResNet18(nn.Module):
     """(B, channels_in, H, W) -> (B, numbers). width: channels of the first stage, 64 in torchvision's."""
-
-    folds = (("conv1", "bn1"),)
 
     def __init__(self, channels_in: int, numbers: int, width: int = 64) -> None:
         super().__init__()

@@ -8,8 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nets.winograd import Conv3x3
-
 # Channels of the convolutions, each with a ReLU; 0 is a 2x2 max pool. The stack ends at relu5_1.
 LAYERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)
 # Where the five taps end in torchvision's numbering: relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.
@@ -30,7 +28,7 @@ class Vgg19(nn.Module):
         channels = 3
         for width in LAYERS:
             if width:
-                layers += [Conv3x3(channels, width), nn.ReLU()]
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
                 channels = width
             else:
                 layers.append(nn.MaxPool2d(2))

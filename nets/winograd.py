@@ -9,15 +9,13 @@ pays where channels are many.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-
-from nets.fixed import Fixable
 
 # From how many channels (fewer of both sides) and pixels of a map it is faster, with AVX2 and with AVX-512
 # (docs/performance.md). The gradient of the weights gains most, so where weights are learnt it pays from fewer channels
@@ -45,6 +43,27 @@ def _weight_transform() -> Tensor:
 WEIGHTS = torch.kron(_weight_transform(), _weight_transform()).float()  # 36 9
 
 
+class Fixable(nn.Module):
+    """A layer that computes with something made of its weights, and may keep it once the weights are final."""
+
+    fixed = False
+    _kept: Tensor | None = None
+
+    def fix(self) -> None:
+        """Declare the weights final: what is made of them is then made once and takes no gradient."""
+        self.fixed, self._kept = True, None
+
+    def kept(self, make: Callable[[], Tensor]) -> Tensor:
+        """Return what `make` makes of the weights."""
+        if self._kept is not None:
+            return self._kept
+        if not self.fixed:
+            return make()
+        with torch.inference_mode(False), torch.no_grad():  # so that it may meet an input's gradient later
+            self._kept = make()
+        return self._kept
+
+
 class Conv3x3(Fixable, nn.Conv2d):
     """A convolution of kernel 3, stride 1 and padding 1, (B, C, H, W) -> (B, O, H, W), fast for wide float32 maps.
 
@@ -52,11 +71,17 @@ class Conv3x3(Fixable, nn.Conv2d):
     and when compiled it is the plain convolution. It cannot be differentiated twice where it is not.
     """
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__(channels_in, channels_out, 3, padding=1)
+    @staticmethod
+    def suits(conv: nn.Conv2d) -> bool:
+        """Return whether a convolution is of this kind."""
+        return (
+            conv.kernel_size == (3, 3)
+            and conv.stride == (1, 1) == conv.padding == conv.dilation
+            and (conv.groups == 1 and conv.bias is not None and conv.padding_mode == "zeros")
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The convolved maps."""
+        """Return the convolved maps."""
         assert self.bias is not None
         if self._is_plain(x):
             return super().forward(x)

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from baselines import fomm, mraa, tps, tps_rau, ulmegan
@@ -18,8 +17,8 @@ from core.openface import OPENFACE
 from fpfomm import model as fpb
 from methods.fomm import Fomm
 from nets import winograd
-from nets.blocks import LARGE_MAP, SameBlock, UpBlock
-from nets.fast import FourAtOnce, InstanceNormLast, compile_blocks, rearrange
+from nets.blocks import SameBlock, UpBlock
+from nets.fast import LARGE_MAP, FourAtOnce, InstanceNormLast, compile_blocks, rearrange, speed_up
 from tests.golden.fill import fill
 from tests.test_nets_models import FOMM, FPB, LANDMARKS, MRAA
 from tests.test_tps import RAU, TPS
@@ -84,12 +83,6 @@ def case(request):
     return made, paint
 
 
-def plainly(nets, paint):
-    """Painted with the plain convolutions of torch."""
-    with mock.patch.object(winograd, "SMALLEST_MAP", 10**9):
-        return paint(nets)
-
-
 def quickly(nets, paint):
     """Painted by rearranged networks, in which every Conv3x3 is Winograd's, however narrow and small."""
     everywhere = {"FEWEST_CHANNELS": 1, "FEWEST_TOGETHER": 2, "SMALLEST_MAP": 16}
@@ -110,7 +103,7 @@ def rearranged(nets):
 @torch.inference_mode()
 def test_the_fast_path_paints_what_the_plain_one_paints(case):
     nets, paint = case
-    plain, fast = plainly(nets, paint), quickly(nets, paint)
+    plain, fast = paint(nets), quickly(nets, paint)
     assert plain.std() > 0.01
     assert float((plain - fast).abs().max()) < 1e-3
 
@@ -118,7 +111,7 @@ def test_the_fast_path_paints_what_the_plain_one_paints(case):
 @torch.inference_mode()
 def test_bfloat16_stays_within_45_dB(case):
     nets, paint = case
-    plain = plainly(nets, paint)
+    plain = paint(nets)
     with torch.autocast("cpu", torch.bfloat16):
         coarse = paint(rearranged(nets))
     assert coarse.dtype is torch.float32
@@ -138,7 +131,7 @@ def test_compiled_blocks_paint_what_the_others_paint(block, side):
     plain = block(x)
     rearrange(block)
     compile_blocks(block)
-    assert block._compiled_call_impl is not None
+    assert any(module._compiled_call_impl is not None for module in block.modules())
     with torch._inductor.config.patch(compile_threads=1):  # none of the processes that many blocks are shared among
         for _ in range(2):
             torch.testing.assert_close(block(x), plain)
@@ -196,6 +189,38 @@ def test_other_convolutions_stay(change):
 def test_doubling_is_the_published_one_on_small_and_large_maps(side):
     block = UpBlock(3, 5).eval()
     x = torch.rand(2, 3, side, side)
-    plain = F.relu(block.norm(block.conv(F.interpolate(x, scale_factor=2))))
+    plain = block(x)
+    speed_up(block)
+    assert type(block).__name__ == "DoublingBlock"
     assert (side * side < LARGE_MAP) == (side == 8)
-    assert torch.allclose(block(x), plain, atol=1e-5)
+    assert torch.equal(block(x), plain) == (side == 8)
+    torch.testing.assert_close(block(x), plain, rtol=0, atol=1e-5)
+
+
+def test_a_network_keeps_its_entries_and_parameters_when_it_is_made_fast():
+    network = tps.networks(TPS)["inpainting_network"]
+    before, parameters = network.state_dict(), list(network.parameters())
+    speed_up(network)
+    kinds = {type(module) for module in network.modules()}
+    assert winograd.Conv3x3 in kinds
+    assert UpBlock not in kinds
+    assert all(one is other for one, other in zip(network.parameters(), parameters, strict=True))
+    assert list(network.state_dict()) == list(before)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kernel_size": 5},
+        {"stride": 2},
+        {"padding": 0},
+        {"groups": 2},
+        {"bias": False},
+        {"dilation": 2},
+        {"padding_mode": "reflect"},
+    ],
+)
+def test_convolutions_of_other_kinds_stay_plain(change):
+    plain = {"in_channels": 4, "out_channels": 4, "kernel_size": 3, "padding": 1}
+    assert winograd.Conv3x3.suits(nn.Conv2d(**plain))
+    assert not winograd.Conv3x3.suits(nn.Conv2d(**plain | change))

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from core.contracts import Phase, Trainable
 from core.errors import BenchError
+from nets.fast import speed_up
 from training import checkpoints
 from training.average import Average, load, states
 from training.batch_norm import batch_norms, settle, share
@@ -60,6 +61,8 @@ class Run:
         self.networks = method.networks()
         for network in self.networks.values():
             network.to(group.device).to(memory_format=fastest_layout(group.device))
+            if group.device.type == "cpu":
+                speed_up(network)
         self.progress: dict[str, Any] = {"stage": 0, "step": 0, "best": float("inf"), "seconds": 0.0, "kept": {}}
         out.mkdir(parents=True, exist_ok=True)
         self.log = Log(out, plan.tensorboard and group.is_first)

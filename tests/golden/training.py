@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from core.contracts import Phase, Trainable
+from nets.fast import speed_up
 from tests.golden.files import Golden
 from training.loop import fastest_layout
 
@@ -31,7 +32,8 @@ def two_steps(
     """
     networks = trainer.networks()
     for network in networks.values():
-        network.train().to(memory_format=fastest_layout(torch.device("cpu")))  # as a training lays them
+        network.train().to(memory_format=fastest_layout(torch.device("cpu")))  # as a training does
+        speed_up(network)
     optimisers = adams(trainer, trainer.stages[0])
     second = golden.any(f"{prefix}step2")
     seen: dict[str, list[Any]] = {"detector": [], "picture": [], "prediction": []}
