@@ -86,8 +86,9 @@ def train(
         drawn: Any = resolve(source.settings, [part_of(settings, "data")])
         recipe = resolve(load("trainable", name, trainings[kind]), [settings])
     except BenchError as error:
-        place = " with ".join([*([str(config)] if config else []), *(["--set"] if sets else [])])
-        raise BenchError(f"{place}: {error}" if place else str(error)) from None
+        named = next((item for item in sets if item.partition("=")[0].rpartition(".")[2] in str(error)), "")
+        place = f"--set {named}" if named else str(config or "the default settings")
+        raise BenchError(f"{place}: {error}") from None
 
     torch.manual_seed(plan.seed)
     # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.
@@ -112,7 +113,9 @@ def train(
     with machine.processes() as group:
         run = Run(trainer, clips, plan, out, group, limits)
         if group.is_first:
+            steps = ", then ".join(f"{plan.stages[stage].steps:,} of {stage}" for stage in run.stages)
             print(f"Training {name} on {group.device}: {describe(trainer.networks())}, {clips.describe()}.")
+            print(f"Steps: {steps}. The progress bar says how long they take.")
         finished = run.train()
         if group.is_first:
             save_weights(weights, trainer.networks(), card(name, resolved, clips, run, group, init))
@@ -169,7 +172,7 @@ def card(
         "init": resolved.get("init", "random"),
         "data": resolved["data"] | seen_before(init, clips.facts()),
         "finished": run.progress["stage"] == len(run.stages),
-        "kept_steps": run.progress["kept"],
+        "kept_steps": run.kept_steps,
         "minutes": round(run.progress["seconds"] / 60, 1),
         "threads": torch.get_num_threads(),
         "processes": group.size,

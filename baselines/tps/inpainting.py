@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from core.config import at_least_one
 from nets.blocks import DownBlock, ResBlock, SameBlock, UpBlock, instance_norm
 from nets.dense_motion import Motion
 from nets.geometry import Sampling, resized_grid, warp, widened
@@ -28,6 +29,9 @@ class InpaintingConfig:
     max_features: int = 512
     num_down_blocks: int = 3
     picture_sampling: Sampling = "bilinear"
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "block_expansion", "max_features", "num_down_blocks")
 
     def width(self, level: int) -> int:
         """Channels of the encoder at a level; 0 is the full resolution."""

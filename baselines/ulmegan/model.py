@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.config import at_least_one
 from core.openface import OPENFACE
 from nets.geometry import in_float32
 from nets.inference import Frames, parts, pictures
@@ -60,6 +61,9 @@ class UlmeConfig:
     schedule: Literal["intended", "published"] = "intended"
     au_noise: float = 0.1
     critic_steps: int = 5
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "image_size", "width", "discriminator_width", "critic_steps")
 
 
 class ResidualBlock(nn.Module):
