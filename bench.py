@@ -125,6 +125,7 @@ def run(
 def benchmark(request: Request, workers: int, engine: str, out: Path | None, media_all: bool, dry_run: bool) -> int:
     """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed."""
     from core.estimate import forecast
+    from core.foreseen import foreseen
     from core.manifest import page_as_sealed, seal
     from core.progress import note
     from core.run import Run, claimed
@@ -141,14 +142,20 @@ def benchmark(request: Request, workers: int, engine: str, out: Path | None, med
     source = make_protocol(request.protocol, request.folders, request.face)
     scorer = Scorer(load_metrics(request), Seen, settings.store, workers, engine)
     rows = make_rows(request)  # wrong names are told before anything is rendered
+    asked = [row.label for row in rows[: len(set(request.methods))]]
     cells = source.cells()
     rows = possible_rows(rows, request, cells)
     for row in rows:
         row.marks_on(cells)  # reports unreadable outputs before anything is animated
     run = Run(folder, {**dataclasses.asdict(request), "media_all": media_all}, source, cells, rows, settings, scorer)
+    known = foreseen(run.jobs, scorer.metrics, asked)
     if dry_run:
         print(f"Run {folder}\n{forecast(run.jobs, run.missing(), settings)}")
+        for line in known:
+            print(printable(f"Known beforehand: {line}"))
         return 0
+    for line in known:
+        note(line)
     purpose = digest([dataclasses.asdict(request), [job.key for job in run.jobs]])
     if request.device == "cpu" and (faster := hint(run.jobs, run.missing)):
         note(faster)
@@ -175,8 +182,14 @@ def _outdated(run: Path) -> bool:
 
 
 def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
-    """The headline figures of every row, the failures, the time and where the report is."""
+    """The headline figures of every row, what was not supplied, the failures, the time and where the report is."""
+    from core.store import read_json
+    from methods import COMPANIONS
+
     print((folder / SUMMARY).read_text(encoding="utf-8"))
+    for label, names in ((read_json(folder / "run.json") or {}).get("missing") or {}).items():
+        if label not in COMPANIONS:
+            print(printable(f"Missing: {label}: {len(names)} cells were not supplied"), file=sys.stderr)
     for line in failures[:10]:
         print(printable(f"Failed: {line}"), file=sys.stderr)
     if len(failures) > 10:
