@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -12,8 +11,8 @@ import typer
 
 from core.errors import BenchError
 from core.names import check_name
+from core.working_folder import weights_folders
 
-STORE = Path(".megbench")
 RUNS = Path("runs")
 # Variants that mean something else than a file of the user's (methods/trained.py).
 RESERVED = ("demo", "untrained")
@@ -63,11 +62,6 @@ def folders(
     return {name: str(path.resolve()) if path else None for name, path in given.items()}
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def resolve_device(device: Device) -> str:
     """`auto` as cuda where torch finds one. BenchError for a cuda that is not there."""
     # Asking torch takes seconds, and where the system has no such device there is nothing to ask.
@@ -91,4 +85,4 @@ def user_weights(name: str, variant: str) -> Path:
     """Where the weights of `name@variant` are kept. BenchError for a variant that the suite keeps for its own."""
     if check_name("variant", variant) in RESERVED:
         raise BenchError(f"--as {variant}: the variants {', '.join(RESERVED)} are the suite's own. Give another name.")
-    return STORE / "weights" / f"{name}@{variant}.safetensors"
+    return weights_folders()[0] / f"{name}@{variant}.safetensors"

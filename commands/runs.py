@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.options import STORE, MediaAllOption
+from commands.options import MediaAllOption
 from core.run_folder import MOTION_FOLDER, SUMMARY
+from core.working_folder import STORE
 
 if TYPE_CHECKING:
     from core.runner import Job

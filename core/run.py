@@ -311,7 +311,7 @@ def cell_facts(cell: Cell, known_aus: dict[str, list[float]]) -> dict[str, Any]:
         "name": cell.name,
         "driver": cell.driver.name,
         "template": cell.template.name,
-        **{name: facts[name] for name in (*shared, "action_units", "rendered", "colour", "face", "faces")},
+        **{name: facts[name] for name in (*shared, "action_units", "rendered", "colour", "face", "faces", "medium")},
         "has_truth": cell.truth is not None,
         "known_aus": known_aus,
     }

@@ -16,7 +16,7 @@ import numpy as np
 
 from core.claims import Busy, claim
 from core.clip import Cell
-from core.engines import LOCAL, perform
+from core.engines import CELL_LIMIT_S, LOCAL, perform
 from core.errors import BenchError, CellFailed, NotSupplied
 from core.file_hashes import states
 from core.frames import SIZE, Frames, check_frames
@@ -110,13 +110,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Settings:
-    """What all rows share: the store, the device, the seed, the number of worker processes and the engine."""
+    """What all rows share: store, device, seed, number of worker processes, engine and time limit of a cell."""
 
     store: Path
     device: str
     seed: int
     workers: int
     engine: str = LOCAL
+    limit_s: float = CELL_LIMIT_S
 
     @property
     def processes(self) -> int:
@@ -296,8 +297,8 @@ def animate(run: Path | None, jobs: Sequence[Job], settings: Settings) -> dict[s
             failed(job, refused[job.key])
     possible = [job for job in jobs if job.key not in refused]
     lanes = functools.partial(_lanes, settings)
-    for outcome in perform(possible, lanes, settings.engine, settings.processes, "Animating"):
-        job = outcome.item
+    for outcome in perform(possible, lanes, settings.engine, settings.processes, "Animating", settings.limit_s):
+        job: Job = outcome.item
         if outcome.result is None:
             record = CellRecord(job.key, "failed", outcome.reason, retry=outcome.retry, traceback=outcome.traceback)
             failed(job, record)

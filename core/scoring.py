@@ -16,7 +16,7 @@ from core import weight_files
 from core.claims import Busy, claim
 from core.clip import Cell
 from core.contracts import Metric, Partial, Status
-from core.engines import LOCAL, perform
+from core.engines import CELL_LIMIT_S, LOCAL, perform
 from core.errors import BenchError, CellFailed, Unavailable, clause
 from core.file_hashes import states
 from core.frames import Frames, read_frames
@@ -31,13 +31,14 @@ Partials = dict[str, dict[str, Partial]]
 
 @dataclass(frozen=True)
 class Scorer:
-    """What scoring needs besides the cells: the metrics' classes, the eyes (faces.seen.Seen), the store, workers."""
+    """What scoring needs besides the cells: the metrics' classes, the eyes (faces.seen.Seen), and as in Settings."""
 
     metrics: Sequence[Callable[[], Metric]]
     look: Look
     store: Path
     workers: int
     engine: str = LOCAL
+    limit_s: float = CELL_LIMIT_S
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,7 @@ def _measured(tasks: Sequence[_Task], scorer: Scorer) -> Iterator[tuple[_Task, d
         by_cell = [list(group) for _, group in itertools.groupby(sorted(tasks, key=place), place)]
         return [Lane("scoring", _Measurer(scorer, wait), by_cell)]
 
-    for outcome in perform(tasks, lanes, scorer.engine, scorer.workers, "Measuring"):
+    for outcome in perform(tasks, lanes, scorer.engine, scorer.workers, "Measuring", scorer.limit_s):
         if outcome.result is None:
             failed = Partial("failed", f"the metric failed: {outcome.reason}")
             yield outcome.item, dict.fromkeys(outcome.item.keys, failed)

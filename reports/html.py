@@ -21,6 +21,7 @@ from markupsafe import Markup
 from core.errors import BenchError
 from core.frames import SIZE
 from core.run_folder import MEDIA_FOLDER, REPORT
+from core.working_folder import STORE
 from reports import fields, leaderboard
 from reports.cells import CellView, MediaList, amplification, cell_view, driver_clip, stretch, two_cells, with_outputs
 from reports.common_cells import common_means, told
@@ -34,7 +35,7 @@ from reports.published import reported_table
 from reports.run_files import Run
 from reports.table import Table
 
-CACHE = Path(".megbench") / "media"
+CACHE = STORE / "media"
 SCRIPTS = ("tables.js", "clips.js", "player.js")
 # Bytes of coded clips that one page may hold; with more they lie in a folder beside it.
 PAGE_BUDGET = 23_000_000
@@ -89,6 +90,7 @@ def write_report(
             explained=leaderboard.explained(run),
             left_out=leaderboard.left_out(run),
             floor=leaderboard.floor(run),
+            why_no_floor=leaderboard.why_no_floor(run),
             under_floor=leaderboard.under_floor(run),
             floor_cells=len(run.cell_values(leaderboard.FLOOR_CONTROL, "agreement")),
             breakdowns=breakdowns(run),

@@ -265,6 +265,16 @@ def floor(run: Run, figure: str = "agreement") -> float | None:
     return float(np.percentile(values, 95)) if values else None
 
 
+def why_no_floor(run: Run) -> str:
+    """Why the floor is absent, "" where there is one."""
+    if floor(run) is not None:
+        return ""
+    if all(method.label != FLOOR_CONTROL for method in run.facts.methods):
+        drivers = len({cell.driver for cell in run.facts.cells})
+        return "there is only one driver" if drivers == 1 else f"the control {FLOOR_CONTROL} is not in this run"
+    return f"no cell of the control {FLOOR_CONTROL} has a score"
+
+
 def under_floor(run: Run, figure: str = "agreement") -> list[str]:
     """Labels of the methods that do not pass the floor; [] where there is none."""
     bar = floor(run, figure)

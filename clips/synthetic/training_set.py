@@ -107,7 +107,7 @@ def build(folder: Path, identities: int, states: int, seed: int, progress: bool 
     """Render `identities` people in `states` states into `folder` (new or overwritten) and return it.
 
     A complete set made with the same arguments is left as it is. The people are chosen apart from each other among
-    DRAWS times as many; all stem from one portrait. Two processes.
+    DRAWS times as many; all stem from one portrait.
     """
     request = {"version": VERSION, "identities": identities, "states": states, "seed": seed}
     marker = folder / "set.json"
