@@ -158,21 +158,18 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
     source = make_protocol(request.protocol, request.folders, request.face, settings.workers)
     scorer = Scorer(load_metrics(request), Seen, settings.store, settings.workers, settings.engine, settings.limit_s)
     rows = make_rows(request)  # wrong names are told before anything is rendered
-    asked = [row.label for row in rows[: len(set(request.methods))]]
+    named = [row.label for row in rows[: len(set(request.methods))]]
     cells = source.cells()
     asked, rows = rows, possible_rows(rows, request, cells)
     for row in rows:
         row.marks_on(cells)  # reports unreadable outputs before anything is animated
     mention(asked, rows, scorer.metrics, cells)
     run = Run(folder, {**dataclasses.asdict(request), "media_all": media_all}, source, cells, rows, settings, scorer)
-    known = foreseen(run.jobs, scorer.metrics, asked)
+    for line in foreseen(run.jobs, named):
+        note(line)
     if dry_run:
         print(f"Run {folder}\n{forecast(run.jobs, run.missing(), settings)}")
-        for line in known:
-            print(printable(f"Known beforehand: {line}"))
         return 0
-    for line in known:
-        note(line)
     purpose = digest([dataclasses.asdict(request), [job.key for job in run.jobs]])
     if request.device == "cpu" and (faster := hint(run.jobs, run.missing)):
         note(faster)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from core.contracts import Metric
 from core.errors import BenchError, few
 from core.runner import Job, refusal
-from core.scoring import lacking
 
 # The level at which the leaderboard tells rows apart.
 ALPHA = 0.05
 
 
-def foreseen(jobs: Sequence[Job], metrics: Sequence[Callable[[], Metric]], asked: Sequence[str]) -> list[str]:
-    """Return a line for each row with cells that cannot be done, each metric without its weights, and idle tests.
+def foreseen(jobs: Sequence[Job], asked: Sequence[str]) -> list[str]:
+    """Return a line for each row with cells that cannot be done, and one if no test can tell the methods apart.
 
     asked: the rows that the user named. Raise BenchError if one of them can do none of its cells.
     """
@@ -30,7 +28,6 @@ def foreseen(jobs: Sequence[Job], metrics: Sequence[Callable[[], Metric]], asked
         verb = "are missing" if all(record.status == "missing" for _, record in refused) else "cannot be done"
         named = few([job.cell.name for job, _ in refused], 3)
         lines.append(f"{label}: {len(refused)} of {len(own)} cells {verb} ({named}): {first.rstrip('.')}")
-    lines += [f"{make().name} is not computed: {reason}" for make in metrics if (reason := lacking(make))]
     return lines + _idle_tests(jobs)
 
 

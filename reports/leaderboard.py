@@ -55,6 +55,7 @@ HEADLINES: dict[str, tuple[Headline, ...]] = {
         Headline("identity_distance", "identity dist."),
         Headline("sharpness_truth", "sharpness", aim="→ 1"),
         Headline("sharpness_template", "sharp./templ.", aim="→ 1"),
+        Headline("sharpness_driver", "sharp./driver"),
         Headline("frame0_ssim_template", "frame 0 SSIM", 3),
         Headline("ssim_truth", "SSIM truth", 3),
         Headline("lpips_template", "LPIPS templ.", 3),

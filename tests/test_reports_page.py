@@ -21,6 +21,7 @@ from reports.curves import Line, draw_curves, panel_names, ticks_between
 from reports.html import Pictures, write_report
 from reports.intervals import intervals, tied
 from reports.missing import missing
+from reports.notices import caveats
 from reports.run_facts import CellFacts
 from reports.run_files import Run
 from tests.report_fixture import CONTROLS, HOSTILE, LABELS, make_run
@@ -273,6 +274,28 @@ def test_cells_that_were_not_supplied_are_missing_and_means_over_common_cells_st
     not_supplied(run, "fomm:mode=absolute", "d1__ta")
     assert common_cells.told(Run(run)).endswith("no cell is in all of them: they cannot be compared.")
     assert common_cells.common_means(Run(run)) is None
+
+
+def test_soft_templates_are_named_with_their_and_the_drivers_sharpness(tmp_path, cache):
+    run = make_run(tmp_path, frames=2)
+    facts = json.loads((run / "run.json").read_text())
+    figures = [{"name": f"{role}_sharpness", "title": role} for role in ("template", "driver")]
+    facts["metrics"].append({"name": "sharpness", "version": "1", "figures": figures})
+    (run / "run.json").write_text(json.dumps(facts))
+    scores = pd.read_csv(run / "scores.csv", keep_default_na=False, dtype="str")
+    of_cells = scores[(scores.scope == "cell") & (scores.figure == "gain") & (scores.method == "still")]
+    known = {"template_sharpness": {"ta": "19.2", "tb": "91"}, "driver_sharpness": {"d1": "69", "d2": "121"}}
+    rows = [
+        of_cells.assign(metric="sharpness", figure=figure, value=of_cells[figure.partition("_")[0]].map(values))
+        for figure, values in known.items()
+    ]
+    pd.concat([scores, *rows]).to_csv(run / "scores.csv", index=False)
+    ((title, text),) = [told for told in caveats(Run(run)) if told[0].startswith("Soft")]
+    assert title == "Soft templates."
+    assert "in the face, ta has 19; the drivers have 69 to 121." in text
+    page = write_report(run, cache=cache).read_text()
+    assert page.count("the face to move; sharpness 19") == 2
+    assert page.count("the motion to make; sharpness 121") == 2
 
 
 def test_breakdowns_have_a_group_of_columns_for_each_value(run):
