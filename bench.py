@@ -48,6 +48,7 @@ from commands.options import (
     folders,
     names,
     resolve_device,
+    resumable,
 )
 from commands.request import (
     Request,
@@ -133,11 +134,8 @@ def run(
     settings = Settings(
         STORE.resolve(), request.device, seed, workers or usable(), check_engine(engine), limit_s=cell_timeout
     )
-    try:
+    with resumable():
         raise typer.Exit(benchmark(request, settings, out, media_all, dry_run))
-    except KeyboardInterrupt:
-        print("Interrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
-        raise typer.Exit(130) from None
 
 
 def benchmark(request: Request, settings: Settings, out: Path | None, media_all: bool, dry_run: bool) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from commands.options import resumable
 from core.spreadsheet import printable
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def validate(
     raise typer.Exit(0 if found.usable else 1)
 
 
+@resumable()
 def prepare(
     database: DatabaseArgument,
     path: PathArgument,

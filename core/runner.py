@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +85,9 @@ class Row:
         marks = dict(getattr(method, "marks", {}))
         seen = method.seen() if hasattr(method, "seen") else {}
         identity = {**method.identity(), **versions}
-        of_cells = [
-            getattr(method, name, default)
-            for name, default in (("sources", no_sources), ("identity_on", no_identity), ("check", no_check))
-        ]
-        return cls(label, name, method.variant, options, maker, method.is_control, identity, marks, seen, *of_cells)
+        made = cls(label, name, method.variant, options, maker, method.is_control, identity, marks, seen)
+        wanted = ("sources", "identity_on", "check")
+        return replace(made, **{what: getattr(method, what) for what in wanted if hasattr(method, what)})
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the method itself: a worker makes its own and computes no keys."""
@@ -298,7 +296,7 @@ def animate(run: Path | None, jobs: Sequence[Job], settings: Settings) -> dict[s
     possible = [job for job in jobs if job.key not in refused]
     lanes = functools.partial(_lanes, settings)
     for outcome in perform(possible, lanes, settings.engine, settings.processes, "Animating", settings.limit_s):
-        job: Job = outcome.item
+        job = outcome.item
         if outcome.result is None:
             record = CellRecord(job.key, "failed", outcome.reason, retry=outcome.retry, traceback=outcome.traceback)
             failed(job, record)

@@ -1,9 +1,9 @@
 """Outputs that somebody else made: `--methods outputs:DIR` scores folders of pictures or videos as they are.
 
 DIR holds `<driver>__<template>` (a folder of pictures, or a video or GIF of that name), the names of a challenge's kit
-(methods/outputs_folder.py), or other names and a `mapping.csv` with the columns output, driver, template and frames. The
-last says which of the driver's frames the pictures show, counted from 0: "0-11 13 15" where frames were dropped, "0 0 1
-1 2" where they are repeated; empty for one picture a frame.
+(methods/outputs_folder.py), or other names and a `mapping.csv` with the columns output, driver, template and frames.
+The last says which of the driver's frames the pictures show, counted from 0: "0-11 13 15" where frames were dropped,
+"0 0 1 1 2" where they are repeated; empty for one picture a frame.
 """
 
 from __future__ import annotations

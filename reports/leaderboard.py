@@ -7,6 +7,7 @@ import numpy as np
 
 from reports import worth
 from reports.intervals import intervals, tied
+from reports.judged import with_experts
 from reports.marks import marked
 from reports.run_facts import FigureFacts, MethodFacts, MetricFacts
 from reports.run_files import Found, Run
@@ -168,7 +169,7 @@ def entry(found: Found, link: str = "", interval: tuple[float, float] | None = N
 
 
 def leaderboard(run: Run) -> Table:
-    """Return methods, then controls: tied groups, headlines over all cells with intervals, seconds per frame."""
+    """Return methods, then controls: tied groups, headlines over all cells with intervals, time, experts' means."""
     chosen = headlines(run)
     drawn = {line.figure: intervals(run, line.figure) for _, line in chosen if line.figure not in POOLED}
     ties = tied(run, RANKED_BY)
@@ -193,7 +194,8 @@ def leaderboard(run: Run) -> Table:
         tie = [Entry(ties.get(method.label, ""))] if ties else []
         return (Entry(method.label), *tie, *scores, Entry(method.seconds_per_frame, "not timed"))
 
-    return marked(run, Table("Leaderboard: means over cells", tuple(columns), _sections(run, row)))
+    board = Table("Leaderboard: means over cells", tuple(columns), _sections(run, row))
+    return marked(run, with_experts(run, board))
 
 
 def brief(run: Run) -> Table:

@@ -1,4 +1,4 @@
-"""What a run lacks, in one table: cells that were not supplied, cells without frames and scores that were not taken, with the reasons."""
+"""What a run lacks, in one table with the reasons: cells not supplied or without frames, scores that were not taken."""
 
 import itertools
 from collections.abc import Iterator, Sequence
