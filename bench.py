@@ -199,9 +199,9 @@ def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
     from methods import COMPANIONS
 
     print((folder / SUMMARY).read_text(encoding="utf-8"))
-    for label, names in ((read_json(folder / "run.json") or {}).get("missing") or {}).items():
+    for label, cells in ((read_json(folder / "run.json") or {}).get("missing") or {}).items():
         if label not in COMPANIONS:
-            print(printable(f"Missing: {label}: {len(names)} cells were not supplied"), file=sys.stderr)
+            print(printable(f"Missing: {label}: {len(cells)} cells were not supplied"), file=sys.stderr)
     for line in failures[:10]:
         print(printable(f"Failed: {line}"), file=sys.stderr)
     if len(failures) > 10:

@@ -3,8 +3,8 @@
     python -m tests.lookalike_kit FOLDER
 
 writes FOLDER/kit (nine drivers under their true names, in their lengths and frame numbers, two templates enlarged from
-128 pixels), FOLDER/ulme (all 18 outputs, weak, folders of JPEG) and FOLDER/fpb (seven outputs, GIFs that show each frame
-twice). Then, for example:
+128 pixels), FOLDER/ulme (all 18 outputs, weak, folders of JPEG) and FOLDER/fpb (seven outputs, GIFs that show each
+frame twice). Then, for example:
 
     python bench.py --protocol megc2021 --data FOLDER/kit \\
         --methods fpfomm,fomm,mraa,tps,tps_rau,ulmegan,outputs:FOLDER/ulme,outputs:FOLDER/fpb
