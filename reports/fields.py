@@ -36,7 +36,7 @@ def read_field(path: Path, count: int) -> Floats | None:
 
 
 def read_head(path: Path) -> Floats | None:
-    """Return the head's motion since frame 0 as scoring kept it: similarities (T, 2, 3), pixels. None as `read_field`."""
+    """Return the head's motion since frame 0 as scoring kept it: (T, 2, 3), pixels. None as `read_field`."""
     head = _kept(path, "head")
     whole = head is not None and head.shape[1:] == (2, 3) and np.issubdtype(head.dtype, np.floating)
     return head if whole else None

@@ -22,7 +22,10 @@ from reports.run_files import Run
 
 
 def draw_variants(run: Run, cells: Sequence[CellFacts], labels: Sequence[str]) -> Figure:
-    """Draw columns source, driver and rows; two lines per cell: its apex (the middle where none is coded), and the amplified difference to its onset."""
+    """Draw columns source, driver and rows; two lines per cell: its apex, and the amplified difference to its onset.
+
+    Without a coded apex the middle frame is shown.
+    """
     chosen = chosen_rows(run, labels)
     rows: list[Row] = []
     titles: list[str] = []
