@@ -125,6 +125,11 @@ def kept_path(content: str) -> Path:
     return from_start(FOLDER) / f"{content}.csv"
 
 
+def imported() -> bool:
+    """Return whether scores of any clip were imported."""
+    return any(from_start(FOLDER).glob("*.csv"))
+
+
 def kept(content: str, n_frames: int) -> Scores | None:
     """Return the imported scores of a clip (n_frames, 17), None if there are none."""
     path = kept_path(content)
