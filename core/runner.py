@@ -73,7 +73,7 @@ class Row:
 
     @classmethod
     def of(cls, label: str, name: str, variant: str, options: Mapping[str, str], maker: Any) -> Row:
-        """Make the method once to learn what it is. BenchError as the method raises it (missing weights, unknown options)."""
+        """Make the method once to learn what it is. BenchError as the method raises it (missing weights, options)."""
         if (taken := getattr(maker, "options", None)) is not None:
             for option in options:
                 check_choice(f"option of {name}:", option, taken)

@@ -260,6 +260,15 @@ def floor(run: Run, figure: str = "agreement") -> float | None:
     return float(np.percentile(values, 95)) if values else None
 
 
+def above_ceiling(run: Run, figure: str = "agreement") -> list[str]:
+    """Labels of the methods that pass the ceiling made of recordings; [] for rendered drivers and without it."""
+    if all(method.label != "ceiling" for method in run.facts.methods) or any(cell.rendered for cell in run.facts.cells):
+        return []
+    bar = run.combined("ceiling", figure).value
+    found = {method.label: run.combined(method.label, figure).value for method in run.methods}
+    return [label for label, value in found.items() if bar is not None and value is not None and value > bar]
+
+
 def why_no_floor(run: Run) -> str:
     """Why the floor is absent, "" where there is one."""
     if floor(run) is not None:

@@ -72,7 +72,7 @@ def test_nothing_is_both_seen_and_unseen(strong):
 def test_one_cell_proves_nothing(call, monkeypatch):
     found = {name: obedient(name) for name in FIGURES}
     found["agreement"] = found["agreement"] | {("delay", 8): 0.99}
-    versions = {name: ("metric", "1") for name in FIGURES}
+    versions = dict.fromkeys(FIGURES, ("metric", "1"))
     monkeypatch.setattr("commands.selfcheck.measure_all", lambda count, workers: (found, versions))
     code, out, _ = call("selfcheck", "--cells", "1")
     assert code == 0
