@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.options import cores
+from commands.options import resumable
 from core.spreadsheet import printable
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def validate(
     raise typer.Exit(0 if found.usable else 1)
 
 
+@resumable()
 def prepare(
     database: DatabaseArgument,
     path: PathArgument,
@@ -79,7 +80,7 @@ def prepared(found: Survey, out: Path, colour: Colour = Colour.recorded, workers
     from clips.store import prepare as store
     from protocols.megc2021 import recordings
 
-    made = store(found, out, given_points, recordings(), CHALLENGE, colour.value, workers or cores())
+    made = store(found, out, given_points, recordings(), CHALLENGE, colour.value, workers)
     for name, why in made.facts.left_out.items():
         print(printable(f"left out: {name}: {why}"))
     return made

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.options import STORE
 from core.errors import BenchError
+from core.working_folder import STORE
 
 if TYPE_CHECKING:
     from clips.synthetic.degraded import Answer, Variant

@@ -240,6 +240,7 @@ class Cell:
     truth: the template making the driver's expression, rendered; None where nobody knows it.
     foil: another driver that moves another part of the face, in a folder of recordings just another one; None where the
     protocol names none.
+    known_as: how others call driver and template, as pairs; () where the protocol knows no other names.
     """
 
     protocol: str
@@ -248,6 +249,7 @@ class Cell:
     reference: Clip
     truth: Clip | None = None
     foil: Clip | None = None
+    known_as: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:

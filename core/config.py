@@ -177,7 +177,7 @@ def _build_plain(kind: Any, value: Any, where: str) -> Any:
 
 
 def at_least_one(config: Any, *names: str) -> None:
-    """Raise BenchError if a number of a dataclass, or of a tuple in it, is below 1: no channels, say."""
+    """Raise BenchError if a number of a dataclass (or one in a tuple) is below 1: layers without channels, say."""
     for name in names:
         value = getattr(config, name)
         if min(value if isinstance(value, tuple) else (value,), default=1) < 1:

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from core.errors import BenchError
+from core.gif import gif_rate, is_gif, read_gif
 from core.pictures import Picture, check_size, pictures_in, read_picture
 from core.video_writing import EXACT
 from core.video_writing import write_video as write_video  # scripts read and write videos by this module
@@ -82,6 +83,8 @@ def frame_rate(path: Path) -> float | None:
     """Average frames per second of a video; None for a folder of pictures or where the file does not say."""
     if path.is_dir():
         return None
+    if is_gif(path):
+        return gif_rate(path)
     with _opened(path) as container:
         rate = container.streams.video[0].average_rate
         return float(rate) if rate else None
@@ -135,6 +138,9 @@ def pixel_aspect(path: Path) -> float:
 
 
 def _read_video(path: Path) -> Iterator[Picture]:
+    if is_gif(path):
+        yield from read_gif(path, MAX_FRAMES + 1)
+        return
     with _opened(path) as container:
         stream = container.streams.video[0]
         check_size(path, stream.codec_context.width, stream.codec_context.height)
