@@ -126,7 +126,7 @@ def kept_path(content: str) -> Path:
 
 def imported() -> bool:
     """Return whether scores of any clip were imported."""
-    return any(from_start(FOLDER).glob("*.csv"))
+    return any(in_store("openface").glob("*.csv"))
 
 
 def kept(content: str, n_frames: int) -> Scores | None:
