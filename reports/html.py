@@ -90,6 +90,7 @@ def write_report(
             explained=leaderboard.explained(run),
             left_out=leaderboard.left_out(run),
             floor=leaderboard.floor(run),
+            above_ceiling=leaderboard.above_ceiling(run),
             why_no_floor=leaderboard.why_no_floor(run),
             under_floor=leaderboard.under_floor(run),
             floor_cells=len(run.cell_values(leaderboard.FLOOR_CONTROL, "agreement")),

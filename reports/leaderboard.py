@@ -1,5 +1,6 @@
 """Which figures stand in which table: the leaderboard, the breakdowns, the cells and the list of all figures."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -121,7 +122,11 @@ def _why_absent(run: Run, figure: str) -> str:
 
 
 def _known(run: Run) -> list[tuple[str, Headline]]:
-    return [(group, line) for group, lines in HEADLINES.items() for line in lines if line.figure in run.figures]
+    known = [(group, line) for group, lines in HEADLINES.items() for line in lines if line.figure in run.figures]
+    if any(cell.apex_frame is not None for cell in run.facts.cells):
+        return known
+    # Where nobody coded an apex, the frame that moves most is compared.
+    return [(group, dataclasses.replace(line, title=line.title.replace("apex", "most"))) for group, line in known]
 
 
 def _scored(run: Run, line: Headline) -> bool:
@@ -266,6 +271,15 @@ def floor(run: Run, figure: str = "agreement") -> float | None:
     """
     values = run.cell_values(FLOOR_CONTROL, figure)
     return float(np.percentile(values, 95)) if values else None
+
+
+def above_ceiling(run: Run, figure: str = "agreement") -> list[str]:
+    """Labels of the methods that pass the ceiling made of recordings; [] for rendered drivers and without it."""
+    if all(method.label != "ceiling" for method in run.facts.methods) or any(cell.rendered for cell in run.facts.cells):
+        return []
+    bar = run.combined("ceiling", figure).value
+    found = {method.label: run.combined(method.label, figure).value for method in run.methods}
+    return [label for label, value in found.items() if bar is not None and value is not None and value > bar]
 
 
 def why_no_floor(run: Run) -> str:

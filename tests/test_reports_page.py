@@ -206,9 +206,23 @@ def test_leaderboard_counts_and_sets_controls_apart(run):
 def test_floor_is_the_95th_percentile_of_the_wrong_driver(run):
     opened = Run(run)
     assert leaderboard.floor(opened) == pytest.approx(CONTROLS["wrong_driver"])
+    assert leaderboard.why_no_floor(opened) == ""
     assert leaderboard.under_floor(opened) == []
     assert leaderboard.floor(opened, "no_such_figure") is None
     assert leaderboard.under_floor(opened, "no_such_figure") == []
+
+
+def test_a_page_without_a_floor_says_why(tmp_path):
+    folder = make_run(tmp_path / "run", 3)
+    facts = json.loads((folder / "run.json").read_text())
+    facts["methods"] = [method for method in facts["methods"] if method["name"] != "wrong_driver"]
+    (folder / "run.json").write_text(json.dumps(facts))
+    scores = (folder / "scores.csv").read_text().splitlines()
+    (folder / "scores.csv").write_text("\n".join(line for line in scores if "wrong_driver" not in line) + "\n")
+    assert leaderboard.why_no_floor(Run(folder)) == "the control wrong_driver is not in this run"
+    facts["cells"] = facts["cells"][:1]
+    (folder / "run.json").write_text(json.dumps(facts))
+    assert leaderboard.why_no_floor(Run(folder)) == "there is only one driver"
 
 
 def test_figures_without_any_value_are_named_as_left_out(tmp_path):
