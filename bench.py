@@ -10,6 +10,7 @@ This file is the benchmark itself; everything else that can be asked for lives i
 from __future__ import annotations
 
 import dataclasses
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -47,8 +48,17 @@ from commands.options import (
     folders,
     names,
     resolve_device,
+    resumable,
 )
-from commands.request import Request, chosen_metrics, load_metrics, make_protocol, make_rows, possible_rows
+from commands.request import (
+    Request,
+    chosen_metrics,
+    load_metrics,
+    make_protocol,
+    make_rows,
+    mention,
+    possible_rows,
+)
 from core.engines import CELL_LIMIT_S, LOCAL, check_engine
 from core.errors import BenchError
 from core.processors import usable
@@ -124,11 +134,8 @@ def run(
     settings = Settings(
         STORE.resolve(), request.device, seed, workers or usable(), check_engine(engine), limit_s=cell_timeout
     )
-    try:
+    with resumable():
         raise typer.Exit(benchmark(request, settings, out, media_all, dry_run))
-    except KeyboardInterrupt:
-        print("Interrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
-        raise typer.Exit(130) from None
 
 
 def benchmark(request: Request, settings: Settings, out: Path | None, media_all: bool, dry_run: bool) -> int:
@@ -149,9 +156,10 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
     scorer = Scorer(load_metrics(request), Seen, settings.store, settings.workers, settings.engine, settings.limit_s)
     rows = make_rows(request)  # wrong names are told before anything is rendered
     cells = source.cells()
-    rows = possible_rows(rows, request, cells)
+    asked, rows = rows, possible_rows(rows, request, cells)
     for row in rows:
         row.marks_on(cells)  # reports unreadable outputs before anything is animated
+    mention(asked, rows, scorer.metrics, cells)
     run = Run(folder, {**dataclasses.asdict(request), "media_all": media_all}, source, cells, rows, settings, scorer)
     if dry_run:
         left = work_left(folder, run.jobs, run.missing(), media_all)
@@ -194,6 +202,8 @@ def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
 
 def main() -> None:
     """Run the command line; the one place where errors become a line and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names in a script that an old terminal lacks are shown escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except BenchError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -60,6 +62,16 @@ def folders(
     """The folders that protocols read, as absolute paths."""
     given = {"drivers": drivers, "templates": templates, "data": data, "portraits": portraits}
     return {name: str(path.resolve()) if path else None for name, path in given.items()}
+
+
+@contextlib.contextmanager
+def resumable() -> Iterator[None]:
+    """Answer Ctrl-C with a line and exit code 130; to decorate commands that go on where they were stopped."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("Interrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def resolve_device(device: Device) -> str:

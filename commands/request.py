@@ -61,11 +61,37 @@ def make_rows(request: Request) -> list[Row]:
 
 def possible_rows(rows: Sequence[Row], request: Request, cells: Sequence[Cell]) -> list[Row]:
     """The rows without companions that these cells do not allow, unless they were asked for by name."""
-    impossible = {
-        "truth": not all(cell.truth for cell in cells),
-        "wrong_driver": not any(cell.foil for cell in cells),
-    }
-    return [row for row in rows if row.label in request.methods or not impossible.get(row.label)]
+    return [row for row in rows if row.label in request.methods or not impossible(row.label, cells)]
+
+
+def impossible(label: str, cells: Sequence[Cell]) -> str:
+    """Return why these cells do not allow a companion, "" if they do."""
+    if label == "truth" and not all(cell.truth for cell in cells):
+        return "nobody knows how these templates make the drivers' expressions"
+    if label == "wrong_driver" and not any(cell.foil for cell in cells):
+        one = len({cell.driver.name for cell in cells}) == 1
+        return "there is only one driver" if one else "no driver has another one that moves another part of the face"
+    return ""
+
+
+def mention(rows: Sequence[Row], possible: Sequence[Row], metrics: Sequence[Any], cells: Sequence[Cell]) -> None:
+    """Print what a run will lack and why: companions, metrics; and that demo weights have never seen recordings."""
+    from core.progress import note
+    from core.scoring import lacking
+    from reports.notices import DEMO
+
+    for row in rows:
+        if row not in possible:
+            note(f"{row.label} is left out: {impossible(row.label, cells)}.")
+    for metric in metrics:
+        if reason := lacking(metric):
+            note(f"{metric.name} is not computed: {reason}")
+    demo = [row.label for row in possible if DEMO in row.marks_on(cells)]
+    if demo and not all(cell.driver.rendered for cell in cells):
+        note(
+            f"{', '.join(demo)}: demo weights, trained briefly on rendered faces. On recordings they hardly move or add"
+            " noise; they say nothing about the published models (docs/demo_weights.md)."
+        )
 
 
 def chosen_metrics(given: Sequence[str]) -> tuple[str, ...]:

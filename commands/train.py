@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.options import Device, DeviceOption, resolve_device, user_weights
+from commands.options import Device, DeviceOption, resolve_device, resumable, user_weights
 from core.errors import BenchError, check_choice
 from core.registry import load
 from core.working_folder import STORE
@@ -29,6 +29,7 @@ class LeaveOut(StrEnum):
     nothing = "nothing"
 
 
+@resumable()
 def train(
     name: Annotated[str, typer.Argument(help="A method that learns: fpfomm, fomm, mraa, tps, tps_rau or ulmegan.")],
     clips: Annotated[

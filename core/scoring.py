@@ -16,7 +16,7 @@ from typing import Any
 from core import weight_files
 from core.claims import Busy, claim
 from core.clip import Cell
-from core.contracts import Metric, Partial
+from core.contracts import Metric, Partial, Status
 from core.engines import CELL_LIMIT_S, LOCAL, perform
 from core.errors import BenchError, CellFailed, Unavailable, clause
 from core.file_hashes import states
@@ -76,7 +76,8 @@ def measure_all(
     for job in jobs:
         record = records[job.key]
         if record.status != "ok":
-            partials[place(job)] = {metric.name: Partial("failed", record.reason) for metric in metrics}
+            status: Status = "missing" if record.status == "missing" else "failed"
+            partials[place(job)] = {metric.name: Partial(status, record.reason) for metric in metrics}
             continue
         keys = {
             name: partial_key(metric, deciding, job.cell, record.content) for name, (metric, deciding) in able.items()

@@ -30,6 +30,9 @@ SUFFIXES = (".safetensors", ".pth", ".pth.tar")
 # Version of the rearrangement in nets/fast.py; cells of another may differ in their last bit.
 FAST_PATH = "4"
 SPEED = {"precision": ("float32", "bf16"), "compile": ("no", "yes")}
+# Weights of fewer steps are marked: published trainings take about so many for one epoch of a database (150 to 250
+# clips, 50 visits to each, 9 pairs a step), and a hundred epochs.
+FEW_STEPS = 1000
 # Encoded templates kept at a time; each holds its features (6 MB for the demo sizes, 30 MB for the published ones).
 MOST_FACES = 16
 
@@ -140,7 +143,7 @@ class TrainedMethod(ABC):
                 " trained briefly here, on rendered faces and their exact motion."
             }
         card, of_demo = (_card(path) for path in (self.weights, demo_weights(self.name)))
-        marks = {}
+        marks = _steps_mark(card)
         if _rendered_only(card):
             marks["rendered faces"] = "Trained on rendered faces only, not on recordings of people."
         if card and card.get("config") == of_demo.get("config"):
@@ -206,6 +209,21 @@ def demo_weights(name: str) -> Path:
 
 def _card(weights: Path) -> dict[str, Any]:
     return read_card(weights) if card_path(weights).is_file() else {}
+
+
+def _steps_mark(card: Mapping[str, Any]) -> dict[str, str]:
+    """Return the mark of weights that were trained for few steps, or not to the end of their plan; {} for others."""
+    kept, plan = card.get("kept_steps"), card.get("plan")
+    stages = plan.get("stages") if isinstance(plan, dict) else None
+    if not isinstance(kept, dict) or not isinstance(stages, dict):
+        return {}
+    done = sum(step for step in kept.values() if isinstance(step, int))
+    planned = sum(stage.get("steps", 0) for stage in stages.values() if isinstance(stage, dict))
+    if card.get("finished") is False:
+        return {f"{done:,} of {planned:,} steps": "Its training was not brought to its end: it may become better."}
+    if done < FEW_STEPS:
+        return {f"{done:,} steps": "Trained this briefly, a network shows that it runs, not what the method can do."}
+    return {}
 
 
 def _rendered_only(card: Mapping[str, Any]) -> bool:

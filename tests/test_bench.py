@@ -61,8 +61,9 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(call, tmp_path):
     assert "shift: 0 of 6 cells" in out
     assert "never timed on this machine: shift" in out
     assert not (tmp_path / "runs").exists()
-    _, out, _ = call(*FAKE_RUN[:-1], "--dry-run")
+    _, out, err = call(*FAKE_RUN[:-1], "--dry-run")
     unfit = {"truth", "wrong_driver"}  # of drivers whose truth and foil nobody knows
+    assert all(f"Note: {name} is left out: " in err for name in unfit)
     assert {name for name in COMPANIONS if f"{name}: 0 of 6 cells" in out} == set(COMPANIONS) - unfit
 
 
@@ -118,7 +119,8 @@ def test_the_demo_is_rendered_by_as_many_processes_as_workers(call, monkeypatch)
 def test_wrong_settings_are_told_before_people_are_rendered(call, monkeypatch):
     monkeypatch.setattr("clips.synthetic.training_set.demo_set", lambda folder: pytest.fail("they are rendered"))
     for arguments, words in (
-        (("--set", "plan.log_every=0"), "log_every must be 1 or more"),
+        (("--set", "plan.log_every=0"), "--set plan.log_every=0: log_every must be 1 or more"),
+        (("--set", "model.generator={block_expansion: 0}"), "block_expansion must be 1 or more, got 0"),
         (("--config", "gone.yaml"), "gone.yaml does not exist"),
         (("--as", "../x"), "../x"),
     ):

@@ -206,6 +206,9 @@ def test_modes_of_ulmegan_have_demo_weights_too():
     assert set(UlmeGan("plain", {}).marks) == {"demo weights"}
 
 
+TWENTY = {"stages": {"main": {"steps": 20}}}
+
+
 @pytest.mark.parametrize(
     ("card", "words"),
     [
@@ -215,6 +218,10 @@ def test_modes_of_ulmegan_have_demo_weights_too():
         ({"data": {"clips_seen": ["casme2/a"], "people_seen": []}}, set()),
         ({"config": "the demo's", "data": {"clips_seen": []}}, {"demo network"}),
         ({"imported_from": {"file": "vox.pth"}}, set()),
+        ({"finished": True, "kept_steps": {"main": 20}, "plan": TWENTY}, {"20 steps"}),
+        ({"finished": True, "kept_steps": {"main": 1000}, "plan": TWENTY}, set()),
+        ({"finished": False, "kept_steps": {"main": 10}, "plan": TWENTY}, {"10 of 20 steps"}),
+        ({"finished": False, "kept_steps": {"main": 10}, "plan": "long"}, set()),
         (None, set()),
     ],
 )

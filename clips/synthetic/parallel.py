@@ -1,5 +1,6 @@
 """Work on clips, on several processes with a progress bar."""
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -29,8 +30,14 @@ def in_parallel(
     if workers == 1:
         return _collected(map(work, tasks), title, len(tasks), progress)
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_set_up) as pool:
         return _collected(pool.map(work, tasks), title, len(tasks), progress)
+
+
+def _set_up() -> None:
+    """Leave Ctrl-C to the first process, so that tasks under way are finished; a thread each."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
 
 
 def _collected(results: Iterator[Result], title: str, total: int, progress: bool) -> list[Result]:
