@@ -23,10 +23,20 @@ from core.speeds import keep_speeds, known_speeds, measuring
 from core.store import CellRecord, digest
 
 # Processor seconds a frame by method and width of the network that paints: 64 as published, else of the demo weights.
-NETWORKS: Mapping[str, Mapping[int, float]] = {}
+NETWORKS: Mapping[str, Mapping[int, float]] = {
+    "fomm": {16: 0.062, 64: 0.6},
+    "fpfomm": {16: 0.066, 64: 0.6},
+    "mraa": {16: 0.079, 64: 0.6},
+    "tps": {16: 0.223, 64: 0.8},
+    "tps_rau": {12: 0.06, 64: 0.6},
+    "ulmegan": {32: 0.058, 64: 0.2},
+}
 PUBLISHED = 64
 # The same of rows without networks.
-PLAIN: Mapping[str, float] = {}
+PLAIN: Mapping[str, float] = {
+    **{"flow_warp": 0.045, "apex_ramp": 0.012, "reversed": 0.011, "wrong_driver": 0.011, "rigid": 0.025},
+    **{"still": 0.0, "still_noise": 0.005, "ceiling": 0.007, "truth": 0.003, "outputs": 0.005},
+}
 # Writing a frame of any row, and linking it into the run.
 KEEPING_S = 0.004
 # Measuring a frame of an output with the default metrics, and seeing one of a driver or a truth for the first time.
