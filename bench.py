@@ -140,7 +140,7 @@ def run(
 
 def benchmark(request: Request, settings: Settings, out: Path | None, media_all: bool, dry_run: bool) -> int:
     """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed."""
-    from core.estimate import forecast
+    from core.estimate import forecast, work_left
     from core.foreseen import foreseen
     from core.manifest import page_as_sealed, seal
     from core.progress import note
@@ -166,7 +166,8 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
     for line in foreseen(run.jobs, named):
         note(line)
     if dry_run:
-        print(f"Run {folder}\n{forecast(run.jobs, run.missing(), settings)}")
+        left = work_left(folder, run.jobs, run.missing(), media_all)
+        print(f"Run {folder}\n{forecast(run.jobs, left, scorer, settings)}")
         return 0
     purpose = digest([dataclasses.asdict(request), [job.key for job in run.jobs]])
     if request.device == "cpu" and (faster := hint(run.jobs, run.missing)):
