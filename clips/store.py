@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from clips.databases.survey import Survey
-from clips.folder import PREPARATION, Recording, cut_frames, mention_faces
+from clips.folder import PREPARATION, Recording, cut_frames, mention_clips
 from clips.synthetic.parallel import in_parallel
 from core.clip import without_camera
 from core.clip_store import (
@@ -31,6 +31,7 @@ from core.frames import grey, is_grey
 from core.progress import about, note
 from core.run import claimed
 from core.store import digest, discard, whole_folder, write_text
+from core.video import medium_of
 from faces.landmarks import Points, landmarks
 
 # recorded: as the pictures are. luma: grey. swapped: the published preparation's grey, which takes red for blue.
@@ -81,7 +82,7 @@ def prepare(
         problems = in_parallel(_prepare, waiting, f"Preparing {survey.database}", workers=workers)
         left_out |= {task.recording.name: why for task, why in zip(waiting, problems, strict=True) if why}
         if len(left_out) == len(survey.clips):
-            first = f" {next(iter(left_out.items()))}" if left_out else ""
+            first = next((f" {name}: {why}." for name, why in left_out.items()), "")
             raise BenchError(f"{survey.database}: no clip can be used.{first} `bench.py validate` tells more.")
         names = [task.recording.name for task in tasks if task.recording.name not in left_out]
         facts = StoreFacts(
@@ -97,7 +98,7 @@ def prepare(
         if not (out / STORE).is_file() or (out / STORE).read_text() != text:
             write_text(out / STORE, text)
     store = ClipStore(out)
-    mention_faces(store.clips)
+    mention_clips(store.clips)
     return store
 
 
@@ -156,6 +157,7 @@ def _prepare(task: Task) -> str:
             key=task.key,
             **recording.facts(),
             n_frames=len(frames),
+            medium=medium_of(recording.path),
             box=framing.box,
             faces=framing.widths,
             colour=colour,

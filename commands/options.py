@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
@@ -14,8 +13,8 @@ import typer
 
 from core.errors import BenchError
 from core.names import check_name
+from core.working_folder import weights_folders
 
-STORE = Path(".megbench")
 RUNS = Path("runs")
 # Variants that mean something else than a file of the user's (methods/trained.py).
 RESERVED = ("demo", "untrained")
@@ -75,11 +74,6 @@ def resumable() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def resolve_device(device: Device) -> str:
     """`auto` as cuda where torch finds one. BenchError for a cuda that is not there."""
     # Asking torch takes seconds, and where the system has no such device there is nothing to ask.
@@ -103,4 +97,4 @@ def user_weights(name: str, variant: str) -> Path:
     """Where the weights of `name@variant` are kept. BenchError for a variant that the suite keeps for its own."""
     if check_name("variant", variant) in RESERVED:
         raise BenchError(f"--as {variant}: the variants {', '.join(RESERVED)} are the suite's own. Give another name.")
-    return STORE / "weights" / f"{name}@{variant}.safetensors"
+    return weights_folders()[0] / f"{name}@{variant}.safetensors"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.options import STORE
+from core.working_folder import STORE
 
 if TYPE_CHECKING:
     from clips.synthetic.degraded import Answer, Variant

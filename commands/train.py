@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.options import STORE, Device, DeviceOption, resolve_device, resumable, user_weights
+from commands.options import Device, DeviceOption, resolve_device, resumable, user_weights
 from core.errors import BenchError, check_choice
 from core.registry import load
+from core.working_folder import STORE
 
 if TYPE_CHECKING:
     from training.command import OpenSet

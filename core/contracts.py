@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-Status = Literal["ok", "failed", "skipped", "unavailable"]
+Status = Literal["ok", "failed", "missing", "skipped", "unavailable"]
 
 
 class Method(Protocol):
@@ -29,6 +29,8 @@ class Method(Protocol):
     `unused(cells)` returns the names of its files that fit none of the cells.
     `sources(cell)` returns the paths of the files, besides the clips, that it reads for this cell only. Their contents
     become part of the cell's key; a missing file counts as None. Files read for every cell belong in `identity`.
+    `check(cell)` raises CellFailed for a cell that it cannot do, as far as that is known before anything is animated;
+    NotSupplied if something was to be supplied for it and is not there: then the cell is missing, which is no failure.
     `identity_on(cell)` returns, as JSON values, whatever else decides the frames of this cell only.
     """
 
@@ -51,7 +53,7 @@ class Method(Protocol):
 
 
 class Control(Protocol):
-    """A control: like a method, but handed the whole cell (truth, foil, reference)."""
+    """A control: like a method, but handed the whole cell (truth, foil, reference). A method may be made so, too."""
 
     name: str
     variant: str

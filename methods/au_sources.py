@@ -25,11 +25,10 @@ from core.openface import LARGEST, OPENFACE, Table, shares
 from core.registry import load
 from core.sheet import Sheet
 from core.tables import read_sheet, table_called
-from core.working_folder import from_start
+from core.working_folder import in_store
 from faces.openface import ActionUnitTable, read_table, spans, tell, within
 from faces.openface_rows import COLUMNS, LIMITS, files_in
 
-FOLDER = Path(".megbench/aus")
 # Sources that read a table of the driver.
 TABLES = ("openface", "table")
 # Missing frames in a row that are interpolated; at 200 fps a blink is longer.
@@ -60,7 +59,7 @@ def table_path(source: str, driver: Clip) -> Path:
 
     A CSV file, another table or a workbook named after the driver, or a folder of that name with one CSV a frame.
     """
-    folder = from_start(FOLDER) / source / driver.name
+    folder = in_store("aus") / source / driver.name
     return folder if folder.is_dir() else table_called(folder) or folder.with_name(f"{driver.name}.csv")
 
 

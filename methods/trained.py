@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from core import weight_files
 from core.clip import Clip, Template
 from core.errors import BenchError, unknown_name
 from core.frames import Frames
 from core.provenance import ROOT
 from core.weights import card_path, clips_seen, load_networks, read_card, weights_hash
-from core.working_folder import from_start
+from core.working_folder import weights_folders
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,7 +26,6 @@ UNTRAINED = "untrained"
 SEED = 0
 # Frames in one call on each kind of device. Rounding depends on it, so it is part of the identity.
 BATCH_SIZES = {"cpu": 4, "cuda": 16}
-USER_WEIGHTS = Path(".megbench/weights")
 SUFFIXES = (".safetensors", ".pth", ".pth.tar")
 # Version of the rearrangement in nets/fast.py; cells of another may differ in their last bit.
 FAST_PATH = "4"
@@ -45,8 +43,8 @@ class TrainedMethod(ABC):
     Every one takes `precision` (bf16: convolutions in bfloat16, geometry and softmaxes in float32) and `compile` (yes:
     by torch.compile, which needs a C++ compiler).
     Variant "" is "demo", the weights in the repository. "untrained" is the demo variant with random weights, and a
-    control. Any other variant is the file <name>@<variant> in `.megbench/weights`, else in the folder that
-    MEGBENCH_WEIGHTS names: .safetensors (and its JSON), .pth or .pth.tar (published sizes). BenchError for an unknown
+    control. Any other variant is the file <name>@<variant> in the folder that MEGBENCH_WEIGHTS names, else in
+    `.megbench/weights`: .safetensors (and its JSON), .pth or .pth.tar (published sizes). BenchError for an unknown
     option or mode, and where weights are missing.
     """
 
@@ -112,13 +110,13 @@ class TrainedMethod(ABC):
                 )
             return path
         stem = f"{self.name}@{self.whose}"
-        for folder in (from_start(USER_WEIGHTS), weight_files.folder()):
+        for folder in weights_folders():
             for suffix in SUFFIXES:
                 if (path := folder / f"{stem}{suffix}").is_file():
                     return path
         raise BenchError(
-            f"{stem}: no weights {USER_WEIGHTS}/{stem} with {', '.join(SUFFIXES)}. Put a checkpoint there, or train one"
-            f" with `python bench.py train {self.name} --clips demo --as {self.whose}`."
+            f"{stem}: no weights {weights_folders()[0] / stem} with {', '.join(SUFFIXES)}. Put a checkpoint there, or"
+            f" train one with `python bench.py train {self.name} --clips demo --as {self.whose}`."
         )
 
     def settings(self) -> dict[str, Any]:

@@ -87,6 +87,12 @@ class MediaList:
         return self.wanted.setdefault((path, count), len(self.wanted))
 
 
+def with_outputs(run: Run) -> tuple[CellFacts, ...]:
+    """Return the cells in which most methods have frames, in order; all cells if no method has any."""
+    counts = [sum(run.failure(method.label, cell) is None for method in run.methods) for cell in run.facts.cells]
+    return tuple(cell for cell, count in zip(run.facts.cells, counts, strict=True) if count == max(counts))
+
+
 def two_cells(cells: tuple[CellFacts, ...]) -> list[CellFacts]:
     """The first cell, and the first that shares neither its template nor its emotion (else the last); [] of none."""
     if not cells:

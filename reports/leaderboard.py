@@ -99,14 +99,24 @@ def headlines(run: Run) -> list[tuple[str, Headline]]:
 
 
 def left_out(run: Run) -> list[str]:
-    """Headlines without a value in any row, each with the reason, so that nothing vanishes silently."""
+    """Return headlines without a value in any row, with each row's reason, so that nothing vanishes silently."""
     reasons: dict[str, list[str]] = {}
     for group, line in _known(run):
         if not _scored(run, line):
-            found = run.combined(run.facts.methods[0].label, line.figure)
             title = f"{line.title} (truth)" if "truth" in group else line.title
-            reasons.setdefault(found.reason or found.status, []).append(title)
+            reasons.setdefault(_why_absent(run, line.figure), []).append(title)
     return [f"{', '.join(titles)}: {reason}" for reason, titles in reasons.items()]
+
+
+def _why_absent(run: Run, figure: str) -> str:
+    """Return why no row has a figure: one reason, or several, each with its rows; the last one has the other rows."""
+    rows: dict[str, list[str]] = {}
+    for method in run.facts.methods:
+        found = run.combined(method.label, figure)
+        rows.setdefault(found.reason or found.status, []).append(method.label)
+    *fewer, most = sorted(rows.items(), key=lambda item: len(item[1]))
+    told = [f"{reason} ({', '.join(labels)})" for reason, labels in fewer]
+    return "; ".join([*told, f"{most[0]} (the others)" if fewer else most[0]])
 
 
 def _known(run: Run) -> list[tuple[str, Headline]]:
@@ -255,6 +265,16 @@ def floor(run: Run, figure: str = "agreement") -> float | None:
     """
     values = run.cell_values(FLOOR_CONTROL, figure)
     return float(np.percentile(values, 95)) if values else None
+
+
+def why_no_floor(run: Run) -> str:
+    """Why the floor is absent, "" where there is one."""
+    if floor(run) is not None:
+        return ""
+    if all(method.label != FLOOR_CONTROL for method in run.facts.methods):
+        drivers = len({cell.driver for cell in run.facts.cells})
+        return "there is only one driver" if drivers == 1 else f"the control {FLOOR_CONTROL} is not in this run"
+    return f"no cell of the control {FLOOR_CONTROL} has a score"
 
 
 def under_floor(run: Run, figure: str = "agreement") -> list[str]:

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 from core.judgements import FILE, Judgement, write_judgements
+from core.working_folder import in_store
 from methods.fomm import Fomm
 from methods.fpfomm import FpFomm
 from methods.mraa import Mraa
 from methods.tps import Tps
 from methods.tps_rau import TpsRau
-from methods.trained import USER_WEIGHTS, demo_weights
+from methods.trained import demo_weights
 from methods.ulmegan import UlmeGan
 from reports import leaderboard
 from reports.comparison import comparison
@@ -226,8 +227,7 @@ TWENTY = {"stages": {"main": {"steps": 20}}}
 )
 def test_other_weights_say_what_their_card_says(tmp_path, monkeypatch, card, words):
     monkeypatch.chdir(tmp_path)
-    USER_WEIGHTS.mkdir(parents=True)
-    weights = USER_WEIGHTS / ("fomm@mine.safetensors" if card else "fomm@mine.pth")
+    weights = in_store("weights") / ("fomm@mine.safetensors" if card else "fomm@mine.pth")
     weights.write_bytes(b"")
     if card:
         demo = json.loads(demo_weights("fomm").with_suffix(".json").read_text())["config"]

@@ -30,7 +30,7 @@ CHECKPOINT = ("generator", "kp_detector", "discriminator")
 def weights(tmp_path, monkeypatch):
     """A checkout whose demo weights are tiny random networks."""
     monkeypatch.setattr(methods.trained, "ROOT", tmp_path)
-    monkeypatch.setattr(methods.trained, "USER_WEIGHTS", tmp_path / "user")
+    monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "user"))
     for name, (_, model, config) in CASES.items():
         torch.manual_seed(1)
         networks = model.networks(config)

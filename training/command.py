@@ -105,7 +105,8 @@ def train(
         drawn = resolve(DataSettings, [part_of(settings, "data")])
         recipe = resolve(kind, [settings])
     except BenchError as error:
-        raise BenchError(f"{config}{' with --set' if sets else ''}: {error}") from None
+        named = next((item for item in sets if item.partition("=")[0].rpartition(".")[2] in str(error)), "")
+        raise BenchError(f"{f'--set {named}' if named else config}: {error}") from None
 
     torch.manual_seed(plan.seed)
     # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.

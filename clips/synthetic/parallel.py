@@ -8,21 +8,25 @@ from typing import TypeVar
 
 import cv2
 
+from core.processors import usable
 from core.progress import track
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-WORKERS = 2
 # So few tasks are done sooner than processes start.
 FEW = 4
 
 
 def in_parallel(
-    work: Callable[[Task], Result], tasks: Sequence[Task], title: str, progress: bool = True, workers: int = WORKERS
+    work: Callable[[Task], Result], tasks: Sequence[Task], title: str, progress: bool = True, workers: int = 0
 ) -> list[Result]:
-    """`[work(task) for task in tasks]`, in that order, on fresh processes; few are done here. `work` is importable."""
+    """`[work(task) for task in tasks]`, in that order, on fresh processes; few are done here. `work` is importable.
+
+    workers: how many processes; 0: one for each processor that this one may use.
+    """
     if len(tasks) <= FEW:
         return [work(task) for task in tasks]
+    workers = workers or usable()
     if workers == 1:
         return _collected(map(work, tasks), title, len(tasks), progress)
     context = get_context("spawn")

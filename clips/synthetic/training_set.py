@@ -29,10 +29,11 @@ from filelock import FileLock
 from clips.synthetic.audition import cast
 from clips.synthetic.casting import Role
 from clips.synthetic.manner import personal_basis
-from clips.synthetic.parallel import WORKERS, in_parallel
+from clips.synthetic.parallel import in_parallel
 from clips.synthetic.render import AT_REST, Actor, hull
 from core.clip import Floats
 from core.frames import SIZE, grey
+from core.processors import usable
 from core.progress import about, note
 from faces.facs import ACTION_UNITS, MICRO, Points
 from faces.field import jacobian_determinant, sample, similarity
@@ -116,7 +117,7 @@ def build(folder: Path, identities: int, states: int, seed: int, progress: bool 
     """Render `identities` people in `states` states into `folder` (new or overwritten) and return it.
 
     A complete set made with the same arguments is left as it is; of one that was stopped, the finished people are kept.
-    The people are chosen apart from each other among DRAWS times as many; all stem from one portrait. Two processes.
+    The people are chosen apart from each other among DRAWS times as many; all stem from one portrait.
     """
     request = {"version": VERSION, "identities": identities, "states": states, "seed": seed}
     marker = folder / "set.json"
@@ -134,7 +135,7 @@ def build(folder: Path, identities: int, states: int, seed: int, progress: bool 
             before = f", {kept} of them finished before," if kept else ""
             note(
                 f"rendering {identities} people{before} in {states} states into {folder}: {size / 1e9:.1f} GB,"
-                f" {about(work / WORKERS)}. It may be stopped; finished people are kept."
+                f" {about(work / usable())}. It may be stopped; finished people are kept."
             )
         if not goes_on:
             _begin(folder, request, progress)
