@@ -53,7 +53,7 @@ class AuDriven(TrainedMethod):
     def marks_on(self, cells: Sequence[Cell]) -> dict[str, str]:
         """Return marks if action units of these cells' drivers are interpolated, or estimated from flow."""
         drivers = {cell.driver.name: cell.driver for cell in cells}
-        marks = {}
+        marks: dict[str, str] = {}
         for word, sentence, is_so in (
             ("units from flow", FROM_FLOW, lambda driver: chosen(self.asked, driver) == "flow"),
             ("interpolated", INTERPOLATED, self._interpolates),
