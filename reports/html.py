@@ -26,6 +26,7 @@ from reports.cells import CellView, MediaList, amplification, cell_view, driver_
 from reports.environment import TEMPLATES, environment
 from reports.forms import judged_tables
 from reports.heat import heat_maps
+from reports.intervals import differences_table
 from reports.media import COLUMNS, KNEE, PER_SHEET, Media, Wanted, media_of_all
 from reports.missing import missing
 from reports.notices import caveats, faces_inside
@@ -82,6 +83,7 @@ def write_report(
             with_media=media is not None,
             with_fields=any(clip.field for clip in coded),
             leaderboard=leaderboard.leaderboard(run),
+            pairs=differences_table(run, leaderboard.RANKED_BY),
             explained=leaderboard.explained(run),
             left_out=leaderboard.left_out(run),
             floor=leaderboard.floor(run),
