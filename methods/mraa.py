@@ -38,7 +38,9 @@ class Mraa(PointDriven):
         from baselines.mraa import MraaConfig, networks
 
         if self.mode == "avd" and not self._has_avd:
-            raise BenchError(f"{self.weights} hold no trained AVD network. Use mraa:mode=relative, or train the stage avd.")
+            raise BenchError(
+                f"{self.weights} hold no trained AVD network. Use mraa:mode=relative, or train the stage avd."
+            )
         made = networks(build(MraaConfig, settings, "config"))
         needed = ("generator", "region_predictor", AVD)
         return {name: made[name] for name in needed if name != AVD or self.mode == "avd"}
