@@ -7,6 +7,7 @@ import inspect
 import itertools
 import json
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,10 @@ from core.engines import CELL_LIMIT_S, LOCAL, perform
 from core.errors import BenchError, CellFailed, Unavailable, clause
 from core.file_hashes import states
 from core.frames import Frames, read_frames
+from core.processors import usable
 from core.provenance import module_of, recipe
 from core.runner import Job, cell_folder
+from core.speeds import MANY_FRAMES, keep_speeds, measuring
 from core.store import CellRecord, digest, read_json, read_kept, whole_archive, write_kept, write_text
 from core.worker import Lane
 
@@ -85,8 +88,13 @@ def measure_all(
         missing = {name: key for name, key in keys.items() if name not in found}
         if missing:
             todo.append(_Task(job, folder(job), record.n_frames, missing))
+    began = time.monotonic()
     for task, measured in _measured(todo, scorer):
         partials[place(task.job)] |= measured
+    frames = sum(task.n_frames for task in todo if len(task.keys) == len(able))
+    if frames >= MANY_FRAMES:
+        seconds = (time.monotonic() - began) * min(scorer.workers, usable())
+        keep_speeds(scorer.store, {measuring(list(able)): seconds / frames})
     return partials, bool(todo)
 
 

@@ -362,3 +362,15 @@ def test_outputs_are_named_by_their_folder(tmp_path):
     assert label == Label("outputs@ulme", "outputs", "ulme", {"folder": str((tmp_path / "ulme").resolve())})
     with pytest.raises(BenchError, match="outputs folder name"):
         parse_label(f"outputs:{tmp_path / 'my outputs'}")
+
+
+def test_ctrl_c_on_a_training_is_one_line(call, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("commands.train.training_data", stopped)
+    assert call("train", "fpfomm") == (
+        130,
+        "",
+        "Interrupted. What is finished is kept; the same command goes on from there.\n",
+    )

@@ -235,9 +235,8 @@ def test_failing_cells_cost_only_themselves(tmp_path, drivers, monkeypatch, vari
     if "killed" in variants:
         monkeypatch.undo()  # in processes of their own
     rows = [row(f"fragile@{variant}", Fragile, variant) for variant in variants]
-    run = make_run(
-        tmp_path, drivers, [*rows, row("unready", Unready), row()], limit_s=2 if "hangs" in variants else 600
-    )
+    limit_s = 3 if "hangs" in variants else 600
+    run = make_run(tmp_path, drivers, [*rows, row("unready", Unready), row()], limit_s=limit_s)
     failures = run.complete()
     expected = [f"fragile@{variant} on d1__t{t}: {REASONS[variant]}" for variant in variants for t in range(2)]
     unready = [f"unready on d{d}__t{t}: FileNotFoundError: no weights here" for d in range(3) for t in range(2)]

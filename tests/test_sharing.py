@@ -4,6 +4,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -185,6 +186,14 @@ class Finder(Shift):
     def animate(self, template, driver):
         self.by = int((weight_files.folder() / "by.txt").read_text())
         return super().animate(template, driver)
+
+
+def test_one_place_knows_where_the_store_is():
+    sources = {path for room in ROOT.glob("*/__init__.py") for path in room.parent.rglob("*.py")} | {ROOT / "bench.py"}
+    knowing = [path for path in sources if re.search(r"Path\([\"']\.megbench", path.read_text())]
+    assert [path.relative_to(ROOT).as_posix() for path in knowing if "tests" not in path.parts] == [
+        "core/working_folder.py"
+    ]
 
 
 @pytest.mark.parametrize("weights", ["", "other/weights"])

@@ -113,7 +113,10 @@ def test_a_batch_follows_fifty_points_and_says_its_action_units(rendered):
     batch = data.batch("train", 6, np.random.default_rng(5))
     assert batch["points_source"].shape == batch["points_driving"].shape == (6, 50, 2)
     pairs = FramePairs(data).batch("train", 6, np.random.default_rng(5))
+    batch = data.batch("train", 6, np.random.default_rng(5), driven=False)
+    assert not {"initial", "driving", "points_driving"} & set(batch), "who is not shown is not rendered"
     for name, same in (("source", "source"), ("driving", "target")):
+        assert torch.equal(pairs[name], batch[same])
         found = pairs[f"action_units_{name}"]
         assert found.shape == (6, 17)
         assert torch.equal(found, batch[f"action_units_{same}"])
