@@ -37,7 +37,7 @@ def embeddings(images: Sequence[Frames], points: Sequence[Points]) -> npt.NDArra
     They are not of unit length. By dlib's own rule, two pictures less than 0.6 apart (Euclidean) show the same person.
     """
     chips = (_chip(image, shape).astype(np.float32) for image, shape in zip(images, points, strict=True))
-    found = [_network()((chip - np.float32(MEANS)) / 256) for chip in chips]
+    found = [_network()((chip - np.asarray(MEANS, np.float32)) / np.float32(256)) for chip in chips]
     return np.stack(found) if found else np.zeros((0, 128))
 
 

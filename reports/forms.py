@@ -6,6 +6,7 @@ from pathlib import Path
 from core.judgements import FILE, Judgement, read_judgements
 from core.store import write_text
 from reports import leaderboard
+from reports.common_cells import common_means
 from reports.environment import TEMPLATES, environment
 from reports.experts import agreement_table, pairs_table, table_one
 from reports.heat import heat_maps
@@ -45,6 +46,8 @@ def tables_of(folder: Path) -> dict[str, Table]:
     """Return every table of a run by file name; those on experts only if the run has judgements."""
     run = Run(folder)
     tables = {"leaderboard": leaderboard.leaderboard(run)}
+    if common := common_means(run):
+        tables["leaderboard_common_cells"] = common
     tables |= {
         f"by_{scope}": leaderboard.breakdown(run, scope) for scope in leaderboard.SCOPES if len(run.groups(scope)) > 1
     }
