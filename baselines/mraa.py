@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.regions import RegionPredictor, Regions, region_difference, region_motions, transfer_regions
+from core.config import at_least_one
 from nets.blocks import Encoder, HourglassConfig, perceptron
 from nets.dense_motion import DenseMotion, DenseMotionConfig, Motion
 from nets.generator import Generator, GeneratorConfig
@@ -33,6 +34,9 @@ class AvdConfig:
     code: int = 64
     lr: float = 1e-3
     milestones: tuple[int, ...] = (20, 25)
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "hidden", "code")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from core.config import at_least_one
 from nets.blocks import DownBlock, ResBlock, SameBlock, UpBlock, instance_norm
 from nets.dense_motion import Motion
 from nets.displaced import displaced
@@ -33,6 +34,9 @@ class InpaintingConfig:
     num_down_blocks: int = 3
     picture_sampling: Sampling = "bilinear"
     displaced: bool = False
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "block_expansion", "max_features", "num_down_blocks")
 
     def width(self, level: int) -> int:
         """Channels of the encoder at a level; 0 is the full resolution."""

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.config import at_least_one
 from core.openface import OPENFACE
 from nets.displaced import displaced
 from nets.geometry import in_float32
@@ -71,6 +72,9 @@ class UlmeConfig:
     critic_steps: int = 5
     displaced: bool = False
     units: Literal["planes", "gates"] = "planes"
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "image_size", "width", "discriminator_width", "critic_steps")
 
 
 class ResidualBlock(nn.Module):

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.options import STORE, Device, DeviceOption, resolve_device, user_weights
+from commands.options import Device, DeviceOption, resolve_device, resumable, user_weights
 from core.errors import BenchError, check_choice
 from core.registry import load
+from core.working_folder import STORE
 
 if TYPE_CHECKING:
     from training.command import OpenSet
@@ -28,6 +29,7 @@ class LeaveOut(StrEnum):
     nothing = "nothing"
 
 
+@resumable()
 def train(
     name: Annotated[str, typer.Argument(help="A method that learns: fpfomm, fomm, mraa, tps, tps_rau or ulmegan.")],
     clips: Annotated[

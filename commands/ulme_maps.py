@@ -60,9 +60,8 @@ def draw(generator: Any, cell: Cell, title: str) -> Any:
     from matplotlib.figure import Figure
 
     from baselines.ulmegan import outside
-    from methods.au_sources import source
 
-    sequence = generator.sequence(source(generator.au_source)(cell.driver))
+    sequence = generator.sequence(generator.units(cell.driver))
     last = len(sequence) - 1
     frames = sorted({*(round(share * last) for share in SHARES), int(sequence.sum(1).argmax())})
     face = generator.face(cell.template)

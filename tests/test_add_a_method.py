@@ -54,6 +54,8 @@ def test_a_method_without_training(call, tmp_path, package, in_this_process):
     assert scores[scores["method"].str.startswith("imprint")]["value"].notna().all(), out
     assert mean(scores, "imprint:strength=0") == mean(scores, "still") != mean(scores, "imprint")
     assert "imprint" in call("list", "methods")[1]
+    code, _, err = call("--methods", "imprint:strenght=2", "--protocol", "fakes", "--drivers", "clips", "--dry-run")
+    assert (code, "Unknown option of imprint: 'strenght'. Did you mean 'strength'?" in err) == (2, True)
 
 
 def test_a_method_that_learns(call, tmp_path, package, monkeypatch, in_this_process):

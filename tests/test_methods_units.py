@@ -37,7 +37,7 @@ N = 5
 def weights(tmp_path, monkeypatch):
     """A checkout whose demo weights are tiny random networks, and an empty folder of action units."""
     monkeypatch.setattr(methods.trained, "ROOT", tmp_path)
-    monkeypatch.setattr(methods.trained, "USER_WEIGHTS", tmp_path / "user")
+    monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "user"))
     monkeypatch.setattr(au_sources, "FOLDER", tmp_path / "aus")
     for name, (model, config) in CASES.items():
         torch.manual_seed(1)

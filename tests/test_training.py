@@ -109,7 +109,10 @@ def test_a_batch_follows_fifty_points_and_says_its_action_units(rendered):
     batch = data.batch("train", 6, np.random.default_rng(5))
     assert batch["points_source"].shape == batch["points_driving"].shape == (6, 50, 2)
     pairs = FramePairs(data).batch("train", 6, np.random.default_rng(5))
+    batch = data.batch("train", 6, np.random.default_rng(5), driven=False)
+    assert not {"initial", "driving", "points_driving"} & set(batch), "who is not shown is not rendered"
     for name, same in (("source", "source"), ("driving", "target")):
+        assert torch.equal(pairs[name], batch[same])
         found = pairs[f"action_units_{name}"]
         assert found.shape == (6, 17)
         assert torch.equal(found, batch[f"action_units_{same}"])
@@ -182,7 +185,7 @@ def run(out, method=None, wanted=None, limits=None):
     return Run(method or Line(), Points(), wanted or plan(), out, Group(torch.device("cpu")), limits)
 
 
-def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path):
+def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path, capsys):
     whole = run(tmp_path / "whole")
     whole.train()
 
@@ -194,12 +197,23 @@ def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", Killed()).train()
+    capsys.readouterr()
     resumed = run(tmp_path / "cut")
     resumed.train()
+    told = "Resuming at step 30 of 40 of stage first; 5 later steps of the log are lost and computed again."
+    assert capsys.readouterr().out == f"{told}\n"
     for one, other in zip(whole.networks["net"].parameters(), resumed.networks["net"].parameters(), strict=True):
         assert torch.equal(one, other)
     lines = [(line["step"], line["losses"]) for line in read_log(tmp_path / "whole")]
     assert lines == [(line["step"], line["losses"]) for line in read_log(tmp_path / "cut")]
+
+
+def test_a_training_killed_before_its_first_state_begins_again(tmp_path, capsys):
+    run(tmp_path).log.write("first", 5, "train", {"fit": 1.0}, 0.1)
+    run(tmp_path).train()
+    assert "Resuming at step 0 of 40 of stage first; 5 later steps" in capsys.readouterr().out
+    steps = [line["step"] for line in read_log(tmp_path) if (line["stage"], line["split"]) == ("first", "train")]
+    assert steps == list(range(5, 41, 5))
 
 
 def test_a_finished_training_does_nothing_more(tmp_path):

@@ -105,7 +105,8 @@ def train(
         drawn = resolve(DataSettings, [part_of(settings, "data")])
         recipe = resolve(kind, [settings])
     except BenchError as error:
-        raise BenchError(f"{config}{' with --set' if sets else ''}: {error}") from None
+        named = next((item for item in sets if item.partition("=")[0].rpartition(".")[2] in str(error)), "")
+        raise BenchError(f"{f'--set {named}' if named else config}: {error}") from None
 
     torch.manual_seed(plan.seed)
     # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.
@@ -126,7 +127,9 @@ def train(
     with machine.processes() as group:
         run = Run(trainer, clips, plan, out, group, limits)
         if group.is_first:
+            steps = ", then ".join(f"{plan.stages[stage].steps:,} of {stage}" for stage in run.stages)
             print(f"Training {name} on {group.device}: {describe(trainer.networks())}, {clips.describe()}.")
+            print(f"Steps: {steps}. The progress bar says how long they take.")
         finished = run.train()
         if group.is_first:
             save_weights(weights, trainer.networks(), card(name, resolved, clips, run, group, init))
@@ -183,7 +186,7 @@ def card(
         "init": resolved.get("init", "random"),
         "data": resolved["data"] | seen_before(init, clips.facts()),
         "finished": run.progress["stage"] == len(run.stages),
-        "kept_steps": run.progress["kept"],
+        "kept_steps": run.kept_steps,
         "minutes": round(run.progress["seconds"] / 60, 1),
         "threads": torch.get_num_threads(),
         "processes": group.size,

@@ -79,7 +79,7 @@ class RenderedSet:
         first_held = self.n_identities - self.held_out
         return range(first_held) if split == "train" else range(first_held, self.n_identities)
 
-    def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
+    def batch(self, split: str, size: int, rng: np.random.Generator, driven: bool = True) -> dict[str, Tensor]:
         """A batch of `size` pairs, every draw from `rng`; pictures (B, 3, 256, 256) float32 RGB in [0, 1].
 
         source: b in state s. target: b in state t. initial: a in state s. driving: a in state t.
@@ -87,11 +87,12 @@ class RenderedSet:
         face: (B, 64, 64), 1 in the face of target. landmarks, landmarks_driving: (B, 68, 2) pixels of source and
         initial, without their expression. points_source, points_initial, points_driving: (B, 10 or 50, 2) in [-1, 1].
         action_units_source, action_units_target: (B, 17) of states s and t, 1 being micro.
+        driven: False leaves out a, the driver: only source and target are made.
         """
-        samples = [self._sample(split, rng) for _ in range(size)]
+        samples = [self._sample(split, rng, driven) for _ in range(size)]
         return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
 
-    def _sample(self, split: str, rng: np.random.Generator) -> dict[str, Floats]:
+    def _sample(self, split: str, rng: np.random.Generator, driven: bool) -> dict[str, Floats]:
         """One pair: both people somewhere in the picture, in their own light; the head may move from s to t."""
         settings = self.variation
         people = self.identities(split)
@@ -102,7 +103,8 @@ class RenderedSet:
         head = stirred(settings, rng)
         sample: dict[str, Floats] = {}
         grey = rng.random() < settings.grey_share
-        for person, first, second in ((b, "source", "target"), (a, "initial", "driving")):
+        roles = ((b, "source", "target"), (a, "initial", "driving"))
+        for person, first, second in roles if driven else roles[:1]:
             place = placed(settings, rng, self._between_eyes(person))
             turned = head.about(moved(self._between_eyes(person), place)) @ place
             # Drivers come from cameras; a template is usually a clean portrait.
@@ -121,7 +123,7 @@ class RenderedSet:
         sample["action_units_source"], sample["action_units_target"] = self.units[s], self.units[t]
         if rng.random() < settings.flip_share:
             sample = mirrored(sample, self.variation.flip_points)
-        for name in ("source", "target", "initial", "driving"):
+        for name in ("source", "target", "initial", "driving") if driven else ("source", "target"):
             sample[name] = np.ascontiguousarray(sample[name].transpose(2, 0, 1))
         return sample
 
@@ -156,7 +158,7 @@ class FramePairs:
 
         action_units_source, action_units_driving: (B, 17), 1 being micro.
         """
-        batch = self.rendered.batch(split, size, rng)
+        batch = self.rendered.batch(split, size, rng, driven=False)
         return {
             "source": batch["source"],
             "driving": batch["target"],

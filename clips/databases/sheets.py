@@ -25,9 +25,7 @@ TITLES = {
     "subject": {"subject", "subid", "sub", "subjectid"},
     "clip": {"filename", "clip", "clipname", "foldname", "material"},
     "fps": {"fps", "framerate"},
-    "onset": {"onset", "onsetframe", "onsetf"},
-    "apex": {"apex", "apexframe", "apexf", "apexf1"},
-    "offset": {"offset", "offsetframe", "offsetf"},
+    **{mark: {mark + end for end in ("", "f", "frame", "1", "f1", "frame1")} for mark in ("onset", "apex", "offset")},
     "action_units": {"actionunits", "actionunit", "au", "aus"},
     "emotion": {"emotion", "estimatedemotion"},
     "face": {"face"},
@@ -94,41 +92,58 @@ def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
     sheet, line, columns = min(found, key=lambda table: "micro" not in table[0].title.lower())
     others = [other.title for other, *_ in found if other is not sheet]
     remarks = [f"also there and not read: {', '.join(others)}"] if others else []
-    if twice := _further_codings(sheet.rows[line]):
-        remarks.append(f"further columns called {', '.join(twice)} (a second expression) are not read")
+    remarks += _further_codings(sheet, line, columns)
     table, carried = _meanings(sheet, line, columns)
     rows, odd = _validated(table)
     return Coding(path, sheet.title, line + 1, rows, (*remarks, *carried, *odd))
 
 
 def without_header(path: Path, needs: frozenset[str] = CODED) -> str:
-    """Return a sentence about a file in which `read_sheet` found nothing, with its first row."""
-    first = next((row for sheet in read_sheets(path, LIMITS) for row in sheet.rows if any(row)), [])
-    begins = f"; it begins with {shown(', '.join(filter(None, first)))}" if first else ""
-    return f"{path}: no header with {', '.join(sorted(needs))} in it{begins}."
+    """Return a sentence about a file in which `read_sheet` found nothing: what its likeliest header has and lacks."""
+    rows = [(line, row) for sheet in read_sheets(path, LIMITS) for line, row in enumerate(sheet.rows, 1) if any(row)]
+    line, row = max(rows[:DEEPEST_HEADER], key=lambda one: len(needs & _columns(one[1]).keys()), default=(0, []))
+    told, found = shown(", ".join(filter(None, row))), needs & _columns(row).keys()
+    if found:
+        lacks = (
+            f"; line {line} has {', '.join(sorted(found))} and lacks {', '.join(sorted(needs - found))}: it is {told}"
+        )
+    else:
+        lacks = f"; it begins with {told}" if row else ""
+    return f"{path}: no header with {', '.join(sorted(needs))} in it{lacks}."
 
 
 def _header(rows: list[list[str]], needs: frozenset[str]) -> tuple[int, dict[str, int]] | None:
     """Return the row index of the header and the column of each field; None if no row names all that is needed."""
     for line, row in enumerate(rows[:DEEPEST_HEADER]):
-        words = [_word(cell) for cell in row]
-        columns = {
-            field: next(column for column, word in enumerate(words) if word in titles)
-            for field, titles in TITLES.items()
-            if titles & set(words)
-        }
+        columns = _columns(row)
         if needs <= set(columns):
             return line, columns
     return None
 
 
-def _further_codings(header: list[str]) -> list[str]:
-    """Return the titles of columns that code frame numbers once more."""
-    words = [_word(cell) for cell in header]
-    known = set().union(*(TITLES[field] for field in NUMBERS))
-    again = [word for column, word in enumerate(words) if word in known and word in words[:column]]
-    numbered = [word for word in words if re.sub(r"\d+$", "", word) in known and word not in known]
-    return sorted({*again, *numbered})
+def _columns(row: list[str]) -> dict[str, int]:
+    """Return the column of each field whose title stands in a row, the first where it stands twice."""
+    words = [_word(cell) for cell in row]
+    return {
+        field: next(column for column, word in enumerate(words) if word in titles)
+        for field, titles in TITLES.items()
+        if titles & set(words)
+    }
+
+
+def _further_codings(sheet: Sheet, header: int, columns: dict[str, int]) -> list[str]:
+    """Return a remark on columns that code frame numbers once more, however they are called; [] without any."""
+    further = [
+        column
+        for column, title in enumerate(sheet.rows[header])
+        if any(mark in _word(title) for mark in NUMBERS) and column not in columns.values()
+    ]
+    titles = ", ".join(sheet.rows[header][column].strip() for column in further)
+    filled = sum(
+        any(row[column : column + 1] not in ([], [""]) for column in further) for row in sheet.rows[header + 1 :]
+    )
+    told = f"further columns called {titles} (further expressions?) are not read; {filled} rows have values there"
+    return [told] if further else []
 
 
 def _word(cell: str) -> str:
@@ -199,7 +214,7 @@ def _validated(table: pd.DataFrame) -> tuple[tuple[Row, ...], list[str]]:
     except pa.errors.SchemaErrors as errors:
         for case in errors.failure_cases.to_dict("records"):
             index, field = int(case["index"]), str(case["column"])
-            line, shown = table["line"][index], ascii(case["failure_case"])
+            line, shown = table["line"][index], repr(case["failure_case"])
             bad.add((index, field))
             remarks.append(f"line {line}: the {field} {shown} {case['check']}; taken as not coded")
     rows = []

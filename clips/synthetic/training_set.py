@@ -10,16 +10,21 @@ Plain .npy files that can be mapped into memory; I people, S states, 64 x 64 gri
     landmarks.npy  (I, 68, 2)          float32  dlib's landmarks of the neutral picture
     face.npy       (I, 64, 64)         uint8    1 on the face
     states.json, identities.json, and set.json, which is written last
+
+Until then begun.json says what is being made, and done/<person> which people are finished.
 """
 
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock
 
 from clips.synthetic.audition import cast
 from clips.synthetic.casting import Role
@@ -28,6 +33,8 @@ from clips.synthetic.parallel import in_parallel
 from clips.synthetic.render import AT_REST, Actor, hull
 from core.clip import Floats
 from core.frames import SIZE, grey
+from core.processors import usable
+from core.progress import about, note
 from faces.facs import ACTION_UNITS, MICRO, Points
 from faces.field import jacobian_determinant, sample, similarity
 from faces.landmarks import landmarks
@@ -35,6 +42,7 @@ from faces.mesh import OVAL
 
 VERSION = "3"
 PORTRAIT, SERIES = "astronaut", "train"
+BEGUN, DONE = "begun.json", "done"
 GRID = 64
 # People, states and seed of the demo weights' set.
 DEMO_SET = (36, 180, 0)
@@ -44,6 +52,8 @@ DRAWS = 3
 # Lips and lids fold first.
 WEAKEST, STRONGEST = 0.25, 6.0
 CAPS = {"AU24": 0.84, "AU23": 1.3, "AU05": 1.7, "AU07": 1.7, "AU43": 1.7, "AU25": 0.7, "AU26": 1.2}
+# Seconds of a processor for each person in each state, and for each who auditions; for estimates.
+STATE_S, CASTING_S = 0.05, 0.5
 # Every fourth state has a small head motion, every eighth nothing else.
 HEAD_EVERY, ONLY_HEAD_EVERY = 4, 8
 # A state in which any point of a typical face is squeezed below this is weakened until it is not.
@@ -106,30 +116,57 @@ def _draw_units(rng: np.random.Generator) -> dict[str, float]:
 def build(folder: Path, identities: int, states: int, seed: int, progress: bool = False) -> Path:
     """Render `identities` people in `states` states into `folder` (new or overwritten) and return it.
 
-    A complete set made with the same arguments is left as it is. The people are chosen apart from each other among
-    DRAWS times as many; all stem from one portrait. Two processes.
+    A complete set made with the same arguments is left as it is; of one that was stopped, the finished people are kept.
+    The people are chosen apart from each other among DRAWS times as many; all stem from one portrait.
     """
     request = {"version": VERSION, "identities": identities, "states": states, "seed": seed}
     marker = folder / "set.json"
-    if marker.exists() and json.loads(marker.read_text()).get("request") == request:
+    if _read(marker).get("request") == request:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    marker.unlink(missing_ok=True)
-    people = cast(PORTRAIT, f"{SERIES}{seed}.", identities, DRAWS * identities, progress)
-    wanted = draw_states(states, seed)
-    for name, shape, dtype in _arrays(identities, states):
-        np.lib.format.open_memmap(folder / name, "w+", dtype, shape)
-    motion = np.stack([state.displacement() for state in wanted])
-    work = partial(_film, folder, wanted, motion)
-    in_parallel(work, list(enumerate(people)), "rendering people", progress)
-    _write(folder / "states.json", [asdict(state) for state in wanted])
-    _write(folder / "identities.json", [asdict(role) for role in people])
-    _write(marker, {"request": request, "arrays": [name for name, _, _ in _arrays(identities, states)]})
+    with FileLock(folder / ".lock"):  # several trainings may want it at a time
+        if _read(marker).get("request") == request:
+            return folder
+        goes_on = _read(folder / BEGUN) == request
+        kept = len(list((folder / DONE).glob("*"))) if goes_on else 0
+        if progress:
+            work = (identities - kept) * states * STATE_S + (0 if goes_on else DRAWS * identities * CASTING_S)
+            size = sum(float(np.prod(shape)) * np.dtype(of).itemsize for _, shape, of in _arrays(identities, states))
+            before = f", {kept} of them finished before," if kept else ""
+            note(
+                f"rendering {identities} people{before} in {states} states into {folder}: {size / 1e9:.1f} GB,"
+                f" {about(work / usable())}. It may be stopped; finished people are kept."
+            )
+        if not goes_on:
+            _begin(folder, request, progress)
+        people = [Role(**role) for role in json.loads((folder / "identities.json").read_text())]
+        waiting = [(index, role) for index, role in enumerate(people) if not (folder / DONE / str(index)).exists()]
+        wanted = draw_states(states, seed)
+        motion = np.stack([state.displacement() for state in wanted])
+        in_parallel(partial(_film, folder, wanted, motion), waiting, "rendering people", progress)
+        _write(folder / "states.json", [asdict(state) for state in wanted])
+        _write(marker, {"request": request, "arrays": [name for name, _, _ in _arrays(identities, states)]})
+        (folder / BEGUN).unlink()
+        shutil.rmtree(folder / DONE)
     return folder
 
 
+def _begin(folder: Path, request: dict[str, Any], progress: bool) -> None:
+    """Choose the people of a new set and make room for them."""
+    (folder / "set.json").unlink(missing_ok=True)
+    (folder / BEGUN).unlink(missing_ok=True)
+    shutil.rmtree(folder / DONE, ignore_errors=True)
+    count = request["identities"]
+    people = cast(PORTRAIT, f"{SERIES}{request['seed']}.", count, DRAWS * count, progress)
+    _write(folder / "identities.json", [asdict(role) for role in people])
+    for name, shape, dtype in _arrays(count, request["states"]):
+        np.lib.format.open_memmap(folder / name, "w+", dtype, shape)
+    (folder / DONE).mkdir()
+    _write(folder / BEGUN, request)
+
+
 def demo_set(clips: Path) -> Path:
-    """The set that the demo weights learnt from, rendered under `clips` unless it is there: about a minute, 1.5 GB."""
+    """The set that the demo weights learnt from, rendered under `clips` unless it is there."""
     return build(clips / "training", *DEMO_SET, progress=True)
 
 
@@ -164,6 +201,15 @@ def _film(folder: Path, states: list[State], motion: Points, task: tuple[int, Ro
     neutral = out["frames"][index, 0]
     out["landmarks"][index] = landmarks(grey(neutral[None])[0], f"training person {index}")
     out["face"][index] = hull(face.vertices[OVAL])[np.ix_(np.round(axis).astype(int), np.round(axis).astype(int))]
+    for array in out.values():
+        array.flush()
+    (folder / DONE / str(index)).touch()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what `_write` wrote; {} without a file."""
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
 
 
 def _write(path: Path, value: object) -> None:
