@@ -1,5 +1,6 @@
 """Sharpness: does the output keep the template's fine detail?"""
 
+import functools
 from collections.abc import Sequence
 
 import cv2
@@ -9,7 +10,7 @@ from core.clip import Cell
 from core.contracts import Figure, Partial, Score
 from faces.landmarks import Grey
 from faces.regions import Mask, face_regions
-from faces.seen import Seen
+from faces.seen import Seen, SeenClip
 from metrics.combine import mean_scores
 
 
@@ -79,7 +80,8 @@ class Sharpness:
         values |= {"template_sharpness": template, "driver_sharpness": driver}
         if seen.truth is None:
             return Partial("ok", "no truth in this cell", values)
-        return Partial("ok", values={**values, "sharpness_truth": _ratio(output, sharpness(seen.truth.grey, face))})
+        truth = _of_truth(seen.truth, face.tobytes())
+        return Partial("ok", values={**values, "sharpness_truth": _ratio(output, truth)})
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
         """Means over the scored cells."""
@@ -88,7 +90,13 @@ class Sharpness:
 
 def sharpness(frames: Grey, face: Mask) -> float:
     """Mean over frames (T, 256, 256) uint8 of the Laplacian's variance in the face."""
-    return float(np.mean([cv2.Laplacian(frame, cv2.CV_64F)[face].var() for frame in frames]))
+    # From -1020 to 1020 in whole numbers.
+    return float(np.mean([cv2.Laplacian(frame, cv2.CV_16S)[face].var(dtype=np.float64) for frame in frames]))
+
+
+@functools.lru_cache(maxsize=1)  # the rows of a cell follow each other
+def _of_truth(truth: SeenClip, face: bytes) -> float:
+    return sharpness(truth.grey, np.frombuffer(face, np.bool_).reshape(truth.grey.shape[1:]))
 
 
 def _ratio(value: float, of: float) -> float | None:

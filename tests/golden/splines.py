@@ -36,8 +36,8 @@ def filled(networks: dict[str, nn.Module], salt: str) -> dict[str, nn.Module]:
 
 
 def pictures(levels: Tensor) -> Tensor:
-    """Pictures (N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1]."""
-    return (levels.permute(0, 3, 1, 2).float() / 255).contiguous()
+    """Pictures (N, H, W, 3) uint8 -> (N, 3, H, W) in [0, 1], float32 as the default type is, or its numbers in it."""
+    return (levels.permute(0, 3, 1, 2).float() / 255).contiguous().to(torch.get_default_dtype())
 
 
 @contextmanager
