@@ -40,7 +40,7 @@ def weights(tmp_path, monkeypatch):
     """A checkout whose demo weights are tiny random networks, and an empty folder of action units."""
     monkeypatch.setattr(methods.trained, "ROOT", tmp_path)
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "user"))
-    monkeypatch.setattr(au_sources, "FOLDER", tmp_path / "aus")
+    monkeypatch.setattr(au_sources, "in_store", lambda name: tmp_path / name)
     for name, (model, config) in CASES.items():
         torch.manual_seed(1)
         networks = model.networks(config)

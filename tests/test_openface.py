@@ -49,8 +49,8 @@ def told(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path, monkeypatch, told):
-    monkeypatch.setattr(au_sources, "FOLDER", tmp_path / "aus")
-    monkeypatch.setattr(openface, "FOLDER", tmp_path / "kept")
+    monkeypatch.setattr(au_sources, "in_store", lambda name: tmp_path / name)
+    monkeypatch.setattr(openface, "in_store", lambda name: tmp_path / "kept")
     (tmp_path / "aus" / "openface").mkdir(parents=True)
     (tmp_path / "aus" / "table").mkdir()
 

@@ -53,8 +53,8 @@ def cell(tmp_path_factory):
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
     """Empty folders of the user's: action units for methods, OpenFace's scores for the metric."""
-    monkeypatch.setattr(au_sources, "FOLDER", tmp_path / "aus")
-    monkeypatch.setattr(openface, "FOLDER", tmp_path / "openface")
+    monkeypatch.setattr(au_sources, "in_store", lambda name: tmp_path / name)
+    monkeypatch.setattr(openface, "in_store", lambda name: tmp_path / name)
     return tmp_path
 
 
