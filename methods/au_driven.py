@@ -55,7 +55,7 @@ class AuDriven(TrainedMethod):
         drivers = {cell.driver.name: cell.driver for cell in cells}
         marks: dict[str, str] = {}
         for word, sentence, is_so in (
-            ("units from flow", FROM_FLOW, lambda driver: chosen(self.asked, driver) == "flow"),
+            ("units from flow", FROM_FLOW, self._estimates),
             ("interpolated", INTERPOLATED, self._interpolates),
         ):
             found = {name for name, driver in drivers.items() if is_so(driver)}
@@ -66,6 +66,9 @@ class AuDriven(TrainedMethod):
     def units(self, driver: Clip) -> ActionUnits:
         """Return the driver's action units. Raise CellFailed if they are not to be had."""
         return source(chosen(self.asked, driver))(driver)
+
+    def _estimates(self, driver: Clip) -> bool:
+        return chosen(self.asked, driver) == "flow"
 
     def _interpolates(self, driver: Clip) -> bool:
         try:
