@@ -10,10 +10,11 @@ from PIL import Image
 from skimage.data import astronaut
 
 from clips.folder import Folder as ClipFolder
+from core.clip import Clip
 from core.errors import BenchError
 from core.video_writing import write_video
 from protocols import make
-from protocols.folder import Folder
+from protocols.folder import Folder, foils
 from protocols.megc2021 import SHEET, Megc2021
 from protocols.megc2022 import Megc2022
 from protocols.self_ import Self
@@ -228,3 +229,14 @@ def test_templates_of_a_kit_are_chosen_by_name(tmp_path, capfd):
     assert [c.template.name for c in both] == ["asianFemale", "westernMale"]
     with pytest.raises(BenchError, match="Did you mean 'femaleEurope'"):
         Megc2022(tmp_path / "cache", tmp_path / "kit", Path("femaleEurop"))
+
+
+def test_the_foil_in_a_folder_is_the_next_driver_if_possible_of_another_emotion(tmp_path):
+    def clip(name, emotion="not coded", problem=""):
+        return Clip(tmp_path, name, "folder", name, emotion, 3, name, problem=problem)
+
+    plain = [clip("a"), clip("b", problem="no face"), clip("c"), clip("d")]
+    assert {name: foil.name for name, foil in foils(plain).items()} == {"a": "c", "c": "d", "d": "a"}
+    coded = [clip("a", "positive"), clip("b", "positive"), clip("c", "negative")]
+    assert {name: foil.name for name, foil in foils(coded).items()} == {"a": "c", "b": "c", "c": "a"}
+    assert foils(plain[:2]) == {}
