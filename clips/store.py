@@ -28,6 +28,7 @@ from core.clip_store import (
 from core.errors import BenchError
 from core.file_hashes import file_hash
 from core.frames import grey, is_grey
+from core.processors import usable
 from core.progress import about, note
 from core.run import claimed
 from core.store import digest, discard, whole_folder, write_text
@@ -59,9 +60,10 @@ def prepare(
 ) -> ClipStore:
     """Prepare all usable clips of a database into the store `out`; what is finished there is kept.
 
-    pick: the 18 points of 68 landmarks. drivers: recordings that are drivers of `challenge`. Clips without a face in
-    their first frame, or that cannot be read, are listed in the store with the reason. Where another process prepares
-    the same, it is waited for. BenchError if no clip is left, or `out` is something else.
+    pick: the 18 points of 68 landmarks. drivers: recordings that are drivers of `challenge`. workers: processes; 0: one
+    for each core. Clips without a face in their first frame, or that cannot be read, are listed in the store with the
+    reason. Where another process prepares the same, it is waited for. BenchError if no clip is left, or `out` is
+    something else.
     """
     tasks = [_task(clip.recording, out, pick, drivers, challenge, colour) for clip in survey.usable]
     purpose = digest([survey.database, sorted(task.key for task in tasks)])
@@ -78,7 +80,7 @@ def prepare(
         for folder in stale:
             discard(folder)
         if waiting:
-            _announce(survey.database, waiting, len(tasks), out, workers)
+            _announce(survey.database, waiting, len(tasks), out, workers or usable())
         problems = in_parallel(_prepare, waiting, f"Preparing {survey.database}", workers=workers)
         left_out |= {task.recording.name: why for task, why in zip(waiting, problems, strict=True) if why}
         if len(left_out) == len(survey.clips):
@@ -115,9 +117,11 @@ def _task(
 def _announce(database: str, waiting: Collection[Task], wanted: int, out: Path, workers: int) -> None:
     """Say what is prepared and about how long it takes."""
     frames = sum(len(task.recording.files) for task in waiting)
+    many = f"{len(waiting)} clips of {database}" if len(waiting) > 1 else f"1 clip of {database}"
     done = f" ({wanted - len(waiting)} more are there already)" if len(waiting) < wanted else ""
+    pictures = f", {frames:,} pictures," if frames else ""  # nobody has counted a video's
     seconds = (len(waiting) * CLIP_S + frames * FRAME_S) / workers
-    note(f"preparing {len(waiting)} clips of {database}{done}, {frames:,} frames, into {out}: {about(seconds)}.")
+    note(f"preparing {many}{done}{pictures} into {out}: {about(seconds)}.")
 
 
 def _left_out_before(out: Path) -> Collection[str]:
