@@ -141,6 +141,7 @@ def run(
 def benchmark(request: Request, settings: Settings, out: Path | None, media_all: bool, dry_run: bool) -> int:
     """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed."""
     from core.estimate import forecast, work_left
+    from core.foreseen import foreseen
     from core.manifest import page_as_sealed, seal
     from core.progress import note
     from core.run import Run, claimed
@@ -155,12 +156,15 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
     source = make_protocol(request.protocol, request.folders, request.face, settings.workers)
     scorer = Scorer(load_metrics(request), Seen, settings.store, settings.workers, settings.engine, settings.limit_s)
     rows = make_rows(request)  # wrong names are told before anything is rendered
+    named = [row.label for row in rows[: len(set(request.methods))]]
     cells = source.cells()
     asked, rows = rows, possible_rows(rows, request, cells)
     for row in rows:
         row.marks_on(cells)  # reports unreadable outputs before anything is animated
     mention(asked, rows, scorer.metrics, cells)
     run = Run(folder, {**dataclasses.asdict(request), "media_all": media_all}, source, cells, rows, settings, scorer)
+    for line in foreseen(run.jobs, named):
+        note(line)
     if dry_run:
         left = work_left(folder, run.jobs, run.missing(), media_all)
         print(f"Run {folder}\n{forecast(run.jobs, left, scorer, settings)}")
@@ -191,8 +195,14 @@ def _outdated(run: Path) -> bool:
 
 
 def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
-    """The headline figures of every row, the failures, the time and where the report is."""
+    """The headline figures of every row, what was not supplied, the failures, the time and where the report is."""
+    from core.store import read_json
+    from methods import COMPANIONS
+
     print((folder / SUMMARY).read_text(encoding="utf-8"))
+    for label, cells in ((read_json(folder / "run.json") or {}).get("missing") or {}).items():
+        if label not in COMPANIONS:
+            print(printable(f"Missing: {label}: {len(cells)} cells were not supplied"), file=sys.stderr)
     for line in failures[:10]:
         print(printable(f"Failed: {line}"), file=sys.stderr)
     if len(failures) > 10:

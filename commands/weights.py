@@ -73,5 +73,5 @@ def doctor() -> None:
     print(advice())
     for name in METRICS:
         make = load("metric", name, METRICS)
-        reason = lacking(make)
+        reason = lacking(make) or getattr(make, "missing", str)()
         print(f"{'no ' if reason else 'yes'} {name:18} {reason or (inspect.getdoc(make) or '').partition(chr(10))[0]}")

@@ -23,6 +23,7 @@ class Method(Protocol):
     """A generator. Made as `Class(variant, options)` from `name@variant:key=value`.
 
     Optional attributes:
+    `options`, of the class, names the options that it takes; then any other one is an error.
     `marks` maps words for the tables to sentences: what a reader of its scores must know.
     `marks_on(cells)` returns such marks for the cells that were scored. It is also called for all cells before anything
     is animated, and may then raise BenchError for files that cannot be read.
@@ -178,7 +179,8 @@ class Metric(Protocol):
 
     A metric that needs weights of other people's networks names them in a further attribute `weights`
     (core.weight_files); without them it is unavailable and the run goes on. A metric that reads files besides the
-    cell's clips has a further method `sources(cell, output)`, which returns their paths; `output` is the hash of the
+    cell's clips may have a static method `missing()`, which says for `doctor` what is to be done first, and has a
+    further method `sources(cell, output)`, which returns their paths; `output` is the hash of the
     output's frames. The contents of these files are part of the partial score's key (a missing file counts as None),
     as are the metric's code, the packages that it imports and its weights.
     """

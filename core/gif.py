@@ -2,7 +2,8 @@
 
 A GIF has no frame rate: every picture says how many hundredths of a second it stays. Encoders merge frames that equal
 their predecessor into one picture that stays longer, so a picture that lasts n of the shortest durations is n frames.
-FFmpeg reads a GIF whose pictures stay less than a hundredth as a single picture; Pillow reads all of them.
+FFmpeg reads some GIFs whose pictures stay less than a hundredth as a single picture, Pillow reads all of them
+(findings/ffmpeg_plain_gif_is_one_picture.sh).
 """
 
 from __future__ import annotations

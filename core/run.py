@@ -182,7 +182,7 @@ class Run:
         return failures
 
     def _failures(self, records: dict[str, CellRecord]) -> list[str]:
-        """Return a line for each cell that no row can do, then for each that some failed on; none for what is missing."""
+        """Return a line for each cell that no row can do, then for each that some failed on; none for missing ones."""
         hopeless = [f"{cell.name}: {cell.problem}" for cell in self.cells if cell.problem]
         others = ((job, records[job.key]) for job in self.jobs if not job.cell.problem)
         failed = [

@@ -17,7 +17,7 @@ import numpy as np
 from core.claims import Busy, claim
 from core.clip import Cell
 from core.engines import CELL_LIMIT_S, LOCAL, perform
-from core.errors import BenchError, CellFailed, NotSupplied
+from core.errors import BenchError, CellFailed, NotSupplied, check_choice
 from core.file_hashes import states
 from core.frames import SIZE, Frames, check_frames
 from core.own_store import work_for
@@ -80,6 +80,9 @@ class Row:
     @classmethod
     def of(cls, label: str, name: str, variant: str, options: Mapping[str, str], maker: Any) -> Row:
         """Make the method once to learn what it is. BenchError as the method raises it (missing weights, options)."""
+        if (taken := getattr(maker, "options", None)) is not None:
+            for option in options:
+                check_choice(f"option of {name}:", option, taken)
         method = maker(variant, options)
         versions = {"source": code_version(maker.__module__), "packages": package_versions(maker.__module__)}
         marks = dict(getattr(method, "marks", {}))

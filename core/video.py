@@ -39,11 +39,6 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEOS and not path.name.startswith(".") and path.is_file()
 
 
-def is_output_video(path: Path) -> bool:
-    """Whether the name is that of a video file or an animated GIF, as programs leave them."""
-    return is_video(path) or (path.suffix.lower() == ".gif" and not path.name.startswith(".") and path.is_file())
-
-
 def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
     """Frames of a video file or a folder of pictures, one by one: (H, W, 3) uint8 RGB, all of one size.
 
@@ -97,7 +92,7 @@ def medium_of(path: Path) -> str:
     """
     if path.is_dir():
         return ""
-    if path.suffix.lower() == ".gif":
+    if is_gif(path):
         return "a GIF: at most 256 colours a frame, and times in hundredths of a second"
     with _opened(path) as container:
         try:

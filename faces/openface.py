@@ -124,6 +124,11 @@ def kept_path(content: str) -> Path:
     return in_store("openface") / f"{content}.csv"
 
 
+def imported() -> bool:
+    """Return whether scores of any clip were imported."""
+    return any(in_store("openface").glob("*.csv"))
+
+
 def kept(content: str, n_frames: int) -> Scores | None:
     """Return the imported scores of a clip (n_frames, 17), None if there are none."""
     path = kept_path(content)

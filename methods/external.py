@@ -27,7 +27,7 @@ from core.frames import SIZE, Frames, write_frames, write_png
 from core.pictures import is_picture
 from core.provenance import ROOT
 from core.store import digest
-from core.video import is_output_video, read_clip
+from core.video import is_video, read_clip
 from core.video_writing import write_video
 from core.worker import MEMORY
 from core.working_folder import from_start, in_store
@@ -284,7 +284,7 @@ def _one_output(work: Path, described: Description) -> Path:
     place = work / ("output.mp4" if described.output == "video" and not described.found else "output")
     candidates = sorted(place.glob(described.found)) if described.found else [place]
     if described.output == "video":
-        candidates = [path for path in candidates if is_output_video(path)]
+        candidates = [path for path in candidates if is_video(path)]
     else:
         candidates = [path for path in candidates if path.is_dir() and any(map(is_picture, path.iterdir()))]
     if len(candidates) != 1:

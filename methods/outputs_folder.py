@@ -23,7 +23,7 @@ from core.names import check_name
 from core.pictures import pictures_in
 from core.sheet import Limits
 from core.tables import local_path, read_sheet
-from core.video import first_size, is_output_video
+from core.video import first_size, is_video
 
 MAPPING = "mapping.csv"
 RESIZED, PADDED, HELD = "resized", "padded", "held"
@@ -155,7 +155,7 @@ def _deeper(folder: Path) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith(".")) if depth <= DEEPEST else []
         if depth and pictures_in(here):
             found.append(here)
-        found += [path for name in sorted(files) if is_output_video(path := here / name)]
+        found += [path for name in sorted(files) if is_video(path := here / name)]
     return found
 
 
@@ -169,7 +169,7 @@ def _named(folder: Path) -> dict[Place, Output]:
     for path in sorted(folder.iterdir()):
         is_folder = path.is_dir() and not path.name.startswith(".")
         driver, separator, template = _label(path).partition("__")
-        if not separator or not (is_folder or is_output_video(path)):
+        if not separator or not (is_folder or is_video(path)):
             continue
         if (driver, template) in found:
             both = f"{found[driver, template].path.name} and {path.name}"
@@ -200,7 +200,7 @@ def _mapped(folder: Path, mapping: Path) -> dict[Place, Output]:
             cell = check_name("driver", row["driver"]), check_name("template", row["template"])
         except BenchError as error:
             raise BenchError(f"{where}: {error}") from None
-        if not (path.is_dir() or is_output_video(path)):
+        if not (path.is_dir() or is_video(path)):
             raise BenchError(f"{where}: {row['output']!r} is neither a folder of pictures nor a video in {folder}.")
         if cell in found:
             raise BenchError(f"{where}: {cell[0]} on {cell[1]} is mapped twice. Remove one of the lines.")
@@ -232,5 +232,5 @@ def kept_frames(text: str, where: str) -> tuple[int, ...] | None:
 def _inside(folder: Path, path: Path) -> Path:
     """`path`, which must not lead out of `folder`, by its name or by a link."""
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise BenchError(f"outputs: {str(path)!a} leads out of {folder}. Put the outputs into the folder itself.")
+        raise BenchError(f"outputs: {str(path)!r} leads out of {folder}. Put the outputs into the folder itself.")
     return path

@@ -2,6 +2,7 @@
 
 from core.errors import few
 from reports.run_files import Run
+from reports.softness import soft_templates
 
 # The mark of the weights that come with the suite.
 DEMO = "demo weights"
@@ -49,6 +50,8 @@ def caveats(run: Run) -> list[tuple[str, str]]:
         (f"Drivers that are not exact ({few(drivers, MOST_NAMED)}).", f"Each is {medium}.")
         for medium, drivers in media.items()
     ]
+    if soft := soft_templates(run):
+        texts.append(("Soft templates.", soft))
     if any(method.seen_drivers or method.seen_people for method in run.facts.methods):
         texts.append(SEEN)
     texts += [

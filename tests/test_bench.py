@@ -117,7 +117,7 @@ def test_the_demo_is_rendered_by_as_many_processes_as_workers(call, monkeypatch)
 
 
 def test_wrong_settings_are_told_before_people_are_rendered(call, monkeypatch):
-    monkeypatch.setattr("clips.synthetic.training_set.demo_set", lambda folder: pytest.fail("they are rendered"))
+    monkeypatch.setattr("taught.training_set.demo_set", lambda folder: pytest.fail("they are rendered"))
     for arguments, words in (
         (("--set", "plan.log_every=0"), "--set plan.log_every=0: log_every must be 1 or more"),
         (("--set", "model.generator={block_expansion: 0}"), "block_expansion must be 1 or more, got 0"),
@@ -362,3 +362,15 @@ def test_outputs_are_named_by_their_folder(tmp_path):
     assert label == Label("outputs@ulme", "outputs", "ulme", {"folder": str((tmp_path / "ulme").resolve())})
     with pytest.raises(BenchError, match="outputs folder name"):
         parse_label(f"outputs:{tmp_path / 'my outputs'}")
+
+
+def test_ctrl_c_on_a_training_is_one_line(call, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("commands.train.training_data", stopped)
+    assert call("train", "fpfomm") == (
+        130,
+        "",
+        "Interrupted. What is finished is kept; the same command goes on from there.\n",
+    )

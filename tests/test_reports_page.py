@@ -19,8 +19,8 @@ from reports import common_cells, heat, leaderboard
 from reports.cells import amplification, cell_curves, stretch, two_cells
 from reports.curves import Line, draw_curves, panel_names, ticks_between
 from reports.html import Pictures, write_report
-from reports.intervals import intervals, tied
 from reports.missing import missing
+from reports.notices import caveats
 from reports.run_facts import CellFacts
 from reports.run_files import Run
 from tests.report_fixture import CONTROLS, HOSTILE, LABELS, make_run
@@ -205,9 +205,23 @@ def test_leaderboard_counts_and_sets_controls_apart(run):
 def test_floor_is_the_95th_percentile_of_the_wrong_driver(run):
     opened = Run(run)
     assert leaderboard.floor(opened) == pytest.approx(CONTROLS["wrong_driver"])
+    assert leaderboard.why_no_floor(opened) == ""
     assert leaderboard.under_floor(opened) == []
     assert leaderboard.floor(opened, "no_such_figure") is None
     assert leaderboard.under_floor(opened, "no_such_figure") == []
+
+
+def test_a_page_without_a_floor_says_why(tmp_path):
+    folder = make_run(tmp_path / "run", 3)
+    facts = json.loads((folder / "run.json").read_text())
+    facts["methods"] = [method for method in facts["methods"] if method["name"] != "wrong_driver"]
+    (folder / "run.json").write_text(json.dumps(facts))
+    scores = (folder / "scores.csv").read_text().splitlines()
+    (folder / "scores.csv").write_text("\n".join(line for line in scores if "wrong_driver" not in line) + "\n")
+    assert leaderboard.why_no_floor(Run(folder)) == "the control wrong_driver is not in this run"
+    facts["cells"] = facts["cells"][:1]
+    (folder / "run.json").write_text(json.dumps(facts))
+    assert leaderboard.why_no_floor(Run(folder)) == "there is only one driver"
 
 
 def test_figures_without_any_value_are_named_as_left_out(tmp_path):
@@ -273,6 +287,28 @@ def test_cells_that_were_not_supplied_are_missing_and_means_over_common_cells_st
     not_supplied(run, "fomm:mode=absolute", "d1__ta")
     assert common_cells.told(Run(run)).endswith("no cell is in all of them: they cannot be compared.")
     assert common_cells.common_means(Run(run)) is None
+
+
+def test_soft_templates_are_named_with_their_and_the_drivers_sharpness(tmp_path, cache):
+    run = make_run(tmp_path, frames=2)
+    facts = json.loads((run / "run.json").read_text())
+    figures = [{"name": f"{role}_sharpness", "title": role} for role in ("template", "driver")]
+    facts["metrics"].append({"name": "sharpness", "version": "1", "figures": figures})
+    (run / "run.json").write_text(json.dumps(facts))
+    scores = pd.read_csv(run / "scores.csv", keep_default_na=False, dtype="str")
+    of_cells = scores[(scores.scope == "cell") & (scores.figure == "gain") & (scores.method == "still")]
+    known = {"template_sharpness": {"ta": "19.2", "tb": "91"}, "driver_sharpness": {"d1": "69", "d2": "121"}}
+    rows = [
+        of_cells.assign(metric="sharpness", figure=figure, value=of_cells[figure.partition("_")[0]].map(values))
+        for figure, values in known.items()
+    ]
+    pd.concat([scores, *rows]).to_csv(run / "scores.csv", index=False)
+    ((title, text),) = [told for told in caveats(Run(run)) if told[0].startswith("Soft")]
+    assert title == "Soft templates."
+    assert "in the face, ta has 19; the drivers have 69 to 121." in text
+    page = write_report(run, cache=cache).read_text()
+    assert page.count("the face to move; sharpness 19") == 2
+    assert page.count("the motion to make; sharpness 121") == 2
 
 
 def test_breakdowns_have_a_group_of_columns_for_each_value(run):
@@ -344,29 +380,6 @@ def test_an_unfinished_run_says_what_is_missing(tmp_path, cache):
     assert "not finished" in page
     assert "stopped before this cell" in page
     assert "There is no view of motion" in page
-
-
-def test_intervals_hold_the_mean_and_need_two_drivers(tmp_path):
-    folder = make_run(tmp_path / "run", 3)
-    scores = pd.read_csv(folder / "scores.csv", keep_default_na=False)
-    of_d1 = (scores["scope"] == "cell") & (scores["figure"] == "agreement") & (scores["method"] == "fpfomm")
-    scores.loc[of_d1 & (scores["driver"] == "d1"), "value"] = "0.7"
-    scores.loc[of_d1 & (scores["driver"] == "d2"), "value"] = "0.9"
-    scores.to_csv(folder / "scores.csv", index=False)
-    opened = Run(folder)
-    low, high = intervals(opened, "agreement")["fpfomm"]
-    assert low < 0.8 < high
-    (row,) = [row for row in leaderboard.leaderboard(opened).rows() if row[0].value == "fpfomm"]
-    assert row[2].interval == (low, high)
-    assert "whisker" in leaderboard.leaderboard(opened).html()
-    lone = scores[(scores["scope"] != "cell") | (scores["driver"] == "d1")]
-    lone.to_csv(folder / "scores.csv", index=False)
-    assert intervals(Run(folder), "agreement") == {}
-
-
-def test_methods_that_two_drivers_cannot_tell_apart_are_tied(run):
-    assert tied(Run(run), "agreement") == dict.fromkeys(LABELS, "1")
-    assert tied(Run(run), "no_such_figure") == {}
 
 
 def test_series_of_any_metric_become_curves_beside_what_is_known():

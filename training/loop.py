@@ -271,8 +271,8 @@ class Run:
     def kept_steps(self) -> dict[str, int]:
         """Return the step of each stage whose networks are kept: the best validated, else the last."""
         kept: dict[str, int] = dict(self.progress["kept"])
-        for name in self.stages[self.progress["stage"] :][:1]:
-            kept.setdefault(name, self.progress["step"])
+        if step := self.progress["step"]:  # of a stage that a limit stopped, perhaps before it was validated
+            kept.setdefault(self.stages[self.progress["stage"]], step)
         return kept
 
     @property
