@@ -25,10 +25,9 @@ from core.store import CellRecord, digest
 NETWORKS: Mapping[str, Mapping[int, float]] = {
     "fomm": {16: 0.062, 64: 0.55},
     "fpfomm": {16: 0.066, 64: 0.55},
-    "mraa": {16: 0.079, 64: 0.6},
-    "tps": {16: 0.223, 64: 0.8},
-    "tps_rau": {12: 0.06, 64: 0.6},
-    "ulmegan": {32: 0.058, 64: 0.2},
+    "mraa": {16: 0.079},
+    "tps": {16: 0.223},
+    "ulmegan": {32: 0.058},
 }
 PUBLISHED = 64
 # The same of rows without networks.
@@ -176,6 +175,10 @@ def _usual(job: Job, settings: Settings) -> float | None:
         return PLAIN[name]
     width = _width(job.row.identity.get("config"))
     if name not in NETWORKS or width is None or settings.device != "cpu":
+        return None
+    if width in NETWORKS[name]:
+        return NETWORKS[name][width]
+    if len(NETWORKS[name]) < 2:
         return None
     (narrow, less), (wide, more) = sorted(NETWORKS[name].items())
     power = np.log(more / less) / np.log(wide / narrow)
