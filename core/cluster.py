@@ -22,6 +22,8 @@ from core.worker import THREADS, Lane, Outcome, answer, set_up, timed_out
 from core.working_folder import worker_environment
 
 CONNECT_S = 20
+# How often a batch is begun that is lost because its worker is restarted on account of another.
+MOST_TIMES = 10
 # The last lane a worker process was set up for, by its pickle: what its method has loaded is of use to the next batch.
 _ready: dict[bytes, Callable[[Any], Any]] = {}
 
@@ -43,26 +45,30 @@ def spread(lanes: Sequence[Lane], address: str, limit_s: float) -> Iterator[Outc
         raise BenchError(f"No Dask scheduler answers at {address} ({clause(error)}).") from None
     with client:
         environment = worker_environment()
+        done, begun = as_completed([], loop=client.loop), {}
 
-        def submit(lane: Lane, batch: Sequence[Any]) -> Any:
-            return client.submit(_do_batch, pickle.dumps(lane.set_up), batch, environment, limit_s, pure=False)
+        def begin(lane: Lane, batch: Sequence[Any], times: int = 1) -> None:
+            future = client.submit(_do_batch, pickle.dumps(lane.set_up), batch, environment, limit_s, pure=False)
+            begun[future] = lane, batch, times
+            done.add(future)
 
-        futures = {submit(lane, batch): (lane, batch) for lane in lanes for batch in lane.batches}
-        done = as_completed(list(futures), loop=client.loop)
+        for lane in lanes:
+            for batch in lane.batches:
+                begin(lane, batch)
         for future in done:
-            lane, batch = futures.pop(future)
-            if future.status != "finished":
+            lane, batch, times = begun.pop(future)
+            if future.status in ("lost", "cancelled") and times < MOST_TIMES:
+                begin(lane, batch, times + 1)
+            elif future.status == "finished":
+                outcomes, hung = future.result()
+                if hung:
+                    _restart(client, hung)
+                if left := batch[len(outcomes) :]:
+                    begin(lane, left)
+                yield from outcomes
+            else:
                 reason = clause(future.exception() or "")
                 yield from (Outcome(item, None, f"the cluster gave up: {reason}", True) for item in batch)
-                continue
-            outcomes, hung = future.result()
-            if hung:
-                _restart(client, hung)
-            if left := batch[len(outcomes) :]:
-                again = submit(lane, left)
-                futures[again] = lane, left
-                done.add(again)
-            yield from outcomes
 
 
 def _restart(client: Any, worker: str) -> None:

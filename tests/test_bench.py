@@ -80,7 +80,7 @@ def test_wrong_names_are_told_before_there_are_clips(call):
 def test_metrics_are_added_to_the_default_ones_or_replace_them(call, tmp_path):
     default = chosen_metrics([])
     assert not set(default) & set(ON_REQUEST)
-    assert chosen_metrics(["+difference", "+fid"]) == (*default, "difference")
+    assert chosen_metrics(["+lpips_vgg", "+fid"]) == (*default, "lpips_vgg")
     assert chosen_metrics(["difference"]) == ("difference",)
     make_clips(tmp_path / "clips", count=1)
     code, _, err = call(*FAKE_RUN[:-2], "fid,+difference", "--dry-run")

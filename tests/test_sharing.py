@@ -165,6 +165,8 @@ def test_a_cluster_gives_what_one_machine_gives_and_what_dies_or_hangs_costs_its
         threading.Timer(0.8, workers[0].kill).start()
         assert make_run(place, 0.4, engine, "later").complete() == []
         assert workers[0].poll() is not None
+        is_whole(place, "later")
+        assert len(lines(place / "animated.txt")) <= CELLS + CELLS + 1
         monkeypatch.setenv("MEGBENCH_WEIGHTS", "mine")
         (place / "mine").mkdir()
         (place / "mine" / "by.txt").write_text("1")
@@ -174,8 +176,6 @@ def test_a_cluster_gives_what_one_machine_gives_and_what_dies_or_hangs_costs_its
         failures = make_run(place, engine=engine, folder="hung", row=hanging, limit_s=2).complete()
         assert failures == [f"fragile on d1__t{t}: timed out after 2 s" for t in range(2)]
         assert len(finished_cells(place / "hung", "fragile")) == CELLS
-    is_whole(place, "later")
-    assert len(lines(place / "animated.txt")) <= CELLS + CELLS + 1
 
 
 class Finder(Shift):
