@@ -56,16 +56,16 @@ def tables_of(folder: Path) -> dict[str, Table]:
     }
     tables |= {f"cells_{figure}": table for figure, table in heat_maps(run)}
     tables["figures"] = leaderboard.all_figures(run)
-    tables |= judged_tables(run)
+    tables |= judged_tables(run, everything=True)
     return {name: exported(table, run) for name, table in tables.items()} | {"reported": reported_table()}
 
 
-def judged_tables(run: Run) -> dict[str, Table]:
-    """Return the tables on experts by file name, {} if the run has no judgements."""
+def judged_tables(run: Run, everything: bool = False) -> dict[str, Table]:
+    """Return the tables on experts by file name, {} if the run has no judgements; `everything` folds no figures."""
     if not (run.folder / FILE).exists():
         return {}
     judgements = read_judgements(run.folder / FILE)
-    against = metrics_against_experts(run, judgements)
+    against = metrics_against_experts(run, judgements, everything)
     return experts_tables(judgements, run) | {"metrics_against_experts": against}
 
 
