@@ -10,11 +10,12 @@ This file is the benchmark itself; everything else that can be asked for lives i
 from __future__ import annotations
 
 import dataclasses
+import io
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,7 +36,6 @@ from commands import (
 )
 from commands.options import (
     RUNS,
-    STORE,
     DataOption,
     Device,
     DeviceOption,
@@ -45,16 +45,29 @@ from commands.options import (
     PortraitsOption,
     ProtocolOption,
     TemplatesOption,
-    cores,
     folders,
     names,
     resolve_device,
+    resumable,
 )
-from commands.request import Request, load_metrics, make_protocol, make_rows, possible_rows
-from core.engines import LOCAL, check_engine
+from commands.request import (
+    Request,
+    chosen_metrics,
+    load_metrics,
+    make_protocol,
+    make_rows,
+    mention,
+    possible_rows,
+)
+from core.engines import CELL_LIMIT_S, LOCAL, check_engine
 from core.errors import BenchError
+from core.processors import usable
 from core.run_folder import PAGES, REPORT, SUMMARY
 from core.spreadsheet import printable
+from core.working_folder import STORE
+
+if TYPE_CHECKING:
+    from core.runner import Settings
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=(__doc__ or "").splitlines()[0]
@@ -87,12 +100,15 @@ def run(
     data: DataOption = None,
     portraits: PortraitsOption = None,
     face: FaceOption = "",
-    metrics: Annotated[str, typer.Option(help="Comma-separated; default: all.")] = "",
+    metrics: Annotated[str, typer.Option(help="Comma-separated, not the default ones; +NAME adds to them.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default: runs/<protocol>-<hash>.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: DeviceOption = Device.auto,
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one for each core.")] = 0,
     engine: Annotated[str, typer.Option(help="local, or dask://HOST:PORT: a cluster that shares this folder.")] = LOCAL,
+    cell_timeout: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Seconds after which a cell is given up, its worker ended.")
+    ] = CELL_LIMIT_S,
     no_controls: Annotated[bool, typer.Option("--no-controls", help="Only the methods named.")] = False,
     media_all: MediaAllOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
@@ -103,51 +119,55 @@ def run(
     if not names(methods):
         print(context.get_help())
         raise typer.Exit()
-    from metrics import METRICS, ON_REQUEST
+    from core.runner import Settings
 
     request = Request(
         methods=names(methods),
         protocol=protocol,
         folders=folders(drivers, templates, data, portraits),
-        metrics=names(metrics) or tuple(name for name in METRICS if name not in ON_REQUEST),
+        metrics=chosen_metrics(names(metrics)),
         controls=not no_controls,
         seed=seed,
         device=resolve_device(device),
         face=face,
     )
-    try:
-        raise typer.Exit(benchmark(request, workers or cores(), check_engine(engine), out, media_all, dry_run))
-    except KeyboardInterrupt:
-        print("Interrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
-        raise typer.Exit(130) from None
+    settings = Settings(
+        STORE.resolve(), request.device, seed, workers or usable(), check_engine(engine), limit_s=cell_timeout
+    )
+    with resumable():
+        raise typer.Exit(benchmark(request, settings, out, media_all, dry_run))
 
 
-def benchmark(request: Request, workers: int, engine: str, out: Path | None, media_all: bool, dry_run: bool) -> int:
+def benchmark(request: Request, settings: Settings, out: Path | None, media_all: bool, dry_run: bool) -> int:
     """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed."""
-    from core.estimate import forecast
+    from core.estimate import forecast, work_left
+    from core.foreseen import foreseen
     from core.manifest import page_as_sealed, seal
     from core.progress import note
     from core.run import Run, claimed
-    from core.runner import Settings
     from core.scoring import Scorer
     from core.store import digest, trim
     from faces.seen import Seen
     from methods.precision import hint
 
     began = time.monotonic()
-    settings = Settings(STORE.resolve(), request.device, request.seed, workers, engine)
     folder = out or RUNS / f"{request.protocol}-{digest(dataclasses.asdict(request))[:10]}"
 
-    source = make_protocol(request.protocol, request.folders, request.face)
-    scorer = Scorer(load_metrics(request), Seen, settings.store, workers, engine)
+    source = make_protocol(request.protocol, request.folders, request.face, settings.workers)
+    scorer = Scorer(load_metrics(request), Seen, settings.store, settings.workers, settings.engine, settings.limit_s)
     rows = make_rows(request)  # wrong names are told before anything is rendered
+    named = [row.label for row in rows[: len(set(request.methods))]]
     cells = source.cells()
-    rows = possible_rows(rows, request, cells)
+    asked, rows = rows, possible_rows(rows, request, cells)
     for row in rows:
         row.marks_on(cells)  # reports unreadable outputs before anything is animated
+    mention(asked, rows, scorer.metrics, cells)
     run = Run(folder, {**dataclasses.asdict(request), "media_all": media_all}, source, cells, rows, settings, scorer)
+    for line in foreseen(run.jobs, named):
+        note(line)
     if dry_run:
-        print(f"Run {folder}\n{forecast(run.jobs, run.missing(), settings)}")
+        left = work_left(folder, run.jobs, run.missing(), media_all)
+        print(f"Run {folder}\n{forecast(run.jobs, left, scorer, settings)}")
         return 0
     purpose = digest([dataclasses.asdict(request), [job.key for job in run.jobs]])
     if request.device == "cpu" and (faster := hint(run.jobs, run.missing)):
@@ -175,8 +195,14 @@ def _outdated(run: Path) -> bool:
 
 
 def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
-    """The headline figures of every row, the failures, the time and where the report is."""
+    """The headline figures of every row, what was not supplied, the failures, the time and where the report is."""
+    from core.store import read_json
+    from methods import COMPANIONS
+
     print((folder / SUMMARY).read_text(encoding="utf-8"))
+    for label, cells in ((read_json(folder / "run.json") or {}).get("missing") or {}).items():
+        if label not in COMPANIONS:
+            print(printable(f"Missing: {label}: {len(cells)} cells were not supplied"), file=sys.stderr)
     for line in failures[:10]:
         print(printable(f"Failed: {line}"), file=sys.stderr)
     if len(failures) > 10:
@@ -186,6 +212,8 @@ def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
 
 def main() -> None:
     """Run the command line; the one place where errors become a line and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names in a script that an old terminal lacks are shown escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except BenchError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from clips.chosen_face import Framing, check_face, cut_portrait, frame_clip
+from clips.chosen_face import Framing, check_face, cut_portrait, darkness, frame_clip
 from clips.stored import stored_clips
 from clips.unread import picture_remedies, remedies
 from core.clip import Clip, Template, load_clip, save_clip, several_faces
@@ -24,7 +24,7 @@ from core.pictures import is_picture, pictures_in, read_picture, stated_density
 from core.progress import note, track
 from core.provenance import package_versions
 from core.store import digest, touch, whole_folder
-from core.video import frame_rate, is_video, pixel_aspect, read_clip
+from core.video import frame_rate, is_video, medium_of, pixel_aspect, read_clip
 from faces.crop import crop
 
 # 2: squares in display proportions, around a face chosen by its score; before, faces could be stretched.
@@ -85,7 +85,7 @@ class Folder:
                 " whose column face chooses a face."
             )
         clips = stored_clips(self.folder, self.cache)
-        mention_faces(clips)
+        mention_clips(clips)
         return clips
 
     def recordings(self) -> list[Recording]:
@@ -123,11 +123,11 @@ def _listing(role: str, folder: Path) -> list[Path]:
 
 def _holds(listing: list[Path]) -> str:
     """Return the first names in a folder, in brackets."""
-    return f" (it holds {few([ascii(path.name) for path in listing])})" if listing else ""
+    return f" (it holds {few([repr(path.name) for path in listing])})" if listing else ""
 
 
 def _mention_others(role: str, listing: Iterable[Path], used: list[Path]) -> None:
-    others = [ascii(path.name) for path in listing if path not in used]
+    others = [repr(path.name) for path in listing if path not in used]
     if others:
         what = (
             f"{len(others)} entries are not {role} and are"
@@ -152,17 +152,22 @@ def prepare_all(recordings: list[Recording], cache: Path) -> list[Clip]:
         raise BenchError(f"No driver can be used: {broken[0].problem}{more}")
     for clip in broken:
         note(f"driver {clip.name} cannot be used: {clip.problem}")
-    mention_faces(clips)
+    mention_clips(clips)
     return clips
 
 
-def mention_faces(clips: Iterable[Clip | StoredClip]) -> None:
-    """Print which clips show several faces, with their sizes, and how to choose another one."""
+def mention_clips(clips: Iterable[Clip | StoredClip]) -> None:
+    """Print which clips show several faces, and how to choose another one; and which come from a lossy kind of file."""
+    media: dict[str, list[str]] = {}
     for clip in clips:
+        if clip.medium:
+            media.setdefault(clip.medium, []).append(clip.name)
         if told := several_faces(clip.faces, clip.face):
             note(
                 f"{clip.name}: {told}; choose another with --face left, right or a number, or in a table's column face"
             )
+    for medium, names in media.items():
+        note(f"{few(names)}: each is {medium}. Results are marked.")
 
 
 def prepare(recording: Recording, cache: Path) -> Clip:
@@ -186,6 +191,7 @@ def prepare(recording: Recording, cache: Path) -> Clip:
     try:
         frames, framing = cut_frames(recording)
         facts["fps"] = recording.fps or frame_rate(path)
+        facts["medium"] = medium_of(path)
     except BenchError as error:
         return Clip(folder, n_frames=0, content="", problem=str(error), **facts)
     facts |= {"box": framing.box, "faces": framing.widths, "colour": "grey" if is_grey(frames) else "rgb"}
@@ -205,7 +211,13 @@ def cut_frames(recording: Recording) -> tuple[Frames, Framing]:
     pictures = read_clip(recording.path, recording.files)
     first = next(pictures)
     framing = frame_clip(first, pictures, recording.face, f"the first frame of {recording.path}", aspect)
+    _mention_darkness(recording.path, first)
     return np.stack([crop(picture, framing.box, aspect) for picture in chain([first], pictures)]), framing
+
+
+def _mention_darkness(path: Path, picture: Frames) -> None:
+    if told := darkness(picture):
+        note(f"{path}: {told[0].lower()}{told[1:]}.")
 
 
 def _mention_density(path: Path) -> None:
@@ -249,4 +261,6 @@ def template(path: Path, name: str) -> Template:
     """Return one picture as a template. Raise BenchError unless it shows exactly one face."""
     picture = read_picture(path)
     _mention_density(path)
-    return Template.of(name, name, cut_portrait(picture, str(path), "template"))
+    portrait = cut_portrait(picture, str(path), "template")
+    _mention_darkness(path, picture)
+    return Template.of(name, name, portrait)

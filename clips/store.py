@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from clips.databases.survey import Survey
-from clips.folder import PREPARATION, Recording, cut_frames, mention_faces
+from clips.folder import PREPARATION, Recording, cut_frames, mention_clips
 from clips.synthetic.parallel import in_parallel
 from core.clip import without_camera
 from core.clip_store import (
@@ -28,13 +28,16 @@ from core.clip_store import (
 from core.errors import BenchError
 from core.file_hashes import file_hash
 from core.frames import grey, is_grey
-from core.progress import note
+from core.progress import about, note
 from core.run import claimed
 from core.store import digest, discard, whole_folder, write_text
+from core.video import medium_of
 from faces.landmarks import Points, landmarks
 
 # recorded: as the pictures are. luma: grey. swapped: the published preparation's grey, which takes red for blue.
 Colour = Literal["recorded", "luma", "swapped"]
+# Seconds of a processor for a clip's face and for each frame of 640 x 480; for estimates.
+CLIP_S, FRAME_S = 0.25, 0.006
 # From 68 landmarks to the 18 points.
 Pick = Callable[[Points], Points]
 
@@ -74,10 +77,12 @@ def prepare(
             (out / STORE).unlink(missing_ok=True)
         for folder in stale:
             discard(folder)
+        if waiting:
+            _announce(survey.database, waiting, len(tasks), out, workers)
         problems = in_parallel(_prepare, waiting, f"Preparing {survey.database}", workers=workers)
         left_out |= {task.recording.name: why for task, why in zip(waiting, problems, strict=True) if why}
         if len(left_out) == len(survey.clips):
-            first = f" {next(iter(left_out.items()))}" if left_out else ""
+            first = next((f" {name}: {why}." for name, why in left_out.items()), "")
             raise BenchError(f"{survey.database}: no clip can be used.{first} `bench.py validate` tells more.")
         names = [task.recording.name for task in tasks if task.recording.name not in left_out]
         facts = StoreFacts(
@@ -93,7 +98,7 @@ def prepare(
         if not (out / STORE).is_file() or (out / STORE).read_text() != text:
             write_text(out / STORE, text)
     store = ClipStore(out)
-    mention_faces(store.clips)
+    mention_clips(store.clips)
     return store
 
 
@@ -105,6 +110,14 @@ def _task(
     files = [[file.name, (stat := file.stat()).st_size, stat.st_mtime_ns] for file in recording.pictures()]
     key = digest([VERSION, PREPARATION, recording.facts(), colour, driver_of, files])
     return Task(recording, out / recording.name, key, colour, driver_of, pick)
+
+
+def _announce(database: str, waiting: Collection[Task], wanted: int, out: Path, workers: int) -> None:
+    """Say what is prepared and about how long it takes."""
+    frames = sum(len(task.recording.files) for task in waiting)
+    done = f" ({wanted - len(waiting)} more are there already)" if len(waiting) < wanted else ""
+    seconds = (len(waiting) * CLIP_S + frames * FRAME_S) / workers
+    note(f"preparing {len(waiting)} clips of {database}{done}, {frames:,} frames, into {out}: {about(seconds)}.")
 
 
 def _left_out_before(out: Path) -> Collection[str]:
@@ -144,6 +157,7 @@ def _prepare(task: Task) -> str:
             key=task.key,
             **recording.facts(),
             n_frames=len(frames),
+            medium=medium_of(recording.path),
             box=framing.box,
             faces=framing.widths,
             colour=colour,

@@ -12,7 +12,7 @@ from core.pictures import PICTURES, natural
 from core.video import VIDEOS
 
 # Files of cameras and recorders that are not opened, although their streams are common ones.
-OTHER_VIDEOS = (".mts", ".m2ts", ".ts", ".flv", ".f4v", ".3gp", ".ogv", ".vob", ".mod", ".mxf", ".asf", ".dv")
+OTHER_VIDEOS = (".mxf", ".dv", ".rm", ".rmvb")
 # Pictures as phones and cameras save them, which are not read.
 OTHER_PICTURES = (".heic", ".heif", ".avif", ".gif", ".dng", ".cr2", ".nef", ".arw", ".jp2", ".jxl", ".pdf")
 # How many levels and how many folders are searched.
@@ -49,15 +49,10 @@ def remedies(folder: Path, entries: Collection[Path]) -> list[str]:
             place = place.parent if kind == "Pictures" else place
             sentences.append(f"{kind} lie deeper: {counted(found)}. Give a folder with clips in it, such as {place}.")
     names = {path.suffix.lower(): path.name for path in entries if path.is_file()}
-    if ".gif" in names:
-        sentences.append(
-            f"GIFs are not read as drivers: write the frames of {names['.gif']!a} as PNG files into a folder"
-            " (ffmpeg -i clip.gif clip/%05d.png)."
-        )
     if others := sorted(set(names) & set(OTHER_VIDEOS)):
         example = names[others[0]]
         sentences.append(
-            f"{', '.join(others)} is not read: turn {example!a} into .mp4 (ffmpeg -i {example!a} -c copy clip.mp4)."
+            f"{', '.join(others)} is not read: turn {example!r} into .mp4 (ffmpeg -i {example!r} -crf 4 clip.mp4)."
         )
     return sentences
 
@@ -66,4 +61,4 @@ def picture_remedies(entries: Collection[Path]) -> list[str]:
     """Return how entries that are pictures of other kinds become templates, in one sentence; [] for none."""
     names = {path.suffix.lower(): path.name for path in entries if path.is_file() and not path.name.startswith(".")}
     others = sorted(set(names) & set(OTHER_PICTURES))
-    return [f"{', '.join(others)} is not read: save {names[others[0]]!a} as PNG or JPEG."] if others else []
+    return [f"{', '.join(others)} is not read: save {names[others[0]]!r} as PNG or JPEG."] if others else []

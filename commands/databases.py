@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.options import cores
+from commands.options import resumable
 from core.spreadsheet import printable
 
 if TYPE_CHECKING:
@@ -37,15 +37,17 @@ WithoutOption = Annotated[list[str] | None, typer.Option("--without", help="A co
 def validate(
     database: DatabaseArgument, path: PathArgument, sheet: SheetOption = None, without: WithoutOption = None
 ) -> None:
-    """Say what is there of a database, what is missing and what is corrected; nothing is written."""
+    """Say what is there of a database, what is missing and what is corrected; write nothing. Exit code 1: no clip."""
     found = survey(database, path, sheet, without or [])
     print("\n".join(map(printable, found.describe())))
     from protocols.megc2021 import recordings
 
     there = sorted({clip.recording.recording for clip in found.usable} & recordings())
     print(f"drivers of {CHALLENGE}: {', '.join(there) or 'none'}")
+    raise typer.Exit(0 if found.usable else 1)
 
 
+@resumable()
 def prepare(
     database: DatabaseArgument,
     path: PathArgument,
@@ -78,7 +80,7 @@ def prepared(found: Survey, out: Path, colour: Colour = Colour.recorded, workers
     from clips.store import prepare as store
     from protocols.megc2021 import recordings
 
-    made = store(found, out, given_points, recordings(), CHALLENGE, colour.value, workers or cores())
+    made = store(found, out, given_points, recordings(), CHALLENGE, colour.value, workers)
     for name, why in made.facts.left_out.items():
         print(printable(f"left out: {name}: {why}"))
     return made

@@ -16,9 +16,10 @@ app = typer.Typer(help="Programs from elsewhere as methods (external@NAME).", no
 @app.command("list")
 def list_() -> None:
     """List the descriptions: ready-made ones and your own."""
+    from core.working_folder import in_store
     from methods.external import OWN, READY_MADE, read_description
 
-    for name in sorted({path.stem for folder in (OWN, READY_MADE) for path in folder.glob("*.yaml")}):
+    for name in sorted({path.stem for folder in (in_store(OWN), READY_MADE) for path in folder.glob("*.yaml")}):
         described = read_description(name)
         place = described.checkout or "bring your own checkout: external add"
         print(f"{name:14} {described.system}, {described.source}, licence: {described.licence} ({place})")
@@ -36,6 +37,7 @@ def add(
     import yaml
 
     from core.store import write_text
+    from core.working_folder import in_store
     from methods.external import OWN, read_description
 
     described = read_description(check_name("description", name))
@@ -47,6 +49,6 @@ def add(
         raise BenchError("Give one environment: --python PATH, --conda NAME or --image IMAGE.")
     given = {"checkout": str(checkout.resolve()), "python": python, "conda": conda, "image": image}
     values = described.model_dump(mode="json", exclude_defaults=True) | given
-    path = OWN / f"{name}.yaml"
+    path = in_store(OWN) / f"{name}.yaml"
     write_text(path, yaml.safe_dump({key: value for key, value in values.items() if value}, sort_keys=False))
     print(f"{path} written. Use it: python bench.py --methods external@{name}")

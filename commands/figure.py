@@ -53,8 +53,14 @@ def prior(
 
 
 @app.command()
-def strip(run: Path, cell: str = "", rows: RowsOption = "", out: OutOption = None) -> None:
-    """Frames from onset over apex to offset with their differences below (MM '21, figure 4)."""
+def strip(
+    run: Path,
+    cell: str = "",
+    rows: RowsOption = "",
+    without_head: Annotated[bool, typer.Option("--without-head", help="Differences with head motion removed.")] = False,
+    out: OutOption = None,
+) -> None:
+    """Template, driver, truth and rows from onset over apex to offset, differences below (MM '21, figure 4)."""
     from reports.figures.grid import save_figure
     from reports.figures.shown import chosen_cells
     from reports.figures.strip import draw_strip
@@ -62,7 +68,8 @@ def strip(run: Path, cell: str = "", rows: RowsOption = "", out: OutOption = Non
 
     opened = Run(run)
     (chosen,) = chosen_cells(opened, [cell] if cell else [])
-    print(save_figure(draw_strip(opened, chosen, names(rows)), out or run / "figures" / f"strip_{chosen.name}.png"))
+    figure = draw_strip(opened, chosen, names(rows), without_head)
+    print(save_figure(figure, out or run / "figures" / f"strip_{chosen.name}.png"))
 
 
 @app.command()

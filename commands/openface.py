@@ -32,7 +32,7 @@ def openface(run: Path, csvs: Path) -> None:
         facts = read_json(facts_file)
         if file and facts and facts.get("content"):
             files[file] = facts
-    others = sorted(ascii(str(path.relative_to(csvs))) for path in csvs.glob("*/[!.]*") if path not in files)
+    others = sorted(repr(str(path.relative_to(csvs))) for path in csvs.glob("*/[!.]*") if path not in files)
     if not files:
         example = next(iter(inputs), "drivers/NAME")
         has = f" It holds {few(others)}." if others else ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +13,8 @@ import typer
 
 from core.errors import BenchError
 from core.names import check_name
+from core.working_folder import weights_folders
 
-STORE = Path(".megbench")
 RUNS = Path("runs")
 # Variants that mean something else than a file of the user's (methods/trained.py).
 RESERVED = ("demo", "untrained")
@@ -63,9 +64,14 @@ def folders(
     return {name: str(path.resolve()) if path else None for name, path in given.items()}
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+@contextlib.contextmanager
+def resumable() -> Iterator[None]:
+    """Answer Ctrl-C with a line and exit code 130; to decorate commands that go on where they were stopped."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("Interrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def resolve_device(device: Device) -> str:
@@ -91,4 +97,4 @@ def user_weights(name: str, variant: str) -> Path:
     """Where the weights of `name@variant` are kept. BenchError for a variant that the suite keeps for its own."""
     if check_name("variant", variant) in RESERVED:
         raise BenchError(f"--as {variant}: the variants {', '.join(RESERVED)} are the suite's own. Give another name.")
-    return STORE / "weights" / f"{name}@{variant}.safetensors"
+    return weights_folders()[0] / f"{name}@{variant}.safetensors"

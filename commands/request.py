@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands.options import STORE
 from core.errors import BenchError
+from core.working_folder import STORE
 
 if TYPE_CHECKING:
     from core.clip import Cell
@@ -30,13 +30,16 @@ class Request:
     face: str = ""
 
 
-def make_protocol(name: str, given: dict[str, Any], face: str = "") -> CellSource:
-    """Return the protocol `name` on the `given` folders, with the chosen `face` of its drivers ("": the largest)."""
+def make_protocol(name: str, given: dict[str, Any], face: str = "", workers: int = 0) -> CellSource:
+    """Return the protocol `name` on the `given` folders, with the chosen `face` of its drivers ("": the largest).
+
+    workers: processes that it may use; 0: one for each processor.
+    """
     from core.registry import load
     from protocols import PROTOCOLS, make
 
     paths = {key: Path(path) if path else None for key, path in given.items()}
-    return make(name, load("protocol", name, PROTOCOLS), STORE.resolve() / "clips", paths, face)
+    return make(name, load("protocol", name, PROTOCOLS), STORE.resolve() / "clips", paths, face, workers)
 
 
 def make_rows(request: Request) -> list[Row]:
@@ -58,16 +61,69 @@ def make_rows(request: Request) -> list[Row]:
 
 def possible_rows(rows: Sequence[Row], request: Request, cells: Sequence[Cell]) -> list[Row]:
     """The rows without companions that these cells do not allow, unless they were asked for by name."""
-    impossible = {
-        "truth": not all(cell.truth for cell in cells),
-        "wrong_driver": not any(cell.foil for cell in cells),
-    }
-    return [row for row in rows if row.label in request.methods or not impossible.get(row.label)]
+    return [row for row in rows if row.label in request.methods or not impossible(row.label, cells)]
+
+
+def impossible(label: str, cells: Sequence[Cell]) -> str:
+    """Return why these cells do not allow a companion, "" if they do."""
+    if label == "truth" and not all(cell.truth for cell in cells):
+        return "nobody knows how these templates make the drivers' expressions"
+    if label == "wrong_driver" and not any(cell.foil for cell in cells):
+        one = len({cell.driver.name for cell in cells}) == 1
+        return "there is only one driver" if one else "no driver has another one that moves another part of the face"
+    return ""
+
+
+def mention(rows: Sequence[Row], possible: Sequence[Row], metrics: Sequence[Any], cells: Sequence[Cell]) -> None:
+    """Print what a run will lack and why: companions, metrics; and that demo weights have never seen recordings."""
+    from core.progress import note
+    from core.scoring import lacking
+    from reports.notices import DEMO
+
+    for row in rows:
+        if row not in possible:
+            note(f"{row.label} is left out: {impossible(row.label, cells)}.")
+    for metric in metrics:
+        if reason := lacking(metric):
+            note(f"{metric.name} is not computed: {reason}")
+    demo = [row.label for row in possible if DEMO in row.marks_on(cells)]
+    if demo and not all(cell.driver.rendered for cell in cells):
+        note(
+            f"{', '.join(demo)}: demo weights, trained briefly on rendered faces. On recordings they hardly move or add"
+            " noise; they say nothing about the published models (docs/demo_weights.md)."
+        )
+
+
+def chosen_metrics(given: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the metrics that --metrics means: the default ones without any, and before those with a +.
+
+    Raise BenchError if only some of the names have a +.
+    """
+    from metrics import METRICS, ON_REQUEST
+
+    added = [name.removeprefix("+") for name in given if name.startswith("+")]
+    if added and len(added) < len(given):
+        bare = next(name for name in given if not name.startswith("+"))
+        raise BenchError(
+            f"--metrics {','.join(given)}: {bare} alone replaces the default metrics, +{added[0]} adds to them. Write"
+            f" either +{bare} or {added[0]}."
+        )
+    default = [] if given and not added else [name for name in METRICS if name not in ON_REQUEST]
+    return tuple(dict.fromkeys([*default, *(added or given)]))
 
 
 def load_metrics(request: Request) -> list[Any]:
-    """The classes of the metrics asked for."""
+    """Return the classes of the metrics asked for. Raise BenchError if two of them have a figure of one name."""
     from core.registry import load
     from metrics import METRICS
 
-    return [load("metric", name, METRICS) for name in request.metrics]
+    makers = [load("metric", name, METRICS) for name in request.metrics]
+    owners: dict[str, str] = {}
+    for name, make in zip(request.metrics, makers, strict=True):
+        for figure in make().figures:
+            if (owner := owners.setdefault(figure.name, name)) != name:
+                raise BenchError(
+                    f"The metrics {owner} and {name} both have a figure called {figure.name!r}, and tables go by that"
+                    f" name. Rename it in one of them, or leave one out: --metrics {name}."
+                )
+    return makers

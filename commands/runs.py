@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.options import STORE, MediaAllOption, names
+from commands.options import MediaAllOption, names
 from core.run_folder import MOTION_FOLDER, SUMMARY
+from core.working_folder import STORE
 
 if TYPE_CHECKING:
     from core.runner import Job
@@ -56,11 +57,11 @@ def page_recipe() -> str:
 def make_report(run: Path, media_all: bool, no_media: bool = False) -> Path:
     """Write a run's page, whose path is returned, and its summary for terminals."""
     from core.store import write_text
+    from reports.common_cells import summary
     from reports.html import Pictures, write_report
-    from reports.leaderboard import brief
     from reports.run_files import Run
 
-    write_text(run / SUMMARY, brief(Run(run)).text())
+    write_text(run / SUMMARY, summary(Run(run)).text())
     if no_media:
         return write_report(run, Pictures.none)
     return write_report(run, Pictures.all if media_all else Pictures.controls_in_two_cells)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.options import STORE
+from core.errors import BenchError
+from core.working_folder import STORE
 
 if TYPE_CHECKING:
     from clips.synthetic.degraded import Answer, Variant
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 # What the report shows (reports.worth reads it).
 KEPT = Path(__file__).parent.parent / "reports" / "selfcheck.json"
 FIRMLY = 0.95
+# Laws are of means; a single cell has oddities of its own.
+FEWEST = 2
 # Agreement may differ by so much over scales of .25 and more.
 BLIND = 0.05
 
@@ -44,6 +47,8 @@ def selfcheck(
     from core.store import write_json
     from metrics.sensitivity import worth
 
+    if keep and cells < FEWEST:
+        raise BenchError(f"--keep with --cells {cells}: one cell proves nothing. Give {FEWEST} cells or more.")
     found, versions = measure_all(cells, workers)
     judged = {figure: judgement for figure, values in found.items() if (judgement := worth(figure, values))}
     for judgement in judged.values():
@@ -51,7 +56,11 @@ def selfcheck(
         print("    " + ", ".join(f"{name} {_signed(rho)}" for name, rho in judgement.correlations.items()))
     laws = list(check_laws(found, judged))
     for law in laws:
-        print(f"{'holds' if law.holds else 'BROKEN'}: {law.text} ({law.found})")
+        verdict = "holds" if law.holds else "BROKEN" if cells >= FEWEST else "not in this cell"
+        print(f"{verdict}: {law.text} ({law.found})")
+    if cells < FEWEST:
+        print(f"One cell proves nothing, whether a law holds in it or not. Give --cells {FEWEST} or more (default 3).")
+        raise typer.Exit
     if keep:
         write_json(KEPT, outcome(cells, judged, versions, laws))
         print(f"Kept in {KEPT}.")

@@ -59,10 +59,9 @@ def draw(generator: Any, cell: Cell, title: str) -> Any:
     import numpy as np
     from matplotlib.figure import Figure
 
-    from baselines.ulmegan import outside
-    from methods.au_sources import source
+    from baselines.ulmegan.model import outside
 
-    sequence = generator.sequence(source(generator.au_source)(cell.driver))
+    sequence = generator.sequence(generator.units(cell.driver))
     last = len(sequence) - 1
     frames = sorted({*(round(share * last) for share in SHARES), int(sequence.sum(1).argmax())})
     face = generator.face(cell.template)

@@ -56,11 +56,11 @@ def _place(name: str) -> str:
 def doctor() -> None:
     """Say what this machine can compute: device, packages, and every metric with what it lacks."""
     import inspect
-    import os
     import platform
 
     import torch
 
+    from core.processors import usable
     from core.provenance import PACKAGES, version_of
     from core.registry import load
     from core.scoring import lacking
@@ -68,11 +68,10 @@ def doctor() -> None:
     from metrics import METRICS
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU that torch can use"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    print(f"Python {platform.python_version()} on {platform.platform()}; {cores} cores; {device}.")
+    print(f"Python {platform.python_version()} on {platform.platform()}; {usable()} cores; {device}.")
     print("Packages: " + ", ".join(f"{name} {version_of(name) or 'missing'}" for name in PACKAGES))
     print(advice())
     for name in METRICS:
         make = load("metric", name, METRICS)
-        reason = lacking(make)
+        reason = lacking(make) or getattr(make, "missing", str)()
         print(f"{'no ' if reason else 'yes'} {name:18} {reason or (inspect.getdoc(make) or '').partition(chr(10))[0]}")

@@ -69,7 +69,8 @@ class Clip:
     is what a database's clip is called wherever it lies ("casme2/sub19_EP01_01f"), by which one knows whether a model
     has seen it; "" for others. `rendered` tells clips of this suite from recordings. `faces` are the widths in display
     pixels of the faces in the original first frame, largest first; `face` is the user's choice among them ("left",
-    "right", a number by size), "" for the largest. `problem` says why the frames cannot be used
+    "right", a number by size), "" for the largest. `medium` says what the kind of its file does to motion (a GIF, an
+    interlaced video), "" for ordinary ones. `problem` says why the frames cannot be used
     (no face in them, a damaged video); its cells fail with it and the run goes on. "" for a usable clip.
     """
 
@@ -91,6 +92,7 @@ class Clip:
     rendered: bool = False
     face: str = ""
     faces: tuple[int, ...] = ()
+    medium: str = ""
     problem: str = ""
 
     @property
@@ -236,7 +238,9 @@ class Cell:
     reference: what scores compare with: the same motion with other camera noise where clips are rendered, so that no
     method is rewarded for copying noise; the driver itself for recordings.
     truth: the template making the driver's expression, rendered; None where nobody knows it.
-    foil: another driver that moves another part of the face; None where the protocol names none.
+    foil: another driver that moves another part of the face, in a folder of recordings just another one; None where the
+    protocol names none.
+    known_as: how others call driver and template, as pairs; () where the protocol knows no other names.
     """
 
     protocol: str
@@ -245,6 +249,7 @@ class Cell:
     reference: Clip
     truth: Clip | None = None
     foil: Clip | None = None
+    known_as: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:

@@ -58,6 +58,7 @@ class StoredClip(Facts):
     colour: Literal["rgb", "grey"]
     face: str = ""
     faces: tuple[int, ...] = ()
+    medium: str = ""
     driver_of: str = ""
     landmarks: Annotated[tuple[Point, ...], Field(min_length=68, max_length=68)]
     points: Annotated[tuple[Point, ...], Field(min_length=18, max_length=18)]

@@ -2,17 +2,23 @@
 
 Workers need this repository on their Python path and one thread each:
 `PYTHONPATH=CHECKOUT dask worker ADDRESS --nthreads 1`. What starts them (SLURM, Kubernetes, SSH) is Dask's business.
+
+A worker's own thread cannot be ended, so an item that takes too long is left to itself and its worker is restarted by
+Dask's nanny. Without a nanny (`--no-nanny`) the item stays beside the worker's further work, and one that never lets
+other threads run is not noticed at all.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from core.errors import BenchError, clause
-from core.worker import THREADS, Lane, Outcome, answer, set_up
+from core.worker import THREADS, Lane, Outcome, answer, set_up, timed_out
 from core.working_folder import worker_environment
 
 CONNECT_S = 20
@@ -20,11 +26,12 @@ CONNECT_S = 20
 _ready: dict[bytes, Callable[[Any], Any]] = {}
 
 
-def spread(lanes: Sequence[Lane], address: str) -> Iterator[Outcome]:
+def spread(lanes: Sequence[Lane], address: str, limit_s: float) -> Iterator[Outcome]:
     """Do every item of every lane on the cluster at `address`; outcomes come batch by batch as they are done.
 
-    A worker that is lost has its batch done again elsewhere, where finished items are found in the store. BenchError
-    where Dask is not installed or nobody answers.
+    A worker that is lost has its batch done again elsewhere, where finished items are found in the store. An item that
+    takes longer than limit_s fails, and the rest of its batch is done elsewhere. BenchError where Dask is not installed
+    or nobody answers.
     """
     try:
         from distributed import Client, as_completed
@@ -35,24 +42,42 @@ def spread(lanes: Sequence[Lane], address: str) -> Iterator[Outcome]:
     except (OSError, ValueError) as error:
         raise BenchError(f"No Dask scheduler answers at {address} ({clause(error)}).") from None
     with client:
-        futures = {
-            client.submit(_do_batch, pickle.dumps(lane.set_up), batch, worker_environment(), pure=False): batch
-            for lane in lanes
-            for batch in lane.batches
-        }
-        for future in as_completed(list(futures), loop=client.loop):
-            batch = futures.pop(future)
-            if future.status == "finished":
-                yield from future.result()
-            else:
+        environment = worker_environment()
+
+        def submit(lane: Lane, batch: Sequence[Any]) -> Any:
+            return client.submit(_do_batch, pickle.dumps(lane.set_up), batch, environment, limit_s, pure=False)
+
+        futures = {submit(lane, batch): (lane, batch) for lane in lanes for batch in lane.batches}
+        done = as_completed(list(futures), loop=client.loop)
+        for future in done:
+            lane, batch = futures.pop(future)
+            if future.status != "finished":
                 reason = clause(future.exception() or "")
                 yield from (Outcome(item, None, f"the cluster gave up: {reason}", True) for item in batch)
+                continue
+            outcomes, hung = future.result()
+            if hung:
+                _restart(client, hung)
+            if left := batch[len(outcomes) :]:
+                again = submit(lane, left)
+                futures[again] = lane, left
+                done.add(again)
+            yield from outcomes
 
 
-def _do_batch(pickled: bytes, batch: Sequence[Any], environment: Mapping[str, str]) -> list[Outcome]:
+def _restart(client: Any, worker: str) -> None:
+    """Have a worker's nanny restart it, if it has one."""
+    with contextlib.suppress(ValueError, TimeoutError):
+        client.restart_workers([worker], timeout=CONNECT_S, raise_for_error=False)
+
+
+def _do_batch(
+    pickled: bytes, batch: Sequence[Any], environment: Mapping[str, str], limit_s: float
+) -> tuple[list[Outcome], str]:
     """Do a batch in a worker. Results equal those of a local run: libraries use one thread, and folders are the same.
 
-    environment: variables as core.working_folder.worker_environment returns them.
+    environment: variables as core.working_folder.worker_environment returns them. Return the outcomes, up to that of
+    an item that took longer than limit_s, and then the address of this worker, else "".
     """
     os.environ.update(environment)
     if pickled not in _ready:
@@ -60,6 +85,25 @@ def _do_batch(pickled: bytes, batch: Sequence[Any], environment: Mapping[str, st
         _ready.clear()
         handle = set_up(pickle.loads(pickled))
         if isinstance(handle, Outcome):
-            return [Outcome(item, None, handle.reason, True, handle.traceback) for item in batch]
+            return [Outcome(item, None, handle.reason, True, handle.traceback) for item in batch], ""
         _ready[pickled] = handle
-    return [answer(_ready[pickled], item) for item in batch]
+    outcomes: list[Outcome] = []
+    for item in batch:
+        outcomes.append(_answer_in_time(_ready[pickled], item, limit_s))
+        if outcomes[-1].reason == timed_out(limit_s):
+            from distributed import get_worker
+
+            _ready.clear()  # what hangs may still use it
+            return outcomes, str(get_worker().address)
+    return outcomes, ""
+
+
+def _answer_in_time(handle: Callable[[Any], Any], item: Any, limit_s: float) -> Outcome:
+    """What becomes of one item, which is left to itself if it takes longer than limit_s."""
+    found: list[Outcome] = []
+    thread = threading.Thread(target=lambda: found.append(answer(handle, item)), daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if found:
+        return found[0]
+    return Outcome(item, None, timed_out(limit_s) if thread.is_alive() else "it ended its thread", True)

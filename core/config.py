@@ -176,5 +176,13 @@ def _build_plain(kind: Any, value: Any, where: str) -> Any:
     return value
 
 
+def at_least_one(config: Any, *names: str) -> None:
+    """Raise BenchError if a number of a dataclass (or one in a tuple) is below 1: layers without channels, say."""
+    for name in names:
+        value = getattr(config, name)
+        if min(value if isinstance(value, tuple) else (value,), default=1) < 1:
+            raise BenchError(f"{name} must be 1 or more, got {value}.")
+
+
 def _wrong(where: str, value: Any, wanted: str) -> BenchError:
     return BenchError(f"Setting {where or 'config'} must be {wanted}, got {shown(value)}.")

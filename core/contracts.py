@@ -16,19 +16,22 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-Status = Literal["ok", "failed", "skipped", "unavailable"]
+Status = Literal["ok", "failed", "missing", "skipped", "unavailable"]
 
 
 class Method(Protocol):
     """A generator. Made as `Class(variant, options)` from `name@variant:key=value`.
 
     Optional attributes:
+    `options`, of the class, names the options that it takes; then any other one is an error.
     `marks` maps words for the tables to sentences: what a reader of its scores must know.
     `marks_on(cells)` returns such marks for the cells that were scored. It is also called for all cells before anything
     is animated, and may then raise BenchError for files that cannot be read.
     `unused(cells)` returns the names of its files that fit none of the cells.
     `sources(cell)` returns the paths of the files, besides the clips, that it reads for this cell only. Their contents
     become part of the cell's key; a missing file counts as None. Files read for every cell belong in `identity`.
+    `check(cell)` raises CellFailed for a cell that it cannot do, as far as that is known before anything is animated;
+    NotSupplied if something was to be supplied for it and is not there: then the cell is missing, which is no failure.
     `identity_on(cell)` returns, as JSON values, whatever else decides the frames of this cell only.
     """
 
@@ -51,7 +54,7 @@ class Method(Protocol):
 
 
 class Control(Protocol):
-    """A control: like a method, but handed the whole cell (truth, foil, reference)."""
+    """A control: like a method, but handed the whole cell (truth, foil, reference). A method may be made so, too."""
 
     name: str
     variant: str
@@ -176,7 +179,8 @@ class Metric(Protocol):
 
     A metric that needs weights of other people's networks names them in a further attribute `weights`
     (core.weight_files); without them it is unavailable and the run goes on. A metric that reads files besides the
-    cell's clips has a further method `sources(cell, output)`, which returns their paths; `output` is the hash of the
+    cell's clips may have a static method `missing()`, which says for `doctor` what is to be done first, and has a
+    further method `sources(cell, output)`, which returns their paths; `output` is the hash of the
     output's frames. The contents of these files are part of the partial score's key (a missing file counts as None),
     as are the metric's code, the packages that it imports and its weights.
     """

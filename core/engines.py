@@ -11,6 +11,8 @@ from core.progress import track
 from core.worker import Lane, Outcome, work
 
 LOCAL, DASK = "local", "dask://"
+# How long one cell may take, unless the user says otherwise.
+CELL_LIMIT_S = 3600
 
 
 def check_engine(engine: str) -> str:
@@ -21,16 +23,22 @@ def check_engine(engine: str) -> str:
 
 
 def perform(
-    items: Iterable[Any], lanes: Callable[[Sequence[Any], bool], list[Lane]], engine: str, workers: int, title: str
+    items: Iterable[Any],
+    lanes: Callable[[Sequence[Any], bool], list[Lane]],
+    engine: str,
+    workers: int,
+    title: str,
+    limit_s: float = CELL_LIMIT_S,
 ) -> Iterator[Outcome]:
     """Do every item, in up to `workers` processes or on the cluster that `engine` names, under a progress bar.
 
+    limit_s: how long one item may take; then it fails, and the others go on.
     lanes: the lanes of some items, and whether their workers wait for an item that another process is at. They do not
     at first, and answer Busy; such items are left for the end.
     """
     left = list(items)
     for wait in (False, True):
-        outcomes = _outcomes(lanes(left, wait), engine, workers)
+        outcomes = _outcomes(lanes(left, wait), engine, workers, limit_s)
         left, count = [], len(left)
         for outcome in track(outcomes, "Waiting for others" if wait else title, "cell", count):
             if isinstance(outcome.result, Busy):
@@ -39,9 +47,9 @@ def perform(
                 yield outcome
 
 
-def _outcomes(lanes: Sequence[Lane], engine: str, workers: int) -> Iterator[Outcome]:
+def _outcomes(lanes: Sequence[Lane], engine: str, workers: int, limit_s: float) -> Iterator[Outcome]:
     if engine == LOCAL:
-        return work(lanes, workers)
+        return work(lanes, workers, limit_s)
     from core.cluster import spread
 
-    return spread(lanes, engine.removeprefix(DASK))
+    return spread(lanes, engine.removeprefix(DASK), limit_s)

@@ -14,6 +14,10 @@ class CellFailed(BenchError):
     """One cell cannot be done (no face in it, say); the run records the reason and goes on."""
 
 
+class NotSupplied(CellFailed):
+    """Something that was to be supplied for this cell is not there: the cell is missing, which is no failure."""
+
+
 class Unavailable(BenchError):
     """Something the user can supply is not there (weights, another program's output).
 

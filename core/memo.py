@@ -14,9 +14,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from core.working_folder import from_start
+from core.working_folder import STORE, from_start
 
-STORE = Path(".megbench")
 # A log that has grown beyond this is begun anew: by then most of it is about files that are gone.
 MOST_BYTES = 64_000_000
 

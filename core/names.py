@@ -19,9 +19,9 @@ def check_name(kind: str, name: str) -> str:
     Raises BenchError otherwise.
     """
     if not SAFE.fullmatch(name) or ".." in name or "__" in name or name.endswith(".") or DEVICE.fullmatch(name):
-        shown = ascii(name if len(name) <= 60 else name[:60] + "...")
+        shown = repr(name if len(name) <= 60 else name[:60] + "...")
         raise BenchError(
-            f"The {kind} name {shown} cannot be used: it becomes a folder name. Rename it to letters, digits and"
+            f"The {kind} name {shown} cannot be used: it becomes a folder name. Rename it to letters a to z, digits and"
             " . _ - only (at most 120, beginning with a letter or digit, without '..' and '__', no dot at its end, not"
             " CON, NUL or another of Windows' devices)."
         )

@@ -29,3 +29,11 @@ def track(items: Iterable[T], title: str, unit: str, total: int | None = None) -
 def note(text: str) -> None:
     """One line for the user, above any progress bar."""
     tqdm.write(printable(f"Note: {text}"), file=sys.stderr)
+
+
+def about(seconds: float) -> str:
+    """Return a duration in words, as exactly as an estimate deserves: "about 20 s", "about 5 min", "about 3 h"."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds > 1.5 * length:
+            return f"about {seconds / length:.0f} {unit}"
+    return f"about {max(seconds, 1):.0f} s"

@@ -49,6 +49,7 @@ COMPUTES_NOTHING = {
     "core.names": "refuses names, changes none",
     "core.own_store": "finds a folder",
     "core.wrong_file": "says in messages what is in the place of a file",
+    "core.processors": "counts processors",
     "core.progress": "bars and notes on the terminal",
     "core.provenance": "computes these hashes, which are no inputs of anything",
     "core.registry": "finds classes by name; what it finds is keyed by its own code",

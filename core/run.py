@@ -182,20 +182,21 @@ class Run:
         return failures
 
     def _failures(self, records: dict[str, CellRecord]) -> list[str]:
-        """A line for each cell that no row can do, then for each that only some rows could not.
-
-        wrong_driver cannot be made where a cell has no foil; that is no failure, the report gives the reason.
-        """
+        """Return a line for each cell that no row can do, then for each that some failed on; none for missing ones."""
         hopeless = [f"{cell.name}: {cell.problem}" for cell in self.cells if cell.problem]
-        others = (
-            (job, records[job.key])
-            for job in self.jobs
-            if not job.cell.problem and (job.row.name != "wrong_driver" or job.cell.foil)
-        )
+        others = ((job, records[job.key]) for job in self.jobs if not job.cell.problem)
         failed = [
-            f"{job.row.label} on {job.cell.name}: {found.reason}" for job, found in others if found.status != "ok"
+            f"{job.row.label} on {job.cell.name}: {found.reason}" for job, found in others if found.status == "failed"
         ]
         return hopeless + failed
+
+    def _not_supplied(self, records: dict[str, CellRecord]) -> dict[str, list[str]]:
+        """Return the cells of each row whose input was not supplied; their records have the reasons."""
+        found: dict[str, list[str]] = {}
+        for job in self.jobs:
+            if records[job.key].status == "missing":
+                found.setdefault(job.row.label, []).append(job.cell.name)
+        return found
 
     def _facts(self, records: dict[str, CellRecord]) -> dict[str, Any]:
         """Return everything in run.json except whether the run is finished."""
@@ -220,6 +221,7 @@ class Run:
     def _finish(self, records: dict[str, CellRecord], failures: list[str], key: str | None) -> bool:
         """Write run.json as finished, unless it says the same already; whether it was written."""
         facts = {**self._facts(records), "finished": True, "failures": failures, "key": key}
+        facts["missing"] = self._not_supplied(records)
         facts = json.loads(json.dumps(facts, allow_nan=False))
         before = read_json(self.folder / "run.json")
         if before is not None and _lasting(before) == _lasting(facts):
@@ -309,7 +311,7 @@ def cell_facts(cell: Cell, known_aus: dict[str, list[float]]) -> dict[str, Any]:
         "name": cell.name,
         "driver": cell.driver.name,
         "template": cell.template.name,
-        **{name: facts[name] for name in (*shared, "action_units", "rendered", "colour", "face", "faces")},
+        **{name: facts[name] for name in (*shared, "action_units", "rendered", "colour", "face", "faces", "medium")},
         "has_truth": cell.truth is not None,
         "known_aus": known_aus,
     }

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ import numpy as np
 
 from core.claims import Busy, claim
 from core.clip import Cell
-from core.engines import LOCAL, perform
-from core.errors import BenchError, CellFailed
+from core.engines import CELL_LIMIT_S, LOCAL, perform
+from core.errors import BenchError, CellFailed, NotSupplied, check_choice
 from core.file_hashes import states
 from core.frames import SIZE, Frames, check_frames
 from core.own_store import work_for
@@ -43,6 +43,10 @@ def no_sources(cell: Cell) -> Sequence[Path]:
     return ()
 
 
+def no_check(cell: Cell) -> None:
+    """Let every cell pass, for a method without `check`."""
+
+
 def no_identity(cell: Cell) -> Mapping[str, Any]:
     """Return no facts, for a method without `identity_on`."""
     return {}
@@ -56,7 +60,8 @@ class Row:
     its frames besides the inputs, with the versions of its code and of the packages that it computes with. marks: what
     a reader of its scores must know, a word for the tables and a sentence each. seen: "clips" and "people" of databases
     that it was trained on, if the method has `seen()`, which returns them. sources, identity_on: the files that the
-    method reads for a cell besides its clips, and what else decides the frames of that cell alone.
+    method reads for a cell besides its clips, and what else decides the frames of that cell alone. check: raises
+    CellFailed for a cell that it cannot do, as far as that is known before anything is animated.
     """
 
     label: str
@@ -70,21 +75,26 @@ class Row:
     seen: Mapping[str, Sequence[str]] = field(default_factory=dict)
     sources: Callable[[Cell], Sequence[Path]] = no_sources
     identity_on: Callable[[Cell], Mapping[str, Any]] = no_identity
+    check: Callable[[Cell], None] = no_check
 
     @classmethod
     def of(cls, label: str, name: str, variant: str, options: Mapping[str, str], maker: Any) -> Row:
         """Make the method once to learn what it is. BenchError as the method raises it (missing weights, options)."""
+        if (taken := getattr(maker, "options", None)) is not None:
+            for option in options:
+                check_choice(f"option of {name}:", option, taken)
         method = maker(variant, options)
         versions = {"source": code_version(maker.__module__), "packages": package_versions(maker.__module__)}
         marks = dict(getattr(method, "marks", {}))
         seen = method.seen() if hasattr(method, "seen") else {}
         identity = {**method.identity(), **versions}
-        of_cells = getattr(method, "sources", no_sources), getattr(method, "identity_on", no_identity)
-        return cls(label, name, method.variant, options, maker, method.is_control, identity, marks, seen, *of_cells)
+        made = cls(label, name, method.variant, options, maker, method.is_control, identity, marks, seen)
+        wanted = ("sources", "identity_on", "check")
+        return replace(made, **{what: getattr(method, what) for what in wanted if hasattr(method, what)})
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the method itself: a worker makes its own and computes no keys."""
-        return {**vars(self), "sources": no_sources, "identity_on": no_identity}
+        return {**vars(self), "sources": no_sources, "identity_on": no_identity, "check": no_check}
 
     def marks_on(self, cells: Sequence[Cell]) -> dict[str, str]:
         """Return the row's marks; those that depend on the files of single cells are for `cells`."""
@@ -101,13 +111,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Settings:
-    """What all rows share: the store, the device, the seed, the number of worker processes and the engine."""
+    """What all rows share: store, device, seed, number of worker processes, engine and time limit of a cell."""
 
     store: Path
     device: str
     seed: int
     workers: int
     engine: str = LOCAL
+    limit_s: float = CELL_LIMIT_S
 
     @property
     def processes(self) -> int:
@@ -144,6 +155,19 @@ def cell_key(row: Row, cell: Cell, version: str, settings: Settings) -> str:
     inputs |= {"sources": states(row.sources(cell)), "identity": row.identity_on(cell)}
     shared = {"protocol": [cell.protocol, version], "seed": settings.seed, "size": SIZE, "device": settings.device}
     return digest({**shared, "inputs": inputs, "method": [row.name, row.variant, row.options, row.identity]})
+
+
+def refusal(job: Job) -> CellRecord | None:
+    """Return the record of a job that cannot be done, "missing" where its input was not supplied; None if it may be."""
+    if job.cell.problem:
+        return CellRecord(job.key, "failed", job.cell.problem)
+    try:
+        job.row.check(job.cell)
+    except NotSupplied as error:
+        return CellRecord(job.key, "missing", str(error))
+    except CellFailed as error:
+        return CellRecord(job.key, "failed", str(error))
+    return None
 
 
 @dataclass(frozen=True)
@@ -268,12 +292,14 @@ def animate(run: Path | None, jobs: Sequence[Job], settings: Settings) -> dict[s
     def failed(job: Job, record: CellRecord) -> None:
         records[job.key] = save_failure(cell_folder(run, job), record) if run else record
 
-    for hopeless in (job for job in jobs if job.cell.problem):
-        failed(hopeless, CellRecord(hopeless.key, "failed", hopeless.cell.problem))
-    possible = [job for job in jobs if not job.cell.problem]
+    refused = {job.key: record for job in jobs if (record := refusal(job))}
+    for job in jobs:
+        if job.key in refused:
+            failed(job, refused[job.key])
+    possible = [job for job in jobs if job.key not in refused]
     lanes = functools.partial(_lanes, settings)
-    for outcome in perform(possible, lanes, settings.engine, settings.processes, "Animating"):
-        job: Job = outcome.item
+    for outcome in perform(possible, lanes, settings.engine, settings.processes, "Animating", settings.limit_s):
+        job = outcome.item
         if outcome.result is None:
             record = CellRecord(job.key, "failed", outcome.reason, retry=outcome.retry, traceback=outcome.traceback)
             failed(job, record)

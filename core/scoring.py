@@ -7,6 +7,7 @@ import inspect
 import itertools
 import json
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,15 @@ from typing import Any
 from core import weight_files
 from core.claims import Busy, claim
 from core.clip import Cell
-from core.contracts import Metric, Partial
-from core.engines import LOCAL, perform
+from core.contracts import Metric, Partial, Status
+from core.engines import CELL_LIMIT_S, LOCAL, perform
 from core.errors import BenchError, CellFailed, Unavailable, clause
 from core.file_hashes import states
 from core.frames import Frames, read_frames
+from core.processors import usable
 from core.provenance import module_of, recipe
 from core.runner import Job, cell_folder
+from core.speeds import MANY_FRAMES, keep_speeds, measuring
 from core.store import CellRecord, digest, read_json, read_kept, whole_archive, write_kept, write_text
 from core.worker import Lane
 
@@ -31,13 +34,14 @@ Partials = dict[str, dict[str, Partial]]
 
 @dataclass(frozen=True)
 class Scorer:
-    """What scoring needs besides the cells: the metrics' classes, the eyes (faces.seen.Seen), the store, workers."""
+    """What scoring needs besides the cells: the metrics' classes, the eyes (faces.seen.Seen), and as in Settings."""
 
     metrics: Sequence[Callable[[], Metric]]
     look: Look
     store: Path
     workers: int
     engine: str = LOCAL
+    limit_s: float = CELL_LIMIT_S
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ def measure_all(
     for job in jobs:
         record = records[job.key]
         if record.status != "ok":
-            partials[place(job)] = {metric.name: Partial("failed", record.reason) for metric in metrics}
+            status: Status = "missing" if record.status == "missing" else "failed"
+            partials[place(job)] = {metric.name: Partial(status, record.reason) for metric in metrics}
             continue
         keys = {
             name: partial_key(metric, deciding, job.cell, record.content) for name, (metric, deciding) in able.items()
@@ -83,8 +88,13 @@ def measure_all(
         missing = {name: key for name, key in keys.items() if name not in found}
         if missing:
             todo.append(_Task(job, folder(job), record.n_frames, missing))
+    began = time.monotonic()
     for task, measured in _measured(todo, scorer):
         partials[place(task.job)] |= measured
+    frames = sum(task.n_frames for task in todo if len(task.keys) == len(able))
+    if frames >= MANY_FRAMES:
+        seconds = (time.monotonic() - began) * min(scorer.workers, usable())
+        keep_speeds(scorer.store, {measuring(list(able)): seconds / frames})
     return partials, bool(todo)
 
 
@@ -224,7 +234,7 @@ def _measured(tasks: Sequence[_Task], scorer: Scorer) -> Iterator[tuple[_Task, d
         by_cell = [list(group) for _, group in itertools.groupby(sorted(tasks, key=place), place)]
         return [Lane("scoring", _Measurer(scorer, wait), by_cell)]
 
-    for outcome in perform(tasks, lanes, scorer.engine, scorer.workers, "Measuring"):
+    for outcome in perform(tasks, lanes, scorer.engine, scorer.workers, "Measuring", scorer.limit_s):
         if outcome.result is None:
             failed = Partial("failed", f"the metric failed: {outcome.reason}")
             yield outcome.item, dict.fromkeys(outcome.item.keys, failed)

@@ -82,7 +82,8 @@ def read_kept(path: Path) -> dict[str, Any] | None:
 class CellRecord:
     """What is known of one finished or failed cell: `cell.json`.
 
-    key: hash of all that decides the frames. status: "ok" or "failed", with the reason. seconds: time to animate.
+    key: hash of all that decides the frames. status: "ok", "failed" or, if its input was not supplied, "missing", with
+    the reason. seconds: time to animate.
     content: hash of the frames. files: name -> size and blake2b. retry: the failure may not come again (a crash).
     traceback: of an unexpected error, for whoever mends the method.
     """
@@ -147,7 +148,7 @@ def save_cell(folder: Path, key: str, frames: Frames, seconds: float) -> CellRec
 
 
 def save_failure(folder: Path, record: CellRecord) -> CellRecord:
-    """Write a failed cell: only its `cell.json`, with the reason."""
+    """Write a failed or missing cell: only its `cell.json`, with the reason."""
     with whole_folder(folder) as temporary:
         write_kept(temporary / "cell.json", vars(record))
     return record

@@ -16,12 +16,15 @@ import numpy as np
 from PIL import Image
 
 from core.errors import BenchError
+from core.gif import gif_rate, is_gif, read_gif
 from core.pictures import Picture, check_size, pictures_in, read_picture
 from core.video_writing import EXACT
 from core.video_writing import write_video as write_video  # scripts read and write videos by this module
 from core.wrong_file import mistaken_download
 
-VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
+VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif"}
+# As cameras and recorders name what the same decoders read.
+VIDEOS |= {".mts", ".m2ts", ".ts", ".3gp", ".flv", ".f4v", ".ogv", ".vob", ".mod", ".asf"}
 EBML_HEADER = bytes.fromhex("1a45dfa3")
 SEGMENT = bytes.fromhex("18538067")
 MAX_FRAMES = 5000
@@ -34,11 +37,6 @@ CONTAINERS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,gif,h264,hevc,m4v,mjpeg
 def is_video(path: Path) -> bool:
     """Whether the name is that of a video file; hidden files are none."""
     return path.suffix.lower() in VIDEOS and not path.name.startswith(".") and path.is_file()
-
-
-def is_output_video(path: Path) -> bool:
-    """Whether the name is that of a video file or an animated GIF, as programs leave them."""
-    return is_video(path) or (path.suffix.lower() == ".gif" and not path.name.startswith(".") and path.is_file())
 
 
 def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
@@ -80,9 +78,30 @@ def frame_rate(path: Path) -> float | None:
     """Average frames per second of a video; None for a folder of pictures or where the file does not say."""
     if path.is_dir():
         return None
+    if is_gif(path):
+        return gif_rate(path)
     with _opened(path) as container:
         rate = container.streams.video[0].average_rate
         return float(rate) if rate else None
+
+
+def medium_of(path: Path) -> str:
+    """Return what the kind of a video file does to the motion in it, in words; "" for ordinary videos and for folders.
+
+    Raise BenchError as `read_clip` does for a file that cannot be opened.
+    """
+    if path.is_dir():
+        return ""
+    if is_gif(path):
+        return "a GIF: at most 256 colours a frame, and times in hundredths of a second"
+    with _opened(path) as container:
+        try:
+            first = next(container.decode(video=0), None)
+        except av.error.FFmpegError:
+            raise _truncated(path) from None
+        if first is not None and first.interlaced_frame:
+            return "an interlaced video: every frame is woven from two moments (ffmpeg -vf bwdif separates them)"
+    return ""
 
 
 def pixel_aspect(path: Path) -> float:
@@ -114,6 +133,9 @@ def pixel_aspect(path: Path) -> float:
 
 
 def _read_video(path: Path) -> Iterator[Picture]:
+    if is_gif(path):
+        yield from read_gif(path, MAX_FRAMES + 1)
+        return
     with _opened(path) as container:
         stream = container.streams.video[0]
         check_size(path, stream.codec_context.width, stream.codec_context.height)

@@ -1,7 +1,7 @@
 """Weights of other people's networks: one table of the files, where they are looked for, and how they are fetched.
 
-Nothing is fetched unless the user says so. A file is looked for in the weights folder (MEGBENCH_WEIGHTS, else
-`.megbench/weights`), then where the package that owns it keeps its downloads. A file with another hash is refused.
+Nothing is fetched unless the user says so. A file is looked for in the weights folder that MEGBENCH_WEIGHTS names,
+in `.megbench/weights`, then where the package that owns it keeps its downloads. A file with another hash is refused.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from core.errors import BenchError, Unavailable, clause, unknown_name
-from core.working_folder import WEIGHTS, from_start
+from core.working_folder import weights_folders
 from core.wrong_file import check_weights, why_not_weights
-
-DEFAULT_FOLDER = Path(".megbench/weights")
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,8 @@ FILES = {
 
 
 def folder() -> Path:
-    """Return the user's folder of weights."""
-    return from_start(Path(os.environ.get(WEIGHTS) or DEFAULT_FOLDER))
+    """Return the user's folder of weights, where new ones are put."""
+    return weights_folders()[0]
 
 
 def entry(name: str) -> WeightFile:
@@ -87,7 +85,8 @@ def entry(name: str) -> WeightFile:
 def find(name: str) -> Path | None:
     """Where a file lies, checked; None where it is nowhere. BenchError for a file with another hash."""
     row = entry(name)
-    path = next((path for path in (folder() / row.file, *_caches(row)) if path.is_file()), None)
+    places = [folder / row.file for folder in weights_folders()]
+    path = next((path for path in (*places, *_caches(row)) if path.is_file()), None)
     return path if path is None else check(row, path)
 
 

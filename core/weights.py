@@ -20,6 +20,7 @@ from core.file_hashes import file_hash
 from core.pickled_weights import State, by_network, check_size, read_published
 from core.state_dicts import in_words, manifest, misfits, with_counters
 from core.store import write_json
+from core.working_folder import STORE
 from core.wrong_file import check_weights, why_not_weights
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 LARGEST_CARD_BYTES = 20_000_000
 # What torch.save's files begin with: a zip archive's first entry, or a pickle of protocol 2 or later.
 TORCH = (b"PK\x03\x04", b"\x80")
-VGG19 = weight_files.DEFAULT_FOLDER / weight_files.FILES["vgg19"].file
+VGG19 = STORE / "weights" / weight_files.FILES["vgg19"].file
 
 
 def card_path(weights: Path) -> Path:

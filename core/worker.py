@@ -1,18 +1,22 @@
 """Work in processes of their own: a crash, a segmentation fault or the kernel's memory killer costs one item only.
 
 Lanes are kinds of work (a method, the scoring); a worker process serves one lane, sets it up once and then takes item
-after item. A worker that dies is replaced. Results do not depend on the number of workers: each has one thread.
+after item. A worker that dies, or takes too long and is ended, is replaced. Results do not depend on the number of
+workers: each has one thread.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
+import sys
+import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -27,6 +31,8 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 # A worker without work that does not end by itself within this time (threads of a library) is ended.
 PATIENCE_S = 5.0
+# Setting a worker up may take this long whatever an item may: libraries are imported and weights read.
+SET_UP_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -70,29 +76,35 @@ class _Worker:
     batch: deque[Any] = field(default_factory=deque)
     item: Any = None
     ready: bool = False
+    limit_s: float = math.inf  # for what it is at
+    due: float = math.inf  # on the clock of time.monotonic
 
 
-def work(lanes: Sequence[Lane], workers: int) -> Iterator[Outcome]:
+def work(lanes: Sequence[Lane], workers: int, limit_s: float = math.inf) -> Iterator[Outcome]:
     """Do every item of every lane in up to `workers` processes; outcomes come as they are done.
 
-    Leaving the loop early (Ctrl-C) kills the workers.
+    limit_s: how long an item may take; then its worker is ended, and the item alone fails. Leaving the loop early
+    (Ctrl-C) ends the workers.
     """
     queues = [_Queue(lane, deque(deque(batch) for batch in lane.batches if batch)) for lane in lanes]
     active: dict[Connection, _Worker] = {}
     try:
         while True:
             while len(active) < workers and (queue := _neediest(queues)):
-                worker = _start(queue)
+                worker = _start(queue, max(limit_s, SET_UP_S))
                 active[worker.connection] = worker
             for queue in queues:
                 yield from _give_up(queue)
             if not active:
                 return
-            for connection in wait(list(active)):
-                worker = active[connection]  # type: ignore[index]
-                outcome, alive = _listen(worker)
+            ready, late = _next_to_see(active)
+            for connection in (*ready, *late):
+                worker = active[connection]
+                if connection in late:
+                    _end(worker)
+                outcome, alive = _listen(worker, connection in late)
                 if alive:
-                    alive = _hand_out(worker)
+                    alive = connection not in late and _hand_out(worker, limit_s)
                 if not alive:
                     del active[worker.connection]
                     _stop(worker)
@@ -100,7 +112,8 @@ def work(lanes: Sequence[Lane], workers: int) -> Iterator[Outcome]:
                     yield outcome
     finally:
         for worker in active.values():
-            worker.process.kill()
+            worker.process.terminate()
+        for worker in active.values():
             _stop(worker)
 
 
@@ -117,7 +130,17 @@ def _give_up(queue: _Queue) -> Iterator[Outcome]:
             yield Outcome(item, None, queue.broken.reason, True, queue.broken.traceback)
 
 
-def _start(queue: _Queue) -> _Worker:
+def _next_to_see(active: Mapping[Connection, _Worker]) -> tuple[list[Connection], list[Connection]]:
+    """Wait until workers have something to say or take too long; return the connections of both."""
+    soonest = min(worker.due for worker in active.values())
+    left = None if soonest == math.inf else max(0.0, soonest - time.monotonic())
+    ready = set(wait(list(active), left))
+    now = time.monotonic()
+    late = [connection for connection, worker in active.items() if worker.due <= now and connection not in ready]
+    return [connection for connection in active if connection in ready], late
+
+
+def _start(queue: _Queue, limit_s: float) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, queue.lane.set_up), name=queue.lane.name, daemon=True)
@@ -125,7 +148,7 @@ def _start(queue: _Queue) -> _Worker:
         process.start()
     theirs.close()
     queue.workers += 1
-    return _Worker(queue, process, ours)
+    return _Worker(queue, process, ours, limit_s=limit_s, due=time.monotonic() + limit_s)
 
 
 @contextlib.contextmanager
@@ -145,15 +168,17 @@ def _worker_environment() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _listen(worker: _Worker) -> tuple[Outcome | None, bool]:
-    """Read one message: the outcome of the item at work, if any, and whether the worker is still of use."""
+def _listen(worker: _Worker, late: bool) -> tuple[Outcome | None, bool]:
+    """Read one message: the outcome of the item at work, if any, and whether the worker is still of use.
+
+    late: whether the worker was ended because it took too long; it may have answered just before that.
+    """
     try:
         outcome: Outcome | None = worker.connection.recv()
-    except (EOFError, ConnectionResetError):
+    except (EOFError, OSError):
         worker.process.join()
-        outcome = Outcome(None, None, _cause_of_death(worker.process.exitcode), True)
-        if worker.batch:
-            worker.queue.batches.appendleft(worker.batch)
+        cause = timed_out(worker.limit_s) if late else _cause_of_death(worker.process.exitcode)
+        outcome = Outcome(None, None, cause, True)
         if worker.ready:
             return Outcome(worker.item, None, outcome.reason, True), False
     if not worker.ready:
@@ -164,6 +189,11 @@ def _listen(worker: _Worker) -> tuple[Outcome | None, bool]:
     return replace(outcome, item=worker.item), True
 
 
+def timed_out(limit_s: float) -> str:
+    """Return the reason of the failure of what took longer than `limit_s`."""
+    return f"timed out after {limit_s:g} s"
+
+
 def _cause_of_death(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
@@ -172,30 +202,45 @@ def _cause_of_death(code: int | None) -> str:
     return f"the worker process ended with exit code {code}"
 
 
-def _hand_out(worker: _Worker) -> bool:
+def _hand_out(worker: _Worker, limit_s: float) -> bool:
     """Send the worker its next item; False when there is none left."""
     if not worker.batch and worker.queue.batches:
         worker.batch = worker.queue.batches.popleft()
     if not worker.batch:
         return False
     worker.item = worker.batch.popleft()
+    worker.limit_s, worker.due = limit_s, time.monotonic() + limit_s
     # A worker that died in between is noticed when its answer is read.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         worker.connection.send(worker.item)
     return True
 
 
+def _end(worker: _Worker) -> None:
+    """End a worker with what it has started; by force if it does not react."""
+    worker.process.terminate()
+    worker.process.join(PATIENCE_S)
+    worker.process.kill()
+
+
 def _stop(worker: _Worker) -> None:
+    """Part from a worker; what is left of its batch is for another."""
     worker.connection.close()
     worker.process.join(PATIENCE_S)
     if worker.process.is_alive():
         worker.process.kill()
         worker.process.join()
+    if worker.batch:
+        worker.queue.batches.appendleft(worker.batch)
     worker.queue.workers -= 1
 
 
 def _serve(connection: Connection, make: Callable[[], Callable[[Any], Any]]) -> None:
-    """The worker's side: set up, answer None, then answer every item until the parent closes the connection."""
+    """The worker's side: set up, answer None, then answer every item until the parent closes the connection.
+
+    When it is ended it cleans up: a program of somebody else that it runs must not outlive it.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     handle = set_up(make)
     if isinstance(handle, Outcome):
         connection.send(handle)

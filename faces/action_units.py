@@ -54,13 +54,18 @@ def intensities(flow: Callable[[int], Floats], n_frames: int, points: Points) ->
 
     flow(k) is its dense flow from frame 0 to k, (256, 256, 2) float32, pixels. points: (68, 2), landmarks of frame 0.
     """
-    reader = _Reader(points)
+    reader = _reader(points.tobytes())
     motion = np.stack([flow(k)[reader.where] for k in range(n_frames)]).astype(np.float64)
     found = np.zeros((n_frames, len(UNITS)))
     moves = motion.any((1, 2))
     if moves.any():
         found[moves] = reader.read(motion[moves])
     return found
+
+
+@functools.lru_cache(maxsize=2)  # many rows of a cell begin with its template; 11 MB each
+def _reader(points: bytes) -> _Reader:
+    return _Reader(np.frombuffer(points, np.float64).reshape(-1, 2))
 
 
 class _Reader:

@@ -90,6 +90,8 @@ class FlowFrom:
         """Refine what is left of a flow after the box has moved along by whole pixels."""
         flow = _joined(planes)
         shift = np.round(_typical(flow))
+        if not shift.any():
+            return np.asarray(_variational().calc(self._level.first, later[self.box], flow), np.float32)
         columns, rows = (
             np.clip(np.arange(side.start, side.stop) + int(step), 0, SIZE - 1)
             for side, step in zip(self.box[::-1], shift, strict=True)

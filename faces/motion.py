@@ -67,7 +67,7 @@ def facial_motion(flow: Callable[[int], Floats], n_frames: int, points: Points) 
     for k in range(n_frames):
         dense = flow(k)
         samples[k] = dense[stable]
-        trajectory[k] = means @ dense.reshape(-1, 2)
+        trajectory[k] = np.stack([means @ plane.ravel() for plane in cv2.split(dense)], -1)
         inner[k] = sample(dense, points[INNER])
         blocks[k] = _coarse(dense)
     trajectory[:, ~regions.masks.any((1, 2))] = np.nan

@@ -20,13 +20,12 @@ from core.errors import BenchError
 from core.openface import LARGEST
 from core.progress import note
 from core.store import write_text
-from core.working_folder import from_start
+from core.working_folder import in_store
 from faces.openface_rows import COLUMNS, PRESENCES, UNITS, numbered_rows, rows_of
 
 # How far post-processing may leave values outside 0 to 5 (-.07 and 5.13 are known); others are something else.
 SLACK = 0.5
 # Imported files, by the content of the clip they were made from; never deleted by the store.
-FOLDER = Path(".megbench/openface")
 
 Scores = npt.NDArray[np.float64]
 
@@ -122,7 +121,12 @@ def keep(content: str, scores: Scores) -> Path:
 
 def kept_path(content: str) -> Path:
     """Return the path of the imported scores of the clip with this hash, whether or not the file exists."""
-    return from_start(FOLDER) / f"{content}.csv"
+    return in_store("openface") / f"{content}.csv"
+
+
+def imported() -> bool:
+    """Return whether scores of any clip were imported."""
+    return any(in_store("openface").glob("*.csv"))
 
 
 def kept(content: str, n_frames: int) -> Scores | None:

@@ -11,12 +11,16 @@ from core.clip import Cell, Clip, Template
 from core.errors import CellFailed
 from core.frames import Frames
 from core.provenance import recipe
-from methods.au_sources import LONGEST_GAP, SOURCES, ActionUnits, files_of, interpolates, source
+from methods.au_sources import LONGEST_GAP, SOURCES, ActionUnits, check, chosen, files_of, interpolates, source
 from methods.marks import counted
 from methods.trained import TrainedMethod
 
 INTERPOLATED = (
     f"Action units are missing for up to {LONGEST_GAP} of a driver's frames in a row; they are interpolated there."
+)
+FROM_FLOW = (
+    "Its action units are estimated from the driver's optical flow, by which outputs are scored, too: what the driver"
+    " does and how near an output comes to it share one flow. au_source=openface and au_source=table do not."
 )
 
 
@@ -27,33 +31,51 @@ class AuDriven(TrainedMethod):
 
     def __init__(self, variant: str, options: Mapping[str, str]) -> None:
         super().__init__(variant, options)
-        self.au_source = options.get("au_source", "truth")
+        self.asked = options.get("au_source", "")
 
     def identity(self) -> Mapping[str, Any]:
         """Return the identity of a trained method, with the source of the action units."""
-        read = source(self.au_source)
-        return {**super().identity(), "au_source": {"name": self.au_source, **recipe(read.__module__)}}
+        return {**super().identity(), "au_source": self.asked or "truth of rendered clips, flow of recordings"}
+
+    def identity_on(self, cell: Cell) -> Mapping[str, Any]:
+        """Return what decides the action units of the cell's driver besides its files: their source and its code."""
+        name = chosen(self.asked, cell.driver)
+        return {"au_source": {"name": name, **recipe(source(name).__module__)}}
 
     def sources(self, cell: Cell) -> Sequence[Path]:
         """Return the driver's table of action units, if they come from one."""
-        return files_of(self.au_source, cell.driver)
+        return files_of(chosen(self.asked, cell.driver), cell.driver)
+
+    def check(self, cell: Cell) -> None:
+        """Raise CellFailed if the driver's action units are not to be had."""
+        check(chosen(self.asked, cell.driver), cell.driver)
 
     def marks_on(self, cells: Sequence[Cell]) -> dict[str, str]:
-        """Return a mark if drivers of these cells have frames whose action units are interpolated."""
+        """Return marks if action units of these cells' drivers are interpolated, or estimated from flow."""
         drivers = {cell.driver.name: cell.driver for cell in cells}
-        found = {name for name, driver in drivers.items() if self._interpolates(driver)}
-        concerned = sum(cell.driver.name in found for cell in cells)
-        return {counted("interpolated", concerned, len(cells)): INTERPOLATED} if concerned else {}
+        marks: dict[str, str] = {}
+        for word, sentence, is_so in (
+            ("units from flow", FROM_FLOW, lambda driver: chosen(self.asked, driver) == "flow"),
+            ("interpolated", INTERPOLATED, self._interpolates),
+        ):
+            found = {name for name, driver in drivers.items() if is_so(driver)}
+            concerned = sum(cell.driver.name in found for cell in cells)
+            marks |= {counted(word, concerned, len(cells)): sentence} if concerned else {}
+        return marks
+
+    def units(self, driver: Clip) -> ActionUnits:
+        """Return the driver's action units. Raise CellFailed if they are not to be had."""
+        return source(chosen(self.asked, driver))(driver)
 
     def _interpolates(self, driver: Clip) -> bool:
         try:
-            return interpolates(self.au_source, driver)
+            return interpolates(chosen(self.asked, driver), driver)
         except CellFailed:
             return False  # the cell fails with this reason
 
     def moved(self, template: Template, driver: Clip) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB. CellFailed where the driver's action units are not to be had."""
-        return self.painted(template, driver, source(self.au_source)(driver))
+        return self.painted(template, driver, self.units(driver))
 
     @abstractmethod
     def painted(self, template: Template, driver: Clip, units: ActionUnits) -> Frames:

@@ -1,5 +1,7 @@
 """Where action units come from, for the methods that are driven by them: the option `au_source`.
 
+Where it is not given, rendered clips give the exact ones and recordings an estimate from their flow.
+
 | au_source | intensities 0..5 | presences |
 |---|---|---|
 | `truth` | rendered clips: the exact ones, 1 micro being 5 of OpenFace's, clipped | not at rest |
@@ -25,11 +27,10 @@ from core.openface import LARGEST, OPENFACE, Table, shares
 from core.registry import load
 from core.sheet import Sheet
 from core.tables import read_sheet, table_called
-from core.working_folder import from_start
+from core.working_folder import in_store
 from faces.openface import ActionUnitTable, read_table, spans, tell, within
 from faces.openface_rows import COLUMNS, LIMITS, files_in
 
-FOLDER = Path(".megbench/aus")
 # Sources that read a table of the driver.
 TABLES = ("openface", "table")
 # Missing frames in a row that are interpolated; at 200 fps a blink is longer.
@@ -60,7 +61,7 @@ def table_path(source: str, driver: Clip) -> Path:
 
     A CSV file, another table or a workbook named after the driver, or a folder of that name with one CSV a frame.
     """
-    folder = from_start(FOLDER) / source / driver.name
+    folder = in_store("aus") / source / driver.name
     return folder if folder.is_dir() else table_called(folder) or folder.with_name(f"{driver.name}.csv")
 
 
@@ -88,6 +89,22 @@ SOURCES = {
     "table": "methods.au_sources:table",
     "flow": "methods.au_from_flow:flow",
 }
+
+
+def chosen(name: str, driver: Clip) -> str:
+    """Return the name of a driver's source: the one that was asked for, else the truth where it is known, or flow."""
+    return name or ("truth" if driver.rendered else "flow")
+
+
+def check(name: str, driver: Clip) -> None:
+    """Raise CellFailed if a source cannot give a driver's action units, as far as its files and facts say."""
+    if name == "truth":
+        truth(driver)
+    if name in TABLES:
+        path, found = _table_of(name, driver)
+        for values in (found.intensity, found.presence):
+            if values is not None:
+                _gaps(values, path, found.first)
 
 
 def source(name: str) -> Callable[[Clip], ActionUnits]:
@@ -155,7 +172,18 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> Table:
 
 
 def _bridged(values: Table, path: Path, first: int) -> Table:
-    """Return values (T, 17) with gaps of at most LONGEST_GAP frames interpolated linearly, and print which.
+    """Return values (T, 17) with the gaps of `_gaps` interpolated linearly, and print which."""
+    lacking = _gaps(values, path, first)
+    if not lacking:
+        return values
+    tell(path, [f"{path}: action units of {spans(frame + first for frame in lacking)} are interpolated"])
+    frames = np.arange(len(values))
+    columns = [np.interp(frames, frames[known], column[known]) for column in values.T for known in [~np.isnan(column)]]
+    return np.stack(columns, axis=1)
+
+
+def _gaps(values: Table, path: Path, first: int) -> list[int]:
+    """Return the frames in gaps of at most LONGEST_GAP frames.
 
     first: number of the file's first frame. Raise CellFailed, naming the frames, for a longer gap and for one at the
     beginning or end of the clip, where there is nothing to interpolate between.
@@ -167,9 +195,4 @@ def _bridged(values: Table, path: Path, first: int) -> Table:
             raise CellFailed(f"{where}, where the clip {'begins' if gap[0] == 0 else 'ends'}. Cut the driver there.")
         if len(gap) > LONGEST_GAP:
             raise CellFailed(f"{where}; at most {LONGEST_GAP} frames in a row are interpolated. Cut the driver there.")
-    if not len(lacking):
-        return values
-    tell(path, [f"{path}: action units of {spans(int(frame) + first for frame in lacking)} are interpolated"])
-    frames = np.arange(len(values))
-    columns = [np.interp(frames, frames[known], column[known]) for column in values.T for known in [~np.isnan(column)]]
-    return np.stack(columns, axis=1)
+    return [int(frame) for frame in lacking]

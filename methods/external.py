@@ -27,15 +27,16 @@ from core.frames import SIZE, Frames, write_frames, write_png
 from core.pictures import is_picture
 from core.provenance import ROOT
 from core.store import digest
-from core.video import is_output_video, read_clip
+from core.video import is_video, read_clip
 from core.video_writing import write_video
 from core.worker import MEMORY
-from core.working_folder import from_start
+from core.working_folder import from_start, in_store
 from faces.crop import resized
+from methods import containers
 from methods.external_inputs import extras
 
+OWN = "external"
 READY_MADE = ROOT / "configs" / "external"
-OWN = Path(".megbench/external")
 # Suffixes of files that hold a program's code or settings.
 CODE = (".py", ".yaml", ".yml")
 # How much of what a program printed is searched for its last line.
@@ -88,17 +89,19 @@ class Description(BaseModel):
 
 def read_description(name: str) -> Description:
     """Return the description `name`, the user's own or a ready-made one. Raise BenchError if faulty or unknown."""
-    places = [folder / f"{name}.yaml" for folder in (from_start(OWN), READY_MADE)]
+    places = [folder / f"{name}.yaml" for folder in (in_store(OWN), READY_MADE)]
     path = next((path for path in places if path.is_file()), None)
     if path is None:
-        known = {other.stem for folder in (OWN, READY_MADE) for other in folder.glob("*.yaml")}
+        known = {other.stem for folder in (in_store(OWN), READY_MADE) for other in folder.glob("*.yaml")}
         raise unknown_name("external program", name, known)
     try:
-        return Description.model_validate(read_overlay(path))
+        described = Description.model_validate(read_overlay(path))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise BenchError(f"{path}: {place}: {first['msg']}. See configs/external/ for examples.") from None
+    checkout = described.checkout and os.path.abspath(from_start(Path(described.checkout).expanduser()))
+    return described.model_copy(update={"checkout": checkout})
 
 
 class External:
@@ -195,26 +198,18 @@ class External:
             return ["conda", "run", "--no-capture-output", "-n", self.description.conda, *words]
         if self.description.image:
             suite = [places["suite"]] if "{suite}" in " ".join(self.description.command) else []
-            mounts = [places["work"], *suite, *([self.description.checkout] if self.description.checkout else [])]
-            options = [option for folder in mounts for option in ("-v", f"{folder}:{folder}")]
-            gpu = ["--gpus", "all"] if self.description.gpu and self.device != "cpu" else []
-            inside = ["-w", self.description.checkout or places["work"]]
-            return [
-                "docker",
-                "run",
-                "--rm",
-                "--network",
-                "none",
-                *gpu,
-                *options,
-                *inside,
-                self.description.image,
-                *words,
-            ]
+            read = [*suite, *([self.description.checkout] if self.description.checkout else [])]
+            inside = self.description.checkout or places["work"]
+            work, image, variables = Path(places["work"]), self.description.image, self.description.variables
+            return [*containers.started(image, work, read, variables, inside, self._on_gpu), *words]
         return words
 
+    @property
+    def _on_gpu(self) -> bool:
+        return self.description.gpu and self.device != "cpu"
+
     def _environment(self, work: Path) -> dict[str, str]:
-        hidden = {} if self.description.gpu and self.device != "cpu" else {"CUDA_VISIBLE_DEVICES": ""}
+        hidden = {} if self._on_gpu else {"CUDA_VISIBLE_DEVICES": ""}
         # The suite's own single thread, and how it keeps memory, are for its workers, not for programs of others.
         own = ("_NUM_THREADS", *MEMORY)
         inherited = {name: value for name, value in os.environ.items() if not name.endswith(own)}
@@ -266,9 +261,12 @@ def _run(command: list[str], environment: Mapping[str, str], described: Descript
         except subprocess.TimeoutExpired:
             raise CellFailed(f"{described.system} took longer than {described.timeout_s:g} s (timeout_s)") from None
         finally:
+            ended = process.poll() is not None
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            if described.image and not ended:
+                containers.remove(work)
     if code != 0:
         how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         raise CellFailed(f"{described.system} {how}: {_last_line(log)}")
@@ -286,7 +284,7 @@ def _one_output(work: Path, described: Description) -> Path:
     place = work / ("output.mp4" if described.output == "video" and not described.found else "output")
     candidates = sorted(place.glob(described.found)) if described.found else [place]
     if described.output == "video":
-        candidates = [path for path in candidates if is_output_video(path)]
+        candidates = [path for path in candidates if is_video(path)]
     else:
         candidates = [path for path in candidates if path.is_dir() and any(map(is_picture, path.iterdir()))]
     if len(candidates) != 1:

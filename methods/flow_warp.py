@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.clip import Cell, Clip, Template
-from core.errors import CellFailed
+from core.errors import NotSupplied
 from core.frames import Frames
 from faces.transfer import CarriedMotion, lift_motion, still_face
 from methods.controls import Plain
@@ -61,10 +61,15 @@ class WrongDriver(Plain):
 
     name = "wrong_driver"
 
-    def animate_cell(self, cell: Cell) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB. CellFailed where the protocol names no foil."""
+    def check(self, cell: Cell) -> None:
+        """Raise NotSupplied where the protocol names no foil."""
         if cell.foil is None:
-            raise CellFailed("this cell has no foil: the protocol names no driver that moves another part of the face")
+            raise NotSupplied("this cell has no foil: the protocol names no driver that moves another part of the face")
+
+    def animate_cell(self, cell: Cell) -> Frames:
+        """Frames uint8 (T, 256, 256, 3) RGB. Raise NotSupplied where the protocol names no foil."""
+        self.check(cell)
+        assert cell.foil is not None
         return still_face(cell.template.image).move(_stretched(lift_motion(cell.foil), cell.driver.n_frames))
 
 

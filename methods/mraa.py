@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from core.config import build
 from core.errors import BenchError
 from core.frames import Frames
-from core.weights import network_names
+from core.weights import card_path, network_names, read_card
 from methods.point_driven import PointDriven
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ AVD = "avd_network"
 class Mraa(PointDriven):
     """Motion Representations for Articulated Animation. Modes: avd, relative, standard.
 
-    The default is avd where the weights hold an AVD network, else relative.
+    The default is avd if the weights hold an AVD network that was trained, else relative.
     """
 
     name = "mraa"
@@ -30,22 +30,24 @@ class Mraa(PointDriven):
 
     @property
     def mode(self) -> str:
-        """What was asked for, else avd where the weights hold an AVD network, else relative."""
+        """What was asked for, else avd if the weights hold an AVD network that was trained, else relative."""
         return self._mode or ("avd" if self._has_avd else "relative")
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """Generator, region predictor and in mode avd the AVD network. BenchError if the weights do not hold it."""
-        from baselines.mraa import MraaConfig, networks
+        from baselines.mraa.model import MraaConfig, networks
 
         if self.mode == "avd" and not self._has_avd:
-            raise BenchError(f"{self.weights} hold no AVD network. Use mraa:mode=relative, or train the stage avd.")
+            raise BenchError(
+                f"{self.weights} hold no trained AVD network. Use mraa:mode=relative, or train the stage avd."
+            )
         made = networks(build(MraaConfig, settings, "config"))
         needed = ("generator", "region_predictor", AVD)
         return {name: made[name] for name in needed if name != AVD or self.mode == "avd"}
 
     def make_animator(self) -> Any:
         """Inference with the loaded networks."""
-        from baselines.mraa import MraaConfig, animator
+        from baselines.mraa.model import MraaConfig, animator
 
         config = build(MraaConfig, self.settings(), "config")
         return animator(config, self.networks, self.mode, self.device, self.batch_size)  # type: ignore[arg-type]
@@ -56,4 +58,13 @@ class Mraa(PointDriven):
 
     @functools.cached_property
     def _has_avd(self) -> bool:
-        return AVD in network_names(self.weights)
+        return AVD in network_names(self.weights) and not self._avd_is_random
+
+    @property
+    def _avd_is_random(self) -> bool:
+        """Whether the training that made the weights did not come to the AVD network's stage."""
+        card = read_card(self.weights) if card_path(self.weights).is_file() else {}
+        kept, init = card.get("kept_steps"), card.get("init")
+        if not isinstance(kept, dict) or "avd" in kept:
+            return False
+        return not isinstance(init, dict) or AVD in init.get("fresh_networks", ())

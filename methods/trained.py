@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from core import weight_files
 from core.clip import Clip, Template
 from core.errors import BenchError, unknown_name
 from core.frames import Frames
 from core.provenance import ROOT
 from core.weights import card_path, clips_seen, load_networks, read_card, weights_hash
-from core.working_folder import from_start
+from core.working_folder import weights_folders
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,11 +26,15 @@ UNTRAINED = "untrained"
 SEED = 0
 # Frames in one call on each kind of device. Rounding depends on it, so it is part of the identity.
 BATCH_SIZES = {"cpu": 4, "cuda": 16}
-USER_WEIGHTS = Path(".megbench/weights")
 SUFFIXES = (".safetensors", ".pth", ".pth.tar")
 # Version of the rearrangement in nets/fast.py; cells of another may differ in their last bit.
 FAST_PATH = "4"
+# Settings in cards of versions up to 1.x, with the values that mean the published architecture (see taught/).
+RETIRED = {"displaced": False, "units": "planes"}
 SPEED = {"precision": ("float32", "bf16"), "compile": ("no", "yes")}
+# Weights of fewer steps are marked: published trainings take about so many for one epoch of a database (150 to 250
+# clips, 50 visits to each, 9 pairs a step), and a hundred epochs.
+FEW_STEPS = 1000
 # Encoded templates kept at a time; each holds its features (6 MB for the demo sizes, 30 MB for the published ones).
 MOST_FACES = 16
 
@@ -42,8 +45,8 @@ class TrainedMethod(ABC):
     Every one takes `precision` (bf16: convolutions in bfloat16, geometry and softmaxes in float32) and `compile` (yes:
     by torch.compile, which needs a C++ compiler).
     Variant "" is "demo", the weights in the repository. "untrained" is the demo variant with random weights, and a
-    control. Any other variant is the file <name>@<variant> in `.megbench/weights`, else in the folder that
-    MEGBENCH_WEIGHTS names: .safetensors (and its JSON), .pth or .pth.tar (published sizes). BenchError for an unknown
+    control. Any other variant is the file <name>@<variant> in the folder that MEGBENCH_WEIGHTS names, else in
+    `.megbench/weights`: .safetensors (and its JSON), .pth or .pth.tar (published sizes). BenchError for an unknown
     option or mode, and where weights are missing.
     """
 
@@ -109,13 +112,13 @@ class TrainedMethod(ABC):
                 )
             return path
         stem = f"{self.name}@{self.whose}"
-        for folder in (from_start(USER_WEIGHTS), weight_files.folder()):
+        for folder in weights_folders():
             for suffix in SUFFIXES:
                 if (path := folder / f"{stem}{suffix}").is_file():
                     return path
         raise BenchError(
-            f"{stem}: no weights {USER_WEIGHTS}/{stem} with {', '.join(SUFFIXES)}. Put a checkpoint there, or train one"
-            f" with `python bench.py train {self.name} --clips demo --as {self.whose}`."
+            f"{stem}: no weights {weights_folders()[0] / stem} with {', '.join(SUFFIXES)}. Put a checkpoint there, or"
+            f" train one with `python bench.py train {self.name} --clips demo --as {self.whose}`."
         )
 
     def settings(self) -> dict[str, Any]:
@@ -125,7 +128,7 @@ class TrainedMethod(ABC):
         config = read_card(self.weights).get("config")
         if not isinstance(config, dict):
             raise BenchError(f"{self.weights.with_suffix('.json')} lacks the entry 'config', which sizes the networks.")
-        return config
+        return _current(config)
 
     def seen(self) -> Mapping[str, list[str]]:
         """Clips and people that the weights were trained on, as core.weights.clips_seen."""
@@ -142,7 +145,7 @@ class TrainedMethod(ABC):
                 " trained briefly here, on rendered faces and their exact motion."
             }
         card, of_demo = (_card(path) for path in (self.weights, demo_weights(self.name)))
-        marks = {}
+        marks = _steps_mark(card)
         if _rendered_only(card):
             marks["rendered faces"] = "Trained on rendered faces only, not on recordings of people."
         if card and card.get("config") == of_demo.get("config"):
@@ -206,8 +209,29 @@ def demo_weights(name: str) -> Path:
     return ROOT / "weights" / DEMO / f"{name}.safetensors"
 
 
+def _current(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a card's config without the settings that published architectures no longer have."""
+    inner = {name: _current(value) if isinstance(value, Mapping) else value for name, value in config.items()}
+    return {name: value for name, value in inner.items() if name not in RETIRED or value != RETIRED[name]}
+
+
 def _card(weights: Path) -> dict[str, Any]:
     return read_card(weights) if card_path(weights).is_file() else {}
+
+
+def _steps_mark(card: Mapping[str, Any]) -> dict[str, str]:
+    """Return the mark of weights that were trained for few steps, or not to the end of their plan; {} for others."""
+    kept, plan = card.get("kept_steps"), card.get("plan")
+    stages = plan.get("stages") if isinstance(plan, dict) else None
+    if not isinstance(kept, dict) or not isinstance(stages, dict):
+        return {}
+    done = sum(step for step in kept.values() if isinstance(step, int))
+    planned = sum(stage.get("steps", 0) for stage in stages.values() if isinstance(stage, dict))
+    if card.get("finished") is False:
+        return {f"{done:,} of {planned:,} steps": "Its training was not brought to its end: it may become better."}
+    if done < FEW_STEPS:
+        return {f"{done:,} steps": "Trained this briefly, a network shows that it runs, not what the method can do."}
+    return {}
 
 
 def _rendered_only(card: Mapping[str, Any]) -> bool:

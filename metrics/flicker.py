@@ -1,5 +1,6 @@
 """Flicker: brightness that jumps from frame to frame, which no facial motion does at these frame rates."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ from core.clip import Cell
 from core.contracts import Figure, Partial, Score
 from faces.landmarks import Grey
 from faces.regions import Mask, face_regions
-from faces.seen import Seen
+from faces.seen import Seen, SeenClip
 from metrics.combine import mean_scores
 
 SHORTEST = 3
@@ -48,14 +49,23 @@ class Flicker:
         if len(seen.output.frames) < SHORTEST:
             return Partial("skipped", f"clip too short: {len(seen.output.frames)} frames, {SHORTEST} are needed")
         values = {
-            "flicker": flicker(seen.output.grey, face_regions(seen.output.landmarks).face),
-            "flicker_driver": flicker(seen.driver.grey, face_regions(seen.driver.landmarks).face),
+            "flicker": _of_clip(seen.output),
+            "flicker_driver": _of_driver(seen.driver),
         }
         return Partial("ok", values=values)
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
         """Means over the scored cells."""
         return mean_scores(self.figures, partials)
+
+
+def _of_clip(clip: SeenClip) -> float:
+    return flicker(clip.grey, face_regions(clip.landmarks).face)
+
+
+@functools.lru_cache(maxsize=1)  # the rows of a cell follow each other
+def _of_driver(driver: SeenClip) -> float:
+    return _of_clip(driver)
 
 
 def flicker(frames: Grey, face: Mask) -> float:

@@ -27,6 +27,11 @@ class OpenFaceIntensity(AuAgreement):
     figures = figures_of("openface_intensity", detector)
     needs = ("frames",)
 
+    @staticmethod
+    def missing() -> str:
+        """Return what is to be done before any clip has scores, "" once some have."""
+        return "" if openface.imported() else "no OpenFace scores were imported: bench.py openface RUN CSVS does it"
+
     def sources(self, cell: Cell, output: str) -> Sequence[Path]:
         """Return the paths of the imported scores of the output, the driver and the truth."""
         contents = [output, cell.driver.content, *([cell.truth.content] if cell.truth else [])]

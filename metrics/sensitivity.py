@@ -101,7 +101,11 @@ def worth(figure: str, values: Values) -> Worth | None:
         changes,
         tuple(MEANING[name] for name in seen),
         tuple(MEANING[name] for name in weak),
-        tuple(MEANING[name] for name in changes if changes[name] <= max(WEAK_SHARE * span, floor or 0.0)),
+        tuple(
+            MEANING[name]
+            for name in changes
+            if name not in (*seen, *weak) and changes[name] <= max(WEAK_SHARE * span, floor or 0.0)
+        ),
         floor,
         _saturation(series_of(values, "scale") | series_of(values, "over"), visible),
     )

@@ -4,12 +4,13 @@ Only rendered clips have an exact answer. Unlike motion agreement this is absolu
 the head does.
 """
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from core.clip import Cell, Floats, KnownMotion, affine_points, pixel_grid
+from core.clip import Cell, Clip, Floats, KnownMotion, affine_points, pixel_grid
 from core.contracts import Figure, Partial, Score
 from core.errors import CellFailed
 from faces.field import sample
@@ -61,15 +62,15 @@ class TrueFlow:
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Compare one cell; unavailable where the exact motion is not known."""
-        known = cell.truth.known() if cell.truth else None
-        if known is None:
+        answer = _answer(cell.truth) if cell.truth else None
+        if answer is None:
             return Partial("unavailable", "no exact motion: the clips of this cell are recordings")
-        frames = len(known.landmarks)
+        frames = len(answer.landmarks)
         if len(seen.output.frames) != frames:
             raise CellFailed(f"output has {len(seen.output.frames)} frames, its truth {frames}")
         if frames < 2:
             return Partial("skipped", "clip too short: 1 frame, 2 are needed")
-        rows = _errors(seen.output, known)
+        rows = answer.errors(seen.output)
         error, landmark, length, *groups = (float(value) for value in rows.mean(0))
         return Partial(
             "ok",
@@ -87,35 +88,50 @@ class TrueFlow:
         return mean_scores(self.figures, partials)
 
 
-def _errors(output: SeenClip, known: KnownMotion) -> Rows:
-    """A row per later frame: error over the face, of landmarks, length of the exact flow, errors per group; pixels.
+class _Answer:
+    """The exact flow of a truth's face, ready for comparison with one output after the other.
 
-    The face and its groups lie where the truth's landmarks of frame 0 are.
+    landmarks: (T, 68, 2) float32, pixels. The face and its groups lie where the landmarks of frame 0 are.
     """
-    rest = known.landmarks[0]
-    regions = face_regions(rest.astype(np.float64))
-    groups = [regions.masks[list(members)].any(0) for members in GROUPS.values()]
-    areas = np.stack([regions.face, *groups])
-    seen: Mask = np.asarray(areas.any(0))
-    means = mean_over(areas[:, seen])
-    exact, measured = _exact(known, seen), output.flow_over(seen)
-    rows = []
-    for k in range(1, len(known.landmarks)):
-        flow, wanted = measured(k), exact(k)
-        face, *parts = means @ np.linalg.norm(flow[seen] - wanted, axis=1)
-        length = means[0] @ np.linalg.norm(wanted, axis=1)
-        carried = rest + sample(flow, rest)  # (68, 2)
-        landmark = np.linalg.norm(carried - known.landmarks[k], axis=1).mean()
-        rows.append([face, landmark, length[0], *parts])
-    return np.array(rows)
+
+    def __init__(self, known: KnownMotion) -> None:
+        self.landmarks = known.landmarks
+        regions = face_regions(known.landmarks[0].astype(np.float64))
+        groups = [regions.masks[list(members)].any(0) for members in GROUPS.values()]
+        areas = np.stack([regions.face, *groups])
+        self._area: Mask = np.asarray(areas.any(0))
+        self._means = mean_over(areas[:, self._area])
+        at, bases = pixel_grid()[self._area], known.bases[:, self._area].astype(np.float32)
+        self._places = np.flatnonzero(self._area)
+        self._flows = []  # of the N pixels of the area in each later frame, (N, 2)
+        for intensity, head in zip(known.au_intensity[1:], known.head[1:], strict=True):
+            moved = at + np.tensordot(intensity, bases, axes=1)
+            self._flows.append(np.asarray(affine_points(moved, head) - at, np.float32))
+        self._lengths = [(self._means @ _lengths(flow))[0] for flow in self._flows]
+
+    def errors(self, output: SeenClip) -> Rows:
+        """Return a row per later frame: error over the face, of landmarks, length of the exact flow, errors per group.
+
+        All in pixels.
+        """
+        measured, rest = output.flow_over(self._area), self.landmarks[0]
+        rows = []
+        for k, (exact, length) in enumerate(zip(self._flows, self._lengths, strict=True), start=1):
+            flow = measured(k)
+            face, *parts = self._means @ _lengths(flow.reshape(-1, 2)[self._places] - exact)
+            carried = rest + sample(flow, rest)  # (68, 2)
+            landmark = np.linalg.norm(carried - self.landmarks[k], axis=1).mean()
+            rows.append([face, landmark, length, *parts])
+        return np.array(rows)
 
 
-def _exact(known: KnownMotion, area: Mask) -> Callable[[int], Floats]:
-    """Return the exact flow (N, 2) of the pixels of an area as a function of the frame."""
-    at, bases = pixel_grid()[area], known.bases[:, area].astype(np.float32)
+def _lengths(flow: Floats) -> Floats:
+    """Return the lengths of vectors (N, 2)."""
+    x, y = flow[:, 0], flow[:, 1]  # NumPy sums rows of two numbers slowly
+    return np.asarray(np.sqrt(x * x + y * y), np.float32)
 
-    def flow(frame: int) -> Floats:
-        moved = at + np.tensordot(known.au_intensity[frame], bases, axes=1)
-        return np.asarray(affine_points(moved, known.head[frame]) - at, np.float32)
 
-    return flow
+@functools.lru_cache(maxsize=1)  # the rows of a cell follow each other
+def _answer(truth: Clip) -> _Answer | None:
+    known = truth.known()
+    return None if known is None else _Answer(known)

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.config import at_least_one
+
 Norm = Callable[[int], nn.Module]
 
 
@@ -76,6 +78,9 @@ class HourglassConfig:
     block_expansion: int = 32
     max_features: int = 1024
     num_blocks: int = 5
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "block_expansion", "max_features", "num_blocks")
 
     def width(self, level: int) -> int:
         """Channels at a level; level 0 is the output's."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from core.config import at_least_one
 from nets.blocks import AntiAliasDown, Hourglass, HourglassConfig
 from nets.geometry import coordinate_grid, in_float32, resized_map, warp
 
@@ -22,6 +23,9 @@ class DenseMotionConfig:
     hourglass: HourglassConfig = HourglassConfig(64)
     down: int = 4
     variance: float = 0.01
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "down")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.config import at_least_one
 from nets.geometry import gaussians
 
 
@@ -27,6 +28,9 @@ class DiscriminatorConfig:
     spectral_norm: bool = False
     use_kp: bool = False
     variance: float = 0.01
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "block_expansion", "max_features", "num_blocks", "factors")
 
     def width(self, level: int) -> int:
         """Channels after block level - 1."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from core.config import at_least_one
 from nets.blocks import DownBlock, ResBlock, SameBlock, UpBlock
 from nets.dense_motion import DenseMotion, Motion
 from nets.geometry import Sampling, resized_grid, warp, widened
@@ -32,6 +33,9 @@ class GeneratorConfig:
     skips: bool = False
     resize_align_corners: bool = False
     picture_sampling: Sampling = "bilinear"
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "block_expansion", "max_features", "num_down_blocks", "num_bottleneck_blocks")
 
     def width(self, level: int) -> int:
         """Channels at a level; 0 is the full resolution."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from core.config import at_least_one
 from nets.blocks import AntiAliasDown, Hourglass, HourglassConfig
 from nets.dense_motion import DenseMotion, DenseMotionConfig, Motion, identity_motion, with_background
 from nets.generator import Generator, GeneratorConfig
@@ -54,6 +55,9 @@ class DetectorConfig:
     down: int = 4
     temperature: float = 0.1
     padding: int = 0
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "down")
 
 
 class JacobianDetector(nn.Module):

@@ -1,7 +1,7 @@
 """What `--protocol` can name. A protocol is made as `Class(cache, ...)` with the folders that its parameters name.
 
 The folders that a user may give are `drivers`, `templates`, `data` and `portraits`; `face` says which of several faces
-in a driver to take. Parameters without a default are required.
+in a driver to take, `workers` how many processes may render. Parameters without a default are required.
 """
 
 from __future__ import annotations
@@ -23,11 +23,20 @@ PROTOCOLS = {
 
 
 def make(
-    name: str, maker: Callable[..., CellSource], cache: Path, folders: Mapping[str, Path | None], face: str = ""
+    name: str,
+    maker: Callable[..., CellSource],
+    cache: Path,
+    folders: Mapping[str, Path | None],
+    face: str = "",
+    workers: int = 0,
 ) -> CellSource:
-    """Make the protocol with the user's folders and face. Raise BenchError for a missing or an unknown one."""
+    """Make the protocol with the user's folders and face. Raise BenchError for a missing or an unknown one.
+
+    workers: processes that render, for a protocol that takes them; 0: one for each processor.
+    """
     parameters = dict(inspect.signature(maker).parameters)
     del parameters["cache"]
+    renders = {"workers": workers} if parameters.pop("workers", None) else {}
     given: dict[str, Path | str] = {folder: path for folder, path in folders.items() if path is not None}
     given |= {"face": face} if face else {}
     for folder in given:
@@ -37,4 +46,4 @@ def make(
     for folder, parameter in parameters.items():
         if folder not in given and parameter.default is parameter.empty:
             raise BenchError(f"Protocol {name!r} needs --{folder} FOLDER.")
-    return maker(cache=cache, **given)
+    return maker(cache=cache, **given, **renders)

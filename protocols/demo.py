@@ -82,13 +82,16 @@ SHEET = Sheet.model_validate(yaml.safe_load(Path(__file__).with_suffix(".yaml").
 
 
 class Demo:
-    """Nine rendered micro-expressions on two invented people, with the true answer of every cell."""
+    """Nine rendered micro-expressions on two invented people, with the true answer of every cell.
+
+    workers: processes that render; 0: one for each processor.
+    """
 
     name = "demo"
     version = SHEET.version
 
-    def __init__(self, cache: Path, portraits: Path | None = None) -> None:
-        self.cache = cache
+    def __init__(self, cache: Path, portraits: Path | None = None, workers: int = 0) -> None:
+        self.cache, self.workers = cache, workers
         own = [] if portraits is None else portraits_in(portraits)
         for path in own:
             if [other.stem for other in own].count(path.stem) > 1:
@@ -104,7 +107,9 @@ class Demo:
         drivers = [self._driver(index) for index in range(len(SHEET.drivers))]
         truths = [self._truth(driver, name) for driver in SHEET.drivers for name in self.templates]
         scenes = [*drivers, *truths]
-        clips = {scene.name: takes for scene, takes in zip(scenes, shoot(scenes, self.cache), strict=True)}
+        clips = {
+            scene.name: takes for scene, takes in zip(scenes, shoot(scenes, self.cache, self.workers), strict=True)
+        }
         templates = {name: self._template(name, clips) for name in self.templates}
         return [
             Cell(

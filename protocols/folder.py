@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from clips.folder import Folder as ClipFolder
 from clips.folder import templates as read_templates
-from core.clip import Cell
+from core.clip import Cell, Clip
 
 
 class Folder:
@@ -27,4 +28,23 @@ class Folder:
         """Return all cells; those of an unusable driver carry its problem. Raise BenchError for unfit folders."""
         portraits = read_templates(self.templates)
         clips = self.drivers.clips()
-        return [Cell(self.name, clip, portrait, reference=clip) for clip in clips for portrait in portraits]
+        others = foils(clips)
+        return [
+            Cell(self.name, clip, portrait, reference=clip, foil=others.get(clip.name))
+            for clip in clips
+            for portrait in portraits
+        ]
+
+
+def foils(clips: Sequence[Clip]) -> dict[str, Clip]:
+    """Return another usable clip for each by name: the next one in the folder, if possible with another emotion.
+
+    Nobody knows whether two drivers of a folder move the same parts of the face, so the floor made of them may be high.
+    """
+    usable = [clip for clip in clips if not clip.problem]
+    found = {}
+    for place, clip in enumerate(usable):
+        others = [*usable[place + 1 :], *usable[:place]]
+        if others:
+            found[clip.name] = next((other for other in others if other.emotion != clip.emotion), others[0])
+    return found

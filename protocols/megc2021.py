@@ -6,6 +6,7 @@ The kit is the user's own, under its licence: nothing of it is shipped or fetche
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -41,6 +42,7 @@ class Driver(BaseModel):
     offset: int
     foil: str
     action_units: str | None = None
+    lengths: tuple[int, ...] = ()
 
 
 class Sheet(BaseModel):
@@ -104,7 +106,9 @@ class Megc2021:
     def _cell(self, driver: Driver, clips: dict[str, Clip], face: Template) -> Cell:
         foil = clips.get(driver.foil)
         clip = clips[driver.name]
-        return Cell(self.name, clip, face, reference=clip, foil=foil if foil and not foil.problem else None)
+        known_as = tuple(itertools.product((*driver.names, driver.name), (*self.faces[face.name], face.name)))
+        usable = foil if foil and not foil.problem else None
+        return Cell(self.name, clip, face, reference=clip, foil=usable, known_as=known_as)
 
     def _clip_path(self, driver: Driver) -> Path | None:
         """The clip's folder or video in its database's folder, under any of its names."""
@@ -155,11 +159,11 @@ def _recording(driver: Driver, path: Path) -> Recording:
 
 
 def _coded(driver: Driver, clip: Clip) -> Clip:
-    """The clip with onset, apex and offset counted from its first frame, where its length is the sheet's."""
+    """Return the clip with onset, apex and offset counted from its first frame if its length is a known one."""
     expected = driver.offset - driver.onset + 1
     if clip.problem:
         return clip
-    if clip.n_frames != expected:
+    if clip.n_frames not in (expected, *driver.lengths):
         note(f"{clip.name}: {clip.n_frames} frames, the sheet has {expected}; onset, apex and offset are left open")
         return clip
     apex = driver.apex - driver.onset

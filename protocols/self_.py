@@ -9,6 +9,7 @@ import numpy as np
 from clips.folder import Folder
 from core.clip import Cell, Clip, Template
 from core.frames import SIZE
+from protocols.folder import foils
 
 
 class Self:
@@ -25,10 +26,12 @@ class Self:
 
     def cells(self) -> list[Cell]:
         """Return one cell per clip; that of an unusable clip carries its problem."""
-        return [_cell(clip) for clip in self.drivers.clips()]
+        clips = self.drivers.clips()
+        others = foils(clips)
+        return [_cell(clip, others.get(clip.name)) for clip in clips]
 
 
-def _cell(clip: Clip) -> Cell:
+def _cell(clip: Clip, foil: Clip | None) -> Cell:
     # A clip that cannot be used has no first frame; a plain grey picture stands in its failed cell.
     first = np.full((SIZE, SIZE, 3), 128, np.uint8) if clip.problem else clip.frames()[0]
-    return Cell("self", clip, Template.of(clip.name, clip.subject, first), reference=clip, truth=clip)
+    return Cell("self", clip, Template.of(clip.name, clip.subject, first), reference=clip, truth=clip, foil=foil)

@@ -15,6 +15,7 @@ from reports.media import Media
 from reports.reading import Remark, read_cell
 from reports.run_facts import CellFacts, MethodFacts
 from reports.run_files import Run
+from reports.softness import sharpness_of
 
 # Grey levels either side of mid-grey that the amplified difference may fill.
 FULL_CONTRAST = 127
@@ -87,6 +88,12 @@ class MediaList:
         return self.wanted.setdefault((path, count), len(self.wanted))
 
 
+def with_outputs(run: Run) -> tuple[CellFacts, ...]:
+    """Return the cells in which most methods have frames, in order; all cells if no method has any."""
+    counts = [sum(run.failure(method.label, cell) is None for method in run.methods) for cell in run.facts.cells]
+    return tuple(cell for cell, count in zip(run.facts.cells, counts, strict=True) if count == max(counts))
+
+
 def two_cells(cells: tuple[CellFacts, ...]) -> list[CellFacts]:
     """The first cell, and the first that shares neither its template nor its emotion (else the last); [] of none."""
     if not cells:
@@ -101,8 +108,14 @@ def cell_view(run: Run, cell: CellFacts, media: MediaList | None, with_controls:
     inputs: list[Player] = []
     if media is not None:
         inputs = [
-            _input("template", "the face to move", run.template_picture(cell), 1, media),
-            _input("driver", "the motion to make", run.driver_frames(cell), cell.n_frames, media),
+            _input("template", _sharp(run, cell, "template", "the face to move"), run.template_picture(cell), 1, media),
+            _input(
+                "driver",
+                _sharp(run, cell, "driver", "the motion to make"),
+                run.driver_frames(cell),
+                cell.n_frames,
+                media,
+            ),
         ]
         if cell.has_truth:
             inputs.append(_input("truth", "the right answer", run.truth_frames(cell), cell.n_frames, media))
@@ -201,6 +214,12 @@ def _input(role: str, what: str, path: Path, count: int, media: MediaList) -> Pl
     if not path.exists():
         return Player(role, "input", None, "not prepared in this run: see the reason beside it")
     return Player(role, "input", media.place(path, count), what)
+
+
+def _sharp(run: Run, cell: CellFacts, role: str, what: str) -> str:
+    """Return what a template or driver is for, with how sharp it is itself."""
+    found = sharpness_of(run, cell, role)
+    return what if found is None else f"{what}; sharpness {found:.0f}"
 
 
 def amplification(reach: float) -> int:

@@ -16,9 +16,9 @@ from reports.table import Column, Entry, Section, Table
 
 HOW = (
     "Intervals draw drivers, with all their cells; none with fewer than five drivers. p flips signs by driver. p, Holm"
-    f" is corrected for the pairs of rows in this table, for each of {', '.join(FAMILY)} alone, as the leaderboard's"
-    " groups are; the other figures' p are not corrected. Figures that are best near 1 are compared by their distance"
-    " from 1, cell by cell. Pooled agreement is pooled over the shared cells."
+    f" is corrected for the pairs of rows in this table, for each of {', '.join(FAMILY)} by itself, as the"
+    " leaderboard's groups are; the other figures' p are not corrected. Figures that are best near 1 are compared by"
+    " their distance from 1, cell by cell. Pooled agreement is pooled over the shared cells."
 )
 UNCORRECTED = f"not corrected: only {', '.join(FAMILY)} are"
 

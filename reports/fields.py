@@ -28,13 +28,26 @@ def read_field(path: Path, count: int) -> Floats | None:
 
     None where it kept nothing, or the file is damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as kept:
-            field = kept["field"]
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
+    field = _kept(path, "field")
+    if field is None:
         return None
     whole = field.ndim == 4 and len(field) == count and field.shape[1] == field.shape[2] <= MOST_BLOCKS
     return field if whole and field.shape[3] == 2 and np.issubdtype(field.dtype, np.floating) else None
+
+
+def read_head(path: Path) -> Floats | None:
+    """Return the head's motion since frame 0 as scoring kept it: (T, 2, 3), pixels. None as `read_field`."""
+    head = _kept(path, "head")
+    whole = head is not None and head.shape[1:] == (2, 3) and np.issubdtype(head.dtype, np.floating)
+    return head if whole else None
+
+
+def _kept(path: Path, name: str) -> Floats | None:
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            return np.asarray(kept[name])
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
+        return None
 
 
 def encode_field(field: Floats) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from core.judgements import FILE, Judgement, read_judgements
 from core.store import write_text
 from reports import leaderboard
+from reports.common_cells import common_means
 from reports.environment import TEMPLATES, environment
 from reports.experts import agreement_table, pairs_table, table_one
 from reports.heat import heat_maps
@@ -62,6 +63,8 @@ def tables_of(folder: Path, columns: Sequence[str] = ()) -> dict[str, Table]:
     board = board.only(columns) if columns else board
     lost = tuple(f"Left out: {line}." for line in leaderboard.left_out(run))
     tables = {"leaderboard": dataclasses.replace(board, footnotes=(*board.footnotes, *lost))}
+    if common := common_means(run):
+        tables["leaderboard_common_cells"] = common
     if pairs := differences_table(run, leaderboard.RANKED_BY):
         tables["pairs"] = marked(run, pairs)
     tables |= {

@@ -21,8 +21,10 @@ from markupsafe import Markup
 from core.errors import BenchError
 from core.frames import SIZE
 from core.run_folder import MEDIA_FOLDER, REPORT
+from core.working_folder import STORE
 from reports import fields, leaderboard
-from reports.cells import CellView, MediaList, amplification, cell_view, driver_clip, stretch, two_cells
+from reports.cells import CellView, MediaList, amplification, cell_view, driver_clip, stretch, two_cells, with_outputs
+from reports.common_cells import common_means, told
 from reports.environment import TEMPLATES, environment
 from reports.forms import judged_tables
 from reports.heat import heat_maps
@@ -34,7 +36,7 @@ from reports.published import reported_table
 from reports.run_files import Run
 from reports.table import Table
 
-CACHE = Path(".megbench") / "media"
+CACHE = STORE / "media"
 SCRIPTS = ("tables.js", "clips.js", "player.js")
 # Bytes of coded clips that one page may hold; with more they lie in a folder beside it.
 PAGE_BUDGET = 23_000_000
@@ -61,7 +63,8 @@ def write_report(
     run = Run(run_folder)
     media = None if pictures is Pictures.none else MediaList()
     everywhere = pictures is not Pictures.controls_in_two_cells
-    with_controls = {cell.name for cell in (run.facts.cells if everywhere else two_cells(run.facts.cells))}
+    whole = with_outputs(run)
+    with_controls = {cell.name for cell in (run.facts.cells if everywhere else two_cells(whole))}
     cells = [cell_view(run, cell, media, cell.name in with_controls) for cell in run.facts.cells]
     wanted = [Wanted(path, count, run.motion_of(path)) for path, count in media.wanted] if media else []
     coded = media_of_all(wanted, cache)
@@ -83,10 +86,14 @@ def write_report(
             with_media=media is not None,
             with_fields=any(clip.field for clip in coded),
             leaderboard=leaderboard.leaderboard(run),
+            unequal=told(run),
+            common_means=common_means(run),
             pairs=differences_table(run, leaderboard.RANKED_BY),
             explained=leaderboard.explained(run),
             left_out=leaderboard.left_out(run),
             floor=leaderboard.floor(run),
+            above_ceiling=leaderboard.above_ceiling(run),
+            why_no_floor=leaderboard.why_no_floor(run),
             under_floor=leaderboard.under_floor(run),
             floor_cells=len(run.cell_values(leaderboard.FLOOR_CONTROL, "agreement")),
             breakdowns=breakdowns(run),
@@ -100,7 +107,7 @@ def write_report(
             with_controls=with_controls,
             errors=sorted(clip.error for clip in coded if clip.sheets) or [0.0],
             coded=[] if beside else texts,
-            data=_json(page_data(cells, coded, beside)),
+            data=_json({**page_data(cells, coded, beside), "opened": run.facts.cells.index(whole[0]) if whole else 0}),
             identities=[(method.label, _lines(method.identity)) for method in run.facts.methods],
             provenance=_lines({"request": run.facts.request, **run.facts.provenance}),
             policy=_policy(script, beside),

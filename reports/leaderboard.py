@@ -1,5 +1,6 @@
 """Which figures stand in which table: the leaderboard, the breakdowns, the cells and the list of all figures."""
 
+import dataclasses
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from reports import worth
 from reports.intervals import compared, groups, intervals
+from reports.judged import with_experts
 from reports.marks import marked
 from reports.run_facts import FigureFacts, MethodFacts, MetricFacts
 from reports.run_files import Found, Run
@@ -55,6 +57,7 @@ HEADLINES: dict[str, tuple[Headline, ...]] = {
         Headline("identity_distance", "identity dist."),
         Headline("sharpness_truth", "sharpness", aim="→ 1"),
         Headline("sharpness_template", "sharp./templ.", aim="→ 1"),
+        Headline("sharpness_driver", "sharp./driver"),
         Headline("frame0_ssim_template", "frame 0 SSIM", 3),
         Headline("ssim_truth", "SSIM truth", 3),
         Headline("lpips_template", "LPIPS templ.", 3),
@@ -102,7 +105,7 @@ def headlines(run: Run) -> list[tuple[str, Headline]]:
 
 
 def left_out(run: Run, among: Container[str] | None = None) -> list[str]:
-    """Headlines (`among` these figures) that no row has and no column shows, with the reasons, each with its rows."""
+    """Return headlines (`among` these figures) that no row has and no column shows, with each row's reason."""
     reasons: dict[str, list[str]] = {}
     shown = {line.figure for _, line in headlines(run)}
     for group, line in _known(run):
@@ -113,16 +116,22 @@ def left_out(run: Run, among: Container[str] | None = None) -> list[str]:
 
 
 def _why_absent(run: Run, figure: str) -> str:
-    """Why no row has a figure: one reason, or each with the rows that it is of."""
+    """Return why no row has a figure: one reason, or several, each with its rows; the last one has the other rows."""
     rows: dict[str, list[str]] = {}
     for method in run.facts.methods:
         found = run.combined(method.label, figure)
         rows.setdefault(found.reason or found.status, []).append(method.label)
-    return next(iter(rows)) if len(rows) == 1 else "; ".join(f"{why} ({', '.join(of)})" for why, of in rows.items())
+    *fewer, most = sorted(rows.items(), key=lambda item: len(item[1]))
+    told = [f"{reason} ({', '.join(labels)})" for reason, labels in fewer]
+    return "; ".join([*told, f"{most[0]} (the others)" if fewer else most[0]])
 
 
 def _known(run: Run) -> list[tuple[str, Headline]]:
-    return [(group, line) for group, lines in HEADLINES.items() for line in lines if line.figure in run.figures]
+    known = [(group, line) for group, lines in HEADLINES.items() for line in lines if line.figure in run.figures]
+    if any(cell.apex_frame is not None for cell in run.facts.cells):
+        return known
+    # Where nobody coded an apex, the frame that moves most is compared.
+    return [(group, dataclasses.replace(line, title=line.title.replace("apex", "most"))) for group, line in known]
 
 
 def _scored(run: Run, line: Headline) -> bool:
@@ -172,7 +181,7 @@ def entry(found: Found, link: str = "", interval: tuple[float, float] | None = N
 
 
 def leaderboard(run: Run) -> Table:
-    """Return methods, then controls: tied groups, headlines over all cells with intervals, seconds per frame."""
+    """Return methods, then controls: tied groups, headlines over all cells with intervals, time, experts' means."""
     chosen = headlines(run)
     drawn = {line.figure: intervals(run, line.figure) for _, line in chosen if line.figure not in POOLED}
     ties = groups(compared(run, RANKED_BY))
@@ -197,7 +206,8 @@ def leaderboard(run: Run) -> Table:
         tie = [ties.get(method.label, Entry(""))] if ties else []
         return (Entry(method.label), *tie, *scores, Entry(method.seconds_per_frame, "not timed"))
 
-    return marked(run, Table("Leaderboard: means over cells", tuple(columns), _sections(run, row)))
+    board = Table("Leaderboard: means over cells", tuple(columns), _sections(run, row))
+    return marked(run, with_experts(run, board))
 
 
 def brief(run: Run) -> Table:
@@ -269,6 +279,25 @@ def floor(run: Run, figure: str = "agreement") -> float | None:
     """
     values = run.cell_values(FLOOR_CONTROL, figure)
     return float(np.percentile(values, 95)) if values else None
+
+
+def above_ceiling(run: Run, figure: str = "agreement") -> list[str]:
+    """Labels of the methods that pass the ceiling made of recordings; [] for rendered drivers and without it."""
+    if all(method.label != "ceiling" for method in run.facts.methods) or any(cell.rendered for cell in run.facts.cells):
+        return []
+    bar = run.combined("ceiling", figure).value
+    found = {method.label: run.combined(method.label, figure).value for method in run.methods}
+    return [label for label, value in found.items() if bar is not None and value is not None and value > bar]
+
+
+def why_no_floor(run: Run) -> str:
+    """Why the floor is absent, "" where there is one."""
+    if floor(run) is not None:
+        return ""
+    if all(method.label != FLOOR_CONTROL for method in run.facts.methods):
+        drivers = len({cell.driver for cell in run.facts.cells})
+        return "there is only one driver" if drivers == 1 else f"the control {FLOOR_CONTROL} is not in this run"
+    return f"no cell of the control {FLOOR_CONTROL} has a score"
 
 
 def under_floor(run: Run, figure: str = "agreement") -> list[str]:

@@ -13,7 +13,6 @@ and quality are chosen on a few of a clip's frames, which then is coded once.
 import base64
 import functools
 import io
-import os
 from bisect import bisect_left
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -30,6 +29,7 @@ from tqdm import tqdm
 from core.errors import BenchError
 from core.file_hashes import file_hash
 from core.frames import SIZE, Frames, frame_path, grey, read_frames
+from core.processors import usable
 from core.store import digest, read_kept, write_kept
 from reports.fields import encode_field, field_reach, read_field
 
@@ -260,7 +260,7 @@ def media_of_all(wanted: Sequence[Wanted], cache: Path) -> list[Media]:
         made = [_made(clip, path) for path, clip in lost.items()]
     else:
         # Spawned, because the caller may hold threads (OpenCV, torch) that do not survive a fork.
-        workers = min(len(os.sched_getaffinity(0)), len(lost))
+        workers = min(usable(), len(lost))
         with ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
             jobs = [pool.submit(_made, clip, path) for path, clip in lost.items()]
             bar = tqdm(jobs, desc="media for the report", unit="clip", leave=False)

@@ -1,5 +1,6 @@
-"""What a run lacks, in one table: cells without frames and scores that were not taken, with the reasons."""
+"""What a run lacks, in one table with the reasons: cells not supplied or without frames, scores that were not taken."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from core.errors import few
@@ -13,7 +14,8 @@ NAMED = 4
 def missing(run: Run) -> Table | None:
     """One line for each reason: what is missing, in which rows, in which cells; None where nothing is."""
     sections = [
-        Section("Without frames", tuple(_lines(run, _without_frames(run)))),
+        Section("Not supplied", tuple(_lines(run, _without_frames(run, supplied=False)))),
+        Section("Without frames", tuple(_lines(run, _without_frames(run, supplied=True)))),
         Section("Without a score", tuple(_lines(run, _without_score(run)))),
     ]
     found = tuple(section for section in sections if section.rows)
@@ -24,17 +26,20 @@ def missing(run: Run) -> Table | None:
 Gap = tuple[str, str, str, str]  # what, reason, label, cell
 
 
-def _without_frames(run: Run) -> Iterator[Gap]:
+def _without_frames(run: Run, supplied: bool) -> Iterator[Gap]:
+    """Cells that were to be done and have no frames, or those for which an input was not supplied."""
     for method in run.facts.methods:
         for cell in run.facts.cells:
             failure = run.failure(method.label, cell)
-            if failure is not None:
-                yield "frames", failure, method.label, cell.name
+            if failure is not None and run.supplied(method.label, cell) == supplied:
+                what = "frames" if supplied else "output"
+                yield what, failure, method.label, cell.name
 
 
 def _without_score(run: Run) -> Iterator[Gap]:
     """Metrics that failed or were skipped on frames that are there; figures that do not exist in a cell are no gap."""
-    no_frames = {(label, cell) for _, _, label, cell in _without_frames(run)}
+    gaps = itertools.chain(_without_frames(run, supplied=True), _without_frames(run, supplied=False))
+    no_frames = {(label, cell) for _, _, label, cell in gaps}
     cells = {(cell.driver, cell.template): cell.name for cell in run.facts.cells}
     table = run.scores
     lost = table[(table["scope"] == "cell") & table["value"].isna() & table["status"].isin(["failed", "skipped"])]

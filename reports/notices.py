@@ -2,6 +2,7 @@
 
 from core.errors import few
 from reports.run_files import Run
+from reports.softness import soft_templates
 
 # The mark of the weights that come with the suite.
 DEMO = "demo weights"
@@ -42,6 +43,15 @@ def caveats(run: Run) -> list[tuple[str, str]]:
         more = f"; and {len(several) - MOST_NAMED} more, each named at its cells" if len(several) > MOST_NAMED else ""
         text = f"{'; '.join(named)}{more}. Scores are of that face alone; --face chooses another one."
         texts.append((SEVERAL_FACES, text))
+    media: dict[str, list[str]] = {}
+    for driver, medium in {cell.driver: cell.medium for cell in run.facts.cells if cell.medium}.items():
+        media.setdefault(medium, []).append(driver)
+    texts += [
+        (f"Drivers that are not exact ({few(drivers, MOST_NAMED)}).", f"Each is {medium}.")
+        for medium, drivers in media.items()
+    ]
+    if soft := soft_templates(run):
+        texts.append(("Soft templates.", soft))
     if any(method.seen_drivers or method.seen_people for method in run.facts.methods):
         texts.append(SEEN)
     texts += [

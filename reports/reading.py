@@ -117,16 +117,32 @@ def _peak(curve: Sequence[float]) -> int:
 
 def _picture(figures: Mapping[str, float | None]) -> list[Remark]:
     distance = figures.get("identity_distance")
-    sharpness, against = figures.get("sharpness_truth"), "the truth's"
-    if sharpness is None:
-        sharpness, against = figures.get("sharpness_template"), "the template's"
     remarks: list[Remark] = []
     if distance is not None and distance > ANOTHER_PERSON:
         remarks.append(Remark(f"Another person by dlib's rule (distance {distance:.2f}).", "bad"))
     elif distance is not None and distance > DRIFTING:
         remarks.append(Remark(f"The identity drifts (distance {distance:.2f}).", "fair"))
-    if sharpness is not None and sharpness < SOFT:
-        remarks.append(Remark(f"Soft: {sharpness:.0%} of {against} sharpness.", "fair"))
-    elif sharpness is not None and sharpness > OVERSHARP:
-        remarks.append(Remark(f"Grainy or over-sharp: {sharpness:.0%} of {against} sharpness.", "fair"))
-    return remarks
+    return [*remarks, *_sharpness(figures)]
+
+
+def _sharpness(figures: Mapping[str, float | None]) -> list[Remark]:
+    """Whether a picture is soft or grainy: beside the truth; without one, beside template and driver at once.
+
+    The template may have been enlarged and the driver be full of sensor noise, so an output is soft only if it is
+    softer than both, and grainy only beside the sharper one.
+    """
+    truth, template, driver = (figures.get(f"sharpness_{of}") for of in ("truth", "template", "driver"))
+    if truth is not None:
+        least = most = shown = truth
+        beside = "of the truth's sharpness"
+    elif template and driver is not None:
+        (least, most), shown = sorted((template, driver)), driver
+        beside = f"of the driver's sharpness, of which the template itself has {driver / template:.0%}"
+    elif template is not None:
+        least = most = shown = template
+        beside = "of the template's sharpness"
+    else:
+        return []
+    if most < SOFT:
+        return [Remark(f"Soft: {shown:.0%} {beside}.", "fair")]
+    return [Remark(f"Grainy or over-sharp: {shown:.0%} {beside}.", "fair")] if least > OVERSHARP else []

@@ -27,6 +27,7 @@ class CellFacts(Facts):
     """One driver on one template, as run.json tells it. Frame numbers count from 0; None where nobody coded them.
 
     faces: widths of the faces in the driver's original first frame, pixels, largest first. face: the one asked for.
+    medium: what the kind of the driver's file does to motion, "" for ordinary ones.
     """
 
     name: str
@@ -46,6 +47,7 @@ class CellFacts(Facts):
     has_truth: bool = False
     face: str = ""
     faces: tuple[int, ...] = ()
+    medium: str = ""
     # Intensities of the driver's AUs at every frame, where the clip was rendered from them.
     known_aus: dict[str, tuple[float, ...]] = {}
 

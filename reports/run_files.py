@@ -4,6 +4,7 @@ import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -136,10 +137,18 @@ class Run:
 
     def failure(self, label: str, cell: CellFacts) -> str | None:
         """Why a cell has no frames, None where it has them."""
-        record = read_json(self._inside("cells", label, cell.name) / "cell.json")
-        if not isinstance(record, dict):
+        record = self._record(label, cell)
+        if not record:
             return "not done: the run was stopped before this cell"
         return None if record.get("status") == "ok" else str(record.get("reason") or "failed without a reason")
+
+    def supplied(self, label: str, cell: CellFacts) -> bool:
+        """Whether all that others were to supply for a cell was there."""
+        return self._record(label, cell).get("status") != "missing"
+
+    def _record(self, label: str, cell: CellFacts) -> dict[str, Any]:
+        record = read_json(self._inside("cells", label, cell.name) / "cell.json")
+        return record if isinstance(record, dict) else {}
 
     def output_frames(self, label: str, cell: CellFacts) -> Path:
         """Frame folder of a method's output."""

@@ -84,7 +84,7 @@ def call(tmp_path, monkeypatch, capfd):
 def in_this_process(monkeypatch):
     """Do the work of worker processes here: what it needs is imported once, and whatever goes wrong is seen."""
 
-    def work(lanes, workers):
+    def work(lanes, workers, limit_s=None):
         for lane in lanes:
             handle = set_up(lane.set_up)
             for item in (item for batch in lane.batches for item in batch):

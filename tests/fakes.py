@@ -62,6 +62,8 @@ class Fragile(Shift):
         if driver.name == "d1":
             if self.variant == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if self.variant == "hangs":
+                time.sleep(120)
             if self.variant == "exits":
                 os._exit(3)
             if self.variant == "raises":

@@ -119,6 +119,27 @@ def encoded(frames, suffix, codec="ffv1", times=None):
         return path.read_bytes()
 
 
+def gif():
+    """The face, moving, as a GIF."""
+    file = io.BytesIO()
+    first, *others = map(Image.fromarray, shaking())
+    first.save(file, "GIF", save_all=True, append_images=others, duration=40)
+    return file.getvalue()
+
+
+def interlaced():
+    """A camcorder's stream, each frame of which is said to hold two fields."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mpegts") as container:
+        stream = container.add_stream("mpeg2video", rate=25, options={"flags": "+ildct+ilme", "top": "1"})
+        stream.height, stream.width = shaking().shape[1:3]
+        stream.pix_fmt, stream.bit_rate = "yuv420p", 20_000_000
+        for frame in shaking():
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
 def rotated():
     """A phone's video: the frames lie on their side, the header says how to turn them."""
     data = bytearray(video(np.ascontiguousarray(np.rot90(shaking(), axes=(1, 2)))))

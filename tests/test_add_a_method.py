@@ -54,12 +54,14 @@ def test_a_method_without_training(call, tmp_path, package, in_this_process):
     assert scores[scores["method"].str.startswith("imprint")]["value"].notna().all(), out
     assert mean(scores, "imprint:strength=0") == mean(scores, "still") != mean(scores, "imprint")
     assert "imprint" in call("list", "methods")[1]
+    code, _, err = call("--methods", "imprint:strenght=2", "--protocol", "fakes", "--drivers", "clips", "--dry-run")
+    assert (code, "Unknown option of imprint: 'strenght'. Did you mean 'strength'?" in err) == (2, True)
 
 
 def test_a_method_that_learns(call, tmp_path, package, monkeypatch, in_this_process):
     (folder := tmp_path / "set").mkdir()
     write_rendered_set(folder)
-    monkeypatch.setattr("clips.synthetic.training_set.demo_set", lambda where: folder)
+    monkeypatch.setattr("taught.training_set.demo_set", lambda where: folder)
     short = (
         "plan.stages.main={steps: 4, batch_size: 2}",
         "plan.validate_every=2",

@@ -13,10 +13,12 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
+from commands.request import chosen_metrics
 from core.errors import BenchError
+from core.processors import usable
 from core.video_writing import write_video
 from methods import COMPANIONS, METHODS, Label, parse_label
-from metrics import METRICS
+from metrics import METRICS, ON_REQUEST
 from protocols import PROTOCOLS
 from tests.fakes import FAKES, finished_cells, make_clips
 
@@ -59,8 +61,9 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(call, tmp_path):
     assert "shift: 0 of 6 cells" in out
     assert "never timed on this machine: shift" in out
     assert not (tmp_path / "runs").exists()
-    _, out, _ = call(*FAKE_RUN[:-1], "--dry-run")
+    _, out, err = call(*FAKE_RUN[:-1], "--dry-run")
     unfit = {"truth", "wrong_driver"}  # of drivers whose truth and foil nobody knows
+    assert all(f"Note: {name} is left out: " in err for name in unfit)
     assert {name for name in COMPANIONS if f"{name}: 0 of 6 cells" in out} == set(COMPANIONS) - unfit
 
 
@@ -74,10 +77,50 @@ def test_wrong_names_are_told_before_there_are_clips(call):
         assert words in err
 
 
+def test_metrics_are_added_to_the_default_ones_or_replace_them(call, tmp_path):
+    default = chosen_metrics([])
+    assert not set(default) & set(ON_REQUEST)
+    assert chosen_metrics(["+difference", "+fid"]) == (*default, "difference")
+    assert chosen_metrics(["difference"]) == ("difference",)
+    make_clips(tmp_path / "clips", count=1)
+    code, _, err = call(*FAKE_RUN[:-2], "fid,+difference", "--dry-run")
+    assert code == 2
+    assert "either +fid or difference" in err
+
+
+def test_two_figures_of_one_name_are_an_error_before_anything_runs(call, monkeypatch, tmp_path):
+    make_clips(tmp_path / "clips", count=1)
+    monkeypatch.setitem(METRICS, "faulty", "tests.fakes:Faulty")
+    code, _, err = call(*FAKE_RUN[:-2], "difference,faulty")
+    assert code == 2
+    assert "The metrics difference and faulty both have a figure called 'difference'" in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_without_a_say_of_the_system_all_processors_are_usable(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert usable() == 7
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usable() == 1
+    asking = [
+        path for path in ROOT.rglob("*.py") if ".venv" not in path.parts and "sched_getaffinity" in path.read_text()
+    ]
+    assert {path.relative_to(ROOT).as_posix() for path in asking} == {"core/processors.py", "tests/test_bench.py"}
+
+
+def test_the_demo_is_rendered_by_as_many_processes_as_workers(call, monkeypatch):
+    asked = []
+    monkeypatch.setattr("protocols.demo.shoot", lambda scenes, cache, workers: asked.append(workers) or sys.exit(3))
+    assert call("--methods", "shift", "--workers", "5", "--dry-run")[0] == 3
+    assert asked == [5]
+
+
 def test_wrong_settings_are_told_before_people_are_rendered(call, monkeypatch):
-    monkeypatch.setattr("clips.synthetic.training_set.demo_set", lambda folder: pytest.fail("they are rendered"))
+    monkeypatch.setattr("taught.training_set.demo_set", lambda folder: pytest.fail("they are rendered"))
     for arguments, words in (
-        (("--set", "plan.log_every=0"), "log_every must be 1 or more"),
+        (("--set", "plan.log_every=0"), "--set plan.log_every=0: log_every must be 1 or more"),
+        (("--set", "model.generator={block_expansion: 0}"), "block_expansion must be 1 or more, got 0"),
         (("--config", "gone.yaml"), "gone.yaml does not exist"),
         (("--as", "../x"), "../x"),
     ):
@@ -319,3 +362,15 @@ def test_outputs_are_named_by_their_folder(tmp_path):
     assert label == Label("outputs@ulme", "outputs", "ulme", {"folder": str((tmp_path / "ulme").resolve())})
     with pytest.raises(BenchError, match="outputs folder name"):
         parse_label(f"outputs:{tmp_path / 'my outputs'}")
+
+
+def test_ctrl_c_on_a_training_is_one_line(call, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("commands.train.training_data", stopped)
+    assert call("train", "fpfomm") == (
+        130,
+        "",
+        "Interrupted. What is finished is kept; the same command goes on from there.\n",
+    )

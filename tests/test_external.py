@@ -127,6 +127,61 @@ def test_a_program_that_misbehaves_costs_its_cell_and_says_why(described, cell, 
     assert time.monotonic() - started < 30
 
 
+# Stands in for Docker: notes how it is called. A container of the image "host" is its program on this machine, one of
+# any other image is a process that outlives its client.
+DOCKER = """#!/bin/sh
+echo "$@" >> "$PLACE/calls"
+if [ "$1" = rm ]; then kill -9 "$(cat "$PLACE/$3")"; exit; fi
+while [ "$1" != host ] && [ "$1" != image ]; do
+    if [ "$1" = --name ]; then name=$2; fi
+    shift
+done
+if [ "$1" = host ]; then shift; exec "$@"; fi
+setsid sleep 60 &
+echo $! > "$PLACE/$name"
+wait
+"""
+
+
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    """Put the stand-in on the PATH; returns the folder where it notes calls and, by name, containers' processes."""
+    place = tmp_path / "docker"
+    place.mkdir()
+    (place / "docker").write_text(DOCKER)
+    (place / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", str(place), prepend=os.pathsep)
+    monkeypatch.setenv("PLACE", str(place))
+    return place
+
+
+def test_a_container_may_write_to_its_own_folder_alone_and_does_as_this_user(described, cell, docker, tmp_path):
+    frames = animate(described(image="host", variables={"MODE": "fast"}), cell)
+    np.testing.assert_array_equal(frames, [np.roll(cell[0].image, k, axis=1) for k in range(4)])
+    (call,) = (docker / "calls").read_text().splitlines()
+    options = call.partition(" host ")[0]
+    work = options.partition("HOME=")[2].partition(" ")[0]
+    mounts = [f"{work}:{work}", f"{tmp_path}/checkout:{tmp_path}/checkout:ro"]
+    assert [words.split()[0] for words in options.split(" -v ")[1:]] == mounts
+    assert f"run --rm --init --name {Path(work).name} --network none --user {os.getuid()}:{os.getgid()}" in options
+    assert "-e MODE=fast" in options
+    assert "--gpus" not in options
+
+
+def test_a_container_that_takes_too_long_is_stopped_though_its_client_is_gone(described, cell, docker):
+    with pytest.raises(CellFailed, match="longer than 1 s"):
+        animate(described(image="image", timeout_s=1.0), cell)
+    run, rm = (docker / "calls").read_text().splitlines()
+    name = run.split()[run.split().index("--name") + 1]
+    assert rm == f"rm --force {name}"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((docker / name).read_text()), 0)
+
+
+def test_a_description_may_name_its_checkout_from_where_the_command_is_started(described, tmp_path):
+    assert read_description(described(checkout="checkout")).checkout == str(tmp_path / "checkout")
+
+
 def test_another_size_is_accepted_where_the_description_says_so(described, cell):
     name = described("small", size=128)
     assert animate(name, cell).shape == (4, 256, 256, 3)

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from clips.databases.sheets import read_sheet
+from core.clip import load_clip
 from core.config import parse_set, read_overlay
 from core.errors import BenchError
 from core.names import check_name
@@ -270,14 +271,14 @@ CASES = [
     *each(SHEETS, "quote.csv", lambda: F.lines(F.CODED) + b'"01,EP01_01\n', "unexpected end of data"),
     *each(SHEETS, "nothing.csv", EMPTY, "no header with clip, offset, onset, subject"),
     Case("validate", "page.csv", lambda: F.page(F.CODED, F.CLIP), "1 usable clips", 0),
-    Case("validate", "digits.csv", lambda: F.lines(F.CODED, ["1" * 5000, *F.CLIP[1:]]), "missing on disk: 1", 0),
-    Case("validate", "formula.xlsx", lambda: F.workbook(F.CODED, [*F.CLIP[:4], "=1+2", "x"]), "offset is not coded", 0),
+    Case("validate", "digits.csv", lambda: F.lines(F.CODED, ["1" * 5000, *F.CLIP[1:]]), "missing on disk: 1", 1),
+    Case("validate", "formula.xlsx", lambda: F.workbook(F.CODED, [*F.CLIP[:4], "=1+2", "x"]), "offset is not coded", 1),
     Case("validate", "merged.xlsx", lambda: F.workbook(F.CODED, F.CLIP, merge="A2:A3"), "1 usable clips", 0),
     Case("validate", "breaks.csv", lambda: F.lines(F.CODED, [*F.CLIP[:5], "dis\u2028gust\x1b[2J"]),
          "dis\\u2028gust\\x1b", 0),
-    Case("table", "t.csv", lambda: F.lines(["path", "subject", "fps"], [LONG, "p", 25]), "is too long", 0),
+    Case("table", "t.csv", lambda: F.lines(["path", "subject", "fps"], [LONG, "p", 25]), "is too long", 1),
     Case("table", "t.csv", lambda: F.lines(["path", "subject", "fps"], ["a\0b", "p", 25]),
-         "neither a video nor a folder", 0),
+         "neither a video nor a folder", 1),
     Case("table", "t.csv", lambda: F.lines(["path", "subject", "fps"], [".", "../x", 25]), "name '../x_"),
     Case("table", "t.csv", lambda: b"," * 3000 + b"\n" * 30_000, "200 columns"),
     Case("mapping of outputs", "", lambda: F.lines(["output", "driver", "template"], ["../clips", "d0", "t0"]),
@@ -318,7 +319,7 @@ def here(monkeypatch, in_this_process):
     settings = Fomm.settings
     monkeypatch.setattr(Fomm, "settings", lambda method: settings(method) or SMALL)
     monkeypatch.setattr("core.pickled_weights.LARGEST_WEIGHTS_BYTES", 50_000_000)  # a bomb of 2 GB takes long to make
-    monkeypatch.setattr("clips.synthetic.training_set.demo_set", lambda folder: folder)
+    monkeypatch.setattr("taught.training_set.demo_set", lambda folder: folder)
 
 
 @contextlib.contextmanager
@@ -380,11 +381,10 @@ def test_hostile_files_end_in_one_line_or_are_read(call, tmp_path, monkeypatch, 
     code, out, err = outcome(call, where, shlex.split(entry.command.replace("{}", shlex.quote(name))))
     expected = 1 if case.entry == "weights" else case.code
     assert code == expected, err
-    told = (
-        err + out if code == 0 else "".join(line for line in err.splitlines() if line.startswith(("Error", "Failed")))
-    )
+    failures = "".join(line for line in err.splitlines() if line.startswith(("Error", "Failed")))
+    told = failures if case.code == 2 else err + out
     assert case.says in told
-    if code:
+    if case.code == 2:
         assert path.name in told or case.entry == "archive" or repr(path.name) in told, told
 
 
@@ -434,6 +434,30 @@ def test_videos_of_every_kind_are_drivers(call, tmp_path, name):
     assert "4 frames" in out
     found = np.stack(list(read_clip(path)))
     assert np.array_equal(found, files.shaking()[:, : found.shape[1], : found.shape[2]])
+
+
+@pytest.mark.parametrize("name", ["clip.gif", "CLIP.MTS"])
+def test_lossy_kinds_of_video_are_drivers_and_marked(call, tmp_path, name):
+    portrait(tmp_path)
+    put(tmp_path / "drivers" / name, files.gif() if name == "clip.gif" else files.interlaced())
+    code, out, err = call(*FOLDER.split())
+    assert code == 0, err
+    assert "4 frames" in out
+    medium = {"clip.gif": "a GIF: at most 256 colours", "CLIP.MTS": "an interlaced video: every frame is woven"}[name]
+    assert f"Note: {name.partition('.')[0]}: each is {medium}" in err
+    (kept,) = (load_clip(path.parent) for path in (tmp_path / ".megbench" / "clips").glob("*/clip.json"))
+    assert kept.medium.startswith(medium)
+
+
+@pytest.mark.parametrize("bits", [12, 14])
+def test_pictures_that_hold_fewer_bits_than_they_say_are_told(call, tmp_path, bits):
+    driver(tmp_path)
+    deep = np.rint(files.FACE[..., 0] / 255 * (2**bits - 1)).astype(np.uint16)
+    put(tmp_path / "templates" / "deep.png", files.picture(image=deep))
+    code, _, err = call(*FOLDER.split())
+    assert code == (2 if bits == 12 else 0)  # at a quarter of its contrast the face is still found
+    assert "deep.png: " in err
+    assert "t is nearly black: its bright parts have " in err
 
 
 # Names

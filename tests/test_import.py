@@ -54,13 +54,14 @@ def save(path, states, **extra):
 
 def test_a_whole_published_file_is_imported_and_animates(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MEGBENCH_WEIGHTS", "mine")
     model = build_published("fomm")
     states = {network: module.state_dict() for network, module in model.items()}
     path = save(tmp_path / "vox-cpk.pth.tar", states)
     result = CliRunner().invoke(bench.app, ["import", "fomm", str(path), "--as", "vox"])
     assert result.exit_code == 0, result.output
     assert "--methods fomm@vox" in result.output
-    weights = tmp_path / ".megbench/weights/fomm@vox.safetensors"
+    weights = tmp_path / "mine/fomm@vox.safetensors"
     card = json.loads(weights.with_suffix(".json").read_text())
     assert card["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert card["imported_from"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -74,7 +75,7 @@ def test_a_whole_published_file_is_imported_and_animates(tmp_path, monkeypatch):
 
 
 def build_published(name):
-    from baselines.fomm import FommConfig, networks
+    from baselines.fomm.model import FommConfig, networks
 
     assert name == "fomm"
     return networks(build(FommConfig, {}, ""))

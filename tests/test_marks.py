@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 from core.judgements import FILE, Judgement, write_judgements
+from core.working_folder import in_store
 from methods.fomm import Fomm
 from methods.fpfomm import FpFomm
 from methods.mraa import Mraa
 from methods.tps import Tps
 from methods.tps_rau import TpsRau
-from methods.trained import USER_WEIGHTS, demo_weights
+from methods.trained import demo_weights
 from methods.ulmegan import UlmeGan
 from reports import leaderboard
 from reports.comparison import comparison
@@ -206,6 +207,9 @@ def test_modes_of_ulmegan_have_demo_weights_too():
     assert set(UlmeGan("plain", {}).marks) == {"demo weights"}
 
 
+TWENTY = {"stages": {"main": {"steps": 20}}}
+
+
 @pytest.mark.parametrize(
     ("card", "words"),
     [
@@ -215,13 +219,16 @@ def test_modes_of_ulmegan_have_demo_weights_too():
         ({"data": {"clips_seen": ["casme2/a"], "people_seen": []}}, set()),
         ({"config": "the demo's", "data": {"clips_seen": []}}, {"demo network"}),
         ({"imported_from": {"file": "vox.pth"}}, set()),
+        ({"finished": True, "kept_steps": {"main": 20}, "plan": TWENTY}, {"20 steps"}),
+        ({"finished": True, "kept_steps": {"main": 1000}, "plan": TWENTY}, set()),
+        ({"finished": False, "kept_steps": {"main": 10}, "plan": TWENTY}, {"10 of 20 steps"}),
+        ({"finished": False, "kept_steps": {"main": 10}, "plan": "long"}, set()),
         (None, set()),
     ],
 )
 def test_other_weights_say_what_their_card_says(tmp_path, monkeypatch, card, words):
     monkeypatch.chdir(tmp_path)
-    USER_WEIGHTS.mkdir(parents=True)
-    weights = USER_WEIGHTS / ("fomm@mine.safetensors" if card else "fomm@mine.pth")
+    weights = in_store("weights") / ("fomm@mine.safetensors" if card else "fomm@mine.pth")
     weights.write_bytes(b"")
     if card:
         demo = json.loads(demo_weights("fomm").with_suffix(".json").read_text())["config"]

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import methods.trained
-from baselines import fomm, mraa
+from baselines.fomm import model as fomm
+from baselines.mraa import model as mraa
 from core.clip import Clip, Template, save_clip
 from core.config import as_dict
 from core.errors import BenchError, CellFailed
@@ -30,7 +31,7 @@ CHECKPOINT = ("generator", "kp_detector", "discriminator")
 def weights(tmp_path, monkeypatch):
     """A checkout whose demo weights are tiny random networks."""
     monkeypatch.setattr(methods.trained, "ROOT", tmp_path)
-    monkeypatch.setattr(methods.trained, "USER_WEIGHTS", tmp_path / "user")
+    monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "user"))
     for name, (_, model, config) in CASES.items():
         torch.manual_seed(1)
         networks = model.networks(config)
@@ -140,11 +141,28 @@ def test_user_weights_of_both_kinds(weights):
 
 def test_mraa_uses_its_avd_network_where_there_is_one(weights):
     assert Mraa("", {}).mode == "relative"
-    with pytest.raises(BenchError, match="no AVD network"):
+    with pytest.raises(BenchError, match="no trained AVD network"):
         Mraa("", {"mode": "avd"}).prepare("cpu")
     save_weights(weights / "mraa.safetensors", mraa.networks(MRAA), {"config": as_dict(MRAA)})
     assert Mraa("", {}).mode == "avd"
     assert Mraa("", {"mode": "standard"}).identity()["mode"] == "standard"
+
+
+FROM_VOX = {"file": "mraa@vox.safetensors", "fresh_networks": []}
+
+
+@pytest.mark.parametrize(
+    ("card", "mode"),
+    [
+        ({"kept_steps": {"main": 20}, "init": "random"}, "relative"),
+        ({"kept_steps": {"main": 20}, "init": FROM_VOX | {"fresh_networks": ["avd_network"]}}, "relative"),
+        ({"kept_steps": {"main": 20}, "init": FROM_VOX}, "avd"),
+        ({"kept_steps": {"main": 20, "avd": 4}, "init": "random"}, "avd"),
+    ],
+)
+def test_an_avd_network_that_was_never_trained_is_not_used(weights, card, mode):
+    save_weights(weights / "mraa.safetensors", mraa.networks(MRAA), {"config": as_dict(MRAA)} | card)
+    assert Mraa("", {}).mode == mode
 
 
 def test_unknown_options_and_modes_get_a_hint():

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 import methods.trained
-from baselines import tps, tps_rau, ulmegan
+from baselines.tps import model as tps
+from baselines.tps_rau import model as tps_rau
+from baselines.ulmegan import model as ulmegan
 from commands import ulme_maps
 from core.clip import Cell, Clip, KnownMotion, Template, save_clip
 from core.config import as_dict
@@ -37,7 +39,7 @@ N = 5
 def weights(tmp_path, monkeypatch):
     """A checkout whose demo weights are tiny random networks, and an empty folder of action units."""
     monkeypatch.setattr(methods.trained, "ROOT", tmp_path)
-    monkeypatch.setattr(methods.trained, "USER_WEIGHTS", tmp_path / "user")
+    monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "user"))
     monkeypatch.setattr(au_sources, "FOLDER", tmp_path / "aus")
     for name, (model, config) in CASES.items():
         torch.manual_seed(1)

@@ -12,6 +12,7 @@ from faces import openface
 from faces.openface import COLUMNS, PRESENCES, UNITS, keep, kept, read_openface, spans
 from methods import au_sources
 from methods.au_sources import source
+from methods.tps_rau import TpsRau
 from methods.ulmegan import UlmeGan
 
 N = 8
@@ -136,7 +137,7 @@ def test_a_frame_without_a_face_is_missing_in_scores_and_bridged_in_driving(scor
 @pytest.mark.parametrize("name", ["openface", "table"])
 def test_interpolated_drivers_are_marked_as_long_as_their_tables_have_gaps(driving, told, name):
     method = UlmeGan("", {"au_source": name})
-    cells = [SimpleNamespace(driver=SimpleNamespace(name=driver, n_frames=N)) for driver in "dde"]
+    cells = [SimpleNamespace(driver=SimpleNamespace(name=driver, n_frames=N, rendered=True)) for driver in "dde"]
     assert method.marks_on(cells) == {}, "without tables the cells fail"
     driving(changed(4, success=0), name)
     told.clear()
@@ -145,6 +146,39 @@ def test_interpolated_drivers_are_marked_as_long_as_their_tables_have_gaps(drivi
     assert set(method.marks_on(cells[:2])) == {"interpolated"}
     driving(rows(), name)
     assert method.marks_on(cells) == UlmeGan("", {}).marks_on(cells) == {}
+    cells[2].driver.rendered = False
+    assert method.marks_on(cells) == {}
+
+
+@pytest.mark.parametrize("maker", [UlmeGan, TpsRau])
+def test_recordings_are_driven_by_flow_where_no_source_is_named_and_marked_so(maker):
+    drivers = [SimpleNamespace(name=name, n_frames=N, rendered=name == "b", known=lambda: None) for name in "ab"]
+    cells = [SimpleNamespace(driver=driver) for driver in drivers]
+    free, bound = maker("", {}), maker("", {"au_source": "truth"})
+    assert [free.identity_on(cell)["au_source"]["name"] for cell in cells] == ["flow", "truth"]
+    assert [bound.identity_on(cell)["au_source"]["name"] for cell in cells] == ["truth", "truth"]
+    free.check(cells[0])
+    with pytest.raises(CellFailed, match="driver a is a recording, whose action units nobody knows"):
+        bound.check(cells[0])
+    ((word, sentence),) = free.marks_on(cells).items()
+    assert word == "units from flow: 1 of 2"
+    assert "share one flow" in sentence
+    assert set(maker("", {"au_source": "flow"}).marks_on(cells)) == {"units from flow"}
+    assert bound.marks_on(cells) == {}
+
+
+@pytest.mark.parametrize(("lost", "said"), [((2, 3, 4, 5), "at most 3 frames in a row"), ((0,), "the clip begins")])
+def test_tables_that_do_not_do_are_known_before_anything_is_animated(tmp_path, told, lost, said):
+    method, cell = UlmeGan("", {"au_source": "openface"}), SimpleNamespace(driver=DRIVER)
+    with pytest.raises(CellFailed, match=r"d\.csv does not exist"):
+        method.check(cell)
+    table = tmp_path / "aus" / "openface" / "d.csv"
+    table.write_text(text(changed(3, success=0)))
+    method.check(cell)
+    table.write_text(text([row | {"success": 0} if k in lost else row for k, row in enumerate(rows())]))
+    with pytest.raises(CellFailed, match=said):
+        method.check(cell)
+    assert told == [], "what is interpolated is told when it is done"
 
 
 @pytest.mark.parametrize(

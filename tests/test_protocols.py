@@ -112,6 +112,15 @@ def test_a_partial_kit_gives_its_cells_and_names_the_others(tmp_path, capfd):
     assert cells[4].driver.apex_frame is None
 
 
+@pytest.mark.parametrize(("count", "coded"), [(30, (0, 13, 29)), (31, (0, 13, 29)), (29, (None,) * 3)])
+def test_smic_positive_is_coded_whichever_copy_it_is(tmp_path, count, coded):
+    """The sheet has 30 frames, three independent copies have 31: a frame behind the offset."""
+    kit(tmp_path / "kit", [("Smic_challenge", "Positive_s3_po_05", count)], ("westMale.jpg",))
+    (cell,) = Megc2021(tmp_path / "cache", tmp_path / "kit").cells()
+    assert cell.driver.n_frames == count
+    assert (cell.driver.onset_frame, cell.driver.apex_frame, cell.driver.offset_frame) == coded
+
+
 def test_the_foil_is_another_driver_of_the_kit(tmp_path):
     kit(tmp_path / "kit", [("casme2_challenge", "Surprise_EP01_13", 3), PART[0]], ("westMale.JPG",))
     cells = Megc2021(tmp_path / "cache", tmp_path / "kit").cells()

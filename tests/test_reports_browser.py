@@ -51,6 +51,15 @@ def page(browser, report):
     assert complaints == []
 
 
+def test_names_keep_their_end_on_a_narrow_screen(page):
+    page.set_viewport_size({"width": 390, "height": 800})
+    cut = page.eval_on_selector_all(
+        "#leaderboard th[scope=row], .heat th[scope=row]",
+        "all => all.filter(name => name.scrollWidth > name.clientWidth + 1).map(name => name.textContent)",
+    )
+    assert cut == []
+
+
 def shown_frames(page):
     return page.eval_on_selector_all(
         ".cell.shown > .players .player[data-media]", "all => all.map(player => Number(player.dataset.frame))"

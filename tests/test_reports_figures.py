@@ -12,7 +12,7 @@ from core.errors import BenchError
 from reports.figures.gif import write_gif
 from reports.figures.grid import draw_grid, save_figure
 from reports.figures.prior import draw_prior
-from reports.figures.shown import Shown, chosen_cells, chosen_rows, difference, fitting_factor, key_frames
+from reports.figures.shown import Shown, chosen_cells, chosen_rows, difference, fitting_factor, head_still, key_frames
 from reports.figures.strip import draw_strip
 from reports.figures.variants import draw_variants
 from reports.run_facts import CellFacts
@@ -39,10 +39,23 @@ def test_a_strip_has_frames_and_differences_of_driver_and_methods(run):
     assert {"onset 1", "apex 6", "offset 11", "driver"} <= set(texts(figure))
     assert set(LABELS) <= {text.partition("\n")[0] for text in texts(figure)}
     shown = pictures(figure)
-    assert len(shown) == (1 + len(LABELS)) * 2 * 5
+    assert len(shown) == 1 + (2 + len(LABELS)) * 2 * 5
+    assert {"template", "truth"} <= set(texts(figure))
+    shown = shown[1:]  # less the template
     # The first column is the onset: its difference to itself is grey in every second row.
     assert all((shown[row * 5] == 128).all() for row in range(1, len(shown) // 5, 2))
     assert all(np.ptp(shown[row * 5 + 2]) > 50 for row in range(1, len(shown) // 5, 2))
+
+
+def test_head_motion_is_removed_from_differences_on_request(tmp_path):
+    frames = moving_face(0, 1, 3)
+    shifted = np.stack([np.roll(frame, 2 * k, axis=1) for k, frame in enumerate(frames)])
+    heads = np.array([[[1, 0, 2 * k], [0, 1, 0]] for k in range(3)], np.float32)
+    np.savez(tmp_path / "motion.npz", head=heads)
+    still = head_still(Shown("clip", shifted, motion=tmp_path / "motion.npz"), [0, 2])
+    inside = np.s_[:, :, 8:-8]
+    assert np.abs(still[inside].astype(int) - frames[[0, 2]][inside]).max() <= 1
+    assert head_still(Shown("clip", shifted, motion=tmp_path / "gone.npz"), [0]) is None
 
 
 def test_a_failed_output_stands_as_its_reason(run):
@@ -53,7 +66,7 @@ def test_a_failed_output_stands_as_its_reason(run):
 def test_variants_stand_beside_source_and_driver(run):
     cells = run.facts.cells[2:4]
     figure = draw_variants(run, cells, ["flow_warp", "still"])
-    assert {"source", "driver", "flow_warp", "still", "d2\non ta"} <= set(texts(figure))
+    assert {"source", "driver", "flow_warp", "still", "d2\non ta\napex 6"} <= set(texts(figure))
     assert len(pictures(figure)) == 2 * (4 + 3)
 
 
@@ -150,7 +163,7 @@ def test_the_prior_is_drawn_with_its_points():
 
 def test_the_command_draws_from_a_run_and_from_a_portrait(run, tmp_path, capsys):
     for arguments in (
-        ["strip", str(run.folder), "--rows", "still"],
+        ["strip", str(run.folder), "--rows", "still", "--without-head"],
         ["variants", str(run.folder), "--cell", "d2__ta", "--rows", "still"],
         ["gif", str(run.folder), "--rows", "still"],
         ["prior", "--out", str(tmp_path / "prior.png"), "--kind", "paper"],

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from core.errors import BenchError
 from core.run_folder import MEDIA_FOLDER
-from reports import heat, leaderboard
+from reports import common_cells, heat, leaderboard
 from reports.cells import amplification, cell_curves, stretch, two_cells
 from reports.curves import Line, draw_curves, panel_names, ticks_between
 from reports.html import Pictures, write_report
 from reports.missing import missing
+from reports.notices import caveats
 from reports.run_facts import CellFacts
 from reports.run_files import Run
 from tests.report_fixture import CONTROLS, HOSTILE, LABELS, make_run
@@ -204,9 +205,23 @@ def test_leaderboard_counts_and_sets_controls_apart(run):
 def test_floor_is_the_95th_percentile_of_the_wrong_driver(run):
     opened = Run(run)
     assert leaderboard.floor(opened) == pytest.approx(CONTROLS["wrong_driver"])
+    assert leaderboard.why_no_floor(opened) == ""
     assert leaderboard.under_floor(opened) == []
     assert leaderboard.floor(opened, "no_such_figure") is None
     assert leaderboard.under_floor(opened, "no_such_figure") == []
+
+
+def test_a_page_without_a_floor_says_why(tmp_path):
+    folder = make_run(tmp_path / "run", 3)
+    facts = json.loads((folder / "run.json").read_text())
+    facts["methods"] = [method for method in facts["methods"] if method["name"] != "wrong_driver"]
+    (folder / "run.json").write_text(json.dumps(facts))
+    scores = (folder / "scores.csv").read_text().splitlines()
+    (folder / "scores.csv").write_text("\n".join(line for line in scores if "wrong_driver" not in line) + "\n")
+    assert leaderboard.why_no_floor(Run(folder)) == "the control wrong_driver is not in this run"
+    facts["cells"] = facts["cells"][:1]
+    (folder / "run.json").write_text(json.dumps(facts))
+    assert leaderboard.why_no_floor(Run(folder)) == "there is only one driver"
 
 
 def test_figures_without_any_value_are_named_as_left_out(tmp_path):
@@ -219,6 +234,81 @@ def test_figures_without_any_value_are_named_as_left_out(tmp_path):
     opened = Run(folder)
     assert leaderboard.left_out(opened) == ["flow error px (truth): not scored in this run"]
     assert "flow error px" not in leaderboard.leaderboard(opened).text()
+
+
+def test_what_is_left_out_has_each_row_s_own_reason(tmp_path):
+    scores = make_run(tmp_path, frames=2) / "scores.csv"
+    table = pd.read_csv(scores, keep_default_na=False, dtype="str")
+    gone = table.figure == "identity_distance"
+    table.loc[gone, ["value", "status", "n_scored"]] = ["", "failed", "0"]
+    table.loc[gone, "reason"] = "no face"
+    table.loc[gone & (table.method == "fpfomm"), "reason"] = "no weights"
+    table.to_csv(scores, index=False)
+    assert leaderboard.left_out(Run(tmp_path)) == ["identity dist.: no weights (fpfomm); no face (the others)"]
+
+
+def not_supplied(run, label, *cells):
+    """Alter a finished run: what a row was to be given in these cells was not there."""
+    scores = pd.read_csv(run / "scores.csv", keep_default_na=False, dtype="str")
+    for cell in cells:
+        record = {"key": "k", "status": "missing", "reason": f"no output for {cell}"}
+        (run / "cells" / label / cell / "cell.json").write_text(json.dumps(record))
+        driver, template = cell.split("__")
+        lost = (scores.method == label) & (scores.driver == driver) & (scores.template == template)
+        scores.loc[lost, ["value", "status", "reason", "n_scored"]] = ["", "missing", record["reason"], "0"]
+    scores.to_csv(run / "scores.csv", index=False)
+
+
+def test_cells_that_were_not_supplied_are_missing_and_means_over_common_cells_stand_beside(tmp_path, cache):
+    run = make_run(tmp_path, frames=2)
+    assert common_cells.told(Run(run)).startswith("These means are over unequal sets")  # fomm failed in one cell
+    not_supplied(run, "fpfomm", "d1__ta")
+    opened = Run(run)
+    sections = {section.heading: section.rows for section in missing(opened).sections}
+    assert [entry.value for entry in sections["Not supplied"][0]] == [
+        "output",
+        "fpfomm",
+        "d1__ta",
+        "no output for d1__ta",
+    ]
+    assert [row[1].value for row in sections["Without frames"]] == ["fomm:mode=absolute"]
+    table = common_cells.common_means(opened)
+    assert table.title == "Means over the 2 cells that every method has"
+    values = {row[0].value: row[1].value for row in table.rows()}
+    assert values["fpfomm"] == pytest.approx(LABELS["fpfomm"])
+    assert "Over the 2 cells that every method has, agreement is: fpfomm 0.80, fomm:mode=absolute 0.30" in (
+        common_cells.summary(opened).text()
+    )
+    page = write_report(run, cache=cache).read_text()
+    assert "Means over the 2 cells that every method has" in page
+    data = json.loads(re.search(r'id="page-data">(.*?)</script>', page)[1])
+    assert data["cells"][data["opened"]]["name"] == "d2__ta"  # the first with all clips
+    not_supplied(run, "fpfomm", "d2__ta", "d2__tb")
+    not_supplied(run, "fomm:mode=absolute", "d1__ta")
+    assert common_cells.told(Run(run)).endswith("no cell is in all of them: they cannot be compared.")
+    assert common_cells.common_means(Run(run)) is None
+
+
+def test_soft_templates_are_named_with_their_and_the_drivers_sharpness(tmp_path, cache):
+    run = make_run(tmp_path, frames=2)
+    facts = json.loads((run / "run.json").read_text())
+    figures = [{"name": f"{role}_sharpness", "title": role} for role in ("template", "driver")]
+    facts["metrics"].append({"name": "sharpness", "version": "1", "figures": figures})
+    (run / "run.json").write_text(json.dumps(facts))
+    scores = pd.read_csv(run / "scores.csv", keep_default_na=False, dtype="str")
+    of_cells = scores[(scores.scope == "cell") & (scores.figure == "gain") & (scores.method == "still")]
+    known = {"template_sharpness": {"ta": "19.2", "tb": "91"}, "driver_sharpness": {"d1": "69", "d2": "121"}}
+    rows = [
+        of_cells.assign(metric="sharpness", figure=figure, value=of_cells[figure.partition("_")[0]].map(values))
+        for figure, values in known.items()
+    ]
+    pd.concat([scores, *rows]).to_csv(run / "scores.csv", index=False)
+    ((title, text),) = [told for told in caveats(Run(run)) if told[0].startswith("Soft")]
+    assert title == "Soft templates."
+    assert "in the face, ta has 19; the drivers have 69 to 121." in text
+    page = write_report(run, cache=cache).read_text()
+    assert page.count("the face to move; sharpness 19") == 2
+    assert page.count("the motion to make; sharpness 121") == 2
 
 
 def test_breakdowns_have_a_group_of_columns_for_each_value(run):

@@ -52,6 +52,21 @@ def test_each_fault_has_its_sentence(change, sentence):
     assert sentence in words(GOOD | change)
 
 
+@pytest.mark.parametrize(
+    ("template", "driver", "sentence"),
+    [
+        (9.13, 2.01, "Grainy or over-sharp: 201% of the driver's sharpness, of which the template itself has 22%."),
+        (9.13, 0.9, ""),  # nine times as sharp as a template enlarged from 128 pixels, and no sharper than its driver
+        (1.0, 0.22, ""),  # keeps what the template has
+        (0.5, 0.11, "Soft: 11% of the driver's sharpness, of which the template itself has 22%."),
+        (0.5, 1.0, ""),  # a grainy template
+    ],
+)
+def test_sharpness_is_read_beside_template_and_driver(template, driver, sentence):
+    figures = {"sharpness_truth": None, "sharpness_template": template, "sharpness_driver": driver}
+    assert words(GOOD | figures) == f"Moves as the driver does. {sentence}".rstrip()
+
+
 def test_missing_and_needless_regions_are_named():
     swapped = {"brows": 0.3 * BUMP, "mouth": 3 * BUMP, "head": BUMP}
     assert "Missing: brows." in words(output=swapped)

@@ -41,9 +41,9 @@ def row(label="shift", maker=Shift, variant="", **options):
     return Row.of(label, maker.name, variant, options, maker)
 
 
-def make_run(tmp_path, drivers, rows=None, metrics=(Difference,), workers=1, folder="run", cells=None):
+def make_run(tmp_path, drivers, rows=None, metrics=(Difference,), workers=1, folder="run", cells=None, limit_s=600):
     source = Fakes(tmp_path, drivers)
-    settings = Settings(tmp_path / "store", "cpu", 0, workers)
+    settings = Settings(tmp_path / "store", "cpu", 0, workers, limit_s=limit_s)
     scorer = Scorer(metrics, Seen, settings.store, workers)
     return Run(tmp_path / folder, {}, source, cells or source.cells(), rows or [row()], settings, scorer)
 
@@ -222,6 +222,7 @@ def test_marks_are_those_of_the_cells_that_were_scored(tmp_path, drivers, capsys
 
 REASONS = {
     "killed": "the worker process was ended by SIGKILL, perhaps for want of memory",
+    "hangs": "timed out after 2 s",
     "exits": "the worker process ended with exit code 3",
     "raises": "RuntimeError: first line",
     "short": "fragile@short returned 2 frames, the driver has 3",
@@ -229,12 +230,13 @@ REASONS = {
 }
 
 
-@pytest.mark.parametrize("variants", [("killed", "exits"), ("raises", "short", "floats")])
+@pytest.mark.parametrize("variants", [("killed", "exits", "hangs"), ("raises", "short", "floats")])
 def test_failing_cells_cost_only_themselves(tmp_path, drivers, monkeypatch, variants):
     if "killed" in variants:
         monkeypatch.undo()  # in processes of their own
     rows = [row(f"fragile@{variant}", Fragile, variant) for variant in variants]
-    run = make_run(tmp_path, drivers, [*rows, row("unready", Unready), row()])
+    limit_s = 3 if "hangs" in variants else 600
+    run = make_run(tmp_path, drivers, [*rows, row("unready", Unready), row()], limit_s=limit_s)
     failures = run.complete()
     expected = [f"fragile@{variant} on d1__t{t}: {REASONS[variant]}" for variant in variants for t in range(2)]
     unready = [f"unready on d{d}__t{t}: FileNotFoundError: no weights here" for d in range(3) for t in range(2)]

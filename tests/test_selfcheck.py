@@ -61,6 +61,32 @@ def test_a_small_steady_change_is_weak_neither_seen_nor_unseen():
     assert "blur" in judged.blind
 
 
+@pytest.mark.parametrize("strong", [0.03, 0.2])
+def test_nothing_is_both_seen_and_unseen(strong):
+    """Noise whose weaker level is the floor itself, and moves the figure as much as its stronger one."""
+    judged = worth("noisy", values(lambda name, level: strong if name == "noise" else float(name == "still")))
+    assert "camera noise" in judged.sensitive + judged.weak
+    assert not set(judged.sensitive + judged.weak) & set(judged.blind)
+
+
+def test_one_cell_proves_nothing(call, monkeypatch):
+    found = {name: obedient(name) for name in FIGURES}
+    found["agreement"] = found["agreement"] | {("delay", 8): 0.99}
+    versions = dict.fromkeys(FIGURES, ("metric", "1"))
+    monkeypatch.setattr("commands.selfcheck.measure_all", lambda count, workers: (found, versions))
+    code, out, _ = call("selfcheck", "--cells", "1")
+    assert code == 0
+    assert "not in this cell: agreement falls with delay" in out
+    assert "One cell proves nothing" in out
+    assert "BROKEN" not in out
+    code, out, _ = call("selfcheck", "--cells", "2")
+    assert code == 1
+    assert "BROKEN: agreement falls with delay" in out
+    code, _, err = call("selfcheck", "--cells", "1", "--keep")
+    assert code == 2
+    assert "one cell proves nothing" in err
+
+
 def test_a_constant_figure_sees_nothing():
     judged = worth("constant", values(lambda name, level: 3.0))
     assert judged.sensitive == ()

@@ -4,6 +4,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from core.working_folder import worker_environment
 from faces.openface import kept_path
 from methods.au_sources import table_path
 from methods.fomm import Fomm
-from tests.fakes import Counted, Fakes, Seen, Shift, finished_cells, make_clips
+from tests.fakes import Counted, Fakes, Fragile, Seen, Shift, finished_cells, make_clips
 
 ROOT = Path(__file__).parent.parent
 CELLS = 8
@@ -42,10 +43,10 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def make_run(place, sleep=0.0, engine="local", folder="run", workers=1):
+def make_run(place, sleep=0.0, engine="local", folder="run", workers=1, row=None, limit_s=600):
     source = Fakes(place, place / "drivers")
-    row = Row.of("shift", "shift", "", {"sleep": str(sleep)}, Shift)
-    settings = Settings(place / "store", "cpu", 0, workers, engine)
+    row = row or Row.of("shift", "shift", "", {"sleep": str(sleep)}, Shift)
+    settings = Settings(place / "store", "cpu", 0, workers, engine, limit_s)
     scorer = Scorer((Counted,), Seen, settings.store, workers, engine)
     return Run(place / folder, {}, source, source.cells(), [row], settings, scorer)
 
@@ -149,7 +150,8 @@ def cluster(place, workers):
             process.wait()
 
 
-def test_a_cluster_gives_what_one_machine_gives_and_a_worker_killed_at_work_costs_its_cell_alone(place):
+def test_a_cluster_gives_what_one_machine_gives_and_what_dies_or_hangs_costs_its_cell_alone(place, monkeypatch):
+    monkeypatch.chdir(place)
     make_run(place, folder="alone").complete()
     for name in ("animated.txt", "measured.txt"):
         (place / name).unlink()
@@ -163,8 +165,35 @@ def test_a_cluster_gives_what_one_machine_gives_and_a_worker_killed_at_work_cost
         threading.Timer(0.8, workers[0].kill).start()
         assert make_run(place, 0.4, engine, "later").complete() == []
         assert workers[0].poll() is not None
+        monkeypatch.setenv("MEGBENCH_WEIGHTS", "mine")
+        (place / "mine").mkdir()
+        (place / "mine" / "by.txt").write_text("1")
+        finding = Row.of("finder", "finder", "", {}, Finder)
+        assert make_run(place, engine=engine, folder="found", row=finding).complete() == []
+        hanging = Row.of("fragile", "fragile", "hangs", {}, Fragile)
+        failures = make_run(place, engine=engine, folder="hung", row=hanging, limit_s=2).complete()
+        assert failures == [f"fragile on d1__t{t}: timed out after 2 s" for t in range(2)]
+        assert len(finished_cells(place / "hung", "fragile")) == CELLS
     is_whole(place, "later")
     assert len(lines(place / "animated.txt")) <= CELLS + CELLS + 1
+
+
+class Finder(Shift):
+    """Rolls by what a file in the user's weights says."""
+
+    name = "finder"
+
+    def animate(self, template, driver):
+        self.by = int((weight_files.folder() / "by.txt").read_text())
+        return super().animate(template, driver)
+
+
+def test_one_place_knows_where_the_store_is():
+    sources = {path for room in ROOT.glob("*/__init__.py") for path in room.parent.rglob("*.py")} | {ROOT / "bench.py"}
+    knowing = [path for path in sources if re.search(r"Path\([\"']\.megbench", path.read_text())]
+    assert [path.relative_to(ROOT).as_posix() for path in knowing if "tests" not in path.parts] == [
+        "core/working_folder.py"
+    ]
 
 
 @pytest.mark.parametrize("weights", ["", "other/weights"])

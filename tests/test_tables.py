@@ -246,10 +246,60 @@ def test_folders_that_hold_clips_deeper_are_named(tmp_path):
 
 def test_a_clip_that_lacks_most_of_its_frames_cannot_be_used(tmp_path):
     touched(tmp_path / "c", [f"{k}.jpg" for k in range(360, 372)])
-    found = listed(tmp_path, ["c", "1", "30", "361", "364", "1091"], ["c", "2", "30", "361", "364", "374"])
+    touched(tmp_path / "gap" / "Frames", [f"{k}.jpg" for k in range(360, 372) if k != 365])
+    rows = [["c", "1", "30", "361", "364", "1091"], ["c", "2", "30", "361", "364", "374"]]
+    found = listed(tmp_path, *rows, ["gap", "3", "30", "361", "364", "371"])
     problems = {clip.recording.subject: clip.problem for clip in found.clips}
-    assert problems == {"1": "11 of 731 frames from 361 to 1091; the folder has 360 to 371", "2": ""}
-    assert found.remarks == ("2_c: 3 of 14 frames are missing from 361 to 374; the folder has 360 to 371",)
+    assert problems == {
+        "1": "11 of 731 frames from 361 to 1091; the folder has 360 to 371",
+        "2": "the onset or offset lies beyond its files: 361 to 374; the folder has 360 to 371",
+        "3": "",
+    }
+    assert found.remarks == ("3_gap: 1 of 11 frames are missing from 361 to 371; the folder has 360 to 371",)
+
+
+@pytest.mark.parametrize("again", ["OnsetF", "OnsetF2", "Onset (2)", "2nd onset", "Second Onset Frame", "Onset_II"])
+def test_further_expressions_are_remarked_in_any_spelling(tmp_path, again):
+    table = [["Subject", "Filename", "OnsetF", "OffsetF", again], ["1", "a", "1", "9", "20"], ["1", "b", "1", "9", ""]]
+    coding = read_coding(put(tmp_path / "s.csv", written(table)))
+    told = f"further columns called {again} (further expressions?) are not read; 1 rows have values there"
+    assert (coding.remarks, coding.rows[0].onset) == ((told,), 1)
+    numbered = [["Subject", "Filename", "OnsetF1", "OffsetF1", "OnsetF2", "OffsetF2"], ["1", "a", "1", "9", "", ""]]
+    assert read_coding(put(tmp_path / "n.csv", written(numbered))).rows[0].offset == 9
+
+
+def test_headers_of_two_rows_are_read(tmp_path):
+    top = ["Subject", "Filename", "Frames", "", "", "AU"]
+    rows = [top, ["", "", "Onset", "Apex", "Offset", ""], ["006", "a", "1", "2", "3", "4"]]
+    for path in (put(tmp_path / "two.csv", written(rows)), xlsx(tmp_path / "two.xlsx", rows, "C1:E1")):
+        coding = read_coding(path)
+        assert [(row.subject, row.onset, row.offset, row.action_units) for row in coding.rows] == [("006", 1, 3, "4")]
+        assert (coding.header_line, coding.remarks) == (2, ())
+
+
+@pytest.mark.parametrize(("onset", "delimiter"), [("1.000", ";"), ("1,000", ";"), ("1,000", ","), ("1.000", ",")])
+def test_grouped_thousands_are_no_frame_numbers(tmp_path, onset, delimiter):
+    row = ["01", "a", onset, "", "2000", "4", "x"]
+    coding = read_coding(put(tmp_path / "s.csv", written([HEADER, row], delimiter)))
+    assert (coding.rows[0].onset, coding.rows[0].offset) == (None, 2000)
+    assert coding.remarks == (f"line 2: the onset {onset!r} is no frame number; taken as not coded",)
+
+
+def test_action_units_that_became_dates_are_remarked(tmp_path):
+    rows = [
+        ["01", "a", "1", "2", "3", "2024-12-06", "x"],
+        ["01", "b", "1", "2", "3", "?", ""],
+        ["01", "c", "1", "2", "3", "4+7", ""],
+    ]
+    (remark,) = read_coding(put(tmp_path / "s.csv", written([HEADER, *rows]))).remarks
+    assert remark.startswith("no action unit is understood in 1 rows (line 2: '2024-12-06');")
+
+
+def test_a_table_without_a_column_is_told_which_it_has(tmp_path):
+    put(tmp_path / "t.csv", written([["my clips"], ["Path", "Subject", "rate"], ["a", "1", "25"]]))
+    told = r"line 2 has path, subject and lacks fps: it is 'Path, Subject, rate'\. Add these columns\."
+    with pytest.raises(BenchError, match=told):
+        survey("table", tmp_path / "t.csv")
 
 
 def test_a_sheet_that_does_not_fit_is_named(tmp_path):
@@ -265,11 +315,8 @@ def test_a_sheet_that_does_not_fit_is_named(tmp_path):
 
 
 def test_files_that_are_no_drivers_are_named_with_a_remedy(tmp_path, capsys):
-    touched(tmp_path / "d", ["a.gif"])
-    with pytest.raises(BenchError, match=r"GIFs are not read as drivers: write the frames of 'a\.gif' as PNG"):
-        Folder(tmp_path / "d", tmp_path).recordings()
-    touched(tmp_path / "d", ["00001.MTS", "notes.docx"])
-    with pytest.raises(BenchError, match=r"\.mts is not read: turn '00001\.MTS' into \.mp4"):
+    touched(tmp_path / "d", ["\u5fae\u7b11.MXF", "notes.docx"])
+    with pytest.raises(BenchError, match=r"\.mxf is not read: turn '\u5fae\u7b11\.MXF' into \.mp4"):
         Folder(tmp_path / "d", tmp_path).recordings()
     touched(tmp_path / "e", ["notes.docx"])
     with pytest.raises(BenchError, match=r"Add some \(it holds 'notes\.docx'\)"):
@@ -277,9 +324,9 @@ def test_files_that_are_no_drivers_are_named_with_a_remedy(tmp_path, capsys):
     touched(tmp_path / "d", ["good.mp4", "people/p1/x.mp4"])
     assert [recording.name for recording in Folder(tmp_path / "d", tmp_path).recordings()] == ["good"]
     told = capsys.readouterr().err
-    assert "4 entries are not drivers and are left out: '00001.MTS', 'a.gif', 'notes.docx', 'people'" in told
+    assert "3 entries are not drivers and are left out: 'notes.docx', 'people', '\u5fae\u7b11.MXF'" in told
     assert "Note: drivers: Videos lie deeper: people/p1 (1)." in told
-    assert "Note: drivers: GIFs are not read" in told
+    assert "Note: drivers: .mxf is not read" in told
 
 
 def test_photographs_of_phones_among_templates_are_told_how_to_become_some(tmp_path):

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clips.synthetic import parallel, training_set
-from clips.synthetic.training_set import CAPS, STRONGEST, build, draw_states
+from clips.synthetic import parallel
+from clips.synthetic.casting import Role
 from protocols.demo import SHEET
+from taught import training_set
+from taught.training_set import CAPS, STRONGEST, build, draw_states
 
 PEOPLE, STATES = 2, 9
 
@@ -78,6 +80,33 @@ def test_a_finished_set_is_kept_and_an_unfinished_one_made_again(made, monkeypat
     with pytest.raises(InterruptedError):
         build(made, PEOPLE, STATES + 1, seed=3)  # another request: the marker goes first
     assert not (made / "set.json").exists()
+
+
+def test_finished_people_of_a_stopped_set_are_kept(made, tmp_path, monkeypatch, capfd):
+    film, done = training_set._film, []
+
+    def stopping(folder, states, motion, task):
+        if done:
+            raise KeyboardInterrupt
+        film(folder, states, motion, task)
+        done.append(task[0])
+
+    people = [Role(**role) for role in json.loads((made / "identities.json").read_text())]
+    monkeypatch.setattr(training_set, "cast", lambda *_: people)
+    monkeypatch.setattr(training_set, "_film", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path, PEOPLE, STATES, seed=3, progress=True)
+    assert "rendering 2 people in 9 states" in capfd.readouterr().err
+    assert not (tmp_path / "set.json").exists()
+    monkeypatch.setattr(training_set, "_film", lambda *given: film(*given) or done.append(given[-1][0]))
+    monkeypatch.setattr(training_set, "cast", lambda *_: pytest.fail("the people were chosen before"))
+    build(tmp_path, PEOPLE, STATES, seed=3, progress=True)
+    assert done == [0, 1]
+    assert "rendering 2 people, 1 of them finished before, in 9 states" in capfd.readouterr().err
+    for path in made.glob("*.npy"):
+        assert np.array_equal(np.load(path), np.load(tmp_path / path.name))
+    assert (tmp_path / "set.json").exists()
+    assert not (tmp_path / training_set.DONE).exists()
 
 
 def test_states_keep_to_the_caps_and_mix_head_and_face():

@@ -5,11 +5,12 @@ import struct
 import av
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from core.errors import BenchError
+from core.gif import frames_of as frames_of_durations
 from core.pictures import pictures_in, read_picture
 from core.video import frame_rate, read_clip
 from core.video_writing import write_video
@@ -48,6 +49,48 @@ def test_any_numbers_sort_as_numbers(tmp_path_factory, numbers):
     for number in numbers:
         (folder / f"f{number}.png").touch()
     assert [path.stem for path in pictures_in(folder)] == [f"f{number}" for number in sorted(numbers)]
+
+
+def gif(path, pictures, **options):
+    images = [Image.fromarray(picture).quantize(64) for picture in pictures]
+    images[0].save(path, save_all=True, append_images=images[1:], **options)
+    return path
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 30), st.lists(st.integers(1, 5), min_size=2, max_size=5).filter(lambda times: 1 in times))
+def test_a_picture_of_a_gif_that_lasts_n_of_the_shortest_durations_is_n_frames(tmp_path_factory, hundredths, times):
+    path = gif(
+        tmp_path_factory.getbasetemp() / "law.gif",
+        moving(len(times), 16, 12),
+        duration=[10 * hundredths * count for count in times],
+    )
+    read = frames_of(path)
+    changes = np.flatnonzero((read[1:] != read[:-1]).any((1, 2, 3))) + 1
+    assert len(read) == sum(times)
+    assert changes.tolist() == np.cumsum(times)[:-1].tolist()
+    assert frame_rate(path) == pytest.approx(100 / hundredths)
+
+
+def test_durations_that_do_not_divide_are_rounded_and_none_is_one_frame():
+    assert frames_of_durations([30, 40, 30]) == [1, 1, 1]  # a third of a tenth of a second, as encoders write it
+    assert frames_of_durations([0, 0, 0]) == [1, 1, 1]
+    assert frames_of_durations([0, 20, 50]) == [1, 1, 2]
+
+
+def test_gifs_faster_than_a_hundredth_are_read_whole(tmp_path):
+    """Their delays are 0; FFmpeg reads such a file as one picture."""
+    noise = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
+    images = [Image.fromarray(picture) for picture in noise]
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=5)
+    assert frames_of(tmp_path / "a.gif").shape == noise.shape
+    assert frame_rate(tmp_path / "a.gif") is None
+    data = (tmp_path / "a.gif").read_bytes()
+    (tmp_path / "b.gif").write_bytes(data[: len(data) // 2])
+    with pytest.raises(BenchError, match=r"b\.gif: the GIF cannot be read \("):
+        frames_of(tmp_path / "b.gif")
+    (tmp_path / "disguised.mp4").write_bytes(data)
+    assert len(frames_of(tmp_path / "disguised.mp4")) == 5
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])

@@ -128,5 +128,6 @@ def test_the_doctor_names_every_metric(table):
     assert told.exit_code == 0
     assert "yes motion_agreement" in told.output
     assert "no  fid" in told.output
+    assert "no  openface_intensity no OpenFace scores were imported" in told.output
     assert "weights fetch inception" in told.output
     assert "precision=bf16" in told.output

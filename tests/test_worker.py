@@ -4,6 +4,10 @@ import functools
 import os
 import resource
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +22,9 @@ def doubler(fatal=None, how="kill"):
                 os.kill(os.getpid(), signal.SIGKILL)
             if how == "segfault":
                 os.kill(os.getpid(), signal.SIGSEGV)
+            if how == "deaf":
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                time.sleep(60)
             if how == "bench":
                 raise BenchError("mend it")
             if how == "cell":
@@ -101,3 +108,44 @@ def test_leaving_early_ends_the_workers():
     except ProcessLookupError:
         return
     raise AssertionError("the worker is still there")
+
+
+def slow(seconds):
+    """A set-up that takes `seconds`, for items that take 60 s where they are 0; each starts a program first."""
+    time.sleep(seconds)
+
+    def do(item):
+        program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+        try:
+            time.sleep(0 if item else 60)
+        finally:
+            program.kill()
+            if not item:
+                Path(os.environ["ENDED"]).write_text("cleaned up")
+        return item
+
+    return do
+
+
+def test_a_hung_item_costs_itself_alone_and_its_program_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENDED", str(tmp_path / "ended"))
+    started = time.monotonic()
+    outcomes = {
+        o.item: o for o in work([Lane("a", functools.partial(slow, 0), [[1, 0, 2], [3]])], workers=1, limit_s=0.5)
+    }
+    assert time.monotonic() - started < 30
+    assert {item: outcome.result for item, outcome in outcomes.items()} == {1: 1, 0: None, 2: 2, 3: 3}
+    assert (outcomes[0].reason, outcomes[0].retry) == ("timed out after 0.5 s", True)
+    assert (tmp_path / "ended").read_text() == "cleaned up"
+
+
+def test_what_does_not_react_is_ended_by_force(monkeypatch):
+    monkeypatch.setattr("core.worker.PATIENCE_S", 0.1)
+    (outcome,) = work([Lane("a", functools.partial(doubler, 1, "deaf"), [[1]])], workers=1, limit_s=0.1)
+    assert outcome.reason == "timed out after 0.1 s"
+
+
+def test_a_set_up_that_hangs_fails_its_lane(monkeypatch):
+    monkeypatch.setattr("core.worker.SET_UP_S", 0.1)
+    outcomes = list(work([Lane("a", functools.partial(slow, 60), [[1], [2]])], workers=1, limit_s=0.1))
+    assert {outcome.item: outcome.reason for outcome in outcomes} == dict.fromkeys((1, 2), "timed out after 0.1 s")

@@ -24,7 +24,7 @@ from training import checkpoints
 from training.average import Average, load, states
 from training.batch_norm import batch_norms, settle, share
 from training.loader import SETTLE, TRAIN, VALIDATE, Batches, Loader, Part
-from training.log import Log
+from training.log import Log, read_log
 from training.plan import Limits, Plan, StagePlan, check_plan, learning_rate
 from training.processes import Group
 from training.strips import write_strip
@@ -248,13 +248,38 @@ class Run:
 
     def _resume(self) -> dict[str, Any] | None:
         saved = checkpoints.read(self.out / checkpoints.LAST, self.group.device)
-        if saved is None:
-            return None
-        self.progress = saved["progress"]
+        if saved is not None:
+            self.progress = saved["progress"]
+            load(self.networks, saved["networks"])
         if self.group.is_first:
-            self.log.cut(self.progress["log_bytes"])
-        load(self.networks, saved["networks"])
+            if told := self._resumed():
+                print(told)
+            self.log.cut(self.progress.get("log_bytes", 0))
         return saved
+
+    def _resumed(self) -> str:
+        """Return from which step the run resumes, and how many logged steps were lost; "" for a new run."""
+        lines = [line for line in read_log(self.out) if line["split"] == "train"]
+        if not lines or self.progress["stage"] == len(self.stages):
+            return ""
+        stage, step = self.stages[self.progress["stage"]], self.progress["step"]
+        logged = sum({line["stage"]: int(line["step"]) for line in lines}.values())
+        again = f"; {logged - self.done} later steps of the log are lost and computed again" * (logged > self.done)
+        return f"Resuming at step {step} of {self.plan.stages[stage].steps} of stage {stage}{again}."
+
+    @property
+    def kept_steps(self) -> dict[str, int]:
+        """Return the step of each stage whose networks are kept: the best validated, else the last."""
+        kept: dict[str, int] = dict(self.progress["kept"])
+        if step := self.progress["step"]:  # of a stage that a limit stopped, perhaps before it was validated
+            kept.setdefault(self.stages[self.progress["stage"]], step)
+        return kept
+
+    @property
+    def done(self) -> int:
+        """How many steps of all stages together are done."""
+        before = self.stages[: self.progress["stage"]]
+        return sum(self.plan.stages[name].steps for name in before) + int(self.progress["step"])
 
     def _everything(self, optimisers: Optimisers, average: Average) -> dict[str, Any]:
         return {

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from core.config import at_least_one
 from core.contracts import OptimiserSpec
 from core.errors import BenchError, check_choice
 
@@ -33,7 +34,7 @@ class StagePlan:
     lr_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        _at_least_one(self, "batch_size", "repeats", "accumulate", "steps_per_epoch")
+        at_least_one(self, "batch_size", "repeats", "accumulate", "steps_per_epoch")
 
     def on(self, videos: int) -> "StagePlan":
         """The stage with its length in steps, for a training set of so many videos; incomplete batches are dropped."""
@@ -64,7 +65,7 @@ class Plan:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        _at_least_one(self, "validate_every", "validation_batches", "log_every")
+        at_least_one(self, "validate_every", "validation_batches", "log_every")
         if self.seed < 0 or self.keep_every < 0 or not 0 <= self.ema < 1:
             raise BenchError(
                 f"Of the plan, seed and keep_every must be 0 or more and ema from 0 to below 1; got seed {self.seed},"
@@ -74,12 +75,6 @@ class Plan:
     def on(self, videos: int) -> "Plan":
         """The plan with every stage's length in steps, for a training set of so many videos."""
         return dataclasses.replace(self, stages={name: stage.on(videos) for name, stage in self.stages.items()})
-
-
-def _at_least_one(part: StagePlan | Plan, *names: str) -> None:
-    for name in names:
-        if (value := getattr(part, name)) < 1:
-            raise BenchError(f"{name} must be 1 or more, got {value}.")
 
 
 def check_plan(plan: Plan, stages: Sequence[str], processes: int) -> None:

@@ -6,8 +6,9 @@ when somebody saves the sheet again, so nothing is found by position.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 
-from core.errors import shown
+from core.action_units import parse
+from core.errors import few, shown
 from core.sheet import Limits, Sheet, whole
 from core.tables import read_sheets
 
@@ -25,9 +27,7 @@ TITLES = {
     "subject": {"subject", "subid", "sub", "subjectid"},
     "clip": {"filename", "clip", "clipname", "foldname", "material"},
     "fps": {"fps", "framerate"},
-    "onset": {"onset", "onsetframe", "onsetf"},
-    "apex": {"apex", "apexframe", "apexf", "apexf1"},
-    "offset": {"offset", "offsetframe", "offsetf"},
+    **{mark: {mark + end for end in ("", "f", "frame", "1", "f1", "frame1")} for mark in ("onset", "apex", "offset")},
     "action_units": {"actionunits", "actionunit", "au", "aus"},
     "emotion": {"emotion", "estimatedemotion"},
     "face": {"face"},
@@ -44,6 +44,8 @@ LARGEST_SHEET_BYTES = 20_000_000
 LIMITS = Limits("a coding sheet", LARGEST_SHEET_BYTES, rows=20_000, columns=200, pages=True)
 # Digits of a number that a sheet may hold; Python refuses to read thousands of them, and nobody means them.
 LONGEST_NUMBER = 30
+# Digits that may be grouped by thousands, or a number with three decimals.
+GROUPED = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
 
 
 @dataclass(frozen=True)
@@ -94,41 +96,67 @@ def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
     sheet, line, columns = min(found, key=lambda table: "micro" not in table[0].title.lower())
     others = [other.title for other, *_ in found if other is not sheet]
     remarks = [f"also there and not read: {', '.join(others)}"] if others else []
-    if twice := _further_codings(sheet.rows[line]):
-        remarks.append(f"further columns called {', '.join(twice)} (a second expression) are not read")
+    remarks += _further_codings(sheet, line, columns)
     table, carried = _meanings(sheet, line, columns)
     rows, odd = _validated(table)
+    remarks += _strange_units(rows)
     return Coding(path, sheet.title, line + 1, rows, (*remarks, *carried, *odd))
 
 
 def without_header(path: Path, needs: frozenset[str] = CODED) -> str:
-    """Return a sentence about a file in which `read_sheet` found nothing, with its first row."""
-    first = next((row for sheet in read_sheets(path, LIMITS) for row in sheet.rows if any(row)), [])
-    begins = f"; it begins with {shown(', '.join(filter(None, first)))}" if first else ""
-    return f"{path}: no header with {', '.join(sorted(needs))} in it{begins}."
+    """Return a sentence about a file in which `read_sheet` found nothing: what its likeliest header has and lacks."""
+    rows = [(line, row) for sheet in read_sheets(path, LIMITS) for line, row in enumerate(sheet.rows, 1) if any(row)]
+    line, row = max(rows[:DEEPEST_HEADER], key=lambda one: len(needs & _columns(one[1]).keys()), default=(0, []))
+    told, found = shown(", ".join(filter(None, row))), needs & _columns(row).keys()
+    if found:
+        lacks = (
+            f"; line {line} has {', '.join(sorted(found))} and lacks {', '.join(sorted(needs - found))}: it is {told}"
+        )
+    else:
+        lacks = f"; it begins with {told}" if row else ""
+    return f"{path}: no header with {', '.join(sorted(needs))} in it{lacks}."
 
 
 def _header(rows: list[list[str]], needs: frozenset[str]) -> tuple[int, dict[str, int]] | None:
-    """Return the row index of the header and the column of each field; None if no row names all that is needed."""
-    for line, row in enumerate(rows[:DEEPEST_HEADER]):
-        words = [_word(cell) for cell in row]
-        columns = {
-            field: next(column for column, word in enumerate(words) if word in titles)
-            for field, titles in TITLES.items()
-            if titles & set(words)
-        }
+    """Return the row index of the header and the column of each field; None if no row names all that is needed.
+
+    A header of two rows ("Frames" merged over "Onset", "Apex" and "Offset") is the lower one.
+    """
+    head = rows[:DEEPEST_HEADER]
+    for line, row in enumerate(head):
+        columns = _columns(row)
         if needs <= set(columns):
+            return line, columns
+    for line, (upper, lower) in enumerate(itertools.pairwise(head), 1):
+        columns = {**_columns(upper), **_columns(lower)}
+        if needs <= set(columns) and _columns(lower):
             return line, columns
     return None
 
 
-def _further_codings(header: list[str]) -> list[str]:
-    """Return the titles of columns that code frame numbers once more."""
-    words = [_word(cell) for cell in header]
-    known = set().union(*(TITLES[field] for field in NUMBERS))
-    again = [word for column, word in enumerate(words) if word in known and word in words[:column]]
-    numbered = [word for word in words if re.sub(r"\d+$", "", word) in known and word not in known]
-    return sorted({*again, *numbered})
+def _columns(row: list[str]) -> dict[str, int]:
+    """Return the column of each field whose title stands in a row, the first where it stands twice."""
+    words = [_word(cell) for cell in row]
+    return {
+        field: next(column for column, word in enumerate(words) if word in titles)
+        for field, titles in TITLES.items()
+        if titles & set(words)
+    }
+
+
+def _further_codings(sheet: Sheet, header: int, columns: dict[str, int]) -> list[str]:
+    """Return a remark on columns that code frame numbers once more, however they are called; [] without any."""
+    further = [
+        column
+        for column, title in enumerate(sheet.rows[header])
+        if any(mark in _word(title) for mark in NUMBERS) and column not in columns.values()
+    ]
+    titles = ", ".join(sheet.rows[header][column].strip() for column in further)
+    filled = sum(
+        any(row[column : column + 1] not in ([], [""]) for column in further) for row in sheet.rows[header + 1 :]
+    )
+    told = f"further columns called {titles} (further expressions?) are not read; {filled} rows have values there"
+    return [told] if further else []
 
 
 def _word(cell: str) -> str:
@@ -154,6 +182,8 @@ def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[pd.Da
         subject = stripped["subject"]
         units = texts["action_units"]
         meant = {field: _number(sheet, stripped[field]) for field in (*NUMBERS, "fps")}
+        # "1.046" is a frame number of four digits in some countries, and never 1.046 frames: nobody knows which.
+        meant |= {field: stripped[field] for field in NUMBERS if GROUPED.fullmatch(stripped[field])}
         meant["action_units"] = None if units.strip().lower() in BLANK else units
         records.append({**stripped, **meant, "number": number, "line": line})
     fields = (*TITLES, "number", "line")
@@ -170,6 +200,16 @@ def _number(sheet: Sheet, text: str) -> int | float | str | None:
     if value is None:
         return text
     return int(value) if value.is_integer() else value
+
+
+def _strange_units(rows: Sequence[Row]) -> list[str]:
+    """Return a remark on rows whose action units are nothing of the kind; [] without any."""
+    found = [(row.line, row.action_units, parse(row.action_units)) for row in rows if row.action_units]
+    strange = [f"line {line}: {text!r}" for line, text, coding in found if not coding.terms and not coding.unknown]
+    told = (
+        f"no action unit is understood in {len(strange)} rows ({few(strange, 3)}); spreadsheets turn 6/12 into a date"
+    )
+    return [told] if strange else []
 
 
 def _column(check: Callable[[object], bool], message: str, nullable: bool = True) -> pa.Column:
@@ -199,7 +239,7 @@ def _validated(table: pd.DataFrame) -> tuple[tuple[Row, ...], list[str]]:
     except pa.errors.SchemaErrors as errors:
         for case in errors.failure_cases.to_dict("records"):
             index, field = int(case["index"]), str(case["column"])
-            line, shown = table["line"][index], ascii(case["failure_case"])
+            line, shown = table["line"][index], repr(case["failure_case"])
             bad.add((index, field))
             remarks.append(f"line {line}: the {field} {shown} {case['check']}; taken as not coded")
     rows = []

@@ -114,12 +114,14 @@ def coded_clip(
         there = f"{row.onset} to {row.offset}; the folder has {folder.numbers[0]} to {folder.numbers[-1]}"
         if 2 * len(frames) < wanted or len(frames) < 2:  # another numbering, most likely
             problem = f"{len(frames)} of {wanted} frames from {there}"
+        elif not folder.numbers[0] <= row.onset < row.offset <= folder.numbers[-1]:
+            problem = f"the onset or offset lies beyond its files: {there}"
         elif len(frames) < wanted:
             odd.append(f"{name}: {wanted - len(frames)} of {wanted} frames are missing from {there}")
         row, astray = apex_within(name, row)
         odd += astray
     if folder.strays:
-        odd.append(f"{name}: {len(folder.strays)} files are no frames: {', '.join(map(ascii, folder.strays[:3]))}")
+        odd.append(f"{name}: {len(folder.strays)} files are no frames: {', '.join(map(repr, folder.strays[:3]))}")
     if folder.twice:
         odd.append(f"{name}: {len(folder.twice)} frame numbers stand on several files; the first by name is taken")
     places = {number: place for place, (number, _) in enumerate(frames)}

@@ -23,7 +23,7 @@ from clips.folder import Recording
 from clips.unread import below, counted
 from core.errors import BenchError, shown
 from core.names import check_name
-from core.pictures import PICTURES
+from core.pictures import PICTURES, frames_folder
 from core.tables import local_path
 from core.video import is_video
 
@@ -93,7 +93,7 @@ def _clip(database: str, clip: str, row: Row, path: Path) -> tuple[CodedClip, li
     """Return the clip of one line and remarks on it; without onset and offset it is the whole folder or video."""
     assert row.fps is not None
     if path.is_dir():
-        folder = read_folder(path, FRAME, path.parent)
+        folder = read_folder(frames_folder(path), FRAME, path.parent)
         if folder is not None:
             return coded_clip(database, row.fps, row.subject, clip, _whole(row, folder), folder)
     name = named(database, row.subject, clip)

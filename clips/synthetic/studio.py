@@ -39,12 +39,15 @@ class Scene:
         return digest([recipe(__name__), asdict(replace(self, takes=1)), portrait, take])
 
 
-def shoot(scenes: Sequence[Scene], cache: Path) -> list[list[Clip]]:
-    """Clips of all takes of all scenes, in order; what is not in `cache` is rendered, on two processes."""
+def shoot(scenes: Sequence[Scene], cache: Path, workers: int = 0) -> list[list[Clip]]:
+    """Clips of all takes of all scenes, in order; what is not in `cache` is rendered.
+
+    workers: as in in_parallel.
+    """
     kept = [_kept(scene, cache) for scene in scenes]
     missing = [scene for scene, clips in zip(scenes, kept, strict=True) if len(clips) < scene.takes]
     if missing:
-        in_parallel(partial(_record, cache), missing, "Rendering clips")
+        in_parallel(partial(_record, cache), missing, "Rendering clips", workers=workers)
         kept = [_kept(scene, cache) if scene in missing else clips for scene, clips in zip(scenes, kept, strict=True)]
     for clip in itertools.chain(*kept):
         touch(clip.folder)

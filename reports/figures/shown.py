@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from core.clip import pixel_grid
 from core.errors import check_choice
 from core.frames import Frames, read_frames, read_png
+from core.spline import Spline, as_type
 from reports.cells import amplification
+from reports.fields import read_head
 from reports.marks import words
 from reports.media import LUMA
 from reports.run_facts import CellFacts
@@ -19,11 +23,15 @@ DRIVER, TRUTH, SOURCE = "driver", "truth", "source"
 
 @dataclass(frozen=True)
 class Shown:
-    """A clip in a figure: `frames` uint8 (T, 256, 256, 3), None with the `reason` why there are none."""
+    """A clip in a figure: `frames` uint8 (T, 256, 256, 3), None with the `reason` why there are none.
+
+    motion: the file in which scoring left the clip's motion.
+    """
 
     title: str
     frames: Frames | None
     reason: str = ""
+    motion: Path | None = None
 
 
 def chosen_cells(run: Run, names: Sequence[str]) -> list[CellFacts]:
@@ -46,7 +54,15 @@ def driver_clip(run: Run, cell: CellFacts) -> Shown:
     folder = run.driver_frames(cell)
     if not folder.exists():
         return Shown(DRIVER, None, "not prepared in this run")
-    return Shown(DRIVER, read_frames(folder, cell.n_frames))
+    return Shown(DRIVER, read_frames(folder, cell.n_frames), motion=run.motion_of(folder))
+
+
+def truth_clip(run: Run, cell: CellFacts) -> list[Shown]:
+    """The cell's truth; [] where nobody knows it."""
+    if not cell.has_truth:
+        return []
+    folder = run.truth_frames(cell)
+    return [Shown(TRUTH, read_frames(folder, cell.n_frames), motion=run.motion_of(folder))]
 
 
 def output_clips(run: Run, cell: CellFacts, labels: Sequence[str]) -> list[Shown]:
@@ -54,9 +70,10 @@ def output_clips(run: Run, cell: CellFacts, labels: Sequence[str]) -> list[Shown
     clips = []
     for label in labels:
         failure = run.failure(label, cell)
-        frames = None if failure else read_frames(run.output_frames(label, cell), cell.n_frames)
+        folder = run.output_frames(label, cell)
+        frames = None if failure else read_frames(folder, cell.n_frames)
         title = "\n".join([label, *(f"({word})" for word in words(run, label))])
-        clips.append(Shown(title, frames, failure or ""))
+        clips.append(Shown(title, frames, failure or "", run.motion_of(folder)))
     return clips
 
 
@@ -86,6 +103,21 @@ def frame_title(cell: CellFacts, frame: int) -> str:
     """A frame's number, with "onset", "apex" or "offset" where it is one."""
     marks = {cell.offset_frame: "offset", cell.apex_frame: "apex", cell.onset_frame: "onset"}
     return f"{marks[frame]} {frame}" if frame in marks else str(frame)
+
+
+def head_still(clip: Shown, chosen: Sequence[int]) -> Frames | None:
+    """Return some frames of a clip, uint8 (N, 256, 256, 3), with the head where it is in frame 0.
+
+    None if scoring left no head motion of this clip.
+    """
+    heads = read_head(clip.motion) if clip.motion else None
+    if clip.frames is None or heads is None or len(heads) != len(clip.frames):
+        return None
+    grid, back = pixel_grid().astype(np.float64), []
+    for frame in chosen:
+        points = grid @ heads[frame, :, :2].T + heads[frame, :, 2]
+        back.append(as_type(Spline(clip.frames[frame]).at(points), np.uint8))
+    return np.stack(back)
 
 
 def difference(frames: Frames, frame: int, rest: int, factor: float) -> npt.NDArray[np.uint8]:

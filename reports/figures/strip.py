@@ -12,26 +12,38 @@ from reports.figures.shown import (
     driver_clip,
     fitting_factor,
     frame_title,
+    head_still,
     key_frames,
     onset,
     output_clips,
+    source_picture,
+    truth_clip,
 )
 from reports.run_facts import CellFacts
 from reports.run_files import Run
 
 
-def draw_strip(run: Run, cell: CellFacts, labels: Sequence[str]) -> Figure:
-    """Driver and outputs from onset over apex to offset; below each the amplified difference to its own onset."""
-    clips = [driver_clip(run, cell), *output_clips(run, cell, chosen_rows(run, labels))]
+def draw_strip(run: Run, cell: CellFacts, labels: Sequence[str], without_head: bool = False) -> Figure:
+    """Template, then driver, truth and outputs from onset over apex to offset, each with amplified differences below.
+
+    Differences are to the clip's own onset. without_head: the head is first moved back to where it is in frame 0.
+    """
+    clips = [driver_clip(run, cell), *truth_clip(run, cell), *output_clips(run, cell, chosen_rows(run, labels))]
     factor, frames = fitting_factor(cell, clips), key_frames(cell)
-    rows: list[Row] = []
+    rows: list[Row] = [("template", [source_picture(run, cell), *[""] * (len(frames) - 1)])]
     for clip in clips:
-        rows += _rows(clip, cell, frames, factor)
+        rows += _rows(clip, cell, frames, factor, without_head)
     return draw_grid([frame_title(cell, frame) for frame in frames], rows)
 
 
-def _rows(clip: Shown, cell: CellFacts, frames: Sequence[int], factor: int) -> list[Row]:
+def _rows(clip: Shown, cell: CellFacts, frames: Sequence[int], factor: int, without_head: bool) -> list[Row]:
     if clip.frames is None:
         return [(clip.title, [clip.reason] * len(frames))]
-    changes = [difference(clip.frames, frame, onset(cell), factor) for frame in frames]
-    return [(clip.title, [clip.frames[frame] for frame in frames]), (f"difference,\n{factor} times", changes)]
+    title = f"difference,\n{factor} times"
+    compared, places = clip.frames[[onset(cell), *frames]], range(1, len(frames) + 1)
+    if without_head:
+        still = head_still(clip, [onset(cell), *frames])
+        title += "\nwithout head" if still is not None else "\n(head not measured)"
+        compared = compared if still is None else still
+    changes = [difference(compared, place, 0, factor) for place in places]
+    return [(clip.title, [clip.frames[frame] for frame in frames]), (title, changes)]

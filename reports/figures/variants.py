@@ -12,6 +12,7 @@ from reports.figures.shown import (
     difference,
     driver_clip,
     fitting_factor,
+    frame_title,
     onset,
     output_clips,
     source_picture,
@@ -21,7 +22,10 @@ from reports.run_files import Run
 
 
 def draw_variants(run: Run, cells: Sequence[CellFacts], labels: Sequence[str]) -> Figure:
-    """Draw columns source, driver and rows; two lines per cell: its apex, and the amplified difference to its onset."""
+    """Draw columns source, driver and rows; two lines per cell: its apex, and the amplified difference to its onset.
+
+    Without a coded apex the middle frame is shown.
+    """
     chosen = chosen_rows(run, labels)
     rows: list[Row] = []
     titles: list[str] = []
@@ -34,5 +38,7 @@ def draw_variants(run: Run, cells: Sequence[CellFacts], labels: Sequence[str]) -
         for clip in clips:
             pictures.append(clip.reason if clip.frames is None else clip.frames[apex(cell)])
             changes.append("" if clip.frames is None else difference(clip.frames, apex(cell), onset(cell), factor))
-        rows += [(f"{cell.driver}\non {cell.template}", pictures), (f"difference,\n{factor} times", changes)]
+        shown = frame_title(cell, apex(cell))
+        shown = shown if " " in shown else f"frame {shown}"
+        rows += [(f"{cell.driver}\non {cell.template}\n{shown}", pictures), (f"difference,\n{factor} times", changes)]
     return draw_grid([SOURCE, *titles], rows)

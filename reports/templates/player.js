@@ -178,4 +178,4 @@ function follow() {
 }
 addEventListener("hashchange", follow);
 follow();
-if (state.cell < 0) open(0);
+if (state.cell < 0) open(page.opened);

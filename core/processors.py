@@ -1,0 +1,15 @@
+"""How many processors this process may use."""
+
+from __future__ import annotations
+
+import os
+
+
+def usable() -> int:
+    """Return the number of processors that this process may run on; all of the machine's where the system has no say.
+
+    macOS and Windows have no `os.sched_getaffinity`.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

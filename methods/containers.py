@@ -1,0 +1,39 @@
+"""A stranger's program in a container: it has no network, and one folder of ours that it can write to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+# How long removing a container may take.
+REMOVAL_S = 60
+
+
+def started(
+    image: str, work: Path, read: Sequence[str], variables: Mapping[str, str], inside: str, gpu: bool
+) -> list[str]:
+    """Return the words of the command line before those of the program that is run in the image.
+
+    work: the folder of this run, which the container is called after. It can be written to and is the program's home,
+    because the image does not know the user. read: folders that can only be read. inside: the folder it is started in.
+    All have the same paths inside and outside.
+    """
+    mounts = [f"{work}:{work}", *(f"{folder}:{folder}:ro" for folder in read)]
+    given = {"HOME": str(work), "TMPDIR": str(work), **variables}
+    return [
+        *("docker", "run", "--rm", "--init", "--name", work.name, "--network", "none"),
+        *(["--user", f"{os.getuid()}:{os.getgid()}"] if hasattr(os, "getuid") else []),
+        *(["--gpus", "all"] if gpu else []),
+        *(word for mount in mounts for word in ("-v", mount)),
+        *(word for name, value in given.items() for word in ("-e", f"{name}={value}")),
+        *("-w", inside, image),
+    ]
+
+
+def remove(work: Path) -> None:
+    """Stop and remove the container that was started for `work`: it would outlive its client, which was killed."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(["docker", "rm", "--force", work.name], capture_output=True, timeout=REMOVAL_S, check=False)

@@ -1,0 +1,78 @@
+"""Means over the cells that all methods share, to stand beside means over whichever cells each method has.
+
+Outputs that others made are seldom there for all cells, and cells differ in difficulty: a mean over seven of them says
+nothing beside one over eighteen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+
+from reports.leaderboard import POOLED, RANKED_BY, brief, column, headlines
+from reports.marks import marked
+from reports.run_facts import CellFacts, MethodFacts
+from reports.run_files import Run
+from reports.table import Column, Entry, Section, Table
+
+
+def unequal(run: Run) -> tuple[CellFacts, ...] | None:
+    """Return the cells that all methods with any score have in common; None if they all have the same ones."""
+    kept = [
+        {cell.name for cell in run.facts.cells if run.of_cell(method.label, cell, RANKED_BY).value is not None}
+        for method in run.methods
+    ]
+    kept = [names for names in kept if names]
+    if all(names == kept[0] for names in kept):
+        return None
+    shared = set.intersection(*kept)
+    return tuple(cell for cell in run.facts.cells if cell.name in shared)
+
+
+def common_means(run: Run) -> Table | None:
+    """Return the leaderboard over the cells that all methods have; None if they have the same ones or share none."""
+    cells = unequal(run)
+    if not cells:
+        return None
+    chosen = [
+        (group, line)
+        for group, line in headlines(run)
+        if line.figure not in POOLED and any(_mean(run, m, line.figure, cells).value is not None for m in run.methods)
+    ]
+    columns = (Column("method"), *(column(run, line, group) for group, line in chosen))
+
+    def row(method: MethodFacts) -> tuple[Entry, ...]:
+        return (Entry(method.label), *(_mean(run, method, line.figure, cells) for _, line in chosen))
+
+    parts = (("Methods", run.methods), ("Controls", run.controls))
+    sections = tuple(Section(heading, tuple(map(row, methods))) for heading, methods in parts if methods)
+    return marked(run, Table(f"Means over the {len(cells)} cells that every method has", columns, sections))
+
+
+def told(run: Run) -> str:
+    """Return what to know of a leaderboard whose methods have unequal cells, with their common means; "" otherwise."""
+    cells = unequal(run)
+    if cells is None:
+        return ""
+    opening = "These means are over unequal sets of cells"
+    if not cells:
+        return f"{opening}, and no cell is in all of them: they cannot be compared."
+    means = {method.label: _mean(run, method, RANKED_BY, cells) for method in run.methods}
+    listed = ", ".join(f"{label} {mean.shown(2)}" for label, mean in means.items() if mean.value is not None)
+    count = f"{len(cells)} cells that every method has" if len(cells) > 1 else "one cell that every method has"
+    return f"{opening}. Over the {count}, {RANKED_BY} is: {listed}."
+
+
+def summary(run: Run) -> Table:
+    """Return the leaderboard for a terminal, with the means over common cells below where cells are unequal."""
+    table, line = brief(run), told(run)
+    return dataclasses.replace(table, footnotes=(line, *table.footnotes)) if line else table
+
+
+def _mean(run: Run, method: MethodFacts, figure: str, cells: tuple[CellFacts, ...]) -> Entry:
+    """Return the mean of a row's values, with how many of how many cells have one where some lack it."""
+    found = [run.of_cell(method.label, cell, figure) for cell in cells]
+    values = [one.value for one in found if one.value is not None]
+    if not values:
+        return Entry(None, found[0].reason or found[0].status)
+    return Entry(statistics.fmean(values), remark="" if len(values) == len(cells) else f"{len(values)}/{len(cells)}")

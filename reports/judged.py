@@ -1,0 +1,41 @@
+"""What a run's experts say of its rows, beside what was measured: columns of the leaderboard."""
+
+import dataclasses
+
+from core.judgements import BEST, FILE, ITEMS, PERFECT, Item, Judgement, read_judgements
+from reports.run_files import Run
+from reports.table import Column, Entry, Section, Table
+
+GROUP = "Experts, means"
+NOTE = "Mean over experts and the videos they judged, 0 (completely incorrect) to {} (excellent)."
+SHOWN: tuple[Item, ...] = (*ITEMS, "sum")
+
+
+def with_experts(run: Run, table: Table) -> Table:
+    """Return a table whose first column names rows with the experts' mean scores of their videos.
+
+    Of a run without judgements the table is returned as it is.
+    """
+    if not (run.folder / FILE).exists():
+        return table
+    judgements = read_judgements(run.folder / FILE)
+    columns = [Column(item, "↑", 2, NOTE.format(PERFECT if item == "sum" else BEST), GROUP, True) for item in SHOWN]
+    cells = len(run.facts.cells)
+
+    def entries(label: object) -> tuple[Entry, ...]:
+        mine = [judgement for judgement in judgements if judgement.method == label]
+        return tuple(_mean(mine, item, cells) for item in SHOWN)
+
+    sections = tuple(
+        Section(section.heading, tuple((*row, *entries(row[0].value)) for row in section.rows))
+        for section in table.sections
+    )
+    return dataclasses.replace(table, columns=(*table.columns, *columns), sections=sections)
+
+
+def _mean(judgements: list[Judgement], item: Item, cells: int) -> Entry:
+    if not judgements:
+        return Entry(None, "not judged")
+    videos = len({judgement.cell for judgement in judgements})
+    mean = sum(judgement.score(item) for judgement in judgements) / len(judgements)
+    return Entry(mean, remark=f"{videos}/{cells}" if videos < cells else "")

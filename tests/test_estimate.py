@@ -1,0 +1,116 @@
+"""What a dry run says of a run's time: by frames, close to runs that were timed, and better once the store knows."""
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from core import estimate
+from core.estimate import PACE_S, Work, remember, work_left
+from core.runner import Settings
+from core.scoring import Scorer
+from core.speeds import keep_speeds, measuring
+from core.weights import read_card
+from methods import COMPANIONS
+from methods.trained import demo_weights
+from protocols.demo import SHEET
+
+
+def cell(name, frames, template="t", truth=True):
+    clip = SimpleNamespace(n_frames=frames, content=name)
+    answer = SimpleNamespace(n_frames=frames, content=f"{name} on {template}") if truth else None
+    return SimpleNamespace(name=f"{name}__{template}", driver=clip, truth=answer, problem="")
+
+
+def jobs(rows, cells):
+    """Every row on every cell; rows by name, with their configs."""
+    made = [
+        SimpleNamespace(label=name, name=name, identity={"config": config}, is_control=name in COMPANIONS[1:])
+        for name, config in rows.items()
+    ]
+    return [SimpleNamespace(row=row, cell=one, key=f"{row.label} {one.name}") for row in made for one in cells]
+
+
+def scorer(*names, store=Path("nowhere")):
+    return Scorer([lambda name=name: SimpleNamespace(name=name) for name in names], None, store, 2)
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    monkeypatch.setattr(estimate, "usable", lambda: 2)
+    return Settings(tmp_path, "cpu", 0, 2)
+
+
+def total(work, settings, names=estimate.SCORED, pace_s=PACE_S):
+    found = estimate.estimate(work, scorer(*names), settings, pace_s)
+    return found.animate + found.measure + found.page, found.unknown
+
+
+NETWORKS = ("fpfomm", "fomm", "mraa")
+
+
+def config(name):
+    return read_card(demo_weights(name))["config"] if name in NETWORKS else None
+
+
+# Runs that were timed on two cores that did nothing else (docs/performance.md): rows, frames of the cells, seconds.
+DEMO = [cell(driver.name, driver.frames, face.name) for driver in SHEET.drivers for face in SHEET.templates]
+TIMED = {"the demo with three networks and all controls": ((*NETWORKS, *COMPANIONS), DEMO, 235)}
+
+
+@pytest.mark.parametrize("what", TIMED)
+def test_estimates_are_within_a_factor_of_two_of_what_runs_took(settings, what):
+    rows, cells, seconds = TIMED[what]
+    planned = jobs({name: config(name) for name in rows}, cells)
+    found, unknown = total(work_left(Path("nowhere"), planned, planned, False), settings)
+    assert seconds / 2 < found < seconds * 2
+    assert not unknown
+
+
+def test_an_estimate_grows_with_frames_and_the_machine_and_shrinks_with_workers(settings, monkeypatch):
+    def of(frames, workers=2, pace_s=PACE_S):
+        planned = jobs({"fomm": "published", "still": None}, [cell("d", frames)])
+        work = work_left(Path("nowhere"), planned, planned, False)
+        return total(work, dataclasses.replace(settings, workers=workers), pace_s=pace_s)[0]
+
+    assert of(2000) == pytest.approx(2 * of(1000), rel=0.05)
+    assert of(2000, pace_s=3 * PACE_S) == pytest.approx(3 * of(2000))
+    assert of(2000, workers=1) == pytest.approx(2 * of(2000), rel=0.05)
+    monkeypatch.setattr(estimate, "usable", lambda: 1)
+    assert of(2000) == pytest.approx(of(2000, workers=1), rel=0.05), "more workers than processors gain nothing"
+
+
+def test_wider_networks_take_longer_and_unknown_rows_and_metrics_are_named(settings):
+    def of(name, shape, names=estimate.SCORED):
+        planned = jobs({name: shape}, [cell("d", 1000)])
+        return total(work_left(Path("nowhere"), planned, planned, False), settings, names)
+
+    narrow, middle, wide = (of("fomm", {"generator": {"block_expansion": width}})[0] for width in (16, 32, 64))
+    assert narrow < middle < wide == of("fomm", "published")[0]
+    assert of("mine", None)[1] == ["mine"]
+    assert of("still", None, (*estimate.SCORED, "mine"))[1] == ["mine"]
+
+
+def test_what_the_store_knows_counts_instead(settings):
+    planned = jobs({"mine": None}, [cell("d", 1000)])
+    work = Work(planned, planned, 0)
+    record = SimpleNamespace(status="ok", seconds=500.0, n_frames=1000)
+    remember(planned, {planned[0].key: record}, settings)
+    before, unknown = total(work, settings)
+    assert not unknown
+    assert before > 250
+    keep_speeds(settings.store, {measuring(list(estimate.SCORED)): 2.0})
+    assert total(work, settings)[0] > before + 900
+
+
+def test_what_is_done_costs_nothing(tmp_path, settings):
+    planned = jobs({"fomm": "published"}, [cell("a", 50), cell("b", 50)])
+    for job in planned:
+        (tmp_path / "partials" / "fomm").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "partials" / "fomm" / f"{job.cell.name}.json").touch()
+    (tmp_path / "report.html").touch()
+    assert total(work_left(tmp_path, planned, [], False), settings)[0] == 0
+    again = work_left(tmp_path, planned, planned[:1], False)
+    assert [job.cell.name for job in again.measure] == ["a__t"]
+    assert again.page_frames == 2 * (50 + 50 + 50), "a driver, its truth and one row in each cell"

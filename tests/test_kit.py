@@ -1,0 +1,115 @@
+"""The MEGC2021 kit on look-alikes: what is found, what is said beforehand, what is missing and not failed."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.clip import Cell, Template
+from core.foreseen import foreseen
+from core.frames import write_frames
+from core.runner import Row, Settings, plan
+from methods import parse_label
+from methods.outputs import Outputs
+from protocols.megc2021 import SHEET, Megc2021
+from tests import lookalike_kit
+from tests.fakes import Shift, make_clips
+
+SMILE = next(driver for driver in SHEET.drivers if driver.name == "smic_positive")
+
+
+@pytest.fixture(scope="module")
+def look_alike(tmp_path_factory):
+    """A kit of one driver, and outputs of it as JPEG and as GIF."""
+    folder = tmp_path_factory.mktemp("look-alike")
+    lookalike_kit.write_kit(folder / "kit", (SMILE,))
+    lookalike_kit.write_jpegs(folder / "ulme", (SMILE,))
+    lookalike_kit.write_gifs(folder / "fpb", (SMILE,))
+    sorted((folder / "fpb").iterdir())[1].unlink()
+    return folder
+
+
+def rows(*labels):
+    made = []
+    for text in labels:
+        label = parse_label(text)
+        made.append(Row.of(label.text, label.name, label.variant, label.options, Outputs))
+    return made
+
+
+def test_the_look_alike_s_outputs_are_found_by_its_own_names(look_alike, tmp_path):
+    cells = Megc2021(tmp_path, look_alike / "kit").cells()
+    assert [(cell.name, cell.driver.n_frames, cell.driver.apex_frame) for cell in cells] == [
+        ("smic_positive__asianFemale", 31, 13),
+        ("smic_positive__westernMale", 31, 13),
+    ]
+    weak, strong = rows(f"outputs:{look_alike / 'ulme'}", f"outputs:{look_alike / 'fpb'}")
+    assert set(weak.marks_on(cells)) == {"JPEG"}
+    assert set(strong.marks_on(cells)) == {"GIF", "resized"}
+    assert [row.unused(cells) for row in (weak, strong)] == [[], []]
+    for row in (weak, strong):
+        frames = row.maker(row.variant, row.options).animate_cell(cells[0])
+        assert frames.shape == (31, 256, 256, 3)
+        moved = [np.abs(frame.astype(int) - frames[0]).mean() for frame in frames]
+        assert np.argmax(moved[:28]) in range(10, 28), "it moves when its driver does"
+
+
+def test_what_a_run_will_lack_is_foreseen(look_alike, tmp_path):
+    cells = Megc2021(tmp_path, look_alike / "kit").cells()
+    settings = Settings(tmp_path / "store", "cpu", 0, 1)
+    both = rows(f"outputs:{look_alike / 'ulme'}", f"outputs:{look_alike / 'fpb'}")
+    lacking, untestable = foreseen(plan(both, cells, "1", settings), ["outputs@ulme", "outputs@fpb"])
+    assert lacking.startswith("outputs@fpb: 1 of 2 cells are missing (smic_positive__westernMale): no output for")
+    assert "normalized_westernMale" in lacking
+    assert untestable == (
+        "no test can separate the methods: with one driver and one pair of methods, p cannot fall below 1.000"
+    )
+
+
+@pytest.mark.parametrize(
+    ("methods", "drivers", "least"), [(2, 9, None), (6, 9, "0.059"), (2, 5, "0.062"), (1, 2, None), (4, 12, None)]
+)
+def test_a_run_says_how_small_a_p_can_become(tmp_path, methods, drivers, least):
+    (driver,) = make_clips(tmp_path / "clips", count=1)
+    template = Template.of("t", "t", driver.frames()[0])
+    cells = [Cell("p", replace(driver, name=f"d{n}"), template, driver) for n in range(drivers)]
+    made = [Row.of(f"shift:by={n}", "shift", "", {"by": str(n)}, Shift) for n in range(methods)]
+    found = foreseen(plan(made, cells, "1", Settings(tmp_path, "cpu", 0, 1)), [])
+    assert [line.rpartition(" ")[2] for line in found] == ([least] if least else [])
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_outputs_that_are_not_there_are_missing_and_cost_no_exit_code(call, tmp_path):
+    make_clips(tmp_path / "clips", count=2)
+    write_frames(tmp_path / "made" / "d0__t0", np.zeros((3, 256, 256, 3), np.uint8))
+    arguments = ["--protocol", "fakes", "--drivers", "clips", "--metrics", "difference", "--no-controls"]
+    arguments += ["--out", "out", "--methods", "shift,outputs:made"]
+    code, _, err = call(*arguments, "--dry-run")
+    assert code == 0
+    assert "Note: outputs@made: 3 of 4 cells are missing (d0__t1, d1__t0, d1__t1): no output for d0 on t1 in " in err
+    assert not (tmp_path / "out").exists()
+    for _ in range(2):
+        code, _, err = call(*arguments)
+        assert code == 0, err
+        assert "Missing: outputs@made: 3 cells were not supplied" in err
+        assert "Failed" not in err
+    facts = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert facts["missing"] == {"outputs@made": ["d0__t1", "d1__t0", "d1__t1"]}
+    assert facts["failures"] == []
+    scores = pd.read_csv(tmp_path / "out" / "scores.csv")
+    own = scores[(scores.method == "outputs@made") & (scores.scope == "cell")]
+    assert own.status.tolist() == ["ok", "missing", "missing", "missing"]
+    (combined,) = scores[(scores.method == "outputs@made") & (scores.scope == "all")].itertuples()
+    assert (combined.n_scored, combined.n_cells) == (1, 4)
+
+
+def test_a_row_that_can_do_no_cell_ends_the_run_before_it_begins(call, tmp_path):
+    make_clips(tmp_path / "clips", count=1)
+    (tmp_path / "made" / "smile__face").mkdir(parents=True)
+    arguments = ["--methods", "shift,outputs:made", "--protocol", "fakes", "--drivers", "clips", "--no-controls"]
+    code, _, err = call(*arguments, "--metrics", "difference")
+    assert code == 2
+    assert "Error: outputs@made: none of 1 cells can be done. The first: no output for d0 on t0 in " in err
+    assert not (tmp_path / "runs").exists()
