@@ -46,6 +46,7 @@ def import_(
     judgements = imported.judgements
     if run:
         judgements = _kept(run, judgements)
+        _show_on_page(run, opened)
     tables = experts_tables(judgements, opened)
     print("\n".join(table.text() for table in tables.values()))
     print(gap(judgements))
@@ -60,6 +61,8 @@ def _say(imported: Imported) -> None:
     counts = f"{len(imported.judgements)} judgements; {imported.sums} row sums and {imported.totals} totals checked"
     print(counts, file=sys.stderr)
     lines = [f"Note: {remark}" for remark in imported.remarks]
+    if imported.lacking:
+        lines.insert(0, f"Note: {sum(imported.lacking.values())} rows left out: {_lacking(imported)}")
     lines += [f"{'Fault' if problem.fatal else 'Warning'}: {problem}" for problem in imported.problems]
     for line in lines[:MOST_LINES]:
         print(printable(line), file=sys.stderr)
@@ -67,11 +70,19 @@ def _say(imported: Imported) -> None:
         print(f"... and {len(lines) - MOST_LINES} more", file=sys.stderr)
 
 
+def _lacking(imported: Imported) -> str:
+    """What the run lacks of the sheets, with how many rows name it."""
+    named = ", ".join(f"{what} ({count} rows)" for what, count in imported.lacking.items())
+    return f"the run has no {named}. What it has under another name belongs into a --mapping file."
+
+
 def _refuse(imported: Imported) -> None:
     """BenchError where scores cannot be trusted, or there are none."""
     if imported.errors:
         rows = "; ".join(problem.where for problem in imported.errors[:10])
         raise BenchError(f"Nothing was imported: {len(imported.errors)} contradictions or faults ({rows}). Mend them.")
+    if not imported.judgements and imported.lacking:
+        raise BenchError(f"Nothing was imported: {_lacking(imported)}")
     if not imported.judgements:
         raise BenchError("Nothing was imported: no row has all three scores. Fill in upper, lower and noise.")
 
@@ -79,16 +90,26 @@ def _refuse(imported: Imported) -> None:
 def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
     """Write the run's judgements: the new ones, and those it had of other experts. Returns all."""
     from core.judgements import FILE, read_judgements, write_judgements
-    from core.manifest import seal_again
 
     path = folder / FILE
     old = read_judgements(path) if path.exists() else []
     experts = {judgement.expert for judgement in new}
     judgements = [*(judgement for judgement in old if judgement.expert not in experts), *new]
     write_judgements(path, judgements)
-    seal_again(folder)
     print(f"{path}: {len(judgements)} judgements", file=sys.stderr)
     return judgements
+
+
+def _show_on_page(folder: Path, run: Run | None) -> None:
+    """Make a run's page again, if it has one, so that it shows the judgements."""
+    from commands.runs import make_report
+    from core.manifest import seal_again
+    from core.run_folder import REPORT
+
+    if run and (folder / REPORT).exists():
+        page = make_report(folder, media_all=run.facts.request.get("media_all") is True)
+        print(f"{page}: made again, with the judgements", file=sys.stderr)
+    seal_again(folder)
 
 
 @app.command()
@@ -150,12 +171,15 @@ def _hand_over(run: Run, folder: Path, key: Key) -> None:
 
 
 @app.command()
-def agreement(run: Path) -> None:
+def agreement(
+    run: Path,
+    everything: Annotated[bool, typer.Option("--all", help="Tracks of single action units too.")] = False,
+) -> None:
     """Compare every metric of a run with its experts: Kendall's tau-b and pairwise accuracy."""
     from core.judgements import FILE, read_judgements
     from reports.metric_agreement import metrics_against_experts
 
-    print(metrics_against_experts(_open(run), read_judgements(run / FILE)).text())
+    print(metrics_against_experts(_open(run), read_judgements(run / FILE), everything).text())
 
 
 def _open(folder: Path) -> Run:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.options import MediaAllOption
+from commands.options import MediaAllOption, names
 from core.run_folder import MOTION_FOLDER, SUMMARY
 from core.working_folder import STORE
 
@@ -25,6 +25,9 @@ def report(
     latex: Annotated[bool, typer.Option("--latex", help="Also the tables as LaTeX, in RUN/tables.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Also the tables as CSV, in RUN/tables.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Also the tables as Markdown, in RUN/tables.")] = False,
+    columns: Annotated[
+        str, typer.Option(help="Columns of the exported leaderboard, comma-separated figures; default: the main ones.")
+    ] = "",
 ) -> None:
     """Make the reports of runs again from their files."""
     from core.manifest import seal_again
@@ -34,7 +37,8 @@ def report(
     for run in runs:
         print(make_report(run, media_all, no_media))
         if forms:
-            print(f"{len(write_tables(run / 'tables', tables_of(run), forms))} tables in {run / 'tables'}")
+            tables, whole = tables_of(run, names(columns)), ["leaderboard"] if columns else []
+            print(f"{len(write_tables(run / 'tables', tables, forms, whole))} tables in {run / 'tables'}")
         seal_again(run)
 
 

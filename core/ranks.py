@@ -68,3 +68,30 @@ def _tau_b(parts: Floats) -> Floats:
 def _ratio(above: Floats, below: Floats) -> Floats:
     """above / below, NaN where below is 0."""
     return np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
+
+
+def item_agreement(
+    scores: Sequence[float],
+    judgements: Sequence[float],
+    clusters: Sequence[str],
+    seed: int = 0,
+    draws: int = DRAWS,
+    level: float = LEVEL,
+) -> Interval:
+    """Kendall's tau-b of a metric with experts over all items, of whatever cells; n counts the items.
+
+    `clusters` names each item's driver: drivers are drawn with all their items, and items drawn twice make pairs twice.
+    """
+    x, y = np.asarray(scores, float), np.asarray(judgements, float)
+    dx, dy = (np.sign(of[:, None] - of[None]) for of in (x, y))
+    if len(x) < 2 or not dy.any() or not dx.any():
+        tied = "the experts tie all" if not dy.any() else "the metric ties all"
+        reason = "fewer than two items" if len(x) < 2 else tied
+        return Interval(None, None, None, len(x), 0, level, reason)
+    parts = np.stack([dx * dy, dx != 0, dy != 0], axis=2).astype(float)
+    rows, sizes = cluster_sums(parts, clusters)  # (G, N, 3)
+    sums, _ = cluster_sums(rows.transpose(1, 0, 2), clusters)  # (G, G, 3)
+    counts = cluster_draws(len(sizes), seed, draws)
+    drawn = np.einsum("dg,gkp,dk->dp", counts, sums, counts, optimize=True)
+    value = float(_tau_b(sums.sum((0, 1))[None])[0])
+    return bootstrap_interval(value, _tau_b(drawn), len(x), len(sizes), level)

@@ -9,7 +9,7 @@ class AuFlow(AuAgreement):
     """Action units read from flow by the FACS basis: apex less onset, tracks over time, leakage into quiet units."""
 
     name = "au_flow"
-    version = "2"
+    version = "3"
     detector = Detector(
         title="AU (flow)",
         recipe="flow explained by the FACS basis; eyelids apart",

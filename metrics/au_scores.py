@@ -30,6 +30,7 @@ UPPER = frozenset(("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU43", "AU45
 APEX_REACH = 2
 # A coded unit is a hit among this many strongest units of the output, or among as many as are coded.
 TOP = 3
+LEAKLESS = "the {} moves no unit, or every one: none is quiet"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Agreement:
     tracks: PCC over time of every unit (K,), NaN where it does not exist. moving: units that the other clip moves.
     """
 
-    cosine: float
+    cosine: float | None
     pcc: float | None
     mae: float
     track: float | None
@@ -103,12 +104,12 @@ def agreement(output: Tracks, other: Tracks, apex: int | None, detector: Detecto
     strength = float(np.abs(d[:, counted]).mean(0).sum())
     excess = np.clip(np.abs(o[:, quiet]) - np.abs(d[:, quiet]), 0, None)
     return Agreement(
-        cosine=cosine(end_o[together], end_d[together]),
+        cosine=cosine(end_o[together], end_d[together]) if end_d[together].any() else None,
         pcc=pcc(end_o[together], end_d[together]),
         mae=float(np.abs(end_o - end_d)[together].mean()),
         track=float(found.mean()) if len(found) else None,
         icc=icc31(o[:, together].ravel(), d[:, together].ravel()),
-        leakage=float(excess.mean(0).sum()) / strength if strength > 0 else None,
+        leakage=float(excess.mean(0).sum()) / strength if strength > 0 and quiet.any() else None,
         upper=_half(end_o, end_d, detector.half(True) & moving, detector.half(True)),
         lower=_half(end_o, end_d, detector.half(False) & moving, detector.half(False)),
         coverage=len(found) / int(counted.sum()) if counted.any() else None,
@@ -218,7 +219,11 @@ class AuAgreement:
         still = "the driver moves no such unit, or the output holds it constant"
         reasons = {figure.name: still for figure in self.figures if not figure.name.endswith("_truth")}
         coded = "the database codes no unit of this detector" if cell.driver.action_units else "no units are coded"
-        return {**reasons, f"{self.name}_coded_hits": coded}
+        leakage = {
+            f"{self.name}_leakage": LEAKLESS.format("driver"),
+            f"{self.name}_leakage_truth": LEAKLESS.format("truth"),
+        }
+        return {**reasons, **leakage, f"{self.name}_coded_hits": coded}
 
 
 def figures_of(name: str, detector: Detector) -> tuple[Figure, ...]:

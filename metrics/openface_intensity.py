@@ -14,7 +14,7 @@ class OpenFaceIntensity(AuAgreement):
     """Intensities 0 to 5 that OpenFace gave for outputs and drivers, relative to the onset."""
 
     name = "openface_intensity"
-    version = "1-openface2-r"
+    version = "2-openface2-r"
     detector = Detector(
         title="AU intensity (OpenFace)",
         recipe="OpenFace 2, AU_r columns",

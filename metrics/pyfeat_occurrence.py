@@ -10,7 +10,7 @@ class PyFeatOccurrence(AuAgreement):
     """Occurrence scores of py-feat's detector: course over time and direction, not size."""
 
     name = "pyfeat_occurrence"
-    version = "1-face_multitask_v28"
+    version = "2-face_multitask_v28"
     detector = Detector(
         title="AU occurrence (py-feat)",
         recipe="py-feat face_multitask_v28, occurrence scores 0..1, crop by dlib",

@@ -1,7 +1,7 @@
 """Tables as files: HTML pages, CSV, Markdown and LaTeX, all from the same objects."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 
 from core.judgements import FILE, Judgement, read_judgements
@@ -33,21 +33,34 @@ FORMS: dict[str, tuple[str, Callable[[Table], str]]] = {
 }
 
 
-def write_tables(folder: Path, tables: dict[str, Table], forms: Iterable[str] = tuple(FORMS)) -> list[Path]:
-    """Write each table in each form as `folder/<name>.<extension>`; the paths."""
+# Forms for a paper's page, which takes few columns; the others hold them all.
+NARROW = ("markdown", "latex")
+
+
+def write_tables(
+    folder: Path, tables: dict[str, Table], forms: Iterable[str] = tuple(FORMS), whole: Container[str] = ()
+) -> list[Path]:
+    """Write each table in each form as `folder/<name>.<extension>`; the paths.
+
+    LaTeX and Markdown have 8 columns at most, but for the tables named in `whole`.
+    """
     paths = []
     for name, table in tables.items():
         for form in forms:
             extension, make = FORMS[form]
             paths.append(folder / f"{name}.{extension}")
-            write_text(paths[-1], make(table))
+            write_text(paths[-1], make(table.narrow() if form in NARROW and name not in whole else table))
     return paths
 
 
-def tables_of(folder: Path) -> dict[str, Table]:
-    """Return every table of a run by file name; those on experts only if the run has judgements."""
+def tables_of(folder: Path, columns: Sequence[str] = ()) -> dict[str, Table]:
+    """Return every table of a run by file name; those on experts only if the run has judgements.
+
+    columns: the leaderboard's, by figure; () for all. BenchError for one that it lacks.
+    """
     run = Run(folder)
     board = leaderboard.leaderboard(run)
+    board = board.only(columns) if columns else board
     lost = tuple(f"Left out: {line}." for line in leaderboard.left_out(run))
     tables = {"leaderboard": dataclasses.replace(board, footnotes=(*board.footnotes, *lost))}
     if common := common_means(run):
@@ -59,16 +72,16 @@ def tables_of(folder: Path) -> dict[str, Table]:
     }
     tables |= {f"cells_{figure}": table for figure, table in heat_maps(run)}
     tables["figures"] = leaderboard.all_figures(run)
-    tables |= judged_tables(run)
+    tables |= judged_tables(run, everything=True)
     return {name: exported(table, run) for name, table in tables.items()} | {"reported": reported_table()}
 
 
-def judged_tables(run: Run) -> dict[str, Table]:
-    """Return the tables on experts by file name, {} if the run has no judgements."""
+def judged_tables(run: Run, everything: bool = False) -> dict[str, Table]:
+    """Return the tables on experts by file name, {} if the run has no judgements; `everything` folds no figures."""
     if not (run.folder / FILE).exists():
         return {}
     judgements = read_judgements(run.folder / FILE)
-    against = metrics_against_experts(run, judgements)
+    against = metrics_against_experts(run, judgements, everything)
     return experts_tables(judgements, run) | {"metrics_against_experts": against}
 
 

@@ -153,6 +153,8 @@ def column(run: Run, line: Headline, group: str = "") -> Column:
         explanation(metric, figure),
         group,
         None if line.aim else figure.higher_is_better,
+        key=line.figure if group in HEADLINES else f"{line.figure} ({group})",
+        brief=line.figure in BRIEF,
     )
 
 
@@ -183,7 +185,7 @@ def leaderboard(run: Run) -> Table:
     chosen = headlines(run)
     drawn = {line.figure: intervals(run, line.figure) for _, line in chosen if line.figure not in POOLED}
     ties = groups(compared(run, RANKED_BY))
-    tie_column = Column("tied", note=TIED.format(RANKED_BY))
+    tie_column = Column("tied", note=TIED.format(RANKED_BY), brief=True)
     columns = [Column("method"), *([tie_column] if ties else []), *(column(run, line, group) for group, line in chosen)]
     columns.append(
         Column(

@@ -1,56 +1,94 @@
-"""Metrics against experts: does a metric put two outputs of one cell in the order in which the experts put them?"""
+"""Metrics against experts: does a metric order outputs as the experts do, within a cell and over all of them?"""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from core.errors import BenchError
 from core.judgements import Item, Judgement, means
-from core.ranks import rank_agreement
+from core.ranks import RankAgreement, item_agreement, rank_agreement
 from core.statistics import LEVEL
-from reports.experts import with_interval
-from reports.leaderboard import arrow
+from reports.intervals import with_interval
+from reports.leaderboard import IDEAL_ONE, POOLED, arrow
 from reports.marks import marked
+from reports.pooled import pooled, products
 from reports.run_files import Run
 from reports.table import Column, Entry, Section, Table
 
-AGAINST: dict[Item, str] = {
-    "sum": "Against the sum",
-    "motion": "Against upper and lower face",
-    "noise": "Against noise",
-}
+AGAINST: dict[Item, str] = {"sum": "sum", "motion": "upper + lower", "noise": "noise"}
 HOW = (
-    "Pairs are two outputs of one cell. Kendall's tau-b counts them all: 1 the same order, 0 chance. Accuracy counts"
-    " those that the experts do not tie; a metric's tie is half right, chance is 0.5. In brackets: {level:.0%}"
-    " bootstrap intervals; drivers are drawn. The experts' view is their mean, of outputs that all of them judged."
+    "Tau: Kendall's tau-b with the experts' mean over all judged outputs, 1 the same order, 0 chance. Accuracy: of the"
+    " pairs of outputs of one cell that the experts do not tie, the share that the metric orders as their sum does; a"
+    " metric's tie is half right, chance is 0.5; in brackets the pairs. Tau's brackets: {level:.0%} bootstrap"
+    " intervals, drivers drawn; none with fewer than five drivers. Figures best near 1 count by their distance from 1."
 )
+POOLS = "Pooled figures are pooled over a row's judged cells: their items are rows, not outputs, and have no interval."
+# Tracks of single action units: dozens of lines that hardly differ.
+TRACK = re.compile(r"_track_AU")
 
 
-def metrics_against_experts(run: Run, judgements: Sequence[Judgement]) -> Table:
-    """Return Kendall's tau-b and pairwise accuracy of every figure that has a better direction, with intervals.
+@dataclass(frozen=True)
+class Judged:
+    """A judged output, or with a pooled figure a judged row: the metric's score, higher for better, and its places."""
 
+    score: float
+    label: str
+    cell: str
+    driver: str
+
+
+def metrics_against_experts(run: Run, judgements: Sequence[Judgement], everything: bool = False) -> Table:
+    """Return each figure's order against the experts': tau over all outputs, accuracy within cells, with counts.
+
+    Figures without a better side are left out, tracks of single action units too unless `everything` is asked for.
     BenchError where no output of the run was judged.
     """
+    judged = {item: means(judgements, item) for item in AGAINST}
+    outputs = _outputs(run, judged["sum"])
+    if not outputs:
+        raise BenchError(f"{run.folder}: no judged output is of this run. Import sheets with --run {run.folder}.")
     columns = (
         Column("figure"),
-        Column("Kendall tau-b", "↑", 2, "Order of two outputs of one cell: 1 the experts', 0 chance.", "", True),
-        Column("pairwise accuracy", "↑", 2, "Share of pairs ordered as the experts do; chance is 0.5.", "", True),
-        Column("pairs", "", 0, "Pairs of outputs of one cell with both."),
+        *(Column(f"tau, {name}", "↑", 2, HOW.format(level=LEVEL), "", True) for name in AGAINST.values()),
+        Column("items", "", 0, "Judged outputs with a score."),
+        Column("accuracy", "↑", 2, HOW.format(level=LEVEL), "", True),
     )
-    sided = [name for name, (_, figure) in run.figures.items() if figure.higher_is_better is not None]
-    scored = [name for name in sided if any(run.cell_values(method.label, name) for method in run.facts.methods)]
-    without = [name for name in run.figures if name not in sided]
-    sections = tuple(
-        Section(heading, tuple(_row(run, name, means(judgements, item)) for name in scored))
-        for item, heading in AGAINST.items()
-    )
-    if not any(_outputs(run, means(judgements))):
-        raise BenchError(f"{run.folder}: no judged output is of this run. Import sheets with --run {run.folder}.")
+    sided = [name for name, (_, figure) in run.figures.items() if _sided(name, figure.higher_is_better)]
+    scored = [
+        name for name in sided if name in POOLED or any(run.cell_values(m.label, name) for m in run.facts.methods)
+    ]
+    folded = [] if everything else [name for name in scored if TRACK.search(name)]
+    rows = tuple(_row(run, name, judged, outputs) for name in scored if name not in folded)
     notes = [HOW.format(level=LEVEL)]
-    if without:
+    if any(name in POOLED for name in scored):
+        notes.append(POOLS)
+    if folded:
+        notes.append(f"Folded: {len(folded)} tracks of single action units; --all shows them, so does the CSV table.")
+    if without := [name for name in run.figures if name not in sided]:
         notes.append(f"Left out, for neither more nor less is better: {', '.join(without)}.")
-    return marked(run, Table("Metrics against experts", columns, sections, tuple(notes)))
+    notes += _one_sided(outputs)
+    return marked(run, Table("Metrics against experts", columns, (Section("", rows),), tuple(notes)))
 
 
-def _outputs(run: Run, judged: dict[str, dict[str, float]]) -> list[tuple[str, str]]:
+def _sided(name: str, higher_is_better: bool | None) -> bool:
+    return name in IDEAL_ONE or higher_is_better is not None
+
+
+def _one_sided(outputs: Sequence[tuple[str, str]]) -> list[str]:
+    """A warning where all pairs within cells are of the same two rows."""
+    by_cell: dict[str, list[str]] = {}
+    for label, cell in outputs:
+        by_cell.setdefault(cell, []).append(label)
+    compared = {frozenset(labels) for labels in by_cell.values() if len(labels) > 1}
+    if len(compared) != 1 or len(found := sorted(*compared)) != 2:
+        return []
+    return [f"Warning: all pairs are of the same two rows, {' and '.join(found)}: accuracy says which of these two"
+            " a metric prefers, not whether it orders methods as experts do."]  # fmt: skip
+
+
+def _outputs(run: Run, judged: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str]]:
     """Outputs of the run that were judged: (method, cell)."""
     return [
         (method.label, cell.name)
@@ -60,20 +98,53 @@ def _outputs(run: Run, judged: dict[str, dict[str, float]]) -> list[tuple[str, s
     ]
 
 
-def _row(run: Run, name: str, judged: dict[str, dict[str, float]]) -> tuple[Entry, ...]:
+def _row(
+    run: Run, name: str, judged: Mapping[Item, Mapping[str, Mapping[str, float]]], outputs: Sequence[tuple[str, str]]
+) -> tuple[Entry, ...]:
     _, figure = run.figures[name]
+    title = f"|{name} - 1| ↓" if name in IDEAL_ONE else f"{name} {arrow(figure)}".rstrip()
+    if name in POOLED:
+        items = _pooled(run, name, outputs)
+        of_rows = {item: {label: _mean(of[label]) for label in {j.label for j in items}} for item, of in judged.items()}
+        taus = [item_agreement([j.score for j in items], [of[j.label] for j in items], [j.driver for j in items])
+                for of in of_rows.values()]  # fmt: skip
+        absent = Entry(None, "a pooled figure has no order within a cell")
+        return (Entry(title), *(with_interval(tau, 2) for tau in taus), Entry(float(len(items))), absent)
+    items = _scores(run, name, outputs)
+    scores, drivers = [j.score for j in items], [j.driver for j in items]
+    taus = [item_agreement(scores, [of[j.label][j.cell] for j in items], drivers) for of in judged.values()]
+    wanted = [judged["sum"][j.label][j.cell] for j in items]
+    pairs = rank_agreement(scores, wanted, [j.cell for j in items], drivers)
+    return (Entry(title), *(with_interval(tau, 2) for tau in taus), Entry(float(len(items))), _accuracy(pairs))
+
+
+def _accuracy(found: RankAgreement) -> Entry:
+    """The accuracy with the number of pairs that the experts do not tie."""
+    n = found.accuracy.n
+    return Entry(found.accuracy.value, found.accuracy.reason, f"of {n}" if found.accuracy.value is not None else "")
+
+
+def _scores(run: Run, name: str, outputs: Sequence[tuple[str, str]]) -> list[Judged]:
+    """The judged outputs that have a figure, with scores that are higher for better."""
     cells = {cell.name: cell for cell in run.facts.cells}
-    sign = 1.0 if figure.higher_is_better else -1.0
-    both = [
-        (sign * value, judged[label][cell], cell, cells[cell].driver)
-        for label, cell in _outputs(run, judged)
+    sign = 1.0 if run.figures[name][1].higher_is_better else -1.0
+    return [
+        Judged(-abs(value - 1) if name in IDEAL_ONE else sign * value, label, cell, cells[cell].driver)
+        for label, cell in outputs
         if (value := run.of_cell(label, cells[cell], name).value) is not None
     ]
-    scores, wanted, places, of_drivers = zip(*both, strict=True) if both else ((), (), (), ())
-    found = rank_agreement(scores, wanted, places, of_drivers)
-    return (
-        Entry(f"{name} {arrow(figure)}".rstrip()),
-        with_interval(found.kendall, 2),
-        with_interval(found.accuracy, 2),
-        Entry(float(found.kendall.n)),
-    )
+
+
+def _pooled(run: Run, name: str, outputs: Sequence[tuple[str, str]]) -> list[Judged]:
+    """The rows with a figure pooled over their judged cells."""
+    found = []
+    for label in dict.fromkeys(label for label, _ in outputs):
+        sums = products(run, label, name)
+        kept = [sums[cell] for of, cell in outputs if of == label and cell in sums]
+        if kept:
+            found.append(Judged(float(pooled(np.sum(kept, axis=0))), label, "", ""))
+    return found
+
+
+def _mean(values: Mapping[str, float]) -> float:
+    return float(np.mean(list(values.values())))

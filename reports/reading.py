@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 # An output with less than this share of the driver's motion is called still.
 STILL = 0.15
+# Gain outside these is too weak or too strong; so is a region's peak as a share of the driver's there.
 WEAK, STRONG = 0.6, 1.6
 # Under this share of the driver's motion a region that the driver moves is missing from the output.
 MISSING = 0.35
 # The driver moves a region if it reaches this share of its strongest one.
-MOVED = 0.5
+MOVED = 0.3
+# Under this agreement of its own a region that moves does not move as the driver's does.
+UNLIKE = 0.4
 # dlib's own rule: from 0.6 on two pictures show different people.
 ANOTHER_PERSON, DRIFTING = 0.6, 0.4
 SOFT, OVERSHARP = 0.7, 1.5
@@ -58,22 +61,21 @@ def motion_share(figures: Mapping[str, float | None]) -> float | None:
 
 def _motion(figures: Mapping[str, float | None]) -> list[Remark]:
     """Whether it moves at all, as what, and how strongly."""
-    agreement, share = figures.get("agreement"), motion_share(figures)
+    agreement, gain, share = figures.get("agreement"), figures.get("gain"), motion_share(figures)
     if agreement is None:
         return []
-    if share is not None and share < STILL:
-        return [Remark(f"Stands nearly still: {share:.0%} of the driver's motion.", "bad")]
+    if gain is not None and share is not None and share < STILL:
+        return [Remark(f"Stands nearly still: gain {gain:.2f}.", "bad")]
     likeness = next((remark for least, remark in LIKENESS if agreement >= least), AGAINST)
-    if share is None or WEAK <= share <= STRONG:
+    if gain is None or WEAK <= gain <= STRONG:
         return [likeness]
-    return [
-        likeness,
-        Remark(f"Too {'weak' if share < WEAK else 'strong'}: {share:.0%} of the driver's motion.", "fair"),
-    ]
+    if gain <= 0:
+        return [likeness, Remark(f"Shows none of the driver's motion: gain {gain:.2f}.", "bad")]
+    return [likeness, Remark(f"Too {'weak' if gain < WEAK else 'strong'}: gain {gain:.2f}.", "fair")]
 
 
 def _places(driver: Curves, output: Curves, figures: Mapping[str, float | None]) -> list[Remark]:
-    """Regions that are missing or moved for nothing, and a peak at the wrong time."""
+    """Every region that is missing, weak, too strong, unlike the driver's or moved for nothing; a peak out of time."""
     groups = [group for group in driver if group in output and group != "head"]
     share = motion_share(figures)
     if not groups or share is None or share < STILL:
@@ -83,14 +85,19 @@ def _places(driver: Curves, output: Curves, figures: Mapping[str, float | None])
     strongest = max(wanted.values())
     if strongest <= 0:
         return []
-    missing = [g for g in groups if wanted[g] >= MOVED * strongest and shown[g] < MISSING * wanted[g]]
-    # Moved for nothing: more than the driver's strongest region ought to, where the driver is quiet.
-    added = [g for g in groups if wanted[g] < MOVED * strongest and shown[g] > max(MOVED * strongest, 2 * wanted[g])]
-    remarks = []
-    if missing:
-        remarks.append(Remark(f"Missing: {', '.join(missing)}.", "bad"))
-    if added:
-        remarks.append(Remark(f"Moves for nothing: {', '.join(added)}.", "bad"))
+    moved = {g: shown[g] / wanted[g] for g in groups if wanted[g] >= MOVED * strongest}
+    # Moved for nothing: as much as the driver's regions that count as moved, where the driver is quiet.
+    added = [g for g in groups if g not in moved and shown[g] > max(MOVED * strongest, 2 * wanted[g])]
+    missing = [g for g, share in moved.items() if share < MISSING]
+    alike = {g: figures.get(f"agreement_{g}") for g in moved if g not in missing}
+    kinds = (
+        ("Missing", missing, "bad"),
+        ("Weak", [g for g, share in moved.items() if MISSING <= share < WEAK], "fair"),
+        ("Too strong in", [g for g, share in moved.items() if share > STRONG], "fair"),
+        ("Unlike the driver", [g for g, value in alike.items() if value is not None and value < UNLIKE], "bad"),
+        ("Moves for nothing", added, "bad"),
+    )
+    remarks = [Remark(f"{what}: {', '.join(regions)}.", grade) for what, regions, grade in kinds if regions]
     return [*remarks, *_timing(driver, output, max(wanted, key=lambda group: wanted[group]), missing)]
 
 

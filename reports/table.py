@@ -6,17 +6,22 @@ An absent value is a dash with its reason in a numbered note, in every form; it 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from core.errors import check_choice
 from core.spreadsheet import inert, printable
 from reports.environment import environment
 
 DASH = "—"
+# Columns that a page of a paper takes.
+WIDEST = 8
 # The section of a CSV file's rows that are footnotes.
 NOTE = "note"
 
@@ -25,7 +30,9 @@ NOTE = "note"
 class Column:
     """A column: `title`, `arrow` ("↑", "↓" or what the reader should aim at), decimals, and an explanation.
 
-    `remark` follows the title in brackets, as an entry's follows its value.
+    `remark` follows the title in brackets, as an entry's follows its value. `key` names the column in CSV files and for
+    a choice of columns; where it is empty the title does. `brief` columns are kept
+    where there is room for a few.
     """
 
     title: str
@@ -35,6 +42,8 @@ class Column:
     group: str = ""
     better: bool | None = None
     remark: str = ""
+    key: str = ""
+    brief: bool = False
 
     @property
     def heading(self) -> str:
@@ -117,6 +126,40 @@ class Table:
             for column in self.columns
         ]
 
+    def keys(self) -> list[str]:
+        """Return a name of its own for each column: its key, else its name, numbered where another has it already."""
+        found: list[str] = []
+        for name, column in zip(self.names(), self.columns, strict=True):
+            plain = column.key or name
+            taken = {"section", "remark", *found}
+            found.append(next(k for n in itertools.count(1) if (k := plain if n == 1 else f"{plain} {n}") not in taken))
+        return found
+
+    def only(self, keys: Sequence[str]) -> Table:
+        """Return the table with its first column and those that `keys` name, in that order. BenchError for another."""
+        places = {key: place for place, key in enumerate(self.keys())}
+        chosen = [0, *(places[check_choice(f"column of {self.title!r}:", key, list(places))] for key in keys)]
+        chosen = list(dict.fromkeys(chosen))
+        sections = tuple(
+            Section(s.heading, tuple(tuple(row[i] for i in chosen) for row in s.rows)) for s in self.sections
+        )
+        return dataclasses.replace(self, columns=tuple(self.columns[i] for i in chosen), sections=sections)
+
+    def narrow(self) -> Table:
+        """Return the table as papers take it: at most WIDEST columns, and a footnote that names the others.
+
+        Columns marked `brief` come first; a table without any keeps its first ones.
+        """
+        if len(self.columns) <= WIDEST:
+            return self
+        keys = self.keys()
+        preferred = [key for key, column in zip(keys, self.columns, strict=True) if column.brief] or keys[1:]
+        kept = self.only(preferred[: WIDEST - 1])
+        left = set(kept.keys())
+        lost = [key for key in keys if key not in left]
+        note = f"Columns left out (--columns chooses): {', '.join(lost)}."
+        return dataclasses.replace(kept, footnotes=(*kept.footnotes, note))
+
     def notes(self) -> list[str]:
         """The reasons of all absent values, each once, in reading order; numbered from 1 in what is shown."""
         return list(dict.fromkeys(e.reason for row in self.rows() for e in row if e.value is None and e.reason))
@@ -158,6 +201,8 @@ class Table:
     def csv(self) -> str:
         """Return comma-separated text: the section first, numbers in full, an empty field for an absent value.
 
+        A column with intervals is followed by two with their ends. Every column has a name of its own (`keys`).
+
         Remarks on a row's name and values, and why values are absent, are in an extra last column; each footnote is a
         row of the section "note". Names stay text where a spreadsheet opens it (`core.spreadsheet.inert`).
         """
@@ -165,19 +210,30 @@ class Table:
         writer = csv.writer(out, lineterminator="\n")
         remarked = any(map(self._beside, self.rows()))
         last = ["remark"] if remarked else []
-        writer.writerow(["section", *map(_name, self.names()), *last])
+        drawn = [any(row[i].interval for row in self.rows()) for i in range(len(self.columns))]
+        heads = [
+            name
+            for key, ends in zip(self.keys(), drawn, strict=True)
+            for name in ((key, f"{key} low", f"{key} high") if ends else (key,))
+        ]
+        writer.writerow(["section", *map(_name, heads), *last])
         for section in self.sections:
             for row in section.rows:
                 remark = [_name(self._beside(row))] if remarked else []
-                writer.writerow([_name(section.heading), *map(_field, row), *remark])
-        rest = [""] * (len(self.columns) - 1 + len(last))
+                fields = [
+                    field
+                    for entry, ends in zip(row, drawn, strict=True)
+                    for field in (_field(entry), *((entry.interval or ("", "")) if ends else ()))
+                ]
+                writer.writerow([_name(section.heading), *fields, *remark])
+        rest = [""] * (len(heads) - 1 + len(last))
         writer.writerows([NOTE, _name(line), *rest] for line in self.footnotes)
         return out.getvalue()
 
     def _beside(self, row: Sequence[Entry]) -> str:
         """Return the remarks on a row: on its name, then on values and absent values, with the columns' names."""
         told: dict[str, list[str]] = {}
-        for name, entry in zip(self.names()[1:], row[1:], strict=True):
+        for name, entry in zip(self.keys()[1:], row[1:], strict=True):
             if text := entry.reason if entry.value is None else entry.remark:
                 told.setdefault(text, []).append(name)
         return "; ".join(filter(None, (row[0].remark, *(f"{', '.join(of)}: {text}" for text, of in told.items()))))
@@ -191,11 +247,24 @@ class Table:
             lines.append("| " + " | ".join(map(_markdown, head)) + " |")
             lines.append("|---|" + "---:|" * (len(self.columns) - 1))
             for row in section.rows:
-                texts = (_markdown(self.cell_text(i, entry, notes)) for i, entry in enumerate(row))
+                texts = (self._markdown(i, entry, section, notes) for i, entry in enumerate(row))
                 lines.append("| " + " | ".join(texts) + " |")
             parts.append("\n".join(lines))
         parts += [_markdown(line) for line in self._below(notes)]
         return "\n\n".join(parts) + "\n"
+
+    def _markdown(self, column: int, entry: Entry, section: Section, notes: list[str]) -> str:
+        """An entry in Markdown, with its interval, bold if it is the best method's."""
+        if entry.interval:
+            ends = " to ".join(f"{end:.{self.columns[column].decimals}f}" for end in entry.interval)
+            entry = dataclasses.replace(entry, remark="; ".join(filter(None, (ends, entry.remark))))
+        text = _markdown(self.cell_text(column, entry, notes))
+        return f"**{text}**" if self.is_best(column, entry, section) else text
+
+    def is_best(self, column: int, entry: Entry, section: Section) -> bool:
+        """Whether an entry is the best number of a column, as the page shows in bold."""
+        first = self.sections[0] is section
+        return first and isinstance(entry.value, float | int) and entry.value == self.best(column)
 
     def text(self) -> str:
         """Aligned columns for a terminal, reasons below. Control characters in names are shown escaped."""
@@ -211,9 +280,20 @@ class Table:
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
     def latex(self) -> str:
-        """A LaTeX table for booktabs, every name escaped; reasons and footnotes in small print below."""
+        """A LaTeX table for booktabs, every name escaped; reasons and footnotes in small print below.
+
+        Intervals stand small behind their values, the best method's value is bold; the label is made of the title.
+        """
         notes, width = self.notes(), len(self.columns)
-        lines = ["% \\usepackage{booktabs}", "\\begin{table}", "\\centering", f"\\caption{{{_latex(self.title)}}}"]
+        label = re.sub(r"[^a-z0-9]+", "-", self.title.partition(":")[0].lower()).strip("-") or "table"
+        lines = [
+            "% \\usepackage{booktabs}",
+            "\\begin{table}",
+            "\\centering",
+            "\\small",
+            "\\setlength{\\tabcolsep}{3pt}",
+        ]
+        lines += [f"\\caption{{{_latex(self.title)}}}", f"\\label{{tab:{label}}}"]
         lines += [f"\\begin{{tabular}}{{l{'r' * (width - 1)}}}", "\\toprule"]
         groups = self.column_groups()
         if groups:
@@ -224,10 +304,22 @@ class Table:
             if section.heading:
                 lines.append(f"\\multicolumn{{{width}}}{{l}}{{\\emph{{{_latex(section.heading)}}}}} \\\\")
             for row in section.rows:
-                lines.append(" & ".join(_latex(self.cell_text(i, e, notes)) for i, e in enumerate(row)) + r" \\")
+                lines.append(" & ".join(self._latex(i, e, section, notes) for i, e in enumerate(row)) + r" \\")
         lines += ["\\bottomrule", "\\end{tabular}"]
         lines += [f"\\par{{\\footnotesize {_latex(line)}}}" for line in self._below(notes)]
         return "\n".join([*lines, "\\end{table}"]) + "\n"
+
+    def _latex(self, column: int, entry: Entry, section: Section, notes: list[str]) -> str:
+        """An entry in LaTeX, with its interval, bold if it is the best method's."""
+        decimals = self.columns[column].decimals
+        text = _latex(self.cell_text(column, entry, notes))
+        if isinstance(entry.value, float | int):
+            number = _minus(entry.shown(decimals))
+            number = f"\\textbf{{{number}}}" if self.is_best(column, entry, section) else number
+            ends = ", ".join(_minus(f"{end:.{decimals}f}") for end in entry.interval or ())
+            remark = f" ({_latex(entry.remark)})" if entry.remark else ""
+            text = number + (f" {{\\scriptsize [{ends}]}}" if ends else "") + remark
+        return text
 
     def _below(self, notes: list[str]) -> list[str]:
         """What stands below: numbered reasons, then footnotes."""
@@ -262,6 +354,11 @@ LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 def _latex(text: str) -> str:
     """Text that LaTeX sets as it is: no command, no ligature, no cell end."""
     return "".join(LATEX.get(c, c) for c in printable(text)).replace("--", "-{}-")
+
+
+def _minus(number: str) -> str:
+    """A number in LaTeX: its sign is a minus, not a hyphen."""
+    return _latex(number).replace("-", "$-$")
 
 
 def _markdown(text: str) -> str:

@@ -91,6 +91,15 @@ def test_a_copy_is_perfect_and_a_still_face_nothing():
     assert still.icc == pytest.approx(0)
 
 
+def test_what_a_driver_does_not_define_is_absent_not_0():
+    moved, still = tracks(0.8, 0.5, 0, 0), tracks(0, 0, 0, 0)
+    nothing = agreement(moved, still, 6, DETECTOR)
+    assert (nothing.cosine, nothing.pcc, nothing.leakage, nothing.coverage) == (None, None, None, None)
+    everywhere = tracks(0.8, 0.5, 0.4, 0.3)
+    assert agreement(everywhere, everywhere, 6, DETECTOR).leakage is None  # no unit is quiet
+    assert agreement(everywhere, everywhere, 6, DETECTOR).cosine == pytest.approx(1)
+
+
 def test_half_the_strength_shows_in_size_not_in_direction():
     driver = tracks(0.8, 0.5, 0, 0)
     half = agreement(driver / 2, driver, 6, DETECTOR)
@@ -149,7 +158,7 @@ values = arrays(np.float64, (6, 4), elements=st.floats(-1, 1).map(lambda value: 
 @given(output=values, other=values)
 def test_every_figure_keeps_its_bounds(output, other):
     found = agreement(output, other, 3, DETECTOR)
-    assert -1 <= found.cosine <= 1
+    assert found.cosine is None or -1 <= found.cosine <= 1
     assert found.mae >= 0
     for value in (found.pcc, found.track, found.icc):
         assert value is None or -1 - 1e-9 <= value <= 1 + 1e-9

@@ -11,6 +11,7 @@ import bench
 from core.errors import BenchError
 from core.judgements import FILE, read_judgements
 from core.manifest import faults, seal
+from core.provenance import ROOT
 from reports.metric_agreement import metrics_against_experts
 from reports.run_files import Run
 from tests.report_fixture import HOSTILE, LABELS, make_run
@@ -92,12 +93,14 @@ def test_filled_in_sheets_become_the_runs_judgements(call, run, tmp_path):
 
     code, out, err = call("experts", "agreement", run)
     assert code == 0, err
-    (agreement,) = [line for line in out.split("Against upper")[0].splitlines() if line.startswith("agreement ↑")]
-    assert agreement.split()[2] == "1.00"
-    assert agreement.split()[-1] == "12"
-    (identity,) = [line for line in out.split("Against upper")[0].splitlines() if line.startswith("identity_distance")]
-    assert identity.split()[2] == "1.00"  # lower is better and it falls with quality
-    assert "neither more nor less is better: gain" in out
+    lines = {line.split(" ")[0]: line.split() for line in out.splitlines() if line}
+    assert [lines["agreement"][at] for at in (2, -4, -3, -2, -1)] == ["1.00", "12", "1.00", "(of", "12)"]
+    assert lines["identity_distance"][2] == "1.00"  # lower is better and it falls with quality
+    assert lines["|gain"][4] == "1.00"  # by its distance from 1
+    assert lines["agreement_pooled"][2] == "1.00"
+    assert "3" in lines["agreement_pooled"]  # rows
+    assert "all pairs are of the same two rows" not in out
+    assert len(out.splitlines()) < 30
 
     code, out, err = call("report", run, "--latex", "--csv", "--markdown")
     assert code == 0, err
@@ -196,3 +199,29 @@ def test_import_prints_table_one(call):
     code, _, err = call("experts", "import", "none.csv")
     assert code == 2
     assert err.count("\n") == 1
+
+
+def test_the_published_judgements_fit_a_run_that_has_a_part_of_them(call, run, tmp_path):
+    """One team and one driver of the kit: what fits is taken, the rest counted, and the page shows it at once."""
+    mapping = tmp_path / "names.yaml"
+    mapping.write_text(
+        "methods: {3295: fpfomm, 3311: flow_warp}\ndrivers: {SAMM positive: d1}\ntemplates: {westernMale: ta}\n"
+    )
+    (run / "report.html").write_text("old")
+    seal(run)
+    sheet = ROOT / "reports" / "published" / "megc2021_experts.csv"
+    code, _, err = call("experts", "import", sheet, "--run", run, "--mapping", mapping)
+    assert code == 0, err
+    assert "Did you mean" not in err
+    assert "210 rows left out" in err
+    assert "method 3282 (54 rows)" in err
+    assert len(read_judgements(run / FILE)) == 6
+    assert 'id="experts"' in (run / "report.html").read_text(encoding="utf-8")
+    assert faults(run) == []
+    code, out, err = call("experts", "agreement", run)
+    assert code == 0, err
+    assert "Warning: all pairs are of the same two rows, flow_warp and fpfomm" in out
+    assert "no interval" in out
+    code, _, err = call("experts", "import", sheet, "--run", run)
+    assert code == 2
+    assert "Nothing was imported: the run has no method 3295 (54 rows)" in err

@@ -127,8 +127,13 @@ def test_a_mapping_file_renames_and_a_run_says_what_it_knows(tmp_path):
     assert {(j.method, j.expert) for j in found.judgements} == {("fomm", "Anna")}
     assert "d1" in {j.driver for j in found.judgements}
     known = Known(("fomm",), ("d1", "casme2_positive"), ("asianFemale", "westernMale"))
-    unknown = import_files([path], Names.read(mapping, known))
-    assert "Did you mean 'casme2_positive'?" in unknown.errors[0].text
+    partial = import_files([path], Names.read(mapping, known))
+    assert partial.problems == []
+    assert {j.driver for j in partial.judgements} == {"d1", "casme2_positive"}
+    assert len(partial.judgements) == 4
+    assert sum(partial.lacking.values()) == 14
+    assert partial.lacking["driver samm_positive"] == 2
+    assert (partial.sums, partial.totals) == (18, 1)  # of what is left out, too
     mapping.write_text("method: {3311: fomm}\n")
     with pytest.raises(BenchError, match="methods, drivers, templates, experts"):
         Names.read(mapping)

@@ -86,9 +86,10 @@ def test_every_mark_and_caveat_is_in_every_table_in_every_form(run, tables, form
             assert f"{title} {text}" in seen, name
 
 
-COUNTED = "demo weights; agreement (Motion, against the truth): 2/4"
+COUNTED = "demo weights; tied: 2 drivers, 3 pairs: p cannot go below 1.000; agreement_truth: 2/4"
 INTERVALS = (
-    "demo weights; normalised by the best: 0.667 to 0.667; of perfect: 0.222 to 0.222; mean per video: 1.00 to 1.00"
+    "demo weights; normalised by the best, of perfect, mean per video: no interval;"
+    " group: 2 drivers, 1 pair: p cannot go below 0.500"
 )
 
 

@@ -31,9 +31,11 @@ def test_a_good_output_gets_one_good_sentence():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"agreement": 0.0, "gain": 0.0, "error": 1.0}, "nearly still: 0%"),
-        ({"gain": 0.4, "error": 0.62}, "Too weak: 43% of the driver's motion"),
-        ({"gain": 2.0, "error": 1.1}, "Too strong: 205%"),
+        ({"agreement": 0.0, "gain": 0.0, "error": 1.0}, "nearly still: gain 0.00."),
+        ({"gain": 0.4, "error": 0.62}, "Too weak: gain 0.40."),
+        ({"agreement": 0.29, "gain": 0.23, "error": 1.09}, "Too weak: gain 0.23."),  # 80 % of the motion, elsewhere
+        ({"gain": 2.0, "error": 1.1}, "Too strong: gain 2.00."),
+        ({"agreement": -0.1, "gain": -0.05, "error": 1.2}, "none of the driver's motion: gain -0.05."),
         ({"agreement": 0.75}, "mostly"),
         ({"agreement": 0.5}, "only partly"),
         ({"agreement": 0.3}, "little like"),
@@ -69,6 +71,14 @@ def test_missing_and_needless_regions_are_named():
     swapped = {"brows": 0.3 * BUMP, "mouth": 3 * BUMP, "head": BUMP}
     assert "Missing: brows." in words(output=swapped)
     assert "Moves for nothing: mouth." in words(output=swapped)
+
+
+def test_every_weak_or_false_region_is_named():
+    driver = dict.fromkeys(("brows", "eyes", "nose", "cheeks"), 3 * BUMP) | {"mouth": 0.1 * BUMP}
+    output = {"brows": 1.5 * BUMP, "eyes": 1.6 * BUMP, "nose": 0.5 * BUMP, "cheeks": 3 * BUMP, "mouth": BUMP}
+    found = words(GOOD | {"agreement_cheeks": 0.1, "agreement_nose": 0.1, "agreement_mouth": 0.0}, output, driver)
+    assert "Missing: nose. Weak: brows, eyes. Unlike the driver: cheeks. Moves for nothing: mouth." in found
+    assert "Too strong in: brows." in words(output=DRIVER | {"brows": 6 * BUMP})
 
 
 def test_a_late_peak_is_named_but_a_plateau_is_not():

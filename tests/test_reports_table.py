@@ -4,11 +4,14 @@ import csv
 import html.parser
 import io
 import re
+import shutil
+import subprocess
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.errors import BenchError
 from reports.table import DASH, Column, Entry, Section, Table
 from tests.report_fixture import HOSTILE
 
@@ -105,6 +108,8 @@ def test_columns_of_one_title_are_told_apart_without_their_groups_headings():
     columns = (Column("method"), Column("gain", "→ 1", group="driver"), Column("gain", group="truth"), Column("SSIM"))
     table = Table("t", columns, (Section("", ((Entry("x"), *[Entry(0.5)] * 3),)),))
     assert table.csv().splitlines()[0] == "section,method,gain (driver),gain (truth),SSIM"
+    alike = Table("t", (Column("section"), *[Column("gain", key="gain")] * 2), ())
+    assert alike.csv().splitlines()[0] == "section,section 2,gain,gain 2"
     assert table.markdown().splitlines()[0] == "| method | gain (driver) → 1 | gain (truth) | SSIM |"
 
 
@@ -141,3 +146,56 @@ def test_best_looks_at_methods_only(better, best):
 def test_a_row_of_the_wrong_length_is_refused():
     with pytest.raises(ValueError, match="2 columns"):
         Table("t", (Column("m"), Column("a")), (Section("", ((Entry("x"),),)),))
+
+
+PAPER = Table(
+    "Leaderboard: means over cells",
+    (Column("method"), Column("agreement", "↑", 2, better=True, key="agreement"), Column("gain", decimals=2)),
+    (
+        Section(
+            "Methods & more",
+            (
+                (Entry("a_b", remark="GIF"), Entry(0.9, interval=(-0.1, 0.95)), Entry(-1.5)),
+                (Entry("x"), Entry(0.1, interval=(0.0, 0.2)), Entry(None, "no [face]")),
+            ),
+        ),
+        Section("Controls", ((Entry("c"), Entry(0.9, remark="5/9"), Entry(0.0004, least=0.001)),)),
+    ),
+    ("50 % of $x$",),
+)
+
+
+def test_exports_have_the_intervals_and_bold_of_the_page_and_a_label():
+    latex = PAPER.latex()
+    assert r"\label{tab:leaderboard}" in latex
+    assert r"\textbf{0.90} {\scriptsize [$-$0.10, 0.95]}" in latex
+    assert latex.count(r"\textbf") == 1  # the control of the same value is no method
+    assert "$-$1.50" in latex
+    assert "**0.90 (-0.10 to 0.95)**" in PAPER.markdown()
+    assert PAPER.csv().splitlines()[:2] == [
+        "section,method,agreement,agreement low,agreement high,gain,remark",
+        "Methods & more,a_b,0.9,-0.1,0.95,-1.5,GIF",
+    ]
+
+
+def test_papers_get_eight_columns_or_those_that_are_asked_for():
+    columns = (Column("method"), *(Column(f"c{i}", brief=i > 3) for i in range(11)))
+    table = Table("t", columns, (Section("", ((Entry("x"), *(Entry(float(i)) for i in range(11))),)),))
+    narrow = table.narrow()
+    assert narrow.keys() == ["method", *(f"c{i}" for i in range(4, 11))]
+    assert [entry.value for entry in next(iter(narrow.rows()))] == ["x", 4, 5, 6, 7, 8, 9, 10]
+    assert narrow.footnotes == ("Columns left out (--columns chooses): c0, c1, c2, c3.",)
+    assert table.only(["c2", "c1"]).keys() == ["method", "c2", "c1"]
+    assert PAPER.narrow() is PAPER
+    with pytest.raises(BenchError, match="Did you mean 'c10'"):
+        table.only(["c100"])
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no TeX here")
+def test_latex_compiles(tmp_path):
+    body = "\n".join(table.latex() for table in (PAPER, Table(HOSTILE, PAPER.columns, PAPER.sections, (HOSTILE,))))
+    text = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + body + "\n\\end{document}\n"
+    (tmp_path / "t.tex").write_text(text)
+    command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from core.ranks import rank_agreement
+from core.ranks import item_agreement, rank_agreement
 from core.statistics import (
     Interval,
     Paired,
@@ -244,6 +244,19 @@ def test_a_metric_that_orders_as_experts_do_within_cells_is_right_whatever_the_c
     assert (found.kendall.value, found.kendall.low, found.accuracy.value) == (1, 1, 1)
     assert (found.accuracy.n, found.accuracy.n_clusters) == (18, 6)
     assert rank_agreement(-scores, judgements, cells, cells).kendall.value == -1
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=9))
+def test_tau_over_all_items_is_scipys_and_its_draws_are_of_repeated_items(items):
+    x, y = map(list, zip(*items, strict=True))
+    found = item_agreement(x, y, [str(i % 5) for i in range(len(x))], draws=20)
+    expected = stats.kendalltau(x, y).statistic
+    assert (found.value is None) == bool(np.isnan(expected))
+    assert found.value is None or found.value == pytest.approx(expected)
+    twice = item_agreement(x * 2, y * 2, [str(i) for i in range(2 * len(x))], draws=20)
+    again = stats.kendalltau(x * 2, y * 2).statistic
+    assert twice.value is None or twice.value == pytest.approx(again)
 
 
 def test_a_metric_that_ties_all_has_half_the_pairs_and_no_tau():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,17 @@ from metrics.experts.sheet import Parsed, Problem, doubles, header, parse
 
 @dataclass
 class Imported:
-    """All judgements of some files, the problems found (fatal ones too), remarks, and what was checked."""
+    """All judgements of some files, the problems found (fatal ones too), remarks, and what was checked.
+
+    lacking: rows left out since the run lacks what they name, by kind and name.
+    """
 
     judgements: list[Judgement] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     sums: int = 0
     totals: int = 0
+    lacking: Counter[str] = field(default_factory=Counter)
 
     @property
     def errors(self) -> list[Problem]:
@@ -80,4 +85,5 @@ def _joined(parts: Sequence[Parsed]) -> Imported:
         [remark for part in parts for remark in part.remarks],
         sum(part.sums for part in parts),
         sum(part.totals for part in parts),
+        sum((part.lacking for part in parts), Counter()),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from core.config import read_overlay
-from core.errors import BenchError, unknown_name
+from core.errors import BenchError
 
 # MEGC2021's two templates as its sheets, its kit and later sheets call them.
 TEMPLATES = {
@@ -56,9 +56,17 @@ class Known:
     templates: tuple[str, ...] = ()
 
 
+class NotInRun(Exception):
+    """A name of a sheet that the run lacks: `what` is its kind and the name, "method 3282"."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
 @dataclass(frozen=True)
 class Names:
-    """Translates a sheet's names. BenchError for one that a run does not know, with the nearest it does."""
+    """Translates a sheet's names. NotInRun for one that the run does not have."""
 
     mapping: MappingFile = field(default_factory=MappingFile)
     known: Known = field(default_factory=Known)
@@ -104,6 +112,5 @@ def _translated(kind: str, text: str, mapped: Mapping[str, str], rules: Mapping[
     found = mapped.get(key(text)) or rules.get(key(text)) or text
     by_key = {key(name): name for name in known}
     if by_key and key(found) not in by_key:
-        error = unknown_name(kind, found, by_key.values())
-        raise BenchError(f"{error} Name it in the {kind}s of a --mapping file.")
+        raise NotInRun(f"{kind} {found}")
     return by_key.get(key(found), found)

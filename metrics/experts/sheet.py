@@ -7,13 +7,14 @@ remarks such as GRAY stand under the team's number. A long table names everythin
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from core.errors import BenchError
 from core.judgements import BEST, ITEMS, Judgement
 from metrics.experts.grid import Grid
-from metrics.experts.names import Names, key
+from metrics.experts.names import Names, NotInRun, key
 
 HEADINGS = {
     "method": ("team", "teamid", "method", "id", "submission"),
@@ -49,13 +50,17 @@ class Problem:
 
 @dataclass
 class Parsed:
-    """What a sheet said: judgements with their rows, problems, remarks, and how many sums and totals were checked."""
+    """What a sheet said: judgements with their rows, problems, remarks, and how many sums and totals were checked.
+
+    lacking: how many rows name something that the run lacks, by its kind and name; they are checked all the same.
+    """
 
     judgements: list[tuple[Judgement, str]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     sums: int = 0
     totals: int = 0
+    lacking: Counter[str] = field(default_factory=Counter)
 
 
 def header(grid: Grid) -> tuple[int, dict[str, int]] | None:
@@ -150,11 +155,18 @@ class _Reader:
             self.parsed.problems.append(Problem(at, f"no score for {blank}: the row is left out", fatal=False))
             return
         scores = {item: score(row[item], item) for item in ITEMS}
-        total = sum(scores.values())
-        for part, value in (*scores.items(), ("sum", total)):
+        for part, value in (*scores.items(), ("sum", sum(scores.values()))):
             self.so_far[part] += value
             self.everything[part] += value
-        judgement = Judgement(
+        self._check_sum(row.get("sum"), scores, at)
+        try:
+            self.parsed.judgements.append((self._judgement(row, scores), at))
+        except NotInRun as error:
+            self.parsed.lacking[error.what] += 1
+
+    def _judgement(self, row: dict[str, str], scores: dict[str, int]) -> Judgement:
+        """A row by the run's names. NotInRun where the run lacks one of them."""
+        return Judgement(
             self.names.method(self.held["method"]),
             self.names.named_driver(self.held["driver"])
             if "driver" in self.columns
@@ -163,8 +175,11 @@ class _Reader:
             self.names.expert(row.get("expert") or self.expert),
             **scores,
         )
-        self.parsed.judgements.append((judgement, at))
-        if said := row.get("sum"):
+
+    def _check_sum(self, said: str | None, scores: dict[str, int], at: str) -> None:
+        """Check the sum that a row says, if it says one, against its scores."""
+        total = sum(scores.values())
+        if said:
             self.parsed.sums += 1
             if said != str(total):
                 added = " + ".join(str(value) for value in scores.values())
