@@ -14,7 +14,7 @@ from core.registry import load
 from core.working_folder import STORE
 
 if TYPE_CHECKING:
-    from training.command import OpenSet
+    from training.command import Source
 
 DEMO, MIX = "demo", "mix"
 # What weights learnt from the rendered set are called, unless --as says otherwise.
@@ -36,7 +36,7 @@ def train(
         str, typer.Option(help="demo (rendered people), or NAME=PATH[,NAME=PATH]: databases, raw or prepared.")
     ] = DEMO,
     config: Annotated[
-        Path | None, typer.Option(help="Settings; default: configs/<clips or published>_<name>.yaml.")
+        Path | None, typer.Option(help="Settings; default: the published ones, or the demo weights' for demo.")
     ] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="a.b=value, may be repeated.")] = None,
     variant: Annotated[str, typer.Option("--as", help="Name of the weights; default: database, mix or mine.")] = "",
@@ -50,12 +50,13 @@ def train(
     nodes: Annotated[int, typer.Option(min=1, help="Machines; start it on each like torchrun; they share --out.")] = 1,
 ) -> None:
     """Train a method; the same command goes on where it was cut off or came to a limit."""
+    from taught import TAUGHT
     from training import TRAINABLES
     from training import command as training
     from training.plan import Limits
 
-    load("trainable", name, TRAINABLES)  # a wrong name is told before anything is rendered or prepared
-    label, open_set = training_data(clips)
+    recipe = load("trainable", name, TRAINABLES)  # a wrong name is told before anything is rendered or prepared
+    label, source = training_data(clips)
     weights = user_weights(name, variant or (OWN if label == DEMO else label))
     folder = out or STORE / "training" / weights.stem
     if weights.exists() and not folder.exists():
@@ -65,8 +66,9 @@ def train(
         changes.append(f"data.prepared.leave_out={leave_out}")
     training.train(
         name,
-        open_set,
-        config or training.default_config(name, label),
+        {training.PUBLISHED: TRAINABLES, "taught": TAUGHT},
+        source,
+        config or default_config(name, label, recipe.__module__),
         changes,
         folder,
         weights,
@@ -76,17 +78,29 @@ def train(
     )
 
 
-def training_data(clips: str) -> tuple[str, OpenSet]:
+def default_config(name: str, label: str, module: str) -> Path | None:
+    """Return the settings of the demo weights, else the published ones beside a recipe's module, else None."""
+    import sys
+
+    import taught
+
+    found = [Path(str(sys.modules[module].__file__)).with_name("published.yaml")]
+    if label == DEMO:
+        found.insert(0, Path(str(taught.__file__)).with_name("configs") / f"{name}.yaml")
+    return next((path for path in found if path.is_file()), None)
+
+
+def training_data(clips: str) -> tuple[str, Source]:
     """What --clips means: the variant's name ("demo", the database's, or "mix") and what to learn from.
 
     A raw database is prepared first. BenchError where the text is neither, or a store is another database's.
     """
     if clips == DEMO:
-        from clips.synthetic.training_set import demo_set
-        from training.command import rendered_set
+        from taught.rendered import rendered_set
+        from taught.training_set import demo_set
 
         folder = STORE.resolve() / "clips"
-        return DEMO, lambda settings, taught: rendered_set(demo_set(folder))(settings, taught)  # once the settings hold
+        return DEMO, rendered_set(lambda: demo_set(folder))  # rendered once the settings hold
     from training.prepared import prepared_set
 
     pairs = [item.partition("=")[::2] for item in clips.split(",")]

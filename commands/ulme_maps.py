@@ -59,7 +59,7 @@ def draw(generator: Any, cell: Cell, title: str) -> Any:
     import numpy as np
     from matplotlib.figure import Figure
 
-    from baselines.ulmegan import outside
+    from baselines.ulmegan.model import outside
 
     sequence = generator.sequence(generator.units(cell.driver))
     last = len(sequence) - 1

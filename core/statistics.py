@@ -11,26 +11,32 @@ import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
 Floats = npt.NDArray[np.float64]
+Key = TypeVar("Key")
 
 DRAWS = 10_000
 LEVEL = 0.95
 # Up to here all 2^n sign flips are done, beyond it DRAWS random ones.
 ALL_FLIPS_UP_TO = 14
-FEW = "fewer than two drivers: no interval can be drawn"
+# Bootstrap draws of fewer clusters say too little to be drawn as an interval.
+FEWEST_CLUSTERS = 5
+FEW = "fewer than five drivers: no interval"
+UNTESTED = "fewer than two drivers: no test"
+# A p is shown to this many decimals, and as "less than" below: never as 0.
+P_DECIMALS, LEAST_P = 3, 0.001
 
 
 @dataclass(frozen=True)
 class Interval:
     """A value with its bootstrap interval at `level`. `n` values came from `n_clusters` drivers.
 
-    low and high are None where there are fewer than two drivers, value too where there is nothing; `reason` says why.
+    low and high are None with fewer than five drivers, value too where there is nothing; `reason` says why.
     """
 
     value: float | None
@@ -66,7 +72,7 @@ def bootstrap_interval(value: float, drawn: Floats, n: int, n_clusters: int, lev
     should know about the bootstrap", section 4.6): plain percentiles of nine drivers hold far less than 95 %.
     """
     drawn = drawn[np.isfinite(drawn)]
-    if n_clusters < 2 or not drawn.size:
+    if n_clusters < FEWEST_CLUSTERS or not drawn.size:
         return Interval(value, None, None, n, n_clusters, level, FEW)
     reach = np.sqrt(n_clusters / (n_clusters - 1)) * stats.t.ppf((1 + level) / 2, n_clusters - 1)
     low, high = np.quantile(drawn, [stats.norm.cdf(-reach), stats.norm.cdf(reach)])
@@ -101,17 +107,35 @@ def cluster_sums(values: Floats, clusters: Sequence[str]) -> tuple[Floats, Float
 class Paired:
     """The mean difference first - second over shared cells, the p of no difference, and p among many comparisons.
 
-    Both p are None where there are fewer than two drivers; p_adjusted also where only one pair was compared.
+    p_least is the smallest p that this number of drivers and of comparisons allows. All p are None with fewer than two
+    drivers; p_adjusted is None, too, for a pair that was not corrected.
     """
 
     difference: Interval
     p: float | None
     p_adjusted: float | None = None
+    p_least: float | None = None
 
     def told_apart(self, alpha: float = 0.05) -> bool:
         """Whether the two differ at `alpha`, by the adjusted p where there is one."""
         p = self.p if self.p_adjusted is None else self.p_adjusted
         return p is not None and p < alpha
+
+    def testable(self, alpha: float = 0.05) -> bool:
+        """Whether the drivers could have told the two apart at `alpha`, had all of them said the same."""
+        return self.p_least is not None and self.p_least < alpha
+
+
+def smallest_p(n_clusters: int, draws: int = DRAWS) -> float | None:
+    """Return the smallest p that sign flips of so many clusters can give, 2 / 2^n; None with fewer than two."""
+    if n_clusters < 2:
+        return None
+    return 2 / 2**n_clusters if n_clusters <= ALL_FLIPS_UP_TO else 1 / draws
+
+
+def said_p(p: float) -> str:
+    """Return "p = 0.012", or "p < 0.001": never 0."""
+    return "p < 0.001" if p < LEAST_P else f"p = {p:.{P_DECIMALS}f}"
 
 
 def paired(
@@ -130,7 +154,18 @@ def paired(
     cells = sorted(first.keys() & second.keys())
     differences = [first[cell] - second[cell] for cell in cells]
     clusters = [cluster_of[cell] for cell in cells]
-    return Paired(bootstrap_mean(differences, clusters, seed, draws, level), _flip(differences, clusters, seed, draws))
+    found = bootstrap_mean(differences, clusters, seed, draws, level)
+    least = smallest_p(found.n_clusters, draws)
+    return Paired(found, _flip(differences, clusters, seed, draws), p_least=least)
+
+
+def sign_flips(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Floats:
+    """Return all 2^n sign flips (flips, n) of up to 14 clusters, else `draws` random ones; the first flips none."""
+    if n_clusters <= ALL_FLIPS_UP_TO:
+        return np.array(list(itertools.product((1.0, -1.0), repeat=n_clusters)))
+    signs = np.random.default_rng(seed).choice([1.0, -1.0], size=(draws, n_clusters))
+    signs[0] = 1.0  # the observed one counts among the possible: p is never 0
+    return signs
 
 
 def _flip(differences: Sequence[float], clusters: Sequence[str], seed: int, draws: int) -> float | None:
@@ -138,12 +173,7 @@ def _flip(differences: Sequence[float], clusters: Sequence[str], seed: int, draw
     if len(set(clusters)) < 2:
         return None
     sums, _ = cluster_sums(np.asarray(differences, float), clusters)
-    n = len(sums)
-    if n <= ALL_FLIPS_UP_TO:
-        signs = np.array(list(itertools.product((1.0, -1.0), repeat=n)))
-    else:
-        signs = np.random.default_rng(seed).choice([1.0, -1.0], size=(draws, n))
-        signs[0] = 1.0  # the observed one counts among the possible: p is never 0
+    signs = sign_flips(len(sums), seed, draws)
     # The tolerance lets flips that equal the observed sum but for rounding count.
     least = abs(sums.sum()) - 1e-9 * np.abs(sums).sum()
     return float(np.mean(np.abs(signs @ sums) >= least))
@@ -153,10 +183,32 @@ def paired_all(
     values: Mapping[str, Mapping[str, float]], cluster_of: Mapping[str, str]
 ) -> dict[tuple[str, str], Paired]:
     """Every pair of methods (method -> cell -> value) in the order given, p adjusted by Holm over all pairs."""
-    pairs = {(a, b): paired(values[a], values[b], cluster_of) for a, b in itertools.combinations(values, 2)}
-    tested = {pair: found.p for pair, found in pairs.items() if found.p is not None}
-    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
-    return {pair: dataclasses.replace(found, p_adjusted=adjusted.get(pair)) for pair, found in pairs.items()}
+    return corrected({(a, b): paired(values[a], values[b], cluster_of) for a, b in itertools.combinations(values, 2)})
+
+
+def corrected(pairs: Mapping[Key, Paired]) -> dict[Key, Paired]:
+    """Return comparisons with the p among all of them by Holm, and with the smallest that could have come out.
+
+    Holm's p only grows with any of the p that it corrects, so the smallest p corrected are the smallest corrected p.
+    """
+    tested = {key: found for key, found in pairs.items() if found.p is not None and found.p_least is not None}
+    adjusted = dict(zip(tested, holm([found.p or 0.0 for found in tested.values()]), strict=True))
+    least = dict(zip(tested, holm([found.p_least or 0.0 for found in tested.values()]), strict=True))
+    return {
+        key: dataclasses.replace(found, p_adjusted=adjusted.get(key), p_least=least.get(key))
+        for key, found in pairs.items()
+    }
+
+
+def why_untestable(pairs: Sequence[Paired], corrected_for: int, alpha: float = 0.05) -> str:
+    """Return why no test could separate any of some pairs, corrected among `corrected_for`; "" if one could."""
+    if not pairs or any(found.testable(alpha) for found in pairs):
+        return ""
+    best = min(pairs, key=lambda found: 2.0 if found.p_least is None else found.p_least)
+    if best.p_least is None:
+        return UNTESTED
+    among = f"{corrected_for} pair{'s' if corrected_for > 1 else ''}"
+    return f"{best.difference.n_clusters} drivers, {among}: p cannot go below {best.p_least:.{P_DECIMALS}f}"
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

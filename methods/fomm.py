@@ -22,14 +22,14 @@ class Fomm(PointDriven):
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """Generator and key point detector."""
-        from baselines.fomm import FommConfig, networks
+        from baselines.fomm.model import FommConfig, networks
 
         made = networks(build(FommConfig, settings, "config"))
         return {name: made[name] for name in ("generator", "kp_detector")}
 
     def make_animator(self) -> Any:
         """Inference with the loaded networks."""
-        from baselines.fomm import animator
+        from baselines.fomm.model import animator
 
         return animator(self.networks, self.mode, self.device, self.batch_size)  # type: ignore[arg-type]
 

@@ -35,17 +35,19 @@ class Mraa(PointDriven):
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """Generator, region predictor and in mode avd the AVD network. BenchError if the weights do not hold it."""
-        from baselines.mraa import MraaConfig, networks
+        from baselines.mraa.model import MraaConfig, networks
 
         if self.mode == "avd" and not self._has_avd:
-            raise BenchError(f"{self.weights} hold no trained AVD network. Use mraa:mode=relative, or train the stage avd.")
+            raise BenchError(
+                f"{self.weights} hold no trained AVD network. Use mraa:mode=relative, or train the stage avd."
+            )
         made = networks(build(MraaConfig, settings, "config"))
         needed = ("generator", "region_predictor", AVD)
         return {name: made[name] for name in needed if name != AVD or self.mode == "avd"}
 
     def make_animator(self) -> Any:
         """Inference with the loaded networks."""
-        from baselines.mraa import MraaConfig, animator
+        from baselines.mraa.model import MraaConfig, animator
 
         config = build(MraaConfig, self.settings(), "config")
         return animator(config, self.networks, self.mode, self.device, self.batch_size)  # type: ignore[arg-type]

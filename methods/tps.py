@@ -30,7 +30,7 @@ class Tps(PointDriven):
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """The generator's two networks, key points and in mode avd the AVD network. BenchError if weights lack it."""
-        from baselines.tps import TpsConfig, networks
+        from baselines.tps.model import TpsConfig, networks
 
         if self.mode == "avd" and AVD not in self._stored:
             raise BenchError(f"{self.weights} hold no AVD network. Use tps:mode=relative, or train the stage avd.")
@@ -40,7 +40,7 @@ class Tps(PointDriven):
 
     def make_animator(self) -> Any:
         """Inference with the loaded networks."""
-        from baselines.tps import animator
+        from baselines.tps.model import animator
 
         return animator(self.networks, self.mode, self.device, self.batch_size)  # type: ignore[arg-type]
 

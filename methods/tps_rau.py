@@ -34,9 +34,13 @@ class TpsRau(AuDriven):
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """All networks. Published weights get the published switches, with action units if they have their planes."""
-        from baselines.tps_inpainting import InpaintingConfig
-        from baselines.tps_rau import RauConfig, networks, published
+        from baselines.tps.inpainting import InpaintingConfig
+        from baselines.tps_rau.model import RauConfig, networks, published
 
+        if settings.get("inpainting", {}).get("displaced"):
+            from taught import tps_rau
+
+            return tps_rau.networks(build(tps_rau.DisplacedRauConfig, settings, "config"))
         if settings or self.is_control:
             return networks(build(RauConfig, settings, "config"))
         entering = read_weights(self.weights).get("inpainting_network", {}).get("up_blocks.0.conv.weight")
@@ -45,7 +49,7 @@ class TpsRau(AuDriven):
 
     def make_animator(self) -> Any:
         """Inference with the loaded networks."""
-        from baselines.tps_rau import RauAnimator
+        from baselines.tps_rau.model import RauAnimator
 
         return RauAnimator(self.networks, self.device, self.batch_size)
 
@@ -55,7 +59,7 @@ class TpsRau(AuDriven):
 
     def painted(self, template: Template, driver: Clip, units: ActionUnits) -> Frames:
         """The template under what changed since the driver's first frame."""
-        from baselines.tps_rau import au_difference
+        from baselines.tps_rau.model import au_difference
 
         first = np.broadcast_to(units.intensity[:1], units.intensity.shape)
         points = None

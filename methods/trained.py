@@ -29,6 +29,8 @@ BATCH_SIZES = {"cpu": 4, "cuda": 16}
 SUFFIXES = (".safetensors", ".pth", ".pth.tar")
 # Version of the rearrangement in nets/fast.py; cells of another may differ in their last bit.
 FAST_PATH = "4"
+# Settings in cards of versions up to 1.x, with the values that mean the published architecture (see taught/).
+RETIRED = {"displaced": False, "units": "planes"}
 SPEED = {"precision": ("float32", "bf16"), "compile": ("no", "yes")}
 # Weights of fewer steps are marked: published trainings take about so many for one epoch of a database (150 to 250
 # clips, 50 visits to each, 9 pairs a step), and a hundred epochs.
@@ -126,7 +128,7 @@ class TrainedMethod(ABC):
         config = read_card(self.weights).get("config")
         if not isinstance(config, dict):
             raise BenchError(f"{self.weights.with_suffix('.json')} lacks the entry 'config', which sizes the networks.")
-        return config
+        return _current(config)
 
     def seen(self) -> Mapping[str, list[str]]:
         """Clips and people that the weights were trained on, as core.weights.clips_seen."""
@@ -205,6 +207,12 @@ class TrainedMethod(ABC):
 def demo_weights(name: str) -> Path:
     """Return the path of the weights that come with the suite."""
     return ROOT / "weights" / DEMO / f"{name}.safetensors"
+
+
+def _current(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a card's config without the settings that published architectures no longer have."""
+    inner = {name: _current(value) if isinstance(value, Mapping) else value for name, value in config.items()}
+    return {name: value for name, value in inner.items() if name not in RETIRED or value != RETIRED[name]}
 
 
 def _card(weights: Path) -> dict[str, Any]:

@@ -66,15 +66,21 @@ class UlmeGan(AuDriven):
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """The generator."""
-        from baselines.ulmegan import UlmeConfig, UlmeGenerator
+        from baselines.ulmegan.model import UlmeConfig, UlmeGenerator
 
+        if settings.get("displaced"):
+            from taught.ulmegan import DisplacedUlmeConfig, DisplacedUlmeGenerator
+
+            moving = build(DisplacedUlmeConfig, settings, "config")
+            self.image_size = moving.image_size
+            return {"gen": DisplacedUlmeGenerator(moving)}
         config = build(UlmeConfig, settings, "config")
         self.image_size = config.image_size
         return {"gen": UlmeGenerator(config)}
 
     def make_animator(self) -> Any:
         """Inference with the loaded generator."""
-        from baselines.ulmegan import UlmeAnimator
+        from baselines.ulmegan.model import UlmeAnimator
 
         return UlmeAnimator(self.networks["gen"], self.image_size, self.device, self.batch_size)
 
@@ -84,7 +90,7 @@ class UlmeGan(AuDriven):
 
     def sequence(self, units: ActionUnits) -> Table:
         """The action units (T, 17) that the generator is given, intensity / 5, under the mode."""
-        from baselines.ulmegan_aus import fitted, recoded, top_frame
+        from baselines.ulmegan.action_units import fitted, recoded, top_frame
 
         recode, fit = MODES[self.mode]
         intensity = recoded(units.intensity, units.presence) if recode else units.intensity

@@ -6,12 +6,30 @@ import dataclasses
 from collections.abc import Sequence
 
 from core.errors import BenchError, check_choice, few, shown
-from core.statistics import Paired, holm, paired
-from reports.experts import with_interval
-from reports.leaderboard import POOLED, arrow, headlines
+from core.statistics import P_DECIMALS, Paired, corrected, paired, why_untestable
+from reports.intervals import UNSEPARATED, of_cells, of_drivers, p_entry, with_interval
+from reports.leaderboard import FAMILY, IDEAL_ONE, POOLED, arrow, headlines
 from reports.marks import footnotes, titled
+from reports.pooled import paired_pooled, products
 from reports.run_files import Run
 from reports.table import Column, Entry, Section, Table
+
+HOW = (
+    "Intervals draw drivers, with all their cells; none with fewer than five drivers. p flips signs by driver. p, Holm"
+    f" is corrected for the pairs of rows in this table, for each of {', '.join(FAMILY)} by itself, as the"
+    " leaderboard's groups are; the other figures' p are not corrected. Figures that are best near 1 are compared by"
+    " their distance from 1, cell by cell. Pooled agreement is pooled over the shared cells."
+)
+UNCORRECTED = f"not corrected: only {', '.join(FAMILY)} are"
+
+
+@dataclasses.dataclass(frozen=True)
+class Test:
+    """A figure of two rows over their shared cells."""
+
+    first: float
+    second: float
+    found: Paired
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,40 +85,56 @@ def pairs_of(a: Run, b: Run, methods: Sequence[str]) -> list[Pair]:
 
 
 def comparison(a: Run, b: Run, methods: Sequence[str] = ()) -> Table:
-    """Return differences of headline figures (of all, if there is none), first minus second; p is corrected over all.
+    """Return differences of headline figures (of all, if there is none), first minus second.
 
+    p is corrected as for the leaderboard's groups: for each figure of FAMILY over the pairs of rows, others not at all.
     BenchError where the runs cannot be compared.
     """
     check_comparable(a, b)
     headline = list(dict.fromkeys(line.figure for run in (a, b) for _, line in headlines(run)))
     figures = headline or list(a.figures)  # a run of plug-in metrics only has no headline
-    figures = [name for name in figures if name not in POOLED]
-    per_cell = [name for name in figures if name in a.figures and name in b.figures and _shared_metric(a, b, name)]
-    tested = {
-        (pair, name): paired(of_cells(a, pair.first, name), of_cells(b, pair.second, name), of_drivers(a))
-        for pair in pairs_of(a, b, methods)
-        for name in per_cell
-    }
-    tested = {place: found for place, found in tested.items() if found.difference.n}
+    both = [name for name in figures if name in a.figures and name in b.figures and _shared_metric(a, b, name)]
+    pairs = pairs_of(a, b, methods)
+    tests = {name: {pair: _test(a, b, pair, name) for pair in pairs} for name in both}
+    tests = {name: {pair: test for pair, test in of.items() if test.found.difference.n} for name, of in tests.items()}
+    tested = [pair for pair in pairs if any(pair in of for of in tests.values())]
     if not tested:
         raise BenchError("No cell has a score in both. Look into the reports for the reasons.")
-    known = [place for place, found in tested.items() if found.p is not None]
-    adjusted = dict(zip(known, holm([tested[place].p or 0.0 for place in known]), strict=True))
+    family = {name: corrected({pair: test.found for pair, test in tests.get(name, {}).items()}) for name in FAMILY}
     rows: dict[str, list[tuple[Entry, ...]]] = {}
-    for (pair, name), found in tested.items():
-        row = _row(a, b, pair, name, dataclasses.replace(found, p_adjusted=adjusted.get((pair, name))))
-        rows.setdefault(_heading(a, b, pair), []).append(row)
+    for pair in tested:
+        of_pair = [(name, of[pair]) for name, of in tests.items() if pair in of]
+        lines = [_row(a, name, test, family.get(name, {}).get(pair)) for name, test in of_pair]
+        rows.setdefault(_heading(a, b, pair), []).extend(lines)
     columns = (
         *(Column("figure"), Column("first"), Column("second")),
         Column("first - second", "", 3, "Mean of the cells' differences, with its interval over drivers."),
-        *(Column("p", "", 4, "Sign flips by driver."), Column("p, Holm", "", 4), Column("cells", "", 0)),
+        Column("p", "", P_DECIMALS, "Sign flips by driver."),
+        *(Column("p, Holm", "", P_DECIMALS), Column("cells", "", 0)),
     )
-    runs = f"First: {a.folder}. Second: {b.folder}."
-    marks = [*footnotes(a, [pair.first for pair, _ in tested]), *footnotes(b, [pair.second for pair, _ in tested])]
-    how = "Intervals draw drivers; p flips signs by driver and is corrected over all rows (Holm)."
-    notes = (runs, how, *dict.fromkeys(marks))
+    labels = [[pair.first for pair in tested], [pair.second for pair in tested]]
+    marks = dict.fromkeys((*footnotes(a, labels[0]), *footnotes(b, labels[1])))
+    why = [why_untestable(list(of.values()), len(of)) for of in family.values() if of]
+    unseparated = [UNSEPARATED.format(line) for line in dict.fromkeys(why) if line]
+    notes = (f"First: {a.folder}. Second: {b.folder}.", HOW, *unseparated, *marks)
     sections = tuple(Section(heading, tuple(of_pair)) for heading, of_pair in rows.items())
     return Table("Paired differences over cells", columns, sections, notes)
+
+
+def _test(a: Run, b: Run, pair: Pair, name: str) -> Test:
+    """Compare two rows in a figure, over the cells that have it in both: pooled anew, or mean over cells."""
+    if name in POOLED:
+        return Test(*paired_pooled(products(a, pair.first, name), products(b, pair.second, name), of_drivers(a)))
+    near = of_cells if name not in IDEAL_ONE else of_distances
+    first, second = near(a, pair.first, name), near(b, pair.second, name)
+    shared = sorted(first.keys() & second.keys())
+    one, other = (sum(values[cell] for cell in shared) / max(len(shared), 1) for values in (first, second))
+    return Test(one, other, paired(first, second, of_drivers(a)))
+
+
+def of_distances(run: Run, label: str, figure: str) -> dict[str, float]:
+    """How far from 1 a figure is that is best near 1, by cell name."""
+    return {cell: abs(value - 1) for cell, value in of_cells(run, label, figure).items()}
 
 
 def _heading(a: Run, b: Run, pair: Pair) -> str:
@@ -113,25 +147,9 @@ def _shared_metric(a: Run, b: Run, figure: str) -> bool:
     return a.figures[figure][0].name == b.figures[figure][0].name
 
 
-def of_cells(run: Run, label: str, figure: str) -> dict[str, float]:
-    """The scored values of a figure by cell name."""
-    found = {cell.name: run.of_cell(label, cell, figure).value for cell in run.facts.cells}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def of_drivers(run: Run) -> dict[str, str]:
-    """The driver of each cell."""
-    return {cell.name: cell.driver for cell in run.facts.cells}
-
-
-def _row(a: Run, b: Run, pair: Pair, name: str, found: Paired) -> tuple[Entry, ...]:
-    first, second = of_cells(a, pair.first, name), of_cells(b, pair.second, name)
-    shared = first.keys() & second.keys()
-    reason = "fewer than two drivers"
-    return (
-        Entry(f"{name} {arrow(a.figures[name][1])}".rstrip()),
-        *(Entry(sum(values[cell] for cell in sorted(shared)) / len(shared)) for values in (first, second)),
-        with_interval(found.difference, 3),
-        *(Entry(found.p, reason), Entry(found.p_adjusted, reason)),
-        Entry(float(found.difference.n)),
-    )
+def _row(run: Run, name: str, test: Test, corrected_one: Paired | None) -> tuple[Entry, ...]:
+    title = f"|{name} - 1| ↓" if name in IDEAL_ONE else f"{name} {arrow(run.figures[name][1])}".rstrip()
+    n = test.found.difference.n
+    holm = Entry(None, UNCORRECTED) if corrected_one is None else p_entry(corrected_one.p_adjusted, n)
+    numbers = (Entry(test.first), Entry(test.second), with_interval(test.found.difference, 3))
+    return (Entry(title), *numbers, p_entry(test.found.p, n), holm, Entry(float(n)))

@@ -19,8 +19,9 @@ from core.statistics import (
     icc,
     krippendorff_alpha,
     paired_all,
-    tied_groups,
+    said_p,
 )
+from reports.intervals import groups, paired_table, with_interval
 from reports.table import Column, Entry, Section, Table
 
 DEPENDS = (
@@ -29,7 +30,8 @@ DEPENDS = (
 )
 INTERVALS = (
     "In brackets: {level:.0%} bootstrap intervals; drivers are drawn, with all their videos. Methods that share a group"
-    " cannot be told apart (means over experts by cell, sign flips by driver, Holm, 5 %)."
+    " cannot be told apart (means over experts by cell, sign flips by driver, Holm, 5 %). With fewer than five drivers"
+    " there is no interval."
 )
 
 
@@ -113,7 +115,7 @@ def table_one(judgements: Sequence[Judgement]) -> Table:
     """Table 1: totals by expert, overall, and the three normalisations with intervals; the best method first."""
     found = add_up(judgements)
     order = sorted(range(len(found.methods)), key=lambda m: -(found.per_video[m].value or 0.0))
-    groups = tied_groups([found.methods[m] for m in order], _compared(tuple(judgements)))
+    tied = groups(_compared(tuple(judgements)))
     columns = (
         Column("method"),
         *(Column(expert, "↑", 0, "Total of this expert.", "Totals", True) for expert in found.experts),
@@ -130,7 +132,7 @@ def table_one(judgements: Sequence[Judgement]) -> Table:
             with_interval(found.normalised[m], 3),
             with_interval(found.of_perfect[m], 3),
             with_interval(found.per_video[m], 2),
-            Entry(" ".join(map(str, groups[found.methods[m]]))),
+            tied.get(found.methods[m], Entry("1")),
         )
         for m in order
     )
@@ -142,40 +144,9 @@ def _total(value: float) -> Entry:
     return Entry(float(value)) if np.isfinite(value) else Entry(None, "an expert did not judge all videos")
 
 
-def with_interval(found: Interval, decimals: int) -> Entry:
-    """A value with its interval as a remark; the reason where either is absent."""
-    if found.value is None:
-        return Entry(None, found.reason)
-    if found.low is None or found.high is None:
-        return Entry(found.value, remark=found.reason)
-    return Entry(found.value, remark=f"{found.low:.{decimals}f} to {found.high:.{decimals}f}")
-
-
 def pairs_table(judgements: Sequence[Judgement]) -> Table:
     """Every pair of methods: the difference in the mean per video with its interval, p by sign flips, p by Holm."""
     return paired_table("Pairs of methods, mean per video", _compared(tuple(judgements)))
-
-
-def paired_table(title: str, pairs: dict[tuple[str, str], Paired], decimals: int = 2) -> Table:
-    """Differences, first less second, with interval and p alone and among all rows."""
-    columns = (
-        Column("pair"),
-        Column("difference", "", decimals, "First less second, mean over cells."),
-        Column("p", "↓", 4, "Sign flips by driver."),
-        Column("p, Holm", "↓", 4, "Corrected for the number of rows."),
-        Column("cells", "", 0),
-    )
-    rows = tuple(
-        (
-            Entry(f"{first} - {second}"),
-            with_interval(found.difference, decimals),
-            Entry(found.p, found.difference.reason or "fewer than two drivers"),
-            Entry(found.p_adjusted, found.difference.reason or "fewer than two drivers"),
-            Entry(float(found.difference.n)),
-        )
-        for (first, second), found in pairs.items()
-    )
-    return Table(title, columns, (Section("", rows),))
 
 
 def agreement_table(judgements: Sequence[Judgement]) -> Table:
@@ -215,5 +186,5 @@ def gap(judgements: Sequence[Judgement]) -> str:
     verdict = "excludes 0" if difference.excludes_zero else "includes 0: their order is within the noise"
     return (
         f"{first} leads {second} by {difference.value:.2f} per video; the {difference.level:.0%} interval over"
-        f" {difference.n_clusters} drivers, {difference.low:.2f} to {difference.high:.2f}, {verdict} (p = {p:.2f})."
+        f" {difference.n_clusters} drivers, {difference.low:.2f} to {difference.high:.2f}, {verdict} ({said_p(p)})."
     )

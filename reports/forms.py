@@ -1,5 +1,6 @@
 """Tables as files: HTML pages, CSV, Markdown and LaTeX, all from the same objects."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from reports.common_cells import common_means
 from reports.environment import TEMPLATES, environment
 from reports.experts import agreement_table, pairs_table, table_one
 from reports.heat import heat_maps
+from reports.intervals import differences_table
 from reports.marks import exported, marked
 from reports.metric_agreement import metrics_against_experts
 from reports.published import reported_table
@@ -45,9 +47,13 @@ def write_tables(folder: Path, tables: dict[str, Table], forms: Iterable[str] = 
 def tables_of(folder: Path) -> dict[str, Table]:
     """Return every table of a run by file name; those on experts only if the run has judgements."""
     run = Run(folder)
-    tables = {"leaderboard": leaderboard.leaderboard(run)}
+    board = leaderboard.leaderboard(run)
+    lost = tuple(f"Left out: {line}." for line in leaderboard.left_out(run))
+    tables = {"leaderboard": dataclasses.replace(board, footnotes=(*board.footnotes, *lost))}
     if common := common_means(run):
         tables["leaderboard_common_cells"] = common
+    if pairs := differences_table(run, leaderboard.RANKED_BY):
+        tables["pairs"] = marked(run, pairs)
     tables |= {
         f"by_{scope}": leaderboard.breakdown(run, scope) for scope in leaderboard.SCOPES if len(run.groups(scope)) > 1
     }

@@ -21,8 +21,12 @@ HEAT: dict[str, Callable[[float], float]] = {
 
 def heat_maps(run: Run) -> list[tuple[str, Table]]:
     """A heat map of the cells for each figure of HEAT that has a value somewhere, with the figure's name."""
-    scored = {line.figure for _, line in headlines(run)}
-    return [(figure, heat_map(run, figure)) for figure in HEAT if figure in scored]
+    shown = {line.figure for _, line in headlines(run)}
+    return [
+        (figure, heat_map(run, figure))
+        for figure in HEAT
+        if figure in shown and any(run.cell_values(method.label, figure) for method in run.facts.methods)
+    ]
 
 
 def heat_map(run: Run, figure: str) -> Table:

@@ -28,6 +28,7 @@ from reports.common_cells import common_means, told
 from reports.environment import TEMPLATES, environment
 from reports.forms import judged_tables
 from reports.heat import heat_maps
+from reports.intervals import differences_table
 from reports.media import COLUMNS, KNEE, PER_SHEET, Media, Wanted, media_of_all
 from reports.missing import missing
 from reports.notices import caveats, faces_inside
@@ -87,6 +88,7 @@ def write_report(
             leaderboard=leaderboard.leaderboard(run),
             unequal=told(run),
             common_means=common_means(run),
+            pairs=differences_table(run, leaderboard.RANKED_BY),
             explained=leaderboard.explained(run),
             left_out=leaderboard.left_out(run),
             floor=leaderboard.floor(run),

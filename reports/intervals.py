@@ -1,20 +1,42 @@
 """How sure a run's means are: bootstrap intervals by driver, and which methods cannot be told apart."""
 
 import math
+from collections.abc import Mapping
 
-from core.statistics import bootstrap_mean, paired_all, tied_groups
+from core.statistics import (
+    LEAST_P,
+    P_DECIMALS,
+    UNTESTED,
+    Interval,
+    Paired,
+    bootstrap_mean,
+    paired_all,
+    tied_groups,
+    why_untestable,
+)
 from reports.run_files import Run
+from reports.table import Column, Entry, Section, Table
+
+FLIPS = (
+    "Differences are means over cells, first less second. In brackets: 95 % intervals, drivers drawn; none with fewer"
+    " than five drivers. p flips signs by driver, all flips of up to 14 drivers, and holds for one pair chosen"
+    " beforehand; p, Holm holds for all pairs of this table together."
+)
+UNSEPARATED = (
+    "No test could separate these rows after Holm's correction ({}). What still can: p, for a pair chosen beforehand,"
+    " and the interval of its difference."
+)
 
 
 def intervals(run: Run, figure: str) -> dict[str, tuple[float, float]]:
     """The 95 % interval of a figure's mean over cells for each row that has one, drivers drawn with all their cells.
 
-    Rows with fewer than two drivers have none, nor has a figure that is summed up otherwise than by its mean.
+    Rows with fewer than five drivers have none, nor has a figure that is summed up otherwise than by its mean.
     """
     found = {}
     for method in run.facts.methods:
-        values = _by_cell(run, method.label, figure)
-        mean = bootstrap_mean(list(values.values()), [_drivers(run)[cell] for cell in values])
+        values = of_cells(run, method.label, figure)
+        mean = bootstrap_mean(list(values.values()), [of_drivers(run)[cell] for cell in values])
         shown = run.combined(method.label, figure).value
         if mean.low is None or mean.high is None or mean.value is None or shown is None:
             continue
@@ -23,22 +45,75 @@ def intervals(run: Run, figure: str) -> dict[str, tuple[float, float]]:
     return found
 
 
-def tied(run: Run, figure: str) -> dict[str, str]:
-    """The numbers of each method's tied groups, as "1 2"; {} where fewer than two methods have the figure."""
-    values = {method.label: _by_cell(run, method.label, figure) for method in run.methods}
+def compared(run: Run, figure: str) -> dict[tuple[str, str], Paired]:
+    """Every pair of methods that have the figure, the better mean first, p corrected by Holm over all these pairs."""
+    values = {method.label: of_cells(run, method.label, figure) for method in run.methods}
     values = {label: cells for label, cells in values.items() if cells}
-    if len(values) < 2:
-        return {}
     order = sorted(values, key=lambda label: -sum(values[label].values()) / len(values[label]))
-    groups = tied_groups(order, paired_all(values, _drivers(run)))
-    return {label: " ".join(map(str, numbers)) for label, numbers in groups.items()}
+    return paired_all({label: values[label] for label in order}, of_drivers(run))
 
 
-def _by_cell(run: Run, label: str, figure: str) -> dict[str, float]:
+def groups(pairs: Mapping[tuple[str, str], Paired]) -> dict[str, Entry]:
+    """Return the numbers of each method's tied groups, as "1 2", from all pairs with the better one first.
+
+    A method that no test could separate from any other has the reason instead. {} without pairs.
+    """
+    order = list(dict.fromkeys(label for pair in pairs for label in pair))
+    found: dict[str, Entry] = {}
+    for label, numbers in tied_groups(order, pairs).items():
+        why = why_untestable([pair for names, pair in pairs.items() if label in names], len(pairs))
+        found[label] = Entry(None, why) if why else Entry(" ".join(map(str, numbers)))
+    return found
+
+
+def of_cells(run: Run, label: str, figure: str) -> dict[str, float]:
+    """The scored values of a figure by cell name."""
     found = {cell.name: run.of_cell(label, cell, figure).value for cell in run.facts.cells}
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _drivers(run: Run) -> dict[str, str]:
+def of_drivers(run: Run) -> dict[str, str]:
     """The driver of each cell."""
     return {cell.name: cell.driver for cell in run.facts.cells}
+
+
+def differences_table(run: Run, figure: str) -> Table | None:
+    """Return the paired differences of a figure between all methods; None where there is no pair."""
+    pairs = compared(run, figure)
+    return paired_table(f"Paired differences in {figure}", pairs) if pairs else None
+
+
+def paired_table(title: str, pairs: Mapping[tuple[str, str], Paired], decimals: int = 2) -> Table:
+    """Differences, first less second, with interval and p alone and among all rows."""
+    columns = (
+        Column("pair"),
+        Column("difference", "", decimals, "First less second, mean over cells."),
+        Column("p", "↓", P_DECIMALS, "Sign flips by driver, of this pair alone."),
+        Column("p, Holm", "↓", P_DECIMALS, "Corrected for the number of pairs."),
+        *(Column("cells", "", 0), Column("drivers", "", 0)),
+    )
+    rows = tuple(
+        (
+            Entry(f"{first} - {second}"),
+            with_interval(found.difference, decimals),
+            *(p_entry(p, found.difference.n) for p in (found.p, found.p_adjusted)),
+            *(Entry(float(count)) for count in (found.difference.n, found.difference.n_clusters)),
+        )
+        for (first, second), found in pairs.items()
+    )
+    why = why_untestable(list(pairs.values()), len(pairs))
+    return Table(title, columns, (Section("", rows),), (FLIPS, *([UNSEPARATED.format(why)] if why else [])))
+
+
+def with_interval(found: Interval, decimals: int) -> Entry:
+    """A value with its interval as a remark; the reason where it is absent."""
+    if found.value is None:
+        return Entry(None, found.reason)
+    if found.low is None or found.high is None:
+        return Entry(found.value, remark="no interval")
+    return Entry(found.value, remark=f"{found.low:.{decimals}f} to {found.high:.{decimals}f}")
+
+
+def p_entry(p: float | None, cells: int) -> Entry:
+    """A p, shown as "< 0.001" where it is smaller; the reason where there is none."""
+    return Entry(p, UNTESTED if cells else "no cell has both", least=LEAST_P)

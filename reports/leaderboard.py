@@ -1,13 +1,13 @@
 """Which figures stand in which table: the leaderboard, the breakdowns, the cells and the list of all figures."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 import numpy as np
 
 from reports import worth
-from reports.intervals import intervals, tied
+from reports.intervals import compared, groups, intervals
 from reports.judged import with_experts
 from reports.marks import marked
 from reports.run_facts import FigureFacts, MethodFacts, MetricFacts
@@ -66,6 +66,8 @@ HEADLINES: dict[str, tuple[Headline, ...]] = {
         Headline("faces_found", "faces found"),
     ),
 }
+# Figures that are best near 1.
+IDEAL_ONE = tuple(line.figure for lines in HEADLINES.values() for line in lines if line.aim == "→ 1")
 # Figures that only exist over several cells.
 POOLED = ("agreement_pooled", "agreement_truth_pooled", "agreement_pooled_v1", "agreement_truth_pooled_v1")
 # What fits a terminal's width.
@@ -75,8 +77,10 @@ WARNING = "warning: "
 FLOOR_CONTROL = "wrong_driver"
 # What the cells can be broken down by.
 SCOPES = ("database", "emotion", "template")
-# The figure by which methods are told apart.
+# The figure by which methods are told apart, and the figures whose p is corrected for the pairs of rows, each by
+# itself. These have their columns even if no row has a value: then with the reasons.
 RANKED_BY = "agreement"
+FAMILY = ("agreement", "gain", "error")
 TIED = (
     "Methods that share a number cannot be told apart in {} on these drivers: paired differences by cell, signs flipped"
     " by driver, Holm's correction over all pairs, 5 %."
@@ -96,15 +100,16 @@ EXPLAINED = {
 
 
 def headlines(run: Run) -> list[tuple[str, Headline]]:
-    """Group and headline of every leaderboard figure that has a value in some row of the run."""
-    return [(group, line) for group, line in _known(run) if _scored(run, line)]
+    """Group and headline of every leaderboard figure that has a value in some row of the run, or is of FAMILY."""
+    return [(group, line) for group, line in _known(run) if line.figure in FAMILY or _scored(run, line)]
 
 
-def left_out(run: Run) -> list[str]:
-    """Return headlines without a value in any row, with each row's reason, so that nothing vanishes silently."""
+def left_out(run: Run, among: Container[str] | None = None) -> list[str]:
+    """Return headlines (`among` these figures) that no row has and no column shows, with each row's reason."""
     reasons: dict[str, list[str]] = {}
+    shown = {line.figure for _, line in headlines(run)}
     for group, line in _known(run):
-        if not _scored(run, line):
+        if line.figure not in shown and (among is None or line.figure in among):
             title = f"{line.title} (truth)" if "truth" in group else line.title
             reasons.setdefault(_why_absent(run, line.figure), []).append(title)
     return [f"{', '.join(titles)}: {reason}" for reason, titles in reasons.items()]
@@ -177,7 +182,7 @@ def leaderboard(run: Run) -> Table:
     """Return methods, then controls: tied groups, headlines over all cells with intervals, time, experts' means."""
     chosen = headlines(run)
     drawn = {line.figure: intervals(run, line.figure) for _, line in chosen if line.figure not in POOLED}
-    ties = tied(run, RANKED_BY)
+    ties = groups(compared(run, RANKED_BY))
     tie_column = Column("tied", note=TIED.format(RANKED_BY))
     columns = [Column("method"), *([tie_column] if ties else []), *(column(run, line, group) for group, line in chosen)]
     columns.append(
@@ -196,7 +201,7 @@ def leaderboard(run: Run) -> Table:
             entry(run.combined(method.label, line.figure), interval=drawn.get(line.figure, {}).get(method.label))
             for _, line in chosen
         )
-        tie = [Entry(ties.get(method.label, ""))] if ties else []
+        tie = [ties.get(method.label, Entry(""))] if ties else []
         return (Entry(method.label), *tie, *scores, Entry(method.seconds_per_frame, "not timed"))
 
     board = Table("Leaderboard: means over cells", tuple(columns), _sections(run, row))
@@ -212,7 +217,8 @@ def brief(run: Run) -> Table:
     def row(method: MethodFacts) -> tuple[Entry, ...]:
         return (Entry(method.label), *(entry(run.combined(method.label, line.figure)) for _, line in chosen))
 
-    return marked(run, Table("Leaderboard: means over cells", columns, _sections(run, row)))
+    lost = tuple(f"Left out: {line}." for line in left_out(run, BRIEF))
+    return marked(run, Table("Leaderboard: means over cells", columns, _sections(run, row), lost))
 
 
 def _sections(run: Run, row: Callable[[MethodFacts], tuple[Entry, ...]]) -> tuple[Section, ...]:
@@ -222,7 +228,7 @@ def _sections(run: Run, row: Callable[[MethodFacts], tuple[Entry, ...]]) -> tupl
 
 def breakdown(run: Run, scope: str) -> Table:
     """Return agreement, gain and error of every row for each database, emotion or template in turn."""
-    chosen = [line for _, line in headlines(run) if line.figure in ("agreement", "gain", "error")]
+    chosen = [line for _, line in headlines(run) if line.figure in FAMILY]
     groups = run.groups(scope)
     columns = (Column("method"), *(column(run, line, group) for group in groups for line in chosen))
 

@@ -126,6 +126,15 @@ class Run:
         except (ValueError, TypeError, AttributeError):
             return {}
 
+    def sums(self, label: str, cell: CellFacts) -> dict[str, dict[str, list[float]]]:
+        """What each metric kept of one cell to pool over several, by metric and role; {} where there is nothing."""
+        try:
+            partials = read_json(self._inside("partials", label, f"{cell.name}.json")) or {}
+            kept = {metric: partial.get("sums") or {} for metric, partial in partials.items()}
+            return {m: {role: [float(v) for v in of] for role, of in sums.items()} for m, sums in kept.items() if sums}
+        except (ValueError, TypeError, AttributeError):
+            return {}
+
     def failure(self, label: str, cell: CellFacts) -> str | None:
         """Why a cell has no frames, None where it has them."""
         record = self._record(label, cell)

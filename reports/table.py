@@ -52,7 +52,8 @@ class Entry:
     """A value in a table: a number, a text, or None with the `reason` why it is absent.
 
     `remark` stands small behind the value ("17/18" where one cell is missing). `link` is a fragment of the page.
-    `shade`, -1 to 1, tints the background in HTML; `interval` is drawn there below the value.
+    `shade`, -1 to 1, tints the background in HTML; `interval` is drawn there below the value. A value from 0 to under
+    `least` is shown as "< least": a small p is not 0.
     """
 
     value: float | str | None
@@ -61,6 +62,7 @@ class Entry:
     link: str = ""
     shade: float | None = None
     interval: tuple[float, float] | None = None
+    least: float = 0.0
 
     def shown(self, decimals: int) -> str:
         """The value as a reader sees it, a dash where it is absent."""
@@ -68,6 +70,8 @@ class Entry:
             return DASH
         if isinstance(self.value, str):
             return self.value
+        if 0 <= self.value < self.least:
+            return f"< {self.least:.{decimals}f}"
         text = f"{self.value:.{decimals}f}"
         # A rounded nothing has no sign.
         return text.lstrip("-") if not text.strip("-0.") else text
@@ -125,7 +129,8 @@ class Table:
 
     def textual(self, column: int) -> bool:
         """Whether a column holds texts, which read from the left."""
-        return all(isinstance(row[column].value, str) for row in self.rows())
+        values = [row[column].value for row in self.rows() if row[column].value is not None]
+        return bool(values) and all(isinstance(value, str) for value in values)
 
     def best(self, column: int) -> float | None:
         """The best number of the first section in a column with a better side; None where there is no contest.

@@ -10,6 +10,7 @@ frame twice). Then, for example:
         --methods fpfomm,fomm,mraa,tps,tps_rau,ulmegan,outputs:FOLDER/ulme,outputs:FOLDER/fpb
 """
 
+import functools
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from PIL import Image
 from clips.synthetic.camera import Camera
 from clips.synthetic.casting import Role
 from clips.synthetic.film import film
+from clips.synthetic.manner import personal_basis
 from clips.synthetic.performance import Performance, Track
 from clips.synthetic.render import Actor
 from core.frames import Frames
@@ -67,10 +69,16 @@ def write_driver(folder: Path, driver: Driver) -> None:
         (image.convert("L") if camera.colour == "grey" else image).save(folder / name)
 
 
+@functools.cache
+def actor(template: str) -> Actor:
+    """Return the person on a template."""
+    portrait, number = PEOPLE[template]
+    return Actor(Role(portrait, "demo", number).person())
+
+
 def answer(driver: Driver, template: str, strength: float) -> Frames:
     """Return a template doing what a driver does: (T, 256, 256, 3) uint8, as soft as the template."""
-    actor = Actor(Role(PEOPLE[template][0], "demo", PEOPLE[template][1]).person())
-    frames, _ = film(actor, performance(driver, strength), demo.TEMPLATE_CAMERA)
+    frames, _ = film(actor(template), performance(driver, strength), demo.TEMPLATE_CAMERA)
     return np.stack([np.asarray(soft(frame)) for frame in frames.round().clip(0, 255).astype(np.uint8)])
 
 
@@ -86,7 +94,9 @@ def write_kit(folder: Path, drivers: tuple[Driver, ...] = SHEET.drivers) -> Path
     place = folder / "target_template_face"
     place.mkdir(parents=True)
     for name in PEOPLE:
-        Image.fromarray(answer(SHEET.drivers[0], name, 0.0)[0]).save(place / f"normalized_{name}.jpg", quality=95)
+        at_rest = np.zeros_like(personal_basis(np.random.default_rng(0))[0])
+        face = actor(name).shoot(actor(name).move(at_rest)).frame
+        soft(face.round().clip(0, 255).astype(np.uint8)).save(place / f"normalized_{name}.jpg", quality=95)
     return folder
 
 

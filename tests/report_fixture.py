@@ -67,8 +67,9 @@ def write_field(path: Path, frames: int) -> Path:
     return path
 
 
-def make_run(folder: Path, frames: int = FRAMES) -> Path:
+def make_run(folder: Path, frames: int = FRAMES, drivers: int = 2) -> Path:
     """Write the run into `folder` and return it."""
+    kinds = (("grey200", "negative"), ("colour100", HOSTILE))
     cells = [
         {
             "name": f"{driver}__{template}",
@@ -88,7 +89,7 @@ def make_run(folder: Path, frames: int = FRAMES) -> Path:
             "has_truth": template == "ta",
             "known_aus": {"AU04": np.linspace(0, 1, frames).tolist(), "AU07": np.linspace(0, 0.5, frames).tolist()},
         }
-        for driver, database, emotion in (("d1", "grey200", "negative"), ("d2", "colour100", HOSTILE))
+        for driver, (database, emotion) in ((f"d{k + 1}", kinds[k % 2]) for k in range(drivers))
         for template in ("ta", "tb")
     ]
     rows = []
@@ -131,7 +132,7 @@ def _write_cell(folder: Path, label: str, cell: dict, quality: float, fails: boo
         "status": "ok",
         "reason": "",
         "values": {},
-        "sums": {},
+        "sums": {"driver": [quality, 1.0, 1.0], "truth": [quality, 1.0, 1.0]},
         "series": {} if fails else series,
     }
     partials = folder / "partials" / label

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from core.config import resolve
-from fpfomm.recipe import FpFommRecipe
+from fpfomm.training import Recipe
 from tests.golden.fill import fill
 from training.loop import Run
 from training.plan import Plan, StagePlan
@@ -51,7 +51,7 @@ def train(out: Path, steps: int, dtype: torch.dtype, group: Group) -> None:
     """FPB-FOMM with everything that has a state: batch norm, adversary, average; one look a step."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    trainer = resolve(FpFommRecipe, [SMALL]).trainer()
+    trainer = resolve(Recipe, [SMALL]).trainer()
     for network in trainer.networks().values():
         fill(network, "").to(dtype)  # fresh jacobians are the identity, where sampling has no gradient but two slopes
     stages = {"main": StagePlan(steps, batch_size=4)}

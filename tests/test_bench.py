@@ -117,7 +117,7 @@ def test_the_demo_is_rendered_by_as_many_processes_as_workers(call, monkeypatch)
 
 
 def test_wrong_settings_are_told_before_people_are_rendered(call, monkeypatch):
-    monkeypatch.setattr("clips.synthetic.training_set.demo_set", lambda folder: pytest.fail("they are rendered"))
+    monkeypatch.setattr("taught.training_set.demo_set", lambda folder: pytest.fail("they are rendered"))
     for arguments, words in (
         (("--set", "plan.log_every=0"), "--set plan.log_every=0: log_every must be 1 or more"),
         (("--set", "model.generator={block_expansion: 0}"), "block_expansion must be 1 or more, got 0"),

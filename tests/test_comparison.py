@@ -6,9 +6,14 @@ import shutil
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core.errors import BenchError
+from core.statistics import paired
+from metrics.motion_agreement import pooled_agreement
 from reports.comparison import comparison
+from reports.pooled import paired_pooled
 from reports.run_files import Run
 from tests.report_fixture import make_run
 
@@ -43,9 +48,10 @@ def test_a_run_does_not_differ_from_itself(first):
     table = comparison(Run(first), Run(first))
     assert [unmarked(section) for section in table.sections][:2] == ["fpfomm", "fomm:mode=absolute"]
     for row in table.rows():
-        assert (row[3].value, row[4].value, row[5].value) == (0, 1, 1)
+        assert (row[3].value, row[4].value) == (0, 1)
+        assert row[5].value in (1, None)
     assert rows(table, "fomm:mode=absolute")["agreement"][-1].value == 3  # one cell failed
-    assert "agreement_pooled" not in rows(table, "fpfomm")
+    assert rows(table, "fpfomm")["|gain"][0].value == "|gain - 1| ↓"
 
 
 def test_the_difference_is_the_mean_over_cells(first, second):
@@ -59,14 +65,69 @@ def test_the_difference_is_the_mean_over_cells(first, second):
     assert row[-1].value == 4
 
 
-def test_what_is_pooled_over_cells_is_not_compared_by_cell(second):
-    """Pooled over one cell it is another number than the leaderboard's of that name."""
+def test_pooled_agreement_is_pooled_over_the_shared_cells(second):
+    """Neither a mean over cells nor what one cell has under that name: the leaderboard's number."""
+    sums = [[4.0, 4.0, 4.0], [0.0, 9.0, 1.0], [3.0, 9.0, 4.0], [5.0, 5.0, 0.0]]
+    for cell, products in zip(Run(second).facts.cells, sums, strict=True):
+        path = second / "partials" / "fpfomm" / f"{cell.name}.json"
+        facts = json.loads(path.read_text())
+        facts["motion_agreement"]["sums"] = {"driver": products}
+        path.write_text(json.dumps(facts))
+    row = rows(comparison(Run(second), Run(second), ("fpfomm", "flow_warp")), "fpfomm - flow_warp")["agreement_pooled"]
+    assert row[1].value == pytest.approx(pooled_agreement(sums[:3]))  # the last cell's driver does not move
+    assert row[2].value == pytest.approx(0.95)
+    assert row[3].value == pytest.approx(row[1].value - 0.95)
+    assert row[-1].value == 3
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.floats(-0.9, 0.9), st.floats(-0.9, 0.9)), min_size=5, max_size=7))
+def test_pooled_differences_of_alike_cells_are_tested_as_means_are(values):
+    """With cells of equal motion pooling is averaging, so that interval and p must be those of the mean."""
+    cells = {f"c{i}": pair for i, pair in enumerate(values)}
+    first, second = ({cell: pair[k] for cell, pair in cells.items()} for k in (0, 1))
+    of_drivers = {cell: cell for cell in cells}
+    expected = paired(first, second, of_drivers)
+    one, other, found = paired_pooled(
+        *({cell: [value, 1.0, 1.0] for cell, value in of.items()} for of in (first, second)), of_drivers
+    )
+    assert one - other == pytest.approx(expected.difference.value, abs=1e-12)
+    assert found.p == pytest.approx(expected.p)
+    assert (found.difference.low, found.difference.high) == pytest.approx(
+        (expected.difference.low, expected.difference.high), abs=1e-9
+    )
+
+
+def test_gain_is_compared_by_its_distance_from_1(second):
     scores = pd.read_csv(second / "scores.csv", keep_default_na=False, dtype="str")
-    of_cells = (scores.scope == "cell") & (scores.figure == "agreement_pooled")
-    assert of_cells.any()
-    scores.loc[of_cells, ["value", "status"]] = ["0.5", "ok"]
+    gain = (scores.scope == "cell") & (scores.figure == "gain")
+    scores.loc[gain & (scores.method == "fpfomm"), "value"] = ["0.9", "1.1", "0.9", "1.1"]
+    scores.loc[gain & (scores.method == "flow_warp"), "value"] = "1.4"
     scores.to_csv(second / "scores.csv", index=False)
-    assert "agreement_pooled" not in rows(comparison(Run(second), Run(second)), "fpfomm")
+    row = rows(comparison(Run(second), Run(second), ("fpfomm", "flow_warp")), "fpfomm - flow_warp")["|gain"]
+    assert [entry.value for entry in row[1:4]] == pytest.approx([0.1, 0.4, -0.3])
+
+
+def test_headline_figures_are_corrected_as_the_leaderboards_groups_and_others_say_that_they_are_not(tmp_path):
+    run = Run(make_run(tmp_path / "run", 1, drivers=9))
+    table = comparison(run, run, ("fpfomm", "flow_warp"))
+    found = rows(table, "fpfomm - flow_warp")
+    for name in ("agreement", "|gain", "error"):
+        assert found[name][4].value == found[name][5].value == 2 / 512
+    assert found["identity_distance"][4].value == 2 / 512
+    assert found["identity_distance"][5].value is None
+    assert found["agreement_pooled"][4].value == 2 / 512
+    assert "not corrected: only agreement, gain, error are" in table.text()
+    assert "No test could separate" not in table.text()
+    assert "0.15" in found["agreement"][3].remark
+
+
+def test_too_few_drivers_are_said_with_what_can_be_said_still(first):
+    text = comparison(Run(first), Run(first), ("fpfomm", "flow_warp")).text()
+    assert (
+        "No test could separate these rows after Holm's correction (2 drivers, 1 pair: p cannot go below 0.500)" in text
+    )
+    assert "no interval" in text
 
 
 def test_two_rows_of_one_run(first):

@@ -20,7 +20,7 @@ from core.frames import SIZE, grey
 from core.spline import Spline, as_type
 from faces import facs
 from faces.field import warp
-from nets.displaced import STEP, displaced
+from taught.displaced import STEP, displaced
 
 SIZES = (0.02, 0.05, 0.1, 0.2, 0.375, 0.5, 1.0)
 DIRECTIONS = ((1, 0), (0, 1), (1, 1), (-1, 1))
@@ -168,7 +168,7 @@ def test_integers_are_rounded_and_kept_in_range():
 
 
 def test_torch_s_bicubic_overshoots_as_its_docstring_says():
-    """nets/displaced.py names these figures: demo networks were trained with that kernel."""
+    """taught/displaced.py names these figures: demo networks were trained with that kernel."""
     axis = torch.arange(64.0) / 64
     picture, inside = axis.expand(1, 3, 64, 64), slice(16, -16)
     for asked, moved in ((0.05, 0.071), (0.1, 0.136), (0.25, 0.297), (0.5, 0.5), (0.75, 0.703)):

@@ -81,7 +81,9 @@ def test_a_missing_judgement_leaves_its_totals_open_and_nobody_elses():
 
 def test_one_method_and_one_driver_have_a_table_without_intervals():
     judgements = [Judgement("m", "d", template, "e", 1, 2, 3) for template in ("a", "b")]
-    assert "fewer than two drivers" in table_one(judgements).text()
+    text = table_one(judgements).text()
+    assert "no interval" in text
+    assert " to " not in text.partition("[")[0].partition("Normalised")[0]
     assert gap(judgements) == ""
     assert "fewer than two items" in agreement_table(judgements).text()
 

@@ -11,7 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from baselines import fomm, mraa, tps, tps_rau, ulmegan
+from baselines.fomm import model as fomm
+from baselines.mraa import model as mraa
+from baselines.tps import model as tps
+from baselines.tps_rau import model as tps_rau
+from baselines.ulmegan import model as ulmegan
 from core.errors import BenchError
 from core.openface import OPENFACE
 from fpfomm import model as fpb

@@ -319,7 +319,7 @@ def here(monkeypatch, in_this_process):
     settings = Fomm.settings
     monkeypatch.setattr(Fomm, "settings", lambda method: settings(method) or SMALL)
     monkeypatch.setattr("core.pickled_weights.LARGEST_WEIGHTS_BYTES", 50_000_000)  # a bomb of 2 GB takes long to make
-    monkeypatch.setattr("clips.synthetic.training_set.demo_set", lambda folder: folder)
+    monkeypatch.setattr("taught.training_set.demo_set", lambda folder: folder)
 
 
 @contextlib.contextmanager

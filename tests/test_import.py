@@ -75,7 +75,7 @@ def test_a_whole_published_file_is_imported_and_animates(tmp_path, monkeypatch):
 
 
 def build_published(name):
-    from baselines.fomm import FommConfig, networks
+    from baselines.fomm.model import FommConfig, networks
 
     assert name == "fomm"
     return networks(build(FommConfig, {}, ""))

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from core.clip import Cell, Template
@@ -90,14 +91,18 @@ def test_outputs_that_are_not_there_are_missing_and_cost_no_exit_code(call, tmp_
     assert "Note: outputs@made: 3 of 4 cells are missing (d0__t1, d1__t0, d1__t1): no output for d0 on t1 in " in err
     assert not (tmp_path / "out").exists()
     for _ in range(2):
-        code, out, err = call(*arguments)
+        code, _, err = call(*arguments)
         assert code == 0, err
         assert "Missing: outputs@made: 3 cells were not supplied" in err
         assert "Failed" not in err
     facts = json.loads((tmp_path / "out" / "run.json").read_text())
     assert facts["missing"] == {"outputs@made": ["d0__t1", "d1__t0", "d1__t1"]}
     assert facts["failures"] == []
-    assert "1/4" in out
+    scores = pd.read_csv(tmp_path / "out" / "scores.csv")
+    own = scores[(scores.method == "outputs@made") & (scores.scope == "cell")]
+    assert own.status.tolist() == ["ok", "missing", "missing", "missing"]
+    (combined,) = scores[(scores.method == "outputs@made") & (scores.scope == "all")].itertuples()
+    assert (combined.n_scored, combined.n_cells) == (1, 4)
 
 
 def test_a_row_that_can_do_no_cell_ends_the_run_before_it_begins(call, tmp_path):

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import methods.trained
-from baselines import fomm, mraa
+from baselines.fomm import model as fomm
+from baselines.mraa import model as mraa
 from core.clip import Clip, Template, save_clip
 from core.config import as_dict
 from core.errors import BenchError, CellFailed

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 import methods.trained
-from baselines import tps, tps_rau, ulmegan
+from baselines.tps import model as tps
+from baselines.tps_rau import model as tps_rau
+from baselines.ulmegan import model as ulmegan
 from commands import ulme_maps
 from core.clip import Cell, Clip, KnownMotion, Template, save_clip
 from core.config import as_dict

@@ -75,11 +75,12 @@ def disk(tmp_path, databases):
     portrait.parent.mkdir()
     Image.fromarray(faces("astronaut")[0]).save(portrait)
     moving = coded("astronaut", (256, 256), "PNG")
-    for team, files in zip(TEAMS, (moving, moving[:1] * STATES), strict=True):
-        for cell, count in CELLS.items():
-            frames(tmp_path / "teams" / team / cell, between("{:03d}.png", 1, count), files)
-    names = {"methods": {int(team): f"outputs@{team}" for team in TEAMS}}
-    (tmp_path / "teams.yaml").write_text(yaml.safe_dump(names))
+    of_kit = [f"{Path(clip).name}__normalized_asianFemale" for clip in KIT]
+    for team, files, names in zip(TEAMS, (moving, moving[:1] * STATES), (CELLS, of_kit), strict=True):
+        for name, count in zip(names, CELLS.values(), strict=True):
+            frames(tmp_path / "teams" / team / name, between("{:03d}.png", 1, count), files)
+    rows = {"methods": {int(team): f"outputs@{team}" for team in TEAMS}}
+    (tmp_path / "teams.yaml").write_text(yaml.safe_dump(rows))
     for name, model in SMALL.items():
         settings = {"model": model, "plan": PLAN, "data": {"held_out": 1}}
         (tmp_path / f"{name}.yaml").write_text(json.dumps(settings))  # which is YAML, without anchors

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines.regions import principal_axes
+from baselines.mraa.regions import principal_axes
 from nets import geometry, losses
 from nets.blocks import AntiAliasDown
 from nets.geometry import aligned, coordinate_grid, gaussians, inverse_2x2, soft_argmax, spatial_softmax, warp

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-import baselines.fomm as fomm
-import baselines.mraa as mraa
+import baselines.fomm.model as fomm
+import baselines.mraa.model as mraa
 import fpfomm.model as fpb
-from baselines.mraa_training import MraaTrainer
-from baselines.regions import Regions, transfer_regions
+from baselines.mraa.regions import Regions, transfer_regions
+from baselines.mraa.training import MraaTrainer
 from core.config import as_dict, build
 from core.errors import BenchError
 from fpfomm.points import MIRROR, given_points, mirrored_points
 from fpfomm.prior import PriorConfig, prior_map
-from fpfomm.trainer import FpFommTrainer
+from fpfomm.training import FpFommTrainer
 from nets.blocks import HourglassConfig, UpBlock
 from nets.dense_motion import DenseMotionConfig
 from nets.discriminator import DiscriminatorConfig

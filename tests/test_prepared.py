@@ -29,6 +29,7 @@ from faces.landmarks import landmarks
 from fpfomm.points import given_points as points_of
 from protocols.megc2021 import recordings
 from protocols.self_ import Self
+from training.command import train
 from training.mirror import LANDMARK_PARTNERS
 from training.prepared import PreparedSet, jittered, prepared_set
 from training.variation import Jitter, PreparedSettings
@@ -357,13 +358,13 @@ def test_each_jitter_changes_what_it_says():
     np.testing.assert_allclose(jittered(dull, Jitter(0, 0, 0, 0.1), np.random.default_rng(2)), dull, atol=1e-6)
 
 
-def test_what_cannot_be_trained_on_is_said(mix, stores):
+def test_what_cannot_be_trained_on_is_said(mix, stores, tmp_path):
     with pytest.raises(BenchError, match="must lie between 1 and 6: the clips to train on show 7 people"):
         PreparedSet(mix, held_out=8)
     with pytest.raises(BenchError, match="is in several of the stores"):
         PreparedSet([mix[0], mix[0]])
     with pytest.raises(BenchError, match="exact flow of rendered clips"):
-        prepared_set(mix)(None, True)
+        train("fomm", {"published": {}, "taught": {}}, prepared_set(mix), None, ["training=taught"], *2 * [tmp_path])
     with pytest.raises(BenchError, match="must be demo or NAME=PATH"):
         training_data("samm")
     with pytest.raises(BenchError, match="the store there holds casme2"):

@@ -19,7 +19,6 @@ from reports import common_cells, heat, leaderboard
 from reports.cells import amplification, cell_curves, stretch, two_cells
 from reports.curves import Line, draw_curves, panel_names, ticks_between
 from reports.html import Pictures, write_report
-from reports.intervals import intervals, tied
 from reports.missing import missing
 from reports.notices import caveats
 from reports.run_facts import CellFacts
@@ -381,29 +380,6 @@ def test_an_unfinished_run_says_what_is_missing(tmp_path, cache):
     assert "not finished" in page
     assert "stopped before this cell" in page
     assert "There is no view of motion" in page
-
-
-def test_intervals_hold_the_mean_and_need_two_drivers(tmp_path):
-    folder = make_run(tmp_path / "run", 3)
-    scores = pd.read_csv(folder / "scores.csv", keep_default_na=False)
-    of_d1 = (scores["scope"] == "cell") & (scores["figure"] == "agreement") & (scores["method"] == "fpfomm")
-    scores.loc[of_d1 & (scores["driver"] == "d1"), "value"] = "0.7"
-    scores.loc[of_d1 & (scores["driver"] == "d2"), "value"] = "0.9"
-    scores.to_csv(folder / "scores.csv", index=False)
-    opened = Run(folder)
-    low, high = intervals(opened, "agreement")["fpfomm"]
-    assert low < 0.8 < high
-    (row,) = [row for row in leaderboard.leaderboard(opened).rows() if row[0].value == "fpfomm"]
-    assert row[2].interval == (low, high)
-    assert "whisker" in leaderboard.leaderboard(opened).html()
-    lone = scores[(scores["scope"] != "cell") | (scores["driver"] == "d1")]
-    lone.to_csv(folder / "scores.csv", index=False)
-    assert intervals(Run(folder), "agreement") == {}
-
-
-def test_methods_that_two_drivers_cannot_tell_apart_are_tied(run):
-    assert tied(Run(run), "agreement") == dict.fromkeys(LABELS, "1")
-    assert tied(Run(run), "no_such_figure") == {}
 
 
 def test_series_of_any_metric_become_curves_beside_what_is_known():

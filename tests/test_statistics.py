@@ -13,13 +13,18 @@ from core.statistics import (
     Interval,
     Paired,
     bootstrap_mean,
+    corrected,
     holm,
     icc,
     krippendorff_alpha,
     paired,
     paired_all,
+    said_p,
+    smallest_p,
     tied_groups,
+    why_untestable,
 )
+from reports.intervals import p_entry
 
 # Shrout & Fleiss 1979, table 2: six targets, four judges.
 SHROUT_FLEISS = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
@@ -40,9 +45,9 @@ def test_an_interval_holds_its_value_and_knows_its_counts(items):
     found = bootstrap_mean(values, clusters, draws=500)
     assert found.value == pytest.approx(np.mean(values))
     assert (found.n, found.n_clusters) == (len(values), len(set(clusters)))
-    if len(set(clusters)) < 2:
+    if len(set(clusters)) < 5:
         assert (found.low, found.high) == (None, None)
-        assert "fewer than two" in found.reason
+        assert "fewer than five" in found.reason
     else:
         tolerance = 1e-6 * max(map(abs, values)) + 1e-9
         assert min(values) - tolerance <= found.low <= found.high <= max(values) + tolerance
@@ -105,6 +110,44 @@ def test_many_drivers_are_flipped_at_random_and_p_is_never_zero():
 def test_pairs_are_formed_over_shared_cells_only():
     first, second = {"a": 1.0, "b": 2.0, "c": 9.0}, {"a": 0.0, "b": 0.0, "d": 9.0}
     assert paired(first, second, {cell: cell for cell in "abcd"}).difference.n == 2
+
+
+@pytest.mark.parametrize(
+    ("drivers", "methods", "least"),
+    [
+        (9, 6, "9 drivers, 15 pairs: p cannot go below 0.059"),
+        (9, 5, ""),
+        (4, 2, "4 drivers, 1 pair: p cannot go below 0.125"),
+        (1, 3, "fewer than two drivers: no test"),
+    ],
+)
+def test_rows_that_no_test_could_separate_say_so(drivers, methods, least):
+    """However far apart the rows are, and though all drivers say the same."""
+    cells = [f"d{i}" for i in range(drivers)]
+    values = {f"m{k}": {cell: -1000.0 * k - i for i, cell in enumerate(cells)} for k in range(methods)}
+    pairs = paired_all(values, {cell: cell for cell in cells})
+    assert why_untestable(list(pairs.values()), len(pairs)) == least
+    assert all(found.testable() == found.told_apart() == (not least) for found in pairs.values())
+    assert all(found.p_adjusted == found.p_least for found in pairs.values())
+
+
+@given(st.lists(st.integers(2, 12), min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_no_corrected_p_is_below_the_smallest_that_its_drivers_allow(drivers, random):
+    """Pairs may have different numbers of drivers: those with many come first in Holm's steps."""
+    none = Interval(None, None, None, 0, 0, 0.95)
+    least = [smallest_p(n) for n in drivers]
+    pairs = {i: Paired(none, random.uniform(p, 1), p_least=p) for i, p in enumerate(least)}
+    assert all(found.p_adjusted >= found.p_least for found in corrected(pairs).values())
+    lowest = corrected({i: Paired(none, p, p_least=p) for i, p in enumerate(least)})
+    assert all(found.p_adjusted == found.p_least for found in lowest.values())
+
+
+@pytest.mark.parametrize(
+    ("p", "said"), [(0.0, "p < 0.001"), (0.00099, "p < 0.001"), (0.0039, "p = 0.004"), (1.0, "p = 1.000")]
+)
+def test_a_p_is_never_said_to_be_0(p, said):
+    assert said_p(p) == said
+    assert p_entry(p, 1).shown(3) == said.removeprefix("p ").removeprefix("= ")
 
 
 def test_holm_by_hand():

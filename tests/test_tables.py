@@ -268,6 +268,33 @@ def test_further_expressions_are_remarked_in_any_spelling(tmp_path, again):
     assert read_coding(put(tmp_path / "n.csv", written(numbered))).rows[0].offset == 9
 
 
+def test_headers_of_two_rows_are_read(tmp_path):
+    top = ["Subject", "Filename", "Frames", "", "", "AU"]
+    rows = [top, ["", "", "Onset", "Apex", "Offset", ""], ["006", "a", "1", "2", "3", "4"]]
+    for path in (put(tmp_path / "two.csv", written(rows)), xlsx(tmp_path / "two.xlsx", rows, "C1:E1")):
+        coding = read_coding(path)
+        assert [(row.subject, row.onset, row.offset, row.action_units) for row in coding.rows] == [("006", 1, 3, "4")]
+        assert (coding.header_line, coding.remarks) == (2, ())
+
+
+@pytest.mark.parametrize(("onset", "delimiter"), [("1.000", ";"), ("1,000", ";"), ("1,000", ","), ("1.000", ",")])
+def test_grouped_thousands_are_no_frame_numbers(tmp_path, onset, delimiter):
+    row = ["01", "a", onset, "", "2000", "4", "x"]
+    coding = read_coding(put(tmp_path / "s.csv", written([HEADER, row], delimiter)))
+    assert (coding.rows[0].onset, coding.rows[0].offset) == (None, 2000)
+    assert coding.remarks == (f"line 2: the onset {onset!r} is no frame number; taken as not coded",)
+
+
+def test_action_units_that_became_dates_are_remarked(tmp_path):
+    rows = [
+        ["01", "a", "1", "2", "3", "2024-12-06", "x"],
+        ["01", "b", "1", "2", "3", "?", ""],
+        ["01", "c", "1", "2", "3", "4+7", ""],
+    ]
+    (remark,) = read_coding(put(tmp_path / "s.csv", written([HEADER, *rows]))).remarks
+    assert remark.startswith("no action unit is understood in 1 rows (line 2: '2024-12-06');")
+
+
 def test_a_table_without_a_column_is_told_which_it_has(tmp_path):
     put(tmp_path / "t.csv", written([["my clips"], ["Path", "Subject", "rate"], ["a", "1", "25"]]))
     told = r"line 2 has path, subject and lacks fps: it is 'Path, Subject, rate'\. Add these columns\."

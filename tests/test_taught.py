@@ -1,6 +1,5 @@
 """The taught training: its losses know the truth when they see it, and every pupil learns from one batch."""
 
-import dataclasses
 from dataclasses import replace
 
 import numpy as np
@@ -8,14 +7,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from baselines.recipes import FommRecipe, MraaRecipe, RauRecipe, TpsRecipe, UlmeRecipe
-from core.config import resolve
+from baselines.tps_rau import model as published_rau
+from baselines.ulmegan import model as published_ulme
+from core.checkpoints import manifest
+from core.config import as_dict, build, resolve
 from core.errors import BenchError
-from fpfomm.recipe import FpFommRecipe
-from nets.displaced import displaced
+from core.registry import load
 from nets.geometry import affine_grid, coordinate_grid
-from nets.taught import CROP, crop, crop_grid
-from nets.taught_losses import (
+from taught import TAUGHT, tps, tps_rau, ulmegan
+from taught.displaced import displaced
+from taught.losses import (
     PIXELS,
     attention_loss,
     best_mask_loss,
@@ -27,8 +28,10 @@ from nets.taught_losses import (
     point_losses,
     rest_loss,
 )
+from taught.trainer import CROP, crop, crop_grid
 from tests.test_tps import RAU, TPS
 from tests.test_ulmegan import SMALL as ULME
+from training import TRAINABLES
 
 REST = coordinate_grid(64, 64, torch.zeros(1)).expand(2, 64, 64, 2)
 FACE = torch.ones(2, 64, 64)
@@ -129,7 +132,6 @@ def test_a_crop_of_a_warp_is_the_warp_of_a_crop():
 
 
 TINY = {
-    "training": "taught",
     "model": {
         "detector": {"hourglass": {"block_expansion": 2, "max_features": 4}},
         "dense_motion": {"hourglass": {"block_expansion": 2, "max_features": 4}},
@@ -153,11 +155,11 @@ def look_alike_batch(rng):
     }
 
 
-@pytest.mark.parametrize("kind", [FpFommRecipe, FommRecipe, MraaRecipe])
-def test_every_stage_reaches_the_networks_it_teaches(kind):
+@pytest.mark.parametrize("name", ["fpfomm", "fomm", "mraa"])
+def test_every_stage_reaches_the_networks_it_teaches(name):
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    trainer = resolve(kind, [TINY]).trainer()
+    trainer = resolve(load("trainable", name, TAUGHT), [TINY]).trainer()
     networks = trainer.networks()
     batch = look_alike_batch(rng)
     reached = {}
@@ -175,20 +177,18 @@ def test_every_stage_reaches_the_networks_it_teaches(kind):
     assert reached == {"motion": set(networks), "picture": {"generator"}, "joint": set(networks)}
 
 
-@pytest.mark.parametrize("kind", [FpFommRecipe, FommRecipe, MraaRecipe])
-def test_published_is_the_default_and_asks_for_its_weights(kind, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["fpfomm", "fomm", "mraa", "tps", "tps_rau"])
+def test_the_published_training_asks_for_its_weights(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert kind().training == "published"
-    assert dataclasses.replace(kind(), training="taught").training == "taught"
-    with pytest.raises(Exception, match=r"loss\.perceptual=pyramid"):
-        kind().trainer()
+    with pytest.raises(BenchError, match=r"loss\.perceptual=pyramid"):
+        load("trainable", name, TRAINABLES)().trainer()
 
 
-DISPLACED_RAU = replace(RAU, image_size=256, ridge=1e-5, inpainting=replace(RAU.inpainting, displaced=True))
-DISPLACED_ULME = replace(ULME, image_size=128, displaced=True, units="gates")
+DISPLACED_RAU = build(tps_rau.DisplacedRauConfig, as_dict(replace(RAU, image_size=256, ridge=1e-5)), "")
+DISPLACED_ULME = build(ulmegan.DisplacedUlmeConfig, as_dict(replace(ULME, image_size=128)), "")
 BY_UNITS = {
-    "tps_rau": RauRecipe(training="taught", model=DISPLACED_RAU),
-    "ulmegan": UlmeRecipe(training="taught", model=DISPLACED_ULME),
+    "tps_rau": tps_rau.Recipe(DISPLACED_RAU),
+    "ulmegan": ulmegan.Recipe(DISPLACED_ULME),
 }
 
 
@@ -229,16 +229,17 @@ def test_attention_is_best_where_the_truth_rests():
     assert found[0] < found[2] < found[1]
 
 
-@pytest.mark.parametrize("kind", [RauRecipe, UlmeRecipe])
-def test_teaching_by_units_needs_displaced_pictures(kind):
-    with pytest.raises(BenchError, match=r"Add --set model\.(inpainting\.)?displaced=true"):
-        kind(training="taught").trainer()
+@pytest.mark.parametrize("name", BY_UNITS)
+def test_a_displaced_network_has_the_entries_of_the_published_one(name):
+    published = {"tps_rau": published_rau.networks(RAU), "ulmegan": published_ulme.networks(ULME)}[name]
+    for key, network in BY_UNITS[name].trainer().networks().items():
+        assert manifest(network.state_dict()).keys() == manifest(published[key].state_dict()).keys()
 
 
 @pytest.mark.parametrize(
     "recipe",
     [
-        TpsRecipe(training="taught", model=replace(TPS, num_tps=10)),
+        tps.Recipe(replace(TPS, num_tps=10)),
         *BY_UNITS.values(),
     ],
     ids=["tps", *BY_UNITS],
@@ -262,7 +263,7 @@ def test_the_later_systems_learn_from_one_batch(recipe):
 
 
 def look_alike():
-    """Two pairs as training/rendered.py draws them, of smooth noise that shifts by two pixels."""
+    """Two pairs as taught/rendered.py draws them, of smooth noise that shifts by two pixels."""
     generator = torch.Generator().manual_seed(1)
     picture = F.interpolate(torch.rand(2, 3, 16, 16, generator=generator), size=256, mode="bicubic").clamp(0, 1)
     moved = torch.roll(picture, 2, dims=3)

@@ -8,11 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines import tps, tps_rau
-from baselines.tps_inpainting import InpaintingConfig, warp_targets
-from baselines.tps_motion import Dropout, SplineDenseMotion
-from baselines.tps_rau_training import RauTrainer
-from baselines.tps_training import TpsTrainer, drawn
+from baselines.tps import model as tps
+from baselines.tps.inpainting import InpaintingConfig, warp_targets
+from baselines.tps.motion import Dropout, SplineDenseMotion
+from baselines.tps.training import TpsTrainer, drawn
+from baselines.tps_rau import model as tps_rau
+from baselines.tps_rau.training import RauTrainer
 from core.draws import each, generator
 from core.errors import BenchError
 from core.openface import OPENFACE

@@ -12,23 +12,27 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from baselines.fomm import FommConfig
-from baselines.fomm import networks as fomm_networks
+from baselines.fomm.model import FommConfig
+from baselines.fomm.model import networks as fomm_networks
 from core.config import build
 from core.contracts import OptimiserSpec, Phase
 from core.errors import BenchError
 from core.openface import column
+from core.provenance import ROOT
 from core.weights import load_networks
 from faces.mesh import OF_68
+from taught import TAUGHT
+from taught.mirror import MANY_LANDMARKS, MANY_VERTICES, POINT_PARTNERS
+from taught.rendered import FramePairs, RenderedSet, mirrored, rendered_set
+from taught.variation import Variation, moved, placed, uncovered
 from tests.rendered_set import write_rendered_set
-from training.command import ROOT, rendered_set, train
+from training import TRAINABLES
+from training.command import PUBLISHED, train
 from training.log import read_log
 from training.loop import Run
-from training.mirror import LANDMARK_PARTNERS, MANY_LANDMARKS, MANY_VERTICES, POINT_PARTNERS
+from training.mirror import LANDMARK_PARTNERS
 from training.plan import Plan, StagePlan, learning_rate
 from training.processes import Group
-from training.rendered import FramePairs, RenderedSet, mirrored
-from training.variation import Variation, moved, placed, uncovered
 
 CLEAN = Variation(
     flip_share=0,
@@ -270,18 +274,22 @@ SMALL = (
 )
 
 
+TAUGHT_CONFIG, PUBLISHED_CONFIG = ROOT / "taught/configs/fomm.yaml", ROOT / "baselines/fomm/published.yaml"
+TRAININGS = {PUBLISHED: TRAINABLES, "taught": TAUGHT}
+
+
 @pytest.mark.parametrize(
     ("config", "sets"),
     [
-        ("demo_fomm", ["plan.stages={motion: {steps: 2, batch_size: 1}, picture: {steps: 1, batch_size: 1}, "
-                       "joint: {steps: 1, batch_size: 1}}"]),
-        ("published_fomm", ["loss.perceptual=pyramid", "plan.stages={main: {steps: 2, batch_size: 1}}"]),
+        (TAUGHT_CONFIG, ["plan.stages={motion: {steps: 2, batch_size: 1}, picture: {steps: 1, batch_size: 1}, "
+                         "joint: {steps: 1, batch_size: 1}}"]),
+        (PUBLISHED_CONFIG, ["loss.perceptual=pyramid", "plan.stages={main: {steps: 2, batch_size: 1}}"]),
     ],
 )  # fmt: skip
 def test_the_command_trains_and_its_weights_load(rendered, tmp_path, config, sets):
     weights = tmp_path / "weights/fomm@mine.safetensors"
-    config = ROOT / f"configs/{config}.yaml"
-    assert train("fomm", rendered_set(rendered), config, [*SMALL, *sets], tmp_path / "run", weights)
+    given = rendered_set(lambda: rendered)
+    assert train("fomm", TRAININGS, given, config, [*SMALL, *sets], tmp_path / "run", weights)
     card = json.loads(weights.with_suffix(".json").read_text())
     assert card["data"]["trained_on_identities"] == [0, 1]
     assert set(card["kept_steps"]) == set(card["plan"]["stages"])
@@ -292,5 +300,13 @@ def test_the_command_trains_and_its_weights_load(rendered, tmp_path, config, set
 def test_a_refused_training_leaves_its_folder_free(rendered, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BenchError, match=r"loss\.perceptual=pyramid"):
-        train("fomm", rendered_set(rendered), ROOT / "configs/published_fomm.yaml", SMALL, tmp_path, tmp_path / "w")
+        train(
+            "fomm",
+            TRAININGS,
+            rendered_set(lambda: rendered),
+            PUBLISHED_CONFIG,
+            SMALL,
+            tmp_path,
+            tmp_path / "w",
+        )
     assert not list(tmp_path.iterdir())

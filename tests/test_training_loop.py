@@ -13,14 +13,17 @@ from core.config import read_overlay, resolve
 from core.contracts import Phase
 from core.draws import each, generator
 from core.errors import BenchError
+from core.provenance import ROOT
 from core.registry import load
-from fpfomm.recipe import FpFommRecipe
+from fpfomm.training import Recipe
+from taught import TAUGHT
+from taught.rendered import RenderedSettings
 from tests.small_training import SIZE, SMALL, Shifted
 from tests.test_training import Line, Points, plan, run
 from training import TRAINABLES
 from training.average import Average
 from training.batch_norm import settle
-from training.command import ROOT, DataSettings
+from training.command import PUBLISHED
 from training.loader import TRAIN, VALIDATE, Loader
 from training.log import LOG, Log, read_log
 from training.loop import Run, fastest_layout
@@ -198,7 +201,7 @@ def test_tensorboard_is_an_extra(tmp_path, monkeypatch):
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_bf16_has_islands_of_float32_and_strips_show_what_is_painted(tmp_path, precision):
     torch.manual_seed(0)
-    trainer = resolve(FpFommRecipe, [SMALL]).trainer()
+    trainer = resolve(Recipe, [SMALL]).trainer()
     dtypes = {}
 
     def note(name):
@@ -229,17 +232,32 @@ def test_bf16_has_islands_of_float32_and_strips_show_what_is_painted(tmp_path, p
     torch.testing.assert_close(shown[:SIZE].permute(2, 0, 1), right[0].clamp(0, 1), atol=0.003, rtol=0)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+CONFIGS = {
+    **dict.fromkeys((ROOT / "configs").glob("fmeg_*.yaml"), "fomm"),
+    **{path: path.parent.name for path in ROOT.glob("baselines/*/published.yaml")},
+    ROOT / "fpfomm/published.yaml": "fpfomm",
+    **{path: path.stem for path in (ROOT / "taught/configs").glob("*.yaml")},
+}
+
+
+@pytest.mark.parametrize(
+    "path", sorted(CONFIGS), ids=lambda path: "-".join(path.relative_to(ROOT).with_suffix("").parts)
+)
 def test_every_config_is_one_of_a_method_and_has_a_length(path):
-    name = "fomm" if path.stem.startswith("fmeg") else path.stem.partition("_")[2]
     settings = read_overlay(path)
+    kind = settings.pop("training", PUBLISHED)
+    assert kind == (PUBLISHED if "taught" not in path.parts else "taught")
     plan = resolve(Plan, [settings.pop("plan")])
-    data = resolve(DataSettings, [settings.pop("data", {})])
-    recipe = resolve(load("trainable", name, TRAINABLES), [settings])
+    data = resolve(RenderedSettings, [settings.pop("data", {})])
+    resolve(load("trainable", CONFIGS[path], TAUGHT if kind == "taught" else TRAINABLES), [settings])
     assert all(stage.on(32).steps > 0 for stage in plan.stages.values())
-    assert recipe.training == ("taught" if path.stem.startswith("demo") else "published")
     assert data.prepared.leave_out == "drivers"
     check_plan(plan, list(plan.stages), 1)
+
+
+def test_every_method_that_learns_has_its_published_and_its_taught_config():
+    assert sorted(CONFIGS.values()) == sorted([*2 * list(TRAINABLES), *3 * ["fomm"]])
+    assert TAUGHT.keys() == TRAINABLES.keys()
 
 
 @pytest.mark.parametrize(("capability", "planar"), [("AVX2", True), ("AVX512", False)])

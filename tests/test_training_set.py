@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clips.synthetic import parallel, training_set
+from clips.synthetic import parallel
 from clips.synthetic.casting import Role
-from clips.synthetic.training_set import CAPS, STRONGEST, build, draw_states
 from protocols.demo import SHEET
+from taught import training_set
+from taught.training_set import CAPS, STRONGEST, build, draw_states
 
 PEOPLE, STATES = 2, 9
 

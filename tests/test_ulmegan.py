@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines import ulmegan
-from baselines.ulmegan_aus import fitted, recoded, split_table, top_frame
-from baselines.ulmegan_training import UlmeTrainer, gan_loss, gradient_penalty, total_variation
+from baselines.ulmegan import model as ulmegan
+from baselines.ulmegan.action_units import fitted, recoded, split_table, top_frame
+from baselines.ulmegan.training import UlmeTrainer, gan_loss, gradient_penalty, total_variation
 from core.openface import OPENFACE, column, shares
 from tests.test_tps import pictures
 from training.plan import StagePlan, learning_rate

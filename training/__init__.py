@@ -1,10 +1,10 @@
-"""What can be trained, by the name it has under --methods: "module:Recipe"."""
+"""What can be trained as published, by the name it has under --methods: "module:Recipe"."""
 
 TRAINABLES = {
-    "fpfomm": "fpfomm.recipe:FpFommRecipe",
-    "fomm": "baselines.recipes:FommRecipe",
-    "mraa": "baselines.recipes:MraaRecipe",
-    "tps": "baselines.recipes:TpsRecipe",
-    "tps_rau": "baselines.recipes:RauRecipe",
-    "ulmegan": "baselines.recipes:UlmeRecipe",
+    "fpfomm": "fpfomm.training:Recipe",
+    "fomm": "baselines.fomm.training:Recipe",
+    "mraa": "baselines.mraa.training:Recipe",
+    "tps": "baselines.tps.training:Recipe",
+    "tps_rau": "baselines.tps_rau.training:Recipe",
+    "ulmegan": "baselines.ulmegan.training:Recipe",
 }

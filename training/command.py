@@ -3,44 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 
 from core.config import as_dict, merge, parse_set, read_overlay, resolve
 from core.contracts import Trainable
-from core.errors import BenchError, shown
+from core.errors import BenchError, check_choice, shown
 from core.progress import note
 from core.provenance import lacks_bfloat16, provenance
 from core.registry import load
 from core.store import write_json
 from core.weights import clips_seen, load_networks, network_names, save_weights, weights_hash
-from training import TRAINABLES
 from training.loader import Batches
 from training.log import read_log
 from training.loop import Run
 from training.plan import Limits, Plan, check_plan
 from training.processes import Group, Machine
-from training.rendered import FramePairs, RenderedSet
-from training.variation import PreparedSettings, Variation
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """What is drawn from a training set. held_out: identities that only validate.
-
-    points: of the mesh, 10, or 50 for TPS. variation is of rendered sets, prepared of clip stores.
-    """
-
-    held_out: int = 4
-    points: Literal[10, 50] = 10
-    variation: Variation = Variation()
-    prepared: PreparedSettings = PreparedSettings()
+# The kind of training that a method has unless its settings say otherwise.
+PUBLISHED = "published"
 
 
 class TrainingSet(Batches, Protocol):
@@ -57,30 +42,23 @@ class TrainingSet(Batches, Protocol):
         """For the weights' card, as JSON values: where the set is from, who was trained on, who validated."""
 
 
-# Makes the set: from its settings, and whether the training is taught by exact flow.
-OpenSet = Callable[[DataSettings, bool], TrainingSet]
+@dataclass(frozen=True)
+class Source:
+    """Where clips to learn from come from. settings: the class of the part `data` of a training's settings.
 
+    open: makes the set from these and the kind of training, one of `kinds`.
+    """
 
-def rendered_set(folder: Path) -> OpenSet:
-    """The rendered set in `folder`: whole for a taught training, else two frames of one person at a time."""
-
-    def make(settings: DataSettings, taught: bool) -> TrainingSet:
-        rendered = RenderedSet(folder, settings.held_out, settings.variation, settings.points)
-        return rendered if taught else FramePairs(rendered)
-
-    return make
-
-
-def default_config(name: str, clips: str) -> Path:
-    """The settings a training has when none are given: `configs/<clips>_<name>.yaml`, else the published ones."""
-    path = ROOT / "configs" / f"{clips}_{name}.yaml"
-    return path if path.exists() else path.with_name(f"published_{name}.yaml")
+    settings: type
+    open: Callable[[Any, str], TrainingSet]
+    kinds: tuple[str, ...]
 
 
 def train(
     name: str,
-    open_set: OpenSet,
-    config: Path,
+    trainings: Mapping[str, Mapping[str, str]],
+    source: Source,
+    config: Path | None,
     sets: Sequence[str],
     out: Path,
     weights: Path,
@@ -90,30 +68,38 @@ def train(
 ) -> bool:
     """Train `name` in the folder `out` and write `weights` (.safetensors) with their JSON card.
 
-    init: weights to start from instead of random ones; networks that they lack start as they are. Continues from `out`
-    if a run was cut off there; BenchError if the settings there are different ones. A run that comes to a limit writes
-    the best weights so far and returns False.
+    trainings: for each kind of training what can be trained so, "module:Recipe" by name; the setting `training` says
+    which kind. config: settings; None for the defaults. init: weights to start from instead of random ones; networks
+    that they lack start as they are. Continues from `out` if a run was cut off there; BenchError if the settings there
+    are different ones. A run that comes to a limit writes the best weights so far and returns False.
     """
-    kind = load("trainable", name, TRAINABLES)
-    settings = read_overlay(config)
+    settings = read_overlay(config) if config else {}
     for item in sets:
         settings = merge(settings, parse_set(item))
     if "loss" in settings:  # the losses are the model's, but loss.perceptual is what people look for
         settings = merge(settings, {"model": {"loss": settings.pop("loss")}})
     try:
+        kind = check_choice("training", str(settings.pop("training", PUBLISHED)), trainings)
+        if kind not in source.kinds:
+            raise BenchError(f"A {kind} training needs the exact flow of rendered clips. Say --clips demo.")
         plan = resolve(Plan, [part_of(settings, "plan")])
-        drawn = resolve(DataSettings, [part_of(settings, "data")])
-        recipe = resolve(kind, [settings])
+        drawn: Any = resolve(source.settings, [part_of(settings, "data")])
+        recipe = resolve(load("trainable", name, trainings[kind]), [settings])
     except BenchError as error:
         named = next((item for item in sets if item.partition("=")[0].rpartition(".")[2] in str(error)), "")
-        raise BenchError(f"{f'--set {named}' if named else config}: {error}") from None
+        place = f"--set {named}" if named else str(config or "the default settings")
+        raise BenchError(f"{place}: {error}") from None
 
     torch.manual_seed(plan.seed)
     # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    clips = open_set(drawn, recipe.training == "taught")
+    clips = source.open(drawn, kind)
     plan = plan.on(clips.videos)
-    resolved: dict[str, Any] = {"recipe": as_dict(recipe), "plan": as_dict(plan), "data": as_dict(drawn)}
+    resolved: dict[str, Any] = {
+        "recipe": {"training": kind, **as_dict(recipe)},
+        "plan": as_dict(plan),
+        "data": as_dict(drawn),
+    }
     if stores := clips.facts().get("stores"):  # other clips are another training
         resolved["stores"] = stores
     trainer = recipe.trainer()

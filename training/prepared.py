@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from core.clip_store import STORE, ClipStore, StoredClip, three_channels
 from core.errors import BenchError
 from core.file_hashes import file_hash
 from core.frames import SIZE
-from training.command import DataSettings, OpenSet, TrainingSet
+from training.command import PUBLISHED, Source, TrainingSet
 from training.mirror import LANDMARK_PARTNERS
 from training.variation import LUMA, Jitter, PreparedSettings
 
@@ -29,15 +30,21 @@ from training.variation import LUMA, Jitter, PreparedSettings
 MIRROR = np.array([-1, 1], np.float32)
 
 
-def prepared_set(folders: Sequence[Path]) -> OpenSet:
-    """The clips in one or several stores, two frames of one at a time. BenchError for a taught training."""
+@dataclass(frozen=True)
+class StoreSettings:
+    """What is drawn from clip stores. held_out: people who only validate."""
 
-    def make(settings: DataSettings, taught: bool) -> TrainingSet:
-        if taught:
-            raise BenchError("A taught training needs the exact flow of rendered clips. Say --clips demo.")
+    held_out: int = 4
+    prepared: PreparedSettings = PreparedSettings()
+
+
+def prepared_set(folders: Sequence[Path]) -> Source:
+    """Return the clips in one or several stores, two frames of one at a time."""
+
+    def make(settings: StoreSettings, training: str) -> TrainingSet:
         return PreparedSet(folders, settings.held_out, settings.prepared)
 
-    return make
+    return Source(StoreSettings, make, (PUBLISHED,))
 
 
 class PreparedSet:

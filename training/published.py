@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -12,10 +13,11 @@ from core.config import as_dict, resolve
 from core.registry import load
 from training import TRAINABLES
 
-# Networks that a checkpoint must hold, and configs (over the defaults) under which it may have been trained.
-PUBLISHED: dict[str, tuple[tuple[str, ...], tuple[dict[str, Any], ...]]] = {
+# The module with a method's networks, those a checkpoint must hold, and configs (over the defaults) that it may have.
+PUBLISHED: dict[str, tuple[str, tuple[str, ...], tuple[dict[str, Any], ...]]] = {
     # vox-256, then vox-adv-256 with its other discriminator.
     "fomm": (
+        "baselines.fomm.model",
         ("generator", "kp_detector"),
         (
             {},
@@ -26,22 +28,22 @@ PUBLISHED: dict[str, tuple[tuple[str, ...], tuple[dict[str, Any], ...]]] = {
             },
         ),
     ),
-    "fpfomm": (("generator", "kp_detector"), ({},)),
+    "fpfomm": ("fpfomm.model", ("generator", "kp_detector"), ({},)),
     # The main stage's checkpoint lacks the AVD network, some lack the background's.
-    "mraa": (("generator", "region_predictor"), ({},)),
+    "mraa": ("baselines.mraa.model", ("generator", "region_predictor"), ({},)),
 }
 
 
 @functools.cache
 def layouts(name: str) -> list[Layout]:
     """The published layouts of a method, the plainest first."""
-    required, configs = PUBLISHED[name]
+    module, required, configs = PUBLISHED[name]
     recipe = load("trainable", name, TRAINABLES)
     found = []
     for settings in configs:
         config = resolve(recipe, [{"model": settings}]).model
         with torch.device("meta"):  # shapes without numbers
-            networks = recipe.networks(config)
+            networks = import_module(module).networks(config)
         entries = {network: manifest(module.state_dict()) for network, module in networks.items()}
         found.append(Layout(as_dict(config), entries, required))
     return found

@@ -6,8 +6,9 @@ when somebody saves the sheet again, so nothing is found by position.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 
-from core.errors import shown
+from core.action_units import parse
+from core.errors import few, shown
 from core.sheet import Limits, Sheet, whole
 from core.tables import read_sheets
 
@@ -42,6 +44,8 @@ LARGEST_SHEET_BYTES = 20_000_000
 LIMITS = Limits("a coding sheet", LARGEST_SHEET_BYTES, rows=20_000, columns=200, pages=True)
 # Digits of a number that a sheet may hold; Python refuses to read thousands of them, and nobody means them.
 LONGEST_NUMBER = 30
+# Digits that may be grouped by thousands, or a number with three decimals.
+GROUPED = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
     remarks += _further_codings(sheet, line, columns)
     table, carried = _meanings(sheet, line, columns)
     rows, odd = _validated(table)
+    remarks += _strange_units(rows)
     return Coding(path, sheet.title, line + 1, rows, (*remarks, *carried, *odd))
 
 
@@ -113,10 +118,18 @@ def without_header(path: Path, needs: frozenset[str] = CODED) -> str:
 
 
 def _header(rows: list[list[str]], needs: frozenset[str]) -> tuple[int, dict[str, int]] | None:
-    """Return the row index of the header and the column of each field; None if no row names all that is needed."""
-    for line, row in enumerate(rows[:DEEPEST_HEADER]):
+    """Return the row index of the header and the column of each field; None if no row names all that is needed.
+
+    A header of two rows ("Frames" merged over "Onset", "Apex" and "Offset") is the lower one.
+    """
+    head = rows[:DEEPEST_HEADER]
+    for line, row in enumerate(head):
         columns = _columns(row)
         if needs <= set(columns):
+            return line, columns
+    for line, (upper, lower) in enumerate(itertools.pairwise(head), 1):
+        columns = {**_columns(upper), **_columns(lower)}
+        if needs <= set(columns) and _columns(lower):
             return line, columns
     return None
 
@@ -169,6 +182,8 @@ def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[pd.Da
         subject = stripped["subject"]
         units = texts["action_units"]
         meant = {field: _number(sheet, stripped[field]) for field in (*NUMBERS, "fps")}
+        # "1.046" is a frame number of four digits in some countries, and never 1.046 frames: nobody knows which.
+        meant |= {field: stripped[field] for field in NUMBERS if GROUPED.fullmatch(stripped[field])}
         meant["action_units"] = None if units.strip().lower() in BLANK else units
         records.append({**stripped, **meant, "number": number, "line": line})
     fields = (*TITLES, "number", "line")
@@ -185,6 +200,16 @@ def _number(sheet: Sheet, text: str) -> int | float | str | None:
     if value is None:
         return text
     return int(value) if value.is_integer() else value
+
+
+def _strange_units(rows: Sequence[Row]) -> list[str]:
+    """Return a remark on rows whose action units are nothing of the kind; [] without any."""
+    found = [(row.line, row.action_units, parse(row.action_units)) for row in rows if row.action_units]
+    strange = [f"line {line}: {text!r}" for line, text, coding in found if not coding.terms and not coding.unknown]
+    told = (
+        f"no action unit is understood in {len(strange)} rows ({few(strange, 3)}); spreadsheets turn 6/12 into a date"
+    )
+    return [told] if strange else []
 
 
 def _column(check: Callable[[object], bool], message: str, nullable: bool = True) -> pa.Column:

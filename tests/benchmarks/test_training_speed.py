@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fpfomm.model import FpFommConfig
-from fpfomm.trainer import FpFommTrainer
+from fpfomm.training import FpFommTrainer
 from nets.vgg import Vgg19
 from tests.benchmarks.plain import Plain
 from tests.golden.files import HERE, Golden, compare

@@ -2,10 +2,9 @@
 
     python -m tests.golden FILE.npz [--salt S] [--device D]    the largest difference of every entry; 1 above a bound
     python -m tests.golden FILE.npz --reduce    write the reduced file into tests/golden, with its pictures
-    python -m tests.golden FILE.npz --bounds    write the file's own bounds into tolerances.json (second family)
 
-The model is chosen by the file's base name, the bounds by base name and entry name (tolerances.json). The salt is that
-of the weights the file was made with; inputs are read from the file.
+The model is chosen by the file's base name, the bounds by base name and entry name (tests/golden/bounds.py). The salt
+is that of the weights the file was made with; inputs are read from the file.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from pathlib import Path
 
 import torch
 
-from tests.golden.bounds import write_bounds
-from tests.golden.files import HERE, Bound, Golden, UnboundEntryError, compare
+from tests.golden.bounds import HERE, Bound, UnboundEntryError
+from tests.golden.files import Golden, compare
 from tests.golden.fill import filled_vgg, undrawn
 
 # The module with a file's entries, and the family whose weights it was made with, by the file's base name.
@@ -70,12 +69,8 @@ def main() -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--salt", default="")
     parser.add_argument("--reduce", action="store_true")
-    parser.add_argument("--bounds", action="store_true")
     parser.add_argument("--device", default="cpu", help="where everything is computed; TF32 is off")
     arguments = parser.parse_args()
-    if arguments.bounds:
-        print(write_bounds(arguments.file))
-        return 0
     if arguments.reduce:
         print(Golden(arguments.file).reduce(HERE, NOT_REDUCED))
         return 0

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -14,55 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-HERE = Path(__file__).parent
+from tests.golden.bounds import PICKED_SUFFIX, STATISTICS_SUFFIX, Bound, Bounds, kind_of
+
 # A reduced file keeps arrays of up to WHOLE values and SAMPLES evenly spaced values of larger ones.
 WHOLE, SAMPLES = 2048, 128
 PICTURES = ("source", "driving", "driving_video", "batch_source", "batch_driving")
 # Of the second family: pictures (N, H, W, 3) uint8.
 LEVELS = "_u8"
-# A large entry of the second family is stored as values at these indices, modulo its size, and as statistics.
+# Values of a large entry of the second family, modulo its size.
 PICKED = np.arange(16384) * 1000003
-PICKED_SUFFIX, STATISTICS_SUFFIX = "@s", "@stat"
-
-
-@dataclass(frozen=True)
-class Bound:
-    """How far an entry may be off.
-
-    kind: "absolute", "relative" (to the expected value), "largest" (relative to the largest expected value), "step"
-    (absolute, but only where the expected gradient is large enough to have a certain sign: Adam's first step goes by
-    the sign alone), "input" (read, not computed) or "ignored". why: where it comes from.
-    """
-
-    pattern: str
-    kind: str
-    bound: float
-    why: str
-
-
-class UnboundEntryError(ValueError):
-    """An entry that no bound covers, or more than one."""
-
-
-class Bounds:
-    """tolerances.json: every entry is covered by exactly one pattern, or listed by its file's base name and its own."""
-
-    def __init__(self, path: Path = HERE / "tolerances.json") -> None:
-        content = json.loads(path.read_text())
-        self.bounds = [Bound(**values) for values in content["patterns"]]
-        self.entries: dict[str, dict[str, tuple[str, float]]] = content["entries"]
-
-    def of(self, entry: str, stem: str = "") -> Bound:
-        """The bound of an entry of a file; UnboundEntryError if it has none, or several patterns cover it."""
-        if stem in self.entries:
-            name = plain(entry)
-            if name not in self.entries[stem]:
-                raise UnboundEntryError(f"entry {entry!r} of {stem} is not listed in tolerances.json")
-            return Bound(name, *self.entries[stem][name], why="5 x float32 against float64, see tests/golden/bounds.py")
-        found = [bound for bound in self.bounds if re.fullmatch(bound.pattern, entry)]
-        if len(found) != 1:
-            raise UnboundEntryError(f"entry {entry!r} is covered by {len(found)} bounds of tolerances.json, not by one")
-        return found[0]
 
 
 class Golden:
@@ -85,7 +43,8 @@ class Golden:
         elif array.dtype.kind == "U":
             pictures = [read_picture(self.path.parent / file) for file in array]
             array = np.stack(pictures).astype(np.float32) / np.float32(255)
-        return torch.from_numpy(array).to(torch.get_default_device())
+        given = torch.from_numpy(array).to(torch.get_default_device())
+        return given.to(torch.get_default_dtype()) if given.dtype == torch.float32 else given
 
     def any(self, prefix: str) -> bool:
         """Whether the file has entries of this prefix, so that what only they need can be left undone."""
@@ -103,23 +62,14 @@ class Golden:
             found = sampled(found)
         if found.shape != expected.shape or not np.isfinite(found).all():
             return float("inf")
-        error = np.abs(found - expected)
-        if bound.kind == "step":
-            error = error[self._certain(name)]
-        if bound.kind == "relative":
-            error = error / np.maximum(np.abs(expected), 1e-12)
-        if bound.kind == "largest":
-            error = error / max(np.abs(expected).max(), 1e-12)
-        return float(error.max()) if error.size else 0.0
+        return off_by(bound.kind, found, expected, self._certain(name) if bound.kind == "step" else None)
 
     def _certain(self, name: str) -> np.ndarray:
         """Where the gradient behind an `after_step/` entry is larger than its own bound; all of one without any."""
         step, name = name, name.replace("after_step/", "grad/")
         if name not in self.arrays:  # not stepped at all
             return np.ones(self.arrays[step].shape, bool)
-        gradient = np.abs(self.arrays[name].astype(np.float64))
-        bound = Bounds().of(name, self.path.stem)
-        return np.asarray(gradient > bound.bound * gradient.max())
+        return certain(self.arrays[name], Bounds().of(name, self.path.stem).bound)
 
     def reduce(self, folder: Path, left_out: str) -> Path:
         """Write the reduced form into `folder`, without entries that match `left_out`: the npz and its pictures."""
@@ -130,20 +80,28 @@ class Golden:
             elif name in PICTURES:
                 kept[name] = np.array([write_picture(folder, picture) for picture in array])
             elif not re.fullmatch(left_out, name):
-                kept[name] = array if is_input(name, self.path.stem) else sampled(array)
+                kept[name] = array if kind_of(name, self.path.stem) == "input" else sampled(array)
         path = folder / self.path.name
         np.savez_compressed(path, **kept)  # type: ignore[arg-type]
         return path
 
 
-def is_input(name: str, stem: str) -> bool:
-    """Whether an entry is read by the computation rather than compared."""
-    return Bounds().of(name, stem).kind == "input"
+def off_by(kind: str, found: np.ndarray, expected: np.ndarray, where: np.ndarray | None = None) -> float:
+    """The largest difference of float64 arrays in the terms of a bound's kind, of a step only `where` it counts."""
+    error = np.abs(found - expected)
+    if where is not None:
+        error = error[where]
+    if kind == "relative":
+        error = error / np.maximum(np.abs(expected), 1e-12)
+    if kind == "largest":
+        error = error / max(np.abs(expected).max(), 1e-12)
+    return float(error.max()) if error.size else 0.0
 
 
-def plain(name: str) -> str:
-    """An entry's name without the suffix that says how it is stored."""
-    return name.removesuffix(PICKED_SUFFIX).removesuffix(STATISTICS_SUFFIX)
+def certain(gradient: np.ndarray, bound: float) -> np.ndarray:
+    """Where a gradient is so large that its sign is certain, given how far it may be off relative to its largest."""
+    size = np.abs(gradient.astype(np.float64))
+    return np.asarray(size > bound * size.max())
 
 
 def sampled(array: np.ndarray) -> np.ndarray:

@@ -73,7 +73,7 @@ def draw(name: str, shape: tuple[int, ...], salt: str, family: Family) -> np.nda
 
 
 def fill(network: nn.Module, salt: str, family: Family = "fomm") -> nn.Module:
-    """Overwrite a network's floating entries; integer entries become 0."""
+    """Overwrite a network's floating entries; integer entries become 0. All become of torch's default type."""
     with torch.no_grad():
         for name, entry in network.state_dict().items():
             if re.fullmatch(CONSTRUCTED[family], name):
@@ -82,7 +82,7 @@ def fill(network: nn.Module, salt: str, family: Family = "fomm") -> nn.Module:
                 entry.copy_(torch.from_numpy(draw(name, tuple(entry.shape), salt, family)))
             else:
                 entry.zero_()
-    return network
+    return network.to(torch.get_default_dtype())
 
 
 @contextlib.contextmanager

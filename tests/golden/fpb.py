@@ -12,7 +12,7 @@ from torch import Tensor
 from fpfomm.model import FpFommConfig, PriorGuidedDetector, networks
 from fpfomm.points import given_points
 from fpfomm.prior import PriorConfig, prior_map
-from fpfomm.trainer import FpFommTrainer
+from fpfomm.training import FpFommTrainer
 from nets.keypoints import KeyPointGenerator
 from tests.golden.files import Golden
 from tests.golden.key_points import Detections, filled, inference, probes, training

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.tps_motion import Dropout
-from baselines.tps_rau import LANDMARKS, GivenPoints, RauConfig, au_difference, generator, networks, published
-from baselines.tps_rau_training import RauTrainer
+from baselines.tps.motion import Dropout
+from baselines.tps_rau.model import LANDMARKS, GivenPoints, RauConfig, au_difference, generator, networks, published
+from baselines.tps_rau.training import RauTrainer
 from core.contracts import Phase
 from nets.thin_plate import ThinPlate
 from tests.golden.files import Golden

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from baselines.mraa import MraaConfig, MraaGenerator, networks
-from baselines.mraa_training import MraaTrainer, stretched
-from baselines.regions import Regions, principal_axes, region_difference, region_motions, transfer_regions
+from baselines.mraa.model import MraaConfig, MraaGenerator, networks
+from baselines.mraa.regions import Regions, principal_axes, region_difference, region_motions, transfer_regions
+from baselines.mraa.training import MraaTrainer, stretched
 from nets.geometry import product
 from tests.golden.files import Golden
 from tests.golden.key_points import filled, transform

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines.tps import TpsGenerator
-from baselines.tps_inpainting import warp_targets, warped
-from baselines.tps_motion import Dropout, SplineMotion, grouped
+from baselines.tps.inpainting import warp_targets, warped
+from baselines.tps.model import TpsGenerator
+from baselines.tps.motion import Dropout, SplineMotion, grouped
 from core.contracts import Phase, Trainable
 from nets import losses
 from nets.keypoints import heatmap_difference
@@ -36,8 +36,8 @@ def filled(networks: dict[str, nn.Module], salt: str) -> dict[str, nn.Module]:
 
 
 def pictures(levels: Tensor) -> Tensor:
-    """Pictures (N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1]."""
-    return (levels.permute(0, 3, 1, 2).float() / 255).contiguous()
+    """Pictures (N, H, W, 3) uint8 -> (N, 3, H, W) in [0, 1], float32 as the default type is, or its numbers in it."""
+    return (levels.permute(0, 3, 1, 2).float() / 255).contiguous().to(torch.get_default_dtype())
 
 
 @contextmanager

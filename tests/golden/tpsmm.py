@@ -8,16 +8,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from baselines.tps import (
+from baselines.tps.inpainting import InpaintingConfig
+from baselines.tps.model import (
     TpsAvdConfig,
     TpsConfig,
     generator,
     networks,
     transfer_points,
 )
-from baselines.tps_inpainting import InpaintingConfig
-from baselines.tps_motion import Dropout
-from baselines.tps_training import TpsTrainer
+from baselines.tps.motion import Dropout
+from baselines.tps.training import TpsTrainer
 from core.contracts import Phase
 from nets.blocks import HourglassConfig
 from nets.dense_motion import DenseMotionConfig

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines.ulmegan import UlmeConfig, UlmeWeights, enlarged, networks, outside
-from baselines.ulmegan_aus import fitted, recoded, split_table, top_frame
-from baselines.ulmegan_training import UlmeTrainer, gan_loss, total_variation
+from baselines.ulmegan.action_units import fitted, recoded, split_table, top_frame
+from baselines.ulmegan.model import UlmeConfig, UlmeWeights, enlarged, networks, outside
+from baselines.ulmegan.training import UlmeTrainer, gan_loss, total_variation
 from tests.golden.files import Golden
 from tests.golden.splines import filled, gradient_norm, outputs, pictures
 from tests.golden.training import adams, backward

@@ -1,0 +1,75 @@
+"""FOMM, the First Order Motion Model (Siarohin et al., NeurIPS 2019), vox-256 sizes by default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from nets.dense_motion import DenseMotionConfig
+from nets.discriminator import Discriminator, DiscriminatorConfig
+from nets.generator import GeneratorConfig
+from nets.geometry import soft_argmax
+from nets.inference import Animator
+from nets.keypoints import DetectorConfig, JacobianDetector, KeyPointGenerator, KeyPoints
+from nets.losses import LossConfig
+from nets.transfer import TransferMode, transfer_key_points
+from nets.transform import TransformConfig
+
+
+@dataclass(frozen=True)
+class FommConfig:
+    """Sizes and training numbers; the defaults are vox-256.
+
+    vox-256 builds and saves a discriminator it never trains (loss.generator_gan 0); vox-adv-256 is
+    loss.generator_gan 1, discriminator.use_kp True and spectral_norm False, 150 epochs without milestones.
+    """
+
+    num_kp: int = 10
+    align_corners: bool = True
+    detector: DetectorConfig = DetectorConfig()
+    dense_motion: DenseMotionConfig = DenseMotionConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig(spectral_norm=True)
+    loss: LossConfig = LossConfig()
+    transform: TransformConfig = TransformConfig()
+    lr: float = 2e-4
+    milestones: tuple[int, ...] = (60, 90)
+
+
+class KeyPointDetector(JacobianDetector):
+    """Key points by soft-argmax of learned heatmaps, with jacobians. Pictures are RGB (B, 3, H, W) in [0, 1]."""
+
+    def __init__(self, config: DetectorConfig, num_kp: int) -> None:
+        super().__init__(config, num_kp, channels_in=3)
+
+    def detect(self, small: Tensor) -> KeyPoints:
+        """Key points of pictures that are already small (64x64); several calls may be one concatenated batch."""
+        heatmap, jacobian = self.heatmap_and_jacobian(small)
+        # As published, the grid is stretched over the positions the unpadded 7x7 head leaves (58 of 64).
+        return KeyPoints(soft_argmax(heatmap), jacobian, heatmap)
+
+    def forward(self, picture: Tensor) -> KeyPoints:
+        """Key points of full pictures."""
+        return self.detect(self.down(picture))
+
+
+def networks(config: FommConfig) -> dict[str, nn.Module]:
+    """The networks of a configuration by the published checkpoints' names, with fresh weights."""
+    return {
+        "generator": KeyPointGenerator(config.generator, config.dense_motion, config.num_kp, config.align_corners),
+        "kp_detector": KeyPointDetector(config.detector, config.num_kp),
+        "discriminator": Discriminator(config.discriminator, config.num_kp),
+    }
+
+
+def animator(nets: Mapping[str, nn.Module], mode: TransferMode, device: str, batch_size: int) -> Animator[KeyPoints]:
+    """FOMM's inference; `mode` as in nets.transfer."""
+    generator = nets["generator"]
+    assert isinstance(generator, KeyPointGenerator)
+
+    def transfer(source: KeyPoints, driving: KeyPoints, first: KeyPoints) -> KeyPoints:
+        return transfer_key_points(source, driving, first, mode)
+
+    return Animator(generator, transfer, generator.motion, device, batch_size)

@@ -1,0 +1,54 @@
+"""The published training of FOMM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from baselines.fomm.model import FommConfig, networks
+from core.contracts import Phase, Trainable
+from core.weights import VGG19
+from nets.objective import PublishedTrainer, pair_step
+
+
+class FommTrainer(PublishedTrainer):
+    """The published training of FOMM (core.contracts.Trainable).
+
+    Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video. As published,
+    vox-256 never runs its discriminator (generator_gan 0); it is saved all the same. BenchError if the config asks
+    for the VGG-19 loss and `vgg` does not exist.
+    """
+
+    def __init__(self, config: FommConfig, vgg: Path = VGG19) -> None:
+        self.config = config
+        super().__init__(config, networks(config), vgg)
+
+    def step(
+        self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
+    ) -> Iterator[Phase]:
+        """The generator's and detector's phase, then with generator_gan the discriminator's."""
+        source, driving = batch["source"], batch["driving"]
+        yield from pair_step(
+            self.config.loss,
+            self.judge(driving),
+            self._networks,
+            self._networks["kp_detector"],
+            source,
+            driving,
+            self.random_transform(driving, rng),
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a FOMM training; the defaults are the published ones."""
+
+    model: FommConfig = FommConfig()
+
+    def trainer(self) -> Trainable:
+        """Return the trainable with fresh weights. BenchError if its losses lack their VGG-19 weights."""
+        return FommTrainer(self.model)

@@ -1,0 +1,1 @@
+"""Motion Representations for Articulated Animation."""

@@ -1,0 +1,229 @@
+"""TPS, the Thin-Plate Spline Motion Model (Zhao and Zhang, CVPR 2022), vox-256 sizes by default.
+
+Fifty key points from a ResNet, five to each of ten thin plate splines; the splines and the background are weighed per
+pixel, and the warped source enters the decoder at every resolution under its own occlusion mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from baselines.tps.inpainting import InpaintingConfig, InpaintingNetwork
+from baselines.tps.motion import PER_SPLINE, SplineDenseMotion
+from nets.blocks import perceptron
+from nets.dense_motion import DenseMotionConfig, Motion
+from nets.generator import Encoded
+from nets.geometry import in_float32
+from nets.inference import Animator
+from nets.losses import LossConfig
+from nets.resnet import ResNet18
+from nets.thin_plate import PUBLISHED_RIDGE
+from nets.transfer import hull_scale
+from nets.transform import TransformConfig
+
+TpsMode = Literal["relative", "avd", "standard"]
+
+
+@dataclass(frozen=True)
+class TpsAvdConfig:
+    """Widths of the key point re-targeting network and its training stage (vox)."""
+
+    hidden: tuple[int, ...] = (256, 512, 1024)
+    code: int = 128
+    shift_weight: float = 1.0
+    lr: float = 1e-3
+    milestones: tuple[int, ...] = (140, 180)
+
+
+@dataclass(frozen=True)
+class DropoutConfig:
+    """Leaving splines out while training: the probability rises from `start` over `rise` epochs, 0 from `end` on."""
+
+    start: float = 0.1
+    largest: float = 0.3
+    rise: int = 10
+    end: int = 35
+
+    def probability(self, epoch: int) -> float | None:
+        """Of an epoch counted from 0; None where nothing is left out."""
+        if epoch >= self.end:
+            return None
+        return min(epoch / self.rise * self.largest + self.start, self.largest)
+
+
+@dataclass(frozen=True)
+class TpsConfig:
+    """Sizes and training numbers; the defaults are vox-256.
+
+    background_start: first epoch in which the background's motion is used and learnt; None for never (mgif).
+    ridge: of the splines' systems (nets.thin_plate); as published equal points do not quite give the identity.
+    resnet_width: channels of the ResNets' first stage. clip_norm: of a network's largest gradient entry.
+    """
+
+    num_tps: int = 10
+    ridge: float = PUBLISHED_RIDGE
+    resnet_width: int = 64
+    dense_motion: DenseMotionConfig = DenseMotionConfig()
+    inpainting: InpaintingConfig = InpaintingConfig()
+    avd: TpsAvdConfig = TpsAvdConfig()
+    dropout: DropoutConfig = DropoutConfig()
+    background_start: int | None = 10
+    background_weight: float = 10.0
+    warp_weight: float = 10.0
+    loss: LossConfig = LossConfig()
+    transform: TransformConfig = TransformConfig()
+    lr: float = 2e-4
+    weight_decay: float = 1e-4
+    clip_norm: float = 10.0
+    milestones: tuple[int, ...] = (70, 90)
+
+
+@dataclass(frozen=True)
+class SplinePoints:
+    """Key points of a batch: value (B, 5K, 2) in [-1, 1], five to each spline."""
+
+    value: Tensor
+
+    def __getitem__(self, index: slice | Tensor) -> SplinePoints:
+        return SplinePoints(self.value[index])
+
+    @classmethod
+    def join(cls, parts: Sequence[SplinePoints]) -> SplinePoints:
+        """One batch of several."""
+        return SplinePoints(torch.cat([part.value for part in parts]))
+
+
+class SplineDetector(nn.Module):
+    """Key points by regression. Pictures are RGB (B, 3, H, W) in [0, 1], at full size."""
+
+    def __init__(self, num_tps: int, width: int) -> None:
+        super().__init__()
+        self.fg_encoder = ResNet18(3, num_tps * PER_SPLINE * 2, width)
+
+    @in_float32
+    def forward(self, picture: Tensor) -> SplinePoints:
+        """Key points (B, 5K, 2), in float32 even under autocast."""
+        return SplinePoints(2 * torch.sigmoid(self.fg_encoder(picture)).unflatten(1, (-1, 2)) - 1)
+
+
+class SplineBackground(nn.Module):
+    """The background's affine motion between two pictures; identity before training.
+
+    Used in training and reconstruction only: in animation source and driver have different backgrounds.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.bg_encoder = ResNet18(6, 6, width)
+        nn.init.zeros_(self.bg_encoder.fc.weight)
+        with torch.no_grad():
+            self.bg_encoder.fc.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
+
+    @in_float32
+    def forward(self, source: Tensor, driving: Tensor) -> Tensor:
+        """Matrices (B, 3, 3) from driving to source coordinates; pictures (B, 3, H, W)."""
+        rows = self.bg_encoder(torch.cat([source, driving], dim=1)).unflatten(1, (2, 3))
+        return torch.cat([rows, rows.new_tensor([0.0, 0.0, 1.0]).expand(len(rows), 1, 3)], dim=1)
+
+
+class SplineAvd(nn.Module):
+    """Key point re-targeting: the driver's pose on the source's shape."""
+
+    def __init__(self, config: TpsAvdConfig, num_tps: int) -> None:
+        super().__init__()
+        numbers = num_tps * PER_SPLINE * 2
+        self.id_encoder = perceptron((numbers, *config.hidden, config.code))
+        self.pose_encoder = perceptron((numbers, *config.hidden, config.code))
+        self.decoder = perceptron((2 * config.code, *reversed(config.hidden), numbers))
+
+    @in_float32
+    def forward(self, identity: Tensor, pose: Tensor) -> Tensor:
+        """Points (B, 5K, 2) with the shape of `identity` and the pose of `pose`, both (B, 5K, 2); not squashed."""
+        codes = [self.pose_encoder(pose.flatten(1)), self.id_encoder(identity.flatten(1))]
+        out: Tensor = self.decoder(torch.cat(codes, dim=1)).unflatten(1, (-1, 2))
+        return out
+
+
+@dataclass(frozen=True)
+class TpsGenerator:
+    """The two networks that make the picture, used as one generator (see nets.inference.Painter)."""
+
+    dense_motion: SplineDenseMotion
+    inpainting: InpaintingNetwork
+
+    def small(self, picture: Tensor) -> Tensor:
+        """The picture as the dense motion network sees it: (B, 3, H/4, W/4) with the published factor."""
+        small: Tensor = self.dense_motion.down(picture)
+        return small
+
+    def features(self, picture: Tensor) -> tuple[Tensor, ...]:
+        """Features of a source (B, 3, H, W) RGB in [0, 1], finest first."""
+        return self.inpainting.features(picture)
+
+    def encode(self, picture: Tensor) -> Encoded:
+        """A source (B, 3, H, W) RGB in [0, 1], encoded once for all frames."""
+        return Encoded(picture, self.small(picture), self.features(picture))
+
+    def motion(self, small: Tensor, source: SplinePoints, driving: SplinePoints) -> Motion:
+        """Dense motion on a source that is already small, with the background at rest."""
+        motion: Motion = self.dense_motion(small, source.value, driving.value)
+        return motion
+
+    def decode(self, encoded: Encoded, motion: Motion) -> Tensor:
+        """The source under a motion: (B, 3, H, W) RGB in [0, 1]."""
+        painted: Tensor = self.inpainting(encoded.picture, encoded.features, motion)
+        return painted
+
+    def occlusion_biases(self) -> list[Tensor]:
+        """Biases of the layers that predict the masks, as logits of what is visible."""
+        return [head.bias for head in self.dense_motion.occlusion if isinstance(head.bias, Tensor)]
+
+
+def networks(config: TpsConfig) -> dict[str, nn.Module]:
+    """The networks of a configuration by the published checkpoints' names, with fresh weights."""
+    return {
+        "inpainting_network": InpaintingNetwork(config.inpainting),
+        "dense_motion_network": SplineDenseMotion(config.dense_motion, config.num_tps, config.ridge),
+        "kp_detector": SplineDetector(config.num_tps, config.resnet_width),
+        "bg_predictor": SplineBackground(config.resnet_width),
+        "avd_network": SplineAvd(config.avd, config.num_tps),
+    }
+
+
+def generator(nets: Mapping[str, nn.Module]) -> TpsGenerator:
+    """The generator of TPS networks."""
+    motion, inpainting = nets["dense_motion_network"], nets["inpainting_network"]
+    assert isinstance(motion, SplineDenseMotion)
+    assert isinstance(inpainting, InpaintingNetwork)
+    return TpsGenerator(motion, inpainting)
+
+
+def transfer_points(source: Tensor, driving: Tensor, first: Tensor) -> Tensor:
+    """Points (B, 5K, 2) that move the source as the driver moves from `first`: p_s + m (p_d - p_d0).
+
+    source and first have batch 1. m is the ratio of the faces' sizes, square root of the convex hulls' areas; 1 where
+    a hull has no area (the published code fails there).
+    """
+    return source + hull_scale(source, first) * (driving - first)
+
+
+def animator(nets: Mapping[str, nn.Module], mode: TpsMode, device: str, batch_size: int) -> Animator[SplinePoints]:
+    """TPS inference, with the background at rest.
+
+    "avd" needs the AVD network; "standard" takes the driver's points as they are, for a driver of the same face.
+    """
+    made = generator(nets)
+
+    def transfer(source: SplinePoints, driving: SplinePoints, first: SplinePoints) -> SplinePoints:
+        if mode == "standard":
+            return driving
+        if mode == "relative":
+            return SplinePoints(transfer_points(source.value, driving.value, first.value))
+        return SplinePoints(nets["avd_network"](source.value.expand_as(driving.value), driving.value))
+
+    return Animator(made, transfer, made.motion, device, batch_size)

@@ -1,0 +1,171 @@
+"""The published training of TPS, in two stages: everything but the AVD network, then the AVD network alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.tps.inpainting import warp_targets
+from baselines.tps.model import SplineAvd, TpsConfig, TpsGenerator, generator, networks
+from baselines.tps.motion import Dropout
+from core.contracts import OptimiserSpec, Phase, Trainable
+from core.draws import each
+from core.weights import VGG19
+from nets import losses
+from nets.dense_motion import Motion
+from nets.generator import Encoded
+from nets.objective import PublishedTrainer, appearance_loss
+from nets.thin_plate import ThinPlate
+
+# Poses are stretched along x and y by factors in [1 - STRETCH, 1 + STRETCH], to look like another shape's.
+STRETCH = 0.25
+
+
+class TpsTrainer(PublishedTrainer):
+    """The published training of TPS (core.contracts.Trainable): no adversary.
+
+    Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video; sides are
+    multiples of 128. Two published defects are not kept: in the "avd" stage the detector stays in eval mode, where the
+    published code lets its batch statistics drift and saves them; and no option of a single mask, whose warp loss
+    fails. One is: splines that are left out are not made up for (see `Dropout`). BenchError if the config asks for the
+    VGG-19 loss and `vgg` does not exist.
+    """
+
+    stages: tuple[str, ...] = ("main", "avd")
+
+    def __init__(self, config: TpsConfig, vgg: Path = VGG19) -> None:
+        self.config = config
+        super().__init__(config, networks(config), vgg)
+
+    def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
+        """ "main": one Adam a network, gradients clipped except the inpainting network's; "avd": the AVD network."""
+        if stage == "avd":
+            avd = self.config.avd
+            return {"avd_network": OptimiserSpec(("avd_network",), avd.lr, milestones=avd.milestones)}
+        names = [name for name in self._networks if name != "avd_network"]
+        return {name: adam(self.config, name) for name in names}
+
+    def step(
+        self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
+    ) -> Iterator[Phase]:
+        """One phase of the stage."""
+        source, driving = batch["source"], batch["driving"]
+        if stage == "avd":
+            yield self._avd_step(source, driving, each(rng, len(driving)))
+            return
+        dropout, transform = drawn(self.config, driving, epoch, each(rng, len(driving)))
+        yield self.phase(source, driving, epoch, dropout, transform)
+
+    def phase(
+        self, source: Tensor, driving: Tensor, epoch: int, dropout: Dropout | None, transform: ThinPlate
+    ) -> Phase:
+        """The step of the main stage under given draws."""
+        config, detect = self.config, self._networks["kp_detector"]
+        in_source, in_driving = detect(source), detect(driving)
+        start = config.background_start
+        terms = {}
+        background = None
+        if start is not None and epoch >= start:
+            between = self._networks["bg_predictor"]
+            background = between(source, driving)
+            both_ways = background @ between(driving, source)
+            still = torch.eye(3, device=both_ways.device).expand_as(both_ways)
+            terms["bg"] = config.background_weight * F.l1_loss(both_ways, still)
+        made = generator(self._networks)
+        encoded = made.encode(source)
+        motion = made.dense_motion(encoded.small, in_source.value, in_driving.value, background, dropout)
+        moved = detect(transform.frame(driving))
+        points = in_driving.value, moved.value
+        terms |= reconstruction(config, self.vgg, made, encoded, motion, None, driving, points, transform)
+        names = ["inpainting_network", "dense_motion_network", "kp_detector"]
+        return Phase((*names, "bg_predictor") if background is not None else tuple(names), terms)
+
+    def _avd_step(self, source: Tensor, driving: Tensor, own: Sequence[np.random.Generator]) -> Phase:
+        detect = self._networks["kp_detector"].eval()
+        with torch.no_grad():
+            identity, target = detect(source).value, detect(driving).value
+        draws = np.stack([one.random((1, 2)) for one in own])
+        factors = torch.from_numpy(1 - STRETCH + 2 * STRETCH * draws).to(target)
+        network = self._networks["avd_network"]
+        assert isinstance(network, SplineAvd)
+        shift = F.l1_loss(network(identity, factors * target), target)
+        return Phase(("avd_network",), {"rec_shift": self.config.avd.shift_weight * shift})
+
+
+def adam(config: TpsConfig, network: str) -> OptimiserSpec:
+    """The optimiser of a network of the main stage; one Adam over several networks, as published, does the same."""
+    clip = None if network == "inpainting_network" else config.clip_norm
+    return OptimiserSpec(
+        (network,),
+        config.lr,
+        weight_decay=config.weight_decay,
+        clip_norm=clip,
+        clip_order=math.inf,
+        milestones=config.milestones,
+    )
+
+
+def drawn(
+    config: TpsConfig, driving: Tensor, epoch: int, own: Sequence[np.random.Generator]
+) -> tuple[Dropout | None, ThinPlate]:
+    """The splines that a step of an epoch leaves out, None where that is over, and the random transform.
+
+    own: a generator for each driving picture.
+    """
+    probability = config.dropout.probability(epoch)
+    dropout = None
+    if probability is not None:
+        draws = np.stack([one.random(config.num_tps + 1, dtype=np.float32) for one in own])
+        dropout = Dropout(torch.from_numpy(draws), probability)
+    return dropout, ThinPlate.draw(config.transform, own, driving)
+
+
+def reconstruction(
+    config: TpsConfig,
+    vgg: nn.Module | None,
+    made: TpsGenerator,
+    encoded: Encoded,
+    motion: Motion,
+    condition: Tensor | None,
+    driving: Tensor,
+    points: tuple[Tensor, Tensor],
+    transform: ThinPlate,
+) -> dict[str, Tensor]:
+    """The weighted losses that TPS and its variant share.
+
+    condition: what the decoder is told besides (see InpaintingNetwork). points: of the driving picture and of the
+    transformed one, (B, 5K, 2).
+    """
+    prediction = made.inpainting(encoded.picture, encoded.features, motion, condition)
+    value = losses.equivariance_value(points[0], points[1], transform)
+    return {
+        "perceptual": appearance_loss(config.loss, vgg, prediction, driving),
+        "equivariance_value": config.loss.equivariance_value * value,
+        "warp_loss": config.warp_weight * warp_loss(made, encoded.features, driving, motion),
+    }
+
+
+def warp_loss(made: TpsGenerator, features: tuple[Tensor, ...], driving: Tensor, motion: Motion) -> Tensor:
+    """Sum over levels of mean |driving features - warped source features|, both masked; only the flow learns."""
+    with torch.no_grad():
+        wanted = made.features(driving)
+    found, targets = warp_targets(features, wanted, motion)
+    return torch.stack([F.l1_loss(f, t) for f, t in zip(found, targets, strict=True)]).sum()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a TPS training; the defaults are the published ones."""
+
+    model: TpsConfig = TpsConfig()
+
+    def trainer(self) -> Trainable:
+        """Return the trainable with fresh weights. BenchError if its losses lack their VGG-19 weights."""
+        return TpsTrainer(self.model)

@@ -1,0 +1,1 @@
+"""TPS with relative action units."""

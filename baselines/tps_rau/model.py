@@ -1,0 +1,215 @@
+"""TPS with relative action units (Zhao et al., MEGC2022): given points, and a decoder told how the expression changes.
+
+The points are landmarks of the video's first frame, the same for source and driving frame of a video: motion can come
+from the difference of the two frames' action units alone, and only the decoder sees it. The publication lacks modules
+that it imports and trains without action units by default; two of its choices erase what the method is about, so each
+is a switch of `RauConfig` whose default mends it. `published` gives the published choices, which published weights
+need:
+
+- `points` "sigmoid": pixels are put through 2 sigmoid(x) - 1, so that practically every point is (1, 1), all splines
+  are equal and only the background's motion is of use. "normalised" (default): 2 x / (W - 1) - 1.
+- `condition` "planes": the action units are constant planes appended to the decoder's features, which the instance
+  norms remove but for what the zero padding leaves at the border (6e-5 of the picture inside). "modulation" (default):
+  they scale and shift the features after each norm. "none": the published network without action units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.tps.inpainting import InpaintingConfig, InpaintingNetwork
+from baselines.tps.model import DropoutConfig, SplinePoints, TpsConfig, TpsGenerator
+from baselines.tps.motion import SplineDenseMotion
+from core.openface import LARGEST, OPENFACE
+from nets.dense_motion import Motion
+from nets.generator import Encoded
+from nets.inference import Frames, levels, parts, pictures
+
+# iBUG landmarks, 0-based, in the order in which five make a spline.
+LANDMARKS = (1, 2, 5, 8, 9, 10, 13, 16, 17, *range(18, 29), *range(31, 61))
+
+
+@dataclass(frozen=True)
+class RauConfig(TpsConfig):
+    """TPS with ten splines, no background, later and stronger dropout; and the switches of this file.
+
+    image_size: of the pictures in which the points are given. noise: half the width of the uniform noise on either
+    frame's action units in training (intensity / 5).
+    """
+
+    background_start: int | None = None
+    dropout: DropoutConfig = DropoutConfig(start=0.0, largest=0.7)
+    points: Literal["normalised", "sigmoid"] = "normalised"
+    condition: Literal["modulation", "planes", "none"] = "modulation"
+    image_size: int = 256
+    noise: float = 0.02
+
+
+def published(action_units: bool = True) -> RauConfig:
+    """The choices of the publication; without action units as its own config has it."""
+    return RauConfig(points="sigmoid", condition="planes" if action_units else "none")
+
+
+class GivenPoints(nn.Module):
+    """The key point "detector": no parameters, landmarks in pixels to key points."""
+
+    def __init__(self, kind: Literal["normalised", "sigmoid"], image_size: int) -> None:
+        super().__init__()
+        self.kind = kind
+        self.image_size = image_size
+
+    def forward(self, points: Tensor) -> SplinePoints:
+        """Points (B, 50, 2) in pixels of a picture of `image_size` -> key points."""
+        if self.kind == "sigmoid":
+            return SplinePoints(2 * torch.sigmoid(points) - 1)
+        return SplinePoints(2 * points / (self.image_size - 1) - 1)
+
+
+class ConditionedInpainting(InpaintingNetwork):
+    """The decoder with action units as planes (published names and shapes) or as modulation of every norm.
+
+    Nothing is modulated before training, and never for equal action units: the modulation has no bias.
+    """
+
+    def __init__(self, config: InpaintingConfig, condition: Literal["planes", "modulation"]) -> None:
+        super().__init__(config, planes=len(OPENFACE) if condition == "planes" else 0)
+        self.modulation: nn.ModuleList | None = None
+        if condition == "modulation":
+            norms = [norm for step in range(config.num_down_blocks) for norm in self._norms(step)]
+            self.modulation = nn.ModuleList(
+                nn.Linear(len(OPENFACE), 2 * norm.num_features, bias=False) for norm in norms
+            )
+            for layer in self.modulation:
+                nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
+
+    def _norms(self, step: int) -> list[nn.InstanceNorm2d]:
+        """The norms of a stage that are modulated: the second of each residual block, and the doubling's."""
+        blocks = [self.resblock[2 * step], self.resblock[2 * step + 1]]
+        return [*(block.norm2 for block in blocks), self.up_blocks[step].norm]  # type: ignore[list-item]
+
+    def stage(self, step: int, x: Tensor, condition: Tensor | None) -> Tensor:
+        """Two residual blocks and a doubling under action unit differences (B, 17), intensity / 5."""
+        assert condition is not None, "this network needs action units"
+        batch = max(len(x), len(condition))
+        if self.modulation is None:
+            planes = condition[:, :, None, None].expand(batch, -1, *x.shape[2:])
+            return super().stage(step, torch.cat([x.expand(batch, -1, -1, -1), planes], dim=1), None)
+        for index, block in enumerate((self.resblock[2 * step], self.resblock[2 * step + 1])):
+            y = block.conv1(F.relu(block.norm1(x)))  # type: ignore[operator]
+            y = block.conv2(F.relu(self._modulated(3 * step + index, block.norm2(y), condition)))  # type: ignore[operator]
+            x = x + y
+        up = self.up_blocks[step]
+        return self.enlarged(step, up.norm(up.conv(F.interpolate(x, scale_factor=2))), condition)  # type: ignore[operator]
+
+    def enlarged(self, step: int, y: Tensor, condition: Tensor) -> Tensor:
+        """Modulate the normalised features (B, C, 2H, 2W) of a stage's doubling, then ReLU."""
+        return F.relu(self._modulated(3 * step + 2, y, condition))
+
+    def _modulated(self, index: int, x: Tensor, condition: Tensor) -> Tensor:
+        scale, shift = self.scale_and_shift(index, condition)
+        return x * (1 + scale) + shift
+
+    def scale_and_shift(self, index: int, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what action units (B, 17) multiply and add at the norm of that index, (B, C, 1, 1) each."""
+        assert self.modulation is not None
+        scale, shift = self.modulation[index](condition)[:, :, None, None].chunk(2, dim=1)
+        return scale, shift
+
+
+def networks(config: RauConfig) -> dict[str, nn.Module]:
+    """The networks of a configuration by the published checkpoints' names, with fresh weights."""
+    condition = config.condition
+    inpainting = (
+        InpaintingNetwork(config.inpainting)
+        if condition == "none"
+        else ConditionedInpainting(config.inpainting, condition)
+    )
+    return {
+        "inpainting_network": inpainting,
+        "dense_motion_network": SplineDenseMotion(config.dense_motion, config.num_tps, config.ridge),
+        "kp_detector": GivenPoints(config.points, config.image_size),
+    }
+
+
+def given_points(landmarks: Tensor) -> Tensor:
+    """Landmarks (B, 68, 2) -> points (B, 50, 2) float32, pixels."""
+    return landmarks.to(torch.float32)[:, list(LANDMARKS)]
+
+
+def au_difference(
+    source: npt.NDArray[np.float64],
+    driving: npt.NDArray[np.float64],
+    noise: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Relative action units (N, 17) of OpenFace intensities 0..5, both (N, 17): driving / 5 - source / 5.
+
+    noise: of source and driving, drawn each time in training; the published code also adds it when it animates.
+    """
+    first, second = source / LARGEST, driving / LARGEST
+    if noise is not None:
+        first, second = first + noise[0], second + noise[1]
+    return (second - first).astype(np.float32)
+
+
+def generator(nets: Mapping[str, nn.Module]) -> TpsGenerator:
+    """The generator of these networks; its decoder takes action units where there are any."""
+    motion, inpainting = nets["dense_motion_network"], nets["inpainting_network"]
+    assert isinstance(motion, SplineDenseMotion)
+    assert isinstance(inpainting, InpaintingNetwork)
+    return TpsGenerator(motion, inpainting)
+
+
+@dataclass(frozen=True)
+class PointedFace:
+    """A template, ready to be moved: its features and its key points, batch 1."""
+
+    encoded: Encoded
+    points: SplinePoints
+
+
+@dataclass(frozen=True)
+class RauAnimator:
+    """Inference: a template is encoded once and moved once, frames are painted in batches by their action units."""
+
+    nets: Mapping[str, nn.Module]
+    device: str
+    batch_size: int
+
+    def points(self, landmarks: npt.NDArray[np.float64]) -> SplinePoints:
+        """Key points of landmarks (68, 2) in pixels, batch 1."""
+        points: SplinePoints = self.nets["kp_detector"](given_points(torch.from_numpy(landmarks)[None]).to(self.device))
+        return points
+
+    @torch.inference_mode()
+    def face(self, image: Frames, landmarks: npt.NDArray[np.float64]) -> PointedFace:
+        """A template, uint8 (H, W, 3) RGB, with its landmarks (68, 2) in pixels."""
+        return PointedFace(generator(self.nets).encode(pictures(image[None], self.device)), self.points(landmarks))
+
+    @torch.inference_mode()
+    def animate(
+        self, face: PointedFace, action_units: npt.NDArray[np.float32], driver: SplinePoints | None = None
+    ) -> Frames:
+        """The template under action unit differences (T, 17): uint8 (T, H, W, 3) RGB.
+
+        driver: the driver's points, to which the template's geometry is moved as published; None leaves it in place,
+        as training has shown it.
+        """
+        made = generator(self.nets)
+        motion = made.motion(face.encoded.small, face.points, driver or face.points)
+        units = torch.from_numpy(action_units).to(self.device)
+        return np.concatenate(
+            [levels(self.paint(face, motion, units[part])) for part in parts(len(units), self.batch_size)]
+        )
+
+    def paint(self, face: PointedFace, motion: Motion, units: Tensor) -> Tensor:
+        """The template under one motion and a batch of action unit differences (B, 17): (B, 3, H, W) in [0, 1]."""
+        painted: Tensor = self.nets["inpainting_network"](face.encoded.picture, face.encoded.features, motion, units)
+        return painted.expand(len(units), -1, -1, -1)

@@ -1,0 +1,84 @@
+"""The published training of TPS with relative action units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from baselines.tps.motion import Dropout
+from baselines.tps.training import adam, drawn, reconstruction
+from baselines.tps_rau.model import RauConfig, generator, given_points, networks
+from core.contracts import OptimiserSpec, Phase, Trainable
+from core.draws import each
+from core.openface import OPENFACE, needed
+from core.weights import VGG19
+from nets.objective import PublishedTrainer
+from nets.thin_plate import ThinPlate
+
+
+class RauTrainer(PublishedTrainer):
+    """The training of TPS with relative action units (core.contracts.Trainable).
+
+    Batches hold `source` and `driving`, (B, 3, S, S) float32 in [0, 1], two frames of one video, `landmarks`,
+    (B, 68, 2) pixels on the video's first frame, and `action_units_source`, `action_units_driving`, (B, 17) OpenFace
+    intensities / 5. As published, source, driving and transformed picture have the same points, so that
+    equivariance_value is a constant of the random transform. Mended: landmarks are mirrored with the picture, and the
+    action units exchanged with the frames. See baselines.tps_rau.model for the switches. BenchError if the config asks
+    for the VGG-19 loss and `vgg` does not exist.
+    """
+
+    def __init__(self, config: RauConfig, vgg: Path = VGG19) -> None:
+        self.config = config
+        super().__init__(config, networks(config), vgg)
+
+    def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
+        """One Adam a network; the given points have nothing to learn."""
+        return {name: adam(self.config, name) for name in ("inpainting_network", "dense_motion_network")}
+
+    def step(
+        self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
+    ) -> Iterator[Phase]:
+        """The only phase."""
+        driving = batch["driving"]
+        own = each(rng, len(driving))
+        dropout, transform = drawn(self.config, driving, epoch, own)
+        draws = np.stack([one.random((2, len(OPENFACE)), dtype=np.float32) for one in own], axis=1)
+        noise = self.config.noise * (2 * draws - 1)
+        first, second = torch.from_numpy(noise).to(driving.device)
+        change = (needed(batch, "action_units_driving") + second) - (needed(batch, "action_units_source") + first)
+        yield self.phase(batch["source"], driving, given_points(batch["landmarks"]), change, dropout, transform)
+
+    def phase(
+        self,
+        source: Tensor,
+        driving: Tensor,
+        points: Tensor,
+        change: Tensor,
+        dropout: Dropout | None,
+        transform: ThinPlate,
+    ) -> Phase:
+        """The step for points (B, 50, 2) in pixels and action unit differences (B, 17)."""
+        config = self.config
+        value = self._networks["kp_detector"](points).value
+        made = generator(self._networks)
+        encoded = made.encode(source)
+        motion = made.dense_motion(encoded.small, value, value, None, dropout)
+        told = None if config.condition == "none" else change
+        terms = reconstruction(config, self.vgg, made, encoded, motion, told, driving, (value, value), transform)
+        return Phase(("inpainting_network", "dense_motion_network"), terms)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a training of TPS with relative action units; published but for the mended switches of its config."""
+
+    model: RauConfig = RauConfig()
+
+    def trainer(self) -> Trainable:
+        """Return the trainable with fresh weights. BenchError if its losses lack their VGG-19 weights."""
+        return RauTrainer(self.model)

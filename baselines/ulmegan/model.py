@@ -1,0 +1,249 @@
+"""ULME-GAN (Zhou et al., MEGC2021): a face repainted by seventeen action unit intensities, 128 x 128 pixels.
+
+A conditional GAN after GANimation (Pumarola et al., ECCV 2018): the generator paints a colour map C and an attention
+mask A and returns A x + (1 - A) C, so that A = 1 keeps the source. Pictures inside are RGB in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.config import at_least_one
+from core.openface import OPENFACE
+from nets.geometry import in_float32
+from nets.inference import Frames, parts, pictures
+
+# Spread of fresh convolution weights.
+INITIAL = 0.02
+LEAK = 0.01
+
+
+@dataclass(frozen=True)
+class UlmeWeights:
+    """Weights of the losses. mask and smooth are 0 as published, GANimation has about 0.1 and 1e-5."""
+
+    gan: float = 1.0
+    action_units: float = 160.0
+    penalty: float = 10.0
+    reconstruction: float = 10.0
+    mask: float = 0.0
+    smooth: float = 0.0
+
+
+@dataclass(frozen=True)
+class UlmeConfig:
+    """Sizes and training numbers; the defaults are the published ones.
+
+    width: channels of the generator's first layer. gan: what the discriminator's patch map is asked for (the gradient
+    penalty is there with either). epochs, decay_epochs: at full and at falling learning rate. schedule "published": the
+    fall begins an epoch early and the last epoch has learning rate 0. au_noise: half the width of the uniform noise on
+    target action units (intensity / 5). critic_steps: steps of the discriminator for one of the generator.
+    """
+
+    image_size: int = 128
+    width: int = 64
+    residual_blocks: int = 6
+    discriminator_width: int = 64
+    gan: Literal["wgan-gp", "lsgan"] = "wgan-gp"
+    weights: UlmeWeights = UlmeWeights()
+    lr: float = 1e-4
+    epochs: int = 20
+    decay_epochs: int = 10
+    schedule: Literal["intended", "published"] = "intended"
+    au_noise: float = 0.1
+    critic_steps: int = 5
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "image_size", "width", "discriminator_width", "critic_steps")
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with instance norms, plus the input: (B, C, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.InstanceNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.InstanceNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Input plus residual, without an activation after the sum."""
+        out: Tensor = x + self.conv_block(x)
+        return out
+
+
+@dataclass(frozen=True)
+class Painted:
+    """painted: what colours are made of, (B, 3, H, W). attention: (B, 1, H, W), 1 keeps the source.
+
+    colour, picture (the composite): (B, 3, H, W) in [-1, 1].
+    """
+
+    painted: Tensor
+    colour: Tensor
+    attention: Tensor
+    picture: Tensor
+
+
+class UlmeGenerator(nn.Module):
+    """Colour map and attention mask from a picture and action units (intensity / 5)."""
+
+    def __init__(self, config: UlmeConfig) -> None:
+        super().__init__()
+        width = config.width
+        layers = _normed(nn.Conv2d(3 + len(OPENFACE), width, 7, padding=3))
+        for channels in (width, 2 * width):
+            layers += _normed(nn.Conv2d(channels, 2 * channels, 4, 2, padding=1))
+        layers += [ResidualBlock(4 * width) for _ in range(config.residual_blocks)]
+        for channels in (4 * width, 2 * width):
+            layers += _normed(nn.ConvTranspose2d(channels, channels // 2, 4, 2, padding=1))
+        self.model = nn.Sequential(*layers)
+        self.color_top = nn.Sequential(nn.Conv2d(width, 3, 7, padding=3, bias=False), nn.Tanh())
+        self.au_top = nn.Sequential(nn.Conv2d(width, 1, 7, padding=3, bias=False), nn.Sigmoid())
+        _initialise(self)
+
+    def forward(self, picture: Tensor, action_units: Tensor) -> Painted:
+        """Pictures (B, 3, H, W) in [-1, 1] under action units (B, 17); H and W multiples of 4."""
+        painted, attention = self._tops(self.features(picture, action_units))
+        colour = self.colour(picture, painted)
+        return Painted(painted, colour, attention, attention * picture + (1 - attention) * colour)
+
+    def features(self, picture: Tensor, action_units: Tensor) -> Tensor:
+        """Return the last features (B, width, H, W). The units are constant planes beside the picture.
+
+        The first instance norm removes such planes everywhere but near the borders, as published.
+        """
+        planes = action_units[:, :, None, None].expand(-1, -1, *picture.shape[2:])
+        features: Tensor = self.model(torch.cat([picture, planes], dim=1))
+        return features
+
+    def colour(self, picture: Tensor, painted: Tensor) -> Tensor:
+        """Return the colour map, (B, 3, H, W) in [-1, 1]."""
+        return torch.tanh(painted)
+
+    @in_float32
+    def _tops(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Painted maps and attention, in float32: bfloat16 has 128 levels between a half and one."""
+        return self.color_top[0](features), self.au_top(features)
+
+
+class UlmeDiscriminator(nn.Module):
+    """Is a picture real, patch by patch, and which action units does it show?
+
+    A batch of one keeps its batch axis, which the published code drops.
+    """
+
+    def __init__(self, config: UlmeConfig) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels, width = 3, config.discriminator_width
+        for _ in range(6):
+            layers += [nn.Conv2d(channels, width, 4, 2, padding=1), nn.LeakyReLU(LEAK)]
+            channels, width = width, 2 * width
+        self.model = nn.Sequential(*layers)
+        self.dis_top = nn.Conv2d(channels, 1, 3, padding=1, bias=False)
+        self.aus_top = nn.Conv2d(channels, len(OPENFACE), config.image_size // 64, bias=False)
+        _initialise(self)
+
+    @in_float32
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures (B, 3, S, S) in [-1, 1] -> patch map (B, S/64, S/64) and action units (B, 17), intensity / 5."""
+        features = self.model(picture)
+        return self.dis_top(features)[:, 0], self.aus_top(features)[:, :, 0, 0]
+
+
+def _normed(layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
+    return [layer, nn.InstanceNorm2d(layer.out_channels), nn.ReLU()]
+
+
+def _initialise(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, 0, INITIAL)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def networks(config: UlmeConfig) -> dict[str, nn.Module]:
+    """Generator and discriminator by the names in the published files (`<epoch>_net_gen.pth`), with fresh weights."""
+    return {"gen": UlmeGenerator(config), "dis": UlmeDiscriminator(config)}
+
+
+def inside(picture: Tensor, size: int) -> Tensor:
+    """Pictures (B, 3, H, W) in [0, 1] as the networks see them: (B, 3, size, size) in [-1, 1], shrunk by averaging."""
+    if picture.shape[-1] != size:
+        picture = F.interpolate(picture, (size, size), mode="area")
+    return (picture - 0.5) / 0.5
+
+
+def outside(picture: Tensor, as_published: bool = False) -> Frames:
+    """Pictures (B, 3, H, W) in [-1, 1] as uint8 (B, H, W, 3), rounded; as published truncated."""
+    levels = (picture / 2 + 0.5) * 255
+    levels = levels.clamp(0, 255) if as_published else levels.clamp(0, 255).round()
+    frames: Frames = levels.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return frames
+
+
+def enlarged(frame: Frames, size: int) -> Frames:
+    """A frame (H, W, 3) uint8 at (size, size), bilinear (the published code means nearest and does this)."""
+    return np.asarray(cv2.resize(frame, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+@dataclass(frozen=True)
+class UlmeAnimator:
+    """Inference: a template, repainted frame by frame."""
+
+    generator: nn.Module
+    image_size: int
+    device: str
+    batch_size: int
+
+    @torch.inference_mode()
+    def face(self, image: Frames) -> Tensor:
+        """A template, uint8 (H, W, 3) RGB, as the generator sees it, batch 1."""
+        return inside(pictures(image[None], self.device), self.image_size)
+
+    @torch.inference_mode()
+    def paint(self, face: Tensor, action_units: npt.NDArray[np.float32]) -> Painted:
+        """The template under some action units (T, 17), intensity / 5, in one batch."""
+        units = torch.from_numpy(action_units).to(self.device)
+        painted: Painted = self.generator(face.expand(len(units), -1, -1, -1), units)
+        return painted
+
+    def animate(self, face: Tensor, action_units: npt.NDArray[np.float32], size: int, as_published: bool) -> Frames:
+        """The template under action units (T, 17): uint8 (T, size, size, 3) RGB.
+
+        as_published: truncated to eight bits, and twice through JPEG, before and after it is enlarged.
+        """
+        frames = []
+        for part in parts(len(action_units), self.batch_size):
+            for frame in outside(self.paint(face, action_units[part]).picture, as_published):
+                large = enlarged(through_jpeg(frame) if as_published else frame, size)
+                frames.append(through_jpeg(large) if as_published else large)
+        return np.stack(frames)
+
+
+def through_jpeg(frame: Frames, quality: int = 75) -> Frames:
+    """A frame (H, W, 3) RGB uint8 as JPEG of the quality (75: Pillow's default) gives it back."""
+    _, coded = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB), np.uint8)
+
+
+def generator(nets: Mapping[str, nn.Module]) -> UlmeGenerator:
+    """The generator of these networks."""
+    made = nets["gen"]
+    assert isinstance(made, UlmeGenerator)
+    return made

@@ -1,0 +1,62 @@
+"""The published training of FPB-FOMM: FOMM's losses with the adversary on, and given key points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from core.contracts import Phase, Trainable
+from core.weights import VGG19
+from fpfomm.model import FpFommConfig, PriorGuidedDetector, networks
+from fpfomm.points import given_points
+from nets.keypoints import KeyPoints
+from nets.objective import PublishedTrainer, pair_step
+
+
+class FpFommTrainer(PublishedTrainer):
+    """The published training of FPB-FOMM (core.contracts.Trainable).
+
+    Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video, and `landmarks`,
+    (B, 68, 2) pixels on the video's frame 0. As published, one set of points serves source, driving and transformed
+    picture, so that equivariance_value is a constant of the random transform (it has no gradient; weight 0 drops it)
+    and equivariance_jacobian compares jacobians at the same point rather than at the transformed one. A mirrored
+    video needs its landmarks mirrored (fpfomm.points.mirrored_points does it for the 18 points), which the published
+    loader leaves out. BenchError if the config asks for the VGG-19 loss and `vgg` does not exist.
+    """
+
+    def __init__(self, config: FpFommConfig, vgg: Path = VGG19) -> None:
+        self.config = config
+        super().__init__(config, networks(config), vgg)
+
+    def step(
+        self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
+    ) -> Iterator[Phase]:
+        """The generator's and detector's phase, then with generator_gan the discriminator's."""
+        source, driving = batch["source"], batch["driving"]
+        detector = self._networks["kp_detector"]
+        assert isinstance(detector, PriorGuidedDetector)
+        points = given_points(batch["landmarks"])
+        prior = detector.prior(points, driving.shape[-1] // self.config.detector.down)
+
+        def detect(picture: Tensor) -> KeyPoints:
+            found: KeyPoints = detector(picture, points, prior)
+            return found
+
+        transform = self.random_transform(driving, rng)
+        vgg = self.judge(driving)
+        yield from pair_step(self.config.loss, vgg, self._networks, detect, source, driving, transform)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of an FPB-FOMM training; the defaults are the published ones."""
+
+    model: FpFommConfig = FpFommConfig()
+
+    def trainer(self) -> Trainable:
+        """Return the trainable with fresh weights. BenchError if its losses lack their VGG-19 weights."""
+        return FpFommTrainer(self.model)

@@ -1,0 +1,59 @@
+"""Agreement pooled over cells, as the leaderboard has it, for any draw and exchange of drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from core.statistics import (
+    Floats,
+    Paired,
+    bootstrap_interval,
+    cluster_draws,
+    cluster_sums,
+    sign_flips,
+    smallest_p,
+)
+from reports.run_files import Run
+
+Products = Mapping[str, list[float]]
+
+
+def products(run: Run, label: str, figure: str) -> dict[str, list[float]]:
+    """What a pooled figure sums up, <O,D>, |O|^2 and |D|^2, by the name of the cell; cells whose driver moves only."""
+    metric, facts = run.figures[figure]
+    found = {cell.name: run.sums(label, cell).get(metric.name, {}).get(facts.target) for cell in run.facts.cells}
+    return {name: sums for name, sums in found.items() if sums and len(sums) == 3 and sums[2] > 0}
+
+
+def pooled(sums: Floats) -> Floats:
+    """Agreement (...) from sums of products (..., 3); 0 where nothing moves."""
+    lengths = np.sqrt(sums[..., 1] * sums[..., 2])
+    return np.divide(sums[..., 0], lengths, out=np.zeros_like(lengths), where=lengths > 0)
+
+
+def paired_pooled(first: Products, second: Products, cluster_of: Mapping[str, str]) -> tuple[float, float, Paired]:
+    """Compare two methods over the cells that both have: pooled agreement of each, and their difference.
+
+    The interval draws drivers and pools again; p exchanges the two methods' cells by driver.
+    """
+    cells = sorted(first.keys() & second.keys())
+    names = [cluster_of[cell] for cell in cells]
+    a, b = (
+        cluster_sums(np.array([of[cell] for cell in cells], float).reshape(-1, 3), names)[0] for of in (first, second)
+    )
+    n = len(a)
+    one, other = (float(pooled(sums.sum(0))) for sums in (a, b))
+    drawn = _difference(a, b, cluster_draws(n), np.zeros(n)) if n else np.zeros(0)
+    found = bootstrap_interval(one - other, drawn, len(cells), n)
+    if n < 2:
+        return one, other, Paired(found, None)
+    kept = (1 + sign_flips(n)) / 2
+    exchanged = np.abs(_difference(a, b, kept, 1 - kept))
+    return one, other, Paired(found, float(np.mean(exchanged >= abs(one - other) - 1e-9)), p_least=smallest_p(n))
+
+
+def _difference(a: Floats, b: Floats, kept: Floats, exchanged: Floats) -> Floats:
+    """Pooled difference (draws,) where each cluster counts `kept` times as it is and `exchanged` times exchanged."""
+    return pooled(kept @ a + exchanged @ b) - pooled(kept @ b + exchanged @ a)

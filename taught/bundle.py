@@ -1,0 +1,64 @@
+"""Rendered people to carry: python -m taught.bundle BUNDLE [PEOPLE]
+
+A training set of rendered people is over a gigabyte, and rendering it needs dlib and the portraits. A bundle holds what
+a machine without them needs to render people by itself (taught/bundle_render.py), about 0.4 MB each.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from clips.synthetic.audition import cast
+from clips.synthetic.casting import Role
+from clips.synthetic.render import Actor, hull
+from core.frames import SIZE, grey
+from faces.facs import ACTION_UNITS, MICRO, basis
+from faces.field import sample
+from faces.landmarks import landmarks
+from faces.mesh import OVAL
+from taught.training_set import DRAWS, GRID, PORTRAIT, SERIES
+
+PEOPLE = 24
+
+
+def write_bundle(path: Path, people: Sequence[Role]) -> Path:
+    """Write `path` (.npz) and return it; P people, U action units at intensity 1, 64 x 64 grids as in a training set.
+
+    frames (P, 256, 256, 3) uint8 RGB, neutral. mesh (P, 478, 2) and moves (P, U, 478, 2), pixels. fields
+    (P, U, 64, 64, 2) float16, pixels, from neutral. landmarks (P, 68, 2), face (P, 64, 64) uint8, units (U,) names.
+    """
+    axis = np.linspace(0, SIZE - 1, GRID)
+    grid = np.stack(np.meshgrid(axis, axis), -1)
+    nearest = np.round(axis).astype(int)
+    rows: dict[str, list[np.ndarray]] = {}
+    for role in people:
+        actor = Actor(role.person())
+        vertices = actor.person.face.vertices
+        frame = actor.shoot(np.zeros((SIZE, SIZE, 2), np.float32)).frame
+        fields = [actor.move(unit * MICRO) for unit in basis()]
+        person = {
+            "frames": frame,
+            "mesh": vertices.astype(np.float32),
+            "fields": np.stack([sample(field, grid) for field in fields]).astype(np.float16),
+            "moves": np.stack([sample(field, vertices) for field in fields]).astype(np.float16),
+            "landmarks": landmarks(grey(frame[None])[0], role.series).astype(np.float32),
+            "face": hull(vertices[OVAL])[np.ix_(nearest, nearest)],
+        }
+        for name, value in person.items():
+            rows.setdefault(name, []).append(value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
+    arrays = {name: np.stack(values) for name, values in rows.items()} | {"units": np.array(ACTION_UNITS)}
+    np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+    os.replace(temporary, path)
+    return path
+
+
+if __name__ == "__main__":
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else PEOPLE
+    print(write_bundle(Path(sys.argv[1]), cast(PORTRAIT, f"{SERIES}0.", count, DRAWS * count, progress=True)))

@@ -1,0 +1,53 @@
+"""FOMM as a pupil of the taught training (taught/trainer.py). Its key points are led to follow ten points of the
+face's mesh, which the published training never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from baselines.fomm.model import FommConfig, KeyPointDetector, networks
+from core.contracts import Trainable
+from nets.keypoints import KeyPointGenerator
+from nets.transfer import transfer_key_points
+from taught.losses import point_losses
+from taught.trainer import TaughtConfig, TaughtTrainer, Transferred, followed
+
+
+class TaughtFomm:
+    """FOMM: three detector calls as one batch, relative transfer inside the loss."""
+
+    def __init__(self, config: FommConfig) -> None:
+        made = networks(config)
+        generator, detector = made["generator"], made["kp_detector"]
+        assert isinstance(generator, KeyPointGenerator)
+        assert isinstance(detector, KeyPointDetector)
+        self.generator, self.detector = generator, detector
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Networks by the published checkpoints' names; the adversary is not used."""
+        return {"generator": self.generator, "kp_detector": self.detector}
+
+    def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
+        """See taught.trainer.Pupil."""
+        driver = self.detector.down(torch.cat([batch["initial"], batch["driving"]]))
+        source, first, driving = self.detector.detect(torch.cat([small, driver])).chunk(3)
+        moved = transfer_key_points(source, driving, first, "relative")
+        losses = point_losses((source.value, first.value, driving.value), followed(batch))
+        return Transferred(self.generator.motion(small, source, moved), moved.value, losses)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of the taught training of FOMM; the defaults are the published sizes."""
+
+    model: FommConfig = FommConfig()
+    taught: TaughtConfig = TaughtConfig()
+
+    def trainer(self) -> Trainable:
+        """Return the trainable with fresh weights."""
+        return TaughtTrainer(TaughtFomm(self.model), self.taught)

@@ -1,0 +1,64 @@
+"""FPB-FOMM as a pupil of the taught training (taught/trainer.py), which the demo weights come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from core.contracts import Trainable
+from fpfomm.model import FpFommConfig, PriorGuidedDetector, networks
+from fpfomm.points import given_points
+from nets.geometry import inverse_2x2, product
+from nets.keypoints import KeyPointGenerator, KeyPoints
+from taught.losses import attention_loss, best_mask_loss, best_matrices, jacobian_loss
+from taught.trainer import TaughtConfig, TaughtTrainer, Transferred
+
+
+class TaughtFpFomm:
+    """Only the driver is looked at: in relative mode the source's jacobians cancel, and its points are given."""
+
+    def __init__(self, config: FpFommConfig, taught: TaughtConfig) -> None:
+        self.taught = taught
+        made = networks(config)
+        generator, detector = made["generator"], made["kp_detector"]
+        assert isinstance(generator, KeyPointGenerator)
+        assert isinstance(detector, PriorGuidedDetector)
+        self.generator, self.detector = generator, detector
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Networks by the published checkpoints' names; the adversary is not used."""
+        return {"generator": self.generator, "kp_detector": self.detector}
+
+    def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
+        """See taught.trainer.Pupil; both driver frames are one batch of the detector."""
+        points = given_points(batch["landmarks_driving"]).repeat(2, 1, 1)
+        found = self.detector.detect(self.detector.down(torch.cat([batch["initial"], batch["driving"]])), points)
+        first, driving = found.chunk(2)
+        value = given_points(batch["landmarks"]) * 2 / self.detector.image_size - 1
+        change = product(driving.jacobian, inverse_2x2(first.jacobian))
+        source = KeyPoints(value, torch.eye(2, device=value.device).expand_as(change))
+        motion = self.generator.motion(small, source, KeyPoints(value, change))
+        best = best_matrices(value, batch["grid"])
+        assert found.heatmap is not None
+        losses = {
+            "jacobian": jacobian_loss(inverse_2x2(change), best),
+            "attention": self.taught.attention_weight * attention_loss(found.heatmap, found.value),
+            "mask": self.taught.best_mask_weight
+            * best_mask_loss(motion.mask, value, best, batch["grid"], batch["face"]),
+        }
+        return Transferred(motion, value, losses)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of the taught training of FPB-FOMM; the defaults are the published sizes."""
+
+    model: FpFommConfig = FpFommConfig()
+    taught: TaughtConfig = TaughtConfig()
+
+    def trainer(self) -> Trainable:
+        """Return the trainable with fresh weights."""
+        return TaughtTrainer(TaughtFpFomm(self.model, self.taught), self.taught)

@@ -1,0 +1,148 @@
+"""Losses of the taught training (taught/trainer.py): flow, points, jacobians, masks and pictures against the truth."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nets.dense_motion import identity_motion
+from nets.geometry import affine_grid, coordinate_grid, in_float32, inverse_2x2, product, resized_map
+
+# Half the width of the 256-pixel picture: coordinates in [-1, 1] to pixels.
+PIXELS = 127.5
+# A pair without motion must stay still, but 0.05 pixels of error are as good as none.
+TOLERANCE_PX = 0.05
+# The background must stay where it is, but the face is what matters.
+BACKGROUND_WEIGHT = 0.1
+# Width (sigma, in [-1, 1]) of what a given point is asked to know of its surroundings.
+WINDOW = 0.12
+
+
+@in_float32
+def flow_losses(deformation: Tensor, grid: Tensor, face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Error, direction and shortfall of a backward grid: deformation, grid (B, h, w, 2) in [-1, 1], face (B, h, w).
+
+    error: mean over the batch of mean|found - true| / (mean|true| + 0.05 px), so that a micro pair weighs as much as a
+    large one. direction: 1 - cosine between the two flow fields. shortfall: what is missing of the true flow's
+    projection, since whoever is unsure makes the least error with too small a motion. All count the face fully, the
+    background by a tenth.
+    """
+    rest = coordinate_grid(grid.shape[1], grid.shape[2], grid)
+    found, true = (deformation - rest) * PIXELS, (grid - rest) * PIXELS  # B h w 2
+    weight = BACKGROUND_WEIGHT + (1 - BACKGROUND_WEIGHT) * face  # B h w
+    weight = weight / weight.sum((1, 2), keepdim=True)
+    # The square root of a sum of squares has no gradient at zero.
+    error = (weight * ((found - true).square().sum(-1) + 1e-8).sqrt()).sum((1, 2))
+    size = (weight * true.norm(dim=-1)).sum((1, 2))
+    inner, found2, true2 = (
+        (weight * (a * b).sum(-1)).sum((1, 2)) for a, b in ((found, true), (found, found), (true, true))
+    )
+    cosine = inner / ((found2 + 1e-4) * (true2 + 1e-4)).sqrt()  # 1e-4: a hundredth of a pixel counts as still
+    moves = true2 > TOLERANCE_PX**2
+    direction = torch.where(moves, 1 - cosine, torch.zeros_like(cosine)).mean()
+    shortfall = torch.where(moves, F.relu(1 - inner / (true2 + 1e-4)), torch.zeros_like(inner)).mean()
+    return (error / (size + TOLERANCE_PX)).mean(), direction, shortfall
+
+
+@in_float32
+def point_losses(found: tuple[Tensor, Tensor, Tensor], true: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
+    """Key points (source, initial, driving), each (B, K, 2) in [-1, 1], against points of the face's mesh.
+
+    place: 0.05 times the mean distance in pixels. step: relative error of the displacement from initial to driving.
+    """
+    place = torch.stack([(f - t).norm(dim=-1).mean() for f, t in zip(found, true, strict=True)]).mean() * PIXELS
+    moved, wanted = (found[2] - found[1]) * PIXELS, (true[2] - true[1]) * PIXELS  # B K 2
+    error = (moved - wanted).norm(dim=-1).mean(-1)
+    return {"place": 0.05 * place, "step": (error / (wanted.norm(dim=-1).mean(-1) + TOLERANCE_PX)).mean()}
+
+
+@in_float32
+def best_matrices(points: Tensor, grid: Tensor, sigma: float = WINDOW) -> Tensor:
+    """The linear maps about given points (B, K, 2) that fit the true grid (B, h, w, 2) best: (B, K, 2, 2).
+
+    A point that is given cannot move, so this is what it can know of the motion: least squares under a Gaussian window
+    of `sigma`. With narrow windows a fitting mask then leaves a fifth of the motion's error, at 0.2 two fifths.
+    """
+    rest = coordinate_grid(grid.shape[1], grid.shape[2], grid)
+    offset = rest - points[:, :, None, None]  # B K h w 2
+    window = torch.exp(-offset.square().sum(-1) / (2 * sigma**2))  # B K h w
+    spread = torch.einsum("bkhw,bkhwi,bkhwj->bkij", window, offset, offset)
+    moved = torch.einsum("bkhw,bhwi,bkhwj->bkij", window, grid - rest, offset)
+    return product(moved, inverse_2x2(spread)) + torch.eye(2, device=grid.device, dtype=grid.dtype)
+
+
+@in_float32
+def jacobian_loss(matrix: Tensor, wanted: Tensor) -> Tensor:
+    """Relative error of matrices less the identity, both (B, K, 2, 2)."""
+    size = (wanted - torch.eye(2, device=wanted.device, dtype=wanted.dtype)).abs().mean((1, 2, 3))
+    return ((matrix - wanted).abs().mean((1, 2, 3)) / (size + TOLERANCE_PX / PIXELS / WINDOW)).mean()
+
+
+@in_float32
+def best_mask_loss(mask: Tensor, points: Tensor, matrices: Tensor, grid: Tensor, face: Tensor) -> Tensor:
+    """Cross-entropy of a dense motion mask (B, K+1, h, w) to the points whose linear maps come nearest to the grid.
+
+    points (B, K, 2) and their best matrices (B, K, 2, 2) give every cell a choice; the face counts fully, the
+    background by a tenth.
+    """
+    height, width = grid.shape[1:3]
+    moved = affine_grid(points, points, matrices, height, width)  # B K h w 2
+    choices = torch.cat([identity_motion(moved), moved], dim=1)
+    distance = (choices - grid[:, None]).norm(dim=-1) * PIXELS  # B K+1 h w
+    wanted = torch.softmax(-distance / TOLERANCE_PX, dim=1)
+    weight = BACKGROUND_WEIGHT + (1 - BACKGROUND_WEIGHT) * face
+    return -(weight * (wanted * torch.log(mask + 1e-6)).sum(1)).sum() / weight.sum()
+
+
+@in_float32
+def attention_loss(heatmap: Tensor, points: Tensor, sigma: float = WINDOW) -> Tensor:
+    """Divergence of heatmaps (B, K, h, w) from Gaussians at their points (B, K, 2): look where the point is.
+
+    In FPB-FOMM nothing else ties heatmap k to point k, and jacobians read from anywhere are slow to learn.
+    """
+    grid = coordinate_grid(heatmap.shape[2], heatmap.shape[3], heatmap)
+    distance = (grid - points[:, :, None, None]).square().sum(-1).flatten(2)  # B K hw
+    wanted = torch.softmax(-distance / (2 * sigma**2), dim=-1)
+    log_ratio = torch.log(wanted + 1e-12) - torch.log(heatmap.flatten(2) + 1e-12)
+    return (wanted * log_ratio).sum(-1).mean()
+
+
+@in_float32
+def rest_loss(attention: Tensor, grid: Tensor) -> Tensor:
+    """Cross-entropy of attention (B, 1, H, W), 1 keeps the source, to where the true grid (B, h, w, 2) is at rest.
+
+    Learnt from pictures, attention keeps the source wherever the motion is not exact, which is everywhere.
+    """
+    moved = (grid - coordinate_grid(grid.shape[1], grid.shape[2], grid)).norm(dim=-1) * PIXELS
+    wanted = torch.exp(-moved / TOLERANCE_PX)  # B h w
+    return F.binary_cross_entropy(resized_map(attention, grid.shape[1], grid.shape[2])[:, 0], wanted)
+
+
+@in_float32
+def nearest_mask_loss(mask: Tensor, points: Tensor, face: Tensor) -> Tensor:
+    """Cross-entropy of a dense motion mask (B, K+1, h, w) to the nearest key point (B, K, 2), background off the face.
+
+    With several points to a motion, (B, nK, 2), a motion's are next to each other.
+
+    Held for the first part of a training only: without it the background mask, which is right almost everywhere,
+    takes everything before the key points have learnt to move, and the output is still for good.
+    """
+    grid = coordinate_grid(mask.shape[2], mask.shape[3], mask)
+    distance = (grid - points[:, :, None, None]).square().sum(-1)  # B K h w
+    nearest = torch.softmax(-distance / (2 * 0.1**2), dim=1) * face[:, None]
+    nearest = nearest.unflatten(1, (mask.shape[1] - 1, -1)).sum(2)  # B K h w
+    wanted = torch.cat([1 - face[:, None], nearest], dim=1)  # B K+1 h w
+    return -(wanted * torch.log(mask + 1e-6)).sum(1).mean()
+
+
+@in_float32
+def picture_losses(found: Tensor, true: Tensor, scales: int = 3) -> dict[str, Tensor]:
+    """Weightless picture loss of (B, 3, H, W) in [0, 1]: 10 x L1 of pixels and of gradients, summed over scales."""
+    value, slope = found.new_zeros(()), found.new_zeros(())
+    for _ in range(scales):
+        value = value + (found - true).abs().mean()
+        for axis in (2, 3):
+            slope = slope + (found.diff(dim=axis) - true.diff(dim=axis)).abs().mean()
+        found, true = F.avg_pool2d(found, 2), F.avg_pool2d(true, 2)
+    return {"picture": 10 * value, "gradient": 10 * slope}

@@ -1,0 +1,53 @@
+"""MRAA as a pupil of the taught training (taught/trainer.py). Its regions are led to follow ten points of the
+face's mesh, which the published training never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from baselines.mraa.model import MraaConfig, MraaGenerator, networks
+from baselines.mraa.regions import RegionPredictor, transfer_regions
+from core.contracts import Trainable
+from taught.losses import point_losses
+from taught.trainer import TaughtConfig, TaughtTrainer, Transferred, followed
+
+
+class TaughtMraa:
+    """MRAA in relative mode without an AVD network; the background is at rest, as it is in animation."""
+
+    def __init__(self, config: MraaConfig) -> None:
+        self.recompute_covar = config.recompute_covar
+        made = networks(config)
+        generator, predictor = made["generator"], made["region_predictor"]
+        assert isinstance(generator, MraaGenerator)
+        assert isinstance(predictor, RegionPredictor)
+        self.generator, self.predictor = generator, predictor
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks that relative animation needs, by the published checkpoints' names."""
+        return {"generator": self.generator, "region_predictor": self.predictor}
+
+    def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
+        """See taught.trainer.Pupil."""
+        driver = self.predictor.down(torch.cat([batch["initial"], batch["driving"]]))
+        source, first, driving = self.predictor.detect(torch.cat([small, driver])).chunk(3)
+        moved = transfer_regions(source, driving, first, self.recompute_covar)
+        losses = point_losses((source.shift, first.shift, driving.shift), followed(batch))
+        return Transferred(self.generator.motion(small, source, moved), moved.shift, losses)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of the taught training of MRAA; the defaults are the published sizes."""
+
+    model: MraaConfig = MraaConfig()
+    taught: TaughtConfig = TaughtConfig()
+
+    def trainer(self) -> Trainable:
+        """Return the trainable with fresh weights."""
+        return TaughtTrainer(TaughtMraa(self.model), self.taught)

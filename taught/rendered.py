@@ -1,0 +1,235 @@
+"""Training batches from a rendered set: the same expressions on many faces, with their exact flow.
+
+The set is a folder of plain arrays written by `taught.training_set` (I identities, S states):
+`frames.npy` (I, S, 256, 256, 3) uint8 RGB, `flow.npy` and `inverse.npy` (I, S, 64, 64, 2) float16 in pixels of the
+256 picture, `mesh.npy` (I, S, 478, 2), `landmarks.npy` (I, 68, 2), `face.npy` (I, 64, 64), `set.json`.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from core import openface
+from core.clip import Floats
+from core.errors import BenchError
+from taught.mirror import MANY_VERTICES, POINT_PARTNERS
+from taught.variation import Light, Variation, moved, placed, stirred, uncovered
+from training.command import PUBLISHED, Source, TrainingSet
+from training.mirror import LANDMARK_PARTNERS
+from training.prepared import StoreSettings
+
+SIZE = 256
+# Scale, angle, shift x and y of a head that does not move.
+AT_REST = (1.0, 0.0, 0.0, 0.0)
+# Mesh vertices that FOMM's key points are taught to follow: brows, upper lids, nose tip, mouth corners, lips, chin.
+POINT_VERTICES = (105, 334, 159, 386, 4, 61, 291, 0, 17, 152)
+
+
+@dataclass(frozen=True)
+class RenderedSettings(StoreSettings):
+    """What is drawn from a rendered set. points: of the mesh; 50 for TPS. `prepared` is of clip stores only."""
+
+    points: Literal[10, 50] = 10
+    variation: Variation = Variation()
+
+
+def rendered_set(folder: Callable[[], Path]) -> Source:
+    """Return the rendered set in `folder()`: whole for a taught training, else two frames of one person at a time."""
+
+    def make(settings: RenderedSettings, training: str) -> TrainingSet:
+        rendered = RenderedSet(folder(), settings.held_out, settings.variation, settings.points)
+        return FramePairs(rendered) if training == PUBLISHED else rendered
+
+    return Source(RenderedSettings, make, (PUBLISHED, "taught"))
+
+
+class RenderedSet:
+    """Pairs of a driver (identity a, states s and t) and a source (identity b, state s; its answer in state t).
+
+    The last `held_out` identities are never trained on; they validate. points: how many mesh vertices a batch follows,
+    10 or 50. Raises BenchError for an unfinished set.
+    """
+
+    def __init__(
+        self, folder: Path, held_out: int = 4, variation: Variation | None = None, points: int = len(POINT_VERTICES)
+    ) -> None:
+        if not (folder / "set.json").is_file():
+            raise BenchError(f"{folder} is not a finished training set (no set.json). Render it again.")
+        self.origin: dict[str, Any] = json.loads((folder / "set.json").read_text())
+        self.states: list[dict[str, Any]] = json.loads((folder / "states.json").read_text())
+        names = ("frames", "flow", "inverse", "mesh", "landmarks", "face")
+        self.frames, self.flow, self.inverse, self.mesh, self.landmarks, self.face = (
+            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names
+        )
+        self.n_identities, self.n_states = self.frames.shape[:2]
+        if not 0 < held_out < self.n_identities:
+            raise BenchError(f"held_out {held_out} must lie between 1 and {self.n_identities - 1} identities.")
+        self.held_out = held_out
+        self.variation = variation or Variation()
+        self.vertices = {len(found): list(found) for found in (POINT_VERTICES, MANY_VERTICES)}[points]
+        # Intensities of seventeen action units, (S, 17): what a reading of the states would give.
+        self.units = np.stack([openface.shares(state["action_units"]) for state in self.states]).astype(np.float32)
+        self.still = np.array([state["head"] == list(AT_REST) for state in self.states])
+
+    def describe(self) -> str:
+        """The set in words."""
+        return (
+            f"{self.n_identities} rendered people ({self.held_out} held out to validate) in {self.n_states} states each"
+        )
+
+    @property
+    def videos(self) -> int:
+        """How many people are trained on: one counts as one video."""
+        return len(self.identities("train"))
+
+    def facts(self) -> dict[str, Any]:
+        """For the weights' card: how the set was rendered, and the people of both splits by number."""
+        return self.origin | {
+            "trained_on_identities": list(self.identities("train")),
+            "validated_on_identities": list(self.identities("validation")),
+        }
+
+    def identities(self, split: str) -> range:
+        """Identity numbers of "train" or "validation"."""
+        first_held = self.n_identities - self.held_out
+        return range(first_held) if split == "train" else range(first_held, self.n_identities)
+
+    def batch(self, split: str, size: int, rng: np.random.Generator, driven: bool = True) -> dict[str, Tensor]:
+        """A batch of `size` pairs, every draw from `rng`; pictures (B, 3, 256, 256) float32 RGB in [0, 1].
+
+        source: b in state s. target: b in state t. initial: a in state s. driving: a in state t.
+        grid: (B, 64, 64, 2), where every pixel of target lies in source, in [-1, 1] with align_corners=True.
+        face: (B, 64, 64), 1 in the face of target. landmarks, landmarks_driving: (B, 68, 2) pixels of source and
+        initial, without their expression. points_source, points_initial, points_driving: (B, 10 or 50, 2) in [-1, 1].
+        action_units_source, action_units_target: (B, 17) of states s and t, 1 being micro.
+        driven: False leaves out a, the driver: only source and target are made.
+        """
+        samples = [self._sample(split, rng, driven) for _ in range(size)]
+        return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
+
+    def _sample(self, split: str, rng: np.random.Generator, driven: bool) -> dict[str, Floats]:
+        """One pair: both people somewhere in the picture, in their own light; the head may move from s to t."""
+        settings = self.variation
+        people = self.identities(split)
+        a, b = int(rng.choice(people)), int(rng.choice(people))
+        if rng.random() < 0.2:
+            b = a
+        s, t = self._states(rng)
+        head = stirred(settings, rng)
+        sample: dict[str, Floats] = {}
+        grey = rng.random() < settings.grey_share
+        roles = ((b, "source", "target"), (a, "initial", "driving"))
+        for person, first, second in roles if driven else roles[:1]:
+            place = placed(settings, rng, self._between_eyes(person))
+            turned = head.about(moved(self._between_eyes(person), place)) @ place
+            # Drivers come from cameras; a template is usually a clean portrait.
+            light = Light.draw(settings, rng, grey, 0.3 if first == "source" else 1.0)
+            sample[first] = light.fall(uncovered(self.frames[person, s], place), rng)
+            sample[second] = light.fall(uncovered(self.frames[person, t], turned), rng)
+            sample[f"points_{first}"] = to_unit(moved(self._points(person, s), place))
+            sample[f"points_{second}"] = to_unit(moved(self._points(person, t), turned))
+            found = moved(self.landmarks[person], place) + settings.landmark_px * rng.standard_normal((68, 2))
+            sample["landmarks" if first == "source" else "landmarks_driving"] = np.rint(found).astype(np.float32)
+            if first == "source":
+                before = moved(cells(self.flow.shape[2]), np.linalg.inv(turned).astype(np.float64))
+                sample["grid"] = to_unit(moved(self._backward(person, s, t, before), place))
+                sample["face"] = at(self.face[person][..., None], before)[..., 0]
+        del sample["points_target"]
+        sample["action_units_source"], sample["action_units_target"] = self.units[s], self.units[t]
+        if rng.random() < settings.flip_share:
+            sample = mirrored(sample, self.variation.flip_points)
+        for name in ("source", "target", "initial", "driving") if driven else ("source", "target"):
+            sample[name] = np.ascontiguousarray(sample[name].transpose(2, 0, 1))
+        return sample
+
+    def _states(self, rng: np.random.Generator) -> tuple[int, int]:
+        """Two states: mostly from rest, and few that move the head (more would drown the expression)."""
+        pool = np.flatnonzero(self.still) if rng.random() < 1 - self.variation.turn_share else np.arange(self.n_states)
+        s = 0 if rng.random() < self.variation.rest_share else int(rng.choice(pool))
+        return s, int(rng.choice(pool))
+
+    def _between_eyes(self, identity: int) -> Floats:
+        return np.asarray(self.landmarks[identity, 36:48].mean(0), np.float32)
+
+    def _points(self, identity: int, state: int) -> Floats:
+        return np.asarray(self.mesh[identity, state][self.vertices], np.float32)
+
+    def _backward(self, identity: int, s: int, t: int, where: Floats) -> Floats:
+        """Where points (64, 64, 2) of state t lie in state s, in pixels, by way of the neutral state."""
+        neutral = where + at(self.inverse[identity, t], where)
+        return neutral if s == 0 else neutral + at(self.flow[identity, s], neutral)
+
+
+class FramePairs:
+    """Two states of one person, `source` and `driving`, as the published trainings take two frames of one video."""
+
+    def __init__(self, rendered: RenderedSet) -> None:
+        self.rendered = rendered
+        self.videos = rendered.videos
+        self.describe, self.facts = rendered.describe, rendered.facts
+
+    def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """source and driving (B, 3, 256, 256) float32 in [0, 1], varied alike; landmarks (B, 68, 2) of frame 0.
+
+        action_units_source, action_units_driving: (B, 17), 1 being micro.
+        """
+        batch = self.rendered.batch(split, size, rng, driven=False)
+        return {
+            "source": batch["source"],
+            "driving": batch["target"],
+            "landmarks": batch["landmarks"],
+            "action_units_source": batch["action_units_source"],
+            "action_units_driving": batch["action_units_target"],
+        }
+
+
+def cells(count: int) -> Floats:
+    """Pixel coordinates (count, count, 2) of a coarse grid whose corners are the picture's corner pixels."""
+    axis = np.linspace(0, SIZE - 1, count, dtype=np.float32)
+    return np.stack(np.meshgrid(axis, axis), -1)
+
+
+def at(values: npt.NDArray[Any], where: Floats) -> Floats:
+    """Values of a coarse grid (h, w, C) at pixels `where` (h, w, 2), linear, the border repeated: (h, w, C)."""
+    index = where * np.float32((len(values) - 1) / (SIZE - 1))
+    x, y = cv2.split(index)
+    # One by one: of two channels at once OpenCV 5 reads no more than 32 places a cell (findings/remap_two_channels.sh).
+    planes = [
+        cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for plane in cv2.split(values.astype(np.float32))
+    ]
+    return np.asarray(cv2.merge(planes).reshape(*where.shape[:2], -1), np.float32)
+
+
+def to_unit(pixels: Floats) -> Floats:
+    """Pixel coordinates as [-1, 1] (align_corners=True)."""
+    return np.asarray(pixels * (2 / (SIZE - 1)) - 1, np.float32)
+
+
+def mirrored(sample: dict[str, Floats], points: bool = True) -> dict[str, Floats]:
+    """The sample seen in a mirror: pictures, grid and points flipped, left and right partners exchanged.
+
+    points False leaves landmarks and points where they were, as FPB-FOMM's published loader does.
+    """
+    turn = np.array([-1, 1], np.float32)
+    flipped = {}
+    for name, value in sample.items():
+        if not points and name.startswith(("landmarks", "points")):
+            flipped[name] = value
+        elif name.startswith("landmarks"):
+            flipped[name] = np.array([SIZE - 1, 0], np.float32) + value[list(LANDMARK_PARTNERS)] * turn
+        elif name.startswith("points"):
+            flipped[name] = value[list(POINT_PARTNERS[len(value)])] * turn
+        elif name.startswith("action_units"):
+            flipped[name] = value  # every unit is on both sides
+        else:
+            flipped[name] = np.ascontiguousarray(value[:, ::-1]) * (turn if name == "grid" else np.float32(1))
+    return flipped

@@ -1,0 +1,49 @@
+"""TPS as a pupil of the taught training (taught/trainer.py). Its key points are led to follow fifty points of the
+face's mesh, which the published training never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from baselines.tps.model import SplinePoints, TpsConfig, generator, networks, transfer_points
+from core.contracts import Trainable
+from taught.losses import point_losses
+from taught.trainer import TaughtConfig, TaughtTrainer, Transferred, followed
+
+
+class TaughtTps:
+    """TPS in relative mode: three detector calls as one batch; the background is at rest, as it is in animation."""
+
+    def __init__(self, config: TpsConfig) -> None:
+        self.made = networks(config)
+        self.generator = generator(self.made)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks that relative animation needs, by the published checkpoints' names."""
+        return {name: self.made[name] for name in ("inpainting_network", "dense_motion_network", "kp_detector")}
+
+    def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
+        """See taught.trainer.Pupil; the detector looks at the full pictures."""
+        looked_at = torch.cat([batch["source"], batch["initial"], batch["driving"]])
+        source, first, driving = self.made["kp_detector"](looked_at).value.chunk(3)
+        moved = transfer_points(source, driving, first)
+        losses = point_losses((source, first, driving), followed(batch))
+        motion = self.generator.motion(small, SplinePoints(source), SplinePoints(moved))
+        return Transferred(motion, moved, losses)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of the taught training of TPS; the defaults are the published sizes."""
+
+    model: TpsConfig = TpsConfig()
+    taught: TaughtConfig = TaughtConfig()
+
+    def trainer(self) -> Trainable:
+        """Return the trainable with fresh weights."""
+        return TaughtTrainer(TaughtTps(self.model), self.taught)

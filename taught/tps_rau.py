@@ -1,0 +1,118 @@
+"""TPS with relative action units as the demo weights have it: it moves the template by what it paints.
+
+It sees no driver, and is taught to move the source by what it paints (taught/displaced.py) instead of painting it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.tps.inpainting import InpaintingConfig
+from baselines.tps.motion import SplineDenseMotion
+from baselines.tps_rau.model import ConditionedInpainting, GivenPoints, RauConfig, generator, given_points
+from core.contracts import Trainable
+from nets.dense_motion import Motion
+from nets.geometry import widened
+from taught.displaced import displaced
+from taught.units_trainer import Painting, TaughtUnitsConfig, TaughtUnitsTrainer
+
+# Spread of fresh gates by action units of order one.
+INITIAL_GATES = 0.5
+
+
+@dataclass(frozen=True)
+class DisplacedInpaintingConfig(InpaintingConfig):
+    """Widths as published. `displaced` marks cards of this architecture."""
+
+    displaced: Literal[True] = True
+
+
+@dataclass(frozen=True)
+class DisplacedRauConfig(RauConfig):
+    """TPS with relative action units whose decoder moves the picture; its action units always modulate."""
+
+    inpainting: DisplacedInpaintingConfig = DisplacedInpaintingConfig()
+    condition: Literal["modulation"] = "modulation"
+
+
+class DisplacedInpainting(ConditionedInpainting):
+    """A decoder whose last maps move the warped source and light it; before training it is the warped source.
+
+    The decoder's last features are multiplied by the scale of the action units alone, so that equal action units move
+    nothing; these gates begin at random. It has the entries of the published network.
+    """
+
+    reads_weights_of = ("final",)  # nets.fast leaves these convolutions as they are
+
+    def __init__(self, config: InpaintingConfig) -> None:
+        super().__init__(config, "modulation")
+        assert self.modulation is not None
+        nn.init.zeros_(self.final.weight)
+        nn.init.normal_(self.modulation[-1].weight, 0, INITIAL_GATES)  # type: ignore[arg-type]
+
+    def forward(
+        self, picture: Tensor, features: tuple[Tensor, ...], motion: Motion, condition: Tensor | None = None
+    ) -> Tensor:
+        """Return the source moved and lit: (B, 3, H, W) in [0, 1]."""
+        painted = self.paint(features, motion, condition)
+        return displaced(self.pixels(picture, motion), painted)
+
+    def paint(self, features: tuple[Tensor, ...], motion: Motion, condition: Tensor | None = None) -> Tensor:
+        """Return the three maps that move the picture, (B, 3, H, W), from the conditioned decoder alone."""
+        x = self.decode(features, motion, condition)
+        # Without a bias: they must be nothing where the decoder says nothing.
+        return widened(F.conv2d(x, self.final.weight, padding=3))
+
+    def enlarged(self, step: int, y: Tensor, condition: Tensor) -> Tensor:
+        """Modulate the features of a doubling; the last are gated."""
+        if step < self.config.num_down_blocks - 1:
+            return super().enlarged(step, y, condition)
+        gates, _ = self.scale_and_shift(3 * step + 2, condition)
+        return F.relu(y) * gates
+
+
+def networks(config: DisplacedRauConfig) -> dict[str, nn.Module]:
+    """Return the networks of a configuration by the published checkpoints' names, with fresh weights."""
+    return {
+        "inpainting_network": DisplacedInpainting(config.inpainting),
+        "dense_motion_network": SplineDenseMotion(config.dense_motion, config.num_tps, config.ridge),
+        "kp_detector": GivenPoints(config.points, config.image_size),
+    }
+
+
+class TaughtRau:
+    """TPS with relative action units: the source under the difference of two states' units."""
+
+    def __init__(self, config: DisplacedRauConfig) -> None:
+        self.made = networks(config)
+        self.generator = generator(self.made)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """All networks, by the published checkpoints' names."""
+        return self.made
+
+    def paint(self, batch: Mapping[str, Tensor]) -> Painting:
+        """See taught.units_trainer.UnitsPupil."""
+        points = self.made["kp_detector"](given_points(batch["landmarks"]))
+        encoded = self.generator.encode(batch["source"])
+        motion = self.generator.motion(encoded.small, points, points)
+        change = batch["action_units_target"] - batch["action_units_source"]
+        maps = self.generator.inpainting.paint(encoded.features, motion, change)
+        return Painting(maps, displaced(encoded.picture, maps), batch["target"])
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of the taught training of TPS with relative action units; the defaults are the published sizes."""
+
+    model: DisplacedRauConfig = DisplacedRauConfig()
+    taught: TaughtUnitsConfig = TaughtUnitsConfig()
+
+    def trainer(self) -> Trainable:
+        """Return the trainable with fresh weights."""
+        return TaughtUnitsTrainer(TaughtRau(self.model), self.taught)

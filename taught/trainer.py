@@ -1,0 +1,186 @@
+"""Learning from exact motion, for the demo weights. This is not the published training.
+
+Rendered clips come with their true flow, and the micro-motion of 0.5 to 3 pixels is so small that a still picture is
+a strong optimum of every photometric loss. So the demo weights are taught: the motion part by the true backward grid,
+the pictures by the true answer on another face. Real databases have neither and use the published losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from core.contracts import OptimiserSpec, Phase
+from core.draws import each
+from nets.dense_motion import Motion
+from nets.generator import Encoded
+from nets.geometry import coordinate_grid, in_float32
+from nets.inference import Painter
+from taught.losses import PIXELS, flow_losses, nearest_mask_loss, picture_losses
+
+# The picture stage sees crops of this many pixels: a quarter of the arithmetic, no seam.
+CROP = 128
+# Logit of the occlusion map before training: 95 % visible.
+VISIBLE_AT_FIRST = 3.0
+
+
+@dataclass(frozen=True)
+class TaughtConfig:
+    """Numbers of the taught training; learning rates of its three stages, and the losses' weights.
+
+    mask_steps: over how many steps of the motion stage the mask is led to the nearest key point (0: not at all).
+    attention_weight, best_mask_weight: of attention_loss and best_mask_loss, FPB-FOMM only.
+    """
+
+    lr_motion: float = 1e-3
+    lr_picture: float = 1e-3
+    lr_joint: float = 2e-4
+    clip_norm: float = 5.0
+    warmup: float = 0.03
+    direction_weight: float = 0.5
+    shortfall_weight: float = 0.2
+    mask_weight: float = 0.3
+    mask_steps: int = 0
+    attention_weight: float = 0.05
+    best_mask_weight: float = 0.1
+    joint_flow_weight: float = 2.0
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """A driver's motion from its initial to its driving frame, brought to the source.
+
+    motion: as the generator decodes it. points: (B, K, 2), where the moved key points are. losses: of the detector.
+    """
+
+    motion: Motion
+    points: Tensor
+    losses: Mapping[str, Tensor]
+
+
+class Pupil(Protocol):
+    """A model that can be taught: its networks, and how it transfers motion in relative mode."""
+
+    @property
+    def generator(self) -> Painter:
+        """What paints, of the networks."""
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Networks by the published checkpoints' names, those this training teaches."""
+
+    def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
+        """The batch's motion on its source, whose small picture (B, 3, 64, 64) is given (see taught/rendered.py)."""
+
+
+def followed(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return where a batch's mesh points are in source, initial and driving frame, (B, K, 2) each."""
+    return batch["points_source"], batch["points_initial"], batch["points_driving"]
+
+
+class TaughtTrainer:
+    """The three stages of the taught training, for any pupil.
+
+    motion: the grid against the true one, at 64 pixels. picture: the generator paints crops under the true grid with
+    every possible occlusion. joint: everything together at 256 pixels, the occlusion map learns whom to trust.
+    """
+
+    stages: tuple[str, ...] = ("motion", "picture", "joint")
+
+    def __init__(self, pupil: Pupil, config: TaughtConfig) -> None:
+        self.pupil = pupil
+        self.config = config
+        self.generator = pupil.generator
+        # Nearly all of a face is visible in micro-motion: start from there, or the output stays soft for long.
+        for bias in self.generator.occlusion_biases():
+            nn.init.constant_(bias, VISIBLE_AT_FIRST)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The pupil's networks."""
+        return self.pupil.networks()
+
+    def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
+        """One Adam over everything; parts without a gradient in a stage are left alone."""
+        lr = {
+            "motion": self.config.lr_motion,
+            "picture": self.config.lr_picture,
+            "joint": self.config.lr_joint,
+        }[stage]
+        networks = tuple(self.networks())
+        return {"all": OptimiserSpec(networks, lr, clip_norm=self.config.clip_norm, warmup=self.config.warmup)}
+
+    def step(
+        self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
+    ) -> Iterator[Phase]:
+        """One phase a step; the batch is that of `taught.rendered.RenderedSet`."""
+        if stage == "motion":
+            yield Phase(("all",), self._motion_losses(batch, index))
+        elif stage == "picture":
+            yield self._picture_phase(batch, rng)
+        else:
+            yield self._joint_phase(batch)
+
+    def _motion_losses(self, batch: Mapping[str, Tensor], index: int) -> dict[str, Tensor]:
+        transferred = self.pupil.transfer(batch, self.generator.small(batch["source"]))
+        losses = self._flow(transferred.motion, batch) | dict(transferred.losses)
+        led = 1 - index / self.config.mask_steps if self.config.mask_steps else 0.0
+        if led > 0 and torch.is_grad_enabled():  # not when validating
+            mask = nearest_mask_loss(transferred.motion.mask, transferred.points, batch["face"])
+            losses["mask"] = led * self.config.mask_weight * mask
+        return losses
+
+    def _picture_phase(self, batch: Mapping[str, Tensor], rng: np.random.Generator) -> Phase:
+        own = each(rng, len(batch["source"]))
+        corners = np.stack([4 * one.integers(0, (256 - CROP) // 4 + 1, 2) for one in own])  # B 2: x, y
+        source, target = (crop(batch[name], corners) for name in ("source", "target"))
+        deformation = crop_grid(batch["grid"], corners)
+        cells = deformation.shape[1]
+        # Any occlusion may come: flat or varying, from fully hidden to fully visible.
+        drawn = np.stack([one.random((1, 4, 4), dtype=np.float32) for one in own])
+        coarse = torch.from_numpy(drawn).to(source.device, non_blocking=True)
+        occlusion = F.interpolate(coarse, size=(cells, cells), mode="bilinear")
+        motion = Motion(deformation, occlusion, occlusion, occlusion)
+        encoded = Encoded(source, source, self.generator.features(source))
+        painted = self.generator.decode(encoded, motion)
+        return Phase(("all",), picture_losses(painted, target), {"of": source, "wanted": target, "painted": painted})
+
+    def _joint_phase(self, batch: Mapping[str, Tensor]) -> Phase:
+        encoded = self.generator.encode(batch["source"])
+        transferred = self.pupil.transfer(batch, encoded.small)
+        painted = self.generator.decode(encoded, transferred.motion)
+        losses = picture_losses(painted, batch["target"])
+        for name, loss in self._flow(transferred.motion, batch).items():
+            losses[name] = self.config.joint_flow_weight * loss
+        return Phase(("all",), losses | dict(transferred.losses), {"painted": painted})
+
+    def _flow(self, motion: Motion, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        error, direction, shortfall = flow_losses(motion.deformation, batch["grid"], batch["face"])
+        return {
+            "flow": error,
+            "direction": self.config.direction_weight * direction,
+            "shortfall": self.config.shortfall_weight * shortfall,
+        }
+
+
+def crop(pictures: Tensor, corners: npt.NDArray[np.int64]) -> Tensor:
+    """The 128-pixel squares of (B, C, 256, 256) at corners (B, 2), x and y."""
+    pairs = zip(pictures, corners.tolist(), strict=True)
+    return torch.stack([picture[:, y : y + CROP, x : x + CROP] for picture, (x, y) in pairs])
+
+
+@in_float32
+def crop_grid(grid: Tensor, corners: npt.NDArray[np.int64]) -> Tensor:
+    """Backward grids (B, h, w, 2) of 256-pixel pictures as seen by their 128-pixel crops: (B, h/2, w/2, 2)."""
+    cells = grid.shape[1] // 2
+    inside = coordinate_grid(cells, cells, grid)  # -1 and 1 are the crop's first and last pixel
+    left_top = torch.from_numpy(corners).to(grid, non_blocking=True)[:, None, None]  # B 1 1 2
+    where = (inside + 1) * (CROP - 1) / 2 + left_top  # pixels of the whole picture
+    moved = F.grid_sample(grid.permute(0, 3, 1, 2), where / PIXELS - 1, align_corners=True).permute(0, 2, 3, 1)
+    pixels = (moved + 1) * PIXELS - left_top
+    return pixels * 2 / (CROP - 1) - 1

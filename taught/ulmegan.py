@@ -1,0 +1,95 @@
+"""ULME-GAN as the demo weights have it: it moves the template by what it paints, and action units are gates.
+
+Without displacement a short training keeps the source (attention 1 everywhere), since what it paints is softer than
+what changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.ulmegan.model import UlmeConfig, UlmeGenerator, inside
+from core.contracts import Trainable
+from taught.displaced import displaced
+from taught.units_trainer import Painting, TaughtUnitsConfig, TaughtUnitsTrainer
+
+# Spread of what fresh gates make of action units.
+INITIAL_GATES = 0.5
+
+
+@dataclass(frozen=True)
+class DisplacedUlmeConfig(UlmeConfig):
+    """Sizes as published. `displaced` and `units` mark cards of this architecture."""
+
+    displaced: Literal[True] = True
+    units: Literal["gates"] = "gates"
+
+
+class DisplacedUlmeGenerator(UlmeGenerator):
+    """ULME-GAN's generator whose colour map is the source, moved and lit by what is painted (taught/displaced.py).
+
+    What the first convolution makes of the action units multiplies the last features, so that a face at rest is left
+    as it is; as planes beside the picture the first instance norm removes them everywhere but near the borders. Before
+    training the colour map is the source. It has the entries of the published network.
+    """
+
+    def __init__(self, config: UlmeConfig) -> None:
+        super().__init__(config)
+        nn.init.zeros_(self.color_top[0].weight)  # type: ignore[arg-type]
+        nn.init.normal_(self.model[0].weight[:, 3:], 0, INITIAL_GATES)  # type: ignore[index]
+
+    def features(self, picture: Tensor, action_units: Tensor) -> Tensor:
+        """Return the last features of the picture alone, times the gates.
+
+        Planes of zeros would be most of the first convolution's work.
+        """
+        first = self.model[0]
+        assert isinstance(first, nn.Conv2d)
+        ungated = self.model[1:](F.conv2d(picture, first.weight[:, :3], first.bias, padding=first.padding))
+        # On a scale that does not grow with the convolution's window.
+        gates: Tensor = action_units @ (first.weight[:, 3:].sum((2, 3)) / first.weight.shape[-1]).T
+        gated: Tensor = ungated * gates[:, :, None, None]
+        return gated
+
+    def colour(self, picture: Tensor, painted: Tensor) -> Tensor:
+        """Return the colour map, (B, 3, H, W) in [-1, 1]: the picture, moved and lit."""
+        return displaced(picture, painted, darkest=-1)
+
+
+class TaughtUlme:
+    """ULME-GAN's generator at its own size; no discriminator.
+
+    The colour map is taught as a picture of its own, and attention by where the truth is at rest. Taught by the
+    composite, attention hides the colours before they are any good, for good.
+    """
+
+    def __init__(self, config: DisplacedUlmeConfig) -> None:
+        self.size = config.image_size
+        self.generator = DisplacedUlmeGenerator(config)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The generator, by the name in the published files."""
+        return {"gen": self.generator}
+
+    def paint(self, batch: Mapping[str, Tensor]) -> Painting:
+        """See taught.units_trainer.UnitsPupil."""
+        source, target = (inside(batch[name], self.size) for name in ("source", "target"))
+        painted = self.generator(source, batch["action_units_target"])
+        return Painting(painted.painted, painted.colour / 2 + 0.5, target / 2 + 0.5, painted.attention)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of the taught training of ULME-GAN; the defaults are the published sizes."""
+
+    model: DisplacedUlmeConfig = DisplacedUlmeConfig()
+    taught: TaughtUnitsConfig = TaughtUnitsConfig()
+
+    def trainer(self) -> Trainable:
+        """Return the trainable with fresh weights."""
+        return TaughtUnitsTrainer(TaughtUlme(self.model), self.taught)

@@ -1,0 +1,178 @@
+"""Measure how far float32 is off from float64 on this kind of processor, for the bounds of the golden files.
+
+    python -m tests.golden.measure --name "AMD EPYC, Zen 3" [FILE.npz ...]
+
+Without files it measures all of ../shared/specs (about an hour on one core) and writes
+tests/golden/processors/amd_epyc_zen_3.json; with files it replaces what that file has of these. Nothing of the expected
+entries is used: weights are drawn by another salt for each seed, and inputs are redrawn from the files' own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import nn
+
+from tests.golden.__main__ import FILES
+from tests.golden.bounds import FACTOR, FLOAT64_SPACING, PROCESSORS, SEEDS, kind_of, plain, stage_of
+from tests.golden.files import LEVELS, PICTURES, Golden, certain, off_by
+from tests.golden.fill import filled_vgg, undrawn
+
+SPECS = Path(__file__).parent.parent.parent.parent / "shared" / "specs"
+Arrays = dict[str, np.ndarray]
+
+
+class Redrawn(Golden):
+    """A golden file's names with other inputs: the same pictures in other colours and positions, other draws."""
+
+    def __init__(self, path: Path, seed: int) -> None:
+        super().__init__(path)
+        self.names = {name for name in self.names if not re.fullmatch(_not_this_turn(self.names, seed), name)}
+        for name, array in self.arrays.items():
+            if kind_of(name, path.stem) == "input":
+                # Arrays that belong together (source and driving, small and small2) are changed alike.
+                self.arrays[name] = redrawn(name, array, np.random.default_rng(seed))
+
+
+def _not_this_turn(names: set[str], seed: int) -> str:
+    """A pattern for the variants that another seed measures."""
+    epochs = sorted({found.group() for name in names if (found := re.match(r"epoch\d+", name))}, key=len)
+    epoch = epochs[(seed + 1) % 2] if epochs else "-"
+    return rf"(.*_)?ac{(seed + 1) % 2}_.*|{epoch}/.*|{('default', 'masked')[(seed + 1) % 2]}/.*"
+
+
+def redrawn(name: str, array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An input like the file's, drawn by `rng`."""
+    if name.endswith(LEVELS) or name in PICTURES:
+        channels, rows, columns = (3, 1, 2) if name.endswith(LEVELS) else (-3, -2, -1)
+        array = np.take(array, rng.permutation(3), axis=channels)
+        array = np.flip(array, [axis for axis in (rows, columns) if rng.random() < 0.5])
+        array = np.roll(array, rng.integers(0, array.shape[columns], 2), axis=(rows, columns))
+        full = 255 if name.endswith(LEVELS) else np.float32(1)
+        return np.ascontiguousarray(full - array if rng.random() < 0.5 else array)
+    if name in ("landmarks68", "kp_default") or re.fullmatch(r"keypoint_(source|driving|batch)", name):
+        return array + rng.integers(-12, 13, 2).astype(array.dtype)
+    if re.fullmatch(r".*(dropout_rand|gp_alpha|avd_rand)", name):
+        return rng.random(array.shape, np.float32)
+    if name == "tps_theta":
+        return np.eye(2, 3, dtype=np.float32) + shuffled(array - np.eye(2, 3, dtype=np.float32), rng)
+    if re.fullmatch(r"tps_control_params|.*equivariance_\w+|tps_probe_points", name):
+        return shuffled(array, rng)
+    if re.fullmatch(r"keypoint.*|AU_diff|((src|tar)_)?aus|avd_.*", name):
+        return np.ascontiguousarray(np.take(array, rng.permutation(array.shape[1]), axis=1))
+    return array
+
+
+def shuffled(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The values in another order and with other signs."""
+    values = rng.permutation(array.reshape(-1)) * rng.choice(np.array([-1, 1], array.dtype), array.size)
+    return values.reshape(array.shape)
+
+
+@contextlib.contextmanager
+def computing(dtype: torch.dtype, family: str) -> Iterator[None]:
+    """Compute in one type. In float32 even what the later systems do in float64, since the published ones do not."""
+    same = {"double": lambda value: value}
+    torch.set_default_dtype(dtype)
+    with contextlib.ExitStack() as stack:
+        if dtype == torch.float32 and family == "tps":
+            stack.enter_context(mock.patch.multiple(torch.Tensor, **same))
+            stack.enter_context(mock.patch.multiple(nn.Module, **same))
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+
+def computed(path: Path, seed: int, dtype: torch.dtype) -> Arrays:
+    """The entries of a golden file with redrawn weights and inputs, by their plain names."""
+    module, family = FILES[path.stem]
+    golden, salt = Redrawn(path, seed), f"seed{seed}/"
+    wanted = {plain(name) for name in golden.names if kind_of(name, path.stem) not in ("input", "ignored")}
+    found: Arrays = {}
+    with undrawn(), tempfile.TemporaryDirectory() as folder, computing(dtype, family):
+        vgg = Path(folder) / "vgg19.pth"
+        torch.save(filled_vgg(salt, family), vgg)
+        for name, value in import_module(f"tests.golden.{module}").entries(golden, salt, vgg):
+            if plain(name) in wanted:
+                found[plain(name)] = value.detach().numpy().copy()
+    return found
+
+
+def differences(stem: str, single: Arrays, double: Arrays) -> dict[str, float]:
+    """The largest difference of each stage, at least the spacing of float32 numbers at its largest value."""
+    off: dict[str, float] = {}
+    for name in sorted(double, key=lambda name: "after_step/" in name):  # gradients before what they step
+        expected, kind = double[name].astype(np.float64), kind_of(name, stem)
+        if double[name].dtype.kind in "iu":
+            off[name] = float(np.any(single[name] != double[name]))
+            continue
+        of_gradient = name.replace("after_step/", "grad/")
+        where = certain(double[of_gradient], FACTOR * off[of_gradient]) if of_gradient in off else None
+        largest = 1.0 if kind in ("relative", "largest") else float(np.abs(expected).max())
+        spacing = float(np.finfo(np.float32).eps) * largest
+        off[name] = max(spacing, off_by(kind, single[name].astype(np.float64), expected, where))
+        if name.startswith("f64/"):
+            off[name] *= FLOAT64_SPACING
+    stages: dict[str, float] = defaultdict(float)
+    for name, value in off.items():
+        stages[stage_of(name)] = max(stages[stage_of(name)], value)
+    return stages
+
+
+def reference(path: Path, seed: int, kept: Path | None) -> Arrays:
+    """The entries in float64, read from `kept` if another run left them there."""
+    file = kept and kept / f"{path.stem}_{seed}.npz"
+    if file and file.exists():
+        with np.load(file) as data:
+            return dict(data)
+    found = computed(path, seed, torch.float64)
+    if file:
+        np.savez(file, **found)  # type: ignore[arg-type]
+    return found
+
+
+def add(content: dict[str, Any], stem: str, off: dict[str, float]) -> None:
+    """Count a seed of a file in, keeping the largest difference of each stage."""
+    stages = content["differences"].setdefault(stem, {})
+    for stage, value in off.items():
+        stages[stage] = max(stages.get(stage, 0.0), float(f"{value:.3g}"))
+    content["seeds"][stem] = content["seeds"].get(stem, 0) + 1
+
+
+def main() -> None:
+    """Measure, and write after every seed; seeds that an interrupted run has measured are not measured again."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", type=Path, nargs="*")
+    parser.add_argument("--name", required=True, help="kind of processor, and how it was limited if it was")
+    parser.add_argument("--kept", type=Path, help="keep float64 results here, for another kind on the same machine")
+    arguments = parser.parse_args()
+    target = PROCESSORS / f"{re.sub(r'[^a-z0-9]+', '_', arguments.name.lower()).strip('_')}.json"
+    target.parent.mkdir(exist_ok=True)
+    content = {"processor": arguments.name, "seeds": {}, "differences": {}}
+    if target.exists():
+        content |= json.loads(target.read_text())
+    content["torch"] = torch.__version__
+    paths = arguments.files or sorted(SPECS.glob("*/golden/*.npz"))
+    for seed, path in ((seed, path) for seed in range(SEEDS) for path in paths):
+        if content["seeds"].get(path.stem, 0) <= seed:
+            single, double = computed(path, seed, torch.float32), reference(path, seed, arguments.kept)
+            add(content, path.stem, differences(path.stem, single, double))
+            target.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+            print(f"{path.stem}, seed {seed}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
