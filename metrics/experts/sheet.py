@@ -154,7 +154,7 @@ class _Reader:
             self.complete = False
             self.parsed.problems.append(Problem(at, f"no score for {blank}: the row is left out", fatal=False))
             return
-        scores = {item: score(row[item], item) for item in ITEMS}
+        scores: dict[str, int] = {item: score(row[item], item) for item in ITEMS}
         for part, value in (*scores.items(), ("sum", sum(scores.values()))):
             self.so_far[part] += value
             self.everything[part] += value
