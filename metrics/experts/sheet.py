@@ -104,7 +104,7 @@ class _Reader:
         self.where, self.columns, self.names, self.expert = where, columns, names, expert
         self.parsed = Parsed()
         self.held: dict[str, str] = {}
-        self.so_far = dict.fromkeys((*ITEMS, "sum"), 0)
+        self.so_far: dict[str, int] = dict.fromkeys((*ITEMS, "sum"), 0)
         self.everything = dict(self.so_far)
         self.complete = True  # whether all rows of the team could be read: else its total cannot be checked
 
