@@ -61,7 +61,7 @@ def _say(imported: Imported) -> None:
     counts = f"{len(imported.judgements)} judgements; {imported.sums} row sums and {imported.totals} totals checked"
     print(counts, file=sys.stderr)
     lines = [f"Note: {remark}" for remark in imported.remarks]
-    if imported.lacking:
+    if imported.lacking and imported.judgements:
         lines.insert(0, f"Note: {sum(imported.lacking.values())} rows left out: {_lacking(imported)}")
     lines += [f"{'Fault' if problem.fatal else 'Warning'}: {problem}" for problem in imported.problems]
     for line in lines[:MOST_LINES]:
@@ -94,8 +94,13 @@ def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
     path = folder / FILE
     old = read_judgements(path) if path.exists() else []
     experts = {judgement.expert for judgement in new}
-    judgements = [*(judgement for judgement in old if judgement.expert not in experts), *new]
+    others = [judgement for judgement in old if judgement.expert not in experts]
+    judgements = [*others, *new]
     write_judgements(path, judgements)
+    if replaced := len(old) - len(others):
+        named = ", ".join(sorted(experts))
+        told = f"{replaced} earlier judgements of {named} are replaced; import all sheets of an expert together."
+        print(printable(f"Note: {told}"), file=sys.stderr)
     print(f"{path}: {len(judgements)} judgements", file=sys.stderr)
     return judgements
 

@@ -86,6 +86,14 @@ def mention(rows: Sequence[Row], possible: Sequence[Row], metrics: Sequence[Any]
     for metric in metrics:
         if reason := lacking(metric):
             note(f"{metric.name} is not computed: {reason}")
+    estimated = [
+        row.label for row in possible if any(word.startswith("units from flow") for word in row.marks_on(cells))
+    ]
+    if estimated:
+        note(
+            f"{', '.join(estimated)}: action units are estimated from the drivers' optical flow (au_source=flow), by"
+            " which outputs are scored, too. au_source=openface and au_source=table do not use it."
+        )
     demo = [row.label for row in possible if DEMO in row.marks_on(cells)]
     if demo and not all(cell.driver.rendered for cell in cells):
         note(

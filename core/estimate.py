@@ -16,7 +16,7 @@ import numpy as np
 
 from core.processors import usable
 from core.run_folder import REPORT
-from core.runner import Job, Settings
+from core.runner import Job, Settings, refusal
 from core.scoring import Scorer, lacking
 from core.speeds import keep_speeds, known_speeds, measuring
 from core.store import CellRecord, digest
@@ -79,7 +79,7 @@ class Estimate:
 
 def work_left(folder: Path, jobs: Sequence[Job], todo: Sequence[Job], media_all: bool) -> Work:
     """Return what is left of a run of these jobs, of which `todo` are not animated yet."""
-    animate = [job for job in todo if not job.cell.problem]
+    animate = [job for job in todo if not refusal(job)]
     measure = to_measure(folder, jobs, animate)
     page = _page_frames(jobs, media_all) if measure or not (folder / REPORT).exists() else 0
     return Work(animate, measure, page)
@@ -92,7 +92,7 @@ def to_measure(folder: Path, jobs: Sequence[Job], todo: Sequence[Job]) -> list[J
     def done(job: Job) -> bool:
         return job.key not in keys and (folder / "partials" / job.row.label / f"{job.cell.name}.json").exists()
 
-    return [job for job in jobs if not job.cell.problem and not done(job)]
+    return [job for job in jobs if not refusal(job) and not done(job)]
 
 
 def _page_frames(jobs: Sequence[Job], media_all: bool) -> int:
@@ -200,7 +200,7 @@ def _width(config: Any) -> int | None:
 def forecast(jobs: Sequence[Job], work: Work, scorer: Scorer, settings: Settings) -> str:
     """Return what a dry run prints: the cells, what is cached, and how long the rest takes."""
     cells = {job.cell.name: job.cell for job in jobs}
-    missing = [job.row.label for job in work.animate]
+    missing = [job.row.label for job in [*work.animate, *filter(refusal, jobs)]]
     lines = [f"{len(cells)} cells:"]
     for cell in cells.values():
         lines.append(

@@ -134,15 +134,18 @@ def _child(folder: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def _mention_missing(found: dict[str, Path], portraits: dict[str, Path], chosen: Iterable[str]) -> None:
-    missing = [
-        f"{driver.name} ({driver.folder}/{driver.names[0]}) on {face}"
-        for driver in SHEET.drivers
-        for face in chosen
-        if driver.name not in found or face not in portraits
-    ]
-    if missing:
-        total = len(SHEET.drivers) * len(list(chosen))
-        note(f"the kit is partial, {len(missing)} of {total} cells are missing: {'; '.join(missing)}")
+    """Name the drivers and templates that a kit lacks, and how many cells cannot be made without them."""
+    faces = list(chosen)
+    drivers = [driver for driver in SHEET.drivers if driver.name not in found]
+    lacking = [f"{driver.name} ({driver.folder}/{driver.names[0]})" for driver in drivers]
+    without = [face for face in faces if face not in portraits]
+    if lacking or without:
+        total = len(SHEET.drivers) * len(faces)
+        missing = total - (len(SHEET.drivers) - len(drivers)) * (len(faces) - len(without))
+        named = [
+            f"no {what} {', '.join(names)}" for what, names in (("driver", lacking), ("template", without)) if names
+        ]
+        note(f"the kit is partial, {missing} of {total} cells are missing: {'; '.join(named)}")
 
 
 def _recording(driver: Driver, path: Path) -> Recording:

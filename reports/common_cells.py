@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+from collections.abc import Sequence
 
 from reports.leaderboard import POOLED, RANKED_BY, brief, column, headlines
 from reports.marks import marked
@@ -46,7 +47,7 @@ def common_means(run: Run) -> Table | None:
 
     parts = (("Methods", run.methods), ("Controls", run.controls))
     sections = tuple(Section(heading, tuple(map(row, methods))) for heading, methods in parts if methods)
-    return marked(run, Table(f"Means over the {len(cells)} cells that every method has", columns, sections))
+    return marked(run, Table(f"Means over the {_counted(cells)}", columns, sections))
 
 
 def told(run: Run) -> str:
@@ -59,8 +60,11 @@ def told(run: Run) -> str:
         return f"{opening}, and no cell is in all of them: they cannot be compared."
     means = {method.label: _mean(run, method, RANKED_BY, cells) for method in run.methods}
     listed = ", ".join(f"{label} {mean.shown(2)}" for label, mean in means.items() if mean.value is not None)
-    count = f"{len(cells)} cells that every method has" if len(cells) > 1 else "one cell that every method has"
-    return f"{opening}. Over the {count}, {RANKED_BY} is: {listed}."
+    return f"{opening}. Over the {_counted(cells)}, {RANKED_BY} is: {listed}."
+
+
+def _counted(cells: Sequence[CellFacts]) -> str:
+    return f"{len(cells)} cells that every method has" if len(cells) > 1 else "one cell that every method has"
 
 
 def summary(run: Run) -> Table:

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from core.errors import BenchError, check_choice, few, shown
-from core.statistics import P_DECIMALS, Paired, corrected, paired, why_untestable
-from reports.intervals import UNSEPARATED, of_cells, of_drivers, p_entry, with_interval
+from core.statistics import P_DECIMALS, Paired, corrected, paired
+from reports.intervals import of_cells, of_drivers, p_entry, unseparated, with_interval
 from reports.leaderboard import FAMILY, IDEAL_ONE, POOLED, arrow, headlines
 from reports.marks import footnotes, titled
 from reports.pooled import paired_pooled, products
@@ -114,9 +114,8 @@ def comparison(a: Run, b: Run, methods: Sequence[str] = ()) -> Table:
     )
     labels = [[pair.first for pair in tested], [pair.second for pair in tested]]
     marks = dict.fromkeys((*footnotes(a, labels[0]), *footnotes(b, labels[1])))
-    why = [why_untestable(list(of.values()), len(of)) for of in family.values() if of]
-    unseparated = [UNSEPARATED.format(line) for line in dict.fromkeys(why) if line]
-    notes = (f"First: {a.folder}. Second: {b.folder}.", HOW, *unseparated, *marks)
+    told = dict.fromkeys(line for of in family.values() for line in unseparated(list(of.values())))
+    notes = (f"First: {a.folder}. Second: {b.folder}.", HOW, *told, *marks)
     sections = tuple(Section(heading, tuple(of_pair)) for heading, of_pair in rows.items())
     return Table("Paired differences over cells", columns, sections, notes)
 

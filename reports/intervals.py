@@ -1,9 +1,10 @@
 """How sure a run's means are: bootstrap intervals by driver, and which methods cannot be told apart."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from core.statistics import (
+    FEWEST_CLUSTERS,
     LEAST_P,
     P_DECIMALS,
     UNTESTED,
@@ -11,20 +12,19 @@ from core.statistics import (
     Paired,
     bootstrap_mean,
     paired_all,
+    smallest_p,
     tied_groups,
     why_untestable,
 )
 from reports.run_files import Run
 from reports.table import Column, Entry, Section, Table
 
+# The level at which rows are told apart.
+ALPHA = 0.05
 FLIPS = (
     "Differences are means over cells, first less second. In brackets: 95 % intervals, drivers drawn; none with fewer"
     " than five drivers. p flips signs by driver, all flips of up to 14 drivers, and holds for one pair chosen"
     " beforehand; p, Holm holds for all pairs of this table together."
-)
-UNSEPARATED = (
-    "No test could separate these rows after Holm's correction ({}). What still can: p, for a pair chosen beforehand,"
-    " and the interval of its difference."
 )
 
 
@@ -101,8 +101,19 @@ def paired_table(title: str, pairs: Mapping[tuple[str, str], Paired], decimals: 
         )
         for (first, second), found in pairs.items()
     )
-    why = why_untestable(list(pairs.values()), len(pairs))
-    return Table(title, columns, (Section("", rows),), (FLIPS, *([UNSEPARATED.format(why)] if why else [])))
+    return Table(title, columns, (Section("", rows),), (FLIPS, *unseparated(list(pairs.values()))))
+
+
+def unseparated(pairs: Sequence[Paired]) -> list[str]:
+    """Return why no test among all these pairs could separate any of them, and what still can; [] if one could."""
+    why = why_untestable(pairs, len(pairs))
+    if not why:
+        return []
+    drivers = max(found.difference.n_clusters for found in pairs)
+    alone = ["p, for a pair chosen beforehand"] if (smallest_p(drivers) or 1) < ALPHA else []
+    drawn = ["the interval of a difference"] if drivers >= FEWEST_CLUSTERS else []
+    still = f"What still can: {' and '.join([*alone, *drawn])}." if alone or drawn else "It takes more drivers."
+    return [f"No test could separate these rows after Holm's correction ({why}). {still}"]
 
 
 def with_interval(found: Interval, decimals: int) -> Entry:

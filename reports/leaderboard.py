@@ -11,7 +11,7 @@ from reports.intervals import compared, groups, intervals
 from reports.judged import with_experts
 from reports.marks import marked
 from reports.run_facts import FigureFacts, MethodFacts, MetricFacts
-from reports.run_files import Found, Run
+from reports.run_files import NOT_SCORED, Found, Run
 from reports.table import Column, Entry, Section, Table
 
 
@@ -110,7 +110,8 @@ def left_out(run: Run, among: Container[str] | None = None) -> list[str]:
     shown = {line.figure for _, line in headlines(run)}
     for group, line in _known(run):
         if line.figure not in shown and (among is None or line.figure in among):
-            title = f"{line.title} (truth)" if "truth" in group else line.title
+            against_truth = "truth" in group + line.figure and "truth" not in line.title
+            title = f"{line.title} (truth)" if against_truth else line.title
             reasons.setdefault(_why_absent(run, line.figure), []).append(title)
     return [f"{', '.join(titles)}: {reason}" for reason, titles in reasons.items()]
 
@@ -119,11 +120,21 @@ def _why_absent(run: Run, figure: str) -> str:
     """Return why no row has a figure: one reason, or several, each with its rows; the last one has the other rows."""
     rows: dict[str, list[str]] = {}
     for method in run.facts.methods:
-        found = run.combined(method.label, figure)
-        rows.setdefault(found.reason or found.status, []).append(method.label)
+        rows.setdefault(_own_reason(run, method.label, figure), []).append(method.label)
     *fewer, most = sorted(rows.items(), key=lambda item: len(item[1]))
     told = [f"{reason} ({', '.join(labels)})" for reason, labels in fewer]
     return "; ".join([*told, f"{most[0]} (the others)" if fewer else most[0]])
+
+
+def _own_reason(run: Run, label: str, figure: str) -> str:
+    """Return why a row lacks a figure: that of a cell with other figures, if any, else its first one."""
+    others = [line.figure for _, line in headlines(run)]
+    for cell in run.facts.cells:
+        found = run.of_cell(label, cell, figure)
+        if found is not NOT_SCORED and any(run.of_cell(label, cell, other).value is not None for other in others):
+            return found.reason or found.status
+    found = run.combined(label, figure)
+    return found.reason or found.status
 
 
 def _known(run: Run) -> list[tuple[str, Headline]]:
@@ -204,10 +215,17 @@ def leaderboard(run: Run) -> Table:
             for _, line in chosen
         )
         tie = [ties.get(method.label, Entry(""))] if ties else []
-        return (Entry(method.label), *tie, *scores, Entry(method.seconds_per_frame, "not timed"))
+        return (Entry(method.label), *tie, *scores, _time(method))
 
     board = Table("Leaderboard: means over cells", tuple(columns), _sections(run, row))
     return marked(run, with_experts(run, board))
+
+
+def _time(method: MethodFacts) -> Entry:
+    """Return a row's seconds per frame; none for outputs made elsewhere, which are only read here."""
+    if method.name == "outputs":
+        return Entry(None, "made elsewhere; only read here")
+    return Entry(method.seconds_per_frame, "not timed")
 
 
 def brief(run: Run) -> Table:

@@ -1,7 +1,7 @@
 """Metrics against experts: does a metric order outputs as the experts do, within a cell and over all of them?"""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,9 +56,7 @@ def metrics_against_experts(run: Run, judgements: Sequence[Judgement], everythin
         Column("accuracy", "↑", 2, HOW.format(level=LEVEL), "", True),
     )
     sided = [name for name, (_, figure) in run.figures.items() if _sided(name, figure.higher_is_better)]
-    scored = [
-        name for name in sided if name in POOLED or any(run.cell_values(m.label, name) for m in run.facts.methods)
-    ]
+    scored = [name for name in sided if any(_has(run, method.label, name) for method in run.facts.methods)]
     folded = [] if everything else [name for name in scored if TRACK.search(name)]
     rows = tuple(_row(run, name, judged, outputs) for name in scored if name not in folded)
     notes = [HOW.format(level=LEVEL)]
@@ -70,6 +68,10 @@ def metrics_against_experts(run: Run, judgements: Sequence[Judgement], everythin
         notes.append(f"Left out, for neither more nor less is better: {', '.join(without)}.")
     notes += _one_sided(outputs)
     return marked(run, Table("Metrics against experts", columns, (Section("", rows),), tuple(notes)))
+
+
+def _has(run: Run, label: str, name: str) -> bool:
+    return bool(products(run, label, name) if name in POOLED else run.cell_values(label, name))
 
 
 def _sided(name: str, higher_is_better: bool | None) -> bool:
@@ -105,7 +107,10 @@ def _row(
     title = f"|{name} - 1| ↓" if name in IDEAL_ONE else f"{name} {arrow(figure)}".rstrip()
     if name in POOLED:
         items = _pooled(run, name, outputs)
-        of_rows = {item: {label: _mean(of[label]) for label in {j.label for j in items}} for item, of in judged.items()}
+        cells = {j.label: products(run, j.label, name).keys() for j in items}
+        of_rows = {
+            item: {label: _mean(of[label], kept) for label, kept in cells.items()} for item, of in judged.items()
+        }
         taus = [item_agreement([j.score for j in items], [of[j.label] for j in items], [j.driver for j in items])
                 for of in of_rows.values()]  # fmt: skip
         absent = Entry(None, "a pooled figure has no order within a cell")
@@ -146,5 +151,6 @@ def _pooled(run: Run, name: str, outputs: Sequence[tuple[str, str]]) -> list[Jud
     return found
 
 
-def _mean(values: Mapping[str, float]) -> float:
-    return float(np.mean(list(values.values())))
+def _mean(values: Mapping[str, float], cells: Container[str]) -> float:
+    """The mean over those of a row's judged cells that its pooled figure counts."""
+    return float(np.mean([value for cell, value in values.items() if cell in cells]))

@@ -44,6 +44,7 @@ def paired_pooled(first: Products, second: Products, cluster_of: Mapping[str, st
         cluster_sums(np.array([of[cell] for cell in cells], float).reshape(-1, 3), names)[0] for of in (first, second)
     )
     n = len(a)
+    a, b = _of_one_length(a), _of_one_length(b)
     one, other = (float(pooled(sums.sum(0))) for sums in (a, b))
     drawn = _difference(a, b, cluster_draws(n), np.zeros(n)) if n else np.zeros(0)
     found = bootstrap_interval(one - other, drawn, len(cells), n)
@@ -52,6 +53,15 @@ def paired_pooled(first: Products, second: Products, cluster_of: Mapping[str, st
     kept = (1 + sign_flips(n)) / 2
     exchanged = np.abs(_difference(a, b, kept, 1 - kept))
     return one, other, Paired(found, float(np.mean(exchanged >= abs(one - other) - 1e-9)), p_least=smallest_p(n))
+
+
+def _of_one_length(sums: Floats) -> Floats:
+    """Scale a method's outputs so that |O|^2 over all drivers is 1, which leaves its agreement as it is.
+
+    Else exchanging the cells of a weak and a strong method would mix amplitudes, and p would depend on their gains.
+    """
+    length = np.sqrt(sums[:, 1].sum())
+    return sums / (length, length**2, 1) if length > 0 else sums
 
 
 def _difference(a: Floats, b: Floats, kept: Floats, exchanged: Floats) -> Floats:

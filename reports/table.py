@@ -157,7 +157,7 @@ class Table:
         kept = self.only(preferred[: WIDEST - 1])
         left = set(kept.keys())
         lost = [key for key in keys if key not in left]
-        note = f"Columns left out (--columns chooses): {', '.join(lost)}."
+        note = f"Columns left out: {', '.join(lost)}; the CSV has all of them."
         return dataclasses.replace(kept, footnotes=(*kept.footnotes, note))
 
     def notes(self) -> list[str]:

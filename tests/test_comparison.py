@@ -98,6 +98,16 @@ def test_pooled_differences_of_alike_cells_are_tested_as_means_are(values):
     )
 
 
+def test_a_gain_changes_neither_pooled_difference_nor_its_interval_nor_its_p():
+    of_drivers = {f"c{i}": f"c{i}" for i in range(7)}
+    better, worse = ({cell: [0.1 * at + i / 50, 1.0 + i, 1.0] for i, cell in enumerate(of_drivers)} for at in (6, 3))
+    weak = {cell: [0.25 * product, 0.0625 * own, theirs] for cell, (product, own, theirs) in worse.items()}
+    plain, scaled = (paired_pooled(better, other, of_drivers)[2] for other in (worse, weak))
+    assert plain.p == 2 / 2**7
+    assert scaled.p == plain.p
+    assert scaled.difference.low == pytest.approx(plain.difference.low)
+
+
 def test_gain_is_compared_by_its_distance_from_1(second):
     scores = pd.read_csv(second / "scores.csv", keep_default_na=False, dtype="str")
     gain = (scores.scope == "cell") & (scores.figure == "gain")

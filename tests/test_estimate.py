@@ -26,7 +26,9 @@ def cell(name, frames, template="t", truth=True):
 def jobs(rows, cells):
     """Every row on every cell; rows by name, with their configs."""
     made = [
-        SimpleNamespace(label=name, name=name, identity={"config": config}, is_control=name in COMPANIONS[1:])
+        SimpleNamespace(
+            label=name, name=name, identity={"config": config}, is_control=name in COMPANIONS[1:], check=lambda _: None
+        )
         for name, config in rows.items()
     ]
     return [SimpleNamespace(row=row, cell=one, key=f"{row.label} {one.name}") for row in made for one in cells]

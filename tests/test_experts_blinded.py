@@ -90,6 +90,7 @@ def test_filled_in_sheets_become_the_runs_judgements(call, run, tmp_path):
 
     code, out, err = call("experts", "import", sheets[0], "--run", run)
     assert len(read_judgements(run / FILE)) == 24  # the same expert again replaces, and Ben's are kept
+    assert "Note: 12 earlier judgements of anna are replaced" in err
 
     code, out, err = call("experts", "agreement", run)
     assert code == 0, err
@@ -225,3 +226,4 @@ def test_the_published_judgements_fit_a_run_that_has_a_part_of_them(call, run, t
     code, _, err = call("experts", "import", sheet, "--run", run)
     assert code == 2
     assert "Nothing was imported: the run has no method 3295 (54 rows)" in err
+    assert err.count("method 3295") == 1

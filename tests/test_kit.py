@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from commands.request import mention
 from core.clip import Cell, Template
 from core.foreseen import foreseen
 from core.frames import write_frames
@@ -68,6 +70,13 @@ def test_what_a_run_will_lack_is_foreseen(look_alike, tmp_path):
     )
 
 
+def test_rows_whose_action_units_come_from_flow_are_named_beforehand(capfd):
+    marks = {"tps_rau": {"units from flow: 1 of 2": "..."}, "tps": {}}
+    made = [SimpleNamespace(label=label, marks_on=lambda _, found=found: found) for label, found in marks.items()]
+    mention(made, made, [], [])
+    assert "Note: tps_rau: action units are estimated from the drivers' optical flow" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("methods", "drivers", "least"), [(2, 9, None), (6, 9, "0.059"), (2, 5, "0.062"), (1, 2, None), (4, 12, None)]
 )
@@ -86,8 +95,9 @@ def test_outputs_that_are_not_there_are_missing_and_cost_no_exit_code(call, tmp_
     write_frames(tmp_path / "made" / "d0__t0", np.zeros((3, 256, 256, 3), np.uint8))
     arguments = ["--protocol", "fakes", "--drivers", "clips", "--metrics", "difference", "--no-controls"]
     arguments += ["--out", "out", "--methods", "shift,outputs:made"]
-    code, _, err = call(*arguments, "--dry-run")
+    code, out, err = call(*arguments, "--dry-run")
     assert code == 0
+    assert "outputs@made: 0 of 4 cells\nTo animate: 5 cells; to measure: 5 outputs" in out
     assert "Note: outputs@made: 3 of 4 cells are missing (d0__t1, d1__t0, d1__t1): no output for d0 on t1 in " in err
     assert not (tmp_path / "out").exists()
     for _ in range(2):

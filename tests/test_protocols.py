@@ -108,7 +108,8 @@ def test_a_partial_kit_gives_its_cells_and_names_the_others(tmp_path, capfd):
     assert cells[0].foil is None  # its foil is not in this kit
     told = capfd.readouterr().err
     assert "12 of 18 cells are missing" in told
-    assert "samm_positive (SAMM_challenge/Positive_022_3_3) on westernMale" in told
+    assert "no driver casme2_negative (casme2_challenge/Negative_EP19_06f), casme2_surprise" in told
+    assert "no template" not in told
     assert "5 frames, the sheet has 38" in told
     assert cells[4].driver.apex_frame is None
 

@@ -243,8 +243,21 @@ def test_what_is_left_out_has_each_row_s_own_reason(tmp_path):
     table.loc[gone, ["value", "status", "n_scored"]] = ["", "failed", "0"]
     table.loc[gone, "reason"] = "no face"
     table.loc[gone & (table.method == "fpfomm"), "reason"] = "no weights"
+    table.loc[gone & (table.method == "flow_warp") & (table.scope == "all"), "reason"] = "no output for d1 on ta"
     table.to_csv(scores, index=False)
     assert leaderboard.left_out(Run(tmp_path)) == ["identity dist.: no weights (fpfomm); no face (the others)"]
+
+
+def test_outputs_made_elsewhere_have_no_seconds_per_frame(tmp_path):
+    path = make_run(tmp_path, frames=2) / "run.json"
+    facts = json.loads(path.read_text())
+    facts["methods"][0]["name"] = "outputs"
+    path.write_text(json.dumps(facts))
+    table = leaderboard.leaderboard(Run(tmp_path))
+    at = [column.title for column in table.columns].index("s/frame")
+    first, second, *_ = table.rows()
+    assert (first[at].value, first[at].reason) == (None, "made elsewhere; only read here")
+    assert second[at].value == 0.012
 
 
 def not_supplied(run, label, *cells):
@@ -283,7 +296,9 @@ def test_cells_that_were_not_supplied_are_missing_and_means_over_common_cells_st
     assert "Means over the 2 cells that every method has" in page
     data = json.loads(re.search(r'id="page-data">(.*?)</script>', page)[1])
     assert data["cells"][data["opened"]]["name"] == "d2__ta"  # the first with all clips
-    not_supplied(run, "fpfomm", "d2__ta", "d2__tb")
+    not_supplied(run, "fpfomm", "d2__ta")
+    assert common_cells.common_means(Run(run)).title == "Means over the one cell that every method has"
+    not_supplied(run, "fpfomm", "d2__tb")
     not_supplied(run, "fomm:mode=absolute", "d1__ta")
     assert common_cells.told(Run(run)).endswith("no cell is in all of them: they cannot be compared.")
     assert common_cells.common_means(Run(run)) is None

@@ -184,7 +184,7 @@ def test_papers_get_eight_columns_or_those_that_are_asked_for():
     narrow = table.narrow()
     assert narrow.keys() == ["method", *(f"c{i}" for i in range(4, 11))]
     assert [entry.value for entry in next(iter(narrow.rows()))] == ["x", 4, 5, 6, 7, 8, 9, 10]
-    assert narrow.footnotes == ("Columns left out (--columns chooses): c0, c1, c2, c3.",)
+    assert narrow.footnotes == ("Columns left out: c0, c1, c2, c3; the CSV has all of them.",)
     assert table.only(["c2", "c1"]).keys() == ["method", "c2", "c1"]
     assert PAPER.narrow() is PAPER
     with pytest.raises(BenchError, match="Did you mean 'c10'"):
