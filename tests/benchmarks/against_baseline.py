@@ -24,7 +24,9 @@ from core.worker import THREADS
 BASELINE = "0073482"
 HERE = Path(__file__).resolve().parents[2]
 DEMO = ("--methods", "fpfomm,fomm,mraa", "--out", "run")
-SIX = ("--methods", "fpfomm,fomm,mraa,tps,tps_rau,ulmegan", "--protocol", "folder", "--out", "run")
+# Drivers that are folders of pictures have no known action units; a cell without a source of them fails.
+SIX_METHODS = "fpfomm,fomm,mraa,tps,tps_rau:au_source=flow,ulmegan:au_source=flow"
+SIX = ("--methods", SIX_METHODS, "--protocol", "folder", "--out", "run")
 
 
 @dataclass(frozen=True)
