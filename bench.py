@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commands import (
+    check,
     compare,
     databases,
     experts,
+    explain,
     external,
     figure,
     import_,
@@ -82,6 +84,8 @@ app.command()(runs.report)
 app.command()(verify.verify)
 app.command()(runs.clean)
 app.command()(compare.compare)
+app.command()(explain.explain)
+app.command()(check.check)
 app.add_typer(experts.app, name="experts")
 app.add_typer(external.app, name="external")
 app.command()(weights.weights)

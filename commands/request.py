@@ -113,14 +113,19 @@ def chosen_metrics(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def load_metrics(request: Request) -> list[Any]:
-    """Return the classes of the metrics asked for. Raise BenchError if two of them have a figure of one name."""
+    """Return the classes of the metrics asked for.
+
+    Raise BenchError for one that lacks what the contract asks for, and if two of them have a figure of one name.
+    """
+    from core.plugins import check_metric
     from core.registry import load
     from metrics import METRICS
 
     makers = [load("metric", name, METRICS) for name in request.metrics]
     owners: dict[str, str] = {}
     for name, make in zip(request.metrics, makers, strict=True):
-        for figure in make().figures:
+        check_metric(name, make)
+        for figure in make.figures:
             if (owner := owners.setdefault(figure.name, name)) != name:
                 raise BenchError(
                     f"The metrics {owner} and {name} both have a figure called {figure.name!r}, and tables go by that"

@@ -8,6 +8,11 @@ from typing import Any
 from core.errors import unknown_name
 
 
+def names(kind: str, table: Mapping[str, str]) -> list[str]:
+    """Return the names in `table` and those of the entry points `megbench.<kind>s` of installed packages."""
+    return [*table, *(point.name for point in entry_points(group=f"megbench.{kind}s"))]
+
+
 def load(kind: str, name: str, table: Mapping[str, str]) -> Any:
     """The object called `name` in `table`, else in the entry points `megbench.<kind>s` of installed packages.
 

@@ -21,6 +21,7 @@ from core.errors import BenchError, CellFailed, NotSupplied, check_choice
 from core.file_hashes import states
 from core.frames import SIZE, Frames, check_frames
 from core.own_store import work_for
+from core.plugins import check_method
 from core.progress import track
 from core.provenance import code_version, package_versions
 from core.store import (
@@ -84,6 +85,7 @@ class Row:
             for option in options:
                 check_choice(f"option of {name}:", option, taken)
         method = maker(variant, options)
+        check_method(name, method)
         versions = {"source": code_version(maker.__module__), "packages": package_versions(maker.__module__)}
         marks = dict(getattr(method, "marks", {}))
         seen = method.seen() if hasattr(method, "seen") else {}

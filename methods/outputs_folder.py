@@ -20,7 +20,7 @@ from core.errors import BenchError, few
 from core.file_kinds import HEAD_BYTES, JPEG, kind_of
 from core.frames import SIZE
 from core.names import check_name
-from core.pictures import pictures_in
+from core.pictures import frames_folder, pictures_in
 from core.sheet import Limits
 from core.tables import local_path, read_sheet
 from core.video import first_size, is_video
@@ -155,6 +155,7 @@ def _deeper(folder: Path) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith(".")) if depth <= DEEPEST else []
         if depth and pictures_in(here):
             found.append(here)
+            folders[:] = [name for name in folders if here / name != frames_folder(here)]
         found += [path for name in sorted(files) if is_video(path := here / name)]
     return found
 

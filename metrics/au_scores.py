@@ -30,7 +30,7 @@ UPPER = frozenset(("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU43", "AU45
 APEX_REACH = 2
 # A coded unit is a hit among this many strongest units of the output, or among as many as are coded.
 TOP = 3
-LEAKLESS = "the {} moves no unit, or every one: none is quiet"
+LEAKLESS = "no unit is quiet: the {} moves none, or every one"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from taught.mirror import MANY_VERTICES, POINT_PARTNERS
 from taught.variation import Light, Variation, moved, placed, stirred, uncovered
 from training.command import PUBLISHED, Source, TrainingSet
 from training.mirror import LANDMARK_PARTNERS
-from training.prepared import StoreSettings
+from training.variation import StoreSettings
 
 SIZE = 256
 # Scale, angle, shift x and y of a head that does not move.

@@ -16,6 +16,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before PyTorch is imported: as many w
 
 import pytest
 import typer.main
+from hypothesis import HealthCheck, settings
 
 import bench
 from core.own_store import work_for
@@ -24,6 +25,10 @@ from methods import METHODS
 from metrics import METRICS
 from protocols import PROTOCOLS
 from tests.fakes import FAKES
+
+# Slow draws say that the machine is busy, not that the data is wrong.
+settings.register_profile("suite", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 # Typer reads the commands and their options off our functions at every call, which takes a tenth of a second.
 get_command = functools.cache(typer.main.get_command)

@@ -126,7 +126,7 @@ def test_cells_know_their_answers(cells):
 def test_a_second_call_renders_nothing_and_another_renderer_everything(cells, small, cache, monkeypatch):
     monkeypatch.setattr(demo, "SHEET", small)
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise AssertionError("rendered again")
 
     monkeypatch.setattr(studio, "in_parallel", refuse)

@@ -42,7 +42,7 @@ def table(strength: float, spaces: bool = True) -> pd.DataFrame:
 
 @pytest.fixture
 def cell(tmp_path, monkeypatch):
-    monkeypatch.setattr(openface, "FOLDER", tmp_path / "openface")
+    monkeypatch.setattr(openface, "in_store", lambda name: tmp_path / name)
     return make_cell(tmp_path / "clips")
 
 

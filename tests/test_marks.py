@@ -229,6 +229,7 @@ TWENTY = {"stages": {"main": {"steps": 20}}}
 def test_other_weights_say_what_their_card_says(tmp_path, monkeypatch, card, words):
     monkeypatch.chdir(tmp_path)
     weights = in_store("weights") / ("fomm@mine.safetensors" if card else "fomm@mine.pth")
+    weights.parent.mkdir(parents=True)
     weights.write_bytes(b"")
     if card:
         demo = json.loads(demo_weights("fomm").with_suffix(".json").read_text())["config"]

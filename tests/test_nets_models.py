@@ -10,6 +10,7 @@ import torch
 import baselines.fomm.model as fomm
 import baselines.mraa.model as mraa
 import fpfomm.model as fpb
+from baselines.fomm.training import FommTrainer
 from baselines.mraa.regions import Regions, transfer_regions
 from baselines.mraa.training import MraaTrainer
 from core.config import as_dict, build
@@ -196,7 +197,7 @@ def batch():
 
 
 def test_fomm_trains_without_its_discriminator(batch):
-    losses, moved = steps(fomm.FommTrainer(FOMM), batch, "main")
+    losses, moved = steps(FommTrainer(FOMM), batch, "main")
     assert set(losses) == {"perceptual", "equivariance_value", "equivariance_jacobian"}
     assert moved == {"generator": True, "kp_detector": True, "discriminator": False}
 
@@ -228,7 +229,7 @@ def test_mraa_trains_in_two_stages(batch):
 
 def test_published_optimisers():
     """What the golden vectors cannot pin: betas, decay, schedule (specs/fomm_family)."""
-    spec = fomm.FommTrainer(FOMM).optimisers("main")["generator"]
+    spec = FommTrainer(FOMM).optimisers("main")["generator"]
     assert (spec.lr, spec.betas, spec.weight_decay, spec.milestones) == (2e-4, (0.5, 0.999), 0, (60, 90))
     spec = MraaTrainer(MRAA).optimisers("avd")["avd"]
     assert (spec.lr, spec.betas, spec.milestones) == (1e-3, (0.5, 0.999), (20, 25))
@@ -254,7 +255,7 @@ def test_avd_turns_axes_that_point_the_other_way():
 
 def test_missing_vgg_weights_name_both_ways_out(tmp_path):
     with pytest.raises(BenchError, match=r"vgg19-dcbb9e9d\.pth.*--set loss\.perceptual=pyramid"):
-        fomm.FommTrainer(replace(FOMM, loss=LossConfig()), tmp_path / "vgg19-dcbb9e9d.pth")
+        FommTrainer(replace(FOMM, loss=LossConfig()), tmp_path / "vgg19-dcbb9e9d.pth")
 
 
 def animated(model, config, batch_size):

@@ -256,10 +256,10 @@ def test_curve_cursors_follow_the_frame(page):
 def test_a_click_on_a_heading_sorts_within_each_section(page):
     def column():
         return page.eval_on_selector_all(
-            "#leaderboard tbody", "all => all.map(b => [...b.rows].slice(1).map(r => Number(r.cells[1].dataset.sort)))"
+            "#board tbody", "all => all.map(b => [...b.rows].slice(1).map(r => Number(r.cells[1].dataset.sort)))"
         )
 
-    button = page.locator("#leaderboard thead button").nth(1)
+    button = page.locator("#board thead button").nth(1)
     button.click()
     methods, controls = column()
     assert methods == sorted(methods, reverse=True)
@@ -293,7 +293,7 @@ def test_hostile_names_of_methods_and_clips_are_shown_as_they_are(browser, tmp_p
     page.on("dialog", lambda dialog: complaints.append(dialog.message))
     page.goto(write_report(folder, cache=tmp_path / "media").as_uri())
     page.wait_for_selector("body[data-ready]", timeout=60_000)
-    assert page.locator("#leaderboard tbody th", has_text=name).count() == 1
+    assert page.locator("#board tbody th", has_text=name).count() == 1
     assert page.locator(".cell.shown figcaption", has_text=name).count() >= 1
     assert name in page.locator(".cell.shown h3").inner_text()
     assert page.locator("img").count() == 0

@@ -22,8 +22,13 @@ ALONE = Group(torch.device("cpu"))
 
 
 def start(target, *arguments):
-    """Begin a call in a process of its own: a fork of this one, which has imported what it needs."""
-    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
+    """Begin a call in a process of its own: a fork of one that has imported what it needs and done nothing else.
+
+    Once autograd has used threads, as other tests may make it, no fork of this process could train.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.small_training"])
+    process = context.Process(target=target, args=arguments)
     process.start()
     return process
 

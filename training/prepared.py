@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +23,10 @@ from core.file_hashes import file_hash
 from core.frames import SIZE
 from training.command import PUBLISHED, Source, TrainingSet
 from training.mirror import LANDMARK_PARTNERS
-from training.variation import LUMA, Jitter, PreparedSettings
+from training.variation import LUMA, Jitter, PreparedSettings, StoreSettings
 
 # Mirrored, x runs the other way.
 MIRROR = np.array([-1, 1], np.float32)
-
-
-@dataclass(frozen=True)
-class StoreSettings:
-    """What is drawn from clip stores. held_out: people who only validate."""
-
-    held_out: int = 4
-    prepared: PreparedSettings = PreparedSettings()
 
 
 def prepared_set(folders: Sequence[Path]) -> Source:

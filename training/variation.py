@@ -37,3 +37,11 @@ class PreparedSettings:
     flip: bool = True
     mirror_points: bool = True
     jitter: Jitter = Jitter()
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What is drawn from clip stores. held_out: people who only validate."""
+
+    held_out: int = 4
+    prepared: PreparedSettings = PreparedSettings()

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from baselines.fomm.model import FommConfig, FommTrainer, KeyPointDetector, networks
+from baselines.fomm.model import FommConfig, KeyPointDetector, networks
+from baselines.fomm.training import FommTrainer
 from nets.discriminator import Discriminator, DiscriminatorConfig
 from nets.keypoints import KeyPointGenerator
 from nets.losses import LossConfig

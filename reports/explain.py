@@ -1,0 +1,105 @@
+"""How one number came about: inputs, what the metric found on the way, the figure's definition and the version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from core.errors import BenchError, check_choice
+from core.store import read_json
+from reports.run_facts import CellFacts, FigureFacts, MetricFacts
+from reports.run_files import Run
+
+
+def explanation(run: Run, label: str, figure: str, cell: str) -> str:
+    """Return in lines how `figure` of row `label` came about in `cell`.
+
+    Raise BenchError for a row, figure or cell that the run does not have.
+    """
+    check_choice("row of this run:", label, [method.label for method in run.facts.methods])
+    check_choice("figure of this run:", figure, run.figures)
+    cells = {each.name: each for each in run.facts.cells}
+    place = cells[check_choice("cell of this run:", cell, cells)]
+    metric, facts = run.figures[figure]
+    found = run.of_cell(label, place, figure)
+    value = f"{found.value:.6g}" if found.value is not None else f"absent: {found.reason or found.status}"
+    kept = _kept(run, label, place, metric.name)
+    parts = [
+        [f"{figure} of {label} on {cell}: {value}"],
+        _definition(metric, facts, kept),
+        _inputs(run, label, place, facts.target),
+        _beside(metric, facts, kept),
+        _over_all(run, label, figure),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def _kept(run: Run, label: str, cell: CellFacts, metric: str) -> dict[str, Any]:
+    """Return what the metric kept of the cell. Raise BenchError if it kept nothing."""
+    path = run.folder / "partials" / label / f"{cell.name}.json"
+    kept = (read_json(path) or {}).get(metric)
+    if not isinstance(kept, dict):
+        raise BenchError(f"{path}: nothing of {metric} in it. Run the same command again.")
+    return kept
+
+
+def _definition(metric: MetricFacts, figure: FigureFacts, kept: dict[str, Any]) -> list[str]:
+    low, high = ("" if bound is None else f"{bound:g}" for bound in figure.bounds)
+    facts = [
+        f"against the {figure.target}" if figure.target not in ("", "output") else "of the output alone",
+        f"unit {figure.unit}" if figure.unit else "",
+        f"from {low or '-∞'} to {high or '∞'}" if low or high else "",
+        {True: "higher is better", False: "lower is better", None: ""}[figure.higher_is_better],
+    ]
+    return [
+        f"{figure.title}: {figure.description}",
+        f"  {'; '.join(filter(None, facts))}",
+        f"  {metric.name}, version {kept.get('version', metric.version)}: {metric.description}",
+    ]
+
+
+def _inputs(run: Run, label: str, cell: CellFacts, target: str) -> list[str]:
+    """Return the clips that the figure comes from, with where they are."""
+    output = run.output_frames(label, cell)
+    record = read_json(output.parent / "cell.json") or {}
+    lines = ["Inputs", f"  output: {output}, {cell.n_frames} frames, content {str(record.get('content', '?'))[:12]}"]
+    if target == "driver":
+        lines.append(f"  driver: {run.driver_frames(cell)}")
+    if target == "truth" and cell.has_truth:
+        lines.append(f"  truth: {run.truth_frames(cell)}")
+    if target == "template":
+        lines.append(f"  template: {run.template_picture(cell)}")
+    return lines
+
+
+def _beside(metric: MetricFacts, figure: FigureFacts, kept: dict[str, Any]) -> list[str]:
+    """Return what the metric found on the way: sums, curves, its other figures of this target, and what is absent."""
+    values, reasons = kept.get("values") or {}, kept.get("reasons") or {}
+    lines = [
+        f"  {name}: {', '.join(f'{value:.6g}' for value in sums)}" for name, sums in (kept.get("sums") or {}).items()
+    ]
+    for name, curve in (kept.get("series") or {}).items():
+        lines.append(f"  {name}: {_curve([float('nan') if value is None else value for value in curve])}")
+    for other in metric.figures:
+        if other.name == figure.name or other.target != figure.target or other.name not in values:
+            continue
+        value = values[other.name]
+        lines.append(f"  {other.name}: {reasons.get(other.name, 'absent') if value is None else f'{value:.6g}'}")
+    return [f"Found on the way by {metric.name}", *lines] if lines else []
+
+
+def _curve(curve: list[float]) -> str:
+    values = np.asarray(curve, float)
+    if np.isnan(values).all():
+        return "absent in every frame"
+    peak = int(np.nanargmax(values))
+    return f"{len(values)} frames, {np.nanmin(values):.4g} to {values[peak]:.4g}, highest in frame {peak}"
+
+
+def _over_all(run: Run, label: str, figure: str) -> list[str]:
+    found = run.combined(label, figure)
+    if found.value is None:
+        return [f"Over all cells: absent ({found.reason or found.status})"]
+    counts = f", {found.n_scored} of {found.n_cells} cells" if found.n_scored is not None else ""
+    return [f"Over all cells: {found.value:.6g}{counts}"]

@@ -1,0 +1,130 @@
+"""What plug-ins must have is said when they are loaded; `check` tries them, `explain` says how a number came about."""
+
+import numpy as np
+import pytest
+
+from commands.check import method_lines, metric_lines
+from core.contracts import Figure, Partial, Score
+from core.errors import BenchError, CellFailed
+from core.plugins import check_method, check_metric
+from core.runner import Row
+from metrics.flicker import Flicker
+from reports.explain import explanation
+from reports.run_files import Run
+from tests.fakes import Difference, Fakes, Shift, make_clips
+from tests.report_fixture import make_run
+
+FIGURE = Figure("size", "Size", "", True, (0, 1), "output", "A stand-in.")
+
+
+class Good:
+    name = "good"
+    version = "1"
+    figures = (FIGURE,)
+
+    def measure(self, cell, seen):
+        return Partial("ok", values={"size": float(seen.output.frames.mean() / 255)})
+
+    def combine(self, partials):
+        values = [partial.values["size"] for partial in partials]
+        return [Score("size", float(np.mean(values)) if values else None, "ok", "", len(values), len(values))]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": None}, "`version` must be a text, not None"),
+        ({"figures": ()}, "`figures` must list its figures"),
+        ({"figures": ("size",)}, "must hold core.contracts.Figure, not str"),
+        ({"figures": (FIGURE, FIGURE)}, "lists size twice"),
+        ({"combine": None}, "no function `combine`"),
+    ],
+)
+def test_a_metric_that_lacks_something_is_one_line(change, message):
+    check_metric("good", Good)
+    with pytest.raises(BenchError, match=f"The metric bad cannot be used: .*{message}"):
+        check_metric("bad", type("Bad", (Good,), change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"is_control": "no"}, "`is_control` must be of type bool, not 'no'"),
+        ({"animate": None}, "no function `animate`"),
+        ({"identity": None}, "no function `identity`"),
+    ],
+)
+def test_a_method_that_lacks_something_is_one_line(change, message):
+    check_method("shift", Shift("", {}))
+    with pytest.raises(BenchError, match=f"The method bad cannot be used: .*{message}"):
+        Row.of("bad", "bad", "", {}, type("Bad", (Shift,), change))
+
+
+@pytest.fixture
+def cells(tmp_path):
+    make_clips(tmp_path / "clips", 2, 4)
+    make_clips(tmp_path / "long", 3, 5)
+    (tmp_path / "long/d2").rename(tmp_path / "clips/d2")
+    return Fakes(tmp_path, tmp_path / "clips").cells()
+
+
+def faults(lines):
+    return [text for good, text in lines if good is False]
+
+
+def test_check_finds_nothing_wrong_with_what_is_right(cells):
+    assert faults(method_lines(lambda: Shift("", {}), cells)) == []
+    assert faults(metric_lines(Good, cells[0])) == []
+    assert faults(metric_lines(Flicker, cells[0])) == []
+    assert faults(metric_lines(Difference, cells[0])) == []
+
+
+class Restless(Shift):
+    def animate(self, template, driver):
+        return np.random.default_rng().integers(0, 255, (driver.n_frames + 1, 256, 256, 3)).astype(np.uint8)
+
+    def identity(self):
+        return {"self": id(self)}
+
+
+def test_check_names_each_fault_of_a_method(cells):
+    found = " ".join(faults(method_lines(lambda: Restless("", {}), cells)))
+    for text in ("two instances have different identities", "frames where the driver has", "other frames"):
+        assert text in found
+    lines = list(method_lines(lambda: type("Unable", (Shift,), {"animate": _unable})("", {}), cells))
+    assert faults(lines) == []
+    assert any("no face today" in text for _, text in lines)
+
+
+def _unable(self, template, driver):
+    raise CellFailed("no face today")
+
+
+def test_check_names_each_fault_of_a_metric(cells):
+    def measure(self, cell, seen):
+        if len(seen.output.frames) == 1:
+            raise ZeroDivisionError("of no motion")
+        return Partial("ok", values={"size": 2.0, "other": 0.0})
+
+    def combine(self, partials):
+        return [Score("size", float(len(partials) and partials[0].values["size"] + id(partials) % 7), "ok", "", 1, 1)]
+
+    bad = type("Bad", (Good,), {"measure": measure, "combine": combine})
+    found = " ".join(faults(metric_lines(bad, cells[0])))
+    for text in ("values of other, which", "size is 2, outside of its bounds 0 to 1", "one frame: ZeroDivisionError"):
+        assert text in found
+
+
+def test_explain_says_inputs_what_was_found_and_the_version(tmp_path):
+    run = Run(make_run(tmp_path / "run"))
+    cell = run.facts.cells[0].name
+    text = explanation(run, "fpfomm", "agreement", cell)
+    metric, figure = run.figures["agreement"]
+    value = run.of_cell("fpfomm", run.facts.cells[0], "agreement").value
+    assert text.startswith(f"agreement of fpfomm on {cell}: {value:.6g}\n")
+    for part in (figure.description, f"{metric.name}, version {metric.version}", str(run.folder / "cells"), "driver:"):
+        assert part in text
+    assert f"Over all cells: {run.combined('fpfomm', 'agreement').value:.6g}" in text
+    for wrong in (("fpfom", "agreement", cell), ("fpfomm", "agreemnt", cell), ("fpfomm", "agreement", "d1_t1")):
+        with pytest.raises(BenchError, match="Unknown"):
+            explanation(run, *wrong)
