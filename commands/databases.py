@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commands.options import resumable
+from core.errors import few
 from core.spreadsheet import printable
 
 if TYPE_CHECKING:
@@ -83,6 +84,12 @@ def prepared(found: Survey, out: Path, colour: Colour = Colour.recorded, workers
     made = store(found, out, given_points, recordings(), CHALLENGE, colour.value, workers)
     for name, why in made.facts.left_out.items():
         print(printable(f"left out: {name}: {why}"))
+    if found.missing:
+        print(
+            printable(
+                f"missing on disk: {len(found.missing)} of the sheet ({few(found.missing, 3)}); validate lists all"
+            )
+        )
     return made
 
 

@@ -55,7 +55,10 @@ def train(
     from training import command as training
     from training.plan import Limits
 
-    recipe = load("trainable", name, TRAINABLES)  # a wrong name is told before anything is rendered or prepared
+    # A wrong name is told before anything is rendered or prepared.
+    recipe = load("trainable", name, TRAINABLES)
+    if init is not None and not init.is_file():
+        raise BenchError(f"--init {init} is not a file. Give weights as .safetensors, or a checkpoint.")
     label, source = training_data(clips)
     weights = user_weights(name, variant or (OWN if label == DEMO else label))
     folder = out or STORE / "training" / weights.stem

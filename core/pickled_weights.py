@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from core.errors import BenchError, clause, few
+from core.progress import note
 from core.wrong_file import AGAIN, check_weights
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def read_published(path: Path) -> dict[str, State]:
     networks = networks_in(content)
     if not networks:
         raise BenchError(f"{path} holds no networks. Its entries are: {few(list(map(str, content)))}.")
+    if len(copies := _copies(content)) > 1:
+        note(f"{path} holds networks more than once; read are those under {copies[0]!r}, not {', '.join(copies[1:])}.")
     return {name: _dense(path, state) for name, state in networks.items()}
 
 
@@ -107,13 +110,29 @@ def _bare(flat: Mapping[str, Value]) -> dict[str, Value]:
     return _without_prefix({entry.partition(".")[2]: value for entry, value in flat.items()})
 
 
+def _copies(content: Mapping[Any, Any]) -> list[str]:
+    """Return the wrappers that hold tensors each, such as a model and its average; the first is the one read."""
+    if any(name in content for name in MAIN_NETWORKS):
+        return []
+    return [key for key in WRAPPERS if isinstance(content.get(key), dict) and _has_tensors(content[key])]
+
+
+def _has_tensors(value: Any, depth: int = MOST_WRAPPERS + 1) -> bool:
+    """Return whether a value is a tensor or a mapping with one, at most `depth` mappings deep."""
+    import torch
+
+    if isinstance(value, dict):
+        return depth > 0 and any(_has_tensors(entry, depth - 1) for entry in value.values())
+    return isinstance(value, torch.Tensor)
+
+
 def _unwrapped(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """Return the content without any wrappers around it."""
     for _ in range(MOST_WRAPPERS):
-        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), dict)), None)
-        if not inner or any(name in content for name in MAIN_NETWORKS):
+        copies = _copies(content)
+        if not copies:
             break
-        content = inner
+        content = content[copies[0]]
     return content
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.contracts import Phase, Trainable
 from core.weights import VGG19
@@ -56,6 +56,11 @@ class Recipe:
     """Settings of an FPB-FOMM training; the defaults are the published ones."""
 
     model: FpFommConfig = FpFommConfig()
+
+    @staticmethod
+    def networks(config: FpFommConfig) -> dict[str, nn.Module]:
+        """Return the networks that a published checkpoint holds, with random weights."""
+        return networks(config)
 
     def trainer(self) -> Trainable:
         """Return the trainable with fresh weights. BenchError if its losses lack their VGG-19 weights."""

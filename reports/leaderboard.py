@@ -238,6 +238,10 @@ def brief(run: Run) -> Table:
         return (Entry(method.label), *(entry(run.combined(method.label, line.figure)) for _, line in chosen))
 
     lost = tuple(f"Left out: {line}." for line in left_out(run, BRIEF))
+    if not chosen:
+        lost += (
+            f"Of {', '.join(metric.name for metric in run.facts.metrics)} no figure stands here; scores.csv has all.",
+        )
     return marked(run, Table("Leaderboard: means over cells", columns, _sections(run, row), lost))
 
 

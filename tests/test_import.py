@@ -13,6 +13,7 @@ import bench
 from core.checkpoints import Layout, import_checkpoint
 from core.config import build
 from core.errors import BenchError
+from core.pickled_weights import read_published
 from core.weights import read_weights
 from methods.fomm import Fomm
 from training.published import PUBLISHED, layouts
@@ -167,3 +168,16 @@ def test_the_suites_own_variants_are_not_given_away(tmp_path, monkeypatch):
     result = CliRunner().invoke(bench.app, ["import", "fomm", "vox.pth.tar", "--as", "demo"])
     assert isinstance(result.exception, BenchError)
     assert "--as demo" in str(result.exception)
+
+
+def test_a_model_beside_its_average_is_read_and_the_average_is_named(tmp_path, capsys):
+    path = tmp_path / "both.pth"
+    content = {"ema": {"generator": {"a": torch.ones(2)}}, "model": {"generator": {"a": torch.zeros(2)}}}
+    torch.save({**content, "params": {"lr": 0.1}}, path)
+    assert not read_published(path)["generator"]["a"].any()
+    assert capsys.readouterr().err == (
+        f"Note: {path} holds networks more than once; read are those under 'model', not ema.\n"
+    )
+    torch.save({"ema": content["ema"], "params": {"lr": 0.1}}, path)
+    assert read_published(path)["generator"]["a"].all()
+    assert capsys.readouterr().err == ""

@@ -247,3 +247,12 @@ def test_the_terminal_s_leaderboard_shows_other_figures_where_its_own_are_not_as
         metric["figures"] = [figure for figure in metric["figures"] if figure["name"] not in leaderboard.BRIEF]
     (folder / "run.json").write_text(json.dumps(facts))
     assert [column.title for column in leaderboard.brief(Run(folder)).columns] == ["method", "agreement"]
+
+
+def test_the_terminal_names_metrics_that_have_no_figure_in_its_table(tmp_path):
+    folder = make_run(tmp_path / "run", 3)
+    facts = json.loads((folder / "run.json").read_text())
+    facts["metrics"] = [{"name": "openface_intensity", "version": "1", "figures": []}]
+    (folder / "run.json").write_text(json.dumps(facts))
+    told = "Of openface_intensity no figure stands here; scores.csv has all."
+    assert told in leaderboard.brief(Run(folder)).text()

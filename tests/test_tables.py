@@ -285,6 +285,17 @@ def test_grouped_thousands_are_no_frame_numbers(tmp_path, onset, delimiter):
     assert coding.remarks == (f"line 2: the onset {onset!r} is no frame number; taken as not coded",)
 
 
+def test_rows_without_a_person_and_repeated_rows_are_remarked(tmp_path):
+    touched(tmp_path / "a", ["1.png", "2.png", "3.png"])
+    whole, shorter = ["a", "p1", "30", "1", "2", "3"], ["a", "p1", "30", "1", "2", "2"]
+    found = listed(tmp_path, ["a", "", "30", "1", "2", "3"], whole, shorter, whole)
+    assert found.remarks == (
+        "line 2: the subject '' is empty; the row is left out",
+        "1 rows repeat others (line 5 is line 3 again); their clips count twice",
+    )
+    assert len(found.clips) == 3
+
+
 def test_action_units_that_became_dates_are_remarked(tmp_path):
     rows = [
         ["01", "a", "1", "2", "3", "2024-12-06", "x"],

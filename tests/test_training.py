@@ -297,6 +297,15 @@ def test_the_command_trains_and_its_weights_load(rendered, tmp_path, config, set
     load_networks(weights, {key: net for key, net in fomm_networks(networks).items() if key != "discriminator"})
 
 
+def test_weights_to_start_from_are_looked_for_before_anything_is_rendered(call, tmp_path):
+    code, _, err = call("train", "fomm", "--init", "gone.safetensors")
+    assert (code, err) == (
+        2,
+        "Error: --init gone.safetensors is not a file. Give weights as .safetensors, or a checkpoint.\n",
+    )
+    assert not (tmp_path / ".megbench").exists()
+
+
 def test_a_refused_training_leaves_its_folder_free(rendered, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BenchError, match=r"loss\.perceptual=pyramid"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -13,11 +12,10 @@ from core.config import as_dict, resolve
 from core.registry import load
 from training import TRAINABLES
 
-# The module with a method's networks, those a checkpoint must hold, and configs (over the defaults) that it may have.
-PUBLISHED: dict[str, tuple[str, tuple[str, ...], tuple[dict[str, Any], ...]]] = {
+# The networks that a checkpoint of a method must hold, and configs (over the defaults) that it may have.
+PUBLISHED: dict[str, tuple[tuple[str, ...], tuple[dict[str, Any], ...]]] = {
     # vox-256, then vox-adv-256 with its other discriminator.
     "fomm": (
-        "baselines.fomm.model",
         ("generator", "kp_detector"),
         (
             {},
@@ -28,22 +26,22 @@ PUBLISHED: dict[str, tuple[str, tuple[str, ...], tuple[dict[str, Any], ...]]] = 
             },
         ),
     ),
-    "fpfomm": ("fpfomm.model", ("generator", "kp_detector"), ({},)),
+    "fpfomm": (("generator", "kp_detector"), ({},)),
     # The main stage's checkpoint lacks the AVD network, some lack the background's.
-    "mraa": ("baselines.mraa.model", ("generator", "region_predictor"), ({},)),
+    "mraa": (("generator", "region_predictor"), ({},)),
 }
 
 
 @functools.cache
 def layouts(name: str) -> list[Layout]:
     """The published layouts of a method, the plainest first."""
-    module, required, configs = PUBLISHED[name]
+    required, configs = PUBLISHED[name]
     recipe = load("trainable", name, TRAINABLES)
     found = []
     for settings in configs:
         config = resolve(recipe, [{"model": settings}]).model
         with torch.device("meta"):  # shapes without numbers
-            networks = import_module(module).networks(config)
+            networks = recipe.networks(config)
         entries = {network: manifest(module.state_dict()) for network, module in networks.items()}
         found.append(Layout(as_dict(config), entries, required))
     return found

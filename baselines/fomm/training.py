@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines.fomm.model import FommConfig, networks
 from core.contracts import Phase, Trainable
@@ -48,6 +48,11 @@ class Recipe:
     """Settings of a FOMM training; the defaults are the published ones."""
 
     model: FommConfig = FommConfig()
+
+    @staticmethod
+    def networks(config: FommConfig) -> dict[str, nn.Module]:
+        """Return the networks that a published checkpoint holds, with random weights."""
+        return networks(config)
 
     def trainer(self) -> Trainable:
         """Return the trainable with fresh weights. BenchError if its losses lack their VGG-19 weights."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines.mraa.model import MraaConfig, networks
 from baselines.mraa.regions import Regions
@@ -112,6 +112,11 @@ class Recipe:
     """Settings of an MRAA training; the defaults are the published ones."""
 
     model: MraaConfig = MraaConfig()
+
+    @staticmethod
+    def networks(config: MraaConfig) -> dict[str, nn.Module]:
+        """Return the networks that a published checkpoint holds, with random weights."""
+        return networks(config)
 
     def trainer(self) -> Trainable:
         """Return the trainable with fresh weights. BenchError if its losses lack their VGG-19 weights."""

@@ -241,7 +241,8 @@ def _validated(table: pd.DataFrame) -> tuple[tuple[Row, ...], list[str]]:
             index, field = int(case["index"]), str(case["column"])
             line, shown = table["line"][index], repr(case["failure_case"])
             bad.add((index, field))
-            remarks.append(f"line {line}: the {field} {shown} {case['check']}; taken as not coded")
+            then = "the row is left out" if field == "subject" else "taken as not coded"
+            remarks.append(f"line {line}: the {field} {shown} {case['check']}; {then}")
     rows = []
     for index, record in enumerate(table.to_dict("records")):
         if (index, "subject") not in bad:

@@ -21,7 +21,7 @@ from clips.databases.sheets import BLANK, LISTED, Row, read_sheet, without_heade
 from clips.databases.survey import CodedClip, Survey, apex_within, backwards, coded_clip, named
 from clips.folder import Recording
 from clips.unread import below, counted
-from core.errors import BenchError, shown
+from core.errors import BenchError, few, shown
 from core.names import check_name
 from core.pictures import PICTURES, frames_folder
 from core.tables import local_path
@@ -52,6 +52,7 @@ class Table:
         database = check_name("database", re.sub(r"[^A-Za-z0-9]+", "_", root.stem).strip("_").lower())
         clips: list[CodedClip] = []
         missing, remarks, names = [], list(table.remarks), set()
+        remarks += _repeated(table.rows)
         for row in table.rows:
             path = root.parent / local_path(row.path)
             if reason := _no_clip(row, path, root.parent):
@@ -76,6 +77,14 @@ class Table:
 
 
 TABLE = Table()
+
+
+def _repeated(rows: Sequence[Row]) -> list[str]:
+    """Return a remark on rows that say the same as earlier ones, [] without any; all become clips."""
+    first: dict[Row, int] = {}
+    lines = [(row.line, first.setdefault(dataclasses.replace(row, number=0, line=0), row.line)) for row in rows]
+    told = [f"line {line} is line {before} again" for line, before in lines if line != before]
+    return [f"{len(told)} rows repeat others ({few(told, 3)}); their clips count twice"] * bool(told)
 
 
 def _no_clip(row: Row, path: Path, folder: Path) -> str:
