@@ -175,7 +175,8 @@ def test_a_process_that_fails_ends_the_one_that_waits_for_it(tmp_path, monkeypat
         with ending_together([subprocess.Popen([sys.executable, "-S", "-c", "raise SystemExit(3)"])]):
             time.sleep(60)
 
-    child = start(wait_for_it)
+    child = multiprocessing.get_context("fork").Process(target=wait_for_it)  # it trains nothing
+    child.start()
     child.join(60)
     assert child.exitcode == 1
     assert "ended with status 3" in (tmp_path / "told").read_text()
