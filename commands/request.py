@@ -84,7 +84,7 @@ def mention(rows: Sequence[Row], possible: Sequence[Row], metrics: Sequence[Any]
         if row not in possible:
             note(f"{row.label} is left out: {impossible(row.label, cells)}.")
     for metric in metrics:
-        if reason := lacking(metric):
+        if reason := lacking(metric) or getattr(metric, "missing", str)():
             note(f"{metric.name} is not computed: {reason}")
     estimated = [
         row.label for row in possible if any(word.startswith("units from flow") for word in row.marks_on(cells))

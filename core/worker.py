@@ -190,8 +190,8 @@ def _listen(worker: _Worker, late: bool) -> tuple[Outcome | None, bool]:
 
 
 def timed_out(limit_s: float) -> str:
-    """Return the reason of the failure of what took longer than `limit_s`."""
-    return f"timed out after {limit_s:g} s"
+    """Return the reason of the failure of what took longer than `limit_s`, with the option that sets it."""
+    return f"timed out after {limit_s:g} s (--cell-timeout)"
 
 
 def _cause_of_death(code: int | None) -> str:

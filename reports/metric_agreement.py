@@ -25,6 +25,8 @@ HOW = (
     " intervals, drivers drawn; none with fewer than five drivers. Figures best near 1 count by their distance from 1."
 )
 POOLS = "Pooled figures are pooled over a row's judged cells: their items are rows, not outputs, and have no interval."
+# Two rows are in the same order or in the opposite one, whatever the metric.
+FEWEST_ROWS = 3
 # Tracks of single action units: dozens of lines that hardly differ.
 TRACK = re.compile(r"_track_AU")
 
@@ -114,6 +116,9 @@ def _row(
         taus = [item_agreement([j.score for j in items], [of[j.label] for j in items], [j.driver for j in items])
                 for of in of_rows.values()]  # fmt: skip
         absent = Entry(None, "a pooled figure has no order within a cell")
+        if len(items) < FEWEST_ROWS:
+            few = Entry(None, f"{len(items)} rows have a pooled figure; an order needs at least {FEWEST_ROWS}")
+            return (Entry(title), *(few for _ in taus), Entry(float(len(items))), absent)
         return (Entry(title), *(with_interval(tau, 2) for tau in taus), Entry(float(len(items))), absent)
     items = _scores(run, name, outputs)
     scores, drivers = [j.score for j in items], [j.driver for j in items]

@@ -222,6 +222,7 @@ def test_the_published_judgements_fit_a_run_that_has_a_part_of_them(call, run, t
     code, out, err = call("experts", "agreement", run)
     assert code == 0, err
     assert "Warning: all pairs are of the same two rows, flow_warp and fpfomm" in out
+    assert "2 rows have a pooled figure; an order needs at least 3" in out
     assert "no interval" in out
     code, _, err = call("experts", "import", sheet, "--run", run)
     assert code == 2

@@ -222,7 +222,7 @@ def test_marks_are_those_of_the_cells_that_were_scored(tmp_path, drivers, capsys
 
 REASONS = {
     "killed": "the worker process was ended by SIGKILL, perhaps for want of memory",
-    "hangs": "timed out after 3 s",
+    "hangs": "timed out after 3 s (--cell-timeout)",
     "exits": "the worker process ended with exit code 3",
     "raises": "RuntimeError: first line",
     "short": "fragile@short returned 2 frames, the driver has 3",

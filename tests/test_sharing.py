@@ -174,7 +174,7 @@ def test_a_cluster_gives_what_one_machine_gives_and_what_dies_or_hangs_costs_its
         assert make_run(place, engine=engine, folder="found", row=finding).complete() == []
         hanging = Row.of("fragile", "fragile", "hangs", {}, Fragile)
         failures = make_run(place, engine=engine, folder="hung", row=hanging, limit_s=2).complete()
-        assert failures == [f"fragile on d1__t{t}: timed out after 2 s" for t in range(2)]
+        assert failures == [f"fragile on d1__t{t}: timed out after 2 s (--cell-timeout)" for t in range(2)]
         assert len(finished_cells(place / "hung", "fragile")) == CELLS
 
 

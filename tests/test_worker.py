@@ -135,17 +135,19 @@ def test_a_hung_item_costs_itself_alone_and_its_program_is_ended(tmp_path, monke
     }
     assert time.monotonic() - started < 30
     assert {item: outcome.result for item, outcome in outcomes.items()} == {1: 1, 0: None, 2: 2, 3: 3}
-    assert (outcomes[0].reason, outcomes[0].retry) == ("timed out after 0.5 s", True)
+    assert (outcomes[0].reason, outcomes[0].retry) == ("timed out after 0.5 s (--cell-timeout)", True)
     assert (tmp_path / "ended").read_text() == "cleaned up"
 
 
 def test_what_does_not_react_is_ended_by_force(monkeypatch):
     monkeypatch.setattr("core.worker.PATIENCE_S", 0.1)
     (outcome,) = work([Lane("a", functools.partial(doubler, 1, "deaf"), [[1]])], workers=1, limit_s=0.1)
-    assert outcome.reason == "timed out after 0.1 s"
+    assert outcome.reason == "timed out after 0.1 s (--cell-timeout)"
 
 
 def test_a_set_up_that_hangs_fails_its_lane(monkeypatch):
     monkeypatch.setattr("core.worker.SET_UP_S", 0.1)
     outcomes = list(work([Lane("a", functools.partial(slow, 60), [[1], [2]])], workers=1, limit_s=0.1))
-    assert {outcome.item: outcome.reason for outcome in outcomes} == dict.fromkeys((1, 2), "timed out after 0.1 s")
+    assert {outcome.item: outcome.reason for outcome in outcomes} == dict.fromkeys(
+        (1, 2), "timed out after 0.1 s (--cell-timeout)"
+    )
