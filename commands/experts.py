@@ -88,18 +88,18 @@ def _refuse(imported: Imported) -> None:
 
 
 def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
-    """Write the run's judgements: the new ones, and those it had of other experts. Returns all."""
+    """Write the run's judgements: the new ones, and those it had of other outputs or by other experts. Return all."""
     from core.judgements import FILE, read_judgements, write_judgements
 
     path = folder / FILE
     old = read_judgements(path) if path.exists() else []
-    experts = {judgement.expert for judgement in new}
-    others = [judgement for judgement in old if judgement.expert not in experts]
+    judged = {(judgement.expert, judgement.method, judgement.cell) for judgement in new}
+    others = [each for each in old if (each.expert, each.method, each.cell) not in judged]
     judgements = [*others, *new]
     write_judgements(path, judgements)
     if replaced := len(old) - len(others):
-        named = ", ".join(sorted(experts))
-        told = f"{replaced} earlier judgements of {named} are replaced; import all sheets of an expert together."
+        named = ", ".join(sorted({judgement.expert for judgement in new}))
+        told = f"{replaced} earlier judgements of {named}, of the same outputs, are replaced."
         print(printable(f"Note: {told}"), file=sys.stderr)
     print(f"{path}: {len(judgements)} judgements", file=sys.stderr)
     return judgements

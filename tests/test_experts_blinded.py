@@ -90,7 +90,7 @@ def test_filled_in_sheets_become_the_runs_judgements(call, run, tmp_path):
 
     code, out, err = call("experts", "import", sheets[0], "--run", run)
     assert len(read_judgements(run / FILE)) == 24  # the same expert again replaces, and Ben's are kept
-    assert "Note: 12 earlier judgements of anna are replaced" in err
+    assert "Note: 12 earlier judgements of anna, of the same outputs, are replaced" in err
 
     code, out, err = call("experts", "agreement", run)
     assert code == 0, err
@@ -200,6 +200,17 @@ def test_import_prints_table_one(call):
     code, _, err = call("experts", "import", "none.csv")
     assert code == 2
     assert err.count("\n") == 1
+
+
+def test_sheets_of_one_expert_add_up_whether_they_come_together_or_one_by_one(call, run, tmp_path):
+    head = "method,driver,template,expert,upper,lower,noise\n"
+    for team, score in (("fpfomm", 1), ("flow_warp", 2), ("fpfomm", 3)):
+        sheet = tmp_path / "sheet.csv"
+        sheet.write_text(f"{head}{team},d1,ta,E1,{score},{score},{score}\n")
+        code, _, err = call("experts", "import", sheet, "--run", run)
+        assert code == 0, err
+    assert {(each.method, each.upper) for each in read_judgements(run / FILE)} == {("fpfomm", 3), ("flow_warp", 2)}
+    assert "Note: 1 earlier judgements of E1, of the same outputs, are replaced" in err
 
 
 def test_the_published_judgements_fit_a_run_that_has_a_part_of_them(call, run, tmp_path):
