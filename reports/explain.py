@@ -77,7 +77,8 @@ def _beside(metric: MetricFacts, figure: FigureFacts, kept: dict[str, Any]) -> l
     """Return what the metric found on the way: sums, curves, its other figures of this target, and what is absent."""
     values, reasons = kept.get("values") or {}, kept.get("reasons") or {}
     lines = [
-        f"  {name}: {', '.join(f'{value:.6g}' for value in sums)}" for name, sums in (kept.get("sums") or {}).items()
+        f"  sums for pooling, {name}: {', '.join(f'{value:.6g}' for value in sums)}"
+        for name, sums in (kept.get("sums") or {}).items()
     ]
     for name, curve in (kept.get("series") or {}).items():
         lines.append(f"  {name}: {_curve([float('nan') if value is None else value for value in curve])}")

@@ -122,7 +122,13 @@ def test_explain_says_inputs_what_was_found_and_the_version(tmp_path):
     metric, figure = run.figures["agreement"]
     value = run.of_cell("fpfomm", run.facts.cells[0], "agreement").value
     assert text.startswith(f"agreement of fpfomm on {cell}: {value:.6g}\n")
-    for part in (figure.description, f"{metric.name}, version {metric.version}", str(run.folder / "cells"), "driver:"):
+    for part in (
+        figure.description,
+        f"{metric.name}, version {metric.version}",
+        str(run.folder / "cells"),
+        "driver:",
+        "sums for pooling, driver:",
+    ):
         assert part in text
     assert f"Over all cells: {run.combined('fpfomm', 'agreement').value:.6g}" in text
     for wrong in (("fpfom", "agreement", cell), ("fpfomm", "agreemnt", cell), ("fpfomm", "agreement", "d1_t1")):
