@@ -18,6 +18,9 @@ HEAT: dict[str, Callable[[float], float]] = {
     "error_truth": lambda value: 1 - value,
 }
 
+# One note for all of them; the table of what is missing has each one's reason.
+NOT_SUPPLIED = "not supplied (see Missing)"
+
 
 def heat_maps(run: Run) -> list[tuple[str, Table]]:
     """A heat map of the cells for each figure of HEAT that has a value somewhere, with the figure's name."""
@@ -42,7 +45,8 @@ def heat_map(run: Run, figure: str) -> Table:
         found = run.of_cell(method.label, cell, figure)
         shade = None if found.value is None else min(max(HEAT[figure](found.value), -1.0), 1.0)
         seen = "seen" if cell.driver in method.seen_drivers else ""
-        return Entry(found.value, found.reason or found.status, seen, shade=shade)
+        why = NOT_SUPPLIED if found.status == "missing" else found.reason or found.status
+        return Entry(found.value, why, seen, shade=shade)
 
     def row(cell: CellFacts) -> tuple[Entry, ...]:
         remark = " · ".join(filter(None, (cell.database, cell.emotion)))

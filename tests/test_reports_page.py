@@ -142,6 +142,18 @@ def test_a_metric_that_failed_is_listed_once(tmp_path):
     assert rows[1:] == [["identity_distance", "still", "all 4", "memory"]]
 
 
+def test_outputs_that_were_not_supplied_share_one_note(tmp_path):
+    folder = make_run(tmp_path / "run")
+    scores = pd.read_csv(folder / "scores.csv", keep_default_na=False)
+    cells = (scores["method"] == "fpfomm") & (scores["scope"] == "cell")
+    scores.loc[cells, ["value", "status"]] = ["", "missing"]
+    scores.loc[cells, "reason"] = "no output for " + scores.loc[cells, "driver"] + scores.loc[cells, "template"]
+    scores.to_csv(folder / "scores.csv", index=False)
+    notes = heat.heat_map(Run(folder), "agreement").notes()
+    assert heat.NOT_SUPPLIED in notes
+    assert not [note for note in notes if note.startswith("no output for")]
+
+
 def test_heat_is_1_for_right_0_for_a_still_face_and_below_for_worse(run):
     opened = Run(run)
     maps = dict(heat.heat_maps(opened))
