@@ -74,21 +74,20 @@ def method_lines(make: Callable[[], Any], cells: Sequence[Cell]) -> Iterator[Lin
     """Try a method: its attributes, a stable identity, frames of the right shape, the same ones twice."""
     from core.frames import check_frames
     from core.plugins import method_faults
+    from core.runner import make_ready
 
     method = make()
     faults = list(method_faults(method))
-    yield from ((False, fault) for fault in faults)
+    yield from _contract_lines(faults)
     if faults:
         return
-    yield True, "it has what the contract asks for"
     yield _identity(method.identity(), make().identity())
-    if hasattr(method, "prepare"):
-        method.prepare("cpu")
+    make_ready(method, "cpu")
     first = cells[0]
     other = next((cell for cell in cells if cell.driver.n_frames != first.driver.n_frames), None)
     for cell in filter(None, (first, other)):
         try:
-            frames = _animated(method, cell)
+            frames = _made(method, cell)
             check_frames(frames, "Output")
         except (CellFailed, BenchError) as error:
             yield None if isinstance(error, CellFailed) else False, f"{cell.name}: {error}"
@@ -96,16 +95,22 @@ def method_lines(make: Callable[[], Any], cells: Sequence[Cell]) -> Iterator[Lin
         count = len(frames)
         wanted = cell.driver.n_frames
         yield count == wanted, f"{cell.name}: {count} frames where the driver has {wanted}, {frames.shape[1:]}, uint8"
-        again = np.array_equal(frames, _animated(method, cell))
+        again = np.array_equal(frames, _made(method, cell))
         yield again, f"{cell.name}: a second time {'the same frames' if again else 'other frames'}"
 
 
-def _animated(method: Any, cell: Cell) -> Frames:
-    if hasattr(method, "animate_cell"):
-        frames: Frames = method.animate_cell(cell)
-        return frames
-    made: Frames = method.animate(cell.template, cell.driver)
-    return made
+def _contract_lines(faults: Sequence[str]) -> Iterator[Line]:
+    yield from ((False, fault) for fault in faults)
+    if not faults:
+        yield True, "it has what the contract asks for"
+
+
+def _made(method: Any, cell: Cell) -> Frames:
+    """Return the frames of a cell as a run makes them, with the libraries' random generators at the cell's own seed."""
+    from core.runner import frames_of, seed_libraries
+
+    seed_libraries(0, cell.name)
+    return frames_of(method, cell)
 
 
 def _identity(first: Any, second: Any) -> Line:
@@ -123,10 +128,9 @@ def metric_lines(kind: Callable[[], Metric], cell: Cell) -> Iterator[Line]:
     from faces.seen import Seen
 
     faults = list(metric_faults(kind))
-    yield from ((False, fault) for fault in faults)
+    yield from _contract_lines(faults)
     if faults:
         return
-    yield True, "it has what the contract asks for"
     metric = kind()
     perfect = (cell.truth or cell.reference).frames()
     still = np.repeat(cell.template.image[None], len(perfect), axis=0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from enum import StrEnum
-from importlib.metadata import entry_points
 
 from commands.options import (
     DataOption,
@@ -52,12 +51,13 @@ def list_(
             facts = f"{clip.n_frames} frames, onset-apex-offset {marks}, AUs {clip.action_units or 'not coded'}"
             print(f"{clip.name}: {clip.database}, {clip.emotion}, {clip.problem or facts}")
         return
-    from core.registry import load
+    from core.registry import load, names
     from methods import METHODS
     from metrics import METRICS
     from protocols import PROTOCOLS
 
     table = {Listed.methods: METHODS, Listed.metrics: METRICS, Listed.protocols: PROTOCOLS}[what]
-    for name in [*table, *(point.name for point in entry_points(group=f"megbench.{what}"))]:
-        meaning = inspect.getdoc(load(what.removesuffix("s"), name, table)) or ""
+    kind = what.removesuffix("s")
+    for name in names(kind, table):
+        meaning = inspect.getdoc(load(kind, name, table)) or ""
         print(f"{name:18} {meaning.partition(chr(10))[0]}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from typing import Any
 
 from core.errors import unknown_name
@@ -10,7 +10,7 @@ from core.errors import unknown_name
 
 def names(kind: str, table: Mapping[str, str]) -> list[str]:
     """Return the names in `table` and those of the entry points `megbench.<kind>s` of installed packages."""
-    return [*table, *(point.name for point in entry_points(group=f"megbench.{kind}s"))]
+    return [*table, *(point.name for point in _plugins(kind))]
 
 
 def load(kind: str, name: str, table: Mapping[str, str]) -> Any:
@@ -21,7 +21,11 @@ def load(kind: str, name: str, table: Mapping[str, str]) -> Any:
     if name in table:
         module, _, attribute = table[name].partition(":")
         return getattr(import_module(module), attribute)
-    plugins = {point.name: point for point in entry_points(group=f"megbench.{kind}s")}
-    if name in plugins:
-        return plugins[name].load()
-    raise unknown_name(kind, name, [*table, *plugins])
+    for point in _plugins(kind):
+        if point.name == name:
+            return point.load()
+    raise unknown_name(kind, name, names(kind, table))
+
+
+def _plugins(kind: str) -> EntryPoints:
+    return entry_points(group=f"megbench.{kind}s")

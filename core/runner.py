@@ -190,8 +190,7 @@ class _Animator:
         @functools.cache
         def made(label: str) -> Any:
             method = rows[label].maker(rows[label].variant, rows[label].options)
-            if not _handed_the_cell(rows[label]):
-                method.prepare(self.settings.device)
+            make_ready(method, self.settings.device)
             return method
 
         if len(rows) == 1:
@@ -206,12 +205,9 @@ class _Animator:
 
         def animated(job: Job) -> CellRecord:
             method = made(job.row.label)
-            _seed_libraries(self.settings.seed, job.key)
+            seed_libraries(self.settings.seed, job.key)
             start = time.perf_counter()
-            if _handed_the_cell(job.row):
-                frames = method.animate_cell(job.cell)
-            else:
-                frames = method.animate(job.cell.template, job.cell.driver)
+            frames = frames_of(method, job.cell)
             seconds = time.perf_counter() - start
             _check_output(frames, job)
             return save_cell(_store_folder(self.settings, job), job.key, frames, seconds)
@@ -219,12 +215,25 @@ class _Animator:
         return do
 
 
-def _handed_the_cell(row: Row) -> bool:
-    """Whether the row's class works as a Control does. By what it stands for, a Method may be a control too."""
-    return hasattr(row.maker, "animate_cell")
+def handed_the_cell(method: Any) -> bool:
+    """Return whether a method or its class works as a Control does. By what it stands for, a Method may be one, too."""
+    return hasattr(method, "animate_cell")
 
 
-def _seed_libraries(seed: int, key: str) -> None:
+def make_ready(method: Any, device: str) -> None:
+    """Prepare a method for its first cell; what is handed the cell needs nothing."""
+    if not handed_the_cell(method):
+        method.prepare(device)
+
+
+def frames_of(method: Any, cell: Cell) -> Frames:
+    """Return what a method that is ready makes of a cell."""
+    frames: Frames
+    frames = method.animate_cell(cell) if handed_the_cell(method) else method.animate(cell.template, cell.driver)
+    return frames
+
+
+def seed_libraries(seed: int, key: str) -> None:
     """Methods from elsewhere may draw from the libraries' own generators: the same draws for the same cell."""
     value = int(digest([seed, key])[:8], 16)
     random.seed(value)
@@ -319,7 +328,7 @@ def _lanes(settings: Settings, jobs: Sequence[Job], wait: bool) -> list[Lane]:
     """
     lanes: dict[str, dict[str, list[Job]]] = {}
     for job in jobs:
-        lane = "" if _handed_the_cell(job.row) else job.row.label  # no row's label is empty
+        lane = "" if handed_the_cell(job.row.maker) else job.row.label  # no row's label is empty
         lanes.setdefault(lane, {}).setdefault(job.cell.driver.name, []).append(job)
     return [
         Lane(label or "controls", _Animator(_rows_of(by_driver.values()), settings, wait), list(by_driver.values()))
