@@ -29,7 +29,7 @@ from core.errors import BenchError
 from core.file_hashes import file_hash
 from core.frames import grey, is_grey
 from core.processors import usable
-from core.progress import about, note
+from core.progress import duration, note
 from core.run import claimed
 from core.store import digest, discard, whole_folder, write_text
 from core.video import medium_of
@@ -121,7 +121,7 @@ def _announce(database: str, waiting: Collection[Task], wanted: int, out: Path, 
     done = f" ({wanted - len(waiting)} more are there already)" if len(waiting) < wanted else ""
     pictures = f", {frames:,} pictures," if frames else ""  # nobody has counted a video's
     seconds = (len(waiting) * CLIP_S + frames * FRAME_S) / workers
-    note(f"preparing {many}{done}{pictures} into {out}: {about(seconds)}.")
+    note(f"preparing {many}{done}{pictures} into {out}: about {duration(seconds)}.")
 
 
 def _left_out_before(out: Path) -> Collection[str]:

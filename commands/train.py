@@ -50,7 +50,7 @@ def train(
     nodes: Annotated[int, typer.Option(min=1, help="Machines; start it on each like torchrun; they share --out.")] = 1,
 ) -> None:
     """Train a method; the same command goes on where it was cut off or came to a limit."""
-    from taught import TAUGHT
+    from taught import TRAININGS
     from training import TRAINABLES
     from training import command as training
     from training.plan import Limits
@@ -69,9 +69,9 @@ def train(
         changes.append(f"data.prepared.leave_out={leave_out}")
     training.train(
         name,
-        {training.PUBLISHED: TRAINABLES, "taught": TAUGHT},
+        TRAININGS,
         source,
-        config or default_config(name, label, recipe.__module__),
+        config or default_config(name, label, recipe),
         changes,
         folder,
         weights,
@@ -81,16 +81,13 @@ def train(
     )
 
 
-def default_config(name: str, label: str, module: str) -> Path | None:
-    """Return the settings of the demo weights, else the published ones beside a recipe's module, else None."""
-    import sys
+def default_config(name: str, label: str, recipe: type) -> Path | None:
+    """Return the settings of the demo weights for rendered people, else a recipe's published ones, else None."""
+    from taught import CONFIGS
+    from training.command import published_config
 
-    import taught
-
-    found = [Path(str(sys.modules[module].__file__)).with_name("published.yaml")]
-    if label == DEMO:
-        found.insert(0, Path(str(taught.__file__)).with_name("configs") / f"{name}.yaml")
-    return next((path for path in found if path.is_file()), None)
+    places = [*([CONFIGS / f"{name}.yaml"] if label == DEMO else []), published_config(recipe)]
+    return next((path for path in places if path.is_file()), None)
 
 
 def training_data(clips: str) -> tuple[str, Source]:

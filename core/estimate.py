@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from core.processors import usable
+from core.progress import duration
 from core.run_folder import REPORT
 from core.runner import Job, Settings, refusal
 from core.scoring import Scorer, lacking
@@ -40,16 +41,10 @@ KEEPING_S = 0.003
 # Measuring a frame of an output with the default metrics, and seeing one of a driver or a truth for the first time.
 SCORING_S, SEEING_S = 0.014, 0.008
 # The metrics that these seconds are of.
-SCORED: tuple[str, ...] = (
-    "motion_agreement",
-    "true_flow",
-    "au_flow",
-    "identity_distance",
-    "face_distance",
-    "akd",
-    "fidelity",
+SCORED = (
+    *("motion_agreement", "true_flow", "au_flow", "identity_distance", "face_distance"),
+    *("akd", "fidelity", "flicker", "sharpness", "counts"),
 )
-SCORED += ("flicker", "sharpness", "counts")
 # Coding a frame of a clip for the page.
 CODING_S = 0.006
 # Starting a worker process, with the libraries that it imports.
@@ -212,18 +207,13 @@ def forecast(jobs: Sequence[Job], work: Work, scorer: Scorer, settings: Settings
         lines.append(f"  {label}: {len(cells) - missing.count(label)} of {len(cells)} cells")
     found = estimate(work, scorer, settings, pace())
     total = found.animate + found.measure + found.page
-    stages = f"animating {_time(found.animate)}, measuring {_time(found.measure)}, the page {_time(found.page)}"
+    stages = (
+        f"animating {duration(found.animate)}, measuring {duration(found.measure)}, the page {duration(found.page)}"
+    )
     lines.append(
-        f"To animate: {len(work.animate)} cells; to measure: {len(work.measure)} outputs. About {_time(total)} with"
+        f"To animate: {len(work.animate)} cells; to measure: {len(work.measure)} outputs. About {duration(total)} with"
         f" {settings.workers} worker{'s' if settings.workers > 1 else ''}: {stages}."
     )
     if found.unknown:
         lines.append(f"Not in the estimate, never timed on this machine: {', '.join(found.unknown)}")
     return "\n".join(lines)
-
-
-def _time(seconds: float) -> str:
-    """Return a length of time in words, with as many digits as an estimate has."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -32,29 +32,28 @@ def is_picture(path: Path) -> bool:
 
 def frames_folder(folder: Path) -> Path:
     """Return the folder in which a clip's pictures lie: its folder `frames` if it holds no pictures itself."""
-    try:
-        entries = list(folder.iterdir())
-        inside = next((path for path in entries if path.name.lower() == "frames" and path.is_dir()), None)
-        return folder if inside is None or any(map(is_picture, entries)) else inside
-    except OSError as error:
-        raise BenchError(f"{folder}: the folder cannot be read ({error.strerror}). Check its rights.") from None
+    entries = _entries(folder)
+    inside = next((path for path in entries if path.name.lower() == "frames" and path.is_dir()), None)
+    return folder if inside is None or any(map(is_picture, entries)) else inside
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Picture files of a clip's folder (`frames_folder`) in the order of the numbers in their names: img99 before
-    img100.
+    """Return the pictures of a clip's folder (`frames_folder`) by the numbers in their names: img99 before img100.
 
     BenchError for a folder that cannot be read, and for a link to a picture that is not there.
     """
-    folder = frames_folder(folder)
-    try:
-        entries = list(folder.iterdir())
-    except OSError as error:
-        raise BenchError(f"{folder}: the folder cannot be read ({error.strerror}). Check its rights.") from None
+    entries = _entries(frames_folder(folder))
     for path in entries:
         if path.suffix.lower() in PICTURES and path.is_symlink() and not path.exists():
             raise BenchError(f"{path}: a link that leads nowhere. Copy the picture itself to that place.")
     return sorted((path for path in entries if is_picture(path)), key=lambda path: natural(path.name))
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise BenchError(f"{folder}: the folder cannot be read ({error.strerror}). Check its rights.") from None
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

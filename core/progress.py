@@ -31,9 +31,8 @@ def note(text: str) -> None:
     tqdm.write(printable(f"Note: {text}"), file=sys.stderr)
 
 
-def about(seconds: float) -> str:
-    """Return a duration in words, as exactly as an estimate deserves: "about 20 s", "about 5 min", "about 3 h"."""
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds > 1.5 * length:
-            return f"about {seconds / length:.0f} {unit}"
-    return f"about {max(seconds, 1):.0f} s"
+def duration(seconds: float) -> str:
+    """Return a length of time in words, with as many digits as an estimate has: "20 s", "5 minutes", "1.5 hours"."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

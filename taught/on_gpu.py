@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 from core.config import resolve
-from core.provenance import ROOT, lacks_bfloat16, provenance
+from core.provenance import lacks_bfloat16, provenance
 from core.registry import load
 from core.store import write_json
-from taught import TAUGHT
+from taught import CONFIGS, TRAININGS
 from taught.bundle_render import render
 from taught.rendered import rendered_set
 from training import TRAINABLES
-from training.command import PUBLISHED, train
+from training.command import published_config, train
 from training.loader import Part
 from training.log import LOG
 from training.loop import Run
@@ -50,23 +50,17 @@ def learn(name: str, size: str, data: Path, out: Path, machine: Machine, limits:
     if size == "full":
         # No VGG weights without a network: the loss that needs none.
         sets = ["loss.perceptual=pyramid", "plan.precision=bf16", "plan.validate_every=200", *often]
-        config, target = _published(name), out / "full" / f"{name}.safetensors"
+        config, target = published_config(load("trainable", name, TRAINABLES)), out / "full" / f"{name}.safetensors"
     else:
         sets = ["plan.validate_every=250", *often]
-        config, target = ROOT / "taught" / "configs" / f"{name}.yaml", out / f"{name}.safetensors"
+        config, target = CONFIGS / f"{name}.yaml", out / f"{name}.safetensors"
     batch = BATCH[size] * machine.devices
     # As many steps as the limits allow, so no moment is known at which the batch norms had better be frozen.
     settings = json.dumps({"steps": 100_000, "batch_size": batch, "freeze_batch_norm_at": None})
     stage = "main" if size == "full" else "motion"
     sets.append(f"plan.stages={{{stage}: {settings}}}")
-    trainings = {PUBLISHED: TRAINABLES, "taught": TAUGHT}
-    train(name, trainings, rendered_set(lambda: data), config, sets, work, target, machine, None, limits)
+    train(name, TRAININGS, rendered_set(lambda: data), config, sets, work, target, machine, None, limits)
     shutil.copyfile(work / LOG, out / f"{name}-{size}.{LOG}")
-
-
-def _published(name: str) -> Path:
-    room = "fpfomm" if name == "fpfomm" else f"baselines/{name}"
-    return ROOT / room / "published.yaml"
 
 
 def measure(out: Path, device: str) -> None:

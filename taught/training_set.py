@@ -15,7 +15,6 @@ Until then begun.json says what is being made, and done/<person> which people ar
 """
 
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -34,7 +33,8 @@ from clips.synthetic.render import AT_REST, Actor, hull
 from core.clip import Floats
 from core.frames import SIZE, grey
 from core.processors import usable
-from core.progress import about, note
+from core.progress import duration, note
+from core.store import read_json, write_json
 from faces.facs import ACTION_UNITS, MICRO, Points
 from faces.field import jacobian_determinant, sample, similarity
 from faces.landmarks import landmarks
@@ -121,13 +121,13 @@ def build(folder: Path, identities: int, states: int, seed: int, progress: bool 
     """
     request = {"version": VERSION, "identities": identities, "states": states, "seed": seed}
     marker = folder / "set.json"
-    if _read(marker).get("request") == request:
+    if (read_json(marker) or {}).get("request") == request:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):  # several trainings may want it at a time
-        if _read(marker).get("request") == request:
+        if (read_json(marker) or {}).get("request") == request:
             return folder
-        goes_on = _read(folder / BEGUN) == request
+        goes_on = read_json(folder / BEGUN) == request
         kept = len(list((folder / DONE).glob("*"))) if goes_on else 0
         if progress:
             work = (identities - kept) * states * STATE_S + (0 if goes_on else DRAWS * identities * CASTING_S)
@@ -135,7 +135,7 @@ def build(folder: Path, identities: int, states: int, seed: int, progress: bool 
             before = f", {kept} of them finished before," if kept else ""
             note(
                 f"rendering {identities} people{before} in {states} states into {folder}: {size / 1e9:.1f} GB,"
-                f" {about(work / usable())}. It may be stopped; finished people are kept."
+                f" about {duration(work / usable())}. It may be stopped; finished people are kept."
             )
         if not goes_on:
             _begin(folder, request, progress)
@@ -144,8 +144,8 @@ def build(folder: Path, identities: int, states: int, seed: int, progress: bool 
         wanted = draw_states(states, seed)
         motion = np.stack([state.displacement() for state in wanted])
         in_parallel(partial(_film, folder, wanted, motion), waiting, "rendering people", progress)
-        _write(folder / "states.json", [asdict(state) for state in wanted])
-        _write(marker, {"request": request, "arrays": [name for name, _, _ in _arrays(identities, states)]})
+        write_json(folder / "states.json", [asdict(state) for state in wanted])
+        write_json(marker, {"request": request, "arrays": [name for name, _, _ in _arrays(identities, states)]})
         (folder / BEGUN).unlink()
         shutil.rmtree(folder / DONE)
     return folder
@@ -158,11 +158,11 @@ def _begin(folder: Path, request: dict[str, Any], progress: bool) -> None:
     shutil.rmtree(folder / DONE, ignore_errors=True)
     count = request["identities"]
     people = cast(PORTRAIT, f"{SERIES}{request['seed']}.", count, DRAWS * count, progress)
-    _write(folder / "identities.json", [asdict(role) for role in people])
+    write_json(folder / "identities.json", [asdict(role) for role in people])
     for name, shape, dtype in _arrays(count, request["states"]):
         np.lib.format.open_memmap(folder / name, "w+", dtype, shape)
     (folder / DONE).mkdir()
-    _write(folder / BEGUN, request)
+    write_json(folder / BEGUN, request)
 
 
 def demo_set(clips: Path) -> Path:
@@ -204,15 +204,3 @@ def _film(folder: Path, states: list[State], motion: Points, task: tuple[int, Ro
     for array in out.values():
         array.flush()
     (folder / DONE / str(index)).touch()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return what `_write` wrote; {} without a file."""
-    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    return found
-
-
-def _write(path: Path, value: object) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(value, indent=1))
-    os.replace(temporary, path)

@@ -21,13 +21,12 @@ from core.openface import column
 from core.provenance import ROOT
 from core.weights import load_networks
 from faces.mesh import OF_68
-from taught import TAUGHT
+from taught import TRAININGS
 from taught.mirror import MANY_LANDMARKS, MANY_VERTICES, POINT_PARTNERS
 from taught.rendered import FramePairs, RenderedSet, mirrored, rendered_set
 from taught.variation import Variation, moved, placed, uncovered
 from tests.rendered_set import write_rendered_set
-from training import TRAINABLES
-from training.command import PUBLISHED, train
+from training.command import train
 from training.log import read_log
 from training.loop import Run
 from training.mirror import LANDMARK_PARTNERS
@@ -275,7 +274,6 @@ SMALL = (
 
 
 TAUGHT_CONFIG, PUBLISHED_CONFIG = ROOT / "taught/configs/fomm.yaml", ROOT / "baselines/fomm/published.yaml"
-TRAININGS = {PUBLISHED: TRAINABLES, "taught": TAUGHT}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ from training.processes import Group, Machine
 
 # The kind of training that a method has unless its settings say otherwise.
 PUBLISHED = "published"
+
+
+def published_config(recipe: type) -> Path:
+    """Return where the published settings of a recipe are: beside its module. A plug-in may have none."""
+    return Path(inspect.getfile(recipe)).with_name("published.yaml")
 
 
 class TrainingSet(Batches, Protocol):
