@@ -22,6 +22,7 @@ import numpy.typing as npt
 from core.clip import Cell, Floats
 from core.contracts import Figure, Partial, Score
 from core.errors import CellFailed
+from core.pooled import pooled
 from faces.motion import Motion
 from faces.regions import GROUPS
 from faces.seen import Seen, SeenClip
@@ -170,8 +171,7 @@ def compare(output: Floats, driver: Floats) -> Comparison:
 
 def pooled_agreement(products: Sequence[Sequence[float]]) -> float:
     """Agreement over several cells, sum <O,D>/T over sqrt(sum |O|^2/T * sum |D|^2/T); 0 where either sum is zero."""
-    od, oo, dd = np.sum(np.asarray(products, np.float64), axis=0)
-    return float(od / np.sqrt(oo * dd)) if oo > 0 and dd > 0 else 0.0
+    return float(pooled(np.sum(np.asarray(products, np.float64), axis=0)))
 
 
 def velocity(trajectory: Floats) -> Floats:

@@ -1,19 +1,20 @@
 """Metrics against experts: does a metric order outputs as the experts do, within a cell and over all of them?"""
 
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from core.errors import BenchError
 from core.judgements import Item, Judgement, means
+from core.pooled import pooled
 from core.ranks import RankAgreement, item_agreement, rank_agreement
 from core.statistics import LEVEL
 from reports.intervals import with_interval
 from reports.leaderboard import IDEAL_ONE, POOLED, arrow
 from reports.marks import marked
-from reports.pooled import pooled, products
+from reports.pooled import products
 from reports.run_files import Run
 from reports.table import Column, Entry, Section, Table
 
@@ -108,24 +109,29 @@ def _row(
     _, figure = run.figures[name]
     title = f"|{name} - 1| ↓" if name in IDEAL_ONE else f"{name} {arrow(figure)}".rstrip()
     if name in POOLED:
-        items = _pooled(run, name, outputs)
-        cells = {j.label: products(run, j.label, name).keys() for j in items}
-        of_rows = {
-            item: {label: _mean(of[label], kept) for label, kept in cells.items()} for item, of in judged.items()
-        }
-        taus = [item_agreement([j.score for j in items], [of[j.label] for j in items], [j.driver for j in items])
-                for of in of_rows.values()]  # fmt: skip
-        absent = Entry(None, "a pooled figure has no order within a cell")
-        if len(items) < FEWEST_ROWS:
-            few = Entry(None, f"{len(items)} rows have a pooled figure; an order needs at least {FEWEST_ROWS}")
-            return (Entry(title), *(few for _ in taus), Entry(float(len(items))), absent)
-        return (Entry(title), *(with_interval(tau, 2) for tau in taus), Entry(float(len(items))), absent)
+        return (Entry(title), *_of_rows(run, name, judged, outputs))
     items = _scores(run, name, outputs)
     scores, drivers = [j.score for j in items], [j.driver for j in items]
     taus = [item_agreement(scores, [of[j.label][j.cell] for j in items], drivers) for of in judged.values()]
     wanted = [judged["sum"][j.label][j.cell] for j in items]
     pairs = rank_agreement(scores, wanted, [j.cell for j in items], drivers)
     return (Entry(title), *(with_interval(tau, 2) for tau in taus), Entry(float(len(items))), _accuracy(pairs))
+
+
+def _of_rows(
+    run: Run, name: str, judged: Mapping[Item, Mapping[str, Mapping[str, float]]], outputs: Sequence[tuple[str, str]]
+) -> Iterator[Entry]:
+    """The entries of a pooled figure, whose items are rows."""
+    items = _pooled(run, name, outputs)
+    cells = {j.label: products(run, j.label, name).keys() for j in items}
+    for of in judged.values():
+        if len(items) < FEWEST_ROWS:
+            yield Entry(None, f"{len(items)} rows have a pooled figure; an order needs at least {FEWEST_ROWS}")
+            continue
+        wanted = [_mean(of[j.label], cells[j.label]) for j in items]
+        yield with_interval(item_agreement([j.score for j in items], wanted, [j.driver for j in items]), 2)
+    yield Entry(float(len(items)))
+    yield Entry(None, "a pooled figure has no order within a cell")
 
 
 def _accuracy(found: RankAgreement) -> Entry:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from core.pooled import pooled
 from core.statistics import (
     Floats,
     Paired,
@@ -25,12 +26,6 @@ def products(run: Run, label: str, figure: str) -> dict[str, list[float]]:
     metric, facts = run.figures[figure]
     found = {cell.name: run.sums(label, cell).get(metric.name, {}).get(facts.target) for cell in run.facts.cells}
     return {name: sums for name, sums in found.items() if sums and len(sums) == 3 and sums[2] > 0}
-
-
-def pooled(sums: Floats) -> Floats:
-    """Agreement (...) from sums of products (..., 3); 0 where nothing moves."""
-    lengths = np.sqrt(sums[..., 1] * sums[..., 2])
-    return np.divide(sums[..., 0], lengths, out=np.zeros_like(lengths), where=lengths > 0)
 
 
 def paired_pooled(first: Products, second: Products, cluster_of: Mapping[str, str]) -> tuple[float, float, Paired]:
