@@ -163,9 +163,9 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
     named = [row.label for row in rows[: len(set(request.methods))]]
     cells = source.cells()
     asked, rows = rows, possible_rows(rows, request, cells)
-    for row in rows:
-        row.marks_on(cells)  # reports unreadable outputs before anything is animated
-    mention(asked, rows, scorer.metrics, cells)
+    # Reports unreadable outputs before anything is animated.
+    marks = {row.label: row.marks_on(cells) for row in rows}
+    mention(asked, marks, scorer.metrics, cells)
     run = Run(folder, {**dataclasses.asdict(request), "media_all": media_all}, source, cells, rows, settings, scorer)
     for line in foreseen(run.jobs, named):
         note(line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,27 +74,31 @@ def impossible(label: str, cells: Sequence[Cell]) -> str:
     return ""
 
 
-def mention(rows: Sequence[Row], possible: Sequence[Row], metrics: Sequence[Any], cells: Sequence[Cell]) -> None:
-    """Print what a run will lack and why: companions, metrics; and that demo weights have never seen recordings."""
+def mention(
+    rows: Sequence[Row], marks: Mapping[str, Mapping[str, str]], metrics: Sequence[Any], cells: Sequence[Cell]
+) -> None:
+    """Print what a run will lack and why: companions, metrics; and that demo weights have never seen recordings.
+
+    rows: all that were asked for, companions too. marks: of those that the run has, by label, on these cells.
+    """
     from core.progress import note
-    from core.scoring import lacking
+    from core.scoring import unready
+    from methods.marks import FROM_FLOW
     from reports.notices import DEMO
 
     for row in rows:
-        if row not in possible:
+        if row.label not in marks:
             note(f"{row.label} is left out: {impossible(row.label, cells)}.")
     for metric in metrics:
-        if reason := lacking(metric) or getattr(metric, "missing", str)():
+        if reason := unready(metric):
             note(f"{metric.name} is not computed: {reason}")
-    estimated = [
-        row.label for row in possible if any(word.startswith("units from flow") for word in row.marks_on(cells))
-    ]
+    estimated = [label for label, words in marks.items() if any(word.startswith(FROM_FLOW) for word in words)]
     if estimated:
         note(
             f"{', '.join(estimated)}: action units are estimated from the drivers' optical flow (au_source=flow), by"
             " which outputs are scored, too. au_source=openface and au_source=table do not use it."
         )
-    demo = [row.label for row in possible if DEMO in row.marks_on(cells)]
+    demo = [label for label, words in marks.items() if DEMO in words]
     if demo and not all(cell.driver.rendered for cell in cells):
         note(
             f"{', '.join(demo)}: demo weights, trained briefly on rendered faces. On recordings they hardly move or add"

@@ -63,7 +63,7 @@ def doctor() -> None:
     from core.processors import usable
     from core.provenance import PACKAGES, version_of
     from core.registry import load
-    from core.scoring import lacking
+    from core.scoring import unready
     from methods.precision import advice
     from metrics import METRICS
 
@@ -73,5 +73,5 @@ def doctor() -> None:
     print(advice())
     for name in METRICS:
         make = load("metric", name, METRICS)
-        reason = lacking(make) or getattr(make, "missing", str)()
+        reason = unready(make)
         print(f"{'no ' if reason else 'yes'} {name:18} {reason or (inspect.getdoc(make) or '').partition(chr(10))[0]}")

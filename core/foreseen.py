@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 from core.errors import BenchError, few
 from core.runner import Job, refusal
-
-# The level at which the leaderboard tells rows apart.
-ALPHA = 0.05
+from core.statistics import ALPHA, smallest_p
 
 
 def foreseen(jobs: Sequence[Job], asked: Sequence[str]) -> list[str]:
@@ -34,12 +32,12 @@ def foreseen(jobs: Sequence[Job], asked: Sequence[str]) -> list[str]:
 def _idle_tests(jobs: Sequence[Job]) -> list[str]:
     """Return why no test could tell the methods apart, whatever they do; [] if one could, or if there is but one.
 
-    Sign flips of n drivers give no p under 2 / 2^n, and Holm multiplies the smallest by the number of pairs.
+    Holm multiplies the smallest p by the number of pairs.
     """
     methods = {job.row.label for job in jobs if not job.row.is_control}
     drivers = {job.cell.driver.name for job in jobs if not job.cell.problem}
     pairs = len(methods) * (len(methods) - 1) // 2
-    least = min(pairs * 2 / 2 ** len(drivers), 1.0)
+    least = min(pairs * (smallest_p(len(drivers)) or 1.0), 1.0)
     if not pairs or least < ALPHA:
         return []
     among = f"{pairs} pairs of methods" if pairs > 1 else "one pair of methods"

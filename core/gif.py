@@ -46,6 +46,11 @@ def gif_rate(path: Path) -> float | None:
     return 1000 / shortest if shortest else None
 
 
+def gif_size(path: Path) -> tuple[int, int]:
+    """Return width and height of a GIF's pictures. Raise BenchError as `read_gif`, which looks at all of them."""
+    return next(_pictures(path))[0].size
+
+
 def read_gif(path: Path, most: int) -> Iterator[Picture]:
     """Yield all frames of a GIF, (H, W, 3) uint8 RGB, each picture as often as its duration says.
 

@@ -127,6 +127,11 @@ def lacking(metric: Metric | Callable[[], Metric]) -> str:
     return ""
 
 
+def unready(metric: Metric | Callable[[], Metric]) -> str:
+    """Return why a metric has nothing to compute here: what it lacks, or what is to be done first; "" if it has."""
+    return lacking(metric) or str(getattr(metric, "missing", str)())
+
+
 def place(job: Job) -> str:
     """Where a job's partial scores are in `Partials`."""
     return f"{job.row.label}/{job.cell.name}"

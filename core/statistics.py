@@ -15,13 +15,14 @@ from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 Floats = npt.NDArray[np.float64]
 Key = TypeVar("Key")
 
 DRAWS = 10_000
 LEVEL = 0.95
+# The level at which rows are told apart.
+ALPHA = 0.05
 # Up to here all 2^n sign flips are done, beyond it DRAWS random ones.
 ALL_FLIPS_UP_TO = 14
 # Bootstrap draws of fewer clusters say too little to be drawn as an interval.
@@ -74,6 +75,8 @@ def bootstrap_interval(value: float, drawn: Floats, n: int, n_clusters: int, lev
     drawn = drawn[np.isfinite(drawn)]
     if n_clusters < FEWEST_CLUSTERS or not drawn.size:
         return Interval(value, None, None, n, n_clusters, level, FEW)
+    from scipy import stats  # takes a second to import; `smallest_p`, asked before every run, does without
+
     reach = np.sqrt(n_clusters / (n_clusters - 1)) * stats.t.ppf((1 + level) / 2, n_clusters - 1)
     low, high = np.quantile(drawn, [stats.norm.cdf(-reach), stats.norm.cdf(reach)])
     return Interval(value, float(low), float(high), n, n_clusters, level)
@@ -116,12 +119,12 @@ class Paired:
     p_adjusted: float | None = None
     p_least: float | None = None
 
-    def told_apart(self, alpha: float = 0.05) -> bool:
+    def told_apart(self, alpha: float = ALPHA) -> bool:
         """Whether the two differ at `alpha`, by the adjusted p where there is one."""
         p = self.p if self.p_adjusted is None else self.p_adjusted
         return p is not None and p < alpha
 
-    def testable(self, alpha: float = 0.05) -> bool:
+    def testable(self, alpha: float = ALPHA) -> bool:
         """Whether the drivers could have told the two apart at `alpha`, had all of them said the same."""
         return self.p_least is not None and self.p_least < alpha
 
@@ -200,7 +203,7 @@ def corrected(pairs: Mapping[Key, Paired]) -> dict[Key, Paired]:
     }
 
 
-def why_untestable(pairs: Sequence[Paired], corrected_for: int, alpha: float = 0.05) -> str:
+def why_untestable(pairs: Sequence[Paired], corrected_for: int, alpha: float = ALPHA) -> str:
     """Return why no test could separate any of some pairs, corrected among `corrected_for`; "" if one could."""
     if not pairs or any(found.testable(alpha) for found in pairs):
         return ""
@@ -222,7 +225,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def tied_groups(
-    order: Sequence[str], pairs: Mapping[tuple[str, str], Paired], alpha: float = 0.05
+    order: Sequence[str], pairs: Mapping[tuple[str, str], Paired], alpha: float = ALPHA
 ) -> dict[str, tuple[int, ...]]:
     """The groups of each method, numbered from 1: two methods share one exactly if they cannot be told apart.
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from core.errors import BenchError
-from core.gif import gif_rate, is_gif, read_gif
+from core.gif import gif_rate, gif_size, is_gif, read_gif
 from core.pictures import Picture, check_size, pictures_in, read_picture
 from core.video_writing import EXACT
 from core.video_writing import write_video as write_video  # scripts read and write videos by this module
@@ -69,6 +69,9 @@ def first_size(path: Path) -> tuple[int, int]:
 
     Raise BenchError if there is no frame.
     """
+    if is_gif(path):
+        width, height = gif_size(path)
+        return round(width * pixel_aspect(path)), height
     for picture in map(read_picture, pictures_in(path)) if path.is_dir() else _read_video(path):
         return round(picture.shape[1] * pixel_aspect(path)), picture.shape[0]
     raise BenchError(f"{path}: no frames. Add them, or remove it.")

@@ -12,13 +12,13 @@ from core.errors import CellFailed
 from core.frames import Frames
 from core.provenance import recipe
 from methods.au_sources import LONGEST_GAP, SOURCES, ActionUnits, check, chosen, files_of, interpolates, source
-from methods.marks import counted
+from methods.marks import FROM_FLOW, counted
 from methods.trained import TrainedMethod
 
 INTERPOLATED = (
     f"Action units are missing for up to {LONGEST_GAP} of a driver's frames in a row; they are interpolated there."
 )
-FROM_FLOW = (
+ESTIMATED = (
     "Its action units are estimated from the driver's optical flow, by which outputs are scored, too: what the driver"
     " does and how near an output comes to it share one flow. au_source=openface and au_source=table do not."
 )
@@ -55,7 +55,7 @@ class AuDriven(TrainedMethod):
         drivers = {cell.driver.name: cell.driver for cell in cells}
         marks: dict[str, str] = {}
         for word, sentence, is_so in (
-            ("units from flow", FROM_FLOW, self._estimates),
+            (FROM_FLOW, ESTIMATED, self._estimates),
             ("interpolated", INTERPOLATED, self._interpolates),
         ):
             found = {name for name, driver in drivers.items() if is_so(driver)}

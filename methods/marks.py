@@ -1,4 +1,7 @@
-"""The words of marks that concern some of a row's cells."""
+"""Words of marks, and how one says that it concerns some of a row's cells only."""
+
+# Rows whose action units are estimated from the flow by which outputs are scored.
+FROM_FLOW = "units from flow"
 
 
 def counted(word: str, concerned: int, scored: int) -> str:

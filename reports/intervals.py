@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from core.statistics import (
+    ALPHA,
     FEWEST_CLUSTERS,
     LEAST_P,
     P_DECIMALS,
@@ -19,8 +20,6 @@ from core.statistics import (
 from reports.run_files import Run
 from reports.table import Column, Entry, Section, Table
 
-# The level at which rows are told apart.
-ALPHA = 0.05
 FLIPS = (
     "Differences are means over cells, first less second. In brackets: 95 % intervals, drivers drawn; none with fewer"
     " than five drivers. p flips signs by driver, all flips of up to 14 drivers, and holds for one pair chosen"

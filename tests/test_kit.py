@@ -73,7 +73,7 @@ def test_what_a_run_will_lack_is_foreseen(look_alike, tmp_path):
 def test_rows_whose_action_units_come_from_flow_are_named_beforehand(capfd):
     marks = {"tps_rau": {"units from flow: 1 of 2": "..."}, "tps": {}}
     made = [SimpleNamespace(label=label, marks_on=lambda _, found=found: found) for label, found in marks.items()]
-    mention(made, made, [], [])
+    mention(made, {row.label: row.marks_on([]) for row in made}, [], [])
     assert "Note: tps_rau: action units are estimated from the drivers' optical flow" in capfd.readouterr().err
 
 
