@@ -68,15 +68,14 @@ class UlmeGan(AuDriven):
         """The generator."""
         from baselines.ulmegan.model import UlmeConfig, UlmeGenerator
 
+        kinds: tuple[type[UlmeConfig], type[UlmeGenerator]] = UlmeConfig, UlmeGenerator
         if settings.get("displaced"):
             from taught.ulmegan import DisplacedUlmeConfig, DisplacedUlmeGenerator
 
-            moving = build(DisplacedUlmeConfig, settings, "config")
-            self.image_size = moving.image_size
-            return {"gen": DisplacedUlmeGenerator(moving)}
-        config = build(UlmeConfig, settings, "config")
+            kinds = DisplacedUlmeConfig, DisplacedUlmeGenerator
+        config = build(kinds[0], settings, "config")
         self.image_size = config.image_size
-        return {"gen": UlmeGenerator(config)}
+        return {"gen": kinds[1](config)}
 
     def make_animator(self) -> Any:
         """Inference with the loaded generator."""

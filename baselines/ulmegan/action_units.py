@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from core.openface import OPENFACE, Table
 
@@ -62,8 +61,3 @@ def fitted(units: Table, fit: Fit, top: int, template: Table | None = None, as_p
         falling = (count - 1 - index) / max(count - 1 - top, 1)
         down = falling * units[top] + (1 - falling) * units[-1]
     return np.asarray(np.where(index <= top, up, down))
-
-
-def presence_of(intensity: npt.NDArray[np.float64], floor: float = 0.0) -> Table:
-    """Presences (N, 17) for sources without any: 1 where an intensity lies above `floor`."""
-    return np.asarray(intensity > floor, np.float64)
