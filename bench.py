@@ -64,7 +64,7 @@ from commands.request import (
 from core.engines import CELL_LIMIT_S, LOCAL, check_engine
 from core.errors import BenchError
 from core.processors import usable
-from core.run_folder import PAGES, REPORT, SUMMARY
+from core.run_folder import A_RUN, PAGES, REPORT, SUMMARY
 from core.spreadsheet import printable
 from core.working_folder import STORE
 
@@ -145,10 +145,11 @@ def run(
 def benchmark(request: Request, settings: Settings, out: Path | None, media_all: bool, dry_run: bool) -> int:
     """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed."""
     from core.estimate import forecast, work_left
+    from core.folder_lock import check_free, locked_folder
     from core.foreseen import foreseen
     from core.manifest import page_as_sealed, seal
     from core.progress import note
-    from core.run import Run, claimed
+    from core.run import Run
     from core.scoring import Scorer
     from core.store import digest, trim
     from faces.seen import Seen
@@ -161,6 +162,8 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
     scorer = Scorer(load_metrics(request), Seen, settings.store, settings.workers, settings.engine, settings.limit_s)
     rows = make_rows(request)  # wrong names are told before anything is rendered
     named = [row.label for row in rows[: len(set(request.methods))]]
+    if not dry_run:
+        check_free(folder, A_RUN)  # before anything is rendered
     cells = source.cells()
     asked, rows = rows, possible_rows(rows, request, cells)
     # Reports unreadable outputs before anything is animated.
@@ -173,11 +176,10 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
         left = work_left(folder, run.jobs, run.missing(), media_all)
         print(f"Run {folder}\n{forecast(run.jobs, left, scorer, settings)}")
         return 0
-    purpose = digest([dataclasses.asdict(request), [job.key for job in run.jobs]])
     if request.device == "cpu" and (faster := hint(run.jobs, run.missing)):
         note(faster)
     page = runs.page_recipe()
-    with claimed(folder, purpose=purpose, meanwhile=run.assist):
+    with locked_folder(folder, A_RUN):
         failures = None if _outdated(folder) else run.finished(page)
         if failures is None:
             failures = run.complete(page)

@@ -195,7 +195,7 @@ def prepare(recording: Recording, cache: Path) -> Clip:
     except BenchError as error:
         return Clip(folder, n_frames=0, content="", problem=str(error), **facts)
     facts |= {"box": framing.box, "faces": framing.widths, "colour": "grey" if is_grey(frames) else "rgb"}
-    with whole_folder(folder) as temporary:
+    with whole_folder(folder, load_clip) as temporary:
         clip = save_clip(temporary, Clip(temporary, n_frames=0, content="", **facts), frames)
     return dataclasses.replace(clip, folder=folder)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +26,10 @@ from core.clip_store import (
 )
 from core.errors import BenchError
 from core.file_hashes import file_hash
+from core.folder_lock import locked_folder
 from core.frames import grey, is_grey
 from core.processors import usable
 from core.progress import duration, note
-from core.run import claimed
 from core.store import digest, discard, whole_folder, write_text
 from core.video import medium_of
 from faces.landmarks import Points, landmarks
@@ -62,13 +61,11 @@ def prepare(
 
     pick: the 18 points of 68 landmarks. drivers: recordings that are drivers of `challenge`. workers: processes; 0: one
     for each core. Clips without a face in their first frame, or that cannot be read, are listed in the store with the
-    reason. Where another process prepares the same, it is waited for. BenchError if no clip is left, or `out` is
+    reason. If another process prepares into `out`, it is waited for. BenchError if no clip is left, or `out` is
     something else.
     """
     tasks = [_task(clip.recording, out, pick, drivers, challenge, colour) for clip in survey.usable]
-    purpose = digest([survey.database, sorted(task.key for task in tasks)])
-    wait = functools.partial(note, f"Another process prepares {out}; waiting for it.")
-    with claimed(out, "a clip store", purpose, wait):
+    with locked_folder(out, "a clip store", wait=True):
         for half_done in [*out.glob(".*.tmp"), *out.glob(".*.old")]:
             discard(half_done)
         left_out = {clip.recording.name: clip.problem for clip in survey.clips if clip.problem}

@@ -23,7 +23,7 @@ def _as_clip(store: ClipStore, stored: StoredClip, cache: Path) -> Clip:
         frames = three_channels(store.frames(stored))
         names = {field.name for field in dataclasses.fields(Clip)} & set(StoredClip.model_fields)
         facts = {name: getattr(stored, name) for name in names}
-        with whole_folder(folder) as temporary:
+        with whole_folder(folder, load_clip) as temporary:
             clip = save_clip(temporary, Clip(folder=temporary, content="", **facts), frames)
         clip = dataclasses.replace(clip, folder=folder)
     touch(folder)

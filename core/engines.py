@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from core.claims import Busy
 from core.errors import BenchError
 from core.progress import track
 from core.worker import Lane, Outcome, work
@@ -23,28 +21,14 @@ def check_engine(engine: str) -> str:
 
 
 def perform(
-    items: Iterable[Any],
-    lanes: Callable[[Sequence[Any], bool], list[Lane]],
-    engine: str,
-    workers: int,
-    title: str,
-    limit_s: float = CELL_LIMIT_S,
+    lanes: Sequence[Lane], engine: str, workers: int, title: str, limit_s: float = CELL_LIMIT_S
 ) -> Iterator[Outcome]:
-    """Do every item, in up to `workers` processes or on the cluster that `engine` names, under a progress bar.
+    """Do every item of some lanes, in up to `workers` processes or on the cluster that `engine` names.
 
-    limit_s: how long one item may take; then it fails, and the others go on.
-    lanes: the lanes of some items, and whether their workers wait for an item that another process is at. They do not
-    at first, and answer Busy; such items are left for the end.
+    title: what the progress bar says. limit_s: how long one item may take; then it alone fails.
     """
-    left = list(items)
-    for wait in (False, True):
-        outcomes = _outcomes(lanes(left, wait), engine, workers, limit_s)
-        left, count = [], len(left)
-        for outcome in track(outcomes, "Waiting for others" if wait else title, "cell", count):
-            if isinstance(outcome.result, Busy):
-                left.append(outcome.item)
-            else:
-                yield outcome
+    items = sum(len(batch) for lane in lanes for batch in lane.batches)
+    yield from track(_outcomes(lanes, engine, workers, limit_s), title, "cell", items)
 
 
 def _outcomes(lanes: Sequence[Lane], engine: str, workers: int, limit_s: float) -> Iterator[Outcome]:

@@ -40,11 +40,11 @@ PASSES_ON = frozenset({"filelock", "pydantic", "tqdm", "yaml"})
 # Modules of ours that compute no number, and why. The walk through imports ends at them, so that editing them changes
 # no key.
 COMPUTES_NOTHING = {
-    "core.claims": "locks",
     "core.contracts": "types that rooms exchange",
     "core.errors": "texts of errors",
     "core.file_hashes": "hashes for the keys, like core.provenance",
     "core.memo": "keeps what was found out, as it is",
+    "core.folder_lock": "locks",
     "core.file_kinds": "says in messages what a file is",
     "core.names": "refuses names, changes none",
     "core.own_store": "finds a folder",

@@ -2,85 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import json
 import shutil
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from core import scoring
 from core.clip import Cell, Clip, Template, keep_facts, load_clip, without_camera
 from core.contracts import CellSource
-from core.errors import BenchError, few
+from core.errors import few
 from core.estimate import remember
 from core.file_hashes import file_facts, keep_known
 from core.frames import Frames, encode_png, write_png
 from core.manifest import sealed
 from core.progress import note
 from core.provenance import provenance
-from core.runner import Job, Row, Settings, animate, cell_folder, finished_folder, look_up, plan
+from core.runner import Job, Row, Settings, animate, cell_folder, link_stored, look_up, plan
 from core.scores import combine
 from core.scoring import Scorer
-from core.store import CellRecord, digest, discard, link_folder, read_json, write_json, write_text
+from core.store import CellRecord, digest, discard, link_folder, read_json, write_json
 
 Named = TypeVar("Named", Clip, Template)
 
 # What may differ between two runs that are the same run.
 FLEETING = ("date", "argv")
-
-
-# How often a process that has nothing left to help with looks whether the folder is free.
-LOOK_S = 0.5
-# How often it is asked what the process that has the folder works for.
-SAYING_LOOKS = 6
-
-
-@contextlib.contextmanager
-def claimed(
-    run: Path, what: str = "the folder of a run", purpose: str = "", meanwhile: Callable[[], None] | None = None
-) -> Iterator[None]:
-    """A folder for this process alone. BenchError if it holds anything but `what`, or another process has it.
-
-    meanwhile: what to do first where another process has it for the same purpose; then the folder is waited for.
-    """
-    if run.is_file() or (run.is_dir() and any(run.iterdir()) and not (run / ".lock").exists()):
-        raise BenchError(f"{run} exists and is not {what}. Give --out another, empty or new folder.")
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BenchError(f"{run}: cannot be made ({error.strerror}). Give --out a folder that can.") from None
-    lock, said = FileLock(run / ".lock"), run / ".purpose"
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        if meanwhile is None or not _agreed(said, purpose):
-            raise BenchError(f"Another process works on {run}. Wait for it, or give --out another folder.") from None
-        meanwhile()
-        lock.acquire(poll_interval=LOOK_S)
-    try:
-        if purpose:
-            write_text(said, purpose)
-        yield
-    finally:
-        lock.release()
-
-
-def _agreed(said: Path, purpose: str) -> bool:
-    """Whether the process that has a folder says the same purpose; it says so a moment after it has taken it."""
-    for _ in range(SAYING_LOOKS):
-        with contextlib.suppress(OSError):
-            if said.read_bytes() == purpose.encode():
-                return True
-        time.sleep(LOOK_S)
-    return False
 
 
 @dataclass
@@ -111,15 +62,7 @@ class Run:
 
     def missing(self) -> list[Job]:
         """Jobs that are finished neither in the folder nor in the store."""
-        return look_up(self.folder, self.jobs, self.settings, link=False).todo
-
-    def assist(self) -> None:
-        """Animate and measure what is missing into the store, beside a process that has the folder."""
-        found = look_up(self.folder, self.jobs, self.settings, link=False)
-        records = found.done | animate(None, found.todo, self.settings)
-        scoring.measure_all(
-            lambda job: finished_folder(self.folder, job, self.settings).resolve(), self.jobs, records, self.scorer
-        )
+        return look_up(self.folder, self.jobs, self.settings).todo
 
     def finished(self, shown: str) -> list[str] | None:
         """Return the failures of a run that is complete and lies there unaltered; None if anything is to be done.
@@ -167,6 +110,7 @@ class Run:
                 " tables and figures made there before are of that request."
             )
         found = look_up(self.folder, self.jobs, self.settings)
+        link_stored(self.folder, found.stored, self.settings)
         if found.todo:
             write_json(self.folder / "run.json", {**self._facts(found.done), "finished": False})
         keep_inputs(self.folder, self.cells)
@@ -178,7 +122,7 @@ class Run:
         failures = self._failures(records) + unmeasured
         another_time = bool(unmeasured) or any(record.retry for record in records.values())
         renewed = self._finish(records, failures, None if another_time else key)
-        self.changed = any((stale, found.changed, found.todo, measured, summed, renewed))
+        self.changed = any((stale, found.stored, found.todo, measured, summed, renewed))
         return failures
 
     def _failures(self, records: dict[str, CellRecord]) -> list[str]:

@@ -1,5 +1,6 @@
-"""Names of what commands make in the folder of a run from its own files: the page, its summary, what the page shows."""
+"""What a run's folder is called in messages, and what commands make in it from its own files."""
 
+A_RUN = "the folder of a run"
 REPORT = "report.html"
 SUMMARY = "summary.txt"
 PAGES = (REPORT, SUMMARY)

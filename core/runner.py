@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from core.claims import Busy, claim
 from core.clip import Cell
 from core.engines import CELL_LIMIT_S, LOCAL, perform
 from core.errors import BenchError, CellFailed, NotSupplied, check_choice
@@ -174,16 +173,12 @@ def refusal(job: Job) -> CellRecord | None:
 
 @dataclass(frozen=True)
 class _Animator:
-    """The worker's side of some rows: makes and prepares each method once, then does one cell after another.
-
-    wait: for a cell that another process is at; else it is left to that process.
-    """
+    """The worker's side of some rows: makes and prepares each method once, then does one cell after another."""
 
     rows: Sequence[Row]
     settings: Settings
-    wait: bool
 
-    def __call__(self) -> Callable[[Job], CellRecord | Busy]:
+    def __call__(self) -> Callable[[Job], CellRecord]:
         work_for(self.settings.store)
         rows = {row.label: row for row in self.rows}
 
@@ -196,14 +191,10 @@ class _Animator:
         if len(rows) == 1:
             made(*rows)  # a method that cannot be prepared is told once; of several rows, each fails by itself
 
-        def do(job: Job) -> CellRecord | Busy:
-            with claim(self.settings.store, job.key, self.wait) as mine:
-                if not mine:
-                    return Busy()
-                done = read_cell(_store_folder(self.settings, job), job.key)
-                return done or animated(job)
-
-        def animated(job: Job) -> CellRecord:
+        def do(job: Job) -> CellRecord:
+            # Made meanwhile by another run, or by a worker of the cluster that was lost after it.
+            if done := read_cell(_store_folder(self.settings, job), job.key):
+                return done
             method = made(job.row.label)
             seed_libraries(self.settings.seed, job.key)
             start = time.perf_counter()
@@ -259,69 +250,63 @@ def cell_folder(run: Path, job: Job) -> Path:
 
 @dataclass(frozen=True)
 class Progress:
-    """What stands and what is to be done: records of finished jobs by key, jobs to do, and whether the run changed."""
+    """Records of finished jobs by key, those of them that the store has and the run lacks, and jobs to do."""
 
     done: dict[str, CellRecord]
+    stored: list[Job]
     todo: list[Job]
-    changed: bool
 
 
-def finished_folder(run: Path, job: Job, settings: Settings) -> Path:
-    """Where the frames of a finished job lie: in the store, else in the run."""
-    stored = _store_folder(settings, job)
-    return stored if stored.exists() else cell_folder(run, job)
-
-
-def look_up(run: Path, jobs: Sequence[Job], settings: Settings, link: bool = True) -> Progress:
-    """Find what is finished: in the run's folder, else in the store, from where it is linked into the run."""
+def look_up(run: Path, jobs: Sequence[Job], settings: Settings) -> Progress:
+    """Find what is finished: in the run's folder, else in the store."""
     done: dict[str, CellRecord] = {}
+    stored: list[Job] = []
     todo: list[Job] = []
-    changed = False
     for job in track(jobs, "Checking finished cells", "cell"):
-        folder, stored = cell_folder(run, job), _store_folder(settings, job)
-        record = read_cell(folder, job.key)
-        if record is None and (record := read_cell(stored, job.key)) is not None:
-            touch(stored)
-            changed = True
-            if link:
-                link_folder(stored, folder)
+        record = read_cell(cell_folder(run, job), job.key)
+        if record is None and (record := read_cell(_store_folder(settings, job), job.key)) is not None:
+            stored.append(job)
         if record is None or record.retry:
             todo.append(job)
         else:
             done[job.key] = record
-    return Progress(done, todo, changed)
+    return Progress(done, stored, todo)
 
 
-def animate(run: Path | None, jobs: Sequence[Job], settings: Settings) -> dict[str, CellRecord]:
-    """Do the jobs in worker processes; every result is linked into the run's folder as it comes (None: into none).
+def link_stored(run: Path, jobs: Sequence[Job], settings: Settings) -> None:
+    """Link finished cells from the store into a run."""
+    for job in track(jobs, "Linking finished cells", "cell"):
+        touch(_store_folder(settings, job))
+        link_folder(_store_folder(settings, job), cell_folder(run, job))
 
-    Returns the records by key. A cell that cannot be done has a record with the reason; nothing is raised for it. Cells
-    that other processes are at are left for the end.
+
+def animate(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, CellRecord]:
+    """Do the jobs in worker processes; every result is linked into the run's folder as it comes.
+
+    Returns the records by key. A cell that cannot be done has a record with the reason; nothing is raised for it.
     """
     records: dict[str, CellRecord] = {}
 
     def failed(job: Job, record: CellRecord) -> None:
-        records[job.key] = save_failure(cell_folder(run, job), record) if run else record
+        records[job.key] = save_failure(cell_folder(run, job), record)
 
     refused = {job.key: record for job in jobs if (record := refusal(job))}
     for job in jobs:
         if job.key in refused:
             failed(job, refused[job.key])
-    possible = [job for job in jobs if job.key not in refused]
-    lanes = functools.partial(_lanes, settings)
-    for outcome in perform(possible, lanes, settings.engine, settings.processes, "Animating", settings.limit_s):
+    lanes = _lanes(settings, [job for job in jobs if job.key not in refused])
+    for outcome in perform(lanes, settings.engine, settings.processes, "Animating", settings.limit_s):
         job = outcome.item
         if outcome.result is None:
             record = CellRecord(job.key, "failed", outcome.reason, retry=outcome.retry, traceback=outcome.traceback)
             failed(job, record)
         else:
             records[job.key] = outcome.result
-            if run:
-                link_folder(_store_folder(settings, job), cell_folder(run, job))
+            link_folder(_store_folder(settings, job), cell_folder(run, job))
     return records
 
 
-def _lanes(settings: Settings, jobs: Sequence[Job], wait: bool) -> list[Lane]:
+def _lanes(settings: Settings, jobs: Sequence[Job]) -> list[Lane]:
     """Return a lane for each method, and one for all controls: they load little, so they share their processes.
 
     The cells of one driver stay together, so that a method sees it once.
@@ -331,7 +316,7 @@ def _lanes(settings: Settings, jobs: Sequence[Job], wait: bool) -> list[Lane]:
         lane = "" if handed_the_cell(job.row.maker) else job.row.label  # no row's label is empty
         lanes.setdefault(lane, {}).setdefault(job.cell.driver.name, []).append(job)
     return [
-        Lane(label or "controls", _Animator(_rows_of(by_driver.values()), settings, wait), list(by_driver.values()))
+        Lane(label or "controls", _Animator(_rows_of(by_driver.values()), settings), list(by_driver.values()))
         for label, by_driver in lanes.items()
     ]
 

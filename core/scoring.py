@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from core import weight_files
-from core.claims import Busy, claim
 from core.clip import Cell
 from core.contracts import Metric, Partial, Status
 from core.engines import CELL_LIMIT_S, LOCAL, perform
@@ -59,15 +58,15 @@ def score(run: Path, jobs: Sequence[Job], records: dict[str, CellRecord], scorer
 
     Returns the partials by `label/cell` and metric, and whether anything was measured anew.
     """
-    partials, measured = measure_all(lambda job: cell_folder(run, job).resolve(), jobs, records, scorer)
+    partials, measured = measure_all(run, jobs, records, scorer)
     changed = _keep_partials(run, jobs, partials, {metric.name: metric.version for metric in _made(scorer)})
     return partials, changed or measured
 
 
 def measure_all(
-    folder: Callable[[Job], Path], jobs: Sequence[Job], records: dict[str, CellRecord], scorer: Scorer
+    run: Path, jobs: Sequence[Job], records: dict[str, CellRecord], scorer: Scorer
 ) -> tuple[Partials, bool]:
-    """Measure as `score` does, for frames in the `folder` of each job, but write to the store only."""
+    """Measure as `score` does, but write to the store only."""
     metrics = _made(scorer)
     without = {metric.name: reason for metric in metrics if (reason := lacking(metric))}
     able = {metric.name: (metric, _deciding(metric, scorer)) for metric in metrics if metric.name not in without}
@@ -87,7 +86,7 @@ def measure_all(
         found |= {name: Partial("unavailable", reason) for name, reason in without.items()}
         missing = {name: key for name, key in keys.items() if name not in found}
         if missing:
-            todo.append(_Task(job, folder(job), record.n_frames, missing))
+            todo.append(_Task(job, cell_folder(run, job).resolve(), record.n_frames, missing))
     began = time.monotonic()
     for task, measured in _measured(todo, scorer):
         partials[place(task.job)] |= measured
@@ -165,28 +164,21 @@ def _read_partial(store: Path, key: str) -> Partial | None:
 
 @dataclass(frozen=True)
 class _Measurer:
-    """The worker's side: measures one output with all its metrics, which share what was seen.
-
-    wait: for an output that another process is at; else it is left to that process.
-    """
+    """The worker's side: measures one output with all its metrics, which share what was seen."""
 
     scorer: Scorer
-    wait: bool
 
-    def __call__(self) -> Callable[[_Task], dict[str, Partial] | Busy]:
+    def __call__(self) -> Callable[[_Task], dict[str, Partial]]:
         metrics = {metric.name: metric for metric in (make() for make in self.scorer.metrics)}
         store = self.scorer.store
 
-        def do(task: _Task) -> dict[str, Partial] | Busy:
-            with claim(store, f"measure {sorted(task.keys.values())}", self.wait) as mine:
-                if not mine:
-                    return Busy()
-                found = {name: partial for name, key in task.keys.items() if (partial := _read_partial(store, key))}
-                return found | measured(task, {name: key for name, key in task.keys.items() if name not in found})
+        def do(task: _Task) -> dict[str, Partial]:
+            # Measured meanwhile by another run, or by a worker of the cluster that was lost after it.
+            found = {name: partial for name, key in task.keys.items() if (partial := _read_partial(store, key))}
+            missing = {name: key for name, key in task.keys.items() if name not in found}
+            return found | (measured(task, missing) if missing else {})
 
         def measured(task: _Task, keys: dict[str, str]) -> dict[str, Partial]:
-            if not keys:
-                return {}
             frames = read_frames(task.folder / "frames", task.n_frames)
             seen = self.scorer.look(task.job.cell, frames, store / "features")
             new = {}
@@ -226,7 +218,7 @@ def finite(value: float | None) -> float | None:
 
 
 def _measured(tasks: Sequence[_Task], scorer: Scorer) -> Iterator[tuple[_Task, dict[str, Partial]]]:
-    """Measure in worker processes; outputs that other processes are at are left for the end.
+    """Measure in worker processes; yield each task with its partial scores by metric.
 
     All rows of a cell go to one worker, and the cells of one driver lie far apart: what is seen of a driver or a truth
     is computed once and found in the store from then on.
@@ -235,11 +227,9 @@ def _measured(tasks: Sequence[_Task], scorer: Scorer) -> Iterator[tuple[_Task, d
     def place(task: _Task) -> tuple[str, str]:
         return task.job.cell.template.name, task.job.cell.driver.name
 
-    def lanes(tasks: Sequence[_Task], wait: bool) -> list[Lane]:
-        by_cell = [list(group) for _, group in itertools.groupby(sorted(tasks, key=place), place)]
-        return [Lane("scoring", _Measurer(scorer, wait), by_cell)]
-
-    for outcome in perform(tasks, lanes, scorer.engine, scorer.workers, "Measuring", scorer.limit_s):
+    by_cell = [list(group) for _, group in itertools.groupby(sorted(tasks, key=place), place)]
+    lanes = [Lane("scoring", _Measurer(scorer), by_cell)]
+    for outcome in perform(lanes, scorer.engine, scorer.workers, "Measuring", scorer.limit_s):
         if outcome.result is None:
             failed = Partial("failed", f"the metric failed: {outcome.reason}")
             yield outcome.item, dict.fromkeys(outcome.item.keys, failed)

@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,19 +109,24 @@ def whole_archive(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `target` when the block ends well, replacing what was there; else it goes."""
+def whole_folder(target: Path, whole: Callable[[Path], Any] = lambda folder: None) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `target` if the block ends well, and is removed if it does not.
+
+    It replaces what is there, unless `whole` finds that to be whole: another run that shares the store has made the
+    same meanwhile and may be reading it.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         yield temporary
-        discard(target)
+        if target.exists() and not whole(target):
+            discard(target)
         try:
             temporary.rename(target)
         except OSError:
-            # Another process made the same content in the same moment; its copy is as good.
+            # Another process has put the same content there; its copy is as good.
             if not target.exists():
                 raise
     finally:
@@ -138,13 +143,16 @@ def discard(folder: Path) -> None:
 
 
 def save_cell(folder: Path, key: str, frames: Frames, seconds: float) -> CellRecord:
-    """Write a finished cell as `frames/*.png` and, last, `cell.json` with sizes and hashes."""
-    with whole_folder(folder) as temporary:
+    """Write a finished cell as `frames/*.png` and, last, `cell.json` with sizes and hashes.
+
+    If another run has made the same cell meanwhile, that one stays. Return the record of the cell that is kept.
+    """
+    with whole_folder(folder, lambda there: read_cell(there, key)) as temporary:
         files = {f"frames/{name}": facts for name, facts in write_frames(temporary / "frames", frames).items()}
         record = CellRecord(key, "ok", "", len(frames), round(seconds, 4), content_hash(frames), files)
         write_kept(temporary / "cell.json", vars(record))
         remember(temporary, files)
-    return record
+    return read_cell(folder, key) or record
 
 
 def save_failure(folder: Path, record: CellRecord) -> CellRecord:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from core.claims import claim
 from core.clip import Cell, Clip, Floats
 from core.errors import BenchError
 from core.file_hashes import states
+from core.folder_lock import in_turn
 from core.frames import SIZE, Frames, check_frames, content_hash, grey
 from core.own_store import own_store
 from core.provenance import module_of, recipe
@@ -232,10 +232,10 @@ def seen_clip(role: str, clip: Clip) -> SeenClip:
 def one_at_a_time(clip: SeenClip) -> Iterator[None]:
     """Let one process at a time look at a clip, so that the next finds in the store what this one has found.
 
-    The locks lie apart from those of cells, which are held meanwhile. Within the block, claim nothing.
+    Clips share 4096 lock files; two with the same file merely wait for each other. Blocks must not be nested.
     """
     store = own_store()
-    with claim(store / "locks", clip.content, wait=True) if store else contextlib.nullcontext():
+    with in_turn(store / "locks" / f"{clip.content[:3]}.lock") if store else contextlib.nullcontext():
         yield
 
 

@@ -108,7 +108,7 @@ def test_what_is_computed_changes_the_keys_of_what_uses_it(edited, what):
 
 def test_the_modules_that_are_passed_over_compute_nothing():
     """Frozen: whoever adds one says why, and here."""
-    names = "claims contracts errors file_hashes file_kinds memo names own_store wrong_file progress provenance"
+    names = "contracts errors file_hashes file_kinds folder_lock memo names own_store wrong_file progress provenance"
     others = "processors registry source_code store weight_files working_folder"
     assert set(COMPUTES_NOTHING) == {f"core.{name}" for name in [*names.split(), *others.split()]}
     for module in COMPUTES_NOTHING:

@@ -10,7 +10,7 @@ import pytest
 from core.clip import Template
 from core.errors import BenchError
 from core.manifest import seal
-from core.run import Run, claimed
+from core.run import Run
 from core.runner import Row, Settings, cell_key, plan
 from core.scoring import Scorer
 from methods.flow_warp import WrongDriver
@@ -361,14 +361,3 @@ def test_cells_of_one_name_are_an_error(tmp_path, drivers):
     cells = Fakes(tmp_path, drivers).cells()
     with pytest.raises(BenchError, match="Several cells are called 'd0__t0'"):
         plan([row()], [*cells, dataclasses.replace(cells[0])], "1", Settings(tmp_path, "cpu", 0, 1))
-
-
-def test_a_folder_is_claimed_by_one_run_and_only_if_it_is_one(tmp_path):
-    with claimed(tmp_path / "run"), pytest.raises(BenchError, match="Another process works on"):
-        claimed(tmp_path / "run").__enter__()
-    with claimed(tmp_path / "run"):
-        pass
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "chapter.tex").touch()
-    with pytest.raises(BenchError, match="is not the folder of a run"):
-        claimed(tmp_path / "thesis").__enter__()

@@ -1,4 +1,4 @@
-"""Several processes and machines at one run: nothing is done twice, nothing is lost, and it goes faster."""
+"""Several processes at one run or one store, and several machines at one run: nothing is lost."""
 
 import contextlib
 import json
@@ -13,16 +13,18 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from core import weight_files
-from core.claims import claim
 from core.engines import check_engine
 from core.errors import BenchError
-from core.run import Run, claimed
+from core.folder_lock import locked_folder
+from core.run import Run
 from core.runner import Row, Settings
 from core.scoring import Scorer
+from core.store import read_cell, save_cell
 from core.weight_files import FILES
 from core.working_folder import worker_environment
 from faces.openface import kept_path
@@ -51,10 +53,15 @@ def make_run(place, sleep=0.0, engine="local", folder="run", workers=1, row=None
     return Run(place / folder, {}, source, source.cells(), [row], settings, scorer)
 
 
-def complete(place, sleep):
-    run = make_run(place, sleep)
-    with claimed(run.folder, purpose="the same", meanwhile=run.assist):
-        run.complete()
+def complete(place, sleep, folder="run"):
+    """Do a run as `bench.py` does it; what a user would read is in a file named by this process."""
+    run = make_run(place, sleep, folder=folder)
+    try:
+        with locked_folder(run.folder, "the folder of a run"):
+            run.complete()
+    except BenchError as error:
+        (place / f"{os.getpid()}.txt").write_text(str(error))
+        sys.exit(2)
 
 
 def started(target, *arguments):
@@ -74,41 +81,51 @@ def is_whole(place, folder="run"):
     assert set(scores["value"].dropna()) == {1.0}
 
 
-def test_two_processes_share_one_run(place):
-    processes = [started(complete, place, 0.4) for _ in range(2)]
-    for process in processes:
-        process.join(60)
-        assert process.exitcode == 0
-    is_whole(place)
-    assert len(lines(place / "animated.txt")) == len(set(lines(place / "animated.txt"))) == CELLS
-    assert len(lines(place / "measured.txt")) == len(set(lines(place / "measured.txt"))) == CELLS
-
-
-def test_who_helps_goes_on_alone_where_the_other_is_killed(place):
-    first = started(complete, place, 0.4)
-    while not (place / "run" / ".purpose").exists():
+def test_of_two_processes_at_one_run_one_works_and_one_is_told(place):
+    first = started(complete, place, 0.2)
+    while not (place / "animated.txt").exists():
         time.sleep(0.02)
-    second = started(complete, place, 0.4)
+    os.kill(first.pid, signal.SIGSTOP)  # it has the folder for as long as the other takes to come
+    second = started(complete, place, 0.2)
+    second.join(60)
+    os.kill(first.pid, signal.SIGCONT)
+    first.join(60)
+    assert (first.exitcode, second.exitcode) == (0, 2)
+    assert f"works on {place}/run (process {first.pid} on " in (place / f"{second.pid}.txt").read_text()
+    is_whole(place)
+    assert len(lines(place / "animated.txt")) == len(lines(place / "measured.txt")) == CELLS
+
+
+def test_a_run_whose_process_was_killed_is_the_next_ones(place):
+    first = started(complete, place, 0.4)
     while not (place / "animated.txt").exists():
         time.sleep(0.02)
     os.kill(first.pid, signal.SIGKILL)
+    second = started(complete, place, 0.0)
     second.join(60)
     assert second.exitcode == 0
     is_whole(place)
 
 
-def test_another_request_does_not_share_a_folder(place):
-    with claimed(place / "run", purpose="one"), pytest.raises(BenchError, match="Another process works on"):
-        claimed(place / "run", purpose="other", meanwhile=lambda: None).__enter__()
+def test_two_runs_at_a_time_may_share_a_store(place):
+    processes = [started(complete, place, 0.05, folder) for folder in ("run", "other")]
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    for folder in ("run", "other"):
+        is_whole(place, folder)
+    one, other = (pd.read_csv(place / folder / "scores.csv") for folder in ("run", "other"))
+    pd.testing.assert_frame_equal(one, other)
 
 
-def test_a_claim_is_for_one_and_goes_with_its_process(tmp_path):
-    with claim(tmp_path, "work", wait=False) as mine:
-        assert mine
-        with claim(tmp_path, "work", wait=False) as theirs:
-            assert not theirs
-    with claim(tmp_path, "work", wait=True) as mine:
-        assert mine
+def test_a_whole_cell_that_another_run_has_kept_stays_and_a_damaged_one_is_replaced(tmp_path):
+    frames = np.zeros((2, 256, 256, 3), np.uint8)
+    first = save_cell(tmp_path / "cell", "key", frames, 1.0)
+    assert save_cell(tmp_path / "cell", "key", frames, 2.0) == first == read_cell(tmp_path / "cell", "key")
+    (tmp_path / "cell" / "frames" / "00000.png").write_bytes(b"damaged")
+    third = save_cell(tmp_path / "cell", "key", frames, 3.0)
+    assert third.seconds == 3.0
+    assert third == read_cell(tmp_path / "cell", "key")
 
 
 @pytest.mark.parametrize("engine", ["slurm", "dask://", "dask://nobody", ""])

@@ -17,9 +17,9 @@ from core.clip import Cell, Template
 from core.file_hashes import hash_if_readable
 from core.provenance import recipe
 from core.registry import load
-from core.runner import Job, Row, Settings, cell_key
+from core.runner import Job, Row, Settings, cell_folder, cell_key
 from core.scoring import Scorer, measure_all, partial_key
-from core.store import CellRecord
+from core.store import CellRecord, link_folder
 from core.weight_files import FILES
 from core.weights import card_path
 from core.worker import answer
@@ -133,8 +133,8 @@ def test_the_exact_motion_of_a_clip_is_part_of_its_keys(cell, tmp_path):
 def score(cell, tmp_path, monkeypatch):
     """The partial score of the truth as an output, and whether anything was measured for it; in this process."""
 
-    def perform(items, lanes, *_):
-        for lane in lanes(list(items), True):
+    def perform(lanes, *_):
+        for lane in lanes:
             do = lane.set_up()
             yield from (answer(do, item) for batch in lane.batches for item in batch)
 
@@ -142,9 +142,10 @@ def score(cell, tmp_path, monkeypatch):
     job = Job(Row.of("still", "still", "", {}, Still), cell, "key")
     records = {"key": CellRecord("key", "ok", n_frames=T, content=cell.truth.content)}
     scorer = Scorer([OpenFaceIntensity], Seen, tmp_path / "store", 1)
+    link_folder(cell.truth.folder, cell_folder(tmp_path / "run", job))
 
     def scored():
-        partials, measured = measure_all(lambda _: cell.truth.folder, [job], records, scorer)
+        partials, measured = measure_all(tmp_path / "run", [job], records, scorer)
         return partials["still/driver__face"]["openface_intensity"], measured
 
     return scored

@@ -17,6 +17,7 @@ from clips.synthetic.performance import Performance
 from clips.synthetic.render import Actor
 from core.clip import Clip, load_clip, save_clip
 from core.file_hashes import file_hash
+from core.folder_lock import in_turn
 from core.provenance import recipe
 from core.store import digest, touch, whole_folder
 
@@ -45,13 +46,19 @@ def shoot(scenes: Sequence[Scene], cache: Path, workers: int = 0) -> list[list[C
     workers: as in in_parallel.
     """
     kept = [_kept(scene, cache) for scene in scenes]
-    missing = [scene for scene, clips in zip(scenes, kept, strict=True) if len(clips) < scene.takes]
-    if missing:
-        in_parallel(partial(_record, cache), missing, "Rendering clips", workers=workers)
+    if _missing(scenes, kept):
+        with in_turn(cache / ".rendering.lock"):  # another run may have rendered them by the time it is our turn
+            kept = [_kept(scene, cache) for scene in scenes]
+            missing = _missing(scenes, kept)
+            in_parallel(partial(_record, cache), missing, "Rendering clips", workers=workers)
         kept = [_kept(scene, cache) if scene in missing else clips for scene, clips in zip(scenes, kept, strict=True)]
     for clip in itertools.chain(*kept):
         touch(clip.folder)
     return kept
+
+
+def _missing(scenes: Sequence[Scene], kept: Sequence[list[Clip]]) -> list[Scene]:
+    return [scene for scene, clips in zip(scenes, kept, strict=True) if len(clips) < scene.takes]
 
 
 def _kept(scene: Scene, cache: Path) -> list[Clip]:

@@ -177,13 +177,15 @@ def kept(arena: Arena) -> list[Path]:
 
 
 def raced(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """Two processes with the same command and the same folder, the second a moment later."""
+    """Two processes with the same command and the same folder, the second a moment later: one works, one is told."""
     first = arena.start()
-    time.sleep(rng.uniform(0, 0.5) * whole.seconds)
+    time.sleep(rng.uniform(0, 0.3) * whole.seconds)
     second = arena.start()
-    ended = [arena.finish(process) for process in (first, second)]
-    told = all(one_line(each, 0) for each in ended) and arena.result() == whole.result
-    return settled(arena, whole, told, "; ".join(last_line(each) for each in ended))
+    ended = {process.pid: arena.finish(process) for process in (first, second)}
+    done, refused = sorted(ended.items(), key=lambda each: each[1].code)
+    named = f"Another process works on run (process {done[0]} on " in refused[1].said
+    told = one_line(done[1], 0) and one_line(refused[1], 2) and named and arena.result() == whole.result
+    return settled(arena, whole, told, "; ".join(last_line(each) for each in ended.values()))
 
 
 # Fault -> how often it is tried, and its name in the table.

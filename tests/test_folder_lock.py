@@ -1,0 +1,130 @@
+"""Locks: one process has a folder, the next is told whose it is or waits, and a lock ends with its process."""
+
+import errno
+import multiprocessing
+import os
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from core.errors import BenchError
+from core.folder_lock import LOCK, check_free, in_turn, locked_folder
+
+WHAT = "the folder of a run"
+
+
+def hold(folder, seconds):
+    with locked_folder(folder, WHAT):
+        (folder / "held").touch()
+        time.sleep(seconds)
+
+
+def take_turns(lock, log):
+    for _ in range(20):
+        with in_turn(lock):
+            for line in ("in\n", "out\n"):
+                with log.open("a") as file:
+                    file.write(line)
+                time.sleep(0.001)
+
+
+def started(target, *arguments):
+    process = multiprocessing.get_context("spawn").Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that has `tmp_path / "run"` locked."""
+    process = started(hold, tmp_path / "run", 120)
+    while not (tmp_path / "run" / "held").exists():
+        assert process.is_alive()
+        time.sleep(0.01)
+    yield process
+    process.kill()
+    process.join()
+
+
+def enter(folder, what):
+    locked_folder(folder, what).__enter__()
+
+
+@pytest.mark.parametrize("attempt", [enter, check_free])
+def test_who_comes_second_is_told_in_one_line_who_came_first(tmp_path, holder, attempt):
+    with pytest.raises(BenchError) as told:
+        attempt(tmp_path / "run", WHAT)
+    who = rf"process {holder.pid} on {re.escape(socket.gethostname())}, since [-\d]{{10}} [:\d]{{8}} UTC"
+    assert re.fullmatch(rf"Another process works on {tmp_path}/run \({who}\)\. Wait for it, or .*", str(told.value))
+
+
+def test_a_lock_ends_with_its_process_however_that_ends(tmp_path, holder):
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.join()
+    assert f"process {holder.pid}" in (tmp_path / "run" / LOCK).read_text(), "the note of the dead is still there"
+    with locked_folder(tmp_path / "run", WHAT):
+        assert f"process {os.getpid()} " in (tmp_path / "run" / LOCK).read_text()
+    assert (tmp_path / "run" / LOCK).read_text() == ""
+
+
+def test_a_holder_that_has_not_said_who_it_is_yet_is_another_process(tmp_path):
+    with locked_folder(tmp_path / "run", WHAT):
+        for note in (b"", b"\xff\xfe"):
+            (tmp_path / "run" / LOCK).write_bytes(note)
+            with pytest.raises(BenchError, match=rf"Another process works on {tmp_path}/run\. Wait"):
+                check_free(tmp_path / "run", WHAT)
+
+
+def test_who_waits_says_for_whom_and_goes_on_when_the_other_ends(tmp_path, capsys):
+    other = started(hold, tmp_path / "run", 0.5)
+    while not (tmp_path / "run" / "held").exists():
+        time.sleep(0.01)
+    with locked_folder(tmp_path / "run", WHAT, wait=True):
+        other.join(10)
+        assert other.exitcode == 0
+    assert re.search(rf"process {other.pid} on .*; waiting for it\.", capsys.readouterr().err)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").touch()
+    for attempt in (check_free, enter):
+        with pytest.raises(BenchError, match=f"is not {WHAT}"):
+            attempt(tmp_path / "thesis", WHAT)
+    with pytest.raises(BenchError, match="cannot be made"):
+        enter(tmp_path / "thesis" / "chapter.tex" / "run", WHAT)
+    check_free(tmp_path / "new", WHAT)
+    assert not (tmp_path / "new").exists()
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
+
+
+@pytest.mark.parametrize("answer", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_without_locks_work_goes_on_and_the_user_knows(tmp_path, monkeypatch, capsys, answer):
+    def flock(*_):
+        raise OSError(answer, os.strerror(answer))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with locked_folder(tmp_path / "run", WHAT), in_turn(tmp_path / "locks" / "a.lock"):
+        assert "without locks: start no second process on it" in capsys.readouterr().err
+
+
+def test_other_refusals_of_the_system_are_passed_on(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(OSError, match="broken"):
+        enter(tmp_path / "run", WHAT)
+
+
+def test_processes_take_turns(tmp_path):
+    lock, log = tmp_path / "locks" / "a.lock", tmp_path / "log.txt"
+    processes = [started(take_turns, lock, log) for _ in range(2)]
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert Path(log).read_text() == "in\nout\n" * 40
