@@ -4,12 +4,16 @@ Unknown keys are errors. Values are converted to the types the dataclasses decla
 """
 
 import dataclasses
+import functools
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, to_json
 
 from core.errors import BenchError, clause, shown, unknown_name
 
@@ -78,6 +82,12 @@ class _Loader(yaml.SafeLoader):
         return mapping
 
 
+# YAML 1.1 reads 1e-4 and 1.5e3 as text; everybody means numbers.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 def _neighbours(path: Path) -> list[str]:
     return [str(other) for other in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
 
@@ -92,9 +102,7 @@ def resolve(kind: type[T], overlays: Iterable[Mapping[str, Any]] = (), sets: Ite
         merged = merge(merged, overlay)
     for item in sets:
         merged = merge(merged, parse_set(item))
-    value = build(kind, merged, "")
-    assert isinstance(value, kind)
-    return value
+    return build(kind, merged, "")
 
 
 def parse_set(item: str) -> dict[str, Any]:
@@ -122,58 +130,52 @@ def as_dict(config: Any) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-def build(kind: Any, value: Any, where: str) -> Any:
-    """`value` as a `kind`: a dataclass, tuple, mapping, optional, choice or plain type. `where` names it in errors."""
-    if dataclasses.is_dataclass(kind):
-        return _build_dataclass(kind, value, where)
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin in (Union, UnionType):
-        if value is None and NoneType in inner:
-            return None
-        return build(next(option for option in inner if option is not NoneType), value, where)
-    if origin is Literal:
-        if value not in inner:
-            raise unknown_name(f"choice for {where}:", str(value), map(str, inner))
-        return value
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise _wrong(where, value, "a list")
-        return tuple(build(inner[0], item, f"{where}[{index}]") for index, item in enumerate(value))
-    if origin is dict:
-        if not isinstance(value, Mapping):
-            raise _wrong(where, value, "a mapping")
-        return {str(key): build(inner[1], item, f"{where}.{key}") for key, item in value.items()}
-    return _build_plain(kind, value, where)
+def build(kind: type[T], settings: Any, where: str) -> T:
+    """Return the dataclass `kind` with some settings laid over its defaults; `where` names them in errors.
+
+    Settings are JSON values: a list makes a tuple, 1 makes a float, nothing else is converted. Raise BenchError for an
+    unknown setting, with the nearest known one, and for a value of another type.
+    """
+    if not isinstance(settings, Mapping):
+        raise _wrong(where, settings, "a mapping")
+    values = merge(dataclasses.asdict(kind()), settings)  # type: ignore[call-overload]
+    try:
+        given = to_json([values], inf_nan_mode="constants", fallback=str)
+        made: list[T] = _adapter(kind).validate_json(given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise _explained(kind, error.errors()[0], where) from None
+    return made[0]
 
 
-def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, Mapping):
-        raise _wrong(where, value, "a mapping")
-    hints = get_type_hints(kind)
-    for key in value:
-        if key not in hints:
-            raise unknown_name(f"setting in {where or 'the config'}:", str(key), hints)
-    defaults = kind()
-    changed = {}
-    for key, given in value.items():
-        path = f"{where}.{key}" if where else key
-        current = getattr(defaults, key)
-        if dataclasses.is_dataclass(current) and isinstance(given, Mapping):
-            given = merge(dataclasses.asdict(current), given)  # type: ignore[arg-type]
-        changed[key] = build(hints[key], given, path)
-    return dataclasses.replace(defaults, **changed)
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    # A dataclass cannot be given a config; those inside a list take the list's.
+    return TypeAdapter(list[kind], config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 
 
-def _build_plain(kind: Any, value: Any, where: str) -> Any:
-    # YAML reads 1e-4 (without a dot) as text, and 1 where 1.0 is meant.
-    if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except (ValueError, OverflowError):
-            raise _wrong(where, value, "a number") from None
-    if not isinstance(value, kind) or (kind in (int, float) and isinstance(value, bool)):
-        raise _wrong(where, value, f"of type {kind.__name__}")
-    return value
+def _explained(kind: Any, error: ErrorDetails, where: str) -> BenchError:
+    """Return what pydantic found wrong in a list of one `kind` as an error that names the setting."""
+    path = error["loc"][1:]
+    place, name = (".".join(map(str, [where, *keys] if where else keys)) for keys in (path[:-1], path))
+    if error["type"] == "unexpected_keyword_argument":
+        choices = get_type_hints(_inside(kind, path[:-1]))
+        return unknown_name(f"setting in {place or 'the config'}:", str(path[-1]), choices)
+    if error["type"] == "literal_error":
+        return unknown_name(f"choice for {name}:", str(error["input"]), map(str, get_args(_inside(kind, path))))
+    wanted = error["msg"].removeprefix("Input should be ")
+    return _wrong(name, error["input"], wanted.replace("valid array", "list").replace("an object", "a mapping"))
+
+
+def _inside(kind: Any, path: Iterable[str | int]) -> Any:
+    """Return the type of a setting within a dataclass."""
+    for key in path:
+        if dataclasses.is_dataclass(kind):
+            kind = get_type_hints(kind)[str(key)]
+        else:  # tuple[of, ...] or dict[str, of]
+            kind = get_args(kind)[get_origin(kind) is dict]
+        if get_origin(kind) in (Union, UnionType):
+            kind = next(option for option in get_args(kind) if option is not NoneType)
+    return kind
 
 
 def at_least_one(config: Any, *names: str) -> None:

@@ -1,5 +1,8 @@
 """Configs: overlays over defaults, exact types, unknown keys refused."""
 
+import datetime
+import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +27,9 @@ class Outer:
     steps: tuple[int, ...] = (1, 2)
     limit: int | None = None
     parts: dict[str, int] | None = None
+    named: dict[str, Inner] | None = None
+    pair: tuple[Inner, ...] = ()
+    orders: tuple[Literal["first", "last"], ...] = ()
 
 
 def test_defaults_and_nested_defaults_stay():
@@ -41,21 +47,40 @@ def test_later_overlays_and_sets_win():
     [
         ({"iner": {}}, "Did you mean 'inner'?"),
         ({"inner": {"widht": 1}}, "Did you mean 'width'?"),
-        ({"inner": {"width": 1.5}}, "inner.width must be of type int"),
-        ({"inner": {"width": True}}, "inner.width must be of type int"),
+        ({"inner": {"width": 1.5}}, "inner.width must be a valid integer"),
+        ({"inner": {"width": True}}, "inner.width must be a valid integer"),
+        ({"inner": {"width": "1"}}, "inner.width must be a valid integer"),
         ({"inner": 3}, "inner must be a mapping"),
         ({"steps": 3}, "steps must be a list"),
         ({"kind": "papper"}, "Did you mean 'paper'?"),
-        ({"inner": {"rate": "fast"}}, "inner.rate must be a number"),
+        ({"inner": {"rate": "fast"}}, "inner.rate must be a valid number"),
+        ({"inner": {"rate": True}}, "inner.rate must be a valid number"),
+        ({"inner": {"rate": 10**400}}, "inner.rate must be a finite number"),
+        ({"inner": {"rate": math.nan}}, "inner.rate must be a finite number"),
+        ({"inner": None}, "inner must be a mapping"),
+        ({"steps": [1, "a"]}, "steps.1 must be a valid integer, got 'a'"),
+        ({"parts": {"a": "b"}}, "parts.a must be a valid integer"),
+        ({"named": {"a": {"widht": 1}}}, "Unknown setting in named.a: 'widht'. Did you mean 'width'?"),
+        ({"pair": [{"width": 1}, {"a.b": 1}]}, "Unknown setting in pair.1: 'a.b'. Choices: rate, width"),
+        ({"orders": ["lats"]}, "Unknown choice for orders.0: 'lats'. Did you mean 'last'?"),
+        ({datetime.date(2026, 1, 1): 1}, "Unknown setting in the config: '2026-01-01'"),
     ],
 )
 def test_wrong_settings_are_named(overlay, said):
-    with pytest.raises(BenchError, match=said.replace("?", r"\?")):
+    with pytest.raises(BenchError, match=re.escape(said)):
         resolve(Outer, [overlay])
+    with pytest.raises(BenchError, match=r"(in|for|Setting) model[.:]"):
+        build(Outer, overlay, "model")
 
 
-def test_numbers_that_yaml_reads_as_text():
-    assert resolve(Outer, sets=["inner.rate=1e-4"]).inner.rate == 1e-4
+@pytest.mark.parametrize(("text", "number"), [("1e-4", 1e-4), ("1.5e3", 1500.0), (".5E+1", 5.0), ("-2e2", -200.0)])
+def test_numbers_that_yaml_reads_as_text(text, number):
+    assert resolve(Outer, sets=[f"inner.rate={text}"]).inner.rate == number
+
+
+@pytest.mark.parametrize("text", ["e5", "1e", "1e5e", "x1e5"])
+def test_other_texts_stay_texts(text):
+    assert parse_set(f"a={text}") == {"a": text}
 
 
 @pytest.mark.parametrize("item", ["inner.width", "=3", "a..b=1"])
