@@ -6,6 +6,7 @@ The scale is MEGC2021's: upper face, lower face and noise, each 0 (completely in
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -15,7 +16,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from core.errors import BenchError, clause
+from core.errors import BenchError, clause, shown
 from core.spreadsheet import inert, restored
 from core.statistics import Floats
 from core.store import write_text
@@ -26,6 +27,8 @@ Item = Literal["sum", "motion", "upper", "lower", "noise"]
 ITEMS: tuple[Item, ...] = ("upper", "lower", "noise")
 BEST = 3
 PERFECT = BEST * len(ITEMS)
+# Scores as they are written.
+SCORES = tuple(map(str, range(BEST + 1)))
 LARGEST_BYTES = 20_000_000
 
 
@@ -65,32 +68,39 @@ def write_judgements(path: Path, judgements: Iterable[Judgement]) -> None:
 
 def read_judgements(path: Path) -> list[Judgement]:
     """Read what `write_judgements` wrote. BenchError if missing, not such a table, or a score is outside 0..3."""
-    import pandera.errors
-    import pandera.pandas as pa
-
-    schema = pa.DataFrameSchema(
-        {name: pa.Column(str) for name in LABELS}
-        | {item: pa.Column(int, pa.Check.isin(range(BEST + 1)), coerce=True) for item in ITEMS},
-        strict=True,
-        unique=list(LABELS),
-    )
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST_BYTES + 1)
         if len(data) > LARGEST_BYTES:
             raise BenchError(f"{path}: larger than {LARGEST_BYTES} bytes. Give a table of judgements.")
-        table = pd.read_csv(io.BytesIO(data), dtype=dict.fromkeys(LABELS, "str"), keep_default_na=False)
-        table = schema.validate(table)[[*LABELS, *ITEMS]]
+        return _judgements(data.decode("utf-8-sig"))
     except OSError as error:
         raise BenchError(f"{path}: cannot be read ({error.strerror}). Import expert sheets first.") from None
-    except (ValueError, pandera.errors.SchemaError, pandera.errors.SchemaErrors) as error:
+    except (ValueError, csv.Error) as error:
         raise BenchError(
             f"{path}: not a table of judgements ({clause(error)}). Import the expert sheets again."
         ) from None
-    return [
-        Judgement(*map(restored, row[:4]), *map(int, row[4:]))  # type: ignore[arg-type]
-        for row in table.itertuples(index=False, name=None)
-    ]
+
+
+def _judgements(text: str) -> list[Judgement]:
+    """Return the judgements in a CSV. Raise ValueError or csv.Error if it is not one of judgements."""
+    table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    columns = (*LABELS, *ITEMS)
+    if sorted(table.fieldnames or ()) != sorted(columns):
+        raise ValueError(f"its columns are not {', '.join(columns)}")
+    found: dict[tuple[str, ...], Judgement] = {}
+    for row in table:
+        line = table.line_num
+        if None in row or None in row.values():
+            raise ValueError(f"line {line} does not have {len(columns)} cells")
+        labels, scores = ([row[name] for name in names] for names in (LABELS, ITEMS))
+        for item, score in zip(ITEMS, scores, strict=True):
+            if score not in SCORES:
+                raise ValueError(f"line {line}: {item} is {shown(score)}, which is none of {', '.join(SCORES)}")
+        if tuple(labels) in found:
+            raise ValueError(f"line {line} judges an output again that the same expert has judged above")
+        found[tuple(labels)] = Judgement(*map(restored, labels), *map(int, scores))  # type: ignore[arg-type]
+    return list(found.values())
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -203,9 +203,32 @@ def test_hostile_names_are_written_inert(tmp_path):
     assert (tmp_path / "e.csv").read_text().splitlines()[1] == "'=cmd(),'@d,'+t,'-x,0,1,2"
 
 
-@pytest.mark.parametrize("text", ["a,b\n1,2\n", "", "method,driver,template,expert,upper,lower,noise\na,b,c,d,1,2,4\n"])
-def test_a_damaged_table_of_judgements_is_one_line(tmp_path, text):
-    (tmp_path / "experts.csv").write_text(text)
+COLUMNS = "method,driver,template,expert,upper,lower,noise\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b"a,b\n1,2\n", "its columns are not method, driver, template, expert, upper, lower, noise"),
+        (b"", "its columns are not"),
+        (f"{COLUMNS}a,b,c,d,1,2,4\n".encode(), "line 2: noise is '4', which is none of 0, 1, 2, 3"),
+        (f"{COLUMNS}a,b,c,d,1,,3\n".encode(), "line 2: lower is '', which is none of"),
+        (f"{COLUMNS}a,b,c,d,1,2,3\na,b,c,e,1,2\n".encode(), "line 3 does not have 7 cells"),
+        (f"{COLUMNS}a,b,c,d,1,2,3,4\n".encode(), "line 2 does not have 7 cells"),
+        (f"{COLUMNS}a,b,c,d,1,2,3\na,b,c,d,1,2,3\n".encode(), "line 3 judges an output again"),
+        (f'{COLUMNS}a,"b,c,d,1,2,3\n'.encode(), "unexpected end of data"),
+        (COLUMNS.encode() + b"\xff\n", "can't decode byte 0xff"),
+    ],
+)
+def test_a_damaged_table_of_judgements_is_one_line(tmp_path, text, problem):
+    (tmp_path / "experts.csv").write_bytes(text)
     with pytest.raises(BenchError, match="not a table of judgements") as stop:
         read_judgements(tmp_path / "experts.csv")
+    assert problem in str(stop.value)
     assert "\n" not in str(stop.value)
+
+
+def test_a_table_of_judgements_may_have_been_saved_by_a_spreadsheet(tmp_path):
+    text = "\ufeffexpert,method,driver,template,upper,lower,noise\r\nd,a,b,c,1,2,3\r\n"
+    (tmp_path / "experts.csv").write_bytes(text.encode())
+    assert read_judgements(tmp_path / "experts.csv") == [Judgement("a", "b", "c", "d", 1, 2, 3)]

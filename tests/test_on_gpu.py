@@ -20,7 +20,7 @@ from tests.test_training import CLEAN
 from training.log import LOG
 
 ROOT = Path(__file__).parent.parent
-LACKING = ("dlib", "av", "pandas", "pydantic", "skimage", "pandera", "typer", "feat", "lpips", "jinja2", "openpyxl")
+LACKING = ("dlib", "av", "pandas", "skimage", "typer", "feat", "lpips", "jinja2", "openpyxl")
 STILL = replace(CLEAN, turn_share=0)
 
 

@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import pandera.pandas as pa
-
 from core.action_units import parse
 from core.errors import few, shown
 from core.sheet import Limits, Sheet, whole
@@ -44,6 +41,8 @@ LARGEST_SHEET_BYTES = 20_000_000
 LIMITS = Limits("a coding sheet", LARGEST_SHEET_BYTES, rows=20_000, columns=200, pages=True)
 # Digits of a number that a sheet may hold; Python refuses to read thousands of them, and nobody means them.
 LONGEST_NUMBER = 30
+# Frames per second that no camera exceeds.
+FASTEST = 10_000
 # Digits that may be grouped by thousands, or a number with three decimals.
 GROUPED = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
 
@@ -97,8 +96,8 @@ def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
     others = [other.title for other, *_ in found if other is not sheet]
     remarks = [f"also there and not read: {', '.join(others)}"] if others else []
     remarks += _further_codings(sheet, line, columns)
-    table, carried = _meanings(sheet, line, columns)
-    rows, odd = _validated(table)
+    records, carried = _meanings(sheet, line, columns)
+    rows, odd = _validated(records)
     remarks += _strange_units(rows)
     return Coding(path, sheet.title, line + 1, rows, (*remarks, *carried, *odd))
 
@@ -163,9 +162,10 @@ def _word(cell: str) -> str:
     return re.sub(r"[^a-z0-9]", "", cell.lower())
 
 
-def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[pd.DataFrame, list[str]]:
-    """Return the columns of `Row` below the header, without blank rows, and a remark on subjects carried down."""
-    records, carried, subject = [], [], ""
+def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the fields of `Row` for each row below the header, blank ones apart; remark on subjects carried down."""
+    records: list[dict[str, Any]] = []
+    carried, subject = [], ""
     for number, cells in enumerate(sheet.filled()[header + 1 :]):
         texts = {
             field: cells[columns[field]] if columns.get(field, len(cells)) < len(cells) else "" for field in TITLES
@@ -186,10 +186,8 @@ def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[pd.Da
         meant |= {field: stripped[field] for field in NUMBERS if GROUPED.fullmatch(stripped[field])}
         meant["action_units"] = None if units.strip().lower() in BLANK else units
         records.append({**stripped, **meant, "number": number, "line": line})
-    fields = (*TITLES, "number", "line")
-    table = pd.DataFrame({field: pd.Series([row[field] for row in records], dtype=object) for field in fields})
     lines = ", ".join([*carried[:3], *["..."] * (len(carried) > 3)])
-    return table, [f"no subject in {len(carried)} rows (line {lines}): taken from the row above"] * bool(carried)
+    return records, [f"no subject in {len(carried)} rows (line {lines}): taken from the row above"] * bool(carried)
 
 
 def _number(sheet: Sheet, text: str) -> int | float | str | None:
@@ -212,40 +210,33 @@ def _strange_units(rows: Sequence[Row]) -> list[str]:
     return [told] if strange else []
 
 
-def _column(check: Callable[[object], bool], message: str, nullable: bool = True) -> pa.Column:
-    return pa.Column(object, pa.Check(check, element_wise=True, error=message), nullable=nullable)
-
-
 def _is_frame(value: object) -> bool:
     return isinstance(value, int) and value >= 0
 
 
-# What every row must fulfil; a cell that fails is named and counts as not coded.
-SCHEMA = pa.DataFrameSchema(
-    {
-        "subject": _column(bool, "is empty", nullable=False),
-        **{field: _column(_is_frame, "is no frame number") for field in NUMBERS},
-        "fps": _column(lambda value: isinstance(value, int | float) and 0 < value <= 10_000, "is no frame rate"),
-    },
-    strict=False,
-)
+def _is_rate(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value <= FASTEST
 
 
-def _validated(table: pd.DataFrame) -> tuple[tuple[Row, ...], list[str]]:
-    """Rows that can be used, and what was wrong with cells of others."""
-    remarks, bad = [], set()
-    try:
-        SCHEMA.validate(table, lazy=True)
-    except pa.errors.SchemaErrors as errors:
-        for case in errors.failure_cases.to_dict("records"):
-            index, field = int(case["index"]), str(case["column"])
-            line, shown = table["line"][index], repr(case["failure_case"])
-            bad.add((index, field))
-            then = "the row is left out" if field == "subject" else "taken as not coded"
-            remarks.append(f"line {line}: the {field} {shown} {case['check']}; {then}")
-    rows = []
-    for index, record in enumerate(table.to_dict("records")):
-        if (index, "subject") not in bad:
-            values: dict[str, Any] = {str(name): None if (index, name) in bad else record[name] for name in record}
+# What the cells of a column must fulfil, and what is said of one that does not; it then counts as not coded.
+CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
+    **dict.fromkeys(NUMBERS, (_is_frame, "is no frame number")),
+    "fps": (_is_rate, "is no frame rate"),
+}
+
+
+def _validated(records: Sequence[dict[str, Any]]) -> tuple[tuple[Row, ...], list[str]]:
+    """Return the rows that can be used, and what was wrong with cells of others."""
+    remarks, rows = [], []
+    for record in records:
+        told = f"line {record['line']}: the"
+        values = dict(record)
+        for field, (check, problem) in CHECKS.items():
+            if values[field] is not None and not check(values[field]):
+                remarks.append(f"{told} {field} {values[field]!r} {problem}; taken as not coded")
+                values[field] = None
+        if values["subject"]:
             rows.append(Row(**values))
+        else:
+            remarks.append(f"{told} subject '' is empty; the row is left out")
     return tuple(rows), sorted(remarks)
