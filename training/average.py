@@ -1,4 +1,9 @@
-"""A moving average of weights, which often validates better than the weights themselves."""
+"""A moving average of weights, which often validates better than the weights themselves.
+
+torch's AveragedModel would need as many lines: it averages counters of batches to wrong whole numbers and knows no
+smaller decay at the start. It also copies networks by deepcopy, which fails once one with spectral norm (FOMM's
+discriminator) has taken a step, as in the second stage of a training.
+"""
 
 from __future__ import annotations
 

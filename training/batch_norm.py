@@ -30,8 +30,9 @@ class _Summed(torch.autograd.Function):
 class SharedBatchNorm(_BatchNorm):
     """Batch normalisation by the whole batch of all processes, each of which holds an equal share of it.
 
-    torch's SyncBatchNorm does the same on GPUs only; this one runs on both, so that the law "two processes are one
-    with the whole batch" can be tested where there is no GPU.
+    torch's SyncBatchNorm refuses tensors on CPUs (ValueError), where trainings may have several processes too
+    (`--device cpu --devices 2`) and where the law "two processes are one with the whole batch" is tested. torch's own
+    differentiable all_reduce, which could replace `_Summed`, is deprecated.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:

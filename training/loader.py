@@ -1,4 +1,9 @@
-"""Batches of a stage in order, drawn ahead by threads while the networks learn."""
+"""Batches of a stage in order, drawn ahead by threads while the networks learn.
+
+torch's DataLoader would draw the same batches in processes. Unless those are forks, which only Linux does safely, each
+gets a copy of the whole training set, for numpy pickles a mapped file with its contents; an error reaches the user as
+a traceback; and two processes were not faster than two threads, since OpenCV and numpy let other threads run.
+"""
 
 from __future__ import annotations
 
