@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from core.errors import BenchError, CellFailed
 from core.file_hashes import file_facts, hash_if_readable, remember, unaltered
+from core.files import whole_file
 from core.frames import SIZE, Frames, check_frames, content_hash, read_frames, write_frames
 from core.names import check_name
 from core.store import read_kept, write_kept
@@ -180,16 +180,15 @@ def save_clip(folder: Path, clip: Clip, frames: Frames, known: KnownMotion | Non
     clip = dataclasses.replace(clip, folder=folder, n_frames=len(frames), content=content_hash(frames))
     files = {f"frames/{name}": facts for name, facts in write_frames(folder / "frames", frames).items()}
     if known is not None:
-        temporary = folder / f".known.{os.getpid()}.npz"
-        np.savez(
-            temporary,
-            action_units=np.array(known.action_units),
-            au_intensity=known.au_intensity,
-            bases=known.bases,
-            head=known.head,
-            landmarks=known.landmarks,
-        )
-        os.replace(temporary, folder / KNOWN)
+        with whole_file(folder / KNOWN, lasting=False) as file:
+            np.savez(
+                file,
+                action_units=np.array(known.action_units),
+                au_intensity=known.au_intensity,
+                bases=known.bases,
+                head=known.head,
+                landmarks=known.landmarks,
+            )
         files[KNOWN] = file_facts(folder / KNOWN)
     keep_facts(folder, clip, files)
     remember(folder, files)

@@ -4,7 +4,6 @@ Videos and stranger pictures enter through `core.video`; this file only knows th
 """
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from core.errors import BenchError
 from core.file_hashes import bytes_facts, hash_again, keep_known
+from core.files import whole_file
 
 SIZE = 256
 Frames = npt.NDArray[np.uint8]
@@ -79,14 +79,13 @@ PNG = [
 
 
 def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
-    """Write one RGB picture (H, W, 3) uint8 as PNG: temporary file, then rename."""
+    """Write one RGB picture (H, W, 3) uint8 as PNG, the whole file or none."""
     _write_whole(path, encode_png(image))
 
 
 def _write_whole(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    with whole_file(path, lasting=False) as file:
+        file.write(data)
 
 
 def encode_png(image: npt.NDArray[np.uint8]) -> bytes:

@@ -44,6 +44,7 @@ COMPUTES_NOTHING = {
     "core.errors": "texts of errors",
     "core.file_hashes": "hashes for the keys, like core.provenance",
     "core.memo": "keeps what was found out, as it is",
+    "core.files": "writes bytes as they are",
     "core.folder_lock": "locks",
     "core.file_kinds": "says in messages what a file is",
     "core.names": "refuses names, changes none",

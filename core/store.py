@@ -20,6 +20,7 @@ from typing import Any
 
 from core.errors import BenchError
 from core.file_hashes import remember, unaltered
+from core.files import whole_file
 from core.frames import Frames, content_hash, write_frames
 
 # Only what is made again by itself: the user's own weights and training folders lie beside these and are never deleted.
@@ -36,19 +37,9 @@ def digest(value: Any) -> str:
 
 
 def write_text(path: Path, text: str, lasting: bool = True) -> None:
-    """Write a whole file or none: temporary file, fsync, rename.
-
-    lasting: also when the power goes in the next seconds. It takes a millisecond, which files that are checked on
-    reading and can be made again are not worth.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        if lasting:
-            file.flush()
-            os.fsync(file.fileno())
-    os.replace(temporary, path)
+    """Write text as UTF-8, the whole file or none; `lasting` as for `whole_file`."""
+    with whole_file(path, lasting) as file:
+        file.write(text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

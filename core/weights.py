@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from core import weight_files
 from core.errors import BenchError, clause
 from core.file_hashes import file_hash
+from core.files import whole_file
 from core.pickled_weights import State, by_network, check_size, read_published
 from core.state_dicts import in_words, manifest, misfits, with_counters
 from core.store import write_json
@@ -67,12 +67,8 @@ def save_states(path: Path, states: Mapping[str, State], card: Mapping[str, Any]
     data = save(tensors)
     whole = {**card, "sha256": hashlib.sha256(data).hexdigest()}
     write_json(card_path(path), whole)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
+    with whole_file(path) as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
     return whole
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from core.clip import Cell, Clip, Floats
 from core.errors import BenchError
 from core.file_hashes import states
+from core.files import whole_file
 from core.folder_lock import in_turn
 from core.frames import SIZE, Frames, check_frames, content_hash, grey
 from core.own_store import own_store
@@ -172,10 +172,8 @@ class SeenClip:
         except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile):
             pass
         arrays = compute()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-        np.savez(temporary, **arrays)  # type: ignore[arg-type]
-        os.replace(temporary, path)
+        with whole_file(path, lasting=False) as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
         return arrays
 
     def feature_file(self, name: str, compute: Callable[[], Arrays], sources: Sequence[Path] = ()) -> Path:

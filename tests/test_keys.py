@@ -108,8 +108,8 @@ def test_what_is_computed_changes_the_keys_of_what_uses_it(edited, what):
 
 def test_the_modules_that_are_passed_over_compute_nothing():
     """Frozen: whoever adds one says why, and here."""
-    names = "contracts errors file_hashes file_kinds folder_lock memo names own_store wrong_file progress provenance"
-    others = "processors registry source_code store weight_files working_folder"
+    names = "contracts errors file_hashes file_kinds files folder_lock memo names own_store"
+    others = "progress provenance processors registry source_code store weight_files working_folder wrong_file"
     assert set(COMPUTES_NOTHING) == {f"core.{name}" for name in [*names.split(), *others.split()]}
     for module in COMPUTES_NOTHING:
         kept = {

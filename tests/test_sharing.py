@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from clips.synthetic import studio
 from core import weight_files
 from core.engines import check_engine
 from core.errors import BenchError
@@ -116,6 +117,15 @@ def test_two_runs_at_a_time_may_share_a_store(place):
         is_whole(place, folder)
     one, other = (pd.read_csv(place / folder / "scores.csv") for folder in ("run", "other"))
     pd.testing.assert_frame_equal(one, other)
+
+
+def test_what_another_run_has_rendered_by_our_turn_is_not_rendered_again(tmp_path, monkeypatch):
+    clip = SimpleNamespace(folder=tmp_path)
+    found, rendered = iter([[], [clip]]), []
+    monkeypatch.setattr(studio, "_kept", lambda scene, cache: next(found))
+    monkeypatch.setattr(studio, "in_parallel", lambda record, scenes, *_, **options: rendered.extend(scenes))
+    assert studio.shoot([SimpleNamespace(takes=1)], tmp_path) == [[clip]]
+    assert rendered == []
 
 
 def test_a_whole_cell_that_another_run_has_kept_stays_and_a_damaged_one_is_replaced(tmp_path):

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from core.errors import BenchError
+from core.files import whole_file
 
 LAST = "last.pt"
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Write a whole file or none: temporary file, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
+    """Write a whole file or none."""
+    with whole_file(path) as file:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def read(path: Path, device: torch.device) -> dict[str, Any] | None:

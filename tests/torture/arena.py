@@ -94,7 +94,7 @@ class Arena:
             for part in ("run", ".megbench")
             for where, folders, files in os.walk(self.folder / part)
             for name in (*folders, *files)
-            if name.startswith(".") and name.endswith((".tmp", ".npz"))
+            if name.startswith(".") and name.endswith(".tmp")
         ]
 
     def cells(self) -> list[Path]:
