@@ -134,6 +134,7 @@ def run(
         seed=seed,
         device=resolve_device(device),
         face=face,
+        named_metrics=tuple(name.removeprefix("+") for name in names(metrics)),
     )
     settings = Settings(
         STORE.resolve(), request.device, seed, workers or usable(), check_engine(engine), limit_s=cell_timeout
@@ -155,7 +156,7 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
     from methods.precision import hint
 
     began = time.monotonic()
-    folder = out or RUNS / f"{request.protocol}-{digest(dataclasses.asdict(request))[:10]}"
+    folder = out or RUNS / f"{request.protocol}-{digest(request.deciding())[:10]}"
 
     source = make_protocol(request.protocol, request.folders, request.face, settings.workers)
     scorer = Scorer(load_metrics(request), Seen, settings.store, settings.workers, settings.engine, settings.limit_s)
@@ -173,7 +174,7 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
         left = work_left(folder, run.jobs, run.missing(), media_all)
         print(f"Run {folder}\n{forecast(run.jobs, left, scorer, settings)}")
         return 0
-    purpose = digest([dataclasses.asdict(request), [job.key for job in run.jobs]])
+    purpose = digest([request.deciding(), [job.key for job in run.jobs]])
     if request.device == "cpu" and (faster := hint(run.jobs, run.missing)):
         note(faster)
     page = runs.page_recipe()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for: all that decides the scores, in plain values. Its hash names the run."""
+    """What the user asks for, in plain values: all that decides the scores, and the metrics that are named.
+
+    named_metrics: those have their column in every leaderboard; the default ones have theirs where a figure says so.
+    """
 
     methods: tuple[str, ...]
     protocol: str
@@ -28,6 +32,11 @@ class Request:
     seed: int
     device: str
     face: str = ""
+    named_metrics: tuple[str, ...] = ()
+
+    def deciding(self) -> dict[str, Any]:
+        """Return all that decides the scores as plain values; their hash names the run."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "named_metrics"}
 
 
 def make_protocol(name: str, given: dict[str, Any], face: str = "", workers: int = 0) -> CellSource:

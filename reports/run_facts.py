@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.clip import several_faces
 from core.errors import BenchError
+from core.figures import Figure
 
 
 class Facts(BaseModel):
@@ -77,25 +78,13 @@ class MethodFacts(Facts):
     seen_people: tuple[str, ...] = ()
 
 
-class FigureFacts(Facts):
-    """What a reader must know of one figure."""
-
-    name: str
-    title: str
-    unit: str = ""
-    higher_is_better: bool | None = None
-    bounds: tuple[float | None, float | None] = (None, None)
-    target: str = ""
-    description: str = ""
-
-
 class MetricFacts(Facts):
     """One metric with its figures; `description` is its first line on itself."""
 
     name: str
     version: str
     description: str = ""
-    figures: tuple[FigureFacts, ...] = ()
+    figures: tuple[Figure, ...] = ()
 
 
 class RunFacts(Facts):
