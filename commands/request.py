@@ -69,15 +69,16 @@ def make_rows(request: Request) -> list[Row]:
 
 
 def possible_rows(rows: Sequence[Row], request: Request, cells: Sequence[Cell]) -> list[Row]:
-    """The rows without companions that these cells do not allow, unless they were asked for by name."""
-    return [row for row in rows if row.label in request.methods or not impossible(row.label, cells)]
+    """Return the rows without companions that these cells do not allow, unless they were asked for by name."""
+    return [row for row in rows if row.label in request.methods or not impossible(row, cells)]
 
 
-def impossible(label: str, cells: Sequence[Cell]) -> str:
+def impossible(row: Row, cells: Sequence[Cell]) -> str:
     """Return why these cells do not allow a companion, "" if they do."""
-    if label == "truth" and not all(cell.truth for cell in cells):
+    needs = getattr(row.maker, "needs", "")
+    if needs == "truth" and not all(cell.truth for cell in cells):
         return "nobody knows how these templates make the drivers' expressions"
-    if label == "wrong_driver" and not any(cell.foil for cell in cells):
+    if needs == "foil" and not any(cell.foil for cell in cells):
         one = len({cell.driver.name for cell in cells}) == 1
         return "there is only one driver" if one else "no driver has another one that moves another part of the face"
     return ""
@@ -97,7 +98,7 @@ def mention(
 
     for row in rows:
         if row.label not in marks:
-            note(f"{row.label} is left out: {impossible(row.label, cells)}.")
+            note(f"{row.label} is left out: {impossible(row, cells)}.")
     for metric in metrics:
         if reason := unready(metric):
             note(f"{metric.name} is not computed: {reason}")

@@ -25,6 +25,8 @@ class Method(Protocol):
 
     Optional attributes:
     `options`, of the class, names the options that it takes; then any other one is an error.
+    `purpose`, of the class, says in a line what a row that accompanies every run is for; `needs`, what its
+    cells must have, a "truth" or a "foil".
     `marks` maps words for the tables to sentences: what a reader of its scores must know.
     `marks_on(cells)` returns such marks for the cells that were scored. It is also called for all cells before anything
     is animated, and may then raise BenchError for files that cannot be read.

@@ -22,18 +22,6 @@ TIED = (
     "Methods that share a number cannot be told apart in {} on these drivers: paired differences by cell, signs flipped"
     " by driver, Holm's correction over all pairs, 5 %."
 )
-# What the suite's own rows are for, by name.
-EXPLAINED = {
-    "flow_warp": "the template warped by the driver's measured motion; nothing is learnt: what a network has to beat",
-    "still": "the template, unmoved: loved by measures of the picture, worth nothing as motion",
-    "still_noise": "the same with camera noise",
-    "rigid": "the template moved by the driver's head motion only: must not pay",
-    "apex_ramp": "flow_warp's apex, reached and left in straight lines: right place, wrong time",
-    "reversed": "flow_warp of the driver played backwards: wrong time",
-    "wrong_driver": "flow_warp of another expression, scored against this driver: wrong place",
-    "ceiling": "the driver's own motion once more (another draw of noise, or re-encoded): what a perfect copy scores",
-    "truth": "the rendered answer: what a perfect method scores",
-}
 
 
 def leaderboard(run: Run) -> Table:
@@ -136,7 +124,7 @@ def notes(run: Run) -> list[tuple[MetricFacts, list[str]]]:
 
 def explained(run: Run) -> list[tuple[str, str]]:
     """Return the rows of this run that belong to the suite itself, each with its purpose."""
-    return [(method.label, EXPLAINED[method.name]) for method in run.facts.methods if method.name in EXPLAINED]
+    return [(method.label, method.purpose) for method in run.facts.methods if method.purpose]
 
 
 def floor(run: Run, figure: str = "agreement") -> float | None:

@@ -61,6 +61,7 @@ class CellFacts(Facts):
 class MethodFacts(Facts):
     """One row of the run: a method or a control. `label` is what the user typed.
 
+    purpose: what a row of the suite's own is for, "" for a method that somebody wants scores of.
     marks: what a reader of its scores must know, a word for the tables and a sentence each. unused: its files that fit
     no cell.
     seen_drivers: drivers that its model was trained on; seen_people: others whose person it knows from other clips.
@@ -70,6 +71,7 @@ class MethodFacts(Facts):
     name: str
     variant: str = ""
     is_control: bool = False
+    purpose: str = ""
     identity: dict[str, Any] = {}
     marks: dict[str, str] = {}
     seconds_per_frame: float | None = None
