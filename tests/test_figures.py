@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.metrics_page import PAGE, page
+from core.errors import BenchError
 from core.figures import GROUPS, Figure
 from core.plugins import check_metric
 from core.registry import load
 from metrics import METRICS, ON_REQUEST
 from reports import headlines, leaderboard
+from reports.forms import tables_of, write_tables
 from reports.run_files import Run
 from tests.report_fixture import make_run
 
@@ -101,10 +103,20 @@ def test_of_a_named_metric_with_a_group_the_terminal_shows_the_first_column(tmp_
     assert titles.index("soon") < titles.index("late") < titles.index("agreement")
 
 
+def test_figures_of_a_damaged_run_write_nothing_elsewhere_and_shade_nothing(tmp_path):
+    figure = dataclasses.replace(ALONE, name="../../elsewhere", group=GROUPS[0], ideal=1, still=0, heat_map=True)
+    run = with_metric(make_run(tmp_path / "run", 1), False, "0.25", figure)
+    with pytest.raises(BenchError, match="The table name"):
+        write_tables(tmp_path / "run" / "tables", tables_of(run.folder), ["csv"])
+    assert not list(tmp_path.rglob("*elsewhere*"))
+    stuck = dataclasses.replace(figure, name="stuck", still=1)
+    assert "cells_stuck" not in tables_of(with_metric(make_run(tmp_path / "other", 1), False, "0.25", stuck).folder)
+
+
 def test_a_run_of_an_older_suite_is_one_line(tmp_path):
     path = make_run(tmp_path / "run", 1) / "run.json"
     facts = json.loads(path.read_text())
     del facts["metrics"][0]["figures"][0]["ideal"]
     path.write_text(json.dumps(facts))
-    with pytest.raises(Exception, match=r"metrics\.0\.figures\.0\.ideal.*Run the same command again"):
+    with pytest.raises(BenchError, match=r"metrics\.0\.figures\.0\.ideal.*Run the same command again"):
         Run(path.parent)
