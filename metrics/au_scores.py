@@ -131,20 +131,35 @@ def coded_hits(output: Tracks, coded: str | None, detector: Detector) -> float |
 
 
 def cosine(a: Tracks, b: Tracks) -> float:
-    """Cosine of two vectors; 0 where either is zero."""
+    """Return the cosine of two vectors; 0 where either is zero.
+
+    >>> cosine(np.array([3.0, 4.0]), np.array([6.0, 8.0])), cosine(np.array([3.0, 4.0]), np.zeros(2))
+    (1.0, 0.0)
+    """
     lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(np.clip(a @ b / lengths, -1, 1)) if lengths > 0 else 0.0
 
 
 def pcc(a: Tracks, b: Tracks) -> float | None:
-    """Pearson correlation of two vectors; None where either is constant."""
+    """Return the Pearson correlation of two vectors; None where either is constant.
+
+    >>> round(pcc(np.array([0.0, 1.0, 2.0]), np.array([5.0, 4.0, 3.0])), 6)
+    -1.0
+    >>> pcc(np.array([0.0, 1.0, 2.0]), np.ones(3)) is None
+    True
+    """
     a, b = a - a.mean(), b - b.mean()
     lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(np.clip(a @ b / lengths, -1, 1)) if lengths > 1e-12 else None
 
 
 def icc31(a: Tracks, b: Tracks) -> float | None:
-    """ICC(3,1), consistency of two raters on n targets (Shrout and Fleiss 1979); None where both are constant."""
+    """Return ICC(3,1), consistency of two raters on n targets (Shrout and Fleiss 1979); None where both are constant.
+
+    >>> a = np.array([0.0, 1.0, 2.0])
+    >>> round(icc31(a, a + 5), 6), round(icc31(a, np.zeros(3)), 6)
+    (1.0, 0.0)
+    """
     table = np.column_stack([a, b]).astype(np.float64)
     n, raters = table.shape
     centred = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()

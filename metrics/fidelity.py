@@ -117,11 +117,20 @@ def _windowed(picture: Floats) -> Floats:
 
 
 def psnr(a: Grey, b: Grey) -> float:
-    """Return the peak signal-to-noise ratio of two grey pictures (H, W) uint8 in dB, at most 100."""
+    """Return the peak signal-to-noise ratio of two grey pictures (H, W) uint8 in dB, at most 100.
+
+    >>> black, white = np.zeros((4, 4), np.uint8), np.full((4, 4), 255, np.uint8)
+    >>> psnr(black, white), psnr(black, black)
+    (0.0, 100.0)
+    """
     mse = cv2.norm(a, b, cv2.NORM_L2SQR) / a.size
     return MOST_PSNR if mse == 0 else min(float(10 * np.log10(255**2 / mse)), MOST_PSNR)
 
 
 def l1(a: Grey, b: Grey) -> float:
-    """Return the mean absolute difference of two grey pictures (H, W) uint8, in grey levels."""
+    """Return the mean absolute difference of two grey pictures (H, W) uint8, in grey levels.
+
+    >>> l1(np.zeros((4, 4), np.uint8), np.full((4, 4), 255, np.uint8))
+    255.0
+    """
     return cv2.norm(a, b, cv2.NORM_L1) / a.size

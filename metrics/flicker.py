@@ -68,6 +68,13 @@ def _of_driver(driver: SeenClip) -> float:
 
 
 def flicker(frames: Grey, face: Mask) -> float:
-    """Mean over face and time of |I[t] - (I[t-1] + I[t+1]) / 2| for luma frames (T >= 3, 256, 256) uint8."""
+    """Return the mean over face and time of |I[t] - (I[t-1] + I[t+1]) / 2| for luma frames (T >= 3, H, W) uint8.
+
+    >>> everywhere = np.ones((2, 2), bool)
+    >>> flicker(np.full((3, 2, 2), [[[10]], [[14]], [[10]]], np.uint8), everywhere)
+    4.0
+    >>> flicker(np.full((3, 2, 2), [[[10]], [[14]], [[18]]], np.uint8), everywhere)
+    0.0
+    """
     inside: npt.NDArray[np.float32] = frames[:, face].astype(np.float32)  # (T, pixels)
     return float(np.abs(inside[1:-1] - (inside[:-2] + inside[2:]) / 2).mean())

@@ -200,7 +200,15 @@ class Comparison:
 
 
 def compare(output: Floats, driver: Floats) -> Comparison:
-    """Compare trajectories (T, regions, 2) of equal shape. Regions that either lacks (NaN) are left out."""
+    """Compare trajectories (T, regions, 2) of equal shape. Regions that either lacks (NaN) are left out.
+
+    >>> driver = np.array([[[0, 0]], [[1, 0]], [[2, 0]]])
+    >>> half = compare(driver / 2, driver)
+    >>> half.agreement, half.gain, half.error
+    (1.0, 0.5, 0.5)
+    >>> compare(-driver, driver).agreement
+    -1.0
+    """
     present = ~(np.isnan(output).any((0, 2)) | np.isnan(driver).any((0, 2)))
     o, d = (track[:, present].astype(np.float64).ravel() for track in (output, driver))
     od, oo, dd = float(o @ d), float(o @ o), float(d @ d)
@@ -213,7 +221,11 @@ def compare(output: Floats, driver: Floats) -> Comparison:
 
 
 def pooled_agreement(products: Sequence[Sequence[float]]) -> float:
-    """Agreement over several cells, sum <O,D>/T over sqrt(sum |O|^2/T * sum |D|^2/T); 0 where either sum is zero."""
+    """Return agreement over cells, sum <O,D>/T over sqrt(sum |O|^2/T * sum |D|^2/T); 0 where either sum is zero.
+
+    >>> pooled_agreement([(1, 1, 1), (0, 3, 3)])
+    0.25
+    """
     return float(pooled(np.sum(np.asarray(products, np.float64), axis=0)))
 
 

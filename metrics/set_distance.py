@@ -33,6 +33,10 @@ def frechet(a: Features, b: Features) -> float:
 
     |mean a - mean b|^2 + tr(A + B - 2 (A B)^(1/2)). The last trace is the sum of the singular values of the centred
     cross matrix where there are fewer samples than dimensions (exact, and n x m small), else it comes from eigenvalues.
+
+    >>> a = np.array([[0.0], [2.0], [4.0]])
+    >>> round(frechet(a, a), 6), round(frechet(a, a + 3), 6)
+    (0.0, 9.0)
     """
     n, m, d = len(a), len(b), a.shape[1]
     x, y = (a - a.mean(0)) / np.sqrt(n - 1), (b - b.mean(0)) / np.sqrt(m - 1)
@@ -47,7 +51,11 @@ def frechet(a: Features, b: Features) -> float:
 
 
 def kernel(a: Features, b: Features) -> float:
-    """Unbiased squared MMD with the kernel (x.y / d + 1)^3 (Binkowski et al. 2018); may come out slightly negative."""
+    """Return the unbiased squared MMD with the kernel (x.y / d + 1)^3 (Binkowski et al. 2018); it may be below 0.
+
+    >>> kernel(np.zeros((2, 1)), np.ones((2, 1)))
+    7.0
+    """
     n, m, d = len(a), len(b), a.shape[1]
     aa, bb, ab = ((x @ y.T / d + 1) ** 3 for x, y in ((a, a), (b, b), (a, b)))
     within_a = (aa.sum() - np.trace(aa)) / (n * (n - 1))

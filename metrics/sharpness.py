@@ -93,7 +93,14 @@ class Sharpness:
 
 
 def sharpness(frames: Grey, face: Mask) -> float:
-    """Mean over frames (T, 256, 256) uint8 of the Laplacian's variance in the face."""
+    """Return the mean over frames (T, H, W) uint8 of the Laplacian's variance in the face, grey levels squared.
+
+    >>> everywhere = np.ones((4, 4), bool)
+    >>> sharpness(np.zeros((1, 4, 4), np.uint8), everywhere)
+    0.0
+    >>> sharpness(np.tile(np.array([0, 10], np.uint8), (1, 4, 2)), everywhere)
+    400.0
+    """
     # From -1020 to 1020 in whole numbers.
     return float(np.mean([cv2.Laplacian(frame, cv2.CV_16S)[face].var(dtype=np.float64) for frame in frames]))
 

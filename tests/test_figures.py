@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.metrics_page import PAGE, page
+from commands.request import Request
 from core.errors import BenchError
 from core.figures import GROUPS, Figure
 from core.plugins import check_metric
@@ -88,6 +89,13 @@ def test_a_named_metric_has_its_column_whatever_its_figures_say(tmp_path, value)
             assert (row[column].value, row[column].reason) == ((0.25, "") if value else (None, "no weights"))
     run = with_metric(make_run(tmp_path / "default", 1), False, value, ALONE)
     assert "Alone" not in leaderboard.leaderboard(run).text()
+
+
+def test_what_is_named_does_not_decide_which_run_it_is():
+    facts = dict.fromkeys(("protocol", "folders", "controls", "seed", "device"), "")
+    named, default = (Request(methods=(), metrics=("akd",), named_metrics=n, **facts) for n in (("akd",), ()))
+    assert named.deciding() == default.deciding()
+    assert named.deciding()["metrics"] == ("akd",)
 
 
 def test_of_a_named_metric_with_a_group_the_terminal_shows_the_first_column(tmp_path):

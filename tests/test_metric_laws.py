@@ -1,5 +1,7 @@
 """Laws that every metric of the table obeys, whatever it measures."""
 
+import doctest
+import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -167,3 +169,12 @@ def test_eight_bits_are_all_that_is_read(cell, outputs, found, name, store):
     strided = np.asfortranarray(outputs["perfect"])
     values = measure(ALL[name], cell, Seen(cell, strided, store)).values
     assert values == found["perfect"][name].values
+
+
+@pytest.mark.parametrize(
+    "module", ["au_scores", "fidelity", "flicker", "motion_agreement", "set_distance", "sharpness"]
+)
+def test_examples_in_docstrings_hold(module):
+    found = doctest.testmod(importlib.import_module(f"metrics.{module}"))
+    assert found.attempted >= 3
+    assert not found.failed
