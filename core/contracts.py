@@ -5,11 +5,12 @@ Methods turn cells into frames, trainables learn, metrics measure cells, protoco
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from core.clip import Cell, Clip, Template
+from core.figures import Figure
 from core.frames import Frames
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Method(Protocol):
 
     Optional attributes:
     `options`, of the class, names the options that it takes; then any other one is an error.
+    `purpose`, of the class, says in a line what a row that accompanies every run is for; `needs`, what its
+    cells must have, a "truth" or a "foil".
     `marks` maps words for the tables to sentences: what a reader of its scores must know.
     `marks_on(cells)` returns such marks for the cells that were scored. It is also called for all cells before anything
     is animated, and may then raise BenchError for files that cannot be read.
@@ -122,22 +125,6 @@ class Trainable(Protocol):
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One number a metric reports, with what a reader must know of it.
-
-    `target` says against what: "driver", "truth", "template" or "output" (a property of the output alone).
-    """
-
-    name: str
-    title: str
-    unit: str
-    higher_is_better: bool | None
-    bounds: tuple[float | None, float | None]
-    target: str
-    description: str
-
-
-@dataclass(frozen=True)
 class Partial:
     """What a metric found in one cell. Absent is None, never zero.
 
@@ -164,7 +151,10 @@ class Partial:
 
 @dataclass(frozen=True)
 class Score:
-    """A figure over several cells, with how many of how many were scored."""
+    """A figure over several cells, with how many of how many were scored.
+
+    reason: why there is no value. warning: a few words that every table shows beside the value, "712 and 356 pictures".
+    """
 
     figure: str
     value: float | None
@@ -172,11 +162,14 @@ class Score:
     reason: str
     n_scored: int
     n_cells: int
+    warning: str = ""
 
 
 class Metric(Protocol):
-    """A measure. `needs` names the features of `seen` it reads; `version` changes when its numbers may change.
+    """A measure. `version` changes when its numbers may change; `figures` say all that tables and pages show of them.
 
+    Figures whose `pooling` is "mean" are summed up by the suite. A metric with any other has a further method
+    `combine(partials)`, which returns a Score of each of those over any set of cells.
     A metric that needs weights of other people's networks names them in a further attribute `weights`
     (core.weight_files); without them it is unavailable and the run goes on. A metric that reads files besides the
     cell's clips may have a static method `missing()`, which says for `doctor` what is to be done first, and has a
@@ -188,13 +181,9 @@ class Metric(Protocol):
     name: str
     version: str
     figures: tuple[Figure, ...]
-    needs: tuple[str, ...]
 
     def measure(self, cell: Cell, seen: Any) -> Partial:
-        """Measure one cell; `seen` is faces.seen.Seen with the roles output, driver, template and truth."""
-
-    def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Sum up any set of cells."""
+        """Measure one cell; `seen` is faces.seen.Seen: output, driver, template and truth (docs/seen.md)."""
 
 
 class CellSource(Protocol):

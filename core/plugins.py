@@ -7,6 +7,7 @@ from typing import Any
 
 from core.contracts import Figure
 from core.errors import BenchError
+from core.names import check_name
 
 
 def check_metric(name: str, kind: Any) -> None:
@@ -30,7 +31,7 @@ def metric_faults(kind: Any) -> Iterator[str]:
         value = getattr(kind, attribute, None)
         if not isinstance(value, str) or not value:
             yield f"`{attribute}` must be a text, not {value!r}"
-    yield from _lacking(kind, ("measure", "combine"))
+    yield from _lacking(kind, ("measure",))
     figures = getattr(kind, "figures", None)
     if not isinstance(figures, tuple | list) or not figures:
         yield "`figures` must list its figures (core.contracts.Figure)"
@@ -41,6 +42,26 @@ def metric_faults(kind: Any) -> Iterator[str]:
     names = [figure.name for figure in figures]
     if twice := sorted({figure for figure in names if names.count(figure) > 1}):
         yield f"`figures` lists {twice[0]} twice"
+    if any(figure.pooling != "mean" for figure in figures):
+        yield from _lacking(kind, ("combine",))
+    elif callable(getattr(kind, "combine", None)):
+        yield 'its `combine` would never be called, for the `pooling` of all its figures is "mean"'
+    for figure in figures:
+        yield from _figure_faults(figure)
+
+
+def _figure_faults(figure: Figure) -> Iterator[str]:
+    """Yield what is wrong with a figure in itself."""
+    try:
+        check_name("figure", figure.name)
+    except BenchError as error:
+        yield str(error).rstrip(".")
+    low, high = figure.bounds
+    for what, value in (("ideal", figure.ideal), ("still", figure.still)):
+        if value is not None and not ((low is None or value >= low) and (high is None or value <= high)):
+            yield f"`{what}` of {figure.name} is {value:g}, outside of its bounds {low} to {high}"
+    if figure.heat_map and not figure.has_heat_map:
+        yield f"{figure.name} has a heat map, which needs an `ideal` and another value for `still`"
 
 
 def method_faults(method: Any) -> Iterator[str]:

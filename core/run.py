@@ -234,6 +234,7 @@ def row_facts(row: Row, done: Sequence[tuple[Cell, CellRecord]]) -> dict[str, An
     frames = sum(record.n_frames for _, record in finished)
     seconds = sum(record.seconds for _, record in finished)
     facts = {field: getattr(row, field) for field in ("label", "name", "variant", "is_control", "identity")}
+    facts["purpose"] = getattr(row.maker, "purpose", "")
     facts["marks"] = row.marks_on([cell for cell, _ in finished])
     return {**facts, "seconds_per_frame": round(seconds / frames, 5) if frames else None}
 

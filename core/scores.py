@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.clip import Cell
+from core.combine import combined
 from core.contracts import Metric, Score
 from core.runner import Job
 from core.scoring import Partials, finite, place
@@ -16,7 +17,7 @@ from core.store import write_text
 
 COLUMNS = [
     *("method", "is_control", "scope", "group", "driver", "template", "database", "emotion"),
-    *("metric", "figure", "value", "status", "reason", "n_scored", "n_cells"),
+    *("metric", "figure", "value", "status", "reason", "warning", "n_scored", "n_cells"),
 ]
 # Combined rows are made for all cells and for every value of these.
 SCOPES: dict[str, Callable[[Cell], str]] = {
@@ -68,7 +69,8 @@ def _cell_rows(metric: Metric, jobs: Sequence[Job], partials: Partials) -> Itera
                 **{"driver": job.cell.driver.name, "template": job.cell.template.name},
                 **{"database": job.cell.driver.database, "emotion": job.cell.driver.emotion},
                 **{"metric": metric.name, "figure": figure.name, "value": value, "status": status},
-                **{"reason": partial.why_absent(figure.name), "n_scored": int(value is not None), "n_cells": 1},
+                **{"reason": partial.why_absent(figure.name), "warning": ""},
+                **{"n_scored": int(value is not None), "n_cells": 1},
             }
 
 
@@ -76,7 +78,7 @@ def _combined_rows(metric: Metric, jobs: Sequence[Job], partials: Partials) -> I
     for scope, group_of in SCOPES.items():
         for group in dict.fromkeys(group_of(job.cell) for job in jobs):
             members = [partials[place(job)][metric.name] for job in jobs if group_of(job.cell) == group]
-            for found in metric.combine(members):
+            for found in combined(metric, members):
                 yield {**_columns(jobs[0], scope, group), "metric": metric.name, **_score_columns(found)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -17,10 +18,15 @@ NOISE = 2.0
 
 
 class Plain:
-    """A row without variants and options; anything else is refused."""
+    """A row without variants and options; anything else is refused.
+
+    purpose: what the row is for, in the report. needs: what a cell must have for it besides driver and template.
+    """
 
     name: str
     is_control = True
+    purpose: ClassVar[str]
+    needs: ClassVar[Literal["", "truth", "foil"]] = ""
 
     def __init__(self, variant: str, options: Mapping[str, str]) -> None:
         if variant or options:
@@ -36,6 +42,7 @@ class Still(Plain):
     """The template, repeated."""
 
     name = "still"
+    purpose = "the template, unmoved: loved by measures of the picture, worth nothing as motion"
 
     def animate_cell(self, cell: Cell) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB, all equal."""
@@ -46,6 +53,7 @@ class StillNoise(Plain):
     """The template with camera noise of sigma 2, a new draw for every frame."""
 
     name = "still_noise"
+    purpose = "the same with camera noise"
 
     def animate_cell(self, cell: Cell) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB; the same cell gives the same noise."""
@@ -61,6 +69,7 @@ class Rigid(Plain):
     """The template moved by the driver's head motion only."""
 
     name = "rigid"
+    purpose = "the template moved by the driver's head motion only: must not pay"
 
     def animate_cell(self, cell: Cell) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB. CellFailed without a face in driver or template."""
@@ -76,6 +85,7 @@ class Ceiling(Plain):
     """
 
     name = "ceiling"
+    purpose = "the driver's own motion once more (another draw of noise, or re-encoded): what a perfect copy scores"
 
     def animate_cell(self, cell: Cell) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB of the driver, which are not the ones that scores compare with."""
@@ -87,6 +97,8 @@ class Truth(Plain):
     """The rendered answer: what a perfect method would score."""
 
     name = "truth"
+    purpose = "the rendered answer: what a perfect method scores"
+    needs = "truth"
 
     def animate_cell(self, cell: Cell) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB. CellFailed where nobody knows the truth."""

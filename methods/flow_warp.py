@@ -19,6 +19,7 @@ class FlowWarp(Plain):
     """
 
     name = "flow_warp"
+    purpose = "the template warped by the driver's measured motion; nothing is learnt: what a network has to beat"
     is_control = False
 
     def prepare(self, device: str) -> None:
@@ -33,6 +34,7 @@ class ApexRamp(Plain):
     """Right place, wrong time: the driver's apex, linear up and down."""
 
     name = "apex_ramp"
+    purpose = "flow_warp's apex, reached and left in straight lines: right place, wrong time"
 
     def animate_cell(self, cell: Cell) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB; without a coded apex, that of the largest motion is taken."""
@@ -48,6 +50,7 @@ class Reversed(Plain):
     """Wrong time: the driver played backwards."""
 
     name = "reversed"
+    purpose = "flow_warp of the driver played backwards: wrong time"
 
     def animate_cell(self, cell: Cell) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB; frame 0 is the template at rest."""
@@ -60,6 +63,8 @@ class WrongDriver(Plain):
     """Wrong place: another driver, which moves another part of the face, stretched to the driver's length."""
 
     name = "wrong_driver"
+    purpose = "flow_warp of another expression, scored against this driver: wrong place"
+    needs = "foil"
 
     def check(self, cell: Cell) -> None:
         """Raise NotSupplied where the protocol names no foil."""

@@ -1,15 +1,12 @@
 """Average keypoint distance (Siarohin et al. 2019): against the truth, and of frame 0 against the template."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from core.clip import Cell
-from core.contracts import Figure, Partial, Score
+from core.contracts import Figure, Partial
 from core.errors import CellFailed
 from faces.landmarks import Points
 from faces.seen import Seen, sampled_frames
-from metrics.combine import mean_scores
 
 
 class Akd:
@@ -21,25 +18,28 @@ class Akd:
         Figure(
             "akd",
             "AKD",
-            "px",
-            False,
-            (0, None),
-            "truth",
-            "Mean absolute difference of landmark coordinates (dlib-68, at most 8 frames) from the truth's; dlib gives"
-            " whole pixels, so a micro-expression is near its noise of about 2 px.",
+            target="truth",
+            ideal=0,
+            bounds=(0, None),
+            unit="px",
+            formula="mean |p - q| over frames, landmarks and x, y",
+            source="Siarohin et al. 2019",
+            description="Mean absolute difference of landmark coordinates (dlib-68, at most 8 frames) from the truth's;"
+            " dlib gives whole pixels, so a micro-expression is near its noise of about 2 px.",
         ),
         Figure(
             "frame0_akd_template",
             "AKD of frame 0",
-            "px",
-            False,
-            (0, None),
-            "template",
-            "Mean absolute difference of landmark coordinates (dlib-68) of the output's first frame from the"
-            " template's.",
+            target="template",
+            ideal=0,
+            still=0,
+            bounds=(0, None),
+            unit="px",
+            formula="mean |p - q| over landmarks and x, y",
+            description="Mean absolute difference of landmark coordinates (dlib-68) of the output's first frame from"
+            " the template's.",
         ),
     )
-    needs = ("frames", "landmarks")
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Compare one cell; frames without a face in either are left out. CellFailed if none is left."""
@@ -60,10 +60,6 @@ class Akd:
             values={"akd": float(np.mean(distances)), "frame0_akd_template": first},
             reasons={} if first is not None else {"frame0_akd_template": "no face in output's first frame or template"},
         )
-
-    def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Means over the scored cells."""
-        return mean_scores(self.figures, partials)
 
 
 def _distance(a: Points | None, b: Points | None) -> float | None:

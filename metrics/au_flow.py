@@ -1,8 +1,10 @@
 """Agreement of action units read from flow (faces.action_units): needs no weights, indicative on recordings."""
 
+from core.figures import ACTION_UNITS
 from faces.action_units import LIDS, NOISE_FLOOR, UNITS
 from faces.seen import SeenClip
-from metrics.au_scores import AuAgreement, Detector, Tracks, figures_of
+from metrics.au_figures import figures_of
+from metrics.au_scores import AuAgreement, Detector, Tracks
 
 
 class AuFlow(AuAgreement):
@@ -21,8 +23,7 @@ class AuFlow(AuAgreement):
         apart=LIDS,
         caveat="Indicative on recordings, where the basis explains about half of the motion.",
     )
-    figures = figures_of("au_flow", detector)
-    needs = ("frames", "landmarks", "flow", "action_units")
+    figures = figures_of("au_flow", detector, ACTION_UNITS)
 
     def tracks(self, clip: SeenClip) -> Tracks:
         """Intensities (T, 15); CellFailed without a face in frame 0."""

@@ -7,7 +7,6 @@ not. PCC of a constant track does not exist: the unit counts in `coverage`, not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -16,10 +15,9 @@ import numpy.typing as npt
 
 from core.action_units import parse
 from core.clip import Cell
-from core.contracts import Figure, Partial, Score
+from core.contracts import Figure, Partial
 from core.errors import CellFailed
 from faces.seen import Seen, SeenClip
-from metrics.combine import mean_scores
 
 Tracks = npt.NDArray[np.float64]
 
@@ -133,20 +131,35 @@ def coded_hits(output: Tracks, coded: str | None, detector: Detector) -> float |
 
 
 def cosine(a: Tracks, b: Tracks) -> float:
-    """Cosine of two vectors; 0 where either is zero."""
+    """Return the cosine of two vectors; 0 where either is zero.
+
+    >>> cosine(np.array([3.0, 4.0]), np.array([6.0, 8.0])), cosine(np.array([3.0, 4.0]), np.zeros(2))
+    (1.0, 0.0)
+    """
     lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(np.clip(a @ b / lengths, -1, 1)) if lengths > 0 else 0.0
 
 
 def pcc(a: Tracks, b: Tracks) -> float | None:
-    """Pearson correlation of two vectors; None where either is constant."""
+    """Return the Pearson correlation of two vectors; None where either is constant.
+
+    >>> round(pcc(np.array([0.0, 1.0, 2.0]), np.array([5.0, 4.0, 3.0])), 6)
+    -1.0
+    >>> pcc(np.array([0.0, 1.0, 2.0]), np.ones(3)) is None
+    True
+    """
     a, b = a - a.mean(), b - b.mean()
     lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(np.clip(a @ b / lengths, -1, 1)) if lengths > 1e-12 else None
 
 
 def icc31(a: Tracks, b: Tracks) -> float | None:
-    """ICC(3,1), consistency of two raters on n targets (Shrout and Fleiss 1979); None where both are constant."""
+    """Return ICC(3,1), consistency of two raters on n targets (Shrout and Fleiss 1979); None where both are constant.
+
+    >>> a = np.array([0.0, 1.0, 2.0])
+    >>> round(icc31(a, a + 5), 6), round(icc31(a, np.zeros(3)), 6)
+    (1.0, 0.0)
+    """
     table = np.column_stack([a, b]).astype(np.float64)
     n, raters = table.shape
     centred = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
@@ -162,7 +175,6 @@ class AuAgreement:
     name: ClassVar[str]
     version: ClassVar[str]
     detector: ClassVar[Detector]
-    needs: ClassVar[tuple[str, ...]]
     figures: ClassVar[tuple[Figure, ...]]
 
     def tracks(self, clip: SeenClip) -> Tracks:
@@ -182,10 +194,6 @@ class AuAgreement:
         known = {figure.name for figure in self.figures}
         values = {name: value for name, value in values.items() if name in known}
         return Partial("ok", "" if seen.truth else "no truth in this cell", values, reasons=self._reasons(cell))
-
-    def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Means over the scored cells."""
-        return mean_scores(self.figures, partials)
 
     def driver_tracks(self, cell: Cell, seen: Seen) -> Tracks:
         """Values of the clip that scores compare with."""
@@ -224,73 +232,6 @@ class AuAgreement:
             f"{self.name}_leakage_truth": LEAKLESS.format("truth"),
         }
         return {**reasons, **leakage, f"{self.name}_coded_hits": coded}
-
-
-def figures_of(name: str, detector: Detector) -> tuple[Figure, ...]:
-    """The figures of one detector, all named after it."""
-    driver = _overall(name, detector, "driver", "")
-    truth = _overall(name, detector, "truth", "_truth")
-    only = [
-        _figure(name, detector, "upper", "upper face", True, "The same cosine over the units of the upper face."),
-        _figure(name, detector, "lower", "lower face", True, "The same cosine over the units of the lower face."),
-        _figure(
-            name, detector, "coded_hits", "coded units", True,
-            f"Share of the units coded by the database that are among the output's {TOP} strongest.", (0, 1),
-        ),
-        _figure(name, detector, "moving", "units that move", None, "How many units the driver moves.", (0, None)),
-    ]  # fmt: skip
-    if detector.apart:
-        text = f"Track PCC of {', '.join(detector.apart)} alone, which the other figures leave out."
-        only.append(_figure(name, detector, "lids", "eyelids", True, text))
-    each = [
-        _figure(
-            name, detector, f"track_{unit}", f"track of {unit}", True, f"PCC over time of {unit} with the driver's."
-        )
-        for unit in detector.units
-    ]
-    return (*driver, *truth, *only, *each)
-
-
-def _overall(name: str, detector: Detector, target: str, suffix: str) -> list[Figure]:
-    change = f"change from onset to apex of all units, output against {target}"
-    rows = [
-        ("cosine", True, (-1, 1), f"Cosine of the {change}; blind to amplitude. {detector.caveat}"),
-        ("pcc", True, (-1, 1), f"Pearson correlation over units of the {change}."),
-        ("mae", False, (0, None), f"Mean absolute difference of the {change}."),
-        ("track", True, (-1, 1), f"Pearson correlation over time, mean over the units that the {target} moves."),
-        (
-            "icc",
-            True,
-            (-1, 1),
-            f"ICC(3,1) of all units in all frames with the {target}'s: strength, course and leakage.",
-        ),
-        (
-            "leakage",
-            False,
-            (0, None),
-            f"Motion of units that are quiet in the {target}, beyond its own of them, relative to all its motion.",
-        ),
-        ("coverage", None, (0, 1), f"Share of the units that the {target} moves for which a track PCC exists."),
-    ]
-    return [
-        _figure(name, detector, f"{row}{suffix}", row + (" with truth" if suffix else ""), better, text, bounds, target)
-        for row, better, bounds, text in rows
-        if detector.one_scale or row not in ("icc", "mae")
-    ]  # fmt: skip
-
-
-def _figure(
-    name: str,
-    detector: Detector,
-    part: str,
-    title: str,
-    better: bool | None,
-    text: str,
-    bounds: tuple[float | None, float | None] = (-1, 1),
-    target: str = "driver",
-) -> Figure:
-    text = f"{text.strip()} ({detector.recipe})"
-    return Figure(f"{name}_{part}", f"{detector.title}, {title}", "", better, bounds, target, text)
 
 
 def _from_onset(tracks: Tracks, seen: npt.NDArray[np.bool_], onset_frames: int) -> Tracks:

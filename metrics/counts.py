@@ -1,14 +1,13 @@
 """Counts: what was there to be measured. Always run, so that a score over few frames cannot hide it."""
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 
 from core.clip import Cell
-from core.contracts import Figure, Partial, Score
+from core.contracts import Figure, Partial
+from core.figures import PICTURE
 from faces.seen import Seen, sampled_frames
-from metrics.combine import mean_scores
 
 
 class Counts:
@@ -17,36 +16,44 @@ class Counts:
     name = "counts"
     version = "1-dlib-8frames"
     figures = (
-        Figure("frames", "Frames", "", None, (0, None), "output", "Number of frames of the output."),
+        Figure(
+            "frames",
+            "Frames",
+            target="output",
+            ideal=None,
+            bounds=(0, None),
+            description="Number of frames of the output.",
+        ),
         Figure(
             "frames_of_driver",
             "Frames, of driver",
-            "",
-            None,
-            (0, None),
-            "driver",
-            "Number of frames divided by the driver's; it must be 1.",
+            target="driver",
+            ideal=1,
+            still=1,
+            bounds=(0, None),
+            description="Number of frames divided by the driver's; it must be 1.",
         ),
         Figure(
             "faces_found",
             "Faces found",
-            "",
-            True,
-            (0, 1),
-            "output",
-            "Share of frames in which dlib finds a face (at most 8 frames looked at).",
+            target="output",
+            ideal=1,
+            bounds=(0, 1),
+            short="faces found",
+            group=PICTURE,
+            order=10,
+            description="Share of frames in which dlib finds a face (at most 8 frames looked at).",
         ),
         Figure(
             "repeated_frames",
             "Repeated frames",
-            "",
-            None,
-            (0, 1),
-            "output",
-            "Share of frames that equal the frame before, pixel for pixel; a still face has 1.",
+            target="output",
+            ideal=None,
+            still=1,
+            bounds=(0, 1),
+            description="Share of frames that equal the frame before, pixel for pixel; a still face has 1.",
         ),
     )
-    needs = ("frames", "landmarks")
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Count one cell; never fails."""
@@ -62,7 +69,3 @@ class Counts:
                 "repeated_frames": float(np.mean(repeats)) if repeats else None,
             },
         )
-
-    def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Means over the scored cells."""
-        return mean_scores(self.figures, partials)

@@ -15,10 +15,11 @@ class FaceDistance(SetDistance):
 
     name = "face_distance"
     version = "1-dlib-resnet-8frames"
-    figures = distance_figures("face_frechet", "face_kernel", "Faces", "dlib-resnet-128, at most 8 frames a clip")
-    needs = ("frames", "embedding")
     # 128 features: so many faces give a covariance of full rank.
     fewest = 256
+    figures = distance_figures(
+        "face_frechet", "face_kernel", "Faces", "dlib-resnet-128, at most 8 frames a clip", fewest
+    )
 
     def features(self, clip: SeenClip, cell: Cell) -> Path:
         """Embeddings (n, 128) of the frames that show a face."""

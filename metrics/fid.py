@@ -28,8 +28,7 @@ class Fid(SetDistance):
 
     name = "fid"
     version = f"1-{RECIPE}"
-    figures = distance_figures("fid", "kid", "FID/KID", RECIPE)
-    needs = ("frames",)
+    figures = distance_figures("fid", "kid", "FID/KID", RECIPE, short="FID")
     weights = ("inception",)
 
     def features(self, clip: SeenClip, cell: Cell) -> Path:

@@ -3,17 +3,15 @@
 A still face wins the second by definition and does well in the first: guards beside the motion figures, no more.
 """
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 
 from core.clip import Cell, Floats
-from core.contracts import Figure, Partial, Score
+from core.contracts import Figure, Partial
 from core.errors import CellFailed
+from core.figures import PICTURE
 from faces.landmarks import Grey
 from faces.seen import Seen
-from metrics.combine import mean_scores
 
 # What equal pictures count as; their true ratio is infinite and could not be averaged.
 MOST_PSNR = 100.0
@@ -22,18 +20,46 @@ WINDOW = 11
 STABLE = (np.float32((0.01 * 255) ** 2), np.float32((0.03 * 255) ** 2))
 
 
-def _ssim(name: str, title: str, target: str, which: str) -> Figure:
-    text = f"Structural similarity (Wang et al. 2004, luma, Gaussian 1.5 px) of {which}."
-    return Figure(name, title, "", True, (-1, 1), target, text)
-
-
-def _psnr(name: str, title: str, target: str, which: str) -> Figure:
-    text = f"Peak signal-to-noise ratio (luma) of {which}; equal pictures count as {MOST_PSNR:.0f} dB."
-    return Figure(name, title, "dB", True, (0, MOST_PSNR), target, text)
-
-
-def _l1(name: str, title: str, target: str, which: str) -> Figure:
-    return Figure(name, title, "grey levels", False, (0, 255), target, f"Mean absolute difference (luma) of {which}.")
+def _figures(part: str, title: str, target: str, which: str, still: bool) -> tuple[Figure, ...]:
+    """SSIM, PSNR and L1 of `which` pictures; `part` has their names' place, `still` says whether a still face wins."""
+    return (
+        Figure(
+            part.format("ssim"),
+            f"SSIM {title}",
+            target=target,
+            ideal=1,
+            still=1 if still else None,
+            bounds=(-1, 1),
+            short="frame 0 SSIM" if still else "SSIM truth",
+            decimals=3,
+            group=PICTURE,
+            order=5 if still else 6,
+            source="Wang et al. 2004",
+            description=f"Structural similarity (Wang et al. 2004, luma, Gaussian 1.5 px) of {which}.",
+        ),
+        Figure(
+            part.format("psnr"),
+            f"PSNR {title}",
+            target=target,
+            ideal=MOST_PSNR,
+            still=MOST_PSNR if still else None,
+            bounds=(0, MOST_PSNR),
+            unit="dB",
+            formula="10 log10(255^2 / mean (a - b)^2)",
+            description=f"Peak signal-to-noise ratio (luma) of {which}; equal pictures count as {MOST_PSNR:.0f} dB.",
+        ),
+        Figure(
+            part.format("l1"),
+            f"L1 {title}",
+            target=target,
+            ideal=0,
+            still=0 if still else None,
+            bounds=(0, 255),
+            unit="grey levels",
+            formula="mean |a - b|",
+            description=f"Mean absolute difference (luma) of {which}.",
+        ),
+    )
 
 
 class Fidelity:
@@ -42,14 +68,11 @@ class Fidelity:
     name = "fidelity"
     version = "3-luma"
     figures = (
-        _ssim("ssim_truth", "SSIM with truth", "truth", "output and truth, mean over frames"),
-        _psnr("psnr_truth", "PSNR with truth", "truth", "output and truth, mean over frames"),
-        _l1("l1_truth", "L1 with truth", "truth", "output and truth, mean over frames"),
-        _ssim("frame0_ssim_template", "SSIM of frame 0", "template", "the output's first frame and the template"),
-        _psnr("frame0_psnr_template", "PSNR of frame 0", "template", "the output's first frame and the template"),
-        _l1("frame0_l1_template", "L1 of frame 0", "template", "the output's first frame and the template"),
+        *_figures("{}_truth", "with truth", "truth", "output and truth, mean over frames", still=False),
+        *_figures(
+            "frame0_{}_template", "of frame 0", "template", "the output's first frame and the template", still=True
+        ),
     )
-    needs = ("frames",)
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Compare one cell. CellFailed where output and truth differ in length."""
@@ -71,10 +94,6 @@ class Fidelity:
             "l1_truth": float(np.mean([l1(a, b) for a, b in pairs])),
         }
         return Partial("ok", values=values)
-
-    def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Means over the scored cells."""
-        return mean_scores(self.figures, partials)
 
 
 def ssim(a: Grey, b: Grey) -> float:
@@ -98,11 +117,20 @@ def _windowed(picture: Floats) -> Floats:
 
 
 def psnr(a: Grey, b: Grey) -> float:
-    """Return the peak signal-to-noise ratio of two grey pictures (H, W) uint8 in dB, at most 100."""
+    """Return the peak signal-to-noise ratio of two grey pictures (H, W) uint8 in dB, at most 100.
+
+    >>> black, white = np.zeros((4, 4), np.uint8), np.full((4, 4), 255, np.uint8)
+    >>> psnr(black, white), psnr(black, black)
+    (0.0, 100.0)
+    """
     mse = cv2.norm(a, b, cv2.NORM_L2SQR) / a.size
     return MOST_PSNR if mse == 0 else min(float(10 * np.log10(255**2 / mse)), MOST_PSNR)
 
 
 def l1(a: Grey, b: Grey) -> float:
-    """Return the mean absolute difference of two grey pictures (H, W) uint8, in grey levels."""
+    """Return the mean absolute difference of two grey pictures (H, W) uint8, in grey levels.
+
+    >>> l1(np.zeros((4, 4), np.uint8), np.full((4, 4), 255, np.uint8))
+    255.0
+    """
     return cv2.norm(a, b, cv2.NORM_L1) / a.size

@@ -1,17 +1,16 @@
 """Flicker: brightness that jumps from frame to frame, which no facial motion does at these frame rates."""
 
 import functools
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from core.clip import Cell
-from core.contracts import Figure, Partial, Score
+from core.contracts import Figure, Partial
+from core.figures import PICTURE
 from faces.landmarks import Grey
 from faces.regions import Mask, face_regions
 from faces.seen import Seen, SeenClip
-from metrics.combine import mean_scores
 
 SHORTEST = 3
 
@@ -25,24 +24,28 @@ class Flicker:
         Figure(
             "flicker",
             "Flicker",
-            "grey levels",
-            False,
-            (0, None),
-            "output",
-            "Mean absolute difference between a pixel of the face (luma) and the mean of the same pixel one frame"
-            " before and after; camera noise counts too, a still face has 0.",
+            target="output",
+            ideal=0,
+            still=0,
+            bounds=(0, None),
+            unit="grey levels",
+            short="flicker",
+            group=PICTURE,
+            order=9,
+            formula="mean |I[t] - (I[t-1] + I[t+1]) / 2|",
+            description="Mean absolute difference between a pixel of the face (luma) and the mean of the same pixel one"
+            " frame before and after; camera noise counts too, a still face has 0.",
         ),
         Figure(
             "flicker_driver",
             "Flicker of the driver",
-            "grey levels",
-            None,
-            (0, None),
-            "driver",
-            "The same of the driver's clip: what the camera's noise and the motion itself amount to there.",
+            target="driver",
+            ideal=None,
+            bounds=(0, None),
+            unit="grey levels",
+            description="The same of the driver's clip: what the camera's noise and the motion itself amount to there.",
         ),
     )
-    needs = ("frames", "landmarks")
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Measure one cell. CellFailed without a face in a first frame."""
@@ -53,10 +56,6 @@ class Flicker:
             "flicker_driver": _of_driver(seen.driver),
         }
         return Partial("ok", values=values)
-
-    def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Means over the scored cells."""
-        return mean_scores(self.figures, partials)
 
 
 def _of_clip(clip: SeenClip) -> float:
@@ -69,6 +68,13 @@ def _of_driver(driver: SeenClip) -> float:
 
 
 def flicker(frames: Grey, face: Mask) -> float:
-    """Mean over face and time of |I[t] - (I[t-1] + I[t+1]) / 2| for luma frames (T >= 3, 256, 256) uint8."""
+    """Return the mean over face and time of |I[t] - (I[t-1] + I[t+1]) / 2| for luma frames (T >= 3, H, W) uint8.
+
+    >>> everywhere = np.ones((2, 2), bool)
+    >>> flicker(np.full((3, 2, 2), [[[10]], [[14]], [[10]]], np.uint8), everywhere)
+    4.0
+    >>> flicker(np.full((3, 2, 2), [[[10]], [[14]], [[18]]], np.uint8), everywhere)
+    0.0
+    """
     inside: npt.NDArray[np.float32] = frames[:, face].astype(np.float32)  # (T, pixels)
     return float(np.abs(inside[1:-1] - (inside[:-2] + inside[2:]) / 2).mean())

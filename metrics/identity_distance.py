@@ -1,15 +1,13 @@
 """Identity: is the output still the person on the template?"""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from core.clip import Cell
-from core.contracts import Figure, Partial, Score
+from core.contracts import Figure, Partial
 from core.errors import CellFailed
+from core.figures import PICTURE, Threshold
 from faces.embedding import embedding_at
 from faces.seen import Seen, sampled_frames
-from metrics.combine import mean_scores
 
 
 class IdentityDistance:
@@ -21,24 +19,34 @@ class IdentityDistance:
         Figure(
             "identity_distance",
             "Identity distance",
-            "",
-            False,
-            (0, None),
-            "template",
-            "Mean Euclidean distance of dlib's face embeddings (dlib-resnet, at most 8 frames) from the template's; by"
-            " dlib's own rule less than 0.6 is the same person.",
+            target="template",
+            ideal=0,
+            still=0,
+            bounds=(0, None),
+            short="identity dist.",
+            group=PICTURE,
+            order=1,
+            brief=True,
+            formula="mean |e[t] - e(template)| over the frames looked at",
+            source="dlib's face_recognition_resnet_model_v1",
+            thresholds=(
+                Threshold(0.6, "Another person by dlib's rule (distance {value}).", "bad"),
+                Threshold(0.4, "The identity drifts (distance {value}).", "fair"),
+            ),
+            description="Mean Euclidean distance of dlib's face embeddings (dlib-resnet, at most 8 frames) from the"
+            " template's; by dlib's own rule less than 0.6 is the same person.",
         ),
         Figure(
             "identity_distance_worst",
             "Identity distance, worst frame",
-            "",
-            False,
-            (0, None),
-            "template",
-            "Largest such distance among the frames looked at.",
+            target="template",
+            ideal=0,
+            still=0,
+            bounds=(0, None),
+            formula="max |e[t] - e(template)| over the frames looked at",
+            description="Largest such distance among the frames looked at.",
         ),
     )
-    needs = ("frames", "embedding")
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Compare one cell; frames without a face are left out. CellFailed without any face."""
@@ -57,7 +65,3 @@ class IdentityDistance:
                 "identity_distance_worst": float(distances.max()),
             },
         )
-
-    def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Means over the scored cells."""
-        return mean_scores(self.figures, partials)

@@ -6,7 +6,6 @@ A still face has no drift at all, and micro-expressions are near nothing to it: 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,12 +13,12 @@ import numpy as np
 
 from core import weight_files
 from core.clip import Cell
-from core.contracts import Figure, Partial, Score
+from core.contracts import Figure, Partial
 from core.errors import CellFailed
+from core.figures import PICTURE
 from core.frames import Frames
 from core.weights import load_state, read_weights
 from faces.seen import Seen
-from metrics.combine import mean_scores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +27,8 @@ BATCH = 8
 Maps = list["Tensor"]
 
 
-def _figures(name: str, recipe: str) -> tuple[Figure, ...]:
+def _figures(name: str, recipe: str, short: str = "LPIPS templ.") -> tuple[Figure, ...]:
+    """The three figures of one network, the first of them in the leaderboard under the title `short`."""
     rows = (
         ("template", "template drift", "every frame from the template"),
         ("first", "first-frame drift", "every later frame from the output's own first"),
@@ -38,11 +38,17 @@ def _figures(name: str, recipe: str) -> tuple[Figure, ...]:
         Figure(
             f"{name}_{part}",
             f"LPIPS ({recipe.split('-')[1]}), {title}",
-            "",
-            False,
-            (0, None),
-            "output" if part == "first" else part,
-            f"Mean LPIPS of {which} ({recipe})" + ("." if part == "truth" else "; a still face has no drift."),
+            target="output" if part == "first" else part,
+            ideal=0,
+            still=None if part == "truth" else 0,
+            bounds=(0, None),
+            short=short if part == "template" else "",
+            decimals=3,
+            group=PICTURE if part == "template" else "",
+            order=7,
+            source="Zhang et al. 2018",
+            description=f"Mean LPIPS of {which} ({recipe})"
+            + ("." if part == "truth" else "; a still face has no drift."),
         )
         for part, title, which in rows
     )
@@ -54,7 +60,6 @@ class Lpips:
     name: ClassVar[str] = "lpips"
     version: ClassVar[str] = "1-lpips-alex-0.1"
     figures: ClassVar[tuple[Figure, ...]] = _figures("lpips", "lpips-alex-0.1")
-    needs = ("frames",)
     weights: ClassVar[tuple[str, ...]] = ("alexnet",)
     net: ClassVar[str] = "alex"
 
@@ -77,17 +82,13 @@ class Lpips:
         values[f"{self.name}_truth"] = float(model.distances(output, seen.truth.frames).mean())
         return Partial("ok", values=values, series=series, reasons=reasons)
 
-    def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Means over the scored cells."""
-        return mean_scores(self.figures, partials)
-
 
 class LpipsVgg(Lpips):
     """LPIPS with VGG-16."""
 
     name = "lpips_vgg"
     version = "1-lpips-vgg-0.1"
-    figures = _figures("lpips_vgg", "lpips-vgg-0.1")
+    figures = _figures("lpips_vgg", "lpips-vgg-0.1", "LPIPS VGG")
     weights = ("vgg16",)
     net = "vgg"
 
@@ -97,7 +98,7 @@ class LpipsSqueeze(Lpips):
 
     name = "lpips_squeeze"
     version = "1-lpips-squeeze-0.1"
-    figures = _figures("lpips_squeeze", "lpips-squeeze-0.1")
+    figures = _figures("lpips_squeeze", "lpips-squeeze-0.1", "LPIPS Squeeze")
     weights = ("squeezenet",)
     net = "squeeze"
 

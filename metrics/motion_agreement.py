@@ -20,13 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from core.clip import Cell, Floats
+from core.combine import absent_score
 from core.contracts import Figure, Partial, Score
 from core.errors import CellFailed
+from core.figures import MOTION, MOTION_TRUTH, Threshold
 from core.pooled import pooled
 from faces.motion import Motion
 from faces.regions import GROUPS
 from faces.seen import Seen, SeenClip
-from metrics.combine import absent_score, mean_scores
 
 SHORTEST = 3
 VELOCITY_LAG = 3
@@ -42,42 +43,77 @@ TOO_SHORT = f"clip too short: {VELOCITY_LAG + 1} frames are needed"
 WITHOUT_EYES = tuple(region for group, regions in GROUPS.items() if group != "eyes" for region in regions)
 
 
-def _cosine(name: str, title: str, target: str, description: str) -> Figure:
-    return Figure(name, title, "", True, (-1, 1), target, description)
+THRESHOLDS = (
+    Threshold(0.9, "Moves as the driver does.", "good"),
+    Threshold(0.7, "Moves mostly as the driver does.", "fair"),
+    Threshold(0.4, "Moves only partly as the driver does.", "fair"),
+    Threshold(0.2, "Moves little like the driver.", "bad"),
+    Threshold(-0.2, "Moves unlike the driver.", "bad"),
+    Threshold(-1, "Moves against the driver.", "bad"),
+)
 
 
 def _against(target: str, suffix: str, title: str) -> tuple[Figure, ...]:
+    driver = target == "driver"
+    group = MOTION if driver else MOTION_TRUTH
     return (
-        _cosine(
+        Figure(
             f"agreement{suffix}",
             f"Agreement{title}",
-            target,
-            f"Cosine between the facial motion of output and {target}, head motion removed; 1 is the same motion at"
-            " any strength, 0 none of it (a still face), -1 the opposite.",
+            target=target,
+            ideal=1,
+            still=0,
+            bounds=(-1, 1),
+            short="agreement",
+            group=group,
+            brief=driver,
+            heat_map=True,
+            formula="<O, D> / (|O| |D|)",
+            thresholds=THRESHOLDS if driver else (),
+            description=f"Cosine between the facial motion of output and {target}, head motion removed; 1 is the same"
+            " motion at any strength, 0 none of it (a still face), -1 the opposite.",
         ),
         Figure(
             f"gain{suffix}",
             f"Gain{title}",
-            "",
-            None,
-            (None, None),
-            target,
-            f"How much of the {target}'s facial motion the output shows; 1 is the same strength, 0 none.",
+            target=target,
+            ideal=1,
+            still=0,
+            short="gain",
+            group=group,
+            brief=driver,
+            heat_map=True,
+            formula="<O, D> / <D, D>",
+            description=f"How much of the {target}'s facial motion the output shows; 1 is the same strength, 0 none.",
         ),
         Figure(
             f"error{suffix}",
             f"Error{title}",
-            "",
-            False,
-            (0, None),
-            target,
-            f"Length of the difference of facial motion, relative to the {target}'s; a still face has 1.",
+            target=target,
+            ideal=0,
+            still=1,
+            bounds=(0, None),
+            short="error",
+            group=group,
+            brief=driver,
+            heat_map=True,
+            formula="|O - D| / |D|",
+            description=f"Length of the difference of facial motion, relative to the {target}'s; a still face has 1.",
         ),
-        _cosine(
+        Figure(
             f"agreement{suffix}_pooled",
             f"Agreement{title}, pooled",
-            target,
-            f"Agreement with the {target} over all cells at once, so that cells with strong motion weigh more.",
+            target=target,
+            ideal=1,
+            still=0,
+            bounds=(-1, 1),
+            pooling="pooled",
+            short="pooled agr." if driver else "",
+            group=group if driver else "",
+            brief=driver,
+            formula="sum <O, D>/T / sqrt(sum |O|^2/T * sum |D|^2/T), sums over cells",
+            description=f"Agreement with the {target} over all cells at once, so that cells with strong motion weigh"
+            " more.",
         ),
     )
 
@@ -86,10 +122,15 @@ DRIVER_FIGURES = _against("driver", "", "")
 TRUTH_FIGURES = _against("truth", "_truth", " with truth")
 
 
+def _part(name: str, title: str, target: str, description: str) -> Figure:
+    """Return the figure of the agreement of a part of the motion."""
+    return Figure(name, title, target=target, ideal=1, still=0, bounds=(-1, 1), description=description)
+
+
 def _part_figures(target: str, suffix: str, title: str) -> tuple[Figure, ...]:
     return (
         *(
-            _cosine(
+            _part(
                 f"agreement_{group}{suffix}",
                 f"Agreement{title}, {group}",
                 target,
@@ -97,13 +138,13 @@ def _part_figures(target: str, suffix: str, title: str) -> tuple[Figure, ...]:
             )
             for group in GROUPS
         ),
-        _cosine(
+        _part(
             f"agreement_no_eyes{suffix}",
             f"Agreement{title} without eyelids",
             target,
             "Agreement less the eyes, so without blinks.",
         ),
-        _cosine(
+        _part(
             f"agreement_velocity{suffix}",
             f"Agreement{title} of velocity",
             target,
@@ -115,30 +156,32 @@ def _part_figures(target: str, suffix: str, title: str) -> tuple[Figure, ...]:
 PART_FIGURES = (*_part_figures("driver", "", ""), *_part_figures("truth", "_truth", " with truth"))
 COMPARED = (*DRIVER_FIGURES, *TRUTH_FIGURES, *PART_FIGURES)
 OTHER_FIGURES = (
-    _cosine(
+    Figure(
         "head_correlation",
         "Head motion, correlation",
-        "driver",
-        "Pearson correlation over time between the lengths of the output's and the driver's head motion.",
+        target="driver",
+        ideal=1,
+        bounds=(-1, 1),
+        description="Pearson correlation over time between the lengths of the output's and the driver's head motion.",
     ),
     Figure(
         "head_peak_ratio",
         "Head motion, peak ratio",
-        "",
-        None,
-        (0, None),
-        "driver",
-        "Largest head motion of the output divided by the driver's.",
+        target="driver",
+        ideal=1,
+        still=0,
+        bounds=(0, None),
+        formula="max |head of output| / max |head of driver|",
+        description="Largest head motion of the output divided by the driver's.",
     ),
     Figure(
         "low_signal",
         "Low-signal driver",
-        "",
-        None,
-        (0, 1),
-        "driver",
-        f"1 where the driver hardly moves (median peak of the inner landmarks under {LOW_SIGNAL:.1%} of the eye"
-        " distance), so that its scores say little; as a mean, the share of such cells.",
+        target="driver",
+        ideal=None,
+        bounds=(0, 1),
+        description=f"1 where the driver hardly moves (median peak of the inner landmarks under {LOW_SIGNAL:.1%} of the"
+        " eye distance), so that its scores say little; as a mean, the share of such cells.",
     ),
 )
 
@@ -157,7 +200,15 @@ class Comparison:
 
 
 def compare(output: Floats, driver: Floats) -> Comparison:
-    """Compare trajectories (T, regions, 2) of equal shape. Regions that either lacks (NaN) are left out."""
+    """Compare trajectories (T, regions, 2) of equal shape. Regions that either lacks (NaN) are left out.
+
+    >>> driver = np.array([[[0, 0]], [[1, 0]], [[2, 0]]])
+    >>> half = compare(driver / 2, driver)
+    >>> half.agreement, half.gain, half.error
+    (1.0, 0.5, 0.5)
+    >>> compare(-driver, driver).agreement
+    -1.0
+    """
     present = ~(np.isnan(output).any((0, 2)) | np.isnan(driver).any((0, 2)))
     o, d = (track[:, present].astype(np.float64).ravel() for track in (output, driver))
     od, oo, dd = float(o @ d), float(o @ o), float(d @ d)
@@ -170,7 +221,11 @@ def compare(output: Floats, driver: Floats) -> Comparison:
 
 
 def pooled_agreement(products: Sequence[Sequence[float]]) -> float:
-    """Agreement over several cells, sum <O,D>/T over sqrt(sum |O|^2/T * sum |D|^2/T); 0 where either sum is zero."""
+    """Return agreement over cells, sum <O,D>/T over sqrt(sum |O|^2/T * sum |D|^2/T); 0 where either sum is zero.
+
+    >>> pooled_agreement([(1, 1, 1), (0, 3, 3)])
+    0.25
+    """
     return float(pooled(np.sum(np.asarray(products, np.float64), axis=0)))
 
 
@@ -185,7 +240,6 @@ class MotionAgreement:
     name = "motion_agreement"
     version = "2"
     figures = (*COMPARED, *OTHER_FIGURES)
-    needs = ("frames", "landmarks", "motion")
 
     def motion(self, clip: SeenClip) -> Motion:
         """Facial motion of a clip by this version's recipe. CellFailed without a face in frame 0."""
@@ -235,17 +289,17 @@ class MotionAgreement:
         return products is not None and products[2] > 0
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Means over the scored cells, and agreement pooled over them."""
-        scores = {score.figure: score for score in mean_scores(self.figures, partials)}
-        pooled = [figure for figure in self.figures if "_pooled" in figure.name]
+        """Return agreement pooled over the cells whose motion counts."""
+        scores = []
+        pooled = [figure for figure in self.figures if figure.pooling == "pooled"]
         for figure, target in ((figure.name, figure.target) for figure in pooled):
             products = [partial.sums[target] for partial in partials if self.pools(partial.sums.get(target))]
-            scores[figure] = (
+            scores.append(
                 Score(figure, pooled_agreement(products), "ok", "", len(products), len(partials))
                 if products
                 else absent_score(figure, partials)
             )
-        return list(scores.values())
+        return scores
 
 
 def _compare_clips(output: Motion, other: Motion, role: str) -> Comparison:

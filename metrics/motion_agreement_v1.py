@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from core.clip import Cell
 from core.contracts import Partial
+from core.figures import MOTION, MOTION_V1
 from faces.motion import Motion
 from faces.motion_v1 import motion_v1
 from faces.seen import Seen, SeenClip
@@ -21,7 +22,16 @@ class MotionAgreementV1(MotionAgreement):
     name = "motion_agreement_v1"
     version = "1"
     figures = tuple(
-        replace(figure, name=figure.name + SUFFIX, title=f"{figure.title} (version 1)")
+        replace(
+            figure,
+            name=figure.name + SUFFIX,
+            title=f"{figure.title} (version 1)",
+            short=f"{figure.short} v1" if figure.short else "",
+            group=MOTION_V1 if figure.group == MOTION else "",
+            brief=False,
+            heat_map=False,
+            thresholds=(),
+        )
         for figure in MotionAgreement.figures
     )
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from core.clip import Cell
 from core.errors import Unavailable
+from core.figures import OPENFACE
 from faces import openface
 from faces.seen import Seen, SeenClip
-from metrics.au_scores import AuAgreement, Detector, Tracks, figures_of
+from metrics.au_figures import figures_of
+from metrics.au_scores import AuAgreement, Detector, Tracks
 
 
 class OpenFaceIntensity(AuAgreement):
@@ -24,8 +26,7 @@ class OpenFaceIntensity(AuAgreement):
         onset_frames=3,
         one_scale=True,
     )
-    figures = figures_of("openface_intensity", detector)
-    needs = ("frames",)
+    figures = figures_of("openface_intensity", detector, OPENFACE)
 
     @staticmethod
     def missing() -> str:

@@ -3,7 +3,8 @@
 from core import weight_files
 from faces.pyfeat import UNITS, detector
 from faces.seen import SeenClip
-from metrics.au_scores import AuAgreement, Detector, Tracks, figures_of
+from metrics.au_figures import figures_of
+from metrics.au_scores import AuAgreement, Detector, Tracks
 
 
 class PyFeatOccurrence(AuAgreement):
@@ -21,7 +22,6 @@ class PyFeatOccurrence(AuAgreement):
         one_scale=False,
     )
     figures = figures_of("pyfeat_occurrence", detector)
-    needs = ("frames", "landmarks")
     weights = ("pyfeat",)
 
     def tracks(self, clip: SeenClip) -> Tracks:

@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from core.clip import Cell
+from core.combine import absent_score
 from core.contracts import Figure, Partial, Score
 from core.errors import CellFailed
+from core.figures import PICTURE
 from faces.seen import Seen, SeenClip
-from metrics.combine import absent_score
 
 Features = npt.NDArray[np.float64]
 
@@ -32,6 +33,10 @@ def frechet(a: Features, b: Features) -> float:
 
     |mean a - mean b|^2 + tr(A + B - 2 (A B)^(1/2)). The last trace is the sum of the singular values of the centred
     cross matrix where there are fewer samples than dimensions (exact, and n x m small), else it comes from eigenvalues.
+
+    >>> a = np.array([[0.0], [2.0], [4.0]])
+    >>> round(frechet(a, a), 6), round(frechet(a, a + 3), 6)
+    (0.0, 9.0)
     """
     n, m, d = len(a), len(b), a.shape[1]
     x, y = (a - a.mean(0)) / np.sqrt(n - 1), (b - b.mean(0)) / np.sqrt(m - 1)
@@ -46,7 +51,11 @@ def frechet(a: Features, b: Features) -> float:
 
 
 def kernel(a: Features, b: Features) -> float:
-    """Unbiased squared MMD with the kernel (x.y / d + 1)^3 (Binkowski et al. 2018); may come out slightly negative."""
+    """Return the unbiased squared MMD with the kernel (x.y / d + 1)^3 (Binkowski et al. 2018); it may be below 0.
+
+    >>> kernel(np.zeros((2, 1)), np.ones((2, 1)))
+    7.0
+    """
     n, m, d = len(a), len(b), a.shape[1]
     aa, bb, ab = ((x @ y.T / d + 1) ** 3 for x, y in ((a, a), (b, b), (a, b)))
     within_a = (aa.sum() - np.trace(aa)) / (n * (n - 1))
@@ -54,25 +63,63 @@ def kernel(a: Features, b: Features) -> float:
     return float(within_a + within_b - 2 * ab.mean())
 
 
-def distance_figures(frechet_name: str, kernel_name: str, title: str, recipe: str) -> tuple[Figure, ...]:
-    """Figures of one network: both distances and the two counts."""
+def distance_figures(
+    frechet_name: str, kernel_name: str, title: str, recipe: str, fewest: int = FEWEST, short: str = ""
+) -> tuple[Figure, ...]:
+    """Return the figures of one network: both distances and the two counts.
+
+    short: the Frechet distance's title in the leaderboard, "" to show it in the list of all figures only.
+    """
     against = "all outputs from all frames of their drivers"
-    caution = "Depends on the number of pictures; compare equal counts only. Blind to motion this small."
+    caution = (
+        f"Depends on the number of pictures: compare equal counts only; fewer than {fewest} of either kind carry a"
+        " warning. Blind to motion this small."
+    )
     return (
         Figure(
-            frechet_name, f"{title}, Frechet distance", "", False, (0, None), "driver",
-            f"Frechet distance of {against} ({recipe}). {caution}",
+            frechet_name,
+            f"{title}, Frechet distance",
+            target="driver",
+            ideal=0,
+            bounds=(0, None),
+            pooling="set",
+            short=short,
+            decimals=1,
+            group=PICTURE if short else "",
+            order=8,
+            formula="|mean a - mean b|^2 + tr(A + B - 2 (A B)^(1/2))",
+            source="Heusel et al. 2017",
+            description=f"Frechet distance of {against} ({recipe}). {caution}",
         ),
         Figure(
-            kernel_name, f"{title}, kernel distance", "", False, (None, None), "driver",
-            f"Unbiased squared MMD, polynomial kernel, of {against} ({recipe}). {caution}",
+            kernel_name,
+            f"{title}, kernel distance",
+            target="driver",
+            ideal=0,
+            pooling="set",
+            formula="mean k(a, a') + mean k(b, b') - 2 mean k(a, b), k(x, y) = (x.y / d + 1)^3",
+            source="Binkowski et al. 2018",
+            description=f"Unbiased squared MMD, polynomial kernel, of {against} ({recipe}). {caution}",
         ),
-        Figure(f"{frechet_name}_images", f"{title}, pictures", "", None, (0, None), "output", "Pictures compared."),
         Figure(
-            f"{frechet_name}_references", f"{title}, reference pictures", "", None, (0, None), "driver",
-            "Pictures of the drivers that they were compared with.",
+            f"{frechet_name}_images",
+            f"{title}, pictures",
+            target="output",
+            ideal=None,
+            bounds=(0, None),
+            pooling="set",
+            description="Pictures compared.",
         ),
-    )  # fmt: skip
+        Figure(
+            f"{frechet_name}_references",
+            f"{title}, reference pictures",
+            target="driver",
+            ideal=None,
+            bounds=(0, None),
+            pooling="set",
+            description="Pictures of the drivers that they were compared with.",
+        ),
+    )
 
 
 class SetDistance:
@@ -100,9 +147,9 @@ class SetDistance:
         return Partial("ok", values=values, reasons=missing, files={role: str(file) for role, file in files.items()})
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Both distances of all cells' outputs together from their drivers, and the counts.
+        """Return both distances of all cells' outputs together from their drivers, and the counts.
 
-        A warning stands in `reason` under 2048 pictures.
+        A distance of too few pictures carries a warning.
         """
         distance, spread, images, references = (figure.name for figure in self.figures)
         scored = [partial for partial in partials if partial.files]
@@ -115,12 +162,11 @@ class SetDistance:
         if min(len(outputs), len(drivers)) < 2:
             lacking = f"{len(outputs)} and {len(drivers)} pictures, 2 of each are needed"
             return [Score(name, None, "skipped", lacking, 0, len(partials)) for name in (distance, spread)] + told
-        few = (
-            f"warning: {len(outputs)} and {len(drivers)} pictures, fewer than {self.fewest}; compare equal counts only"
-        )
-        warning = few if min(len(outputs), len(drivers)) < self.fewest else ""
+        few = min(len(outputs), len(drivers)) < self.fewest
+        warning = f"{len(outputs)} and {len(drivers)} pictures" if few else ""
         values = {distance: frechet(outputs, drivers), spread: kernel(outputs, drivers)}
-        found = [Score(name, value, "ok", warning, len(scored), len(partials)) for name, value in values.items()]
+        n = len(scored), len(partials)
+        found = [Score(name, value, "ok", "", *n, warning) for name, value in values.items()]
         return found + told
 
 

@@ -1,17 +1,16 @@
 """Sharpness: does the output keep the template's fine detail?"""
 
 import functools
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
 from core.clip import Cell
-from core.contracts import Figure, Partial, Score
+from core.contracts import Figure, Partial
+from core.figures import PICTURE
 from faces.landmarks import Grey
 from faces.regions import Mask, face_regions
 from faces.seen import Seen, SeenClip
-from metrics.combine import mean_scores
 
 
 class Sharpness:
@@ -23,53 +22,62 @@ class Sharpness:
         Figure(
             "sharpness_template",
             "Sharpness, of template",
-            "",
-            None,
-            (0, None),
-            "template",
-            "Variance of the Laplacian in the face, mean over frames, divided by the template's; 1 is as sharp, less is"
-            " softer, more is noise or ringing.",
+            target="template",
+            ideal=1,
+            still=1,
+            bounds=(0, None),
+            short="sharp./templ.",
+            group=PICTURE,
+            order=3,
+            brief=True,
+            formula="mean over frames of var(Laplacian(I[t])) / var(Laplacian(template))",
+            source="Pech-Pacheco et al. 2000",
+            description="Variance of the Laplacian in the face, mean over frames, divided by the template's; 1 is as"
+            " sharp, less is softer, more is noise or ringing.",
         ),
         Figure(
             "sharpness_truth",
             "Sharpness, of truth",
-            "",
-            None,
-            (0, None),
-            "truth",
-            "The same divided by the truth's.",
+            target="truth",
+            ideal=1,
+            bounds=(0, None),
+            short="sharpness",
+            group=PICTURE,
+            order=2,
+            description="The same divided by the truth's.",
         ),
         Figure(
             "sharpness_driver",
             "Sharpness, of driver",
-            "",
-            None,
-            (0, None),
-            "driver",
-            "The same divided by the driver's own, in the driver's face. A template may be much softer than a driver:"
-            " an output that is grainy beside the one need not be beside the other.",
+            target="driver",
+            ideal=None,
+            bounds=(0, None),
+            short="sharp./driver",
+            group=PICTURE,
+            order=4,
+            description="The same divided by the driver's own, in the driver's face. A template may be much softer than"
+            " a driver: an output that is grainy beside the one need not be beside the other.",
         ),
         Figure(
             "template_sharpness",
             "Sharpness of the template",
-            "grey levels squared",
-            None,
-            (0, None),
-            "template",
-            "Variance of the Laplacian in the template's face: what outputs are divided by. A picture enlarged from 128"
-            " pixels has about 20, a good portrait 100 to 1,000.",
+            target="template",
+            ideal=None,
+            bounds=(0, None),
+            unit="grey levels squared",
+            description="Variance of the Laplacian in the template's face: what outputs are divided by. A picture"
+            " enlarged from 128 pixels has about 20, a good portrait 100 to 1,000.",
         ),
         Figure(
             "driver_sharpness",
             "Sharpness of the driver",
-            "grey levels squared",
-            None,
-            (0, None),
-            "driver",
-            "The same of the driver's first frame in its face, sensor noise included.",
+            target="driver",
+            ideal=None,
+            bounds=(0, None),
+            unit="grey levels squared",
+            description="The same of the driver's first frame in its face, sensor noise included.",
         ),
     )
-    needs = ("frames", "landmarks")
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Measure one cell, in the template's face throughout. CellFailed without a face in template or driver."""
@@ -83,13 +91,16 @@ class Sharpness:
         truth = _of_truth(seen.truth, face.tobytes())
         return Partial("ok", values={**values, "sharpness_truth": _ratio(output, truth)})
 
-    def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Means over the scored cells."""
-        return mean_scores(self.figures, partials)
-
 
 def sharpness(frames: Grey, face: Mask) -> float:
-    """Mean over frames (T, 256, 256) uint8 of the Laplacian's variance in the face."""
+    """Return the mean over frames (T, H, W) uint8 of the Laplacian's variance in the face, grey levels squared.
+
+    >>> everywhere = np.ones((4, 4), bool)
+    >>> sharpness(np.zeros((1, 4, 4), np.uint8), everywhere)
+    0.0
+    >>> sharpness(np.tile(np.array([0, 10], np.uint8), (1, 4, 2)), everywhere)
+    400.0
+    """
     # From -1020 to 1020 in whole numbers.
     return float(np.mean([cv2.Laplacian(frame, cv2.CV_16S)[face].var(dtype=np.float64) for frame in frames]))
 

@@ -5,25 +5,36 @@ the head does.
 """
 
 import functools
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from core.clip import Cell, Clip, Floats, KnownMotion, affine_points, pixel_grid
-from core.contracts import Figure, Partial, Score
+from core.contracts import Figure, Partial
 from core.errors import CellFailed
+from core.figures import MOTION_TRUTH
 from faces.field import sample
 from faces.motion import mean_over
 from faces.regions import GROUPS, Mask, face_regions
 from faces.seen import Seen, SeenClip
-from metrics.combine import mean_scores
 
 Rows = npt.NDArray[np.float64]
 
 
-def _pixels(name: str, title: str, description: str) -> Figure:
-    return Figure(name, title, "px", False, (0, None), "truth", description)
+def _pixels(name: str, title: str, description: str, short: str = "") -> Figure:
+    """Return a figure in pixels; `short` is its title in the leaderboard, "" for the list of all figures only."""
+    return Figure(
+        name,
+        title,
+        target="truth",
+        ideal=0,
+        bounds=(0, None),
+        unit="px",
+        short=short,
+        group=MOTION_TRUTH if short else "",
+        formula="mean |measured - exact|",
+        description=description,
+    )
 
 
 class TrueFlow:
@@ -37,28 +48,30 @@ class TrueFlow:
             "True-flow error",
             "Mean distance over the face between where the output's measured flow and the exact flow carry a pixel of"
             " frame 0, over all later frames.",
+            "flow error px",
         ),
         Figure(
             "true_flow_error_relative",
             "True-flow error, relative",
-            "",
-            False,
-            (0, None),
-            "truth",
-            "True-flow error divided by the mean length of the exact flow; a still face has 1.",
+            target="truth",
+            ideal=0,
+            still=1,
+            bounds=(0, None),
+            formula="mean |measured - exact| / mean |exact|",
+            description="True-flow error divided by the mean length of the exact flow; a still face has 1.",
         ),
         _pixels(
             "landmark_error",
             "Landmark error",
             "Mean distance between where the output's measured flow carries the 68 known landmarks of frame 0 and where"
             " they truly go, over all later frames.",
+            "landmarks px",
         ),
         *(
             _pixels(f"true_flow_error_{group}", f"True-flow error, {group}", f"As above, {group} only.")
             for group in GROUPS
         ),
     )
-    needs = ("frames", "flow")
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Compare one cell; unavailable where the exact motion is not known."""
@@ -82,10 +95,6 @@ class TrueFlow:
             },
             series={"true_flow_error": [0.0, *rows[:, 0].round(4).tolist()]},
         )
-
-    def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Means over the scored cells."""
-        return mean_scores(self.figures, partials)
 
 
 class _Answer:

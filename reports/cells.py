@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from reports import leaderboard
 from reports.curves import GROUPS, Line, curves_of, draw_curves, panel_names
+from reports.headlines import against_truth, entry, explanation, headlines
 from reports.marks import words
 from reports.media import Media
 from reports.reading import Remark, read_cell
@@ -185,28 +185,27 @@ def _player(run: Run, cell: CellFacts, method: MethodFacts, media: MediaList | N
     if failure is not None:
         return Player(method.label, "output", None, failure, colour, marks=", ".join(words(run, method.label)))
     series = run.series(method.label, cell).get(MOTION, {})
-    figures = {name: run.of_cell(method.label, cell, name).value for name in run.figures}
+    values = {name: run.of_cell(method.label, cell, name).value for name in run.figures}
+    figures = {name: figure for name, (_, figure) in run.figures.items()}
     return Player(
         method.label,
         "output",
         None if media is None else media.place(run.output_frames(method.label, cell), cell.n_frames),
         colour=colour,
         scores=tuple(score_lines(run, cell, method)),
-        remarks=tuple(read_cell(figures, curves_of(series, "driver"), curves_of(series, "output"))),
+        remarks=tuple(read_cell(values, figures, curves_of(series, "driver"), curves_of(series, "output"))),
         marks=", ".join(words(run, method.label)),
     )
 
 
 def score_lines(run: Run, cell: CellFacts, method: MethodFacts) -> Iterator[ScoreLine]:
     """The leaderboard's figures of one cell, without those that only exist over many cells."""
-    for group, line in leaderboard.headlines(run):
-        if line.figure in leaderboard.POOLED or ("truth" in group and not cell.has_truth):
+    for figure in headlines(run):
+        if figure.pooling == "pooled" or (figure.target == "truth" and not cell.has_truth):
             continue
-        entry = leaderboard.entry(run.of_cell(method.label, cell, line.figure))
-        title = f"{line.title}, truth" if "truth" in group else line.title
-        yield ScoreLine(
-            title, entry.shown(line.decimals), entry.reason, leaderboard.explanation(*run.figures[line.figure])
-        )
+        score = entry(run.of_cell(method.label, cell, figure.name))
+        title, text = against_truth(figure, "{}, truth"), explanation(*run.figures[figure.name])
+        yield ScoreLine(title, score.shown(figure.decimals), score.reason, text)
 
 
 def _input(role: str, what: str, path: Path, count: int, media: MediaList) -> Player:

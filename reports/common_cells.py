@@ -10,7 +10,8 @@ import dataclasses
 import statistics
 from collections.abc import Sequence
 
-from reports.leaderboard import POOLED, RANKED_BY, brief, column, headlines
+from reports.headlines import RANKED_BY, column, headlines
+from reports.leaderboard import brief
 from reports.marks import marked
 from reports.run_facts import CellFacts, MethodFacts
 from reports.run_files import Run
@@ -36,14 +37,14 @@ def common_means(run: Run) -> Table | None:
     if not cells:
         return None
     chosen = [
-        (group, line)
-        for group, line in headlines(run)
-        if line.figure not in POOLED and any(_mean(run, m, line.figure, cells).value is not None for m in run.methods)
+        figure
+        for figure in headlines(run)
+        if figure.pooling != "pooled" and any(_mean(run, m, figure.name, cells).value is not None for m in run.methods)
     ]
-    columns = (Column("method"), *(column(run, line, group) for group, line in chosen))
+    columns = (Column("method"), *(column(run, figure) for figure in chosen))
 
     def row(method: MethodFacts) -> tuple[Entry, ...]:
-        return (Entry(method.label), *(_mean(run, method, line.figure, cells) for _, line in chosen))
+        return (Entry(method.label), *(_mean(run, method, figure.name, cells) for figure in chosen))
 
     parts = (("Methods", run.methods), ("Controls", run.controls))
     sections = tuple(Section(heading, tuple(map(row, methods))) for heading, methods in parts if methods)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from core.errors import BenchError, check_choice, few, shown
 from core.statistics import P_DECIMALS, Paired, corrected, paired
+from reports.headlines import FAMILY, headlines
 from reports.intervals import of_cells, of_drivers, p_entry, unseparated, with_interval
-from reports.leaderboard import FAMILY, IDEAL_ONE, POOLED, arrow, headlines
 from reports.marks import footnotes, titled
 from reports.pooled import paired_pooled, products
 from reports.run_files import Run
@@ -17,8 +17,9 @@ from reports.table import Column, Entry, Section, Table
 HOW = (
     "Intervals draw drivers, with all their cells; none with fewer than five drivers. p flips signs by driver. p, Holm"
     f" is corrected for the pairs of rows in this table, for each of {', '.join(FAMILY)} by itself, as the"
-    " leaderboard's groups are; the other figures' p are not corrected. Figures that are best near 1 are compared by"
-    " their distance from 1, cell by cell. Pooled agreement is pooled over the shared cells."
+    " leaderboard's groups are; the other figures' p are not corrected. Figures that may miss their ideal on both"
+    " sides, as gain may miss 1, are compared by their distance from it, cell by cell. Pooled agreement is pooled over"
+    " the shared cells."
 )
 UNCORRECTED = f"not corrected: only {', '.join(FAMILY)} are"
 
@@ -91,7 +92,7 @@ def comparison(a: Run, b: Run, methods: Sequence[str] = ()) -> Table:
     BenchError where the runs cannot be compared.
     """
     check_comparable(a, b)
-    headline = list(dict.fromkeys(line.figure for run in (a, b) for _, line in headlines(run)))
+    headline = list(dict.fromkeys(figure.name for run in (a, b) for figure in headlines(run)))
     figures = headline or list(a.figures)  # a run of plug-in metrics only has no headline
     both = [name for name in figures if name in a.figures and name in b.figures and _shared_metric(a, b, name)]
     pairs = pairs_of(a, b, methods)
@@ -122,9 +123,10 @@ def comparison(a: Run, b: Run, methods: Sequence[str] = ()) -> Table:
 
 def _test(a: Run, b: Run, pair: Pair, name: str) -> Test:
     """Compare two rows in a figure, over the cells that have it in both: pooled anew, or mean over cells."""
-    if name in POOLED:
+    figure = a.figures[name][1]
+    if figure.pooling == "pooled":
         return Test(*paired_pooled(products(a, pair.first, name), products(b, pair.second, name), of_drivers(a)))
-    near = of_cells if name not in IDEAL_ONE else of_distances
+    near = of_distances if figure.two_sided else of_cells
     first, second = near(a, pair.first, name), near(b, pair.second, name)
     shared = sorted(first.keys() & second.keys())
     one, other = (sum(values[cell] for cell in shared) / max(len(shared), 1) for values in (first, second))
@@ -132,8 +134,9 @@ def _test(a: Run, b: Run, pair: Pair, name: str) -> Test:
 
 
 def of_distances(run: Run, label: str, figure: str) -> dict[str, float]:
-    """How far from 1 a figure is that is best near 1, by cell name."""
-    return {cell: abs(value - 1) for cell, value in of_cells(run, label, figure).items()}
+    """Return how far a figure is from its ideal, by cell name."""
+    distance = run.figures[figure][1].distance
+    return {cell: distance(value) for cell, value in of_cells(run, label, figure).items()}
 
 
 def _heading(a: Run, b: Run, pair: Pair) -> str:
@@ -147,8 +150,7 @@ def _shared_metric(a: Run, b: Run, figure: str) -> bool:
 
 
 def _row(run: Run, name: str, test: Test, corrected_one: Paired | None) -> tuple[Entry, ...]:
-    title = f"|{name} - 1| ↓" if name in IDEAL_ONE else f"{name} {arrow(run.figures[name][1])}".rstrip()
     n = test.found.difference.n
     holm = Entry(None, UNCORRECTED) if corrected_one is None else p_entry(corrected_one.p_adjusted, n)
     numbers = (Entry(test.first), Entry(test.second), with_interval(test.found.difference, 3))
-    return (Entry(title), *numbers, p_entry(test.found.p, n), holm, Entry(float(n)))
+    return (Entry(run.figures[name][1].aimed), *numbers, p_entry(test.found.p, n), holm, Entry(float(n)))

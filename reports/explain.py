@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from core.errors import BenchError, check_choice
+from core.figures import Figure
 from core.store import read_json
-from reports.run_facts import CellFacts, FigureFacts, MetricFacts
+from reports.headlines import figure_facts
+from reports.run_facts import CellFacts, MetricFacts
 from reports.run_files import Run
 
 
@@ -44,17 +46,10 @@ def _kept(run: Run, label: str, cell: CellFacts, metric: str) -> dict[str, Any]:
     return kept
 
 
-def _definition(metric: MetricFacts, figure: FigureFacts, kept: dict[str, Any]) -> list[str]:
-    low, high = ("" if bound is None else f"{bound:g}" for bound in figure.bounds)
-    facts = [
-        f"against the {figure.target}" if figure.target not in ("", "output") else "of the output alone",
-        f"unit {figure.unit}" if figure.unit else "",
-        f"from {low or '-∞'} to {high or '∞'}" if low or high else "",
-        {True: "higher is better", False: "lower is better", None: ""}[figure.higher_is_better],
-    ]
+def _definition(metric: MetricFacts, figure: Figure, kept: dict[str, Any]) -> list[str]:
     return [
         f"{figure.title}: {figure.description}",
-        f"  {'; '.join(filter(None, facts))}",
+        f"  {'; '.join(figure_facts(figure))}",
         f"  {metric.name}, version {kept.get('version', metric.version)}: {metric.description}",
     ]
 
@@ -73,7 +68,7 @@ def _inputs(run: Run, label: str, cell: CellFacts, target: str) -> list[str]:
     return lines
 
 
-def _beside(metric: MetricFacts, figure: FigureFacts, kept: dict[str, Any]) -> list[str]:
+def _beside(metric: MetricFacts, figure: Figure, kept: dict[str, Any]) -> list[str]:
     """Return what the metric found on the way: sums, curves, its other figures of this target, and what is absent."""
     values, reasons = kept.get("values") or {}, kept.get("reasons") or {}
     lines = [

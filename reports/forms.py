@@ -5,11 +5,13 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 
 from core.judgements import FILE, Judgement, read_judgements
+from core.names import check_name
 from core.store import write_text
 from reports import leaderboard
 from reports.common_cells import common_means
 from reports.environment import TEMPLATES, environment
 from reports.experts import agreement_table, pairs_table, table_one
+from reports.headlines import RANKED_BY, left_out
 from reports.heat import heat_maps
 from reports.intervals import differences_table
 from reports.marks import exported, marked
@@ -48,7 +50,7 @@ def write_tables(
     for name, table in tables.items():
         for form in forms:
             extension, make = FORMS[form]
-            paths.append(folder / f"{name}.{extension}")
+            paths.append(folder / check_name("table", f"{name}.{extension}"))
             write_text(paths[-1], make(table.narrow() if form in NARROW and name not in whole else table))
     return paths
 
@@ -61,11 +63,11 @@ def tables_of(folder: Path, columns: Sequence[str] = ()) -> dict[str, Table]:
     run = Run(folder)
     board = leaderboard.leaderboard(run)
     board = board.only(columns) if columns else board
-    lost = tuple(f"Left out: {line}." for line in leaderboard.left_out(run))
+    lost = tuple(f"Left out: {line}." for line in left_out(run))
     tables = {"leaderboard": dataclasses.replace(board, footnotes=(*board.footnotes, *lost))}
     if common := common_means(run):
         tables["leaderboard_common_cells"] = common
-    if pairs := differences_table(run, leaderboard.RANKED_BY):
+    if pairs := differences_table(run, RANKED_BY):
         tables["pairs"] = marked(run, pairs)
     tables |= {
         f"by_{scope}": leaderboard.breakdown(run, scope) for scope in leaderboard.SCOPES if len(run.groups(scope)) > 1

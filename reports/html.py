@@ -27,6 +27,7 @@ from reports.cells import CellView, MediaList, amplification, cell_view, driver_
 from reports.common_cells import common_means, told
 from reports.environment import TEMPLATES, environment
 from reports.forms import judged_tables
+from reports.headlines import RANKED_BY, left_out
 from reports.heat import heat_maps
 from reports.intervals import differences_table
 from reports.media import COLUMNS, KNEE, PER_SHEET, Media, Wanted, media_of_all
@@ -88,9 +89,9 @@ def write_report(
             leaderboard=leaderboard.leaderboard(run),
             unequal=told(run),
             common_means=common_means(run),
-            pairs=differences_table(run, leaderboard.RANKED_BY),
+            pairs=differences_table(run, RANKED_BY),
             explained=leaderboard.explained(run),
-            left_out=leaderboard.left_out(run),
+            left_out=left_out(run),
             floor=leaderboard.floor(run),
             above_ceiling=leaderboard.above_ceiling(run),
             why_no_floor=leaderboard.why_no_floor(run),

@@ -1,203 +1,36 @@
-"""Which figures stand in which table: the leaderboard, the breakdowns, the cells and the list of all figures."""
+"""The tables of a run's scores: leaderboard, breakdowns, list of all figures; and the floor that chance sets."""
 
-import dataclasses
-from collections.abc import Callable, Container
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 
 from reports import worth
+from reports.headlines import FAMILY, RANKED_BY, column, entry, explanation, headlines, left_out
 from reports.intervals import compared, groups, intervals
 from reports.judged import with_experts
 from reports.marks import marked
-from reports.run_facts import FigureFacts, MethodFacts, MetricFacts
-from reports.run_files import NOT_SCORED, Found, Run
+from reports.run_facts import MethodFacts, MetricFacts
+from reports.run_files import Run
 from reports.table import Column, Entry, Section, Table
 
-
-@dataclass(frozen=True)
-class Headline:
-    """A figure of the leaderboard: short title, decimals, and what to aim at where neither more nor less is better."""
-
-    figure: str
-    title: str
-    decimals: int = 2
-    aim: str = ""
-
-
-# What a reader should look at first, in this order; figures the run does not have are left out.
-HEADLINES: dict[str, tuple[Headline, ...]] = {
-    "Motion, against the driver": (
-        Headline("agreement", "agreement"),
-        Headline("gain", "gain", aim="→ 1"),
-        Headline("error", "error"),
-        Headline("agreement_pooled", "pooled agr."),
-    ),
-    "Motion, against the driver (version 1)": (
-        Headline("agreement_v1", "agreement"),
-        Headline("gain_v1", "gain", aim="→ 1"),
-        Headline("error_v1", "error"),
-        Headline("agreement_pooled_v1", "pooled agr."),
-    ),
-    "Motion, against the truth": (
-        Headline("agreement_truth", "agreement"),
-        Headline("gain_truth", "gain", aim="→ 1"),
-        Headline("error_truth", "error"),
-        Headline("true_flow_error", "flow error px"),
-        Headline("landmark_error", "landmarks px"),
-    ),
-    "Action units, from flow": (
-        Headline("au_flow_cosine", "onset to apex"),
-        Headline("au_flow_track", "over time"),
-        Headline("au_flow_icc", "ICC"),
-        Headline("au_flow_leakage", "leakage"),
-        Headline("au_flow_coverage", "coverage"),
-    ),
-    "Guards: the picture": (
-        Headline("identity_distance", "identity dist."),
-        Headline("sharpness_truth", "sharpness", aim="→ 1"),
-        Headline("sharpness_template", "sharp./templ.", aim="→ 1"),
-        Headline("sharpness_driver", "sharp./driver"),
-        Headline("frame0_ssim_template", "frame 0 SSIM", 3),
-        Headline("ssim_truth", "SSIM truth", 3),
-        Headline("lpips_template", "LPIPS templ.", 3),
-        Headline("fid", "FID", 1),
-        Headline("flicker", "flicker"),
-        Headline("faces_found", "faces found"),
-    ),
-}
-# Figures that are best near 1.
-IDEAL_ONE = tuple(line.figure for lines in HEADLINES.values() for line in lines if line.aim == "→ 1")
-# Figures that only exist over several cells.
-POOLED = ("agreement_pooled", "agreement_truth_pooled", "agreement_pooled_v1", "agreement_truth_pooled_v1")
-# What fits a terminal's width.
-BRIEF = ("agreement", "gain", "error", "agreement_pooled", "identity_distance", "sharpness_template")
-# How the reason of a score begins that has a value all the same; up to its first comma it stands beside the number.
-WARNING = "warning: "
+# Columns of a terminal's table for a run that has none of the brief figures.
+FEW = 6
 FLOOR_CONTROL = "wrong_driver"
 # What the cells can be broken down by.
 SCOPES = ("database", "emotion", "template")
-# The figure by which methods are told apart, and the figures whose p is corrected for the pairs of rows, each by
-# itself. These have their columns even if no row has a value: then with the reasons.
-RANKED_BY = "agreement"
-FAMILY = ("agreement", "gain", "error")
 TIED = (
     "Methods that share a number cannot be told apart in {} on these drivers: paired differences by cell, signs flipped"
     " by driver, Holm's correction over all pairs, 5 %."
 )
-# What the suite's own rows are for, by name.
-EXPLAINED = {
-    "flow_warp": "the template warped by the driver's measured motion; nothing is learnt: what a network has to beat",
-    "still": "the template, unmoved: loved by measures of the picture, worth nothing as motion",
-    "still_noise": "the same with camera noise",
-    "rigid": "the template moved by the driver's head motion only: must not pay",
-    "apex_ramp": "flow_warp's apex, reached and left in straight lines: right place, wrong time",
-    "reversed": "flow_warp of the driver played backwards: wrong time",
-    "wrong_driver": "flow_warp of another expression, scored against this driver: wrong place",
-    "ceiling": "the driver's own motion once more (another draw of noise, or re-encoded): what a perfect copy scores",
-    "truth": "the rendered answer: what a perfect method scores",
-}
-
-
-def headlines(run: Run) -> list[tuple[str, Headline]]:
-    """Group and headline of every leaderboard figure that has a value in some row of the run, or is of FAMILY."""
-    return [(group, line) for group, line in _known(run) if line.figure in FAMILY or _scored(run, line)]
-
-
-def left_out(run: Run, among: Container[str] | None = None) -> list[str]:
-    """Return headlines (`among` these figures) that no row has and no column shows, with each row's reason."""
-    reasons: dict[str, list[str]] = {}
-    shown = {line.figure for _, line in headlines(run)}
-    for group, line in _known(run):
-        if line.figure not in shown and (among is None or line.figure in among):
-            against_truth = "truth" in group + line.figure and "truth" not in line.title
-            title = f"{line.title} (truth)" if against_truth else line.title
-            reasons.setdefault(_why_absent(run, line.figure), []).append(title)
-    return [f"{', '.join(titles)}: {reason}" for reason, titles in reasons.items()]
-
-
-def _why_absent(run: Run, figure: str) -> str:
-    """Return why no row has a figure: one reason, or several, each with its rows; the last one has the other rows."""
-    rows: dict[str, list[str]] = {}
-    for method in run.facts.methods:
-        rows.setdefault(_own_reason(run, method.label, figure), []).append(method.label)
-    *fewer, most = sorted(rows.items(), key=lambda item: len(item[1]))
-    told = [f"{reason} ({', '.join(labels)})" for reason, labels in fewer]
-    return "; ".join([*told, f"{most[0]} (the others)" if fewer else most[0]])
-
-
-def _own_reason(run: Run, label: str, figure: str) -> str:
-    """Return why a row lacks a figure: that of a cell with other figures, if any, else its first one."""
-    others = [line.figure for _, line in headlines(run)]
-    for cell in run.facts.cells:
-        found = run.of_cell(label, cell, figure)
-        if found is not NOT_SCORED and any(run.of_cell(label, cell, other).value is not None for other in others):
-            return found.reason or found.status
-    found = run.combined(label, figure)
-    return found.reason or found.status
-
-
-def _known(run: Run) -> list[tuple[str, Headline]]:
-    known = [(group, line) for group, lines in HEADLINES.items() for line in lines if line.figure in run.figures]
-    if any(cell.apex_frame is not None for cell in run.facts.cells):
-        return known
-    # Where nobody coded an apex, the frame that moves most is compared.
-    return [(group, dataclasses.replace(line, title=line.title.replace("apex", "most"))) for group, line in known]
-
-
-def _scored(run: Run, line: Headline) -> bool:
-    return any(run.combined(method.label, line.figure).value is not None for method in run.facts.methods)
-
-
-def arrow(figure: FigureFacts, aim: str = "") -> str:
-    """↑ where higher is better, ↓ where lower is, else what to aim at."""
-    return aim or {True: "↑", False: "↓", None: ""}[figure.higher_is_better]
-
-
-def column(run: Run, line: Headline, group: str = "") -> Column:
-    """The column of a headline, explained by the figure's own description."""
-    metric, figure = run.figures[line.figure]
-    return Column(
-        line.title,
-        arrow(figure, line.aim),
-        line.decimals,
-        explanation(metric, figure),
-        group,
-        None if line.aim else figure.higher_is_better,
-        key=line.figure if group in HEADLINES else f"{line.figure} ({group})",
-        brief=line.figure in BRIEF,
-    )
-
-
-def explanation(metric: MetricFacts, figure: FigureFacts) -> str:
-    """One paragraph on a figure: what it is, its unit, its range, against what, and by which recipe."""
-    low, high = ("" if bound is None else f"{bound:g}" for bound in figure.bounds)
-    facts = [
-        f"unit {figure.unit}" if figure.unit else "",
-        f"range {low or '-∞'} to {high or '∞'}" if low or high else "",
-        f"against the {figure.target}" if figure.target and figure.target != "output" else "",
-        f"{metric.name} {metric.version}",
-    ]
-    return f"{figure.title}: {figure.description.rstrip('.')}. ({'; '.join(fact for fact in facts if fact)})"
-
-
-def entry(found: Found, link: str = "", interval: tuple[float, float] | None = None) -> Entry:
-    """A score as a table shows it, with how many of how many cells where some are missing."""
-    partial = found.value is not None and found.n_scored is not None and found.n_scored != found.n_cells
-    reason = found.reason or found.status
-    counts = f"{found.n_scored}/{found.n_cells}" if partial else ""
-    if found.value is not None and reason.startswith(WARNING):
-        counts = " ".join(filter(None, (counts, reason.removeprefix(WARNING).partition(",")[0])))
-    return Entry(found.value, "" if found.value is not None else reason, counts, link, interval=interval)
 
 
 def leaderboard(run: Run) -> Table:
     """Return methods, then controls: tied groups, headlines over all cells with intervals, time, experts' means."""
     chosen = headlines(run)
-    drawn = {line.figure: intervals(run, line.figure) for _, line in chosen if line.figure not in POOLED}
+    drawn = {figure.name: intervals(run, figure.name) for figure in chosen}
     ties = groups(compared(run, RANKED_BY))
     tie_column = Column("tied", note=TIED.format(RANKED_BY), brief=True)
-    columns = [Column("method"), *([tie_column] if ties else []), *(column(run, line, group) for group, line in chosen)]
+    columns = [Column("method"), *([tie_column] if ties else []), *(column(run, figure) for figure in chosen)]
     columns.append(
         Column(
             "s/frame",
@@ -211,8 +44,8 @@ def leaderboard(run: Run) -> Table:
 
     def row(method: MethodFacts) -> tuple[Entry, ...]:
         scores = (
-            entry(run.combined(method.label, line.figure), interval=drawn.get(line.figure, {}).get(method.label))
-            for _, line in chosen
+            entry(run.combined(method.label, figure.name), interval=drawn[figure.name].get(method.label))
+            for figure in chosen
         )
         tie = [ties.get(method.label, Entry(""))] if ties else []
         return (Entry(method.label), *tie, *scores, _time(method))
@@ -230,14 +63,14 @@ def _time(method: MethodFacts) -> Entry:
 
 def brief(run: Run) -> Table:
     """Return the leaderboard for a terminal of 100 columns; without any of its figures, with the first there are."""
-    scored = headlines(run)
-    chosen = [(group, line) for group, line in scored if line.figure in BRIEF] or scored[: len(BRIEF)]
-    columns = (Column("method"), *(column(run, line, group) for group, line in chosen))
+    shown = headlines(run)
+    chosen = [figure for figure in shown if figure.brief] or shown[:FEW]
+    columns = (Column("method"), *(column(run, figure) for figure in chosen))
 
     def row(method: MethodFacts) -> tuple[Entry, ...]:
-        return (Entry(method.label), *(entry(run.combined(method.label, line.figure)) for _, line in chosen))
+        return (Entry(method.label), *(entry(run.combined(method.label, figure.name)) for figure in chosen))
 
-    lost = tuple(f"Left out: {line}." for line in left_out(run, BRIEF))
+    lost = tuple(f"Left out: {line}." for line in left_out(run, only_brief=True))
     if not chosen:
         lost += (
             f"Of {', '.join(metric.name for metric in run.facts.metrics)} no figure stands here; scores.csv has all.",
@@ -252,12 +85,12 @@ def _sections(run: Run, row: Callable[[MethodFacts], tuple[Entry, ...]]) -> tupl
 
 def breakdown(run: Run, scope: str) -> Table:
     """Return agreement, gain and error of every row for each database, emotion or template in turn."""
-    chosen = [line for _, line in headlines(run) if line.figure in FAMILY]
+    chosen = [figure for figure in headlines(run) if figure.name in FAMILY]
     groups = run.groups(scope)
-    columns = (Column("method"), *(column(run, line, group) for group in groups for line in chosen))
+    columns = (Column("method"), *(column(run, figure, group) for group in groups for figure in chosen))
 
     def row(method: MethodFacts) -> tuple[Entry, ...]:
-        found = (run.combined(method.label, line.figure, scope, group) for group in groups for line in chosen)
+        found = (run.combined(method.label, figure.name, scope, group) for group in groups for figure in chosen)
         return (Entry(method.label), *map(entry, found))
 
     return marked(run, Table(f"By {scope}", columns, _sections(run, row)))
@@ -271,7 +104,7 @@ def all_figures(run: Run) -> Table:
     def rows(metric: MetricFacts) -> tuple[tuple[Entry, ...], ...]:
         return tuple(
             (
-                Entry(f"{figure.name} {arrow(figure)}".rstrip(), remark=figure.unit),
+                Entry(f"{figure.name} {figure.arrow}".rstrip(), remark=figure.unit),
                 *(entry(run.over_all(label, metric, figure)) for label in labels),
             )
             for figure in metric.figures
@@ -291,7 +124,7 @@ def notes(run: Run) -> list[tuple[MetricFacts, list[str]]]:
 
 def explained(run: Run) -> list[tuple[str, str]]:
     """Return the rows of this run that belong to the suite itself, each with its purpose."""
-    return [(method.label, EXPLAINED[method.name]) for method in run.facts.methods if method.name in EXPLAINED]
+    return [(method.label, method.purpose) for method in run.facts.methods if method.purpose]
 
 
 def floor(run: Run, figure: str = "agreement") -> float | None:

@@ -12,7 +12,6 @@ from core.pooled import pooled
 from core.ranks import RankAgreement, item_agreement, rank_agreement
 from core.statistics import LEVEL
 from reports.intervals import with_interval
-from reports.leaderboard import IDEAL_ONE, POOLED, arrow
 from reports.marks import marked
 from reports.pooled import products
 from reports.run_files import Run
@@ -23,7 +22,7 @@ HOW = (
     "Tau: Kendall's tau-b with the experts' mean over all judged outputs, 1 the same order, 0 chance. Accuracy: of the"
     " pairs of outputs of one cell that the experts do not tie, the share that the metric orders as their sum does; a"
     " metric's tie is half right, chance is 0.5; in brackets the pairs. Tau's brackets: {level:.0%} bootstrap"
-    " intervals, drivers drawn; none with fewer than five drivers. Figures best near 1 count by their distance from 1."
+    " intervals, drivers drawn; none with fewer than five drivers. Figures count by how near they are to their ideal."
 )
 POOLS = "Pooled figures are pooled over a row's judged cells: their items are rows, not outputs, and have no interval."
 # Two rows are in the same order or in the opposite one, whatever the metric.
@@ -58,12 +57,12 @@ def metrics_against_experts(run: Run, judgements: Sequence[Judgement], everythin
         Column("items", "", 0, "Judged outputs with a score."),
         Column("accuracy", "↑", 2, HOW.format(level=LEVEL), "", True),
     )
-    sided = [name for name, (_, figure) in run.figures.items() if _sided(name, figure.higher_is_better)]
+    sided = [name for name, (_, figure) in run.figures.items() if figure.ideal is not None]
     scored = [name for name in sided if any(_has(run, method.label, name) for method in run.facts.methods)]
     folded = [] if everything else [name for name in scored if TRACK.search(name)]
     rows = tuple(_row(run, name, judged, outputs) for name in scored if name not in folded)
     notes = [HOW.format(level=LEVEL)]
-    if any(name in POOLED for name in scored):
+    if any(_pooled(run, name) for name in scored):
         notes.append(POOLS)
     if folded:
         notes.append(f"Folded: {len(folded)} tracks of single action units; --all shows them, so does the CSV table.")
@@ -74,11 +73,11 @@ def metrics_against_experts(run: Run, judgements: Sequence[Judgement], everythin
 
 
 def _has(run: Run, label: str, name: str) -> bool:
-    return bool(products(run, label, name) if name in POOLED else run.cell_values(label, name))
+    return bool(products(run, label, name) if _pooled(run, name) else run.cell_values(label, name))
 
 
-def _sided(name: str, higher_is_better: bool | None) -> bool:
-    return name in IDEAL_ONE or higher_is_better is not None
+def _pooled(run: Run, name: str) -> bool:
+    return run.figures[name][1].pooling == "pooled"
 
 
 def _one_sided(outputs: Sequence[tuple[str, str]]) -> list[str]:
@@ -106,9 +105,8 @@ def _outputs(run: Run, judged: Mapping[str, Mapping[str, float]]) -> list[tuple[
 def _row(
     run: Run, name: str, judged: Mapping[Item, Mapping[str, Mapping[str, float]]], outputs: Sequence[tuple[str, str]]
 ) -> tuple[Entry, ...]:
-    _, figure = run.figures[name]
-    title = f"|{name} - 1| ↓" if name in IDEAL_ONE else f"{name} {arrow(figure)}".rstrip()
-    if name in POOLED:
+    title = run.figures[name][1].aimed
+    if _pooled(run, name):
         return (Entry(title), *_of_rows(run, name, judged, outputs))
     items = _scores(run, name, outputs)
     scores, drivers = [j.score for j in items], [j.driver for j in items]
@@ -122,7 +120,7 @@ def _of_rows(
     run: Run, name: str, judged: Mapping[Item, Mapping[str, Mapping[str, float]]], outputs: Sequence[tuple[str, str]]
 ) -> Iterator[Entry]:
     """The entries of a pooled figure, whose items are rows."""
-    items = _pooled(run, name, outputs)
+    items = _rows(run, name, outputs)
     cells = {j.label: products(run, j.label, name).keys() for j in items}
     for of in judged.values():
         if len(items) < FEWEST_ROWS:
@@ -141,17 +139,17 @@ def _accuracy(found: RankAgreement) -> Entry:
 
 
 def _scores(run: Run, name: str, outputs: Sequence[tuple[str, str]]) -> list[Judged]:
-    """The judged outputs that have a figure, with scores that are higher for better."""
+    """Return the judged outputs that have a figure, with how near they are to its ideal (0 at it, negative else)."""
     cells = {cell.name: cell for cell in run.facts.cells}
-    sign = 1.0 if run.figures[name][1].higher_is_better else -1.0
+    distance = run.figures[name][1].distance
     return [
-        Judged(-abs(value - 1) if name in IDEAL_ONE else sign * value, label, cell, cells[cell].driver)
+        Judged(-distance(value), label, cell, cells[cell].driver)
         for label, cell in outputs
         if (value := run.of_cell(label, cells[cell], name).value) is not None
     ]
 
 
-def _pooled(run: Run, name: str, outputs: Sequence[tuple[str, str]]) -> list[Judged]:
+def _rows(run: Run, name: str, outputs: Sequence[tuple[str, str]]) -> list[Judged]:
     """The rows with a figure pooled over their judged cells."""
     found = []
     for label in dict.fromkeys(label for label, _ in outputs):

@@ -1,10 +1,13 @@
 """A cell's scores in plain words: what a method got right or wrong, for a reader who is new to the figures.
 
-Every sentence is a rule on figures that stand beside it; a figure that is absent gives no sentence.
+Every sentence is a rule on figures that are shown beside it: a figure's own thresholds (core.figures), or here one on
+several figures or curves together. A figure that is absent gives no sentence.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from core.figures import Figure, Grade
 
 # An output with less than this share of the driver's motion is called still.
 STILL = 0.15
@@ -16,8 +19,6 @@ MISSING = 0.35
 MOVED = 0.3
 # Under this agreement of its own a region that moves does not move as the driver's does.
 UNLIKE = 0.4
-# dlib's own rule: from 0.6 on two pictures show different people.
-ANOTHER_PERSON, DRIFTING = 0.6, 0.4
 SOFT, OVERSHARP = 0.7, 1.5
 # Frames by which a peak may be early or late without a remark, as a share of the clip.
 LATE_SHARE = 0.15
@@ -25,6 +26,8 @@ LATE_SHARE = 0.15
 HELD = 0.8
 
 Curves = Mapping[str, Sequence[float]]
+Values = Mapping[str, float | None]
+AGREEMENT = "agreement"
 
 
 @dataclass(frozen=True)
@@ -32,52 +35,53 @@ class Remark:
     """One sentence; `grade` is "good", "fair" or "bad" and colours it."""
 
     text: str
-    grade: str
+    grade: Grade
 
 
-# Agreement from which on a sentence holds; below the last the motion is the opposite one.
-LIKENESS = (
-    (0.9, Remark("Moves as the driver does.", "good")),
-    (0.7, Remark("Moves mostly as the driver does.", "fair")),
-    (0.4, Remark("Moves only partly as the driver does.", "fair")),
-    (0.2, Remark("Moves little like the driver.", "bad")),
-    (-0.2, Remark("Moves unlike the driver.", "bad")),
-)
-AGAINST = Remark("Moves against the driver.", "bad")
+def read_cell(values: Values, figures: Mapping[str, Figure], driver: Curves, output: Curves) -> list[Remark]:
+    """Return the remarks on one output: on its motion, on where and when it moves, on its picture.
+
+    values: its scores by figure. figures: what is known of those. driver, output: motion by region group over frames.
+    """
+    others = [figure for name, figure in figures.items() if name != AGREEMENT]
+    own = [remark for figure in others for remark in _own(figure, values)]
+    return [*_motion(values, figures), *_places(driver, output, values), *own, *_sharpness(values)]
 
 
-def read_cell(figures: Mapping[str, float | None], driver: Curves, output: Curves) -> list[Remark]:
-    """Sentences on one output. `figures` are its scores by name; the curves are motion by region group over frames."""
-    return [*_motion(figures), *_places(driver, output, figures), *_picture(figures)]
+def _own(figure: Figure, values: Values) -> list[Remark]:
+    """Return the remark that a figure's own thresholds give, [] for none."""
+    value = values.get(figure.name)
+    found = None if value is None else figure.remark(value)
+    return [Remark(*found)] if found else []
 
 
-def motion_share(figures: Mapping[str, float | None]) -> float | None:
+def motion_share(values: Values) -> float | None:
     """|O| / |D|, the output's facial motion as a share of the driver's; from error^2 = share^2 - 2 gain + 1."""
-    gain, error = figures.get("gain"), figures.get("error")
+    gain, error = values.get("gain"), values.get("error")
     if gain is None or error is None:
         return None
     return float(max(error**2 + 2 * gain - 1, 0.0) ** 0.5)
 
 
-def _motion(figures: Mapping[str, float | None]) -> list[Remark]:
-    """Whether it moves at all, as what, and how strongly."""
-    agreement, gain, share = figures.get("agreement"), figures.get("gain"), motion_share(figures)
+def _motion(values: Values, figures: Mapping[str, Figure]) -> list[Remark]:
+    """Return whether it moves at all, as what, and how strongly."""
+    agreement, gain, share = values.get(AGREEMENT), values.get("gain"), motion_share(values)
     if agreement is None:
         return []
     if gain is not None and share is not None and share < STILL:
         return [Remark(f"Stands nearly still: gain {gain:.2f}.", "bad")]
-    likeness = next((remark for least, remark in LIKENESS if agreement >= least), AGAINST)
+    likeness = _own(figures[AGREEMENT], values) if AGREEMENT in figures else []
     if gain is None or WEAK <= gain <= STRONG:
-        return [likeness]
+        return likeness
     if gain <= 0:
-        return [likeness, Remark(f"Shows none of the driver's motion: gain {gain:.2f}.", "bad")]
-    return [likeness, Remark(f"Too {'weak' if gain < WEAK else 'strong'}: gain {gain:.2f}.", "fair")]
+        return [*likeness, Remark(f"Shows none of the driver's motion: gain {gain:.2f}.", "bad")]
+    return [*likeness, Remark(f"Too {'weak' if gain < WEAK else 'strong'}: gain {gain:.2f}.", "fair")]
 
 
-def _places(driver: Curves, output: Curves, figures: Mapping[str, float | None]) -> list[Remark]:
+def _places(driver: Curves, output: Curves, values: Values) -> list[Remark]:
     """Every region that is missing, weak, too strong, unlike the driver's or moved for nothing; a peak out of time."""
     groups = [group for group in driver if group in output and group != "head"]
-    share = motion_share(figures)
+    share = motion_share(values)
     if not groups or share is None or share < STILL:
         return []
     wanted = {group: max(driver[group]) for group in groups}
@@ -89,8 +93,8 @@ def _places(driver: Curves, output: Curves, figures: Mapping[str, float | None])
     # Moved for nothing: as much as the driver's regions that count as moved, where the driver is quiet.
     added = [g for g in groups if g not in moved and shown[g] > max(MOVED * strongest, 2 * wanted[g])]
     missing = [g for g, share in moved.items() if share < MISSING]
-    alike = {g: figures.get(f"agreement_{g}") for g in moved if g not in missing}
-    kinds = (
+    alike = {g: values.get(f"agreement_{g}") for g in moved if g not in missing}
+    kinds: tuple[tuple[str, list[str], Grade], ...] = (
         ("Missing", missing, "bad"),
         ("Weak", [g for g, share in moved.items() if MISSING <= share < WEAK], "fair"),
         ("Too strong in", [g for g, share in moved.items() if share > STRONG], "fair"),
@@ -115,23 +119,13 @@ def _peak(curve: Sequence[float]) -> int:
     return max(range(len(curve)), key=lambda frame: curve[frame])
 
 
-def _picture(figures: Mapping[str, float | None]) -> list[Remark]:
-    distance = figures.get("identity_distance")
-    remarks: list[Remark] = []
-    if distance is not None and distance > ANOTHER_PERSON:
-        remarks.append(Remark(f"Another person by dlib's rule (distance {distance:.2f}).", "bad"))
-    elif distance is not None and distance > DRIFTING:
-        remarks.append(Remark(f"The identity drifts (distance {distance:.2f}).", "fair"))
-    return [*remarks, *_sharpness(figures)]
-
-
-def _sharpness(figures: Mapping[str, float | None]) -> list[Remark]:
+def _sharpness(values: Values) -> list[Remark]:
     """Whether a picture is soft or grainy: beside the truth; without one, beside template and driver at once.
 
     The template may have been enlarged and the driver be full of sensor noise, so an output is soft only if it is
     softer than both, and grainy only beside the sharper one.
     """
-    truth, template, driver = (figures.get(f"sharpness_{of}") for of in ("truth", "template", "driver"))
+    truth, template, driver = (values.get(f"sharpness_{of}") for of in ("truth", "template", "driver"))
     if truth is not None:
         least = most = shown = truth
         beside = "of the truth's sharpness"

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.clip import several_faces
 from core.errors import BenchError
+from core.figures import Figure
 
 
 class Facts(BaseModel):
@@ -60,6 +61,7 @@ class CellFacts(Facts):
 class MethodFacts(Facts):
     """One row of the run: a method or a control. `label` is what the user typed.
 
+    purpose: what a row of the suite's own is for, "" for a method that somebody wants scores of.
     marks: what a reader of its scores must know, a word for the tables and a sentence each. unused: its files that fit
     no cell.
     seen_drivers: drivers that its model was trained on; seen_people: others whose person it knows from other clips.
@@ -69,6 +71,7 @@ class MethodFacts(Facts):
     name: str
     variant: str = ""
     is_control: bool = False
+    purpose: str = ""
     identity: dict[str, Any] = {}
     marks: dict[str, str] = {}
     seconds_per_frame: float | None = None
@@ -77,25 +80,13 @@ class MethodFacts(Facts):
     seen_people: tuple[str, ...] = ()
 
 
-class FigureFacts(Facts):
-    """What a reader must know of one figure."""
-
-    name: str
-    title: str
-    unit: str = ""
-    higher_is_better: bool | None = None
-    bounds: tuple[float | None, float | None] = (None, None)
-    target: str = ""
-    description: str = ""
-
-
 class MetricFacts(Facts):
     """One metric with its figures; `description` is its first line on itself."""
 
     name: str
     version: str
     description: str = ""
-    figures: tuple[FigureFacts, ...] = ()
+    figures: tuple[Figure, ...] = ()
 
 
 class RunFacts(Facts):

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from core.errors import BenchError, clause
+from core.figures import Figure
 from core.run_folder import MOTION_FOLDER
 from core.store import read_json
-from reports.run_facts import CellFacts, FigureFacts, MethodFacts, MetricFacts, read_facts
+from reports.run_facts import CellFacts, MethodFacts, MetricFacts, read_facts
 
 LABELS = [
     "method",
@@ -25,19 +26,21 @@ LABELS = [
     "figure",
     "status",
     "reason",
+    "warning",
 ]
 COUNTS = ["n_scored", "n_cells"]
 
 
 @dataclass(frozen=True)
 class Found:
-    """One score as read: a value, or None with the reason why it is absent."""
+    """One score as read: a value, perhaps with a warning to show beside it, or None with the reason."""
 
     value: float | None
     status: str
     reason: str
     n_scored: int | None = None
     n_cells: int | None = None
+    warning: str = ""
 
 
 NOT_SCORED = Found(None, "unavailable", "not scored in this run")
@@ -62,9 +65,15 @@ class Run:
         return tuple(method for method in self.facts.methods if method.is_control)
 
     @functools.cached_property
-    def figures(self) -> dict[str, tuple[MetricFacts, FigureFacts]]:
+    def named_metrics(self) -> tuple[MetricFacts, ...]:
+        """The metrics that `--metrics` named; () for a run on the default ones."""
+        named = self.facts.request.get("named_metrics")
+        return tuple(metric for metric in self.facts.metrics if isinstance(named, list) and metric.name in named)
+
+    @functools.cached_property
+    def figures(self) -> dict[str, tuple[MetricFacts, Figure]]:
         """Every figure of the run by name; where two metrics share a name the first keeps it."""
-        table: dict[str, tuple[MetricFacts, FigureFacts]] = {}
+        table: dict[str, tuple[MetricFacts, Figure]] = {}
         for metric in self.facts.metrics:
             for figure in metric.figures:
                 table.setdefault(figure.name, (metric, figure))
@@ -84,6 +93,7 @@ class Run:
                 facts["reason"],
                 None if math.isnan(scored) else int(scored),
                 None if math.isnan(cells) else int(cells),
+                facts["warning"],
             )
         return rows
 
@@ -100,7 +110,7 @@ class Run:
             return NOT_SCORED
         return self._index.get((label, *place, self.figures[figure][0].name, figure), NOT_SCORED)
 
-    def over_all(self, label: str, metric: MetricFacts, figure: FigureFacts) -> Found:
+    def over_all(self, label: str, metric: MetricFacts, figure: Figure) -> Found:
         """A figure over all cells where its name alone might not tell which metric is meant."""
         return self._index.get((label, "all", "", "", metric.name, figure.name), NOT_SCORED)
 

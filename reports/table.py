@@ -270,7 +270,7 @@ class Table:
         """Aligned columns for a terminal, reasons below. Control characters in names are shown escaped."""
         notes = self.notes()
         body = [[printable(self.cell_text(i, entry, notes)) for i, entry in enumerate(row)] for row in self.rows()]
-        head = [column.heading for column in self.columns]
+        head = [f"{name} {column.arrow}".rstrip() for name, column in zip(self.names(), self.columns, strict=True)]
         widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
         lines, rows = [_aligned(head, widths)], iter(body)
         for section in self.sections:

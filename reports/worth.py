@@ -6,7 +6,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.errors import BenchError, clause
-from reports.run_facts import FigureFacts, MetricFacts
+from core.figures import Figure
+from reports.run_facts import MetricFacts
 
 KEPT = Path(__file__).with_name("selfcheck.json")
 
@@ -42,7 +43,7 @@ def read_worth(path: Path = KEPT) -> Kept | None:
         raise BenchError(f"{path}: {clause(error)}. Make it again: python bench.py selfcheck --keep") from None
 
 
-def sentence(metric: MetricFacts, figure: FigureFacts, path: Path = KEPT) -> str:
+def sentence(metric: MetricFacts, figure: Figure, path: Path = KEPT) -> str:
     """What a figure was found to be worth; "" where nobody looked, or at another version of its metric."""
     kept = read_worth(path)
     found = kept.figures.get(figure.name) if kept else None

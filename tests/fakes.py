@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from core.clip import Cell, Clip, Template, load_clip, save_clip
-from core.contracts import Figure, Partial, Score
+from core.contracts import Figure, Partial
 
 # What the command line is given besides the suite's own, by name under --methods.
 FAKES = {"shift": "tests.fakes:Shift", "fragile": "tests.fakes:Fragile"}
@@ -84,23 +84,22 @@ class Unready(Shift):
         raise FileNotFoundError("no weights here")
 
 
+def levels(name: str, title: str) -> Figure:
+    """Return a figure that is no group's."""
+    text = "Mean absolute difference."
+    return Figure(name, title, target="driver", ideal=0, bounds=(0, 255), unit="levels", description=text)
+
+
 class Difference:
     """Mean absolute difference from the driver."""
 
     name = "difference"
     version = "1"
-    needs = ("frames",)
-    figures = (Figure("difference", "Difference", "levels", False, (0, 255), "driver", "Mean absolute difference."),)
+    figures = (levels("difference", "Difference"),)
 
     def measure(self, cell, seen):
         output, driver = seen.output.frames.astype(float), seen.driver.frames.astype(float)
         return Partial("ok", values={"difference": float(abs(output - driver).mean())})
-
-    def combine(self, partials):
-        values = [p.values["difference"] for p in partials if p.values.get("difference") is not None]
-        mean = float(np.mean(values)) if values else None
-        status = "ok" if values else "failed"
-        return [Score("difference", mean, status, "", len(values), len(partials))]
 
 
 class Seen:
@@ -128,7 +127,7 @@ class Counted(Difference):
     """Notes every measurement in the file that MEASURED_LOG names; keeps a file of the output beside it."""
 
     name = "counted"
-    figures = (Figure("counted", "Counted", "levels", False, (0, 255), "driver", "Mean absolute difference."),)
+    figures = (levels("counted", "Counted"),)
 
     def measure(self, cell, seen):
         log = Path(os.environ["MEASURED_LOG"])
@@ -143,7 +142,7 @@ class Needy(Difference):
     """Needs weights that no machine of these tests has."""
 
     name = "needy"
-    figures = (Figure("needy", "Needy", "levels", False, (0, 255), "driver", "Mean absolute difference."),)
+    figures = (levels("needy", "Needy"),)
     weights = ("alexnet",)
 
 

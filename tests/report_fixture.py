@@ -3,6 +3,7 @@
 Two drivers on two templates, a method, a failing method with a hostile name in its reason, flow_warp and two controls.
 """
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -13,6 +14,8 @@ import pandas as pd
 
 from core.clip import pixel_grid
 from core.frames import Frames, frame_path, write_png
+from metrics.identity_distance import IdentityDistance
+from metrics.motion_agreement import MotionAgreement
 
 HOSTILE = '<script>alert("x")</script> & </script><img src=x onerror=alert(1)>'
 LABELS = {"fpfomm": 0.8, "fomm:mode=absolute": 0.3, "flow_warp": 0.95}
@@ -141,15 +144,10 @@ def _write_cell(folder: Path, label: str, cell: dict, quality: float, fails: boo
 
 
 FIGURES = {
-    "motion_agreement": [
-        ("agreement", True, (-1, 1), "driver"),
-        ("gain", None, (None, None), "driver"),
-        ("error", False, (0, None), "driver"),
-        ("agreement_pooled", True, (-1, 1), "driver"),
-        ("agreement_truth", True, (-1, 1), "truth"),
-    ],
-    "identity_distance": [("identity_distance", False, (0, None), "template")],
+    "motion_agreement": ["agreement", "gain", "error", "agreement_pooled", "agreement_truth"],
+    "identity_distance": ["identity_distance"],
 }
+KNOWN = {figure.name: figure for metric in (MotionAgreement, IdentityDistance) for figure in metric.figures}
 
 
 def _value(figure: str, quality: float, cell: dict | None) -> float | None:
@@ -178,7 +176,7 @@ def _row(label: str, scope: str, group: str, cell: dict | None, metric: str, fig
 def _cell_rows(label: str, cell: dict, quality: float, fails: bool) -> list[dict]:
     rows = []
     for metric, figures in FIGURES.items():
-        for figure, *_ in figures:
+        for figure in figures:
             value = None if fails else _value(figure, quality, cell)
             reason = f"no face in {HOSTILE}" if fails else "" if value is not None else "no truth in this cell"
             status = "failed" if fails else "ok" if value is not None else "unavailable"
@@ -186,6 +184,7 @@ def _cell_rows(label: str, cell: dict, quality: float, fails: bool) -> list[dict
                 "value": value,
                 "status": status,
                 "reason": reason,
+                "warning": "",
                 "n_scored": int(value is not None),
                 "n_cells": 1,
             }
@@ -201,12 +200,13 @@ def _combined_rows(label: str, quality: float, cells: list[dict]) -> list[dict]:
             places.setdefault((scope, cell[scope]), []).append(cell)
     for (scope, group), members in places.items():
         for metric, figures in FIGURES.items():
-            for figure, *_ in figures:
+            for figure in figures:
                 scored = [m for m in members if figure == "agreement_pooled" or _value(figure, quality, m) is not None]
                 value = _value(figure, quality, None) if scored else None
                 score = {"value": value, "status": "ok" if scored else "unavailable"}
                 score |= {
                     "reason": "" if scored else "no cell has a truth",
+                    "warning": "",
                     "n_scored": len(scored),
                     "n_cells": len(members),
                 }
@@ -250,16 +250,8 @@ def _facts(cells: list[dict]) -> dict:
                 "name": metric,
                 "version": "1",
                 "figures": [
-                    {
-                        "name": name,
-                        "title": name.capitalize(),
-                        "unit": "",
-                        "higher_is_better": better,
-                        "bounds": bounds,
-                        "target": target,
-                        "description": f"What {name} is.",
-                    }
-                    for name, better, bounds, target in figures
+                    dataclasses.asdict(KNOWN[name]) | {"title": name.capitalize(), "description": f"What {name} is."}
+                    for name in figures
                 ],
             }
             for metric, figures in FIGURES.items()

@@ -52,6 +52,7 @@ def test_a_method_without_training(call, tmp_path, package, in_this_process):
     make_clips(tmp_path / "clips")
     _, out, scores = on_fakes(call, "imprint,imprint:strength=0,still")
     assert scores[scores["method"].str.startswith("imprint")]["value"].notna().all(), out
+    assert "Difference ↓" in out  # a metric that --metrics names has its column, though its figure has no group
     assert mean(scores, "imprint:strength=0") == mean(scores, "still") != mean(scores, "imprint")
     assert "imprint" in call("list", "methods")[1]
     code, _, err = call("--methods", "imprint:strenght=2", "--protocol", "fakes", "--drivers", "clips", "--dry-run")

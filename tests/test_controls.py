@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commands.request import impossible
 from core.clip import Cell, Clip, save_clip
 from core.errors import BenchError, CellFailed
 from core.frames import Frames, check_frames, content_hash
 from core.own_store import work_for
 from core.registry import load
+from core.run import row_facts
+from core.runner import Row
 from faces.seen import SeenClip
 from faces.transfer import lift_motion
 from methods import COMPANIONS, METHODS
@@ -164,3 +167,11 @@ def test_ramp_rises_to_one_apex_and_falls_to_nothing(n_frames, apex):
     assert (np.diff(strength[: peak + 1]) >= 0).all()
     assert (np.diff(strength[peak:]) <= 0).all()
     assert peak == n_frames - 1 or strength[-1] == 0
+
+
+def test_every_companion_says_what_it_is_for_and_what_its_cells_must_have(cell):
+    rows = {name: Row.of(name, name, "", {}, load("method", name, METHODS)) for name in COMPANIONS}
+    assert all(row_facts(row, [])["purpose"] for row in rows.values())
+    known, unknown = [cell], [dataclasses.replace(cell, truth=None, foil=None)]
+    assert not any(impossible(row, known) for row in rows.values())
+    assert {name for name, row in rows.items() if impossible(row, unknown)} == {"truth", "wrong_driver"}

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from core.clip import Cell
-from core.contracts import Figure, Metric, Partial
+from core.combine import combined, mean_score
+from core.contracts import Metric, Partial
 from core.errors import CellFailed
 from core.frames import Frames, grey
 from core.registry import load
 from faces.seen import Seen
 from metrics import METRICS, ON_REQUEST
-from metrics.combine import mean_scores
 from metrics.fidelity import l1, psnr, ssim
 from tests.moving_face import MOUTH, T, face, make_cell, strengths
 
@@ -159,7 +159,7 @@ def test_without_a_truth_there_is_no_figure_and_a_reason(cell, cache):
     seen = Seen(recording, cell.driver.frames(), cache)
     for name, metric in ALL.items():
         partial = metric.measure(recording, seen)
-        for score in metric.combine([partial]):
+        for score in combined(metric, [partial]):
             if score.figure.split("_pooled")[0].endswith("_truth") or score.figure == "akd" or name == "true_flow":
                 assert score.value is None, score
                 assert score.reason.startswith("no "), score
@@ -207,7 +207,6 @@ def test_an_output_without_a_face_fails_and_is_counted(cell, cache, name):
     assert ALL["counts"].measure(cell, seen).values["faces_found"] == 0
 
 
-FIGURE = Figure("one", "One", "", True, (None, None), "output", "A figure.")
 cells = st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), max_size=20)
 
 
@@ -217,14 +216,14 @@ def test_combine_is_the_mean_of_what_is_there(values):
         Partial("failed", "no face in output") if value is None else Partial("ok", values={"one": value})
         for value in values
     ]
-    score = mean_scores([FIGURE], partials)[0]
+    score = mean_score("one", partials)
     present = [value for value in values if value is not None]
     assert (score.n_scored, score.n_cells) == (len(present), len(values))
     if present:
         assert score.status == "ok"
         assert score.value == pytest.approx(sum(present) / len(present), abs=1e-6)
         assert min(present) - 1e-6 <= score.value <= max(present) + 1e-6
-        backwards = mean_scores([FIGURE], partials[::-1])[0]
+        backwards = mean_score("one", partials[::-1])
         assert backwards.value == pytest.approx(score.value, abs=1e-6)
     else:
         assert score.value is None

@@ -1,10 +1,13 @@
 """Laws that every metric of the table obeys, whatever it measures."""
 
+import doctest
+import importlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from core.combine import combined
 from core.contracts import Metric, Partial
 from core.errors import BenchError, CellFailed
 from core.frames import content_hash
@@ -55,7 +58,6 @@ def test_the_table_says_what_each_metric_needs():
     for name, metric in ALL.items():
         assert metric.name == name
         assert metric.version
-        assert metric.needs
         assert isinstance(lacking(metric), str)
         assert all(figure.description and figure.title for figure in metric.figures)
     names = [figure.name for metric in ALL.values() for figure in metric.figures]
@@ -66,16 +68,28 @@ def test_the_table_says_what_each_metric_needs():
 @pytest.mark.parametrize("name", MEASURABLE)
 def test_a_perfect_output_scores_best_against_the_truth(found, name):
     for figure in ALL[name].figures:
-        if figure.target != "truth" or figure.higher_is_better is None:
+        if figure.target != "truth" or figure.ideal is None:
             continue
         values = {output: partials[name].values.get(figure.name) for output, partials in found.items()}
         best = values.pop("perfect")
         assert best is not None, figure.name
         for output, value in values.items():
             if value is not None:
-                better = value - best if figure.higher_is_better else best - value
+                better = figure.distance(best) - figure.distance(value)
                 # Flow is smooth: where nothing moves, a ten-thousandth of a pixel leaks in from where something does.
                 assert better <= (1e-3 if figure.unit == "px" else 1e-9), (figure.name, output)
+
+
+@pytest.mark.parametrize("name", MEASURABLE)
+def test_a_still_face_and_a_perfect_output_have_what_the_figures_say(found, name):
+    """Nobody's word is taken for `still` and, against the truth, for `ideal`."""
+    for figure in ALL[name].figures:
+        still, perfect = (found[output][name].values.get(figure.name) for output in ("still", "perfect"))
+        if figure.still is not None and still is not None:
+            assert still == pytest.approx(figure.still, abs=1e-6), figure.name
+        if figure.target == "truth" and figure.ideal is not None and perfect is not None:
+            # True flow compares measured flow with exact flow, and what it measures is not exact.
+            assert perfect == pytest.approx(figure.ideal, abs=0.2 if name == "true_flow" else 1e-6), figure.name
 
 
 @pytest.mark.parametrize("name", MEASURABLE)
@@ -105,13 +119,13 @@ def test_one_frame_is_measured_or_skipped_with_a_reason(cell, store, name):
     assert partial.status in ("ok", "skipped", "failed", "unavailable")
     assert partial.status == "ok" or partial.reason
     assert all(value is None or np.isfinite(value) for value in partial.values.values())
-    for score in ALL[name].combine([partial]):
+    for score in combined(ALL[name], [partial]):
         assert score.value is not None or score.reason, score
 
 
 @pytest.mark.parametrize("name", MEASURABLE)
 def test_no_cells_give_no_figure(name):
-    for score in ALL[name].combine([]):
+    for score in combined(ALL[name], []):
         assert score.value is None
         assert (score.n_scored, score.n_cells) == (0, 0)
 
@@ -155,3 +169,12 @@ def test_eight_bits_are_all_that_is_read(cell, outputs, found, name, store):
     strided = np.asfortranarray(outputs["perfect"])
     values = measure(ALL[name], cell, Seen(cell, strided, store)).values
     assert values == found["perfect"][name].values
+
+
+@pytest.mark.parametrize(
+    "module", ["au_scores", "fidelity", "flicker", "motion_agreement", "set_distance", "sharpness"]
+)
+def test_examples_in_docstrings_hold(module):
+    found = doctest.testmod(importlib.import_module(f"metrics.{module}"))
+    assert found.attempted >= 3
+    assert not found.failed

@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from core.combine import combined
 from core.contracts import Partial
 from core.frames import Frames, content_hash
 from faces.motion import Motion
@@ -183,7 +184,7 @@ def test_a_driver_that_is_still_has_no_agreement_an_output_that_is_still_has_non
     of_still_output = metric.measure(None, seen_of(still, track))
     assert {of_still_output.values[name] for name in agreements} == {0}
     copy = metric.measure(None, seen_of(track, track))
-    scores = {score.figure: score for score in metric.combine([of_still_driver, copy])}
+    scores = {score.figure: score for score in combined(metric, [of_still_driver, copy])}
     pooled, mean = scores[f"agreement_pooled{suffix}"], scores[f"agreement{suffix}"]
     if absent is None:
         assert (pooled.value, pooled.n_scored, mean.value, mean.n_scored) == (pytest.approx(1), 1, pytest.approx(1), 1)
@@ -203,7 +204,7 @@ def test_combine_counts_cells_and_pools():
         Partial("ok", "no truth", {"agreement": cell.agreement}, {"driver": list(cell.products)})
         for cell in (compare(track, track), compare(still, track))
     ]
-    scores = {s.figure: s for s in MotionAgreement().combine([*partials, Partial("failed", "no face in output")])}
+    scores = {s.figure: s for s in combined(MotionAgreement(), [*partials, Partial("failed", "no face in output")])}
     assert (scores["agreement"].value, scores["agreement"].n_scored, scores["agreement"].n_cells) == (0.5, 2, 3)
     assert scores["agreement_pooled"].value == pytest.approx(np.sqrt(0.5))
     assert scores["agreement_truth"].value is None

@@ -1,9 +1,12 @@
 """What plug-ins must have is said when they are loaded; `check` tries them, `explain` says how a number came about."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from commands.check import method_lines, metric_lines
+from core.combine import combined
 from core.contracts import Figure, Partial, Score
 from core.errors import BenchError, CellFailed
 from core.plugins import check_method, check_metric
@@ -14,7 +17,7 @@ from reports.run_files import Run
 from tests.fakes import Difference, Fakes, Shift, make_clips
 from tests.report_fixture import make_run
 
-FIGURE = Figure("size", "Size", "", True, (0, 1), "output", "A stand-in.")
+FIGURE = Figure("size", "Size", target="output", ideal=1, bounds=(0, 1), pooling="set", description="A stand-in.")
 
 
 class Good:
@@ -38,6 +41,10 @@ class Good:
         ({"figures": ("size",)}, "must hold core.contracts.Figure, not str"),
         ({"figures": (FIGURE, FIGURE)}, "lists size twice"),
         ({"combine": None}, "no function `combine`"),
+        ({"figures": (replace(FIGURE, name="../size"),)}, "The figure name '../size' cannot be used"),
+        ({"figures": (replace(FIGURE, ideal=2),)}, "`ideal` of size is 2, outside of its bounds 0 to 1"),
+        ({"figures": (replace(FIGURE, heat_map=True),)}, "size has a heat map, which needs"),
+        ({"figures": (replace(FIGURE, pooling="mean"),)}, "its `combine` would never be called"),
     ],
 )
 def test_a_metric_that_lacks_something_is_one_line(change, message):
@@ -58,6 +65,16 @@ def test_a_method_that_lacks_something_is_one_line(change, message):
     check_method("shift", Shift("", {}))
     with pytest.raises(BenchError, match=f"The method bad cannot be used: .*{message}"):
         Row.of("bad", "bad", "", {}, type("Bad", (Shift,), change))
+
+
+def test_means_need_no_combine_and_a_forgotten_figure_is_named():
+    mean = type("Mean", (Good,), {"figures": (replace(FIGURE, pooling="mean"),), "combine": None})
+    check_metric("mean", mean)
+    (score,) = combined(mean(), [Partial("ok", values={"size": value}) for value in (0.2, 0.6)])
+    assert (score.value, score.n_scored) == (pytest.approx(0.4), 2)
+    forgets = type("Forgets", (Good,), {"combine": lambda self, partials: []})
+    with pytest.raises(BenchError, match="The metric good: its `combine` gives no score of size"):
+        combined(forgets(), [])
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The page as a file: complete, self-contained, escaped; and the readers of a run's files."""
 
 import base64
+import dataclasses
 import hashlib
 import html
 import json
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 
 from core.errors import BenchError
 from core.run_folder import MEDIA_FOLDER
-from reports import common_cells, heat, leaderboard
+from metrics.sharpness import Sharpness
+from metrics.true_flow import TrueFlow
+from reports import common_cells, headlines, heat, leaderboard
 from reports.cells import amplification, cell_curves, stretch, two_cells
 from reports.curves import Line, draw_curves, panel_names, ticks_between
 from reports.html import Pictures, write_report
@@ -162,7 +165,8 @@ def test_heat_is_1_for_right_0_for_a_still_face_and_below_for_worse(run):
         shades = {label: entry.shade for label, entry in zip(LABELS | CONTROLS, next(table.rows())[1:], strict=True)}
         assert shades["still"] == 0
         assert shades["flow_warp"] == pytest.approx(0.95), figure
-    assert heat.HEAT["gain"](2.5) == heat.HEAT["error"](1.5) == -0.5
+    for figure, value in (("gain", 2.5), ("error", 1.5), ("agreement", -0.5)):
+        assert opened.figures[figure][1].shade(value) == -0.5
 
 
 def test_hostile_names_stay_text(page):
@@ -239,12 +243,11 @@ def test_a_page_without_a_floor_says_why(tmp_path):
 def test_figures_without_any_value_are_named_as_left_out(tmp_path):
     folder = make_run(tmp_path / "run", 3)
     facts = json.loads((folder / "run.json").read_text())
-    facts["metrics"].append(
-        {"name": "true_flow", "version": "1", "figures": [{"name": "true_flow_error", "title": "x"}]}
-    )
+    figure = dataclasses.asdict(TrueFlow.figures[0])
+    facts["metrics"].append({"name": "true_flow", "version": "1", "figures": [figure]})
     (folder / "run.json").write_text(json.dumps(facts))
     opened = Run(folder)
-    assert leaderboard.left_out(opened) == ["flow error px (truth): not scored in this run"]
+    assert headlines.left_out(opened) == ["flow error px (truth): not scored in this run"]
     assert "flow error px" not in leaderboard.leaderboard(opened).text()
 
 
@@ -257,7 +260,7 @@ def test_what_is_left_out_has_each_row_s_own_reason(tmp_path):
     table.loc[gone & (table.method == "fpfomm"), "reason"] = "no weights"
     table.loc[gone & (table.method == "flow_warp") & (table.scope == "all"), "reason"] = "no output for d1 on ta"
     table.to_csv(scores, index=False)
-    assert leaderboard.left_out(Run(tmp_path)) == ["identity dist.: no weights (fpfomm); no face (the others)"]
+    assert headlines.left_out(Run(tmp_path)) == ["identity dist.: no weights (fpfomm); no face (the others)"]
 
 
 def test_outputs_made_elsewhere_have_no_seconds_per_frame(tmp_path):
@@ -319,7 +322,7 @@ def test_cells_that_were_not_supplied_are_missing_and_means_over_common_cells_st
 def test_soft_templates_are_named_with_their_and_the_drivers_sharpness(tmp_path, cache):
     run = make_run(tmp_path, frames=2)
     facts = json.loads((run / "run.json").read_text())
-    figures = [{"name": f"{role}_sharpness", "title": role} for role in ("template", "driver")]
+    figures = [dataclasses.asdict(figure) for figure in Sharpness.figures if figure.name.endswith("_sharpness")]
     facts["metrics"].append({"name": "sharpness", "version": "1", "figures": figures})
     (run / "run.json").write_text(json.dumps(facts))
     scores = pd.read_csv(run / "scores.csv", keep_default_na=False, dtype="str")

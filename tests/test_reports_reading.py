@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from reports.reading import motion_share, read_cell
+from tests.report_fixture import KNOWN
 
 BUMP = np.sin(np.pi * np.arange(40) / 39)
 DRIVER = {"brows": 3 * BUMP, "mouth": 0.3 * BUMP, "head": BUMP}
@@ -11,7 +12,7 @@ GOOD = {"agreement": 0.95, "gain": 1.0, "error": 0.2, "identity_distance": 0.2, 
 
 
 def words(figures=GOOD, output=DRIVER, driver=DRIVER):
-    return " ".join(remark.text for remark in read_cell(figures, driver, output))
+    return " ".join(remark.text for remark in read_cell(figures, KNOWN, driver, output))
 
 
 @pytest.mark.parametrize(("angle", "strength"), [(0.0, 1.0), (0.3, 0.5), (1.4, 2.0), (3.0, 0.1)])
@@ -23,7 +24,7 @@ def test_share_of_motion_follows_from_gain_and_error(angle, strength):
 
 
 def test_a_good_output_gets_one_good_sentence():
-    (remark,) = read_cell(GOOD, DRIVER, DRIVER)
+    (remark,) = read_cell(GOOD, KNOWN, DRIVER, DRIVER)
     assert remark.text == "Moves as the driver does."
     assert remark.grade == "good"
 
@@ -89,8 +90,8 @@ def test_a_late_peak_is_named_but_a_plateau_is_not():
 
 
 def test_absent_figures_give_no_words():
-    assert read_cell({}, {}, {}) == []
-    assert read_cell(dict.fromkeys(GOOD), DRIVER, DRIVER) == []
+    assert read_cell({}, KNOWN, {}, {}) == []
+    assert read_cell(dict.fromkeys(GOOD), KNOWN, DRIVER, DRIVER) == []
     assert words(output={}, driver={}) == "Moves as the driver does."
 
 

@@ -111,6 +111,7 @@ def test_columns_of_one_title_are_told_apart_without_their_groups_headings():
     alike = Table("t", (Column("section"), *[Column("gain", key="gain")] * 2), ())
     assert alike.csv().splitlines()[0] == "section,section 2,gain,gain 2"
     assert table.markdown().splitlines()[0] == "| method | gain (driver) → 1 | gain (truth) | SSIM |"
+    assert re.split(r" {2,}", table.text().splitlines()[0]) == ["method", "gain (driver) → 1", "gain (truth)", "SSIM"]
 
 
 def test_markup_in_names_is_shown_not_run():

@@ -5,15 +5,16 @@ import json
 import pytest
 
 from core.errors import BenchError
+from core.figures import Figure
 from core.registry import load
 from metrics import METRICS
-from reports.leaderboard import entry
-from reports.run_facts import FigureFacts, MetricFacts
+from reports.headlines import entry
+from reports.run_facts import MetricFacts
 from reports.run_files import Found
 from reports.table import Column, Entry, Section, Table
 from reports.worth import KEPT, read_worth, sentence
 
-FIGURE = FigureFacts(name="gain", title="Gain")
+FIGURE = Figure("gain", "Gain", target="driver", ideal=1, description="A stand-in.")
 METRIC = MetricFacts(name="motion_agreement", version="1", figures=(FIGURE,))
 
 
@@ -45,7 +46,7 @@ def test_the_kept_outcome_is_of_the_metrics_as_they_are():
 
 def test_a_warning_stands_beside_the_number_and_unequal_counts_are_not_compared():
     def scored(pictures):
-        return entry(Found(71.2, "ok", f"warning: {pictures} and 356 pictures, fewer than 2048", 18, 18))
+        return entry(Found(71.2, "ok", "", 18, 18, f"{pictures} and 356 pictures"))
 
     assert scored(720).remark == "720 and 356 pictures"
     columns = (Column("method"), Column("FID", better=False))

@@ -5,7 +5,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from reports import leaderboard
+from reports import headlines, leaderboard
 from reports.forms import tables_of
 from reports.heat import heat_maps
 from reports.html import Pictures, write_report
@@ -84,8 +84,8 @@ def test_what_a_still_driver_has_not_is_absent_with_its_reason_everywhere(tmp_pa
     opened = Run(folder)
     for text in (leaderboard.brief(opened).text(), tables_of(folder)["leaderboard"].csv()):
         head = text.splitlines()[0]
-        assert all(figure in head for figure in leaderboard.FAMILY)
+        assert all(figure in head for figure in headlines.FAMILY)
         assert "pooled agr." not in head
         assert "Left out: pooled agr.: no cell (still); nothing moves in the driver (the others)." in text
         assert "nothing moves in the driver" in text.partition("Left out")[0]
-    assert not [name for name, _ in heat_maps(opened) if name in leaderboard.FAMILY]
+    assert not [name for name, _ in heat_maps(opened) if name in headlines.FAMILY]

@@ -1,0 +1,95 @@
+"""`python -m commands.metrics_page` writes docs/metrics.md: every figure with what its reader must know."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from core.contracts import Metric
+from core.figures import Figure
+from core.registry import load
+from metrics import METRICS, ON_REQUEST
+from reports.worth import read_worth
+
+PAGE = Path(__file__).parent.parent / "docs" / "metrics.md"
+HEAD = """# Metrics
+
+Written by `python -m commands.metrics_page` from the figures of each metric (`core/figures.py`); not edited by hand.
+
+- *ideal*: what a perfect output has; none if no value is better than another. *still face*: what the repeated template
+  has; — if that depends on the clips or does not exist.
+- *against*: what the output is compared with; output: a property of its own.
+- *over cells*: mean of the cells that have the figure; pooled from the products of all cells; or of all cells as a set.
+  Absent values are left out and counted, never zero.
+- *shown*: the group of columns in the leaderboard, T in the terminal's table too, H with a heat map; — in the list of
+  all figures only.
+- O and D are the facial motion of output and driver (or truth) as vectors: that of twelve regions in all T frames, head
+  motion removed, in units of the eye distance. o and d are the changes of action units from onset to apex.
+- A metric that is *measured on request* must be named by `--metrics`. [How to add a metric](add_a_metric.md).
+"""
+COLUMNS = ("figure", "what it is", "formula", "range", "ideal", "still face", "against", "over cells", "shown")
+# Dozens of figures that differ by their unit only.
+TRACK = re.compile(r"_track_AU")
+
+
+def page() -> str:
+    """Return docs/metrics.md as it should be."""
+    sections = ("\n".join(_section(name, load("metric", name, METRICS))) for name in METRICS)
+    return "\n\n".join([HEAD.rstrip(), *sections]) + "\n"
+
+
+def _section(name: str, metric: type[Metric]) -> Iterator[str]:
+    """Yield the lines on one metric."""
+    request = ", measured on request" if name in ON_REQUEST else ""
+    yield f"## {name}\n"
+    yield f"Version {metric.version}{request}. {' '.join((inspect.getdoc(metric) or '').split())}\n"
+    yield _line(COLUMNS)
+    yield "|" + "---|" * len(COLUMNS)
+    tracks = [figure for figure in metric.figures if TRACK.search(figure.name)]
+    for figure in metric.figures:
+        if figure not in tracks[1:]:
+            others = f" and {len(tracks) - 1} more units" if figure in tracks else ""
+            yield _line((f"`{figure.name}`{others}", *_cells(figure)))
+    if sources := dict.fromkeys(figure.source for figure in metric.figures if figure.source):
+        yield f"\nSource: {'; '.join(sources)}."
+    yield from _checked(metric)
+
+
+def _checked(metric: type[Metric]) -> Iterator[str]:
+    """Yield what `bench.py selfcheck` found of the leaderboard's figures, if it looked at this version."""
+    kept = read_worth()
+    names = [figure.name for figure in metric.figures if figure.group]
+    found = {name: kept.figures[name] for name in names if kept and name in kept.figures}
+    lines = [f"- `{name}` {worth.line}" for name, worth in found.items() if worth.version == metric.version]
+    if kept and lines:
+        yield f"\n`bench.py selfcheck`, on {kept.cells} true answers made worse step by step ({kept.date}):\n"
+        yield from lines
+
+
+def _cells(figure: Figure) -> Sequence[str]:
+    """Return what the table has on a figure beside its name."""
+    low, high = ("" if bound is None else f"{bound:g}" for bound in figure.bounds)
+    span = f"{low or '-∞'} to {high or '∞'}"
+    places = (figure.group, "T" if figure.brief else "", "H" if figure.heat_map else "")
+    return (
+        f"{figure.title}. {figure.description}",
+        f"`{figure.formula}`" if figure.formula else "",
+        f"{span} {figure.unit}".rstrip(),
+        "none" if figure.ideal is None else f"{figure.ideal:g}",
+        "—" if figure.still is None else f"{figure.still:g}",
+        figure.target,
+        figure.pooling,
+        ", ".join(filter(None, places)) or "—",
+    )
+
+
+def _line(cells: Sequence[str]) -> str:
+    """Return a row of a Markdown table."""
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)

@@ -1,0 +1,77 @@
+"""The figures of the action units' detectors: the same for each, named after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from core.figures import Figure
+from metrics.au_scores import TOP, Detector
+
+# Short titles of those in the leaderboard.
+SHORT = {
+    "cosine": "onset to apex",
+    "track": "over time",
+    "icc": "ICC",
+    "leakage": "leakage",
+    "coverage": "coverage",
+}
+# Most are cosines or correlations.
+CORRELATION: dict[str, Any] = {"ideal": 1, "bounds": (-1, 1)}
+
+
+def figures_of(name: str, detector: Detector, group: str = "") -> tuple[Figure, ...]:
+    """Return the figures of one detector; its main ones are columns of `group` in the leaderboard, if that is given."""
+
+    def figure(part: str, title: str, text: str, **facts: Any) -> Figure:
+        facts = {"target": "driver", **facts, "description": f"{text.strip()} ({detector.recipe})"}
+        if group and part in SHORT:
+            facts |= {"short": SHORT[part], "group": group}
+        return Figure(f"{name}_{part}", f"{detector.title}, {title}", **facts)
+
+    def overall(target: str, suffix: str, words: str) -> Iterator[Figure]:
+        for part, text, facts in _overall(target, detector):
+            yield figure(f"{part}{suffix}", f"{part}{words}", text, **facts, target=target)
+
+    half = "The same cosine over the units of the {} face."
+    only = [
+        figure("upper", "upper face", half.format("upper"), still=0, **CORRELATION),
+        figure("lower", "lower face", half.format("lower"), still=0, **CORRELATION),
+        figure(
+            "coded_hits",
+            "coded units",
+            f"Share of the units coded by the database that are among the output's {TOP} strongest.",
+            ideal=1,
+            still=0,
+            bounds=(0, 1),
+        ),
+        figure("moving", "units that move", "How many units the driver moves.", ideal=None, bounds=(0, None)),
+    ]
+    if detector.apart:
+        text = f"Track PCC of {', '.join(detector.apart)} alone, which the other figures leave out."
+        only.append(figure("lids", "eyelids", text, **CORRELATION))
+    each = (
+        figure(f"track_{unit}", f"track of {unit}", f"PCC over time of {unit} with the driver's.", **CORRELATION)
+        for unit in detector.units
+    )
+    return (*overall("driver", "", ""), *overall("truth", "_truth", " with truth"), *only, *each)
+
+
+def _overall(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield part, text and facts of the figures over all units, without sizes for a detector that has no one scale."""
+    change = f"change from onset to apex of all units, output against {target}"
+    text = f"Cosine of the {change}; blind to amplitude. {detector.caveat}"
+    yield "cosine", text, {**CORRELATION, "still": 0, "formula": "<o, d> / (|o| |d|)"}
+    yield "pcc", f"Pearson correlation over units of the {change}.", CORRELATION
+    if detector.one_scale:
+        yield "mae", f"Mean absolute difference of the {change}.", {"ideal": 0, "bounds": (0, None)}
+    yield "track", f"Pearson correlation over time, mean over the units that the {target} moves.", CORRELATION
+    if detector.one_scale:
+        text = f"ICC(3,1) of all units in all frames with the {target}'s: strength, course and leakage."
+        formula = "(between - residual) / (between + residual), mean squares over units and frames"
+        yield "icc", text, {**CORRELATION, "still": 0, "formula": formula, "source": "Shrout and Fleiss 1979"}
+    text = f"Motion of units that are quiet in the {target}, beyond its own of them, relative to all its motion."
+    formula = "sum of max(|o| - |d|, 0) over quiet units / sum of |d| over moving ones, means over time"
+    yield "leakage", text, {"ideal": 0, "still": 0, "bounds": (0, None), "formula": formula}
+    text = f"Share of the units that the {target} moves for which a track PCC exists."
+    yield "coverage", text, {"ideal": None, "still": 0, "bounds": (0, 1)}

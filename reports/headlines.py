@@ -1,0 +1,136 @@
+"""Which figures have a column in the leaderboard, in which order, how it is headed, explained and filled."""
+
+import dataclasses
+from collections.abc import Iterable
+
+from core.figures import GROUPS, Figure
+from reports.run_facts import MetricFacts
+from reports.run_files import NOT_SCORED, Found, Run
+from reports.table import Column, Entry
+
+# The figure by which methods are told apart, and the figures whose p is corrected for the pairs of rows, each by
+# itself. These have their columns even if no row has a value: then with the reasons.
+RANKED_BY = "agreement"
+FAMILY = ("agreement", "gain", "error")
+
+
+def headlines(run: Run) -> list[Figure]:
+    """Return the leaderboard's figures in their order, each with a group.
+
+    These are the figures with a group that some row has a value of, FAMILY, and for every metric that `--metrics` named
+    at least one, which a terminal shows, too.
+    """
+    chosen = {name for name, figure in _grouped(run).items() if name in FAMILY or _scored(run, name)}
+    for metric in run.named_metrics:
+        if metric.figures and not any(figure.name in chosen for figure in metric.figures):
+            chosen.add(min(metric.figures, key=lambda figure: not figure.group).name)
+    found = _in_order(run, (_headline(run, name) for name in chosen))
+    for metric in run.named_metrics:
+        own = [place for place, figure in enumerate(found) if run.figures[figure.name][0] is metric]
+        if own and not any(found[place].brief for place in own):
+            found[own[0]] = dataclasses.replace(found[own[0]], brief=True)
+    return found
+
+
+def _headline(run: Run, name: str) -> Figure:
+    """Return a figure as the leaderboard shows it: with a group, its metric's name if it has none of its own."""
+    metric, figure = run.figures[name]
+    # Where nobody coded an apex, the frame that moves most is compared.
+    coded = any(cell.apex_frame is not None for cell in run.facts.cells)
+    label = figure.label if coded else figure.label.replace("onset to apex", "onset to most")
+    return dataclasses.replace(figure, group=figure.group or metric.name, short=label)
+
+
+def _in_order(run: Run, figures: Iterable[Figure]) -> list[Figure]:
+    """Return figures by group, then by their order in it, then as the run has them."""
+    given, names = list(figures), list(run.figures)
+    groups = list(dict.fromkeys([*GROUPS, *(figure.group for figure in given)]))
+    return sorted(given, key=lambda figure: (groups.index(figure.group), figure.order, names.index(figure.name)))
+
+
+def _grouped(run: Run) -> dict[str, Figure]:
+    return {name: figure for name, (_, figure) in run.figures.items() if figure.group}
+
+
+def _scored(run: Run, figure: str) -> bool:
+    return any(run.combined(method.label, figure).value is not None for method in run.facts.methods)
+
+
+def left_out(run: Run, only_brief: bool = False) -> list[str]:
+    """Return the figures with a group that no row has and no column shows, with each row's reason."""
+    reasons: dict[str, list[str]] = {}
+    shown = {figure.name for figure in headlines(run)}
+    for figure in _in_order(run, (_headline(run, name) for name in _grouped(run))):
+        if figure.name not in shown and (figure.brief or not only_brief):
+            reasons.setdefault(_why_absent(run, figure.name), []).append(against_truth(figure, "{} (truth)"))
+    return [f"{', '.join(titles)}: {reason}" for reason, titles in reasons.items()]
+
+
+def against_truth(figure: Figure, form: str) -> str:
+    """Return a figure's short title; in this form if it is compared with the truth, unless the title says so."""
+    named = figure.target != "truth" or "truth" in figure.label
+    return figure.label if named else form.format(figure.label)
+
+
+def _why_absent(run: Run, figure: str) -> str:
+    """Return why no row has a figure: one reason, or several, each with its rows; the last one has the other rows."""
+    rows: dict[str, list[str]] = {}
+    for method in run.facts.methods:
+        rows.setdefault(_own_reason(run, method.label, figure), []).append(method.label)
+    *fewer, most = sorted(rows.items(), key=lambda item: len(item[1]))
+    told = [f"{reason} ({', '.join(labels)})" for reason, labels in fewer]
+    return "; ".join([*told, f"{most[0]} (the others)" if fewer else most[0]])
+
+
+def _own_reason(run: Run, label: str, figure: str) -> str:
+    """Return why a row lacks a figure: that of a cell with other figures, if any, else its first one."""
+    others = [other.name for other in headlines(run)]
+    for cell in run.facts.cells:
+        found = run.of_cell(label, cell, figure)
+        if found is not NOT_SCORED and any(run.of_cell(label, cell, other).value is not None for other in others):
+            return found.reason or found.status
+    found = run.combined(label, figure)
+    return found.reason or found.status
+
+
+def column(run: Run, figure: Figure, part: str = "") -> Column:
+    """Return a figure's column, explained by its own description; under its group, or under a `part` of the cells."""
+    return Column(
+        figure.label,
+        figure.arrow,
+        figure.decimals,
+        explanation(*run.figures[figure.name]),
+        part or figure.group,
+        figure.higher_is_better,
+        key=f"{figure.name} ({part})" if part else figure.name,
+        brief=figure.brief,
+    )
+
+
+def explanation(metric: MetricFacts, figure: Figure) -> str:
+    """Return one paragraph on a figure: what it is, and in brackets all else that its metric says of it."""
+    facts = [*figure_facts(figure), f"{metric.name} {metric.version}"]
+    return f"{figure.title}: {figure.description.rstrip('.')}. ({'; '.join(facts)})"
+
+
+def figure_facts(figure: Figure) -> list[str]:
+    """Return a figure's unit, range, ideal, what a still face has, what it compares with, and its formula."""
+    low, high = ("" if bound is None else f"{bound:g}" for bound in figure.bounds)
+    facts = [
+        f"unit {figure.unit}" if figure.unit else "",
+        f"range {low or '-∞'} to {high or '∞'}" if low or high else "",
+        f"ideal {figure.ideal:g}" if figure.ideal is not None else "",
+        f"a still face has {figure.still:g}" if figure.still is not None else "",
+        f"against the {figure.target}" if figure.target and figure.target != "output" else "",
+        f"formula {figure.formula}" if figure.formula else "",
+        figure.source,
+    ]
+    return [fact for fact in facts if fact]
+
+
+def entry(found: Found, link: str = "", interval: tuple[float, float] | None = None) -> Entry:
+    """Return a score as a table shows it, with its warning and with how many of how many cells where some lack it."""
+    if found.value is None:
+        return Entry(None, found.reason or found.status, "", link)
+    counts = f"{found.n_scored}/{found.n_cells}" if found.n_scored not in (None, found.n_cells) else ""
+    return Entry(found.value, "", " ".join(filter(None, (counts, found.warning))), link, interval=interval)

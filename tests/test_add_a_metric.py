@@ -1,0 +1,70 @@
+"""docs/add_a_metric.md does what it says: one file and one line, and everybody sees the metric."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+from commands.metrics_page import page
+from metrics import METRICS
+from reports.forms import tables_of
+from tests.moving_face import MOUTH, make_clip
+
+TEXT = (Path(__file__).parent.parent / "docs" / "add_a_metric.md").read_text()
+FILES = dict(re.findall(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL))
+(LINE,) = re.findall(r'^    ("\w+": "[\w.:]+"),$', TEXT, re.MULTILINE)
+(ENTRY,) = re.findall(r"^```toml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+NAME, TARGET = re.findall(r'"([^"]+)"', LINE)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder that Python looks in, with the one file."""
+    assert list(FILES) == ["mouth_travel.py"]
+    place = tmp_path / "site"
+    place.mkdir()
+    for name, text in FILES.items():
+        (place / name).write_text(text)
+    monkeypatch.syspath_prepend(place)
+    return place
+
+
+@pytest.fixture
+def in_package(folder):
+    """A package with the document's entry point, as pip would install it."""
+    metadata = folder / "mine-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1\n")
+    group, line = re.search(r'entry-points\."([\w.]+)"\]\n(.*)', ENTRY).groups()
+    (metadata / "entry_points.txt").write_text(f"[{group}]\n{line.replace(chr(34), '')}\n")
+
+
+@pytest.fixture
+def in_table(folder, monkeypatch):
+    """The line in metrics/__init__.py; the file lies elsewhere, for this folder must not change."""
+    before = len(METRICS)
+    monkeypatch.setitem(METRICS, NAME, TARGET.removeprefix("metrics."))
+    assert len(METRICS) == before + 1
+
+
+@pytest.mark.parametrize("way", ["in_package", "in_table"])
+def test_one_file_and_one_line_make_a_metric_that_everybody_sees(call, tmp_path, request, way, in_this_process):
+    make_clip(tmp_path / "clips", "d0", MOUTH, 1, n_frames=5)
+    request.getfixturevalue(way)
+    assert re.search(rf"^{NAME} +How far the mouth's landmarks move", call("list", "metrics")[1], re.MULTILINE)
+    where = ("--protocol", "fakes", "--drivers", "clips", "--no-controls", "--out", "run")
+    code, out, err = call("--methods", "ceiling,still", *where, "--metrics", NAME)
+    assert code == 0, out + err
+    assert "mouth travel → 1" in out.splitlines()[0]
+    tables = tables_of(tmp_path / "run")
+    copied, still = list(csv.DictReader(tables["leaderboard"].csv().splitlines()))[:2]
+    assert float(still[NAME]) == 0
+    assert float(copied[NAME]) == pytest.approx(1, abs=0.5)
+    assert f"cells_{NAME}" in tables
+    heat = {row["cell"]: row for row in csv.DictReader(tables[f"cells_{NAME}"].csv().splitlines())}
+    assert float(heat["d0 on t0"]["ceiling"]) == float(copied[NAME])
+    assert "formula max |o[t]" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert (f"## {NAME}\n" in page()) == (way == "in_table")
+    code, out, err = call("check", NAME, "--protocol", "fakes", "--drivers", "clips")
+    assert (code, "no fault" in out) == (0, True), out + err

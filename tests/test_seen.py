@@ -1,0 +1,69 @@
+"""docs/seen.md is what faces/seen.py offers: every name, type and shape, and nothing else."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from faces.action_units import UNITS
+from faces.motion import Motion
+from faces.regions import REGIONS
+from faces.seen import Seen, SeenClip
+from tests.moving_face import T, make_cell
+
+PAGE = (Path(__file__).parent.parent / "docs" / "seen.md").read_text()
+ROW = re.compile(r"^\| `(\w+)(?:\([\w, ]*\))?` \| ([^|]*) \|", re.MULTILINE)
+SHAPE = re.compile(r"(\w+) (\([^)]*\))")
+
+
+def rows(heading):
+    """The names in the table under a heading, with the cell after each."""
+    (section,) = [part for part in PAGE.split("\n## ") if part.startswith(heading)]
+    return dict(ROW.findall(section))
+
+
+CLIP, OWN, MOTION = rows("What each clip has"), rows("Features of your own"), rows("Facial motion")
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    cell = make_cell(folder)
+    return Seen(cell, cell.truth.frames(), folder / "features")
+
+
+def public(thing):
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
+def test_the_page_names_all_there_is_and_nothing_else(seen):
+    assert set(rows("The clips of a cell")) == public(seen)
+    assert CLIP.keys() | OWN.keys() == public(seen.output)
+    assert not CLIP.keys() & OWN.keys()
+    assert set(MOTION) == {field.name for field in dataclasses.fields(Motion)}
+
+
+def test_signatures_are_those_of_the_page():
+    for name, arguments in re.findall(r"^\| `(\w+)\(([\w, ]*)\)`", PAGE, re.MULTILINE):
+        code = getattr(SeenClip, name).__code__
+        assert arguments.split(", ") == list(code.co_varnames[1 : code.co_argcount]), name
+
+
+def test_types_and_shapes_are_those_of_the_page(seen):
+    clip = seen.output
+    found = {name: getattr(clip, name) for name in CLIP if not callable(getattr(clip, name))}
+    found |= {"flow": clip.flow(3), "landmarks_at": clip.landmarks_at([2])[0]}
+    found["flow_over"] = clip.flow_over(np.ones((256, 256), bool))(3)
+    found |= {name: getattr(clip.motion, name) for name in MOTION}
+    checked = 0
+    for name, text in (CLIP | MOTION).items():
+        if described := SHAPE.search(text):
+            kind, shape = described.groups()
+            assert (found[name].dtype.name, str(found[name].shape)) == (kind, shape.replace("T", str(T))), name
+            checked += 1
+        elif name != "motion":
+            assert type(found[name]).__name__ == text, name
+    assert checked == 12
+    assert (len(UNITS), len(REGIONS)) == (15, 12)
