@@ -46,6 +46,7 @@ COMPUTES_NOTHING = {
     "core.file_hashes": "hashes for the keys, like core.provenance",
     "core.memo": "keeps what was found out, as it is",
     "core.file_kinds": "says in messages what a file is",
+    "core.generator": "data on generators; what decides frames is in their identities",
     "core.names": "refuses names, changes none",
     "core.own_store": "finds a folder",
     "core.wrong_file": "says in messages what is in the place of a file",
