@@ -61,6 +61,11 @@ class DisplacedUlmeGenerator(UlmeGenerator):
         return displaced(picture, painted, darkest=-1)
 
 
+def networks(config: DisplacedUlmeConfig) -> dict[str, nn.Module]:
+    """Return the generator by the name in the published files, with fresh weights."""
+    return {"gen": DisplacedUlmeGenerator(config)}
+
+
 class TaughtUlme:
     """ULME-GAN's generator at its own size; no discriminator.
 

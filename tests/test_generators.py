@@ -41,12 +41,15 @@ def test_a_descriptor_names_what_exists(name):
     assert (folder(each) / "published.yaml").is_file()
 
 
-@pytest.mark.parametrize("name", KNOWN)
-def test_networks_of_modes_and_layouts_are_those_of_the_model(name):
+PLACES = {each.model: name for name, each in KNOWN.items()} | {place: name for name, place in DISPLACED.items()}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_networks_of_modes_and_layouts_are_those_of_the_model(place):
     import torch
 
-    each = KNOWN[name]
-    model, kind = networks_at(each.model)
+    each = KNOWN[PLACES[place]]
+    model, kind = networks_at(place)
     with torch.device("meta"):
         made = set(model.networks(kind()))
     later = set(each.later)
