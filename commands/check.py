@@ -57,16 +57,16 @@ def check(
 def _lines_of(name: str) -> Callable[[Sequence[Cell]], Iterator[Line]]:
     """Return what tries the method or metric of that name. Raise BenchError if there is none."""
     from core.registry import load, names
-    from methods import METHODS, parse_label
+    from methods import make_method, method_names, parse_label
     from metrics import METRICS
 
     if name in names("metric", METRICS):
         kind = load("metric", name, METRICS)
         return lambda cells: metric_lines(kind, cells[0])
     label = parse_label(name)
-    if label.name not in names("method", METHODS):
-        raise unknown_name("method or metric", label.name, [*names("method", METHODS), *names("metric", METRICS)])
-    maker = load("method", label.name, METHODS)
+    if label.name not in method_names():
+        raise unknown_name("method or metric", label.name, [*method_names(), *names("metric", METRICS)])
+    maker = make_method(label.name)
     return lambda cells: method_lines(lambda: maker(label.variant, label.options), cells)
 
 

@@ -8,33 +8,37 @@ from typing import Annotated
 
 import typer
 
+from baselines import GENERATORS
 from commands.options import user_weights
 from core.errors import BenchError, check_choice
+from core.generator import descriptors, generators
 
 # What imported weights are called, unless --as says otherwise.
 VARIANT = "published"
+IMPORTED = [name for name, generator in descriptors(GENERATORS).items() if generator.published]
 
 
 def import_(
-    name: Annotated[str, typer.Argument(help="Whose checkpoint it is: fpfomm, fomm or mraa.")],
+    name: Annotated[str, typer.Argument(help=f"Whose checkpoint it is: {', '.join(IMPORTED)}.")],
     checkpoint: Annotated[Path, typer.Argument(help="The file, such as vox-cpk.pth.tar.")],
     variant: Annotated[str, typer.Option("--as", help="Name of the weights: NAME@VARIANT.")] = VARIANT,
 ) -> None:
     """Check a published checkpoint and keep it as NAME@VARIANT."""
     from core.checkpoints import import_checkpoint
-    from training import TRAINABLES
-    from training.published import PUBLISHED, layouts, layouts_besides
+    from training.published import layouts, layouts_besides
 
     weights = user_weights(name, variant)
-    if name in TRAINABLES and name not in PUBLISHED:
+    known = generators(GENERATORS)
+    imported = [each.name for each in known.values() if each.published]
+    generator = known[check_choice("method with published checkpoints", name, imported if name not in known else known)]
+    if not generator.published:
         place = weights.with_suffix(".pth.tar")
         raise BenchError(
             f"Checkpoints of {name} are not imported but read as they are: copy {checkpoint} to {place}, then run"
-            f" --methods {weights.stem}. Methods with an import: {', '.join(PUBLISHED)}."
+            f" --methods {weights.stem}. Methods with an import: {', '.join(imported)}."
         )
-    check_choice("method with published checkpoints", name, PUBLISHED)
     others = functools.partial(layouts_besides, name)
-    card = import_checkpoint(name, checkpoint, layouts(name), weights, others)
+    card = import_checkpoint(name, checkpoint, layouts(generator), weights, others)
     told = [f"Left out: {', '.join(card['left_out'])}."] if card["left_out"] else []
     told += [f"{change.capitalize()}." for change in card["changed"]]
     print(" ".join([f"Weights: {weights}, sha256 {card['sha256']}.", *told, f"Use them as --methods {weights.stem}"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from enum import StrEnum
 
 from commands.options import (
@@ -15,6 +16,7 @@ from commands.options import (
     folders,
 )
 from commands.request import make_protocol
+from core.generator import Generator
 
 
 class Listed(StrEnum):
@@ -51,13 +53,28 @@ def list_(
             facts = f"{clip.n_frames} frames, onset-apex-offset {marks}, AUs {clip.action_units or 'not coded'}"
             print(f"{clip.name}: {clip.database}, {clip.emotion}, {clip.problem or facts}")
         return
+    for name, meaning in meanings(what):
+        print(f"{name:18} {meaning}")
+
+
+def meanings(what: Listed) -> Iterator[tuple[str, str]]:
+    """Yield each method, metric or protocol with a line on it: of its descriptor, else the first of its docstring."""
     from core.registry import load, names
-    from methods import METHODS
+    from methods import find_method, method_names
     from metrics import METRICS
     from protocols import PROTOCOLS
 
-    table = {Listed.methods: METHODS, Listed.metrics: METRICS, Listed.protocols: PROTOCOLS}[what]
-    kind = what.removesuffix("s")
-    for name in names(kind, table):
-        meaning = inspect.getdoc(load(kind, name, table)) or ""
-        print(f"{name:18} {meaning.partition(chr(10))[0]}")
+    if what is Listed.methods:
+        found = {name: find_method(name) for name in method_names()}
+    else:
+        table = METRICS if what is Listed.metrics else PROTOCOLS
+        kind = what.removesuffix("s")
+        found = {name: load(kind, name, table) for name in names(kind, table)}
+    for name, each in found.items():
+        yield name, in_a_line(each) if isinstance(each, Generator) else (inspect.getdoc(each) or "").partition("\n")[0]
+
+
+def in_a_line(generator: Generator) -> str:
+    """Return a line on a generator: its title, what it sees of the driver, its modes, its weights here."""
+    weights = "; ".join(f"{name}: {each.status}" for name, each in generator.weights.items()) or "none here"
+    return f"{generator.title}. Driven by {generator.driven_by}; modes {', '.join(generator.modes)}; weights {weights}."

@@ -16,7 +16,7 @@ from core.names import check_name
 from core.working_folder import weights_folders
 
 RUNS = Path("runs")
-# Variants that mean something else than a file of the user's (methods/trained.py).
+# Variants that mean something else than a file of the user's (methods/generator.py).
 RESERVED = ("demo", "untrained")
 
 

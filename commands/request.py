@@ -53,15 +53,14 @@ def make_protocol(name: str, given: dict[str, Any], face: str = "", workers: int
 
 def make_rows(request: Request) -> list[Row]:
     """The methods asked for, then their companions: flow_warp and the controls."""
-    from core.registry import load
     from core.runner import Row
-    from methods import COMPANIONS, METHODS, parse_label
+    from methods import COMPANIONS, make_method, parse_label
 
     companions = COMPANIONS if request.controls else ()
     rows = []
     for text in dict.fromkeys([*request.methods, *companions]):
         label = parse_label(text)
-        rows.append(Row.of(label.text, label.name, label.variant, label.options, load("method", label.name, METHODS)))
+        rows.append(Row.of(label.text, label.name, label.variant, label.options, make_method(label.name)))
     labels = [row.label for row in rows]
     if twice := {label for label in labels if labels.count(label) > 1}:
         raise BenchError(f"Several rows are called {min(twice)!r}. Rename one of the folders.")
@@ -91,10 +90,10 @@ def mention(
 
     rows: all that were asked for, companions too. marks: of those that the run has, by label, on these cells.
     """
+    from core.generator import DEMO_MARK
     from core.progress import note
     from core.scoring import unready
     from methods.marks import FROM_FLOW
-    from reports.notices import DEMO
 
     for row in rows:
         if row.label not in marks:
@@ -108,7 +107,7 @@ def mention(
             f"{', '.join(estimated)}: action units are estimated from the drivers' optical flow (au_source=flow), by"
             " which outputs are scored, too. au_source=openface and au_source=table do not use it."
         )
-    demo = [label for label, words in marks.items() if DEMO in words]
+    demo = [label for label, words in marks.items() if DEMO_MARK in words]
     if demo and not all(cell.driver.rendered for cell in cells):
         note(
             f"{', '.join(demo)}: demo weights, trained briefly on rendered faces. On recordings they hardly move or add"

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from baselines import GENERATORS
 from commands.options import Device, DeviceOption, resolve_device, resumable, user_weights
 from core.errors import BenchError, check_choice
+from core.generator import generators, recipes
 from core.registry import load
 from core.working_folder import STORE
+from training import TRAINABLES
 
 if TYPE_CHECKING:
     from training.command import Source
@@ -31,7 +34,7 @@ class LeaveOut(StrEnum):
 
 @resumable()
 def train(
-    name: Annotated[str, typer.Argument(help="A method that learns: fpfomm, fomm, mraa, tps, tps_rau or ulmegan.")],
+    name: Annotated[str, typer.Argument(help=f"A method that learns: {', '.join(TRAINABLES)}.")],
     clips: Annotated[
         str, typer.Option(help="demo (rendered people), or NAME=PATH[,NAME=PATH]: databases, raw or prepared.")
     ] = DEMO,
@@ -51,12 +54,12 @@ def train(
 ) -> None:
     """Train a method; the same command goes on where it was cut off or came to a limit."""
     from taught import TRAININGS
-    from training import TRAINABLES
     from training import command as training
     from training.plan import Limits
 
+    trainings = TRAININGS | {"published": recipes(generators(GENERATORS))}
     # A wrong name is told before anything is rendered or prepared.
-    recipe = load("trainable", name, TRAINABLES)
+    recipe = load("trainable", name, trainings["published"])
     if init is not None and not init.is_file():
         raise BenchError(f"--init {init} is not a file. Give weights as .safetensors, or a checkpoint.")
     label, source = training_data(clips)
@@ -69,7 +72,7 @@ def train(
         changes.append(f"data.prepared.leave_out={leave_out}")
     training.train(
         name,
-        TRAININGS,
+        trainings,
         source,
         config or default_config(name, label, recipe),
         changes,

@@ -38,34 +38,33 @@ def ulme_maps(
     out: Annotated[Path, typer.Option(help="File (.png, .svg, .pdf).")] = Path("ulme_maps.png"),
 ) -> None:
     """Attention (white keeps the template), colour map and picture of ULME-GAN over a driver's frames."""
-    from methods import parse_label
-    from methods.ulmegan import UlmeGan
+    from methods import make_method, parse_label
     from reports.figures.grid import save_figure
 
     label = parse_label(method)
-    if label.name != UlmeGan.name:
+    if label.name != "ulmegan":
         raise BenchError(f"figure ulme_maps shows ulmegan, not {label.name!r}. Say --method ulmegan@VARIANT.")
     cells = {
         each.name: each for each in make_protocol(protocol, folders(drivers, templates, data, portraits), face).cells()
     }
     shown = cells[check_choice("cell", cell, cells)] if cell else next(iter(cells.values()))
-    generator = UlmeGan(label.variant, label.options)
+    generator = make_method(label.name)(label.variant, label.options)
     generator.prepare("cpu")
     print(save_figure(draw(generator, shown, method), out))
 
 
 def draw(generator: Any, cell: Cell, title: str) -> Any:
     """The figure of a prepared ULME-GAN on a cell: a column a frame, rows attention, colour map and picture."""
-    import numpy as np
     from matplotlib.figure import Figure
 
     from baselines.ulmegan.model import outside
 
-    sequence = generator.sequence(generator.units(cell.driver))
+    units = generator.units(cell.driver)
+    sequence = generator.animator.sequence(units.intensity, units.presence)
     last = len(sequence) - 1
     frames = sorted({*(round(share * last) for share in SHARES), int(sequence.sum(1).argmax())})
     face = generator.face(cell.template)
-    painted = generator.animator.paint(face, sequence[frames].astype(np.float32))
+    painted = generator.animator.paint(face, sequence[frames])
     attention = painted.attention[:, 0].cpu().numpy()
     rows = {"attention": attention, "colour map": outside(painted.colour), "picture": outside(painted.picture)}
     figure = Figure(figsize=(2 * len(frames) + 0.6, 6.6), layout="constrained")

@@ -47,6 +47,7 @@ COMPUTES_NOTHING = {
     "core.files": "writes bytes as they are",
     "core.folder_lock": "locks",
     "core.file_kinds": "says in messages what a file is",
+    "core.generator": "data on generators; what decides frames is in their identities",
     "core.names": "refuses names, changes none",
     "core.own_store": "finds a folder",
     "core.wrong_file": "says in messages what is in the place of a file",

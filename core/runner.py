@@ -22,7 +22,7 @@ from core.frames import SIZE, Frames, check_frames
 from core.own_store import work_for
 from core.plugins import check_method
 from core.progress import track
-from core.provenance import code_version, package_versions
+from core.provenance import code_version, module_of, package_versions
 from core.store import (
     CellRecord,
     digest,
@@ -85,7 +85,8 @@ class Row:
                 check_choice(f"option of {name}:", option, taken)
         method = maker(variant, options)
         check_method(name, method)
-        versions = {"source": code_version(maker.__module__), "packages": package_versions(maker.__module__)}
+        module = module_of(maker)
+        versions = {"source": code_version(module), "packages": package_versions(module)}
         marks = dict(getattr(method, "marks", {}))
         seen = method.seen() if hasattr(method, "seen") else {}
         identity = {**method.identity(), **versions}
@@ -99,8 +100,8 @@ class Row:
 
     def marks_on(self, cells: Sequence[Cell]) -> dict[str, str]:
         """Return the row's marks; those that depend on the files of single cells are for `cells`."""
-        method = self.maker(self.variant, self.options) if hasattr(self.maker, "marks_on") else None
-        return {**self.marks, **(method.marks_on(cells) if method else {})}
+        found = getattr(self.maker(self.variant, self.options), "marks_on", None)
+        return {**self.marks, **(found(cells) if found else {})}
 
     def unused(self, cells: Sequence[Cell]) -> list[str]:
         """Return the names of the row's files that fit none of `cells`; [] for a method without files of its own."""

@@ -6,6 +6,7 @@ points within a video, so all motion comes from the jacobians: T_k(z) = p_k + J_
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ from nets.geometry import in_float32
 from nets.inference import Animator
 from nets.keypoints import DetectorConfig, JacobianDetector, KeyPointGenerator, KeyPoints
 from nets.losses import LossConfig
-from nets.transfer import TransferMode, transfer_key_points
+from nets.transfer import transfer_key_points
 from nets.transform import TransformConfig
 
 
@@ -86,30 +87,34 @@ def networks(config: FpFommConfig) -> dict[str, nn.Module]:
     }
 
 
-def animator(nets: Mapping[str, nn.Module], mode: TransferMode, device: str, batch_size: int) -> Animator[KeyPoints]:
-    """FPB-FOMM's inference; `mode` as in nets.transfer.
+def animator(
+    config: FpFommConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
+) -> Animator[KeyPoints]:
+    """Return FPB-FOMM's inference; options["mode"] as in nets.transfer.
 
     As the points are constant over a clip, in relative modes the template's never move: all motion is J_d0 J_d^-1.
     "absolute" moves the template's geometry to the driver's, which training has never shown.
     """
     generator = nets["generator"]
     assert isinstance(generator, KeyPointGenerator)
-
-    def transfer(source: KeyPoints, driving: KeyPoints, first: KeyPoints) -> KeyPoints:
-        return transfer_key_points(source, driving, first, mode)
-
+    transfer = functools.partial(transfer_key_points, mode=options["mode"])  # type: ignore[arg-type]
     return Animator(generator, transfer, generator.motion, device, batch_size)
 
 
-def clip_detector(
-    detector: PriorGuidedDetector, landmarks: npt.NDArray[np.float64], device: str
+def detector(
+    nets: Mapping[str, nn.Module], landmarks: npt.NDArray[np.float64], device: str
 ) -> Callable[[Tensor], KeyPoints]:
-    """The detector for all pictures of a clip whose frame 0 has these landmarks (68, 2), pixels; one prior map."""
+    """Return what finds the key points in the pictures of a clip whose frame 0 has these landmarks (68, 2), in pixels.
+
+    The prior map is drawn once for the clip.
+    """
+    network = nets["kp_detector"]
+    assert isinstance(network, PriorGuidedDetector)
     points = given_points(torch.from_numpy(landmarks)[None]).to(device)
-    prior = detector.prior(points, detector.image_size // detector.down.factor)
+    prior = network.prior(points, network.image_size // network.down.factor)
 
     def detect(picture: Tensor) -> KeyPoints:
-        found: KeyPoints = detector(picture, points, prior)
+        found: KeyPoints = network(picture, points, prior)
         return found
 
     return detect

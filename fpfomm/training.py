@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
-from core.contracts import Phase, Trainable
+from core.contracts import Phase
+from core.recipe import recipe
 from core.weights import VGG19
 from fpfomm.model import FpFommConfig, PriorGuidedDetector, networks
 from fpfomm.points import given_points
@@ -51,17 +51,5 @@ class FpFommTrainer(PublishedTrainer):
         yield from pair_step(self.config.loss, vgg, self._networks, detect, source, driving, transform)
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of an FPB-FOMM training; the defaults are the published ones."""
-
-    model: FpFommConfig = FpFommConfig()
-
-    @staticmethod
-    def networks(config: FpFommConfig) -> dict[str, nn.Module]:
-        """Return the networks that a published checkpoint holds, with random weights."""
-        return networks(config)
-
-    def trainer(self) -> Trainable:
-        """Return the trainable with fresh weights. BenchError if its losses lack their VGG-19 weights."""
-        return FpFommTrainer(self.model)
+# Settings of an FPB-FOMM training; the defaults are the published ones.
+Recipe = recipe({"model": FpFommConfig()}, FpFommTrainer, networks)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from core.errors import BenchError
+from baselines import GENERATORS
+from core.errors import BenchError, unknown_name
+from core.generator import KIND, Generator
 from core.names import check_name
+from core.registry import load, names
 
-METHODS = {
-    "fpfomm": "methods.fpfomm:FpFomm",
-    "fomm": "methods.fomm:Fomm",
-    "mraa": "methods.mraa:Mraa",
-    "tps": "methods.tps:Tps",
-    "tps_rau": "methods.tps_rau:TpsRau",
-    "ulmegan": "methods.ulmegan:UlmeGan",
+OTHERS = {
     "external": "methods.external:External",
     "outputs": "methods.outputs:Outputs",
     "flow_warp": "methods.flow_warp:FlowWarp",
@@ -27,9 +27,36 @@ METHODS = {
     "ceiling": "methods.controls:Ceiling",
     "truth": "methods.controls:Truth",
 }
+METHODS = {**GENERATORS, **OTHERS}
+# What runs a generator, by what it sees of the driver.
+DRIVEN_BY = {
+    "pictures": "methods.driving_pictures:DrivenByPictures",
+    "action units": "methods.driving_units:DrivenByUnits",
+}
 
 # The rows of every run after the methods asked for: the contender without training, then the controls.
 COMPANIONS = ("flow_warp", "still", "still_noise", "rigid", "apex_ramp", "reversed", "wrong_driver", "ceiling", "truth")
+
+
+def method_names() -> list[str]:
+    """Return the names of all methods, those of installed plug-ins last."""
+    return list(dict.fromkeys([*names("method", METHODS), *names(KIND, {})]))
+
+
+def find_method(name: str) -> Any:
+    """Return the descriptor or the class called `name`. Raise BenchError with "did you mean" if there is none."""
+    if name not in method_names():
+        raise unknown_name("method", name, method_names())
+    return load("method" if name in names("method", METHODS) else KIND, name, METHODS)
+
+
+def make_method(name: str) -> Callable[[str, Mapping[str, str]], Any]:
+    """Return what makes the method called `name` from a variant and options: its class, or what runs its descriptor."""
+    found = find_method(name)
+    if not isinstance(found, Generator):
+        maker: Callable[[str, Mapping[str, str]], Any] = found
+        return maker
+    return functools.partial(load("way of driving", found.driven_by, DRIVEN_BY), found)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,9 @@
 """What to know before believing a page or passing it on: what its clips and weights are, whose faces it shows."""
 
 from core.errors import few
+from core.generator import DEMO_MARK
 from reports.run_files import Run
 from reports.softness import soft_templates
-
-# The mark of the weights that come with the suite.
-DEMO = "demo weights"
 
 RENDERED = (
     "Rendered clips.",
@@ -34,7 +32,7 @@ def caveats(run: Run) -> list[tuple[str, str]]:
     texts = []
     if any(cell.rendered for cell in run.facts.cells):
         texts.append(RENDERED)
-    demo = [method.label for method in run.methods if DEMO in method.marks]
+    demo = [method.label for method in run.methods if DEMO_MARK in method.marks]
     if demo:
         texts.append((f"Demo weights ({', '.join(demo)}).", DEMO_WEIGHTS))
     several = {cell.driver: cell.several_faces for cell in run.facts.cells if cell.several_faces}

@@ -5,13 +5,12 @@ face's mesh, which the published training never does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from baselines.fomm.model import FommConfig, KeyPointDetector, networks
-from core.contracts import Trainable
+from core.recipe import recipe
 from nets.keypoints import KeyPointGenerator
 from nets.transfer import transfer_key_points
 from taught.losses import point_losses
@@ -41,13 +40,8 @@ class TaughtFomm:
         return Transferred(self.generator.motion(small, source, moved), moved.value, losses)
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of the taught training of FOMM; the defaults are the published sizes."""
-
-    model: FommConfig = FommConfig()
-    taught: TaughtConfig = TaughtConfig()
-
-    def trainer(self) -> Trainable:
-        """Return the trainable with fresh weights."""
-        return TaughtTrainer(TaughtFomm(self.model), self.taught)
+# Settings of the taught training of FOMM; the defaults are the published sizes.
+Recipe = recipe(
+    {"model": FommConfig(), "taught": TaughtConfig()},
+    lambda model, taught: TaughtTrainer(TaughtFomm(model), taught),
+)

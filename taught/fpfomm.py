@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from core.contracts import Trainable
+from core.recipe import recipe
 from fpfomm.model import FpFommConfig, PriorGuidedDetector, networks
 from fpfomm.points import given_points
 from nets.geometry import inverse_2x2, product
@@ -52,13 +51,8 @@ class TaughtFpFomm:
         return Transferred(motion, value, losses)
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of the taught training of FPB-FOMM; the defaults are the published sizes."""
-
-    model: FpFommConfig = FpFommConfig()
-    taught: TaughtConfig = TaughtConfig()
-
-    def trainer(self) -> Trainable:
-        """Return the trainable with fresh weights."""
-        return TaughtTrainer(TaughtFpFomm(self.model, self.taught), self.taught)
+# Settings of the taught training of FPB-FOMM; the defaults are the published sizes.
+Recipe = recipe(
+    {"model": FpFommConfig(), "taught": TaughtConfig()},
+    lambda model, taught: TaughtTrainer(TaughtFpFomm(model, taught), taught),
+)

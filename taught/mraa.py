@@ -5,14 +5,13 @@ face's mesh, which the published training never does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from baselines.mraa.model import MraaConfig, MraaGenerator, networks
 from baselines.mraa.regions import RegionPredictor, transfer_regions
-from core.contracts import Trainable
+from core.recipe import recipe
 from taught.losses import point_losses
 from taught.trainer import TaughtConfig, TaughtTrainer, Transferred, followed
 
@@ -41,13 +40,8 @@ class TaughtMraa:
         return Transferred(self.generator.motion(small, source, moved), moved.shift, losses)
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of the taught training of MRAA; the defaults are the published sizes."""
-
-    model: MraaConfig = MraaConfig()
-    taught: TaughtConfig = TaughtConfig()
-
-    def trainer(self) -> Trainable:
-        """Return the trainable with fresh weights."""
-        return TaughtTrainer(TaughtMraa(self.model), self.taught)
+# Settings of the taught training of MRAA; the defaults are the published sizes.
+Recipe = recipe(
+    {"model": MraaConfig(), "taught": TaughtConfig()},
+    lambda model, taught: TaughtTrainer(TaughtMraa(model), taught),
+)

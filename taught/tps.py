@@ -5,13 +5,12 @@ face's mesh, which the published training never does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from baselines.tps.model import SplinePoints, TpsConfig, generator, networks, transfer_points
-from core.contracts import Trainable
+from core.recipe import recipe
 from taught.losses import point_losses
 from taught.trainer import TaughtConfig, TaughtTrainer, Transferred, followed
 
@@ -37,13 +36,8 @@ class TaughtTps:
         return Transferred(motion, moved, losses)
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of the taught training of TPS; the defaults are the published sizes."""
-
-    model: TpsConfig = TpsConfig()
-    taught: TaughtConfig = TaughtConfig()
-
-    def trainer(self) -> Trainable:
-        """Return the trainable with fresh weights."""
-        return TaughtTrainer(TaughtTps(self.model), self.taught)
+# Settings of the taught training of TPS; the defaults are the published sizes.
+Recipe = recipe(
+    {"model": TpsConfig(), "taught": TaughtConfig()},
+    lambda model, taught: TaughtTrainer(TaughtTps(model), taught),
+)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from baselines.tps.inpainting import InpaintingConfig
 from baselines.tps.motion import SplineDenseMotion
 from baselines.tps_rau.model import ConditionedInpainting, GivenPoints, RauConfig, generator, given_points
-from core.contracts import Trainable
+from core.recipe import recipe
 from nets.dense_motion import Motion
 from nets.geometry import widened
 from taught.displaced import displaced
@@ -106,13 +106,8 @@ class TaughtRau:
         return Painting(maps, displaced(encoded.picture, maps), batch["target"])
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of the taught training of TPS with relative action units; the defaults are the published sizes."""
-
-    model: DisplacedRauConfig = DisplacedRauConfig()
-    taught: TaughtUnitsConfig = TaughtUnitsConfig()
-
-    def trainer(self) -> Trainable:
-        """Return the trainable with fresh weights."""
-        return TaughtUnitsTrainer(TaughtRau(self.model), self.taught)
+# Settings of the taught training of TPS with relative action units; the defaults are the published sizes.
+Recipe = recipe(
+    {"model": DisplacedRauConfig(), "taught": TaughtUnitsConfig()},
+    lambda model, taught: TaughtUnitsTrainer(TaughtRau(model), taught),
+)

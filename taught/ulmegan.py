@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.ulmegan.model import UlmeConfig, UlmeGenerator, inside
-from core.contracts import Trainable
+from core.recipe import recipe
 from taught.displaced import displaced
 from taught.units_trainer import Painting, TaughtUnitsConfig, TaughtUnitsTrainer
 
@@ -61,6 +61,11 @@ class DisplacedUlmeGenerator(UlmeGenerator):
         return displaced(picture, painted, darkest=-1)
 
 
+def networks(config: DisplacedUlmeConfig) -> dict[str, nn.Module]:
+    """Return the generator by the name in the published files, with fresh weights."""
+    return {"gen": DisplacedUlmeGenerator(config)}
+
+
 class TaughtUlme:
     """ULME-GAN's generator at its own size; no discriminator.
 
@@ -83,13 +88,8 @@ class TaughtUlme:
         return Painting(painted.painted, painted.colour / 2 + 0.5, target / 2 + 0.5, painted.attention)
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of the taught training of ULME-GAN; the defaults are the published sizes."""
-
-    model: DisplacedUlmeConfig = DisplacedUlmeConfig()
-    taught: TaughtUnitsConfig = TaughtUnitsConfig()
-
-    def trainer(self) -> Trainable:
-        """Return the trainable with fresh weights."""
-        return TaughtUnitsTrainer(TaughtUlme(self.model), self.taught)
+# Settings of the taught training of ULME-GAN; the defaults are the published sizes.
+Recipe = recipe(
+    {"model": DisplacedUlmeConfig(), "taught": TaughtUnitsConfig()},
+    lambda model, taught: TaughtUnitsTrainer(TaughtUlme(model), taught),
+)

@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.weights import read_card
+from core.working_folder import in_store
 from tests.fakes import make_clips
 from tests.rendered_set import write_rendered_set
 
 PAGE = Path(__file__).parent.parent / "docs" / "add_a_method.md"
-BLOCK = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -24,6 +27,7 @@ def package(tmp_path, monkeypatch):
     metadata.mkdir(parents=True)
     files = dict(BLOCK.findall(PAGE.read_text()))
     for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     project = tomllib.loads(files["pyproject.toml"])["project"]
     points = configparser.ConfigParser()
@@ -34,7 +38,9 @@ def package(tmp_path, monkeypatch):
         f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
     )
     monkeypatch.syspath_prepend(folder)
-    return folder
+    yield folder
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("imprint", "learnt_flow")]:
+        del sys.modules[name]
 
 
 def on_fakes(call, methods):
@@ -70,14 +76,31 @@ def test_a_method_that_learns(call, tmp_path, package, monkeypatch, in_this_proc
         "data.held_out=1",
     )
     changes = [part for change in short for part in ("--set", change)]
-    code, out, err = call("train", "learnt_flow", "--config", package / "learnt_flow.yaml", *changes)
+    code, out, err = call("train", "learnt_flow", *changes)
     assert code == 0, out + err
+    card = read_card(in_store("weights") / "learnt_flow@mine.safetensors")
+    assert card["config"]["width"] == 16, "the settings beside the recipe are the default"
     make_clips(tmp_path / "clips")
-    _, out, scores = on_fakes(call, "learnt_flow@mine")
+    _, out, scores = on_fakes(call, "learnt_flow@mine,learnt_flow@untrained")
     assert np.isfinite(mean(scores, "learnt_flow@mine")), out
+    assert np.isfinite(mean(scores, "learnt_flow@untrained")), out
+    listed = call("list", "methods")[1]
+    assert "Learnt flow. Driven by pictures; modes plain; weights none here." in listed
     code, _, err = call("--methods", "learnt_flow@nobodys", "--protocol", "fakes", "--drivers", "clips")
     assert code == 2
     assert ".megbench/weights/learnt_flow@nobodys" in err
+
+
+def test_a_learnt_generator_is_one_folder_and_one_line(package):
+    """The whole of what is added: the folder's files, and the line that names the descriptor."""
+    made = [path.relative_to(package).as_posix() for path in (package / "learnt_flow").rglob("*")]
+    assert sorted(made) == [
+        f"learnt_flow/{name}" for name in ("generator.py", "model.py", "published.yaml", "training.py")
+    ]
+    lines = [line for line in (package / "pyproject.toml").read_text().splitlines() if "learnt_flow.generator" in line]
+    assert lines == ['learnt_flow = "learnt_flow.generator:GENERATOR"']
+    elsewhere = [path.read_text() for path in package.glob("*.py")]
+    assert not any("learnt_flow" in text for text in elsewhere)
 
 
 def test_names_are_held_against_what_is_installed(call, package):

@@ -13,7 +13,7 @@ from core.scoring import Scorer
 from core.speeds import keep_speeds, measuring
 from core.weights import read_card
 from methods import COMPANIONS
-from methods.trained import demo_weights
+from methods.cards import demo_weights
 from protocols.demo import SHEET
 
 

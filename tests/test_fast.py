@@ -19,7 +19,7 @@ from baselines.ulmegan import model as ulmegan
 from core.errors import BenchError
 from core.openface import OPENFACE
 from fpfomm import model as fpb
-from methods.fomm import Fomm
+from methods import make_method
 from nets import winograd
 from nets.blocks import SameBlock, UpBlock
 from nets.fast import LARGE_MAP, FourAtOnce, InstanceNormLast, compile_blocks, rearrange, speed_up
@@ -28,10 +28,15 @@ from tests.test_nets_models import FOMM, FPB, LANDMARKS, MRAA
 from tests.test_tps import RAU, TPS
 from tests.test_ulmegan import SMALL as ULME
 
+Fomm = make_method("fomm")
+
 RNG = np.random.default_rng(3)
 TEXTURE = cv2.normalize(cv2.GaussianBlur(RNG.random((256, 256, 3)), (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX)
 FRAMES = np.stack([np.roll(TEXTURE, step, axis=1) for step in range(3)]).astype(np.uint8)
 UNITS = RNG.uniform(-0.5, 0.5, (2, len(OPENFACE))).astype(np.float32)
+
+
+RELATIVE = {"mode": "relative"}
 
 
 def from_points(animator, detect):
@@ -41,20 +46,20 @@ def from_points(animator, detect):
 
 
 def paint_fomm(nets):
-    return from_points(fomm.animator(nets, "relative", "cpu", 2), nets["kp_detector"])
+    return from_points(fomm.animator(FOMM, nets, RELATIVE, "cpu", 2), fomm.detector(nets, None, "cpu"))
 
 
 def paint_fpfomm(nets):
-    detect = fpb.clip_detector(nets["kp_detector"], LANDMARKS[0].numpy(), "cpu")
-    return from_points(fpb.animator(nets, "relative", "cpu", 2), detect)
+    detect = fpb.detector(nets, LANDMARKS[0].numpy(), "cpu")
+    return from_points(fpb.animator(FPB, nets, RELATIVE, "cpu", 2), detect)
 
 
 def paint_mraa(nets):
-    return from_points(mraa.animator(MRAA, nets, "relative", "cpu", 2), nets["region_predictor"])
+    return from_points(mraa.animator(MRAA, nets, RELATIVE, "cpu", 2), mraa.detector(nets, None, "cpu"))
 
 
 def paint_tps(nets):
-    return from_points(tps.animator(nets, "relative", "cpu", 2), nets["kp_detector"])
+    return from_points(tps.animator(TPS, nets, RELATIVE, "cpu", 2), tps.detector(nets, None, "cpu"))
 
 
 def paint_tps_rau(nets):

@@ -30,7 +30,7 @@ from core.names import check_name
 from core.pictures import read_picture
 from core.video import read_clip
 from faces.openface import COLUMNS, read_openface
-from methods.fomm import Fomm
+from methods.generator import GeneratorMethod
 from metrics.experts.blinded import make_key
 from tests import hostile_files as files
 from tests.fakes import make_clips
@@ -316,8 +316,8 @@ def label(case):
 @pytest.fixture
 def here(monkeypatch, in_this_process):
     """Work is done in this process, and checkpoints without a card are held against a small network."""
-    settings = Fomm.settings
-    monkeypatch.setattr(Fomm, "settings", lambda method: settings(method) or SMALL)
+    settings = GeneratorMethod.settings
+    monkeypatch.setattr(GeneratorMethod, "settings", lambda method: settings(method) or SMALL)
     monkeypatch.setattr("core.pickled_weights.LARGEST_WEIGHTS_BYTES", 50_000_000)  # a bomb of 2 GB takes long to make
     monkeypatch.setattr("taught.training_set.demo_set", lambda folder: folder)
 

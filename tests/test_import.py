@@ -10,13 +10,18 @@ import torch
 from typer.testing import CliRunner
 
 import bench
+from baselines import GENERATORS
 from core.checkpoints import Layout, import_checkpoint
 from core.config import build
 from core.errors import BenchError
+from core.generator import descriptors
 from core.pickled_weights import read_published
 from core.weights import read_weights
-from methods.fomm import Fomm
-from training.published import PUBLISHED, layouts
+from methods import make_method
+from training.published import layouts
+
+KNOWN = descriptors(GENERATORS)
+PUBLISHED = [name for name, generator in KNOWN.items() if generator.published]
 
 SPECS = Path(__file__).parent.parent.parent / "shared" / "specs" / "fomm_family"
 MANIFESTS = {"fomm": "fomm", "fpfomm": "fpb", "mraa": "mraa"}
@@ -26,9 +31,10 @@ MANIFESTS = {"fomm": "fomm", "fpfomm": "fpb", "mraa": "mraa"}
 @pytest.mark.skipif(not SPECS.exists(), reason="the specifications do not lie beside the checkout")
 def test_the_layouts_are_the_published_manifests(name):
     published = json.loads((SPECS / f"{MANIFESTS[name]}.manifest.json").read_text())
-    own = dict(layouts(name)[0].networks)
+    found = layouts(KNOWN[name])
+    own = dict(found[0].networks)
     if name == "fomm":
-        own["discriminator(vox-adv-256)"] = layouts(name)[1].networks["discriminator"]
+        own["discriminator(vox-adv-256)"] = found[1].networks["discriminator"]
     assert set(own) == set(published)
     for network, entries in published.items():
         assert list(own[network]) == list(entries), network
@@ -39,7 +45,7 @@ def test_the_layouts_are_the_published_manifests(name):
 
 def small(name="fomm"):
     """The published layout with two entries a network, and a checkpoint that has it."""
-    whole = layouts(name)[0]
+    whole = layouts(KNOWN[name])[0]
     few = {network: dict(list(entries.items())[-2:]) for network, entries in whole.networks.items()}
     states = {
         network: {entry: torch.ones(shape, dtype=getattr(torch, dtype)) for entry, (shape, dtype) in entries.items()}
@@ -70,7 +76,7 @@ def test_a_whole_published_file_is_imported_and_animates(tmp_path, monkeypatch):
     for network, state in states.items():
         for entry, value in state.items():
             assert torch.equal(read[network][entry], value), entry
-    method = Fomm("vox", {})
+    method = make_method("fomm")("vox", {})
     method.prepare("cpu")
     assert torch.equal(method.networks["kp_detector"].kp.weight, states["kp_detector"]["kp.weight"])
 

@@ -12,7 +12,7 @@ MAY_IMPORT = {
     "core": set(),
     "nets": {"core"},  # the contracts: what a trainer shared by two rooms yields
     "faces": {"core"},
-    "training": {"nets", "core"},  # nets.fast
+    "training": {"baselines", "nets", "core"},  # the table of generators; nets.fast
     "reports": {"core"},
     "clips": {"core", "faces"},
     "fpfomm": {"nets", "faces", "core"},

@@ -9,19 +9,23 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from baselines import GENERATORS
 from core import provenance
+from core.generator import descriptors
 from core.provenance import COMPUTES_NOTHING, code_version, module_of, package_versions, recipe
 from core.runner import Row
 from core.source_code import read_source
 from faces import seen
 from faces.seen import Seen
-from methods import METHODS
+from methods import DRIVEN_BY, OTHERS
 from methods.controls import Still
 from metrics import METRICS
 
 ROOT = Path(__file__).parent.parent
 ALL = [
-    *METHODS.values(),
+    *OTHERS.values(),
+    *DRIVEN_BY.values(),
+    *(generator.model for generator in descriptors(GENERATORS).values()),
     *METRICS.values(),
     "methods.au_from_flow:flow",
     "faces.seen:Seen",
@@ -77,7 +81,9 @@ TEXTS = {
     "a further source": ("methods/au_sources.py", "SOURCES = {", 'SOURCES = {"other": "methods.other:other",'),
     "a further weights file": ("core/weight_files.py", "FILES = {", "OTHERS = {}\nFILES = {"),
     "a note on the terminal": ("core/progress.py", "Note: ", "By the way: "),
-    "a type": ("methods/fomm.py", "    from torch import Tensor, nn", "    from torch import Tensor, nn, optim"),
+    "a type": ("methods/generator.py", "    from torch import nn", "    from torch import nn, optim"),
+    "a further generator": ("baselines/__init__.py", "GENERATORS = {", 'GENERATORS = {"x": "x.generator:GENERATOR",'),
+    "what is said of weights": ("baselines/fomm/generator.py", "MRAA's skips", "Skips"),
 }
 
 
@@ -89,9 +95,9 @@ def test_texts_types_and_tables_of_names_change_no_key(edited, what):
 NUMBERS = {
     "flow": ("faces/flow.py", "FAR = 3.0", "FAR = 4.0", {"metrics.motion_agreement", "metrics.au_flow", "faces.seen"}),
     "resize": ("faces/crop.py", "INTER_CUBIC", "INTER_LINEAR", {"methods.outputs", "faces.seen"}),
-    "grey": ("core/frames.py", "COLOR_RGB2GRAY", "COLOR_BGR2GRAY", {"methods.outputs", "methods.fomm", "faces.seen"}),
+    "grey": ("core/frames.py", "COLOR_RGB2GRAY", "COLOR_BGR2GRAY", {"methods.driving_pictures", "faces.seen"}),
     "box": ("faces/pyfeat.py", "FOREHEAD = 0.3", "FOREHEAD = 0.4", {"metrics.pyfeat_occurrence"}),
-    "network": ("nets/blocks.py", "\nclass ", "\nA = 2\n\n\nclass ", {"methods.fomm", "methods.ulmegan"}),
+    "network": ("nets/blocks.py", "\nclass ", "\nA = 2\n\n\nclass ", {"baselines.fomm.model", "fpfomm.model"}),
     "source": ("faces/action_units.py", "FLOOR = ", "FLOOR = 2 * ", {"methods.au_from_flow", "metrics.au_flow"}),
     "renderer": ("faces/facs.py", "MICRO = 0.05", "MICRO = 0.06", {"clips.synthetic.studio"}),
     "caught error": ("methods/outputs.py", "except BenchError", "except CellFailed", {"methods.outputs"}),
@@ -108,7 +114,7 @@ def test_what_is_computed_changes_the_keys_of_what_uses_it(edited, what):
 
 def test_the_modules_that_are_passed_over_compute_nothing():
     """Frozen: whoever adds one says why, and here."""
-    names = "contracts errors file_hashes file_kinds files folder_lock memo names own_store"
+    names = "contracts errors file_hashes file_kinds files folder_lock generator memo names own_store"
     others = "progress provenance processors registry source_code store weight_files working_folder wrong_file"
     assert set(COMPUTES_NOTHING) == {f"core.{name}" for name in [*names.split(), *others.split()]}
     for module in COMPUTES_NOTHING:
@@ -128,8 +134,9 @@ def test_packages_count_where_they_compute():
         "clips.synthetic.studio",
     ):
         assert not found[module] & {"torch", "torchvision"}, module
-    assert {"torch", "numpy"} <= found["methods.fomm"]
-    assert {"torch", "dlib-bin", "opencv-python-headless"} <= found["methods.fpfomm"]
+    assert {"torch", "numpy"} <= found["baselines.fomm.model"]
+    assert {"torch", "opencv-python-headless"} <= found["methods.driving_pictures"]
+    assert "dlib-bin" not in found["methods.driving_pictures"] | found["baselines.fomm.model"]
     assert {"opencv-python-headless", "dlib-bin", "numpy"} <= found["methods.flow_warp"] & found["metrics.au_flow"]
     assert {"lpips", "torch", "torchvision"} <= found["metrics.lpips"]
     assert {"pytorch-fid", "torch", "torchvision"} <= found["metrics.fid"]
@@ -148,7 +155,7 @@ def test_another_torch_makes_its_cells_and_scores_anew_and_no_others(monkeypatch
     package_versions.cache_clear()
     try:
         changed = {module for module in MODULES if recipe(module) != before[module]}
-        assert {"methods.fomm", "methods.ulmegan", "metrics.fid", "metrics.lpips"} <= changed
+        assert {"baselines.fomm.model", "baselines.ulmegan.model", "metrics.fid", "metrics.lpips"} <= changed
         assert not changed & {"methods.controls", "methods.outputs", "metrics.motion_agreement", "faces.seen"}
         assert Row.of("still", "still", "", {}, Still).identity["packages"]["numpy"] == np.__version__
     finally:

@@ -9,15 +9,12 @@ import re
 import pandas as pd
 import pytest
 
+from baselines import GENERATORS
+from core.generator import DEMO_MARK
 from core.judgements import FILE, Judgement, write_judgements
 from core.working_folder import in_store
-from methods.fomm import Fomm
-from methods.fpfomm import FpFomm
-from methods.mraa import Mraa
-from methods.tps import Tps
-from methods.tps_rau import TpsRau
-from methods.trained import demo_weights
-from methods.ulmegan import UlmeGan
+from methods import make_method
+from methods.cards import demo_weights
 from reports import leaderboard
 from reports.comparison import comparison
 from reports.figures.gif import write_gif
@@ -26,12 +23,10 @@ from reports.figures.variants import draw_variants
 from reports.forms import FORMS, experts_tables, tables_of
 from reports.html import Pictures, write_report
 from reports.marks import exported
-from reports.notices import DEMO, RENDERED, caveats
+from reports.notices import RENDERED, caveats
 from reports.run_files import Run
 from reports.table import NOTE
 from tests.report_fixture import MARKS, make_run
-
-TRAINED = (Fomm, FpFomm, Mraa, Tps, TpsRau, UlmeGan)
 
 
 @pytest.fixture(scope="module")
@@ -189,14 +184,15 @@ def test_experts_alone_have_no_marks(run):
     assert "demo weights" not in experts_tables([Judgement("a", "d", "t", "E1", 1, 1, 1)])["table_1"].text()
 
 
-@pytest.mark.parametrize("method", TRAINED, ids=lambda method: method.name)
-def test_demo_weights_say_that_they_are_not_the_published_model(method):
+@pytest.mark.parametrize("name", GENERATORS)
+def test_demo_weights_say_that_they_are_not_the_published_model(name):
+    method = make_method(name)
     ((word, sentence),) = method("", {}).marks.items()
-    assert word == DEMO
+    assert word == DEMO_MARK
     assert sentence.startswith("Not the published model. Its architecture differs (")
     assert set(method("untrained", {}).marks) == {"untrained"}
-    config = json.dumps(json.loads(demo_weights(method.name).with_suffix(".json").read_text())["config"])
-    assert ("MRAA's skips" in sentence) == ('"skips": true' in config and method is not Mraa)
+    config = json.dumps(json.loads(demo_weights(name).with_suffix(".json").read_text())["config"])
+    assert ("MRAA's skips" in sentence) == ('"skips": true' in config and name != "mraa")
     assert ("bicubic" in sentence) <= ('"picture_sampling": "bicubic"' in config)
     assert ("ridge" in sentence) == ('"ridge": 1e-05' in config)
     assert ("moves the template by what it paints" in sentence) == ('"displaced": true' in config)
@@ -204,7 +200,7 @@ def test_demo_weights_say_that_they_are_not_the_published_model(method):
 
 
 def test_modes_of_ulmegan_have_demo_weights_too():
-    assert set(UlmeGan("plain", {}).marks) == {"demo weights"}
+    assert set(make_method("ulmegan")("plain", {}).marks) == {"demo weights"}
 
 
 TWENTY = {"stages": {"main": {"steps": 20}}}
@@ -235,7 +231,17 @@ def test_other_weights_say_what_their_card_says(tmp_path, monkeypatch, card, wor
         demo = json.loads(demo_weights("fomm").with_suffix(".json").read_text())["config"]
         config = demo if card.get("config") else {"num_kp": 10}
         weights.with_suffix(".json").write_text(json.dumps(card | {"config": config}))
-    assert set(Fomm("mine", {}).marks) == words
+    assert set(make_method("fomm")("mine", {}).marks) == words
+
+
+def test_weights_of_another_architecture_say_so_at_any_width(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weights = in_store("weights") / "ulmegan@mine.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"")
+    for displaced, words in ((True, {"another network"}), (False, set())):
+        weights.with_suffix(".json").write_text(json.dumps({"config": {"width": 8, "displaced": displaced}}))
+        assert set(make_method("ulmegan")("mine", {}).marks) == words
 
 
 def test_the_terminal_s_leaderboard_shows_other_figures_where_its_own_are_not_asked_for(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-import methods.trained
+import methods.cards
 from baselines.fomm import model as fomm
 from baselines.mraa import model as mraa
 from core.clip import Clip, Template, save_clip
@@ -16,10 +16,10 @@ from core.config import as_dict
 from core.errors import BenchError, CellFailed
 from core.weights import save_weights
 from fpfomm import model as fpb
-from methods.fomm import Fomm
-from methods.fpfomm import FpFomm
-from methods.mraa import Mraa
+from methods import make_method
 from tests.test_nets_models import FOMM, FPB, MRAA
+
+Fomm, FpFomm, Mraa = (make_method(name) for name in ("fomm", "fpfomm", "mraa"))
 
 ROOT = Path(__file__).parent.parent
 CASES = {"fomm": (Fomm, fomm, FOMM), "fpfomm": (FpFomm, fpb, FPB), "mraa": (Mraa, mraa, MRAA)}
@@ -30,7 +30,7 @@ CHECKPOINT = ("generator", "kp_detector", "discriminator")
 @pytest.fixture(autouse=True)
 def weights(tmp_path, monkeypatch):
     """A checkout whose demo weights are tiny random networks."""
-    monkeypatch.setattr(methods.trained, "ROOT", tmp_path)
+    monkeypatch.setattr(methods.cards, "ROOT", tmp_path)
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "user"))
     for name, (_, model, config) in CASES.items():
         torch.manual_seed(1)
@@ -141,7 +141,7 @@ def test_user_weights_of_both_kinds(weights):
 
 def test_mraa_uses_its_avd_network_where_there_is_one(weights):
     assert Mraa("", {}).mode == "relative"
-    with pytest.raises(BenchError, match="no trained AVD network"):
+    with pytest.raises(BenchError, match=r"no trained avd_network\. Use mraa:mode=relative, or train the stage avd"):
         Mraa("", {"mode": "avd"}).prepare("cpu")
     save_weights(weights / "mraa.safetensors", mraa.networks(MRAA), {"config": as_dict(MRAA)})
     assert Mraa("", {}).mode == "avd"
@@ -173,5 +173,5 @@ def test_unknown_options_and_modes_get_a_hint():
 
 
 def test_importing_methods_does_not_import_torch():
-    code = "import sys, methods.fomm, methods.mraa, methods.fpfomm; sys.exit('torch' in sys.modules)"
+    code = "import sys, methods.driving_pictures, methods.driving_units, training; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -9,25 +9,28 @@ import numpy as np
 import pytest
 import torch
 
-import methods.trained
+import methods.cards
+from baselines import GENERATORS
 from baselines.tps import model as tps
 from baselines.tps_rau import model as tps_rau
 from baselines.ulmegan import model as ulmegan
+from baselines.ulmegan.action_units import sequence
 from commands import ulme_maps
 from core.clip import Cell, Clip, KnownMotion, Template, save_clip
 from core.config import as_dict
 from core.errors import BenchError, CellFailed
+from core.generator import descriptors
 from core.openface import OPENFACE, column
 from core.weights import save_weights
 from faces import action_units
-from methods import METHODS, au_sources
+from methods import DRIVEN_BY, au_sources, make_method
 from methods.au_sources import ActionUnits, source
-from methods.tps import Tps
-from methods.tps_rau import TpsRau
-from methods.ulmegan import UlmeGan
+from methods.generator import DISPLACED
 from tests.test_imports import reached
 from tests.test_tps import RAU, TPS
 from tests.test_ulmegan import SMALL
+
+Tps, TpsRau, UlmeGan = (make_method(name) for name in ("tps", "tps_rau", "ulmegan"))
 
 ULME = replace(SMALL, image_size=128)
 # Networks for 256-pixel pictures.
@@ -38,7 +41,7 @@ N = 5
 @pytest.fixture(autouse=True)
 def weights(tmp_path, monkeypatch):
     """A checkout whose demo weights are tiny random networks, and an empty folder of action units."""
-    monkeypatch.setattr(methods.trained, "ROOT", tmp_path)
+    monkeypatch.setattr(methods.cards, "ROOT", tmp_path)
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "user"))
     monkeypatch.setattr(au_sources, "in_store", lambda name: tmp_path / name)
     for name, (model, config) in CASES.items():
@@ -94,9 +97,9 @@ def ready(kind, variant="", **options):
 
 def test_no_trained_method_reaches_the_drivers_measured_flow():
     measured = {"faces.flow", "faces.transfer", "faces.motion", "faces.seen", "faces.head", "faces.field"}
-    for name in ("fpfomm", "fomm", "mraa", "tps", "tps_rau", "ulmegan"):
-        modules = reached(METHODS[name].partition(":")[0])
-        assert not modules & measured, name
+    places = [generator.model for generator in descriptors(GENERATORS).values()]
+    for place in (*places, *DRIVEN_BY.values(), *DISPLACED.values()):
+        assert not reached(place.partition(":")[0]) & measured, place
     assert measured & reached("methods.flow_warp"), "the walk does find it where it is"
 
 
@@ -131,8 +134,8 @@ def test_modes_of_ulmegan_are_variants_too(driver):
         method = UlmeGan(variant, {})
         assert method.variant == variant
         assert method.weights == UlmeGan("", {}).weights
-        assert np.array_equal(method.sequence(units), UlmeGan("", {"mode": variant}).sequence(units))
-        sequences[variant] = method.sequence(units)[:, column(12)]
+        assert method.mode == UlmeGan("", {"mode": variant}).mode == variant
+        sequences[variant] = sequence(units.intensity, units.presence, variant)[:, column(12)]
     assert sequences["plain"].tolist() == [0, 0.5, 1, 0.5, 0]
     assert np.array_equal(sequences["recode"], sequences["plain"]), "present in three of five frames"
     assert sequences["recode_linear"].tolist() == [0, 0.5, 1, 0.5, 0]
@@ -183,17 +186,18 @@ def test_published_files_of_relative_units_get_the_published_switches(weights, m
     """At full size the networks are large: here only what is asked to be built is looked at."""
     weights.mkdir()
     asked = []
-    monkeypatch.setattr(tps_rau, "networks", lambda config: asked.append(config) or {})
+    names = ("inpainting_network", "dense_motion_network", "kp_detector")
+    monkeypatch.setattr(tps_rau, "networks", lambda config: asked.append(config) or dict.fromkeys(names))
     for channels in (512, 529):
         entry = torch.zeros(256, channels, 3, 3)
         state = {"inpainting_network": {"up_blocks.0.conv.weight": entry}}
         torch.save(state | {"epoch": 3}, weights / "tps_rau@x.pth.tar")
-        TpsRau("x", {}).build({})
+        TpsRau("x", {}).build()
     assert [(config.points, config.condition) for config in asked] == [("sigmoid", "none"), ("sigmoid", "planes")]
 
 
 def test_a_checkpoint_without_an_avd_network_says_so():
-    with pytest.raises(BenchError, match="no AVD network"):
+    with pytest.raises(BenchError, match=r"no trained avd_network\. Use tps:mode=relative, or train the stage avd"):
         ready(Tps, mode="avd")
 
 

@@ -262,12 +262,8 @@ def animated(model, config, batch_size):
     torch.manual_seed(0)
     nets = {name: network.eval() for name, network in model.networks(config).items()}
     frames = (pictures(5, seed=3).permute(0, 2, 3, 1) * 255).to(torch.uint8).numpy()
-    if model is mraa:
-        animator, detect = model.animator(config, nets, "relative", "cpu", batch_size), nets["region_predictor"]
-    else:
-        animator, detect = model.animator(nets, "relative", "cpu", batch_size), nets["kp_detector"]
-    if model is fpb:
-        detect = fpb.clip_detector(detect, LANDMARKS[0].numpy(), "cpu")
+    animator = model.animator(config, nets, {"mode": "relative"}, "cpu", batch_size)
+    detect = model.detector(nets, LANDMARKS[0].numpy() if model is fpb else None, "cpu")
     face = animator.face(frames[0], detect)
     return animator.animate(face, animator.read(frames, detect), len(frames)), nets, frames
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from core.errors import BenchError, CellFailed
 from faces import openface
 from faces.openface import COLUMNS, PRESENCES, UNITS, keep, kept, read_openface, spans
-from methods import au_sources
+from methods import au_sources, make_method
 from methods.au_sources import source
-from methods.tps_rau import TpsRau
-from methods.ulmegan import UlmeGan
+
+TpsRau = make_method("tps_rau")
+UlmeGan = make_method("ulmegan")
 
 N = 8
 AU12 = UNITS.index("AU12")

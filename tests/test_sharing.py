@@ -29,9 +29,11 @@ from core.store import read_cell, save_cell
 from core.weight_files import FILES
 from core.working_folder import worker_environment
 from faces.openface import kept_path
+from methods import make_method
 from methods.au_sources import table_path
-from methods.fomm import Fomm
 from tests.fakes import Counted, Fakes, Fragile, Seen, Shift, finished_cells, make_clips
+
+Fomm = make_method("fomm")
 
 ROOT = Path(__file__).parent.parent
 CELLS = 8

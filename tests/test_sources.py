@@ -26,12 +26,13 @@ from core.worker import answer
 from faces import openface, seen
 from faces.openface import UNITS, keep
 from faces.seen import Seen
-from methods import METHODS, au_sources, parse_label
+from methods import au_sources, make_method, parse_label
 from methods.controls import Still
-from methods.ulmegan import UlmeGan
 from metrics import METRICS, fid, pyfeat_occurrence
 from metrics.openface_intensity import OpenFaceIntensity
 from tests.moving_face import BROW, MOUTH, face, make_clip
+
+UlmeGan = make_method("ulmegan")
 
 ROOT = Path(__file__).parent.parent
 T = 5
@@ -286,7 +287,7 @@ def test_every_file_that_a_method_opens_is_in_its_cells_key(text, cell, folders,
     (folders / "aus" / "table").mkdir()
     np.savetxt(folders / "aus" / "table" / "driver.csv", table(1.0), delimiter=",")
     label = parse_label(text)
-    maker = load("method", label.name, METHODS)
+    maker = make_method(label.name)
     row = Row.of(text, label.name, label.variant, label.options, maker)
 
     def animate():

@@ -1,52 +1,30 @@
-"""What published checkpoints hold: the networks of each method at published sizes, drawn without memory."""
+"""What published checkpoints hold: the networks of a generator at published sizes, drawn without memory."""
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import torch
 
+from baselines import GENERATORS
 from core.checkpoints import Layout, manifest
-from core.config import as_dict, resolve
-from core.registry import load
-from training import TRAINABLES
-
-# The networks that a checkpoint of a method must hold, and configs (over the defaults) that it may have.
-PUBLISHED: dict[str, tuple[tuple[str, ...], tuple[dict[str, Any], ...]]] = {
-    # vox-256, then vox-adv-256 with its other discriminator.
-    "fomm": (
-        ("generator", "kp_detector"),
-        (
-            {},
-            {
-                "discriminator": {"spectral_norm": False, "use_kp": True},
-                "loss": {"generator_gan": 1.0},
-                "milestones": [],
-            },
-        ),
-    ),
-    "fpfomm": (("generator", "kp_detector"), ({},)),
-    # The main stage's checkpoint lacks the AVD network, some lack the background's.
-    "mraa": (("generator", "region_predictor"), ({},)),
-}
+from core.config import as_dict, build
+from core.generator import Generator, generators, networks_at
 
 
-@functools.cache
-def layouts(name: str) -> list[Layout]:
-    """The published layouts of a method, the plainest first."""
-    required, configs = PUBLISHED[name]
-    recipe = load("trainable", name, TRAINABLES)
+def layouts(generator: Generator) -> list[Layout]:
+    """Return the published layouts of a generator, the plainest first; [] if it has none."""
+    if generator.published is None:
+        return []
     found = []
-    for settings in configs:
-        config = resolve(recipe, [{"model": settings}]).model
+    model, kind = networks_at(generator.model)
+    for settings in generator.published.settings:
+        config = build(kind, settings, "")
         with torch.device("meta"):  # shapes without numbers
-            networks = recipe.networks(config)
+            networks = model.networks(config)
         entries = {network: manifest(module.state_dict()) for network, module in networks.items()}
-        found.append(Layout(as_dict(config), entries, required))
+        found.append(Layout(as_dict(config), entries, generator.published.required))
     return found
 
 
 def layouts_besides(name: str) -> dict[str, list[Layout]]:
-    """Return the published layouts of all other methods, by name."""
-    return {other: layouts(other) for other in PUBLISHED if other != name}
+    """Return the published layouts of all other generators, by name."""
+    return {other: layouts(each) for other, each in generators(GENERATORS).items() if other != name and each.published}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from nets.geometry import soft_argmax
 from nets.inference import Animator
 from nets.keypoints import DetectorConfig, JacobianDetector, KeyPointGenerator, KeyPoints
 from nets.losses import LossConfig
-from nets.transfer import TransferMode, transfer_key_points
+from nets.transfer import transfer_key_points
 from nets.transform import TransformConfig
 
 
@@ -64,12 +65,16 @@ def networks(config: FommConfig) -> dict[str, nn.Module]:
     }
 
 
-def animator(nets: Mapping[str, nn.Module], mode: TransferMode, device: str, batch_size: int) -> Animator[KeyPoints]:
-    """FOMM's inference; `mode` as in nets.transfer."""
+def animator(
+    config: FommConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
+) -> Animator[KeyPoints]:
+    """Return FOMM's inference; options["mode"] as in nets.transfer."""
     generator = nets["generator"]
     assert isinstance(generator, KeyPointGenerator)
-
-    def transfer(source: KeyPoints, driving: KeyPoints, first: KeyPoints) -> KeyPoints:
-        return transfer_key_points(source, driving, first, mode)
-
+    transfer = functools.partial(transfer_key_points, mode=options["mode"])  # type: ignore[arg-type]
     return Animator(generator, transfer, generator.motion, device, batch_size)
+
+
+def detector(nets: Mapping[str, nn.Module], landmarks: None, device: str) -> nn.Module:
+    """Return what finds the key points in the pictures of a clip; it needs no landmarks."""
+    return nets["kp_detector"]

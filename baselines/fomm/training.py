@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from baselines.fomm.model import FommConfig, networks
-from core.contracts import Phase, Trainable
+from core.contracts import Phase
+from core.recipe import recipe
 from core.weights import VGG19
 from nets.objective import PublishedTrainer, pair_step
 
@@ -43,17 +43,5 @@ class FommTrainer(PublishedTrainer):
         )
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of a FOMM training; the defaults are the published ones."""
-
-    model: FommConfig = FommConfig()
-
-    @staticmethod
-    def networks(config: FommConfig) -> dict[str, nn.Module]:
-        """Return the networks that a published checkpoint holds, with random weights."""
-        return networks(config)
-
-    def trainer(self) -> Trainable:
-        """Return the trainable with fresh weights. BenchError if its losses lack their VGG-19 weights."""
-        return FommTrainer(self.model)
+# Settings of a FOMM training; the defaults are the published ones.
+Recipe = recipe({"model": FommConfig()}, FommTrainer, networks)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +21,6 @@ from nets.inference import Animator
 from nets.keypoints import DetectorConfig
 from nets.losses import LossConfig
 from nets.transform import TransformConfig
-
-MraaMode = Literal["avd", "relative", "standard"]
 
 
 @dataclass(frozen=True)
@@ -154,13 +151,13 @@ def networks(config: MraaConfig) -> dict[str, nn.Module]:
 
 
 def animator(
-    config: MraaConfig, nets: Mapping[str, nn.Module], mode: MraaMode, device: str, batch_size: int
+    config: MraaConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
 ) -> Animator[Regions]:
-    """MRAA's inference, with the background at rest.
+    """Return MRAA's inference in options["mode"], with the background at rest.
 
     "avd" needs an AVD network; "standard" takes the driver's regions as they are, for a driver of the same face.
     """
-    generator = nets["generator"]
+    generator, mode = nets["generator"], options["mode"]
     assert isinstance(generator, MraaGenerator)
 
     def transfer(source: Regions, driving: Regions, first: Regions) -> Regions:
@@ -174,3 +171,8 @@ def animator(
         return moved
 
     return Animator(generator, transfer, generator.motion, device, batch_size)
+
+
+def detector(nets: Mapping[str, nn.Module], landmarks: None, device: str) -> nn.Module:
+    """Return what finds the regions in the pictures of a clip; it needs no landmarks."""
+    return nets["region_predictor"]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from baselines.mraa.model import MraaConfig, networks
 from baselines.mraa.regions import Regions
-from core.contracts import OptimiserSpec, Phase, Trainable
+from core.contracts import OptimiserSpec, Phase
 from core.draws import each
+from core.recipe import recipe
 from core.weights import VGG19
 from nets import losses
 from nets.geometry import product
@@ -107,17 +107,5 @@ def avd_losses(rebuilt: Regions, target: Regions) -> dict[str, Tensor]:
     }
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of an MRAA training; the defaults are the published ones."""
-
-    model: MraaConfig = MraaConfig()
-
-    @staticmethod
-    def networks(config: MraaConfig) -> dict[str, nn.Module]:
-        """Return the networks that a published checkpoint holds, with random weights."""
-        return networks(config)
-
-    def trainer(self) -> Trainable:
-        """Return the trainable with fresh weights. BenchError if its losses lack their VGG-19 weights."""
-        return MraaTrainer(self.model)
+# Settings of an MRAA training; the defaults are the published ones.
+Recipe = recipe({"model": MraaConfig()}, MraaTrainer, networks)

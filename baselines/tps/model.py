@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +24,6 @@ from nets.resnet import ResNet18
 from nets.thin_plate import PUBLISHED_RIDGE
 from nets.transfer import hull_scale
 from nets.transform import TransformConfig
-
-TpsMode = Literal["relative", "avd", "standard"]
 
 
 @dataclass(frozen=True)
@@ -212,12 +209,14 @@ def transfer_points(source: Tensor, driving: Tensor, first: Tensor) -> Tensor:
     return source + hull_scale(source, first) * (driving - first)
 
 
-def animator(nets: Mapping[str, nn.Module], mode: TpsMode, device: str, batch_size: int) -> Animator[SplinePoints]:
-    """TPS inference, with the background at rest.
+def animator(
+    config: TpsConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
+) -> Animator[SplinePoints]:
+    """Return the inference of TPS in options["mode"], with the background at rest.
 
     "avd" needs the AVD network; "standard" takes the driver's points as they are, for a driver of the same face.
     """
-    made = generator(nets)
+    made, mode = generator(nets), options["mode"]
 
     def transfer(source: SplinePoints, driving: SplinePoints, first: SplinePoints) -> SplinePoints:
         if mode == "standard":
@@ -227,3 +226,8 @@ def animator(nets: Mapping[str, nn.Module], mode: TpsMode, device: str, batch_si
         return SplinePoints(nets["avd_network"](source.value.expand_as(driving.value), driving.value))
 
     return Animator(made, transfer, made.motion, device, batch_size)
+
+
+def detector(nets: Mapping[str, nn.Module], landmarks: None, device: str) -> nn.Module:
+    """Return what finds the key points in the pictures of a clip; it needs no landmarks."""
+    return nets["kp_detector"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,9 @@ from torch import Tensor, nn
 from baselines.tps.inpainting import warp_targets
 from baselines.tps.model import SplineAvd, TpsConfig, TpsGenerator, generator, networks
 from baselines.tps.motion import Dropout
-from core.contracts import OptimiserSpec, Phase, Trainable
+from core.contracts import OptimiserSpec, Phase
 from core.draws import each
+from core.recipe import recipe
 from core.weights import VGG19
 from nets import losses
 from nets.dense_motion import Motion
@@ -160,12 +160,5 @@ def warp_loss(made: TpsGenerator, features: tuple[Tensor, ...], driving: Tensor,
     return torch.stack([F.l1_loss(f, t) for f, t in zip(found, targets, strict=True)]).sum()
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of a TPS training; the defaults are the published ones."""
-
-    model: TpsConfig = TpsConfig()
-
-    def trainer(self) -> Trainable:
-        """Return the trainable with fresh weights. BenchError if its losses lack their VGG-19 weights."""
-        return TpsTrainer(self.model)
+# Settings of a TPS training; the defaults are the published ones.
+Recipe = recipe({"model": TpsConfig()}, TpsTrainer, networks)

@@ -58,6 +58,13 @@ def published(action_units: bool = True) -> RauConfig:
     return RauConfig(points="sigmoid", condition="planes" if action_units else "none")
 
 
+def settings_of(states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, str]:
+    """Return the published choices that published weights were trained with; theirs may lack action units' planes."""
+    entering = states.get("inpainting_network", {}).get("up_blocks.0.conv.weight")
+    plain = entering is not None and entering.shape[1] <= InpaintingConfig().width(3)
+    return {"points": "sigmoid", "condition": "none" if plain else "planes"}
+
+
 class GivenPoints(nn.Module):
     """The key point "detector": no parameters, landmarks in pixels to key points."""
 
@@ -183,6 +190,22 @@ class RauAnimator:
     device: str
     batch_size: int
 
+    def follow(
+        self,
+        face: PointedFace,
+        intensity: npt.NDArray[np.float64],
+        presence: npt.NDArray[np.float64],
+        landmarks: npt.NDArray[np.float64] | None = None,
+    ) -> Frames:
+        """Return the template under what changed since a driver's first frame: uint8 (T, H, W, 3) RGB.
+
+        intensity, presence: the driver's, (T, 17) in OpenFace's order; presence is not used. landmarks: of the driver's
+        first frame, to which the template's geometry is moved as published; None leaves it in place.
+        """
+        change = au_difference(np.broadcast_to(intensity[:1], intensity.shape), intensity)
+        frames: Frames = self.animate(face, change, None if landmarks is None else self.points(landmarks))
+        return frames
+
     def points(self, landmarks: npt.NDArray[np.float64]) -> SplinePoints:
         """Key points of landmarks (68, 2) in pixels, batch 1."""
         points: SplinePoints = self.nets["kp_detector"](given_points(torch.from_numpy(landmarks)[None]).to(self.device))
@@ -213,3 +236,10 @@ class RauAnimator:
         """The template under one motion and a batch of action unit differences (B, 17): (B, 3, H, W) in [0, 1]."""
         painted: Tensor = self.nets["inpainting_network"](face.encoded.picture, face.encoded.features, motion, units)
         return painted.expand(len(units), -1, -1, -1)
+
+
+def animator(
+    config: RauConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
+) -> RauAnimator:
+    """Return the inference with these networks; the mode decides only whether it is given the driver's landmarks."""
+    return RauAnimator(nets, device, batch_size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,10 @@ from torch import Tensor
 from baselines.tps.motion import Dropout
 from baselines.tps.training import adam, drawn, reconstruction
 from baselines.tps_rau.model import RauConfig, generator, given_points, networks
-from core.contracts import OptimiserSpec, Phase, Trainable
+from core.contracts import OptimiserSpec, Phase
 from core.draws import each
 from core.openface import OPENFACE, needed
+from core.recipe import recipe
 from core.weights import VGG19
 from nets.objective import PublishedTrainer
 from nets.thin_plate import ThinPlate
@@ -73,12 +73,5 @@ class RauTrainer(PublishedTrainer):
         return Phase(("inpainting_network", "dense_motion_network"), terms)
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of a training of TPS with relative action units; published but for the mended switches of its config."""
-
-    model: RauConfig = RauConfig()
-
-    def trainer(self) -> Trainable:
-        """Return the trainable with fresh weights. BenchError if its losses lack their VGG-19 weights."""
-        return RauTrainer(self.model)
+# Settings of a training of TPS with relative action units; published but for the mended switches of its config.
+Recipe = recipe({"model": RauConfig()}, RauTrainer, networks)

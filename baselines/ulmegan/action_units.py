@@ -10,9 +10,17 @@ from typing import Literal
 
 import numpy as np
 
-from core.openface import OPENFACE, Table
+from core.openface import LARGEST, OPENFACE, Table
 
 Fit = Literal["none", "linear", "apex"]
+
+# By mode: whether units present in less than half of the frames are dropped, and how the sequence is fitted.
+MODES: dict[str, tuple[bool, Fit]] = {
+    "recode_linear": (True, "linear"),
+    "recode": (True, "none"),
+    "plain": (False, "none"),
+    "apex_frame": (True, "apex"),
+}
 
 # Columns of a published table: face, confidence, 17 intensities, 18 presences.
 INTENSITIES = slice(2, 19)
@@ -30,6 +38,16 @@ def split_table(table: Table) -> tuple[Table, Table]:
 def recoded(intensity: Table, presence: Table) -> Table:
     """Intensities (N, 17) with the units set to 0 that are present in less than half of the frames."""
     return np.asarray(intensity * (presence.mean(0) >= PRESENT))
+
+
+def sequence(intensity: Table, presence: Table, mode: str, as_published: bool = False) -> Table:
+    """Return the action units (T, 17) that the generator is given under a mode, intensity / 5.
+
+    intensity, presence: the driver's, (T, 17). as_published: see `fitted`.
+    """
+    recode, fit = MODES[mode]
+    units = recoded(intensity, presence) if recode else intensity
+    return fitted(units / LARGEST, fit, top_frame(units), as_published=as_published)
 
 
 def top_frame(intensity: Table) -> int:

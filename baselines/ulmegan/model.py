@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.ulmegan.action_units import sequence
+from baselines.ulmegan.pictures import enlarged, inside, outside, through_jpeg
 from core.config import at_least_one
+from core.frames import SIZE
 from core.openface import OPENFACE
 from nets.geometry import in_float32
 from nets.inference import Frames, parts, pictures
@@ -182,37 +183,40 @@ def networks(config: UlmeConfig) -> dict[str, nn.Module]:
     return {"gen": UlmeGenerator(config), "dis": UlmeDiscriminator(config)}
 
 
-def inside(picture: Tensor, size: int) -> Tensor:
-    """Pictures (B, 3, H, W) in [0, 1] as the networks see them: (B, 3, size, size) in [-1, 1], shrunk by averaging."""
-    if picture.shape[-1] != size:
-        picture = F.interpolate(picture, (size, size), mode="area")
-    return (picture - 0.5) / 0.5
-
-
-def outside(picture: Tensor, as_published: bool = False) -> Frames:
-    """Pictures (B, 3, H, W) in [-1, 1] as uint8 (B, H, W, 3), rounded; as published truncated."""
-    levels = (picture / 2 + 0.5) * 255
-    levels = levels.clamp(0, 255) if as_published else levels.clamp(0, 255).round()
-    frames: Frames = levels.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return frames
-
-
-def enlarged(frame: Frames, size: int) -> Frames:
-    """A frame (H, W, 3) uint8 at (size, size), bilinear (the published code means nearest and does this)."""
-    return np.asarray(cv2.resize(frame, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
 @dataclass(frozen=True)
 class UlmeAnimator:
-    """Inference: a template, repainted frame by frame."""
+    """Inference: a template, repainted frame by frame.
+
+    mode: of the action units (action_units.MODES). fit "published": see action_units.fitted. output "published": frames
+    are truncated to eight bits and pass twice through JPEG.
+    """
 
     generator: nn.Module
     image_size: int
     device: str
     batch_size: int
+    mode: str = "recode_linear"
+    fit: str = "intended"
+    output: str = "clean"
+
+    def sequence(
+        self, intensity: npt.NDArray[np.float64], presence: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float32]:
+        """Return the action units (T, 17) that the generator is given for a driver's, (T, 17) each."""
+        return sequence(intensity, presence, self.mode, self.fit == "published").astype(np.float32)
+
+    def follow(
+        self,
+        face: Tensor,
+        intensity: npt.NDArray[np.float64],
+        presence: npt.NDArray[np.float64],
+        landmarks: None = None,
+    ) -> Frames:
+        """Return the template under a driver's action units, (T, 17) each: uint8 (T, 256, 256, 3) RGB."""
+        return self.animate(face, self.sequence(intensity, presence), SIZE, self.output == "published")
 
     @torch.inference_mode()
-    def face(self, image: Frames) -> Tensor:
+    def face(self, image: Frames, landmarks: None = None) -> Tensor:
         """A template, uint8 (H, W, 3) RGB, as the generator sees it, batch 1."""
         return inside(pictures(image[None], self.device), self.image_size)
 
@@ -236,14 +240,16 @@ class UlmeAnimator:
         return np.stack(frames)
 
 
-def through_jpeg(frame: Frames, quality: int = 75) -> Frames:
-    """A frame (H, W, 3) RGB uint8 as JPEG of the quality (75: Pillow's default) gives it back."""
-    _, coded = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB), np.uint8)
-
-
 def generator(nets: Mapping[str, nn.Module]) -> UlmeGenerator:
     """The generator of these networks."""
     made = nets["gen"]
     assert isinstance(made, UlmeGenerator)
     return made
+
+
+def animator(
+    config: UlmeConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
+) -> UlmeAnimator:
+    """Return the inference with the generator; options: the fields of UlmeAnimator of these names."""
+    mode, fit, output = (options[name] for name in ("mode", "fit", "output"))
+    return UlmeAnimator(nets["gen"], config.image_size, device, batch_size, mode, fit, output)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.ulmegan.model import Painted, UlmeConfig, inside, networks
-from core.contracts import OptimiserSpec, Phase, Trainable
+from core.contracts import OptimiserSpec, Phase
 from core.draws import each
 from core.openface import needed
+from core.recipe import recipe
 
 
 class UlmeTrainer:
@@ -144,12 +144,5 @@ def total_variation(mask: Tensor) -> Tensor:
     return 2 * (down.mean() + across.mean())
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of a ULME-GAN training; published but for the last epochs' learning rate."""
-
-    model: UlmeConfig = UlmeConfig()
-
-    def trainer(self) -> Trainable:
-        """Return the trainable with fresh weights."""
-        return UlmeTrainer(self.model)
+# Settings of a ULME-GAN training; published but for the last epochs' learning rate.
+Recipe = recipe({"model": UlmeConfig()}, UlmeTrainer, networks)

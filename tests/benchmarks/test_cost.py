@@ -12,8 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from core.clip import Template
-from core.registry import load
-from methods import METHODS
+from methods import make_method
 from tests.moving_face import MOUTH, face, make_clip
 
 FRAMES = 4
@@ -41,7 +40,7 @@ class Traffic(TorchDispatchMode):
 
 def prepared(name, published):
     """A method with random weights of the demo's or of the published sizes."""
-    method = load("method", name, METHODS)("untrained", {})
+    method = make_method(name)("untrained", {})
     if published:
         method.settings = dict
     method.prepare("cpu")

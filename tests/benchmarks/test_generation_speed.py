@@ -16,7 +16,7 @@ import torch
 from core.provenance import lacks_bfloat16
 from fpfomm import model as fpb
 from fpfomm.points import given_points
-from methods.trained import BATCH_SIZES
+from methods.generator import BATCH_SIZES
 from nets.fast import rearrange
 from nets.inference import parts, pictures
 from nets.keypoints import KeyPoints
@@ -55,8 +55,8 @@ def plain_clip(generator, detector):
 @torch.inference_mode()
 def our_clip(nets, precision):
     """The suite's path; returns pictures (T, 3, 256, 256)."""
-    animator = fpb.animator(nets, "relative", "cpu", BATCH_SIZE)
-    detect = fpb.clip_detector(nets["kp_detector"], LANDMARKS, "cpu")
+    animator = fpb.animator(fpb.FpFommConfig(), nets, {"mode": "relative"}, "cpu", BATCH_SIZE)
+    detect = fpb.detector(nets, LANDMARKS, "cpu")
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
         face, points = animator.face(CLIP[0], detect), animator.read(CLIP, detect)
         return torch.cat([animator.paint(face, points[part], points[:1]) for part in parts(FRAMES, BATCH_SIZE)])

@@ -1,8 +1,7 @@
-"""What the methods driven by action units share: the option `au_source`."""
+"""Running generators that see the driver's action units; their option `au_source`."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,10 +9,11 @@ from typing import Any, ClassVar
 from core.clip import Cell, Clip, Template
 from core.errors import CellFailed
 from core.frames import Frames
+from core.generator import Generator
 from core.provenance import recipe
 from methods.au_sources import LONGEST_GAP, SOURCES, ActionUnits, check, chosen, files_of, interpolates, source
+from methods.generator import GeneratorMethod
 from methods.marks import FROM_FLOW, counted
-from methods.trained import TrainedMethod
 
 INTERPOLATED = (
     f"Action units are missing for up to {LONGEST_GAP} of a driver's frames in a row; they are interpolated there."
@@ -24,17 +24,17 @@ ESTIMATED = (
 )
 
 
-class AuDriven(TrainedMethod):
+class DrivenByUnits(GeneratorMethod):
     """A generator that sees the driver's action units and not its pictures."""
 
     takes: ClassVar[Mapping[str, tuple[str, ...]]] = {"au_source": tuple(SOURCES)}
 
-    def __init__(self, variant: str, options: Mapping[str, str]) -> None:
-        super().__init__(variant, options)
+    def __init__(self, generator: Generator, variant: str, options: Mapping[str, str]) -> None:
+        super().__init__(generator, variant, options)
         self.asked = options.get("au_source", "")
 
     def identity(self) -> Mapping[str, Any]:
-        """Return the identity of a trained method, with the source of the action units."""
+        """Return the identity of a generator, with the source of the action units."""
         return {**super().identity(), "au_source": self.asked or "truth of rendered clips, flow of recordings"}
 
     def identity_on(self, cell: Cell) -> Mapping[str, Any]:
@@ -76,10 +76,16 @@ class AuDriven(TrainedMethod):
         except CellFailed:
             return False  # the cell fails with this reason
 
-    def moved(self, template: Template, driver: Clip) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB. CellFailed where the driver's action units are not to be had."""
-        return self.painted(template, driver, self.units(driver))
+    def encoded(self, template: Template) -> Any:
+        """Return the template as the animator wants it. Raise CellFailed if a face is needed and none is found."""
+        points = self.landmarks(template.image, f"template {template.name}") if self.generator.landmarks else None
+        return self.animator.face(template.image, points)
 
-    @abstractmethod
-    def painted(self, template: Template, driver: Clip, units: ActionUnits) -> Frames:
-        """The template under the driver's action units."""
+    def moved(self, template: Template, driver: Clip) -> Frames:
+        """Return the template under the driver's action units. Raise CellFailed if they are not to be had."""
+        units = self.units(driver)
+        points = None
+        if self.generator.modes[self.mode].driver_landmarks:
+            points = self.landmarks(driver.frames()[0], f"driver {driver.name}")
+        frames: Frames = self.animator.follow(self.face(template), units.intensity, units.presence, points)
+        return frames

@@ -1,0 +1,30 @@
+"""MRAA in short."""
+
+from core.generator import Generator, Mode, Published, Weights
+
+NETWORKS = ("generator", "region_predictor")
+AVD = "avd_network"
+
+GENERATOR = Generator(
+    name="mraa",
+    title="Motion Representations for Articulated Animation",
+    paper="siarohin2021motion",
+    licence="none granted; rewritten from a description of its mathematics",
+    driven_by="pictures",
+    modes={
+        "avd": Mode("a network gives the template's regions the driver's pose", (*NETWORKS, AVD)),
+        "relative": Mode("the template's regions take on the change of the driver's", NETWORKS),
+        "standard": Mode("the driver's regions as they are, for a driver of the same face", NETWORKS),
+    },
+    model="baselines.mraa.model:MraaConfig",
+    training="baselines.mraa.training",
+    later={AVD: "avd"},
+    # The main stage's checkpoint lacks the AVD network, some lack the background's.
+    published=Published(required=NETWORKS),
+    weights={
+        "demo": Weights(
+            "demo with another architecture",
+            "no background and AVD networks, bicubic sampling of the template, narrower layers",
+        )
+    },
+)

@@ -1,0 +1,28 @@
+"""TPS with relative action units in short."""
+
+from core.generator import Generator, Mode, Weights
+
+NETWORKS = ("inpainting_network", "dense_motion_network", "kp_detector")
+
+GENERATOR = Generator(
+    name="tps_rau",
+    title="Thin-Plate Splines with Relative Action Units",
+    paper="zhao2022fine",
+    licence="MIT",
+    driven_by="action units",
+    landmarks=True,
+    modes={
+        "relative": Mode("the template under what changed since the driver's first frame, in its own place", NETWORKS),
+        "absolute": Mode("the same, with the template's geometry moved to the driver's, as published", NETWORKS, True),
+    },
+    model="baselines.tps_rau.model:RauConfig",
+    training="baselines.tps_rau.training",
+    settings_of="settings_of",
+    weights={
+        "demo": Weights(
+            "demo with another architecture",
+            "it moves the template by what it paints instead of painting it, narrower layers, "
+            "hardly any ridge in the splines",
+        )
+    },
+)

@@ -1,0 +1,121 @@
+"""The descriptor of a generator: what one must know of it without loading a network.
+
+A generator has a folder with `generator.py` (its descriptor, GENERATOR), `model.py`, `training.py` and
+`published.yaml`, and a line in `baselines.GENERATORS` or, in a plug-in, the entry point `megbench.generators`. What
+these files must define is written in docs/add_a_method.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Literal
+
+from core.errors import BenchError
+from core.registry import load, names
+
+# What a generator sees of a driver: its pictures, in which it looks for key points, or its action units.
+Driving = Literal["pictures", "action units"]
+Status = Literal["published", "reproducing", "demo", "demo with another architecture"]
+
+KIND = "generator"
+DEMO = "demo"
+# The word that marks the rows of demo weights in every table.
+DEMO_MARK = "demo weights"
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One way in which a driver's motion is transferred.
+
+    networks: those that it needs. driver_landmarks: whether a generator that is driven by action units needs the 68
+    landmarks of the driver's first frame, too.
+    """
+
+    meaning: str
+    networks: tuple[str, ...]
+    driver_landmarks: bool = False
+
+
+@dataclass(frozen=True)
+class Published:
+    """Layouts of published checkpoints.
+
+    required: the networks that a checkpoint must hold. settings: of each layout, over the defaults, the plainest first.
+    """
+
+    required: tuple[str, ...]
+    settings: tuple[Mapping[str, Any], ...] = ({},)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights that come with the suite. note: how their network or training differs from the published one."""
+
+    status: Status
+    note: str
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A generator of the field, as data.
+
+    paper: its key in docs/citations.bib, or a link. licence: of the original code. model: where the settings of its
+    networks are, "module:Class"; the module also has its networks and its animator. training: the module of its
+    `Recipe`; "" if it cannot be trained. modes: by name; the default is the first that the weights allow. landmarks:
+    whether it needs a face's 68 landmarks. options: what can be chosen besides the mode, the default first.
+    mode_variants: whether NAME@MODE means the demo weights in that mode. later: the networks that a later stage of the
+    training makes, and that stage. published: None if published checkpoints are read as they are. settings_of: the
+    function of the model's module that returns the settings of such a checkpoint; "" for the defaults.
+    """
+
+    name: str
+    title: str
+    paper: str
+    licence: str
+    driven_by: Driving
+    modes: Mapping[str, Mode]
+    model: str
+    training: str = ""
+    landmarks: bool = False
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    mode_variants: bool = False
+    later: Mapping[str, str] = field(default_factory=dict)
+    published: Published | None = None
+    settings_of: str = ""
+    weights: Mapping[str, Weights] = field(default_factory=dict)
+
+
+def descriptors(table: Mapping[str, str]) -> dict[str, Generator]:
+    """Return the descriptors in a table of names. Raise BenchError for what is not one."""
+    return {name: _checked(name, load(KIND, name, table)) for name in table}
+
+
+def generators(table: Mapping[str, str]) -> dict[str, Generator]:
+    """Return the descriptors in a table of names, then those of installed plug-ins, by name."""
+    plugged = (name for name in names(KIND, {}) if name not in table)
+    return descriptors(table) | {name: _checked(name, load(KIND, name, {})) for name in plugged}
+
+
+def recipes(found: Mapping[str, Generator]) -> dict[str, str]:
+    """Return where the published trainings of generators are, "module:Recipe" by name."""
+    return {name: f"{generator.training}:Recipe" for name, generator in found.items() if generator.training}
+
+
+def networks_at(place: str) -> tuple[ModuleType, Any]:
+    """Return the module of networks and the class of their settings at a place, "module:Class"."""
+    module, _, kind = place.partition(":")
+    found = import_module(module)
+    return found, getattr(found, kind)
+
+
+def _checked(name: str, found: Any) -> Generator:
+    if not isinstance(found, Generator) or found.name != name or not found.modes:
+        what = f"a {type(found).__name__}" if not isinstance(found, Generator) else f"that of {found.name!r}"
+        raise BenchError(
+            f"The generator {name} must be a core.generator.Generator of that name with at least one mode, but is"
+            f" {what}. See docs/add_a_method.md."
+        )
+    return found

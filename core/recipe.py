@@ -1,0 +1,34 @@
+"""Settings of a training, made from its parts: the model's and, if it has any, those of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import make_dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.contracts import Trainable
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def recipe(
+    parts: Mapping[str, Any],
+    trainer: Callable[..., Trainable],
+    networks: Callable[[Any], dict[str, nn.Module]] | None = None,
+) -> Any:
+    """Return the settings of a training: a frozen dataclass with a field for each part, by default as given.
+
+    Its method `trainer()` returns `trainer(part, ...)`, which has fresh weights. networks: returns the networks of a
+    published checkpoint from the model's settings, for trainings as published.
+    """
+
+    def made(settings: Any) -> Trainable:
+        """Return the trainable with fresh weights. Raise BenchError if its losses lack their VGG-19 weights."""
+        return trainer(*(getattr(settings, part) for part in parts))
+
+    members = {"trainer": made, **({"networks": staticmethod(networks)} if networks else {})}
+    kinds = [(part, type(default), default) for part, default in parts.items()]
+    found = make_dataclass("Recipe", kinds, namespace=members, frozen=True)
+    found.__module__ = trainer.__module__  # published.yaml is beside it
+    return found

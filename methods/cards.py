@@ -1,0 +1,132 @@
+"""Weights of generators: where they are, and what their cards say of their networks and their training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from core.errors import BenchError
+from core.generator import DEMO, DEMO_MARK, Weights
+from core.provenance import ROOT
+from core.weights import card_path, read_card
+from core.working_folder import weights_folders
+
+SUFFIXES = (".safetensors", ".pth", ".pth.tar")
+# Settings in cards of versions up to 1.x, with the values that mean the published architecture (see taught/).
+RETIRED = {"displaced": False, "units": "planes"}
+# Weights of fewer steps are marked: published trainings take about so many for one epoch of a database (150 to 250
+# clips, 50 visits to each, 9 pairs a step), and a hundred epochs.
+FEW_STEPS = 1000
+
+
+def demo_weights(name: str) -> Path:
+    """Return the path of the weights that come with the suite."""
+    return ROOT / "weights" / DEMO / f"{name}.safetensors"
+
+
+def find_weights(name: str, variant: str) -> Path:
+    """Return the weights file of a variant. Raise BenchError if there is none: where it should be, how to train it."""
+    if variant == DEMO:
+        path = demo_weights(name)
+        if not path.is_file():
+            raise BenchError(
+                f"{name}: the weights weights/{DEMO}/{path.name} are missing. Train them with"
+                f" `python bench.py train {name} --clips demo`, or name others: {name}@VARIANT."
+            )
+        return path
+    stem = f"{name}@{variant}"
+    for folder in weights_folders():
+        for suffix in SUFFIXES:
+            if (path := folder / f"{stem}{suffix}").is_file():
+                return path
+    raise BenchError(
+        f"{stem}: no weights {weights_folders()[0] / stem} with {', '.join(SUFFIXES)}. Put a checkpoint there, or"
+        f" train one with `python bench.py train {name} --clips demo --as {variant}`."
+    )
+
+
+def card_of(weights: Path) -> dict[str, Any]:
+    """Return the card of a weights file, {} if it has none."""
+    return read_card(weights) if card_path(weights).is_file() else {}
+
+
+def current(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a card's config without the settings that published architectures no longer have."""
+    inner = {name: current(value) if isinstance(value, Mapping) else value for name, value in config.items()}
+    return {name: value for name, value in inner.items() if name not in RETIRED or value != RETIRED[name]}
+
+
+def is_displaced(config: Mapping[str, Any]) -> bool:
+    """Return whether networks of these settings move the template by what they paint (taught/displaced.py)."""
+    return config.get("displaced") is True or any(
+        is_displaced(value) for value in config.values() if isinstance(value, Mapping)
+    )
+
+
+def untrained_networks(card: Mapping[str, Any], later: Mapping[str, str]) -> set[str]:
+    """Return the networks that the training of a card did not come to, of those that a later stage makes.
+
+    later: network -> stage.
+    """
+    kept, init = card.get("kept_steps"), card.get("init")
+    if not isinstance(kept, dict):
+        return set()
+    fresh = init.get("fresh_networks") if isinstance(init, dict) else list(later)
+    fresh = fresh if isinstance(fresh, list) else []
+    return {network for network, stage in later.items() if stage not in kept and network in fresh}
+
+
+def status_marks(weights: Weights) -> dict[str, str]:
+    """Return the marks of weights that come with the suite, by their status: a word for the tables and a sentence."""
+    if weights.status == "published":
+        return {}
+    if weights.status == "reproducing":
+        return {"reproducing": f"Trained here to reproduce the published model, which it is not yet: {weights.note}."}
+    other = weights.status == "demo with another architecture"
+    differs = "Its architecture differs" if other else "Its sizes differ"
+    return {
+        DEMO_MARK: f"Not the published model. {differs} ({weights.note}), and it was trained briefly here, on rendered"
+        " faces and their exact motion."
+    }
+
+
+def card_marks(card: Mapping[str, Any], of_demo: Mapping[str, Any], demo: Weights | None) -> dict[str, str]:
+    """Return the marks of a user's weights: a word for the tables and a sentence each; {} for those without a card.
+
+    of_demo, demo: the card of the generator's demo weights, {} if it has none, and what its descriptor says of them.
+    """
+    marks = _steps_mark(card)
+    if _rendered_only(card):
+        marks["rendered faces"] = "Trained on rendered faces only, not on recordings of people."
+    config = card.get("config")
+    if isinstance(config, dict) and demo:
+        if config == of_demo.get("config"):
+            marks["demo network"] = f"Not the published architecture: {demo.note}."
+        elif is_displaced(config):
+            marks["another network"] = (
+                "Not the published architecture: it moves the template by what it paints instead of painting it."
+            )
+    return marks
+
+
+def _steps_mark(card: Mapping[str, Any]) -> dict[str, str]:
+    """Return the mark of weights that were trained for few steps, or not to the end of their plan; {} for others."""
+    kept, plan = card.get("kept_steps"), card.get("plan")
+    stages = plan.get("stages") if isinstance(plan, dict) else None
+    if not isinstance(kept, dict) or not isinstance(stages, dict):
+        return {}
+    done = sum(step for step in kept.values() if isinstance(step, int))
+    planned = sum(stage.get("steps", 0) for stage in stages.values() if isinstance(stage, dict))
+    if card.get("finished") is False:
+        return {f"{done:,} of {planned:,} steps": "Its training was not brought to its end: it may become better."}
+    if done < FEW_STEPS:
+        return {f"{done:,} steps": "Trained this briefly, a network shows that it runs, not what the method can do."}
+    return {}
+
+
+def _rendered_only(card: Mapping[str, Any]) -> bool:
+    """Return whether a card says that training showed rendered people, and names no recordings."""
+    data = card.get("data")
+    data = data if isinstance(data, dict) else {}
+    return "trained_on_identities" in {**card, **data} and not data.get("clips_seen")

@@ -1,0 +1,42 @@
+"""Running generators that see the driver's pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from core.clip import Clip, Template
+from core.frames import Frames
+from methods.generator import GeneratorMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class DrivenByPictures(GeneratorMethod):
+    """A generator whose motion comes from points (or regions) of template and driver; `animator` is nets.inference's.
+
+    A template is encoded once and a driver read once for the cells that share them (cells come driver by driver).
+    """
+
+    _driver: tuple[str, Any] | None = None
+
+    def encoded(self, template: Template) -> Any:
+        """Return the template's features and points. Raise CellFailed if a face is needed and none is found."""
+        return self.animator.face(template.image, self._detector(template.image, f"template {template.name}"))
+
+    def moved(self, template: Template, driver: Clip) -> Frames:
+        """Return the template, moved as the driver moves. Raise CellFailed if a face is needed and none is found."""
+        face = self.face(template)
+        if self._driver is None or self._driver[0] != driver.content:
+            frames = driver.frames()
+            points = self.animator.read(frames, self._detector(frames[0], f"driver {driver.name}"))
+            self._driver = (driver.content, points)
+        output: Frames = self.animator.animate(face, self._driver[1], driver.n_frames)
+        return output
+
+    def _detector(self, image: Frames, what: str) -> Callable[[Tensor], Any]:
+        """Return what finds points in the pictures of a clip whose frame 0 is `image`; `what` names it in errors."""
+        points = self.landmarks(image, what) if self.generator.landmarks else None
+        detector: Callable[[Tensor], Any] = self.model.detector(self.networks, points, self.device)
+        return detector

@@ -1,0 +1,247 @@
+"""Running any generator by its descriptor (core/generator.py): settings, networks, and templates that are kept."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shlex
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from core.clip import Clip, Template
+from core.config import build
+from core.errors import BenchError, unknown_name
+from core.frames import Frames, grey
+from core.generator import DEMO, Generator, networks_at
+from core.provenance import recipe
+from core.weights import clips_seen, load_networks, network_names, read_card, read_weights, weights_hash
+from methods.cards import (
+    card_marks,
+    card_of,
+    current,
+    demo_weights,
+    find_weights,
+    is_displaced,
+    status_marks,
+    untrained_networks,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# The demo variant's networks with seeded random weights: what the same networks do before they have learnt anything.
+UNTRAINED = "untrained"
+SEED = 0
+# Frames in one call on each kind of device. Rounding depends on it, so it is part of the identity.
+BATCH_SIZES = {"cpu": 4, "cuda": 16}
+# Version of the rearrangement in nets/fast.py; cells of another may differ in their last bit.
+FAST_PATH = "4"
+SPEED = {"precision": ("float32", "bf16"), "compile": ("no", "yes")}
+# Encoded templates kept at a time; each holds its features (6 MB for the demo sizes, 30 MB for the published ones).
+MOST_FACES = 16
+# What finds the landmarks of a face; imported by name, so that only generators that need it have it in their keys.
+LANDMARKS = "faces.landmarks"
+# Settings of networks that are not the published ones, where a card says `displaced`: they are the demo weights'.
+DISPLACED = {"tps_rau": "taught.tps_rau:DisplacedRauConfig", "ulmegan": "taught.ulmegan:DisplacedUlmeConfig"}
+
+
+class GeneratorMethod(ABC):
+    """A generator with weights: `name[@variant][:mode=MODE]`, and the options of its descriptor.
+
+    Every one takes `precision` (bf16: convolutions in bfloat16, geometry and softmaxes in float32) and `compile` (yes:
+    by torch.compile, which needs a C++ compiler).
+    Variant "" is "demo", the weights in the repository. "untrained" is the demo variant with random weights, and a
+    control. Any other variant is the file <name>@<variant> in the folder that MEGBENCH_WEIGHTS names, else in
+    `.megbench/weights`: .safetensors (and its JSON), .pth or .pth.tar (published sizes). BenchError for an unknown
+    option or mode, and where weights are missing.
+    """
+
+    # Options of all generators that are driven alike, with their choices.
+    takes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    def __init__(self, generator: Generator, variant: str, options: Mapping[str, str]) -> None:
+        self.generator, self.name = generator, generator.name
+        self.variant = variant or DEMO
+        self.is_control = self.variant == UNTRAINED
+        if self._is_mode and "mode" in options:
+            raise BenchError(
+                f"{self.name}@{variant} is a mode already. Leave out mode={options['mode']}, or the variant."
+            )
+        choices = {"mode": tuple(generator.modes), **generator.options, **SPEED, **self.takes}
+        for option, value in options.items():
+            if option not in choices:
+                raise unknown_name(f"option of {self.name}:", option, choices)
+            if value not in choices[option]:
+                raise unknown_name(f"{option} of {self.name}:", value, choices[option])
+        self.options = {option: options.get(option, known[0]) for option, known in generator.options.items()}
+        self._mode = variant if self._is_mode else options.get("mode")
+        self.precision = options.get("precision", "float32")
+        self.compiled = options.get("compile") == "yes"
+        compiler = os.environ.get("CXX") or "g++"
+        if self.compiled and shutil.which(shlex.split(compiler)[0]) is None:
+            raise BenchError(
+                f"compile=yes needs a C++ compiler, and {compiler!r} is not there. Install it, or drop it."
+            )
+
+    @abstractmethod
+    def encoded(self, template: Template) -> Any:
+        """Return the template as the animator wants it; made once for all drivers."""
+
+    @abstractmethod
+    def moved(self, template: Template, driver: Clip) -> Frames:
+        """Return what `animate` returns."""
+
+    @functools.cached_property
+    def mode(self) -> str:
+        """How motion is transferred: what was asked for, else the first mode whose networks the weights hold."""
+        return self._mode or next(mode for mode in self.generator.modes if not self._lacking(mode))
+
+    @property
+    def whose(self) -> str:
+        """The variant whose weights are used: the demo weights where the variant is a mode."""
+        return DEMO if self._is_mode else self.variant
+
+    @property
+    def weights(self) -> Path:
+        """The weights file of the variant. BenchError if there is none, saying where it should be or how to train."""
+        return find_weights(self.name, DEMO if self.is_control else self.whose)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the config in the card beside the weights; {} for published checkpoints, which have default sizes."""
+        if self._is_blank or self.weights.suffix != ".safetensors":
+            return {}
+        config = read_card(self.weights).get("config")
+        if not isinstance(config, dict):
+            raise BenchError(f"{self.weights.with_suffix('.json')} lacks the entry 'config', which sizes the networks.")
+        return current(config)
+
+    def seen(self) -> Mapping[str, list[str]]:
+        """Return clips and people that the weights were trained on, as core.weights.clips_seen."""
+        return {} if self.is_control else clips_seen(self.weights)
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """What a reader of the scores must know of the weights: a word for the tables and a sentence each."""
+        if self.is_control:
+            return {"untrained": "The demo network with random weights: what it does before it has learnt anything."}
+        known = self.generator.weights.get(DEMO)
+        if self.whose == DEMO and known:
+            return status_marks(known)
+        return card_marks(card_of(self.weights), card_of(demo_weights(self.name)), known)
+
+    def identity(self) -> Mapping[str, Any]:
+        """Return weights, config, mode, batch sizes and arithmetic: all that decides frames besides inputs and code.
+
+        The code of what is only imported by name is added: networks and landmarks.
+        """
+        settings, mode = self.settings(), self.generator.modes[self.mode]
+        return {
+            "weights": f"random, seed {SEED}" if self.is_control else weights_hash(self.weights),
+            "config": settings or "published",
+            "mode": self.mode,
+            "options": self.options,
+            "needs": [*mode.networks, self.generator.landmarks, mode.driver_landmarks],
+            "networks": {place: recipe(place.partition(":")[0]) for place in self._places(settings)},
+            "landmarks": recipe(LANDMARKS) if self.generator.landmarks or mode.driver_landmarks else None,
+            "batch_sizes": BATCH_SIZES,
+            "arithmetic": {"precision": self.precision, "compiled": self.compiled, "fast_path": FAST_PATH},
+        }
+
+    def prepare(self, device: str) -> None:
+        """Build the networks on `device` in eval mode and load their weights."""
+        import torch
+
+        from nets.fast import compile_blocks, rearrange
+
+        self.device = device
+        # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            config, self.networks = self.build()
+        if not self.is_control:
+            load_networks(self.weights, self.networks)
+        for network in self.networks.values():
+            rearrange(network.to(device).eval().requires_grad_(False))
+            if self.compiled:
+                compile_blocks(network)
+        chosen = {"mode": self.mode, **self.options}
+        self.animator = self.model.animator(config, self.networks, chosen, device, self.batch_size)
+        self._faces: dict[str, Any] = {}
+
+    def build(self) -> tuple[Any, dict[str, nn.Module]]:
+        """Return the settings of the networks, and those that the mode needs, with fresh weights."""
+        if lacking := self._lacking(self.mode):
+            other = next(mode for mode in self.generator.modes if not self._lacking(mode))
+            raise BenchError(
+                f"{self.weights} hold no trained {lacking[0]}. Use {self.name}:mode={other}, or train the stage"
+                f" {self.generator.later[lacking[0]]}."
+            )
+        settings = self.settings()
+        if not settings and not self._is_blank and self.generator.settings_of:
+            settings = getattr(self.model, self.generator.settings_of)(read_weights(self.weights))
+        architecture, kind = networks_at(self._places(settings)[-1])
+        config = build(kind, settings, "config")
+        made = architecture.networks(config)
+        return config, {name: made[name] for name in self.generator.modes[self.mode].networks}
+
+    def animate(self, template: Template, driver: Clip) -> Frames:
+        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed with the reason if it cannot be done."""
+        import torch
+
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.precision == "bf16"):
+            return self.moved(template, driver)
+
+    @property
+    def batch_size(self) -> int:
+        """Frames in one call on the device that the method was prepared for."""
+        return BATCH_SIZES[self.device]
+
+    def face(self, template: Template) -> Any:
+        """Return the template, encoded; kept for the next cell with it."""
+        if template.content not in self._faces:
+            if len(self._faces) >= MOST_FACES:
+                self._faces.clear()
+            self._faces[template.content] = self.encoded(template)
+        return self._faces[template.content]
+
+    def landmarks(self, image: Frames, what: str) -> Any:
+        """Return the 68 landmarks (68, 2) of a picture, in pixels. Raise CellFailed, naming `what`, without a face."""
+        return import_module(LANDMARKS).landmarks(grey(image), what)
+
+    @property
+    def model(self) -> ModuleType:
+        """The module with the generator's networks and its animator."""
+        return networks_at(self.generator.model)[0]
+
+    @property
+    def _is_mode(self) -> bool:
+        return self.generator.mode_variants and self.variant in self.generator.modes
+
+    @property
+    def _is_blank(self) -> bool:
+        """Whether there is no file of weights at all: random ones of the published sizes."""
+        return self.is_control and DEMO not in self.generator.weights
+
+    def _places(self, settings: Mapping[str, Any]) -> list[str]:
+        """Return where the networks are, "module:Class": the published ones, then those of the weights if others."""
+        published = self.generator.model
+        other = DISPLACED.get(self.name, published) if is_displaced(settings) else published
+        return list(dict.fromkeys([published, other]))
+
+    def _lacking(self, mode: str) -> Sequence[str]:
+        """Return the networks of a later stage that a mode needs and the weights lack, or hold untrained."""
+        wanted = [name for name in self.generator.modes[mode].networks if name in self.generator.later]
+        return [name for name in wanted if name not in self._trained]
+
+    @functools.cached_property
+    def _trained(self) -> set[str]:
+        """The networks that the weights hold, without those that their training did not come to."""
+        if self._is_blank:
+            return set()
+        return network_names(self.weights) - untrained_networks(card_of(self.weights), self.generator.later)
