@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from commands.options import user_weights
-from core.errors import BenchError, check_choice
+from megbench.commands.options import user_weights
+from megbench.core.errors import BenchError, check_choice
 
 # What imported weights are called, unless --as says otherwise.
 VARIANT = "published"
@@ -21,9 +20,9 @@ def import_(
     variant: Annotated[str, typer.Option("--as", help="Name of the weights: NAME@VARIANT.")] = VARIANT,
 ) -> None:
     """Check a published checkpoint and keep it as NAME@VARIANT."""
-    from core.checkpoints import import_checkpoint
-    from training import TRAINABLES
-    from training.published import PUBLISHED, layouts, layouts_besides
+    from megbench.core.weights.published_checkpoints import import_checkpoint
+    from megbench.training import TRAINABLES
+    from megbench.training.published import PUBLISHED, layouts, layouts_besides
 
     weights = user_weights(name, variant)
     if name in TRAINABLES and name not in PUBLISHED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from enum import StrEnum
 
-from commands.options import (
+from megbench.commands.options import (
     DataOption,
     DriversOption,
     FaceOption,
@@ -14,7 +14,7 @@ from commands.options import (
     TemplatesOption,
     folders,
 )
-from commands.request import make_protocol
+from megbench.commands.request import make_protocol
 
 
 class Listed(StrEnum):
@@ -38,7 +38,7 @@ def list_(
 ) -> None:
     """List what there is: methods, metrics, protocols, the clips of a protocol, or figures that papers report."""
     if what is Listed.reported:
-        from reports.published import reported_table
+        from megbench.reports.published import reported_table
 
         print(reported_table().text())
         return
@@ -51,10 +51,10 @@ def list_(
             facts = f"{clip.n_frames} frames, onset-apex-offset {marks}, AUs {clip.action_units or 'not coded'}"
             print(f"{clip.name}: {clip.database}, {clip.emotion}, {clip.problem or facts}")
         return
-    from core.registry import load, names
-    from methods import METHODS
-    from metrics import METRICS
-    from protocols import PROTOCOLS
+    from megbench.core.registry import load, names
+    from megbench.methods import METHODS
+    from megbench.metrics import METRICS
+    from megbench.protocols import PROTOCOLS
 
     table = {Listed.methods: METHODS, Listed.metrics: METRICS, Listed.protocols: PROTOCOLS}[what]
     kind = what.removesuffix("s")

@@ -10,8 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
-
-from core.errors import BenchError, clause, shown, unknown_name
+from megbench.core.errors import BenchError, clause, shown, unknown_name
 
 T = TypeVar("T")
 

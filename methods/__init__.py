@@ -5,27 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import BenchError
-from core.names import check_name
+from megbench.core.errors import BenchError
+from megbench.core.files.names import check_name
 
 METHODS = {
-    "fpfomm": "methods.fpfomm:FpFomm",
-    "fomm": "methods.fomm:Fomm",
-    "mraa": "methods.mraa:Mraa",
-    "tps": "methods.tps:Tps",
-    "tps_rau": "methods.tps_rau:TpsRau",
-    "ulmegan": "methods.ulmegan:UlmeGan",
-    "external": "methods.external:External",
-    "outputs": "methods.outputs:Outputs",
-    "flow_warp": "methods.flow_warp:FlowWarp",
-    "still": "methods.controls:Still",
-    "still_noise": "methods.controls:StillNoise",
-    "rigid": "methods.controls:Rigid",
-    "apex_ramp": "methods.flow_warp:ApexRamp",
-    "reversed": "methods.flow_warp:Reversed",
-    "wrong_driver": "methods.flow_warp:WrongDriver",
-    "ceiling": "methods.controls:Ceiling",
-    "truth": "methods.controls:Truth",
+    "fpfomm": "megbench.methods.fpfomm:FpFomm",
+    "fomm": "megbench.methods.fomm:Fomm",
+    "mraa": "megbench.methods.mraa:Mraa",
+    "tps": "megbench.methods.tps:Tps",
+    "tps_rau": "megbench.methods.tps_rau:TpsRau",
+    "ulmegan": "megbench.methods.ulmegan:UlmeGan",
+    "external": "megbench.methods.external:External",
+    "outputs": "megbench.methods.outputs:Outputs",
+    "flow_warp": "megbench.methods.flow_warp:FlowWarp",
+    "still": "megbench.methods.controls:Still",
+    "still_noise": "megbench.methods.controls:StillNoise",
+    "rigid": "megbench.methods.controls:Rigid",
+    "apex_ramp": "megbench.methods.flow_warp:ApexRamp",
+    "reversed": "megbench.methods.flow_warp:Reversed",
+    "wrong_driver": "megbench.methods.flow_warp:WrongDriver",
+    "ceiling": "megbench.methods.controls:Ceiling",
+    "truth": "megbench.methods.controls:Truth",
 }
 
 # The rows of every run after the methods asked for: the contender without training, then the controls.

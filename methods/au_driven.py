@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from core.clip import Cell, Clip, Template
-from core.errors import CellFailed
-from core.frames import Frames
-from core.provenance import recipe
-from methods.au_sources import LONGEST_GAP, SOURCES, ActionUnits, check, chosen, files_of, interpolates, source
-from methods.marks import FROM_FLOW, counted
-from methods.trained import TrainedMethod
+from megbench.core.clip import Cell, Clip, Template
+from megbench.core.errors import CellFailed
+from megbench.core.media.frames import Frames
+from megbench.core.provenance import recipe
+from megbench.methods.au_sources import LONGEST_GAP, SOURCES, ActionUnits, check, chosen, files_of, interpolates, source
+from megbench.methods.marks import FROM_FLOW, counted
+from megbench.methods.trained import TrainedMethod
 
 INTERPOLATED = (
     f"Action units are missing for up to {LONGEST_GAP} of a driver's frames in a row; they are interpolated there."

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.config import build
-from core.frames import Frames
-from methods.point_driven import PointDriven
+from megbench.core.config import build
+from megbench.core.media.frames import Frames
+from megbench.methods.point_driven import PointDriven
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,14 +22,14 @@ class Fomm(PointDriven):
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """Generator and key point detector."""
-        from baselines.fomm.model import FommConfig, networks
+        from megbench.baselines.fomm.model import FommConfig, networks
 
         made = networks(build(FommConfig, settings, "config"))
         return {name: made[name] for name in ("generator", "kp_detector")}
 
     def make_animator(self) -> Any:
         """Inference with the loaded networks."""
-        from baselines.fomm.model import animator
+        from megbench.baselines.fomm.model import animator
 
         return animator(self.networks, self.mode, self.device, self.batch_size)  # type: ignore[arg-type]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.config import build
-from core.frames import Frames, grey
-from faces.landmarks import landmarks
-from methods.point_driven import PointDriven
+from megbench.core.config import build
+from megbench.core.media.frames import Frames, grey
+from megbench.faces.landmarks import landmarks
+from megbench.methods.point_driven import PointDriven
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,20 +26,20 @@ class FpFomm(PointDriven):
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """Generator and prior-guided detector."""
-        from fpfomm.model import FpFommConfig, networks
+        from megbench.fpfomm.model import FpFommConfig, networks
 
         made = networks(build(FpFommConfig, settings, "config"))
         return {name: made[name] for name in ("generator", "kp_detector")}
 
     def make_animator(self) -> Any:
         """Inference with the loaded networks."""
-        from fpfomm.model import animator
+        from megbench.fpfomm.model import animator
 
         return animator(self.networks, self.mode, self.device, self.batch_size)  # type: ignore[arg-type]
 
     def detector(self, image: Frames, what: str) -> Callable[[Tensor], Any]:
         """The detector at the given points of frame 0, with one prior map for the clip."""
-        from fpfomm.model import PriorGuidedDetector, clip_detector
+        from megbench.fpfomm.model import PriorGuidedDetector, clip_detector
 
         network = self.networks["kp_detector"]
         assert isinstance(network, PriorGuidedDetector)

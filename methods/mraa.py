@@ -6,11 +6,11 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.config import build
-from core.errors import BenchError
-from core.frames import Frames
-from core.weights import card_path, network_names, read_card
-from methods.point_driven import PointDriven
+from megbench.core.config import build
+from megbench.core.errors import BenchError
+from megbench.core.media.frames import Frames
+from megbench.core.weights.network_weights import card_path, network_names, read_card
+from megbench.methods.point_driven import PointDriven
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,7 +35,7 @@ class Mraa(PointDriven):
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """Generator, region predictor and in mode avd the AVD network. BenchError if the weights do not hold it."""
-        from baselines.mraa.model import MraaConfig, networks
+        from megbench.baselines.mraa.model import MraaConfig, networks
 
         if self.mode == "avd" and not self._has_avd:
             raise BenchError(
@@ -47,7 +47,7 @@ class Mraa(PointDriven):
 
     def make_animator(self) -> Any:
         """Inference with the loaded networks."""
-        from baselines.mraa.model import MraaConfig, animator
+        from megbench.baselines.mraa.model import MraaConfig, animator
 
         config = build(MraaConfig, self.settings(), "config")
         return animator(config, self.networks, self.mode, self.device, self.batch_size)  # type: ignore[arg-type]

@@ -6,16 +6,17 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from core.clip import Clip, Template
-from core.frames import Frames
-from methods.trained import TrainedMethod
+from megbench.core.clip import Clip, Template
+from megbench.core.media.frames import Frames
+from megbench.methods.trained import TrainedMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class PointDriven(TrainedMethod):
-    """A generator whose motion comes from points (or regions) of template and driver; `animator` is nets.inference's.
+    """A generator whose motion comes from points (or regions) of template and driver; `animator` is
+    megbench.nets.inference's.
 
     A template is encoded once and a driver read once for the cells that share them (cells come driver by driver).
     """

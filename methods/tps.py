@@ -6,11 +6,11 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.config import build
-from core.errors import BenchError
-from core.frames import Frames
-from core.weights import network_names
-from methods.point_driven import PointDriven
+from megbench.core.config import build
+from megbench.core.errors import BenchError
+from megbench.core.media.frames import Frames
+from megbench.core.weights.network_weights import network_names
+from megbench.methods.point_driven import PointDriven
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,7 +30,7 @@ class Tps(PointDriven):
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """The generator's two networks, key points and in mode avd the AVD network. BenchError if weights lack it."""
-        from baselines.tps.model import TpsConfig, networks
+        from megbench.baselines.tps.model import TpsConfig, networks
 
         if self.mode == "avd" and AVD not in self._stored:
             raise BenchError(f"{self.weights} hold no AVD network. Use tps:mode=relative, or train the stage avd.")
@@ -40,7 +40,7 @@ class Tps(PointDriven):
 
     def make_animator(self) -> Any:
         """Inference with the loaded networks."""
-        from baselines.tps.model import animator
+        from megbench.baselines.tps.model import animator
 
         return animator(self.networks, self.mode, self.device, self.batch_size)  # type: ignore[arg-type]
 

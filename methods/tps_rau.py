@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from core.clip import Clip, Template
-from core.config import build
-from core.frames import Frames, grey
-from core.weights import read_weights
-from faces.landmarks import landmarks
-from methods.au_driven import AuDriven
-from methods.au_sources import ActionUnits
+from megbench.core.clip import Clip, Template
+from megbench.core.config import build
+from megbench.core.media.frames import Frames, grey
+from megbench.core.weights.network_weights import read_weights
+from megbench.faces.landmarks import landmarks
+from megbench.methods.au_driven import AuDriven
+from megbench.methods.au_sources import ActionUnits
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,11 +33,11 @@ class TpsRau(AuDriven):
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """All networks. Published weights get the published switches, with action units if they have their planes."""
-        from baselines.tps.inpainting import InpaintingConfig
-        from baselines.tps_rau.model import RauConfig, networks, published
+        from megbench.baselines.tps.inpainting import InpaintingConfig
+        from megbench.baselines.tps_rau.model import RauConfig, networks, published
 
         if settings.get("inpainting", {}).get("displaced"):
-            from taught import tps_rau
+            from megbench.taught import tps_rau
 
             return tps_rau.networks(build(tps_rau.DisplacedRauConfig, settings, "config"))
         if settings or self.is_control:
@@ -49,7 +48,7 @@ class TpsRau(AuDriven):
 
     def make_animator(self) -> Any:
         """Inference with the loaded networks."""
-        from baselines.tps_rau.model import RauAnimator
+        from megbench.baselines.tps_rau.model import RauAnimator
 
         return RauAnimator(self.networks, self.device, self.batch_size)
 
@@ -59,7 +58,7 @@ class TpsRau(AuDriven):
 
     def painted(self, template: Template, driver: Clip, units: ActionUnits) -> Frames:
         """The template under what changed since the driver's first frame."""
-        from baselines.tps_rau.model import au_difference
+        from megbench.baselines.tps_rau.model import au_difference
 
         first = np.broadcast_to(units.intensity[:1], units.intensity.shape)
         points = None

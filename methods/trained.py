@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from core.clip import Clip, Template
-from core.errors import BenchError, unknown_name
-from core.frames import Frames
-from core.provenance import ROOT
-from core.weights import card_path, clips_seen, load_networks, read_card, weights_hash
-from core.working_folder import weights_folders
+from megbench.core.clip import Clip, Template
+from megbench.core.errors import BenchError, unknown_name
+from megbench.core.files.working_folder import weights_folders
+from megbench.core.media.frames import Frames
+from megbench.core.provenance import ROOT
+from megbench.core.weights.network_weights import card_path, clips_seen, load_networks, read_card, weights_hash
 
 if TYPE_CHECKING:
     from torch import nn
@@ -80,7 +80,7 @@ class TrainedMethod(ABC):
 
     @abstractmethod
     def make_animator(self) -> Any:
-        """What animates with the loaded networks, such as a nets.inference.Animator."""
+        """What animates with the loaded networks, such as a megbench.nets.inference.Animator."""
 
     @abstractmethod
     def encoded(self, template: Template) -> Any:
@@ -131,7 +131,7 @@ class TrainedMethod(ABC):
         return _current(config)
 
     def seen(self) -> Mapping[str, list[str]]:
-        """Clips and people that the weights were trained on, as core.weights.clips_seen."""
+        """Clips and people that the weights were trained on, as megbench.core.weights.network_weights.clips_seen."""
         return {} if self.is_control else clips_seen(self.weights)
 
     @property
@@ -165,8 +165,7 @@ class TrainedMethod(ABC):
     def prepare(self, device: str) -> None:
         """Build the networks on `device` in eval mode and load their weights."""
         import torch
-
-        from nets.fast import compile_blocks, rearrange
+        from megbench.nets.fast import compile_blocks, rearrange
 
         self.device = device
         # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.

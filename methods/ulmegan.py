@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-
-from core.clip import Clip, Template
-from core.config import build
-from core.errors import BenchError
-from core.frames import SIZE, Frames
-from core.openface import LARGEST, Table
-from methods.au_driven import AuDriven
-from methods.au_sources import ActionUnits
-from methods.trained import DEMO
+from megbench.core.clip import Clip, Template
+from megbench.core.config import build
+from megbench.core.errors import BenchError
+from megbench.core.media.frames import SIZE, Frames
+from megbench.core.openface_units import LARGEST, UnitTable
+from megbench.methods.au_driven import AuDriven
+from megbench.methods.au_sources import ActionUnits
+from megbench.methods.trained import DEMO
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,11 +65,11 @@ class UlmeGan(AuDriven):
 
     def build(self, settings: Mapping[str, Any]) -> dict[str, nn.Module]:
         """The generator."""
-        from baselines.ulmegan.model import UlmeConfig, UlmeGenerator
+        from megbench.baselines.ulmegan.model import UlmeConfig, UlmeGenerator
 
         kinds: tuple[type[UlmeConfig], type[UlmeGenerator]] = UlmeConfig, UlmeGenerator
         if settings.get("displaced"):
-            from taught.ulmegan import DisplacedUlmeConfig, DisplacedUlmeGenerator
+            from megbench.taught.ulmegan import DisplacedUlmeConfig, DisplacedUlmeGenerator
 
             kinds = DisplacedUlmeConfig, DisplacedUlmeGenerator
         config = build(kinds[0], settings, "config")
@@ -79,7 +78,7 @@ class UlmeGan(AuDriven):
 
     def make_animator(self) -> Any:
         """Inference with the loaded generator."""
-        from baselines.ulmegan.model import UlmeAnimator
+        from megbench.baselines.ulmegan.model import UlmeAnimator
 
         return UlmeAnimator(self.networks["gen"], self.image_size, self.device, self.batch_size)
 
@@ -87,9 +86,9 @@ class UlmeGan(AuDriven):
         """The template as the generator sees it."""
         return self.animator.face(template.image)
 
-    def sequence(self, units: ActionUnits) -> Table:
+    def sequence(self, units: ActionUnits) -> UnitTable:
         """The action units (T, 17) that the generator is given, intensity / 5, under the mode."""
-        from baselines.ulmegan.action_units import fitted, recoded, top_frame
+        from megbench.baselines.ulmegan.action_units import fitted, recoded, top_frame
 
         recode, fit = MODES[self.mode]
         intensity = recoded(units.intensity, units.presence) if recode else units.intensity

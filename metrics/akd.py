@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-
-from core.clip import Cell
-from core.contracts import Figure, Partial, Score
-from core.errors import CellFailed
-from faces.landmarks import Points
-from faces.seen import Seen, sampled_frames
-from metrics.combine import mean_scores
+from megbench.core.clip import Cell
+from megbench.core.contracts import Figure, Partial, Score
+from megbench.core.errors import CellFailed
+from megbench.faces.features import Seen, sampled_frames
+from megbench.faces.landmarks import Points
+from megbench.metrics.combine import mean_scores
 
 
 class Akd:

@@ -1,8 +1,8 @@
-"""Agreement of action units read from flow (faces.action_units): needs no weights, indicative on recordings."""
+"""Agreement of action units read from flow (megbench.faces.action_units): needs no weights, indicative on recordings."""
 
-from faces.action_units import LIDS, NOISE_FLOOR, UNITS
-from faces.seen import SeenClip
-from metrics.au_scores import AuAgreement, Detector, Tracks, figures_of
+from megbench.faces.action_units import LIDS, NOISE_FLOOR, UNITS
+from megbench.faces.features import SeenClip
+from megbench.metrics.au_scores import AuAgreement, Detector, Tracks, figures_of
 
 
 class AuFlow(AuAgreement):

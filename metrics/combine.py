@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-
-from core.contracts import Figure, Partial, Score
+from megbench.core.contracts import Figure, Partial, Score
 
 
 def mean_scores(figures: Sequence[Figure], partials: Sequence[Partial]) -> list[Score]:

@@ -4,11 +4,10 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
-
-from core.clip import Cell
-from core.contracts import Figure, Partial, Score
-from faces.seen import Seen, sampled_frames
-from metrics.combine import mean_scores
+from megbench.core.clip import Cell
+from megbench.core.contracts import Figure, Partial, Score
+from megbench.faces.features import Seen, sampled_frames
+from megbench.metrics.combine import mean_scores
 
 
 class Counts:

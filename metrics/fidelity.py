@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-
-from core.clip import Cell, Floats
-from core.contracts import Figure, Partial, Score
-from core.errors import CellFailed
-from faces.landmarks import Grey
-from faces.seen import Seen
-from metrics.combine import mean_scores
+from megbench.core.clip import Cell, Float32s
+from megbench.core.contracts import Figure, Partial, Score
+from megbench.core.errors import CellFailed
+from megbench.faces.features import Seen
+from megbench.faces.landmarks import Grey
+from megbench.metrics.combine import mean_scores
 
 # What equal pictures count as; their true ratio is infinite and could not be averaged.
 MOST_PSNR = 100.0
@@ -93,7 +92,7 @@ def ssim(a: Grey, b: Grey) -> float:
     return float((light * structure)[inner, inner].mean(dtype=np.float64))
 
 
-def _windowed(picture: Floats) -> Floats:
+def _windowed(picture: Float32s) -> Float32s:
     return np.asarray(cv2.GaussianBlur(picture, (WINDOW, WINDOW), 1.5), np.float32)
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.clip import Cell
-from core.errors import Unavailable
-from faces import openface
-from faces.seen import Seen, SeenClip
-from metrics.au_scores import AuAgreement, Detector, Tracks, figures_of
+from megbench.core.clip import Cell
+from megbench.core.errors import Unavailable
+from megbench.faces import openface
+from megbench.faces.features import Seen, SeenClip
+from megbench.metrics.au_scores import AuAgreement, Detector, Tracks, figures_of
 
 
 class OpenFaceIntensity(AuAgreement):

@@ -13,12 +13,11 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-
-from core.clip import Cell
-from core.contracts import Figure, Partial, Score
-from core.errors import CellFailed
-from faces.seen import Seen, SeenClip
-from metrics.combine import absent_score
+from megbench.core.clip import Cell
+from megbench.core.contracts import Figure, Partial, Score
+from megbench.core.errors import CellFailed
+from megbench.faces.features import Seen, SeenClip
+from megbench.metrics.combine import absent_score
 
 Features = npt.NDArray[np.float64]
 

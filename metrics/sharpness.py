@@ -5,13 +5,12 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-
-from core.clip import Cell
-from core.contracts import Figure, Partial, Score
-from faces.landmarks import Grey
-from faces.regions import Mask, face_regions
-from faces.seen import Seen, SeenClip
-from metrics.combine import mean_scores
+from megbench.core.clip import Cell
+from megbench.core.contracts import Figure, Partial, Score
+from megbench.faces.features import Seen, SeenClip
+from megbench.faces.landmarks import Grey
+from megbench.faces.regions import Mask, face_regions
+from megbench.metrics.combine import mean_scores
 
 
 class Sharpness:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from megbench.core.errors import BenchError, check_choice
+from megbench.core.files.cache import read_json
+from megbench.reports.run_facts import CellFacts, FigureFacts, MetricFacts
+from megbench.reports.run_files import FinishedRun
 
-from core.errors import BenchError, check_choice
-from core.store import read_json
-from reports.run_facts import CellFacts, FigureFacts, MetricFacts
-from reports.run_files import Run
 
-
-def explanation(run: Run, label: str, figure: str, cell: str) -> str:
+def explanation(run: FinishedRun, label: str, figure: str, cell: str) -> str:
     """Return in lines how `figure` of row `label` came about in `cell`.
 
     Raise BenchError for a row, figure or cell that the run does not have.
@@ -35,7 +34,7 @@ def explanation(run: Run, label: str, figure: str, cell: str) -> str:
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-def _kept(run: Run, label: str, cell: CellFacts, metric: str) -> dict[str, Any]:
+def _kept(run: FinishedRun, label: str, cell: CellFacts, metric: str) -> dict[str, Any]:
     """Return what the metric kept of the cell. Raise BenchError if it kept nothing."""
     path = run.folder / "partials" / label / f"{cell.name}.json"
     kept = (read_json(path) or {}).get(metric)
@@ -59,7 +58,7 @@ def _definition(metric: MetricFacts, figure: FigureFacts, kept: dict[str, Any]) 
     ]
 
 
-def _inputs(run: Run, label: str, cell: CellFacts, target: str) -> list[str]:
+def _inputs(run: FinishedRun, label: str, cell: CellFacts, target: str) -> list[str]:
     """Return the clips that the figure comes from, with where they are."""
     output = run.output_frames(label, cell)
     record = read_json(output.parent / "cell.json") or {}
@@ -98,7 +97,7 @@ def _curve(curve: list[float]) -> str:
     return f"{len(values)} frames, {np.nanmin(values):.4g} to {values[peak]:.4g}, highest in frame {peak}"
 
 
-def _over_all(run: Run, label: str, figure: str) -> list[str]:
+def _over_all(run: FinishedRun, label: str, figure: str) -> list[str]:
     found = run.combined(label, figure)
     if found.value is None:
         return [f"Over all cells: absent ({found.reason or found.status})"]

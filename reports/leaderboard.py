@@ -5,14 +5,13 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 import numpy as np
-
-from reports import worth
-from reports.intervals import compared, groups, intervals
-from reports.judged import with_experts
-from reports.marks import marked
-from reports.run_facts import FigureFacts, MethodFacts, MetricFacts
-from reports.run_files import NOT_SCORED, Found, Run
-from reports.table import Column, Entry, Section, Table
+from megbench.reports import selfcheck
+from megbench.reports.intervals import compared, groups, intervals
+from megbench.reports.judged import with_experts
+from megbench.reports.marks import marked
+from megbench.reports.run_facts import FigureFacts, MethodFacts, MetricFacts
+from megbench.reports.run_files import NOT_SCORED, FinishedRun, Found
+from megbench.reports.table import Column, Entry, Section, Table
 
 
 @dataclass(frozen=True)
@@ -99,12 +98,12 @@ EXPLAINED = {
 }
 
 
-def headlines(run: Run) -> list[tuple[str, Headline]]:
+def headlines(run: FinishedRun) -> list[tuple[str, Headline]]:
     """Group and headline of every leaderboard figure that has a value in some row of the run, or is of FAMILY."""
     return [(group, line) for group, line in _known(run) if line.figure in FAMILY or _scored(run, line)]
 
 
-def left_out(run: Run, among: Container[str] | None = None) -> list[str]:
+def left_out(run: FinishedRun, among: Container[str] | None = None) -> list[str]:
     """Return headlines (`among` these figures) that no row has and no column shows, with each row's reason."""
     reasons: dict[str, list[str]] = {}
     shown = {line.figure for _, line in headlines(run)}
@@ -116,7 +115,7 @@ def left_out(run: Run, among: Container[str] | None = None) -> list[str]:
     return [f"{', '.join(titles)}: {reason}" for reason, titles in reasons.items()]
 
 
-def _why_absent(run: Run, figure: str) -> str:
+def _why_absent(run: FinishedRun, figure: str) -> str:
     """Return why no row has a figure: one reason, or several, each with its rows; the last one has the other rows."""
     rows: dict[str, list[str]] = {}
     for method in run.facts.methods:
@@ -126,7 +125,7 @@ def _why_absent(run: Run, figure: str) -> str:
     return "; ".join([*told, f"{most[0]} (the others)" if fewer else most[0]])
 
 
-def _own_reason(run: Run, label: str, figure: str) -> str:
+def _own_reason(run: FinishedRun, label: str, figure: str) -> str:
     """Return why a row lacks a figure: that of a cell with other figures, if any, else its first one."""
     others = [line.figure for _, line in headlines(run)]
     for cell in run.facts.cells:
@@ -137,7 +136,7 @@ def _own_reason(run: Run, label: str, figure: str) -> str:
     return found.reason or found.status
 
 
-def _known(run: Run) -> list[tuple[str, Headline]]:
+def _known(run: FinishedRun) -> list[tuple[str, Headline]]:
     known = [(group, line) for group, lines in HEADLINES.items() for line in lines if line.figure in run.figures]
     if any(cell.apex_frame is not None for cell in run.facts.cells):
         return known
@@ -145,7 +144,7 @@ def _known(run: Run) -> list[tuple[str, Headline]]:
     return [(group, dataclasses.replace(line, title=line.title.replace("apex", "most"))) for group, line in known]
 
 
-def _scored(run: Run, line: Headline) -> bool:
+def _scored(run: FinishedRun, line: Headline) -> bool:
     return any(run.combined(method.label, line.figure).value is not None for method in run.facts.methods)
 
 
@@ -154,7 +153,7 @@ def arrow(figure: FigureFacts, aim: str = "") -> str:
     return aim or {True: "↑", False: "↓", None: ""}[figure.higher_is_better]
 
 
-def column(run: Run, line: Headline, group: str = "") -> Column:
+def column(run: FinishedRun, line: Headline, group: str = "") -> Column:
     """The column of a headline, explained by the figure's own description."""
     metric, figure = run.figures[line.figure]
     return Column(
@@ -191,7 +190,7 @@ def entry(found: Found, link: str = "", interval: tuple[float, float] | None = N
     return Entry(found.value, "" if found.value is not None else reason, counts, link, interval=interval)
 
 
-def leaderboard(run: Run) -> Table:
+def leaderboard(run: FinishedRun) -> Table:
     """Return methods, then controls: tied groups, headlines over all cells with intervals, time, experts' means."""
     chosen = headlines(run)
     drawn = {line.figure: intervals(run, line.figure) for _, line in chosen if line.figure not in POOLED}
@@ -228,7 +227,7 @@ def _time(method: MethodFacts) -> Entry:
     return Entry(method.seconds_per_frame, "not timed")
 
 
-def brief(run: Run) -> Table:
+def brief(run: FinishedRun) -> Table:
     """Return the leaderboard for a terminal of 100 columns; without any of its figures, with the first there are."""
     scored = headlines(run)
     chosen = [(group, line) for group, line in scored if line.figure in BRIEF] or scored[: len(BRIEF)]
@@ -245,12 +244,12 @@ def brief(run: Run) -> Table:
     return marked(run, Table("Leaderboard: means over cells", columns, _sections(run, row), lost))
 
 
-def _sections(run: Run, row: Callable[[MethodFacts], tuple[Entry, ...]]) -> tuple[Section, ...]:
+def _sections(run: FinishedRun, row: Callable[[MethodFacts], tuple[Entry, ...]]) -> tuple[Section, ...]:
     parts = (("Methods", run.methods), ("Controls", run.controls))
     return tuple(Section(heading, tuple(row(method) for method in methods)) for heading, methods in parts if methods)
 
 
-def breakdown(run: Run, scope: str) -> Table:
+def breakdown(run: FinishedRun, scope: str) -> Table:
     """Return agreement, gain and error of every row for each database, emotion or template in turn."""
     chosen = [line for _, line in headlines(run) if line.figure in FAMILY]
     groups = run.groups(scope)
@@ -263,7 +262,7 @@ def breakdown(run: Run, scope: str) -> Table:
     return marked(run, Table(f"By {scope}", columns, _sections(run, row)))
 
 
-def all_figures(run: Run) -> Table:
+def all_figures(run: FinishedRun) -> Table:
     """Return every figure of every metric: a row each, a column per method and control, and what it means."""
     labels = [method.label for method in (*run.methods, *run.controls)]
     columns = (Column("figure"), *(Column(label) for label in labels))
@@ -281,20 +280,20 @@ def all_figures(run: Run) -> Table:
     return marked(run, Table("All figures, means over cells", columns, sections))
 
 
-def notes(run: Run) -> list[tuple[MetricFacts, list[str]]]:
+def notes(run: FinishedRun) -> list[tuple[MetricFacts, list[str]]]:
     """Every metric with a paragraph on each of its figures."""
     return [
-        (metric, [explanation(metric, figure) + worth.sentence(metric, figure) for figure in metric.figures])
+        (metric, [explanation(metric, figure) + selfcheck.sentence(metric, figure) for figure in metric.figures])
         for metric in run.facts.metrics
     ]
 
 
-def explained(run: Run) -> list[tuple[str, str]]:
+def explained(run: FinishedRun) -> list[tuple[str, str]]:
     """Return the rows of this run that belong to the suite itself, each with its purpose."""
     return [(method.label, EXPLAINED[method.name]) for method in run.facts.methods if method.name in EXPLAINED]
 
 
-def floor(run: Run, figure: str = "agreement") -> float | None:
+def floor(run: FinishedRun, figure: str = "agreement") -> float | None:
     """The 95th percentile of the wrong-driver control's cells: what motion of the wrong expression can score by chance.
 
     None where that control did not run or scored no cell.
@@ -303,7 +302,7 @@ def floor(run: Run, figure: str = "agreement") -> float | None:
     return float(np.percentile(values, 95)) if values else None
 
 
-def above_ceiling(run: Run, figure: str = "agreement") -> list[str]:
+def above_ceiling(run: FinishedRun, figure: str = "agreement") -> list[str]:
     """Labels of the methods that pass the ceiling made of recordings; [] for rendered drivers and without it."""
     if all(method.label != "ceiling" for method in run.facts.methods) or any(cell.rendered for cell in run.facts.cells):
         return []
@@ -312,7 +311,7 @@ def above_ceiling(run: Run, figure: str = "agreement") -> list[str]:
     return [label for label, value in found.items() if bar is not None and value is not None and value > bar]
 
 
-def why_no_floor(run: Run) -> str:
+def why_no_floor(run: FinishedRun) -> str:
     """Why the floor is absent, "" where there is one."""
     if floor(run) is not None:
         return ""
@@ -322,7 +321,7 @@ def why_no_floor(run: Run) -> str:
     return f"no cell of the control {FLOOR_CONTROL} has a score"
 
 
-def under_floor(run: Run, figure: str = "agreement") -> list[str]:
+def under_floor(run: FinishedRun, figure: str = "agreement") -> list[str]:
     """Labels of the methods that do not pass the floor; [] where there is none."""
     bar = floor(run, figure)
     found = {method.label: run.combined(method.label, figure).value for method in run.methods}

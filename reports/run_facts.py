@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from megbench.core.clip import several_faces
+from megbench.core.errors import BenchError
 from pydantic import BaseModel, ConfigDict, ValidationError
-
-from core.clip import several_faces
-from core.errors import BenchError
 
 
 class Facts(BaseModel):

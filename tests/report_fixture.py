@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-from core.clip import pixel_grid
-from core.frames import Frames, frame_path, write_png
+from megbench.core.clip import pixel_grid
+from megbench.core.media.frames import Frames, frame_path, write_png
 
 HOSTILE = '<script>alert("x")</script> & </script><img src=x onerror=alert(1)>'
 LABELS = {"fpfomm": 0.8, "fomm:mode=absolute": 0.3, "flow_warp": 0.95}

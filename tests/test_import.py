@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from megbench.core.config import build
+from megbench.core.errors import BenchError
+from megbench.core.weights.network_weights import read_weights
+from megbench.core.weights.pickled import read_published
+from megbench.core.weights.published_checkpoints import Layout, import_checkpoint
+from megbench.methods.fomm import Fomm
+from megbench.training.published import PUBLISHED, layouts
 from typer.testing import CliRunner
 
 import bench
-from core.checkpoints import Layout, import_checkpoint
-from core.config import build
-from core.errors import BenchError
-from core.pickled_weights import read_published
-from core.weights import read_weights
-from methods.fomm import Fomm
-from training.published import PUBLISHED, layouts
 
 SPECS = Path(__file__).parent.parent.parent / "shared" / "specs" / "fomm_family"
 MANIFESTS = {"fomm": "fomm", "fpfomm": "fpb", "mraa": "mraa"}
@@ -76,7 +76,7 @@ def test_a_whole_published_file_is_imported_and_animates(tmp_path, monkeypatch):
 
 
 def build_published(name):
-    from baselines.fomm.model import FommConfig, networks
+    from megbench.baselines.fomm.model import FommConfig, networks
 
     assert name == "fomm"
     return networks(build(FommConfig, {}, ""))

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from core.errors import BenchError, CellFailed
-from faces import openface
-from faces.openface import COLUMNS, PRESENCES, UNITS, keep, kept, read_openface, spans
-from methods import au_sources
-from methods.au_sources import source
-from methods.tps_rau import TpsRau
-from methods.ulmegan import UlmeGan
+from megbench.core.errors import BenchError, CellFailed
+from megbench.faces import openface
+from megbench.faces.openface import COLUMNS, PRESENCES, UNITS, keep, kept, read_openface, spans
+from megbench.methods import au_sources
+from megbench.methods.au_sources import source
+from megbench.methods.tps_rau import TpsRau
+from megbench.methods.ulmegan import UlmeGan
 
 N = 8
 AU12 = UNITS.index("AU12")

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from reports.reading import motion_share, read_cell
+from megbench.reports.remarks import motion_share, read_cell
 
 BUMP = np.sin(np.pi * np.arange(40) / 39)
 DRIVER = {"brows": 3 * BUMP, "mouth": 0.3 * BUMP, "head": BUMP}

@@ -3,15 +3,14 @@
 import json
 
 import pytest
-
-from core.errors import BenchError
-from core.registry import load
-from metrics import METRICS
-from reports.leaderboard import entry
-from reports.run_facts import FigureFacts, MetricFacts
-from reports.run_files import Found
-from reports.table import Column, Entry, Section, Table
-from reports.worth import KEPT, read_worth, sentence
+from megbench.core.errors import BenchError
+from megbench.core.registry import load
+from megbench.metrics import METRICS
+from megbench.reports.leaderboard import entry
+from megbench.reports.run_facts import FigureFacts, MetricFacts
+from megbench.reports.run_files import Found
+from megbench.reports.selfcheck import KEPT, read_worth, sentence
+from megbench.reports.table import Column, Entry, Section, Table
 
 FIGURE = FigureFacts(name="gain", title="Gain")
 METRIC = MetricFacts(name="motion_agreement", version="1", figures=(FIGURE,))

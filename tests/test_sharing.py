@@ -15,19 +15,19 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from megbench.core.claims import claim
+from megbench.core.errors import BenchError
+from megbench.core.files.working_folder import worker_environment
+from megbench.core.weights import external_weights
+from megbench.core.weights.external_weights import FILES
+from megbench.engine.benchmark import Benchmark, claimed
+from megbench.engine.dispatch import check_engine
+from megbench.engine.runner import Row, Settings
+from megbench.engine.scoring import Scorer
+from megbench.faces.openface import kept_path
+from megbench.methods.au_sources import table_path
+from megbench.methods.fomm import Fomm
 
-from core import weight_files
-from core.claims import claim
-from core.engines import check_engine
-from core.errors import BenchError
-from core.run import Run, claimed
-from core.runner import Row, Settings
-from core.scoring import Scorer
-from core.weight_files import FILES
-from core.working_folder import worker_environment
-from faces.openface import kept_path
-from methods.au_sources import table_path
-from methods.fomm import Fomm
 from tests.fakes import Counted, Fakes, Fragile, Seen, Shift, finished_cells, make_clips
 
 ROOT = Path(__file__).parent.parent
@@ -48,7 +48,7 @@ def make_run(place, sleep=0.0, engine="local", folder="run", workers=1, row=None
     row = row or Row.of("shift", "shift", "", {"sleep": str(sleep)}, Shift)
     settings = Settings(place / "store", "cpu", 0, workers, engine, limit_s)
     scorer = Scorer((Counted,), Seen, settings.store, workers, engine)
-    return Run(place / folder, {}, source, source.cells(), [row], settings, scorer)
+    return Benchmark(place / folder, {}, source, source.cells(), [row], settings, scorer)
 
 
 def complete(place, sleep):
@@ -118,7 +118,7 @@ def test_engines_are_named_by_their_address(engine):
 
 
 def test_a_scheduler_that_is_not_there_is_one_line(place, monkeypatch):
-    monkeypatch.setattr("core.cluster.CONNECT_S", 1)
+    monkeypatch.setattr("megbench.engine.cluster.CONNECT_S", 1)
     with pytest.raises(BenchError, match=r"No Dask scheduler answers at 127\.0\.0\.1:9"):
         make_run(place, engine="dask://127.0.0.1:9").complete()
 
@@ -184,7 +184,7 @@ class Finder(Shift):
     name = "finder"
 
     def animate(self, template, driver):
-        self.by = int((weight_files.folder() / "by.txt").read_text())
+        self.by = int((external_weights.folder() / "by.txt").read_text())
         return super().animate(template, driver)
 
 
@@ -192,7 +192,7 @@ def test_one_place_knows_where_the_store_is():
     sources = {path for room in ROOT.glob("*/__init__.py") for path in room.parent.rglob("*.py")} | {ROOT / "bench.py"}
     knowing = [path for path in sources if re.search(r"Path\([\"']\.megbench", path.read_text())]
     assert [path.relative_to(ROOT).as_posix() for path in knowing if "tests" not in path.parts] == [
-        "core/working_folder.py"
+        "core/files/working_folder.py"
     ]
 
 
@@ -208,7 +208,12 @@ def test_a_worker_started_elsewhere_finds_the_folders_that_are_meant(tmp_path, m
 
     def found():
         driver = SimpleNamespace(name="d")
-        return [kept_path("abc"), table_path("table", driver), Fomm("vox", {}).weights, weight_files.require("pyfeat")]
+        return [
+            kept_path("abc"),
+            table_path("table", driver),
+            Fomm("vox", {}).weights,
+            external_weights.require("pyfeat"),
+        ]
 
     here = [path.resolve() for path in found()]
     places = worker_environment()

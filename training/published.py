@@ -6,11 +6,10 @@ import functools
 from typing import Any
 
 import torch
-
-from core.checkpoints import Layout, manifest
-from core.config import as_dict, resolve
-from core.registry import load
-from training import TRAINABLES
+from megbench.core.config import as_dict, resolve
+from megbench.core.registry import load
+from megbench.core.weights.published_checkpoints import Layout, manifest
+from megbench.training import TRAINABLES
 
 # The networks that a checkpoint of a method must hold, and configs (over the defaults) that it may have.
 PUBLISHED: dict[str, tuple[tuple[str, ...], tuple[dict[str, Any], ...]]] = {

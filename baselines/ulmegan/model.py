@@ -15,12 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from megbench.core.config import at_least_one
+from megbench.core.openface_units import OPENFACE
+from megbench.nets.geometry import in_float32
+from megbench.nets.inference import Frames, parts, pictures
 from torch import Tensor, nn
-
-from core.config import at_least_one
-from core.openface import OPENFACE
-from nets.geometry import in_float32
-from nets.inference import Frames, parts, pictures
 
 # Spread of fresh convolution weights.
 INITIAL = 0.02

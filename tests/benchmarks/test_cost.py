@@ -8,12 +8,12 @@ import time
 
 import pandas as pd
 import torch
+from megbench.core.clip import Template
+from megbench.core.registry import load
+from megbench.methods import METHODS
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from core.clip import Template
-from core.registry import load
-from methods import METHODS
 from tests.moving_face import MOUTH, face, make_clip
 
 FRAMES = 4
