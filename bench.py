@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from commands import (
+from megbench.commands import (
     check,
     compare,
     databases,
@@ -36,7 +35,7 @@ from commands import (
     verify,
     weights,
 )
-from commands.options import (
+from megbench.commands.options import (
     RUNS,
     DataOption,
     Device,
@@ -52,7 +51,7 @@ from commands.options import (
     resolve_device,
     resumable,
 )
-from commands.request import (
+from megbench.commands.request import (
     Request,
     chosen_metrics,
     load_metrics,
@@ -61,15 +60,15 @@ from commands.request import (
     mention,
     possible_rows,
 )
-from core.engines import CELL_LIMIT_S, LOCAL, check_engine
-from core.errors import BenchError
-from core.processors import usable
-from core.run_folder import A_RUN, PAGES, REPORT, SUMMARY
-from core.spreadsheet import printable
-from core.working_folder import STORE
+from megbench.core.errors import BenchError
+from megbench.core.files.working_folder import STORE
+from megbench.core.processors import usable
+from megbench.core.tables.spreadsheet_text import printable
+from megbench.engine.dispatch import CELL_LIMIT_S, LOCAL, check_engine
+from megbench.engine.run_folder import A_RUN, PAGES, REPORT, SUMMARY
 
 if TYPE_CHECKING:
-    from core.runner import Settings
+    from megbench.engine.runner import Settings
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=(__doc__ or "").splitlines()[0]
@@ -123,7 +122,7 @@ def run(
     if not names(methods):
         print(context.get_help())
         raise typer.Exit()
-    from core.runner import Settings
+    from megbench.engine.runner import Settings
 
     request = Request(
         methods=names(methods),
@@ -145,16 +144,16 @@ def run(
 
 def benchmark(request: Request, settings: Settings, out: Path | None, media_all: bool, dry_run: bool) -> int:
     """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed."""
-    from core.estimate import forecast, work_left
-    from core.folder_lock import check_free, locked_folder
-    from core.foreseen import foreseen
-    from core.manifest import page_as_sealed, seal
-    from core.progress import note
-    from core.run import Run
-    from core.scoring import Scorer
-    from core.store import digest, trim
-    from faces.seen import Seen
-    from methods.precision import hint
+    from megbench.core.files.cache import digest, trim
+    from megbench.core.files.folder_lock import check_free, locked_folder
+    from megbench.core.progress import note
+    from megbench.engine.benchmark import Benchmark
+    from megbench.engine.estimate import forecast, work_left
+    from megbench.engine.foreseen import foreseen
+    from megbench.engine.scoring import Scorer
+    from megbench.engine.seal import page_as_sealed, seal
+    from megbench.faces.features import Seen
+    from megbench.methods.precision import hint
 
     began = time.monotonic()
     folder = out or RUNS / f"{request.protocol}-{digest(request.deciding())[:10]}"
@@ -170,7 +169,9 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
     # Reports unreadable outputs before anything is animated.
     marks = {row.label: row.marks_on(cells) for row in rows}
     mention(asked, marks, scorer.metrics, cells)
-    run = Run(folder, {**dataclasses.asdict(request), "media_all": media_all}, source, cells, rows, settings, scorer)
+    run = Benchmark(
+        folder, {**dataclasses.asdict(request), "media_all": media_all}, source, cells, rows, settings, scorer
+    )
     for line in foreseen(run.jobs, named):
         note(line)
     if dry_run:
@@ -203,8 +204,8 @@ def _outdated(run: Path) -> bool:
 
 def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
     """The headline figures of every row, what was not supplied, the failures, the time and where the report is."""
-    from core.store import read_json
-    from methods import COMPANIONS
+    from megbench.core.files.cache import read_json
+    from megbench.methods import COMPANIONS
 
     print((folder / SUMMARY).read_text(encoding="utf-8"))
     for label, cells in ((read_json(folder / "run.json") or {}).get("missing") or {}).items():

@@ -1,10 +1,10 @@
 """The generators that learn, the facial-prior one (fpfomm/) and its baselines: their descriptors by name."""
 
 GENERATORS = {
-    "fpfomm": "fpfomm.generator:GENERATOR",
-    "fomm": "baselines.fomm.generator:GENERATOR",
-    "mraa": "baselines.mraa.generator:GENERATOR",
-    "tps": "baselines.tps.generator:GENERATOR",
-    "tps_rau": "baselines.tps_rau.generator:GENERATOR",
-    "ulmegan": "baselines.ulmegan.generator:GENERATOR",
+    "fpfomm": "megbench.fpfomm.generator:GENERATOR",
+    "fomm": "megbench.baselines.fomm.generator:GENERATOR",
+    "mraa": "megbench.baselines.mraa.generator:GENERATOR",
+    "tps": "megbench.baselines.tps.generator:GENERATOR",
+    "tps_rau": "megbench.baselines.tps_rau.generator:GENERATOR",
+    "ulmegan": "megbench.baselines.ulmegan.generator:GENERATOR",
 }

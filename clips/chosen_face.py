@@ -8,12 +8,11 @@ from itertools import islice
 
 import cv2
 import numpy as np
-
-from core.clip import widths_in_words
-from core.errors import BenchError, CellFailed, shown
-from core.frames import SIZE, Frames, grey
-from faces.crop import Box, crop, displayed
-from faces.landmarks import ONE_FACE, SURE, Face, believed, candidates, crop_box, overlap, refusal
+from megbench.core.clip import widths_in_words
+from megbench.core.errors import BenchError, CellFailed, shown
+from megbench.core.media.frames import SIZE, Frames, grey
+from megbench.faces.crop import Box, crop, displayed
+from megbench.faces.landmarks import ONE_FACE, SURE, Face, believed, candidates, crop_box, overlap, refusal
 
 # Choices besides numbers: the face furthest to that side of the picture, as the viewer sees it.
 SIDES = ("left", "right")
@@ -32,7 +31,7 @@ TURNS = {1: "by 90 degrees to the left", 3: "by 90 degrees to the right", 2: "by
 class Framing:
     """The square `box` around one face of the first frame, to which all frames of a clip are cropped.
 
-    widths: of all faces in that frame, largest first. All values are in display pixels (faces.crop).
+    widths: of all faces in that frame, largest first. All values are in display pixels (megbench.faces.crop).
     """
 
     box: Box

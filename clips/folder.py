@@ -11,21 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from clips.chosen_face import Framing, check_face, cut_portrait, darkness, frame_clip
-from clips.stored import stored_clips
-from clips.unread import picture_remedies, remedies
-from core.clip import Clip, Template, load_clip, save_clip, several_faces
-from core.clip_store import StoredClip, is_store
-from core.errors import BenchError, few
-from core.frames import Frames, is_grey
-from core.names import check_name
-from core.pictures import is_picture, pictures_in, read_picture, stated_density
-from core.progress import note, track
-from core.provenance import package_versions
-from core.store import digest, touch, whole_folder
-from core.video import frame_rate, is_video, medium_of, pixel_aspect, read_clip
-from faces.crop import crop
+from megbench.clips.chosen_face import Framing, check_face, cut_portrait, darkness, frame_clip
+from megbench.clips.prepared import stored_clips
+from megbench.clips.unread import picture_remedies, remedies
+from megbench.core.clip import Clip, Template, load_clip, save_clip, several_faces
+from megbench.core.errors import BenchError, few
+from megbench.core.files.cache import digest, touch, whole_folder
+from megbench.core.files.names import check_name
+from megbench.core.media.frames import Frames, is_grey
+from megbench.core.media.pictures import is_picture, pictures_in, read_picture, stated_density
+from megbench.core.media.video import frame_rate, is_video, medium_of, pixel_aspect, read_clip
+from megbench.core.prepared_clips import StoredClip, is_store
+from megbench.core.progress import note, track
+from megbench.core.provenance import package_versions
+from megbench.faces.crop import crop
 
 # 2: squares in display proportions, around a face chosen by its score; before, faces could be stretched.
 # 3: mirrored videos are read as players show them.
@@ -34,10 +33,11 @@ PREPARATION = "crop-4"
 
 @dataclass(frozen=True)
 class Recording:
-    """A clip in the making: where its frames are and what is known of it besides them, as core.clip.Clip has it.
+    """A clip in the making: where its frames are and what is known of it besides them, as megbench.core.clip.Clip has
+    it.
 
     files: the pictures in the folder `path` that make the clip, in order; (): all of them. face: which one to take if
-    the first frame shows several, as clips.chosen_face.check_face returns it.
+    the first frame shows several, as megbench.clips.chosen_face.check_face returns it.
     """
 
     path: Path
@@ -64,7 +64,7 @@ class Recording:
         return list(self.files) or (pictures_in(self.path) if self.path.is_dir() else [self.path])
 
 
-class Folder:
+class ClipFolder:
     """Adapter for a folder whose entries are videos or folders of pictures; what is neither is named and left out.
 
     It may also be a clip store (`bench.py prepare`). face: which one drives if a clip's first frame shows several.

@@ -12,17 +12,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-
-from clips.chosen_face import only_face
-from core.clip import pixel_grid
-from core.errors import BenchError, CellFailed
-from core.frames import SIZE, Frames, grey
-from core.pictures import pictures_in, read_picture
-from faces import facs, mesh
-from faces.crop import crop, display_size, resized, square_at
-from faces.field import MeshField, Points, warp
-from faces.landmarks import landmarks, points_in
-from faces.mesh import FittedMesh, fit_mesh
+from megbench.clips.chosen_face import only_face
+from megbench.core.clip import pixel_grid
+from megbench.core.errors import BenchError, CellFailed
+from megbench.core.media.frames import SIZE, Frames, grey
+from megbench.core.media.pictures import pictures_in, read_picture
+from megbench.faces import facs, mesh
+from megbench.faces.crop import crop, display_size, resized, square_at
+from megbench.faces.field import MeshField, Points, warp
+from megbench.faces.landmarks import landmarks, points_in
+from megbench.faces.mesh import FittedMesh, fit_mesh
 
 TEXTURE = 2 * SIZE
 # Where the face lies in the square: eye distance as a share of its side, and the point between the eyes.

@@ -7,9 +7,9 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from core.errors import few
-from core.pictures import PICTURES, natural
-from core.video import VIDEOS
+from megbench.core.errors import few
+from megbench.core.media.pictures import PICTURES, natural
+from megbench.core.media.video import VIDEOS
 
 # Files of cameras and recorders that are not opened, although their streams are common ones.
 OTHER_VIDEOS = (".mxf", ".dv", ".rm", ".rmvb")

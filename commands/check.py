@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-
-from commands.options import (
+from megbench.commands.options import (
     DataOption,
     DriversOption,
     FaceOption,
@@ -18,14 +17,14 @@ from commands.options import (
     TemplatesOption,
     folders,
 )
-from commands.request import make_protocol
-from core.errors import BenchError, CellFailed, Unavailable, unknown_name
-from core.spreadsheet import printable
+from megbench.commands.request import make_protocol
+from megbench.core.errors import BenchError, CellFailed, Unavailable, unknown_name
+from megbench.core.tables.spreadsheet_text import printable
 
 if TYPE_CHECKING:
-    from core.clip import Cell
-    from core.contracts import Metric, Partial
-    from core.frames import Frames
+    from megbench.core.clip import Cell
+    from megbench.core.contracts import Metric, Partial
+    from megbench.core.media.frames import Frames
 
 # A line of the list, and whether it is as it should be; None for what is only to be read.
 Line = tuple[bool | None, str]
@@ -56,9 +55,9 @@ def check(
 
 def _lines_of(name: str) -> Callable[[Sequence[Cell]], Iterator[Line]]:
     """Return what tries the method or metric of that name. Raise BenchError if there is none."""
-    from core.registry import load, names
-    from methods import make_method, method_names, parse_label
-    from metrics import METRICS
+    from megbench.core.registry import load, names
+    from megbench.methods import make_method, method_names, parse_label
+    from megbench.metrics import METRICS
 
     if name in names("metric", METRICS):
         kind = load("metric", name, METRICS)
@@ -72,9 +71,9 @@ def _lines_of(name: str) -> Callable[[Sequence[Cell]], Iterator[Line]]:
 
 def method_lines(make: Callable[[], Any], cells: Sequence[Cell]) -> Iterator[Line]:
     """Try a method: its attributes, a stable identity, frames of the right shape, the same ones twice."""
-    from core.frames import check_frames
-    from core.plugins import method_faults
-    from core.runner import make_ready
+    from megbench.core.media.frames import check_frames
+    from megbench.engine.plugins import method_faults
+    from megbench.engine.runner import make_ready
 
     method = make()
     faults = list(method_faults(method))
@@ -107,7 +106,7 @@ def _contract_lines(faults: Sequence[str]) -> Iterator[Line]:
 
 def _made(method: Any, cell: Cell) -> Frames:
     """Return the frames of a cell as a run makes them, with the libraries' random generators at the cell's own seed."""
-    from core.runner import frames_of, seed_libraries
+    from megbench.engine.runner import frames_of, seed_libraries
 
     seed_libraries(0, cell.name)
     return frames_of(method, cell)
@@ -124,8 +123,8 @@ def _identity(first: Any, second: Any) -> Line:
 
 def metric_lines(kind: Callable[[], Metric], cell: Cell) -> Iterator[Line]:
     """Try a metric: its attributes, then on a perfect, a still, a black and a very short output, and its pooling."""
-    from core.plugins import metric_faults
-    from faces.seen import Seen
+    from megbench.engine.plugins import metric_faults
+    from megbench.faces.features import Seen
 
     faults = list(metric_faults(kind))
     yield from _contract_lines(faults)
@@ -168,7 +167,7 @@ def _partial_lines(metric: Metric, what: str, partial: Partial) -> Iterator[Line
 
 
 def _pooling_lines(metric: Metric, partials: Sequence[Partial]) -> Iterator[Line]:
-    from core.combine import combined
+    from megbench.core.combine import combined
 
     for what, given in (("no cell", []), ("all of these cells", list(partials))):
         try:

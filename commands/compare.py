@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from commands.options import names
+from megbench.commands.options import names
 
 
 def compare(
@@ -17,12 +16,12 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Folder for the table as HTML, CSV, Markdown and LaTeX.")] = None,
 ) -> None:
     """Compare two runs on the same cells: paired differences with intervals and corrected p."""
-    from reports.comparison import comparison
-    from reports.forms import write_tables
-    from reports.marks import exported
-    from reports.run_files import Run
+    from megbench.reports.comparison import comparison
+    from megbench.reports.export import write_tables
+    from megbench.reports.marks import exported
+    from megbench.reports.run_files import FinishedRun
 
-    first, second = Run(run_a), Run(run_b)
+    first, second = FinishedRun(run_a), FinishedRun(run_b)
     table = comparison(first, second, names(methods))
     print(table.text())
     if out:

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from commands.options import resumable
-from core.errors import few
-from core.spreadsheet import printable
+from megbench.commands.options import resumable
+from megbench.core.errors import few
+from megbench.core.tables.spreadsheet_text import printable
 
 if TYPE_CHECKING:
-    from clips.databases.survey import Survey
-    from core.clip_store import ClipStore
-    from faces.landmarks import Points
+    from megbench.clips.databases.survey import Survey
+    from megbench.core.prepared_clips import ClipStore
+    from megbench.faces.landmarks import Points
 
 CHALLENGE = "MEGC2021"
 
@@ -41,7 +40,7 @@ def validate(
     """Say what is there of a database, what is missing and what is corrected; write nothing. Exit code 1: no clip."""
     found = survey(database, path, sheet, without or [])
     print("\n".join(map(printable, found.describe())))
-    from protocols.megc2021 import recordings
+    from megbench.protocols.megc2021 import recordings
 
     there = sorted({clip.recording.recording for clip in found.usable} & recordings())
     print(f"drivers of {CHALLENGE}: {', '.join(there) or 'none'}")
@@ -69,8 +68,8 @@ def prepare(
 
 def survey(database: str, path: Path, sheet: Path | None = None, without: list[str] | None = None) -> Survey:
     """What there is of a database at `path`."""
-    from clips.databases import DATABASES
-    from core.registry import load
+    from megbench.clips.databases import DATABASES
+    from megbench.core.registry import load
 
     found: Survey = load("database", database, DATABASES).survey(path, sheet, without or [])
     return found
@@ -78,8 +77,8 @@ def survey(database: str, path: Path, sheet: Path | None = None, without: list[s
 
 def prepared(found: Survey, out: Path, colour: Colour = Colour.recorded, workers: int = 0) -> ClipStore:
     """The database as a clip store in `out`, with the drivers of the challenge marked; says what is left out."""
-    from clips.store import prepare as store
-    from protocols.megc2021 import recordings
+    from megbench.clips.prepare import prepare as store
+    from megbench.protocols.megc2021 import recordings
 
     made = store(found, out, given_points, recordings(), CHALLENGE, colour.value, workers)
     for name, why in made.facts.left_out.items():
@@ -97,7 +96,6 @@ def given_points(landmarks: Points) -> Points:
     """FPB-FOMM's 18 points (18, 2) of 68 landmarks (68, 2)."""
     import numpy as np
     import torch
-
-    from fpfomm import points
+    from megbench.fpfomm import points
 
     return np.asarray(points.given_points(torch.from_numpy(landmarks)[None])[0].numpy(), np.float64)

@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from commands.options import names as names_in
-from core.errors import BenchError, check_choice
-from core.spreadsheet import printable
+from megbench.commands.options import names as names_in
+from megbench.core.errors import BenchError, check_choice
+from megbench.core.tables.spreadsheet_text import printable
 
 if TYPE_CHECKING:
-    from core.judgements import Judgement
-    from metrics.experts.blinded import Key, Output
-    from metrics.experts.importing import Blinded, Imported
-    from metrics.experts.names import Known
-    from reports.run_files import Run
+    from megbench.experts.blinded import BlindedOutput, Key
+    from megbench.experts.importing import Blinded, Imported
+    from megbench.experts.judgements import Judgement
+    from megbench.experts.names import Known
+    from megbench.reports.run_files import FinishedRun
 
 app = typer.Typer(help="Experts' judgements: import sheets, make blinded ones, compare metrics with experts.")
 MOST_LINES = 30
@@ -32,12 +31,12 @@ def import_(
     out: Annotated[Path | None, typer.Option(help="Folder for the tables as HTML, CSV, Markdown and LaTeX.")] = None,
 ) -> None:
     """Check score sheets, print Table 1 with intervals, and how far the experts agree."""
-    from core.judgements import FILE, write_judgements
-    from metrics.experts.importing import import_files
-    from metrics.experts.names import Names
-    from reports.experts import gap
-    from reports.forms import experts_tables, write_tables
-    from reports.marks import exported
+    from megbench.experts.importing import import_files
+    from megbench.experts.judgements import FILE, write_judgements
+    from megbench.experts.names import Names
+    from megbench.reports.experts import gap
+    from megbench.reports.export import experts_tables, write_tables
+    from megbench.reports.marks import exported
 
     opened = _open(run) if run else None
     imported = import_files(files, Names.read(mapping, _known(opened)), _blinded(opened))
@@ -89,7 +88,7 @@ def _refuse(imported: Imported) -> None:
 
 def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
     """Write the run's judgements: the new ones, and those it had of other outputs or by other experts. Return all."""
-    from core.judgements import FILE, read_judgements, write_judgements
+    from megbench.experts.judgements import FILE, read_judgements, write_judgements
 
     path = folder / FILE
     old = read_judgements(path) if path.exists() else []
@@ -105,11 +104,11 @@ def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
     return judgements
 
 
-def _show_on_page(folder: Path, run: Run | None) -> None:
+def _show_on_page(folder: Path, run: FinishedRun | None) -> None:
     """Make a run's page again, if it has one, so that it shows the judgements."""
-    from commands.runs import make_report
-    from core.manifest import seal_again
-    from core.run_folder import REPORT
+    from megbench.commands.runs import make_report
+    from megbench.engine.run_folder import REPORT
+    from megbench.engine.seal import seal_again
 
     if run and (folder / REPORT).exists():
         page = make_report(folder, media_all=run.facts.request.get("media_all") is True)
@@ -126,8 +125,8 @@ def sheet(
     methods: Annotated[str, typer.Option(help="Comma-separated rows of the run; default: all but controls.")] = "",
 ) -> None:
     """Make blinded sheets with videos for your own experts; the keys stay in the run."""
-    from core.manifest import seal_again
-    from metrics.experts.blinded import FOLDER, make_key, replaceable, write_key
+    from megbench.engine.seal import seal_again
+    from megbench.experts.blinded import FOLDER, make_key, replaceable, write_key
 
     opened = _open(run)
     labels = [method.label for method in opened.facts.methods]
@@ -147,15 +146,15 @@ def sheet(
     seal_again(run)
 
 
-def _hand_over(run: Run, folder: Path, key: Key) -> None:
+def _hand_over(run: FinishedRun, folder: Path, key: Key) -> None:
     """Write the folder for one expert: sheet, coded videos, drivers and templates."""
     import shutil
 
-    from core.frames import read_frames
-    from core.progress import track
-    from core.store import whole_folder
-    from core.video_writing import write_video
-    from metrics.experts.blinded import Shown, write_sheet
+    from megbench.core.files.cache import whole_folder
+    from megbench.core.media.frames import read_frames
+    from megbench.core.media.video_writing import write_video
+    from megbench.core.progress import track
+    from megbench.experts.blinded import Shown, write_sheet
 
     cells = {(cell.driver, cell.template): cell for cell in run.facts.cells}
     # As in the challenge, nothing is played faster than 100 frames a second.
@@ -181,21 +180,21 @@ def agreement(
     everything: Annotated[bool, typer.Option("--all", help="Tracks of single action units too.")] = False,
 ) -> None:
     """Compare every metric of a run with its experts: Kendall's tau-b and pairwise accuracy."""
-    from core.judgements import FILE, read_judgements
-    from reports.metric_agreement import metrics_against_experts
+    from megbench.experts.judgements import FILE, read_judgements
+    from megbench.reports.metric_agreement import metrics_against_experts
 
     print(metrics_against_experts(_open(run), read_judgements(run / FILE), everything).text())
 
 
-def _open(folder: Path) -> Run:
-    from reports.run_files import Run
+def _open(folder: Path) -> FinishedRun:
+    from megbench.reports.run_files import FinishedRun
 
-    return Run(folder)
+    return FinishedRun(folder)
 
 
-def _known(run: Run | None) -> Known:
+def _known(run: FinishedRun | None) -> Known:
     """The names that sheets of a run may use."""
-    from metrics.experts.names import Known
+    from megbench.experts.names import Known
 
     if run is None:
         return Known()
@@ -207,9 +206,9 @@ def _known(run: Run | None) -> Known:
     )
 
 
-def _blinded(run: Run | None) -> Blinded | None:
+def _blinded(run: FinishedRun | None) -> Blinded | None:
     """The run's outputs as its blinded sheets know them; None without a run."""
-    from metrics.experts.importing import Blinded
+    from megbench.experts.importing import Blinded
 
     if run is None:
         return None
@@ -217,10 +216,10 @@ def _blinded(run: Run | None) -> Blinded | None:
     return Blinded(run.folder, {(o.method, o.driver, o.template): o.content for o in outputs})
 
 
-def _outputs(run: Run, labels: Sequence[str]) -> list[Output]:
+def _outputs(run: FinishedRun, labels: Sequence[str]) -> list[BlindedOutput]:
     """The finished outputs of some rows, with the hash of their frames."""
-    from core.store import read_json
-    from metrics.experts.blinded import Output
+    from megbench.core.files.cache import read_json
+    from megbench.experts.blinded import BlindedOutput
 
     found = []
     for label in labels:
@@ -228,5 +227,5 @@ def _outputs(run: Run, labels: Sequence[str]) -> list[Output]:
             record = read_json(run.output_frames(label, cell).parent / "cell.json")
             if record and record.get("status") == "ok":
                 content = str(record.get("content", ""))
-                found.append(Output(method=label, driver=cell.driver, template=cell.template, content=content))
+                found.append(BlindedOutput(method=label, driver=cell.driver, template=cell.template, content=content))
     return found

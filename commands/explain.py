@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from core.spreadsheet import printable
+from megbench.core.tables.spreadsheet_text import printable
 
 
 def explain(
@@ -17,7 +16,7 @@ def explain(
     cell: Annotated[str, typer.Argument(help="A cell, as driver__template.")],
 ) -> None:
     """Say how one number came about: inputs, what the metric found on the way, definition, version."""
-    from reports.explain import explanation
-    from reports.run_files import Run
+    from megbench.reports.explain import explanation
+    from megbench.reports.run_files import FinishedRun
 
-    print("\n".join(printable(line) for line in explanation(Run(run), row, figure, cell).split("\n")))
+    print("\n".join(printable(line) for line in explanation(FinishedRun(run), row, figure, cell).split("\n")))

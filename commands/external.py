@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from core.errors import BenchError
-from core.names import check_name
+from megbench.core.errors import BenchError
+from megbench.core.files.names import check_name
 
 app = typer.Typer(help="Programs from elsewhere as methods (external@NAME).", no_args_is_help=True)
 
@@ -16,8 +15,8 @@ app = typer.Typer(help="Programs from elsewhere as methods (external@NAME).", no
 @app.command("list")
 def list_() -> None:
     """List the descriptions: ready-made ones and your own."""
-    from core.working_folder import in_store
-    from methods.external import OWN, READY_MADE, read_description
+    from megbench.core.files.working_folder import in_store
+    from megbench.methods.external import OWN, READY_MADE, read_description
 
     for name in sorted({path.stem for folder in (in_store(OWN), READY_MADE) for path in folder.glob("*.yaml")}):
         described = read_description(name)
@@ -35,10 +34,9 @@ def add(
 ) -> None:
     """Say where a program lies: writes .megbench/external/NAME.yaml, which you can edit."""
     import yaml
-
-    from core.store import write_text
-    from core.working_folder import in_store
-    from methods.external import OWN, read_description
+    from megbench.core.files.cache import write_text
+    from megbench.core.files.working_folder import in_store
+    from megbench.methods.external import OWN, read_description
 
     described = read_description(check_name("description", name))
     if not checkout.is_dir():

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from commands.options import names
-from commands.ulme_maps import ulme_maps
+from megbench.commands.options import names
+from megbench.commands.ulme_maps import ulme_maps
 
 app = typer.Typer(help="Draw the papers' figures: prior, strip, variants, gif, ulme_maps.", no_args_is_help=True)
 app.command("ulme_maps")(ulme_maps)
@@ -35,15 +34,14 @@ def prior(
 ) -> None:
     """The 18 given points, the prior map of one and of all (MM '21, figures 2 and 3)."""
     import torch
-
-    from clips.folder import template
-    from clips.portraits import portrait_path
-    from core.frames import grey
-    from faces.landmarks import landmarks
-    from fpfomm.points import given_points
-    from fpfomm.prior import PriorConfig, prior_map
-    from reports.figures.grid import save_figure
-    from reports.figures.prior import draw_prior
+    from megbench.clips.folder import template
+    from megbench.clips.portraits import portrait_path
+    from megbench.core.media.frames import grey
+    from megbench.faces.landmarks import landmarks
+    from megbench.fpfomm.points import given_points
+    from megbench.fpfomm.prior import PriorConfig, prior_map
+    from megbench.reports.figures.grid import save_figure
+    from megbench.reports.figures.prior import draw_prior
 
     face = template(portrait or portrait_path("hopper"), "portrait").image
     points = given_points(torch.from_numpy(landmarks(grey(face[None])[0], "portrait"))[None])
@@ -61,12 +59,12 @@ def strip(
     out: OutOption = None,
 ) -> None:
     """Template, driver, truth and rows from onset over apex to offset, differences below (MM '21, figure 4)."""
-    from reports.figures.grid import save_figure
-    from reports.figures.shown import chosen_cells
-    from reports.figures.strip import draw_strip
-    from reports.run_files import Run
+    from megbench.reports.figures.grid import save_figure
+    from megbench.reports.figures.shown import chosen_cells
+    from megbench.reports.figures.strip import draw_strip
+    from megbench.reports.run_files import FinishedRun
 
-    opened = Run(run)
+    opened = FinishedRun(run)
     (chosen,) = chosen_cells(opened, [cell] if cell else [])
     figure = draw_strip(opened, chosen, names(rows), without_head)
     print(save_figure(figure, out or run / "figures" / f"strip_{chosen.name}.png"))
@@ -75,12 +73,12 @@ def strip(
 @app.command()
 def variants(run: Path, cell: CellsOption = None, rows: RowsOption = "", out: OutOption = None) -> None:
     """Source, driver and rows of the run side by side at the apex (MM '21, figure 5)."""
-    from reports.figures.grid import save_figure
-    from reports.figures.shown import chosen_cells
-    from reports.figures.variants import draw_variants
-    from reports.run_files import Run
+    from megbench.reports.figures.grid import save_figure
+    from megbench.reports.figures.shown import chosen_cells
+    from megbench.reports.figures.variants import draw_variants
+    from megbench.reports.run_files import FinishedRun
 
-    opened = Run(run)
+    opened = FinishedRun(run)
     figure = draw_variants(opened, chosen_cells(opened, cell or []), names(rows))
     print(save_figure(figure, out or run / "figures" / "variants.png"))
 
@@ -95,10 +93,10 @@ def gif(
     out: Annotated[Path | None, typer.Option(help="File (.gif); default: in the run's folder.")] = None,
 ) -> None:
     """The slowed-down animated table: source, driver, methods."""
-    from reports.figures.gif import write_gif
-    from reports.figures.shown import chosen_cells
-    from reports.run_files import Run
+    from megbench.reports.figures.gif import write_gif
+    from megbench.reports.figures.shown import chosen_cells
+    from megbench.reports.run_files import FinishedRun
 
-    opened = Run(run)
+    opened = FinishedRun(run)
     target = out or run / "figures" / "table.gif"
     print(write_gif(opened, chosen_cells(opened, cell or []), names(rows), slower, differences, target))

@@ -1,4 +1,4 @@
-"""Write docs/generators.md from the descriptors: `python -m commands.generators_page`."""
+"""Write docs/generators.md from the descriptors: `python -m megbench.commands.generators_page`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from baselines import GENERATORS
-from core.generator import DEMO, Generator, descriptors
-from core.provenance import ROOT
+from megbench.baselines import GENERATORS
+from megbench.core.generator import DEMO, Generator, descriptors
+from megbench.core.provenance import ROOT
 
 PAGE = ROOT / "docs" / "generators.md"
 HEAD = """\
 # Generators
 
-This page is made from the descriptors (`generator.py` in each folder) by `python -m commands.generators_page`.
+This page is made from the descriptors (`generator.py` in each folder) by `python -m megbench.commands.generators_page`.
 `python bench.py list methods` prints the same in short, with installed plug-ins.
 """
 

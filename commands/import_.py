@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from baselines import GENERATORS
-from commands.options import user_weights
-from core.errors import BenchError, check_choice
-from core.generator import descriptors, generators
+from megbench.baselines import GENERATORS
+from megbench.commands.options import user_weights
+from megbench.core.errors import BenchError, check_choice
+from megbench.core.generator import descriptors, generators
 
 # What imported weights are called, unless --as says otherwise.
 VARIANT = "published"
@@ -24,8 +23,8 @@ def import_(
     variant: Annotated[str, typer.Option("--as", help="Name of the weights: NAME@VARIANT.")] = VARIANT,
 ) -> None:
     """Check a published checkpoint and keep it as NAME@VARIANT."""
-    from core.checkpoints import import_checkpoint
-    from training.published import layouts, layouts_besides
+    from megbench.core.weights.published_checkpoints import import_checkpoint
+    from megbench.training.published import layouts, layouts_besides
 
     weights = user_weights(name, variant)
     known = generators(GENERATORS)

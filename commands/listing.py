@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator
 from enum import StrEnum
 
-from commands.options import (
+from megbench.commands.options import (
     DataOption,
     DriversOption,
     FaceOption,
@@ -15,8 +15,8 @@ from commands.options import (
     TemplatesOption,
     folders,
 )
-from commands.request import make_protocol
-from core.generator import Generator
+from megbench.commands.request import make_protocol
+from megbench.core.generator import Generator
 
 
 class Listed(StrEnum):
@@ -40,7 +40,7 @@ def list_(
 ) -> None:
     """List what there is: methods, metrics, protocols, the clips of a protocol, or figures that papers report."""
     if what is Listed.reported:
-        from reports.published import reported_table
+        from megbench.reports.published import reported_table
 
         print(reported_table().text())
         return
@@ -59,10 +59,10 @@ def list_(
 
 def meanings(what: Listed) -> Iterator[tuple[str, str]]:
     """Yield each method, metric or protocol with a line on it: of its descriptor, else the first of its docstring."""
-    from core.registry import load, names
-    from methods import find_method, method_names
-    from metrics import METRICS
-    from protocols import PROTOCOLS
+    from megbench.core.registry import load, names
+    from megbench.methods import find_method, method_names
+    from megbench.metrics import METRICS
+    from megbench.protocols import PROTOCOLS
 
     if what is Listed.methods:
         found = {name: find_method(name) for name in method_names()}

@@ -1,4 +1,4 @@
-"""`python -m commands.metrics_page` writes docs/metrics.md: every figure with what its reader must know."""
+"""`python -m megbench.commands.metrics_page` writes docs/metrics.md: every figure with what its reader must know."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from core.contracts import Metric
-from core.figures import Figure
-from core.registry import load
-from metrics import METRICS, ON_REQUEST
-from reports.worth import read_worth
+from megbench.core.contracts import Metric
+from megbench.core.figures import Figure
+from megbench.core.registry import load
+from megbench.metrics import METRICS, ON_REQUEST
+from megbench.reports.selfcheck import read_worth
 
 PAGE = Path(__file__).parent.parent / "docs" / "metrics.md"
 HEAD = """# Metrics
 
-Written by `python -m commands.metrics_page` from the figures of each metric (`core/figures.py`); not edited by hand.
+Written by `python -m megbench.commands.metrics_page` from the figures of each metric (`core/figures.py`); not edited by
+hand.
 
 - *ideal*: what a perfect output has; none if no value is better than another. *still face*: what the repeated template
   has; — if that depends on the clips or does not exist.

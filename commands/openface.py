@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-
-from core.errors import BenchError, few
+from megbench.core.errors import BenchError, few
 
 
 def openface(run: Path, csvs: Path) -> None:
@@ -16,10 +15,10 @@ def openface(run: Path, csvs: Path) -> None:
     Each may also be a TSV, a workbook, or a folder with one CSV a frame. Then run the benchmark again with --metrics
     openface_intensity.
     """
-    from core.progress import note
-    from core.store import read_json
-    from core.tables import table_called
-    from faces.openface import keep, read_openface
+    from megbench.core.files.cache import read_json
+    from megbench.core.progress import note
+    from megbench.core.tables.reading import table_called
+    from megbench.faces.openface import keep, read_openface
 
     if not (run / "run.json").is_file():
         raise BenchError(f"{run} is not the folder of a run: it has no run.json. Give runs/<id>.")

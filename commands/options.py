@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from core.errors import BenchError
-from core.names import check_name
-from core.working_folder import weights_folders
+from megbench.core.errors import BenchError
+from megbench.core.files.names import check_name
+from megbench.core.files.working_folder import weights_folders
 
 RUNS = Path("runs")
 # Variants that mean something else than a file of the user's (methods/generator.py).

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import BenchError
-from core.working_folder import STORE
+from megbench.core.errors import BenchError
+from megbench.core.files.working_folder import STORE
 
 if TYPE_CHECKING:
-    from core.clip import Cell
-    from core.contracts import CellSource
-    from core.runner import Row
+    from megbench.core.clip import Cell
+    from megbench.core.contracts import CellSource
+    from megbench.engine.runner import Row
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def make_protocol(name: str, given: dict[str, Any], face: str = "", workers: int
 
     workers: processes that it may use; 0: one for each processor.
     """
-    from core.registry import load
-    from protocols import PROTOCOLS, make
+    from megbench.core.registry import load
+    from megbench.protocols import PROTOCOLS, make
 
     paths = {key: Path(path) if path else None for key, path in given.items()}
     return make(name, load("protocol", name, PROTOCOLS), STORE.resolve() / "clips", paths, face, workers)
@@ -53,8 +53,8 @@ def make_protocol(name: str, given: dict[str, Any], face: str = "", workers: int
 
 def make_rows(request: Request) -> list[Row]:
     """The methods asked for, then their companions: flow_warp and the controls."""
-    from core.runner import Row
-    from methods import COMPANIONS, make_method, parse_label
+    from megbench.engine.runner import Row
+    from megbench.methods import COMPANIONS, make_method, parse_label
 
     companions = COMPANIONS if request.controls else ()
     rows = []
@@ -90,10 +90,10 @@ def mention(
 
     rows: all that were asked for, companions too. marks: of those that the run has, by label, on these cells.
     """
-    from core.generator import DEMO_MARK
-    from core.progress import note
-    from core.scoring import unready
-    from methods.marks import FROM_FLOW
+    from megbench.core.generator import DEMO_MARK
+    from megbench.core.progress import note
+    from megbench.engine.scoring import unready
+    from megbench.methods.marks import FROM_FLOW
 
     for row in rows:
         if row.label not in marks:
@@ -120,7 +120,7 @@ def chosen_metrics(given: Sequence[str]) -> tuple[str, ...]:
 
     Raise BenchError if only some of the names have a +.
     """
-    from metrics import METRICS, ON_REQUEST
+    from megbench.metrics import METRICS, ON_REQUEST
 
     added = [name.removeprefix("+") for name in given if name.startswith("+")]
     if added and len(added) < len(given):
@@ -138,9 +138,9 @@ def load_metrics(request: Request) -> list[Any]:
 
     Raise BenchError for one that lacks what the contract asks for, and if two of them have a figure of one name.
     """
-    from core.plugins import check_metric
-    from core.registry import load
-    from metrics import METRICS
+    from megbench.core.registry import load
+    from megbench.engine.plugins import check_metric
+    from megbench.metrics import METRICS
 
     makers = [load("metric", name, METRICS) for name in request.metrics]
     owners: dict[str, str] = {}

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from commands.options import MediaAllOption, names
-from core.run_folder import MOTION_FOLDER, SUMMARY
-from core.working_folder import STORE
+from megbench.commands.options import MediaAllOption, names
+from megbench.core.files.working_folder import STORE
+from megbench.engine.run_folder import MOTION_FOLDER, SUMMARY
 
 if TYPE_CHECKING:
-    from core.runner import Job
+    from megbench.engine.runner import Job
 
 
 def report(
@@ -30,8 +29,8 @@ def report(
     ] = "",
 ) -> None:
     """Make the reports of runs again from their files."""
-    from core.manifest import seal_again
-    from reports.forms import tables_of, write_tables
+    from megbench.engine.seal import seal_again
+    from megbench.reports.export import tables_of, write_tables
 
     forms = [name for name, wanted in (("latex", latex), ("csv", csv), ("markdown", markdown)) if wanted]
     for run in runs:
@@ -44,9 +43,9 @@ def report(
 
 def page_recipe() -> str:
     """Return the hash of what decides a page besides the run's files: code, packages and templates."""
-    from core.file_hashes import states
-    from core.provenance import ROOT, recipe
-    from core.store import digest
+    from megbench.core.files.cache import digest
+    from megbench.core.files.hashes import states
+    from megbench.core.provenance import ROOT, recipe
 
     assets = sorted(
         path for path in (ROOT / "reports").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
@@ -56,12 +55,13 @@ def page_recipe() -> str:
 
 def make_report(run: Path, media_all: bool, no_media: bool = False) -> Path:
     """Write a run's page, whose path is returned, and its summary for terminals."""
-    from core.store import write_text
-    from reports.common_cells import summary
-    from reports.html import Pictures, write_report
-    from reports.run_files import Run
+    from megbench.core.files.cache import write_text
+    from megbench.reports.common_cells import summary
+    from megbench.reports.run_files import FinishedRun
 
-    write_text(run / SUMMARY, summary(Run(run)).text())
+    from reports.html import Pictures, write_report
+
+    write_text(run / SUMMARY, summary(FinishedRun(run)).text())
     if no_media:
         return write_report(run, Pictures.none)
     return write_report(run, Pictures.all if media_all else Pictures.controls_in_two_cells)
@@ -75,10 +75,10 @@ def keep_motion(run: Path, jobs: Sequence[Job]) -> bool:
     A driver's is its reference's, which scores compare with: the same motion under another noise. What the run's
     metrics did not look at, or what was taken from the store since, is not there.
     """
-    from core.frames import read_frames
-    from core.runner import cell_folder
-    from core.store import link_file, read_kept, whole_folder
-    from faces.seen import SeenClip
+    from megbench.core.files.cache import link_file, read_kept, whole_folder
+    from megbench.core.media.frames import read_frames
+    from megbench.engine.runner import cell_folder
+    from megbench.faces.features import SeenClip
 
     features = STORE.resolve() / "features"
     seen: dict[Path, SeenClip] = {}
@@ -105,7 +105,7 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only say what would go.")] = False,
 ) -> None:
     """Delete the store (.megbench), from which runs are made faster; runs keep what they hold."""
-    from core.store import KINDS, entries, remove
+    from megbench.core.files.cache import KINDS, entries, remove
 
     found = entries(STORE)
     for kind in KINDS:

@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
-from core.errors import BenchError
-from core.working_folder import STORE
+from megbench.core.errors import BenchError
+from megbench.core.files.working_folder import STORE
 
 if TYPE_CHECKING:
-    from clips.synthetic.degraded import Answer, Variant
-    from core.clip import Cell
-    from core.contracts import Partial
-    from metrics.sensitivity import Values, Worth
+    from megbench.clips.synthetic.degraded import Answer, Variant
+    from megbench.core.clip import Cell
+    from megbench.core.contracts import Partial
+    from megbench.metrics.sensitivity import Values, Worth
 
-# What the report shows (reports.worth reads it).
+# What the report shows (megbench.reports.selfcheck reads it).
 KEPT = Path(__file__).parent.parent / "reports" / "selfcheck.json"
 FIRMLY = 0.95
 # Laws are of means; a single cell has oddities of its own.
@@ -44,8 +43,8 @@ def selfcheck(
     keep: Annotated[bool, typer.Option("--keep", help="Write the outcome to where reports read it.")] = False,
 ) -> None:
     """Prove the metrics: true answers made worse step by step, and what each metric sees of it."""
-    from core.store import write_json
-    from metrics.sensitivity import worth
+    from megbench.core.files.cache import write_json
+    from megbench.metrics.sensitivity import worth
 
     if keep and cells < FEWEST:
         raise BenchError(f"--keep with --cells {cells}: one cell proves nothing. Give {FEWEST} cells or more.")
@@ -69,14 +68,14 @@ def selfcheck(
 
 def measure_all(count: int, workers: int) -> tuple[dict[str, Values], dict[str, tuple[str, str]]]:
     """Every figure on every variant, over `count` demo cells; and the metric and version of each figure."""
-    from clips.synthetic.degraded import variants
-    from core.combine import combined
-    from core.progress import track
-    from core.registry import load
-    from core.scoring import lacking
-    from core.worker import Lane, work
-    from metrics import METRICS, ON_REQUEST
-    from protocols.demo import Demo
+    from megbench.clips.synthetic.degraded import variants
+    from megbench.core.combine import combined
+    from megbench.core.progress import track
+    from megbench.core.registry import load
+    from megbench.core.worker import Lane, work
+    from megbench.engine.scoring import lacking
+    from megbench.metrics import METRICS, ON_REQUEST
+    from megbench.protocols.demo import Demo
 
     protocol = Demo(STORE.resolve() / "clips")
     everything = protocol.cells()
@@ -118,8 +117,8 @@ class _Checker:
     features: Path
 
     def __call__(self) -> Callable[[tuple[Cell, Answer, Variant]], dict[str, Partial]]:
-        from core.scoring import measure
-        from faces.seen import Seen
+        from megbench.engine.scoring import measure
+        from megbench.faces.features import Seen
 
         metrics = [make() for make in self.makers]
 
@@ -133,7 +132,7 @@ class _Checker:
 
 def check_laws(found: dict[str, Values], judged: dict[str, Worth]) -> Iterator[Law]:
     """What the headline figures must do on these variants."""
-    from metrics.sensitivity import series_of
+    from megbench.metrics.sensitivity import series_of
 
     def follows(figure: str, series: str, sign: int, text: str) -> Law:
         rho = judged[figure].correlations.get(series)

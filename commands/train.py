@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from baselines import GENERATORS
-from commands.options import Device, DeviceOption, resolve_device, resumable, user_weights
-from core.errors import BenchError, check_choice
-from core.generator import generators, recipes
-from core.registry import load
-from core.working_folder import STORE
-from training import TRAINABLES
+from megbench.baselines import GENERATORS
+from megbench.commands.options import Device, DeviceOption, resolve_device, resumable, user_weights
+from megbench.core.errors import BenchError, check_choice
+from megbench.core.files.working_folder import STORE
+from megbench.core.generator import generators, recipes
+from megbench.core.registry import load
+from megbench.training import TRAINABLES
 
 if TYPE_CHECKING:
-    from training.command import Source
+    from megbench.training.command import TrainingSource
 
 DEMO, MIX = "demo", "mix"
 # What weights learnt from the rendered set are called, unless --as says otherwise.
@@ -53,9 +52,9 @@ def train(
     nodes: Annotated[int, typer.Option(min=1, help="Machines; start it on each like torchrun; they share --out.")] = 1,
 ) -> None:
     """Train a method; the same command goes on where it was cut off or came to a limit."""
-    from taught import TRAININGS
-    from training import command as training
-    from training.plan import Limits
+    from megbench.taught import TRAININGS
+    from megbench.training import command as training
+    from megbench.training.plan import Limits
 
     trainings = TRAININGS | {"published": recipes(generators(GENERATORS))}
     # A wrong name is told before anything is rendered or prepared.
@@ -86,25 +85,25 @@ def train(
 
 def default_config(name: str, label: str, recipe: type) -> Path | None:
     """Return the settings of the demo weights for rendered people, else a recipe's published ones, else None."""
-    from taught import CONFIGS
-    from training.command import published_config
+    from megbench.taught import CONFIGS
+    from megbench.training.command import published_config
 
     places = [*([CONFIGS / f"{name}.yaml"] if label == DEMO else []), published_config(recipe)]
     return next((path for path in places if path.is_file()), None)
 
 
-def training_data(clips: str) -> tuple[str, Source]:
+def training_data(clips: str) -> tuple[str, TrainingSource]:
     """What --clips means: the variant's name ("demo", the database's, or "mix") and what to learn from.
 
     A raw database is prepared first. BenchError where the text is neither, or a store is another database's.
     """
     if clips == DEMO:
-        from taught.rendered import rendered_set
-        from taught.training_set import demo_set
+        from megbench.taught.rendered import rendered_set
+        from megbench.taught.training_set import demo_set
 
         folder = STORE.resolve() / "clips"
         return DEMO, rendered_set(lambda: demo_set(folder))  # rendered once the settings hold
-    from training.prepared import prepared_set
+    from megbench.training.prepared import prepared_set
 
     pairs = [item.partition("=")[::2] for item in clips.split(",")]
     if not all(database and path for database, path in pairs):
@@ -115,16 +114,16 @@ def training_data(clips: str) -> tuple[str, Source]:
 
 def clip_store(database: str, path: Path) -> Path:
     """The store of a database: `path` itself if it is one, else what is prepared from the raw database there."""
-    from core.clip_store import ClipStore, is_store
-    from core.store import digest
+    from megbench.core.files.cache import digest
+    from megbench.core.prepared_clips import ClipStore, is_store
 
     if is_store(path):
         found = ClipStore(path).facts.database
         if database != found:
             raise BenchError(f"--clips {database}={path}: the store there holds {found}. Say {found}={path}.")
         return path
-    from clips.databases import DATABASES
-    from commands.databases import prepared, survey
+    from megbench.clips.databases import DATABASES
+    from megbench.commands.databases import prepared, survey
 
     check_choice("database", database, DATABASES)
     out = STORE / "prepared" / f"{database}-{digest(str(path.resolve()))[:10]}"

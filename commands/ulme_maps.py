@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
-from commands.options import (
+from megbench.commands.options import (
     DataOption,
     DriversOption,
     FaceOption,
@@ -16,11 +15,11 @@ from commands.options import (
     TemplatesOption,
     folders,
 )
-from commands.request import make_protocol
-from core.errors import BenchError, check_choice
+from megbench.commands.request import make_protocol
+from megbench.core.errors import BenchError, check_choice
 
 if TYPE_CHECKING:
-    from core.clip import Cell
+    from megbench.core.clip import Cell
 
 # Columns of the figure: the driver's frames at these shares of its length, besides the strongest.
 SHARES = (0.0, 0.5, 1.0)
@@ -38,8 +37,8 @@ def ulme_maps(
     out: Annotated[Path, typer.Option(help="File (.png, .svg, .pdf).")] = Path("ulme_maps.png"),
 ) -> None:
     """Attention (white keeps the template), colour map and picture of ULME-GAN over a driver's frames."""
-    from methods import make_method, parse_label
-    from reports.figures.grid import save_figure
+    from megbench.methods import make_method, parse_label
+    from megbench.reports.figures.grid import save_figure
 
     label = parse_label(method)
     if label.name != "ulmegan":
@@ -56,8 +55,7 @@ def ulme_maps(
 def draw(generator: Any, cell: Cell, title: str) -> Any:
     """The figure of a prepared ULME-GAN on a cell: a column a frame, rows attention, colour map and picture."""
     from matplotlib.figure import Figure
-
-    from baselines.ulmegan.model import outside
+    from megbench.baselines.ulmegan.model import outside
 
     units = generator.units(cell.driver)
     sequence = generator.animator.sequence(units.intensity, units.presence)

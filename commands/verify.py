@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
-from core.errors import BenchError
+from megbench.core.errors import BenchError
 
 if TYPE_CHECKING:
-    from core.store import CellRecord
+    from megbench.core.files.cache import CellRecord
 
 
 OTHERS = "made by other code, weights or inputs, or by other versions of packages"
@@ -24,8 +23,8 @@ def verify(
     seed: Annotated[int, typer.Option(min=0, help="Which cells are drawn.")] = 0,
 ) -> None:
     """Hash every file of a run again and recompute a random sample of its cells; exit code 1 if anything differs."""
-    from core.manifest import faults
-    from core.store import read_json
+    from megbench.core.files.cache import read_json
+    from megbench.engine.seal import faults
 
     facts = read_json(run / "run.json")
     if not isinstance(facts, dict) or "request" not in facts:
@@ -43,8 +42,8 @@ def verify(
 
 def _again(run: Path, asked: dict[str, Any], sample: int, seed: int) -> tuple[int, list[str]]:
     """Animate `sample` finished cells once more, in a store of their own. How many, and a line for each other."""
-    from commands.request import Request, make_protocol, make_rows, possible_rows
-    from core.runner import Settings, animate, cell_folder, plan
+    from megbench.commands.request import Request, make_protocol, make_rows, possible_rows
+    from megbench.engine.runner import Settings, animate, cell_folder, plan
 
     request = Request(**{name: asked[name] for name in Request.__dataclass_fields__ if name in asked})
     source = make_protocol(request.protocol, request.folders, request.face)
@@ -66,6 +65,6 @@ def _again(run: Path, asked: dict[str, Any], sample: int, seed: int) -> tuple[in
 
 def _record(folder: Path) -> CellRecord:
     """The record of a cell as the run has it, whoever made it; one without a status where there is none."""
-    from core.store import CellRecord, read_kept
+    from megbench.core.files.cache import CellRecord, read_kept
 
     return CellRecord(**(read_kept(folder / "cell.json") or {"key": "", "status": ""}))

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from core.errors import BenchError
+from megbench.core.errors import BenchError
 
 
 class Action(StrEnum):
@@ -24,30 +23,30 @@ def weights(
     what: Annotated[str, typer.Argument(help="fetch: a name of the list, or all; add: a file.")] = "",
 ) -> None:
     """Other people's weights: list them, fetch one (needs a network), add a file."""
-    from core import weight_files
+    from megbench.core.weights import external_weights
 
     if action is not Action.list and not what:
         raise BenchError(
             f"weights {action} needs one more word: {'a name of the list' if action == 'fetch' else 'a file'}."
         )
     if action is Action.add:
-        row, path = weight_files.add(Path(what))
+        row, path = external_weights.add(Path(what))
         print(f"{row.name}: {path} ({row.certainty}).")
     elif action is Action.fetch:
-        for name in weight_files.FILES if what == "all" else [what]:
-            print(f"{name}: {weight_files.find(name) or weight_files.fetch(name)}")
+        for name in external_weights.FILES if what == "all" else [what]:
+            print(f"{name}: {external_weights.find(name) or external_weights.fetch(name)}")
     else:
-        for row in weight_files.FILES.values():
+        for row in external_weights.FILES.values():
             size = f"{row.size / 1e6:.0f} MB" if row.size else "size not known"
             print(f"{row.name:11} {row.file}, {size}, {row.certainty}\n{'':11} for {row.used_by}; from {row.source}")
             print(f"{'':11} {row.licence}\n{'':11} {_place(row.name)}")
 
 
 def _place(name: str) -> str:
-    from core import weight_files
+    from megbench.core.weights import external_weights
 
     try:
-        path = weight_files.find(name)
+        path = external_weights.find(name)
     except BenchError as error:
         return f"refused: {error}"
     return f"here: {path}" if path else "not here"
@@ -59,13 +58,12 @@ def doctor() -> None:
     import platform
 
     import torch
-
-    from core.processors import usable
-    from core.provenance import PACKAGES, version_of
-    from core.registry import load
-    from core.scoring import unready
-    from methods.precision import advice
-    from metrics import METRICS
+    from megbench.core.processors import usable
+    from megbench.core.provenance import PACKAGES, version_of
+    from megbench.core.registry import load
+    from megbench.engine.scoring import unready
+    from megbench.methods.precision import advice
+    from megbench.metrics import METRICS
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU that torch can use"
     print(f"Python {platform.python_version()} on {platform.platform()}; {usable()} cores; {device}.")

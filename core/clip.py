@@ -15,15 +15,14 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from megbench.core.errors import BenchError, CellFailed
+from megbench.core.files.cache import read_kept, write_kept
+from megbench.core.files.hashes import file_facts, hash_if_readable, remember, unaltered
+from megbench.core.files.names import check_name
+from megbench.core.files.whole_files import whole_file
+from megbench.core.media.frames import SIZE, Frames, check_frames, content_hash, read_frames, write_frames
 
-from core.errors import BenchError, CellFailed
-from core.file_hashes import file_facts, hash_if_readable, remember, unaltered
-from core.files import whole_file
-from core.frames import SIZE, Frames, check_frames, content_hash, read_frames, write_frames
-from core.names import check_name
-from core.store import read_kept, write_kept
-
-Floats = npt.NDArray[np.float32]
+Float32s = npt.NDArray[np.float32]
 KNOWN = "known.npz"
 
 
@@ -39,19 +38,19 @@ class KnownMotion:
     """
 
     action_units: tuple[str, ...]
-    au_intensity: Floats
+    au_intensity: Float32s
     bases: npt.NDArray[np.float16]
-    head: Floats
-    landmarks: Floats
+    head: Float32s
+    landmarks: Float32s
 
-    def flow(self, frame: int) -> Floats:
+    def flow(self, frame: int) -> Float32s:
         """Exact forward flow from frame 0 to `frame`: (256, 256, 2) float32, pixels, x then y."""
         moved = pixel_grid() + np.tensordot(self.au_intensity[frame], self.bases.astype(np.float32), axes=1)
         return np.asarray(moved @ self.head[frame, :, :2].T + self.head[frame, :, 2] - pixel_grid(), np.float32)
 
 
 @functools.cache
-def pixel_grid(size: int = SIZE) -> Floats:
+def pixel_grid(size: int = SIZE) -> Float32s:
     """Pixel coordinates (size, size, 2) float32, x then y; read-only."""
     grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).astype(np.float32)
     grid.flags.writeable = False
@@ -65,13 +64,13 @@ class Clip:
     Frame numbers count from 0 within the clip; None where nobody coded them. `emotion` is "negative", "positive",
     "surprise" or what the database says. `action_units` is the coders' raw text ("4+L10"). `box` is the square
     (left, top, right, bottom) of the upright original picture that became the frames, in display pixels; it may reach
-    beyond the picture (faces.crop), and is None for rendered clips. `content` is the hash of the frames. `recording`
-    is what a database's clip is called wherever it lies ("casme2/sub19_EP01_01f"), by which one knows whether a model
-    has seen it; "" for others. `rendered` tells clips of this suite from recordings. `faces` are the widths in display
-    pixels of the faces in the original first frame, largest first; `face` is the user's choice among them ("left",
-    "right", a number by size), "" for the largest. `medium` says what the kind of its file does to motion (a GIF, an
-    interlaced video), "" for ordinary ones. `problem` says why the frames cannot be used
-    (no face in them, a damaged video); its cells fail with it and the run goes on. "" for a usable clip.
+    beyond the picture (megbench.faces.crop), and is None for rendered clips. `content` is the hash of the frames.
+    `recording` is what a database's clip is called wherever it lies ("casme2/sub19_EP01_01f"), by which one knows
+    whether a model has seen it; "" for others. `rendered` tells clips of this suite from recordings. `faces` are the
+    widths in display pixels of the faces in the original first frame, largest first; `face` is the user's choice among
+    them ("left", "right", a number by size), "" for the largest. `medium` says what the kind of its file does to motion
+    (a GIF, an interlaced video), "" for ordinary ones. `problem` says why the frames cannot be used (no face in them, a
+    damaged video); its cells fail with it and the run goes on. "" for a usable clip.
     """
 
     folder: Path
@@ -142,7 +141,7 @@ class Clip:
 def several_faces(widths: Sequence[int], choice: str) -> str:
     """Return what a reader must know about a clip that shows several faces, "" for other clips.
 
-    widths: of its faces in pixels, largest first. choice: as clips.chosen_face.check_face returns it.
+    widths: of its faces in pixels, largest first. choice: as megbench.clips.chosen_face.check_face returns it.
     """
     if len(widths) < 2:
         return ""
@@ -261,6 +260,6 @@ class Cell:
         return self.driver.problem or self.reference.problem or (self.truth.problem if self.truth else "")
 
 
-def affine_points(points: Floats, matrix: Floats) -> Floats:
+def affine_points(points: Float32s, matrix: Float32s) -> Float32s:
     """Points (N, 2) under a 2 x 3 matrix."""
     return np.asarray(cv2.transform(points[None], matrix)[0], np.float32)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-
-from core.contracts import Metric, Partial, Score
-from core.errors import BenchError, few
+from megbench.core.contracts import Metric, Partial, Score
+from megbench.core.errors import BenchError, few
 
 
 def combined(metric: Metric, partials: Sequence[Partial]) -> list[Score]:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from core.clip import Cell, Clip, Template
-from core.figures import Figure
-from core.frames import Frames
+from megbench.core.clip import Cell, Clip, Template
+from megbench.core.figures import Figure
+from megbench.core.media.frames import Frames
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ class Method(Protocol):
         """Return all that decides the frames of every cell besides the inputs, as JSON values.
 
         This includes options, hashes of weights and the resolved config. The suite adds the versions of the code and
-        of the packages that it imports (core.provenance).
+        of the packages that it imports (megbench.core.provenance).
         """
 
     def prepare(self, device: str) -> None:
@@ -119,8 +119,8 @@ class Trainable(Protocol):
     ) -> Iterator[Phase]:
         """One training step on a batch or a part of it: yield a phase; after each the loop has stepped.
 
-        Losses are means over the samples. Draw for each sample by `core.draws.each(rng, samples)`: then a step is the
-        same however the batch is divided.
+        Losses are means over the samples. Draw for each sample by `megbench.core.draws.each(rng, samples)`: then a step
+        is the same however the batch is divided.
         """
 
 
@@ -171,11 +171,11 @@ class Metric(Protocol):
     Figures whose `pooling` is "mean" are summed up by the suite. A metric with any other has a further method
     `combine(partials)`, which returns a Score of each of those over any set of cells.
     A metric that needs weights of other people's networks names them in a further attribute `weights`
-    (core.weight_files); without them it is unavailable and the run goes on. A metric that reads files besides the
-    cell's clips may have a static method `missing()`, which says for `doctor` what is to be done first, and has a
-    further method `sources(cell, output)`, which returns their paths; `output` is the hash of the
-    output's frames. The contents of these files are part of the partial score's key (a missing file counts as None),
-    as are the metric's code, the packages that it imports and its weights.
+    (megbench.core.weights.external_weights); without them it is unavailable and the run goes on. A metric that reads
+    files besides the cell's clips may have a static method `missing()`, which says for `doctor` what is to be done
+    first, and has a further method `sources(cell, output)`, which returns their paths; `output` is the hash of the
+    output's frames. The contents of these files are part of the partial score's key (a missing file counts as None), as
+    are the metric's code, the packages that it imports and its weights.
     """
 
     name: str
@@ -183,7 +183,7 @@ class Metric(Protocol):
     figures: tuple[Figure, ...]
 
     def measure(self, cell: Cell, seen: Any) -> Partial:
-        """Measure one cell; `seen` is faces.seen.Seen: output, driver, template and truth (docs/seen.md)."""
+        """Measure one cell; `seen` is megbench.faces.features.Seen: output, driver, template and truth (docs/seen.md)."""
 
 
 class CellSource(Protocol):

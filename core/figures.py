@@ -6,7 +6,8 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 # How a figure is summed up over cells: the mean of the cells that have it; agreement pooled from the products that a
-# cell's `sums` holds for the figure's target (core.pooled); or from all cells at once, as a set, by the metric itself.
+# cell's `sums` holds for the figure's target (megbench.core.pooled); or from all cells at once, as a set, by the metric
+# itself.
 Pooling = Literal["mean", "pooled", "set"]
 Grade = Literal["good", "fair", "bad"]
 

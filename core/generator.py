@@ -13,8 +13,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Literal
 
-from core.errors import BenchError
-from core.registry import load, names
+from megbench.core.errors import BenchError
+from megbench.core.registry import load, names
 
 # What a generator sees of a driver: its pictures, in which it looks for key points, or its action units.
 Driving = Literal["pictures", "action units"]
@@ -115,7 +115,7 @@ def _checked(name: str, found: Any) -> Generator:
     if not isinstance(found, Generator) or found.name != name or not found.modes:
         what = f"a {type(found).__name__}" if not isinstance(found, Generator) else f"that of {found.name!r}"
         raise BenchError(
-            f"The generator {name} must be a core.generator.Generator of that name with at least one mode, but is"
+            f"The generator {name} must be a megbench.core.generator.Generator of that name with at least one mode, but is"
             f" {what}. See docs/add_a_method.md."
         )
     return found

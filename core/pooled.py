@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+Float64s = npt.NDArray[np.float64]
 
 
-def pooled(sums: Floats) -> Floats:
+def pooled(sums: Float64s) -> Float64s:
     """Return agreements (...) from <O,D>, |O|^2 and |D|^2 (..., 3), each summed up over cells; 0 if nothing moves."""
     lengths = np.sqrt(sums[..., 1] * sums[..., 2])
     return np.divide(sums[..., 0], lengths, out=np.zeros_like(lengths), where=lengths > 0)

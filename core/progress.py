@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
+from megbench.core.tables.spreadsheet_text import printable
 from tqdm import tqdm
-
-from core.spreadsheet import printable
 
 T = TypeVar("T")
 

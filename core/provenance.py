@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from core.source_code import Source, read_source
+from megbench.core.source_code import Source, read_source
 
 ROOT = Path(__file__).resolve().parent.parent
 # Packages whose version may change a number, directly or as dependencies of other packages.
@@ -40,25 +40,25 @@ PASSES_ON = frozenset({"filelock", "pydantic", "tqdm", "yaml"})
 # Modules of ours that compute no number, and why. The walk through imports ends at them, so that editing them changes
 # no key.
 COMPUTES_NOTHING = {
-    "core.contracts": "types that rooms exchange",
-    "core.errors": "texts of errors",
-    "core.file_hashes": "hashes for the keys, like core.provenance",
-    "core.memo": "keeps what was found out, as it is",
-    "core.files": "writes bytes as they are",
-    "core.folder_lock": "locks",
-    "core.file_kinds": "says in messages what a file is",
-    "core.generator": "data on generators; what decides frames is in their identities",
-    "core.names": "refuses names, changes none",
-    "core.own_store": "finds a folder",
-    "core.wrong_file": "says in messages what is in the place of a file",
-    "core.processors": "counts processors",
-    "core.progress": "bars and notes on the terminal",
-    "core.provenance": "computes these hashes, which are no inputs of anything",
-    "core.registry": "finds classes by name; what it finds is keyed by its own code",
-    "core.source_code": "reads source files for core.provenance",
-    "core.store": "keeps bytes as they are",
-    "core.weight_files": "finds files, which are keyed by their contents",
-    "core.working_folder": "finds folders",
+    "megbench.core.contracts": "types that rooms exchange",
+    "megbench.core.errors": "texts of errors",
+    "megbench.core.files.hashes": "hashes for the keys, like megbench.core.provenance",
+    "megbench.core.files.memo": "keeps what was found out, as it is",
+    "megbench.core.files.whole_files": "writes bytes as they are",
+    "megbench.core.files.folder_lock": "locks",
+    "megbench.core.files.kinds": "says in messages what a file is",
+    "megbench.core.generator": "data on generators; what decides frames is in their identities",
+    "megbench.core.files.names": "refuses names, changes none",
+    "megbench.core.files.own_store": "finds a folder",
+    "megbench.core.files.wrong_file": "says in messages what is in the place of a file",
+    "megbench.core.processors": "counts processors",
+    "megbench.core.progress": "bars and notes on the terminal",
+    "megbench.core.provenance": "computes these hashes, which are no inputs of anything",
+    "megbench.core.registry": "finds classes by name; what it finds is keyed by its own code",
+    "megbench.core.source_code": "reads source files for megbench.core.provenance",
+    "megbench.core.files.cache": "keeps bytes as they are",
+    "megbench.core.weights.external_weights": "finds files, which are keyed by their contents",
+    "megbench.core.files.working_folder": "finds folders",
 }
 # Folders that hold other people's packages beside a plug-in.
 ENVIRONMENTS = ("site-packages", "dist-packages")
@@ -161,7 +161,7 @@ def code_version(module: str) -> str:
 
     Modules of this checkout count and, for a plug-in, those that were installed with it or are beside it. Left out is
     what cannot change a number: comments, layout, docstrings, texts of errors, types, tables of names
-    (core.source_code) and the modules in COMPUTES_NOTHING.
+    (megbench.core.source_code) and the modules in COMPUTES_NOTHING.
     """
     text = "\0".join(sorted(source.code for source in _closure(module).sources))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import make_dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.contracts import Trainable
+from megbench.core.contracts import Trainable
 
 if TYPE_CHECKING:
     from torch import nn

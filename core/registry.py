@@ -5,7 +5,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoints, entry_points
 from typing import Any
 
-from core.errors import unknown_name
+from megbench.core.errors import unknown_name
 
 
 def names(kind: str, table: Mapping[str, str]) -> list[str]:

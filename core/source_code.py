@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.file_hashes import file_hash
-from core.memo import memo
+from megbench.core.files.hashes import file_hash
+from megbench.core.files.memo import memo
 
-# "module:Class" in a table of names (core.registry): what is loaded by it is keyed by its own code.
+# "module:Class" in a table of names (megbench.core.registry): what is loaded by it is keyed by its own code.
 NAMED = re.compile(r"[\w.]+:\w+")
 # Names that turn a text into an error, and the module that they are imported from.
 MAKERS = {"BenchError", "CellFailed", "Unavailable", "unknown_name"}
-ERRORS = "core.errors"
+ERRORS = "megbench.core.errors"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+Float64s = npt.NDArray[np.float64]
 Key = TypeVar("Key")
 
 DRAWS = 10_000
@@ -55,7 +55,7 @@ class Interval:
 
 
 @functools.lru_cache(maxsize=4)  # a page asks for the same ones for each of its figures
-def cluster_draws(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Floats:
+def cluster_draws(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64s:
     """Return how often each cluster is drawn when as many are drawn with replacement.
 
     (draws, n_clusters), not to be written to; rows sum to n_clusters.
@@ -66,7 +66,7 @@ def cluster_draws(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Floats:
     return drawn
 
 
-def bootstrap_interval(value: float, drawn: Floats, n: int, n_clusters: int, level: float = LEVEL) -> Interval:
+def bootstrap_interval(value: float, drawn: Float64s, n: int, n_clusters: int, level: float = LEVEL) -> Interval:
     """The interval of `value` from its bootstrap draws (those that are not finite are left out).
 
     Percentiles, moved outwards for the small number of clusters as by Student's t (Hesterberg 2015, "What teachers
@@ -97,7 +97,7 @@ def bootstrap_mean(
     return bootstrap_interval(float(np.mean(values)), drawn, len(values), len(sizes), level)
 
 
-def cluster_sums(values: Floats, clusters: Sequence[str]) -> tuple[Floats, Floats]:
+def cluster_sums(values: Float64s, clusters: Sequence[str]) -> tuple[Float64s, Float64s]:
     """Sum and number of the values (N, ...) of each cluster, in the order of the clusters' names: (G, ...), (G,)."""
     _, member = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     sizes = np.bincount(member).astype(float)
@@ -162,7 +162,7 @@ def paired(
     return Paired(found, _flip(differences, clusters, seed, draws), p_least=least)
 
 
-def sign_flips(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Floats:
+def sign_flips(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64s:
     """Return all 2^n sign flips (flips, n) of up to 14 clusters, else `draws` random ones; the first flips none."""
     if n_clusters <= ALL_FLIPS_UP_TO:
         return np.array(list(itertools.product((1.0, -1.0), repeat=n_clusters)))

@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from core.errors import BenchError, CellFailed, clause
+from megbench.core.errors import BenchError, CellFailed, clause
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 # Memory that is freed stays with the process, up to 32 MB a piece and 1 GB in all (glibc reads these; others ignore

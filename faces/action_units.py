@@ -16,14 +16,13 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import scipy
-
-from core.clip import Floats, pixel_grid
-from faces import facs
-from faces.facs import ACTION_UNITS
-from faces.field import MeshField
-from faces.landmarks import Points
-from faces.mesh import fit_mesh
-from faces.regions import face_regions
+from megbench.core.clip import Float32s, pixel_grid
+from megbench.faces import facs
+from megbench.faces.facs import ACTION_UNITS
+from megbench.faces.field import MeshField
+from megbench.faces.landmarks import Points
+from megbench.faces.mesh import fit_mesh
+from megbench.faces.regions import face_regions
 
 Intensities = npt.NDArray[np.float64]
 
@@ -49,7 +48,7 @@ ROUNDS = 3
 LEAST_SCALE = 0.02
 
 
-def intensities(flow: Callable[[int], Floats], n_frames: int, points: Points) -> Intensities:
+def intensities(flow: Callable[[int], Float32s], n_frames: int, points: Points) -> Intensities:
     """Intensities (T, K) of UNITS in every frame of a clip; exactly 0 where nothing moves.
 
     flow(k) is its dense flow from frame 0 to k, (256, 256, 2) float32, pixels. points: (68, 2), landmarks of frame 0.

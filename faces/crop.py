@@ -1,8 +1,8 @@
 """Choose the square of a picture that becomes 256 x 256, and crop to it, so that a face keeps its shape.
 
 Squares are given in display pixels, which are as wide as they are high: y counts the rows of the upright picture, x its
-columns times the pixel aspect (width of a pixel over its height, core.video.pixel_aspect). They may extend beyond the
-picture, whose border is then repeated.
+columns times the pixel aspect (width of a pixel over its height, megbench.core.media.video.pixel_aspect). They may
+extend beyond the picture, whose border is then repeated.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import math
 import cv2
 import numpy as np
 import numpy.typing as npt
+from megbench.core.media.frames import SIZE
 
-from core.frames import SIZE
-
-Picture = npt.NDArray[np.uint8]
+AnyPicture = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 
 # Room around the detector's box, as a share of its width.
@@ -73,7 +72,7 @@ def _placed(start: float, side: int, extent: float) -> int:
     return min(max(round(start), 0), math.floor(extent) - side)
 
 
-def crop(picture: Picture, box: Box, aspect: float = 1.0, size: int = SIZE) -> Picture:
+def crop(picture: AnyPicture, box: Box, aspect: float = 1.0, size: int = SIZE) -> AnyPicture:
     """Crop a picture (H, W, 3) to a square and resize it once: (size, size, 3) uint8.
 
     Pixels beyond the picture repeat its border. The scales in x and y agree to .2 %.
@@ -91,7 +90,7 @@ def crop(picture: Picture, box: Box, aspect: float = 1.0, size: int = SIZE) -> P
     return np.ascontiguousarray(resized(np.asarray(part, np.uint8), columns, size)[:, start : start + size])
 
 
-def resized(picture: Picture, width: int, height: int) -> Picture:
+def resized(picture: AnyPicture, width: int, height: int) -> AnyPicture:
     """Return a picture (H, W, 3) uint8 in another size: averaged over areas where it shrinks, else cubic."""
     rows, columns = picture.shape[:2]
     if (columns > width) != (rows > height):  # OpenCV does not shrink one side by areas while it enlarges the other

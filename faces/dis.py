@@ -5,9 +5,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-
-from core.clip import Floats
-from faces.landmarks import Grey
+from megbench.core.clip import Float32s
+from megbench.faces.landmarks import Grey
 
 BLUR = 1.0
 
@@ -20,12 +19,12 @@ def _dis(finest: int, refinements: int) -> Any:
     return dis
 
 
-def coarse_flow(first: Grey, later: Grey) -> Floats:
+def coarse_flow(first: Grey, later: Grey) -> Float32s:
     """Return the flow down to quarter size, from `first` to `later`: uint8 (H, W) -> (H, W, 2) float32, pixels."""
     return np.asarray(_dis(2, 3).calc(first, later, None), np.float32)
 
 
-def finest_flow(first: Grey, later: Grey) -> Floats:
+def finest_flow(first: Grey, later: Grey) -> Float32s:
     """Return the flow at full size after a Gaussian blur of 1 pixel; eight times as slow. Types as of `coarse_flow`."""
     smooth = [cv2.GaussianBlur(image, (0, 0), BLUR) for image in (first, later)]
     return np.asarray(_dis(0, 10).calc(smooth[0], smooth[1], None), np.float32)

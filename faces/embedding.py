@@ -13,12 +13,11 @@ import cv2
 import dlib
 import numpy as np
 import numpy.typing as npt
-
-from core.errors import BenchError
-from core.frames import Frames
-from faces.landmarks import BORDER, Points, model_path, padded
-from faces.onnx_graph import Graph
-from faces.seen import Found, SeenClip
+from megbench.core.errors import BenchError
+from megbench.core.media.frames import Frames
+from megbench.faces.features import Found, SeenClip
+from megbench.faces.landmarks import BORDER, Points, model_path, padded
+from megbench.faces.onnx_graph import Graph
 
 WEIGHTS = "dlib_face_recognition_resnet_model_v1.dat"
 # Side of the upright face, and the room around it as a share of its size.

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from faces import mesh
-from faces.mesh import FittedMesh, Points, canonical, neighbours
+from megbench.faces import mesh
+from megbench.faces.mesh import FittedMesh, Points, canonical, neighbours
 
 Weights = npt.NDArray[np.float64]
 

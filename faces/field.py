@@ -9,13 +9,12 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from megbench.core.clip import pixel_grid
+from megbench.core.media.frames import SIZE
+from megbench.core.spline import Spline, as_type
+from megbench.faces.mesh import IRIS_CENTRES, IRISES, OVAL, Points
 from scipy import sparse
 from scipy.spatial import Delaunay
-
-from core.clip import pixel_grid
-from core.frames import SIZE
-from core.spline import Spline, as_type
-from faces.mesh import IRIS_CENTRES, IRISES, OVAL, Points
 
 Field = npt.NDArray[np.float32]
 Plane = npt.NDArray[np.float32]

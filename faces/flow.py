@@ -14,15 +14,14 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-
-from core.clip import Floats, pixel_grid
-from core.frames import SIZE
-from faces.dis import coarse_flow, finest_flow
-from faces.landmarks import Grey, Points
-from faces.regions import Mask
+from megbench.core.clip import Float32s, pixel_grid
+from megbench.core.media.frames import SIZE
+from megbench.faces.dis import coarse_flow, finest_flow
+from megbench.faces.landmarks import Grey, Points
+from megbench.faces.regions import Mask
 
 Box = tuple[slice, slice]
-Planes = Sequence[Floats]
+Planes = Sequence[Float32s]
 WHOLE: Box = (slice(0, SIZE), slice(0, SIZE))
 # Pixels around a face that its flow is computed on.
 MARGIN = 12
@@ -36,8 +35,8 @@ STEPS_HALF, STEPS = 2, 3
 # Beyond this median motion quarter-size pictures lose the face: the start is DIS at full size, and one step will do.
 FAR = 3.0
 # Farid and Simoncelli's 5-tap derivative and the smoother that belongs to it.
-DERIVATIVE: Floats = np.array([-0.109604, -0.276691, 0, 0.276691, 0.109604], np.float32)
-SMOOTHER: Floats = np.array([0.037659, 0.249153, 0.426375, 0.249153, 0.037659], np.float32)
+DERIVATIVE: Float32s = np.array([-0.109604, -0.276691, 0, 0.276691, 0.109604], np.float32)
+SMOOTHER: Float32s = np.array([0.037659, 0.249153, 0.426375, 0.249153, 0.037659], np.float32)
 
 
 def box_around(area: Mask | Points) -> Box:
@@ -64,7 +63,7 @@ class FlowFrom:
         self._level = _Level(smooth, box)
         self._half = _Level(_halved(smooth), (_half(box[0]), _half(box[1])))
 
-    def __call__(self, later: Grey) -> Floats:
+    def __call__(self, later: Grey) -> Float32s:
         """Flow to `later`, grey (256, 256) uint8: (256, 256, 2) float32, pixels, x then y, zero outside the box.
 
         The point x of `first` is found at x + flow(x) in `later`. Equal pictures give exactly zero.
@@ -74,7 +73,7 @@ class FlowFrom:
             flow[self.box] = self._inside(later)
         return flow
 
-    def _inside(self, later: Grey) -> Floats:
+    def _inside(self, later: Grey) -> Float32s:
         smooth = _smooth(later)
         start = coarse_flow(self._first, later)[self.box]
         if np.hypot(*_typical(start)) > FAR:
@@ -86,7 +85,7 @@ class FlowFrom:
         planes = _apart(2 * cv2.resize(half, size, interpolation=cv2.INTER_LINEAR))
         return self._refined(self._level.follow(smooth, planes, STEPS), smooth)
 
-    def _refined(self, planes: Planes, later: Floats) -> Floats:
+    def _refined(self, planes: Planes, later: Float32s) -> Float32s:
         """Refine what is left of a flow after the box has moved along by whole pixels."""
         flow = _joined(planes)
         shift = np.round(_typical(flow))
@@ -104,7 +103,7 @@ class FlowFrom:
 class _Level:
     """One size of the first picture inside a box, ready for steps of Lucas and Kanade."""
 
-    def __init__(self, first: Floats, box: Box) -> None:
+    def __init__(self, first: Float32s, box: Box) -> None:
         self.first = np.ascontiguousarray(first[box])
         self._grid = _apart(pixel_grid()[box])
         self._gradient = x, y = tuple(
@@ -115,7 +114,7 @@ class _Level:
         share = 1 / (xx * yy - xy * xy)
         self._inverse = share * yy, -share * xy, share * xx
 
-    def follow(self, later: Floats, flow: Planes, steps: int) -> Planes:
+    def follow(self, later: Float32s, flow: Planes, steps: int) -> Planes:
         """Return a flow (x and y, each (h, w)) after some steps; `later` (H, W) is the whole later picture."""
         (x, y), (to_x, to_y) = flow, self._gradient
         a, b, c = self._inverse
@@ -130,7 +129,7 @@ class _Level:
         return x, y
 
 
-def _typical(flow: Floats) -> Floats:
+def _typical(flow: Float32s) -> Float32s:
     """Return the medians of x and y (2,) of every fourth pixel."""
     return np.asarray(np.median(flow[::4, ::4], axis=(0, 1)), np.float32)
 
@@ -139,19 +138,19 @@ def _apart(flow: npt.ArrayLike) -> Planes:
     return [np.asarray(plane, np.float32) for plane in cv2.split(np.asarray(flow, np.float32))]
 
 
-def _joined(planes: Planes) -> Floats:
+def _joined(planes: Planes) -> Float32s:
     return np.asarray(cv2.merge(planes), np.float32)
 
 
-def _averaged(picture: Floats) -> Floats:
+def _averaged(picture: Float32s) -> Float32s:
     return np.asarray(cv2.blur(cv2.blur(picture, WINDOW), WINDOW), np.float32)
 
 
-def _smooth(picture: Grey) -> Floats:
+def _smooth(picture: Grey) -> Float32s:
     return np.asarray(cv2.GaussianBlur(picture.astype(np.float32), (0, 0), BLUR), np.float32)
 
 
-def _halved(picture: Floats) -> Floats:
+def _halved(picture: Float32s) -> Float32s:
     return np.asarray(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.float32)
 
 

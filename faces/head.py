@@ -8,10 +8,9 @@ import functools
 import cv2
 import numpy as np
 import numpy.typing as npt
-
-from core.clip import Floats, pixel_grid
-from core.frames import SIZE
-from faces.regions import Mask
+from megbench.core.clip import Float32s, pixel_grid
+from megbench.core.media.frames import SIZE
+from megbench.faces.regions import Mask
 
 ROUNDS = 4
 STEP = 4
@@ -19,7 +18,7 @@ FEWEST = 8
 Complex = npt.NDArray[np.complex128]
 
 
-def fit_head(flow: Floats, stable: Mask) -> Floats:
+def fit_head(flow: Float32s, stable: Mask) -> Float32s:
     """Similarity (2, 3) float32 taking pixels of the first frame to where the head carried them.
 
     flow: (256, 256, 2). stable: the pixels to trust; every fourth one in x and y is read. With fewer than 8 pixels:
@@ -29,7 +28,7 @@ def fit_head(flow: Floats, stable: Mask) -> Floats:
     return np.asarray(similarities(*fit_heads(pixels()[at], flow[at][None]))[0], np.float32)
 
 
-def fit_heads(points: Complex, motions: Floats) -> tuple[Complex, Complex]:
+def fit_heads(points: Complex, motions: Float32s) -> tuple[Complex, Complex]:
     """Fit the head's motion in every frame from the `motions` (T, N, 2) of points (N,): c and t, each (T,).
 
     Four rounds of reweighted least squares: weights 1, then 1 / (1 + (r/s)^2) with r the residual length and
@@ -53,13 +52,13 @@ def fit_heads(points: Complex, motions: Floats) -> tuple[Complex, Complex]:
     return turn[:, 0], shift[:, 0]
 
 
-def similarities(turn: Complex, shift: Complex) -> Floats:
+def similarities(turn: Complex, shift: Complex) -> Float32s:
     """Return c and t, each (T,), as matrices (T, 2, 3) float32."""
     rows = [[1 + turn.real, -turn.imag, shift.real], [turn.imag, 1 + turn.real, shift.imag]]
     return np.moveaxis(np.array(rows, np.float32), -1, 0)
 
 
-def head_flow(head: Floats) -> Floats:
+def head_flow(head: Float32s) -> Float32s:
     """Flow (256, 256, 2) float32 of a similarity (2, 3)."""
     grid = pixel_grid()
     return np.asarray(cv2.transform(grid, head) - grid, np.float32)

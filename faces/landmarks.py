@@ -14,9 +14,8 @@ import cv2
 import dlib
 import numpy as np
 import numpy.typing as npt
-
-from core.errors import BenchError, CellFailed
-from faces.crop import Box, display_size, face_square
+from megbench.core.errors import BenchError, CellFailed
+from megbench.faces.crop import Box, display_size, face_square
 
 Points = npt.NDArray[np.float64]
 Grey = npt.NDArray[np.uint8]
@@ -180,7 +179,7 @@ def crop_box(image: Grey, what: str, face: Face | None = None) -> Box:
     """Return the square that all frames of a clip are cropped to.
 
     image: the first frame (H, W) uint8, grey and as displayed. face: the one to show (default: as `find`). The square
-    (left, top, right, bottom) may extend beyond the picture: see `faces.crop.face_square`. Raise CellFailed if there is
-    no face.
+    (left, top, right, bottom) may extend beyond the picture: see `megbench.faces.crop.face_square`. Raise CellFailed if
+    there is no face.
     """
     return face_square((face or find(image, what)).box, display_size(image))

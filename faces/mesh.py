@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from megbench.core.errors import BenchError
 from scipy import sparse
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
-
-from core.errors import BenchError
 
 Points = npt.NDArray[np.float64]
 

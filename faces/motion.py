@@ -9,14 +9,13 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from megbench.core.clip import Float32s, pixel_grid
+from megbench.core.media.frames import SIZE
+from megbench.faces.field import sample
+from megbench.faces.head import Complex, as_complex, fit_heads, pixels, similarities, stable_points
+from megbench.faces.landmarks import Points
+from megbench.faces.regions import face_regions
 from scipy import sparse
-
-from core.clip import Floats, pixel_grid
-from core.frames import SIZE
-from faces.field import sample
-from faces.head import Complex, as_complex, fit_heads, pixels, similarities, stable_points
-from faces.landmarks import Points
-from faces.regions import face_regions
 
 # Landmarks of brows, nose, eyes and mouth; the jaw line is left out.
 INNER = slice(17, 68)
@@ -25,20 +24,20 @@ BLOCKS = 32
 
 
 @dataclass(frozen=True)
-class Motion:
+class FacialMotion:
     """Motion from frame 0 to each of the T frames; lengths in units of the eye distance, so that faces compare.
 
-    trajectory: (T, 12, 2) float32, mean residual flow x, y of each region (order of faces.regions.REGIONS); NaN for a
-    region that lies outside the picture. head: (T, 2, 3) float32, similarity in pixels. rigid: (T,) float32, mean
-    length of the head's motion over the face. inner_peak: (51,) float32, largest residual motion of each inner
-    landmark. eye_distance: pixels. field: (T, 32, 32, 2) float16, mean residual flow x, y of each 8 x 8 block,
-    zero outside the face, in pixels; for looking at, no score reads it.
+    trajectory: (T, 12, 2) float32, mean residual flow x, y of each region (order of megbench.faces.regions.REGIONS);
+    NaN for a region that lies outside the picture. head: (T, 2, 3) float32, similarity in pixels. rigid: (T,) float32,
+    mean length of the head's motion over the face. inner_peak: (51,) float32, largest residual motion of each inner
+    landmark. eye_distance: pixels. field: (T, 32, 32, 2) float16, mean residual flow x, y of each 8 x 8 block, zero
+    outside the face, in pixels; for looking at, no score reads it.
     """
 
-    trajectory: Floats
-    head: Floats
-    rigid: Floats
-    inner_peak: Floats
+    trajectory: Float32s
+    head: Float32s
+    rigid: Float32s
+    inner_peak: Float32s
     eye_distance: float
     field: npt.NDArray[np.float16]
 
@@ -47,13 +46,13 @@ class Motion:
         return {name: np.asarray(value) for name, value in vars(self).items()}
 
     @classmethod
-    def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Motion:
+    def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> FacialMotion:
         """Return what `arrays` made arrays of."""
         found: dict[str, Any] = {**arrays, "eye_distance": float(arrays["eye_distance"])}
         return cls(**found)
 
 
-def facial_motion(flow: Callable[[int], Floats], n_frames: int, points: Points) -> Motion:
+def facial_motion(flow: Callable[[int], Float32s], n_frames: int, points: Points) -> FacialMotion:
     """Motion of a clip with landmarks `points` (68, 2) in frame 0; `flow(k)` is its dense flow from frame 0 to k.
 
     All that is read of a flow is linear in it, and so is the head's: it is taken off the readings.
@@ -73,7 +72,7 @@ def facial_motion(flow: Callable[[int], Floats], n_frames: int, points: Points) 
     trajectory[:, ~regions.masks.any((1, 2))] = np.nan
     turn, shift = fit_heads(pixels()[stable], samples)
 
-    def residual(read: npt.NDArray[np.floating], at: Complex) -> Floats:
+    def residual(read: npt.NDArray[np.floating], at: Complex) -> Float32s:
         """Readings (T, ..., 2) at points (...) less the head's motion there."""
         still = (-1,) + (1,) * at.ndim
         moved = turn.reshape(still) * at + shift.reshape(still)
@@ -85,7 +84,7 @@ def facial_motion(flow: Callable[[int], Floats], n_frames: int, points: Points) 
     share = _coarse(regions.face.astype(np.float32))[..., None]
     face = pixels()[regions.face]
     rigid = [np.abs(c * face + t).mean() for c, t in zip(turn, shift, strict=True)]
-    return Motion(
+    return FacialMotion(
         trajectory=residual(trajectory, means @ pixels().ravel()) / np.float32(d),
         head=similarities(turn, shift),
         rigid=np.asarray(rigid, np.float32) / np.float32(d),
@@ -102,6 +101,6 @@ def mean_over(masks: npt.NDArray[np.bool_]) -> Any:
     return sparse.csr_matrix(((1 / flat.sum(1).clip(1))[rows], (rows, columns)), shape=flat.shape)
 
 
-def _coarse(picture: Floats) -> Floats:
+def _coarse(picture: Float32s) -> Float32s:
     """Means over blocks: (256, 256, ...) -> (32, 32, ...)."""
     return np.asarray(cv2.resize(picture, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA), np.float32)

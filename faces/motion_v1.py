@@ -3,17 +3,16 @@
 import functools
 
 import numpy as np
+from megbench.core.clip import Float32s
+from megbench.faces.dis import finest_flow
+from megbench.faces.features import Arrays, SeenClip
+from megbench.faces.landmarks import Grey
+from megbench.faces.motion import FacialMotion, facial_motion
 
-from core.clip import Floats
-from faces.dis import finest_flow
-from faces.landmarks import Grey
-from faces.motion import Motion, facial_motion
-from faces.seen import Arrays, SeenClip
 
-
-def motion_v1(clip: SeenClip) -> Motion:
+def motion_v1(clip: SeenClip) -> FacialMotion:
     """Facial motion of every frame by version 1. CellFailed without a face in frame 0."""
-    return Motion.of(clip.kept("motion_v1", functools.partial(_measure, clip)))
+    return FacialMotion.of(clip.kept("motion_v1", functools.partial(_measure, clip)))
 
 
 def _measure(clip: SeenClip) -> Arrays:
@@ -21,7 +20,7 @@ def _measure(clip: SeenClip) -> Arrays:
     return facial_motion(flow, len(clip.frames), clip.landmarks).arrays()
 
 
-def _flow(grey: Grey, index: int) -> Floats:
+def _flow(grey: Grey, index: int) -> Float32s:
     """Flow from frame 0, rounded as version 1 kept it."""
     first, later = grey[0], grey[index]
     if np.array_equal(first, later):

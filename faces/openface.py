@@ -15,13 +15,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-
-from core.errors import BenchError
-from core.openface import LARGEST
-from core.progress import note
-from core.store import write_text
-from core.working_folder import in_store
-from faces.openface_rows import COLUMNS, PRESENCES, UNITS, numbered_rows, rows_of
+from megbench.core.errors import BenchError
+from megbench.core.files.cache import write_text
+from megbench.core.files.working_folder import in_store
+from megbench.core.openface_units import LARGEST
+from megbench.core.progress import note
+from megbench.faces.openface_rows import COLUMNS, PRESENCES, UNITS, numbered_rows, rows_of
 
 # How far post-processing may leave values outside 0 to 5 (-.07 and 5.13 are known); others are something else.
 SLACK = 0.5

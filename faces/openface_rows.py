@@ -11,19 +11,18 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
-
-from core.errors import BenchError, few, shown
-from core.openface import OPENFACE
-from core.pictures import natural
-from core.sheet import Limits, Sheet
-from core.tables import read_sheet
-from core.video import MAX_FRAMES
+from megbench.core.errors import BenchError, few, shown
+from megbench.core.media.pictures import natural
+from megbench.core.media.video import MAX_FRAMES
+from megbench.core.openface_units import OPENFACE
+from megbench.core.tables.reading import read_sheet
+from megbench.core.tables.sheet import Sheet, SheetLimits
 
 UNITS = tuple(f"AU{number:02d}" for number in OPENFACE)
 COLUMNS = [f"{unit}_r" for unit in UNITS]
 PRESENCES = [f"{unit}_c" for unit in UNITS]
 # The widest table that OpenFace writes has 714 columns.
-LIMITS = Limits("a table of action units", bytes=200_000_000, rows=MAX_FRAMES + 1000, columns=2000)
+LIMITS = SheetLimits("a table of action units", bytes=200_000_000, rows=MAX_FRAMES + 1000, columns=2000)
 # Columns besides the action units; case does not matter.
 FACTS = ("frame", "success", "confidence", "face_id")
 SUCCESS = {"true": 1.0, "false": 0.0, "": 0.0}
@@ -36,7 +35,7 @@ OTHER_PROGRAMS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class NumberedRow:
     """One row: the frame it names, whether a face was found, and the values of the columns asked for.
 
     faces: how many were found in the frame, where the row is that of the surest.
@@ -49,7 +48,7 @@ class Row:
     faces: int = 1
 
 
-def numbered_rows(folder: Path, presences: bool) -> list[Row]:
+def numbered_rows(folder: Path, presences: bool) -> list[NumberedRow]:
     """Return one row per file of a folder: the face with the highest confidence. A file without rows means no face.
 
     Raise BenchError as `rows_of`, and for a file whose name has no frame number or the same as another.
@@ -64,7 +63,7 @@ def numbered_rows(folder: Path, presences: bool) -> list[Row]:
             raise BenchError(f"{file}: frame {number} is {numbers[number].name} already. Remove one of the files.")
         numbers[number] = file
         faces = rows_of(file, presences, one_frame=True)
-        surest = max(faces, key=lambda row: row.confidence, default=Row(number, False, [], 0.0))
+        surest = max(faces, key=lambda row: row.confidence, default=NumberedRow(number, False, [], 0.0))
         rows.append(dataclasses.replace(surest, frame=number, faces=len(faces)))
     return rows
 
@@ -87,7 +86,7 @@ def _frame_numbers(files: Sequence[Path]) -> list[int]:
     return [numbers[differing[-1] if differing else -1] for numbers in found]
 
 
-def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Row]:
+def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[NumberedRow]:
     """Return the rows of a file. Raise BenchError for a missing column, a second face, or a cell that is not a number.
 
     one_frame: the file describes one picture, with one row per face.
@@ -155,7 +154,7 @@ class _Reader:
             raise BenchError(f"{self.path}, line {line}: {name} is {shown(text)}, not a number.")
         return value
 
-    def row(self, at: int, cells: list[str]) -> Row:
+    def row(self, at: int, cells: list[str]) -> NumberedRow:
         """Return row `at` below the header. Without a column `frame`, rows are in the order of the frames, from 1."""
         line = at + 2
         frame = self.number(cells, "frame", line) if "frame" in self.at else at + 1
@@ -165,8 +164,10 @@ class _Reader:
         success = self.success(cells, line) if "success" in self.at else None
         values = [] if success is False else [self.number(cells, name, line) for name in self.needed]
         if np.isnan(confidence):
-            return Row(int(frame), any(value > 0 for value in values) if success is None else success, values, 1.0)
-        return Row(int(frame), success is not False and confidence > 0, values, confidence)
+            return NumberedRow(
+                int(frame), any(value > 0 for value in values) if success is None else success, values, 1.0
+            )
+        return NumberedRow(int(frame), success is not False and confidence > 0, values, confidence)
 
     def success(self, cells: list[str], line: int) -> bool:
         """Return the column `success`; blank means False. Raise BenchError unless it is 0, 1, True or False."""

@@ -2,7 +2,8 @@
 
 Its import takes seconds and a gigabyte and sets OMP_NUM_THREADS for everybody, so it never happens in our processes.
 The process is started with the hub's client offline; weights come from a file that the user has put there. Run as
-`python -m faces.pyfeat WEIGHTS` this module is that process: messages on stdin and stdout, each its length, then .npz.
+`python -m megbench.faces.pyfeat WEIGHTS` this module is that process: messages on stdin and stdout, each its length,
+then .npz.
 """
 
 from __future__ import annotations
@@ -21,11 +22,10 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-
-from core.errors import BenchError, clause
-from core.frames import Frames
-from core.provenance import ROOT
-from faces.landmarks import Points
+from megbench.core.errors import BenchError, clause
+from megbench.core.media.frames import Frames
+from megbench.core.provenance import ROOT
+from megbench.faces.landmarks import Points
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -46,7 +46,7 @@ class Detector:
     def __init__(self, weights: Path) -> None:
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "faces.pyfeat", str(weights.resolve())],
+            [sys.executable, "-m", "megbench.faces.pyfeat", str(weights.resolve())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -69,7 +69,7 @@ class Detector:
         except (OSError, EOFError):
             code = self._process.wait()
             raise BenchError(
-                f"py-feat's process ended (exit code {code}). See its error: python -m faces.pyfeat WEIGHTS </dev/null"
+                f"py-feat's process ended (exit code {code}). See its error: python -m megbench.faces.pyfeat WEIGHTS </dev/null"
             ) from None
         if "error" in answer:
             raise BenchError(f"py-feat: {answer['error']}")

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-
-from core.frames import SIZE
-from faces.landmarks import LEFT_EYE, RIGHT_EYE, Points, eye_distance
+from megbench.core.media.frames import SIZE
+from megbench.faces.landmarks import LEFT_EYE, RIGHT_EYE, Points, eye_distance
 
 Mask = npt.NDArray[np.bool_]
 

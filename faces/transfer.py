@@ -12,18 +12,17 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+from megbench.core.clip import Clip, Float32s, pixel_grid
+from megbench.core.media.frames import SIZE, Frames, grey
+from megbench.core.spline import Spline, as_type
+from megbench.faces.features import SeenClip, one_at_a_time, seen_clip
+from megbench.faces.field import MeshField, invert, jacobian_determinant, sample
+from megbench.faces.flow import FlowFrom, box_around
+from megbench.faces.head import fit_head, head_flow
+from megbench.faces.landmarks import Points, landmarks
+from megbench.faces.mesh import IRISES, VERTICES, FittedMesh, fit_mesh
+from megbench.faces.regions import face_regions
 from scipy.ndimage import gaussian_filter1d
-
-from core.clip import Clip, Floats, pixel_grid
-from core.frames import SIZE, Frames, grey
-from core.spline import Spline, as_type
-from faces.field import MeshField, invert, jacobian_determinant, sample
-from faces.flow import FlowFrom, box_around
-from faces.head import fit_head, head_flow
-from faces.landmarks import Points, landmarks
-from faces.mesh import IRISES, VERTICES, FittedMesh, fit_mesh
-from faces.regions import face_regions
-from faces.seen import SeenClip, one_at_a_time, seen_clip
 
 # Blur of the vertices' motion, frames.
 TIME_BLUR = 1.0
@@ -32,7 +31,7 @@ TIME_BLUR = 1.0
 GAIN = 1.165
 # Least area that a pixel may shrink to. Micro-expressions stay above; flow gone astray (teeth that appear) does not.
 LEAST_AREA = 0.15
-AT_REST: Floats = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
+AT_REST: Float32s = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class StillFace:
         return as_type(self._spline.at(before_head + sample(backward, before_head)), np.uint8)
 
 
-def _unfolded(field: Floats) -> Floats:
+def _unfolded(field: Float32s) -> Float32s:
     """A forward field without folds: blurred, wider each time, until no pixel shrinks below LEAST_AREA."""
     blur = 2.0
     while jacobian_determinant(field).min() < LEAST_AREA:
@@ -126,14 +125,14 @@ def _frame_of(face: FittedMesh) -> tuple[Points, Points]:
     return face.roll * face.eye_distance, np.asarray(eyes.mean(0))
 
 
-def _to_face_units(head: Floats, face: FittedMesh) -> npt.NDArray[np.float64]:
+def _to_face_units(head: Float32s, face: FittedMesh) -> npt.NDArray[np.float64]:
     """A similarity in pixels of this face's picture (2, 3) -> the same in face units."""
     linear, origin = _frame_of(face)
     turn = head[:, :2].astype(np.float64)  # rotation and scale commute with the roll
     return np.c_[turn, np.linalg.solve(linear, turn @ origin + head[:, 2] - origin)]
 
 
-def _to_pixels(head: npt.NDArray[np.float64], face: FittedMesh) -> Floats:
+def _to_pixels(head: npt.NDArray[np.float64], face: FittedMesh) -> Float32s:
     """The inverse of `_to_face_units` on another face."""
     linear, origin = _frame_of(face)
     return np.c_[head[:, :2], origin + linear @ head[:, 2] - head[:, :2] @ origin].astype(np.float32)

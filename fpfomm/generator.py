@@ -1,6 +1,6 @@
 """FPB-FOMM in short."""
 
-from core.generator import Generator, Mode, Published, Weights
+from megbench.core.generator import Generator, Mode, Published, Weights
 
 NETWORKS = ("generator", "kp_detector")
 
@@ -15,8 +15,8 @@ GENERATOR = Generator(
         "relative": Mode("the template's given points take on the change of the driver's jacobians", NETWORKS),
         "absolute": Mode("the template takes on the driver's points, too, which training never shows", NETWORKS),
     },
-    model="fpfomm.model:FpFommConfig",
-    training="fpfomm.training",
+    model="megbench.fpfomm.model:FpFommConfig",
+    training="megbench.fpfomm.training",
     published=Published(required=NETWORKS),
     weights={
         "demo": Weights(

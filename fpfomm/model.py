@@ -13,19 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from megbench.fpfomm.points import NUM_POINTS, given_points
+from megbench.fpfomm.prior import PriorConfig, prior_map
+from megbench.nets.dense_motion import DenseMotionConfig
+from megbench.nets.discriminator import Discriminator, DiscriminatorConfig
+from megbench.nets.generator import GeneratorConfig
+from megbench.nets.geometry import in_float32
+from megbench.nets.inference import Animator
+from megbench.nets.keypoints import DetectorConfig, JacobianDetector, KeyPointGenerator, KeyPoints
+from megbench.nets.losses import LossConfig
+from megbench.nets.transfer import transfer_key_points
+from megbench.nets.transform import TransformConfig
 from torch import Tensor, nn
-
-from fpfomm.points import NUM_POINTS, given_points
-from fpfomm.prior import PriorConfig, prior_map
-from nets.dense_motion import DenseMotionConfig
-from nets.discriminator import Discriminator, DiscriminatorConfig
-from nets.generator import GeneratorConfig
-from nets.geometry import in_float32
-from nets.inference import Animator
-from nets.keypoints import DetectorConfig, JacobianDetector, KeyPointGenerator, KeyPoints
-from nets.losses import LossConfig
-from nets.transfer import transfer_key_points
-from nets.transform import TransformConfig
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,8 @@ class FpFommConfig:
 class PriorGuidedDetector(JacobianDetector):
     """Jacobians at given points, from pictures with the prior map as a fourth channel.
 
-    Pictures are RGB (B, 3, S, S) in [0, 1]; points (B, 18, 2) are pixels of the full picture (see fpfomm.points).
+    Pictures are RGB (B, 3, S, S) in [0, 1]; points (B, 18, 2) are pixels of the full picture (see
+    megbench.fpfomm.points).
     """
 
     def __init__(self, config: DetectorConfig, prior: PriorConfig, image_size: int) -> None:
@@ -90,7 +90,7 @@ def networks(config: FpFommConfig) -> dict[str, nn.Module]:
 def animator(
     config: FpFommConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
 ) -> Animator[KeyPoints]:
-    """Return FPB-FOMM's inference; options["mode"] as in nets.transfer.
+    """Return FPB-FOMM's inference; options["mode"] as in megbench.nets.transfer.
 
     As the points are constant over a clip, in relative modes the template's never move: all motion is J_d0 J_d^-1.
     "absolute" moves the template's geometry to the driver's, which training has never shown.

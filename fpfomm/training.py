@@ -6,26 +6,25 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from megbench.core.contracts import Phase
+from megbench.core.recipe import recipe
+from megbench.core.weights.network_weights import VGG19
+from megbench.fpfomm.model import FpFommConfig, PriorGuidedDetector, networks
+from megbench.fpfomm.points import given_points
+from megbench.nets.keypoints import KeyPoints
+from megbench.nets.objective import PublishedTrainer, pair_step
 from torch import Tensor
-
-from core.contracts import Phase
-from core.recipe import recipe
-from core.weights import VGG19
-from fpfomm.model import FpFommConfig, PriorGuidedDetector, networks
-from fpfomm.points import given_points
-from nets.keypoints import KeyPoints
-from nets.objective import PublishedTrainer, pair_step
 
 
 class FpFommTrainer(PublishedTrainer):
-    """The published training of FPB-FOMM (core.contracts.Trainable).
+    """The published training of FPB-FOMM (megbench.core.contracts.Trainable).
 
     Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video, and `landmarks`,
     (B, 68, 2) pixels on the video's frame 0. As published, one set of points serves source, driving and transformed
     picture, so that equivariance_value is a constant of the random transform (it has no gradient; weight 0 drops it)
     and equivariance_jacobian compares jacobians at the same point rather than at the transformed one. A mirrored
-    video needs its landmarks mirrored (fpfomm.points.mirrored_points does it for the 18 points), which the published
-    loader leaves out. BenchError if the config asks for the VGG-19 loss and `vgg` does not exist.
+    video needs its landmarks mirrored (megbench.fpfomm.points.mirrored_points does it for the 18 points), which the
+    published loader leaves out. BenchError if the config asks for the VGG-19 loss and `vgg` does not exist.
     """
 
     def __init__(self, config: FpFommConfig, vgg: Path = VGG19) -> None:

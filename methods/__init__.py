@@ -8,30 +8,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from baselines import GENERATORS
-from core.errors import BenchError, unknown_name
-from core.generator import KIND, Generator
-from core.names import check_name
-from core.registry import load, names
+from megbench.baselines import GENERATORS
+from megbench.core.errors import BenchError, unknown_name
+from megbench.core.files.names import check_name
+from megbench.core.generator import KIND, Generator
+from megbench.core.registry import load, names
 
 OTHERS = {
-    "external": "methods.external:External",
-    "outputs": "methods.outputs:Outputs",
-    "flow_warp": "methods.flow_warp:FlowWarp",
-    "still": "methods.controls:Still",
-    "still_noise": "methods.controls:StillNoise",
-    "rigid": "methods.controls:Rigid",
-    "apex_ramp": "methods.flow_warp:ApexRamp",
-    "reversed": "methods.flow_warp:Reversed",
-    "wrong_driver": "methods.flow_warp:WrongDriver",
-    "ceiling": "methods.controls:Ceiling",
-    "truth": "methods.controls:Truth",
+    "external": "megbench.methods.external:External",
+    "outputs": "megbench.methods.outputs:Outputs",
+    "flow_warp": "megbench.methods.flow_warp:FlowWarp",
+    "still": "megbench.methods.controls:Still",
+    "still_noise": "megbench.methods.controls:StillNoise",
+    "rigid": "megbench.methods.controls:Rigid",
+    "apex_ramp": "megbench.methods.flow_warp:ApexRamp",
+    "reversed": "megbench.methods.flow_warp:Reversed",
+    "wrong_driver": "megbench.methods.flow_warp:WrongDriver",
+    "ceiling": "megbench.methods.controls:Ceiling",
+    "truth": "megbench.methods.controls:Truth",
 }
 METHODS = {**GENERATORS, **OTHERS}
 # What runs a generator, by what it sees of the driver.
 DRIVEN_BY = {
-    "pictures": "methods.driving_pictures:DrivenByPictures",
-    "action units": "methods.driving_units:DrivenByUnits",
+    "pictures": "megbench.methods.driving_pictures:DrivenByPictures",
+    "action units": "megbench.methods.driving_units:DrivenByUnits",
 }
 
 # The rows of every run after the methods asked for: the contender without training, then the controls.

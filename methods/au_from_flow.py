@@ -7,16 +7,16 @@ Reached by name only (methods/au_sources.py), so that no trained method imports 
 from __future__ import annotations
 
 import numpy as np
-
-from core.clip import Clip
-from core.openface import LARGEST, OPENFACE, column
-from faces import action_units
-from faces.seen import one_at_a_time, seen_clip
-from methods.au_sources import ActionUnits
+from megbench.core.clip import Clip
+from megbench.core.openface_units import LARGEST, OPENFACE, column
+from megbench.faces import action_units
+from megbench.faces.features import one_at_a_time, seen_clip
+from megbench.methods.au_sources import ActionUnits
 
 
 def flow(driver: Clip) -> ActionUnits:
-    """Units of a clip by faces.action_units: five times its intensities (1 is micro), clipped; present above its noise.
+    """Units of a clip by megbench.faces.action_units: five times its intensities (1 is micro), clipped; present above
+    its noise.
 
     Units that flow cannot tell apart count as the first of them (14 for 14 and 20, 23 for 23 and 24, 25 for 25 and 26).
     CellFailed without a face in frame 0.

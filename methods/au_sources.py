@@ -20,16 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
-from core.clip import Clip
-from core.errors import BenchError, CellFailed, shown
-from core.openface import LARGEST, OPENFACE, Table, shares
-from core.registry import load
-from core.sheet import Sheet
-from core.tables import read_sheet, table_called
-from core.working_folder import in_store
-from faces.openface import ActionUnitTable, read_table, spans, tell, within
-from faces.openface_rows import COLUMNS, LIMITS, files_in
+from megbench.core.clip import Clip
+from megbench.core.errors import BenchError, CellFailed, shown
+from megbench.core.files.working_folder import in_store
+from megbench.core.openface_units import LARGEST, OPENFACE, UnitTable, shares
+from megbench.core.registry import load
+from megbench.core.tables.reading import read_sheet, table_called
+from megbench.core.tables.sheet import Sheet
+from megbench.faces.openface import ActionUnitTable, read_table, spans, tell, within
+from megbench.faces.openface_rows import COLUMNS, LIMITS, files_in
 
 # Sources that read a table of the driver.
 TABLES = ("openface", "table")
@@ -41,8 +40,8 @@ LONGEST_GAP = 3
 class ActionUnits:
     """Action units of a clip's frames: intensity (T, 17), 0..5 in OpenFace's order; presence (T, 17), 0 or 1."""
 
-    intensity: Table
-    presence: Table
+    intensity: UnitTable
+    presence: UnitTable
 
 
 def truth(driver: Clip) -> ActionUnits:
@@ -84,10 +83,10 @@ def table(driver: Clip) -> ActionUnits:
 
 # By name, as every table of the house, so that what is not asked for is not imported.
 SOURCES = {
-    "truth": "methods.au_sources:truth",
-    "openface": "methods.au_sources:openface",
-    "table": "methods.au_sources:table",
-    "flow": "methods.au_from_flow:flow",
+    "truth": "megbench.methods.au_sources:truth",
+    "openface": "megbench.methods.au_sources:openface",
+    "table": "megbench.methods.au_sources:table",
+    "flow": "megbench.methods.au_from_flow:flow",
 }
 
 
@@ -152,7 +151,7 @@ def _matrix(path: Path, driver: Clip) -> ActionUnitTable | None:
     return ActionUnitTable(intensity, None, 1, (clipped,) if clipped else ())
 
 
-def _numbers(path: Path, sheet: Sheet, driver: Clip) -> Table:
+def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
     """Return the cells as (T, 17) float64, NaN for blanks. Raise CellFailed unless each frame has a row of 17."""
     width = max(map(len, sheet.rows))
     rows = [row + [""] * (width - len(row)) for row in sheet.rows if any(row)]
@@ -171,7 +170,7 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> Table:
     return np.array(values, np.float64)
 
 
-def _bridged(values: Table, path: Path, first: int) -> Table:
+def _bridged(values: UnitTable, path: Path, first: int) -> UnitTable:
     """Return values (T, 17) with the gaps of `_gaps` interpolated linearly, and print which."""
     lacking = _gaps(values, path, first)
     if not lacking:
@@ -182,7 +181,7 @@ def _bridged(values: Table, path: Path, first: int) -> Table:
     return np.stack(columns, axis=1)
 
 
-def _gaps(values: Table, path: Path, first: int) -> list[int]:
+def _gaps(values: UnitTable, path: Path, first: int) -> list[int]:
     """Return the frames in gaps of at most LONGEST_GAP frames.
 
     first: number of the file's first frame. Raise CellFailed, naming the frames, for a longer gap and for one at the

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.errors import BenchError
-from core.generator import DEMO, DEMO_MARK, Weights
-from core.provenance import ROOT
-from core.weights import card_path, read_card
-from core.working_folder import weights_folders
+from megbench.core.errors import BenchError
+from megbench.core.files.working_folder import weights_folders
+from megbench.core.generator import DEMO, DEMO_MARK, Weights
+from megbench.core.provenance import ROOT
+from megbench.core.weights.network_weights import card_path, read_card
 
 SUFFIXES = (".safetensors", ".pth", ".pth.tar")
 # Settings in cards of versions up to 1.x, with the values that mean the published architecture (see taught/).

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
-
-from core.clip import Cell, Clip
-from core.errors import BenchError, CellFailed
-from core.frames import Frames
-from core.video_writing import reencode
-from faces.transfer import CarriedMotion, lift_motion, still_face
+from megbench.core.clip import Cell, Clip
+from megbench.core.errors import BenchError, CellFailed
+from megbench.core.media.frames import Frames
+from megbench.core.media.video_writing import reencode
+from megbench.faces.transfer import CarriedMotion, lift_motion, still_face
 
 NOISE = 2.0
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from core.clip import Clip, Template
-from core.frames import Frames
-from methods.generator import GeneratorMethod
+from megbench.core.clip import Clip, Template
+from megbench.core.media.frames import Frames
+from megbench.methods.generator import GeneratorMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class DrivenByPictures(GeneratorMethod):
-    """A generator whose motion comes from points (or regions) of template and driver; `animator` is nets.inference's.
+    """A generator whose motion comes from points (or regions) of template and driver; `animator` is
+    megbench.nets.inference's.
 
     A template is encoded once and a driver read once for the cells that share them (cells come driver by driver).
     """

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from core.clip import Cell, Clip, Template
-from core.errors import CellFailed
-from core.frames import Frames
-from core.generator import Generator
-from core.provenance import recipe
-from methods.au_sources import LONGEST_GAP, SOURCES, ActionUnits, check, chosen, files_of, interpolates, source
-from methods.generator import GeneratorMethod
-from methods.marks import FROM_FLOW, counted
+from megbench.core.clip import Cell, Clip, Template
+from megbench.core.errors import CellFailed
+from megbench.core.generator import Generator
+from megbench.core.media.frames import Frames
+from megbench.core.provenance import recipe
+from megbench.methods.au_sources import LONGEST_GAP, SOURCES, ActionUnits, check, chosen, files_of, interpolates, source
+from megbench.methods.generator import GeneratorMethod
+from megbench.methods.marks import FROM_FLOW, counted
 
 INTERPOLATED = (
     f"Action units are missing for up to {LONGEST_GAP} of a driver's frames in a row; they are interpolated there."

@@ -17,23 +17,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from megbench.core.clip import Clip, Template
+from megbench.core.config import read_overlay
+from megbench.core.errors import BenchError, CellFailed, clause, unknown_name
+from megbench.core.files.cache import digest
+from megbench.core.files.hashes import file_hash, hash_if_readable
+from megbench.core.files.working_folder import from_start, in_store
+from megbench.core.media.frames import SIZE, Frames, write_frames, write_png
+from megbench.core.media.pictures import is_picture
+from megbench.core.media.video import is_video, read_clip
+from megbench.core.media.video_writing import write_video
+from megbench.core.provenance import ROOT
+from megbench.core.worker import MEMORY
+from megbench.faces.crop import resized
+from megbench.methods import containers
+from megbench.methods.external_inputs import extras
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-
-from core.clip import Clip, Template
-from core.config import read_overlay
-from core.errors import BenchError, CellFailed, clause, unknown_name
-from core.file_hashes import file_hash, hash_if_readable
-from core.frames import SIZE, Frames, write_frames, write_png
-from core.pictures import is_picture
-from core.provenance import ROOT
-from core.store import digest
-from core.video import is_video, read_clip
-from core.video_writing import write_video
-from core.worker import MEMORY
-from core.working_folder import from_start, in_store
-from faces.crop import resized
-from methods import containers
-from methods.external_inputs import extras
 
 OWN = "external"
 READY_MADE = ROOT / "configs" / "external"

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-
-from core.clip import Clip, Template
-from core.frames import Frames, grey, write_png
-from core.video_writing import write_video
-from faces.landmarks import landmarks
+from megbench.core.clip import Clip, Template
+from megbench.core.media.frames import Frames, grey, write_png
+from megbench.core.media.video_writing import write_video
+from megbench.faces.landmarks import landmarks
 
 # Canny's two thresholds; the programs' own are not published.
 EDGES = (100, 200)
@@ -21,7 +20,7 @@ EDGES = (100, 200)
 def extras(command: str, work: Path, template: Template, driver: Clip) -> dict[str, str]:
     """Files for the placeholders {NAME} of this file that occur in a command. CellFailed where they need a face.
 
-    template_points, driver_points: JSON, 18 points [x, y] in pixels of the clip's first frame (fpfomm.points).
+    template_points, driver_points: JSON, 18 points [x, y] in pixels of the clip's first frame (megbench.fpfomm.points).
     template_edges: PNG, driver_edges: lossless video; Canny edges, white on black.
     """
     made: Mapping[str, Callable[[], Path]] = {
@@ -35,8 +34,7 @@ def extras(command: str, work: Path, template: Template, driver: Clip) -> dict[s
 
 def _points(path: Path, image: Frames, what: str) -> Path:
     import torch
-
-    from fpfomm.points import given_points
+    from megbench.fpfomm.points import given_points
 
     found = given_points(torch.from_numpy(landmarks(grey(image), what))[None])[0]
     path.write_text(json.dumps(found.tolist()))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-
-from core.clip import Cell, Clip, Template
-from core.errors import NotSupplied
-from core.frames import Frames
-from faces.transfer import CarriedMotion, lift_motion, still_face
-from methods.controls import Plain
+from megbench.core.clip import Cell, Clip, Template
+from megbench.core.errors import NotSupplied
+from megbench.core.media.frames import Frames
+from megbench.faces.transfer import CarriedMotion, lift_motion, still_face
+from megbench.methods.controls import Plain
 
 
 class FlowWarp(Plain):

@@ -13,14 +13,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from core.clip import Clip, Template
-from core.config import build
-from core.errors import BenchError, unknown_name
-from core.frames import Frames, grey
-from core.generator import DEMO, Generator, networks_at
-from core.provenance import recipe
-from core.weights import clips_seen, load_networks, network_names, read_card, read_weights, weights_hash
-from methods.cards import (
+from megbench.core.clip import Clip, Template
+from megbench.core.config import build
+from megbench.core.errors import BenchError, unknown_name
+from megbench.core.generator import DEMO, Generator, networks_at
+from megbench.core.media.frames import Frames, grey
+from megbench.core.provenance import recipe
+from megbench.core.weights.network_weights import (
+    clips_seen,
+    load_networks,
+    network_names,
+    read_card,
+    read_weights,
+    weights_hash,
+)
+from megbench.methods.cards import (
     card_marks,
     card_of,
     current,
@@ -45,9 +52,12 @@ SPEED = {"precision": ("float32", "bf16"), "compile": ("no", "yes")}
 # Encoded templates kept at a time; each holds its features (6 MB for the demo sizes, 30 MB for the published ones).
 MOST_FACES = 16
 # What finds the landmarks of a face; imported by name, so that only generators that need it have it in their keys.
-LANDMARKS = "faces.landmarks"
+LANDMARKS = "megbench.faces.landmarks"
 # Settings of networks that are not the published ones, where a card says `displaced`: they are the demo weights'.
-DISPLACED = {"tps_rau": "taught.tps_rau:DisplacedRauConfig", "ulmegan": "taught.ulmegan:DisplacedUlmeConfig"}
+DISPLACED = {
+    "tps_rau": "megbench.taught.tps_rau:DisplacedRauConfig",
+    "ulmegan": "megbench.taught.ulmegan:DisplacedUlmeConfig",
+}
 
 
 class GeneratorMethod(ABC):
@@ -121,7 +131,9 @@ class GeneratorMethod(ABC):
         return current(config)
 
     def seen(self) -> Mapping[str, list[str]]:
-        """Return clips and people that the weights were trained on, as core.weights.clips_seen."""
+        """Return clips and people that the weights were trained on, as
+        megbench.core.weights.network_weights.clips_seen.
+        """
         return {} if self.is_control else clips_seen(self.weights)
 
     @property
@@ -155,8 +167,7 @@ class GeneratorMethod(ABC):
     def prepare(self, device: str) -> None:
         """Build the networks on `device` in eval mode and load their weights."""
         import torch
-
-        from nets.fast import compile_blocks, rearrange
+        from megbench.nets.fast import compile_blocks, rearrange
 
         self.device = device
         # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.

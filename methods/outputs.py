@@ -12,14 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-
-from core.clip import Cell
-from core.errors import BenchError, CellFailed, NotSupplied, few
-from core.frames import SIZE, Frames
-from core.video import pixel_aspect, read_clip
-from faces.crop import crop, display_size, whole_square
-from methods.marks import counted
-from methods.outputs_folder import MAPPING, MARKS, Output, OutputsFolder
+from megbench.core.clip import Cell
+from megbench.core.errors import BenchError, CellFailed, NotSupplied, few
+from megbench.core.media.frames import SIZE, Frames
+from megbench.core.media.video import pixel_aspect, read_clip
+from megbench.faces.crop import crop, display_size, whole_square
+from megbench.methods.marks import counted
+from megbench.methods.outputs_folder import MAPPING, MARKS, Output, OutputsFolder
 
 # Longer side over shorter: face crops reach 1.3, a strip of two pictures has 2.
 LONGEST_SHAPE = 1.5
@@ -106,7 +105,8 @@ class Outputs:
 
 
 def _squared(path: Path) -> Frames:
-    """Return all frames of an output as (T, 256, 256, 3), each padded to a square as `faces.crop` pads a face crop.
+    """Return all frames of an output as (T, 256, 256, 3), each padded to a square as `megbench.faces.crop` pads a face
+    crop.
 
     A method that was given face crops of 137x168 returns frames of that shape; its driver was padded in the same way.
     Raise CellFailed for pictures that cannot be a single face.

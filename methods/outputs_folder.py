@@ -15,15 +15,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.clip import Cell, Clip
-from core.errors import BenchError, few
-from core.file_kinds import HEAD_BYTES, JPEG, kind_of
-from core.frames import SIZE
-from core.names import check_name
-from core.pictures import frames_folder, pictures_in
-from core.sheet import Limits
-from core.tables import local_path, read_sheet
-from core.video import first_size, is_video
+from megbench.core.clip import Cell, Clip
+from megbench.core.errors import BenchError, few
+from megbench.core.files.kinds import HEAD_BYTES, JPEG, kind_of
+from megbench.core.files.names import check_name
+from megbench.core.media.frames import SIZE
+from megbench.core.media.pictures import frames_folder, pictures_in
+from megbench.core.media.video import first_size, is_video
+from megbench.core.tables.reading import local_path, read_sheet
+from megbench.core.tables.sheet import SheetLimits
 
 MAPPING = "mapping.csv"
 RESIZED, PADDED, HELD = "resized", "padded", "held"
@@ -42,7 +42,7 @@ LOSSY: dict[str, Callable[[bytes], bool]] = {
     "JPEG": lambda head: kind_of(head) == JPEG,
     "WebP": lambda head: head[8:12] == b"WEBP" and b"VP8 " in head,
 }
-LIMITS = Limits("a mapping of outputs", bytes=1_000_000, rows=20_000, columns=50)
+LIMITS = SheetLimits("a mapping of outputs", bytes=1_000_000, rows=20_000, columns=50)
 LONGEST_CLIP = 5000
 # Published outputs lie at most in a driver's folder in a database's folder; folders beyond the number are not searched.
 DEEPEST, MOST_FOLDERS = 3, 2000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from core.provenance import bfloat16_instructions
-from core.runner import Job
+from megbench.core.provenance import bfloat16_instructions
+from megbench.engine.runner import Job
 
 # What docs/performance.md measured, by kind of bfloat16 instructions.
 GAINS = {

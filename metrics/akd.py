@@ -1,12 +1,11 @@
 """Average keypoint distance (Siarohin et al. 2019): against the truth, and of frame 0 against the template."""
 
 import numpy as np
-
-from core.clip import Cell
-from core.contracts import Figure, Partial
-from core.errors import CellFailed
-from faces.landmarks import Points
-from faces.seen import Seen, sampled_frames
+from megbench.core.clip import Cell
+from megbench.core.contracts import Figure, Partial
+from megbench.core.errors import CellFailed
+from megbench.faces.features import Seen, sampled_frames
+from megbench.faces.landmarks import Points
 
 
 class Akd:

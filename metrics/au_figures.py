@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from core.figures import Figure
-from metrics.au_scores import TOP, Detector
+from megbench.core.figures import Figure
+from megbench.metrics.au_scores import TOP, Detector
 
 # Short titles of those in the leaderboard.
 SHORT = {

@@ -1,10 +1,10 @@
-"""Agreement of action units read from flow (faces.action_units): needs no weights, indicative on recordings."""
+"""Agreement of action units read from flow (megbench.faces.action_units): needs no weights, indicative on recordings."""
 
-from core.figures import ACTION_UNITS
-from faces.action_units import LIDS, NOISE_FLOOR, UNITS
-from faces.seen import SeenClip
-from metrics.au_figures import figures_of
-from metrics.au_scores import AuAgreement, Detector, Tracks
+from megbench.core.figures import ACTION_UNITS
+from megbench.faces.action_units import LIDS, NOISE_FLOOR, UNITS
+from megbench.faces.features import SeenClip
+from megbench.metrics.au_figures import figures_of
+from megbench.metrics.au_scores import AuAgreement, Detector, Tracks
 
 
 class AuFlow(AuAgreement):

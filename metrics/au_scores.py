@@ -12,12 +12,11 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-
-from core.action_units import parse
-from core.clip import Cell
-from core.contracts import Figure, Partial
-from core.errors import CellFailed
-from faces.seen import Seen, SeenClip
+from megbench.core.clip import Cell
+from megbench.core.contracts import Figure, Partial
+from megbench.core.errors import CellFailed
+from megbench.faces.coded_units import parse
+from megbench.faces.features import Seen, SeenClip
 
 Tracks = npt.NDArray[np.float64]
 

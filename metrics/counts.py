@@ -3,11 +3,10 @@
 import itertools
 
 import numpy as np
-
-from core.clip import Cell
-from core.contracts import Figure, Partial
-from core.figures import PICTURE
-from faces.seen import Seen, sampled_frames
+from megbench.core.clip import Cell
+from megbench.core.contracts import Figure, Partial
+from megbench.core.figures import PICTURE
+from megbench.faces.features import Seen, sampled_frames
 
 
 class Counts:

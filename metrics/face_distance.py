@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-
-from core.clip import Cell
-from faces.embedding import embedding_at
-from faces.seen import SeenClip, sampled_frames
-from metrics.set_distance import SetDistance, distance_figures
+from megbench.core.clip import Cell
+from megbench.faces.embedding import embedding_at
+from megbench.faces.features import SeenClip, sampled_frames
+from megbench.metrics.set_distance import SetDistance, distance_figures
 
 
 class FaceDistance(SetDistance):

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-
-from core import weight_files
-from core.clip import Cell
-from core.frames import Frames
-from core.weights import read_weights
-from faces.seen import SeenClip
-from metrics.set_distance import SetDistance, distance_figures
+from megbench.core.clip import Cell
+from megbench.core.media.frames import Frames
+from megbench.core.weights import external_weights
+from megbench.core.weights.network_weights import read_weights
+from megbench.faces.features import SeenClip
+from megbench.metrics.set_distance import SetDistance, distance_figures
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +32,7 @@ class Fid(SetDistance):
 
     def features(self, clip: SeenClip, cell: Cell) -> Path:
         """Return the file with Inception's last pooling (T, 2048). Raise Unavailable without the weights."""
-        weights = weight_files.require("inception")
+        weights = external_weights.require("inception")
         return clip.feature_file("inception-2048", lambda: {"features": inception_features(clip.frames)}, [weights])
 
 
@@ -41,7 +40,7 @@ def inception_features(frames: Frames, batch: int = BATCH) -> npt.NDArray[np.flo
     """Features (T, 2048) float32 of frames uint8 (T, 256, 256, 3) RGB. Unavailable without the weights."""
     import torch
 
-    network = _inception(str(weight_files.require("inception")))
+    network = _inception(str(external_weights.require("inception")))
     found = []
     for start in range(0, len(frames), batch):
         pictures = torch.from_numpy(frames[start : start + batch]).permute(0, 3, 1, 2).float() / 255  # B 3 256 256

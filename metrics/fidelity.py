@@ -5,13 +5,12 @@ A still face wins the second by definition and does well in the first: guards be
 
 import cv2
 import numpy as np
-
-from core.clip import Cell, Floats
-from core.contracts import Figure, Partial
-from core.errors import CellFailed
-from core.figures import PICTURE
-from faces.landmarks import Grey
-from faces.seen import Seen
+from megbench.core.clip import Cell, Float32s
+from megbench.core.contracts import Figure, Partial
+from megbench.core.errors import CellFailed
+from megbench.core.figures import PICTURE
+from megbench.faces.features import Seen
+from megbench.faces.landmarks import Grey
 
 # What equal pictures count as; their true ratio is infinite and could not be averaged.
 MOST_PSNR = 100.0
@@ -112,7 +111,7 @@ def ssim(a: Grey, b: Grey) -> float:
     return float((light * structure)[inner, inner].mean(dtype=np.float64))
 
 
-def _windowed(picture: Floats) -> Floats:
+def _windowed(picture: Float32s) -> Float32s:
     return np.asarray(cv2.GaussianBlur(picture, (WINDOW, WINDOW), 1.5), np.float32)
 
 

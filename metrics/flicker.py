@@ -4,13 +4,12 @@ import functools
 
 import numpy as np
 import numpy.typing as npt
-
-from core.clip import Cell
-from core.contracts import Figure, Partial
-from core.figures import PICTURE
-from faces.landmarks import Grey
-from faces.regions import Mask, face_regions
-from faces.seen import Seen, SeenClip
+from megbench.core.clip import Cell
+from megbench.core.contracts import Figure, Partial
+from megbench.core.figures import PICTURE
+from megbench.faces.features import Seen, SeenClip
+from megbench.faces.landmarks import Grey
+from megbench.faces.regions import Mask, face_regions
 
 SHORTEST = 3
 

@@ -1,13 +1,12 @@
 """Identity: is the output still the person on the template?"""
 
 import numpy as np
-
-from core.clip import Cell
-from core.contracts import Figure, Partial
-from core.errors import CellFailed
-from core.figures import PICTURE, Threshold
-from faces.embedding import embedding_at
-from faces.seen import Seen, sampled_frames
+from megbench.core.clip import Cell
+from megbench.core.contracts import Figure, Partial
+from megbench.core.errors import CellFailed
+from megbench.core.figures import PICTURE, Threshold
+from megbench.faces.embedding import embedding_at
+from megbench.faces.features import Seen, sampled_frames
 
 
 class IdentityDistance:

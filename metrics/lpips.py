@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-
-from core import weight_files
-from core.clip import Cell
-from core.contracts import Figure, Partial
-from core.errors import CellFailed
-from core.figures import PICTURE
-from core.frames import Frames
-from core.weights import load_state, read_weights
-from faces.seen import Seen
+from megbench.core.clip import Cell
+from megbench.core.contracts import Figure, Partial
+from megbench.core.errors import CellFailed
+from megbench.core.figures import PICTURE
+from megbench.core.media.frames import Frames
+from megbench.core.weights import external_weights
+from megbench.core.weights.network_weights import load_state, read_weights
+from megbench.faces.features import Seen
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -146,4 +145,4 @@ class PerceptualModel:
 @functools.lru_cache(maxsize=1)
 def perceptual_model(net: str, weights: str) -> PerceptualModel:
     """The model with the external weights of that name. Unavailable where they are not here."""
-    return PerceptualModel(net, weight_files.require(weights))
+    return PerceptualModel(net, external_weights.require(weights))

@@ -8,7 +8,7 @@ frame, in units of the eye distance; O is the output's, D the driver's (or the t
 Agreement ignores amplitude (half the motion scores the same), so gain or error always stands beside it. A driver that
 is exactly still has none of the three; an output that is still has agreement 0.
 
-Version 2 reads motion by faces.flow; version 1 (metrics.motion_agreement_v1) by DIS.
+Version 2 reads motion by megbench.faces.flow; version 1 (megbench.metrics.motion_agreement_v1) by DIS.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from core.clip import Cell, Floats
-from core.combine import absent_score
-from core.contracts import Figure, Partial, Score
-from core.errors import CellFailed
-from core.figures import MOTION, MOTION_TRUTH, Threshold
-from core.pooled import pooled
-from faces.motion import Motion
-from faces.regions import GROUPS
-from faces.seen import Seen, SeenClip
+from megbench.core.clip import Cell, Float32s
+from megbench.core.combine import absent_score
+from megbench.core.contracts import Figure, Partial, Score
+from megbench.core.errors import CellFailed
+from megbench.core.figures import MOTION, MOTION_TRUTH, Threshold
+from megbench.core.pooled import pooled
+from megbench.faces.features import Seen, SeenClip
+from megbench.faces.motion import FacialMotion
+from megbench.faces.regions import GROUPS
 
 SHORTEST = 3
 VELOCITY_LAG = 3
@@ -199,7 +198,7 @@ class Comparison:
     products: tuple[float, float, float]
 
 
-def compare(output: Floats, driver: Floats) -> Comparison:
+def compare(output: Float32s, driver: Float32s) -> Comparison:
     """Compare trajectories (T, regions, 2) of equal shape. Regions that either lacks (NaN) are left out.
 
     >>> driver = np.array([[[0, 0]], [[1, 0]], [[2, 0]]])
@@ -229,7 +228,7 @@ def pooled_agreement(products: Sequence[Sequence[float]]) -> float:
     return float(pooled(np.sum(np.asarray(products, np.float64), axis=0)))
 
 
-def velocity(trajectory: Floats) -> Floats:
+def velocity(trajectory: Float32s) -> Float32s:
     """Differences over 3 frames: (T - 3, regions, 2); empty when T <= 3."""
     return trajectory[VELOCITY_LAG:] - trajectory[:-VELOCITY_LAG]
 
@@ -241,7 +240,7 @@ class MotionAgreement:
     version = "2"
     figures = (*COMPARED, *OTHER_FIGURES)
 
-    def motion(self, clip: SeenClip) -> Motion:
+    def motion(self, clip: SeenClip) -> FacialMotion:
         """Facial motion of a clip by this version's recipe. CellFailed without a face in frame 0."""
         return clip.motion
 
@@ -302,13 +301,13 @@ class MotionAgreement:
         return scores
 
 
-def _compare_clips(output: Motion, other: Motion, role: str) -> Comparison:
+def _compare_clips(output: FacialMotion, other: FacialMotion, role: str) -> Comparison:
     if len(output.trajectory) != len(other.trajectory):
         raise CellFailed(f"output has {len(output.trajectory)} frames, its {role} {len(other.trajectory)}")
     return compare(output.trajectory, other.trajectory)
 
 
-def _parts(output: Floats, other: Floats, suffix: str) -> dict[str, float | None]:
+def _parts(output: Float32s, other: Float32s, suffix: str) -> dict[str, float | None]:
     """Agreement per region group, without eyelids, and of velocities; `suffix` ends the figures' names."""
     parts: dict[str, float | None] = {
         f"agreement_{group}{suffix}": compare(output[:, regions], other[:, regions]).agreement
@@ -330,7 +329,7 @@ def _head(output: npt.NDArray[np.float32], driver: npt.NDArray[np.float32]) -> d
     }
 
 
-def _curves(role: str, motion: Motion) -> dict[str, list[float]]:
+def _curves(role: str, motion: FacialMotion) -> dict[str, list[float]]:
     """Per region group the mean length of its regions' motion at each frame, and the head's; % of the eye distance."""
     lengths = 100 * np.linalg.norm(motion.trajectory, axis=2)  # (T, 12)
     curves = {f"{group}_{role}": np.nan_to_num(lengths[:, regions]).mean(1) for group, regions in GROUPS.items()}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from core.clip import Cell
-from core.contracts import Partial
-from core.figures import MOTION, MOTION_V1
-from faces.motion import Motion
-from faces.motion_v1 import motion_v1
-from faces.seen import Seen, SeenClip
-from metrics.motion_agreement import TOO_SHORT, MotionAgreement
+from megbench.core.clip import Cell
+from megbench.core.contracts import Partial
+from megbench.core.figures import MOTION, MOTION_V1
+from megbench.faces.features import Seen, SeenClip
+from megbench.faces.motion import FacialMotion
+from megbench.faces.motion_v1 import motion_v1
+from megbench.metrics.motion_agreement import TOO_SHORT, MotionAgreement
 
 SUFFIX = "_v1"
 
@@ -35,7 +35,7 @@ class MotionAgreementV1(MotionAgreement):
         for figure in MotionAgreement.figures
     )
 
-    def motion(self, clip: SeenClip) -> Motion:
+    def motion(self, clip: SeenClip) -> FacialMotion:
         """Facial motion by DIS. CellFailed without a face in frame 0."""
         return motion_v1(clip)
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.clip import Cell
-from core.errors import Unavailable
-from core.figures import OPENFACE
-from faces import openface
-from faces.seen import Seen, SeenClip
-from metrics.au_figures import figures_of
-from metrics.au_scores import AuAgreement, Detector, Tracks
+from megbench.core.clip import Cell
+from megbench.core.errors import Unavailable
+from megbench.core.figures import OPENFACE
+from megbench.faces import openface
+from megbench.faces.features import Seen, SeenClip
+from megbench.metrics.au_figures import figures_of
+from megbench.metrics.au_scores import AuAgreement, Detector, Tracks
 
 
 class OpenFaceIntensity(AuAgreement):

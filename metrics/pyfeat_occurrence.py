@@ -1,10 +1,10 @@
 """Agreement of py-feat's action units. It gives occurrence scores (how sure it is), not intensities."""
 
-from core import weight_files
-from faces.pyfeat import UNITS, detector
-from faces.seen import SeenClip
-from metrics.au_figures import figures_of
-from metrics.au_scores import AuAgreement, Detector, Tracks
+from megbench.core.weights import external_weights
+from megbench.faces.features import SeenClip
+from megbench.faces.pyfeat import UNITS, detector
+from megbench.metrics.au_figures import figures_of
+from megbench.metrics.au_scores import AuAgreement, Detector, Tracks
 
 
 class PyFeatOccurrence(AuAgreement):
@@ -26,6 +26,6 @@ class PyFeatOccurrence(AuAgreement):
 
     def tracks(self, clip: SeenClip) -> Tracks:
         """Return scores (T, 20). Raise CellFailed without a face in frame 0, Unavailable without the weights."""
-        path = weight_files.require("pyfeat")
+        path = external_weights.require("pyfeat")
         found = clip.kept("pyfeat", lambda: {"scores": detector(path).scores(clip.frames, clip.landmarks)}, [path])
         return found["scores"]

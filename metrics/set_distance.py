@@ -13,13 +13,12 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-
-from core.clip import Cell
-from core.combine import absent_score
-from core.contracts import Figure, Partial, Score
-from core.errors import CellFailed
-from core.figures import PICTURE
-from faces.seen import Seen, SeenClip
+from megbench.core.clip import Cell
+from megbench.core.combine import absent_score
+from megbench.core.contracts import Figure, Partial, Score
+from megbench.core.errors import CellFailed
+from megbench.core.figures import PICTURE
+from megbench.faces.features import Seen, SeenClip
 
 Features = npt.NDArray[np.float64]
 

@@ -8,15 +8,14 @@ import functools
 
 import numpy as np
 import numpy.typing as npt
-
-from core.clip import Cell, Clip, Floats, KnownMotion, affine_points, pixel_grid
-from core.contracts import Figure, Partial
-from core.errors import CellFailed
-from core.figures import MOTION_TRUTH
-from faces.field import sample
-from faces.motion import mean_over
-from faces.regions import GROUPS, Mask, face_regions
-from faces.seen import Seen, SeenClip
+from megbench.core.clip import Cell, Clip, Float32s, KnownMotion, affine_points, pixel_grid
+from megbench.core.contracts import Figure, Partial
+from megbench.core.errors import CellFailed
+from megbench.core.figures import MOTION_TRUTH
+from megbench.faces.features import Seen, SeenClip
+from megbench.faces.field import sample
+from megbench.faces.motion import mean_over
+from megbench.faces.regions import GROUPS, Mask, face_regions
 
 Rows = npt.NDArray[np.float64]
 
@@ -134,7 +133,7 @@ class _Answer:
         return np.array(rows)
 
 
-def _lengths(flow: Floats) -> Floats:
+def _lengths(flow: Float32s) -> Float32s:
     """Return the lengths of vectors (N, 2)."""
     x, y = flow[:, 0], flow[:, 1]  # NumPy sums rows of two numbers slowly
     return np.asarray(np.sqrt(x * x + y * y), np.float32)

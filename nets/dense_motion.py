@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from megbench.core.config import at_least_one
+from megbench.nets.blocks import AntiAliasDown, Hourglass, HourglassConfig
+from megbench.nets.geometry import coordinate_grid, in_float32, resized_map, warp
 from torch import Tensor, nn
-
-from core.config import at_least_one
-from nets.blocks import AntiAliasDown, Hourglass, HourglassConfig
-from nets.geometry import coordinate_grid, in_float32, resized_map, warp
 
 
 @dataclass(frozen=True)

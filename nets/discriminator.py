@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from megbench.core.config import at_least_one
+from megbench.nets.geometry import gaussians
 from torch import Tensor, nn
-
-from core.config import at_least_one
-from nets.geometry import gaussians
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, pyramid: dict[int, Tensor], key_points: Tensor | None = None) -> list[Verdict]:
-        """Verdicts, one per factor, on pictures (B, 3, H, W) keyed by factor (see nets.losses.pyramid).
+        """Verdicts, one per factor, on pictures (B, 3, H, W) keyed by factor (see megbench.nets.losses.pyramid).
 
         key_points: (B, K, 2), needed with use_kp; they are detached, so that the game cannot move them.
         """

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from megbench.nets.blocks import Hourglass, ResBlock, SameBlock, UpBlock
+from megbench.nets.dense_motion import DenseMotion
+from megbench.nets.resnet import BasicBlock, ResNet18
+from megbench.nets.winograd import Conv3x3, Fixable
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-
-from nets.blocks import Hourglass, ResBlock, SameBlock, UpBlock
-from nets.dense_motion import DenseMotion
-from nets.resnet import BasicBlock, ResNet18
-from nets.winograd import Conv3x3, Fixable
 
 # Processors multiply 8 or 16 channels of a result at once, so a convolution that makes fewer wastes the rest. From so
 # many channels down, its results for 2x2 neighbours are made at once.

@@ -9,10 +9,9 @@ from typing import Generic, Protocol, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from megbench.nets.dense_motion import Motion
+from megbench.nets.generator import Encoded
 from torch import Tensor
-
-from nets.dense_motion import Motion
-from nets.generator import Encoded
 
 Frames = npt.NDArray[np.uint8]
 
@@ -32,7 +31,7 @@ Points = TypeVar("Points", bound=PointSet)
 
 
 class Painter(Protocol):
-    """What animates and is taught: nets.generator.Generator, or the two networks of TPS used as one."""
+    """What animates and is taught: megbench.nets.generator.Generator, or the two networks of TPS used as one."""
 
     def small(self, picture: Tensor) -> Tensor:
         """The picture as the dense motion network sees it: (B, 3, H/4, W/4) with the published factor."""

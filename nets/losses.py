@@ -9,16 +9,15 @@ from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
+from megbench.nets.blocks import AntiAliasDown
+from megbench.nets.discriminator import Verdict
+from megbench.nets.geometry import aligned, in_float32, inverse_2x2, product, widened
+from megbench.nets.transform import RandomTransform
 from torch import Tensor
-
-from nets.blocks import AntiAliasDown
-from nets.discriminator import Verdict
-from nets.geometry import aligned, in_float32, inverse_2x2, product, widened
-from nets.transform import RandomTransform
 
 
 class PointMap(Protocol):
-    """A smooth map of the plane, such as nets.transform.RandomTransform or nets.thin_plate.ThinPlate."""
+    """A smooth map of the plane, such as megbench.nets.transform.RandomTransform or megbench.nets.thin_plate.ThinPlate."""
 
     def points(self, points: Tensor) -> Tensor:
         """The map at points (B, N, 2), in coordinates [-1, 1]: (B, N, 2)."""

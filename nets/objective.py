@@ -8,16 +8,15 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from megbench.core.contracts import OptimiserSpec, Phase
+from megbench.core.weights.network_weights import load_vgg19
+from megbench.nets import losses
+from megbench.nets.fast import rearrange
+from megbench.nets.keypoints import KeyPoints
+from megbench.nets.losses import LossConfig
+from megbench.nets.transform import RandomTransform, TransformConfig
+from megbench.nets.vgg import Vgg19
 from torch import Tensor, nn
-
-from core.contracts import OptimiserSpec, Phase
-from core.weights import load_vgg19
-from nets import losses
-from nets.fast import rearrange
-from nets.keypoints import KeyPoints
-from nets.losses import LossConfig
-from nets.transform import RandomTransform, TransformConfig
-from nets.vgg import Vgg19
 
 
 class PublishedConfig(Protocol):

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from megbench.nets.geometry import coordinate_grid, in_float32, warp
+from megbench.nets.transform import TransformConfig
 from torch import Tensor
-
-from nets.geometry import coordinate_grid, in_float32, warp
-from nets.transform import TransformConfig
 
 # Keeps the logarithm finite at the control points themselves.
 EPSILON = 1e-9

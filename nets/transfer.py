@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from megbench.nets.geometry import inverse_2x2, product
+from megbench.nets.keypoints import KeyPoints
 from scipy.spatial import ConvexHull, QhullError
 from torch import Tensor
-
-from nets.geometry import inverse_2x2, product
-from nets.keypoints import KeyPoints
 
 TransferMode = Literal["relative", "relative_scale", "relative_value", "absolute"]
 

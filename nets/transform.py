@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from megbench.core.draws import each
+from megbench.nets.geometry import coordinate_grid, in_float32, warp
 from torch import Tensor
-
-from core.draws import each
-from nets.geometry import coordinate_grid, in_float32, warp
 
 # Keeps the logarithm finite at the control points themselves.
 EPSILON = 1e-6

@@ -10,15 +10,15 @@ import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from core.contracts import CellSource
-from core.errors import BenchError
+from megbench.core.contracts import CellSource
+from megbench.core.errors import BenchError
 
 PROTOCOLS = {
-    "demo": "protocols.demo:Demo",
-    "megc2021": "protocols.megc2021:Megc2021",
-    "megc2022": "protocols.megc2022:Megc2022",
-    "self": "protocols.self_:Self",
-    "folder": "protocols.folder:Folder",
+    "demo": "megbench.protocols.demo:Demo",
+    "megc2021": "megbench.protocols.megc2021:Megc2021",
+    "megc2022": "megbench.protocols.megc2022:Megc2022",
+    "self": "megbench.protocols.self_:Self",
+    "folder": "megbench.protocols.folder:Folder",
 }
 
 

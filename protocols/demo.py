@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
+from megbench.clips.portraits import portraits_in
+from megbench.clips.synthetic.camera import Camera
+from megbench.clips.synthetic.degraded import Answer
+from megbench.clips.synthetic.people import Role
+from megbench.clips.synthetic.performance import Performance, Track
+from megbench.clips.synthetic.rendered_clips import Scene, shoot
+from megbench.core.clip import Cell, Clip, Template
+from megbench.core.errors import BenchError
+from megbench.core.files.names import check_name
+from megbench.core.media.frames import frame_path, read_png
 from pydantic import BaseModel, ConfigDict
-
-from clips.portraits import portraits_in
-from clips.synthetic.camera import Camera
-from clips.synthetic.casting import Role
-from clips.synthetic.degraded import Answer
-from clips.synthetic.performance import Performance, Track
-from clips.synthetic.studio import Scene, shoot
-from core.clip import Cell, Clip, Template
-from core.errors import BenchError
-from core.frames import frame_path, read_png
-from core.names import check_name
 
 TEMPLATE_CAMERA = Camera(noise=0.0)
 
@@ -67,7 +66,7 @@ class Driver(Strict):
         return Performance(tracks, self.frames, self.manner, self.head_px)
 
 
-class Sheet(Strict):
+class DemoSheet(Strict):
     """The data file beside this one."""
 
     version: str
@@ -78,7 +77,7 @@ class Sheet(Strict):
     drivers: tuple[Driver, ...]
 
 
-SHEET = Sheet.model_validate(yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")))
+SHEET = DemoSheet.model_validate(yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")))
 
 
 class Demo:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from clips.folder import Folder as ClipFolder
-from clips.folder import templates as read_templates
-from core.clip import Cell, Clip
+from megbench.clips.folder import Folder as ClipFolder
+from megbench.clips.folder import templates as read_templates
+from megbench.core.clip import Cell, Clip
 
 
 class Folder:

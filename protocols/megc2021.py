@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 import yaml
+from megbench.clips.folder import Recording, prepare_all, template
+from megbench.core.clip import Cell, Clip, Template
+from megbench.core.errors import BenchError, check_choice
+from megbench.core.media.pictures import is_picture, pictures_in
+from megbench.core.media.video import is_video
+from megbench.core.progress import note
 from pydantic import BaseModel, ConfigDict, Field
-
-from clips.folder import Recording, prepare_all, template
-from core.clip import Cell, Clip, Template
-from core.errors import BenchError, check_choice
-from core.pictures import is_picture, pictures_in
-from core.progress import note
-from core.video import is_video
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -45,7 +44,7 @@ class Driver(BaseModel):
     lengths: tuple[int, ...] = ()
 
 
-class Sheet(BaseModel):
+class Megc2021Sheet(BaseModel):
     """The data file beside this one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,7 +54,7 @@ class Sheet(BaseModel):
     drivers: tuple[Driver, ...]
 
 
-SHEET = Sheet.model_validate(yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")))
+SHEET = Megc2021Sheet.model_validate(yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")))
 
 
 def recordings() -> frozenset[str]:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import yaml
+from megbench.protocols.megc2021 import Megc2021, Names
 from pydantic import BaseModel, ConfigDict
-
-from protocols.megc2021 import Megc2021, Names
 
 
 class Faces(BaseModel):

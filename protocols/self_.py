@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-
-from clips.folder import Folder
-from core.clip import Cell, Clip, Template
-from core.frames import SIZE
-from protocols.folder import foils
+from megbench.clips.folder import ClipFolder
+from megbench.core.clip import Cell, Clip, Template
+from megbench.core.media.frames import SIZE
+from megbench.protocols.folder import foils
 
 
 class Self:
@@ -22,7 +21,7 @@ class Self:
     version = "1"
 
     def __init__(self, cache: Path, drivers: Path, face: str = "") -> None:
-        self.drivers = Folder(drivers, cache, face)
+        self.drivers = ClipFolder(drivers, cache, face)
 
     def cells(self) -> list[Cell]:
         """Return one cell per clip; that of an unusable clip carries its problem."""

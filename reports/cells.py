@@ -7,15 +7,14 @@ from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
-
-from reports.curves import GROUPS, Line, curves_of, draw_curves, panel_names
-from reports.headlines import against_truth, entry, explanation, headlines
-from reports.marks import words
-from reports.media import Media
-from reports.reading import Remark, read_cell
-from reports.run_facts import CellFacts, MethodFacts
-from reports.run_files import Run
-from reports.softness import sharpness_of
+from megbench.reports.curves import GROUPS, Line, curves_of, draw_curves, panel_names
+from megbench.reports.headlines import against_truth, entry, explanation, headlines
+from megbench.reports.marks import words
+from megbench.reports.media import Media
+from megbench.reports.remarks import Remark, read_cell
+from megbench.reports.run_facts import CellFacts, MethodFacts
+from megbench.reports.run_files import FinishedRun
+from megbench.reports.softness import sharpness_of
 
 # Grey levels either side of mid-grey that the amplified difference may fill.
 FULL_CONTRAST = 127
@@ -88,7 +87,7 @@ class MediaList:
         return self.wanted.setdefault((path, count), len(self.wanted))
 
 
-def with_outputs(run: Run) -> tuple[CellFacts, ...]:
+def with_outputs(run: FinishedRun) -> tuple[CellFacts, ...]:
     """Return the cells in which most methods have frames, in order; all cells if no method has any."""
     counts = [sum(run.failure(method.label, cell) is None for method in run.methods) for cell in run.facts.cells]
     return tuple(cell for cell, count in zip(run.facts.cells, counts, strict=True) if count == max(counts))
@@ -103,7 +102,7 @@ def two_cells(cells: tuple[CellFacts, ...]) -> list[CellFacts]:
     return [first, other[0] if other else cells[-1]]
 
 
-def cell_view(run: Run, cell: CellFacts, media: MediaList | None, with_controls: bool) -> CellView:
+def cell_view(run: FinishedRun, cell: CellFacts, media: MediaList | None, with_controls: bool) -> CellView:
     """Players, scores, words and curves of one cell; `media` None for a page without pictures."""
     inputs: list[Player] = []
     if media is not None:
@@ -180,7 +179,9 @@ def first_frame(cell: CellFacts, driver: Mapping[str, Sequence[float]]) -> int:
     return max((max(curve), int(np.argmax(curve))) for curve in facial)[1] if facial else cell.n_frames // 2
 
 
-def _player(run: Run, cell: CellFacts, method: MethodFacts, media: MediaList | None, colour: int | None) -> Player:
+def _player(
+    run: FinishedRun, cell: CellFacts, method: MethodFacts, media: MediaList | None, colour: int | None
+) -> Player:
     failure = run.failure(method.label, cell)
     if failure is not None:
         return Player(method.label, "output", None, failure, colour, marks=", ".join(words(run, method.label)))
@@ -198,7 +199,7 @@ def _player(run: Run, cell: CellFacts, method: MethodFacts, media: MediaList | N
     )
 
 
-def score_lines(run: Run, cell: CellFacts, method: MethodFacts) -> Iterator[ScoreLine]:
+def score_lines(run: FinishedRun, cell: CellFacts, method: MethodFacts) -> Iterator[ScoreLine]:
     """The leaderboard's figures of one cell, without those that only exist over many cells."""
     for figure in headlines(run):
         if figure.pooling == "pooled" or (figure.target == "truth" and not cell.has_truth):
@@ -215,7 +216,7 @@ def _input(role: str, what: str, path: Path, count: int, media: MediaList) -> Pl
     return Player(role, "input", media.place(path, count), what)
 
 
-def _sharp(run: Run, cell: CellFacts, role: str, what: str) -> str:
+def _sharp(run: FinishedRun, cell: CellFacts, role: str, what: str) -> str:
     """Return what a template or driver is for, with how sharp it is itself."""
     found = sharpness_of(run, cell, role)
     return what if found is None else f"{what}; sharpness {found:.0f}"

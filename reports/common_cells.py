@@ -10,15 +10,15 @@ import dataclasses
 import statistics
 from collections.abc import Sequence
 
-from reports.headlines import RANKED_BY, column, headlines
-from reports.leaderboard import brief
-from reports.marks import marked
-from reports.run_facts import CellFacts, MethodFacts
-from reports.run_files import Run
-from reports.table import Column, Entry, Section, Table
+from megbench.reports.headlines import RANKED_BY, column, headlines
+from megbench.reports.leaderboard import brief
+from megbench.reports.marks import marked
+from megbench.reports.run_facts import CellFacts, MethodFacts
+from megbench.reports.run_files import FinishedRun
+from megbench.reports.table import Column, Entry, Section, Table
 
 
-def unequal(run: Run) -> tuple[CellFacts, ...] | None:
+def unequal(run: FinishedRun) -> tuple[CellFacts, ...] | None:
     """Return the cells that all methods with any score have in common; None if they all have the same ones."""
     kept = [
         {cell.name for cell in run.facts.cells if run.of_cell(method.label, cell, RANKED_BY).value is not None}
@@ -31,7 +31,7 @@ def unequal(run: Run) -> tuple[CellFacts, ...] | None:
     return tuple(cell for cell in run.facts.cells if cell.name in shared)
 
 
-def common_means(run: Run) -> Table | None:
+def common_means(run: FinishedRun) -> Table | None:
     """Return the leaderboard over the cells that all methods have; None if they have the same ones or share none."""
     cells = unequal(run)
     if not cells:
@@ -51,7 +51,7 @@ def common_means(run: Run) -> Table | None:
     return marked(run, Table(f"Means over the {_counted(cells)}", columns, sections))
 
 
-def told(run: Run) -> str:
+def told(run: FinishedRun) -> str:
     """Return what to know of a leaderboard whose methods have unequal cells, with their common means; "" otherwise."""
     cells = unequal(run)
     if cells is None:
@@ -68,13 +68,13 @@ def _counted(cells: Sequence[CellFacts]) -> str:
     return f"{len(cells)} cells that every method has" if len(cells) > 1 else "one cell that every method has"
 
 
-def summary(run: Run) -> Table:
+def summary(run: FinishedRun) -> Table:
     """Return the leaderboard for a terminal, with the means over common cells below where cells are unequal."""
     table, line = brief(run), told(run)
     return dataclasses.replace(table, footnotes=(line, *table.footnotes)) if line else table
 
 
-def _mean(run: Run, method: MethodFacts, figure: str, cells: tuple[CellFacts, ...]) -> Entry:
+def _mean(run: FinishedRun, method: MethodFacts, figure: str, cells: tuple[CellFacts, ...]) -> Entry:
     """Return the mean of a row's values, with how many of how many cells have one where some lack it."""
     found = [run.of_cell(method.label, cell, figure) for cell in cells]
     values = [one.value for one in found if one.value is not None]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from core.errors import BenchError, check_choice, few, shown
-from core.statistics import P_DECIMALS, Paired, corrected, paired
-from reports.headlines import FAMILY, headlines
-from reports.intervals import of_cells, of_drivers, p_entry, unseparated, with_interval
-from reports.marks import footnotes, titled
-from reports.pooled import paired_pooled, products
-from reports.run_files import Run
-from reports.table import Column, Entry, Section, Table
+from megbench.core.errors import BenchError, check_choice, few, shown
+from megbench.core.statistics import P_DECIMALS, Paired, corrected, paired
+from megbench.reports.headlines import FAMILY, headlines
+from megbench.reports.intervals import of_cells, of_drivers, p_entry, unseparated, with_interval
+from megbench.reports.marks import footnotes, titled
+from megbench.reports.pooled import paired_pooled, products
+from megbench.reports.run_files import FinishedRun
+from megbench.reports.table import Column, Entry, Section, Table
 
 HOW = (
     "Intervals draw drivers, with all their cells; none with fewer than five drivers. p flips signs by driver. p, Holm"
@@ -41,7 +41,7 @@ class Pair:
     second: str
 
 
-def check_comparable(a: Run, b: Run) -> None:
+def check_comparable(a: FinishedRun, b: FinishedRun) -> None:
     """BenchError unless both runs have the same protocol and cells, and the same versions of the metrics they share."""
     protocols = [f"{run.facts.protocol.name} {run.facts.protocol.version}" for run in (a, b)]
     if protocols[0] != protocols[1]:
@@ -69,7 +69,7 @@ def check_comparable(a: Run, b: Run) -> None:
         raise BenchError(f"Metric versions differ: {'; '.join(other)}. Run the older one's command again.")
 
 
-def pairs_of(a: Run, b: Run, methods: Sequence[str]) -> list[Pair]:
+def pairs_of(a: FinishedRun, b: FinishedRun, methods: Sequence[str]) -> list[Pair]:
     """The rows to compare: every row that both runs have, or the one or two that `methods` names."""
     labels = [[method.label for method in run.facts.methods] for run in (a, b)]
     if methods:
@@ -85,7 +85,7 @@ def pairs_of(a: Run, b: Run, methods: Sequence[str]) -> list[Pair]:
     return common
 
 
-def comparison(a: Run, b: Run, methods: Sequence[str] = ()) -> Table:
+def comparison(a: FinishedRun, b: FinishedRun, methods: Sequence[str] = ()) -> Table:
     """Return differences of headline figures (of all, if there is none), first minus second.
 
     p is corrected as for the leaderboard's groups: for each figure of FAMILY over the pairs of rows, others not at all.
@@ -121,7 +121,7 @@ def comparison(a: Run, b: Run, methods: Sequence[str] = ()) -> Table:
     return Table("Paired differences over cells", columns, sections, notes)
 
 
-def _test(a: Run, b: Run, pair: Pair, name: str) -> Test:
+def _test(a: FinishedRun, b: FinishedRun, pair: Pair, name: str) -> Test:
     """Compare two rows in a figure, over the cells that have it in both: pooled anew, or mean over cells."""
     figure = a.figures[name][1]
     if figure.pooling == "pooled":
@@ -133,23 +133,23 @@ def _test(a: Run, b: Run, pair: Pair, name: str) -> Test:
     return Test(one, other, paired(first, second, of_drivers(a)))
 
 
-def of_distances(run: Run, label: str, figure: str) -> dict[str, float]:
+def of_distances(run: FinishedRun, label: str, figure: str) -> dict[str, float]:
     """Return how far a figure is from its ideal, by cell name."""
     distance = run.figures[figure][1].distance
     return {cell: distance(value) for cell, value in of_cells(run, label, figure).items()}
 
 
-def _heading(a: Run, b: Run, pair: Pair) -> str:
+def _heading(a: FinishedRun, b: FinishedRun, pair: Pair) -> str:
     """Return the heading of a pair's section: what differs, with the rows' marks."""
     first, second = titled(a, pair.first), titled(b, pair.second)
     return first if first == second else f"{first} - {second}"
 
 
-def _shared_metric(a: Run, b: Run, figure: str) -> bool:
+def _shared_metric(a: FinishedRun, b: FinishedRun, figure: str) -> bool:
     return a.figures[figure][0].name == b.figures[figure][0].name
 
 
-def _row(run: Run, name: str, test: Test, corrected_one: Paired | None) -> tuple[Entry, ...]:
+def _row(run: FinishedRun, name: str, test: Test, corrected_one: Paired | None) -> tuple[Entry, ...]:
     n = test.found.difference.n
     holm = Entry(None, UNCORRECTED) if corrected_one is None else p_entry(corrected_one.p_adjusted, n)
     numbers = (Entry(test.first), Entry(test.second), with_interval(test.found.difference, 3))

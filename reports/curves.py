@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
-
-from reports.environment import environment
-from reports.run_facts import CellFacts
+from megbench.reports.environment import environment
+from megbench.reports.run_facts import CellFacts
 
 # Order and titles of the panels of facial motion.
 GROUPS = {

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from core.judgements import ITEMS, PERFECT, Item, Judgement, drivers, in_order, means, ratings
-from core.statistics import (
+from megbench.core.statistics import (
     LEVEL,
-    Floats,
+    Float64s,
     Interval,
     Paired,
     bootstrap_interval,
@@ -21,8 +19,9 @@ from core.statistics import (
     paired_all,
     said_p,
 )
-from reports.intervals import groups, paired_table, with_interval
-from reports.table import Column, Entry, Section, Table
+from megbench.experts.judgements import ITEMS, PERFECT, Item, Judgement, drivers, in_order, means, ratings
+from megbench.reports.intervals import groups, paired_table, with_interval
+from megbench.reports.table import Column, Entry, Section, Table
 
 DEPENDS = (
     "Normalised by the best: the sum over experts of a method's total, divided by the best total that expert gave. It"
@@ -44,8 +43,8 @@ class Totals:
 
     methods: list[str]
     experts: list[str]
-    totals: Floats
-    overall: Floats
+    totals: Float64s
+    overall: Float64s
     normalised: list[Interval]
     of_perfect: list[Interval]
     per_video: list[Interval]
@@ -72,7 +71,7 @@ def add_up(judgements: Sequence[Judgement]) -> Totals:
     videos = np.einsum("dg,gme->dme", counts, judged)
     totals = np.where(whole, sums.sum(0), np.nan)
 
-    def intervals(values: Floats, draws: Floats) -> list[Interval]:
+    def intervals(values: Float64s, draws: Float64s) -> list[Interval]:
         n = [int(judged[:, m].sum()) for m in range(len(methods))]
         return [
             bootstrap_interval(float(value), draws[:, m], n[m], len(names))
@@ -93,13 +92,13 @@ def add_up(judgements: Sequence[Judgement]) -> Totals:
     )
 
 
-def _normalised(totals: Floats) -> Floats:
+def _normalised(totals: Float64s) -> Float64s:
     """Sum over experts (last axis) of total / best total over methods (the axis before); NaN where one is missing."""
     best = np.fmax.reduce(totals, axis=-2, keepdims=True)
     return _share(totals, np.broadcast_to(best, totals.shape)).sum(-1)
 
 
-def _share(above: Floats, below: Floats) -> Floats:
+def _share(above: Float64s, below: Float64s) -> Float64s:
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
 
 

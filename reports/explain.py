@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from megbench.core.errors import BenchError, check_choice
+from megbench.core.figures import Figure
+from megbench.core.files.cache import read_json
+from megbench.reports.headlines import figure_facts
+from megbench.reports.run_facts import CellFacts, MetricFacts
+from megbench.reports.run_files import FinishedRun
 
-from core.errors import BenchError, check_choice
-from core.figures import Figure
-from core.store import read_json
-from reports.headlines import figure_facts
-from reports.run_facts import CellFacts, MetricFacts
-from reports.run_files import Run
 
-
-def explanation(run: Run, label: str, figure: str, cell: str) -> str:
+def explanation(run: FinishedRun, label: str, figure: str, cell: str) -> str:
     """Return in lines how `figure` of row `label` came about in `cell`.
 
     Raise BenchError for a row, figure or cell that the run does not have.
@@ -37,7 +36,7 @@ def explanation(run: Run, label: str, figure: str, cell: str) -> str:
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-def _kept(run: Run, label: str, cell: CellFacts, metric: str) -> dict[str, Any]:
+def _kept(run: FinishedRun, label: str, cell: CellFacts, metric: str) -> dict[str, Any]:
     """Return what the metric kept of the cell. Raise BenchError if it kept nothing."""
     path = run.folder / "partials" / label / f"{cell.name}.json"
     kept = (read_json(path) or {}).get(metric)
@@ -54,7 +53,7 @@ def _definition(metric: MetricFacts, figure: Figure, kept: dict[str, Any]) -> li
     ]
 
 
-def _inputs(run: Run, label: str, cell: CellFacts, target: str) -> list[str]:
+def _inputs(run: FinishedRun, label: str, cell: CellFacts, target: str) -> list[str]:
     """Return the clips that the figure comes from, with where they are."""
     output = run.output_frames(label, cell)
     record = read_json(output.parent / "cell.json") or {}
@@ -93,7 +92,7 @@ def _curve(curve: list[float]) -> str:
     return f"{len(values)} frames, {np.nanmin(values):.4g} to {values[peak]:.4g}, highest in frame {peak}"
 
 
-def _over_all(run: Run, label: str, figure: str) -> list[str]:
+def _over_all(run: FinishedRun, label: str, figure: str) -> list[str]:
     found = run.combined(label, figure)
     if found.value is None:
         return [f"Over all cells: absent ({found.reason or found.status})"]

@@ -3,10 +3,10 @@
 import dataclasses
 from collections.abc import Iterable
 
-from core.figures import GROUPS, Figure
-from reports.run_facts import MetricFacts
-from reports.run_files import NOT_SCORED, Found, Run
-from reports.table import Column, Entry
+from megbench.core.figures import GROUPS, Figure
+from megbench.reports.run_facts import MetricFacts
+from megbench.reports.run_files import NOT_SCORED, FinishedRun, Found
+from megbench.reports.table import Column, Entry
 
 # The figure by which methods are told apart, and the figures whose p is corrected for the pairs of rows, each by
 # itself. These have their columns even if no row has a value: then with the reasons.
@@ -14,7 +14,7 @@ RANKED_BY = "agreement"
 FAMILY = ("agreement", "gain", "error")
 
 
-def headlines(run: Run) -> list[Figure]:
+def headlines(run: FinishedRun) -> list[Figure]:
     """Return the leaderboard's figures in their order, each with a group.
 
     These are the figures with a group that some row has a value of, FAMILY, and for every metric that `--metrics` named
@@ -32,7 +32,7 @@ def headlines(run: Run) -> list[Figure]:
     return found
 
 
-def _headline(run: Run, name: str) -> Figure:
+def _headline(run: FinishedRun, name: str) -> Figure:
     """Return a figure as the leaderboard shows it: with a group, its metric's name if it has none of its own."""
     metric, figure = run.figures[name]
     # Where nobody coded an apex, the frame that moves most is compared.
@@ -41,22 +41,22 @@ def _headline(run: Run, name: str) -> Figure:
     return dataclasses.replace(figure, group=figure.group or metric.name, short=label)
 
 
-def _in_order(run: Run, figures: Iterable[Figure]) -> list[Figure]:
+def _in_order(run: FinishedRun, figures: Iterable[Figure]) -> list[Figure]:
     """Return figures by group, then by their order in it, then as the run has them."""
     given, names = list(figures), list(run.figures)
     groups = list(dict.fromkeys([*GROUPS, *(figure.group for figure in given)]))
     return sorted(given, key=lambda figure: (groups.index(figure.group), figure.order, names.index(figure.name)))
 
 
-def _grouped(run: Run) -> dict[str, Figure]:
+def _grouped(run: FinishedRun) -> dict[str, Figure]:
     return {name: figure for name, (_, figure) in run.figures.items() if figure.group}
 
 
-def _scored(run: Run, figure: str) -> bool:
+def _scored(run: FinishedRun, figure: str) -> bool:
     return any(run.combined(method.label, figure).value is not None for method in run.facts.methods)
 
 
-def left_out(run: Run, only_brief: bool = False) -> list[str]:
+def left_out(run: FinishedRun, only_brief: bool = False) -> list[str]:
     """Return the figures with a group that no row has and no column shows, with each row's reason."""
     reasons: dict[str, list[str]] = {}
     shown = {figure.name for figure in headlines(run)}
@@ -72,7 +72,7 @@ def against_truth(figure: Figure, form: str) -> str:
     return figure.label if named else form.format(figure.label)
 
 
-def _why_absent(run: Run, figure: str) -> str:
+def _why_absent(run: FinishedRun, figure: str) -> str:
     """Return why no row has a figure: one reason, or several, each with its rows; the last one has the other rows."""
     rows: dict[str, list[str]] = {}
     for method in run.facts.methods:
@@ -82,7 +82,7 @@ def _why_absent(run: Run, figure: str) -> str:
     return "; ".join([*told, f"{most[0]} (the others)" if fewer else most[0]])
 
 
-def _own_reason(run: Run, label: str, figure: str) -> str:
+def _own_reason(run: FinishedRun, label: str, figure: str) -> str:
     """Return why a row lacks a figure: that of a cell with other figures, if any, else its first one."""
     others = [other.name for other in headlines(run)]
     for cell in run.facts.cells:
@@ -93,7 +93,7 @@ def _own_reason(run: Run, label: str, figure: str) -> str:
     return found.reason or found.status
 
 
-def column(run: Run, figure: Figure, part: str = "") -> Column:
+def column(run: FinishedRun, figure: Figure, part: str = "") -> Column:
     """Return a figure's column, explained by its own description; under its group, or under a `part` of the cells."""
     return Column(
         figure.label,

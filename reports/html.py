@@ -1,8 +1,8 @@
 """One page for one run: `report.html`, which opens from disk without a network.
 
-It reads what the run left behind (`reports.run_files`) and writes nothing but the page and the coded media, which are
-kept by content under `cache` so that a second page costs little. A page whose clips would make it too large for mail
-and browsers keeps them in the folder `report_media` beside it.
+It reads what the run left behind (`megbench.reports.run_files`) and writes nothing but the page and the coded media,
+which are kept by content under `cache` so that a second page costs little. A page whose clips would make it too large
+for mail and browsers keeps them in the folder `report_media` beside it.
 """
 
 import base64
@@ -17,25 +17,33 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
-
-from core.errors import BenchError
-from core.frames import SIZE
-from core.run_folder import MEDIA_FOLDER, REPORT
-from core.working_folder import STORE
-from reports import fields, leaderboard
-from reports.cells import CellView, MediaList, amplification, cell_view, driver_clip, stretch, two_cells, with_outputs
-from reports.common_cells import common_means, told
-from reports.environment import TEMPLATES, environment
-from reports.forms import judged_tables
-from reports.headlines import RANKED_BY, left_out
-from reports.heat import heat_maps
-from reports.intervals import differences_table
-from reports.media import COLUMNS, KNEE, PER_SHEET, Media, Wanted, media_of_all
-from reports.missing import missing
-from reports.notices import caveats, faces_inside
-from reports.published import reported_table
-from reports.run_files import Run
-from reports.table import Table
+from megbench.core.errors import BenchError
+from megbench.core.files.working_folder import STORE
+from megbench.core.media.frames import SIZE
+from megbench.engine.run_folder import MEDIA_FOLDER, REPORT
+from megbench.reports import fields, leaderboard
+from megbench.reports.caveats import caveats, faces_inside
+from megbench.reports.cells import (
+    CellView,
+    MediaList,
+    amplification,
+    cell_view,
+    driver_clip,
+    stretch,
+    two_cells,
+    with_outputs,
+)
+from megbench.reports.common_cells import common_means, told
+from megbench.reports.environment import TEMPLATES, environment
+from megbench.reports.export import judged_tables
+from megbench.reports.headlines import RANKED_BY, left_out
+from megbench.reports.heat_map import heat_maps
+from megbench.reports.intervals import differences_table
+from megbench.reports.media import COLUMNS, KNEE, PER_SHEET, Media, Wanted, media_of_all
+from megbench.reports.missing import missing
+from megbench.reports.published import reported_table
+from megbench.reports.run_files import FinishedRun
+from megbench.reports.table import Table
 
 CACHE = STORE / "media"
 SCRIPTS = ("tables.js", "clips.js", "player.js")
@@ -61,7 +69,7 @@ def write_report(
     Without pictures it is `report_no_media.html`, which holds no face and may be shared. `cache` keeps coded media
     between reports.
     """
-    run = Run(run_folder)
+    run = FinishedRun(run_folder)
     media = None if pictures is Pictures.none else MediaList()
     everywhere = pictures is not Pictures.controls_in_two_cells
     whole = with_outputs(run)
@@ -119,12 +127,12 @@ def write_report(
     return _write(run_folder / (REPORT if media else "report_no_media.html"), page)
 
 
-def breakdowns(run: Run) -> list[Table]:
+def breakdowns(run: FinishedRun) -> list[Table]:
     """A table for each scope with more than one group."""
     return [leaderboard.breakdown(run, scope) for scope in leaderboard.SCOPES if len(run.groups(scope)) > 1]
 
 
-def when(run: Run) -> str:
+def when(run: FinishedRun) -> str:
     """Date, machine and code in one line; only what the run recorded."""
     made = run.facts.provenance
     machine, code = made.get("machine") or {}, made.get("code") or {}
@@ -138,7 +146,7 @@ def when(run: Run) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def command(run: Run) -> str:
+def command(run: FinishedRun) -> str:
     """The command line that made the run, as one would type it; "" where it was not recorded."""
     made = run.facts.provenance.get("argv")
     if not isinstance(made, list) or not made:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from core.statistics import (
+from megbench.core.statistics import (
     ALPHA,
     FEWEST_CLUSTERS,
     LEAST_P,
@@ -16,8 +16,8 @@ from core.statistics import (
     tied_groups,
     why_untestable,
 )
-from reports.run_files import Run
-from reports.table import Column, Entry, Section, Table
+from megbench.reports.run_files import FinishedRun
+from megbench.reports.table import Column, Entry, Section, Table
 
 FLIPS = (
     "Differences are means over cells, first less second. In brackets: 95 % intervals, drivers drawn; none with fewer"
@@ -26,7 +26,7 @@ FLIPS = (
 )
 
 
-def intervals(run: Run, figure: str) -> dict[str, tuple[float, float]]:
+def intervals(run: FinishedRun, figure: str) -> dict[str, tuple[float, float]]:
     """Return the 95 % interval of a figure's mean over cells by row, drivers drawn with all their cells.
 
     Rows with fewer than five drivers have none, nor has a figure that is summed up otherwise than by its mean.
@@ -42,7 +42,7 @@ def intervals(run: Run, figure: str) -> dict[str, tuple[float, float]]:
     return found
 
 
-def compared(run: Run, figure: str) -> dict[tuple[str, str], Paired]:
+def compared(run: FinishedRun, figure: str) -> dict[tuple[str, str], Paired]:
     """Every pair of methods that have the figure, the better mean first, p corrected by Holm over all these pairs."""
     values = {method.label: of_cells(run, method.label, figure) for method in run.methods}
     values = {label: cells for label, cells in values.items() if cells}
@@ -63,18 +63,18 @@ def groups(pairs: Mapping[tuple[str, str], Paired]) -> dict[str, Entry]:
     return found
 
 
-def of_cells(run: Run, label: str, figure: str) -> dict[str, float]:
+def of_cells(run: FinishedRun, label: str, figure: str) -> dict[str, float]:
     """The scored values of a figure by cell name."""
     found = {cell.name: run.of_cell(label, cell, figure).value for cell in run.facts.cells}
     return {name: value for name, value in found.items() if value is not None}
 
 
-def of_drivers(run: Run) -> dict[str, str]:
+def of_drivers(run: FinishedRun) -> dict[str, str]:
     """The driver of each cell."""
     return {cell.name: cell.driver for cell in run.facts.cells}
 
 
-def differences_table(run: Run, figure: str) -> Table | None:
+def differences_table(run: FinishedRun, figure: str) -> Table | None:
     """Return the paired differences of a figure between all methods; None where there is no pair."""
     pairs = compared(run, figure)
     return paired_table(f"Paired differences in {figure}", pairs) if pairs else None

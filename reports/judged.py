@@ -2,16 +2,16 @@
 
 import dataclasses
 
-from core.judgements import BEST, FILE, ITEMS, PERFECT, Item, Judgement, read_judgements
-from reports.run_files import Run
-from reports.table import Column, Entry, Section, Table
+from megbench.experts.judgements import BEST, FILE, ITEMS, PERFECT, Item, Judgement, read_judgements
+from megbench.reports.run_files import FinishedRun
+from megbench.reports.table import Column, Entry, Section, Table
 
 GROUP = "Experts, means"
 NOTE = "Mean over experts and the videos they judged, 0 (completely incorrect) to {} (excellent)."
 SHOWN: tuple[Item, ...] = (*ITEMS, "sum")
 
 
-def with_experts(run: Run, table: Table) -> Table:
+def with_experts(run: FinishedRun, table: Table) -> Table:
     """Return a table whose first column names rows with the experts' mean scores of their videos.
 
     Of a run without judgements the table is returned as it is.

@@ -3,15 +3,14 @@
 from collections.abc import Callable
 
 import numpy as np
-
-from reports import worth
-from reports.headlines import FAMILY, RANKED_BY, column, entry, explanation, headlines, left_out
-from reports.intervals import compared, groups, intervals
-from reports.judged import with_experts
-from reports.marks import marked
-from reports.run_facts import MethodFacts, MetricFacts
-from reports.run_files import Run
-from reports.table import Column, Entry, Section, Table
+from megbench.reports import selfcheck
+from megbench.reports.headlines import FAMILY, RANKED_BY, column, entry, explanation, headlines, left_out
+from megbench.reports.intervals import compared, groups, intervals
+from megbench.reports.judged import with_experts
+from megbench.reports.marks import marked
+from megbench.reports.run_facts import MethodFacts, MetricFacts
+from megbench.reports.run_files import FinishedRun
+from megbench.reports.table import Column, Entry, Section, Table
 
 # Columns of a terminal's table for a run that has none of the brief figures.
 FEW = 6
@@ -24,7 +23,7 @@ TIED = (
 )
 
 
-def leaderboard(run: Run) -> Table:
+def leaderboard(run: FinishedRun) -> Table:
     """Return methods, then controls: tied groups, headlines over all cells with intervals, time, experts' means."""
     chosen = headlines(run)
     drawn = {figure.name: intervals(run, figure.name) for figure in chosen}
@@ -61,7 +60,7 @@ def _time(method: MethodFacts) -> Entry:
     return Entry(method.seconds_per_frame, "not timed")
 
 
-def brief(run: Run) -> Table:
+def brief(run: FinishedRun) -> Table:
     """Return the leaderboard for a terminal of 100 columns; without any of its figures, with the first there are."""
     shown = headlines(run)
     chosen = [figure for figure in shown if figure.brief] or shown[:FEW]
@@ -78,12 +77,12 @@ def brief(run: Run) -> Table:
     return marked(run, Table("Leaderboard: means over cells", columns, _sections(run, row), lost))
 
 
-def _sections(run: Run, row: Callable[[MethodFacts], tuple[Entry, ...]]) -> tuple[Section, ...]:
+def _sections(run: FinishedRun, row: Callable[[MethodFacts], tuple[Entry, ...]]) -> tuple[Section, ...]:
     parts = (("Methods", run.methods), ("Controls", run.controls))
     return tuple(Section(heading, tuple(row(method) for method in methods)) for heading, methods in parts if methods)
 
 
-def breakdown(run: Run, scope: str) -> Table:
+def breakdown(run: FinishedRun, scope: str) -> Table:
     """Return agreement, gain and error of every row for each database, emotion or template in turn."""
     chosen = [figure for figure in headlines(run) if figure.name in FAMILY]
     groups = run.groups(scope)
@@ -96,7 +95,7 @@ def breakdown(run: Run, scope: str) -> Table:
     return marked(run, Table(f"By {scope}", columns, _sections(run, row)))
 
 
-def all_figures(run: Run) -> Table:
+def all_figures(run: FinishedRun) -> Table:
     """Return every figure of every metric: a row each, a column per method and control, and what it means."""
     labels = [method.label for method in (*run.methods, *run.controls)]
     columns = (Column("figure"), *(Column(label) for label in labels))
@@ -114,20 +113,20 @@ def all_figures(run: Run) -> Table:
     return marked(run, Table("All figures, means over cells", columns, sections))
 
 
-def notes(run: Run) -> list[tuple[MetricFacts, list[str]]]:
+def notes(run: FinishedRun) -> list[tuple[MetricFacts, list[str]]]:
     """Every metric with a paragraph on each of its figures."""
     return [
-        (metric, [explanation(metric, figure) + worth.sentence(metric, figure) for figure in metric.figures])
+        (metric, [explanation(metric, figure) + selfcheck.sentence(metric, figure) for figure in metric.figures])
         for metric in run.facts.metrics
     ]
 
 
-def explained(run: Run) -> list[tuple[str, str]]:
+def explained(run: FinishedRun) -> list[tuple[str, str]]:
     """Return the rows of this run that belong to the suite itself, each with its purpose."""
     return [(method.label, method.purpose) for method in run.facts.methods if method.purpose]
 
 
-def floor(run: Run, figure: str = "agreement") -> float | None:
+def floor(run: FinishedRun, figure: str = "agreement") -> float | None:
     """The 95th percentile of the wrong-driver control's cells: what motion of the wrong expression can score by chance.
 
     None where that control did not run or scored no cell.
@@ -136,7 +135,7 @@ def floor(run: Run, figure: str = "agreement") -> float | None:
     return float(np.percentile(values, 95)) if values else None
 
 
-def above_ceiling(run: Run, figure: str = "agreement") -> list[str]:
+def above_ceiling(run: FinishedRun, figure: str = "agreement") -> list[str]:
     """Labels of the methods that pass the ceiling made of recordings; [] for rendered drivers and without it."""
     if all(method.label != "ceiling" for method in run.facts.methods) or any(cell.rendered for cell in run.facts.cells):
         return []
@@ -145,7 +144,7 @@ def above_ceiling(run: Run, figure: str = "agreement") -> list[str]:
     return [label for label, value in found.items() if bar is not None and value is not None and value > bar]
 
 
-def why_no_floor(run: Run) -> str:
+def why_no_floor(run: FinishedRun) -> str:
     """Why the floor is absent, "" where there is one."""
     if floor(run) is not None:
         return ""
@@ -155,7 +154,7 @@ def why_no_floor(run: Run) -> str:
     return f"no cell of the control {FLOOR_CONTROL} has a score"
 
 
-def under_floor(run: Run, figure: str = "agreement") -> list[str]:
+def under_floor(run: FinishedRun, figure: str = "agreement") -> list[str]:
     """Labels of the methods that do not pass the floor; [] where there is none."""
     bar = floor(run, figure)
     found = {method.label: run.combined(method.label, figure).value for method in run.methods}

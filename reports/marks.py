@@ -8,10 +8,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from reports.notices import caveats
-from reports.run_facts import MethodFacts, MetricFacts
-from reports.run_files import Run
-from reports.table import Column, Entry, Section, Table
+from megbench.reports.caveats import caveats
+from megbench.reports.run_facts import MethodFacts, MetricFacts
+from megbench.reports.run_files import FinishedRun
+from megbench.reports.table import Column, Entry, Section, Table
 
 SEEN = (
     "Its model was trained on these drivers, or on other clips of the people in them: its scores there say what it"
@@ -19,7 +19,7 @@ SEEN = (
 )
 
 
-def marks(run: Run, method: MethodFacts) -> dict[str, str]:
+def marks(run: FinishedRun, method: MethodFacts) -> dict[str, str]:
     """Return the marks of a row: words for the tables, and a sentence for each."""
     drivers = len({cell.driver for cell in run.facts.cells})
     kinds = (("drivers", method.seen_drivers), ("people", method.seen_people))
@@ -27,18 +27,18 @@ def marks(run: Run, method: MethodFacts) -> dict[str, str]:
     return {**method.marks, **({f"trained on {seen}": SEEN} if seen else {})}
 
 
-def words(run: Run, label: str) -> list[str]:
+def words(run: FinishedRun, label: str) -> list[str]:
     """Return the words of a row's marks; [] for a row without marks and for a label that names no row."""
     return next((list(marks(run, method)) for method in run.facts.methods if method.label == label), [])
 
 
-def titled(run: Run, label: str) -> str:
+def titled(run: FinishedRun, label: str) -> str:
     """Return a label with the words of its marks in brackets."""
     found = words(run, label)
     return f"{label} ({', '.join(found)})" if found else label
 
 
-def footnotes(run: Run, labels: Iterable[str] | None = None) -> tuple[str, ...]:
+def footnotes(run: FinishedRun, labels: Iterable[str] | None = None) -> tuple[str, ...]:
     """Return a line for each mark of the rows in `labels` (default: all): the rows, the word and the sentence."""
     chosen = None if labels is None else set(labels)
     rows: dict[tuple[str, str], list[str]] = {}
@@ -49,7 +49,7 @@ def footnotes(run: Run, labels: Iterable[str] | None = None) -> tuple[str, ...]:
     return tuple(f"{', '.join(labels)} ({word}): {sentence}" for (word, sentence), labels in rows.items())
 
 
-def marked(run: Run, table: Table) -> Table:
+def marked(run: FinishedRun, table: Table) -> Table:
     """Return a table with the words at rows' names, in the first column and in headings, and with the footnotes."""
 
     def entry(first: Entry) -> Entry:
@@ -69,14 +69,14 @@ def marked(run: Run, table: Table) -> Table:
     )
 
 
-def exported(table: Table, *runs: Run) -> Table:
+def exported(table: Table, *runs: FinishedRun) -> Table:
     """Return a table for use outside the run's page: versions of its metrics and caveats are footnotes."""
     lines = [f"Measured by {'; '.join(f'{m.name} {m.version}' for m in _measured(run))}." for run in runs]
     lines += [f"{title} {text}" for run in runs for title, text in caveats(run)]
     return dataclasses.replace(table, footnotes=tuple(dict.fromkeys((*table.footnotes, *lines))))
 
 
-def _measured(run: Run) -> list[MetricFacts]:
+def _measured(run: FinishedRun) -> list[MetricFacts]:
     """Return the metrics that gave the run any number; what could not be computed here is left out."""
     return [
         metric

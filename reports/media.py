@@ -23,15 +23,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from megbench.core.errors import BenchError
+from megbench.core.files.cache import digest, read_kept, write_kept
+from megbench.core.files.hashes import file_hash
+from megbench.core.media.frames import SIZE, Frames, frame_path, grey, read_frames
+from megbench.core.processors import usable
+from megbench.reports.fields import encode_field, field_reach, read_field
 from PIL import Image
 from tqdm import tqdm
-
-from core.errors import BenchError
-from core.file_hashes import file_hash
-from core.frames import SIZE, Frames, frame_path, grey, read_frames
-from core.processors import usable
-from core.store import digest, read_kept, write_kept
-from reports.fields import encode_field, field_reach, read_field
 
 # Written into the cache key: change it whenever the bytes may change.
 RECIPE = "asinh32-webp-7"
@@ -50,7 +49,7 @@ FAR = 50.0
 FEW_FRAMES = 300
 QUALITIES = (90, 82, 74, 66, 58, 50, 42, 34, 26, 18, 10)
 
-Floats = npt.NDArray[np.float32]
+Float32s = npt.NDArray[np.float32]
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -88,7 +87,7 @@ DECODE = (KNEE * np.sinh((np.arange(256) - 128) / 127 * np.arcsinh(255 / KNEE)))
 BRIGHTER, DARKER = ENCODE[255:], 128 - ENCODE[255::-1]
 
 
-def encode_clip(frames: Frames, field: Floats | None = None) -> Media:
+def encode_clip(frames: Frames, field: Float32s | None = None) -> Media:
     """Return the media of frames (T, 256, 256, 3) uint8: the better coding, at the best quality that the size allows.
 
     field: the clip's motion (T, G, G, 2) in pixels, None where nobody measured it.

@@ -5,17 +5,16 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from core.errors import BenchError
-from core.judgements import Item, Judgement, means
-from core.pooled import pooled
-from core.ranks import RankAgreement, item_agreement, rank_agreement
-from core.statistics import LEVEL
-from reports.intervals import with_interval
-from reports.marks import marked
-from reports.pooled import products
-from reports.run_files import Run
-from reports.table import Column, Entry, Section, Table
+from megbench.core.errors import BenchError
+from megbench.core.pooled import pooled
+from megbench.core.statistics import LEVEL
+from megbench.experts.judgements import Item, Judgement, means
+from megbench.experts.ranks import RankAgreement, item_agreement, rank_agreement
+from megbench.reports.intervals import with_interval
+from megbench.reports.marks import marked
+from megbench.reports.pooled import products
+from megbench.reports.run_files import FinishedRun
+from megbench.reports.table import Column, Entry, Section, Table
 
 AGAINST: dict[Item, str] = {"sum": "sum", "motion": "upper + lower", "noise": "noise"}
 HOW = (
@@ -41,7 +40,7 @@ class Judged:
     driver: str
 
 
-def metrics_against_experts(run: Run, judgements: Sequence[Judgement], everything: bool = False) -> Table:
+def metrics_against_experts(run: FinishedRun, judgements: Sequence[Judgement], everything: bool = False) -> Table:
     """Return each figure's order against the experts': tau over all outputs, accuracy within cells, with counts.
 
     Figures without a better side are left out, tracks of single action units too unless `everything` is asked for.
@@ -72,11 +71,11 @@ def metrics_against_experts(run: Run, judgements: Sequence[Judgement], everythin
     return marked(run, Table("Metrics against experts", columns, (Section("", rows),), tuple(notes)))
 
 
-def _has(run: Run, label: str, name: str) -> bool:
+def _has(run: FinishedRun, label: str, name: str) -> bool:
     return bool(products(run, label, name) if _pooled(run, name) else run.cell_values(label, name))
 
 
-def _pooled(run: Run, name: str) -> bool:
+def _pooled(run: FinishedRun, name: str) -> bool:
     return run.figures[name][1].pooling == "pooled"
 
 
@@ -92,7 +91,7 @@ def _one_sided(outputs: Sequence[tuple[str, str]]) -> list[str]:
             " a metric prefers, not whether it orders methods as experts do."]  # fmt: skip
 
 
-def _outputs(run: Run, judged: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str]]:
+def _outputs(run: FinishedRun, judged: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str]]:
     """Outputs of the run that were judged: (method, cell)."""
     return [
         (method.label, cell.name)
@@ -103,7 +102,10 @@ def _outputs(run: Run, judged: Mapping[str, Mapping[str, float]]) -> list[tuple[
 
 
 def _row(
-    run: Run, name: str, judged: Mapping[Item, Mapping[str, Mapping[str, float]]], outputs: Sequence[tuple[str, str]]
+    run: FinishedRun,
+    name: str,
+    judged: Mapping[Item, Mapping[str, Mapping[str, float]]],
+    outputs: Sequence[tuple[str, str]],
 ) -> tuple[Entry, ...]:
     title = run.figures[name][1].aimed
     if _pooled(run, name):
@@ -117,7 +119,10 @@ def _row(
 
 
 def _of_rows(
-    run: Run, name: str, judged: Mapping[Item, Mapping[str, Mapping[str, float]]], outputs: Sequence[tuple[str, str]]
+    run: FinishedRun,
+    name: str,
+    judged: Mapping[Item, Mapping[str, Mapping[str, float]]],
+    outputs: Sequence[tuple[str, str]],
 ) -> Iterator[Entry]:
     """The entries of a pooled figure, whose items are rows."""
     items = _rows(run, name, outputs)
@@ -138,7 +143,7 @@ def _accuracy(found: RankAgreement) -> Entry:
     return Entry(found.accuracy.value, found.accuracy.reason, f"of {n}" if found.accuracy.value is not None else "")
 
 
-def _scores(run: Run, name: str, outputs: Sequence[tuple[str, str]]) -> list[Judged]:
+def _scores(run: FinishedRun, name: str, outputs: Sequence[tuple[str, str]]) -> list[Judged]:
     """Return the judged outputs that have a figure, with how near they are to its ideal (0 at it, negative else)."""
     cells = {cell.name: cell for cell in run.facts.cells}
     distance = run.figures[name][1].distance
@@ -149,7 +154,7 @@ def _scores(run: Run, name: str, outputs: Sequence[tuple[str, str]]) -> list[Jud
     ]
 
 
-def _rows(run: Run, name: str, outputs: Sequence[tuple[str, str]]) -> list[Judged]:
+def _rows(run: FinishedRun, name: str, outputs: Sequence[tuple[str, str]]) -> list[Judged]:
     """The rows with a figure pooled over their judged cells."""
     found = []
     for label in dict.fromkeys(label for label, _ in outputs):

@@ -3,15 +3,15 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
-from core.errors import few
-from reports.run_files import Run
-from reports.table import Column, Entry, Section, Table
+from megbench.core.errors import few
+from megbench.reports.run_files import FinishedRun
+from megbench.reports.table import Column, Entry, Section, Table
 
 # Cells named in one line before the rest is only counted.
 NAMED = 4
 
 
-def missing(run: Run) -> Table | None:
+def missing(run: FinishedRun) -> Table | None:
     """One line for each reason: what is missing, in which rows, in which cells; None where nothing is."""
     sections = [
         Section("Not supplied", tuple(_lines(run, _without_frames(run, supplied=False)))),
@@ -26,7 +26,7 @@ def missing(run: Run) -> Table | None:
 Gap = tuple[str, str, str, str]  # what, reason, label, cell
 
 
-def _without_frames(run: Run, supplied: bool) -> Iterator[Gap]:
+def _without_frames(run: FinishedRun, supplied: bool) -> Iterator[Gap]:
     """Cells that were to be done and have no frames, or those for which an input was not supplied."""
     for method in run.facts.methods:
         for cell in run.facts.cells:
@@ -36,7 +36,7 @@ def _without_frames(run: Run, supplied: bool) -> Iterator[Gap]:
                 yield what, failure, method.label, cell.name
 
 
-def _without_score(run: Run) -> Iterator[Gap]:
+def _without_score(run: FinishedRun) -> Iterator[Gap]:
     """Metrics that failed or were skipped on frames that are there; figures that do not exist in a cell are no gap."""
     gaps = itertools.chain(_without_frames(run, supplied=True), _without_frames(run, supplied=False))
     no_frames = {(label, cell) for _, _, label, cell in gaps}
@@ -50,7 +50,7 @@ def _without_score(run: Run) -> Iterator[Gap]:
             yield metric, reason, label, cell
 
 
-def _lines(run: Run, gaps: Iterator[Gap]) -> Iterator[tuple[Entry, ...]]:
+def _lines(run: FinishedRun, gaps: Iterator[Gap]) -> Iterator[tuple[Entry, ...]]:
     groups: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
     for what, reason, label, cell in gaps:
         labels, cells = groups.setdefault((what, reason), ([], []))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-
-from core.pooled import pooled
-from core.statistics import (
-    Floats,
+from megbench.core.pooled import pooled
+from megbench.core.statistics import (
+    Float64s,
     Paired,
     bootstrap_interval,
     cluster_draws,
@@ -16,12 +15,12 @@ from core.statistics import (
     sign_flips,
     smallest_p,
 )
-from reports.run_files import Run
+from megbench.reports.run_files import FinishedRun
 
 Products = Mapping[str, list[float]]
 
 
-def products(run: Run, label: str, figure: str) -> dict[str, list[float]]:
+def products(run: FinishedRun, label: str, figure: str) -> dict[str, list[float]]:
     """What a pooled figure sums up, <O,D>, |O|^2 and |D|^2, by the name of the cell; cells whose driver moves only."""
     metric, facts = run.figures[figure]
     found = {cell.name: run.sums(label, cell).get(metric.name, {}).get(facts.target) for cell in run.facts.cells}
@@ -50,7 +49,7 @@ def paired_pooled(first: Products, second: Products, cluster_of: Mapping[str, st
     return one, other, Paired(found, float(np.mean(exchanged >= abs(one - other) - 1e-9)), p_least=smallest_p(n))
 
 
-def _of_one_length(sums: Floats) -> Floats:
+def _of_one_length(sums: Float64s) -> Float64s:
     """Scale a method's outputs so that |O|^2 over all drivers is 1, which leaves its agreement as it is.
 
     Else exchanging the cells of a weak and a strong method would mix amplitudes, and p would depend on their gains.
@@ -59,6 +58,6 @@ def _of_one_length(sums: Floats) -> Floats:
     return sums / (length, length**2, 1) if length > 0 else sums
 
 
-def _difference(a: Floats, b: Floats, kept: Floats, exchanged: Floats) -> Floats:
+def _difference(a: Float64s, b: Float64s, kept: Float64s, exchanged: Float64s) -> Float64s:
     """Pooled difference (draws,) where each cluster counts `kept` times as it is and `exchanged` times exchanged."""
     return pooled(kept @ a + exchanged @ b) - pooled(kept @ b + exchanged @ a)

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from megbench.core.clip import several_faces
+from megbench.core.errors import BenchError
+from megbench.core.figures import Figure
 from pydantic import BaseModel, ConfigDict, ValidationError
-
-from core.clip import several_faces
-from core.errors import BenchError
-from core.figures import Figure
 
 
 class Facts(BaseModel):

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-
-from core.errors import BenchError, clause
-from core.figures import Figure
-from core.run_folder import MOTION_FOLDER
-from core.store import read_json
-from reports.run_facts import CellFacts, MethodFacts, MetricFacts, read_facts
+from megbench.core.errors import BenchError, clause
+from megbench.core.figures import Figure
+from megbench.core.files.cache import read_json
+from megbench.engine.run_folder import MOTION_FOLDER
+from megbench.reports.run_facts import CellFacts, MethodFacts, MetricFacts, read_facts
 
 LABELS = [
     "method",
@@ -46,7 +45,7 @@ class Found:
 NOT_SCORED = Found(None, "unavailable", "not scored in this run")
 
 
-class Run:
+class FinishedRun:
     """A run folder opened for reading. BenchError names the file that is missing or not as it should be."""
 
     def __init__(self, folder: Path) -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import statistics
 
-from reports.run_facts import CellFacts
-from reports.run_files import Run
+from megbench.reports.run_facts import CellFacts
+from megbench.reports.run_files import FinishedRun
 
 # A template with less than this share of its drivers' sharpness is called soft.
 SOFT_SHARE = 0.5
 
 
-def sharpness_of(run: Run, cell: CellFacts, role: str) -> float | None:
+def sharpness_of(run: FinishedRun, cell: CellFacts, role: str) -> float | None:
     """Return the variance of the Laplacian in the face of a cell's "template" or "driver", None if not measured."""
     found = (run.of_cell(method.label, cell, f"{role}_sharpness").value for method in run.facts.methods)
     return next((value for value in found if value is not None), None)
 
 
-def soft_templates(run: Run) -> str:
+def soft_templates(run: FinishedRun) -> str:
     """Return which templates are much softer than their drivers, and what follows for the figures; "" for none."""
     values: dict[str, dict[str, float]] = {"template": {}, "driver": {}}
     for cell in run.facts.cells:

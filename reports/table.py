@@ -14,10 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
-
-from core.errors import check_choice
-from core.spreadsheet import inert, printable
-from reports.environment import environment
+from megbench.core.errors import check_choice
+from megbench.core.tables.spreadsheet_text import inert, printable
+from megbench.reports.environment import environment
 
 DASH = "—"
 # Columns that a page of a paper takes.
@@ -204,7 +203,8 @@ class Table:
         A column with intervals is followed by two with their ends. Every column has a name of its own (`keys`).
 
         Remarks on a row's name and values, and why values are absent, are in an extra last column; each footnote is a
-        row of the section "note". Names stay text where a spreadsheet opens it (`core.spreadsheet.inert`).
+        row of the section "note". Names stay text where a spreadsheet opens it
+        (`megbench.core.tables.spreadsheet_text.inert`).
         """
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")

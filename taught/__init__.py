@@ -6,15 +6,15 @@ of training. CONFIGS: the settings of the demo weights, a file a method.
 
 from pathlib import Path
 
-from training import TRAINABLES
+from megbench.training import TRAINABLES
 
 CONFIGS = Path(__file__).with_name("configs")
 TAUGHT = {
-    "fpfomm": "taught.fpfomm:Recipe",
-    "fomm": "taught.fomm:Recipe",
-    "mraa": "taught.mraa:Recipe",
-    "tps": "taught.tps:Recipe",
-    "tps_rau": "taught.tps_rau:Recipe",
-    "ulmegan": "taught.ulmegan:Recipe",
+    "fpfomm": "megbench.taught.fpfomm:Recipe",
+    "fomm": "megbench.taught.fomm:Recipe",
+    "mraa": "megbench.taught.mraa:Recipe",
+    "tps": "megbench.taught.tps:Recipe",
+    "tps_rau": "megbench.taught.tps_rau:Recipe",
+    "ulmegan": "megbench.taught.ulmegan:Recipe",
 }
 TRAININGS = {"published": TRAINABLES, "taught": TAUGHT}

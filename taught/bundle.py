@@ -1,4 +1,4 @@
-"""Rendered people to carry: python -m taught.bundle BUNDLE [PEOPLE]
+"""Rendered people to carry: python -m megbench.taught.bundle BUNDLE [PEOPLE]
 
 A training set of rendered people is over a gigabyte, and rendering it needs dlib and the portraits. A bundle holds what
 a machine without them needs to render people by itself (taught/bundle_render.py), about 0.4 MB each.
@@ -12,16 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-
-from clips.synthetic.audition import cast
-from clips.synthetic.casting import Role
-from clips.synthetic.render import Actor, hull
-from core.frames import SIZE, grey
-from faces.facs import ACTION_UNITS, MICRO, basis
-from faces.field import sample
-from faces.landmarks import landmarks
-from faces.mesh import OVAL
-from taught.training_set import DRAWS, GRID, PORTRAIT, SERIES
+from megbench.clips.synthetic.distinct_people import cast
+from megbench.clips.synthetic.people import Role
+from megbench.clips.synthetic.render import Actor, hull
+from megbench.core.media.frames import SIZE, grey
+from megbench.faces.facs import ACTION_UNITS, MICRO, basis
+from megbench.faces.field import sample
+from megbench.faces.landmarks import landmarks
+from megbench.faces.mesh import OVAL
+from megbench.taught.training_set import DRAWS, GRID, PORTRAIT, SERIES
 
 PEOPLE = 24
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-
-from core.clip import Floats
-from core.spline import Spline, as_type
-from taught.rendered import AT_REST, SIZE, at, cells
+from megbench.core.clip import Float32s
+from megbench.core.spline import Spline, as_type
+from megbench.taught.rendered import AT_REST, SIZE, at, cells
 
 # Intensities of an expression's one to three units, log-uniform; lips and lids fold beyond the cap.
 WEAKEST, STRONGEST = 0.25, 2.0
@@ -62,7 +61,7 @@ def render(bundle: Path, folder: Path, states: int, seed: int = 0) -> Path:
     return folder
 
 
-def inverted(flow: Floats) -> Floats:
+def inverted(flow: Float32s) -> Float32s:
     """The motion (64, 64, 2) back from where `flow` (64, 64, 2) leads, both in pixels of the 256 picture."""
     grid = cells(len(flow))
     inverse = -flow
@@ -71,7 +70,7 @@ def inverted(flow: Floats) -> Floats:
     return inverse
 
 
-def _draw(units: npt.NDArray[np.str_], states: int, rng: np.random.Generator) -> Floats:
+def _draw(units: npt.NDArray[np.str_], states: int, rng: np.random.Generator) -> Float32s:
     """Intensities (states, units); state 0 is neutral."""
     amounts = np.zeros((states, len(units)), np.float32)
     for row in amounts[1:]:

@@ -7,14 +7,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from megbench.baselines.fomm.model import FommConfig, KeyPointDetector, networks
+from megbench.core.recipe import recipe
+from megbench.nets.keypoints import KeyPointGenerator
+from megbench.nets.transfer import transfer_key_points
+from megbench.taught.losses import point_losses
+from megbench.taught.trainer import TaughtConfig, TaughtTrainer, Transferred, followed
 from torch import Tensor, nn
-
-from baselines.fomm.model import FommConfig, KeyPointDetector, networks
-from core.recipe import recipe
-from nets.keypoints import KeyPointGenerator
-from nets.transfer import transfer_key_points
-from taught.losses import point_losses
-from taught.trainer import TaughtConfig, TaughtTrainer, Transferred, followed
 
 
 class TaughtFomm:
@@ -32,7 +31,7 @@ class TaughtFomm:
         return {"generator": self.generator, "kp_detector": self.detector}
 
     def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
-        """See taught.trainer.Pupil."""
+        """See megbench.taught.trainer.Pupil."""
         driver = self.detector.down(torch.cat([batch["initial"], batch["driving"]]))
         source, first, driving = self.detector.detect(torch.cat([small, driver])).chunk(3)
         moved = transfer_key_points(source, driving, first, "relative")

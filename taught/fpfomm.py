@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from megbench.core.recipe import recipe
+from megbench.fpfomm.model import FpFommConfig, PriorGuidedDetector, networks
+from megbench.fpfomm.points import given_points
+from megbench.nets.geometry import inverse_2x2, product
+from megbench.nets.keypoints import KeyPointGenerator, KeyPoints
+from megbench.taught.losses import attention_loss, best_mask_loss, best_matrices, jacobian_loss
+from megbench.taught.trainer import TaughtConfig, TaughtTrainer, Transferred
 from torch import Tensor, nn
-
-from core.recipe import recipe
-from fpfomm.model import FpFommConfig, PriorGuidedDetector, networks
-from fpfomm.points import given_points
-from nets.geometry import inverse_2x2, product
-from nets.keypoints import KeyPointGenerator, KeyPoints
-from taught.losses import attention_loss, best_mask_loss, best_matrices, jacobian_loss
-from taught.trainer import TaughtConfig, TaughtTrainer, Transferred
 
 
 class TaughtFpFomm:
@@ -32,7 +31,7 @@ class TaughtFpFomm:
         return {"generator": self.generator, "kp_detector": self.detector}
 
     def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
-        """See taught.trainer.Pupil; both driver frames are one batch of the detector."""
+        """See megbench.taught.trainer.Pupil; both driver frames are one batch of the detector."""
         points = given_points(batch["landmarks_driving"]).repeat(2, 1, 1)
         found = self.detector.detect(self.detector.down(torch.cat([batch["initial"], batch["driving"]])), points)
         first, driving = found.chunk(2)

@@ -1,6 +1,6 @@
 """Mesh vertices that key points are taught to follow, and their partners under a mirror."""
 
-from training.mirror import LANDMARK_PARTNERS, partners
+from megbench.training.mirror import LANDMARK_PARTNERS, partners
 
 # The fifty landmarks that TPS's key points are taught to follow, all but jaw and one of the nose's bridge: every five
 # (one spline's) are spread over the face, brow, eye or nose, mouth. And the mesh vertices under them.

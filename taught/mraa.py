@@ -7,13 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from megbench.baselines.mraa.model import MraaConfig, MraaGenerator, networks
+from megbench.baselines.mraa.regions import RegionPredictor, transfer_regions
+from megbench.core.recipe import recipe
+from megbench.taught.losses import point_losses
+from megbench.taught.trainer import TaughtConfig, TaughtTrainer, Transferred, followed
 from torch import Tensor, nn
-
-from baselines.mraa.model import MraaConfig, MraaGenerator, networks
-from baselines.mraa.regions import RegionPredictor, transfer_regions
-from core.recipe import recipe
-from taught.losses import point_losses
-from taught.trainer import TaughtConfig, TaughtTrainer, Transferred, followed
 
 
 class TaughtMraa:
@@ -32,7 +31,7 @@ class TaughtMraa:
         return {"generator": self.generator, "region_predictor": self.predictor}
 
     def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
-        """See taught.trainer.Pupil."""
+        """See megbench.taught.trainer.Pupil."""
         driver = self.predictor.down(torch.cat([batch["initial"], batch["driving"]]))
         source, first, driving = self.predictor.detect(torch.cat([small, driver])).chunk(3)
         moved = transfer_regions(source, driving, first, self.recompute_covar)

@@ -13,21 +13,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from megbench.core.config import resolve
+from megbench.core.files.cache import write_json
+from megbench.core.provenance import lacks_bfloat16, provenance
+from megbench.core.registry import load
+from megbench.taught import CONFIGS, TRAININGS
+from megbench.taught.bundle_render import render
+from megbench.taught.rendered import rendered_set
+from megbench.training import TRAINABLES
+from megbench.training.command import published_config, train
+from megbench.training.loader import Part
+from megbench.training.loop import TrainingRun
+from megbench.training.plan import Limits, Plan, StagePlan
+from megbench.training.processes import Group, Machine
 
-from core.config import resolve
-from core.provenance import lacks_bfloat16, provenance
-from core.registry import load
-from core.store import write_json
-from taught import CONFIGS, TRAININGS
-from taught.bundle_render import render
-from taught.rendered import rendered_set
-from training import TRAINABLES
-from training.command import published_config, train
-from training.loader import Part
 from training.log import LOG
-from training.loop import Run
-from training.plan import Limits, Plan, StagePlan
-from training.processes import Group, Machine
 
 MODELS = ("fpfomm", "fomm", "mraa")
 # Widths that two CPU cores train, as the demo weights'.
@@ -83,7 +83,7 @@ def step_seconds(name: str, precision: str, device: str, batch_size: int, small:
     recipe = resolve(load("trainable", name, TRAINABLES), [], [*small, "model.loss.perceptual=pyramid"])
     plan = Plan({"main": StagePlan(ROUNDS + 3, batch_size)}, precision=precision)  # type: ignore[arg-type]
     group = Group(torch.device(device))
-    run = Run(recipe.trainer(), None, plan, Path(tempfile.gettempdir()), group)  # type: ignore[arg-type]
+    run = TrainingRun(recipe.trainer(), None, plan, Path(tempfile.gettempdir()), group)  # type: ignore[arg-type]
     for network in run.networks.values():
         network.train()
     optimisers = run._optimisers("main")

@@ -1,6 +1,6 @@
 """Training batches from a rendered set: the same expressions on many faces, with their exact flow.
 
-The set is a folder of plain arrays written by `taught.training_set` (I identities, S states):
+The set is a folder of plain arrays written by `megbench.taught.training_set` (I identities, S states):
 `frames.npy` (I, S, 256, 256, 3) uint8 RGB, `flow.npy` and `inverse.npy` (I, S, 64, 64, 2) float16 in pixels of the
 256 picture, `mesh.npy` (I, S, 478, 2), `landmarks.npy` (I, 68, 2), `face.npy` (I, 64, 64), `set.json`.
 """
@@ -15,16 +15,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from megbench.core import openface_units
+from megbench.core.clip import Float32s
+from megbench.core.errors import BenchError
+from megbench.taught.mirror import MANY_VERTICES, POINT_PARTNERS
+from megbench.taught.variation import Light, Variation, moved, placed, stirred, uncovered
+from megbench.training.command import PUBLISHED, TrainingSet, TrainingSource
+from megbench.training.mirror import LANDMARK_PARTNERS
+from megbench.training.variation import StoreSettings
 from torch import Tensor
-
-from core import openface
-from core.clip import Floats
-from core.errors import BenchError
-from taught.mirror import MANY_VERTICES, POINT_PARTNERS
-from taught.variation import Light, Variation, moved, placed, stirred, uncovered
-from training.command import PUBLISHED, Source, TrainingSet
-from training.mirror import LANDMARK_PARTNERS
-from training.variation import StoreSettings
 
 SIZE = 256
 # Scale, angle, shift x and y of a head that does not move.
@@ -41,14 +40,14 @@ class RenderedSettings(StoreSettings):
     variation: Variation = Variation()
 
 
-def rendered_set(folder: Callable[[], Path]) -> Source:
+def rendered_set(folder: Callable[[], Path]) -> TrainingSource:
     """Return the rendered set in `folder()`: whole for a taught training, else two frames of one person at a time."""
 
     def make(settings: RenderedSettings, training: str) -> TrainingSet:
         rendered = RenderedSet(folder(), settings.held_out, settings.variation, settings.points)
         return FramePairs(rendered) if training == PUBLISHED else rendered
 
-    return Source(RenderedSettings, make, (PUBLISHED, "taught"))
+    return TrainingSource(RenderedSettings, make, (PUBLISHED, "taught"))
 
 
 class RenderedSet:
@@ -76,7 +75,9 @@ class RenderedSet:
         self.variation = variation or Variation()
         self.vertices = {len(found): list(found) for found in (POINT_VERTICES, MANY_VERTICES)}[points]
         # Intensities of seventeen action units, (S, 17): what a reading of the states would give.
-        self.units = np.stack([openface.shares(state["action_units"]) for state in self.states]).astype(np.float32)
+        self.units = np.stack([openface_units.shares(state["action_units"]) for state in self.states]).astype(
+            np.float32
+        )
         self.still = np.array([state["head"] == list(AT_REST) for state in self.states])
 
     def describe(self) -> str:
@@ -115,7 +116,7 @@ class RenderedSet:
         samples = [self._sample(split, rng, driven) for _ in range(size)]
         return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
 
-    def _sample(self, split: str, rng: np.random.Generator, driven: bool) -> dict[str, Floats]:
+    def _sample(self, split: str, rng: np.random.Generator, driven: bool) -> dict[str, Float32s]:
         """One pair: both people somewhere in the picture, in their own light; the head may move from s to t."""
         settings = self.variation
         people = self.identities(split)
@@ -124,7 +125,7 @@ class RenderedSet:
             b = a
         s, t = self._states(rng)
         head = stirred(settings, rng)
-        sample: dict[str, Floats] = {}
+        sample: dict[str, Float32s] = {}
         grey = rng.random() < settings.grey_share
         roles = ((b, "source", "target"), (a, "initial", "driving"))
         for person, first, second in roles if driven else roles[:1]:
@@ -156,13 +157,13 @@ class RenderedSet:
         s = 0 if rng.random() < self.variation.rest_share else int(rng.choice(pool))
         return s, int(rng.choice(pool))
 
-    def _between_eyes(self, identity: int) -> Floats:
+    def _between_eyes(self, identity: int) -> Float32s:
         return np.asarray(self.landmarks[identity, 36:48].mean(0), np.float32)
 
-    def _points(self, identity: int, state: int) -> Floats:
+    def _points(self, identity: int, state: int) -> Float32s:
         return np.asarray(self.mesh[identity, state][self.vertices], np.float32)
 
-    def _backward(self, identity: int, s: int, t: int, where: Floats) -> Floats:
+    def _backward(self, identity: int, s: int, t: int, where: Float32s) -> Float32s:
         """Where points (64, 64, 2) of state t lie in state s, in pixels, by way of the neutral state."""
         neutral = where + at(self.inverse[identity, t], where)
         return neutral if s == 0 else neutral + at(self.flow[identity, s], neutral)
@@ -191,13 +192,13 @@ class FramePairs:
         }
 
 
-def cells(count: int) -> Floats:
+def cells(count: int) -> Float32s:
     """Pixel coordinates (count, count, 2) of a coarse grid whose corners are the picture's corner pixels."""
     axis = np.linspace(0, SIZE - 1, count, dtype=np.float32)
     return np.stack(np.meshgrid(axis, axis), -1)
 
 
-def at(values: npt.NDArray[Any], where: Floats) -> Floats:
+def at(values: npt.NDArray[Any], where: Float32s) -> Float32s:
     """Values of a coarse grid (h, w, C) at pixels `where` (h, w, 2), linear, the border repeated: (h, w, C)."""
     index = where * np.float32((len(values) - 1) / (SIZE - 1))
     x, y = cv2.split(index)
@@ -209,12 +210,12 @@ def at(values: npt.NDArray[Any], where: Floats) -> Floats:
     return np.asarray(cv2.merge(planes).reshape(*where.shape[:2], -1), np.float32)
 
 
-def to_unit(pixels: Floats) -> Floats:
+def to_unit(pixels: Float32s) -> Float32s:
     """Pixel coordinates as [-1, 1] (align_corners=True)."""
     return np.asarray(pixels * (2 / (SIZE - 1)) - 1, np.float32)
 
 
-def mirrored(sample: dict[str, Floats], points: bool = True) -> dict[str, Floats]:
+def mirrored(sample: dict[str, Float32s], points: bool = True) -> dict[str, Float32s]:
     """The sample seen in a mirror: pictures, grid and points flipped, left and right partners exchanged.
 
     points False leaves landmarks and points where they were, as FPB-FOMM's published loader does.

@@ -7,12 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from megbench.baselines.tps.model import SplinePoints, TpsConfig, generator, networks, transfer_points
+from megbench.core.recipe import recipe
+from megbench.taught.losses import point_losses
+from megbench.taught.trainer import TaughtConfig, TaughtTrainer, Transferred, followed
 from torch import Tensor, nn
-
-from baselines.tps.model import SplinePoints, TpsConfig, generator, networks, transfer_points
-from core.recipe import recipe
-from taught.losses import point_losses
-from taught.trainer import TaughtConfig, TaughtTrainer, Transferred, followed
 
 
 class TaughtTps:
@@ -27,7 +26,7 @@ class TaughtTps:
         return {name: self.made[name] for name in ("inpainting_network", "dense_motion_network", "kp_detector")}
 
     def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
-        """See taught.trainer.Pupil; the detector looks at the full pictures."""
+        """See megbench.taught.trainer.Pupil; the detector looks at the full pictures."""
         looked_at = torch.cat([batch["source"], batch["initial"], batch["driving"]])
         source, first, driving = self.made["kp_detector"](looked_at).value.chunk(3)
         moved = transfer_points(source, driving, first)

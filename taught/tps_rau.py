@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch.nn.functional as F
+from megbench.baselines.tps.inpainting import InpaintingConfig
+from megbench.baselines.tps.motion import SplineDenseMotion
+from megbench.baselines.tps_rau.model import ConditionedInpainting, GivenPoints, RauConfig, generator, given_points
+from megbench.core.recipe import recipe
+from megbench.nets.dense_motion import Motion
+from megbench.nets.geometry import widened
+from megbench.taught.displaced import displaced
+from megbench.taught.units_trainer import Painting, TaughtUnitsConfig, TaughtUnitsTrainer
 from torch import Tensor, nn
-
-from baselines.tps.inpainting import InpaintingConfig
-from baselines.tps.motion import SplineDenseMotion
-from baselines.tps_rau.model import ConditionedInpainting, GivenPoints, RauConfig, generator, given_points
-from core.recipe import recipe
-from nets.dense_motion import Motion
-from nets.geometry import widened
-from taught.displaced import displaced
-from taught.units_trainer import Painting, TaughtUnitsConfig, TaughtUnitsTrainer
 
 # Spread of fresh gates by action units of order one.
 INITIAL_GATES = 0.5
@@ -47,7 +46,7 @@ class DisplacedInpainting(ConditionedInpainting):
     nothing; these gates begin at random. It has the entries of the published network.
     """
 
-    reads_weights_of = ("final",)  # nets.fast leaves these convolutions as they are
+    reads_weights_of = ("final",)  # megbench.nets.fast leaves these convolutions as they are
 
     def __init__(self, config: InpaintingConfig) -> None:
         super().__init__(config, "modulation")
@@ -97,7 +96,7 @@ class TaughtRau:
         return self.made
 
     def paint(self, batch: Mapping[str, Tensor]) -> Painting:
-        """See taught.units_trainer.UnitsPupil."""
+        """See megbench.taught.units_trainer.UnitsPupil."""
         points = self.made["kp_detector"](given_points(batch["landmarks"]))
         encoded = self.generator.encode(batch["source"])
         motion = self.generator.motion(encoded.small, points, points)

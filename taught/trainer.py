@@ -14,16 +14,15 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
+from megbench.core.contracts import OptimiserSpec, Phase
+from megbench.core.draws import each
+from megbench.nets.dense_motion import Motion
+from megbench.nets.generator import Encoded
+from megbench.nets.geometry import coordinate_grid, in_float32
+from megbench.nets.inference import Painter
+from megbench.taught.losses import PIXELS, flow_losses, nearest_mask_loss, picture_losses
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from core.contracts import OptimiserSpec, Phase
-from core.draws import each
-from nets.dense_motion import Motion
-from nets.generator import Encoded
-from nets.geometry import coordinate_grid, in_float32
-from nets.inference import Painter
-from taught.losses import PIXELS, flow_losses, nearest_mask_loss, picture_losses
 
 # The picture stage sees crops of this many pixels: a quarter of the arithmetic, no seam.
 CROP = 128
@@ -118,7 +117,7 @@ class TaughtTrainer:
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """One phase a step; the batch is that of `taught.rendered.RenderedSet`."""
+        """One phase a step; the batch is that of `megbench.taught.rendered.RenderedSet`."""
         if stage == "motion":
             yield Phase(("all",), self._motion_losses(batch, index))
         elif stage == "picture":

@@ -24,21 +24,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
-
-from clips.synthetic.audition import cast
-from clips.synthetic.casting import Role
-from clips.synthetic.manner import personal_basis
-from clips.synthetic.parallel import in_parallel
-from clips.synthetic.render import AT_REST, Actor, hull
-from core.clip import Floats
-from core.frames import SIZE, grey
-from core.processors import usable
-from core.progress import duration, note
-from core.store import read_json, write_json
-from faces.facs import ACTION_UNITS, MICRO, Points
-from faces.field import jacobian_determinant, sample, similarity
-from faces.landmarks import landmarks
-from faces.mesh import OVAL
+from megbench.clips.synthetic.distinct_people import cast
+from megbench.clips.synthetic.parallel import in_parallel
+from megbench.clips.synthetic.people import Role
+from megbench.clips.synthetic.personal_basis import personal_basis
+from megbench.clips.synthetic.render import AT_REST, Actor, hull
+from megbench.core.clip import Float32s
+from megbench.core.files.cache import read_json, write_json
+from megbench.core.media.frames import SIZE, grey
+from megbench.core.processors import usable
+from megbench.core.progress import duration, note
+from megbench.faces.facs import ACTION_UNITS, MICRO, Points
+from megbench.faces.field import jacobian_determinant, sample, similarity
+from megbench.faces.landmarks import landmarks
+from megbench.faces.mesh import OVAL
 
 VERSION = "3"
 PORTRAIT, SERIES = "astronaut", "train"
@@ -77,7 +76,7 @@ class State:
         amounts = [self.action_units.get(unit, 0.0) for unit in ACTION_UNITS]
         return np.asarray(np.tensordot(amounts, units, axes=1) * MICRO)
 
-    def matrix(self, centre: Points) -> Floats:
+    def matrix(self, centre: Points) -> Float32s:
         """The head's similarity (2, 3) about `centre`."""
         scale, angle, x, y = self.head
         return similarity(scale, angle, (x, y), centre)

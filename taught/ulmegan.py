@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch.nn.functional as F
+from megbench.baselines.ulmegan.model import UlmeConfig, UlmeGenerator, inside
+from megbench.core.recipe import recipe
+from megbench.taught.displaced import displaced
+from megbench.taught.units_trainer import Painting, TaughtUnitsConfig, TaughtUnitsTrainer
 from torch import Tensor, nn
-
-from baselines.ulmegan.model import UlmeConfig, UlmeGenerator, inside
-from core.recipe import recipe
-from taught.displaced import displaced
-from taught.units_trainer import Painting, TaughtUnitsConfig, TaughtUnitsTrainer
 
 # Spread of what fresh gates make of action units.
 INITIAL_GATES = 0.5
@@ -82,7 +81,7 @@ class TaughtUlme:
         return {"gen": self.generator}
 
     def paint(self, batch: Mapping[str, Tensor]) -> Painting:
-        """See taught.units_trainer.UnitsPupil."""
+        """See megbench.taught.units_trainer.UnitsPupil."""
         source, target = (inside(batch[name], self.size) for name in ("source", "target"))
         painted = self.generator(source, batch["action_units_target"])
         return Painting(painted.painted, painted.colour / 2 + 0.5, target / 2 + 0.5, painted.attention)

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from megbench.core.contracts import OptimiserSpec, Phase
+from megbench.nets.geometry import resized_grid
+from megbench.taught.displaced import displacement
+from megbench.taught.losses import flow_losses, picture_losses, rest_loss
 from torch import Tensor, nn
-
-from core.contracts import OptimiserSpec, Phase
-from nets.geometry import resized_grid
-from taught.displaced import displacement
-from taught.losses import flow_losses, picture_losses, rest_loss
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class TaughtUnitsTrainer:
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """One phase a step; the batch is that of `taught.rendered.RenderedSet`."""
+        """One phase a step; the batch is that of `megbench.taught.rendered.RenderedSet`."""
         painting = self.pupil.paint(batch)
         grid = batch["grid"]
         found = resized_grid(displacement(painting.maps), grid.shape[1], grid.shape[2], align_corners=True)

@@ -8,11 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-
-from core.clip import Floats, pixel_grid
-from core.frames import Frames
-from core.spline import Spline, as_type
-from training.variation import LUMA
+from megbench.core.clip import Float32s, pixel_grid
+from megbench.core.media.frames import Frames
+from megbench.core.spline import Spline, as_type
+from megbench.training.variation import LUMA
 
 SIZE = 256
 # Noise is drawn once and shifted at random, which is twenty times as fast as drawing it anew.
@@ -61,7 +60,7 @@ class Stir:
     linear: npt.NDArray[np.float64]
     shift: npt.NDArray[np.float64]
 
-    def about(self, centre: Floats) -> npt.NDArray[np.float64]:
+    def about(self, centre: Float32s) -> npt.NDArray[np.float64]:
         """The motion as a matrix (3, 3) on pixels."""
         matrix = np.eye(3)
         matrix[:2, :2] = self.linear
@@ -77,7 +76,7 @@ def stirred(settings: Variation, rng: np.random.Generator) -> Stir:
     return Stir(np.eye(2) + 0.005 * size * rng.standard_normal((2, 2)), size * rng.standard_normal(2))
 
 
-def placed(settings: Variation, rng: np.random.Generator, centre: Floats) -> npt.NDArray[np.float64]:
+def placed(settings: Variation, rng: np.random.Generator, centre: Float32s) -> npt.NDArray[np.float64]:
     """Where a person stands in the picture: an affine matrix (3, 3) on pixels, about `centre`."""
     if rng.random() >= settings.place_share:
         return np.eye(3)
@@ -85,7 +84,7 @@ def placed(settings: Variation, rng: np.random.Generator, centre: Floats) -> npt
     return Stir(linear, settings.place_px * rng.standard_normal(2)).about(centre)
 
 
-def moved(points: npt.NDArray[Any], matrix: npt.NDArray[np.float64]) -> Floats:
+def moved(points: npt.NDArray[Any], matrix: npt.NDArray[np.float64]) -> Float32s:
     """Points (..., 2) in pixels under a matrix (3, 3)."""
     return np.asarray(points @ matrix[:2, :2].T + matrix[:2, 2], np.float32)
 
@@ -104,8 +103,8 @@ class Light:
     table: (256, 3) float32, brightness in [0, 1] of every grey level. shade: (256, 256, 1). blur: pixels, 0 for none.
     """
 
-    table: Floats
-    shade: Floats
+    table: Float32s
+    shade: Float32s
     grey: bool
     blur: float
     noise: float
@@ -121,7 +120,7 @@ class Light:
         blur = settings.blur_px * rng.random() if rng.random() < settings.blur_share else 0.0
         return cls(table, shade, grey, blur, settings.noise * rng.random() * noisiness)
 
-    def fall(self, picture: Frames, rng: np.random.Generator) -> Floats:
+    def fall(self, picture: Frames, rng: np.random.Generator) -> Float32s:
         """The picture (256, 256, 3) uint8 in this light: float32 in [0, 1], with fresh noise."""
         if self.blur > 0.3:
             picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), self.blur))

@@ -17,13 +17,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before PyTorch is imported: as many w
 import pytest
 import typer.main
 from hypothesis import HealthCheck, settings
+from megbench.core.files.own_store import work_for
+from megbench.core.worker import Outcome, answer, set_up
+from megbench.methods import METHODS
+from megbench.metrics import METRICS
+from megbench.protocols import PROTOCOLS
 
 import bench
-from core.own_store import work_for
-from core.worker import Outcome, answer, set_up
-from methods import METHODS
-from metrics import METRICS
-from protocols import PROTOCOLS
 from tests.fakes import FAKES
 
 # Slow draws say that the machine is busy, not that the data is wrong.
@@ -43,14 +43,16 @@ def pytest_collection_finish():
 
 @pytest.fixture(autouse=True)
 def no_lasting_memo(monkeypatch):
-    """Leave the logs of what need not be found out again (core.memo) in memory, wherever the tests are started."""
-    monkeypatch.setattr("core.memo.STORE", Path("nowhere"))
+    """Leave the logs of what need not be found out again (megbench.core.files.memo) in memory, wherever the tests are
+    started.
+    """
+    monkeypatch.setattr("megbench.core.files.memo.STORE", Path("nowhere"))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def boxes_remembered():
     """Search a picture for faces once: the same few are in most tests, and a search takes a tenth of a second."""
-    from faces import landmarks  # here: the process that only hands out tests needs none of it
+    from megbench.faces import landmarks  # here: the process that only hands out tests needs none of it
 
     search, found = landmarks._boxes, {}
 
@@ -96,9 +98,9 @@ def in_this_process(monkeypatch):
                 failed = isinstance(handle, Outcome)
                 yield Outcome(item, None, handle.reason, True, handle.traceback) if failed else answer(handle, item)
 
-    monkeypatch.setattr("core.checkpoints.work", work)
-    monkeypatch.setattr("core.engines.work", work)
-    monkeypatch.setattr("clips.synthetic.parallel.FEW", sys.maxsize)
+    monkeypatch.setattr("megbench.core.weights.published_checkpoints.work", work)
+    monkeypatch.setattr("megbench.engine.dispatch.work", work)
+    monkeypatch.setattr("megbench.clips.synthetic.parallel.FEW", sys.maxsize)
     yield
     work_for(None)
 

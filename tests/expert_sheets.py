@@ -3,11 +3,10 @@
 import csv
 from pathlib import Path
 
+from megbench.experts.importing import import_files
+from megbench.experts.names import Names
+from megbench.reports.published import MEGC2021_EXPERTS
 from openpyxl import Workbook
-
-from metrics.experts.importing import import_files
-from metrics.experts.names import Names
-from reports.published import MEGC2021_EXPERTS
 
 HEAD = ["Team id", "dataset", "Emotion", "gender", "Upper", "lower", "noise", "sum"]
 DATABASES = {"casme2": "CASME2", "samm": "SAMM", "smic": "SMIC"}

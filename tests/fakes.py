@@ -8,9 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-
-from core.clip import Cell, Clip, Template, load_clip, save_clip
-from core.contracts import Figure, Partial
+from megbench.core.clip import Cell, Clip, Template, load_clip, save_clip
+from megbench.core.contracts import Figure, Partial
 
 # What the command line is given besides the suite's own, by name under --methods.
 FAKES = {"shift": "tests.fakes:Shift", "fragile": "tests.fakes:Fragile"}

@@ -15,17 +15,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from megbench.clips.synthetic.camera import Camera
+from megbench.clips.synthetic.exact_frames import film
+from megbench.clips.synthetic.people import Role
+from megbench.clips.synthetic.performance import Performance, Track
+from megbench.clips.synthetic.personal_basis import personal_basis
+from megbench.clips.synthetic.render import Actor
+from megbench.core.media.frames import Frames
+from megbench.protocols import demo
+from megbench.protocols.megc2021 import SHEET, Driver
 from PIL import Image
-
-from clips.synthetic.camera import Camera
-from clips.synthetic.casting import Role
-from clips.synthetic.film import film
-from clips.synthetic.manner import personal_basis
-from clips.synthetic.performance import Performance, Track
-from clips.synthetic.render import Actor
-from core.frames import Frames
-from protocols import demo
-from protocols.megc2021 import SHEET, Driver
 
 UNITS = {"negative": ("AU04", "AU07"), "positive": ("AU06", "AU12"), "surprise": ("AU01", "AU02")}
 PEOPLE = {"asianFemale": ("astronaut", 77), "westernMale": ("hopper", 15)}

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from megbench.clips.synthetic.people import Role
+from megbench.clips.synthetic.personal_basis import personal_basis
+from megbench.clips.synthetic.render import Actor
+from megbench.faces.facs import ACTION_UNITS, MICRO
 from PIL import Image
-
-from clips.synthetic.casting import Role
-from clips.synthetic.manner import personal_basis
-from clips.synthetic.render import Actor
-from faces.facs import ACTION_UNITS, MICRO
 
 # Pictures of an expression between onset, apex and offset; a clip's frames share them.
 STATES = 5
@@ -207,7 +206,7 @@ def smic_e(root: Path) -> Path:
 
 def table(root: Path) -> Path:
     """A database that nobody has heard of: a table, folders of pictures and a video."""
-    from core.video_writing import write_video
+    from megbench.core.media.video_writing import write_video
 
     frames(root / "a" / "first", between("frame_{}.jpg", 7, 14), coded("hopper", (640, 480), "JPEG"))
     frames(root / "a" / "second", between("{:03d}.jpg", 1, 5), coded("astronaut", (640, 480), "JPEG"))

@@ -7,8 +7,8 @@ by cell.
 import sys
 from pathlib import Path
 
-from reports.run_files import Found, Run
-from reports.table import Column, Entry, Section, Table
+from megbench.reports.run_files import FinishedRun, Found
+from megbench.reports.table import Column, Entry, Section, Table
 
 FIGURES = ("agreement", "gain", "error")
 POOLED = "agreement_pooled"
@@ -21,7 +21,7 @@ Each pair of columns is one figure of the same frames: version 2, then version 1
 """
 
 
-def pair(run: Run, label: str, figure: str, cell: int | None) -> tuple[Entry, Entry]:
+def pair(run: FinishedRun, label: str, figure: str, cell: int | None) -> tuple[Entry, Entry]:
     """One figure by version 2 and by version 1, over all cells or in one."""
     names = (figure, f"{figure}_v1")
     if cell is None:
@@ -36,7 +36,7 @@ def entry(found: Found) -> Entry:
     return Entry(found.value, "" if found.value is not None else found.reason or found.status)
 
 
-def table(run: Run, title: str) -> Table:
+def table(run: FinishedRun, title: str) -> Table:
     """Return a row for each method and control; a section over all cells and one for each of few cells."""
     figures = (*FIGURES, POOLED)
     columns = [Column("row")]
@@ -62,7 +62,7 @@ def main(named: list[str]) -> str:
     """Return the document for runs given as TITLE=FOLDER."""
     parts = [INTRODUCTION]
     for title, _, folder in (text.partition("=") for text in named):
-        run = Run(Path(folder))
+        run = FinishedRun(Path(folder))
         versions = ", ".join(f"{m.name} {m.version}" for m in run.facts.metrics if m.name.startswith("motion"))
         frames = sum(cell.n_frames for cell in run.facts.cells)
         parts.append(f"## {title}\n\n{len(run.facts.cells)} cells, {frames} frames; {versions}.\n")

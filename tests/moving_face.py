@@ -4,13 +4,12 @@ import functools
 from pathlib import Path
 
 import numpy as np
+from megbench.core.clip import Cell, Clip, KnownMotion, Template, pixel_grid, save_clip
+from megbench.core.media.frames import Frames, grey
+from megbench.faces.crop import crop
+from megbench.faces.field import invert, sample, warp
+from megbench.faces.landmarks import landmarks
 from skimage import data
-
-from core.clip import Cell, Clip, KnownMotion, Template, pixel_grid, save_clip
-from core.frames import Frames, grey
-from faces.crop import crop
-from faces.field import invert, sample, warp
-from faces.landmarks import landmarks
 
 T = 7
 # Where the push is strongest, which way, and when it peaks.

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-
-from core.spline import Spline, as_type
+from megbench.core.spline import Spline, as_type
 
 
 def write_rendered_set(folder: Path) -> Path:

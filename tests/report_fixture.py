@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-from core.clip import pixel_grid
-from core.frames import Frames, frame_path, write_png
-from metrics.identity_distance import IdentityDistance
-from metrics.motion_agreement import MotionAgreement
+from megbench.core.clip import pixel_grid
+from megbench.core.media.frames import Frames, frame_path, write_png
+from megbench.metrics.identity_distance import IdentityDistance
+from megbench.metrics.motion_agreement import MotionAgreement
 
 HOSTILE = '<script>alert("x")</script> & </script><img src=x onerror=alert(1)>'
 LABELS = {"fpfomm": 0.8, "fomm:mode=absolute": 0.3, "flow_warp": 0.95}

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from megbench.core.config import resolve
+from megbench.fpfomm.training import Recipe
+from megbench.training.loop import TrainingRun
+from megbench.training.plan import Plan, StagePlan
+from megbench.training.processes import Group
 
-from core.config import resolve
-from fpfomm.training import Recipe
 from tests.golden.fill import fill
-from training.loop import Run
-from training.plan import Plan, StagePlan
-from training.processes import Group
 
 SIZE = 64
 
@@ -56,4 +56,4 @@ def train(out: Path, steps: int, dtype: torch.dtype, group: Group) -> None:
         fill(network, "").to(dtype)  # fresh jacobians are the identity, where sampling has no gradient but two slopes
     stages = {"main": StagePlan(steps, batch_size=4)}
     plan = Plan(stages, ema=0.9, validate_every=4, validation_batches=1, log_every=1, save_seconds=0)
-    Run(trainer, Shifted(dtype), plan, out, group).train()
+    TrainingRun(trainer, Shifted(dtype), plan, out, group).train()

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from megbench.core.files.working_folder import in_store
+from megbench.core.weights.network_weights import read_card
 
-from core.weights import read_card
-from core.working_folder import in_store
 from tests.fakes import make_clips
 from tests.rendered_set import write_rendered_set
 
@@ -68,7 +68,7 @@ def test_a_method_without_training(call, tmp_path, package, in_this_process):
 def test_a_method_that_learns(call, tmp_path, package, monkeypatch, in_this_process):
     (folder := tmp_path / "set").mkdir()
     write_rendered_set(folder)
-    monkeypatch.setattr("taught.training_set.demo_set", lambda where: folder)
+    monkeypatch.setattr("megbench.taught.training_set.demo_set", lambda where: folder)
     short = (
         "plan.stages.main={steps: 4, batch_size: 2}",
         "plan.validate_every=2",

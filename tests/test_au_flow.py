@@ -5,19 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-
-from clips.synthetic.camera import Camera
-from clips.synthetic.casting import Role
-from clips.synthetic.film import film
-from clips.synthetic.performance import Performance, Track
-from clips.synthetic.render import Actor
-from core.clip import KnownMotion
-from core.errors import CellFailed
-from core.frames import Frames, content_hash
-from faces.action_units import LIDS, NOISE_FLOOR, READ, UNITS
-from faces.facs import ACTION_UNITS
-from faces.seen import SeenClip
-from metrics.au_scores import Detector, agreement, coded_hits, icc31, members
+from megbench.clips.synthetic.camera import Camera
+from megbench.clips.synthetic.exact_frames import film
+from megbench.clips.synthetic.people import Role
+from megbench.clips.synthetic.performance import Performance, Track
+from megbench.clips.synthetic.render import Actor
+from megbench.core.clip import KnownMotion
+from megbench.core.errors import CellFailed
+from megbench.core.media.frames import Frames, content_hash
+from megbench.faces.action_units import LIDS, NOISE_FLOOR, READ, UNITS
+from megbench.faces.facs import ACTION_UNITS
+from megbench.faces.features import SeenClip
+from megbench.metrics.au_scores import Detector, agreement, coded_hits, icc31, members
 
 # Key frames of two staggered units each, in manners (personal bases) that no other clip uses.
 SCENES = {

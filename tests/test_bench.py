@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from megbench.commands.request import chosen_metrics
+from megbench.core.errors import BenchError
+from megbench.core.media.video_writing import write_video
+from megbench.core.processors import usable
+from megbench.methods import COMPANIONS, METHODS, Label, parse_label
+from megbench.metrics import METRICS, ON_REQUEST
+from megbench.protocols import PROTOCOLS
 from PIL import Image
 from skimage.data import astronaut
 
-from commands.request import chosen_metrics
-from core.errors import BenchError
-from core.processors import usable
-from core.video_writing import write_video
-from methods import COMPANIONS, METHODS, Label, parse_label
-from metrics import METRICS, ON_REQUEST
-from protocols import PROTOCOLS
 from tests.fakes import FAKES, finished_cells, make_clips
 
 ROOT = Path(__file__).parent.parent
@@ -111,13 +111,15 @@ def test_without_a_say_of_the_system_all_processors_are_usable(monkeypatch):
 
 def test_the_demo_is_rendered_by_as_many_processes_as_workers(call, monkeypatch):
     asked = []
-    monkeypatch.setattr("protocols.demo.shoot", lambda scenes, cache, workers: asked.append(workers) or sys.exit(3))
+    monkeypatch.setattr(
+        "megbench.protocols.demo.shoot", lambda scenes, cache, workers: asked.append(workers) or sys.exit(3)
+    )
     assert call("--methods", "shift", "--workers", "5", "--dry-run")[0] == 3
     assert asked == [5]
 
 
 def test_wrong_settings_are_told_before_people_are_rendered(call, monkeypatch):
-    monkeypatch.setattr("taught.training_set.demo_set", lambda folder: pytest.fail("they are rendered"))
+    monkeypatch.setattr("megbench.taught.training_set.demo_set", lambda folder: pytest.fail("they are rendered"))
     for arguments, words in (
         (("--set", "plan.log_every=0"), "--set plan.log_every=0: log_every must be 1 or more"),
         (("--set", "model.generator={block_expansion: 0}"), "block_expansion must be 1 or more, got 0"),
@@ -368,7 +370,7 @@ def test_ctrl_c_on_a_training_is_one_line(call, monkeypatch):
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("commands.train.training_data", stopped)
+    monkeypatch.setattr("megbench.commands.train.training_data", stopped)
     assert call("train", "fpfomm") == (
         130,
         "",

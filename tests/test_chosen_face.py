@@ -9,20 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
-
-from clips import chosen_face
-from clips.chosen_face import check_face, frame_clip
-from clips.databases.table import TABLE
-from clips.folder import Folder, Recording, prepare, template
-from clips.portraits import BUILT_IN, portrait_path, read_portrait
-from core.clip import several_faces
-from core.errors import BenchError, CellFailed
-from core.frames import grey
-from core.pictures import read_picture
-from faces import landmarks
-from faces.embedding import embeddings
-from faces.landmarks import (
+from megbench.clips import chosen_face
+from megbench.clips.chosen_face import check_face, frame_clip
+from megbench.clips.databases.table import TABLE
+from megbench.clips.folder import ClipFolder, Recording, prepare, template
+from megbench.clips.portraits import BUILT_IN, portrait_path, read_portrait
+from megbench.core.clip import several_faces
+from megbench.core.errors import BenchError, CellFailed
+from megbench.core.media.frames import grey
+from megbench.core.media.pictures import read_picture
+from megbench.faces import landmarks
+from megbench.faces.embedding import embeddings
+from megbench.faces.landmarks import (
     ONE_FACE,
     SURE,
     WEAK,
@@ -33,9 +31,10 @@ from faces.landmarks import (
     overlap,
     points_in,
 )
-from protocols import make
-from protocols.demo import Demo
-from protocols.folder import Folder as FolderProtocol
+from megbench.protocols import make
+from megbench.protocols.demo import Demo
+from megbench.protocols.folder import ClipFolder as FolderProtocol
+from PIL import Image
 
 # How far, in eye distances, and by which factor boxes of one face may differ: dlib looks at every eighth pixel of
 # pictures scaled in steps of 5/6, so that two boxes may be two steps apart. The clothes are 6 eye distances away.
@@ -199,7 +198,7 @@ def test_the_chosen_face_drives(tmp_path, choice, name):
 
 def test_a_choice_makes_another_clip(tmp_path):
     folder = clip(tmp_path / "drivers" / "talk", BOTH, BOTH)
-    (left,), (right,) = (Folder(folder.parent, tmp_path / "cache", face).clips() for face in ("left", "right"))
+    (left,), (right,) = (ClipFolder(folder.parent, tmp_path / "cache", face).clips() for face in ("left", "right"))
     assert left.folder != right.folder
     assert left.content != right.content
 
@@ -208,7 +207,7 @@ def test_several_faces_are_told_each_time(tmp_path, capfd):
     clip(tmp_path / "drivers" / "talk", BOTH, BOTH)
     clip(tmp_path / "drivers" / "alone", head("hopper", 100), head("hopper", 100))
     for face, taken in (("", "the largest"), ("", "the largest"), ("LEFT ", "the left one")):
-        talk = Folder(tmp_path / "drivers", tmp_path / "cache", face).clips()[1]
+        talk = ClipFolder(tmp_path / "drivers", tmp_path / "cache", face).clips()[1]
         (told,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("Note: ")]
         large, small = talk.faces
         assert f"talk: 2 faces in its first frame ({large} and {small} px wide), {taken} was taken" in told
@@ -218,13 +217,13 @@ def test_several_faces_are_told_each_time(tmp_path, capfd):
 def test_fewer_faces_than_asked_for(tmp_path, capfd):
     clip(tmp_path / "drivers" / "alone", head("hopper", 100), head("hopper", 100))
     clip(tmp_path / "drivers" / "talk", BOTH, BOTH)
-    alone, talk = Folder(tmp_path / "drivers", tmp_path / "cache", "2").clips()
+    alone, talk = ClipFolder(tmp_path / "drivers", tmp_path / "cache", "2").clips()
     assert talk.problem == ""
     assert "face 2 was asked for" in alone.problem
     assert "shows one face (" in alone.problem
     assert "driver alone cannot be used: face 2 was asked for" in capfd.readouterr().err
     with pytest.raises(BenchError, match=r"No driver can be used: face 3 .* shows one face .*Choose 1, left or right"):
-        Folder(tmp_path / "drivers", tmp_path / "cache", "3").clips()
+        ClipFolder(tmp_path / "drivers", tmp_path / "cache", "3").clips()
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "middle", "1.5", "left right", "²", "9" * 5000, "\x1b[31m"])
@@ -360,10 +359,10 @@ def test_a_prepared_store_keeps_the_choice_and_takes_no_other(call, tmp_path):
     assert code == 0
     assert "left out: p2_talk: face 3 was asked for, but the first frame of" in out
     assert "Note: p1_talk: 2 faces in its first frame" in err
-    stored = Folder(tmp_path / "store", tmp_path / "cache").clips()
+    stored = ClipFolder(tmp_path / "store", tmp_path / "cache").clips()
     assert [(clip.face, len(clip.faces), who(clip.frames()[0])) for clip in stored] == [
         ("right", 2, "hopper"),
         ("left", 2, "astronaut"),
     ]
     with pytest.raises(BenchError, match=r"--face left: the clips of .* are already cropped"):
-        Folder(tmp_path / "store", tmp_path / "cache", "left").clips()
+        ClipFolder(tmp_path / "store", tmp_path / "cache", "left").clips()

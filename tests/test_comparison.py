@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from megbench.core.errors import BenchError
+from megbench.core.statistics import paired
+from megbench.metrics.motion_agreement import pooled_agreement
+from megbench.reports.comparison import comparison
+from megbench.reports.pooled import paired_pooled
+from megbench.reports.run_files import FinishedRun
 
-from core.errors import BenchError
-from core.statistics import paired
-from metrics.motion_agreement import pooled_agreement
-from reports.comparison import comparison
-from reports.pooled import paired_pooled
-from reports.run_files import Run
 from tests.report_fixture import make_run
 
 
@@ -45,7 +45,7 @@ def rows(table, heading):
 
 
 def test_a_run_does_not_differ_from_itself(first):
-    table = comparison(Run(first), Run(first))
+    table = comparison(FinishedRun(first), FinishedRun(first))
     assert [unmarked(section) for section in table.sections][:2] == ["fpfomm", "fomm:mode=absolute"]
     for row in table.rows():
         assert (row[3].value, row[4].value) == (0, 1)
@@ -59,7 +59,7 @@ def test_the_difference_is_the_mean_over_cells(first, second):
     mine = (scores.method == "fpfomm") & (scores.scope == "cell") & (scores.figure == "agreement")
     scores.loc[mine, "value"] = ["0.1", "0.2", "0.3", "0.4"]
     scores.to_csv(second / "scores.csv", index=False)
-    row = rows(comparison(Run(first), Run(second)), "fpfomm")["agreement"]
+    row = rows(comparison(FinishedRun(first), FinishedRun(second)), "fpfomm")["agreement"]
     assert [entry.value for entry in row[1:4]] == pytest.approx([0.8, 0.25, 0.55])
     assert row[4].value == 0.5  # two drivers: both signs agree in 2 of 4 flips
     assert row[-1].value == 4
@@ -68,12 +68,14 @@ def test_the_difference_is_the_mean_over_cells(first, second):
 def test_pooled_agreement_is_pooled_over_the_shared_cells(second):
     """Neither a mean over cells nor what one cell has under that name: the leaderboard's number."""
     sums = [[4.0, 4.0, 4.0], [0.0, 9.0, 1.0], [3.0, 9.0, 4.0], [5.0, 5.0, 0.0]]
-    for cell, products in zip(Run(second).facts.cells, sums, strict=True):
+    for cell, products in zip(FinishedRun(second).facts.cells, sums, strict=True):
         path = second / "partials" / "fpfomm" / f"{cell.name}.json"
         facts = json.loads(path.read_text())
         facts["motion_agreement"]["sums"] = {"driver": products}
         path.write_text(json.dumps(facts))
-    row = rows(comparison(Run(second), Run(second), ("fpfomm", "flow_warp")), "fpfomm - flow_warp")["agreement_pooled"]
+    row = rows(comparison(FinishedRun(second), FinishedRun(second), ("fpfomm", "flow_warp")), "fpfomm - flow_warp")[
+        "agreement_pooled"
+    ]
     assert row[1].value == pytest.approx(pooled_agreement(sums[:3]))  # the last cell's driver does not move
     assert row[2].value == pytest.approx(0.95)
     assert row[3].value == pytest.approx(row[1].value - 0.95)
@@ -114,12 +116,14 @@ def test_gain_is_compared_by_its_distance_from_1(second):
     scores.loc[gain & (scores.method == "fpfomm"), "value"] = ["0.9", "1.1", "0.9", "1.1"]
     scores.loc[gain & (scores.method == "flow_warp"), "value"] = "1.4"
     scores.to_csv(second / "scores.csv", index=False)
-    row = rows(comparison(Run(second), Run(second), ("fpfomm", "flow_warp")), "fpfomm - flow_warp")["|gain"]
+    row = rows(comparison(FinishedRun(second), FinishedRun(second), ("fpfomm", "flow_warp")), "fpfomm - flow_warp")[
+        "|gain"
+    ]
     assert [entry.value for entry in row[1:4]] == pytest.approx([0.1, 0.4, -0.3])
 
 
 def test_headline_figures_are_corrected_as_the_leaderboards_groups_and_others_say_that_they_are_not(tmp_path):
-    run = Run(make_run(tmp_path / "run", 1, drivers=9))
+    run = FinishedRun(make_run(tmp_path / "run", 1, drivers=9))
     table = comparison(run, run, ("fpfomm", "flow_warp"))
     found = rows(table, "fpfomm - flow_warp")
     for name in ("agreement", "|gain", "error"):
@@ -133,7 +137,7 @@ def test_headline_figures_are_corrected_as_the_leaderboards_groups_and_others_sa
 
 
 def test_too_few_drivers_are_said_with_what_can_be_said_still(first):
-    text = comparison(Run(first), Run(first), ("fpfomm", "flow_warp")).text()
+    text = comparison(FinishedRun(first), FinishedRun(first), ("fpfomm", "flow_warp")).text()
     assert (
         "No test could separate these rows after Holm's correction (2 drivers, 1 pair: p cannot go below 0.500)" in text
     )
@@ -141,7 +145,7 @@ def test_too_few_drivers_are_said_with_what_can_be_said_still(first):
 
 
 def test_two_rows_of_one_run(first):
-    table = comparison(Run(first), Run(first), ("flow_warp", "fpfomm"))
+    table = comparison(FinishedRun(first), FinishedRun(first), ("flow_warp", "fpfomm"))
     row = rows(table, "flow_warp - fpfomm")["agreement"]
     assert row[3].value == pytest.approx(0.15)
 
@@ -163,15 +167,15 @@ def test_two_rows_of_one_run(first):
 def test_runs_that_differ_otherwise_are_refused(first, second, change, said):
     edit(second, change)
     with pytest.raises(BenchError, match=said) as stop:
-        comparison(Run(first), Run(second))
+        comparison(FinishedRun(first), FinishedRun(second))
     assert "\n" not in str(stop.value)
 
 
 def test_rows_that_are_not_there_are_named(first):
     with pytest.raises(BenchError, match="Did you mean 'fpfomm'"):
-        comparison(Run(first), Run(first), ("fpfom",))
+        comparison(FinishedRun(first), FinishedRun(first), ("fpfom",))
     with pytest.raises(BenchError, match="name one row, or two"):
-        comparison(Run(first), Run(first), ("a", "b", "c"))
+        comparison(FinishedRun(first), FinishedRun(first), ("a", "b", "c"))
 
 
 def test_figures_without_a_headline_are_compared_where_there_is_no_other(first, second):
@@ -182,7 +186,7 @@ def test_figures_without_a_headline_are_compared_where_there_is_no_other(first, 
     edit(second, only_mine)
     scores = (second / "scores.csv").read_text().replace(",agreement,", ",mine,")
     (second / "scores.csv").write_text(scores)
-    assert set(rows(comparison(Run(second), Run(second)), "fpfomm")) == {"mine"}
+    assert set(rows(comparison(FinishedRun(second), FinishedRun(second)), "fpfomm")) == {"mine"}
 
 
 def test_the_command_prints_and_writes_the_table(call, first):

@@ -9,9 +9,8 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from core.config import as_dict, build, merge, parse_set, read_overlay, resolve
-from core.errors import BenchError
+from megbench.core.config import as_dict, build, merge, parse_set, read_overlay, resolve
+from megbench.core.errors import BenchError
 
 
 @dataclass(frozen=True)

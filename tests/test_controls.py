@@ -7,21 +7,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from megbench.commands.request import impossible
+from megbench.core.clip import Cell, Clip, save_clip
+from megbench.core.errors import BenchError, CellFailed
+from megbench.core.files.own_store import work_for
+from megbench.core.media.frames import Frames, check_frames, content_hash
+from megbench.core.registry import load
+from megbench.engine.benchmark import row_facts
+from megbench.engine.runner import Row
+from megbench.faces.features import SeenClip
+from megbench.faces.transfer import lift_motion
+from megbench.methods import COMPANIONS, METHODS
+from megbench.methods.controls import Ceiling, Rigid, Still, StillNoise, Truth
+from megbench.methods.flow_warp import ApexRamp, FlowWarp, Reversed, WrongDriver, ramp
+from megbench.metrics.motion_agreement import compare
 
-from commands.request import impossible
-from core.clip import Cell, Clip, save_clip
-from core.errors import BenchError, CellFailed
-from core.frames import Frames, check_frames, content_hash
-from core.own_store import work_for
-from core.registry import load
-from core.run import row_facts
-from core.runner import Row
-from faces.seen import SeenClip
-from faces.transfer import lift_motion
-from methods import COMPANIONS, METHODS
-from methods.controls import Ceiling, Rigid, Still, StillNoise, Truth
-from methods.flow_warp import ApexRamp, FlowWarp, Reversed, WrongDriver, ramp
-from metrics.motion_agreement import compare
 from tests.moving_face import MOUTH, T, make_cell, push_field
 
 
@@ -67,7 +67,7 @@ def test_in_a_worker_a_drivers_motion_is_read_once_for_all_rows(cell, tmp_path, 
     try:
         first = lift_motion(cell.driver)
         lift_motion.cache_clear()  # as in another process
-        monkeypatch.setattr("faces.transfer._lifted", None)
+        monkeypatch.setattr("megbench.faces.transfer._lifted", None)
         again = lift_motion(cell.driver)
     finally:
         work_for(None)

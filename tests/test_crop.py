@@ -9,17 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from megbench.clips.folder import Recording, cut_frames, template
+from megbench.clips.portraits import _cut, _fit
+from megbench.core.errors import BenchError
+from megbench.core.media.frames import grey
+from megbench.core.media.pictures import stated_density
+from megbench.core.media.video import first_size, pixel_aspect, read_clip
+from megbench.faces.crop import crop, display_size, face_square, square_at, whole_square
+from megbench.faces.landmarks import crop_box, landmarks
 from PIL import Image
 from skimage.data import astronaut
-
-from clips.folder import Recording, cut_frames, template
-from clips.portraits import _cut, _fit
-from core.errors import BenchError
-from core.frames import grey
-from core.pictures import stated_density
-from core.video import first_size, pixel_aspect, read_clip
-from faces.crop import crop, display_size, face_square, square_at, whole_square
-from faces.landmarks import crop_box, landmarks
 
 # 512 x 512; the face is 88 pixels wide, its middle near (223, 126).
 PHOTO = astronaut()

@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from megbench.clips.databases import DATABASES
+from megbench.clips.databases.corrections import CORRECTIONS, Correction, corrections
+from megbench.clips.databases.sheets import LARGEST_SHEET_BYTES, CodedRow, read_sheet
+from megbench.clips.prepare import prepare
+from megbench.commands.databases import given_points
+from megbench.core.errors import BenchError
+from megbench.core.registry import load
+from megbench.protocols.megc2021 import SHEET, recordings
 
-from clips.databases import DATABASES
-from clips.databases.corrections import CORRECTIONS, Correction, corrections
-from clips.databases.sheets import LARGEST_SHEET_BYTES, Row, read_sheet
-from clips.store import prepare
-from commands.databases import given_points
-from core.errors import BenchError
-from core.registry import load
-from protocols.megc2021 import SHEET, recordings
 from tests import lookalikes
 
 
@@ -356,7 +356,7 @@ possible = st.none() | st.integers(0, 30)
 @settings(deadline=None, max_examples=40)
 @given(possible, possible, possible, st.integers(0, 30), st.sampled_from(["onset", "apex", "offset"]))
 def test_a_correction_never_overrules_what_can_be_true(onset, apex, offset, value, name):
-    row = Row(5, 7, "1", "c", onset, apex, offset)
+    row = CodedRow(5, 7, "1", "c", onset, apex, offset)
     files = range(3, 20)
     better = Correction("x", "db", "test", {5: {name: value}}).apply(row, files)
     told = [mark for mark in (onset, apex, offset) if mark is not None]

@@ -6,16 +6,15 @@ from collections import Counter
 
 import numpy as np
 import pytest
-
-from clips.portraits import portrait_path
-from clips.synthetic import studio
-from clips.synthetic.casting import Role
-from clips.synthetic.film import expression, plan
-from clips.synthetic.render import Actor
-from faces.facs import cap
-from faces.field import jacobian_determinant
-from protocols import demo
-from protocols.demo import SHEET, Demo
+from megbench.clips.portraits import portrait_path
+from megbench.clips.synthetic import rendered_clips
+from megbench.clips.synthetic.exact_frames import expression, plan
+from megbench.clips.synthetic.people import Role
+from megbench.clips.synthetic.render import Actor
+from megbench.faces.facs import cap
+from megbench.faces.field import jacobian_determinant
+from megbench.protocols import demo
+from megbench.protocols.demo import SHEET, Demo
 
 DRIVERS = {driver.name: driver for driver in SHEET.drivers}
 # AU14 and AU20 move the same skin.
@@ -129,10 +128,10 @@ def test_a_second_call_renders_nothing_and_another_renderer_everything(cells, sm
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("rendered again")
 
-    monkeypatch.setattr(studio, "in_parallel", refuse)
+    monkeypatch.setattr(rendered_clips, "in_parallel", refuse)
     again = Demo(cache).cells()
     assert [(cell.driver, cell.truth) for cell in again] == [(cell.driver, cell.truth) for cell in cells]
-    monkeypatch.setattr(studio, "recipe", lambda _: "another")
+    monkeypatch.setattr(rendered_clips, "recipe", lambda _: "another")
     with pytest.raises(AssertionError, match="rendered again"):
         Demo(cache).cells()
 

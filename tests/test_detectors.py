@@ -10,22 +10,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from megbench.core.errors import BenchError, Unavailable
+from megbench.core.files.cache import write_json
+from megbench.core.media.frames import grey
+from megbench.core.weights import external_weights
+from megbench.core.weights.external_weights import FILES
+from megbench.engine.scoring import lacking
+from megbench.faces import openface, pyfeat
+from megbench.faces.features import Seen
+from megbench.faces.landmarks import landmarks
+from megbench.faces.openface import UNITS, read_openface
+from megbench.metrics.openface_intensity import OpenFaceIntensity
+from megbench.metrics.pyfeat_occurrence import PyFeatOccurrence
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 import bench
-from core import weight_files
-from core.errors import BenchError, Unavailable
-from core.frames import grey
-from core.scoring import lacking
-from core.store import write_json
-from core.weight_files import FILES
-from faces import openface, pyfeat
-from faces.landmarks import landmarks
-from faces.openface import UNITS, read_openface
-from faces.seen import Seen
-from metrics.openface_intensity import OpenFaceIntensity
-from metrics.pyfeat_occurrence import PyFeatOccurrence
 from tests.moving_face import T, face, make_cell
 
 BUMP = np.sin(np.linspace(0, np.pi, T))
@@ -161,7 +161,7 @@ def network(tmp_path_factory) -> Path:
 def test_py_feat_answers_from_a_process_of_its_own(network, monkeypatch):
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(network.parent))
     assert lacking(PyFeatOccurrence) == ""
-    running = pyfeat.Detector(weight_files.require("pyfeat"))
+    running = pyfeat.Detector(external_weights.require("pyfeat"))
     frames = np.stack([face(), np.roll(face(), 3, axis=1)])
     scores = running.scores(frames, landmarks(grey(frames)[0], "face"))
     assert scores.shape == (2, len(pyfeat.UNITS))

@@ -3,14 +3,14 @@
 import dlib
 import numpy as np
 import pytest
+from megbench.core.errors import BenchError
+from megbench.core.media.frames import content_hash, grey
+from megbench.faces import embedding as module
+from megbench.faces import features as seen_module
+from megbench.faces.embedding import WEIGHTS, embedding_at, embeddings
+from megbench.faces.features import SeenClip
+from megbench.faces.landmarks import BORDER, landmarks, model_path, padded
 
-from core.errors import BenchError
-from core.frames import content_hash, grey
-from faces import embedding as module
-from faces import seen as seen_module
-from faces.embedding import WEIGHTS, embedding_at, embeddings
-from faces.landmarks import BORDER, landmarks, model_path, padded
-from faces.seen import SeenClip
 from tests.moving_face import face
 
 

@@ -5,16 +5,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
-from core import estimate
-from core.estimate import PACE_S, Work, remember, work_left
-from core.runner import Settings
-from core.scoring import Scorer
-from core.speeds import keep_speeds, measuring
-from core.weights import read_card
-from methods import COMPANIONS
-from methods.cards import demo_weights
-from protocols.demo import SHEET
+from megbench.core.weights.network_weights import read_card
+from megbench.engine import estimate
+from megbench.engine.estimate import PACE_S, Work, remember, work_left
+from megbench.engine.runner import Settings
+from megbench.engine.scoring import Scorer
+from megbench.engine.speeds import keep_speeds, measuring
+from megbench.methods import COMPANIONS
+from megbench.methods.cards import demo_weights
+from megbench.protocols.demo import SHEET
 
 
 def cell(name, frames, template="t", truth=True):

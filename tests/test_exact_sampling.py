@@ -9,18 +9,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from megbench.clips.portraits import TEXTURE, read_portrait, to_texture
+from megbench.clips.synthetic.identities import Person
+from megbench.clips.synthetic.render import Actor, sharpened
+from megbench.core.clip import pixel_grid
+from megbench.core.media.frames import SIZE, grey
+from megbench.core.spline import Spline, as_type
+from megbench.faces import facs
+from megbench.faces.field import warp
+from megbench.taught.displaced import STEP, displaced
 from scipy.interpolate import RectBivariateSpline
 from scipy.ndimage import map_coordinates
-
-from clips.portraits import TEXTURE, read_portrait, to_texture
-from clips.synthetic.identities import Person
-from clips.synthetic.render import Actor, sharpened
-from core.clip import pixel_grid
-from core.frames import SIZE, grey
-from core.spline import Spline, as_type
-from faces import facs
-from faces.field import warp
-from taught.displaced import STEP, displaced
 
 SIZES = (0.02, 0.05, 0.1, 0.2, 0.375, 0.5, 1.0)
 DIRECTIONS = ((1, 0), (0, 1), (1, 1), (-1, 1))

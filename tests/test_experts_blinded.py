@@ -6,14 +6,14 @@ import shutil
 
 import openpyxl
 import pytest
+from megbench.core.errors import BenchError
+from megbench.core.provenance import ROOT
+from megbench.engine.seal import faults, seal
+from megbench.experts.judgements import FILE, read_judgements
+from megbench.reports.metric_agreement import metrics_against_experts
+from megbench.reports.run_files import FinishedRun
 
 import bench
-from core.errors import BenchError
-from core.judgements import FILE, read_judgements
-from core.manifest import faults, seal
-from core.provenance import ROOT
-from reports.metric_agreement import metrics_against_experts
-from reports.run_files import Run
 from tests.report_fixture import HOSTILE, LABELS, make_run
 
 
@@ -187,7 +187,7 @@ def test_a_run_without_judgements_says_what_to_do(call, run):
     assert code == 2
     assert "Import expert sheets first" in err
     with pytest.raises(BenchError, match="no judged output is of this run"):
-        metrics_against_experts(Run(run), [])
+        metrics_against_experts(FinishedRun(run), [])
 
 
 def test_import_prints_table_one(call):

@@ -6,16 +6,16 @@ import re
 
 import numpy as np
 import pytest
+from megbench.core.statistics import paired
+from megbench.experts.judgements import FILE, Judgement, drivers, means, write_judgements
+from megbench.reports.experts import add_up, agreement_table, gap, pairs_table, table_one
+from megbench.reports.export import FORMS, experts_tables, write_tables
+from megbench.reports.leaderboard import leaderboard
+from megbench.reports.published import published as published_figures
+from megbench.reports.published import reported_table
+from megbench.reports.run_files import FinishedRun
+from megbench.reports.table import Column, Entry, Section, Table
 
-from core.judgements import FILE, Judgement, drivers, means, write_judgements
-from core.statistics import paired
-from reports.experts import add_up, agreement_table, gap, pairs_table, table_one
-from reports.forms import FORMS, experts_tables, write_tables
-from reports.leaderboard import leaderboard
-from reports.published import published as published_figures
-from reports.published import reported_table
-from reports.run_files import Run
-from reports.table import Column, Entry, Section, Table
 from tests.expert_sheets import published
 from tests.report_fixture import HOSTILE, make_run
 
@@ -113,11 +113,11 @@ def test_hostile_names_stay_text_in_every_form(name):
 
 def test_the_leaderboard_of_a_judged_run_has_the_experts_means(tmp_path):
     run = make_run(tmp_path / "run", 3)
-    before = leaderboard(Run(run))
+    before = leaderboard(FinishedRun(run))
     scores = {("E1", "ta"): (0, 2, 3), ("E2", "ta"): (2, 2, 3), ("E1", "tb"): (1, 2, 3)}
     judged = [Judgement("fpfomm", "d1", template, expert, *each) for (expert, template), each in scores.items()]
     write_judgements(run / FILE, judged)
-    after = leaderboard(Run(run))
+    after = leaderboard(FinishedRun(run))
     assert [column.title for column in after.columns[len(before.columns) :]] == ["upper", "lower", "noise", "sum"]
     rows = {row[0].value: row[-4:] for row in after.rows()}
     assert [(entry.value, entry.remark) for entry in rows["fpfomm"]] == [(1, "2/4"), (2, "2/4"), (3, "2/4"), (6, "2/4")]

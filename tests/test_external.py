@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from megbench.core.clip import Template
+from megbench.core.errors import BenchError, CellFailed
+from megbench.methods import parse_label
+from megbench.methods.external import READY_MADE, External, read_description
 
 import bench
-from core.clip import Template
-from core.errors import BenchError, CellFailed
-from methods import parse_label
-from methods.external import READY_MADE, External, read_description
 from tests.fakes import finished_cells, make_clips
 
 ROOT = Path(__file__).parent.parent
@@ -33,10 +33,10 @@ if manner == "crash":
     sys.exit(3)
 import numpy as np
 sys.path.insert(0, {root!r})
-from core.pictures import read_picture
-from core.video import read_clip
-from core.video_writing import write_video
-from core.frames import write_frames
+from megbench.core.media.pictures import read_picture
+from megbench.core.media.video import read_clip
+from megbench.core.media.video_writing import write_video
+from megbench.core.media.frames import write_frames
 picture = read_picture(Path(template))
 count = sum(1 for _ in read_clip(Path(driver)))
 frames = np.stack([np.roll(picture, k, axis=1) for k in range(count - (manner == "short"))])
@@ -302,8 +302,8 @@ import argparse, csv, os, shutil, sys
 from pathlib import Path
 import numpy as np, yaml
 sys.path.insert(0, {root!r})
-from core.video import read_clip
-from core.video_writing import write_video
+from megbench.core.media.video import read_clip
+from megbench.core.media.video_writing import write_video
 parser = argparse.ArgumentParser()
 for name in ("config", "mode", "checkpoint"):
     parser.add_argument("--" + name)
@@ -323,12 +323,11 @@ write_video(folder / (pair["driving"] + "-" + pair["source"] + ".mp4"), frames, 
 
 
 def test_the_published_layout_of_fpb_is_laid_out(tmp_path, monkeypatch, call):
+    from megbench.core.clip import Clip, save_clip
+    from megbench.core.media.frames import grey
+    from megbench.faces.crop import crop
+    from megbench.faces.landmarks import crop_box
     from skimage import data
-
-    from core.clip import Clip, save_clip
-    from core.frames import grey
-    from faces.crop import crop
-    from faces.landmarks import crop_box
 
     image = np.ascontiguousarray(data.astronaut())
     face = crop(image, crop_box(grey(image), "astronaut"))
@@ -358,8 +357,8 @@ def test_the_layout_of_awp_is_that_of_fpb_in_its_own_folder():
 
 def test_edges_of_both_clips_are_handed_over(described, cell):
     check = (
-        "from core.pictures import read_picture; from core.video import read_clip; "
-        "from core.video_writing import write_video; from pathlib import Path; import numpy as np; "
+        "from megbench.core.media.pictures import read_picture; from megbench.core.media.video import read_clip; "
+        "from megbench.core.media.video_writing import write_video; from pathlib import Path; import numpy as np; "
         "a = read_picture(Path(sys.argv[1])); b = np.stack(list(read_clip(Path(sys.argv[2]))));"
         "assert b.shape == (4, 256, 256, 3) and set(np.unique(a)) == {0, 255} and (a.min(-1) == a.max(-1)).all();"
         "write_video(Path(sys.argv[3]), b, 25.0, lossless=True)"

@@ -5,21 +5,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from megbench.core.clip import pixel_grid
+from megbench.core.errors import CellFailed
+from megbench.core.media.frames import content_hash, grey
+from megbench.faces import features as seen_module
+from megbench.faces.embedding import embedding_at
+from megbench.faces.features import Seen, SeenClip, sampled_frames
+from megbench.faces.field import jacobian_determinant
+from megbench.faces.flow import FAR, MARGIN, WHOLE, FlowFrom, box_around
+from megbench.faces.head import fit_head, head_flow
+from megbench.faces.mesh import fit_mesh
+from megbench.faces.motion import mean_over
+from megbench.faces.regions import GROUPS, REGIONS, face_regions
+from megbench.faces.transfer import LEAST_AREA, _to_face_units, _to_pixels, _unfolded
 from scipy.ndimage import map_coordinates
 
-from core.clip import pixel_grid
-from core.errors import CellFailed
-from core.frames import content_hash, grey
-from faces import seen as seen_module
-from faces.embedding import embedding_at
-from faces.field import jacobian_determinant
-from faces.flow import FAR, MARGIN, WHOLE, FlowFrom, box_around
-from faces.head import fit_head, head_flow
-from faces.mesh import fit_mesh
-from faces.motion import mean_over
-from faces.regions import GROUPS, REGIONS, face_regions
-from faces.seen import Seen, SeenClip, sampled_frames
-from faces.transfer import LEAST_AREA, _to_face_units, _to_pixels, _unfolded
 from tests.moving_face import MOUTH, face, make_cell, push_field, render
 
 LANDMARKS = seen_module.detect(grey(face()[None])[0])

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-
-from clips.synthetic.casting import Role
-from clips.synthetic.manner import personal_basis
-from clips.synthetic.render import Actor
-from faces.facs import ACTION_UNITS, MICRO, TABLE, basis, cap
-from faces.field import jacobian_determinant
-from faces.mesh import IRISES, canonical, mirror_order
+from megbench.clips.synthetic.people import Role
+from megbench.clips.synthetic.personal_basis import personal_basis
+from megbench.clips.synthetic.render import Actor
+from megbench.faces.facs import ACTION_UNITS, MICRO, TABLE, basis, cap
+from megbench.faces.field import jacobian_determinant
+from megbench.faces.mesh import IRISES, canonical, mirror_order
 
 BASIS = dict(zip(ACTION_UNITS, basis(), strict=True))
 INNER_BROW, OUTER_BROW, UPPER_LID, LOWER_LID, CHEEK = 336, 300, 386, 374, 280

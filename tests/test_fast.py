@@ -9,20 +9,20 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from megbench.baselines.fomm import model as fomm
+from megbench.baselines.mraa import model as mraa
+from megbench.baselines.tps import model as tps
+from megbench.baselines.tps_rau import model as tps_rau
+from megbench.baselines.ulmegan import model as ulmegan
+from megbench.core.errors import BenchError
+from megbench.core.openface_units import OPENFACE
+from megbench.fpfomm import model as fpb
+from megbench.methods import make_method
+from megbench.nets import winograd
+from megbench.nets.blocks import SameBlock, UpBlock
+from megbench.nets.fast import LARGE_MAP, FourAtOnce, InstanceNormLast, compile_blocks, rearrange, speed_up
 from torch import nn
 
-from baselines.fomm import model as fomm
-from baselines.mraa import model as mraa
-from baselines.tps import model as tps
-from baselines.tps_rau import model as tps_rau
-from baselines.ulmegan import model as ulmegan
-from core.errors import BenchError
-from core.openface import OPENFACE
-from fpfomm import model as fpb
-from methods import make_method
-from nets import winograd
-from nets.blocks import SameBlock, UpBlock
-from nets.fast import LARGE_MAP, FourAtOnce, InstanceNormLast, compile_blocks, rearrange, speed_up
 from tests.golden.fill import fill
 from tests.test_nets_models import FOMM, FPB, LANDMARKS, MRAA
 from tests.test_tps import RAU, TPS

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from core.clip import pixel_grid
-from faces.field import MeshField, invert, jacobian_determinant, sample, similarity, warp
-from faces.mesh import canonical
+from megbench.core.clip import pixel_grid
+from megbench.faces.field import MeshField, invert, jacobian_determinant, sample, similarity, warp
+from megbench.faces.mesh import canonical
 
 
 @pytest.fixture(scope="module")

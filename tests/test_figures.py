@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from megbench.commands.metrics_page import PAGE, page
+from megbench.commands.request import Request
+from megbench.core.errors import BenchError
+from megbench.core.figures import GROUPS, Figure
+from megbench.core.registry import load
+from megbench.engine.plugins import check_metric
+from megbench.metrics import METRICS, ON_REQUEST
+from megbench.reports import headlines, leaderboard
+from megbench.reports.export import tables_of, write_tables
+from megbench.reports.run_files import FinishedRun
 
-from commands.metrics_page import PAGE, page
-from commands.request import Request
-from core.errors import BenchError
-from core.figures import GROUPS, Figure
-from core.plugins import check_metric
-from core.registry import load
-from metrics import METRICS, ON_REQUEST
-from reports import headlines, leaderboard
-from reports.forms import tables_of, write_tables
-from reports.run_files import Run
 from tests.report_fixture import make_run
 
 ALL = {name: load("metric", name, METRICS) for name in METRICS}
@@ -27,7 +27,7 @@ ALONE = Figure("alone", "Alone", target="output", ideal=None, bounds=(0, None), 
 
 
 def test_the_page_of_metrics_is_the_one_that_is_made():
-    assert PAGE.read_text(encoding="utf-8") == page(), "python -m commands.metrics_page"
+    assert PAGE.read_text(encoding="utf-8") == page(), "python -m megbench.commands.metrics_page"
 
 
 def test_the_suites_own_metrics_keep_their_contract():
@@ -75,7 +75,7 @@ def with_metric(folder, named, value, *figures):
         like.assign(metric="extra", figure=f.name, value=value, reason="" if value else "no weights") for f in figures
     ]
     pd.concat([scores, *more]).to_csv(folder / "scores.csv", index=False)
-    return Run(folder)
+    return FinishedRun(folder)
 
 
 @pytest.mark.parametrize("value", ["0.25", ""])
@@ -127,4 +127,4 @@ def test_a_run_of_an_older_suite_is_one_line(tmp_path):
     del facts["metrics"][0]["figures"][0]["ideal"]
     path.write_text(json.dumps(facts))
     with pytest.raises(BenchError, match=r"metrics\.0\.figures\.0\.ideal.*Run the same command again"):
-        Run(path.parent)
+        FinishedRun(path.parent)

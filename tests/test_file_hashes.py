@@ -6,9 +6,8 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from core import file_hashes, memo
-from core.file_hashes import (
+from megbench.core.files import hashes, memo
+from megbench.core.files.hashes import (
     TICK_NS,
     bytes_facts,
     file_facts,
@@ -19,7 +18,8 @@ from core.file_hashes import (
     remember,
     unaltered,
 )
-from core.memo import Memo
+from megbench.core.files.memo import Memo
+
 from tests.fakes import flipped
 
 LONG_AGO = 1_700_000_000_123_456_789
@@ -36,7 +36,7 @@ def read(tmp_path, monkeypatch):
 
     monkeypatch.setattr(memo, "STORE", tmp_path / "store")
     (tmp_path / "store").mkdir()
-    monkeypatch.setattr(file_hashes, "hash_anew", reading)
+    monkeypatch.setattr(hashes, "hash_anew", reading)
     yield found
     memo._memo.cache_clear()
 
@@ -99,14 +99,14 @@ def test_a_linked_file_that_keeps_all_three_is_found_by_reading_alone(tmp_path, 
 @pytest.mark.parametrize(("age", "times"), [(TICK_NS // 2, 2), (3 * TICK_NS, 1)])
 def test_what_was_modified_a_moment_ago_is_read_again(tmp_path, read, monkeypatch, age, times):
     path = made(tmp_path / "a")
-    monkeypatch.setattr(file_hashes.time, "time_ns", lambda: LONG_AGO + age)
+    monkeypatch.setattr(hashes.time, "time_ns", lambda: LONG_AGO + age)
     assert file_hash(path) == file_hash(path)
     assert len(read) == times
 
 
 def test_whole_seconds_are_trusted_after_two_of_them(tmp_path, read, monkeypatch):
     path = made(tmp_path / "a", when=LONG_AGO // 10**9 * 10**9)
-    monkeypatch.setattr(file_hashes.time, "time_ns", lambda: LONG_AGO + 10**9)
+    monkeypatch.setattr(hashes.time, "time_ns", lambda: LONG_AGO + 10**9)
     assert file_hash(path) == file_hash(path)
     assert len(read) == 2
 

@@ -10,9 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-
-from core.errors import BenchError
-from core.folder_lock import LOCK, check_free, in_turn, locked_folder
+from megbench.core.errors import BenchError
+from megbench.core.files.folder_lock import LOCK, check_free, in_turn, locked_folder
 
 WHAT = "the folder of a run"
 

@@ -5,9 +5,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from nets import gather
-from nets.geometry import memory_layout, warp
+from megbench.nets import gather
+from megbench.nets.geometry import memory_layout, warp
 
 SIZES = st.integers(1, 9)
 
@@ -36,7 +35,7 @@ def test_what_is_no_number_looks_outside():
 @pytest.mark.parametrize("used", [True, False])
 def test_it_is_used_in_inference_only_and_layouts_stay(used, monkeypatch):
     counted = []
-    monkeypatch.setattr("nets.geometry.gathered", lambda *given: counted.append(1) or gather.gathered(*given))
+    monkeypatch.setattr("megbench.nets.geometry.gathered", lambda *given: counted.append(1) or gather.gathered(*given))
     picture, grid = channels_last(1, gather.FEWEST_CHANNELS, 5, 5), torch.rand(2, 4, 4, 2)
     grid.requires_grad_(not used)
     sampled = warp(picture, grid, True)

@@ -4,25 +4,34 @@ import re
 from typing import get_args
 
 import pytest
-
-from baselines import GENERATORS
-from commands.generators_page import PAGE, folder, page
-from core.config import build, merge, parse_set, read_overlay, resolve
-from core.generator import DEMO_MARK, KIND, Generator, Mode, Status, Weights, descriptors, generators, networks_at
-from core.registry import load
-from methods import DRIVEN_BY, METHODS, make_method
-from methods.cards import demo_weights, status_marks
-from methods.generator import DISPLACED, GeneratorMethod
-from training import TRAINABLES
-from training.plan import Plan
-from training.prepared import StoreSettings
+from megbench.baselines import GENERATORS
+from megbench.commands.generators_page import PAGE, folder, page
+from megbench.core.config import build, merge, parse_set, read_overlay, resolve
+from megbench.core.generator import (
+    DEMO_MARK,
+    KIND,
+    Generator,
+    Mode,
+    Status,
+    Weights,
+    descriptors,
+    generators,
+    networks_at,
+)
+from megbench.core.registry import load
+from megbench.methods import DRIVEN_BY, METHODS, make_method
+from megbench.methods.cards import demo_weights, status_marks
+from megbench.methods.generator import DISPLACED, GeneratorMethod
+from megbench.training import TRAINABLES
+from megbench.training.plan import Plan
+from megbench.training.prepared import StoreSettings
 
 KNOWN = descriptors(GENERATORS)
 CITATIONS = PAGE.with_name("citations.bib")
 
 
 def test_the_page_is_what_the_descriptors_say():
-    assert PAGE.read_text(encoding="utf-8") == page() + "\n", "run python -m commands.generators_page"
+    assert PAGE.read_text(encoding="utf-8") == page() + "\n", "run python -m megbench.commands.generators_page"
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -94,7 +103,7 @@ def test_every_switch_of_the_known_defects_is_taken(name):
             elif key.startswith("data.prepared."):
                 resolve(StoreSettings, [parse_set(f"{key.removeprefix('data.')}={value}")])
             elif key.startswith("data."):
-                from taught.rendered import RenderedSettings
+                from megbench.taught.rendered import RenderedSettings
 
                 resolve(RenderedSettings, [parse_set(f"{key.removeprefix('data.')}={value}")])
             else:
@@ -142,10 +151,10 @@ WRONG = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_not_a_descriptor_is_refused_in_one_line(what, monkeypatch):
-    from core.errors import BenchError
+    from megbench.core.errors import BenchError
 
-    monkeypatch.setattr("core.generator.load", lambda kind, name, table: WRONG[what])
-    monkeypatch.setattr("core.generator.names", lambda kind, table: ["mine"] if kind == KIND else [])
+    monkeypatch.setattr("megbench.core.generator.load", lambda kind, name, table: WRONG[what])
+    monkeypatch.setattr("megbench.core.generator.names", lambda kind, table: ["mine"] if kind == KIND else [])
     with pytest.raises(BenchError, match=r"The generator mine must be a core\.generator\.Generator") as error:
         generators({})
     assert "\n" not in str(error.value)

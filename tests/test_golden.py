@@ -8,8 +8,8 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from megbench.nets.vgg import Vgg19
 
-from nets.vgg import Vgg19
 from tests.golden import fomm, measure, splines, tpsmm
 from tests.golden.__main__ import FILES, differences, spent
 from tests.golden.bounds import FACTOR, HERE, PROCESSORS, SEEDS, Bounds, UnboundEntryError

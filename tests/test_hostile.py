@@ -20,18 +20,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from megbench.clips.databases.sheets import read_sheet
+from megbench.core.clip import load_clip
+from megbench.core.config import parse_set, read_overlay
+from megbench.core.errors import BenchError
+from megbench.core.files.names import check_name
+from megbench.core.media.pictures import read_picture
+from megbench.core.media.video import read_clip
+from megbench.experts.blinded import make_key
+from megbench.faces.openface import COLUMNS, read_openface
+from megbench.methods.generator import GeneratorMethod
 from torch import nn
 
-from clips.databases.sheets import read_sheet
-from core.clip import load_clip
-from core.config import parse_set, read_overlay
-from core.errors import BenchError
-from core.names import check_name
-from core.pictures import read_picture
-from core.video import read_clip
-from faces.openface import COLUMNS, read_openface
-from methods.generator import GeneratorMethod
-from metrics.experts.blinded import make_key
 from tests import hostile_files as files
 from tests.fakes import make_clips
 from tests.golden.fill import undrawn
@@ -97,7 +97,7 @@ def put(path, content):
 
 def start_from(where, place):
     """`train --init`, whose training set would take minutes to render."""
-    from training.command import start_from
+    from megbench.training.command import start_from
 
     start_from(where / place, SimpleNamespace(networks=lambda: {"generator": nn.Linear(3, 1)}))
 
@@ -318,8 +318,10 @@ def here(monkeypatch, in_this_process):
     """Work is done in this process, and checkpoints without a card are held against a small network."""
     settings = GeneratorMethod.settings
     monkeypatch.setattr(GeneratorMethod, "settings", lambda method: settings(method) or SMALL)
-    monkeypatch.setattr("core.pickled_weights.LARGEST_WEIGHTS_BYTES", 50_000_000)  # a bomb of 2 GB takes long to make
-    monkeypatch.setattr("taught.training_set.demo_set", lambda folder: folder)
+    monkeypatch.setattr(
+        "megbench.core.weights.pickled.LARGEST_WEIGHTS_BYTES", 50_000_000
+    )  # a bomb of 2 GB takes long to make
+    monkeypatch.setattr("megbench.taught.training_set.demo_set", lambda folder: folder)
 
 
 @contextlib.contextmanager

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from megbench.baselines import GENERATORS
+from megbench.core.config import build
+from megbench.core.errors import BenchError
+from megbench.core.generator import descriptors
+from megbench.core.weights.network_weights import read_weights
+from megbench.core.weights.pickled import read_published
+from megbench.core.weights.published_checkpoints import Layout, import_checkpoint
+from megbench.methods import make_method
+from megbench.training.published import layouts
 from typer.testing import CliRunner
 
 import bench
-from baselines import GENERATORS
-from core.checkpoints import Layout, import_checkpoint
-from core.config import build
-from core.errors import BenchError
-from core.generator import descriptors
-from core.pickled_weights import read_published
-from core.weights import read_weights
-from methods import make_method
-from training.published import layouts
 
 KNOWN = descriptors(GENERATORS)
 PUBLISHED = [name for name, generator in KNOWN.items() if generator.published]
@@ -82,7 +82,7 @@ def test_a_whole_published_file_is_imported_and_animates(tmp_path, monkeypatch):
 
 
 def build_published(name):
-    from baselines.fomm.model import FommConfig, networks
+    from megbench.baselines.fomm.model import FommConfig, networks
 
     assert name == "fomm"
     return networks(build(FommConfig, {}, ""))

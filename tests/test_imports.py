@@ -4,15 +4,14 @@ import ast
 from pathlib import Path
 
 import pytest
-
-from core.source_code import imports_of
+from megbench.core.source_code import imports_of
 
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
     "core": set(),
     "nets": {"core"},  # the contracts: what a trainer shared by two rooms yields
     "faces": {"core"},
-    "training": {"baselines", "nets", "core"},  # the table of generators; nets.fast
+    "training": {"baselines", "nets", "core"},  # the table of generators; megbench.nets.fast
     "reports": {"core"},
     "clips": {"core", "faces"},
     "fpfomm": {"nets", "faces", "core"},
@@ -69,7 +68,9 @@ def test_no_room_imports_the_command_line_or_the_tests():
 
 
 def test_the_walk_sees_every_form_of_import():
-    forms = "import core.clip\nfrom faces import flow\ndef late():\n    from nets.blocks import Block\n"
+    forms = (
+        "import megbench.core.clip\nfrom faces import flow\ndef late():\n    from megbench.nets.blocks import Block\n"
+    )
     assert rooms_imported(ast.parse(forms)) == {"core", "faces", "nets"}
 
 

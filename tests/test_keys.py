@@ -8,18 +8,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-from baselines import GENERATORS
-from core import provenance
-from core.generator import descriptors
-from core.provenance import COMPUTES_NOTHING, code_version, module_of, package_versions, recipe
-from core.runner import Row
-from core.source_code import read_source
-from faces import seen
-from faces.seen import Seen
-from methods import DRIVEN_BY, OTHERS
-from methods.controls import Still
-from metrics import METRICS
+from megbench.baselines import GENERATORS
+from megbench.core import provenance
+from megbench.core.generator import descriptors
+from megbench.core.provenance import COMPUTES_NOTHING, code_version, module_of, package_versions, recipe
+from megbench.core.source_code import read_source
+from megbench.engine.runner import Row
+from megbench.faces import features
+from megbench.faces.features import Seen
+from megbench.methods import DRIVEN_BY, OTHERS
+from megbench.methods.controls import Still
+from megbench.metrics import METRICS
 
 ROOT = Path(__file__).parent.parent
 ALL = [
@@ -27,15 +26,15 @@ ALL = [
     *DRIVEN_BY.values(),
     *(generator.model for generator in descriptors(GENERATORS).values()),
     *METRICS.values(),
-    "methods.au_from_flow:flow",
-    "faces.seen:Seen",
-    "clips.synthetic.studio:shoot",
+    "megbench.methods.au_from_flow:flow",
+    "megbench.faces.features:Seen",
+    "megbench.clips.synthetic.rendered_clips:shoot",
 ]
 MODULES = sorted({name.partition(":")[0] for name in ALL if not name.startswith("tests")})
 
 
 def forget():
-    for known in (provenance._closure, code_version, package_versions, seen._recipe):
+    for known in (provenance._closure, code_version, package_versions, features._recipe):
         known.cache_clear()
 
 
@@ -72,14 +71,14 @@ def edited(tmp_path, monkeypatch):
 TEXTS = {
     "docstring of an error": ("core/errors.py", '"""', '"""In other words: '),
     "docstring of what is computed": ("faces/flow.py", '"""', '"""In other words: '),
-    "comment": ("core/frames.py", "# Without zlib", "# With zlib"),
+    "comment": ("core/media/frames.py", "# Without zlib", "# With zlib"),
     "text of an error": ("core/errors.py", "Did you mean", "Perhaps you meant"),
-    "text of a raised error": ("core/frames.py", "frames must be uint8, got", "frames must be bytes, got"),
+    "text of a raised error": ("core/media/frames.py", "frames must be uint8, got", "frames must be bytes, got"),
     "text of an error that a helper makes": ("core/config.py", "must be {wanted}, got", "is to be {wanted}, got"),
     "a further method": ("methods/__init__.py", "METHODS = {", 'METHODS = {"other": "methods.other:Other",'),
     "a further metric": ("metrics/__init__.py", "METRICS = {", 'METRICS = {"other": "metrics.other:Other",'),
     "a further source": ("methods/au_sources.py", "SOURCES = {", 'SOURCES = {"other": "methods.other:other",'),
-    "a further weights file": ("core/weight_files.py", "FILES = {", "OTHERS = {}\nFILES = {"),
+    "a further weights file": ("core/weights/external_weights.py", "FILES = {", "OTHERS = {}\nFILES = {"),
     "a note on the terminal": ("core/progress.py", "Note: ", "By the way: "),
     "a type": ("methods/generator.py", "    from torch import nn", "    from torch import nn, optim"),
     "a further generator": ("baselines/__init__.py", "GENERATORS = {", 'GENERATORS = {"x": "x.generator:GENERATOR",'),
@@ -93,14 +92,14 @@ def test_texts_types_and_tables_of_names_change_no_key(edited, what):
 
 
 NUMBERS = {
-    "flow": ("faces/flow.py", "FAR = 3.0", "FAR = 4.0", {"metrics.motion_agreement", "metrics.au_flow", "faces.seen"}),
-    "resize": ("faces/crop.py", "INTER_CUBIC", "INTER_LINEAR", {"methods.outputs", "faces.seen"}),
-    "grey": ("core/frames.py", "COLOR_RGB2GRAY", "COLOR_BGR2GRAY", {"methods.driving_pictures", "faces.seen"}),
-    "box": ("faces/pyfeat.py", "FOREHEAD = 0.3", "FOREHEAD = 0.4", {"metrics.pyfeat_occurrence"}),
-    "network": ("nets/blocks.py", "\nclass ", "\nA = 2\n\n\nclass ", {"baselines.fomm.model", "fpfomm.model"}),
-    "source": ("faces/action_units.py", "FLOOR = ", "FLOOR = 2 * ", {"methods.au_from_flow", "metrics.au_flow"}),
-    "renderer": ("faces/facs.py", "MICRO = 0.05", "MICRO = 0.06", {"clips.synthetic.studio"}),
-    "caught error": ("methods/outputs.py", "except BenchError", "except CellFailed", {"methods.outputs"}),
+    "flow": ("faces/flow.py", "FAR = 3.0", "FAR = 4.0", {"megbench.metrics.motion_agreement", "megbench.metrics.au_flow", "megbench.faces.features"}),
+    "resize": ("faces/crop.py", "INTER_CUBIC", "INTER_LINEAR", {"megbench.methods.outputs", "megbench.faces.features"}),
+    "grey": ("core/media/frames.py", "COLOR_RGB2GRAY", "COLOR_BGR2GRAY", {"megbench.methods.driving_pictures", "megbench.faces.features"}),
+    "box": ("faces/pyfeat.py", "FOREHEAD = 0.3", "FOREHEAD = 0.4", {"megbench.metrics.pyfeat_occurrence"}),
+    "network": ("nets/blocks.py", "\nclass ", "\nA = 2\n\n\nclass ", {"megbench.baselines.fomm.model", "megbench.fpfomm.model"}),
+    "source": ("faces/action_units.py", "FLOOR = ", "FLOOR = 2 * ", {"megbench.methods.au_from_flow", "megbench.metrics.au_flow"}),
+    "renderer": ("faces/facs.py", "MICRO = 0.05", "MICRO = 0.06", {"megbench.clips.synthetic.rendered_clips"}),
+    "caught error": ("methods/outputs.py", "except BenchError", "except CellFailed", {"megbench.methods.outputs"}),
 }  # fmt: skip
 
 
@@ -127,20 +126,22 @@ def test_the_modules_that_are_passed_over_compute_nothing():
 def test_packages_count_where_they_compute():
     found = {module: set(recipes()[module]["packages"]) for module in MODULES}
     for module in (
-        "methods.controls",
-        "methods.flow_warp",
-        "methods.outputs",
-        "metrics.flicker",
-        "clips.synthetic.studio",
+        "megbench.methods.controls",
+        "megbench.methods.flow_warp",
+        "megbench.methods.outputs",
+        "megbench.metrics.flicker",
+        "megbench.clips.synthetic.rendered_clips",
     ):
         assert not found[module] & {"torch", "torchvision"}, module
-    assert {"torch", "numpy"} <= found["baselines.fomm.model"]
-    assert {"torch", "opencv-python-headless"} <= found["methods.driving_pictures"]
-    assert "dlib-bin" not in found["methods.driving_pictures"] | found["baselines.fomm.model"]
-    assert {"opencv-python-headless", "dlib-bin", "numpy"} <= found["methods.flow_warp"] & found["metrics.au_flow"]
-    assert {"lpips", "torch", "torchvision"} <= found["metrics.lpips"]
-    assert {"pytorch-fid", "torch", "torchvision"} <= found["metrics.fid"]
-    assert {"py-feat", "torch"} <= found["metrics.pyfeat_occurrence"]
+    assert {"torch", "numpy"} <= found["megbench.baselines.fomm.model"]
+    assert {"torch", "opencv-python-headless"} <= found["megbench.methods.driving_pictures"]
+    assert "dlib-bin" not in found["megbench.methods.driving_pictures"] | found["megbench.baselines.fomm.model"]
+    assert {"opencv-python-headless", "dlib-bin", "numpy"} <= found["megbench.methods.flow_warp"] & found[
+        "megbench.metrics.au_flow"
+    ]
+    assert {"lpips", "torch", "torchvision"} <= found["megbench.metrics.lpips"]
+    assert {"pytorch-fid", "torch", "torchvision"} <= found["megbench.metrics.fid"]
+    assert {"py-feat", "torch"} <= found["megbench.metrics.pyfeat_occurrence"]
     assert all(version for module in MODULES for version in recipes()[module]["packages"].values())
 
 
@@ -155,8 +156,18 @@ def test_another_torch_makes_its_cells_and_scores_anew_and_no_others(monkeypatch
     package_versions.cache_clear()
     try:
         changed = {module for module in MODULES if recipe(module) != before[module]}
-        assert {"baselines.fomm.model", "baselines.ulmegan.model", "metrics.fid", "metrics.lpips"} <= changed
-        assert not changed & {"methods.controls", "methods.outputs", "metrics.motion_agreement", "faces.seen"}
+        assert {
+            "megbench.baselines.fomm.model",
+            "megbench.baselines.ulmegan.model",
+            "megbench.metrics.fid",
+            "megbench.metrics.lpips",
+        } <= changed
+        assert not changed & {
+            "megbench.methods.controls",
+            "megbench.methods.outputs",
+            "megbench.metrics.motion_agreement",
+            "megbench.faces.features",
+        }
         assert Row.of("still", "still", "", {}, Still).identity["packages"]["numpy"] == np.__version__
     finally:
         package_versions.cache_clear()
@@ -211,9 +222,9 @@ def test_a_plug_in_in_the_environment_counts_without_its_neighbours(tmp_path, mo
 
 def test_a_computation_belongs_to_the_module_it_is_written_in():
     assert module_of(functools.partial(functools.partial(detect_nothing, 1))) == __name__
-    assert module_of(Still("", {}).identity) == "methods.controls"
+    assert module_of(Still("", {}).identity) == "megbench.methods.controls"
     assert module_of(lambda: None) == __name__
-    assert module_of(Seen) == "faces.seen"
+    assert module_of(Seen) == "megbench.faces.features"
 
 
 def detect_nothing(*_):

@@ -7,15 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from megbench.commands.request import mention
+from megbench.core.clip import Cell, Template
+from megbench.core.media.frames import write_frames
+from megbench.engine.foreseen import foreseen
+from megbench.engine.runner import Row, Settings, plan
+from megbench.methods import parse_label
+from megbench.methods.outputs import Outputs
+from megbench.protocols.megc2021 import SHEET, Megc2021
 
-from commands.request import mention
-from core.clip import Cell, Template
-from core.foreseen import foreseen
-from core.frames import write_frames
-from core.runner import Row, Settings, plan
-from methods import parse_label
-from methods.outputs import Outputs
-from protocols.megc2021 import SHEET, Megc2021
 from tests import lookalike_kit
 from tests.fakes import Shift, make_clips
 

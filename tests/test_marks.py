@@ -8,24 +8,24 @@ import re
 
 import pandas as pd
 import pytest
+from megbench.baselines import GENERATORS
+from megbench.core.files.working_folder import in_store
+from megbench.core.generator import DEMO_MARK
+from megbench.experts.judgements import FILE, Judgement, write_judgements
+from megbench.methods import make_method
+from megbench.methods.cards import demo_weights
+from megbench.reports import leaderboard
+from megbench.reports.caveats import RENDERED, caveats
+from megbench.reports.comparison import comparison
+from megbench.reports.export import FORMS, experts_tables, tables_of
+from megbench.reports.figures.gif import write_gif
+from megbench.reports.figures.shown import output_clips
+from megbench.reports.figures.variants import draw_variants
+from megbench.reports.marks import exported
+from megbench.reports.run_files import FinishedRun
+from megbench.reports.table import NOTE
 
-from baselines import GENERATORS
-from core.generator import DEMO_MARK
-from core.judgements import FILE, Judgement, write_judgements
-from core.working_folder import in_store
-from methods import make_method
-from methods.cards import demo_weights
-from reports import leaderboard
-from reports.comparison import comparison
-from reports.figures.gif import write_gif
-from reports.figures.shown import output_clips
-from reports.figures.variants import draw_variants
-from reports.forms import FORMS, experts_tables, tables_of
 from reports.html import Pictures, write_report
-from reports.marks import exported
-from reports.notices import RENDERED, caveats
-from reports.run_files import Run
-from reports.table import NOTE
 from tests.report_fixture import MARKS, make_run
 
 
@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(folder):
-    return Run(folder)
+    return FinishedRun(folder)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_a_run_without_marks_has_no_footnotes(tmp_path):
     for method in facts["methods"]:
         method |= {"marks": {}, "seen_drivers": []}
     (folder / "run.json").write_text(json.dumps(facts))
-    table = leaderboard.leaderboard(Run(folder))
+    table = leaderboard.leaderboard(FinishedRun(folder))
     assert table.footnotes == ()
     assert "demo weights" not in table.csv()
 
@@ -253,7 +253,7 @@ def test_the_terminal_s_leaderboard_shows_other_figures_where_its_own_are_not_as
     left = [figure["name"] for metric in facts["metrics"] for figure in metric["figures"]]
     scores[scores.figure.isin(left)].to_csv(folder / "scores.csv", index=False)
     (folder / "run.json").write_text(json.dumps(facts))
-    assert [column.title for column in leaderboard.brief(Run(folder)).columns] == ["method", "agreement"]
+    assert [column.title for column in leaderboard.brief(FinishedRun(folder)).columns] == ["method", "agreement"]
 
 
 def test_the_terminal_names_metrics_that_have_no_figure_in_its_table(tmp_path):
@@ -262,4 +262,4 @@ def test_the_terminal_names_metrics_that_have_no_figure_in_its_table(tmp_path):
     facts["metrics"] = [{"name": "openface_intensity", "version": "1", "figures": []}]
     (folder / "run.json").write_text(json.dumps(facts))
     told = "Of openface_intensity no figure stands here; scores.csv has all."
-    assert told in leaderboard.brief(Run(folder)).text()
+    assert told in leaderboard.brief(FinishedRun(folder)).text()

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from core.errors import BenchError
-from faces.mesh import LEFT_EYE, OF_68, RIGHT_EYE, FittedMesh, canonical, fit_mesh, mirror_order
+from megbench.core.errors import BenchError
+from megbench.faces.mesh import LEFT_EYE, OF_68, RIGHT_EYE, FittedMesh, canonical, fit_mesh, mirror_order
 
 turns = st.floats(-0.5, 0.5)
 scales = st.floats(30, 120)

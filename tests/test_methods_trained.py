@@ -4,19 +4,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import megbench.methods.cards
 import numpy as np
 import pytest
 import torch
+from megbench.baselines.fomm import model as fomm
+from megbench.baselines.mraa import model as mraa
+from megbench.core.clip import Clip, Template, save_clip
+from megbench.core.config import as_dict
+from megbench.core.errors import BenchError, CellFailed
+from megbench.core.weights.network_weights import save_weights
+from megbench.fpfomm import model as fpb
+from megbench.methods import make_method
 
-import methods.cards
-from baselines.fomm import model as fomm
-from baselines.mraa import model as mraa
-from core.clip import Clip, Template, save_clip
-from core.config import as_dict
-from core.errors import BenchError, CellFailed
-from core.weights import save_weights
-from fpfomm import model as fpb
-from methods import make_method
 from tests.test_nets_models import FOMM, FPB, MRAA
 
 Fomm, FpFomm, Mraa = (make_method(name) for name in ("fomm", "fpfomm", "mraa"))
@@ -30,7 +30,7 @@ CHECKPOINT = ("generator", "kp_detector", "discriminator")
 @pytest.fixture(autouse=True)
 def weights(tmp_path, monkeypatch):
     """A checkout whose demo weights are tiny random networks."""
-    monkeypatch.setattr(methods.cards, "ROOT", tmp_path)
+    monkeypatch.setattr(megbench.methods.cards, "ROOT", tmp_path)
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "user"))
     for name, (_, model, config) in CASES.items():
         torch.manual_seed(1)
@@ -43,11 +43,10 @@ def weights(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def face():
     """A real face: the picture that scikit-image ships, 256 x 256."""
+    from megbench.core.media.frames import grey
+    from megbench.faces.crop import crop
+    from megbench.faces.landmarks import crop_box
     from skimage import data
-
-    from core.frames import grey
-    from faces.crop import crop
-    from faces.landmarks import crop_box
 
     image = np.ascontiguousarray(data.astronaut())
     return crop(image, crop_box(grey(image), "astronaut"))
@@ -173,5 +172,5 @@ def test_unknown_options_and_modes_get_a_hint():
 
 
 def test_importing_methods_does_not_import_torch():
-    code = "import sys, methods.driving_pictures, methods.driving_units, training; sys.exit('torch' in sys.modules)"
+    code = "import sys, megbench.methods.driving_pictures, megbench.methods.driving_units, training; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

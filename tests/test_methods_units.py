@@ -5,27 +5,27 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
+import megbench.methods.cards
 import numpy as np
 import pytest
 import torch
+from megbench.baselines import GENERATORS
+from megbench.baselines.tps import model as tps
+from megbench.baselines.tps_rau import model as tps_rau
+from megbench.baselines.ulmegan import model as ulmegan
+from megbench.baselines.ulmegan.action_units import sequence
+from megbench.commands import ulme_maps
+from megbench.core.clip import Cell, Clip, KnownMotion, Template, save_clip
+from megbench.core.config import as_dict
+from megbench.core.errors import BenchError, CellFailed
+from megbench.core.generator import descriptors
+from megbench.core.openface_units import OPENFACE, column
+from megbench.core.weights.network_weights import save_weights
+from megbench.faces import action_units
+from megbench.methods import DRIVEN_BY, au_sources, make_method
+from megbench.methods.au_sources import ActionUnits, source
+from megbench.methods.generator import DISPLACED
 
-import methods.cards
-from baselines import GENERATORS
-from baselines.tps import model as tps
-from baselines.tps_rau import model as tps_rau
-from baselines.ulmegan import model as ulmegan
-from baselines.ulmegan.action_units import sequence
-from commands import ulme_maps
-from core.clip import Cell, Clip, KnownMotion, Template, save_clip
-from core.config import as_dict
-from core.errors import BenchError, CellFailed
-from core.generator import descriptors
-from core.openface import OPENFACE, column
-from core.weights import save_weights
-from faces import action_units
-from methods import DRIVEN_BY, au_sources, make_method
-from methods.au_sources import ActionUnits, source
-from methods.generator import DISPLACED
 from tests.test_imports import reached
 from tests.test_tps import RAU, TPS
 from tests.test_ulmegan import SMALL
@@ -41,7 +41,7 @@ N = 5
 @pytest.fixture(autouse=True)
 def weights(tmp_path, monkeypatch):
     """A checkout whose demo weights are tiny random networks, and an empty folder of action units."""
-    monkeypatch.setattr(methods.cards, "ROOT", tmp_path)
+    monkeypatch.setattr(megbench.methods.cards, "ROOT", tmp_path)
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "user"))
     monkeypatch.setattr(au_sources, "in_store", lambda name: tmp_path / name)
     for name, (model, config) in CASES.items():
@@ -59,11 +59,10 @@ def weights(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def face():
     """A real face: the picture that scikit-image ships, 256 x 256."""
+    from megbench.core.media.frames import grey
+    from megbench.faces.crop import crop
+    from megbench.faces.landmarks import crop_box
     from skimage import data
-
-    from core.frames import grey
-    from faces.crop import crop
-    from faces.landmarks import crop_box
 
     image = np.ascontiguousarray(data.astronaut())
     return crop(image, crop_box(grey(image), "astronaut"))
@@ -96,11 +95,18 @@ def ready(kind, variant="", **options):
 
 
 def test_no_trained_method_reaches_the_drivers_measured_flow():
-    measured = {"faces.flow", "faces.transfer", "faces.motion", "faces.seen", "faces.head", "faces.field"}
+    measured = {
+        "megbench.faces.flow",
+        "megbench.faces.transfer",
+        "megbench.faces.motion",
+        "megbench.faces.features",
+        "megbench.faces.head",
+        "megbench.faces.field",
+    }
     places = [generator.model for generator in descriptors(GENERATORS).values()]
     for place in (*places, *DRIVEN_BY.values(), *DISPLACED.values()):
         assert not reached(place.partition(":")[0]) & measured, place
-    assert measured & reached("methods.flow_warp"), "the walk does find it where it is"
+    assert measured & reached("megbench.methods.flow_warp"), "the walk does find it where it is"
 
 
 @pytest.mark.parametrize("kind", [Tps, TpsRau, UlmeGan])
@@ -172,7 +178,7 @@ def test_published_files_of_ulmegan_load_as_they_are(weights, face, driver):
     torch.save(state, weights / "ulmegan@40.pth")
     method = ready(UlmeGan, "40", mode="plain")
     loaded = method.networks["gen"].state_dict()
-    for name in ("color_top.0.weight", "au_top.0.weight"):  # laid out for four pixels at once by nets.fast
+    for name in ("color_top.0.weight", "au_top.0.weight"):  # laid out for four pixels at once by megbench.nets.fast
         loaded[name] = loaded[name][::4, :, :7, :7]
     assert loaded.keys() - state.keys() <= {"color_top.0.bias", "au_top.0.bias"}
     assert all(torch.equal(loaded[name], value) for name, value in state.items())
@@ -306,7 +312,7 @@ def test_flow_is_read_as_micro_intensities(face, driver, monkeypatch):
         assert flow(2).shape == (256, 256, 2)
         return tracks
 
-    monkeypatch.setattr("faces.seen.intensities", intensities)
+    monkeypatch.setattr("megbench.faces.features.intensities", intensities)
     monkeypatch.setattr(action_units, "UNITS", ("AU12", "AU23+24", "AU43"))
     found = source("flow")(driver)
     assert found.intensity[:, column(12)] == pytest.approx([0, 0.1, 1, 1, 0])

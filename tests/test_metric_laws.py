@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from megbench.core.combine import combined
+from megbench.core.contracts import Metric, Partial
+from megbench.core.errors import BenchError, CellFailed
+from megbench.core.media.frames import content_hash
+from megbench.core.registry import load
+from megbench.engine.scoring import lacking, measure
+from megbench.faces.features import Seen
+from megbench.metrics import METRICS, ON_REQUEST
 
-from core.combine import combined
-from core.contracts import Metric, Partial
-from core.errors import BenchError, CellFailed
-from core.frames import content_hash
-from core.registry import load
-from core.scoring import lacking, measure
-from faces.seen import Seen
-from metrics import METRICS, ON_REQUEST
 from tests.moving_face import BROW, T, make_cell, render
 
 ALL: dict[str, Metric] = {name: load("metric", name, METRICS)() for name in METRICS}

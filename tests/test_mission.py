@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from megbench.experts.judgements import ITEMS
+from megbench.methods import COMPANIONS
+from megbench.protocols.megc2021 import recordings
+from megbench.reports.published import MEGC2021_EXPERTS
 from PIL import Image
 
-from core.judgements import ITEMS
-from methods import COMPANIONS
-from protocols.megc2021 import recordings
-from reports.published import MEGC2021_EXPERTS
 from tests.lookalikes import STATES, between, coded, faces, frames
 from training.log import read_log
 

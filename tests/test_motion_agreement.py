@@ -7,16 +7,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from megbench.core.combine import combined
+from megbench.core.contracts import Partial
+from megbench.core.media.frames import Frames, content_hash
+from megbench.faces.features import Seen, SeenClip
+from megbench.faces.motion import FacialMotion
+from megbench.faces.motion_v1 import motion_v1
+from megbench.faces.regions import face_regions
+from megbench.metrics.motion_agreement import MotionAgreement, compare, pooled_agreement, velocity
+from megbench.metrics.motion_agreement_v1 import MotionAgreementV1
 
-from core.combine import combined
-from core.contracts import Partial
-from core.frames import Frames, content_hash
-from faces.motion import Motion
-from faces.motion_v1 import motion_v1
-from faces.regions import face_regions
-from faces.seen import Seen, SeenClip
-from metrics.motion_agreement import MotionAgreement, compare, pooled_agreement, velocity
-from metrics.motion_agreement_v1 import MotionAgreementV1
 from tests.motion_reference import FULL, REDUCED, driver_frames, driver_video
 
 TRAJECTORY_TOLERANCE = 0.002
@@ -28,7 +28,7 @@ def clip_of(frames: Frames) -> SeenClip:
     return SeenClip("clip", lambda: frames, content_hash(frames), None)
 
 
-def motion_of(frames: Frames) -> Motion:
+def motion_of(frames: Frames) -> FacialMotion:
     return clip_of(frames).motion
 
 
@@ -47,11 +47,11 @@ def driver_clip() -> Frames:
 
 
 @pytest.fixture(scope="module")
-def driver_motion(driver_clip: Frames) -> Motion:
+def driver_motion(driver_clip: Frames) -> FacialMotion:
     return motion_of(driver_clip)
 
 
-def check_motion(motion: Motion, reference: dict[str, np.ndarray], role: str) -> None:
+def check_motion(motion: FacialMotion, reference: dict[str, np.ndarray], role: str) -> None:
     np.testing.assert_allclose(motion.trajectory, reference[f"{role}_trajectory"], atol=TRAJECTORY_TOLERANCE)
     rigid = motion.rigid * motion.eye_distance
     np.testing.assert_allclose(rigid, reference[f"{role}_rigid_mean"], atol=TRAJECTORY_TOLERANCE * 64)
@@ -162,7 +162,7 @@ def seen_of(output: np.ndarray, driver: np.ndarray) -> Seen:
 
     def clip(track: np.ndarray) -> SimpleNamespace:
         still = np.zeros(len(track), np.float32)
-        motion = Motion(track, np.zeros((len(track), 2, 3)), still, np.abs(track).max((0, 2)), 60.0, np.zeros(0))
+        motion = FacialMotion(track, np.zeros((len(track), 2, 3)), still, np.abs(track).max((0, 2)), 60.0, np.zeros(0))
         return SimpleNamespace(frames=track, motion=motion)
 
     return SimpleNamespace(output=clip(output), driver=clip(driver), truth=None)
@@ -172,7 +172,7 @@ def seen_of(output: np.ndarray, driver: np.ndarray) -> Seen:
 def test_a_driver_that_is_still_has_no_agreement_an_output_that_is_still_has_none_of_it(
     metric, suffix, absent, monkeypatch
 ):
-    monkeypatch.setattr("metrics.motion_agreement_v1.motion_v1", lambda clip: clip.motion)
+    monkeypatch.setattr("megbench.metrics.motion_agreement_v1.motion_v1", lambda clip: clip.motion)
     track, still = np.full((6, 12, 2), 0.1), np.zeros((6, 12, 2))
     track[0] = 0
     of_still_driver = metric.measure(None, seen_of(track, still))

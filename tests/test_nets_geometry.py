@@ -6,12 +6,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from baselines.mraa.regions import principal_axes
-from nets import geometry, losses
-from nets.blocks import AntiAliasDown
-from nets.geometry import aligned, coordinate_grid, gaussians, inverse_2x2, soft_argmax, spatial_softmax, warp
-from nets.transform import RandomTransform, TransformConfig
+from megbench.baselines.mraa.regions import principal_axes
+from megbench.nets import geometry, losses
+from megbench.nets.blocks import AntiAliasDown
+from megbench.nets.geometry import aligned, coordinate_grid, gaussians, inverse_2x2, soft_argmax, spatial_softmax, warp
+from megbench.nets.transform import RandomTransform, TransformConfig
 
 
 def random_transform(batch, seed=0):

@@ -3,28 +3,27 @@
 import json
 from dataclasses import replace
 
+import megbench.baselines.fomm.model as fomm
+import megbench.baselines.mraa.model as mraa
+import megbench.fpfomm.model as fpb
 import numpy as np
 import pytest
 import torch
-
-import baselines.fomm.model as fomm
-import baselines.mraa.model as mraa
-import fpfomm.model as fpb
-from baselines.fomm.training import FommTrainer
-from baselines.mraa.regions import Regions, transfer_regions
-from baselines.mraa.training import MraaTrainer
-from core.config import as_dict, build
-from core.errors import BenchError
-from fpfomm.points import MIRROR, given_points, mirrored_points
-from fpfomm.prior import PriorConfig, prior_map
-from fpfomm.training import FpFommTrainer
-from nets.blocks import HourglassConfig, UpBlock
-from nets.dense_motion import DenseMotionConfig
-from nets.discriminator import DiscriminatorConfig
-from nets.generator import GeneratorConfig
-from nets.keypoints import DetectorConfig, KeyPoints
-from nets.losses import LossConfig
-from nets.transfer import hull_scale, transfer_key_points
+from megbench.baselines.fomm.training import FommTrainer
+from megbench.baselines.mraa.regions import Regions, transfer_regions
+from megbench.baselines.mraa.training import MraaTrainer
+from megbench.core.config import as_dict, build
+from megbench.core.errors import BenchError
+from megbench.fpfomm.points import MIRROR, given_points, mirrored_points
+from megbench.fpfomm.prior import PriorConfig, prior_map
+from megbench.fpfomm.training import FpFommTrainer
+from megbench.nets.blocks import HourglassConfig, UpBlock
+from megbench.nets.dense_motion import DenseMotionConfig
+from megbench.nets.discriminator import DiscriminatorConfig
+from megbench.nets.generator import GeneratorConfig
+from megbench.nets.keypoints import DetectorConfig, KeyPoints
+from megbench.nets.losses import LossConfig
+from megbench.nets.transfer import hull_scale, transfer_key_points
 
 TINY = HourglassConfig(4, 8, 3)
 GENERATOR = GeneratorConfig(4, 8, 2, 1)

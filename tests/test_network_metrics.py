@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from megbench.core.clip import save_clip
+from megbench.core.contracts import Partial
+from megbench.core.errors import BenchError, Unavailable
+from megbench.core.media.frames import Frames
+from megbench.core.weights.external_weights import FILES
+from megbench.faces.features import Seen
+from megbench.metrics.face_distance import FaceDistance
+from megbench.metrics.fid import Fid, inception_features
+from megbench.metrics.lpips import Lpips, LpipsSqueeze, PerceptualModel, perceptual_model
+from megbench.metrics.set_distance import frechet, kernel
 
-from core.clip import save_clip
-from core.contracts import Partial
-from core.errors import BenchError, Unavailable
-from core.frames import Frames
-from core.weight_files import FILES
-from faces.seen import Seen
-from metrics.face_distance import FaceDistance
-from metrics.fid import Fid, inception_features
-from metrics.lpips import Lpips, LpipsSqueeze, PerceptualModel, perceptual_model
-from metrics.set_distance import frechet, kernel
 from tests.moving_face import make_cell
 
 NETS = {"alexnet": torchvision.models.alexnet, "squeezenet": torchvision.models.squeezenet1_1}

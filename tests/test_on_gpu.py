@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from megbench.clips.synthetic.people import Role
+from megbench.taught.bundle import write_bundle
+from megbench.taught.bundle_render import inverted, render
+from megbench.taught.rendered import RenderedSet, cells
 
-from clips.synthetic.casting import Role
-from taught.bundle import write_bundle
-from taught.bundle_render import inverted, render
-from taught.rendered import RenderedSet, cells
 from tests.test_training import CLEAN
 from training.log import LOG
 
@@ -27,7 +27,7 @@ STILL = replace(CLEAN, turn_share=0)
 def test_an_inverted_motion_leads_back():
     grid = cells(64)
     flow = np.exp(-((grid - 128) ** 2).sum(-1, keepdims=True) / 3000).astype(np.float32) * np.float32([3, -2])
-    from taught.rendered import at
+    from megbench.taught.rendered import at
 
     there = grid + flow
     np.testing.assert_allclose(there + at(inverted(flow), there), grid, atol=0.05)
@@ -57,12 +57,12 @@ LACKING_MACHINE = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 sys.modules.update(dict.fromkeys({LACKING!r}))
-import taught.on_gpu, tests.golden.__main__, tests.golden.fomm, tests.golden.fpb, tests.golden.mraa
-from training import TRAINABLES
-from core.registry import load
+import megbench.taught.on_gpu, tests.golden.__main__, tests.golden.fomm, tests.golden.fpb, tests.golden.mraa
+from megbench.training import TRAINABLES
+from megbench.core.registry import load
 [load("trainable", name, TRAINABLES) for name in TRAINABLES]
-taught.on_gpu.BATCH["small"] = 1
-taught.on_gpu.main()
+megbench.taught.on_gpu.BATCH["small"] = 1
+megbench.taught.on_gpu.main()
 """
 
 

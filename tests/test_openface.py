@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from core.errors import BenchError, CellFailed
-from faces import openface
-from faces.openface import COLUMNS, PRESENCES, UNITS, keep, kept, read_openface, spans
-from methods import au_sources, make_method
-from methods.au_sources import source
+from megbench.core.errors import BenchError, CellFailed
+from megbench.faces import openface
+from megbench.faces.openface import COLUMNS, PRESENCES, UNITS, keep, kept, read_openface, spans
+from megbench.methods import au_sources, make_method
+from megbench.methods.au_sources import source
 
 TpsRau = make_method("tps_rau")
 UlmeGan = make_method("ulmegan")

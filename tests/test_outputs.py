@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from megbench.core.clip import Cell, Template
+from megbench.core.errors import BenchError, CellFailed, NotSupplied
+from megbench.core.media.frames import write_frames
+from megbench.core.media.video_writing import write_video
+from megbench.engine.runner import Row, Settings, cell_key
+from megbench.methods.outputs import Outputs
+from megbench.methods.outputs_folder import kept_frames
 from PIL import Image
 
-from core.clip import Cell, Template
-from core.errors import BenchError, CellFailed, NotSupplied
-from core.frames import write_frames
-from core.runner import Row, Settings, cell_key
-from core.video_writing import write_video
-from methods.outputs import Outputs
-from methods.outputs_folder import kept_frames
 from tests.fakes import make_clips
 
 

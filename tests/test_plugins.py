@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from megbench.commands.check import method_lines, metric_lines
+from megbench.core.combine import combined
+from megbench.core.contracts import Figure, Partial, Score
+from megbench.core.errors import BenchError, CellFailed
+from megbench.engine.plugins import check_method, check_metric
+from megbench.engine.runner import Row
+from megbench.metrics.flicker import Flicker
+from megbench.reports.explain import explanation
+from megbench.reports.run_files import FinishedRun
 
-from commands.check import method_lines, metric_lines
-from core.combine import combined
-from core.contracts import Figure, Partial, Score
-from core.errors import BenchError, CellFailed
-from core.plugins import check_method, check_metric
-from core.runner import Row
-from metrics.flicker import Flicker
-from reports.explain import explanation
-from reports.run_files import Run
 from tests.fakes import Difference, Fakes, Shift, make_clips
 from tests.report_fixture import make_run
 
@@ -38,7 +38,7 @@ class Good:
     [
         ({"version": None}, "`version` must be a text, not None"),
         ({"figures": ()}, "`figures` must list its figures"),
-        ({"figures": ("size",)}, "must hold core.contracts.Figure, not str"),
+        ({"figures": ("size",)}, "must hold megbench.core.contracts.Figure, not str"),
         ({"figures": (FIGURE, FIGURE)}, "lists size twice"),
         ({"combine": None}, "no function `combine`"),
         ({"figures": (replace(FIGURE, name="../size"),)}, "The figure name '../size' cannot be used"),
@@ -133,7 +133,7 @@ def test_check_names_each_fault_of_a_metric(cells):
 
 
 def test_explain_says_inputs_what_was_found_and_the_version(tmp_path):
-    run = Run(make_run(tmp_path / "run"))
+    run = FinishedRun(make_run(tmp_path / "run"))
     cell = run.facts.cells[0].name
     text = explanation(run, "fpfomm", "agreement", cell)
     metric, figure = run.figures["agreement"]

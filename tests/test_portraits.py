@@ -5,12 +5,11 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-
-from clips import portraits
-from clips.portraits import portraits_in, read_portrait
-from core.errors import BenchError
-from core.frames import SIZE, grey
-from faces.landmarks import detect
+from megbench.clips import portraits
+from megbench.clips.portraits import portraits_in, read_portrait
+from megbench.core.errors import BenchError
+from megbench.core.media.frames import SIZE, grey
+from megbench.faces.landmarks import detect
 
 
 @pytest.mark.parametrize("name", ["astronaut", "hopper"])

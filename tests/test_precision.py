@@ -4,10 +4,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
-from core import provenance
-from methods import precision
-from methods.precision import MANY_FRAMES, advice, hint
+from megbench.core import provenance
+from megbench.methods import precision
+from megbench.methods.precision import MANY_FRAMES, advice, hint
 
 
 def job(frames, precision):

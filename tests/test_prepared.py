@@ -10,29 +10,29 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from megbench.clips import prepare as clip_store
+from megbench.clips.databases import DATABASES
+from megbench.clips.prepare import prepare
+from megbench.commands.databases import CHALLENGE, given_points
+from megbench.commands.train import training_data
+from megbench.core.clip import Clip
+from megbench.core.errors import BenchError
+from megbench.core.media.frames import grey
+from megbench.core.prepared_clips import ClipStore, three_channels
+from megbench.core.registry import load
+from megbench.core.weights.network_weights import clips_seen, save_weights
+from megbench.engine.benchmark import seen_facts
+from megbench.engine.runner import Row
+from megbench.faces.landmarks import landmarks
+from megbench.fpfomm.points import given_points as points_of
+from megbench.protocols.megc2021 import recordings
+from megbench.protocols.self_ import Self
+from megbench.training.command import train
+from megbench.training.mirror import LANDMARK_PARTNERS
+from megbench.training.prepared import PreparedSet, jittered, prepared_set
+from megbench.training.variation import Jitter, PreparedSettings
 
 import bench
-from clips import store as clip_store
-from clips.databases import DATABASES
-from clips.store import prepare
-from commands.databases import CHALLENGE, given_points
-from commands.train import training_data
-from core.clip import Clip
-from core.clip_store import ClipStore, three_channels
-from core.errors import BenchError
-from core.frames import grey
-from core.registry import load
-from core.run import seen_facts
-from core.runner import Row
-from core.weights import clips_seen, save_weights
-from faces.landmarks import landmarks
-from fpfomm.points import given_points as points_of
-from protocols.megc2021 import recordings
-from protocols.self_ import Self
-from training.command import train
-from training.mirror import LANDMARK_PARTNERS
-from training.prepared import PreparedSet, jittered, prepared_set
-from training.variation import Jitter, PreparedSettings
 
 PLAIN = PreparedSettings(flip=False, jitter=Jitter(0, 0, 0, 0))
 
@@ -67,12 +67,12 @@ def stores(databases, tmp_path_factory):
 
 def test_frames_are_those_that_everybody_gets(stores, databases, tmp_path):
     """A store's clip, as a driver, has the very frames of the same files given as a folder of drivers."""
-    from clips.folder import Folder
+    from megbench.clips.folder import ClipFolder
 
     (tmp_path / "drivers").mkdir()
     source = databases["casme2"] / "CASME2_RAW_selected" / "sub02" / "EP01_01f"
     (tmp_path / "drivers" / "x").symlink_to(source)
-    (clip,) = Folder(tmp_path / "drivers", tmp_path / "cache").clips()
+    (clip,) = ClipFolder(tmp_path / "drivers", tmp_path / "cache").clips()
     store = stores["casme2"]
     stored = next(clip for clip in store.clips if clip.name == "sub02_EP01_01f")
     assert np.array_equal(three_channels(store.frames(stored)), clip.frames())

@@ -6,18 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from megbench.clips.folder import Folder as ClipFolder
+from megbench.core.clip import Clip
+from megbench.core.errors import BenchError
+from megbench.core.media.video_writing import write_video
+from megbench.protocols import make
+from megbench.protocols.folder import Folder, foils
+from megbench.protocols.megc2021 import SHEET, Megc2021
+from megbench.protocols.megc2022 import Megc2022
+from megbench.protocols.self_ import Self
 from PIL import Image
 from skimage.data import astronaut
-
-from clips.folder import Folder as ClipFolder
-from core.clip import Clip
-from core.errors import BenchError
-from core.video_writing import write_video
-from protocols import make
-from protocols.folder import Folder, foils
-from protocols.megc2021 import SHEET, Megc2021
-from protocols.megc2022 import Megc2022
-from protocols.self_ import Self
 
 FACE = np.asarray(Image.fromarray(astronaut()).resize((320, 320)))
 

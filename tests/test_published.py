@@ -12,19 +12,18 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from megbench.core.errors import BenchError, clause
+from megbench.core.files.kinds import kind_of
+from megbench.core.files.wrong_file import why_not_weights
+from megbench.core.weights import external_weights
+from megbench.core.weights.network_weights import load_networks, load_vgg19, network_names, read_card, read_weights
+from megbench.core.weights.pickled import networks_in
+from megbench.core.weights.published_checkpoints import Layout, import_checkpoint
+from megbench.core.weights.state_dicts import in_words, manifest, misfits
+from megbench.core.worker import answer, set_up
+from megbench.training import resume
 from safetensors.torch import save_file
 from torch import nn
-
-from core import weight_files
-from core.checkpoints import Layout, import_checkpoint
-from core.errors import BenchError, clause
-from core.file_kinds import kind_of
-from core.pickled_weights import networks_in
-from core.state_dicts import in_words, manifest, misfits
-from core.weights import load_networks, load_vgg19, network_names, read_card, read_weights
-from core.worker import answer, set_up
-from core.wrong_file import why_not_weights
-from training import checkpoints
 
 NETWORKS = ("generator", "kp_detector")
 
@@ -95,7 +94,8 @@ ODD = {
 def here(monkeypatch):
     """The reader's process is this one."""
     monkeypatch.setattr(
-        "core.checkpoints.work", lambda lanes, _: [answer(set_up(lanes[0].set_up), lanes[0].batches[0][0])]
+        "megbench.core.weights.published_checkpoints.work",
+        lambda lanes, _: [answer(set_up(lanes[0].set_up), lanes[0].batches[0][0])],
     )
 
 
@@ -204,7 +204,7 @@ OTHERS = {
 @pytest.mark.parametrize(("data", "says"), OTHERS.values(), ids=OTHERS)
 def test_what_is_no_checkpoint_is_named_wherever_it_is_read(tmp_path, here, monkeypatch, data, says):
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "weights"))
-    row = weight_files.FILES["vgg19"]
+    row = external_weights.FILES["vgg19"]
     kept = tmp_path / "weights" / row.file
     kept.parent.mkdir()
     pth, tensors, other = (tmp_path / name for name in ("vox.pth.tar", "fomm@vox.safetensors", "download"))
@@ -216,9 +216,9 @@ def test_what_is_no_checkpoint_is_named_wherever_it_is_read(tmp_path, here, monk
         lambda: load_networks(pth, {"generator": tiny()}),
         lambda: read_weights(tensors),
         lambda: network_names(tensors),
-        lambda: weight_files.find("vgg19"),
-        lambda: weight_files.add(other),
-        lambda: weight_files.add(kept),
+        lambda: external_weights.find("vgg19"),
+        lambda: external_weights.add(other),
+        lambda: external_weights.add(kept),
         lambda: load_vgg19(kept, tiny()),
     ]
     for read in places:
@@ -394,7 +394,7 @@ def test_a_card_that_is_a_pointer_is_told(tmp_path):
 def test_a_damaged_checkpoint_of_a_training_is_one_line(tmp_path, data):
     (tmp_path / "last.pt").write_bytes(data)
     with pytest.raises(BenchError, match=r"last\.pt is .*Delete it to start again"):
-        checkpoints.read(tmp_path / "last.pt", torch.device("cpu"))
+        resume.read(tmp_path / "last.pt", torch.device("cpu"))
 
 
 def test_json_cards_are_no_checkpoints(tmp_path):

@@ -5,18 +5,17 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
-
-from clips.synthetic.audition import audition
-from clips.synthetic.camera import Camera
-from clips.synthetic.casting import Role
-from clips.synthetic.film import film, least_jacobian
-from clips.synthetic.performance import Performance, Track
-from clips.synthetic.render import AT_REST, Actor, hull
-from core.clip import KnownMotion, pixel_grid
-from core.frames import Frames, grey
-from faces.field import sample, similarity
-from faces.flow import FlowFrom
-from faces.mesh import LEFT_EYE, OVAL, RIGHT_EYE
+from megbench.clips.synthetic.camera import Camera
+from megbench.clips.synthetic.distinct_people import audition
+from megbench.clips.synthetic.exact_frames import film, least_jacobian
+from megbench.clips.synthetic.people import Role
+from megbench.clips.synthetic.performance import Performance, Track
+from megbench.clips.synthetic.render import AT_REST, Actor, hull
+from megbench.core.clip import KnownMotion, pixel_grid
+from megbench.core.media.frames import Frames, grey
+from megbench.faces.field import sample, similarity
+from megbench.faces.flow import FlowFrom
+from megbench.faces.mesh import LEFT_EYE, OVAL, RIGHT_EYE
 
 # Nobody of the demo and nobody of a training set: held out from what the renderer was adjusted on.
 HELD_OUT = Role("astronaut", "test", 4)

@@ -104,7 +104,7 @@ def test_keys_step_and_stop_at_the_ends(page):
 
 
 def test_the_picture_is_the_lossless_frame_to_a_few_grey_levels(page, report):
-    from core.frames import read_frames
+    from megbench.core.media.frames import read_frames
 
     page.locator("#frame").fill("5")
     output = 3  # template, driver, truth, then the first method
@@ -195,7 +195,7 @@ def test_heat_maps_are_chosen_one_at_a_time(page):
 
 
 def test_clips_beside_a_large_page_are_fetched_when_their_cell_opens(browser, tmp_path, monkeypatch):
-    monkeypatch.setattr("reports.html.PAGE_BUDGET", 1000)
+    monkeypatch.setattr("megbench.reports.html.PAGE_BUDGET", 1000)
     report = write_report(make_run(tmp_path / "run", 3), cache=tmp_path / "media")
     page = browser.new_page()
     complaints, requests = [], []

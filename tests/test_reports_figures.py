@@ -5,24 +5,32 @@ import warnings
 import numpy as np
 import pytest
 from matplotlib.text import Text
+from megbench.core.errors import BenchError
+from megbench.reports.figures.gif import write_gif
+from megbench.reports.figures.grid import draw_grid, save_figure
+from megbench.reports.figures.prior import draw_prior
+from megbench.reports.figures.shown import (
+    Shown,
+    chosen_cells,
+    chosen_rows,
+    difference,
+    fitting_factor,
+    head_still,
+    key_frames,
+)
+from megbench.reports.figures.strip import draw_strip
+from megbench.reports.figures.variants import draw_variants
+from megbench.reports.run_facts import CellFacts
+from megbench.reports.run_files import FinishedRun
 from PIL import Image
 
 import bench
-from core.errors import BenchError
-from reports.figures.gif import write_gif
-from reports.figures.grid import draw_grid, save_figure
-from reports.figures.prior import draw_prior
-from reports.figures.shown import Shown, chosen_cells, chosen_rows, difference, fitting_factor, head_still, key_frames
-from reports.figures.strip import draw_strip
-from reports.figures.variants import draw_variants
-from reports.run_facts import CellFacts
-from reports.run_files import Run
 from tests.report_fixture import FRAMES, HOSTILE, LABELS, make_run, moving_face
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return Run(make_run(tmp_path_factory.mktemp("run")))
+    return FinishedRun(make_run(tmp_path_factory.mktemp("run")))
 
 
 def texts(figure):

@@ -13,19 +13,19 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from megbench.core.errors import BenchError
+from megbench.engine.run_folder import MEDIA_FOLDER
+from megbench.metrics.sharpness import Sharpness
+from megbench.metrics.true_flow import TrueFlow
+from megbench.reports import common_cells, headlines, heat_map, leaderboard
+from megbench.reports.caveats import caveats
+from megbench.reports.cells import amplification, cell_curves, stretch, two_cells
+from megbench.reports.curves import Line, draw_curves, panel_names, ticks_between
+from megbench.reports.missing import missing
+from megbench.reports.run_facts import CellFacts
+from megbench.reports.run_files import FinishedRun
 
-from core.errors import BenchError
-from core.run_folder import MEDIA_FOLDER
-from metrics.sharpness import Sharpness
-from metrics.true_flow import TrueFlow
-from reports import common_cells, headlines, heat, leaderboard
-from reports.cells import amplification, cell_curves, stretch, two_cells
-from reports.curves import Line, draw_curves, panel_names, ticks_between
 from reports.html import Pictures, write_report
-from reports.missing import missing
-from reports.notices import caveats
-from reports.run_facts import CellFacts
-from reports.run_files import Run
 from tests.report_fixture import CONTROLS, HOSTILE, LABELS, make_run
 
 
@@ -118,18 +118,18 @@ def test_the_command_that_made_the_run_is_given_as_one_would_type_it(page):
 
 def test_large_clips_lie_beside_the_page_and_are_taken_away_again(tmp_path, cache, monkeypatch):
     folder = make_run(tmp_path / "run", 3)
-    monkeypatch.setattr("reports.html.PAGE_BUDGET", 1000)
+    monkeypatch.setattr("megbench.reports.html.PAGE_BUDGET", 1000)
     text = write_report(folder, cache=cache).read_text(encoding="utf-8")
     assert 'id="media-' not in text
     files = sorted((folder / MEDIA_FOLDER).iterdir(), key=lambda path: int(path.stem))
     assert re.fullmatch(r'receive\(0, \{"n":1,.*\}\);\n', files[0].read_text(), re.DOTALL)
-    monkeypatch.setattr("reports.html.PAGE_BUDGET", 10**8)
+    monkeypatch.setattr("megbench.reports.html.PAGE_BUDGET", 10**8)
     assert 'id="media-0"' in write_report(folder, cache=cache).read_text(encoding="utf-8")
     assert not (folder / MEDIA_FOLDER).exists()
 
 
 def test_missing_cells_and_scores_are_listed_with_their_reasons(run):
-    table = missing(Run(run))
+    table = missing(FinishedRun(run))
     assert [[entry.value for entry in row] for row in table.rows()] == [
         ["frames", "fomm:mode=absolute", "d1__tb", f"no face in {HOSTILE}"]
     ]
@@ -141,7 +141,7 @@ def test_a_metric_that_failed_is_listed_once(tmp_path):
     lost = (scores["method"] == "still") & (scores["metric"] == "identity_distance") & (scores["scope"] == "cell")
     scores.loc[lost, ["value", "status", "reason"]] = ["", "failed", "memory"]
     scores.to_csv(folder / "scores.csv", index=False)
-    rows = [[entry.value for entry in row] for row in missing(Run(folder)).rows()]
+    rows = [[entry.value for entry in row] for row in missing(FinishedRun(folder)).rows()]
     assert rows[1:] == [["identity_distance", "still", "all 4", "memory"]]
 
 
@@ -152,14 +152,14 @@ def test_outputs_that_were_not_supplied_share_one_note(tmp_path):
     scores.loc[cells, ["value", "status"]] = ["", "missing"]
     scores.loc[cells, "reason"] = "no output for " + scores.loc[cells, "driver"] + scores.loc[cells, "template"]
     scores.to_csv(folder / "scores.csv", index=False)
-    notes = heat.heat_map(Run(folder), "agreement").notes()
-    assert heat.NOT_SUPPLIED in notes
+    notes = heat_map.heat_map(FinishedRun(folder), "agreement").notes()
+    assert heat_map.NOT_SUPPLIED in notes
     assert not [note for note in notes if note.startswith("no output for")]
 
 
 def test_heat_is_1_for_right_0_for_a_still_face_and_below_for_worse(run):
-    opened = Run(run)
-    maps = dict(heat.heat_maps(opened))
+    opened = FinishedRun(run)
+    maps = dict(heat_map.heat_maps(opened))
     assert list(maps) == ["agreement", "gain", "error", "agreement_truth"]
     for figure, table in maps.items():
         shades = {label: entry.shade for label, entry in zip(LABELS | CONTROLS, next(table.rows())[1:], strict=True)}
@@ -182,7 +182,7 @@ def test_ids_are_unique(page):
 
 
 def test_every_cell_has_its_players_and_a_failed_one_its_reason(run, page):
-    facts = Run(run).facts
+    facts = FinishedRun(run).facts
     assert page.count('<article class="cell"') == len(facts.cells)
     assert len(re.findall(r'class="player output"', page)) == len(facts.cells) * len(LABELS) + 2 * len(CONTROLS)
     assert "no face in &lt;script&gt;" in page
@@ -211,7 +211,7 @@ def test_rendered_clips_and_demo_weights_are_explained(page):
 
 
 def test_leaderboard_counts_and_sets_controls_apart(run):
-    table = leaderboard.leaderboard(Run(run))
+    table = leaderboard.leaderboard(FinishedRun(run))
     assert [section.heading for section in table.sections] == ["Methods", "Controls"]
     truth = [column.title for column in table.columns].index("agreement", 3)
     assert table.columns[truth].group == "Motion, against the truth"
@@ -219,7 +219,7 @@ def test_leaderboard_counts_and_sets_controls_apart(run):
 
 
 def test_floor_is_the_95th_percentile_of_the_wrong_driver(run):
-    opened = Run(run)
+    opened = FinishedRun(run)
     assert leaderboard.floor(opened) == pytest.approx(CONTROLS["wrong_driver"])
     assert leaderboard.why_no_floor(opened) == ""
     assert leaderboard.under_floor(opened) == []
@@ -234,10 +234,10 @@ def test_a_page_without_a_floor_says_why(tmp_path):
     (folder / "run.json").write_text(json.dumps(facts))
     scores = (folder / "scores.csv").read_text().splitlines()
     (folder / "scores.csv").write_text("\n".join(line for line in scores if "wrong_driver" not in line) + "\n")
-    assert leaderboard.why_no_floor(Run(folder)) == "the control wrong_driver is not in this run"
+    assert leaderboard.why_no_floor(FinishedRun(folder)) == "the control wrong_driver is not in this run"
     facts["cells"] = facts["cells"][:1]
     (folder / "run.json").write_text(json.dumps(facts))
-    assert leaderboard.why_no_floor(Run(folder)) == "there is only one driver"
+    assert leaderboard.why_no_floor(FinishedRun(folder)) == "there is only one driver"
 
 
 def test_figures_without_any_value_are_named_as_left_out(tmp_path):
@@ -246,7 +246,7 @@ def test_figures_without_any_value_are_named_as_left_out(tmp_path):
     figure = dataclasses.asdict(TrueFlow.figures[0])
     facts["metrics"].append({"name": "true_flow", "version": "1", "figures": [figure]})
     (folder / "run.json").write_text(json.dumps(facts))
-    opened = Run(folder)
+    opened = FinishedRun(folder)
     assert headlines.left_out(opened) == ["flow error px (truth): not scored in this run"]
     assert "flow error px" not in leaderboard.leaderboard(opened).text()
 
@@ -260,7 +260,7 @@ def test_what_is_left_out_has_each_row_s_own_reason(tmp_path):
     table.loc[gone & (table.method == "fpfomm"), "reason"] = "no weights"
     table.loc[gone & (table.method == "flow_warp") & (table.scope == "all"), "reason"] = "no output for d1 on ta"
     table.to_csv(scores, index=False)
-    assert headlines.left_out(Run(tmp_path)) == ["identity dist.: no weights (fpfomm); no face (the others)"]
+    assert headlines.left_out(FinishedRun(tmp_path)) == ["identity dist.: no weights (fpfomm); no face (the others)"]
 
 
 def test_outputs_made_elsewhere_have_no_seconds_per_frame(tmp_path):
@@ -268,7 +268,7 @@ def test_outputs_made_elsewhere_have_no_seconds_per_frame(tmp_path):
     facts = json.loads(path.read_text())
     facts["methods"][0]["name"] = "outputs"
     path.write_text(json.dumps(facts))
-    table = leaderboard.leaderboard(Run(tmp_path))
+    table = leaderboard.leaderboard(FinishedRun(tmp_path))
     at = [column.title for column in table.columns].index("s/frame")
     first, second, *_ = table.rows()
     assert (first[at].value, first[at].reason) == (None, "made elsewhere; only read here")
@@ -289,9 +289,11 @@ def not_supplied(run, label, *cells):
 
 def test_cells_that_were_not_supplied_are_missing_and_means_over_common_cells_stand_beside(tmp_path, cache):
     run = make_run(tmp_path, frames=2)
-    assert common_cells.told(Run(run)).startswith("These means are over unequal sets")  # fomm failed in one cell
+    assert common_cells.told(FinishedRun(run)).startswith(
+        "These means are over unequal sets"
+    )  # fomm failed in one cell
     not_supplied(run, "fpfomm", "d1__ta")
-    opened = Run(run)
+    opened = FinishedRun(run)
     sections = {section.heading: section.rows for section in missing(opened).sections}
     assert [entry.value for entry in sections["Not supplied"][0]] == [
         "output",
@@ -312,11 +314,11 @@ def test_cells_that_were_not_supplied_are_missing_and_means_over_common_cells_st
     data = json.loads(re.search(r'id="page-data">(.*?)</script>', page)[1])
     assert data["cells"][data["opened"]]["name"] == "d2__ta"  # the first with all clips
     not_supplied(run, "fpfomm", "d2__ta")
-    assert common_cells.common_means(Run(run)).title == "Means over the one cell that every method has"
+    assert common_cells.common_means(FinishedRun(run)).title == "Means over the one cell that every method has"
     not_supplied(run, "fpfomm", "d2__tb")
     not_supplied(run, "fomm:mode=absolute", "d1__ta")
-    assert common_cells.told(Run(run)).endswith("no cell is in all of them: they cannot be compared.")
-    assert common_cells.common_means(Run(run)) is None
+    assert common_cells.told(FinishedRun(run)).endswith("no cell is in all of them: they cannot be compared.")
+    assert common_cells.common_means(FinishedRun(run)) is None
 
 
 def test_soft_templates_are_named_with_their_and_the_drivers_sharpness(tmp_path, cache):
@@ -333,7 +335,7 @@ def test_soft_templates_are_named_with_their_and_the_drivers_sharpness(tmp_path,
         for figure, values in known.items()
     ]
     pd.concat([scores, *rows]).to_csv(run / "scores.csv", index=False)
-    ((title, text),) = [told for told in caveats(Run(run)) if told[0].startswith("Soft")]
+    ((title, text),) = [told for told in caveats(FinishedRun(run)) if told[0].startswith("Soft")]
     assert title == "Soft templates."
     assert "in the face, ta has 19; the drivers have 69 to 121." in text
     page = write_report(run, cache=cache).read_text()
@@ -342,12 +344,12 @@ def test_soft_templates_are_named_with_their_and_the_drivers_sharpness(tmp_path,
 
 
 def test_breakdowns_have_a_group_of_columns_for_each_value(run):
-    table = leaderboard.breakdown(Run(run), "database")
+    table = leaderboard.breakdown(FinishedRun(run), "database")
     assert [group for group, _ in table.column_groups()] == ["", "grey200", "colour100"]
 
 
 def test_a_cell_without_truth_says_so(run):
-    opened = Run(run)
+    opened = FinishedRun(run)
     without = next(cell for cell in opened.facts.cells if not cell.has_truth)
     found = opened.of_cell("fpfomm", without, "agreement_truth")
     assert found.value is None
@@ -355,9 +357,9 @@ def test_a_cell_without_truth_says_so(run):
 
 
 def test_controls_are_shown_in_two_unlike_cells(run):
-    first, second = two_cells(Run(run).facts.cells)
+    first, second = two_cells(FinishedRun(run).facts.cells)
     assert (first.template, first.emotion) != (second.template, second.emotion)
-    assert two_cells(Run(run).facts.cells[:1])[1].name == first.name
+    assert two_cells(FinishedRun(run).facts.cells[:1])[1].name == first.name
 
 
 @pytest.mark.parametrize(("reach", "factor"), [(0.0, 32), (3.0, 32), (13.0, 8), (60.0, 2), (200.0, 2)])
@@ -386,7 +388,7 @@ def test_an_unreadable_run_is_one_line(tmp_path, name, text, said):
     if text is not None:
         (folder / name).write_text(text)
     with pytest.raises(BenchError, match=said) as caught:
-        Run(folder)
+        FinishedRun(folder)
     assert "\n" not in str(caught.value)
 
 
@@ -395,7 +397,7 @@ def test_names_that_lead_out_of_the_run_are_refused(tmp_path):
     facts = json.loads((folder / "run.json").read_text())
     facts["cells"][0]["driver"] = "../../../etc"
     (folder / "run.json").write_text(json.dumps(facts))
-    opened = Run(folder)
+    opened = FinishedRun(folder)
     with pytest.raises(BenchError, match="leads out"):
         opened.driver_frames(opened.facts.cells[0])
 

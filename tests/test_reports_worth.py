@@ -3,16 +3,15 @@
 import json
 
 import pytest
-
-from core.errors import BenchError
-from core.figures import Figure
-from core.registry import load
-from metrics import METRICS
-from reports.headlines import entry
-from reports.run_facts import MetricFacts
-from reports.run_files import Found
-from reports.table import Column, Entry, Section, Table
-from reports.worth import KEPT, read_worth, sentence
+from megbench.core.errors import BenchError
+from megbench.core.figures import Figure
+from megbench.core.registry import load
+from megbench.metrics import METRICS
+from megbench.reports.headlines import entry
+from megbench.reports.run_facts import MetricFacts
+from megbench.reports.run_files import Found
+from megbench.reports.selfcheck import KEPT, read_worth, sentence
+from megbench.reports.table import Column, Entry, Section, Table
 
 FIGURE = Figure("gain", "Gain", target="driver", ideal=1, description="A stand-in.")
 METRIC = MetricFacts(name="motion_agreement", version="1", figures=(FIGURE,))

@@ -6,14 +6,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from megbench.core.clip import Template
+from megbench.core.errors import BenchError
+from megbench.engine.benchmark import Benchmark
+from megbench.engine.runner import Row, Settings, cell_key, plan
+from megbench.engine.scoring import Scorer
+from megbench.engine.seal import seal
+from megbench.methods.flow_warp import WrongDriver
 
-from core.clip import Template
-from core.errors import BenchError
-from core.manifest import seal
-from core.run import Run
-from core.runner import Row, Settings, cell_key, plan
-from core.scoring import Scorer
-from methods.flow_warp import WrongDriver
 from tests.fakes import Counted, Difference, Fakes, Faulty, Fragile, Needy, Seen, Shift, Unready, make_clips
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -45,7 +45,7 @@ def make_run(tmp_path, drivers, rows=None, metrics=(Difference,), workers=1, fol
     source = Fakes(tmp_path, drivers)
     settings = Settings(tmp_path / "store", "cpu", 0, workers, limit_s=limit_s)
     scorer = Scorer(metrics, Seen, settings.store, workers)
-    return Run(tmp_path / folder, {}, source, cells or source.cells(), rows or [row()], settings, scorer)
+    return Benchmark(tmp_path / folder, {}, source, cells or source.cells(), rows or [row()], settings, scorer)
 
 
 def scores(run):

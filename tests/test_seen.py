@@ -1,4 +1,4 @@
-"""docs/seen.md is what faces/seen.py offers: every name, type and shape, and nothing else."""
+"""docs/seen.md is what faces/features.py offers: every name, type and shape, and nothing else."""
 
 import dataclasses
 import re
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from megbench.faces.action_units import UNITS
+from megbench.faces.features import Seen, SeenClip
+from megbench.faces.motion import FacialMotion
+from megbench.faces.regions import REGIONS
 
-from faces.action_units import UNITS
-from faces.motion import Motion
-from faces.regions import REGIONS
-from faces.seen import Seen, SeenClip
 from tests.moving_face import T, make_cell
 
 PAGE = (Path(__file__).parent.parent / "docs" / "seen.md").read_text()
@@ -42,7 +42,7 @@ def test_the_page_names_all_there_is_and_nothing_else(seen):
     assert set(rows("The clips of a cell")) == public(seen)
     assert CLIP.keys() | OWN.keys() == public(seen.output)
     assert not CLIP.keys() & OWN.keys()
-    assert set(MOTION) == {field.name for field in dataclasses.fields(Motion)}
+    assert set(MOTION) == {field.name for field in dataclasses.fields(FacialMotion)}
 
 
 def test_signatures_are_those_of_the_page():

@@ -2,15 +2,14 @@
 
 import numpy as np
 import pytest
-
-from clips.synthetic.camera import Camera
-from clips.synthetic.casting import Role
-from clips.synthetic.degraded import SERIES, Answer, variants
-from clips.synthetic.performance import Performance, Track
-from clips.synthetic.studio import Scene
-from commands.selfcheck import check_laws, chosen_cells
-from metrics.sensitivity import worth
-from protocols.demo import SHEET
+from megbench.clips.synthetic.camera import Camera
+from megbench.clips.synthetic.degraded import SERIES, Answer, variants
+from megbench.clips.synthetic.people import Role
+from megbench.clips.synthetic.performance import Performance, Track
+from megbench.clips.synthetic.rendered_clips import Scene
+from megbench.commands.selfcheck import check_laws, chosen_cells
+from megbench.metrics.sensitivity import worth
+from megbench.protocols.demo import SHEET
 
 
 def values(of) -> dict:
@@ -73,7 +72,7 @@ def test_one_cell_proves_nothing(call, monkeypatch):
     found = {name: obedient(name) for name in FIGURES}
     found["agreement"] = found["agreement"] | {("delay", 8): 0.99}
     versions = dict.fromkeys(FIGURES, ("metric", "1"))
-    monkeypatch.setattr("commands.selfcheck.measure_all", lambda count, workers: (found, versions))
+    monkeypatch.setattr("megbench.commands.selfcheck.measure_all", lambda count, workers: (found, versions))
     code, out, _ = call("selfcheck", "--cells", "1")
     assert code == 0
     assert "not in this cell: agreement falls with delay" in out

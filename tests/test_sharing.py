@@ -16,21 +16,21 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from megbench.clips.synthetic import rendered_clips
+from megbench.core.errors import BenchError
+from megbench.core.files.cache import read_cell, save_cell
+from megbench.core.files.folder_lock import locked_folder
+from megbench.core.files.working_folder import worker_environment
+from megbench.core.weights import external_weights
+from megbench.core.weights.external_weights import FILES
+from megbench.engine.benchmark import Benchmark
+from megbench.engine.dispatch import check_engine
+from megbench.engine.runner import Row, Settings
+from megbench.engine.scoring import Scorer
+from megbench.faces.openface import kept_path
+from megbench.methods import make_method
+from megbench.methods.au_sources import table_path
 
-from clips.synthetic import studio
-from core import weight_files
-from core.engines import check_engine
-from core.errors import BenchError
-from core.folder_lock import locked_folder
-from core.run import Run
-from core.runner import Row, Settings
-from core.scoring import Scorer
-from core.store import read_cell, save_cell
-from core.weight_files import FILES
-from core.working_folder import worker_environment
-from faces.openface import kept_path
-from methods import make_method
-from methods.au_sources import table_path
 from tests.fakes import Counted, Fakes, Fragile, Seen, Shift, finished_cells, make_clips
 
 Fomm = make_method("fomm")
@@ -53,7 +53,7 @@ def make_run(place, sleep=0.0, engine="local", folder="run", workers=1, row=None
     row = row or Row.of("shift", "shift", "", {"sleep": str(sleep)}, Shift)
     settings = Settings(place / "store", "cpu", 0, workers, engine, limit_s)
     scorer = Scorer((Counted,), Seen, settings.store, workers, engine)
-    return Run(place / folder, {}, source, source.cells(), [row], settings, scorer)
+    return Benchmark(place / folder, {}, source, source.cells(), [row], settings, scorer)
 
 
 def complete(place, sleep, folder="run"):
@@ -124,9 +124,9 @@ def test_two_runs_at_a_time_may_share_a_store(place):
 def test_what_another_run_has_rendered_by_our_turn_is_not_rendered_again(tmp_path, monkeypatch):
     clip = SimpleNamespace(folder=tmp_path)
     found, rendered = iter([[], [clip]]), []
-    monkeypatch.setattr(studio, "_kept", lambda scene, cache: next(found))
-    monkeypatch.setattr(studio, "in_parallel", lambda record, scenes, *_, **options: rendered.extend(scenes))
-    assert studio.shoot([SimpleNamespace(takes=1)], tmp_path) == [[clip]]
+    monkeypatch.setattr(rendered_clips, "_kept", lambda scene, cache: next(found))
+    monkeypatch.setattr(rendered_clips, "in_parallel", lambda record, scenes, *_, **options: rendered.extend(scenes))
+    assert rendered_clips.shoot([SimpleNamespace(takes=1)], tmp_path) == [[clip]]
     assert rendered == []
 
 
@@ -147,7 +147,7 @@ def test_engines_are_named_by_their_address(engine):
 
 
 def test_a_scheduler_that_is_not_there_is_one_line(place, monkeypatch):
-    monkeypatch.setattr("core.cluster.CONNECT_S", 1)
+    monkeypatch.setattr("megbench.engine.cluster.CONNECT_S", 1)
     with pytest.raises(BenchError, match=r"No Dask scheduler answers at 127\.0\.0\.1:9"):
         make_run(place, engine="dask://127.0.0.1:9").complete()
 
@@ -213,7 +213,7 @@ class Finder(Shift):
     name = "finder"
 
     def animate(self, template, driver):
-        self.by = int((weight_files.folder() / "by.txt").read_text())
+        self.by = int((external_weights.folder() / "by.txt").read_text())
         return super().animate(template, driver)
 
 
@@ -221,7 +221,7 @@ def test_one_place_knows_where_the_store_is():
     sources = {path for room in ROOT.glob("*/__init__.py") for path in room.parent.rglob("*.py")} | {ROOT / "bench.py"}
     knowing = [path for path in sources if re.search(r"Path\([\"']\.megbench", path.read_text())]
     assert [path.relative_to(ROOT).as_posix() for path in knowing if "tests" not in path.parts] == [
-        "core/working_folder.py"
+        "core/files/working_folder.py"
     ]
 
 
@@ -237,7 +237,12 @@ def test_a_worker_started_elsewhere_finds_the_folders_that_are_meant(tmp_path, m
 
     def found():
         driver = SimpleNamespace(name="d")
-        return [kept_path("abc"), table_path("table", driver), Fomm("vox", {}).weights, weight_files.require("pyfeat")]
+        return [
+            kept_path("abc"),
+            table_path("table", driver),
+            Fomm("vox", {}).weights,
+            external_weights.require("pyfeat"),
+        ]
 
     here = [path.resolve() for path in found()]
     places = worker_environment()

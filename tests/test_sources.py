@@ -11,25 +11,26 @@ import pandas as pd
 import pytest
 import torch
 import torchvision
+from megbench.core.clip import Cell, Template
+from megbench.core.files.cache import CellRecord, link_folder
+from megbench.core.files.hashes import hash_if_readable
+from megbench.core.provenance import recipe
+from megbench.core.registry import load
+from megbench.core.weights import external_weights
+from megbench.core.weights.external_weights import FILES
+from megbench.core.weights.network_weights import card_path
+from megbench.core.worker import answer
+from megbench.engine import scoring
+from megbench.engine.runner import Job, Row, Settings, cell_folder, cell_key
+from megbench.engine.scoring import Scorer, measure_all, partial_key
+from megbench.faces import features, openface
+from megbench.faces.features import Seen
+from megbench.faces.openface import UNITS, keep
+from megbench.methods import au_sources, make_method, parse_label
+from megbench.methods.controls import Still
+from megbench.metrics import METRICS, fid, pyfeat_occurrence
+from megbench.metrics.openface_intensity import OpenFaceIntensity
 
-from core import scoring, weight_files
-from core.clip import Cell, Template
-from core.file_hashes import hash_if_readable
-from core.provenance import recipe
-from core.registry import load
-from core.runner import Job, Row, Settings, cell_folder, cell_key
-from core.scoring import Scorer, measure_all, partial_key
-from core.store import CellRecord, link_folder
-from core.weight_files import FILES
-from core.weights import card_path
-from core.worker import answer
-from faces import openface, seen
-from faces.openface import UNITS, keep
-from faces.seen import Seen
-from methods import au_sources, make_method, parse_label
-from methods.controls import Still
-from metrics import METRICS, fid, pyfeat_occurrence
-from metrics.openface_intensity import OpenFaceIntensity
 from tests.moving_face import BROW, MOUTH, face, make_clip
 
 UlmeGan = make_method("ulmegan")
@@ -75,11 +76,11 @@ def test_features_follow_the_code_and_the_files_of_what_computes_them(cell, tmp_
     assert (look(), look()) == (2, 2)
     (tmp_path / "weights.bin").write_bytes(b"two")
     assert (look(), look()) == (3, 3)
-    monkeypatch.setattr(seen, "recipe", lambda module: "other code" if module == __name__ else recipe(module))
-    seen._recipe.cache_clear()
+    monkeypatch.setattr(features, "recipe", lambda module: "other code" if module == __name__ else recipe(module))
+    features._recipe.cache_clear()
     assert (look(), look()) == (4, 4)
     assert look("other") == 5
-    seen._recipe.cache_clear()
+    features._recipe.cache_clear()
 
 
 def table(strength):
@@ -264,7 +265,7 @@ def test_every_file_that_a_metric_opens_is_in_its_key(name, cell, folders, weigh
         lambda: metric.measure(cell, Seen(cell, cell.truth.frames(), folders / "features")),
         *clip_folders(cell), folders / "features",
     )  # fmt: skip
-    declared = {weight_files.require(weight).resolve() for weight in getattr(metric, "weights", ())}
+    declared = {external_weights.require(weight).resolve() for weight in getattr(metric, "weights", ())}
     if hasattr(metric, "sources"):
         declared |= {path.resolve() for path in metric.sources(cell, cell.truth.content)}
     assert found <= declared

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from core.frames import content_hash, read_frames
-from core.store import (
+from megbench.core.files.cache import (
     CellRecord,
     digest,
     entries,
@@ -21,6 +19,7 @@ from core.store import (
     trim,
     whole_folder,
 )
+from megbench.core.media.frames import content_hash, read_frames
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (2, 256, 256, 3), dtype=np.uint8)
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda c: st.dictionaries(st.text(), c))

@@ -8,17 +8,17 @@ import openpyxl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from megbench.clips.databases import DATABASES
+from megbench.clips.databases.sheets import read_sheet as read_coding
+from megbench.clips.folder import ClipFolder, templates
+from megbench.core.errors import BenchError
+from megbench.core.registry import load
+from megbench.core.tables.reading import read_sheet, read_sheets
+from megbench.core.tables.sheet import Sheet, SheetLimits
 
-from clips.databases import DATABASES
-from clips.databases.sheets import read_sheet as read_coding
-from clips.folder import Folder, templates
-from core.errors import BenchError
-from core.registry import load
-from core.sheet import Limits, Sheet
-from core.tables import read_sheet, read_sheets
 from tests import hostile_files as files
 
-LIMITS = Limits("a table", bytes=1_000_000, rows=1000, columns=50, pages=True)
+LIMITS = SheetLimits("a table", bytes=1_000_000, rows=1000, columns=50, pages=True)
 HEADER = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion"]
 ROWS = [
     ["006", "006_1_2", "5562", "5564", "5567", "12A, 14", "厌恶"],
@@ -185,7 +185,7 @@ LYING = {
 def test_what_is_no_table_is_named(tmp_path, kind):
     path = put(tmp_path / "table.csv", LYING[kind]())
     with pytest.raises(BenchError, match=kind) as stop:
-        read_sheets(path, Limits("a table", bytes=1_000_000, rows=1000, columns=50))
+        read_sheets(path, SheetLimits("a table", bytes=1_000_000, rows=1000, columns=50))
     assert "table.csv" in str(stop.value)
     assert "\n" not in str(stop.value)
 
@@ -241,7 +241,7 @@ def test_folders_that_hold_clips_deeper_are_named(tmp_path):
     with pytest.raises(
         BenchError, match=r"deeper: spNO\.1/a/color \(12\), spNO\.1/a/depth \(12\).*such as .*spNO\.1/a\."
     ):
-        Folder(tmp_path, tmp_path / "cache").recordings()
+        ClipFolder(tmp_path, tmp_path / "cache").recordings()
 
 
 def test_a_clip_that_lacks_most_of_its_frames_cannot_be_used(tmp_path):
@@ -328,12 +328,12 @@ def test_a_sheet_that_does_not_fit_is_named(tmp_path):
 def test_files_that_are_no_drivers_are_named_with_a_remedy(tmp_path, capsys):
     touched(tmp_path / "d", ["\u5fae\u7b11.MXF", "notes.docx"])
     with pytest.raises(BenchError, match=r"\.mxf is not read: turn '\u5fae\u7b11\.MXF' into \.mp4"):
-        Folder(tmp_path / "d", tmp_path).recordings()
+        ClipFolder(tmp_path / "d", tmp_path).recordings()
     touched(tmp_path / "e", ["notes.docx"])
     with pytest.raises(BenchError, match=r"Add some \(it holds 'notes\.docx'\)"):
-        Folder(tmp_path / "e", tmp_path).recordings()
+        ClipFolder(tmp_path / "e", tmp_path).recordings()
     touched(tmp_path / "d", ["good.mp4", "people/p1/x.mp4"])
-    assert [recording.name for recording in Folder(tmp_path / "d", tmp_path).recordings()] == ["good"]
+    assert [recording.name for recording in ClipFolder(tmp_path / "d", tmp_path).recordings()] == ["good"]
     told = capsys.readouterr().err
     assert "3 entries are not drivers and are left out: 'notes.docx', 'people', '\u5fae\u7b11.MXF'" in told
     assert "Note: drivers: Videos lie deeper: people/p1 (1)." in told

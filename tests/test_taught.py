@@ -5,18 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
-
-from baselines.tps_rau import model as published_rau
-from baselines.ulmegan import model as published_ulme
-from core.checkpoints import manifest
-from core.config import as_dict, build, resolve
-from core.errors import BenchError
-from core.registry import load
-from nets.geometry import affine_grid, coordinate_grid
-from taught import TAUGHT, tps, tps_rau, ulmegan
-from taught.displaced import displaced
-from taught.losses import (
+from megbench.baselines.tps_rau import model as published_rau
+from megbench.baselines.ulmegan import model as published_ulme
+from megbench.core.config import as_dict, build, resolve
+from megbench.core.errors import BenchError
+from megbench.core.registry import load
+from megbench.core.weights.published_checkpoints import manifest
+from megbench.nets.geometry import affine_grid, coordinate_grid
+from megbench.taught import TAUGHT, tps, tps_rau, ulmegan
+from megbench.taught.displaced import displaced
+from megbench.taught.losses import (
     PIXELS,
     attention_loss,
     best_mask_loss,
@@ -28,10 +26,12 @@ from taught.losses import (
     point_losses,
     rest_loss,
 )
-from taught.trainer import CROP, crop, crop_grid
+from megbench.taught.trainer import CROP, crop, crop_grid
+from megbench.training import TRAINABLES
+from torch.nn import functional as F
+
 from tests.test_tps import RAU, TPS
 from tests.test_ulmegan import SMALL as ULME
-from training import TRAINABLES
 
 REST = coordinate_grid(64, 64, torch.zeros(1)).expand(2, 64, 64, 2)
 FACE = torch.ones(2, 64, 64)

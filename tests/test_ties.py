@@ -4,13 +4,13 @@ import shutil
 
 import pandas as pd
 import pytest
+from megbench.reports import headlines, leaderboard
+from megbench.reports.export import tables_of
+from megbench.reports.heat_map import heat_maps
+from megbench.reports.intervals import compared, differences_table, groups, intervals
+from megbench.reports.run_files import FinishedRun
 
-from reports import headlines, leaderboard
-from reports.forms import tables_of
-from reports.heat import heat_maps
 from reports.html import Pictures, write_report
-from reports.intervals import compared, differences_table, groups, intervals
-from reports.run_files import Run
 from tests.report_fixture import LABELS, make_run
 
 
@@ -33,7 +33,7 @@ def nine(tmp_path_factory):
 def test_intervals_hold_the_mean_and_need_five_drivers(nine, tmp_path):
     folder = shutil.copytree(nine, tmp_path / "run")
     scores = pd.read_csv(folder / "scores.csv", keep_default_na=False)
-    opened = Run(folder)
+    opened = FinishedRun(folder)
     low, high = intervals(opened, "agreement")["fpfomm"]
     assert low < 0.8 < high
     (row,) = [row for row in leaderboard.leaderboard(opened).rows() if row[0].value == "fpfomm"]
@@ -41,28 +41,28 @@ def test_intervals_hold_the_mean_and_need_five_drivers(nine, tmp_path):
     assert "whisker" in leaderboard.leaderboard(opened).html()
     four = scores[(scores["scope"] != "cell") | (scores["driver"] < "d5")]
     four.to_csv(folder / "scores.csv", index=False)
-    assert intervals(Run(folder), "agreement") == {}
-    assert "whisker" not in leaderboard.leaderboard(Run(folder)).html()
+    assert intervals(FinishedRun(folder), "agreement") == {}
+    assert "whisker" not in leaderboard.leaderboard(FinishedRun(folder)).html()
 
 
 def test_rows_that_no_test_could_separate_say_so_and_what_can(run, nine):
-    found = groups(compared(Run(run), "agreement"))
+    found = groups(compared(FinishedRun(run), "agreement"))
     assert set(found) == set(LABELS)
     for entry in found.values():
         assert entry.value is None
         assert entry.reason == "2 drivers, 3 pairs: p cannot go below 1.000"
-    assert groups(compared(Run(run), "no_such_figure")) == {}
-    assert "2 drivers, 3 pairs: p cannot go below 1.000" in leaderboard.leaderboard(Run(run)).text()
+    assert groups(compared(FinishedRun(run), "no_such_figure")) == {}
+    assert "2 drivers, 3 pairs: p cannot go below 1.000" in leaderboard.leaderboard(FinishedRun(run)).text()
     page = write_report(run, Pictures.none).read_text(encoding="utf-8")
     assert "Paired differences in agreement" in page
     assert "No test could separate these rows" in page
-    found = groups(compared(Run(nine), "agreement"))
+    found = groups(compared(FinishedRun(nine), "agreement"))
     assert {label: entry.value for label, entry in found.items()} == {
         "flow_warp": "1",
         "fpfomm": "2",
         "fomm:mode=absolute": "3",
     }
-    table = differences_table(Run(nine), "agreement")
+    table = differences_table(FinishedRun(nine), "agreement")
     assert "No test could" not in table.text()
     first = next(iter(table.rows()))
     assert first[0].value == "flow_warp - fpfomm"
@@ -81,7 +81,7 @@ def test_what_a_still_driver_has_not_is_absent_with_its_reason_everywhere(tmp_pa
     still = scores["method"] == "still"
     scores.loc[motion & still & (scores["figure"] == "agreement_pooled"), "reason"] = "no cell"
     scores.to_csv(folder / "scores.csv", index=False)
-    opened = Run(folder)
+    opened = FinishedRun(folder)
     for text in (leaderboard.brief(opened).text(), tables_of(folder)["leaderboard"].csv()):
         head = text.splitlines()[0]
         assert all(figure in head for figure in headlines.FAMILY)

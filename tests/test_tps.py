@@ -7,22 +7,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from baselines.tps import model as tps
-from baselines.tps.inpainting import InpaintingConfig, warp_targets
-from baselines.tps.motion import Dropout, SplineDenseMotion
-from baselines.tps.training import TpsTrainer, drawn
-from baselines.tps_rau import model as tps_rau
-from baselines.tps_rau.training import RauTrainer
-from core.draws import each, generator
-from core.errors import BenchError
-from core.openface import OPENFACE
-from nets.blocks import HourglassConfig
-from nets.dense_motion import DenseMotionConfig, Motion
-from nets.geometry import coordinate_grid
-from nets.losses import LossConfig
-from nets.thin_plate import ThinPlate
-from nets.transform import TransformConfig
+from megbench.baselines.tps import model as tps
+from megbench.baselines.tps.inpainting import InpaintingConfig, warp_targets
+from megbench.baselines.tps.motion import Dropout, SplineDenseMotion
+from megbench.baselines.tps.training import TpsTrainer, drawn
+from megbench.baselines.tps_rau import model as tps_rau
+from megbench.baselines.tps_rau.training import RauTrainer
+from megbench.core.draws import each, generator
+from megbench.core.errors import BenchError
+from megbench.core.openface_units import OPENFACE
+from megbench.nets.blocks import HourglassConfig
+from megbench.nets.dense_motion import DenseMotionConfig, Motion
+from megbench.nets.geometry import coordinate_grid
+from megbench.nets.losses import LossConfig
+from megbench.nets.thin_plate import ThinPlate
+from megbench.nets.transform import TransformConfig
 
 SMALL = {
     "resnet_width": 4,

@@ -9,29 +9,29 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from megbench.baselines.fomm.model import FommConfig
+from megbench.baselines.fomm.model import networks as fomm_networks
+from megbench.core.config import build
+from megbench.core.contracts import OptimiserSpec, Phase
+from megbench.core.errors import BenchError
+from megbench.core.openface_units import column
+from megbench.core.provenance import ROOT
+from megbench.core.weights.network_weights import load_networks
+from megbench.faces.mesh import OF_68
+from megbench.taught import TRAININGS
+from megbench.taught.mirror import MANY_LANDMARKS, MANY_VERTICES, POINT_PARTNERS
+from megbench.taught.rendered import FramePairs, RenderedSet, mirrored, rendered_set
+from megbench.taught.variation import Variation, moved, placed, uncovered
+from megbench.training.command import train
+from megbench.training.loop import TrainingRun
+from megbench.training.mirror import LANDMARK_PARTNERS
+from megbench.training.plan import Plan, StagePlan, learning_rate
+from megbench.training.processes import Group
 from torch import nn
 from torch.nn import functional as F
 
-from baselines.fomm.model import FommConfig
-from baselines.fomm.model import networks as fomm_networks
-from core.config import build
-from core.contracts import OptimiserSpec, Phase
-from core.errors import BenchError
-from core.openface import column
-from core.provenance import ROOT
-from core.weights import load_networks
-from faces.mesh import OF_68
-from taught import TRAININGS
-from taught.mirror import MANY_LANDMARKS, MANY_VERTICES, POINT_PARTNERS
-from taught.rendered import FramePairs, RenderedSet, mirrored, rendered_set
-from taught.variation import Variation, moved, placed, uncovered
 from tests.rendered_set import write_rendered_set
-from training.command import train
 from training.log import read_log
-from training.loop import Run
-from training.mirror import LANDMARK_PARTNERS
-from training.plan import Plan, StagePlan, learning_rate
-from training.processes import Group
 
 CLEAN = Variation(
     flip_share=0,
@@ -185,7 +185,7 @@ def plan(**changes):
 
 
 def run(out, method=None, wanted=None, limits=None):
-    return Run(method or Line(), Points(), wanted or plan(), out, Group(torch.device("cpu")), limits)
+    return TrainingRun(method or Line(), Points(), wanted or plan(), out, Group(torch.device("cpu")), limits)
 
 
 def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path, capsys):

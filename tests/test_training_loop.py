@@ -8,27 +8,27 @@ import types
 import numpy as np
 import pytest
 import torch
+from megbench.core.config import read_overlay, resolve
+from megbench.core.contracts import Phase
+from megbench.core.draws import each, generator
+from megbench.core.errors import BenchError
+from megbench.core.provenance import ROOT
+from megbench.core.registry import load
+from megbench.fpfomm.training import Recipe
+from megbench.taught import TAUGHT
+from megbench.taught.rendered import RenderedSettings
+from megbench.training import TRAINABLES
+from megbench.training.average import Average
+from megbench.training.batch_norm import settle
+from megbench.training.command import PUBLISHED
+from megbench.training.loader import TRAIN, VALIDATE, Loader
+from megbench.training.loop import TrainingRun, fastest_layout
+from megbench.training.plan import Limits, Plan, StagePlan, check_plan
+from megbench.training.processes import Group
 
-from core.config import read_overlay, resolve
-from core.contracts import Phase
-from core.draws import each, generator
-from core.errors import BenchError
-from core.provenance import ROOT
-from core.registry import load
-from fpfomm.training import Recipe
-from taught import TAUGHT
-from taught.rendered import RenderedSettings
 from tests.small_training import SIZE, SMALL, Shifted
 from tests.test_training import Line, Points, plan, run
-from training import TRAINABLES
-from training.average import Average
-from training.batch_norm import settle
-from training.command import PUBLISHED
-from training.loader import TRAIN, VALIDATE, Loader
 from training.log import LOG, Log, read_log
-from training.loop import Run, fastest_layout
-from training.plan import Limits, Plan, StagePlan, check_plan
-from training.processes import Group
 
 CPU = torch.device("cpu")
 
@@ -218,7 +218,7 @@ def test_bf16_has_islands_of_float32_and_strips_show_what_is_painted(tmp_path, p
         module.register_forward_hook(note(name))
     often = {"validate_every": 2, "validation_batches": 1, "log_every": 1}
     steps = Plan({"main": StagePlan(2, 2)}, precision=precision, **often)
-    Run(trainer, Shifted(torch.float32), steps, tmp_path, Group(CPU)).train()
+    TrainingRun(trainer, Shifted(torch.float32), steps, tmp_path, Group(CPU)).train()
     assert dtypes["painting"].dtype == (torch.bfloat16 if precision == "bf16" else torch.float32)
     motion, points = dtypes["motion"], dtypes["points"]
     islands = (motion.deformation, motion.mask, motion.occlusion, points.value, points.jacobian, points.heatmap)

@@ -11,11 +11,11 @@ import time
 
 import pytest
 import torch
+from megbench.core.errors import BenchError
+from megbench.training.processes import Group, Machine, ending_together, free_port
 
-from core.errors import BenchError
 from tests.small_training import train
 from training.log import read_log
-from training.processes import Group, Machine, ending_together, free_port
 
 STEPS = 10
 ALONE = Group(torch.device("cpu"))
@@ -166,8 +166,8 @@ def test_more_devices_than_a_machine_has_are_an_error(monkeypatch):
 
 
 def test_a_process_that_fails_ends_the_one_that_waits_for_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("training.processes.LAST_WORDS", 0.1)
-    monkeypatch.setattr("training.processes.LOOK", 0.01)
+    monkeypatch.setattr("megbench.training.processes.LAST_WORDS", 0.1)
+    monkeypatch.setattr("megbench.training.processes.LOOK", 0.01)
 
     def wait_for_it():
         os.dup2(os.open(tmp_path / "told", os.O_WRONLY | os.O_CREAT), 2)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from clips.synthetic import parallel
-from clips.synthetic.casting import Role
-from protocols.demo import SHEET
-from taught import training_set
-from taught.training_set import CAPS, STRONGEST, build, draw_states
+from megbench.clips.synthetic import parallel
+from megbench.clips.synthetic.people import Role
+from megbench.protocols.demo import SHEET
+from megbench.taught import training_set
+from megbench.taught.training_set import CAPS, STRONGEST, build, draw_states
 
 PEOPLE, STATES = 2, 9
 

@@ -3,12 +3,12 @@
 import av
 import numpy as np
 import pytest
+from megbench.core.media.frames import grey
+from megbench.core.media.video import read_clip
+from megbench.core.media.video_writing import reencode, write_video
 from scipy import ndimage
 from skimage import data
 
-from core.frames import grey
-from core.video import read_clip
-from core.video_writing import reencode, write_video
 from tests.moving_face import MOUTH, face, render
 
 # The apex of a very small motion, in pixels.

@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from megbench.core.errors import BenchError, Unavailable
+from megbench.core.weights import external_weights
+from megbench.core.weights.external_weights import FILES
+from megbench.engine.scoring import lacking
 from typer.testing import CliRunner
 
 import bench
-from core import weight_files
-from core.errors import BenchError, Unavailable
-from core.scoring import lacking
-from core.weight_files import FILES
 
 DATA = b"\x80stand-in weights"
 HASH = hashlib.sha256(DATA).hexdigest()
@@ -34,25 +34,25 @@ def test_hashes_are_those_that_the_published_names_begin_with(row):
     if row.source.startswith("torchvision") or row.name == "inception":
         assert row.sha256.startswith(digits)
         assert len(digits) == 8
-        assert weight_files.address(row).endswith(row.file)
+        assert external_weights.address(row).endswith(row.file)
     assert len(row.sha256) in (0, 8, 64)
 
 
 def test_what_is_nowhere_is_unavailable_with_the_command(table):
-    assert weight_files.find("alexnet") is None
+    assert external_weights.find("alexnet") is None
     with pytest.raises(Unavailable, match="weights fetch alexnet"):
-        weight_files.require("alexnet")
+        external_weights.require("alexnet")
 
 
 def test_the_folder_comes_before_the_packages_cache(table, tmp_path):
     cached = tmp_path / "torch" / "hub" / "checkpoints" / FILES["alexnet"].file
     cached.parent.mkdir(parents=True)
     cached.write_bytes(DATA)
-    assert weight_files.find("alexnet") == cached
+    assert external_weights.find("alexnet") == cached
     own = table / FILES["alexnet"].file
     own.parent.mkdir(parents=True)
     own.write_bytes(DATA)
-    assert weight_files.find("alexnet") == own
+    assert external_weights.find("alexnet") == own
 
 
 def test_a_hub_file_is_found_in_the_hubs_own_layout(table, tmp_path):
@@ -60,43 +60,43 @@ def test_a_hub_file_is_found_in_the_hubs_own_layout(table, tmp_path):
     path = tmp_path / "hub" / "hub" / "models--py-feat--face_multitask_v2" / "snapshots" / ("a" * 40) / row.file
     path.parent.mkdir(parents=True)
     path.write_bytes(DATA)
-    assert weight_files.find("pyfeat") == path
+    assert external_weights.find("pyfeat") == path
 
 
 def test_a_wrong_hash_is_refused_wherever_it_lies(table, tmp_path):
     wrong = tmp_path / FILES["alexnet"].file
     wrong.write_bytes(b"\x80something else")
     with pytest.raises(BenchError, match="its sha256 begins with"):
-        weight_files.add(wrong)
+        external_weights.add(wrong)
     assert not list(table.glob("*"))
     table.mkdir(parents=True, exist_ok=True)
     (table / wrong.name).write_bytes(b"\x80something else")
     with pytest.raises(BenchError, match="its sha256 begins with"):
-        weight_files.find("alexnet")
+        external_weights.find("alexnet")
 
 
 def test_a_file_is_added_by_its_name_or_its_hash(table, tmp_path):
     for name in (FILES["alexnet"].file, "download (3).bin"):
         (tmp_path / name).write_bytes(DATA)
-        row, path = weight_files.add(tmp_path / name)
+        row, path = external_weights.add(tmp_path / name)
         assert (row.name, path.read_bytes()) == ("alexnet", DATA)
         path.unlink()
     (tmp_path / "other.pth").write_bytes(b"\x80x")
     with pytest.raises(BenchError, match="not among the weights"):
-        weight_files.add(tmp_path / "other.pth")
+        external_weights.add(tmp_path / "other.pth")
     with pytest.raises(BenchError, match="does not exist"):
-        weight_files.add(tmp_path / "nothing.pth")
+        external_weights.add(tmp_path / "nothing.pth")
 
 
 def test_fetching_keeps_only_the_right_file(table, monkeypatch, tmp_path):
     served = tmp_path / "served.pth"
     served.write_bytes(DATA)
-    monkeypatch.setattr(weight_files, "address", lambda row: served.as_uri())
-    assert weight_files.fetch("alexnet").read_bytes() == DATA
+    monkeypatch.setattr(external_weights, "address", lambda row: served.as_uri())
+    assert external_weights.fetch("alexnet").read_bytes() == DATA
     (table / FILES["alexnet"].file).unlink()
     served.write_bytes(b"another file")
     with pytest.raises(BenchError, match="weights add FILE"):
-        weight_files.fetch("alexnet")
+        external_weights.fetch("alexnet")
     assert not list(table.iterdir())
 
 

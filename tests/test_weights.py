@@ -7,10 +7,17 @@ import pickle
 
 import pytest
 import torch
+from megbench.core.errors import BenchError
+from megbench.core.weights.network_weights import (
+    load_networks,
+    load_vgg19,
+    network_names,
+    read_card,
+    read_weights,
+    save_weights,
+    weights_hash,
+)
 from torch import nn
-
-from core.errors import BenchError
-from core.weights import load_networks, load_vgg19, network_names, read_card, read_weights, save_weights, weights_hash
 
 
 def network(width=3):

@@ -8,12 +8,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from megbench.nets import winograd
+from megbench.nets.blocks import UpBlock
+from megbench.nets.fast import speed_up
+from megbench.nets.winograd import Conv3x3
 from torch import nn
-
-from nets import winograd
-from nets.blocks import UpBlock
-from nets.fast import speed_up
-from nets.winograd import Conv3x3
 
 
 def fast_conv(channels_in, channels_out):

@@ -10,9 +10,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-
-from core.errors import BenchError, CellFailed
-from core.worker import Lane, work
+from megbench.core.errors import BenchError, CellFailed
+from megbench.core.worker import Lane, work
 
 
 def doubler(fatal=None, how="kill"):
@@ -140,13 +139,13 @@ def test_a_hung_item_costs_itself_alone_and_its_program_is_ended(tmp_path, monke
 
 
 def test_what_does_not_react_is_ended_by_force(monkeypatch):
-    monkeypatch.setattr("core.worker.PATIENCE_S", 0.1)
+    monkeypatch.setattr("megbench.core.worker.PATIENCE_S", 0.1)
     (outcome,) = work([Lane("a", functools.partial(doubler, 1, "deaf"), [[1]])], workers=1, limit_s=0.1)
     assert outcome.reason == "timed out after 0.1 s (--cell-timeout)"
 
 
 def test_a_set_up_that_hangs_fails_its_lane(monkeypatch):
-    monkeypatch.setattr("core.worker.SET_UP_S", 0.1)
+    monkeypatch.setattr("megbench.core.worker.SET_UP_S", 0.1)
     outcomes = list(work([Lane("a", functools.partial(slow, 60), [[1], [2]])], workers=1, limit_s=0.1))
     assert {outcome.item: outcome.reason for outcome in outcomes} == dict.fromkeys(
         (1, 2), "timed out after 0.1 s (--cell-timeout)"

@@ -1,6 +1,6 @@
 """What can be trained as published, by the name it has under --methods: "module:Recipe"."""
 
-from baselines import GENERATORS
-from core.generator import descriptors, recipes
+from megbench.baselines import GENERATORS
+from megbench.core.generator import descriptors, recipes
 
 TRAINABLES = recipes(descriptors(GENERATORS))

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from megbench.core.config import as_dict, merge, parse_set, read_overlay, resolve
+from megbench.core.contracts import Trainable
+from megbench.core.errors import BenchError, check_choice, shown
+from megbench.core.files.cache import write_json
+from megbench.core.progress import note
+from megbench.core.provenance import lacks_bfloat16, provenance
+from megbench.core.registry import load
+from megbench.core.weights.network_weights import clips_seen, load_networks, network_names, save_weights, weights_hash
+from megbench.training.loader import Batches
+from megbench.training.loop import TrainingRun
+from megbench.training.plan import Limits, Plan, check_plan
+from megbench.training.processes import Group, Machine
 
-from core.config import as_dict, merge, parse_set, read_overlay, resolve
-from core.contracts import Trainable
-from core.errors import BenchError, check_choice, shown
-from core.progress import note
-from core.provenance import lacks_bfloat16, provenance
-from core.registry import load
-from core.store import write_json
-from core.weights import clips_seen, load_networks, network_names, save_weights, weights_hash
-from training.loader import Batches
 from training.log import read_log
-from training.loop import Run
-from training.plan import Limits, Plan, check_plan
-from training.processes import Group, Machine
 
 # The kind of training that a method has unless its settings say otherwise.
 PUBLISHED = "published"
@@ -49,7 +49,7 @@ class TrainingSet(Batches, Protocol):
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainingSource:
     """Where clips to learn from come from. settings: the class of the part `data` of a training's settings.
 
     open: makes the set from these and the kind of training, one of `kinds`.
@@ -63,7 +63,7 @@ class Source:
 def train(
     name: str,
     trainings: Mapping[str, Mapping[str, str]],
-    source: Source,
+    source: TrainingSource,
     config: Path | None,
     sets: Sequence[str],
     out: Path,
@@ -117,7 +117,7 @@ def train(
     check_plan(plan, trainer.stages, machine.devices * machine.nodes)
     check_unchanged(out, resolved)
     with machine.processes() as group:
-        run = Run(trainer, clips, plan, out, group, limits)
+        run = TrainingRun(trainer, clips, plan, out, group, limits)
         if group.is_first:
             steps = ", then ".join(f"{plan.stages[stage].steps:,} of {stage}" for stage in run.stages)
             print(f"Training {name} on {group.device}: {describe(trainer.networks())}, {clips.describe()}.")
@@ -167,7 +167,7 @@ def describe(networks: dict[str, torch.nn.Module]) -> str:
 
 
 def card(
-    name: str, resolved: dict[str, Any], clips: TrainingSet, run: Run, group: Group, init: Path | None
+    name: str, resolved: dict[str, Any], clips: TrainingSet, run: TrainingRun, group: Group, init: Path | None
 ) -> dict[str, Any]:
     """What a reader of the weights must know: settings, data, length, machine, losses."""
     return {

@@ -15,9 +15,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from megbench.core.draws import generator
 from torch import Tensor
-
-from core.draws import generator
 
 # Steps drawn ahead, and threads that draw them.
 AHEAD, THREADS = 2, 2

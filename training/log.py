@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from core.errors import BenchError
+from megbench.core.errors import BenchError
 
 LOG = "log.jsonl"
 

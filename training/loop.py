@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from megbench.core.contracts import Phase, Trainable
+from megbench.core.errors import BenchError
+from megbench.nets.fast import speed_up
+from megbench.training import resume
+from megbench.training.average import Average, load, states
+from megbench.training.batch_norm import batch_norms, settle, share
+from megbench.training.loader import SETTLE, TRAIN, VALIDATE, Batches, Loader, Part
+from megbench.training.plan import Limits, Plan, StagePlan, check_plan, learning_rate
+from megbench.training.processes import Group
+from megbench.training.strips import write_strip
 from torch import Tensor
 from tqdm import tqdm
 
-from core.contracts import Phase, Trainable
-from core.errors import BenchError
-from nets.fast import speed_up
-from training import checkpoints
-from training.average import Average, load, states
-from training.batch_norm import batch_norms, settle, share
-from training.loader import SETTLE, TRAIN, VALIDATE, Batches, Loader, Part
 from training.log import Log, read_log
-from training.plan import Limits, Plan, StagePlan, check_plan, learning_rate
-from training.processes import Group
-from training.strips import write_strip
 
 SETTLING_BATCHES = 24
 
@@ -44,8 +44,8 @@ def fastest_layout(device: torch.device) -> torch.memory_format:
     return torch.contiguous_format if planar else torch.channels_last
 
 
-class Run:
-    """A training run in the folder `out` (see training/checkpoints.py, log.py and strips.py for what lies there).
+class TrainingRun:
+    """A training run in the folder `out` (see training/resume.py, log.py and strips.py for what lies there).
 
     With several processes in `group` each learns from an equal share of every batch;
     gradients are averaged and batch statistics shared, so that together they are one process with the whole batch.
@@ -120,7 +120,7 @@ class Run:
                 with average.shown():
                     self._validate(name, step, loader)
             if kept:
-                self._write(checkpoints.numbered(self.out, name, step + 1), {"networks": states(self.networks)})
+                self._write(resume.numbered(self.out, name, step + 1), {"networks": states(self.networks)})
             stop = step + 1 == end or self._out_of_time()
             if due or stop or time.monotonic() - last_save > self.plan.save_seconds:
                 self._save(everything())
@@ -215,7 +215,7 @@ class Run:
             self.progress["best"] = total
             self.progress["kept"][name] = step + 1
             content = {"networks": states(self.networks), "step": step + 1, "validation": mean}
-            self._write(checkpoints.best(self.out, name), content)
+            self._write(resume.best(self.out, name), content)
 
     def _record(self, name: str, step: int, split: str, window: Sequence[Losses], loader: Loader) -> dict[str, float]:
         """Log the mean of losses of several steps; every process gets it. BenchError if one is not finite."""
@@ -247,7 +247,7 @@ class Run:
         )
 
     def _resume(self) -> dict[str, Any] | None:
-        saved = checkpoints.read(self.out / checkpoints.LAST, self.group.device)
+        saved = resume.read(self.out / resume.LAST, self.group.device)
         if saved is not None:
             self.progress = saved["progress"]
             load(self.networks, saved["networks"])
@@ -290,15 +290,15 @@ class Run:
 
     def _save(self, content: Mapping[str, Any]) -> None:
         self.progress["log_bytes"] = self.log.size
-        self._write(self.out / checkpoints.LAST, {**content, "progress": self.progress})
+        self._write(self.out / resume.LAST, {**content, "progress": self.progress})
 
     def _write(self, path: Path, content: dict[str, Any]) -> None:
         if self.group.is_first:
-            checkpoints.write(path, content)
+            resume.write(path, content)
 
     def _load_best(self, stage: str) -> None:
         self.group.wait()  # the first process writes it
-        if (best := checkpoints.read(checkpoints.best(self.out, stage), self.group.device)) is not None:
+        if (best := resume.read(resume.best(self.out, stage), self.group.device)) is not None:
             load(self.networks, best["networks"])
 
     def _loader(self, number: int) -> Loader:

@@ -6,14 +6,14 @@
 # and their small variants on exact flow, measures, and leaves small weights, logs and figures in OUT. Without a GPU the
 # same path runs small on the CPU, two processes (gloo) standing in for two GPUs.
 #
-# BUNDLE: made by `python -m taught.bundle BUNDLE` where dlib is; default .megbench/people.npz.
+# BUNDLE: made by `python -m megbench.taught.bundle BUNDLE` where dlib is; default .megbench/people.npz.
 # MINUTES: of each training (default 5; without a GPU STEPS, default 4, end it). MODELS: default all three.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:?Usage: training/on_gpu.sh OUT [BUNDLE]}
 bundle=${2:-.megbench/people.npz}
 python=${PYTHON:-python3}
-[ -f "$bundle" ] || { echo "$bundle is missing. Make it where dlib is: python -m taught.bundle $bundle" >&2; exit 2; }
+[ -f "$bundle" ] || { echo "$bundle is missing. Make it where dlib is: python -m megbench.taught.bundle $bundle" >&2; exit 2; }
 mkdir -p "$out"
 device=$("$python" -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu")')
 devices=$("$python" -c 'import torch; print(torch.cuda.device_count() or 2)')
@@ -24,14 +24,14 @@ for model in ${GOLDENS-fomm fpb mraa}; do
 done
 
 set_folder=${SET:-$(mktemp -d)}
-"$python" -m taught.on_gpu render "$bundle" "$set_folder" --states "${STATES:-60}"
+"$python" -m megbench.taught.on_gpu render "$bundle" "$set_folder" --states "${STATES:-60}"
 for name in ${MODELS:-fpfomm fomm mraa}; do
   for size in full small; do
     [ "$device" = cuda ] || [ "$size" = small ] || continue
     limit=(--minutes "${MINUTES:-5}")
     [ "$device" = cuda ] || limit=(--steps "${STEPS:-4}")
-    "$python" -m taught.on_gpu train "$name" "$size" "$set_folder" "$out" --device "$device" --devices "$devices" "${limit[@]}"
+    "$python" -m megbench.taught.on_gpu train "$name" "$size" "$set_folder" "$out" --device "$device" --devices "$devices" "${limit[@]}"
   done
 done
-"$python" -m taught.on_gpu measure "$out" --device "$device"
+"$python" -m megbench.taught.on_gpu measure "$out" --device "$device"
 ls -l "$out"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from core.config import at_least_one
-from core.contracts import OptimiserSpec
-from core.errors import BenchError, check_choice
+from megbench.core.config import at_least_one
+from megbench.core.contracts import OptimiserSpec
+from megbench.core.errors import BenchError, check_choice
 
 
 @dataclass(frozen=True)

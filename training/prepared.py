@@ -14,28 +14,27 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from megbench.core.clip import Float32s
+from megbench.core.errors import BenchError
+from megbench.core.files.hashes import file_hash
+from megbench.core.media.frames import SIZE
+from megbench.core.prepared_clips import STORE, ClipStore, StoredClip, three_channels
+from megbench.training.command import PUBLISHED, TrainingSet, TrainingSource
+from megbench.training.mirror import LANDMARK_PARTNERS
+from megbench.training.variation import LUMA, Jitter, PreparedSettings, StoreSettings
 from torch import Tensor
-
-from core.clip import Floats
-from core.clip_store import STORE, ClipStore, StoredClip, three_channels
-from core.errors import BenchError
-from core.file_hashes import file_hash
-from core.frames import SIZE
-from training.command import PUBLISHED, Source, TrainingSet
-from training.mirror import LANDMARK_PARTNERS
-from training.variation import LUMA, Jitter, PreparedSettings, StoreSettings
 
 # Mirrored, x runs the other way.
 MIRROR = np.array([-1, 1], np.float32)
 
 
-def prepared_set(folders: Sequence[Path]) -> Source:
+def prepared_set(folders: Sequence[Path]) -> TrainingSource:
     """Return the clips in one or several stores, two frames of one at a time."""
 
     def make(settings: StoreSettings, training: str) -> TrainingSet:
         return PreparedSet(folders, settings.held_out, settings.prepared)
 
-    return Source(StoreSettings, make, (PUBLISHED,))
+    return TrainingSource(StoreSettings, make, (PUBLISHED,))
 
 
 class PreparedSet:
@@ -134,7 +133,7 @@ class PreparedSet:
 
     def _pair(
         self, store: ClipStore, clip: StoredClip, split: str, rng: np.random.Generator
-    ) -> tuple[Floats, Floats, Floats]:
+    ) -> tuple[Float32s, Float32s, Float32s]:
         chosen = np.sort(rng.integers(0, clip.n_frames, 2))
         pair = np.float32(1 / 255) * three_channels(store.frames(clip)[chosen])  # 2 256 256 3
         landmarks = np.array(clip.landmarks, np.float32)
@@ -143,7 +142,7 @@ class PreparedSet:
         source, driving = np.ascontiguousarray(pair.transpose(0, 3, 1, 2))
         return source, driving, landmarks
 
-    def _varied(self, pair: Floats, landmarks: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    def _varied(self, pair: Float32s, landmarks: Float32s, rng: np.random.Generator) -> tuple[Float32s, Float32s]:
         back, mirror = rng.random(2) < 0.5
         if self.settings.flip and back:
             pair = pair[::-1]
@@ -154,7 +153,7 @@ class PreparedSet:
         return jittered(pair, self.settings.jitter, rng), landmarks
 
 
-def jittered(pair: Floats, jitter: Jitter, rng: np.random.Generator) -> Floats:
+def jittered(pair: Float32s, jitter: Jitter, rng: np.random.Generator) -> Float32s:
     """Pictures (N, H, W, 3) RGB in [0, 1] in other colours, all alike; the changes come in a random order."""
     brightness, contrast, saturation = 1 + np.array(
         [jitter.brightness, jitter.contrast, jitter.saturation], np.float32
@@ -175,7 +174,7 @@ def jittered(pair: Floats, jitter: Jitter, rng: np.random.Generator) -> Floats:
     return pair
 
 
-def turned(picture: Floats, degrees: float) -> Floats:
+def turned(picture: Float32s, degrees: float) -> Float32s:
     """A picture (H, W, 3) RGB in [0, 1] with its hue turned on the colour circle."""
     hsv = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2HSV)
     hsv[..., 0] = (hsv[..., 0] + degrees) % 360

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-
-from baselines import GENERATORS
-from core.checkpoints import Layout, manifest
-from core.config import as_dict, build
-from core.generator import Generator, generators, networks_at
+from megbench.baselines import GENERATORS
+from megbench.core.config import as_dict, build
+from megbench.core.generator import Generator, generators, networks_at
+from megbench.core.weights.published_checkpoints import Layout, manifest
 
 
 def layouts(generator: Generator) -> list[Layout]:

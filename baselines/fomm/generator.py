@@ -1,6 +1,6 @@
 """FOMM in short."""
 
-from core.generator import Generator, Mode, Published, Weights
+from megbench.core.generator import Generator, Mode, Published, Weights
 
 NETWORKS = ("generator", "kp_detector")
 # vox-adv-256 differs from vox-256 by the discriminator, which is trained, and has no milestones.
@@ -22,8 +22,8 @@ GENERATOR = Generator(
         "relative_value": Mode("the change of the driver's points alone, with the driver's jacobians", NETWORKS),
         "absolute": Mode("the template takes on the driver's points and jacobians", NETWORKS),
     },
-    model="baselines.fomm.model:FommConfig",
-    training="baselines.fomm.training",
+    model="megbench.baselines.fomm.model:FommConfig",
+    training="megbench.baselines.fomm.training",
     published=Published(required=NETWORKS, settings=({}, ADVERSARIAL)),
     weights={
         "demo": Weights(

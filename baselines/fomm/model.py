@@ -6,17 +6,16 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from megbench.nets.dense_motion import DenseMotionConfig
+from megbench.nets.discriminator import Discriminator, DiscriminatorConfig
+from megbench.nets.generator import GeneratorConfig
+from megbench.nets.geometry import soft_argmax
+from megbench.nets.inference import Animator
+from megbench.nets.keypoints import DetectorConfig, JacobianDetector, KeyPointGenerator, KeyPoints
+from megbench.nets.losses import LossConfig
+from megbench.nets.transfer import transfer_key_points
+from megbench.nets.transform import TransformConfig
 from torch import Tensor, nn
-
-from nets.dense_motion import DenseMotionConfig
-from nets.discriminator import Discriminator, DiscriminatorConfig
-from nets.generator import GeneratorConfig
-from nets.geometry import soft_argmax
-from nets.inference import Animator
-from nets.keypoints import DetectorConfig, JacobianDetector, KeyPointGenerator, KeyPoints
-from nets.losses import LossConfig
-from nets.transfer import transfer_key_points
-from nets.transform import TransformConfig
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def networks(config: FommConfig) -> dict[str, nn.Module]:
 def animator(
     config: FommConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
 ) -> Animator[KeyPoints]:
-    """Return FOMM's inference; options["mode"] as in nets.transfer."""
+    """Return FOMM's inference; options["mode"] as in megbench.nets.transfer."""
     generator = nets["generator"]
     assert isinstance(generator, KeyPointGenerator)
     transfer = functools.partial(transfer_key_points, mode=options["mode"])  # type: ignore[arg-type]

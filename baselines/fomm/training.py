@@ -6,17 +6,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from megbench.baselines.fomm.model import FommConfig, networks
+from megbench.core.contracts import Phase
+from megbench.core.recipe import recipe
+from megbench.core.weights.network_weights import VGG19
+from megbench.nets.objective import PublishedTrainer, pair_step
 from torch import Tensor
-
-from baselines.fomm.model import FommConfig, networks
-from core.contracts import Phase
-from core.recipe import recipe
-from core.weights import VGG19
-from nets.objective import PublishedTrainer, pair_step
 
 
 class FommTrainer(PublishedTrainer):
-    """The published training of FOMM (core.contracts.Trainable).
+    """The published training of FOMM (megbench.core.contracts.Trainable).
 
     Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video. As published,
     vox-256 never runs its discriminator (generator_gan 0); it is saved all the same. BenchError if the config asks

@@ -1,6 +1,6 @@
 """MRAA in short."""
 
-from core.generator import Generator, Mode, Published, Weights
+from megbench.core.generator import Generator, Mode, Published, Weights
 
 NETWORKS = ("generator", "region_predictor")
 AVD = "avd_network"
@@ -16,8 +16,8 @@ GENERATOR = Generator(
         "relative": Mode("the template's regions take on the change of the driver's", NETWORKS),
         "standard": Mode("the driver's regions as they are, for a driver of the same face", NETWORKS),
     },
-    model="baselines.mraa.model:MraaConfig",
-    training="baselines.mraa.training",
+    model="megbench.baselines.mraa.model:MraaConfig",
+    training="megbench.baselines.mraa.training",
     later={AVD: "avd"},
     # The main stage's checkpoint lacks the AVD network, some lack the background's.
     published=Published(required=NETWORKS),

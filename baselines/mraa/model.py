@@ -9,18 +9,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from megbench.baselines.mraa.regions import (
+    RegionPredictor,
+    Regions,
+    region_difference,
+    region_motions,
+    transfer_regions,
+)
+from megbench.core.config import at_least_one
+from megbench.nets.blocks import Encoder, HourglassConfig, perceptron
+from megbench.nets.dense_motion import DenseMotion, DenseMotionConfig, Motion
+from megbench.nets.generator import Generator, GeneratorConfig
+from megbench.nets.geometry import first_sign, in_float32, inverse_2x2, product
+from megbench.nets.inference import Animator
+from megbench.nets.keypoints import DetectorConfig
+from megbench.nets.losses import LossConfig
+from megbench.nets.transform import TransformConfig
 from torch import Tensor, nn
-
-from baselines.mraa.regions import RegionPredictor, Regions, region_difference, region_motions, transfer_regions
-from core.config import at_least_one
-from nets.blocks import Encoder, HourglassConfig, perceptron
-from nets.dense_motion import DenseMotion, DenseMotionConfig, Motion
-from nets.generator import Generator, GeneratorConfig
-from nets.geometry import first_sign, in_float32, inverse_2x2, product
-from nets.inference import Animator
-from nets.keypoints import DetectorConfig
-from nets.losses import LossConfig
-from nets.transform import TransformConfig
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-
-from nets.blocks import AntiAliasDown, Hourglass
-from nets.dense_motion import with_background
-from nets.geometry import (
+from megbench.nets.blocks import AntiAliasDown, Hourglass
+from megbench.nets.dense_motion import with_background
+from megbench.nets.geometry import (
     affine_grid,
     aligned,
     coordinate_grid,
@@ -25,8 +23,9 @@ from nets.geometry import (
     soft_argmax,
     spatial_softmax,
 )
-from nets.keypoints import DetectorConfig
-from nets.transfer import hull_scale
+from megbench.nets.keypoints import DetectorConfig
+from megbench.nets.transfer import hull_scale
+from torch import Tensor, nn
 
 # Variances below this (a twentieth of a cell) are raised to it, so that affines stay invertible.
 SMALLEST_VARIANCE = 1e-6

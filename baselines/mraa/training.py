@@ -8,25 +8,24 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from megbench.baselines.mraa.model import MraaConfig, networks
+from megbench.baselines.mraa.regions import Regions
+from megbench.core.contracts import OptimiserSpec, Phase
+from megbench.core.draws import each
+from megbench.core.recipe import recipe
+from megbench.core.weights.network_weights import VGG19
+from megbench.nets import losses
+from megbench.nets.geometry import product
+from megbench.nets.objective import PublishedTrainer, appearance_loss
+from megbench.nets.transform import RandomTransform
 from torch import Tensor
-
-from baselines.mraa.model import MraaConfig, networks
-from baselines.mraa.regions import Regions
-from core.contracts import OptimiserSpec, Phase
-from core.draws import each
-from core.recipe import recipe
-from core.weights import VGG19
-from nets import losses
-from nets.geometry import product
-from nets.objective import PublishedTrainer, appearance_loss
-from nets.transform import RandomTransform
 
 # Poses are stretched along x and y by factors in [1 - STRETCH, 1 + STRETCH], to look like another shape's.
 STRETCH = 0.25
 
 
 class MraaTrainer(PublishedTrainer):
-    """The published training of MRAA (core.contracts.Trainable): no adversary, one Adam per stage.
+    """The published training of MRAA (megbench.core.contracts.Trainable): no adversary, one Adam per stage.
 
     Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video. One published
     defect is not kept: in the "avd" stage the region predictor stays in eval mode, where the published code lets its

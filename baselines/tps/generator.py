@@ -1,6 +1,6 @@
 """TPS in short."""
 
-from core.generator import Generator, Mode, Weights
+from megbench.core.generator import Generator, Mode, Weights
 
 NETWORKS = ("inpainting_network", "dense_motion_network", "kp_detector")
 AVD = "avd_network"
@@ -16,8 +16,8 @@ GENERATOR = Generator(
         "avd": Mode("a network gives the template's key points the driver's pose", (*NETWORKS, AVD)),
         "standard": Mode("the driver's key points as they are, for a driver of the same face", NETWORKS),
     },
-    model="baselines.tps.model:TpsConfig",
-    training="baselines.tps.training",
+    model="megbench.baselines.tps.model:TpsConfig",
+    training="megbench.baselines.tps.training",
     later={AVD: "avd"},
     weights={
         "demo": Weights(

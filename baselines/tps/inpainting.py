@@ -9,12 +9,11 @@ import itertools
 from dataclasses import dataclass
 
 import torch
+from megbench.core.config import at_least_one
+from megbench.nets.blocks import DownBlock, ResBlock, SameBlock, UpBlock, instance_norm
+from megbench.nets.dense_motion import Motion
+from megbench.nets.geometry import Sampling, resized_grid, warp, widened
 from torch import Tensor, nn
-
-from core.config import at_least_one
-from nets.blocks import DownBlock, ResBlock, SameBlock, UpBlock, instance_norm
-from nets.dense_motion import Motion
-from nets.geometry import Sampling, resized_grid, warp, widened
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from megbench.baselines.tps.inpainting import InpaintingConfig, InpaintingNetwork
+from megbench.baselines.tps.motion import PER_SPLINE, SplineDenseMotion
+from megbench.nets.blocks import perceptron
+from megbench.nets.dense_motion import DenseMotionConfig, Motion
+from megbench.nets.generator import Encoded
+from megbench.nets.geometry import in_float32
+from megbench.nets.inference import Animator
+from megbench.nets.losses import LossConfig
+from megbench.nets.resnet import ResNet18
+from megbench.nets.thin_plate import PUBLISHED_RIDGE
+from megbench.nets.transfer import hull_scale
+from megbench.nets.transform import TransformConfig
 from torch import Tensor, nn
-
-from baselines.tps.inpainting import InpaintingConfig, InpaintingNetwork
-from baselines.tps.motion import PER_SPLINE, SplineDenseMotion
-from nets.blocks import perceptron
-from nets.dense_motion import DenseMotionConfig, Motion
-from nets.generator import Encoded
-from nets.geometry import in_float32
-from nets.inference import Animator
-from nets.losses import LossConfig
-from nets.resnet import ResNet18
-from nets.thin_plate import PUBLISHED_RIDGE
-from nets.transfer import hull_scale
-from nets.transform import TransformConfig
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class TpsConfig:
     """Sizes and training numbers; the defaults are vox-256.
 
     background_start: first epoch in which the background's motion is used and learnt; None for never (mgif).
-    ridge: of the splines' systems (nets.thin_plate); as published equal points do not quite give the identity.
+    ridge: of the splines' systems (megbench.nets.thin_plate); as published equal points do not quite give the identity.
     resnet_width: channels of the ResNets' first stage. clip_norm: of a network's largest gradient entry.
     """
 
@@ -148,7 +147,7 @@ class SplineAvd(nn.Module):
 
 @dataclass(frozen=True)
 class TpsGenerator:
-    """The two networks that make the picture, used as one generator (see nets.inference.Painter)."""
+    """The two networks that make the picture, used as one generator (see megbench.nets.inference.Painter)."""
 
     dense_motion: SplineDenseMotion
     inpainting: InpaintingNetwork

@@ -9,14 +9,13 @@ import math
 from dataclasses import dataclass
 
 import torch
+from megbench.baselines.mraa.regions import background_motion
+from megbench.nets.blocks import AntiAliasDown, Hourglass, UpBlock, instance_norm
+from megbench.nets.dense_motion import DenseMotionConfig, Motion
+from megbench.nets.geometry import in_float32, warp
+from megbench.nets.keypoints import heatmap_difference
+from megbench.nets.thin_plate import PUBLISHED_RIDGE, ThinPlate
 from torch import Tensor, nn
-
-from baselines.mraa.regions import background_motion
-from nets.blocks import AntiAliasDown, Hourglass, UpBlock, instance_norm
-from nets.dense_motion import DenseMotionConfig, Motion
-from nets.geometry import in_float32, warp
-from nets.keypoints import heatmap_difference
-from nets.thin_plate import PUBLISHED_RIDGE, ThinPlate
 
 # Control points of one spline.
 PER_SPLINE = 5

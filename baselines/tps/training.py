@@ -9,27 +9,26 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from megbench.baselines.tps.inpainting import warp_targets
+from megbench.baselines.tps.model import SplineAvd, TpsConfig, TpsGenerator, generator, networks
+from megbench.baselines.tps.motion import Dropout
+from megbench.core.contracts import OptimiserSpec, Phase
+from megbench.core.draws import each
+from megbench.core.recipe import recipe
+from megbench.core.weights.network_weights import VGG19
+from megbench.nets import losses
+from megbench.nets.dense_motion import Motion
+from megbench.nets.generator import Encoded
+from megbench.nets.objective import PublishedTrainer, appearance_loss
+from megbench.nets.thin_plate import ThinPlate
 from torch import Tensor, nn
-
-from baselines.tps.inpainting import warp_targets
-from baselines.tps.model import SplineAvd, TpsConfig, TpsGenerator, generator, networks
-from baselines.tps.motion import Dropout
-from core.contracts import OptimiserSpec, Phase
-from core.draws import each
-from core.recipe import recipe
-from core.weights import VGG19
-from nets import losses
-from nets.dense_motion import Motion
-from nets.generator import Encoded
-from nets.objective import PublishedTrainer, appearance_loss
-from nets.thin_plate import ThinPlate
 
 # Poses are stretched along x and y by factors in [1 - STRETCH, 1 + STRETCH], to look like another shape's.
 STRETCH = 0.25
 
 
 class TpsTrainer(PublishedTrainer):
-    """The published training of TPS (core.contracts.Trainable): no adversary.
+    """The published training of TPS (megbench.core.contracts.Trainable): no adversary.
 
     Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video; sides are
     multiples of 128. Two published defects are not kept: in the "avd" stage the detector stays in eval mode, where the

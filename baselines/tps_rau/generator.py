@@ -1,6 +1,6 @@
 """TPS with relative action units in short."""
 
-from core.generator import Generator, Mode, Weights
+from megbench.core.generator import Generator, Mode, Weights
 
 NETWORKS = ("inpainting_network", "dense_motion_network", "kp_detector")
 
@@ -15,8 +15,8 @@ GENERATOR = Generator(
         "relative": Mode("the template under what changed since the driver's first frame, in its own place", NETWORKS),
         "absolute": Mode("the same, with the template's geometry moved to the driver's, as published", NETWORKS, True),
     },
-    model="baselines.tps_rau.model:RauConfig",
-    training="baselines.tps_rau.training",
+    model="megbench.baselines.tps_rau.model:RauConfig",
+    training="megbench.baselines.tps_rau.training",
     settings_of="settings_of",
     weights={
         "demo": Weights(

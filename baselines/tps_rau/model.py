@@ -23,15 +23,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from megbench.baselines.tps.inpainting import InpaintingConfig, InpaintingNetwork
+from megbench.baselines.tps.model import DropoutConfig, SplinePoints, TpsConfig, TpsGenerator
+from megbench.baselines.tps.motion import SplineDenseMotion
+from megbench.core.openface_units import LARGEST, OPENFACE
+from megbench.nets.dense_motion import Motion
+from megbench.nets.generator import Encoded
+from megbench.nets.inference import Frames, levels, parts, pictures
 from torch import Tensor, nn
-
-from baselines.tps.inpainting import InpaintingConfig, InpaintingNetwork
-from baselines.tps.model import DropoutConfig, SplinePoints, TpsConfig, TpsGenerator
-from baselines.tps.motion import SplineDenseMotion
-from core.openface import LARGEST, OPENFACE
-from nets.dense_motion import Motion
-from nets.generator import Encoded
-from nets.inference import Frames, levels, parts, pictures
 
 # iBUG landmarks, 0-based, in the order in which five make a spline.
 LANDMARKS = (1, 2, 5, 8, 9, 10, 13, 16, 17, *range(18, 29), *range(31, 61))

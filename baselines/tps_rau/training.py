@@ -7,29 +7,28 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from megbench.baselines.tps.motion import Dropout
+from megbench.baselines.tps.training import adam, drawn, reconstruction
+from megbench.baselines.tps_rau.model import RauConfig, generator, given_points, networks
+from megbench.core.contracts import OptimiserSpec, Phase
+from megbench.core.draws import each
+from megbench.core.openface_units import OPENFACE, needed
+from megbench.core.recipe import recipe
+from megbench.core.weights.network_weights import VGG19
+from megbench.nets.objective import PublishedTrainer
+from megbench.nets.thin_plate import ThinPlate
 from torch import Tensor
-
-from baselines.tps.motion import Dropout
-from baselines.tps.training import adam, drawn, reconstruction
-from baselines.tps_rau.model import RauConfig, generator, given_points, networks
-from core.contracts import OptimiserSpec, Phase
-from core.draws import each
-from core.openface import OPENFACE, needed
-from core.recipe import recipe
-from core.weights import VGG19
-from nets.objective import PublishedTrainer
-from nets.thin_plate import ThinPlate
 
 
 class RauTrainer(PublishedTrainer):
-    """The training of TPS with relative action units (core.contracts.Trainable).
+    """The training of TPS with relative action units (megbench.core.contracts.Trainable).
 
     Batches hold `source` and `driving`, (B, 3, S, S) float32 in [0, 1], two frames of one video, `landmarks`,
     (B, 68, 2) pixels on the video's first frame, and `action_units_source`, `action_units_driving`, (B, 17) OpenFace
     intensities / 5. As published, source, driving and transformed picture have the same points, so that
     equivariance_value is a constant of the random transform. Mended: landmarks are mirrored with the picture, and the
-    action units exchanged with the frames. See baselines.tps_rau.model for the switches. BenchError if the config asks
-    for the VGG-19 loss and `vgg` does not exist.
+    action units exchanged with the frames. See megbench.baselines.tps_rau.model for the switches. BenchError if the
+    config asks for the VGG-19 loss and `vgg` does not exist.
     """
 
     def __init__(self, config: RauConfig, vgg: Path = VGG19) -> None:

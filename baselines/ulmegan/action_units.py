@@ -1,7 +1,7 @@
 """ULME-GAN's action unit matrix: re-encoding, the apex, and fitting a sequence to it.
 
 Source: Zhou et al., ULME-GAN, MEGC2021, and the published code. Tables are OpenFace's: intensities 0..5 in the order of
-core.openface.OPENFACE, then eighteen presences 0 or 1, AU28 before AU45.
+megbench.core.openface_units.OPENFACE, then eighteen presences 0 or 1, AU28 before AU45.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-
-from core.openface import LARGEST, OPENFACE, Table
+from megbench.core.openface_units import LARGEST, OPENFACE, UnitTable
 
 Fit = Literal["none", "linear", "apex"]
 
@@ -30,17 +29,17 @@ AU28 = 35
 PRESENT = 0.5
 
 
-def split_table(table: Table) -> tuple[Table, Table]:
+def split_table(table: UnitTable) -> tuple[UnitTable, UnitTable]:
     """A published table (N, 37) as intensities (N, 17) and presences (N, 17)."""
     return table[:, INTENSITIES], np.delete(table, AU28, axis=1)[:, INTENSITIES.stop :]
 
 
-def recoded(intensity: Table, presence: Table) -> Table:
+def recoded(intensity: UnitTable, presence: UnitTable) -> UnitTable:
     """Intensities (N, 17) with the units set to 0 that are present in less than half of the frames."""
     return np.asarray(intensity * (presence.mean(0) >= PRESENT))
 
 
-def sequence(intensity: Table, presence: Table, mode: str, as_published: bool = False) -> Table:
+def sequence(intensity: UnitTable, presence: UnitTable, mode: str, as_published: bool = False) -> UnitTable:
     """Return the action units (T, 17) that the generator is given under a mode, intensity / 5.
 
     intensity, presence: the driver's, (T, 17). as_published: see `fitted`.
@@ -50,12 +49,14 @@ def sequence(intensity: Table, presence: Table, mode: str, as_published: bool = 
     return fitted(units / LARGEST, fit, top_frame(units), as_published=as_published)
 
 
-def top_frame(intensity: Table) -> int:
+def top_frame(intensity: UnitTable) -> int:
     """The frame in which the intensities (N, 17) have the largest sum, the first of several."""
     return int(intensity.sum(1).argmax())
 
 
-def fitted(units: Table, fit: Fit, top: int, template: Table | None = None, as_published: bool = False) -> Table:
+def fitted(
+    units: UnitTable, fit: Fit, top: int, template: UnitTable | None = None, as_published: bool = False
+) -> UnitTable:
     """A sequence of action units (N, 17) fitted to its apex, frame `top`; float64, any scale.
 
     "linear": from frame 0 up to the apex and down to the last frame. as_published: the falling side aims at the

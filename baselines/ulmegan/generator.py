@@ -1,6 +1,6 @@
 """ULME-GAN in short."""
 
-from core.generator import Generator, Mode, Weights
+from megbench.core.generator import Generator, Mode, Weights
 
 NETWORKS = ("gen",)
 
@@ -22,8 +22,8 @@ GENERATOR = Generator(
     },
     mode_variants=True,
     options={"fit": ("intended", "published"), "output": ("clean", "published")},
-    model="baselines.ulmegan.model:UlmeConfig",
-    training="baselines.ulmegan.training",
+    model="megbench.baselines.ulmegan.model:UlmeConfig",
+    training="megbench.baselines.ulmegan.training",
     weights={
         "demo": Weights(
             "demo with another architecture",

@@ -13,15 +13,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from megbench.baselines.ulmegan.action_units import sequence
+from megbench.baselines.ulmegan.pictures import enlarged, inside, outside, through_jpeg
+from megbench.core.config import at_least_one
+from megbench.core.media.frames import SIZE
+from megbench.core.openface_units import OPENFACE
+from megbench.nets.geometry import in_float32
+from megbench.nets.inference import Frames, parts, pictures
 from torch import Tensor, nn
-
-from baselines.ulmegan.action_units import sequence
-from baselines.ulmegan.pictures import enlarged, inside, outside, through_jpeg
-from core.config import at_least_one
-from core.frames import SIZE
-from core.openface import OPENFACE
-from nets.geometry import in_float32
-from nets.inference import Frames, parts, pictures
 
 # Spread of fresh convolution weights.
 INITIAL = 0.02

@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from megbench.nets.inference import Frames
 from torch import Tensor
-
-from nets.inference import Frames
 
 
 def inside(picture: Tensor, size: int) -> Tensor:

@@ -7,17 +7,16 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import torch
 import torch.nn.functional as F
+from megbench.baselines.ulmegan.model import Painted, UlmeConfig, inside, networks
+from megbench.core.contracts import OptimiserSpec, Phase
+from megbench.core.draws import each
+from megbench.core.openface_units import needed
+from megbench.core.recipe import recipe
 from torch import Tensor, nn
-
-from baselines.ulmegan.model import Painted, UlmeConfig, inside, networks
-from core.contracts import OptimiserSpec, Phase
-from core.draws import each
-from core.openface import needed
-from core.recipe import recipe
 
 
 class UlmeTrainer:
-    """The published training (core.contracts.Trainable).
+    """The published training (megbench.core.contracts.Trainable).
 
     Batches hold `source` (B, 3, S, S) float32 in [0, 1] and its `action_units_source` (B, 17), intensity / 5; target
     action units are those of other pictures of the batch with noise (of its part, if the batch is divided: the one

@@ -2,8 +2,8 @@
 
 import re
 
-from clips.databases.coded import Database
-from clips.databases.folders import Naming
+from megbench.clips.databases.coded import Database
+from megbench.clips.databases.folders import Naming
 
 # Frames carry the sheet's own numbers without leading zeros; cropped ones are called reg_img, the challenge's crop_img.
 CASME2 = Database(

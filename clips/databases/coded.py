@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 
-from clips.databases.corrections import corrections
-from clips.databases.folders import FrameFolder, Naming, trees
-from clips.databases.sheets import LONGEST_NUMBER, Coding, Row, read_sheet, without_header
-from clips.databases.survey import CodedClip, Survey, coded_clip, corrected, named
-from core.errors import BenchError
-from core.pictures import natural
-from core.tables import SUFFIXES
+from megbench.clips.databases.corrections import corrections
+from megbench.clips.databases.folders import FrameFolder, Naming, trees
+from megbench.clips.databases.sheets import LONGEST_NUMBER, CodedRow, Coding, read_sheet, without_header
+from megbench.clips.databases.survey import CodedClip, Survey, coded_clip, corrected, named
+from megbench.core.errors import BenchError
+from megbench.core.media.pictures import natural
+from megbench.core.tables.reading import SUFFIXES
 
 # Sheets lie beside the subjects' folders or a little above them.
 SHEET_DEPTH = 2
@@ -40,7 +40,7 @@ class Database:
     clip: Callable[[str], str] = str
     reads: Callable[[Path], bool] = lambda _: True
     codes: Callable[[str], bool] = lambda _: True
-    default: Callable[[FrameFolder], Row | None] = lambda _: None
+    default: Callable[[FrameFolder], CodedRow | None] = lambda _: None
 
     def survey(self, root: Path, sheet: Path | None = None, without: Sequence[str] = ()) -> Survey:
         """All there is under `root`. BenchError where there are no frames at all, or no sheet where one is needed.
@@ -69,7 +69,7 @@ class Database:
         remarks = (*passed, *(coding.remarks if coding else ()), *survey.remarks)
         return dataclasses.replace(survey, source=source, remarks=remarks)
 
-    def _joined(self, rows: Iterable[Row], folders: dict[Key, FrameFolder], without: Sequence[str]) -> Survey:
+    def _joined(self, rows: Iterable[CodedRow], folders: dict[Key, FrameFolder], without: Sequence[str]) -> Survey:
         known = corrections(self.name, without)
         clips: list[CodedClip] = []
         missing, changed, remarks = [], [], []
@@ -104,7 +104,7 @@ class Database:
         clips.sort(key=lambda clip: natural(clip.recording.name))
         return Survey(self.name, (), tuple(clips), tuple(missing), tuple(uncoded), tuple(changed), tuple(remarks))
 
-    def _row_key(self, row: Row) -> Key:
+    def _row_key(self, row: CodedRow) -> Key:
         digits = "".join(letter for letter in row.subject if letter.isdecimal())[:LONGEST_NUMBER]
         return (int(digits) if digits else -1, self.clip(row.clip))
 

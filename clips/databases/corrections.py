@@ -11,8 +11,8 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from clips.databases.sheets import Row
-from core.errors import check_choice
+from megbench.clips.databases.sheets import CodedRow
+from megbench.core.errors import check_choice
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Correction:
     values: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
     one_beyond: bool = False
 
-    def apply(self, row: Row, frames: Collection[int]) -> Row:
+    def apply(self, row: CodedRow, frames: Collection[int]) -> CodedRow:
         """The row corrected, or as it was. frames: the numbers of the clip's files."""
         last = max(frames)
         if self.one_beyond and row.offset == last + 1:
@@ -40,7 +40,7 @@ class Correction:
         return row
 
 
-def _possible(row: Row, name: str, frames: Collection[int]) -> bool:
+def _possible(row: CodedRow, name: str, frames: Collection[int]) -> bool:
     """Whether a frame number is coded, is on disk and stands in order with the others that are coded."""
     marks = [mark for mark in (row.onset, row.apex, row.offset) if mark is not None]
     return getattr(row, name) in frames and marks == sorted(marks)

@@ -2,8 +2,8 @@
 
 import re
 
-from clips.databases.coded import Database
-from clips.databases.folders import Naming
+from megbench.clips.databases.coded import Database
+from megbench.clips.databases.folders import Naming
 
 # Frames are called after the subject and the absolute frame number, whose padding differs from clip to clip.
 SAMM = Database(

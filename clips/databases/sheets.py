@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.action_units import parse
-from core.errors import few, shown
-from core.sheet import Limits, Sheet, whole
-from core.tables import read_sheets
+from megbench.core.errors import few, shown
+from megbench.core.tables.reading import read_sheets
+from megbench.core.tables.sheet import Sheet, SheetLimits, whole
+from megbench.faces.coded_units import parse
 
 # How each column is called in some sheet, in small letters without anything but letters and digits.
 TITLES = {
@@ -38,7 +38,7 @@ BLANK = {"", "/", "\\", "-", "--", "\u2013", "\u2014", "nan", "none", "null", "n
 DEEPEST_HEADER = 50
 LARGEST_SHEET_BYTES = 20_000_000
 # The largest known sheet has some 300 rows and 20 columns.
-LIMITS = Limits("a coding sheet", LARGEST_SHEET_BYTES, rows=20_000, columns=200, pages=True)
+LIMITS = SheetLimits("a coding sheet", LARGEST_SHEET_BYTES, rows=20_000, columns=200, pages=True)
 # Digits of a number that a sheet may hold; Python refuses to read thousands of them, and nobody means them.
 LONGEST_NUMBER = 30
 # Frames per second that no camera exceeds.
@@ -48,7 +48,7 @@ GROUPED = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
 
 
 @dataclass(frozen=True)
-class Row:
+class CodedRow:
     """One clip as its coder described it. Frame numbers are the database's own; None where nobody coded them.
 
     number: which row below the header, from 0. line: the same as a spreadsheet counts. action_units: the raw text.
@@ -75,7 +75,7 @@ class Coding:
     path: Path
     title: str
     header_line: int
-    rows: tuple[Row, ...]
+    rows: tuple[CodedRow, ...]
     remarks: tuple[str, ...] = ()
 
     @property
@@ -200,7 +200,7 @@ def _number(sheet: Sheet, text: str) -> int | float | str | None:
     return int(value) if value.is_integer() else value
 
 
-def _strange_units(rows: Sequence[Row]) -> list[str]:
+def _strange_units(rows: Sequence[CodedRow]) -> list[str]:
     """Return a remark on rows whose action units are nothing of the kind; [] without any."""
     found = [(row.line, row.action_units, parse(row.action_units)) for row in rows if row.action_units]
     strange = [f"line {line}: {text!r}" for line, text, coding in found if not coding.terms and not coding.unknown]
@@ -225,7 +225,7 @@ CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
 }
 
 
-def _validated(records: Sequence[dict[str, Any]]) -> tuple[tuple[Row, ...], list[str]]:
+def _validated(records: Sequence[dict[str, Any]]) -> tuple[tuple[CodedRow, ...], list[str]]:
     """Return the rows that can be used, and what was wrong with cells of others."""
     remarks, rows = [], []
     for record in records:
@@ -236,7 +236,7 @@ def _validated(records: Sequence[dict[str, Any]]) -> tuple[tuple[Row, ...], list
                 remarks.append(f"{told} {field} {values[field]!r} {problem}; taken as not coded")
                 values[field] = None
         if values["subject"]:
-            rows.append(Row(**values))
+            rows.append(CodedRow(**values))
         else:
             remarks.append(f"{told} subject '' is empty; the row is left out")
     return tuple(rows), sorted(remarks)

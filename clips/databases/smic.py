@@ -10,9 +10,9 @@ import dataclasses
 import re
 from pathlib import Path
 
-from clips.databases.coded import Database
-from clips.databases.folders import FrameFolder, Naming
-from clips.databases.sheets import Row
+from megbench.clips.databases.coded import Database
+from megbench.clips.databases.folders import FrameFolder, Naming
+from megbench.clips.databases.sheets import CodedRow
 
 EMOTIONS = {"ne": "negative", "po": "positive", "sur": "surprise"}
 CLIP = re.compile(r"s(\d+)_(ne|po|sur)_(\d+)", re.IGNORECASE)
@@ -35,12 +35,12 @@ def _cameras(text: str) -> list[str]:
     return [word for word in re.split(r"[^A-Z]+", text.upper()) if word in CAMERAS]
 
 
-def from_folder(folder: FrameFolder) -> Row | None:
+def from_folder(folder: FrameFolder) -> CodedRow | None:
     """What a clip's folder says: its emotion, and that the expression is all of it, except in SMIC-E's long clips."""
     match = CLIP.fullmatch(folder.path.name)
     if not match:
         return None
-    row = Row(0, 0, str(folder.subject), folder.path.name, emotion=EMOTIONS[match[2].lower()])
+    row = CodedRow(0, 0, str(folder.subject), folder.path.name, emotion=EMOTIONS[match[2].lower()])
     numbers = folder.numbers
     return row if _is_long(folder.tree) else dataclasses.replace(row, onset=numbers[0], offset=numbers[-1])
 

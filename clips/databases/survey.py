@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clips.databases.corrections import Correction
-from clips.databases.folders import FrameFolder
-from clips.databases.sheets import Row
-from clips.folder import Recording
-from core.action_units import parse
-from core.names import check_name
+from megbench.clips.databases.corrections import Correction
+from megbench.clips.databases.folders import FrameFolder
+from megbench.clips.databases.sheets import CodedRow
+from megbench.clips.folder import Recording
+from megbench.core.files.names import check_name
+from megbench.faces.coded_units import parse
 
 # Items of a list that are told; the rest is counted. Corrections are all told.
 SHOWN = 20
@@ -29,7 +29,7 @@ class CodedClip:
     """
 
     recording: Recording
-    row: Row
+    row: CodedRow
     problem: str = ""
 
 
@@ -100,7 +100,7 @@ def named(database: str, subject: str, clip: str) -> str:
 
 
 def coded_clip(
-    database: str, fps: float, subject: str, clip: str, row: Row, folder: FrameFolder
+    database: str, fps: float, subject: str, clip: str, row: CodedRow, folder: FrameFolder
 ) -> tuple[CodedClip, list[str]]:
     """Return one clip from onset to offset, as in the MEGC kit, and remarks on it."""
     name = named(database, subject, clip)
@@ -143,14 +143,14 @@ def coded_clip(
     return CodedClip(recording, row, problem), odd
 
 
-def backwards(row: Row) -> str:
+def backwards(row: CodedRow) -> str:
     """Why a row's onset and offset cannot both be right, "" if they can."""
     if row.onset is None or row.offset is None or row.onset < row.offset:
         return ""
     return f"the offset {row.offset} is not behind the onset {row.onset}"
 
 
-def apex_within(name: str, row: Row) -> tuple[Row, list[str]]:
+def apex_within(name: str, row: CodedRow) -> tuple[CodedRow, list[str]]:
     """The row without an apex that is not between its onset and offset, and what is to be said of it."""
     marks = [mark for mark in (row.onset, row.apex, row.offset) if mark is not None]
     if row.apex is None or marks == sorted(marks):
@@ -159,7 +159,9 @@ def apex_within(name: str, row: Row) -> tuple[Row, list[str]]:
     return dataclasses.replace(row, apex=None), [told]
 
 
-def corrected(row: Row, name: str, frames: Sequence[int], known: Iterable[Correction]) -> tuple[Row, list[str]]:
+def corrected(
+    row: CodedRow, name: str, frames: Sequence[int], known: Iterable[Correction]
+) -> tuple[CodedRow, list[str]]:
     """The row after all corrections, and a line for each that changed it."""
     lines = []
     for correction in known:

@@ -14,18 +14,18 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from clips.chosen_face import check_face
-from clips.databases.corrections import corrections
-from clips.databases.folders import FrameFolder, read_folder
-from clips.databases.sheets import BLANK, LISTED, Row, read_sheet, without_header
-from clips.databases.survey import CodedClip, Survey, apex_within, backwards, coded_clip, named
-from clips.folder import Recording
-from clips.unread import below, counted
-from core.errors import BenchError, few, shown
-from core.names import check_name
-from core.pictures import PICTURES, frames_folder
-from core.tables import local_path
-from core.video import is_video
+from megbench.clips.chosen_face import check_face
+from megbench.clips.databases.corrections import corrections
+from megbench.clips.databases.folders import FrameFolder, read_folder
+from megbench.clips.databases.sheets import BLANK, LISTED, CodedRow, read_sheet, without_header
+from megbench.clips.databases.survey import CodedClip, Survey, apex_within, backwards, coded_clip, named
+from megbench.clips.folder import Recording
+from megbench.clips.unread import below, counted
+from megbench.core.errors import BenchError, few, shown
+from megbench.core.files.names import check_name
+from megbench.core.media.pictures import PICTURES, frames_folder
+from megbench.core.media.video import is_video
+from megbench.core.tables.reading import local_path
 
 # What file systems take as a name; asking about a longer one is an error of its own.
 LONGEST_NAME = 200
@@ -34,7 +34,7 @@ WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 FRAME = re.compile(r".*?(\d+)\D*")
 
 
-class Table:
+class ClipTable:
     """Adapter for a table of clips; the database is called as the file is."""
 
     name = "table"
@@ -76,18 +76,18 @@ class Table:
         return Survey(database, source, tuple(clips), tuple(missing), remarks=tuple(remarks))
 
 
-TABLE = Table()
+TABLE = ClipTable()
 
 
-def _repeated(rows: Sequence[Row]) -> list[str]:
+def _repeated(rows: Sequence[CodedRow]) -> list[str]:
     """Return a remark on rows that say the same as earlier ones, [] without any; all become clips."""
-    first: dict[Row, int] = {}
+    first: dict[CodedRow, int] = {}
     lines = [(row.line, first.setdefault(dataclasses.replace(row, number=0, line=0), row.line)) for row in rows]
     told = [f"line {line} is line {before} again" for line, before in lines if line != before]
     return [f"{len(told)} rows repeat others ({few(told, 3)}); their clips count twice"] * bool(told)
 
 
-def _no_clip(row: Row, path: Path, folder: Path) -> str:
+def _no_clip(row: CodedRow, path: Path, folder: Path) -> str:
     """Return why a line of a table in `folder` names no clip, "" if it names one."""
     if max(map(len, path.parts), default=0) > LONGEST_NAME:
         return f"the path {shown(row.path)} is too long"
@@ -98,7 +98,7 @@ def _no_clip(row: Row, path: Path, folder: Path) -> str:
     return "" if is_video(path) or path.is_dir() else f"{path} is neither a video nor a folder"
 
 
-def _clip(database: str, clip: str, row: Row, path: Path) -> tuple[CodedClip, list[str]]:
+def _clip(database: str, clip: str, row: CodedRow, path: Path) -> tuple[CodedClip, list[str]]:
     """Return the clip of one line and remarks on it; without onset and offset it is the whole folder or video."""
     assert row.fps is not None
     if path.is_dir():
@@ -151,7 +151,7 @@ def _without_pictures(path: Path, said: str) -> str:
     return f"{path} holds no pictures itself; {counted(deeper)} {verb}: give {local_path(said)}/{deeper[0][0]}"
 
 
-def _whole(row: Row, folder: FrameFolder) -> Row:
+def _whole(row: CodedRow, folder: FrameFolder) -> CodedRow:
     """The row with the first and last picture for an onset and offset that nobody coded."""
     if row.onset is not None or row.offset is not None:
         return row

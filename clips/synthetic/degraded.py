@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-
-from clips.synthetic.casting import Role
-from clips.synthetic.film import film
-from clips.synthetic.performance import Performance, Track
-from clips.synthetic.render import Actor
-from clips.synthetic.studio import Scene
-from core.frames import Frames
+from megbench.clips.synthetic.exact_frames import film
+from megbench.clips.synthetic.people import Role
+from megbench.clips.synthetic.performance import Performance, Track
+from megbench.clips.synthetic.render import Actor
+from megbench.clips.synthetic.rendered_clips import Scene
+from megbench.core.media.frames import Frames
 
 # Levels of each series, the unharmed answer first (0, or 1 for the scale).
 SERIES: dict[str, tuple[float, ...]] = {

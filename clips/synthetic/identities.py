@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-
-from clips.portraits import TEXTURE, Portrait, to_texture
-from core.clip import pixel_grid
-from core.frames import Frames
-from faces import mesh
-from faces.facs import Bump, Pull, displacement
-from faces.field import MeshField, Points, warp
-from faces.mesh import FittedMesh, canonical
+from megbench.clips.portraits import TEXTURE, Portrait, to_texture
+from megbench.core.clip import pixel_grid
+from megbench.core.media.frames import Frames
+from megbench.faces import mesh
+from megbench.faces.facs import Bump, Pull, displacement
+from megbench.faces.field import MeshField, Points, warp
+from megbench.faces.mesh import FittedMesh, canonical
 
 Map = npt.NDArray[np.float32]
 

@@ -7,9 +7,8 @@ from multiprocessing import get_context
 from typing import TypeVar
 
 import cv2
-
-from core.processors import usable
-from core.progress import track
+from megbench.core.processors import usable
+from megbench.core.progress import track
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from megbench.core.clip import Float32s
+from megbench.faces.facs import Points
+from megbench.faces.field import similarity
 from scipy.interpolate import PchipInterpolator
-
-from core.clip import Floats
-from faces.facs import Points
-from faces.field import similarity
 
 Times = npt.NDArray[np.float64]
 
@@ -52,11 +51,11 @@ class Performance:
         """As a coder would write it: "4+7+9"."""
         return "+".join(str(number) for number in sorted(int(unit[2:]) for unit in self.units))
 
-    def intensity(self, times: Times) -> Floats:
+    def intensity(self, times: Times) -> Float32s:
         """Intensities (len(times), K)."""
         return np.stack([track.at(times) for track in self.tracks], axis=1).astype(np.float32)
 
-    def head(self, times: Times, centre: Points) -> Floats:
+    def head(self, times: Times, centre: Points) -> Float32s:
         """The head's similarity about `centre` at each time (len(times), 2, 3), at rest until time 1."""
         rng = np.random.default_rng([self.manner, 1])
         frames = np.r_[0, np.arange(1, self.n_frames + HEAD_PERIOD, HEAD_PERIOD)]  # at rest until frame 1

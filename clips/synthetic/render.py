@@ -6,14 +6,13 @@ from functools import cached_property
 import cv2
 import numpy as np
 import numpy.typing as npt
-
-from clips.portraits import to_texture
-from clips.synthetic.identities import Person
-from core.clip import Floats, pixel_grid
-from core.frames import SIZE, Frames
-from core.spline import Spline, as_type
-from faces import mesh
-from faces.field import MeshField, Points, invert, sample
+from megbench.clips.portraits import to_texture
+from megbench.clips.synthetic.identities import Person
+from megbench.core.clip import Float32s, pixel_grid
+from megbench.core.media.frames import SIZE, Frames
+from megbench.core.spline import Spline, as_type
+from megbench.faces import mesh
+from megbench.faces.field import MeshField, Points, invert, sample
 
 # How much sharper than the portrait a person is, so that frames look as they did when OpenCV's cubic kernel made them,
 # which raises middle frequencies by 2.5 %: without it their Laplacian variance is 5.5 % lower, with it 1 to 3 %.
@@ -26,7 +25,7 @@ DEEPEST, SMOOTHEST = -0.16, 0.06
 # Softness of a wrinkle's shadow, pixels.
 WRINKLE_BLUR = 1.5
 
-AT_REST: Floats = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
+AT_REST: Float32s = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class Shot:
     """
 
     frame: Frames
-    forward: Floats
-    backward: Floats
+    forward: Float32s
+    backward: Float32s
 
 
 class Actor:
@@ -51,7 +50,7 @@ class Actor:
         self._texture = Spline(sharpened(person.texture))
 
     @cached_property
-    def skin(self) -> Floats:
+    def skin(self) -> Float32s:
         """Where wrinkles may show (256, 256) in 0..1: the face less eyes and mouth."""
         vertices = self.person.face.vertices
         openings = (
@@ -64,11 +63,11 @@ class Actor:
             face[cv2.dilate(hull(vertices[ring]), np.ones((7, 7), np.uint8)) > 0] = 0
         return np.asarray(cv2.GaussianBlur(face.astype(np.float32), (0, 0), 3), np.float32)
 
-    def move(self, displacement: Points) -> Floats:
+    def move(self, displacement: Points) -> Float32s:
         """Forward field (256, 256, 2) of vertex displacements (478, 2) in face units, without the head."""
         return self.field.dense(self.person.face.to_pixels(displacement))
 
-    def shoot(self, forward: Floats, head: Floats = AT_REST) -> Shot:
+    def shoot(self, forward: Float32s, head: Float32s = AT_REST) -> Shot:
         """The picture after `forward` (256, 256, 2) and then the head's similarity (2, 3), resampled once (spline)."""
         grid = pixel_grid()
         unturned = turned(grid, np.asarray(cv2.invertAffineTransform(head), np.float32))  # before the head moved
@@ -76,20 +75,20 @@ class Actor:
         picture = self._texture.at(to_texture(source)) * sample(self._shading(forward), source)[..., None]
         return Shot(as_type(picture, np.uint8), turned(grid + forward, head) - grid, source - grid)
 
-    def _shading(self, forward: Floats) -> Floats:
+    def _shading(self, forward: Float32s) -> Float32s:
         """Brightness (256, 256) of the neutral frame's skin under `forward`: less where skin is squeezed."""
         squeeze = np.gradient(forward[..., 0], axis=1) + np.gradient(forward[..., 1], axis=0)
         squeeze = cv2.GaussianBlur(np.clip(squeeze, DEEPEST, SMOOTHEST), (0, 0), WRINKLE_BLUR)
         return np.asarray(1 + WRINKLE * squeeze * self.skin, np.float32)
 
 
-def sharpened(texture: Frames) -> Floats:
+def sharpened(texture: Frames) -> Float32s:
     """A texture (H, W, 3) uint8 as float32, sharper by SHARPER: even-handed, so that nothing moves."""
     kernel = np.array([-SHARPER, 1 + 2 * SHARPER, -SHARPER])
     return np.asarray(cv2.sepFilter2D(texture, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT_101))
 
 
-def turned(positions: Floats, head: Floats) -> Floats:
+def turned(positions: Float32s, head: Float32s) -> Float32s:
     """Positions (H, W, 2) under a similarity (2, 3)."""
     return np.asarray(positions @ head[:, :2].T + head[:, 2], np.float32)
 

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-
-from core.errors import BenchError
-from core.frames import SIZE, Frames
-from reports.figures.shown import (
+from megbench.core.errors import BenchError
+from megbench.core.media.frames import SIZE, Frames
+from megbench.reports.figures.shown import (
     SOURCE,
     Shown,
     chosen_rows,
@@ -21,8 +19,9 @@ from reports.figures.shown import (
     output_clips,
     source_picture,
 )
-from reports.run_facts import CellFacts
-from reports.run_files import Run
+from megbench.reports.run_facts import CellFacts
+from megbench.reports.run_files import FinishedRun
+from PIL import Image, ImageDraw, ImageFont
 
 HEADER, CAPTION, GAP = 24, 18, 4
 # Characters of a title that fit above a picture.
@@ -34,7 +33,7 @@ FPS = 25.0
 
 
 def write_gif(
-    run: Run, cells: Sequence[CellFacts], labels: Sequence[str], slower: float, differences: bool, path: Path
+    run: FinishedRun, cells: Sequence[CellFacts], labels: Sequence[str], slower: float, differences: bool, path: Path
 ) -> Path:
     """Animate a table with a line for each cell, `slower` times slower than recorded, and return its path.
 
@@ -76,7 +75,7 @@ def _grey(frames: Frames, frame: int, rest: int, factor: int) -> Frames:
     return np.repeat(difference(frames, frame, rest, factor)[..., None], 3, axis=2)
 
 
-def _line(run: Run, cell: CellFacts, labels: Sequence[str], differences: bool) -> _Line:
+def _line(run: FinishedRun, cell: CellFacts, labels: Sequence[str], differences: bool) -> _Line:
     clips = [driver_clip(run, cell), *output_clips(run, cell, labels)]
     return _Line(cell, source_picture(run, cell), clips, fitting_factor(cell, clips) if differences else 0)
 

@@ -10,17 +10,16 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-from core.errors import BenchError, check_choice
+from megbench.core.errors import BenchError, check_choice
 
 # Inches: a picture, a line of a column title, a character of a row title, and the widest margin for row titles.
 SIDE, HEADER, LETTER, MOST_MARGIN = 1.25, 0.25, 0.075, 2.5
 FORMATS = ("png", "svg", "pdf")
 SETTINGS: Any = {"font.family": "sans-serif", "font.size": 8, "svg.fonttype": "path", "text.parse_math": False}
 
-Picture = npt.NDArray[np.uint8]
+TilePicture = npt.NDArray[np.uint8]
 # A title, and a picture (or the text that stands where there is none) for each column.
-Row = tuple[str, Sequence[Picture | str]]
+Row = tuple[str, Sequence[TilePicture | str]]
 
 
 def draw_grid(columns: Sequence[str], rows: Sequence[Row]) -> Figure:
@@ -42,7 +41,7 @@ def draw_grid(columns: Sequence[str], rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _show(axis: Axes, picture: Picture | str) -> None:
+def _show(axis: Axes, picture: TilePicture | str) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
     axis.spines[:].set_visible(False)

@@ -5,9 +5,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-from core.frames import SIZE, Frames
-from reports.figures.grid import SETTINGS, SIDE
+from megbench.core.media.frames import SIZE, Frames
+from megbench.reports.figures.grid import SETTINGS, SIDE
 
 Floats = npt.NDArray[np.floating]
 

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-
-from core.clip import pixel_grid
-from core.errors import check_choice
-from core.frames import Frames, read_frames, read_png
-from core.spline import Spline, as_type
-from reports.cells import amplification
-from reports.fields import read_head
-from reports.marks import words
-from reports.media import LUMA
-from reports.run_facts import CellFacts
-from reports.run_files import Run
+from megbench.core.clip import pixel_grid
+from megbench.core.errors import check_choice
+from megbench.core.media.frames import Frames, read_frames, read_png
+from megbench.core.spline import Spline, as_type
+from megbench.reports.cells import amplification
+from megbench.reports.fields import read_head
+from megbench.reports.marks import words
+from megbench.reports.media import LUMA
+from megbench.reports.run_facts import CellFacts
+from megbench.reports.run_files import FinishedRun
 
 DRIVER, TRUTH, SOURCE = "driver", "truth", "source"
 
@@ -34,7 +33,7 @@ class Shown:
     motion: Path | None = None
 
 
-def chosen_cells(run: Run, names: Sequence[str]) -> list[CellFacts]:
+def chosen_cells(run: FinishedRun, names: Sequence[str]) -> list[CellFacts]:
     """The cells called `names`, without names the run's first one; BenchError for a name that is none."""
     known = {cell.name: cell for cell in run.facts.cells}
     for name in names:
@@ -42,14 +41,14 @@ def chosen_cells(run: Run, names: Sequence[str]) -> list[CellFacts]:
     return [known[name] for name in names] or list(run.facts.cells[:1])
 
 
-def chosen_rows(run: Run, labels: Sequence[str]) -> list[str]:
+def chosen_rows(run: FinishedRun, labels: Sequence[str]) -> list[str]:
     """The rows called `labels`, without labels all methods; BenchError for a label that is none."""
     for label in labels:
         check_choice("row", label, [method.label for method in run.facts.methods])
     return list(labels) or [method.label for method in run.methods]
 
 
-def driver_clip(run: Run, cell: CellFacts) -> Shown:
+def driver_clip(run: FinishedRun, cell: CellFacts) -> Shown:
     """The cell's driver."""
     folder = run.driver_frames(cell)
     if not folder.exists():
@@ -57,7 +56,7 @@ def driver_clip(run: Run, cell: CellFacts) -> Shown:
     return Shown(DRIVER, read_frames(folder, cell.n_frames), motion=run.motion_of(folder))
 
 
-def truth_clip(run: Run, cell: CellFacts) -> list[Shown]:
+def truth_clip(run: FinishedRun, cell: CellFacts) -> list[Shown]:
     """The cell's truth; [] where nobody knows it."""
     if not cell.has_truth:
         return []
@@ -65,7 +64,7 @@ def truth_clip(run: Run, cell: CellFacts) -> list[Shown]:
     return [Shown(TRUTH, read_frames(folder, cell.n_frames), motion=run.motion_of(folder))]
 
 
-def output_clips(run: Run, cell: CellFacts, labels: Sequence[str]) -> list[Shown]:
+def output_clips(run: FinishedRun, cell: CellFacts, labels: Sequence[str]) -> list[Shown]:
     """Return the outputs of some rows, in that order, titled with the rows' marks."""
     clips = []
     for label in labels:
@@ -77,7 +76,7 @@ def output_clips(run: Run, cell: CellFacts, labels: Sequence[str]) -> list[Shown
     return clips
 
 
-def source_picture(run: Run, cell: CellFacts) -> Frames:
+def source_picture(run: FinishedRun, cell: CellFacts) -> Frames:
     """The cell's template (256, 256, 3)."""
     return read_png(run.template_picture(cell))
 

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
-
-from reports.figures.grid import Row, draw_grid
-from reports.figures.shown import (
+from megbench.reports.figures.grid import Row, draw_grid
+from megbench.reports.figures.shown import (
     Shown,
     chosen_rows,
     difference,
@@ -19,11 +18,11 @@ from reports.figures.shown import (
     source_picture,
     truth_clip,
 )
-from reports.run_facts import CellFacts
-from reports.run_files import Run
+from megbench.reports.run_facts import CellFacts
+from megbench.reports.run_files import FinishedRun
 
 
-def draw_strip(run: Run, cell: CellFacts, labels: Sequence[str], without_head: bool = False) -> Figure:
+def draw_strip(run: FinishedRun, cell: CellFacts, labels: Sequence[str], without_head: bool = False) -> Figure:
     """Template, then driver, truth and outputs from onset over apex to offset, each with amplified differences below.
 
     Differences are to the clip's own onset. without_head: the head is first moved back to where it is in frame 0.

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
-
-from reports.figures.grid import Picture, Row, draw_grid
-from reports.figures.shown import (
+from megbench.reports.figures.grid import Row, TilePicture, draw_grid
+from megbench.reports.figures.shown import (
     SOURCE,
     apex,
     chosen_rows,
@@ -17,11 +16,11 @@ from reports.figures.shown import (
     output_clips,
     source_picture,
 )
-from reports.run_facts import CellFacts
-from reports.run_files import Run
+from megbench.reports.run_facts import CellFacts
+from megbench.reports.run_files import FinishedRun
 
 
-def draw_variants(run: Run, cells: Sequence[CellFacts], labels: Sequence[str]) -> Figure:
+def draw_variants(run: FinishedRun, cells: Sequence[CellFacts], labels: Sequence[str]) -> Figure:
     """Draw columns source, driver and rows; two lines per cell: its apex, and the amplified difference to its onset.
 
     Without a coded apex the middle frame is shown.
@@ -33,8 +32,8 @@ def draw_variants(run: Run, cells: Sequence[CellFacts], labels: Sequence[str]) -
         clips = [driver_clip(run, cell), *output_clips(run, cell, chosen)]
         titles = [clip.title for clip in clips]
         factor = fitting_factor(cell, clips)
-        pictures: list[Picture | str] = [source_picture(run, cell)]
-        changes: list[Picture | str] = [""]
+        pictures: list[TilePicture | str] = [source_picture(run, cell)]
+        changes: list[TilePicture | str] = [""]
         for clip in clips:
             pictures.append(clip.reason if clip.frames is None else clip.frames[apex(cell)])
             changes.append("" if clip.frames is None else difference(clip.frames, apex(cell), onset(cell), factor))

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.worker import THREADS
+from megbench.core.worker import THREADS
 
 BASELINE = "0073482"
 HERE = Path(__file__).resolve().parents[2]

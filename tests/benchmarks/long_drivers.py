@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-
-from clips.synthetic.studio import shoot
-from core.frames import write_png
-from core.store import link_folder
-from protocols.demo import SHEET, Demo, Driver
+from megbench.clips.synthetic.rendered_clips import shoot
+from megbench.core.files.cache import link_folder
+from megbench.core.media.frames import write_png
+from megbench.protocols.demo import SHEET, Demo, Driver
 
 LENGTHS = np.linspace(30, 126, 9).round().astype(int)
 

@@ -9,12 +9,12 @@ import sys
 import time
 from pathlib import Path
 
-from core.frames import read_frames
-from core.registry import load
-from core.scoring import lacking, measure
-from faces.seen import Seen
-from metrics import METRICS, ON_REQUEST
-from protocols.demo import Demo
+from megbench.core.media.frames import read_frames
+from megbench.core.registry import load
+from megbench.engine.scoring import lacking, measure
+from megbench.faces.features import Seen
+from megbench.metrics import METRICS, ON_REQUEST
+from megbench.protocols.demo import Demo
 
 ROWS = ("fpfomm", "fomm", "mraa", "flow_warp", "reversed")
 

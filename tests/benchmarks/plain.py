@@ -11,13 +11,12 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
+from megbench.core.contracts import OptimiserSpec, Phase
+from megbench.core.weights.network_weights import load_vgg19
+from megbench.fpfomm.points import given_points
+from megbench.nets.keypoints import KeyPoints
+from megbench.nets.vgg import LAYERS, MEAN, STD, TAPS
 from torch import nn
-
-from core.contracts import OptimiserSpec, Phase
-from core.weights import load_vgg19
-from fpfomm.points import given_points
-from nets.keypoints import KeyPoints
-from nets.vgg import LAYERS, MEAN, STD, TAPS
 
 
 def grid_of(height, width):
@@ -266,7 +265,7 @@ class Vgg(nn.Module):
 
 
 class Plain:
-    """core.contracts.Trainable, as the published step."""
+    """megbench.core.contracts.Trainable, as the published step."""
 
     stages = ("main",)
 
@@ -282,7 +281,7 @@ class Plain:
         return {name: OptimiserSpec((name,), 2e-4) for name in self.nets}
 
     def random_transform(self, driving, rng):
-        from nets.transform import RandomTransform, TransformConfig
+        from megbench.nets.transform import RandomTransform, TransformConfig
 
         return RandomTransform.draw(TransformConfig(), len(driving), rng, driving)
 

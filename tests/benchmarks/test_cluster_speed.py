@@ -2,9 +2,10 @@
 
 import time
 
-from core.run import Run
-from core.runner import Row, Settings
-from core.scoring import Scorer
+from megbench.engine.benchmark import Benchmark
+from megbench.engine.runner import Row, Settings
+from megbench.engine.scoring import Scorer
+
 from tests.fakes import Counted, Fakes, Seen, Shift, make_clips
 from tests.test_sharing import cluster
 
@@ -22,7 +23,7 @@ def seconds(place, workers):
         row = Row.of("shift", "shift", "", {"sleep": str(SLEEP_S)}, Shift)
         scorer = Scorer((Counted,), Seen, settings.store, 2, engine)
         began = time.perf_counter()
-        assert Run(place / folder, {}, source, some, [row], settings, scorer).complete() == []
+        assert Benchmark(place / folder, {}, source, some, [row], settings, scorer).complete() == []
         return time.perf_counter() - began
 
     with cluster(place, workers) as (engine, _):

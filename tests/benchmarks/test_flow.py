@@ -9,20 +9,19 @@ from collections import defaultdict
 import cv2
 import numpy as np
 import pandas as pd
-
-from clips.synthetic.camera import Camera
-from clips.synthetic.casting import Role
-from clips.synthetic.manner import personal_basis
-from clips.synthetic.render import AT_REST, Actor
-from core.frames import grey
-from faces.dis import finest_flow
-from faces.facs import ACTION_UNITS, MICRO
-from faces.field import similarity
-from faces.flow import FlowFrom, box_around
-from faces.landmarks import landmarks
-from faces.motion import facial_motion, mean_over
-from faces.regions import face_regions
-from metrics.motion_agreement import compare
+from megbench.clips.synthetic.camera import Camera
+from megbench.clips.synthetic.people import Role
+from megbench.clips.synthetic.personal_basis import personal_basis
+from megbench.clips.synthetic.render import AT_REST, Actor
+from megbench.core.media.frames import grey
+from megbench.faces.dis import finest_flow
+from megbench.faces.facs import ACTION_UNITS, MICRO
+from megbench.faces.field import similarity
+from megbench.faces.flow import FlowFrom, box_around
+from megbench.faces.landmarks import landmarks
+from megbench.faces.motion import facial_motion, mean_over
+from megbench.faces.regions import face_regions
+from megbench.metrics.motion_agreement import compare
 
 ROLES = (Role("astronaut", "demo", 48), Role("hopper", "demo", 3), Role("astronaut", "demo", 7))
 UNITS = (("AU04", "AU15"), ("AU12", "AU06"), ("AU01", "AU17"))

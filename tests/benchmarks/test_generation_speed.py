@@ -12,14 +12,14 @@ import time
 import numpy as np
 import pytest
 import torch
+from megbench.core.provenance import lacks_bfloat16
+from megbench.fpfomm import model as fpb
+from megbench.fpfomm.points import given_points
+from megbench.methods.generator import BATCH_SIZES
+from megbench.nets.fast import rearrange
+from megbench.nets.inference import parts, pictures
+from megbench.nets.keypoints import KeyPoints
 
-from core.provenance import lacks_bfloat16
-from fpfomm import model as fpb
-from fpfomm.points import given_points
-from methods.generator import BATCH_SIZES
-from nets.fast import rearrange
-from nets.inference import parts, pictures
-from nets.keypoints import KeyPoints
 from tests.benchmarks.plain import Detector, Generator
 from tests.golden.fill import fill
 

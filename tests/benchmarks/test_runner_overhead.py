@@ -8,11 +8,11 @@ import resource
 import time
 
 import numpy as np
+from megbench.core.clip import Cell, Template
+from megbench.engine.benchmark import Benchmark
+from megbench.engine.runner import Row, Settings
+from megbench.engine.scoring import Scorer
 
-from core.clip import Cell, Template
-from core.run import Run
-from core.runner import Row, Settings
-from core.scoring import Scorer
 from tests.fakes import Seen, Shift, make_clips
 
 DRIVERS, TEMPLATES = 100, 100
@@ -46,7 +46,7 @@ def test_ten_thousand_trivial_cells(tmp_path, benchmark):
 
     def complete(cells, folder):
         began, worked = time.perf_counter(), time.process_time()
-        run = Run(tmp_path / folder, {}, source, cells, [row], settings, Scorer((), Seen, settings.store, 2))
+        run = Benchmark(tmp_path / folder, {}, source, cells, [row], settings, Scorer((), Seen, settings.store, 2))
         assert run.complete() == []
         return time.perf_counter() - began, time.process_time() - worked
 

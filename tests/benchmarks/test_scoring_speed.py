@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import scipy.linalg
+from megbench.core.clip import Cell, Clip, Template, save_clip
+from megbench.core.media.frames import read_frames
+from megbench.core.registry import load
+from megbench.engine.benchmark import Benchmark
+from megbench.engine.runner import Row, Settings, cell_folder
+from megbench.engine.scoring import Scorer, lacking, measure
+from megbench.faces import features
+from megbench.metrics import METRICS, ON_REQUEST, set_distance
 
-from core.clip import Cell, Clip, Template, save_clip
-from core.frames import read_frames
-from core.registry import load
-from core.run import Run
-from core.runner import Row, Settings, cell_folder
-from core.scoring import Scorer, lacking, measure
-from faces import seen
-from metrics import METRICS, ON_REQUEST, set_distance
 from tests.moving_face import BROW, MOUTH, face, render
 
 FRAMES = 8
@@ -76,11 +76,11 @@ def one_after_another(run, jobs, makers):
     for job in jobs:
         for make in makers:
             metric = make()
-            seen._seen_clip.cache_clear()
+            features._seen_clip.cache_clear()
             set_distance._read.cache_clear()
             with tempfile.TemporaryDirectory() as cache:
                 frames = read_frames(cell_folder(run, job) / "frames", FRAMES)
-                found = measure(metric, job.cell, seen.Seen(job.cell, frames, Path(cache)))
+                found = measure(metric, job.cell, features.Seen(job.cell, frames, Path(cache)))
             values |= {(job.row.label, job.cell.name, name): value for name, value in found.values.items()}
     return values
 
@@ -93,7 +93,9 @@ def test_scoring_is_faster_than_metrics_one_after_another(tmp_path, benchmark):
     rows = [Row.of(f"darker{by}", "darker", "", {"by": str(by)}, Darker) for by in SHADES]
 
     def run_with(metrics):
-        return Run(tmp_path / "run", {}, source, cells, rows, settings, Scorer(metrics, seen.Seen, settings.store, 2))
+        return Benchmark(
+            tmp_path / "run", {}, source, cells, rows, settings, Scorer(metrics, features.Seen, settings.store, 2)
+        )
 
     cells = source.cells()
     assert run_with(()).complete() == []

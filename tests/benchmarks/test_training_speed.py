@@ -9,19 +9,19 @@ import time
 import numpy as np
 import pytest
 import torch
+from megbench.fpfomm.model import FpFommConfig
+from megbench.fpfomm.training import FpFommTrainer
+from megbench.nets.vgg import Vgg19
+from megbench.training.loader import Part
+from megbench.training.loop import TrainingRun
+from megbench.training.plan import Plan, StagePlan
+from megbench.training.processes import Group
 
-from fpfomm.model import FpFommConfig
-from fpfomm.training import FpFommTrainer
-from nets.vgg import Vgg19
 from tests.benchmarks.plain import Plain
 from tests.golden.files import HERE, Golden, compare
 from tests.golden.fill import fill
 from tests.golden.fpb import BATCH
 from tests.golden.key_points import training
-from training.loader import Part
-from training.loop import Run
-from training.plan import Plan, StagePlan
-from training.processes import Group
 
 ROUNDS = 5
 
@@ -72,7 +72,7 @@ def test_a_step_is_at_least_1_3_times_as_fast(golden, vgg, tmp_path, benchmark):
     for network in plain.networks().values():
         network.train()
     ours = FpFommTrainer(FpFommConfig(), vgg)
-    run = Run(ours, None, Plan({"main": StagePlan(100, 2)}), tmp_path, Group(torch.device("cpu")))
+    run = TrainingRun(ours, None, Plan({"main": StagePlan(100, 2)}), tmp_path, Group(torch.device("cpu")))
     for network in run.networks.values():
         network.train()
     optimisers = run._optimisers("main")

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from megbench.nets.keypoints import KeyPointGenerator, KeyPoints, heatmap_difference, sparse_motions
+from megbench.nets.transfer import TransferMode, transfer_key_points
+from megbench.nets.transform import RandomTransform
 from torch import Tensor, nn
 
-from nets.keypoints import KeyPointGenerator, KeyPoints, heatmap_difference, sparse_motions
-from nets.transfer import TransferMode, transfer_key_points
-from nets.transform import RandomTransform
 from tests.golden.files import Golden
 from tests.golden.fill import fill
 from tests.golden.training import two_steps

@@ -8,13 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from megbench.baselines.tps.motion import Dropout
+from megbench.baselines.tps_rau.model import (
+    LANDMARKS,
+    GivenPoints,
+    RauConfig,
+    au_difference,
+    generator,
+    networks,
+    published,
+)
+from megbench.baselines.tps_rau.training import RauTrainer
+from megbench.core.contracts import Phase
+from megbench.nets.thin_plate import ThinPlate
 from torch import Tensor
 
-from baselines.tps.motion import Dropout
-from baselines.tps_rau.model import LANDMARKS, GivenPoints, RauConfig, au_difference, generator, networks, published
-from baselines.tps_rau.training import RauTrainer
-from core.contracts import Phase
-from nets.thin_plate import ThinPlate
 from tests.golden.files import Golden
 from tests.golden.splines import dense_entries, filled, inpaint_entries, pictures, training_entries
 from tests.golden.tpsmm import TINY as TINY_TPS

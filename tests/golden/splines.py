@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from megbench.baselines.tps.inpainting import warp_targets, warped
+from megbench.baselines.tps.model import TpsGenerator
+from megbench.baselines.tps.motion import Dropout, SplineMotion, grouped
+from megbench.core.contracts import Phase, Trainable
+from megbench.nets import losses
+from megbench.nets.keypoints import heatmap_difference
+from megbench.nets.thin_plate import ThinPlate
 from torch import Tensor, nn
 
-from baselines.tps.inpainting import warp_targets, warped
-from baselines.tps.model import TpsGenerator
-from baselines.tps.motion import Dropout, SplineMotion, grouped
-from core.contracts import Phase, Trainable
-from nets import losses
-from nets.keypoints import heatmap_difference
-from nets.thin_plate import ThinPlate
 from tests.golden.files import Golden
 from tests.golden.fill import fill
 from tests.golden.training import adams, backward

@@ -6,24 +6,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor
-
-from baselines.tps.inpainting import InpaintingConfig
-from baselines.tps.model import (
+from megbench.baselines.tps.inpainting import InpaintingConfig
+from megbench.baselines.tps.model import (
     TpsAvdConfig,
     TpsConfig,
     generator,
     networks,
     transfer_points,
 )
-from baselines.tps.motion import Dropout
-from baselines.tps.training import TpsTrainer
-from core.contracts import Phase
-from nets.blocks import HourglassConfig
-from nets.dense_motion import DenseMotionConfig
-from nets.losses import LossConfig
-from nets.thin_plate import ThinPlate
-from nets.transfer import hull_size
+from megbench.baselines.tps.motion import Dropout
+from megbench.baselines.tps.training import TpsTrainer
+from megbench.core.contracts import Phase
+from megbench.nets.blocks import HourglassConfig
+from megbench.nets.dense_motion import DenseMotionConfig
+from megbench.nets.losses import LossConfig
+from megbench.nets.thin_plate import ThinPlate
+from megbench.nets.transfer import hull_size
+from torch import Tensor
+
 from tests.golden.files import Golden
 from tests.golden.splines import dense_entries, filled, inpaint_entries, outputs, pictures, training_entries
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from megbench.core.contracts import Phase, Trainable
+from megbench.nets.fast import speed_up
+from megbench.training.loop import fastest_layout
 from torch import Tensor, nn
 
-from core.contracts import Phase, Trainable
-from nets.fast import speed_up
 from tests.golden.files import Golden
-from training.loop import fastest_layout
 
 Entries = Iterator[tuple[str, Tensor]]
 

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.frames import Frames, write_frames, write_png
-from core.manifest import faults
+from megbench.core.media.frames import Frames, write_frames, write_png
+from megbench.engine.seal import faults
+
 from tests.fakes import finished_cells
 from tests.moving_face import BROW, MOUTH, face, render
 

@@ -1,0 +1,175 @@
+"""Preparing a database: its clips become a store that training reads without decoding a picture again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from megbench.clips.databases.survey import Survey
+from megbench.clips.folder import PREPARATION, Recording, cut_frames, mention_clips
+from megbench.clips.synthetic.parallel import in_parallel
+from megbench.core.clip import without_camera
+from megbench.core.errors import BenchError
+from megbench.core.files.cache import digest, discard, whole_folder, write_text
+from megbench.core.files.folder_lock import locked_folder
+from megbench.core.files.hashes import file_hash
+from megbench.core.media.frames import grey, is_grey
+from megbench.core.media.video import medium_of
+from megbench.core.prepared_clips import (
+    CLIP,
+    FRAMES,
+    STORE,
+    VERSION,
+    ClipStore,
+    StoredClip,
+    StoreFacts,
+    read_facts,
+    whole,
+)
+from megbench.core.processors import usable
+from megbench.core.progress import duration, note
+from megbench.faces.landmarks import Points, landmarks
+
+# recorded: as the pictures are. luma: grey. swapped: the published preparation's grey, which takes red for blue.
+Colour = Literal["recorded", "luma", "swapped"]
+# Seconds of a processor for a clip's face and for each frame of 640 x 480; for estimates.
+CLIP_S, FRAME_S = 0.25, 0.006
+# From 68 landmarks to the 18 points.
+Pick = Callable[[Points], Points]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One clip to prepare into `place`."""
+
+    recording: Recording
+    place: Path
+    key: str
+    colour: Colour
+    driver_of: str
+    pick: Pick
+
+
+def prepare(
+    survey: Survey, out: Path, pick: Pick, drivers: Collection[str], challenge: str, colour: Colour, workers: int
+) -> ClipStore:
+    """Prepare all usable clips of a database into the store `out`; what is finished there is kept.
+
+    pick: the 18 points of 68 landmarks. drivers: recordings that are drivers of `challenge`. workers: processes; 0: one
+    for each core. Clips without a face in their first frame, or that cannot be read, are listed in the store with the
+    reason. If another process prepares into `out`, it is waited for. BenchError if no clip is left, or `out` is
+    something else.
+    """
+    tasks = [_task(clip.recording, out, pick, drivers, challenge, colour) for clip in survey.usable]
+    with locked_folder(out, "a clip store", wait=True):
+        for half_done in [*out.glob(".*.tmp"), *out.glob(".*.old")]:
+            discard(half_done)
+        left_out = {clip.recording.name: clip.problem for clip in survey.clips if clip.problem}
+        waiting = [task for task in tasks if not _finished(task)]
+        stale = {place.parent for place in out.glob(f"*/{CLIP}")} - {task.place for task in tasks}
+        before = _left_out_before(out)
+        if stale or any(task.recording.name not in before for task in waiting):  # else others may be reading it
+            (out / STORE).unlink(missing_ok=True)
+        for folder in stale:
+            discard(folder)
+        if waiting:
+            _announce(survey.database, waiting, len(tasks), out, workers or usable())
+        problems = in_parallel(_prepare, waiting, f"Preparing {survey.database}", workers=workers)
+        left_out |= {task.recording.name: why for task, why in zip(waiting, problems, strict=True) if why}
+        if len(left_out) == len(survey.clips):
+            first = next((f" {name}: {why}." for name, why in left_out.items()), "")
+            raise BenchError(f"{survey.database}: no clip can be used.{first} `bench.py validate` tells more.")
+        names = [task.recording.name for task in tasks if task.recording.name not in left_out]
+        facts = StoreFacts(
+            version=VERSION,
+            database=survey.database,
+            colour=colour,
+            source=survey.source,
+            corrected=survey.corrected,
+            clips={name: file_hash(out / name / CLIP) for name in names},
+            left_out=left_out,
+        )
+        text = facts.model_dump_json(indent=1)
+        if not (out / STORE).is_file() or (out / STORE).read_text() != text:
+            write_text(out / STORE, text)
+    store = ClipStore(out)
+    mention_clips(store.clips)
+    return store
+
+
+def _task(
+    recording: Recording, out: Path, pick: Pick, drivers: Collection[str], challenge: str, colour: Colour
+) -> Task:
+    """What is to be done for one clip; its key tells of its files' names, sizes and times, not of their bytes."""
+    driver_of = challenge if without_camera(recording.recording) in drivers else ""
+    files = [[file.name, (stat := file.stat()).st_size, stat.st_mtime_ns] for file in recording.pictures()]
+    key = digest([VERSION, PREPARATION, recording.facts(), colour, driver_of, files])
+    return Task(recording, out / recording.name, key, colour, driver_of, pick)
+
+
+def _announce(database: str, waiting: Collection[Task], wanted: int, out: Path, workers: int) -> None:
+    """Say what is prepared and about how long it takes."""
+    frames = sum(len(task.recording.files) for task in waiting)
+    many = f"{len(waiting)} clips of {database}" if len(waiting) > 1 else f"1 clip of {database}"
+    done = f" ({wanted - len(waiting)} more are there already)" if len(waiting) < wanted else ""
+    pictures = f", {frames:,} pictures," if frames else ""  # nobody has counted a video's
+    seconds = (len(waiting) * CLIP_S + frames * FRAME_S) / workers
+    note(f"preparing {many}{done}{pictures} into {out}: about {duration(seconds)}.")
+
+
+def _left_out_before(out: Path) -> Collection[str]:
+    """Clips that an earlier call could not use; they are tried again, which says nothing of the others."""
+    try:
+        return read_facts(out / STORE, StoreFacts).left_out
+    except BenchError:
+        return ()
+
+
+def _finished(task: Task) -> bool:
+    try:
+        clip = read_facts(task.place / CLIP, StoredClip)
+    except BenchError:
+        return False
+    return clip.key == task.key and whole(task.place, clip)
+
+
+def _prepare(task: Task) -> str:
+    """Prepare one clip; why it cannot be, "" if it was."""
+    recording = task.recording
+    try:
+        frames, framing = cut_frames(recording)
+        if task.colour != "recorded":
+            frames = np.repeat(grey(frames if task.colour == "luma" else frames[..., ::-1])[..., None], 3, axis=-1)
+        found = landmarks(grey(frames[:1])[0], f"the first frame of {recording.path}, cut to the face")
+    except BenchError as error:
+        return str(error)
+    colour: Literal["rgb", "grey"] = "grey" if is_grey(frames) else "rgb"
+    for mark in ("onset", "apex", "offset"):
+        at = getattr(recording, f"{mark}_frame")
+        if at is not None and at >= len(frames):
+            return f"its {mark} {at} is behind its last frame {len(frames) - 1}"
+    with whole_folder(task.place) as temporary:
+        np.save(temporary / FRAMES, frames[..., 0] if colour == "grey" else frames)
+        clip = StoredClip(
+            key=task.key,
+            **recording.facts(),
+            n_frames=len(frames),
+            medium=medium_of(recording.path),
+            box=framing.box,
+            faces=framing.widths,
+            colour=colour,
+            driver_of=task.driver_of,
+            landmarks=_pairs(found),
+            points=_pairs(task.pick(found)),
+            size=(temporary / FRAMES).stat().st_size,
+            blake2b=file_hash(temporary / FRAMES),
+        )
+        write_text(temporary / CLIP, clip.model_dump_json(indent=1))
+    return ""
+
+
+def _pairs(points: Points) -> tuple[tuple[float, float], ...]:
+    return tuple((float(x), float(y)) for x, y in points)

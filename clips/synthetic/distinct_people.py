@@ -1,0 +1,47 @@
+"""Auditions: of many drawn people, those that are plainly people and plainly not each other."""
+
+import numpy as np
+import numpy.typing as npt
+from megbench.clips.synthetic.camera import Camera
+from megbench.clips.synthetic.parallel import in_parallel
+from megbench.clips.synthetic.people import Role
+from megbench.clips.synthetic.render import Actor
+from megbench.core.errors import BenchError
+from megbench.core.media.frames import grey
+from megbench.faces.embedding import embeddings
+from megbench.faces.landmarks import detect
+
+# dlib's inner landmarks on the noisy picture lie this close to the mesh, in eye distances, or the person is sent home.
+LANDMARK_ERROR = 0.03
+
+
+def audition(role: Role) -> npt.NDArray[np.float64] | None:
+    """Face embedding (128,) of a person's noisy neutral picture; None if dlib does not see the face where it is."""
+    person = role.person()
+    picture = Actor(person).shoot(np.zeros((256, 256, 2), np.float32)).frame
+    noisy = Camera(colour="grey").record(picture[None], np.random.default_rng(role.number or 0))[0]
+    found = detect(grey(noisy[None])[0])
+    if found is None:
+        return None
+    miss = np.linalg.norm(found - person.face.landmarks, axis=1)[17:].mean() / person.face.eye_distance
+    points = detect(grey(picture[None])[0])
+    return embeddings([picture], [points])[0] if miss < LANDMARK_ERROR and points is not None else None
+
+
+def cast(portrait: str, series: str, count: int, draws: int, progress: bool = False) -> list[Role]:
+    """Choose `count` people out of `draws`: each next one is the furthest from all chosen (dlib's embedding).
+
+    Raises BenchError when too few pass the audition.
+    """
+    roles = [Role(portrait, series, number) for number in range(draws)]
+    seen = in_parallel(audition, roles, "casting", progress)
+    passed = [(role, features) for role, features in zip(roles, seen, strict=True) if features is not None]
+    if len(passed) < count:
+        raise BenchError(f"Casting {count} people from {portrait}: only {len(passed)} of {draws} drawn ones pass.")
+    features = np.stack([found for _, found in passed])
+    chosen = [int(np.linalg.norm(features - features.mean(0), axis=1).argmax())]
+    nearest = np.linalg.norm(features - features[chosen[0]], axis=1)
+    while len(chosen) < count:
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, np.linalg.norm(features - features[chosen[-1]], axis=1))
+    return [passed[index][0] for index in chosen]

@@ -1,0 +1,56 @@
+"""A person's performance as noise-free pictures with their exact motion."""
+
+import numpy as np
+from megbench.clips.synthetic.camera import Camera
+from megbench.clips.synthetic.performance import Performance, Times
+from megbench.clips.synthetic.personal_basis import personal_basis
+from megbench.clips.synthetic.render import Actor
+from megbench.core.clip import Float32s, KnownMotion, affine_points
+from megbench.core.media.frames import Frames
+from megbench.faces.facs import ACTION_UNITS, MICRO
+from megbench.faces.field import jacobian_determinant, sample
+
+
+def film(actor: Actor, performance: Performance, camera: Camera) -> tuple[Frames, KnownMotion]:
+    """Pictures uint8 (T, 256, 256, 3) RGB without noise, and the motion they were made with.
+
+    A camera with several exposures a frame averages them; the known motion is that of the frame's own moment.
+    """
+    known = plan(actor, performance)
+    pictures = np.stack([_exposed(actor, performance, camera, known, frame) for frame in range(performance.n_frames)])
+    return pictures, known
+
+
+def plan(actor: Actor, performance: Performance) -> KnownMotion:
+    """The exact motion, before anything is rendered."""
+    face = actor.person.face
+    manner = personal_basis(np.random.default_rng([performance.manner, 0]))
+    chosen = [ACTION_UNITS.index(unit) for unit in performance.units]
+    bases = np.stack([actor.move(manner[index] * MICRO) for index in chosen]).astype(np.float16)
+    times = np.arange(performance.n_frames, dtype=np.float64)
+    intensity, head = performance.intensity(times), performance.head(times, face.landmarks[36:48].mean(0))
+    steps = np.stack([sample(base.astype(np.float32), face.landmarks) for base in bases])  # (K, 68, 2)
+    moved = face.landmarks + np.tensordot(intensity, steps, axes=1)
+    landmarks = np.stack([affine_points(points, matrix) for points, matrix in zip(moved, head, strict=True)])
+    return KnownMotion(performance.units, intensity, bases, head, landmarks)
+
+
+def least_jacobian(known: KnownMotion) -> float:
+    """Smallest det J of any frame's facial motion; 0 or less is a fold."""
+    forward = (expression(known.au_intensity[frame], known) for frame in range(len(known.au_intensity)))
+    return min(float(jacobian_determinant(field).min()) for field in forward)
+
+
+def expression(intensity: Float32s, known: KnownMotion) -> Float32s:
+    """Forward field (256, 256, 2) of intensities (K,), without the head."""
+    return np.asarray(np.tensordot(intensity, known.bases.astype(np.float32), axes=1), np.float32)
+
+
+def _exposed(actor: Actor, performance: Performance, camera: Camera, known: KnownMotion, frame: int) -> Frames:
+    times: Times = np.maximum(frame + np.array(camera.exposures), 0)
+    heads = performance.head(times, actor.person.face.landmarks[36:48].mean(0))
+    shots = [
+        actor.shoot(expression(intensity, known), head).frame
+        for intensity, head in zip(performance.intensity(times), heads, strict=True)
+    ]
+    return np.asarray(np.round(np.mean(shots, axis=0)), np.uint8)

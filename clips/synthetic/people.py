@@ -1,0 +1,27 @@
+"""Roles: people by number, each drawn from a portrait."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from megbench.clips.portraits import read_portrait
+from megbench.clips.synthetic.identities import Person, make_person
+
+
+@dataclass(frozen=True)
+class Role:
+    """A person by number: the same portrait, series and number always give the same person.
+
+    `portrait` is a built-in's name or a path. Without a number the portrait is taken as it is.
+    """
+
+    portrait: str
+    series: str
+    number: int | None
+
+    def person(self) -> Person:
+        """Make the person. BenchError if the portrait cannot be read or shows no face."""
+        portrait = read_portrait(self.portrait)
+        if self.number is None:
+            return Person(self.series, portrait.texture, portrait.face)
+        rng = np.random.default_rng([*self.series.encode(), self.number])
+        return make_person(portrait, f"{self.series}{self.number}", rng)

@@ -1,0 +1,106 @@
+"""Locks between processes. The operating system takes each one back when its process ends, however that ends.
+
+A file system may have no locks (some network file systems are mounted without). Then nobody waits and nobody is
+refused: files are written whole under their own names, so the worst case is work done twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from megbench.core.errors import BenchError
+from megbench.core.progress import note
+
+LOCK = ".lock"
+# How often a process that waits tries again.
+TRY_S = 0.2
+# What a file system without locks answers.
+WITHOUT_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+# Characters of a holder's note that a message shows.
+LONGEST_NOTE = 200
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path, what: str, wait: bool = False) -> Iterator[None]:
+    """Make a folder, unless it exists, and lock it for this process until the block ends.
+
+    what: what the folder may hold already ("the folder of a run"). wait: for a process that has the folder locked.
+    Raise BenchError if the folder holds anything else or cannot be made, or, without `wait`, if another process has
+    it locked.
+    """
+    file = folder / LOCK
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not file.exists()):
+        raise BenchError(f"{folder} exists and is not {what}. Give --out another, empty or new folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(f"{folder}: cannot be made ({error.strerror}). Give --out a folder that can.") from None
+    try:
+        lock = _acquire(file, wait=False)
+    except Timeout:
+        if not wait:
+            raise BenchError(f"{_holder(folder)}. Wait for it, or give --out another folder.") from None
+        note(f"{_holder(folder)}; waiting for it.")
+        lock = _acquire(file, wait=True)
+    if lock is None:
+        note(f"{folder} is on a file system without locks: start no second process on it, nobody would notice.")
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    _write_note(file, f"process {os.getpid()} on {socket.gethostname()}, since {now}")
+    try:
+        yield
+    finally:
+        _write_note(file, "")
+        if lock:
+            lock.release()
+
+
+def check_free(folder: Path, what: str) -> None:
+    """Raise BenchError as `locked_folder` does, if a folder exists: before work that ends in there."""
+    if folder.exists():
+        with locked_folder(folder, what):
+            pass
+
+
+@contextlib.contextmanager
+def in_turn(file: Path) -> Iterator[None]:
+    """Let one process at a time into the block, by a lock on `file`; others wait."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = _acquire(file, wait=True)
+    try:
+        yield
+    finally:
+        if lock:
+            lock.release()
+
+
+def _acquire(file: Path, wait: bool) -> FileLock | None:
+    """Return a lock on `file`, or None if its file system has no locks. Raise Timeout if it is taken and not waited."""
+    lock = FileLock(file, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=-1 if wait else 0, poll_interval=TRY_S)
+    except OSError as error:
+        if error.errno in WITHOUT_LOCKS:
+            return None
+        raise
+    return lock
+
+
+def _write_note(file: Path, text: str) -> None:
+    """Write who has a lock into its file, for messages only: a full disk is noticed soon enough by the work itself."""
+    with contextlib.suppress(OSError):
+        file.write_text(text, encoding="utf-8")
+
+
+def _holder(folder: Path) -> str:
+    """Return a clause that names the process that has locked a folder, if it has written its note already."""
+    said = ""
+    with contextlib.suppress(OSError, ValueError):
+        said = (folder / LOCK).read_text(encoding="utf-8")[:LONGEST_NOTE].strip()
+    return f"Another process works on {folder}{f' ({said})' if said else ''}"

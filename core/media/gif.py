@@ -1,0 +1,83 @@
+"""GIFs as the runs of frames they were made from.
+
+A GIF has no frame rate: every picture says how many hundredths of a second it stays. Encoders merge frames that equal
+their predecessor into one picture that stays longer, so a picture that lasts n of the shortest durations is n frames.
+FFmpeg reads some GIFs whose pictures stay less than a hundredth as a single picture, Pillow reads all of them
+(findings/ffmpeg_plain_gif_is_one_picture.sh).
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from megbench.core.errors import BenchError, clause
+from megbench.core.media.pictures import Picture, check_size
+from PIL import Image
+
+MARKS = (b"GIF87a", b"GIF89a")
+
+
+def is_gif(path: Path) -> bool:
+    """Return whether a file is a GIF by its first bytes, whatever its name; False for one that cannot be opened."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MARKS[0])) in MARKS
+    except OSError:
+        return False
+
+
+def frames_of(durations: list[float]) -> list[int]:
+    """Return how many frames each picture is: its duration in units of the shortest, rounded, at least one.
+
+    durations: of the pictures in any unit; 0 where a picture names none, which is one frame.
+    """
+    shortest = min((duration for duration in durations if duration > 0), default=0.0)
+    return [max(round(duration / shortest), 1) if duration > 0 else 1 for duration in durations]
+
+
+def gif_rate(path: Path) -> float | None:
+    """Return the frames per second that the shortest duration means, None for a GIF that names none."""
+    shortest = min((duration for _, duration in _pictures(path) if duration > 0), default=0.0)
+    return 1000 / shortest if shortest else None
+
+
+def gif_size(path: Path) -> tuple[int, int]:
+    """Return width and height of a GIF's pictures. Raise BenchError as `read_gif`, which looks at all of them."""
+    return next(_pictures(path))[0].size
+
+
+def read_gif(path: Path, most: int) -> Iterator[Picture]:
+    """Yield all frames of a GIF, (H, W, 3) uint8 RGB, each picture as often as its duration says.
+
+    most: pictures at most that are looked at. Raise BenchError for damaged data and for pictures of more than 64
+    million pixels.
+    """
+    times = frames_of([duration for _, duration in itertools.islice(_pictures(path), most)])
+    for (image, _), count in zip(_pictures(path), times, strict=False):
+        picture = np.array(image.convert("RGB"), dtype=np.uint8)
+        for _ in range(count):
+            yield picture
+
+
+def _pictures(path: Path) -> Iterator[tuple[Image.Image, float]]:
+    """Yield every picture of a GIF, valid until the next one, and its duration in milliseconds."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large pictures, whose size is checked
+            with Image.open(path, formats=["GIF"]) as image:
+                check_size(path, *image.size)
+                while True:
+                    image.load()
+                    yield image, float(image.info.get("duration", 0))
+                    try:
+                        image.seek(image.tell() + 1)
+                    except EOFError:
+                        return
+    except BenchError:
+        raise
+    except Exception as error:  # whatever Pillow's reader raises on damaged data
+        raise BenchError(f"{path}: the GIF cannot be read ({clause(error)}). Copy it again from its source.") from None

@@ -1,0 +1,242 @@
+"""Frames from outside: videos and folders of pictures of any make, one RGB picture at a time.
+
+Frames are counted by index, never by time, so a variable frame rate does no harm.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+from megbench.core.errors import BenchError
+from megbench.core.files.wrong_file import mistaken_download
+from megbench.core.media.gif import gif_rate, gif_size, is_gif, read_gif
+from megbench.core.media.pictures import Picture, check_size, pictures_in, read_picture
+from megbench.core.media.video_writing import EXACT
+from megbench.core.media.video_writing import write_video as write_video  # scripts read and write videos by this module
+from PIL import Image
+
+VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif"}
+# As cameras and recorders name what the same decoders read.
+VIDEOS |= {".mts", ".m2ts", ".ts", ".3gp", ".flv", ".f4v", ".ogv", ".vob", ".mod", ".asf"}
+EBML_HEADER = bytes.fromhex("1a45dfa3")
+SEGMENT = bytes.fromhex("18538067")
+MAX_FRAMES = 5000
+# Wide-screen video with half its columns has pixels 2.9 times as wide as high.
+MAX_PIXEL_ASPECT = 4.0
+# The containers that are opened: others are playlists, which would read further files, and single pictures.
+CONTAINERS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,gif,h264,hevc,m4v,mjpeg,ogg,flv"
+
+
+def is_video(path: Path) -> bool:
+    """Whether the name is that of a video file; hidden files are none."""
+    return path.suffix.lower() in VIDEOS and not path.name.startswith(".") and path.is_file()
+
+
+def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
+    """Frames of a video file or a folder of pictures, one by one: (H, W, 3) uint8 RGB, all of one size.
+
+    files: the pictures of the folder that make the clip, in order; default: all of them.
+
+    Raises BenchError where there are none, only one, more than 5000, frames of different sizes, or damaged data.
+    """
+    size: tuple[int, ...] | None = None
+    count = 0
+    for picture in map(read_picture, files or pictures_in(path)) if path.is_dir() else _read_video(path):
+        size = size or picture.shape
+        if picture.shape != size:
+            raise BenchError(
+                f"{path}: frames have different sizes: the first is {size[1]}x{size[0]}, number {count + 1} is"
+                f" {picture.shape[1]}x{picture.shape[0]}. Give each clip frames of one size."
+            )
+        if count == MAX_FRAMES:
+            raise BenchError(f"{path}: more than {MAX_FRAMES} frames. Cut out the expression first.")
+        count += 1
+        yield picture
+    if count < 2:
+        found = "no frames" if count == 0 else "only one frame"
+        raise BenchError(f"{path}: {found}; a clip needs at least two. Give a video or a folder of numbered pictures.")
+
+
+def first_size(path: Path) -> tuple[int, int]:
+    """Return the displayed width and height of the first frame of a video, a GIF or a folder of pictures.
+
+    Raise BenchError if there is no frame.
+    """
+    if is_gif(path):
+        width, height = gif_size(path)
+        return round(width * pixel_aspect(path)), height
+    for picture in map(read_picture, pictures_in(path)) if path.is_dir() else _read_video(path):
+        return round(picture.shape[1] * pixel_aspect(path)), picture.shape[0]
+    raise BenchError(f"{path}: no frames. Add them, or remove it.")
+
+
+def frame_rate(path: Path) -> float | None:
+    """Average frames per second of a video; None for a folder of pictures or where the file does not say."""
+    if path.is_dir():
+        return None
+    if is_gif(path):
+        return gif_rate(path)
+    with _opened(path) as container:
+        rate = container.streams.video[0].average_rate
+        return float(rate) if rate else None
+
+
+def medium_of(path: Path) -> str:
+    """Return what the kind of a video file does to the motion in it, in words; "" for ordinary videos and for folders.
+
+    Raise BenchError as `read_clip` does for a file that cannot be opened.
+    """
+    if path.is_dir():
+        return ""
+    if is_gif(path):
+        return "a GIF: at most 256 colours a frame, and times in hundredths of a second"
+    with _opened(path) as container:
+        try:
+            first = next(container.decode(video=0), None)
+        except av.error.FFmpegError:
+            raise _truncated(path) from None
+        if first is not None and first.interlaced_frame:
+            return "an interlaced video: every frame is woven from two moments (ffmpeg -vf bwdif separates them)"
+    return ""
+
+
+def pixel_aspect(path: Path) -> float:
+    """Return the width of a pixel over its height in the upright frames of a video, 1.0 if the file does not say.
+
+    It is 1.0 for a folder of pictures: see `stated_density`. Raise BenchError above 4 and below 1/4, which only a
+    damaged header states.
+    """
+    if path.is_dir():
+        return 1.0
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        aspect = float(stream.sample_aspect_ratio or 1)
+        if aspect == 1:
+            return 1.0
+        if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
+            raise BenchError(
+                f"{path}: the header says that pixels are {stream.sample_aspect_ratio} times as wide as high; only"
+                f" 1/{MAX_PIXEL_ASPECT:g} to {MAX_PIXEL_ASPECT:g} is possible. Correct it, for example with"
+                " ffmpeg -i IN -vf setsar=1 OUT."
+            )
+        width, height = stream.codec_context.width, stream.codec_context.height
+        check_size(path, round(width * max(aspect, 1)), round(height / min(aspect, 1)))
+        try:
+            first = next(container.decode(stream), None)
+        except av.error.FFmpegError:
+            raise _truncated(path) from None
+        return 1 / aspect if first is not None and round(first.rotation / 90) % 2 else aspect
+
+
+def _read_video(path: Path) -> Iterator[Picture]:
+    if is_gif(path):
+        yield from read_gif(path, MAX_FRAMES + 1)
+        return
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        check_size(path, stream.codec_context.width, stream.codec_context.height)
+        _check_complete(path, stream)
+        stream.codec_context.thread_type = "AUTO"
+        aspect = None
+        try:
+            for frame in container.decode(stream):
+                if frame.is_corrupt:
+                    raise _truncated(path)
+                aspect = aspect or stream.codec_context.sample_aspect_ratio
+                if stream.codec_context.sample_aspect_ratio != aspect:
+                    raise BenchError(f"{path}: its pixel aspect ratio changes. Cut out the expression first.")
+                check_size(path, frame.width, frame.height)  # a stream may grow
+                yield _as_shown(frame)
+        except av.error.FFmpegError:
+            raise _truncated(path) from None
+
+
+def _as_shown(frame: av.VideoFrame) -> Picture:
+    """Return a decoded frame as (H, W, 3) uint8 RGB, turned and mirrored according to the file's display matrix.
+
+    Its first row is the direction of the columns, its second that of the rows. PyAV reports the turn of the columns. If
+    the rows do not turn with them, the determinant is negative and the video is mirrored, as front cameras save it.
+    """
+    picture = np.asarray(frame.to_ndarray(format="rgb24", interpolation=EXACT), np.uint8)
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX", None)  # PyAV's types say object
+    if matrix is not None:
+        (a, b, _), (c, d, _) = np.frombuffer(matrix, np.int32).reshape(3, 3)[:2].astype(float)
+        if a * d < b * c:
+            picture = picture[::-1]
+    return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
+
+
+def _opened(path: Path) -> av.container.InputContainer:
+    try:
+        # Only this file: a playlist in disguise must not open others.
+        options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+        container = av.open(str(path.resolve()), mode="r", options=options)
+    except FileNotFoundError:
+        raise BenchError(f"{path}: no such file or folder.") from None
+    except (av.error.FFmpegError, OSError):
+        raise _no_video(path) from None
+    if not container.streams.video:
+        container.close()
+        raise BenchError(f"{path}: the file holds no video. Give a video or a folder of pictures.")
+    return container
+
+
+def _check_complete(path: Path, stream: av.VideoStream) -> None:
+    """Files with an index (MP4, MOV, AVI) say where every frame lies; one that lies beyond the end is lost.
+
+    Matroska and WebM say how long the segment with all frames is; a live recording leaves that open.
+
+    The number of frames in the header proves nothing: edited phone videos hold frames that are not to be shown.
+    """
+    size = path.stat().st_size
+    if any(entry.pos + entry.size > size for entry in stream.index_entries) or _segment_end(path) > size:
+        raise _truncated(path)
+
+
+def _segment_end(path: Path) -> int:
+    """Where the segment of a Matroska or WebM file ends, in bytes; 0 for other files and where it is left open.
+
+    Source: RFC 8794 (sections 4, 6.2 and 11.2.1: element sizes and the header) and RFC 9559 (section 5.1: the segment).
+    """
+    with path.open("rb") as file:
+        if file.read(4) != EBML_HEADER:
+            return 0
+        file.seek(_element_size(file) or 0, io.SEEK_CUR)
+        if file.read(4) != SEGMENT:
+            return 0
+        size = _element_size(file)
+        return 0 if size is None else file.tell() + size
+
+
+def _element_size(file: BinaryIO) -> int | None:
+    """The size of the element read next: as many bytes as the first has leading zeros, and one; None if left open."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return None
+    length = 9 - first[0].bit_length()
+    bits = 7 * length
+    size = int.from_bytes(first + file.read(length - 1)) & ((1 << bits) - 1)
+    return None if size == (1 << bits) - 1 else size
+
+
+def _truncated(path: Path) -> BenchError:
+    return BenchError(f"{path}: the video is truncated or damaged. Copy it again from its source.")
+
+
+def _no_video(path: Path) -> BenchError:
+    """Why a file cannot be opened: a picture by another name, say, or a video that is cut off in its header."""
+    if placeholder := mistaken_download(path):
+        return BenchError(f"{path}: not a video but {placeholder}.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            kind = Image.open(path).format
+    except Exception:
+        return _truncated(path)
+    return BenchError(f"{path}: a picture ({kind}), not a video. Put the frames of a clip into a folder of their own.")

@@ -1,0 +1,158 @@
+"""A store of prepared clips, as training reads it: frames mapped into memory, everything else known once per clip.
+
+    store.json            what it is, and a hash of each clip's facts; written last
+    <clip>/frames.npy     (T, 256, 256, 3) uint8 RGB, or (T, 256, 256) where the three channels are the same
+    <clip>/clip.json      the rest (`StoredClip`), with size and hash of frames.npy
+
+`megbench.clips.prepare` writes it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from megbench.core.clip import person
+from megbench.core.errors import BenchError
+from megbench.core.files.hashes import file_hash
+from megbench.core.files.names import check_name
+from megbench.core.media.frames import SIZE, Frames
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+# 2: crops keep the proportions of the display; in version 1 faces may be stretched.
+VERSION = "2"
+STORE, CLIP, FRAMES = "store.json", "clip.json", "frames.npy"
+LARGEST_JSON_BYTES = 50_000_000
+Point = tuple[float, float]
+
+
+class PreparedFacts(BaseModel):
+    """A page of facts in a store; what this version does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class StoredClip(PreparedFacts):
+    """One prepared clip; fields as in megbench.core.clip.Clip.
+
+    key: hash of all that it was made from. driver_of: the challenge whose driver it is, "" for others. landmarks,
+    points: 68 landmarks (iBUG) and FPB-FOMM's 18 points of frame 0, pixels x, y. size, blake2b: of frames.npy.
+    """
+
+    key: str
+    name: str
+    database: str
+    subject: str
+    emotion: str
+    recording: str
+    n_frames: int = Field(ge=2)
+    fps: float | None = None
+    onset_frame: int | None = None
+    apex_frame: int | None = None
+    offset_frame: int | None = None
+    action_units: str | None = None
+    box: tuple[int, int, int, int]
+    colour: Literal["rgb", "grey"]
+    face: str = ""
+    faces: tuple[int, ...] = ()
+    medium: str = ""
+    driver_of: str = ""
+    landmarks: Annotated[tuple[Point, ...], Field(min_length=68, max_length=68)]
+    points: Annotated[tuple[Point, ...], Field(min_length=18, max_length=18)]
+    size: int
+    blake2b: str
+
+    @property
+    def person(self) -> str:
+        """Who is seen: "smic/s11"."""
+        return person(self.database, self.subject)
+
+
+class StoreFacts(PreparedFacts):
+    """What `store.json` says. clips: name -> hash of its clip.json. left_out: name -> why it could not be prepared."""
+
+    version: str
+    database: str
+    colour: Literal["recorded", "luma", "swapped"]
+    source: tuple[str, ...]
+    corrected: tuple[str, ...]
+    clips: dict[str, str]
+    left_out: dict[str, str]
+
+
+class ClipStore:
+    """A finished store opened for reading. BenchError where it is not finished, damaged or of another version.
+
+    check: also hold every frame against its hash, which reads the whole store once.
+    """
+
+    def __init__(self, folder: Path, check: bool = False) -> None:
+        self.folder = folder
+        self.facts = read_facts(folder / STORE, StoreFacts)
+        if self.facts.version != VERSION:
+            raise BenchError(
+                f"{folder}: a clip store of version {self.facts.version!a}; this version of the suite reads {VERSION!a}"
+                " (faces in a store of version '1' may be stretched). Run `bench.py prepare` again."
+            )
+        self.clips = tuple(self._clip(name, expected) for name, expected in self.facts.clips.items())
+        if check:
+            for clip in self.clips:
+                if file_hash(folder / clip.name / FRAMES) != clip.blake2b:
+                    raise self._altered(clip.name)
+
+    def frames(self, clip: StoredClip) -> npt.NDArray[np.uint8]:
+        """The frames of a clip, mapped: (T, 256, 256, 3), or (T, 256, 256) of a grey one; uint8."""
+        frames = np.load(self.folder / clip.name / FRAMES, mmap_mode="r", allow_pickle=False)
+        channels = (3,) if clip.colour == "rgb" else ()
+        if frames.dtype != np.uint8 or frames.shape != (clip.n_frames, SIZE, SIZE, *channels):
+            raise self._altered(clip.name)
+        return np.asarray(frames)
+
+    def _clip(self, name: str, expected: str) -> StoredClip:
+        place = self.folder / check_name("clip", name)
+        if not (place / CLIP).is_file() or file_hash(place / CLIP) != expected:
+            raise self._altered(name)
+        clip = read_facts(place / CLIP, StoredClip)
+        if clip.name != name or not whole(place, clip):
+            raise self._altered(name)
+        return clip
+
+    def _altered(self, name: str) -> BenchError:
+        return BenchError(f"{self.folder}: the clip {name} was altered or is damaged. Prepare the database again.")
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder is a finished store."""
+    return (folder / STORE).is_file()
+
+
+def whole(place: Path, clip: StoredClip) -> bool:
+    """Whether the frames of a clip in `place` are all there, by their size."""
+    frames = place / FRAMES
+    return frames.is_file() and frames.stat().st_size == clip.size
+
+
+def three_channels(frames: npt.NDArray[np.uint8]) -> Frames:
+    """Frames as RGB, whether they are (..., 256, 256) or (..., 256, 256, 3)."""
+    return np.asarray(frames if frames.shape[-1] == 3 else np.repeat(frames[..., None], 3, axis=-1))
+
+
+Kind = TypeVar("Kind", bound=PreparedFacts)
+
+
+def read_facts(path: Path, kind: type[Kind]) -> Kind:
+    """A page of facts. BenchError with the first entry that is missing or not as it should be."""
+    try:
+        if path.stat().st_size > LARGEST_JSON_BYTES:
+            raise BenchError(f"{path} is larger than {LARGEST_JSON_BYTES} bytes; it is not part of a clip store.")
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BenchError(
+            f"{path}: cannot be read ({error.strerror}); a finished clip store has one. Run `bench.py prepare` again."
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise BenchError(f"{path}: {place}: {first['msg']}. Run `bench.py prepare` again.") from None

@@ -1,0 +1,161 @@
+"""Read tables: CSV in any dialect, workbooks and web pages, recognised by their contents and not by their names.
+
+Files are untrusted and come from spreadsheets of all countries: columns separated by commas, semicolons or tabs; UTF-8,
+UTF-16, GB18030 (which includes gb2312 and GBK) or Windows-1252. Cells stay text, so "006" is never 6.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from pathlib import Path
+
+from megbench.core.errors import BenchError
+from megbench.core.files.kinds import kind_of
+from megbench.core.tables.html_tables import read_page
+from megbench.core.tables.sheet import Sheet, SheetLimits, trimmed
+from megbench.core.tables.workbook import read_workbook
+
+# Suffixes of files that may be tables; their contents decide. Excel's "Unicode text" is .txt. The last two, of WPS and
+# Numbers, are listed to be refused by name.
+SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods", ".et", ".numbers")
+BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\xef\xbb\xbf": "utf-8"}
+PAGE = re.compile(r"<(html|table|frameset)\b", re.IGNORECASE)
+# Of delimiters that split the lines equally well, the first is taken: commas may be decimal marks.
+DELIMITERS = "\t;,"
+SNIFFED_LINES, SNIFFED_CHARACTERS = 200, 1_000_000
+# A whole cell in quotes, whatever is in it; the delimiter before it is kept.
+QUOTED = re.compile(r"(?:(?<=[\t;,\r\n ])|^)\"(?:[^\"]|\"\")*\"(?=[\t;,\r\n]|$)")
+# How much of a file is examined to find its encoding.
+SNIFFED_BYTES = 1_000_000
+
+
+def read_sheets(path: Path, limits: SheetLimits) -> list[Sheet]:
+    """Return all tables of a file: one of a CSV, the worksheets of a workbook, the tables of a page.
+
+    Raise BenchError if the file cannot be read, is too large, or is not a table; then the message says what it is.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limits.bytes + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BenchError(f"{path}: cannot be read ({reason}). Give {limits.what}.") from None
+    if len(data) > limits.bytes:
+        raise BenchError(f"{path}: is larger than {limits.bytes} bytes. Give {limits.what}.")
+    if data.startswith((b"PK", b"\xd0\xcf\x11\xe0")):
+        return read_workbook(path, data, limits)
+    kind = kind_of(data)
+    if kind and not (limits.pages and kind == "a web page"):
+        raise BenchError(f"{path}: {kind}, not {limits.what}. Give CSV or XLSX.")
+    text = decoded(path, data)
+    if PAGE.search(text[:10_000]) and text.lstrip().startswith("<"):
+        if not limits.pages:
+            raise BenchError(f"{path}: a web page, not {limits.what}. Give CSV or XLSX.")
+        return read_page(path, text, limits)
+    return [_read_csv(path, text, limits)]
+
+
+def read_sheet(path: Path, limits: SheetLimits) -> Sheet:
+    """Return the first table of a file that has any cells, or an empty one. Raise BenchError as `read_sheets`."""
+    return next((sheet for sheet in read_sheets(path, limits) if sheet.rows), Sheet("", []))
+
+
+def table_called(path: Path) -> Path | None:
+    """Return the table that has the name of `path` and one of SUFFIXES, in upper or lower case; None without one.
+
+    Of several, the first in the order of SUFFIXES.
+    """
+    beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
+    files = (file for file in beside if file.name.startswith(path.name) and file.is_file())
+    endings = {file.name.removeprefix(path.name).lower(): file for file in files}
+    return next((endings[suffix] for suffix in SUFFIXES if suffix in endings), None)
+
+
+def local_path(text: str) -> str:
+    """Return a path from a table with forward slashes; tables made on Windows have backslashes."""
+    return text.strip().replace("\\", "/")
+
+
+def decoded(path: Path, data: bytes) -> str:
+    """Return text, decoded by its byte-order mark, the NULs of UTF-16, a page's own declaration, or its bytes."""
+    encodings = [encoding for mark, encoding in BYTE_ORDER_MARKS.items() if data.startswith(mark)]
+    encodings = encodings or _utf_16(data) or [*_declared(data), "utf-8", _old_encoding(data)]
+    for encoding in encodings:
+        try:
+            return data.decode(encoding).removeprefix("\ufeff")
+        except (UnicodeError, LookupError):
+            continue
+    raise BenchError(
+        f"{path}: cannot be read as CSV: it is neither UTF-8 nor gb2312 text, nor UTF-16. Save it as CSV in UTF-8, or"
+        " as XLSX."
+    )
+
+
+def _utf_16(data: bytes) -> list[str]:
+    """Return the encoding of UTF-16 without a mark, [] for others: every other byte of digits and delimiters is NUL."""
+    head = data[: SNIFFED_BYTES // 2 * 2]
+    first, second = head[::2].count(0), head[1::2].count(0)
+    if max(first, second) * 10 < len(head) // 2 or min(first, second) * 4 > max(first, second):
+        return []
+    return ["utf-16-be" if first > second else "utf-16-le"] if max(first, second) else []
+
+
+def _declared(data: bytes) -> list[str]:
+    said = re.search(rb"charset\s*=\s*[\"']?\s*([A-Za-z0-9_-]+)", data[:4096])
+    name = said.group(1).decode("ascii").lower() if said else ""
+    return [{"gb2312": "gb18030", "gbk": "gb18030"}.get(name, name)] if name else []
+
+
+def _old_encoding(data: bytes) -> str:
+    """Return "gb18030", whose characters are pairs of bytes, or "cp1252", whose accented letters are single bytes."""
+    runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", data[:SNIFFED_BYTES])]
+    return "cp1252" if 2 * runs.count(1) > len(runs) and max(runs) <= 2 else "gb18030"
+
+
+def _read_csv(path: Path, text: str, limits: SheetLimits) -> Sheet:
+    """Return the rows of a CSV. Raise BenchError beyond `limits`, as commas alone could fill the memory."""
+    delimiter, text = _dialect(text)
+    rows: list[list[str]] = []
+    try:
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True):
+            if len(rows) == limits.rows or len(row) > limits.columns:
+                raise BenchError(
+                    f"{path}: more than {limits.rows} rows or {limits.columns} columns. Give {limits.what}."
+                )
+            rows.append(row)
+    except csv.Error as error:
+        raise BenchError(f"{path}: not a readable CSV file ({error}). Save it as CSV in UTF-8, or as XLSX.") from None
+    return Sheet("", trimmed(rows), decimal_comma=delimiter != ",")
+
+
+def _dialect(text: str) -> tuple[str, str]:
+    """Return the delimiter that splits most lines into the same number of cells, and the text without a "sep=" line."""
+    if said := re.match(r"\"?sep=([\t;,])\"?[ ;,\t]*(\r\n?|\n)", text, re.IGNORECASE):
+        return said.group(1), text[said.start(2) :]  # the line stays, blank, so that lines keep their numbers
+    outline = re.split(r"\r\n?|\n", QUOTED.sub("", text[:SNIFFED_CHARACTERS]))[:SNIFFED_LINES]
+    widths = {delimiter: [line.count(delimiter) + 1 for line in outline] for delimiter in DELIMITERS}
+    start = _table_start(widths)
+
+    def agreement(delimiter: str) -> tuple[int, bool, int]:
+        lines = widths[delimiter]
+        return _alike(lines[start:]), lines[start] > 1, _alike(lines)
+
+    return max(DELIMITERS, key=agreement), text
+
+
+def _table_start(widths: dict[str, list[int]]) -> int:
+    """Return the first line of the largest block of lines with one width: prose above a header has delimiters too."""
+    blocks = [
+        (count * (width - 1), -lines.index(width))
+        for lines in widths.values()
+        for width, count in Counter(lines).items()
+    ]
+    return -max(blocks)[1]
+
+
+def _alike(widths: list[int]) -> int:
+    """Return how many lines have the most common width of more than one cell."""
+    return max(Counter(width for width in widths if width > 1).values(), default=0)

@@ -1,0 +1,84 @@
+"""A sheet: the cells of a table as text, whatever kind of file they came from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+WHOLE = re.compile(r"\s*(\d+)[.,]0\s*")
+
+
+@dataclass(frozen=True)
+class SheetLimits:
+    """How much is read of one file: `bytes` on disk, bytes `unpacked`, rows and columns. what: its name in messages."""
+
+    what: str
+    bytes: int
+    rows: int
+    columns: int
+    unpacked: int = 200_000_000
+    pages: bool = False  # whether the tables of an HTML page count
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A merged cell: `row` and `column` of its top left and the `last` row that it covers, all counted from 0."""
+
+    row: int
+    column: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One table of a file: `rows` of text, "" for an empty cell, no blank rows at the end; rows may differ in length.
+
+    title: the worksheet's, "" for a CSV. merged: cells that cover rows below them, where `rows` is blank.
+    decimal_comma: whether a comma in a number is the decimal mark, which is so unless commas separate the columns.
+    """
+
+    title: str
+    rows: list[list[str]]
+    merged: tuple[Merged, ...] = ()
+    decimal_comma: bool = True
+
+    def filled(self) -> list[list[str]]:
+        """Return the rows with each merged cell's text in every row it covers; a blank row stays blank."""
+        rows = [list(row) for row in self.rows]
+        blank = [not any(cell.strip() for cell in row) for row in rows]
+        for cell in self.merged:
+            if cell.row >= len(rows) or cell.column >= len(rows[cell.row]):
+                continue
+            for number in range(cell.row + 1, min(cell.last + 1, len(rows))):
+                if not blank[number]:
+                    rows[number] += [""] * (cell.column + 1 - len(rows[number]))
+                    rows[number][cell.column] = rows[cell.row][cell.column]
+        return rows
+
+    def number(self, text: str) -> float | None:
+        """Return the number that a cell holds ("29.97"; "29,97" with a decimal comma), None for any other text.
+
+        Thousands are never grouped in these tables: "1.234,5" is not a number.
+        """
+        text = text.strip()
+        if self.decimal_comma and DECIMAL_COMMA.fullmatch(text):
+            text = text.replace(",", ".")
+        try:
+            return None if "_" in text else float(text)
+        except ValueError:
+            return None
+
+
+def whole(text: str) -> str:
+    """Return "12" for "12.0" and "12,0", as programs write whole numbers beside fractions; any other text as it is."""
+    found = WHOLE.fullmatch(text)
+    return found[1] if found else text
+
+
+def trimmed(rows: list[list[str]]) -> list[list[str]]:
+    """Return rows without the blank cells at their ends and the blank rows at the end."""
+    kept = [row[: next((i for i in range(len(row), 0, -1) if row[i - 1]), 0)] for row in rows]
+    while kept and not kept[-1]:
+        kept.pop()
+    return kept

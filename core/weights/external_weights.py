@@ -1,0 +1,221 @@
+"""Weights of other people's networks: one table of the files, where they are looked for, and how they are fetched.
+
+Nothing is fetched unless the user says so. A file is looked for in the weights folder that MEGBENCH_WEIGHTS names,
+in `.megbench/weights`, then where the package that owns it keeps its downloads. A file with another hash is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from megbench.core.errors import BenchError, Unavailable, clause, unknown_name
+from megbench.core.files.working_folder import weights_folders
+from megbench.core.files.wrong_file import check_weights, why_not_weights
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file of weights.
+
+    file: its published name. used_by: what needs it. source: where it is from, "module:attribute" holding the address
+    (torchvision, pytorch-fid) or "hub:repository". size: bytes, None where not known. sha256: all 64 digits, or as
+    many as the published name gives ("": none known).
+    """
+
+    name: str
+    file: str
+    used_by: str
+    source: str
+    size: int | None
+    licence: str
+    sha256: str
+
+    @property
+    def certainty(self) -> str:
+        """How much of the hash is known, in words."""
+        return {64: "sha256 known", 0: "no hash known"}.get(len(self.sha256), f"first {len(self.sha256)} digits known")
+
+
+_IMAGENET = "torchvision, BSD-3-Clause; trained on ImageNet (non-commercial research)"
+_ALEX = "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"
+_VGG16 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
+_INCEPTION = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+# fmt: off
+FILES = {
+    row.name: row
+    for row in (
+        WeightFile("alexnet", "alexnet-owt-7be5be79.pth", "lpips",
+                   "torchvision.models:AlexNet_Weights", 244_408_911, _IMAGENET, _ALEX),
+        WeightFile("vgg16", "vgg16-397923af.pth", "lpips_vgg",
+                   "torchvision.models:VGG16_Weights", 553_433_881, _IMAGENET, _VGG16),
+        WeightFile("squeezenet", "squeezenet1_1-b8a52dc0.pth", "lpips_squeeze",
+                   "torchvision.models:SqueezeNet1_1_Weights", None, _IMAGENET, "b8a52dc0"),
+        WeightFile("vgg19", "vgg19-dcbb9e9d.pth", "training with loss.perceptual=vgg19",
+                   "torchvision.models:VGG19_Weights", None, _IMAGENET, "dcbb9e9d"),
+        WeightFile("inception", "pt_inception-2015-12-05-6726825d.pth", "fid",
+                   "pytorch_fid.inception:FID_WEIGHTS_URL", 95_628_359, "pytorch-fid, Apache-2.0", _INCEPTION),
+        WeightFile("pyfeat", "face_multitask_v28.safetensors", "pyfeat_occurrence",
+                   "hub:py-feat/face_multitask_v2", None, "research only (py-feat's register)", ""),
+    )
+}
+# fmt: on
+
+
+def folder() -> Path:
+    """Return the user's folder of weights, where new ones are put."""
+    return weights_folders()[0]
+
+
+def entry(name: str) -> WeightFile:
+    """A row of the table. BenchError with the names for an unknown one."""
+    if name not in FILES:
+        raise unknown_name("weights", name, FILES)
+    return FILES[name]
+
+
+def find(name: str) -> Path | None:
+    """Where a file lies, checked; None where it is nowhere. BenchError for a file with another hash."""
+    row = entry(name)
+    places = [folder / row.file for folder in weights_folders()]
+    path = next((path for path in (*places, *_caches(row)) if path.is_file()), None)
+    return path if path is None else check(row, path)
+
+
+def require(name: str) -> Path:
+    """As `find`. Unavailable, with the commands that would get it, where it is nowhere."""
+    path = find(name)
+    if path is None:
+        raise Unavailable(absence(name))
+    return path
+
+
+def absence(name: str) -> str:
+    """Why a missing file cannot be used, and the remedy."""
+    row = entry(name)
+    return (
+        f"weights {row.file} are not here. With a network: python bench.py weights fetch {name}; else: weights add FILE"
+    )
+
+
+def check(row: WeightFile, path: Path) -> Path:
+    """Return `path` if its hash is the table's. Raise BenchError otherwise, saying what the file is if possible."""
+    what = why_not_weights(path)
+    if what:
+        raise BenchError(f"{path} is not {row.file}: it is {what}, then run: python bench.py weights add FILE")
+    found = sha256(path)
+    if not found.startswith(row.sha256):
+        raise BenchError(
+            f"{path} is not {row.file}: its sha256 begins with {found[:16]}, it should with {row.sha256[:16]}. Delete"
+            f" it and run: python bench.py weights fetch {row.name}"
+        )
+    return path
+
+
+def add(path: Path) -> tuple[WeightFile, Path]:
+    """Copy a file, known by name or hash, into the weights folder; return its row and its new path.
+
+    BenchError if it is none of the table's files or its hash is another.
+    """
+    if not path.is_file():
+        raise BenchError(f"{path} does not exist or is not a file.")
+    rows = [row for row in FILES.values() if row.file == path.name]
+    if not rows:
+        found = sha256(path)
+        rows = [row for row in FILES.values() if row.sha256 and found.startswith(row.sha256)]
+    if not rows:
+        known = ", ".join(row.file for row in FILES.values())
+        check_weights(path)
+        raise BenchError(f"{path.name} is not among the weights that are used here. Choices: {known}.")
+    check(rows[0], path)
+    with _arriving(rows[0]) as temporary:
+        shutil.copyfile(path, temporary)
+    return rows[0], folder() / rows[0].file
+
+
+def fetch(name: str) -> Path:
+    """Download a file from its package's address into the weights folder. Raise BenchError if that fails."""
+    row = entry(name)
+    kind, _, rest = row.source.partition(":")
+    with _arriving(row) as temporary:
+        try:
+            if kind == "hub":
+                from huggingface_hub import hf_hub_download
+
+                with _online():
+                    shutil.copyfile(hf_hub_download(repo_id=rest, filename=row.file), temporary)
+            else:
+                from torch.hub import download_url_to_file
+
+                download_url_to_file(address(row), str(temporary), hash_prefix=row.sha256 or None)
+        except Exception as error:
+            raise BenchError(
+                f"{row.file} could not be fetched ({clause(error)}). Fetch it on a machine with a network, then run:"
+                " python bench.py weights add FILE"
+            ) from None
+    return folder() / row.file
+
+
+def address(row: WeightFile) -> str:
+    """The address of a file as the package that owns it names it."""
+    module, _, attribute = row.source.partition(":")
+    value = getattr(import_module(module), attribute)
+    return str(value if isinstance(value, str) else value.IMAGENET1K_V1.url)
+
+
+def _caches(row: WeightFile) -> Iterator[Path]:
+    """Where the packages keep what they have downloaded."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    kind, _, repository = row.source.partition(":")
+    if kind != "hub":
+        yield Path(os.environ.get("TORCH_HOME") or cache / "torch") / "hub" / "checkpoints" / row.file
+        return
+    hub = Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or cache / "huggingface") / "hub")
+    spec = find_spec("feat")
+    packages = [Path(place) / "resources" for place in (spec.submodule_search_locations or [])] if spec else []
+    for root in (*packages, hub):
+        yield from (root / f"models--{repository.replace('/', '--')}").glob(f"snapshots/*/{row.file}")
+
+
+@contextlib.contextmanager
+def _arriving(row: WeightFile) -> Iterator[Path]:
+    """A temporary file in the weights folder that is checked and renamed when the block ends well; else it goes."""
+    target = folder() / row.file
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{row.file}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(check(row, temporary), target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _online() -> Iterator[None]:
+    """The user has asked to fetch: the hub's client may go out."""
+    before = os.environ.pop("HF_HUB_OFFLINE", None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["HF_HUB_OFFLINE"] = before
+
+
+def sha256(path: Path) -> str:
+    """sha256 of a file, 64 hexadecimal digits; remembered while the file stays as it is."""
+    facts = path.stat()
+    return _sha256(path, facts.st_size, facts.st_mtime_ns)
+
+
+@functools.cache
+def _sha256(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

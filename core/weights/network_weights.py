@@ -1,0 +1,244 @@
+"""Reading and writing network weights: the only place that loads checkpoints.
+
+Two forms, told apart by their first bytes. The suite's own: `NAME.safetensors` (float16 or float32, names
+"network.entry") with a `NAME.json` beside it that holds the resolved config. The published: a pickled dict of state
+dicts (core/weights/pickled.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from megbench.core.errors import BenchError, clause
+from megbench.core.files.cache import write_json
+from megbench.core.files.hashes import file_hash
+from megbench.core.files.whole_files import whole_file
+from megbench.core.files.working_folder import STORE
+from megbench.core.files.wrong_file import check_weights, why_not_weights
+from megbench.core.weights import external_weights
+from megbench.core.weights.pickled import State, by_network, check_size, read_published
+from megbench.core.weights.state_dicts import in_words, manifest, misfits, with_counters
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+LARGEST_CARD_BYTES = 20_000_000
+# What torch.save's files begin with: a zip archive's first entry, or a pickle of protocol 2 or later.
+TORCH = (b"PK\x03\x04", b"\x80")
+VGG19 = STORE / "weights" / external_weights.FILES["vgg19"].file
+
+
+def card_path(weights: Path) -> Path:
+    """The JSON beside a weights file."""
+    return weights.with_suffix(".json")
+
+
+def save_weights(path: Path, networks: Mapping[str, nn.Module], card: Mapping[str, Any]) -> None:
+    """Write networks as `path` (.safetensors), floating entries as float16, and `card` beside it.
+
+    BenchError if an entry is not finite in float16.
+    """
+    states = {network: module.state_dict() for network, module in networks.items()}
+    halved = {
+        network: {entry: value.half() if value.is_floating_point() else value for entry, value in state.items()}
+        for network, state in states.items()
+    }
+    save_states(path, halved, card)
+
+
+def save_states(path: Path, states: Mapping[str, State], card: Mapping[str, Any]) -> dict[str, Any]:
+    """Write state dicts as `path` (.safetensors), as they are, and `card` (JSON values) beside it.
+
+    The card gets the file's sha256 and is returned; the weights are renamed last. BenchError if an entry is not finite.
+    """
+    import torch
+    from safetensors.torch import save
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {}
+    for network, state in states.items():
+        for entry, value in state.items():
+            check_finite(path, f"{network}.{entry}", value)
+            tensors[f"{network}.{entry}"] = torch.clone(value.detach().cpu(), memory_format=torch.contiguous_format)
+    data = save(tensors)
+    whole = {**card, "sha256": hashlib.sha256(data).hexdigest()}
+    write_json(card_path(path), whole)
+    with whole_file(path) as file:
+        file.write(data)
+    return whole
+
+
+def read_card(weights: Path) -> dict[str, Any]:
+    """Return the JSON beside a weights file. Raise BenchError if it is missing, too large or not a JSON object."""
+    path = card_path(weights)
+    try:
+        if path.stat().st_size > LARGEST_CARD_BYTES:
+            raise BenchError(f"{path} is larger than {LARGEST_CARD_BYTES} bytes; it is not a card of this suite.")
+        card = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        what = why_not_weights(path) if path.is_file() else ""
+        reason = f"it is {what}" if what and not what.startswith("JSON") else clause(error)
+        raise BenchError(f"{path} must describe {weights.name}, but cannot be read ({reason}).") from None
+    if not isinstance(card, dict):
+        raise BenchError(f"{path} must be a JSON object, got {type(card).__name__}.")
+    return card
+
+
+def clips_seen(weights: Path) -> dict[str, list[str]]:
+    """Recordings ("clips") and people that weights were trained on or chosen by, as their card says.
+
+    {} where nobody knows: published checkpoints have no card, and rendered clips are none of a database's.
+    """
+    if not card_path(weights).is_file():
+        return {}
+    data = read_card(weights).get("data")
+    if not isinstance(data, dict) or "clips_seen" not in data:
+        return {}
+    seen = {kind: data.get(f"{kind}_seen") for kind in ("clips", "people")}
+    for kind, names in seen.items():
+        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise BenchError(f"{card_path(weights)}: data.{kind}_seen must be a list of names.")
+    return seen  # type: ignore[return-value]
+
+
+def read_weights(path: Path) -> dict[str, State]:
+    """Return state dicts by network name, on the CPU, floating-point entries as float32.
+
+    A file with no networks in it (torchvision's VGG) comes back as the one network "". BenchError if the file is
+    missing, too large, damaged, or not in one of the two forms; entries that are not state dicts are left out.
+    """
+    networks = read_as_they_are(path)
+    return {
+        name: {entry: _checked(path, entry, value) for entry, value in state.items()}
+        for name, state in networks.items()
+    }
+
+
+def read_as_they_are(path: Path) -> dict[str, State]:
+    """Read a weights file as `read_weights` does, but entries keep their precision and may be infinite."""
+    if not path.is_file():
+        raise BenchError(f"Weights {path} do not exist.")
+    return _read_safetensors(path) if _is_safetensors(path) else read_published(path)
+
+
+def load_networks(path: Path, networks: Mapping[str, nn.Module]) -> None:
+    """Load a weights file into networks, strictly: every name and shape must fit.
+
+    Networks in the file that nobody asks for are ignored, and a network without entries needs none. A file that is one
+    bare state dict (ULME-GAN's) is that of the only network asked for. BenchError names the first entries that do not
+    fit.
+    """
+    states = read_weights(path)
+    if len(networks) == 1 and set(states) == {""}:
+        states = dict.fromkeys(networks, states[""])
+    networks = {name: network for name, network in networks.items() if network.state_dict()}
+    missing = [name for name in networks if name not in states]
+    if missing:
+        found = ", ".join(sorted(states)) or "none"
+        raise BenchError(f"{path} lacks the network {missing[0]!r}; it holds: {found}.")
+    for name, network in networks.items():
+        load_state(path, name, network, states[name])
+
+
+def network_names(path: Path) -> set[str]:
+    """Return the names of the networks in a weights file; of a safetensors file only the header is read."""
+    if not _is_safetensors(path):
+        return set(read_weights(path))
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return set(by_network(dict.fromkeys(file.keys())))
+    except (SafetensorError, OSError) as error:
+        raise BenchError(f"{path} is not a readable safetensors file ({clause(error)}).") from None
+
+
+def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
+    """Load one state dict strictly; only counters of batch norms may be missing.
+
+    BenchError with the first missing, unexpected and mismatched entries.
+    """
+    wanted = manifest(network.state_dict())
+    state = with_counters(state, wanted)
+    faults = in_words(misfits(manifest(state), wanted))
+    if faults:
+        raise BenchError(f"{path} does not fit the network {name!r} of this config ({faults}).")
+    network.load_state_dict(state)
+
+
+def load_vgg19(path: Path, network: nn.Module) -> nn.Module:
+    """Load torchvision's VGG-19 weights into a network that has some of its entries (`features.N.weight`).
+
+    A file that is not at `path` is looked for as all external weights are. BenchError if it is nowhere, with the two
+    ways out.
+    """
+    found = path if path.is_file() else external_weights.find("vgg19")
+    if found is None:
+        raise BenchError(
+            f"The perceptual loss: {external_weights.absence('vgg19')}. Or choose --set loss.perceptual=pyramid,"
+            " which needs no weights."
+        )
+    load_part(found, "vgg19", network)
+    return network
+
+
+def load_part(path: Path, name: str, network: nn.Module) -> None:
+    """Load those entries of a file without networks in it that `network` has; BenchError where one is lacking."""
+    own = network.state_dict()
+    state = read_weights(path).get("", {})
+    load_state(path, name, network, {entry: value for entry, value in state.items() if entry in own})
+
+
+def weights_hash(path: Path) -> str:
+    """Return the blake2b hash of a weights file, 32 hexadecimal digits. Raise BenchError if it cannot be read."""
+    try:
+        return file_hash(path)
+    except OSError as error:
+        raise BenchError(
+            f"Weights {path} cannot be read ({error.strerror}). Check the path and its permissions."
+        ) from None
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Return whether a file is safetensors: it begins with the length of a JSON header, then that header.
+
+    A file with that suffix counts too, unless it begins like torch.save's. Raise BenchError if it is not weights.
+    """
+    with path.open("rb") as file:
+        head = file.read(9)
+    if head.startswith(TORCH):
+        return False
+    if head[8:] == b"{" and head[5:8] == b"\0\0\0":
+        return True
+    check_weights(path)
+    return path.suffix == ".safetensors"
+
+
+def _read_safetensors(path: Path) -> dict[str, State]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    check_size(path)
+    try:
+        tensors = load_file(path, device="cpu")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BenchError(
+            f"{path} is not a readable safetensors file ({clause(error)}). Copy or download it again."
+        ) from None
+    return by_network(tensors)
+
+
+def _checked(path: Path, entry: str, value: Tensor) -> Tensor:
+    value = value.float() if value.is_floating_point() else value
+    check_finite(path, entry, value)
+    return value
+
+
+def check_finite(path: Path, entry: str, value: Tensor) -> None:
+    """Raise BenchError if a tensor of floating numbers, called `entry` in the file `path`, is not finite."""
+    if value.is_floating_point() and not bool(value.isfinite().all()):
+        raise BenchError(f"{path}: the entry {entry} holds NaN or infinite numbers; the weights are unusable.")

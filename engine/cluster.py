@@ -1,0 +1,115 @@
+"""The same work on other machines: batches go to the workers of a Dask cluster, which share the store's folder.
+
+Workers need this repository on their Python path and one thread each:
+`PYTHONPATH=CHECKOUT dask worker ADDRESS --nthreads 1`. What starts them (SLURM, Kubernetes, SSH) is Dask's business.
+
+A worker's own thread cannot be ended, so an item that takes too long is left to itself and its worker is restarted by
+Dask's nanny. Without a nanny (`--no-nanny`) the item stays beside the worker's further work, and one that never lets
+other threads run is not noticed at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from megbench.core.errors import BenchError, clause
+from megbench.core.files.working_folder import worker_environment
+from megbench.core.worker import THREADS, Lane, Outcome, answer, set_up, timed_out
+
+CONNECT_S = 20
+# How often a batch is begun that is lost because its worker is restarted on account of another.
+MOST_TIMES = 10
+# The last lane a worker process was set up for, by its pickle: what its method has loaded is of use to the next batch.
+_ready: dict[bytes, Callable[[Any], Any]] = {}
+
+
+def spread(lanes: Sequence[Lane], address: str, limit_s: float) -> Iterator[Outcome]:
+    """Do every item of every lane on the cluster at `address`; outcomes come batch by batch as they are done.
+
+    A worker that is lost has its batch done again elsewhere, where finished items are found in the store. An item that
+    takes longer than limit_s fails, and the rest of its batch is done elsewhere. BenchError where Dask is not installed
+    or nobody answers.
+    """
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise BenchError("--engine dask://... needs Dask: pip install 'dask[distributed]'.") from None
+    try:
+        client = Client(f"tcp://{address}", timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise BenchError(f"No Dask scheduler answers at {address} ({clause(error)}).") from None
+    with client:
+        environment = worker_environment()
+        done, begun = as_completed([], loop=client.loop), {}
+
+        def begin(lane: Lane, batch: Sequence[Any], times: int = 1) -> None:
+            future = client.submit(_do_batch, pickle.dumps(lane.set_up), batch, environment, limit_s, pure=False)
+            begun[future] = lane, batch, times
+            done.add(future)
+
+        for lane in lanes:
+            for batch in lane.batches:
+                begin(lane, batch)
+        for future in done:
+            lane, batch, times = begun.pop(future)
+            if future.status in ("lost", "cancelled") and times < MOST_TIMES:
+                begin(lane, batch, times + 1)
+            elif future.status == "finished":
+                outcomes, hung = future.result()
+                if hung:
+                    _restart(client, hung)
+                if left := batch[len(outcomes) :]:
+                    begin(lane, left)
+                yield from outcomes
+            else:
+                reason = clause(future.exception() or "")
+                yield from (Outcome(item, None, f"the cluster gave up: {reason}", True) for item in batch)
+
+
+def _restart(client: Any, worker: str) -> None:
+    """Have a worker's nanny restart it, if it has one."""
+    with contextlib.suppress(ValueError, TimeoutError):
+        client.restart_workers([worker], timeout=CONNECT_S, raise_for_error=False)
+
+
+def _do_batch(
+    pickled: bytes, batch: Sequence[Any], environment: Mapping[str, str], limit_s: float
+) -> tuple[list[Outcome], str]:
+    """Do a batch in a worker. Results equal those of a local run: libraries use one thread, and folders are the same.
+
+    environment: variables as megbench.core.files.working_folder.worker_environment returns them. Return the outcomes,
+    up to that of an item that took longer than limit_s, and then the address of this worker, else "".
+    """
+    os.environ.update(environment)
+    if pickled not in _ready:
+        os.environ.update(dict.fromkeys(THREADS, "1"))
+        _ready.clear()
+        handle = set_up(pickle.loads(pickled))
+        if isinstance(handle, Outcome):
+            return [Outcome(item, None, handle.reason, True, handle.traceback) for item in batch], ""
+        _ready[pickled] = handle
+    outcomes: list[Outcome] = []
+    for item in batch:
+        outcomes.append(_answer_in_time(_ready[pickled], item, limit_s))
+        if outcomes[-1].reason == timed_out(limit_s):
+            from distributed import get_worker
+
+            _ready.clear()  # what hangs may still use it
+            return outcomes, str(get_worker().address)
+    return outcomes, ""
+
+
+def _answer_in_time(handle: Callable[[Any], Any], item: Any, limit_s: float) -> Outcome:
+    """What becomes of one item, which is left to itself if it takes longer than limit_s."""
+    found: list[Outcome] = []
+    thread = threading.Thread(target=lambda: found.append(answer(handle, item)), daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if found:
+        return found[0]
+    return Outcome(item, None, timed_out(limit_s) if thread.is_alive() else "it ended its thread", True)

@@ -1,0 +1,39 @@
+"""Where work is done: in processes of this machine, or on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from megbench.core.errors import BenchError
+from megbench.core.progress import track
+from megbench.core.worker import Lane, Outcome, work
+
+LOCAL, DASK = "local", "dask://"
+# How long one cell may take, unless the user says otherwise.
+CELL_LIMIT_S = 3600
+
+
+def check_engine(engine: str) -> str:
+    """The name of an engine as it was given. BenchError for what is none."""
+    if engine != LOCAL and not (engine.startswith(DASK) and ":" in engine.removeprefix(DASK)):
+        raise BenchError(f"--engine {engine!r} must be {LOCAL} or {DASK}HOST:PORT, the address of a Dask scheduler.")
+    return engine
+
+
+def perform(
+    lanes: Sequence[Lane], engine: str, workers: int, title: str, limit_s: float = CELL_LIMIT_S
+) -> Iterator[Outcome]:
+    """Do every item of some lanes, in up to `workers` processes or on the cluster that `engine` names.
+
+    title: what the progress bar says. limit_s: how long one item may take; then it alone fails.
+    """
+    items = sum(len(batch) for lane in lanes for batch in lane.batches)
+    yield from track(_outcomes(lanes, engine, workers, limit_s), title, "cell", items)
+
+
+def _outcomes(lanes: Sequence[Lane], engine: str, workers: int, limit_s: float) -> Iterator[Outcome]:
+    if engine == LOCAL:
+        return work(lanes, workers, limit_s)
+    from megbench.engine.cluster import spread
+
+    return spread(lanes, engine.removeprefix(DASK), limit_s)

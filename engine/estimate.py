@@ -1,0 +1,218 @@
+"""What a run would do and how long it would take, by frames: animating, measuring and the page.
+
+How long a frame takes is what it took before with this store. Where that is not known, it is what was measured once on
+one thread (docs/performance.md), times how much longer a fixed piece of work takes here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from megbench.core.files.cache import CellRecord, digest
+from megbench.core.processors import usable
+from megbench.core.progress import duration
+from megbench.engine.run_folder import REPORT
+from megbench.engine.runner import Job, Settings, refusal
+from megbench.engine.scoring import Scorer, lacking
+from megbench.engine.speeds import keep_speeds, known_speeds, measuring
+
+# Processor seconds a frame by method and width of the network that paints: 64 as published, else of the demo weights.
+NETWORKS: Mapping[str, Mapping[int, float]] = {
+    "fomm": {16: 0.062, 64: 0.55},
+    "fpfomm": {16: 0.066, 64: 0.55},
+    "mraa": {16: 0.079},
+    "tps": {16: 0.223},
+    "ulmegan": {32: 0.058},
+}
+PUBLISHED = 64
+# The same of rows without networks.
+PLAIN: Mapping[str, float] = {
+    **{"flow_warp": 0.017, "apex_ramp": 0.006, "reversed": 0.006, "wrong_driver": 0.015, "rigid": 0.005},
+    **{"still": 0.0, "still_noise": 0.002, "ceiling": 0.001, "truth": 0.001},
+}
+# Writing a frame of any row, and linking it into the run.
+KEEPING_S = 0.003
+# Measuring a frame of an output with the default metrics, and seeing one of a driver or a truth for the first time.
+SCORING_S, SEEING_S = 0.014, 0.008
+# The metrics that these seconds are of.
+SCORED = (
+    *("motion_agreement", "true_flow", "au_flow", "identity_distance", "face_distance"),
+    *("akd", "fidelity", "flicker", "sharpness", "counts"),
+)
+# Coding a frame of a clip for the page.
+CODING_S = 0.006
+# Starting a worker process, with the libraries that it imports.
+START_S = 3.0
+# The fixed piece of work on the machine of these figures.
+PACE_S = 0.013
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is left of a run: cells to animate, outputs to measure, and how many frames to code for the page."""
+
+    animate: Sequence[Job]
+    measure: Sequence[Job]
+    page_frames: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds that the stages take with all workers, and the rows and metrics that are not counted in them."""
+
+    animate: float
+    measure: float
+    page: float
+    unknown: Sequence[str]
+
+
+def work_left(folder: Path, jobs: Sequence[Job], todo: Sequence[Job], media_all: bool) -> Work:
+    """Return what is left of a run of these jobs, of which `todo` are not animated yet."""
+    animate = [job for job in todo if not refusal(job)]
+    measure = to_measure(folder, jobs, animate)
+    page = _page_frames(jobs, media_all) if measure or not (folder / REPORT).exists() else 0
+    return Work(animate, measure, page)
+
+
+def to_measure(folder: Path, jobs: Sequence[Job], todo: Sequence[Job]) -> list[Job]:
+    """Return the jobs without partial scores in a run's folder, and those to be animated."""
+    keys = {job.key for job in todo}
+
+    def done(job: Job) -> bool:
+        return job.key not in keys and (folder / "partials" / job.row.label / f"{job.cell.name}.json").exists()
+
+    return [job for job in jobs if not refusal(job) and not done(job)]
+
+
+def _page_frames(jobs: Sequence[Job], media_all: bool) -> int:
+    """Count the frames of clips that the page shows: of inputs and rows in every cell, of controls in two or all."""
+    cells = list(dict.fromkeys(job.cell.name for job in jobs))
+    with_controls = cells if media_all else cells[:2]
+    shown = [job for job in jobs if not job.row.is_control or job.cell.name in with_controls]
+    return sum(job.cell.driver.n_frames for job in shown) + _input_frames(jobs)
+
+
+def _input_frames(jobs: Sequence[Job]) -> int:
+    """Count the frames of the drivers and truths of some jobs, each clip once."""
+    clips = (clip for job in jobs for clip in (job.cell.driver, job.cell.truth) if clip)
+    return sum({clip.content: clip.n_frames for clip in clips}.values())
+
+
+def remember(jobs: Sequence[Job], records: Mapping[str, CellRecord], settings: Settings) -> None:
+    """Keep the seconds per frame of what was just animated."""
+    done = [(job, records[job.key]) for job in jobs]
+    speeds = {_row(job, settings): made.seconds / made.n_frames for job, made in done if made.status == "ok"}
+    keep_speeds(settings.store, speeds)
+
+
+def frames_of(jobs: Sequence[Job]) -> int:
+    """Count the frames of the outputs of some jobs."""
+    return sum(job.cell.driver.n_frames for job in jobs)
+
+
+def _row(job: Job, settings: Settings) -> str:
+    return digest([job.row.name, job.row.identity, settings.device])
+
+
+def _parallel(settings: Settings) -> int:
+    return min(settings.workers, usable())
+
+
+def pace() -> float:
+    """Return the processor seconds that a fixed piece of work takes here on one thread, the least of eight times."""
+    values = np.linspace(0, 1, 512 * 512).reshape(512, 512) ** 2
+    found = []
+    for _ in range(8):
+        began = time.process_time()
+        np.fft.irfft2(np.fft.rfft2(values))
+        np.sort(np.sin(1e4 * values), axis=1)
+        found.append(time.process_time() - began)
+    return min(found)
+
+
+def estimate(work: Work, scorer: Scorer, settings: Settings, pace_s: float) -> Estimate:
+    """Return how long some work takes; pace_s: what `pace` says of this machine."""
+    speeds, slower = known_speeds(settings.store), pace_s / PACE_S
+    unknown: dict[str, None] = {}
+    animate = 0.0
+    for job in work.animate:
+        usual = _usual(job, settings)
+        seconds = speeds.get(_row(job, settings), None if usual is None else usual * slower)
+        if seconds is None:
+            unknown[job.row.label] = None
+        animate += ((seconds or 0.0) + KEEPING_S * slower) * job.cell.driver.n_frames
+    frames = frames_of(work.measure)
+    able = [make().name for make in scorer.metrics if not lacking(make)]
+    if (known := speeds.get(measuring(able))) is not None:
+        measure = known * frames
+    else:
+        measure = (SCORING_S * frames + SEEING_S * _input_frames(work.measure)) * slower if able else 0.0
+        unknown |= dict.fromkeys(name for name in able if name not in SCORED)
+    page = CODING_S * slower * work.page_frames
+    # Every lane is set up at least once: each method's, the controls', and that of measuring.
+    lanes = {job.row.is_control or job.row.label for job in work.animate}
+    animate += START_S * slower * max(len(lanes), settings.processes if lanes else 0)
+    measure += START_S * slower * (settings.workers if work.measure else 0)
+    parallel = _parallel(settings)
+    return Estimate(animate / min(parallel, settings.processes), measure / parallel, page / parallel, list(unknown))
+
+
+def _usual(job: Job, settings: Settings) -> float | None:
+    """Return the seconds a frame that were measured once for a row of this kind, None if none were."""
+    name = job.row.name
+    if name in PLAIN:
+        return PLAIN[name]
+    width = _width(job.row.identity.get("config"))
+    if name not in NETWORKS or width is None or settings.device != "cpu":
+        return None
+    if width in NETWORKS[name]:
+        return NETWORKS[name][width]
+    if len(NETWORKS[name]) < 2:
+        return None
+    (narrow, less), (wide, more) = sorted(NETWORKS[name].items())
+    power = np.log(more / less) / np.log(wide / narrow)
+    return float(less * (width / narrow) ** power)
+
+
+def _width(config: Any) -> int | None:
+    """Return how many channels the painting network begins with."""
+    if config == "published":
+        return PUBLISHED
+    if not isinstance(config, dict):
+        return None
+    parts = (config.get("generator"), config.get("inpainting"))
+    painter = next((part for part in parts if isinstance(part, dict)), {"block_expansion": config.get("width")})
+    width = painter.get("block_expansion")
+    return width if isinstance(width, int) else None
+
+
+def forecast(jobs: Sequence[Job], work: Work, scorer: Scorer, settings: Settings) -> str:
+    """Return what a dry run prints: the cells, what is cached, and how long the rest takes."""
+    cells = {job.cell.name: job.cell for job in jobs}
+    missing = [job.row.label for job in [*work.animate, *filter(refusal, jobs)]]
+    lines = [f"{len(cells)} cells:"]
+    for cell in cells.values():
+        lines.append(
+            f"  {cell.name}  "
+            + (f"cannot be done: {cell.problem}" if cell.problem else f"{cell.driver.n_frames} frames")
+        )
+    lines.append("Cached:")
+    for label in dict.fromkeys(job.row.label for job in jobs):
+        lines.append(f"  {label}: {len(cells) - missing.count(label)} of {len(cells)} cells")
+    found = estimate(work, scorer, settings, pace())
+    total = found.animate + found.measure + found.page
+    stages = (
+        f"animating {duration(found.animate)}, measuring {duration(found.measure)}, the page {duration(found.page)}"
+    )
+    lines.append(
+        f"To animate: {len(work.animate)} cells; to measure: {len(work.measure)} outputs. About {duration(total)} with"
+        f" {settings.workers} worker{'s' if settings.workers > 1 else ''}: {stages}."
+    )
+    if found.unknown:
+        lines.append(f"Not in the estimate, never timed on this machine: {', '.join(found.unknown)}")
+    return "\n".join(lines)

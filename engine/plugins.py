@@ -1,0 +1,84 @@
+"""What a method or a metric must have (megbench.core.contracts), checked when it is loaded, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from megbench.core.contracts import Figure
+from megbench.core.errors import BenchError
+from megbench.core.files.names import check_name
+
+
+def check_metric(name: str, kind: Any) -> None:
+    """Raise BenchError with what the metric `name`, a class, lacks of megbench.core.contracts.Metric."""
+    _refuse("metric", name, metric_faults(kind))
+
+
+def check_method(name: str, method: Any) -> None:
+    """Raise BenchError with what the method `name`, made of its class, lacks of megbench.core.contracts.Method or
+    Control.
+    """
+    _refuse("method", name, method_faults(method))
+
+
+def _refuse(what: str, name: str, faults: Iterator[str]) -> None:
+    if found := list(faults):
+        raise BenchError(f"The {what} {name} cannot be used: {'; '.join(found)}. See docs/add_a_method.md.")
+
+
+def metric_faults(kind: Any) -> Iterator[str]:
+    """Yield what a metric's class lacks."""
+    for attribute in ("name", "version"):
+        value = getattr(kind, attribute, None)
+        if not isinstance(value, str) or not value:
+            yield f"`{attribute}` must be a text, not {value!r}"
+    yield from _lacking(kind, ("measure",))
+    figures = getattr(kind, "figures", None)
+    if not isinstance(figures, tuple | list) or not figures:
+        yield "`figures` must list its figures (megbench.core.contracts.Figure)"
+        return
+    if strange := [figure for figure in figures if not isinstance(figure, Figure)]:
+        yield f"`figures` must hold megbench.core.contracts.Figure, not {type(strange[0]).__name__}"
+        return
+    names = [figure.name for figure in figures]
+    if twice := sorted({figure for figure in names if names.count(figure) > 1}):
+        yield f"`figures` lists {twice[0]} twice"
+    if any(figure.pooling != "mean" for figure in figures):
+        yield from _lacking(kind, ("combine",))
+    elif callable(getattr(kind, "combine", None)):
+        yield 'its `combine` would never be called, for the `pooling` of all its figures is "mean"'
+    for figure in figures:
+        yield from _figure_faults(figure)
+
+
+def _figure_faults(figure: Figure) -> Iterator[str]:
+    """Yield what is wrong with a figure in itself."""
+    try:
+        check_name("figure", figure.name)
+    except BenchError as error:
+        yield str(error).rstrip(".")
+    low, high = figure.bounds
+    for what, value in (("ideal", figure.ideal), ("still", figure.still)):
+        if value is not None and not ((low is None or value >= low) and (high is None or value <= high)):
+            yield f"`{what}` of {figure.name} is {value:g}, outside of its bounds {low} to {high}"
+    if figure.heat_map and not figure.has_heat_map:
+        yield f"{figure.name} has a heat map, which needs an `ideal` and another value for `still`"
+
+
+def method_faults(method: Any) -> Iterator[str]:
+    """Yield what a method that has been made lacks."""
+    for attribute, kind in (("name", str), ("variant", str), ("is_control", bool)):
+        value = getattr(method, attribute, None)
+        if not isinstance(value, kind):
+            yield f"`{attribute}` must be of type {kind.__name__}, not {value!r}"
+    yield from _lacking(method, ("identity",))
+    if callable(getattr(method, "animate_cell", None)):
+        return
+    yield from _lacking(method, ("prepare", "animate"))
+
+
+def _lacking(thing: Any, functions: tuple[str, ...]) -> Iterator[str]:
+    for function in functions:
+        if not callable(getattr(thing, function, None)):
+            yield f"it has no function `{function}`"

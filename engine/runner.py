@@ -1,0 +1,325 @@
+"""From cells to frames: every method on every cell, each result kept under the hash of all that decides it."""
+
+from __future__ import annotations
+
+import functools
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from megbench.core.clip import Cell
+from megbench.core.errors import BenchError, CellFailed, NotSupplied, check_choice
+from megbench.core.files.cache import (
+    CellRecord,
+    digest,
+    link_folder,
+    read_cell,
+    save_cell,
+    save_failure,
+    touch,
+)
+from megbench.core.files.hashes import states
+from megbench.core.files.own_store import work_for
+from megbench.core.media.frames import SIZE, Frames, check_frames
+from megbench.core.progress import track
+from megbench.core.provenance import code_version, module_of, package_versions
+from megbench.core.worker import Lane
+from megbench.engine.dispatch import CELL_LIMIT_S, LOCAL, perform
+from megbench.engine.plugins import check_method
+
+# Processes share a GPU's memory; two keep it busy.
+GPU_WORKERS = 2
+
+
+def no_sources(cell: Cell) -> Sequence[Path]:
+    """Return no files, for a method without `sources`."""
+    return ()
+
+
+def no_check(cell: Cell) -> None:
+    """Let every cell pass, for a method without `check`."""
+
+
+def no_identity(cell: Cell) -> Mapping[str, Any]:
+    """Return no facts, for a method without `identity_on`."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the tables: a method or control as the user named it.
+
+    label: the text as typed, also the folder's name. maker: its class, a Method or a Control. identity: what decides
+    its frames besides the inputs, with the versions of its code and of the packages that it computes with. marks: what
+    a reader of its scores must know, a word for the tables and a sentence each. seen: "clips" and "people" of databases
+    that it was trained on, if the method has `seen()`, which returns them. sources, identity_on: the files that the
+    method reads for a cell besides its clips, and what else decides the frames of that cell alone. check: raises
+    CellFailed for a cell that it cannot do, as far as that is known before anything is animated.
+    """
+
+    label: str
+    name: str
+    variant: str
+    options: Mapping[str, str]
+    maker: Callable[[str, Mapping[str, str]], Any]
+    is_control: bool
+    identity: Mapping[str, Any]
+    marks: Mapping[str, str] = field(default_factory=dict)
+    seen: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    sources: Callable[[Cell], Sequence[Path]] = no_sources
+    identity_on: Callable[[Cell], Mapping[str, Any]] = no_identity
+    check: Callable[[Cell], None] = no_check
+
+    @classmethod
+    def of(cls, label: str, name: str, variant: str, options: Mapping[str, str], maker: Any) -> Row:
+        """Make the method once to learn what it is. BenchError as the method raises it (missing weights, options)."""
+        if (taken := getattr(maker, "options", None)) is not None:
+            for option in options:
+                check_choice(f"option of {name}:", option, taken)
+        method = maker(variant, options)
+        check_method(name, method)
+        module = module_of(maker)
+        versions = {"source": code_version(module), "packages": package_versions(module)}
+        marks = dict(getattr(method, "marks", {}))
+        seen = method.seen() if hasattr(method, "seen") else {}
+        identity = {**method.identity(), **versions}
+        made = cls(label, name, method.variant, options, maker, method.is_control, identity, marks, seen)
+        wanted = ("sources", "identity_on", "check")
+        return replace(made, **{what: getattr(method, what) for what in wanted if hasattr(method, what)})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state without the method itself: a worker makes its own and computes no keys."""
+        return {**vars(self), "sources": no_sources, "identity_on": no_identity, "check": no_check}
+
+    def marks_on(self, cells: Sequence[Cell]) -> dict[str, str]:
+        """Return the row's marks; those that depend on the files of single cells are for `cells`."""
+        found = getattr(self.maker(self.variant, self.options), "marks_on", None)
+        return {**self.marks, **(found(cells) if found else {})}
+
+    def unused(self, cells: Sequence[Cell]) -> list[str]:
+        """Return the names of the row's files that fit none of `cells`; [] for a method without files of its own."""
+        if not hasattr(self.maker, "unused"):
+            return []
+        found: list[str] = self.maker(self.variant, self.options).unused(cells)
+        return found
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all rows share: store, device, seed, number of worker processes, engine and time limit of a cell."""
+
+    store: Path
+    device: str
+    seed: int
+    workers: int
+    engine: str = LOCAL
+    limit_s: float = CELL_LIMIT_S
+
+    @property
+    def processes(self) -> int:
+        """How many workers animate at a time."""
+        return self.workers if self.device == "cpu" else min(self.workers, GPU_WORKERS)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row on one cell, with the key of its frames."""
+
+    row: Row
+    cell: Cell
+    key: str
+
+
+def plan(rows: Sequence[Row], cells: Sequence[Cell], version: str, settings: Settings) -> list[Job]:
+    """All jobs, row by row. BenchError when two cells have the same name."""
+    times = Counter(cell.name for cell in cells)
+    if twice := [name for name, count in times.items() if count > 1]:
+        raise BenchError(f"Several cells are called {min(twice)!r}. Rename a driver or a template.")
+    return [Job(row, cell, cell_key(row, cell, version, settings)) for row in rows for cell in cells]
+
+
+def cell_key(row: Row, cell: Cell, version: str, settings: Settings) -> str:
+    """Return the hash of all that decides a cell's frames; a control may see more of the cell than a method."""
+    inputs: dict[str, Any] = {
+        "driver": cell.driver.state(),
+        "template": [cell.template.name, cell.template.content],
+    }
+    if row.is_control:
+        others = {"reference": cell.reference, "truth": cell.truth, "foil": cell.foil}
+        inputs |= {role: clip.state() if clip else None for role, clip in others.items()}
+    inputs |= {"sources": states(row.sources(cell)), "identity": row.identity_on(cell)}
+    shared = {"protocol": [cell.protocol, version], "seed": settings.seed, "size": SIZE, "device": settings.device}
+    return digest({**shared, "inputs": inputs, "method": [row.name, row.variant, row.options, row.identity]})
+
+
+def refusal(job: Job) -> CellRecord | None:
+    """Return the record of a job that cannot be done, "missing" where its input was not supplied; None if it may be."""
+    if job.cell.problem:
+        return CellRecord(job.key, "failed", job.cell.problem)
+    try:
+        job.row.check(job.cell)
+    except NotSupplied as error:
+        return CellRecord(job.key, "missing", str(error))
+    except CellFailed as error:
+        return CellRecord(job.key, "failed", str(error))
+    return None
+
+
+@dataclass(frozen=True)
+class _Animator:
+    """The worker's side of some rows: makes and prepares each method once, then does one cell after another."""
+
+    rows: Sequence[Row]
+    settings: Settings
+
+    def __call__(self) -> Callable[[Job], CellRecord]:
+        work_for(self.settings.store)
+        rows = {row.label: row for row in self.rows}
+
+        @functools.cache
+        def made(label: str) -> Any:
+            method = rows[label].maker(rows[label].variant, rows[label].options)
+            make_ready(method, self.settings.device)
+            return method
+
+        if len(rows) == 1:
+            made(*rows)  # a method that cannot be prepared is told once; of several rows, each fails by itself
+
+        def do(job: Job) -> CellRecord:
+            # Made meanwhile by another run, or by a worker of the cluster that was lost after it.
+            if done := read_cell(_store_folder(self.settings, job), job.key):
+                return done
+            method = made(job.row.label)
+            seed_libraries(self.settings.seed, job.key)
+            start = time.perf_counter()
+            frames = frames_of(method, job.cell)
+            seconds = time.perf_counter() - start
+            _check_output(frames, job)
+            return save_cell(_store_folder(self.settings, job), job.key, frames, seconds)
+
+        return do
+
+
+def handed_the_cell(method: Any) -> bool:
+    """Return whether a method or its class works as a Control does. By what it stands for, a Method may be one, too."""
+    return hasattr(method, "animate_cell")
+
+
+def make_ready(method: Any, device: str) -> None:
+    """Prepare a method for its first cell; what is handed the cell needs nothing."""
+    if not handed_the_cell(method):
+        method.prepare(device)
+
+
+def frames_of(method: Any, cell: Cell) -> Frames:
+    """Return what a method that is ready makes of a cell."""
+    frames: Frames
+    frames = method.animate_cell(cell) if handed_the_cell(method) else method.animate(cell.template, cell.driver)
+    return frames
+
+
+def seed_libraries(seed: int, key: str) -> None:
+    """Methods from elsewhere may draw from the libraries' own generators: the same draws for the same cell."""
+    value = int(digest([seed, key])[:8], 16)
+    random.seed(value)
+    np.random.seed(value)  # noqa: NPY002
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(value)
+
+
+def _check_output(frames: Frames, job: Job) -> None:
+    check_frames(frames, f"Output of {job.row.label}")
+    if len(frames) != job.cell.driver.n_frames:
+        raise CellFailed(f"{job.row.label} returned {len(frames)} frames, the driver has {job.cell.driver.n_frames}")
+
+
+def _store_folder(settings: Settings, job: Job) -> Path:
+    return settings.store / "cells" / job.key
+
+
+def cell_folder(run: Path, job: Job) -> Path:
+    """Where a run keeps a cell of a row."""
+    return run / "cells" / job.row.label / job.cell.name
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Records of finished jobs by key, those of them that the store has and the run lacks, and jobs to do."""
+
+    done: dict[str, CellRecord]
+    stored: list[Job]
+    todo: list[Job]
+
+
+def look_up(run: Path, jobs: Sequence[Job], settings: Settings) -> Progress:
+    """Find what is finished: in the run's folder, else in the store."""
+    done: dict[str, CellRecord] = {}
+    stored: list[Job] = []
+    todo: list[Job] = []
+    for job in track(jobs, "Checking finished cells", "cell"):
+        record = read_cell(cell_folder(run, job), job.key)
+        if record is None and (record := read_cell(_store_folder(settings, job), job.key)) is not None:
+            stored.append(job)
+        if record is None or record.retry:
+            todo.append(job)
+        else:
+            done[job.key] = record
+    return Progress(done, stored, todo)
+
+
+def link_stored(run: Path, jobs: Sequence[Job], settings: Settings) -> None:
+    """Link finished cells from the store into a run."""
+    for job in track(jobs, "Linking finished cells", "cell"):
+        touch(_store_folder(settings, job))
+        link_folder(_store_folder(settings, job), cell_folder(run, job))
+
+
+def animate(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, CellRecord]:
+    """Do the jobs in worker processes; every result is linked into the run's folder as it comes.
+
+    Returns the records by key. A cell that cannot be done has a record with the reason; nothing is raised for it.
+    """
+    records: dict[str, CellRecord] = {}
+
+    def failed(job: Job, record: CellRecord) -> None:
+        records[job.key] = save_failure(cell_folder(run, job), record)
+
+    refused = {job.key: record for job in jobs if (record := refusal(job))}
+    for job in jobs:
+        if job.key in refused:
+            failed(job, refused[job.key])
+    lanes = _lanes(settings, [job for job in jobs if job.key not in refused])
+    for outcome in perform(lanes, settings.engine, settings.processes, "Animating", settings.limit_s):
+        job = outcome.item
+        if outcome.result is None:
+            record = CellRecord(job.key, "failed", outcome.reason, retry=outcome.retry, traceback=outcome.traceback)
+            failed(job, record)
+        else:
+            records[job.key] = outcome.result
+            link_folder(_store_folder(settings, job), cell_folder(run, job))
+    return records
+
+
+def _lanes(settings: Settings, jobs: Sequence[Job]) -> list[Lane]:
+    """Return a lane for each method, and one for all controls: they load little, so they share their processes.
+
+    The cells of one driver stay together, so that a method sees it once.
+    """
+    lanes: dict[str, dict[str, list[Job]]] = {}
+    for job in jobs:
+        lane = "" if handed_the_cell(job.row.maker) else job.row.label  # no row's label is empty
+        lanes.setdefault(lane, {}).setdefault(job.cell.driver.name, []).append(job)
+    return [
+        Lane(label or "controls", _Animator(_rows_of(by_driver.values()), settings), list(by_driver.values()))
+        for label, by_driver in lanes.items()
+    ]
+
+
+def _rows_of(groups: Iterable[Sequence[Job]]) -> list[Row]:
+    return list({job.row.label: job.row for group in groups for job in group}.values())

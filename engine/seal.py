@@ -1,0 +1,119 @@
+"""The seal of a finished run: `manifest.json`, the size and hash of every file in its folder.
+
+It is written last and in one fixed form, so that one altered bit anywhere, in the seal itself too, is found.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from megbench.core.files.cache import digest, read_json, write_text
+from megbench.core.files.hashes import file_facts, hash_again, keep_known, unaltered
+from megbench.engine.run_folder import MEDIA_FOLDER, MOTION_FOLDER, PAGES
+
+MANIFEST = "manifest.json"
+# What only the run itself makes; everything else can be made from it or be added to it.
+OWN_FILES = ("run.json", "scores.csv")
+OWN_FOLDERS = ("cells", "inputs", "partials")
+# What the command of a run makes again from these, besides its pages.
+PAGE_FOLDERS = (MOTION_FOLDER, MEDIA_FOLDER)
+
+
+def seal(run: Path) -> None:
+    """Write the manifest of a run that its command has just made or mended.
+
+    What other commands added earlier (tables, experts' files) stays sealed as it was, if it is still there.
+    """
+    files = _files(run)
+    added = {name: facts for name, facts in (_read(run) or {}).items() if not _made_by_run(name) and name in files}
+    write_text(run / MANIFEST, _text({name: file_facts(run / name) for name in files} | added))
+    keep_known()
+
+
+def seal_again(run: Path) -> None:
+    """Take what was added to a finished run, or made again from it, into its manifest.
+
+    What the run itself made stays sealed as it was: an altered cell is not declared whole. A run without a manifest, or
+    with an altered one, is left as it is.
+    """
+    before = _read(run)
+    if before is None:
+        return
+    own = {name: facts for name, facts in before.items() if name in OWN_FILES or name.partition("/")[0] in OWN_FOLDERS}
+    write_text(run / MANIFEST, _text({name: file_facts(run / name) for name in _files(run)} | own))
+    keep_known()
+
+
+def sealed(run: Path) -> bool:
+    """Return whether a run has an unaltered manifest and exactly its files, each as it says.
+
+    Files are read as `megbench.core.files.hashes` reads them: only if size, modification time or inode is another.
+    """
+    files = _read(run)
+    return files is not None and files.keys() == set(_files(run)) and unaltered(run, files)
+
+
+def page_as_sealed(run: Path) -> bool:
+    """Return whether a run's page, its summary and the clips beside it are as they were sealed."""
+    files = _read(run) or {}
+    page = [*PAGES, *(name for name in files if name.startswith(f"{MEDIA_FOLDER}/"))]
+    return all(name in files for name in page) and unaltered(run, {name: files[name] for name in page})
+
+
+def _made_by_run(name: str) -> bool:
+    return name in (*OWN_FILES, *PAGES) or name.partition("/")[0] in (*OWN_FOLDERS, *PAGE_FOLDERS)
+
+
+def faults(run: Path) -> list[str]:
+    """Return what is wrong with a run's files, a line each; [] if every bit is as it was when the run was finished.
+
+    Every file is read, whatever is known of it.
+    """
+    files = _read(run)
+    if files is None:
+        why = "was altered" if (run / MANIFEST).exists() else "is missing: the run was not finished"
+        return [f"{MANIFEST}: {why}. Run the same command again, then verify."]
+    found = _files(run)
+    lines = [f"{name}: missing" for name in files.keys() - set(found)]
+    lines += [f"{name}: not part of the finished run" for name in found if name not in files]
+    lines += [f"{name}: altered" for name in found if name in files and not _same(run / name, files[name])]
+    keep_known()
+    return sorted(lines)
+
+
+def _same(path: Path, known: dict[str, Any]) -> bool:
+    return path.stat().st_size == known["size"] and hash_again(path) == known["blake2b"]
+
+
+def _read(run: Path) -> dict[str, Any] | None:
+    """What the manifest says of the files, None if it is missing or not the same in every bit."""
+    path = run / MANIFEST
+    facts = read_json(path)
+    files = facts.get("files") if isinstance(facts, dict) else None
+    try:
+        return files if isinstance(files, dict) and path.read_bytes() == _text(files).encode() else None
+    except (TypeError, KeyError):
+        return None
+
+
+def _text(files: dict[str, Any]) -> str:
+    """Return the one form in which these facts are written: a line for each file, in the order of the names."""
+    lines = (f"{json.dumps(name)}: {json.dumps(files[name], sort_keys=True)}" for name in sorted(files))
+    return f'{{"digest": "{digest(files)}", "files": {{\n' + ",\n".join(lines) + "\n}}\n"
+
+
+def _files(run: Path) -> list[str]:
+    """Return the names of a run's files within it, sorted.
+
+    The manifest is left out, and so are locks and temporary files and folders, whose names begin with a dot.
+    """
+    found: list[str] = []
+    for where, folders, files in os.walk(run):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        inside = os.path.relpath(where, run)
+        start = "" if inside == "." else f"{inside}/"
+        found += [f"{start}{name}" for name in files if not name.startswith(".")]
+    return sorted(name for name in found if name != MANIFEST)

@@ -1,0 +1,208 @@
+"""Blinded sheets for a user's own experts: a folder to hand over, and a key that stays with the run.
+
+The folder holds `sheet.xlsx` and the videos, named by codes in random order; nothing in it says which method made
+what. The key says it, and which frames each code stood for, so that scores of other frames are not taken.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from megbench.core.errors import BenchError
+from megbench.core.files.cache import digest, read_json, write_json
+from megbench.core.files.names import check_name
+from megbench.core.tables.spreadsheet_text import printable
+from megbench.experts.grid import Grid, read_grids
+from megbench.experts.judgements import BEST, ITEMS, Judgement
+from megbench.experts.sheet import Parsed, Problem, header, score
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+FOLDER = "experts"
+MARK = "MEG-Bench expert sheet"
+COLUMNS = ("code", "video", "driver", "template", "emotion", "AUs of the driver", *ITEMS, "remarks")
+GUIDE = (
+    "Score every video beside its driver: 0 completely incorrect, 1 poor, 2 good, 3 excellent.",
+    "upper, lower: does this half of the face make the driver's expression, its action units, as well as the driver"
+    " does? noise: is the whole picture free of artefacts?",
+)
+
+
+class BlindedOutput(BaseModel):
+    """One output as the key knows it. `content` is the hash of its frames."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: str
+    driver: str
+    template: str
+    content: str
+
+
+class Key(BaseModel):
+    """What the codes of one expert's sheet stand for, in the sheet's order. `id` stands on the sheet as well."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    expert: str
+    codes: dict[str, BlindedOutput]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What an expert may know of a cell."""
+
+    emotion: str
+    action_units: str
+
+
+def make_key(run: str, expert: str, outputs: Sequence[BlindedOutput]) -> Key:
+    """Shuffle the outputs and give each a code; the same run, expert and outputs give the same key."""
+    check_name("expert", expert)
+    identity = digest([run, expert, [output.model_dump() for output in outputs]])
+    shuffled = list(outputs)
+    rng = random.Random(identity)
+    rng.shuffle(shuffled)
+    letters = "abcdefghjkmnpqrstuvwxyz"
+    codes: list[str] = []
+    while len(codes) < len(shuffled):
+        code = "".join(rng.choices(letters, k=5))
+        codes += [code] if code not in codes else []
+    return Key(id=identity[:16], expert=expert, codes=dict(zip(codes, shuffled, strict=True)))
+
+
+def key_path(run: Path, expert: str) -> Path:
+    """Where an expert's key lies: in the run, beside the folder that is handed over."""
+    return run / FOLDER / f"{expert}.key.json"
+
+
+def write_sheet(path: Path, key: Key, shown: Mapping[tuple[str, str], Shown]) -> None:
+    """Write the XLSX sheet of a key. `shown`: what may be said of each (driver, template). Names stay text."""
+    from openpyxl import Workbook
+    from openpyxl.styles import Font
+    from openpyxl.worksheet.datavalidation import DataValidation
+
+    book = Workbook()
+    book.properties.creator = "MEG-Bench"
+    page = book.active
+    page.title = "scores"
+    for row, text in enumerate((f"{MARK} {key.id}", *GUIDE), 1):
+        _put(page, row, 1, text)
+    top = len(GUIDE) + 3
+    for column, title in enumerate(COLUMNS, 1):
+        _put(page, top, column, title).font = Font(bold=True)
+    for line, (code, output) in enumerate(key.codes.items(), top + 1):
+        facts = shown[output.driver, output.template]
+        texts = (code, f"{code}.mp4", output.driver, output.template, facts.emotion, facts.action_units)
+        for column, text in enumerate(texts, 1):
+            _put(page, line, column, text)
+    rule = DataValidation(type="whole", operator="between", formula1="0", formula2=str(BEST), allow_blank=True)
+    rule.error, rule.errorTitle = f"Whole numbers from 0 to {BEST}.", "Score"
+    page.add_data_validation(rule)
+    first = COLUMNS.index(ITEMS[0])
+    letters = [chr(ord("A") + first + i) for i in range(len(ITEMS))]
+    rule.add(f"{letters[0]}{top + 1}:{letters[-1]}{top + len(key.codes)}")
+    page.freeze_panes = f"B{top + 1}"
+    for letter in "BCDEF":
+        page.column_dimensions[letter].width = 18
+    temporary = path.with_name(f".{path.name}.tmp")
+    book.save(temporary)
+    temporary.replace(path)
+
+
+def _put(page: Any, row: int, column: int, text: str) -> Any:
+    """A cell of text, whatever it begins with: a formula is never made of a name."""
+    cell = page.cell(row, column)
+    cell.value = printable(text)
+    cell.data_type = "s"
+    return cell
+
+
+def write_key(run: Path, key: Key) -> None:
+    """Keep a key with its run."""
+    write_json(key_path(run, key.expert), key.model_dump())
+
+
+def replaceable(run: Path, key: Key) -> bool:
+    """Whether writing this key loses none: the expert has no key, or this very one (a sheet that was cut off)."""
+    kept = read_json(key_path(run, key.expert))
+    return not key_path(run, key.expert).exists() or (isinstance(kept, dict) and kept.get("id") == key.id)
+
+
+def sheet_id(path: Path) -> str | None:
+    """The id that a blinded sheet carries above its table; None for any other file."""
+    for grid in read_grids(path):
+        for row in grid.rows[:3]:
+            found = next((text for text in row if text.startswith(MARK)), None)
+            if found:
+                return found.removeprefix(MARK).strip()
+    return None
+
+
+def find_key(run: Path, path: Path, identity: str) -> Key:
+    """The key of a sheet among those of its run. BenchError if it is not there or is not a key."""
+    for candidate in sorted((run / FOLDER).glob("*.key.json")):
+        try:
+            key = Key.model_validate_json(candidate.read_bytes())
+        except (OSError, ValidationError):
+            raise BenchError(f"{candidate}: not a readable key. Make the expert's sheet again.") from None
+        if key.id == identity:
+            return key
+    raise BenchError(f"{path}: no key in {run / FOLDER} is for sheet {identity}. Give --run the run it was made for.")
+
+
+def read_sheet(path: Path, key: Key, contents: Mapping[tuple[str, str, str], str]) -> Parsed:
+    """A filled-in sheet as judgements, by its key.
+
+    contents: the hash of the frames that the run holds now, by (method, driver, template). An output that changed
+    since the sheet was made is a fatal problem, a code without scores a warning. BenchError if it is not such a sheet.
+    """
+    grid = next((grid for grid in read_grids(path) if header(grid)), Grid("", []))
+    found = header(grid)
+    if found is None or "code" not in found[1]:
+        raise BenchError(
+            f"{path}: the headings code, upper, lower and noise are gone. Fill in the sheet as it was made."
+        )
+    start, columns = found
+    parsed = Parsed()
+    seen: set[str] = set()
+    for number, row in enumerate(grid.rows[start + 1 :], start + 2):
+        texts = {field: row[column] if column < len(row) else "" for field, column in columns.items()}
+        code, at = texts["code"], f"{path.name} row {number}"
+        if not any(texts.values()):
+            continue
+        problem = _problem(code, key, contents, seen)
+        seen.add(code)
+        if problem:
+            parsed.problems.append(Problem(at, problem))
+        elif blank := [item for item in ITEMS if not texts[item]]:
+            parsed.problems.append(Problem(at, f"no score for {', '.join(blank)}: {code} is left out", fatal=False))
+        else:
+            try:
+                scores = {str(item): score(texts[item], item) for item in ITEMS}
+            except BenchError as error:
+                parsed.problems.append(Problem(at, str(error)))
+                continue
+            output = key.codes[code]
+            judgement = Judgement(output.method, output.driver, output.template, key.expert, **scores)
+            parsed.judgements.append((judgement, at))
+    lacking = [code for code in key.codes if code not in seen]
+    if lacking:
+        parsed.problems.append(Problem(path.name, f"no row for {', '.join(lacking)}: left out", fatal=False))
+    return parsed
+
+
+def _problem(code: str, key: Key, contents: Mapping[tuple[str, str, str], str], seen: set[str]) -> str:
+    """Why a row cannot count; "" if it can."""
+    if code not in key.codes:
+        return f"the code {code!r} is not of this sheet. Do not change the codes."
+    if code in seen:
+        return f"the code {code} stands twice. Remove one of the rows."
+    output = key.codes[code]
+    if contents.get((output.method, output.driver, output.template)) != output.content:
+        return f"the output behind {code} is no longer the one that was judged. Make a new sheet for this run."
+    return ""

@@ -1,0 +1,89 @@
+"""Files of expert scores as judgements, with everything that does not add up, by file and row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from megbench.core.errors import BenchError
+from megbench.experts.blinded import find_key, read_sheet, sheet_id
+from megbench.experts.grid import Grid, read_grids
+from megbench.experts.judgements import Judgement, missing
+from megbench.experts.names import Names
+from megbench.experts.sheet import Parsed, Problem, doubles, header, parse
+
+
+@dataclass
+class Imported:
+    """All judgements of some files, the problems found (fatal ones too), remarks, and what was checked.
+
+    lacking: rows left out since the run lacks what they name, by kind and name.
+    """
+
+    judgements: list[Judgement] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    sums: int = 0
+    totals: int = 0
+    lacking: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def errors(self) -> list[Problem]:
+        """The problems that must be mended."""
+        return [problem for problem in self.problems if problem.fatal]
+
+
+@dataclass(frozen=True)
+class Blinded:
+    """The run whose blinded sheets may be read, and the frames it holds: (method, driver, template) -> their hash."""
+
+    run: Path
+    contents: Mapping[tuple[str, str, str], str]
+
+
+def import_files(paths: Sequence[Path], names: Names, blinded: Blinded | None = None) -> Imported:
+    """Read and check all files. BenchError for a file that is not a sheet, or a blinded one without its run.
+
+    Where no column names the expert, a workbook's sheet does if it has several sheets with scores, else the file.
+    """
+    parts: list[Parsed] = []
+    for path in paths:
+        identity = sheet_id(path)
+        if identity is None:
+            parts += [parse(*task, names) for task in _tasks(path)]
+        elif blinded is None:
+            raise BenchError(f"{path}: a blinded sheet; only its run knows the codes. Add --run RUN.")
+        else:
+            parts.append(read_sheet(path, find_key(blinded.run, path, identity), blinded.contents))
+    return _joined(parts)
+
+
+def _tasks(path: Path) -> list[tuple[Grid, str, str]]:
+    """Each sheet with scores: the grid, how messages call it, and the expert it stands for."""
+    grids = read_grids(path)
+    scored = [grid for grid in grids if header(grid)] or grids[:1]
+    if not scored:
+        raise BenchError(f"{path}: no sheet in it. Give a sheet with the headings upper, lower and noise.")
+    if len(scored) == 1 or len({grid.name for grid in scored}) < len(scored):
+        return [(grid, path.name, path.stem) for grid in scored]
+    return [(grid, f"{path.name} [{grid.name}]", grid.name) for grid in scored]
+
+
+def _joined(parts: Sequence[Parsed]) -> Imported:
+    """The parts as one, with what only shows among all of them: doubles and missing cells."""
+    judged = [pair for part in parts for pair in part.judgements]
+    judgements = [judgement for judgement, _ in judged]
+    problems = [*(problem for part in parts for problem in part.problems), *doubles(judged)]
+    for (expert, method), cells in missing(judgements).items():
+        text = f"{expert} did not judge {method} on {', '.join(cells)}: what needs all videos is left open"
+        problems.append(Problem("missing", text, fatal=False))
+    return Imported(
+        judgements,
+        problems,
+        [remark for part in parts for remark in part.remarks],
+        sum(part.sums for part in parts),
+        sum(part.totals for part in parts),
+        sum((part.lacking for part in parts), Counter()),
+    )

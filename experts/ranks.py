@@ -1,0 +1,96 @@
+"""Whether a metric puts the outputs of one cell in the same order as experts do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from megbench.core.statistics import DRAWS, LEVEL, Float64s, Interval, bootstrap_interval, cluster_draws, cluster_sums
+
+
+@dataclass(frozen=True)
+class RankAgreement:
+    """How often two outputs of one cell are put in the same order by a metric and by experts.
+
+    kendall: tau-b over all such pairs, 1 the same order, 0 chance, -1 the opposite. accuracy: share of the pairs that
+    the experts do not tie which the metric orders as they do; a metric's tie counts half, chance is 0.5.
+    """
+
+    kendall: Interval
+    accuracy: Interval
+
+
+def rank_agreement(
+    scores: Sequence[float],
+    judgements: Sequence[float],
+    cells: Sequence[str],
+    clusters: Sequence[str],
+    seed: int = 0,
+    draws: int = DRAWS,
+    level: float = LEVEL,
+) -> RankAgreement:
+    """Compare a metric with experts, both higher for better; an item is one method's output in one cell.
+
+    Pairs are taken within a cell, where only the methods differ, and pooled; `clusters` names each item's driver.
+    """
+    x, y = np.asarray(scores, float), np.asarray(judgements, float)
+    i, j = np.triu_indices(len(x), 1)
+    same = np.asarray(cells, dtype=str)[i] == np.asarray(cells, dtype=str)[j]
+    i, j = i[same], j[same]
+    dx, dy = np.sign(x[i] - x[j]), np.sign(y[i] - y[j])
+    if not len(i) or not dy.any():
+        reason = "the experts tie every pair" if len(i) else "no cell has two outputs with both"
+        none = Interval(None, None, None, len(i), 0, level, reason)
+        return RankAgreement(none, none)
+    # Columns: concordant less discordant; pairs untied by the metric; by the experts; half points of the accuracy.
+    parts = np.stack([dx * dy, dx != 0, dy != 0, (dy != 0) * (1 + dx * dy)], axis=1).astype(float)
+    names = np.asarray(clusters, dtype=str)[i]
+    sums, sizes = cluster_sums(parts, list(names))
+    counts = cluster_draws(len(sizes), seed, draws)
+    untied = int((dy != 0).sum())
+    kendall = _tau_b(parts.sum(0)[None])[0]
+    accuracy = float(parts[:, 3].sum() / 2 / untied)
+    return RankAgreement(
+        Interval(None, None, None, len(i), len(sizes), level, "the metric ties every pair")
+        if np.isnan(kendall)
+        else bootstrap_interval(float(kendall), _tau_b(counts @ sums), len(i), len(sizes), level),
+        bootstrap_interval(accuracy, _ratio(counts @ sums[:, 3] / 2, counts @ sums[:, 2]), untied, len(sizes), level),
+    )
+
+
+def _tau_b(parts: Float64s) -> Float64s:
+    """Kendall's tau-b from sums (..., 4) as above: (C - D) / sqrt(untied by x * untied by y); NaN where 0 / 0."""
+    return _ratio(parts[..., 0], np.sqrt(parts[..., 1] * parts[..., 2]))
+
+
+def _ratio(above: Float64s, below: Float64s) -> Float64s:
+    """above / below, NaN where below is 0."""
+    return np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
+
+
+def item_agreement(
+    scores: Sequence[float],
+    judgements: Sequence[float],
+    clusters: Sequence[str],
+    seed: int = 0,
+    draws: int = DRAWS,
+    level: float = LEVEL,
+) -> Interval:
+    """Kendall's tau-b of a metric with experts over all items, of whatever cells; n counts the items.
+
+    `clusters` names each item's driver: drivers are drawn with all their items, and items drawn twice make pairs twice.
+    """
+    x, y = np.asarray(scores, float), np.asarray(judgements, float)
+    dx, dy = (np.sign(of[:, None] - of[None]) for of in (x, y))
+    if len(x) < 2 or not dy.any() or not dx.any():
+        tied = "the experts tie all" if not dy.any() else "the metric ties all"
+        reason = "fewer than two items" if len(x) < 2 else tied
+        return Interval(None, None, None, len(x), 0, level, reason)
+    parts = np.stack([dx * dy, dx != 0, dy != 0], axis=2).astype(float)
+    rows, sizes = cluster_sums(parts, clusters)  # (G, N, 3)
+    sums, _ = cluster_sums(rows.transpose(1, 0, 2), clusters)  # (G, G, 3)
+    counts = cluster_draws(len(sizes), seed, draws)
+    drawn = np.einsum("dg,gkp,dk->dp", counts, sums, counts, optimize=True)
+    value = float(_tau_b(sums.sum((0, 1))[None])[0])
+    return bootstrap_interval(value, _tau_b(drawn), len(x), len(sizes), level)

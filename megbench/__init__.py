@@ -1,0 +1,30 @@
+"""MEG-Bench as one package: `megbench.core`, `megbench.faces` and so on; plug-ins import what they need from here.
+
+In a checkout the rooms are folders beside this one, as their top-level names are fixed. So this package looks for its
+modules there too. The names of EXPORTS are imported when first asked for: `from megbench import Figure` loads no torch.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+__path__.append(str(Path(__file__).resolve().parents[1]))
+
+EXPORTS = {
+    **dict.fromkeys(("BenchError", "CellFailed", "NotSupplied", "Unavailable"), "megbench.core.errors"),
+    **dict.fromkeys(("Cell", "Clip", "Template"), "megbench.core.clip"),
+    **dict.fromkeys(("Control", "Figure", "Method", "Metric", "Partial", "Score"), "megbench.core.contracts"),
+    **dict.fromkeys(("OptimiserSpec", "Phase", "Trainable"), "megbench.core.contracts"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Return what EXPORTS names, imported from the module that defines it."""
+    if name not in EXPORTS:
+        raise AttributeError(f"module 'megbench' has no attribute {name!r}")
+    return getattr(import_module(EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return the names that plug-ins may import."""
+    return sorted(EXPORTS)

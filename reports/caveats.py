@@ -1,0 +1,69 @@
+"""What to know before believing a page or passing it on: what its clips and weights are, whose faces it shows."""
+
+from megbench.core.errors import few
+from megbench.core.generator import DEMO_MARK
+from megbench.reports.run_files import FinishedRun
+from megbench.reports.softness import soft_templates
+
+RENDERED = (
+    "Rendered clips.",
+    "Drivers, templates and truths are morphs of public-domain portraits, moved by an authored model of facial action"
+    " units and recorded by a simulated camera. Their motion is known exactly, so every cell has a right answer, which"
+    " no real database has. They are not recordings of people: they show whether a method carries small facial motion"
+    " to another face, not how it would fare on real micro-expressions. For that, run a protocol on recordings.",
+)
+DEMO_WEIGHTS = (
+    "Small networks trained briefly on rendered faces, so that the whole suite can be seen at work at once. They are"
+    " not the published models, and their order here says nothing of the papers'. The model cards tell how they were"
+    " trained."
+)
+SEEN = (
+    "Trained on clips of this run.",
+    "A row marked so was trained on some of the drivers it is scored on, or on other clips of the people in them."
+    " Its scores there say what it remembers as well as what it can do; train it without them to compare it.",
+)
+SEVERAL_FACES = "Drivers that show several faces."
+# How many drivers the notice at the top names.
+MOST_NAMED = 5
+
+
+def caveats(run: FinishedRun) -> list[tuple[str, str]]:
+    """Return what to know about the clips, weights and files of this run, each as a title and a text."""
+    texts = []
+    if any(cell.rendered for cell in run.facts.cells):
+        texts.append(RENDERED)
+    demo = [method.label for method in run.methods if DEMO_MARK in method.marks]
+    if demo:
+        texts.append((f"Demo weights ({', '.join(demo)}).", DEMO_WEIGHTS))
+    several = {cell.driver: cell.several_faces for cell in run.facts.cells if cell.several_faces}
+    if several:
+        named = [f"{driver}: {told}" for driver, told in several.items()][:MOST_NAMED]
+        more = f"; and {len(several) - MOST_NAMED} more, each named at its cells" if len(several) > MOST_NAMED else ""
+        text = f"{'; '.join(named)}{more}. Scores are of that face alone; --face chooses another one."
+        texts.append((SEVERAL_FACES, text))
+    media: dict[str, list[str]] = {}
+    for driver, medium in {cell.driver: cell.medium for cell in run.facts.cells if cell.medium}.items():
+        media.setdefault(medium, []).append(driver)
+    texts += [
+        (f"Drivers that are not exact ({few(drivers, MOST_NAMED)}).", f"Each is {medium}.")
+        for medium, drivers in media.items()
+    ]
+    if soft := soft_templates(run):
+        texts.append(("Soft templates.", soft))
+    if any(method.seen_drivers or method.seen_people for method in run.facts.methods):
+        texts.append(SEEN)
+    texts += [
+        (f"Not scored ({method.label}).", f"These files in its folder fit no cell: {few(method.unused)}.")
+        for method in run.methods
+        if method.unused
+    ]
+    return texts
+
+
+def faces_inside(run: FinishedRun) -> str:
+    """Whose faces the page's clips show where they are not the suite's own; "" where all are."""
+    recorded = dict.fromkeys(cell.database for cell in run.facts.cells if not cell.rendered)
+    shown = f"recordings from {', '.join(recorded)}" if recorded else ""
+    given = run.facts.request.get("folders")
+    own = isinstance(given, dict) and (given.get("templates") or given.get("portraits"))
+    return " and ".join(filter(None, (shown, "portraits of your own" if own else "")))

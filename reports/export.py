@@ -1,0 +1,97 @@
+"""Tables as files: HTML pages, CSV, Markdown and LaTeX, all from the same objects."""
+
+import dataclasses
+from collections.abc import Callable, Container, Iterable, Sequence
+from pathlib import Path
+
+from megbench.core.files.cache import write_text
+from megbench.core.files.names import check_name
+from megbench.experts.judgements import FILE, Judgement, read_judgements
+from megbench.reports import leaderboard
+from megbench.reports.common_cells import common_means
+from megbench.reports.environment import TEMPLATES, environment
+from megbench.reports.experts import agreement_table, pairs_table, table_one
+from megbench.reports.headlines import RANKED_BY, left_out
+from megbench.reports.heat_map import heat_maps
+from megbench.reports.intervals import differences_table
+from megbench.reports.marks import exported, marked
+from megbench.reports.metric_agreement import metrics_against_experts
+from megbench.reports.published import reported_table
+from megbench.reports.run_files import FinishedRun
+from megbench.reports.table import Table
+
+
+def page(table: Table) -> str:
+    """One table as a page of its own, which asks for nothing."""
+    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    return environment().get_template("one_table.html.j2").render(table=table, style=style)
+
+
+FORMS: dict[str, tuple[str, Callable[[Table], str]]] = {
+    "html": ("html", page),
+    "csv": ("csv", Table.csv),
+    "markdown": ("md", Table.markdown),
+    "latex": ("tex", Table.latex),
+}
+
+
+# Forms for a paper's page, which takes few columns; the others hold them all.
+NARROW = ("markdown", "latex")
+
+
+def write_tables(
+    folder: Path, tables: dict[str, Table], forms: Iterable[str] = tuple(FORMS), whole: Container[str] = ()
+) -> list[Path]:
+    """Write each table in each form as `folder/<name>.<extension>`; the paths.
+
+    LaTeX and Markdown have 8 columns at most, but for the tables named in `whole`.
+    """
+    paths = []
+    for name, table in tables.items():
+        for form in forms:
+            extension, make = FORMS[form]
+            paths.append(folder / check_name("table", f"{name}.{extension}"))
+            write_text(paths[-1], make(table.narrow() if form in NARROW and name not in whole else table))
+    return paths
+
+
+def tables_of(folder: Path, columns: Sequence[str] = ()) -> dict[str, Table]:
+    """Return every table of a run by file name; those on experts only if the run has judgements.
+
+    columns: the leaderboard's, by figure; () for all. BenchError for one that it lacks.
+    """
+    run = FinishedRun(folder)
+    board = leaderboard.leaderboard(run)
+    board = board.only(columns) if columns else board
+    lost = tuple(f"Left out: {line}." for line in left_out(run))
+    tables = {"leaderboard": dataclasses.replace(board, footnotes=(*board.footnotes, *lost))}
+    if common := common_means(run):
+        tables["leaderboard_common_cells"] = common
+    if pairs := differences_table(run, RANKED_BY):
+        tables["pairs"] = marked(run, pairs)
+    tables |= {
+        f"by_{scope}": leaderboard.breakdown(run, scope) for scope in leaderboard.SCOPES if len(run.groups(scope)) > 1
+    }
+    tables |= {f"cells_{figure}": table for figure, table in heat_maps(run)}
+    tables["figures"] = leaderboard.all_figures(run)
+    tables |= judged_tables(run, everything=True)
+    return {name: exported(table, run) for name, table in tables.items()} | {"reported": reported_table()}
+
+
+def judged_tables(run: FinishedRun, everything: bool = False) -> dict[str, Table]:
+    """Return the tables on experts by file name, {} if the run has no judgements; `everything` folds no figures."""
+    if not (run.folder / FILE).exists():
+        return {}
+    judgements = read_judgements(run.folder / FILE)
+    against = metrics_against_experts(run, judgements, everything)
+    return experts_tables(judgements, run) | {"metrics_against_experts": against}
+
+
+def experts_tables(judgements: Sequence[Judgement], run: FinishedRun | None = None) -> dict[str, Table]:
+    """Return table 1, pairs of methods and the experts' agreement by file name, with marks of the judged run."""
+    tables = {
+        "table_1": table_one(judgements),
+        "experts_pairs": pairs_table(judgements),
+        "experts_agreement": agreement_table(judgements),
+    }
+    return {name: marked(run, table) for name, table in tables.items()} if run else tables

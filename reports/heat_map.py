@@ -1,0 +1,44 @@
+"""Heat maps of the cells: one figure of every row in every cell, tinted by how right it is."""
+
+from megbench.reports.headlines import headlines
+from megbench.reports.marks import marked
+from megbench.reports.run_facts import CellFacts, MethodFacts
+from megbench.reports.run_files import FinishedRun
+from megbench.reports.table import Column, Entry, Section, Table
+
+# One note for all of them; the table of what is missing has each one's reason.
+NOT_SUPPLIED = "not supplied (see Missing)"
+
+
+def heat_maps(run: FinishedRun) -> list[tuple[str, Table]]:
+    """Return the heat map of each figure that has one and a value somewhere, with the figure's name."""
+    return [
+        (figure.name, heat_map(run, figure.name))
+        for figure in headlines(run)
+        if figure.has_heat_map and any(run.cell_values(method.label, figure.name) for method in run.facts.methods)
+    ]
+
+
+def heat_map(run: FinishedRun, figure: str) -> Table:
+    """Return one figure of every cell, a column per method and control; each row links to the cell's player."""
+    _, facts = run.figures[figure]
+    rows = (*run.methods, *run.controls)
+    kinds = ["Methods"] * len(run.methods) + ["Controls"] * len(run.controls)
+    columns = (
+        Column("cell"),
+        *(Column(method.label, decimals=2, group=kind) for method, kind in zip(rows, kinds, strict=True)),
+    )
+
+    def number(method: MethodFacts, cell: CellFacts) -> Entry:
+        found = run.of_cell(method.label, cell, figure)
+        shade = None if found.value is None else facts.shade(found.value)
+        seen = "seen" if cell.driver in method.seen_drivers else ""
+        why = NOT_SUPPLIED if found.status == "missing" else found.reason or found.status
+        return Entry(found.value, why, seen, shade=shade)
+
+    def row(cell: CellFacts) -> tuple[Entry, ...]:
+        remark = " · ".join(filter(None, (cell.database, cell.emotion)))
+        name = Entry(f"{cell.driver} on {cell.template}", remark=remark, link=f"#cell={cell.name}")
+        return (name, *(number(method, cell) for method in rows))
+
+    return marked(run, Table(facts.title, columns, (Section("", tuple(row(cell) for cell in run.facts.cells)),)))

@@ -1,0 +1,51 @@
+"""What `bench.py selfcheck` found of every figure, for the page: made once, kept in a file beside this."""
+
+import functools
+from pathlib import Path
+
+from megbench.core.errors import BenchError, clause
+from megbench.core.figures import Figure
+from megbench.reports.run_facts import MetricFacts
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+KEPT = Path(__file__).with_name("selfcheck.json")
+
+
+class Finding(BaseModel):
+    """One figure: by which version of its metric, and what it sees, in words."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    metric: str
+    version: str
+    line: str
+
+
+class Kept(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    date: str
+    cells: int
+    figures: dict[str, Finding]
+
+
+@functools.cache
+def read_worth(path: Path = KEPT) -> Kept | None:
+    """Return the kept outcome, None if selfcheck has kept none. Raise BenchError if the file is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        return Kept.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise BenchError(f"{path}: {clause(error)}. Make it again: python bench.py selfcheck --keep") from None
+
+
+def sentence(metric: MetricFacts, figure: Figure, path: Path = KEPT) -> str:
+    """What a figure was found to be worth; "" where nobody looked, or at another version of its metric."""
+    kept = read_worth(path)
+    found = kept.figures.get(figure.name) if kept else None
+    if kept is None or found is None or (found.metric, found.version) != (metric.name, metric.version):
+        return ""
+    return f" Checked on {kept.cells} degraded true answers, {kept.date}: {found.line}."

@@ -1,0 +1,39 @@
+"""The files of a training run: `last.pt` (everything), `best-<stage>.pt` and `<stage>-<step>.pt` (networks)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from megbench.core.errors import BenchError
+from megbench.core.files.whole_files import whole_file
+
+LAST = "last.pt"
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write a whole file or none."""
+    with whole_file(path) as file:
+        torch.save(content, file)
+
+
+def read(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """Return what `write` wrote, on the device; None without a file. Raise BenchError if it is damaged."""
+    if not path.exists():
+        return None
+    try:
+        content: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+    except Exception as error:  # whatever torch's reader raises on damaged data
+        raise BenchError(f"{path} is damaged ({type(error).__name__}). Delete it to start again.") from None
+    return content
+
+
+def best(out: Path, stage: str) -> Path:
+    """The networks that validated best in a stage."""
+    return out / f"best-{stage}.pt"
+
+
+def numbered(out: Path, stage: str, step: int) -> Path:
+    """The networks after so many steps of a stage."""
+    return out / f"{stage}-{step:08d}.pt"
