@@ -191,7 +191,7 @@ class Metric(Protocol):
     needs: tuple[str, ...]
 
     def measure(self, cell: Cell, seen: Any) -> Partial:
-        """Measure one cell; `seen` is megbench.faces.features.Seen with the roles output, driver, template and truth."""
+        """Measure one cell; `seen` is megbench.faces.features.Seen, with roles output, driver, template and truth."""
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
         """Sum up any set of cells."""

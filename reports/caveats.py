@@ -1,8 +1,14 @@
 """What to know before believing a page or passing it on: what its clips and weights are, whose faces it shows."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from megbench.core.errors import few
-from megbench.reports.run_files import FinishedRun
 from megbench.reports.softness import soft_templates
+
+if TYPE_CHECKING:
+    from megbench.reports.run_files import FinishedRun
 
 # The mark of the weights that come with the suite.
 DEMO = "demo weights"
