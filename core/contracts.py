@@ -1,4 +1,4 @@
-"""The contracts of the house on one page. A plug-in fulfils one of them and imports nothing of ours.
+"""The interfaces that plug-ins implement, on one page; `from megbench import Metric, Figure, ...` has them all.
 
 Methods turn cells into frames, trainables learn, metrics measure cells, protocols list cells, adapters list clips.
 """
@@ -183,7 +183,7 @@ class Metric(Protocol):
     figures: tuple[Figure, ...]
 
     def measure(self, cell: Cell, seen: Any) -> Partial:
-        """Measure one cell; `seen` is megbench.faces.features.Seen: output, driver, template and truth (docs/seen.md)."""
+        """Measure one cell; `seen` (docs/seen.md) shows its output, driver, template and truth."""
 
 
 class CellSource(Protocol):

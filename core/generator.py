@@ -115,7 +115,7 @@ def _checked(name: str, found: Any) -> Generator:
     if not isinstance(found, Generator) or found.name != name or not found.modes:
         what = f"a {type(found).__name__}" if not isinstance(found, Generator) else f"that of {found.name!r}"
         raise BenchError(
-            f"The generator {name} must be a megbench.core.generator.Generator of that name with at least one mode, but is"
-            f" {what}. See docs/add_a_method.md."
+            f"The generator {name} must be a megbench.Generator of that name with at least one mode, but is {what}. See"
+            " docs/add_a_method.md."
         )
     return found

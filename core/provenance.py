@@ -18,7 +18,11 @@ from typing import Any
 
 from megbench.core.source_code import Source, read_source
 
-ROOT = Path(__file__).resolve().parent.parent
+from megbench import EXPORTS
+
+PACKAGE = "megbench"
+
+ROOT = Path(__file__).resolve().parent.parent  # the folder of the rooms, the package megbench itself if installed
 # Packages whose version may change a number, directly or as dependencies of other packages.
 PACKAGES = (
     *("torch", "torchvision", "numpy", "scipy", "opencv-python-headless", "dlib-bin", "av", "pillow", "pandas"),
@@ -204,7 +208,7 @@ def _closure(module: str) -> _Closure:
         if path in found:
             continue
         found[path] = read_source(path)
-        for choices in found[path].imports:
+        for choices in (tuple(map(_defining, names)) for names in found[path].imports):
             name, file = next(((name, file) for name in choices if (file := _file(folders, name))), ("", None))
             if file is None:
                 imported.add(choices[-1].partition(".")[0])
@@ -212,6 +216,12 @@ def _closure(module: str) -> _Closure:
                 waiting.append(file)
     read = frozenset(top for source in found.values() for top in source.data)
     return _Closure(tuple(found.values()), frozenset(imported - sys.stdlib_module_names), read)
+
+
+def _defining(name: str) -> str:
+    """Return the module of ours that defines what a plug-in imports from `megbench`; other names as they are."""
+    package, _, exported = name.partition(".")
+    return EXPORTS[exported] if package == PACKAGE and exported in EXPORTS else name
 
 
 def _source_of(module: str) -> str | None:
@@ -230,7 +240,7 @@ def _folders(module: str, file: Path) -> dict[Path, set[str] | None]:
     """
     packages = module.count(".") + (file.name == "__init__.py")
     root = file.parents[min(packages, len(file.parents) - 1)]
-    if root == ROOT:
+    if root == ROOT or module.startswith(f"{PACKAGE}."):
         return {ROOT: None}
     if root.name not in ENVIRONMENTS:
         return {ROOT: None, root: None}
@@ -248,7 +258,8 @@ def _file(folders: Mapping[Path, set[str] | None], module: str) -> Path | None:
 
 @functools.cache
 def _file_in(folder: Path, module: str) -> Path | None:
-    base = folder.joinpath(*module.split("."))
+    parts = module.removeprefix(f"{PACKAGE}.") if folder == ROOT else module
+    base = folder.joinpath(*parts.split("."))
     found = (path.resolve() for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file())
     return next(found, None)
 

@@ -16,9 +16,9 @@ from megbench.core.files.memo import memo
 
 # "module:Class" in a table of names (megbench.core.registry): what is loaded by it is keyed by its own code.
 NAMED = re.compile(r"[\w.]+:\w+")
-# Names that turn a text into an error, and the module that they are imported from.
+# Names that turn a text into an error, and the modules that they are imported from.
 MAKERS = {"BenchError", "CellFailed", "Unavailable", "unknown_name"}
-ERRORS = "megbench.core.errors"
+ERRORS = ("megbench.core.errors", "megbench")
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class _Deciding(ast.NodeTransformer):
 def _makers(tree: ast.AST) -> Iterator[str]:
     """Yield the names under which a source imports MAKERS."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == ERRORS:
+        if isinstance(node, ast.ImportFrom) and node.module in ERRORS:
             yield from (alias.asname or alias.name for alias in node.names if alias.name in MAKERS)
 
 

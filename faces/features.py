@@ -78,7 +78,7 @@ class SeenClip:
 
     @property
     def landmarks(self) -> Points:
-        """The 68 landmarks of frame 0, (68, 2) pixels. CellFailed as megbench.faces.landmarks.landmarks without a face."""
+        """Return the 68 landmarks of frame 0, (68, 2) pixels; raise CellFailed if no face is found."""
         points = self.landmarks_at([0])[0]
         return landmarks(self.grey[0], self.role) if points is None else points
 

@@ -9,12 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import scipy
 from megbench.core.clip import pixel_grid
 from megbench.core.media.frames import SIZE
 from megbench.core.spline import Spline, as_type
 from megbench.faces.mesh import IRIS_CENTRES, IRISES, OVAL, Points
-from scipy import sparse
-from scipy.spatial import Delaunay
 
 Field = npt.NDArray[np.float32]
 Plane = npt.NDArray[np.float32]
@@ -47,7 +46,7 @@ class MeshField:
 
     def _interpolation(self) -> Any:
         """Barycentric weights, sparse (pixels, nodes)."""
-        mesh = Delaunay(self.nodes)
+        mesh = scipy.spatial.Delaunay(self.nodes)
         pixels = pixel_grid(self.size).reshape(-1, 2).astype(np.float64)
         simplex = mesh.find_simplex(pixels, tol=1e-9)
         transform = mesh.transform[simplex]  # (N, 3, 2): two rows of the affine map, then the origin
@@ -55,7 +54,7 @@ class MeshField:
         weights = np.c_[first, 1 - first.sum(1)].astype(np.float32)
         rows = np.repeat(np.arange(len(pixels)), 3)
         columns = mesh.simplices[simplex].ravel()
-        return sparse.csr_matrix((weights.ravel(), (rows, columns)), shape=(len(pixels), len(self.nodes)))
+        return scipy.sparse.csr_matrix((weights.ravel(), (rows, columns)), shape=(len(pixels), len(self.nodes)))
 
     def dense(self, displacements: Points, blur: float = BLUR) -> Field:
         """Displacements (478, 2) in pixels -> forward field (size, size, 2), blurred by a Gaussian of `blur` pixels."""

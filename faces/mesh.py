@@ -13,10 +13,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 from megbench.core.errors import BenchError
-from scipy import sparse
-from scipy.sparse.linalg import splu
-from scipy.spatial import cKDTree
 
 Points = npt.NDArray[np.float64]
 
@@ -115,7 +113,7 @@ def mirror_order() -> npt.NDArray[np.intp]:
     """For each vertex the one on the other side of the face (478,)."""
     mean = _mean()
     across = 2 * mean[MIDLINE, 0].mean() - mean[:, 0]
-    return np.asarray(cKDTree(mean).query(np.c_[across, mean[:, 1:]])[1])
+    return np.asarray(scipy.spatial.cKDTree(mean).query(np.c_[across, mean[:, 1:]])[1])
 
 
 @functools.cache
@@ -153,18 +151,20 @@ def neighbours() -> Any:
         ring = range(centre + 1, centre + 5)
         kept |= {(centre, other) for other in (*ring, *eye.tolist())} | {(r, e) for r in ring for e in eye.tolist()}
     a, b = np.array(sorted({(min(e), max(e)) for e in kept})).T
-    joined = sparse.coo_matrix((np.ones(2 * len(a)), (np.r_[a, b], np.r_[b, a])), shape=(VERTICES, VERTICES)).tocsr()
-    return sparse.diags(1 / np.asarray(joined.sum(1)).ravel()) @ joined
+    joined = scipy.sparse.coo_matrix(
+        (np.ones(2 * len(a)), (np.r_[a, b], np.r_[b, a])), shape=(VERTICES, VERTICES)
+    ).tocsr()
+    return scipy.sparse.diags(1 / np.asarray(joined.sum(1)).ravel()) @ joined
 
 
 @functools.cache
 def _fitting() -> tuple[Any, Any, Any]:
     """What every fit shares: the solver, the stiffness term and the landmark term of the normal equations."""
-    laplacian = sparse.eye(VERTICES) - neighbours()
-    hold = sparse.coo_matrix((LANDMARK_WEIGHTS, (OF_68, np.arange(68))), shape=(VERTICES, 68)).tocsr()
-    stiff = STIFFNESS**2 * (laplacian.T @ laplacian) + 1e-4 * sparse.eye(VERTICES)
-    pinned = sparse.diags(np.bincount(OF_68, LANDMARK_WEIGHTS, VERTICES))
-    return splu((stiff + pinned).tocsc()), stiff, hold
+    laplacian = scipy.sparse.eye(VERTICES) - neighbours()
+    hold = scipy.sparse.coo_matrix((LANDMARK_WEIGHTS, (OF_68, np.arange(68))), shape=(VERTICES, 68)).tocsr()
+    stiff = STIFFNESS**2 * (laplacian.T @ laplacian) + 1e-4 * scipy.sparse.eye(VERTICES)
+    pinned = scipy.sparse.diags(np.bincount(OF_68, LANDMARK_WEIGHTS, VERTICES))
+    return scipy.sparse.linalg.splu((stiff + pinned).tocsc()), stiff, hold
 
 
 def fit_mesh(landmarks: Points) -> FittedMesh:

@@ -9,13 +9,13 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import scipy
 from megbench.core.clip import Float32s, pixel_grid
 from megbench.core.media.frames import SIZE
 from megbench.faces.field import sample
 from megbench.faces.head import Complex, as_complex, fit_heads, pixels, similarities, stable_points
 from megbench.faces.landmarks import Points
 from megbench.faces.regions import face_regions
-from scipy import sparse
 
 # Landmarks of brows, nose, eyes and mouth; the jaw line is left out.
 INNER = slice(17, 68)
@@ -98,7 +98,7 @@ def mean_over(masks: npt.NDArray[np.bool_]) -> Any:
     """Return a sparse matrix (R, H W) that takes a picture (H W, ...) to its means over masks (R, H, W); 0 if empty."""
     flat = masks.reshape(len(masks), -1)
     rows, columns = np.nonzero(flat)
-    return sparse.csr_matrix(((1 / flat.sum(1).clip(1))[rows], (rows, columns)), shape=flat.shape)
+    return scipy.sparse.csr_matrix(((1 / flat.sum(1).clip(1))[rows], (rows, columns)), shape=flat.shape)
 
 
 def _coarse(picture: Float32s) -> Float32s:

@@ -69,7 +69,7 @@ class Detector:
         except (OSError, EOFError):
             code = self._process.wait()
             raise BenchError(
-                f"py-feat's process ended (exit code {code}). See its error: python -m megbench.faces.pyfeat WEIGHTS </dev/null"
+                f"py-feat's process ended (exit code {code}). Run to see why: python -m megbench.faces.pyfeat WEIGHTS"
             ) from None
         if "error" in answer:
             raise BenchError(f"py-feat: {answer['error']}")

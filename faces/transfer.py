@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+import scipy
 from megbench.core.clip import Clip, Float32s, pixel_grid
 from megbench.core.media.frames import SIZE, Frames, grey
 from megbench.core.spline import Spline, as_type
@@ -22,7 +23,6 @@ from megbench.faces.head import fit_head, head_flow
 from megbench.faces.landmarks import Points, landmarks
 from megbench.faces.mesh import IRISES, VERTICES, FittedMesh, fit_mesh
 from megbench.faces.regions import face_regions
-from scipy.ndimage import gaussian_filter1d
 
 # Blur of the vertices' motion, frames.
 TIME_BLUR = 1.0
@@ -73,7 +73,10 @@ def _lifted(clip: SeenClip) -> CarriedMotion:
         expression[k] = face.to_face_units(sample(flow - head_flow(head), face.vertices))
         turns[k] = _to_face_units(head, face)
     expression[:, IRISES] = 0
-    smooth = (gaussian_filter1d(track, TIME_BLUR, axis=0, mode="nearest") for track in (GAIN * expression, turns))
+    smooth = (
+        scipy.ndimage.gaussian_filter1d(track, TIME_BLUR, axis=0, mode="nearest")
+        for track in (GAIN * expression, turns)
+    )
     return CarriedMotion(*smooth).from_rest()
 
 

@@ -13,8 +13,10 @@ __path__.append(str(Path(__file__).resolve().parents[1]))
 EXPORTS = {
     **dict.fromkeys(("BenchError", "CellFailed", "NotSupplied", "Unavailable"), "megbench.core.errors"),
     **dict.fromkeys(("Cell", "Clip", "Template"), "megbench.core.clip"),
-    **dict.fromkeys(("Control", "Figure", "Method", "Metric", "Partial", "Score"), "megbench.core.contracts"),
+    **dict.fromkeys(("Control", "Method", "Metric", "Partial", "Score"), "megbench.core.contracts"),
+    "Figure": "megbench.core.figures",
     **dict.fromkeys(("OptimiserSpec", "Phase", "Trainable"), "megbench.core.contracts"),
+    **dict.fromkeys(("Generator", "Mode"), "megbench.core.generator"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Agreement of action units read from flow (megbench.faces.action_units): needs no weights, indicative on recordings."""
+"""Agreement of action units read from flow (megbench.faces.action_units): no weights, indicative on recordings."""
 
 from megbench.core.figures import ACTION_UNITS
 from megbench.faces.action_units import LIDS, NOISE_FLOOR, UNITS

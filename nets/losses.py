@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 class PointMap(Protocol):
-    """A smooth map of the plane, such as megbench.nets.transform.RandomTransform or megbench.nets.thin_plate.ThinPlate."""
+    """A smooth map of the plane, such as nets.transform.RandomTransform or nets.thin_plate.ThinPlate."""
 
     def points(self, points: Tensor) -> Tensor:
         """The map at points (B, N, 2), in coordinates [-1, 1]: (B, N, 2)."""

@@ -1,9 +1,15 @@
 """What to know before believing a page or passing it on: what its clips and weights are, whose faces it shows."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from megbench.core.errors import few
 from megbench.core.generator import DEMO_MARK
-from megbench.reports.run_files import FinishedRun
 from megbench.reports.softness import soft_templates
+
+if TYPE_CHECKING:
+    from megbench.reports.run_files import FinishedRun
 
 RENDERED = (
     "Rendered clips.",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import statistics
+from typing import TYPE_CHECKING
 
 from megbench.reports.run_facts import CellFacts
-from megbench.reports.run_files import FinishedRun
+
+if TYPE_CHECKING:
+    from megbench.reports.run_files import FinishedRun
 
 # A template with less than this share of its drivers' sharpness is called soft.
 SOFT_SHARE = 0.5

@@ -163,7 +163,8 @@ def test_a_run_ends_in_a_table_a_report_and_a_clean_store(call, tmp_path):
 def test_kill_dash_nine_loses_nothing_that_was_finished(call, tmp_path, monkeypatch):
     make_clips(tmp_path / "clips")
     script = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import bench, methods, metrics, protocols;"
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import bench\n"
+        "from megbench import methods, metrics, protocols;"
         f"methods.METHODS.update({FAKES!r}); metrics.METRICS['difference'] = 'tests.fakes:Difference';"
         "protocols.PROTOCOLS['fakes'] = 'tests.fakes:Fakes'; bench.main()"
     )

@@ -247,7 +247,8 @@ def test_a_crash_leaves_the_others_whole_and_a_kill_costs_only_the_cell_at_work(
     described("crash")
     make_clips(tmp_path / "clips", count=2, n_frames=3)
     script = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import bench, methods, metrics, protocols;"
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import bench\n"
+        "from megbench import methods, metrics, protocols;"
         "methods.METHODS['shift'] = 'tests.fakes:Shift'; metrics.METRICS['difference'] = 'tests.fakes:Difference';"
         "protocols.PROTOCOLS['fakes'] = 'tests.fakes:Fakes'; bench.main()"
     )

@@ -1,4 +1,4 @@
-"""The house's table of rooms: who may import whom. Nobody walks back."""
+"""The house's table of rooms: who may import whom. Nobody walks back, and everybody says `megbench`."""
 
 import ast
 from pathlib import Path
@@ -6,14 +6,18 @@ from pathlib import Path
 import pytest
 from megbench.core.source_code import imports_of
 
+import megbench
+
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
     "core": set(),
+    "engine": {"core"},
+    "experts": {"core"},
     "nets": {"core"},  # the contracts: what a trainer shared by two rooms yields
     "faces": {"core"},
-    "training": {"baselines", "nets", "core"},  # the table of generators; megbench.nets.fast
-    "reports": {"core"},
-    "clips": {"core", "faces"},
+    "training": {"baselines", "nets", "core"},  # the table of generators; nets.fast
+    "reports": {"engine", "experts", "core"},
+    "clips": {"faces", "core"},
     "fpfomm": {"nets", "faces", "core"},
     "baselines": {"nets", "faces", "core"},
     "metrics": {"faces", "core"},
@@ -33,20 +37,30 @@ def sources(room):
     return sorted((ROOT / room).rglob("*.py"))
 
 
+def parsed(path):
+    return ast.parse(path.read_bytes())
+
+
+def file_of(module):
+    """The file of a module of ours, None for others."""
+    base = ROOT.joinpath(*module.removeprefix("megbench.").split("."))
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+
+
 def reached(module, found=None):
     """Names of the modules of ours that a module imports, directly or not, also inside functions."""
     found = set() if found is None else found
-    base = ROOT.joinpath(*module.split("."))
-    path = next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+    path = file_of(module) if module.startswith("megbench.") else None
     if path and module not in found:
         found.add(module)
-        for name in imported_modules(ast.parse(path.read_bytes())):
+        for name in imported_modules(parsed(path)):
             reached(name, found)
     return found
 
 
 def rooms_imported(tree):
-    return {name.partition(".")[0] for name in imported_modules(tree)} & set(MAY_IMPORT)
+    names = (name.split(".") for name in imported_modules(tree))
+    return {name[1] for name in names if name[0] == "megbench" and len(name) > 1} & set(MAY_IMPORT)
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
@@ -55,7 +69,7 @@ def test_a_room_imports_only_from_rooms_below_it(room):
     wrong = [
         f"{path.relative_to(ROOT)} imports {other}"
         for path in sources(room)
-        for other in rooms_imported(ast.parse(path.read_bytes())) - MAY_IMPORT[room] - {room}
+        for other in rooms_imported(parsed(path)) - MAY_IMPORT[room] - {room}
     ]
     assert wrong == []
 
@@ -63,19 +77,39 @@ def test_a_room_imports_only_from_rooms_below_it(room):
 def test_no_room_imports_the_command_line_or_the_tests():
     for room in MAY_IMPORT:
         for path in sources(room):
-            heads = {name.partition(".")[0] for name in imported_modules(ast.parse(path.read_bytes()))}
-            assert not heads & ({"bench", "tests"} | ({"commands"} - {room})), path
+            heads = {name.partition(".")[0] for name in imported_modules(parsed(path))}
+            assert not heads & {"bench", "tests"}, path
+            assert room == "commands" or "commands" not in rooms_imported(parsed(path)), path
+
+
+def test_a_module_has_one_name():
+    """Imported as `core.errors` and as `megbench.core.errors`, an error would be two classes."""
+    for path in [
+        ROOT / "bench.py",
+        *ROOT.glob("tests/**/*.py"),
+        *(path for room in MAY_IMPORT for path in sources(room)),
+    ]:
+        heads = {name.partition(".")[0] for name in imported_modules(parsed(path))}
+        assert not heads & set(MAY_IMPORT), path
 
 
 def test_the_walk_sees_every_form_of_import():
     forms = (
-        "import megbench.core.clip\nfrom faces import flow\ndef late():\n    from megbench.nets.blocks import Block\n"
+        "import megbench.core.clip\nfrom megbench.faces import flow\n"
+        "def late():\n    from megbench.nets.blocks import Block\n    from megbench import metrics\n"
     )
-    assert rooms_imported(ast.parse(forms)) == {"core", "faces", "nets"}
+    assert rooms_imported(ast.parse(forms)) == {"core", "faces", "nets", "metrics"}
 
 
 def test_relative_imports_are_not_used():
     for room in MAY_IMPORT:
         for path in sources(room):
-            tree = ast.parse(path.read_bytes())
-            assert not any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree)), path
+            assert not any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(parsed(path))), path
+
+
+def test_what_plug_ins_import_is_defined_where_the_package_looks_for_it():
+    for name, module in megbench.EXPORTS.items():
+        assert getattr(megbench, name).__module__ == module, name
+    assert dir(megbench) == sorted(megbench.EXPORTS)
+    with pytest.raises(AttributeError, match="no attribute 'Figment'"):
+        _ = megbench.Figment

@@ -75,9 +75,9 @@ TEXTS = {
     "text of an error": ("core/errors.py", "Did you mean", "Perhaps you meant"),
     "text of a raised error": ("core/media/frames.py", "frames must be uint8, got", "frames must be bytes, got"),
     "text of an error that a helper makes": ("core/config.py", "must be {wanted}, got", "is to be {wanted}, got"),
-    "a further method": ("methods/__init__.py", "METHODS = {", 'METHODS = {"other": "methods.other:Other",'),
-    "a further metric": ("metrics/__init__.py", "METRICS = {", 'METRICS = {"other": "metrics.other:Other",'),
-    "a further source": ("methods/au_sources.py", "SOURCES = {", 'SOURCES = {"other": "methods.other:other",'),
+    "a further method": ("methods/__init__.py", "METHODS = {", 'METHODS = {"other": "megbench.methods.other:Other",'),
+    "a further metric": ("metrics/__init__.py", "METRICS = {", 'METRICS = {"other": "megbench.metrics.other:Other",'),
+    "a further source": ("methods/au_sources.py", "SOURCES = {", 'SOURCES = {"other": "megbench.methods.other:other",'),
     "a further weights file": ("core/weights/external_weights.py", "FILES = {", "OTHERS = {}\nFILES = {"),
     "a note on the terminal": ("core/progress.py", "Note: ", "By the way: "),
     "a type": ("methods/generator.py", "    from torch import nn", "    from torch import nn, optim"),
@@ -92,14 +92,14 @@ def test_texts_types_and_tables_of_names_change_no_key(edited, what):
 
 
 NUMBERS = {
-    "flow": ("faces/flow.py", "FAR = 3.0", "FAR = 4.0", {"megbench.metrics.motion_agreement", "megbench.metrics.au_flow", "megbench.faces.features"}),
-    "resize": ("faces/crop.py", "INTER_CUBIC", "INTER_LINEAR", {"megbench.methods.outputs", "megbench.faces.features"}),
-    "grey": ("core/media/frames.py", "COLOR_RGB2GRAY", "COLOR_BGR2GRAY", {"megbench.methods.driving_pictures", "megbench.faces.features"}),
-    "box": ("faces/pyfeat.py", "FOREHEAD = 0.3", "FOREHEAD = 0.4", {"megbench.metrics.pyfeat_occurrence"}),
-    "network": ("nets/blocks.py", "\nclass ", "\nA = 2\n\n\nclass ", {"megbench.baselines.fomm.model", "megbench.fpfomm.model"}),
-    "source": ("faces/action_units.py", "FLOOR = ", "FLOOR = 2 * ", {"megbench.methods.au_from_flow", "megbench.metrics.au_flow"}),
-    "renderer": ("faces/facs.py", "MICRO = 0.05", "MICRO = 0.06", {"megbench.clips.synthetic.rendered_clips"}),
-    "caught error": ("methods/outputs.py", "except BenchError", "except CellFailed", {"megbench.methods.outputs"}),
+    "flow": ("faces/flow.py", "FAR = 3.0", "FAR = 4.0", {"metrics.au_flow", "faces.features"}),
+    "resize": ("faces/crop.py", "INTER_CUBIC", "INTER_LINEAR", {"methods.outputs", "faces.features"}),
+    "grey": ("core/media/frames.py", "COLOR_RGB2GRAY", "COLOR_BGR2GRAY", {"methods.driving_pictures"}),
+    "box": ("faces/pyfeat.py", "FOREHEAD = 0.3", "FOREHEAD = 0.4", {"metrics.pyfeat_occurrence"}),
+    "network": ("nets/blocks.py", "\nclass ", "\nA = 2\n\n\nclass ", {"baselines.fomm.model", "fpfomm.model"}),
+    "source": ("faces/action_units.py", "FLOOR = ", "FLOOR = 2 * ", {"methods.au_from_flow", "metrics.au_flow"}),
+    "renderer": ("faces/facs.py", "MICRO = 0.05", "MICRO = 0.06", {"clips.synthetic.rendered_clips"}),
+    "caught error": ("methods/outputs.py", "except BenchError", "except CellFailed", {"methods.outputs"}),
 }  # fmt: skip
 
 
@@ -107,19 +107,18 @@ NUMBERS = {
 def test_what_is_computed_changes_the_keys_of_what_uses_it(edited, what):
     *edit, users = NUMBERS[what]
     found = edited(*edit)
-    assert users <= found
+    assert {f"megbench.{user}" for user in users} <= found
     assert found != set(MODULES) or what == "grey", "frames are in everything, the others are not"
 
 
 def test_the_modules_that_are_passed_over_compute_nothing():
     """Frozen: whoever adds one says why, and here."""
-    names = "contracts errors file_hashes file_kinds files folder_lock generator memo names own_store"
-    others = "progress provenance processors registry source_code store weight_files working_folder wrong_file"
-    assert set(COMPUTES_NOTHING) == {f"core.{name}" for name in [*names.split(), *others.split()]}
+    core = "contracts errors generator processors progress provenance registry source_code"
+    files = "cache folder_lock hashes kinds memo names own_store whole_files working_folder wrong_file"
+    passed_over = {f"core.{name}" for name in core.split()} | {f"core.files.{name}" for name in files.split()}
+    assert set(COMPUTES_NOTHING) == {f"megbench.{name}" for name in passed_over | {"core.weights.external_weights"}}
     for module in COMPUTES_NOTHING:
-        kept = {
-            choices[0].partition(".")[0] for choices in read_source(ROOT / f"{module.replace('.', '/')}.py").imports
-        }
+        kept = {choices[0].partition(".")[0] for choices in read_source(provenance._file_in(ROOT, module)).imports}
         assert not kept & {"numpy", "scipy", "cv2", "dlib", "pandas", "PIL", "av"}, module
 
 
@@ -146,7 +145,7 @@ def test_packages_count_where_they_compute():
 
 
 def test_a_page_opens_no_detector_no_network_and_no_plots():
-    assert not set(package_versions("reports.html")) & {"dlib-bin", "torch", "matplotlib"}
+    assert not set(package_versions("megbench.reports.html")) & {"dlib-bin", "torch", "matplotlib"}
 
 
 def test_another_torch_makes_its_cells_and_scores_anew_and_no_others(monkeypatch):
@@ -181,7 +180,7 @@ def test_a_plug_ins_own_modules_and_ours_count(tmp_path, monkeypatch, style):
     package.mkdir()
     (package / "__init__.py").write_text("NAMES = {}\n")
     (package / "near.py").write_text("STRENGTH = 1\n")
-    (package / "method.py").write_text(f"import numpy\nfrom faces import flow\n{style}\n")
+    (package / "method.py").write_text(f"import numpy\nfrom megbench.faces import flow\n{style}\n")
     monkeypatch.syspath_prepend(tmp_path)
     importlib.import_module("plugged.method")
     try:

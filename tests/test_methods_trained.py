@@ -172,5 +172,8 @@ def test_unknown_options_and_modes_get_a_hint():
 
 
 def test_importing_methods_does_not_import_torch():
-    code = "import sys, megbench.methods.driving_pictures, megbench.methods.driving_units, training; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, megbench.methods.driving_pictures, megbench.methods.driving_units, megbench.training;"
+        " sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

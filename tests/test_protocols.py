@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from megbench.clips.folder import Folder as ClipFolder
+from megbench.clips.folder import ClipFolder as ClipFolder
 from megbench.core.clip import Clip
 from megbench.core.errors import BenchError
 from megbench.core.media.video_writing import write_video

@@ -256,7 +256,7 @@ def weights(tmp_path, monkeypatch):
 MEASURED = [name for name in METRICS if name not in ("lpips", "lpips_vgg")]
 
 
-@pytest.mark.parametrize("name", [name for name in MEASURED if METRICS[name].startswith("metrics.")])
+@pytest.mark.parametrize("name", [name for name in MEASURED if METRICS[name].startswith("megbench.metrics.")])
 def test_every_file_that_a_metric_opens_is_in_its_key(name, cell, folders, weights, opened):
     for clip in (cell.truth, cell.driver):
         keep(clip.content, table(1.0))

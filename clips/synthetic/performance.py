@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 from megbench.core.clip import Float32s
 from megbench.faces.facs import Points
 from megbench.faces.field import similarity
-from scipy.interpolate import PchipInterpolator
 
 Times = npt.NDArray[np.float64]
 
@@ -29,7 +29,7 @@ class Track:
     def at(self, times: Times) -> Times:
         """Intensity at any times, in frames; before the first key and after the last it stays as it is there."""
         frames, values = np.array(self.keys, np.float64).T
-        return np.asarray(PchipInterpolator(frames, values)(np.clip(times, frames[0], frames[-1])))
+        return np.asarray(scipy.interpolate.PchipInterpolator(frames, values)(np.clip(times, frames[0], frames[-1])))
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Performance:
         rng = np.random.default_rng([self.manner, 1])
         frames = np.r_[0, np.arange(1, self.n_frames + HEAD_PERIOD, HEAD_PERIOD)]  # at rest until frame 1
         steps = np.r_[np.zeros((2, 4)), rng.normal(0, self.head_px / 2, (len(frames) - 2, 4))]
-        x, y, turn, growth = PchipInterpolator(frames, steps.cumsum(0))(times).T
+        x, y, turn, growth = scipy.interpolate.PchipInterpolator(frames, steps.cumsum(0))(times).T
         return np.stack(
             [
                 similarity(1 + HEAD_SCALE * g, HEAD_TURN * t, (across, down), centre)
