@@ -24,6 +24,7 @@ def weights(
 ) -> None:
     """Other people's weights: list them, fetch one (needs a network), add a file."""
     from megbench.core.weights import external_weights
+    from megbench.core.weights.packaged_trunks import PACKAGE
 
     if action is not Action.list and not what:
         raise BenchError(
@@ -39,6 +40,10 @@ def weights(
         for row in external_weights.FILES.values():
             size = f"{row.size / 1e6:.0f} MB" if row.size else "size not known"
             print(f"{row.name:11} {row.file}, {size}, {row.certainty}\n{'':11} for {row.used_by}; from {row.source}")
+            if row.trunk:
+                print(
+                    f"{'':11} or {row.trunk.file}, {row.trunk.size / 1e6:.0f} MB, tensors known, from {PACKAGE} by pip"
+                )
             print(f"{'':11} {row.licence}\n{'':11} {_place(row.name)}")
 
 

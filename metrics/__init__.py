@@ -14,6 +14,7 @@ METRICS = {
     "lpips": "megbench.metrics.lpips:Lpips",
     "lpips_vgg": "megbench.metrics.lpips:LpipsVgg",
     "lpips_squeeze": "megbench.metrics.lpips:LpipsSqueeze",
+    "frechet_alexnet": "megbench.metrics.frechet_alexnet:FrechetAlexNet",
     "fid": "megbench.metrics.fid:Fid",
     "flicker": "megbench.metrics.flicker:Flicker",
     "sharpness": "megbench.metrics.sharpness:Sharpness",

@@ -6,24 +6,37 @@ A still face has no drift at all, and micro-expressions are near nothing to it: 
 from __future__ import annotations
 
 import functools
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from megbench.core.clip import Cell
 from megbench.core.contracts import Figure, Partial
 from megbench.core.errors import CellFailed
 from megbench.core.figures import PICTURE
 from megbench.core.media.frames import Frames
 from megbench.core.weights import external_weights
-from megbench.core.weights.network_weights import load_state, read_weights
-from megbench.faces.features import Seen
+from megbench.core.weights.network_weights import load_state, read_trunk
+from megbench.faces.features import Seen, SeenClip
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-BATCH = 8
-Maps = list["Tensor"]
+Distances = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """LPIPS of an output's frames, (T,) float32 each, and the means of its last features over places (T, C)."""
+
+    template: Distances
+    first: Distances
+    truth: Distances | None
+    pooled: npt.NDArray[np.float32]
 
 
 def _figures(name: str, recipe: str, short: str = "LPIPS templ.") -> tuple[Figure, ...]:
@@ -63,22 +76,24 @@ class Lpips:
     net: ClassVar[str] = "alex"
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Compare one cell. CellFailed where output and truth differ in length; Unavailable without the weights."""
-        model = perceptual_model(self.net, self.weights[0])
-        output = seen.output.frames
-        drift = model.distances(output, seen.template.frames)
-        first = model.distances(output[1:], output[:1]) if len(output) > 1 else np.zeros(0)
+        """Compare one cell. CellFailed if output and truth differ in length; Unavailable without the weights."""
+        weights = external_weights.require(self.weights[0])
+        model = perceptual_model(self.net, weights)
+        n_frames = len(seen.output.frames)
+        if seen.truth is not None and len(seen.truth.frames) != n_frames:
+            raise CellFailed(f"output has {n_frames} frames, its truth {len(seen.truth.frames)}")
+        found = model.compare(seen.output.frames, seen.template.frames, seen.truth)
+        if seen.output.has_cache and self.net == "alex":
+            keep_pooled(seen.output, self.net, weights, found.pooled)
         values: dict[str, float | None] = {
-            f"{self.name}_template": float(drift.mean()),
-            f"{self.name}_first": float(first.mean()) if len(first) else None,
+            f"{self.name}_template": float(found.template.mean()),
+            f"{self.name}_first": float(found.first[1:].mean()) if n_frames > 1 else None,
         }
-        reasons = {} if len(first) else {f"{self.name}_first": "clip too short: 2 frames are needed"}
-        series = {f"{self.name}_template": drift.round(5).tolist()}
-        if seen.truth is None:
+        reasons = {} if n_frames > 1 else {f"{self.name}_first": "clip too short: 2 frames are needed"}
+        series = {f"{self.name}_template": found.template.round(5).tolist()}
+        if found.truth is None:
             return Partial("ok", "no truth in this cell", values, series=series, reasons=reasons)
-        if len(output) != len(seen.truth.frames):
-            raise CellFailed(f"output has {len(output)} frames, its truth {len(seen.truth.frames)}")
-        values[f"{self.name}_truth"] = float(model.distances(output, seen.truth.frames).mean())
+        values[f"{self.name}_truth"] = float(found.truth.mean())
         return Partial("ok", values=values, series=series, reasons=reasons)
 
 
@@ -103,46 +118,103 @@ class LpipsSqueeze(Lpips):
 
 
 class PerceptualModel:
-    """The network of the package lpips with its own heads and a trunk from `path` (torchvision's ImageNet weights)."""
+    """The network of the package lpips with its own heads and a trunk from `path` (ImageNet weights).
+
+    LPIPS is a squared distance: features of unit length along channels, times the square root of the heads' weights
+    over the number of places, are a picture's coordinates. They are computed once for all figures.
+    """
 
     def __init__(self, net: str, path: Path) -> None:
         import lpips
 
-        self._lpips: Any = lpips.LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False)
-        trunk = read_weights(path).get("", {})
+        with warnings.catch_warnings():  # lpips 0.1.4 calls torchvision by names that it will give up
+            warnings.filterwarnings("ignore", category=UserWarning)
+            self._lpips: Any = lpips.LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False)
+        trunk = read_trunk(path)
         wanted = {f"features.{entry.partition('.')[2]}": entry for entry in self._lpips.net.state_dict()}
         state = {wanted[entry]: value for entry, value in trunk.items() if entry in wanted}
         load_state(path, f"lpips-{net}", self._lpips.net, state)
         self._lpips.eval().requires_grad_(False)
+        self._heads = [head.model[-1].weight.flatten()[:, None, None].sqrt() for head in self._lpips.lins]  # C 1 1
+        self._batch = 2 if net == "vgg" else 8
+        self._truth: tuple[str, Tensor] | None = None
 
-    def distances(self, frames: Frames, others: Frames, batch: int = BATCH) -> np.ndarray:
-        """LPIPS (T,) float32 of frames uint8 (T, 256, 256, 3) RGB from as many others, or from one for all."""
+    def distances(self, frames: Frames, others: Frames) -> Distances:
+        """Return LPIPS (T,) float32 of frames uint8 (T, 256, 256, 3) RGB from as many others, or from one for all."""
         import torch
 
-        found = []
         with torch.inference_mode():
-            one = self._maps(others) if len(others) == 1 else None
-            for start in range(0, len(frames), batch):
-                stop = start + batch
-                found.append(self._compare(self._maps(frames[start:stop]), one or self._maps(others[start:stop])))
-        return torch.cat(found).numpy()
+            one = self._coordinates(others)[0] if len(others) == 1 else None
+            found = []
+            for part in self._parts(len(frames)):
+                theirs = self._coordinates(others[part])[0] if one is None else one
+                found.append(_squared(self._coordinates(frames[part])[0], theirs))
+            return torch.cat(found).numpy()
 
-    def _maps(self, frames: Frames) -> Maps:
-        """Feature maps of every layer, unit length along channels: (B, C, h, w) each."""
+    def compare(self, output: Frames, template: Frames, truth: SeenClip | None) -> Compared:
+        """Compare an output (T, 256, 256, 3) with the template, its own first frame and, if it is known, the truth."""
+        import torch
+
+        with torch.inference_mode():
+            others = [self._coordinates(template)[0], self._coordinates(output[:1])[0]]
+            true = None if truth is None else self._of_truth(truth)
+            found, pooled = [], []
+            for part in self._parts(len(output)):
+                own, means = self._coordinates(output[part])
+                theirs = others if true is None else [*others, true[part].float()]
+                found.append(torch.stack([_squared(own, other) for other in theirs]))
+                pooled.append(means)
+            rows = torch.cat(found, dim=1).numpy()
+            return Compared(rows[0], rows[1], rows[2] if len(rows) > 2 else None, torch.cat(pooled).numpy())
+
+    def pooled(self, frames: Frames) -> npt.NDArray[np.float32]:
+        """Return the means (T, C) over places of the last layer's features of frames (T, 256, 256, 3)."""
+        import torch
+
+        with torch.inference_mode():
+            return torch.cat([self._coordinates(frames[part])[1] for part in self._parts(len(frames))]).numpy()
+
+    def _parts(self, count: int) -> Iterator[slice]:
+        return (slice(start, start + self._batch) for start in range(0, count, self._batch))
+
+    def _of_truth(self, truth: SeenClip) -> Tensor:
+        """Return a truth's coordinates (T, D), float16 (1.3 MB a frame), kept for the next output of the same cell."""
+        import torch
+
+        if self._truth is None or self._truth[0] != truth.content:
+            self._truth = None  # so that two are never in memory
+            parts = [self._coordinates(truth.frames[part])[0].half() for part in self._parts(len(truth.frames))]
+            self._truth = truth.content, torch.cat(parts)
+        return self._truth[1]
+
+    def _coordinates(self, frames: Frames) -> tuple[Tensor, Tensor]:
+        """Return the coordinates (B, D) of frames, and the means over places of the last layer's features (B, C)."""
         import torch
 
         pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1  # B 3 256 256
         layers = self._lpips.net(self._lpips.scaling_layer(pictures))
-        return [layer / (layer.square().sum(1, keepdim=True).sqrt() + 1e-10) for layer in layers]
+        parts = []
+        for layer, head in zip(layers, self._heads, strict=True):
+            length = layer.square().sum(1, keepdim=True).sqrt() + 1e-10
+            parts.append((layer * (head / np.sqrt(layer[0, 0].numel())) / length).flatten(1))
+        return torch.cat(parts, dim=1), layers[-1].mean((2, 3))
 
-    def _compare(self, a: Maps, b: Maps) -> Tensor:
-        """Sum over layers of the weighted squared difference, mean over places (B,)."""
-        heads = self._lpips.lins
-        terms = [head((x - y) ** 2).mean((1, 2, 3)) for head, x, y in zip(heads, a, b, strict=True)]
-        return sum(terms[1:], terms[0])
+
+def _squared(a: Tensor, b: Tensor) -> Tensor:
+    """Return the squared distances (B,) of rows (B, D), of all from the same one if `b` is (1, D)."""
+    return (a - b).square_().sum(1)
+
+
+def keep_pooled(clip: SeenClip, net: str, weights: Path, found: npt.NDArray[np.float32] | None = None) -> Path:
+    """Return the file with a clip's pooled features (T, C), called "features"; computed unless they were `found`."""
+
+    def compute() -> dict[str, npt.NDArray[Any]]:
+        return {"features": perceptual_model(net, weights).pooled(clip.frames) if found is None else found}
+
+    return clip.feature_file(f"lpips-{net}", compute, [weights])
 
 
 @functools.lru_cache(maxsize=1)
-def perceptual_model(net: str, weights: str) -> PerceptualModel:
-    """The model with the external weights of that name. Unavailable where they are not here."""
-    return PerceptualModel(net, external_weights.require(weights))
+def perceptual_model(net: str, path: Path) -> PerceptualModel:
+    """Return the model with the weights at `path`."""
+    return PerceptualModel(net, path)

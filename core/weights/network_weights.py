@@ -189,8 +189,14 @@ def load_vgg19(path: Path, network: nn.Module) -> nn.Module:
 def load_part(path: Path, name: str, network: nn.Module) -> None:
     """Load those entries of a file without networks in it that `network` has; BenchError where one is lacking."""
     own = network.state_dict()
-    state = read_weights(path).get("", {})
+    state = read_trunk(path)
     load_state(path, name, network, {entry: value for entry, value in state.items() if entry in own})
+
+
+def read_trunk(path: Path) -> State:
+    """Return the entries `features.N.weight|bias` of an ImageNet trunk: of a converted file or of torchvision's own."""
+    networks = read_weights(path)
+    return networks.get("") or {f"features.{entry}": value for entry, value in networks.get("features", {}).items()}
 
 
 def weights_hash(path: Path) -> str:

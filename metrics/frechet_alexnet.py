@@ -1,0 +1,27 @@
+"""The Frechet distance on AlexNet's features, which LPIPS has at hand. It is not FID: that has another network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from megbench.core.clip import Cell
+from megbench.core.weights import external_weights
+from megbench.faces.features import SeenClip
+from megbench.metrics.lpips import keep_pooled
+from megbench.metrics.set_distance import SetDistance, distance_figures
+
+RECIPE = "AlexNet's last convolution, mean over places, 256 features, every frame"
+
+
+class FrechetAlexNet(SetDistance):
+    """Frechet and kernel distance of the outputs from the drivers on AlexNet's features. Not FID."""
+
+    name = "frechet_alexnet"
+    version = "1-alexnet-256"
+    figures = distance_figures("frechet_alexnet", "kernel_alexnet", "AlexNet", RECIPE)
+    needs = ("frames",)
+    weights = ("alexnet",)
+
+    def features(self, clip: SeenClip, cell: Cell) -> Path:
+        """Return the file with a clip's features (T, 256). Raise Unavailable without the weights."""
+        return keep_pooled(clip, "alex", external_weights.require("alexnet"))
