@@ -18,8 +18,7 @@ class FrechetAlexNet(SetDistance):
 
     name = "frechet_alexnet"
     version = "1-alexnet-256"
-    figures = distance_figures("frechet_alexnet", "kernel_alexnet", "AlexNet", RECIPE)
-    needs = ("frames",)
+    figures = distance_figures("frechet_alexnet", "kernel_alexnet", "AlexNet", RECIPE, short="Frechet Alex.")
     weights = ("alexnet",)
 
     def features(self, clip: SeenClip, cell: Cell) -> Path:
