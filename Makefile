@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-ROOMS := core engine experts nets faces clips training reports fpfomm baselines metrics taught methods protocols commands
 
 .PHONY: demo test goldens bench torture lock install-verified check format clean
 
@@ -31,8 +30,6 @@ torture: $(VENV)/.complete
 check: $(VENV)/.complete
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	mkdir -p .mypy_cache/rooms/megbench
-	ln -sfn $(ROOMS:%=$(CURDIR)/%) $(CURDIR)/megbench/__init__.py .mypy_cache/rooms/megbench
 	$(BIN)/mypy
 
 format: $(VENV)/.complete

@@ -113,3 +113,8 @@ def test_what_plug_ins_import_is_defined_where_the_package_looks_for_it():
     assert dir(megbench) == sorted(megbench.EXPORTS)
     with pytest.raises(AttributeError, match="no attribute 'Figment'"):
         _ = megbench.Figment
+
+
+def test_type_checkers_see_every_room():
+    assert {path.name for path in (ROOT / "typings" / "megbench").iterdir()} == {*MAY_IMPORT, "__init__.py"}
+    assert all(path.resolve().parent in (ROOT, ROOT / "megbench") for path in (ROOT / "typings" / "megbench").iterdir())

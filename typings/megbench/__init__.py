@@ -1,0 +1,1 @@
+../../megbench/__init__.py
