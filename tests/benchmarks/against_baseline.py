@@ -7,6 +7,7 @@ system time of the command and of all the processes it starts. Nothing else shou
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import os
 import re
@@ -178,29 +179,29 @@ def demo(sides: Sequence[Side]) -> None:
     compare(sides, "demo")
 
 
-def large(sides: Sequence[Side]) -> None:
-    """Compare a run of MEGC2021's size."""
+def large(sides: Sequence[Side], count: int = 9) -> None:
+    """Compare a run of MEGC2021's size, or one with `count` of its nine drivers."""
     long = sides[0].place.parent / "long"
-    drivers = [sys.executable, str(Path(__file__).with_name("long_drivers.py")), str(long)]
+    drivers = [sys.executable, str(Path(__file__).with_name("long_drivers.py")), str(long), str(count)]
     subprocess.run(drivers, env=sides[1].environment(), check=True)
     folders = ("--drivers", str(long / "drivers"), "--templates", str(long / "templates"))
     used = [side.bench("large", *SIX, *folders) for side in sides]
-    row("nine drivers of 30 to 126 frames, six networks, processor seconds", *(one.cpu for one in used))
+    row(f"{count} drivers of 30 to 126 frames, six networks, processor seconds", *(one.cpu for one in used))
     row("the networks' seconds in it", *(animating(side.place / "large" / "run") for side in sides))
     compare(sides, "large")
 
 
 def main(parts: Sequence[str]) -> None:
     """Run both sides; print the table as it grows, what differs between them, and figures whose recipe changed."""
-    chosen = {"demo": demo, "large": large}
-    if unknown := set(parts) - set(chosen):
-        sys.exit(f"Unknown part {min(unknown)!r}. Choose from demo, large; without any, both are measured.")
+    known = {"demo": demo, "large": large, "third": functools.partial(large, count=3)}
+    if unknown := set(parts) - set(known):
+        sys.exit(f"Unknown part {min(unknown)!r}. Choose from {', '.join(known)}; without any: demo, large.")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         sides = [Side("baseline", check_out(place / "checkout"), place / "old"), Side("here", HERE, place / "new")]
         print("| what | baseline | here | ratio |\n|---|---|---|---|")
-        for part in parts or chosen:
-            chosen[part](sides)
+        for part in parts or ("demo", "large"):
+            known[part](sides)
 
 
 if __name__ == "__main__":

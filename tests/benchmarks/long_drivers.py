@@ -1,6 +1,6 @@
 """Render nine drivers of 30 to 126 frames and two templates as folders of pictures: MEGC2021's size.
 
-Usage: long_drivers.py FOLDER
+Usage: long_drivers.py FOLDER [COUNT], COUNT of the nine drivers, from the shortest to the longest.
 """
 
 import sys
@@ -23,12 +23,13 @@ def stretched(driver: Driver, frames: int) -> Driver:
     return driver.model_copy(update={"frames": frames, "units": units})
 
 
-def main(folder: Path) -> None:
-    """Write `drivers/NAME/00000.png ...` and `templates/NAME.png`."""
+def main(folder: Path, count: int = len(LENGTHS)) -> None:
+    """Write `drivers/NAME/00000.png ...` for `count` of the drivers, and `templates/NAME.png`."""
     demo = Demo(folder / "store")
+    chosen = np.linspace(0, len(LENGTHS) - 1, count).round().astype(int)
     scenes = [
-        replace(demo._driver(index), performance=stretched(driver, int(frames)).performance(), takes=1)
-        for index, (driver, frames) in enumerate(zip(SHEET.drivers, LENGTHS, strict=True))
+        replace(demo._driver(index), performance=stretched(SHEET.drivers[index], frames).performance(), takes=1)
+        for index, frames in zip(chosen.tolist(), LENGTHS[chosen].tolist(), strict=True)
     ]
     for clip in (takes[0] for takes in shoot(scenes, folder / "store")):
         link_folder(clip.folder / "frames", folder / "drivers" / clip.name)
@@ -38,4 +39,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve())
+    main(Path(sys.argv[1]).resolve(), *map(int, sys.argv[2:]))
