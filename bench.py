@@ -144,6 +144,7 @@ def run(
 
 def benchmark(request: Request, settings: Settings, out: Path | None, media_all: bool, dry_run: bool) -> int:
     """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed."""
+    from megbench.commands.precision import hint
     from megbench.core.files.cache import digest, trim
     from megbench.core.files.folder_lock import check_free, locked_folder
     from megbench.core.progress import note
@@ -153,7 +154,6 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
     from megbench.engine.scoring import Scorer
     from megbench.engine.seal import page_as_sealed, seal
     from megbench.faces.features import Seen
-    from megbench.methods.precision import hint
 
     began = time.monotonic()
     folder = out or RUNS / f"{request.protocol}-{digest(request.deciding())[:10]}"

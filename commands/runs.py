@@ -50,16 +50,15 @@ def page_recipe() -> str:
     assets = sorted(
         path for path in (ROOT / "reports").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
     )
-    return digest([recipe("reports.html"), states(assets)])
+    return digest([recipe("megbench.reports.html"), states(assets)])
 
 
 def make_report(run: Path, media_all: bool, no_media: bool = False) -> Path:
     """Write a run's page, whose path is returned, and its summary for terminals."""
     from megbench.core.files.cache import write_text
     from megbench.reports.common_cells import summary
+    from megbench.reports.html import Pictures, write_report
     from megbench.reports.run_files import FinishedRun
-
-    from reports.html import Pictures, write_report
 
     write_text(run / SUMMARY, summary(FinishedRun(run)).text())
     if no_media:

@@ -63,11 +63,11 @@ def doctor() -> None:
     import platform
 
     import torch
+    from megbench.commands.precision import advice
     from megbench.core.processors import usable
     from megbench.core.provenance import PACKAGES, version_of
     from megbench.core.registry import load
     from megbench.engine.scoring import unready
-    from megbench.methods.precision import advice
     from megbench.metrics import METRICS
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU that torch can use"

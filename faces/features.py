@@ -66,11 +66,6 @@ class SeenClip:
         self._flows: dict[int, Float32s] = {}
         self._found: dict[str, dict[int, Found]] = {}
 
-    @property
-    def has_cache(self) -> bool:
-        """Whether features of this clip are kept for others."""
-        return self._cache is not None
-
     @functools.cached_property
     def frames(self) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from megbench.core.clip import Cell
 from megbench.core.weights import external_weights
 from megbench.faces.features import SeenClip
-from megbench.metrics.lpips import keep_pooled
+from megbench.metrics.lpips import pooling
 from megbench.metrics.set_distance import SetDistance, distance_figures
 
 RECIPE = "AlexNet's last convolution, mean over places, 256 features, every frame"
@@ -23,4 +23,4 @@ class FrechetAlexNet(SetDistance):
 
     def features(self, clip: SeenClip, cell: Cell) -> Path:
         """Return the file with a clip's features (T, 256). Raise Unavailable without the weights."""
-        return keep_pooled(clip, "alex", external_weights.require("alexnet"))
+        return clip.feature_file(*pooling(clip, external_weights.require("alexnet")))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Distances = npt.NDArray[np.float32]
+Pooling = tuple[str, Callable[[], dict[str, npt.NDArray[Any]]], list[Path]]
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ class Lpips:
         if seen.truth is not None and len(seen.truth.frames) != n_frames:
             raise CellFailed(f"output has {n_frames} frames, its truth {len(seen.truth.frames)}")
         found = model.compare(seen.output.frames, seen.template.frames, seen.truth)
-        if seen.output.has_cache and self.net == "alex":
-            keep_pooled(seen.output, self.net, weights, found.pooled)
+        if self.net == "alex":
+            seen.output.kept(*pooling(seen.output, weights, found.pooled))
         values: dict[str, float | None] = {
             f"{self.name}_template": float(found.template.mean()),
             f"{self.name}_first": float(found.first[1:].mean()) if n_frames > 1 else None,
@@ -205,13 +206,16 @@ def _squared(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).square_().sum(1)
 
 
-def keep_pooled(clip: SeenClip, net: str, weights: Path, found: npt.NDArray[np.float32] | None = None) -> Path:
-    """Return the file with a clip's pooled features (T, C), called "features"; computed unless they were `found`."""
+def pooling(clip: SeenClip, weights: Path, found: npt.NDArray[np.float32] | None = None) -> Pooling:
+    """Return name, computation and sources of a clip's pooled features by AlexNet, as `SeenClip.kept` takes them.
+
+    They are an array (T, 256) called "features"; nothing is computed if they were `found`.
+    """
 
     def compute() -> dict[str, npt.NDArray[Any]]:
-        return {"features": perceptual_model(net, weights).pooled(clip.frames) if found is None else found}
+        return {"features": perceptual_model("alex", weights).pooled(clip.frames) if found is None else found}
 
-    return clip.feature_file(f"lpips-{net}", compute, [weights])
+    return "lpips-alex", compute, [weights]
 
 
 @functools.lru_cache(maxsize=1)

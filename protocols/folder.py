@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from megbench.clips.folder import ClipFolder as ClipFolder
+from megbench.clips.folder import ClipFolder
 from megbench.clips.folder import templates as read_templates
 from megbench.core.clip import Cell, Clip
 

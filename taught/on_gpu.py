@@ -23,11 +23,10 @@ from megbench.taught.rendered import rendered_set
 from megbench.training import TRAINABLES
 from megbench.training.command import published_config, train
 from megbench.training.loader import Part
+from megbench.training.log import LOG
 from megbench.training.loop import TrainingRun
 from megbench.training.plan import Limits, Plan, StagePlan
 from megbench.training.processes import Group, Machine
-
-from training.log import LOG
 
 MODELS = ("fpfomm", "fomm", "mraa")
 # Widths that two CPU cores train, as the demo weights'.

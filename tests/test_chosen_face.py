@@ -33,7 +33,7 @@ from megbench.faces.landmarks import (
 )
 from megbench.protocols import make
 from megbench.protocols.demo import Demo
-from megbench.protocols.folder import ClipFolder as FolderProtocol
+from megbench.protocols.folder import Folder as FolderProtocol
 from PIL import Image
 
 # How far, in eye distances, and by which factor boxes of one face may differ: dlib looks at every eighth pixel of

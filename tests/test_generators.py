@@ -125,7 +125,7 @@ def test_networks_and_landmarks_are_in_the_keys_of_those_that_use_them(name):
     identity = make_method(name)("", {}).identity()
     assert identity["networks"][each.model]["code"]
     assert (identity["landmarks"] is not None) == each.landmarks
-    displaced = [place for place in identity["networks"] if place.startswith("taught.")]
+    displaced = [place for place in identity["networks"] if place.startswith("megbench.taught.")]
     assert displaced == ([DISPLACED[name]] if name in DISPLACED else [])
 
 
@@ -155,6 +155,6 @@ def test_what_is_not_a_descriptor_is_refused_in_one_line(what, monkeypatch):
 
     monkeypatch.setattr("megbench.core.generator.load", lambda kind, name, table: WRONG[what])
     monkeypatch.setattr("megbench.core.generator.names", lambda kind, table: ["mine"] if kind == KIND else [])
-    with pytest.raises(BenchError, match=r"The generator mine must be a core\.generator\.Generator") as error:
+    with pytest.raises(BenchError, match=r"The generator mine must be a megbench.Generator") as error:
         generators({})
     assert "\n" not in str(error.value)

@@ -21,11 +21,11 @@ from megbench.reports.export import FORMS, experts_tables, tables_of
 from megbench.reports.figures.gif import write_gif
 from megbench.reports.figures.shown import output_clips
 from megbench.reports.figures.variants import draw_variants
+from megbench.reports.html import Pictures, write_report
 from megbench.reports.marks import exported
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import NOTE
 
-from reports.html import Pictures, write_report
 from tests.report_fixture import MARKS, make_run
 
 

@@ -19,10 +19,10 @@ from megbench.experts.judgements import ITEMS
 from megbench.methods import COMPANIONS
 from megbench.protocols.megc2021 import recordings
 from megbench.reports.published import MEGC2021_EXPERTS
+from megbench.training.log import read_log
 from PIL import Image
 
 from tests.lookalikes import STATES, between, coded, faces, frames
-from training.log import read_log
 
 ROOT = Path(__file__).parent.parent
 HOURGLASS = {"hourglass": {"block_expansion": 4, "max_features": 8, "num_blocks": 2}, "down": 8}

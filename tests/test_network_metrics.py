@@ -178,7 +178,7 @@ def test_the_frechet_distance_on_alexnet_is_that_of_its_features(weights, cell, 
     found = {score.figure: score for score in FrechetAlexNet().combine([partial])}
     sets = [np.load(partial.files[role])["features"].astype(np.float64) for role in ("output", "reference")]
     assert found["frechet_alexnet"].value == pytest.approx(frechet(*sets))
-    assert "fewer than 2048" in found["frechet_alexnet"].warning
+    assert found["frechet_alexnet"].warning == "10 and 10 pictures"
     assert "fid" not in found
 
 

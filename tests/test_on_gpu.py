@@ -15,9 +15,9 @@ from megbench.clips.synthetic.people import Role
 from megbench.taught.bundle import write_bundle
 from megbench.taught.bundle_render import inverted, render
 from megbench.taught.rendered import RenderedSet, cells
+from megbench.training.log import LOG
 
 from tests.test_training import CLEAN
-from training.log import LOG
 
 ROOT = Path(__file__).parent.parent
 LACKING = ("dlib", "av", "pandas", "skimage", "typer", "feat", "lpips", "jinja2", "openpyxl")

@@ -4,9 +4,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from megbench.commands import precision
+from megbench.commands.precision import MANY_FRAMES, advice, hint
 from megbench.core import provenance
-from megbench.methods import precision
-from megbench.methods.precision import MANY_FRAMES, advice, hint
 
 
 def job(frames, precision):

@@ -21,11 +21,11 @@ from megbench.reports import common_cells, headlines, heat_map, leaderboard
 from megbench.reports.caveats import caveats
 from megbench.reports.cells import amplification, cell_curves, stretch, two_cells
 from megbench.reports.curves import Line, draw_curves, panel_names, ticks_between
+from megbench.reports.html import Pictures, write_report
 from megbench.reports.missing import missing
 from megbench.reports.run_facts import CellFacts
 from megbench.reports.run_files import FinishedRun
 
-from reports.html import Pictures, write_report
 from tests.report_fixture import CONTROLS, HOSTILE, LABELS, make_run
 
 

@@ -23,6 +23,7 @@ from megbench.taught.mirror import MANY_LANDMARKS, MANY_VERTICES, POINT_PARTNERS
 from megbench.taught.rendered import FramePairs, RenderedSet, mirrored, rendered_set
 from megbench.taught.variation import Variation, moved, placed, uncovered
 from megbench.training.command import train
+from megbench.training.log import read_log
 from megbench.training.loop import TrainingRun
 from megbench.training.mirror import LANDMARK_PARTNERS
 from megbench.training.plan import Plan, StagePlan, learning_rate
@@ -31,7 +32,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from tests.rendered_set import write_rendered_set
-from training.log import read_log
 
 CLEAN = Variation(
     flip_share=0,

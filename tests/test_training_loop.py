@@ -22,13 +22,13 @@ from megbench.training.average import Average
 from megbench.training.batch_norm import settle
 from megbench.training.command import PUBLISHED
 from megbench.training.loader import TRAIN, VALIDATE, Loader
+from megbench.training.log import LOG, Log, read_log
 from megbench.training.loop import TrainingRun, fastest_layout
 from megbench.training.plan import Limits, Plan, StagePlan, check_plan
 from megbench.training.processes import Group
 
 from tests.small_training import SIZE, SMALL, Shifted
 from tests.test_training import Line, Points, plan, run
-from training.log import LOG, Log, read_log
 
 CPU = torch.device("cpu")
 

@@ -12,10 +12,10 @@ import time
 import pytest
 import torch
 from megbench.core.errors import BenchError
+from megbench.training.log import read_log
 from megbench.training.processes import Group, Machine, ending_together, free_port
 
 from tests.small_training import train
-from training.log import read_log
 
 STEPS = 10
 ALONE = Group(torch.device("cpu"))

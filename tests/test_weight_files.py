@@ -92,6 +92,7 @@ def test_fetching_keeps_only_the_right_file(table, monkeypatch, tmp_path):
     served = tmp_path / "served.pth"
     served.write_bytes(DATA)
     monkeypatch.setattr(external_weights, "address", lambda row: served.as_uri())
+    monkeypatch.setitem(FILES, "alexnet", replace(FILES["alexnet"], trunk=None))
     assert external_weights.fetch("alexnet").read_bytes() == DATA
     (table / FILES["alexnet"].file).unlink()
     served.write_bytes(b"another file")

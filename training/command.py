@@ -19,11 +19,10 @@ from megbench.core.provenance import lacks_bfloat16, provenance
 from megbench.core.registry import load
 from megbench.core.weights.network_weights import clips_seen, load_networks, network_names, save_weights, weights_hash
 from megbench.training.loader import Batches
+from megbench.training.log import read_log
 from megbench.training.loop import TrainingRun
 from megbench.training.plan import Limits, Plan, check_plan
 from megbench.training.processes import Group, Machine
-
-from training.log import read_log
 
 # The kind of training that a method has unless its settings say otherwise.
 PUBLISHED = "published"

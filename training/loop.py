@@ -21,13 +21,12 @@ from megbench.training import resume
 from megbench.training.average import Average, load, states
 from megbench.training.batch_norm import batch_norms, settle, share
 from megbench.training.loader import SETTLE, TRAIN, VALIDATE, Batches, Loader, Part
+from megbench.training.log import Log, read_log
 from megbench.training.plan import Limits, Plan, StagePlan, check_plan, learning_rate
 from megbench.training.processes import Group
 from megbench.training.strips import write_strip
 from torch import Tensor
 from tqdm import tqdm
-
-from training.log import Log, read_log
 
 SETTLING_BATCHES = 24
 
