@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from megbench.core.clip import widths_in_words
 from megbench.core.errors import BenchError, CellFailed, shown
-from megbench.core.media.frames import SIZE, Frames, grey
+from megbench.core.frames import SIZE, Frames, grey
 from megbench.faces.crop import Box, crop, displayed
 from megbench.faces.landmarks import ONE_FACE, SURE, Face, believed, candidates, crop_box, overlap, refusal
 

@@ -18,12 +18,12 @@ from megbench.core.clip import Clip, Template, load_clip, save_clip, several_fac
 from megbench.core.errors import BenchError, few
 from megbench.core.files.cache import digest, touch, whole_folder
 from megbench.core.files.names import check_name
-from megbench.core.media.frames import Frames, is_grey
-from megbench.core.media.pictures import is_picture, pictures_in, read_picture, stated_density
-from megbench.core.media.video import frame_rate, is_video, medium_of, pixel_aspect, read_clip
+from megbench.core.frames import Frames, is_grey
+from megbench.core.pictures import is_picture, pictures_in, read_picture, stated_density
 from megbench.core.prepared_clips import StoredClip, is_store
 from megbench.core.progress import note, track
 from megbench.core.provenance import package_versions
+from megbench.core.video import frame_rate, is_video, medium_of, pixel_aspect, read_clip
 from megbench.faces.crop import crop
 
 # 2: squares in display proportions, around a face chosen by its score; before, faces could be stretched.

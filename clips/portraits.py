@@ -15,8 +15,8 @@ import numpy as np
 from megbench.clips.chosen_face import only_face
 from megbench.core.clip import pixel_grid
 from megbench.core.errors import BenchError, CellFailed
-from megbench.core.media.frames import SIZE, Frames, grey
-from megbench.core.media.pictures import pictures_in, read_picture
+from megbench.core.frames import SIZE, Frames, grey
+from megbench.core.pictures import pictures_in, read_picture
 from megbench.faces import facs, mesh
 from megbench.faces.crop import crop, display_size, resized, square_at
 from megbench.faces.field import MeshField, Points, warp

@@ -16,8 +16,7 @@ from megbench.core.errors import BenchError
 from megbench.core.files.cache import digest, discard, whole_folder, write_text
 from megbench.core.files.folder_lock import locked_folder
 from megbench.core.files.hashes import file_hash
-from megbench.core.media.frames import grey, is_grey
-from megbench.core.media.video import medium_of
+from megbench.core.frames import grey, is_grey
 from megbench.core.prepared_clips import (
     CLIP,
     FRAMES,
@@ -31,6 +30,7 @@ from megbench.core.prepared_clips import (
 )
 from megbench.core.processors import usable
 from megbench.core.progress import duration, note
+from megbench.core.video import medium_of
 from megbench.faces.landmarks import Points, landmarks
 
 # recorded: as the pictures are. luma: grey. swapped: the published preparation's grey, which takes red for blue.

@@ -8,8 +8,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from megbench.core.errors import few
-from megbench.core.media.pictures import PICTURES, natural
-from megbench.core.media.video import VIDEOS
+from megbench.core.pictures import PICTURES, natural
+from megbench.core.video import VIDEOS
 
 # Files of cameras and recorders that are not opened, although their streams are common ones.
 OTHER_VIDEOS = (".mxf", ".dv", ".rm", ".rmvb")

@@ -24,7 +24,7 @@ from megbench.core.tables.spreadsheet_text import printable
 if TYPE_CHECKING:
     from megbench.core.clip import Cell
     from megbench.core.contracts import Metric, Partial
-    from megbench.core.media.frames import Frames
+    from megbench.core.frames import Frames
 
 # A line of the list, and whether it is as it should be; None for what is only to be read.
 Line = tuple[bool | None, str]
@@ -71,7 +71,7 @@ def _lines_of(name: str) -> Callable[[Sequence[Cell]], Iterator[Line]]:
 
 def method_lines(make: Callable[[], Any], cells: Sequence[Cell]) -> Iterator[Line]:
     """Try a method: its attributes, a stable identity, frames of the right shape, the same ones twice."""
-    from megbench.core.media.frames import check_frames
+    from megbench.core.frames import check_frames
     from megbench.engine.plugins import method_faults
     from megbench.engine.runner import make_ready
 

@@ -151,9 +151,9 @@ def _hand_over(run: FinishedRun, folder: Path, key: Key) -> None:
     import shutil
 
     from megbench.core.files.cache import whole_folder
-    from megbench.core.media.frames import read_frames
-    from megbench.core.media.video_writing import write_video
+    from megbench.core.frames import read_frames
     from megbench.core.progress import track
+    from megbench.core.video_writing import write_video
     from megbench.experts.blinded import Shown, write_sheet
 
     cells = {(cell.driver, cell.template): cell for cell in run.facts.cells}

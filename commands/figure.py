@@ -36,7 +36,7 @@ def prior(
     import torch
     from megbench.clips.folder import template
     from megbench.clips.portraits import portrait_path
-    from megbench.core.media.frames import grey
+    from megbench.core.frames import grey
     from megbench.faces.landmarks import landmarks
     from megbench.fpfomm.points import given_points
     from megbench.fpfomm.prior import PriorConfig, prior_map

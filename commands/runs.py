@@ -75,7 +75,7 @@ def keep_motion(run: Path, jobs: Sequence[Job]) -> bool:
     metrics did not look at, or what was taken from the store since, is not there.
     """
     from megbench.core.files.cache import link_file, read_kept, whole_folder
-    from megbench.core.media.frames import read_frames
+    from megbench.core.frames import read_frames
     from megbench.engine.runner import cell_folder
     from megbench.faces.features import SeenClip
 

@@ -20,7 +20,7 @@ from megbench.core.files.cache import read_kept, write_kept
 from megbench.core.files.hashes import file_facts, hash_if_readable, remember, unaltered
 from megbench.core.files.names import check_name
 from megbench.core.files.whole_files import whole_file
-from megbench.core.media.frames import SIZE, Frames, check_frames, content_hash, read_frames, write_frames
+from megbench.core.frames import SIZE, Frames, check_frames, content_hash, read_frames, write_frames
 
 Float32s = npt.NDArray[np.float32]
 KNOWN = "known.npz"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from megbench.core.clip import Cell, Clip, Template
 from megbench.core.figures import Figure
-from megbench.core.media.frames import Frames
+from megbench.core.frames import Frames
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,7 +17,7 @@ from megbench.core.contracts import CellSource
 from megbench.core.errors import few
 from megbench.core.files.cache import CellRecord, digest, discard, link_folder, read_json, write_json
 from megbench.core.files.hashes import file_facts, keep_known
-from megbench.core.media.frames import Frames, encode_png, write_png
+from megbench.core.frames import Frames, encode_png, write_png
 from megbench.core.progress import note
 from megbench.core.provenance import provenance
 from megbench.engine import scoring

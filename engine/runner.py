@@ -26,7 +26,7 @@ from megbench.core.files.cache import (
 )
 from megbench.core.files.hashes import states
 from megbench.core.files.own_store import work_for
-from megbench.core.media.frames import SIZE, Frames, check_frames
+from megbench.core.frames import SIZE, Frames, check_frames
 from megbench.core.progress import track
 from megbench.core.provenance import code_version, module_of, package_versions
 from megbench.core.worker import Lane

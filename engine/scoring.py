@@ -18,7 +18,7 @@ from megbench.core.contracts import Metric, Partial, Status
 from megbench.core.errors import BenchError, CellFailed, Unavailable, clause
 from megbench.core.files.cache import CellRecord, digest, read_json, read_kept, whole_archive, write_kept, write_text
 from megbench.core.files.hashes import states
-from megbench.core.media.frames import Frames, read_frames
+from megbench.core.frames import Frames, read_frames
 from megbench.core.processors import usable
 from megbench.core.provenance import module_of, recipe
 from megbench.core.weights import external_weights

@@ -1,7 +1,7 @@
 """Choose the square of a picture that becomes 256 x 256, and crop to it, so that a face keeps its shape.
 
 Squares are given in display pixels, which are as wide as they are high: y counts the rows of the upright picture, x its
-columns times the pixel aspect (width of a pixel over its height, megbench.core.media.video.pixel_aspect). They may
+columns times the pixel aspect (width of a pixel over its height, megbench.core.video.pixel_aspect). They may
 extend beyond the picture, whose border is then repeated.
 """
 
@@ -12,7 +12,7 @@ import math
 import cv2
 import numpy as np
 import numpy.typing as npt
-from megbench.core.media.frames import SIZE
+from megbench.core.frames import SIZE
 
 AnyPicture = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]

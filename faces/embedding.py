@@ -14,7 +14,7 @@ import dlib
 import numpy as np
 import numpy.typing as npt
 from megbench.core.errors import BenchError
-from megbench.core.media.frames import Frames
+from megbench.core.frames import Frames
 from megbench.faces.features import Found, SeenClip
 from megbench.faces.landmarks import BORDER, Points, model_path, padded
 from megbench.faces.onnx_graph import Graph

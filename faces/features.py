@@ -18,7 +18,7 @@ from megbench.core.files.folder_lock import in_turn
 from megbench.core.files.hashes import states
 from megbench.core.files.own_store import own_store
 from megbench.core.files.whole_files import whole_file
-from megbench.core.media.frames import SIZE, Frames, check_frames, content_hash, grey
+from megbench.core.frames import SIZE, Frames, check_frames, content_hash, grey
 from megbench.core.provenance import module_of, recipe
 from megbench.faces.action_units import Intensities, intensities
 from megbench.faces.flow import WHOLE, FlowFrom, box_around

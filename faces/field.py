@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 from megbench.core.clip import pixel_grid
-from megbench.core.media.frames import SIZE
+from megbench.core.frames import SIZE
 from megbench.core.spline import Spline, as_type
 from megbench.faces.mesh import IRIS_CENTRES, IRISES, OVAL, Points
 

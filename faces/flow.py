@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from megbench.core.clip import Float32s, pixel_grid
-from megbench.core.media.frames import SIZE
+from megbench.core.frames import SIZE
 from megbench.faces.dis import coarse_flow, finest_flow
 from megbench.faces.landmarks import Grey, Points
 from megbench.faces.regions import Mask

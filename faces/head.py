@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from megbench.core.clip import Float32s, pixel_grid
-from megbench.core.media.frames import SIZE
+from megbench.core.frames import SIZE
 from megbench.faces.regions import Mask
 
 ROUNDS = 4

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 from megbench.core.clip import Float32s, pixel_grid
-from megbench.core.media.frames import SIZE
+from megbench.core.frames import SIZE
 from megbench.faces.field import sample
 from megbench.faces.head import Complex, as_complex, fit_heads, pixels, similarities, stable_points
 from megbench.faces.landmarks import Points

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from megbench.core.errors import BenchError, few, shown
-from megbench.core.media.pictures import natural
-from megbench.core.media.video import MAX_FRAMES
 from megbench.core.openface_units import OPENFACE
+from megbench.core.pictures import natural
 from megbench.core.tables.reading import read_sheet
 from megbench.core.tables.sheet import Sheet, SheetLimits
+from megbench.core.video import MAX_FRAMES
 
 UNITS = tuple(f"AU{number:02d}" for number in OPENFACE)
 COLUMNS = [f"{unit}_r" for unit in UNITS]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 from megbench.core.clip import Clip, Float32s, pixel_grid
-from megbench.core.media.frames import SIZE, Frames, grey
+from megbench.core.frames import SIZE, Frames, grey
 from megbench.core.spline import Spline, as_type
 from megbench.faces.features import SeenClip, one_at_a_time, seen_clip
 from megbench.faces.field import MeshField, invert, jacobian_determinant, sample

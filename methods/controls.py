@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from megbench.core.clip import Cell, Clip
 from megbench.core.errors import BenchError, CellFailed
-from megbench.core.media.frames import Frames
-from megbench.core.media.video_writing import reencode
+from megbench.core.frames import Frames
+from megbench.core.video_writing import reencode
 from megbench.faces.transfer import CarriedMotion, lift_motion, still_face
 
 NOISE = 2.0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from megbench.core.clip import Clip, Template
-from megbench.core.media.frames import Frames
+from megbench.core.frames import Frames
 from megbench.methods.generator import GeneratorMethod
 
 if TYPE_CHECKING:

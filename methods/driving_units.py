@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from megbench.core.clip import Cell, Clip, Template
 from megbench.core.errors import CellFailed
+from megbench.core.frames import Frames
 from megbench.core.generator import Generator
-from megbench.core.media.frames import Frames
 from megbench.core.provenance import recipe
 from megbench.methods.au_sources import LONGEST_GAP, SOURCES, ActionUnits, check, chosen, files_of, interpolates, source
 from megbench.methods.generator import GeneratorMethod

@@ -23,11 +23,11 @@ from megbench.core.errors import BenchError, CellFailed, clause, unknown_name
 from megbench.core.files.cache import digest
 from megbench.core.files.hashes import file_hash, hash_if_readable
 from megbench.core.files.working_folder import from_start, in_store
-from megbench.core.media.frames import SIZE, Frames, write_frames, write_png
-from megbench.core.media.pictures import is_picture
-from megbench.core.media.video import is_video, read_clip
-from megbench.core.media.video_writing import write_video
+from megbench.core.frames import SIZE, Frames, write_frames, write_png
+from megbench.core.pictures import is_picture
 from megbench.core.provenance import ROOT
+from megbench.core.video import is_video, read_clip
+from megbench.core.video_writing import write_video
 from megbench.core.worker import MEMORY
 from megbench.faces.crop import resized
 from megbench.methods import containers

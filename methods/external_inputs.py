@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from megbench.core.clip import Clip, Template
-from megbench.core.media.frames import Frames, grey, write_png
-from megbench.core.media.video_writing import write_video
+from megbench.core.frames import Frames, grey, write_png
+from megbench.core.video_writing import write_video
 from megbench.faces.landmarks import landmarks
 
 # Canny's two thresholds; the programs' own are not published.

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from megbench.core.clip import Cell, Clip, Template
 from megbench.core.errors import NotSupplied
-from megbench.core.media.frames import Frames
+from megbench.core.frames import Frames
 from megbench.faces.transfer import CarriedMotion, lift_motion, still_face
 from megbench.methods.controls import Plain
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from megbench.core.clip import Clip, Template
 from megbench.core.config import build
 from megbench.core.errors import BenchError, unknown_name
+from megbench.core.frames import Frames, grey
 from megbench.core.generator import DEMO, Generator, networks_at
-from megbench.core.media.frames import Frames, grey
 from megbench.core.provenance import recipe
 from megbench.core.weights.network_weights import (
     clips_seen,

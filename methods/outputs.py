@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from megbench.core.clip import Cell
 from megbench.core.errors import BenchError, CellFailed, NotSupplied, few
-from megbench.core.media.frames import SIZE, Frames
-from megbench.core.media.video import pixel_aspect, read_clip
+from megbench.core.frames import SIZE, Frames
+from megbench.core.video import pixel_aspect, read_clip
 from megbench.faces.crop import crop, display_size, whole_square
 from megbench.methods.marks import counted
 from megbench.methods.outputs_folder import MAPPING, MARKS, Output, OutputsFolder

@@ -19,11 +19,11 @@ from megbench.core.clip import Cell, Clip
 from megbench.core.errors import BenchError, few
 from megbench.core.files.kinds import HEAD_BYTES, JPEG, kind_of
 from megbench.core.files.names import check_name
-from megbench.core.media.frames import SIZE
-from megbench.core.media.pictures import frames_folder, pictures_in
-from megbench.core.media.video import first_size, is_video
+from megbench.core.frames import SIZE
+from megbench.core.pictures import frames_folder, pictures_in
 from megbench.core.tables.reading import local_path, read_sheet
 from megbench.core.tables.sheet import SheetLimits
+from megbench.core.video import first_size, is_video
 
 MAPPING = "mapping.csv"
 RESIZED, PADDED, HELD = "resized", "padded", "held"

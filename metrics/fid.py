@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from megbench.core.clip import Cell
-from megbench.core.media.frames import Frames
+from megbench.core.frames import Frames
 from megbench.core.weights import external_weights
 from megbench.core.weights.network_weights import read_weights
 from megbench.faces.features import SeenClip

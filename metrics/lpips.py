@@ -18,7 +18,7 @@ from megbench.core.clip import Cell
 from megbench.core.contracts import Figure, Partial
 from megbench.core.errors import CellFailed
 from megbench.core.figures import PICTURE
-from megbench.core.media.frames import Frames
+from megbench.core.frames import Frames
 from megbench.core.weights import external_weights
 from megbench.core.weights.network_weights import load_state, read_trunk
 from megbench.faces.features import Seen, SeenClip

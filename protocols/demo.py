@@ -19,7 +19,7 @@ from megbench.clips.synthetic.rendered_clips import Scene, shoot
 from megbench.core.clip import Cell, Clip, Template
 from megbench.core.errors import BenchError
 from megbench.core.files.names import check_name
-from megbench.core.media.frames import frame_path, read_png
+from megbench.core.frames import frame_path, read_png
 from pydantic import BaseModel, ConfigDict
 
 TEMPLATE_CAMERA = Camera(noise=0.0)

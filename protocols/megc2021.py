@@ -15,9 +15,9 @@ import yaml
 from megbench.clips.folder import Recording, prepare_all, template
 from megbench.core.clip import Cell, Clip, Template
 from megbench.core.errors import BenchError, check_choice
-from megbench.core.media.pictures import is_picture, pictures_in
-from megbench.core.media.video import is_video
+from megbench.core.pictures import is_picture, pictures_in
 from megbench.core.progress import note
+from megbench.core.video import is_video
 from pydantic import BaseModel, ConfigDict, Field
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]

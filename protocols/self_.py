@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from megbench.clips.folder import ClipFolder
 from megbench.core.clip import Cell, Clip, Template
-from megbench.core.media.frames import SIZE
+from megbench.core.frames import SIZE
 from megbench.protocols.folder import foils
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from markupsafe import Markup
 from megbench.core.errors import BenchError
 from megbench.core.files.working_folder import STORE
-from megbench.core.media.frames import SIZE
+from megbench.core.frames import SIZE
 from megbench.engine.run_folder import MEDIA_FOLDER, REPORT
 from megbench.reports import fields, leaderboard
 from megbench.reports.caveats import caveats, faces_inside

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from megbench.core.errors import BenchError
 from megbench.core.files.cache import digest, read_kept, write_kept
 from megbench.core.files.hashes import file_hash
-from megbench.core.media.frames import SIZE, Frames, frame_path, grey, read_frames
+from megbench.core.frames import SIZE, Frames, frame_path, grey, read_frames
 from megbench.core.processors import usable
 from megbench.reports.fields import encode_field, field_reach, read_field
 from PIL import Image

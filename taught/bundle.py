@@ -15,7 +15,7 @@ import numpy as np
 from megbench.clips.synthetic.distinct_people import cast
 from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.render import Actor, hull
-from megbench.core.media.frames import SIZE, grey
+from megbench.core.frames import SIZE, grey
 from megbench.faces.facs import ACTION_UNITS, MICRO, basis
 from megbench.faces.field import sample
 from megbench.faces.landmarks import landmarks

@@ -31,7 +31,7 @@ from megbench.clips.synthetic.personal_basis import personal_basis
 from megbench.clips.synthetic.render import AT_REST, Actor, hull
 from megbench.core.clip import Float32s
 from megbench.core.files.cache import read_json, write_json
-from megbench.core.media.frames import SIZE, grey
+from megbench.core.frames import SIZE, grey
 from megbench.core.processors import usable
 from megbench.core.progress import duration, note
 from megbench.faces.facs import ACTION_UNITS, MICRO, Points

@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from megbench.core.media.video_writing import write_video
+from megbench.core.video_writing import write_video
 from openpyxl import Workbook
 from PIL import Image
 from safetensors.torch import save as safetensors

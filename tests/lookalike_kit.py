@@ -21,7 +21,7 @@ from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.performance import Performance, Track
 from megbench.clips.synthetic.personal_basis import personal_basis
 from megbench.clips.synthetic.render import Actor
-from megbench.core.media.frames import Frames
+from megbench.core.frames import Frames
 from megbench.protocols import demo
 from megbench.protocols.megc2021 import SHEET, Driver
 from PIL import Image

@@ -206,7 +206,7 @@ def smic_e(root: Path) -> Path:
 
 def table(root: Path) -> Path:
     """A database that nobody has heard of: a table, folders of pictures and a video."""
-    from megbench.core.media.video_writing import write_video
+    from megbench.core.video_writing import write_video
 
     frames(root / "a" / "first", between("frame_{}.jpg", 7, 14), coded("hopper", (640, 480), "JPEG"))
     frames(root / "a" / "second", between("{:03d}.jpg", 1, 5), coded("astronaut", (640, 480), "JPEG"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from megbench.core.media.frames import Frames
+from megbench.core.frames import Frames
 
 REDUCED = Path(__file__).parent / "data" / "motion_reference.npz"
 FULL = Path(__file__).parents[2] / "shared" / "facts" / "motion_agreement_reference.npz"

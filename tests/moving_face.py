@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from megbench.core.clip import Cell, Clip, KnownMotion, Template, pixel_grid, save_clip
-from megbench.core.media.frames import Frames, grey
+from megbench.core.frames import Frames, grey
 from megbench.faces.crop import crop
 from megbench.faces.field import invert, sample, warp
 from megbench.faces.landmarks import landmarks

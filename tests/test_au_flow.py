@@ -12,7 +12,7 @@ from megbench.clips.synthetic.performance import Performance, Track
 from megbench.clips.synthetic.render import Actor
 from megbench.core.clip import KnownMotion
 from megbench.core.errors import CellFailed
-from megbench.core.media.frames import Frames, content_hash
+from megbench.core.frames import Frames, content_hash
 from megbench.faces.action_units import LIDS, NOISE_FLOOR, READ, UNITS
 from megbench.faces.facs import ACTION_UNITS
 from megbench.faces.features import SeenClip

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from megbench.commands.request import chosen_metrics
 from megbench.core.errors import BenchError
-from megbench.core.media.video_writing import write_video
 from megbench.core.processors import usable
+from megbench.core.video_writing import write_video
 from megbench.methods import COMPANIONS, METHODS, Label, parse_label
 from megbench.metrics import METRICS, ON_REQUEST
 from megbench.protocols import PROTOCOLS

@@ -16,8 +16,8 @@ from megbench.clips.folder import ClipFolder, Recording, prepare, template
 from megbench.clips.portraits import BUILT_IN, portrait_path, read_portrait
 from megbench.core.clip import several_faces
 from megbench.core.errors import BenchError, CellFailed
-from megbench.core.media.frames import grey
-from megbench.core.media.pictures import read_picture
+from megbench.core.frames import grey
+from megbench.core.pictures import read_picture
 from megbench.faces import landmarks
 from megbench.faces.embedding import embeddings
 from megbench.faces.landmarks import (

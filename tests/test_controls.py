@@ -11,7 +11,7 @@ from megbench.commands.request import impossible
 from megbench.core.clip import Cell, Clip, save_clip
 from megbench.core.errors import BenchError, CellFailed
 from megbench.core.files.own_store import work_for
-from megbench.core.media.frames import Frames, check_frames, content_hash
+from megbench.core.frames import Frames, check_frames, content_hash
 from megbench.core.registry import load
 from megbench.engine.benchmark import row_facts
 from megbench.engine.runner import Row

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from megbench.clips.folder import Recording, cut_frames, template
 from megbench.clips.portraits import _cut, _fit
 from megbench.core.errors import BenchError
-from megbench.core.media.frames import grey
-from megbench.core.media.pictures import stated_density
-from megbench.core.media.video import first_size, pixel_aspect, read_clip
+from megbench.core.frames import grey
+from megbench.core.pictures import stated_density
+from megbench.core.video import first_size, pixel_aspect, read_clip
 from megbench.faces.crop import crop, display_size, face_square, square_at, whole_square
 from megbench.faces.landmarks import crop_box, landmarks
 from PIL import Image

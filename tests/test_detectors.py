@@ -12,7 +12,7 @@ import pytest
 import torch
 from megbench.core.errors import BenchError, Unavailable
 from megbench.core.files.cache import write_json
-from megbench.core.media.frames import grey
+from megbench.core.frames import grey
 from megbench.core.weights import external_weights
 from megbench.core.weights.external_weights import FILES
 from megbench.engine.scoring import lacking

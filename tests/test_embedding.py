@@ -4,7 +4,7 @@ import dlib
 import numpy as np
 import pytest
 from megbench.core.errors import BenchError
-from megbench.core.media.frames import content_hash, grey
+from megbench.core.frames import content_hash, grey
 from megbench.faces import embedding as module
 from megbench.faces import features as seen_module
 from megbench.faces.embedding import WEIGHTS, embedding_at, embeddings

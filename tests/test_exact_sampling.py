@@ -13,7 +13,7 @@ from megbench.clips.portraits import TEXTURE, read_portrait, to_texture
 from megbench.clips.synthetic.identities import Person
 from megbench.clips.synthetic.render import Actor, sharpened
 from megbench.core.clip import pixel_grid
-from megbench.core.media.frames import SIZE, grey
+from megbench.core.frames import SIZE, grey
 from megbench.core.spline import Spline, as_type
 from megbench.faces import facs
 from megbench.faces.field import warp

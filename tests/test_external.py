@@ -33,10 +33,10 @@ if manner == "crash":
     sys.exit(3)
 import numpy as np
 sys.path.insert(0, {root!r})
-from megbench.core.media.pictures import read_picture
-from megbench.core.media.video import read_clip
-from megbench.core.media.video_writing import write_video
-from megbench.core.media.frames import write_frames
+from megbench.core.pictures import read_picture
+from megbench.core.video import read_clip
+from megbench.core.video_writing import write_video
+from megbench.core.frames import write_frames
 picture = read_picture(Path(template))
 count = sum(1 for _ in read_clip(Path(driver)))
 frames = np.stack([np.roll(picture, k, axis=1) for k in range(count - (manner == "short"))])
@@ -303,8 +303,8 @@ import argparse, csv, os, shutil, sys
 from pathlib import Path
 import numpy as np, yaml
 sys.path.insert(0, {root!r})
-from megbench.core.media.video import read_clip
-from megbench.core.media.video_writing import write_video
+from megbench.core.video import read_clip
+from megbench.core.video_writing import write_video
 parser = argparse.ArgumentParser()
 for name in ("config", "mode", "checkpoint"):
     parser.add_argument("--" + name)
@@ -325,7 +325,7 @@ write_video(folder / (pair["driving"] + "-" + pair["source"] + ".mp4"), frames, 
 
 def test_the_published_layout_of_fpb_is_laid_out(tmp_path, monkeypatch, call):
     from megbench.core.clip import Clip, save_clip
-    from megbench.core.media.frames import grey
+    from megbench.core.frames import grey
     from megbench.faces.crop import crop
     from megbench.faces.landmarks import crop_box
     from skimage import data
@@ -358,8 +358,8 @@ def test_the_layout_of_awp_is_that_of_fpb_in_its_own_folder():
 
 def test_edges_of_both_clips_are_handed_over(described, cell):
     check = (
-        "from megbench.core.media.pictures import read_picture; from megbench.core.media.video import read_clip; "
-        "from megbench.core.media.video_writing import write_video; from pathlib import Path; import numpy as np; "
+        "from megbench.core.pictures import read_picture; from megbench.core.video import read_clip; "
+        "from megbench.core.video_writing import write_video; from pathlib import Path; import numpy as np; "
         "a = read_picture(Path(sys.argv[1])); b = np.stack(list(read_clip(Path(sys.argv[2]))));"
         "assert b.shape == (4, 256, 256, 3) and set(np.unique(a)) == {0, 255} and (a.min(-1) == a.max(-1)).all();"
         "write_video(Path(sys.argv[3]), b, 25.0, lossless=True)"

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from megbench.core.clip import pixel_grid
 from megbench.core.errors import CellFailed
-from megbench.core.media.frames import content_hash, grey
+from megbench.core.frames import content_hash, grey
 from megbench.faces import features as seen_module
 from megbench.faces.embedding import embedding_at
 from megbench.faces.features import Seen, SeenClip, sampled_frames

@@ -25,8 +25,8 @@ from megbench.core.clip import load_clip
 from megbench.core.config import parse_set, read_overlay
 from megbench.core.errors import BenchError
 from megbench.core.files.names import check_name
-from megbench.core.media.pictures import read_picture
-from megbench.core.media.video import read_clip
+from megbench.core.pictures import read_picture
+from megbench.core.video import read_clip
 from megbench.experts.blinded import make_key
 from megbench.faces.openface import COLUMNS, read_openface
 from megbench.methods.generator import GeneratorMethod

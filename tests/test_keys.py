@@ -71,9 +71,9 @@ def edited(tmp_path, monkeypatch):
 TEXTS = {
     "docstring of an error": ("core/errors.py", '"""', '"""In other words: '),
     "docstring of what is computed": ("faces/flow.py", '"""', '"""In other words: '),
-    "comment": ("core/media/frames.py", "# Without zlib", "# With zlib"),
+    "comment": ("core/frames.py", "# Without zlib", "# With zlib"),
     "text of an error": ("core/errors.py", "Did you mean", "Perhaps you meant"),
-    "text of a raised error": ("core/media/frames.py", "frames must be uint8, got", "frames must be bytes, got"),
+    "text of a raised error": ("core/frames.py", "frames must be uint8, got", "frames must be bytes, got"),
     "text of an error that a helper makes": ("core/config.py", "must be {wanted}, got", "is to be {wanted}, got"),
     "a further method": ("methods/__init__.py", "METHODS = {", 'METHODS = {"other": "megbench.methods.other:Other",'),
     "a further metric": ("metrics/__init__.py", "METRICS = {", 'METRICS = {"other": "megbench.metrics.other:Other",'),
@@ -94,7 +94,7 @@ def test_texts_types_and_tables_of_names_change_no_key(edited, what):
 NUMBERS = {
     "flow": ("faces/flow.py", "FAR = 3.0", "FAR = 4.0", {"metrics.au_flow", "faces.features"}),
     "resize": ("faces/crop.py", "INTER_CUBIC", "INTER_LINEAR", {"methods.outputs", "faces.features"}),
-    "grey": ("core/media/frames.py", "COLOR_RGB2GRAY", "COLOR_BGR2GRAY", {"methods.driving_pictures"}),
+    "grey": ("core/frames.py", "COLOR_RGB2GRAY", "COLOR_BGR2GRAY", {"methods.driving_pictures"}),
     "box": ("faces/pyfeat.py", "FOREHEAD = 0.3", "FOREHEAD = 0.4", {"metrics.pyfeat_occurrence"}),
     "network": ("nets/blocks.py", "\nclass ", "\nA = 2\n\n\nclass ", {"baselines.fomm.model", "fpfomm.model"}),
     "source": ("faces/action_units.py", "FLOOR = ", "FLOOR = 2 * ", {"methods.au_from_flow", "metrics.au_flow"}),

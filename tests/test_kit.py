@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from megbench.commands.request import mention
 from megbench.core.clip import Cell, Template
-from megbench.core.media.frames import write_frames
+from megbench.core.frames import write_frames
 from megbench.engine.foreseen import foreseen
 from megbench.engine.runner import Row, Settings, plan
 from megbench.methods import parse_label

@@ -12,7 +12,7 @@ from megbench.core.clip import Cell
 from megbench.core.combine import combined, mean_score
 from megbench.core.contracts import Metric, Partial
 from megbench.core.errors import CellFailed
-from megbench.core.media.frames import Frames, grey
+from megbench.core.frames import Frames, grey
 from megbench.core.registry import load
 from megbench.faces.features import Seen
 from megbench.metrics import METRICS, ON_REQUEST

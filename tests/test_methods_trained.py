@@ -43,7 +43,7 @@ def weights(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def face():
     """A real face: the picture that scikit-image ships, 256 x 256."""
-    from megbench.core.media.frames import grey
+    from megbench.core.frames import grey
     from megbench.faces.crop import crop
     from megbench.faces.landmarks import crop_box
     from skimage import data

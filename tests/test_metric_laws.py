@@ -9,7 +9,7 @@ import pytest
 from megbench.core.combine import combined
 from megbench.core.contracts import Metric, Partial
 from megbench.core.errors import BenchError, CellFailed
-from megbench.core.media.frames import content_hash
+from megbench.core.frames import content_hash
 from megbench.core.registry import load
 from megbench.engine.scoring import lacking, measure
 from megbench.faces.features import Seen

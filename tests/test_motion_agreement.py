@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from megbench.core.combine import combined
 from megbench.core.contracts import Partial
-from megbench.core.media.frames import Frames, content_hash
+from megbench.core.frames import Frames, content_hash
 from megbench.faces.features import Seen, SeenClip
 from megbench.faces.motion import FacialMotion
 from megbench.faces.motion_v1 import motion_v1

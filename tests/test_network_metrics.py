@@ -11,7 +11,7 @@ import torchvision
 from megbench.core.clip import save_clip
 from megbench.core.contracts import Partial
 from megbench.core.errors import BenchError, Unavailable
-from megbench.core.media.frames import Frames
+from megbench.core.frames import Frames
 from megbench.core.weights.external_weights import FILES
 from megbench.faces.features import Seen, SeenClip
 from megbench.metrics.face_distance import FaceDistance

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from megbench.core.clip import Cell, Template
 from megbench.core.errors import BenchError, CellFailed, NotSupplied
-from megbench.core.media.frames import write_frames
-from megbench.core.media.video_writing import write_video
+from megbench.core.frames import write_frames
+from megbench.core.video_writing import write_video
 from megbench.engine.runner import Row, Settings, cell_key
 from megbench.methods.outputs import Outputs
 from megbench.methods.outputs_folder import kept_frames

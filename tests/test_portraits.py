@@ -8,7 +8,7 @@ import pytest
 from megbench.clips import portraits
 from megbench.clips.portraits import portraits_in, read_portrait
 from megbench.core.errors import BenchError
-from megbench.core.media.frames import SIZE, grey
+from megbench.core.frames import SIZE, grey
 from megbench.faces.landmarks import detect
 
 

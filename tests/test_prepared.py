@@ -17,7 +17,7 @@ from megbench.commands.databases import CHALLENGE, given_points
 from megbench.commands.train import training_data
 from megbench.core.clip import Clip
 from megbench.core.errors import BenchError
-from megbench.core.media.frames import grey
+from megbench.core.frames import grey
 from megbench.core.prepared_clips import ClipStore, three_channels
 from megbench.core.registry import load
 from megbench.core.weights.network_weights import clips_seen, save_weights

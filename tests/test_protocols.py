@@ -9,7 +9,7 @@ import pytest
 from megbench.clips.folder import ClipFolder as ClipFolder
 from megbench.core.clip import Clip
 from megbench.core.errors import BenchError
-from megbench.core.media.video_writing import write_video
+from megbench.core.video_writing import write_video
 from megbench.protocols import make
 from megbench.protocols.folder import Folder, foils
 from megbench.protocols.megc2021 import SHEET, Megc2021

@@ -12,7 +12,7 @@ from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.performance import Performance, Track
 from megbench.clips.synthetic.render import AT_REST, Actor, hull
 from megbench.core.clip import KnownMotion, pixel_grid
-from megbench.core.media.frames import Frames, grey
+from megbench.core.frames import Frames, grey
 from megbench.faces.field import sample, similarity
 from megbench.faces.flow import FlowFrom
 from megbench.faces.mesh import LEFT_EYE, OVAL, RIGHT_EYE

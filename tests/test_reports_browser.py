@@ -104,7 +104,7 @@ def test_keys_step_and_stop_at_the_ends(page):
 
 
 def test_the_picture_is_the_lossless_frame_to_a_few_grey_levels(page, report):
-    from megbench.core.media.frames import read_frames
+    from megbench.core.frames import read_frames
 
     page.locator("#frame").fill("5")
     output = 3  # template, driver, truth, then the first method

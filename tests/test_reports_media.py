@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from megbench.commands.runs import keep_motion
 from megbench.core.errors import BenchError
-from megbench.core.media.frames import frame_path, write_frames
+from megbench.core.frames import frame_path, write_frames
 from megbench.engine.runner import Job
 from megbench.faces.features import SeenClip
 from megbench.reports import media

@@ -19,7 +19,7 @@ from megbench.core.files.cache import (
     trim,
     whole_folder,
 )
-from megbench.core.media.frames import content_hash, read_frames
+from megbench.core.frames import content_hash, read_frames
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (2, 256, 256, 3), dtype=np.uint8)
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda c: st.dictionaries(st.text(), c))

@@ -5,7 +5,7 @@ import random
 import re
 
 import pytest
-from megbench.core.media.frames import write_frames, write_png
+from megbench.core.frames import write_frames, write_png
 from megbench.engine.seal import MANIFEST, faults, seal, seal_again, sealed
 
 from tests.fakes import flipped, make_clips

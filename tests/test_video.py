@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from megbench.core.errors import BenchError
-from megbench.core.media.gif import frames_of as frames_of_durations
-from megbench.core.media.pictures import pictures_in, read_picture
-from megbench.core.media.video import frame_rate, read_clip
-from megbench.core.media.video_writing import write_video
+from megbench.core.gif import frames_of as frames_of_durations
+from megbench.core.pictures import pictures_in, read_picture
+from megbench.core.video import frame_rate, read_clip
+from megbench.core.video_writing import write_video
 from PIL import Image
 
 
@@ -235,7 +235,7 @@ def test_a_clip_needs_two_frames(tmp_path, count, message):
 
 
 def test_too_many_frames_are_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr("megbench.core.media.video.MAX_FRAMES", 3)
+    monkeypatch.setattr("megbench.core.video.MAX_FRAMES", 3)
     write_video(tmp_path / "a.mp4", moving(4), 25.0)
     with pytest.raises(BenchError, match="more than 3 frames"):
         frames_of(tmp_path / "a.mp4")

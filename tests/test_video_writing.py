@@ -3,9 +3,9 @@
 import av
 import numpy as np
 import pytest
-from megbench.core.media.frames import grey
-from megbench.core.media.video import read_clip
-from megbench.core.media.video_writing import reencode, write_video
+from megbench.core.frames import grey
+from megbench.core.video import read_clip
+from megbench.core.video_writing import reencode, write_video
 from scipy import ndimage
 from skimage import data
 

@@ -17,7 +17,7 @@ import torch
 from megbench.core.clip import Float32s
 from megbench.core.errors import BenchError
 from megbench.core.files.hashes import file_hash
-from megbench.core.media.frames import SIZE
+from megbench.core.frames import SIZE
 from megbench.core.prepared_clips import STORE, ClipStore, StoredClip, three_channels
 from megbench.training.command import PUBLISHED, TrainingSet, TrainingSource
 from megbench.training.mirror import LANDMARK_PARTNERS

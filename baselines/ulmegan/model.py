@@ -16,7 +16,7 @@ import torch
 from megbench.baselines.ulmegan.action_units import sequence
 from megbench.baselines.ulmegan.pictures import enlarged, inside, outside, through_jpeg
 from megbench.core.config import at_least_one
-from megbench.core.media.frames import SIZE
+from megbench.core.frames import SIZE
 from megbench.core.openface_units import OPENFACE
 from megbench.nets.geometry import in_float32
 from megbench.nets.inference import Frames, parts, pictures

@@ -13,7 +13,7 @@ from megbench.clips.databases.folders import FrameFolder, Naming, trees
 from megbench.clips.databases.sheets import LONGEST_NUMBER, CodedRow, Coding, read_sheet, without_header
 from megbench.clips.databases.survey import CodedClip, Survey, coded_clip, corrected, named
 from megbench.core.errors import BenchError
-from megbench.core.media.pictures import natural
+from megbench.core.pictures import natural
 from megbench.core.tables.reading import SUFFIXES
 
 # Sheets lie beside the subjects' folders or a little above them.

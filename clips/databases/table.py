@@ -23,9 +23,9 @@ from megbench.clips.folder import Recording
 from megbench.clips.unread import below, counted
 from megbench.core.errors import BenchError, few, shown
 from megbench.core.files.names import check_name
-from megbench.core.media.pictures import PICTURES, frames_folder
-from megbench.core.media.video import is_video
+from megbench.core.pictures import PICTURES, frames_folder
 from megbench.core.tables.reading import local_path
+from megbench.core.video import is_video
 
 # What file systems take as a name; asking about a longer one is an error of its own.
 LONGEST_NAME = 200

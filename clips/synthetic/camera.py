@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from megbench.core.media.frames import Frames, grey
+from megbench.core.frames import Frames, grey
 
 # Standard deviation of the sensor noise, grey levels of 255.
 NOISE = 2.0

@@ -13,7 +13,7 @@ from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.performance import Performance, Track
 from megbench.clips.synthetic.render import Actor
 from megbench.clips.synthetic.rendered_clips import Scene
-from megbench.core.media.frames import Frames
+from megbench.core.frames import Frames
 
 # Levels of each series, the unharmed answer first (0, or 1 for the scale).
 SERIES: dict[str, tuple[float, ...]] = {

@@ -7,7 +7,7 @@ from megbench.clips.synthetic.parallel import in_parallel
 from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.render import Actor
 from megbench.core.errors import BenchError
-from megbench.core.media.frames import grey
+from megbench.core.frames import grey
 from megbench.faces.embedding import embeddings
 from megbench.faces.landmarks import detect
 

@@ -6,7 +6,7 @@ from megbench.clips.synthetic.performance import Performance, Times
 from megbench.clips.synthetic.personal_basis import personal_basis
 from megbench.clips.synthetic.render import Actor
 from megbench.core.clip import Float32s, KnownMotion, affine_points
-from megbench.core.media.frames import Frames
+from megbench.core.frames import Frames
 from megbench.faces.facs import ACTION_UNITS, MICRO
 from megbench.faces.field import jacobian_determinant, sample
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from megbench.clips.portraits import TEXTURE, Portrait, to_texture
 from megbench.core.clip import pixel_grid
-from megbench.core.media.frames import Frames
+from megbench.core.frames import Frames
 from megbench.faces import mesh
 from megbench.faces.facs import Bump, Pull, displacement
 from megbench.faces.field import MeshField, Points, warp

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from megbench.clips.portraits import to_texture
 from megbench.clips.synthetic.identities import Person
 from megbench.core.clip import Float32s, pixel_grid
-from megbench.core.media.frames import SIZE, Frames
+from megbench.core.frames import SIZE, Frames
 from megbench.core.spline import Spline, as_type
 from megbench.faces import mesh
 from megbench.faces.field import MeshField, Points, invert, sample

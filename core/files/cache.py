@@ -21,7 +21,7 @@ from typing import Any
 from megbench.core.errors import BenchError
 from megbench.core.files.hashes import remember, unaltered
 from megbench.core.files.whole_files import whole_file
-from megbench.core.media.frames import Frames, content_hash, write_frames
+from megbench.core.frames import Frames, content_hash, write_frames
 
 # Only what is made again by itself: the user's own weights and training folders lie beside these and are never deleted.
 KINDS = ("cells", "clips", "features", "media", "partials")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from megbench.core.errors import BenchError
-from megbench.core.media.frames import SIZE, Frames
+from megbench.core.frames import SIZE, Frames
 from megbench.reports.figures.shown import (
     SOURCE,
     Shown,

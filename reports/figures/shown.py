@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from megbench.core.clip import pixel_grid
 from megbench.core.errors import check_choice
-from megbench.core.media.frames import Frames, read_frames, read_png
+from megbench.core.frames import Frames, read_frames, read_png
 from megbench.core.spline import Spline, as_type
 from megbench.reports.cells import amplification
 from megbench.reports.fields import read_head

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from megbench.clips.synthetic.rendered_clips import shoot
 from megbench.core.files.cache import link_folder
-from megbench.core.media.frames import write_png
+from megbench.core.frames import write_png
 from megbench.protocols.demo import SHEET, Demo, Driver
 
 LENGTHS = np.linspace(30, 126, 9).round().astype(int)

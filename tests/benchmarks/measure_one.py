@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from megbench.core.media.frames import read_frames
+from megbench.core.frames import read_frames
 from megbench.core.registry import load
 from megbench.engine.scoring import lacking, measure
 from megbench.faces.features import Seen

@@ -13,7 +13,7 @@ from megbench.clips.synthetic.camera import Camera
 from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.personal_basis import personal_basis
 from megbench.clips.synthetic.render import AT_REST, Actor
-from megbench.core.media.frames import grey
+from megbench.core.frames import grey
 from megbench.faces.dis import finest_flow
 from megbench.faces.facs import ACTION_UNITS, MICRO
 from megbench.faces.field import similarity

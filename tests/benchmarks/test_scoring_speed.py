@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import scipy.linalg
 from megbench.core.clip import Cell, Clip, Template, save_clip
-from megbench.core.media.frames import read_frames
+from megbench.core.frames import read_frames
 from megbench.core.registry import load
 from megbench.engine.benchmark import Benchmark
 from megbench.engine.runner import Row, Settings, cell_folder

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from megbench.core.media.frames import Frames, write_frames, write_png
+from megbench.core.frames import Frames, write_frames, write_png
 from megbench.engine.seal import faults
 
 from tests.fakes import finished_cells

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from megbench.core.errors import BenchError, clause
-from megbench.core.media.pictures import Picture, check_size
+from megbench.core.pictures import Picture, check_size
 from PIL import Image
 
 MARKS = (b"GIF87a", b"GIF89a")

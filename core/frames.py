@@ -1,6 +1,6 @@
 """Frames as the suite passes them on: uint8 (T, 256, 256, 3) RGB, lossless PNG files on disk.
 
-Videos and stranger pictures enter through `megbench.core.media.video`; this file only knows the suite's own frame
+Videos and stranger pictures enter through `megbench.core.video`; this file only knows the suite's own frame
 folders.
 """
 
