@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tests.golden.bounds import PICKED_SUFFIX, STATISTICS_SUFFIX, Bound, Bounds, kind_of
+from tests.golden.bounds import MOST, PICKED_SUFFIX, STATISTICS_SUFFIX, Bound, Bounds, kind_of
 
 # A reduced file keeps arrays of up to WHOLE values and SAMPLES evenly spaced values of larger ones.
 WHOLE, SAMPLES = 2048, 128
@@ -62,14 +62,7 @@ class Golden:
             found = sampled(found)
         if found.shape != expected.shape or not np.isfinite(found).all():
             return float("inf")
-        return off_by(bound.kind, found, expected, self._certain(name) if bound.kind == "step" else None)
-
-    def _certain(self, name: str) -> np.ndarray:
-        """Where the gradient behind an `after_step/` entry is larger than its own bound; all of one without any."""
-        step, name = name, name.replace("after_step/", "grad/")
-        if name not in self.arrays:  # not stepped at all
-            return np.ones(self.arrays[step].shape, bool)
-        return certain(self.arrays[name], Bounds().of(name, self.path.stem).bound)
+        return off_by(bound.kind, found, expected)
 
     def reduce(self, folder: Path, left_out: str) -> Path:
         """Write the reduced form into `folder`, without entries that match `left_out`: the npz and its pictures."""
@@ -86,22 +79,16 @@ class Golden:
         return path
 
 
-def off_by(kind: str, found: np.ndarray, expected: np.ndarray, where: np.ndarray | None = None) -> float:
-    """The largest difference of float64 arrays in the terms of a bound's kind, of a step only `where` it counts."""
+def off_by(kind: str, found: np.ndarray, expected: np.ndarray) -> float:
+    """How far float64 arrays differ in the terms of a bound's kind."""
     error = np.abs(found - expected)
-    if where is not None:
-        error = error[where]
     if kind == "relative":
         error = error / np.maximum(np.abs(expected), 1e-12)
-    if kind == "largest":
+    if kind == "gradient":
         error = error / max(np.abs(expected).max(), 1e-12)
-    return float(error.max()) if error.size else 0.0
-
-
-def certain(gradient: np.ndarray, bound: float) -> np.ndarray:
-    """Where a gradient is so large that its sign is certain, given how far it may be off relative to its largest."""
-    size = np.abs(gradient.astype(np.float64))
-    return np.asarray(size > bound * size.max())
+    if not error.size:
+        return 0.0
+    return float(np.quantile(error, MOST) if kind in ("gradient", "step") else error.max())
 
 
 def sampled(array: np.ndarray) -> np.ndarray:

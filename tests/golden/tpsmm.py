@@ -71,6 +71,8 @@ def inference(golden: Golden, config: TpsConfig, salt: str) -> Entries:
         ("relative", moved, None),
         ("avd", retargeted, None),
     ):
+        if not golden.any(f"{name}/"):
+            continue
         *dense, (_, motion) = dense_entries(f"{name}/", made, source, in_source, points, behind)
         yield from dense
         yield f"{name}/deformation", motion.deformation
