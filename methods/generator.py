@@ -21,7 +21,7 @@ from megbench.core.generator import DEMO, Generator, networks_at
 from megbench.core.provenance import recipe
 from megbench.core.weights.network_weights import (
     clips_seen,
-    load_networks,
+    load_states,
     network_names,
     read_card,
     read_weights,
@@ -39,7 +39,7 @@ from megbench.methods.cards import (
 )
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 # The demo variant's networks with seeded random weights: what the same networks do before they have learnt anything.
 UNTRAINED = "untrained"
@@ -172,11 +172,12 @@ class GeneratorMethod(ABC):
         self.device = device
         # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        states = {} if self.is_control else read_weights(self.weights)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
-            config, self.networks = self.build()
+            config, self.networks = self.build(states)
         if not self.is_control:
-            load_networks(self.weights, self.networks)
+            load_states(self.weights, states, self.networks)
         for network in self.networks.values():
             rearrange(network.to(device).eval().requires_grad_(False))
             if self.compiled:
@@ -185,8 +186,11 @@ class GeneratorMethod(ABC):
         self.animator = self.model.animator(config, self.networks, chosen, device, self.batch_size)
         self._faces: dict[str, Any] = {}
 
-    def build(self) -> tuple[Any, dict[str, nn.Module]]:
-        """Return the settings of the networks, and those that the mode needs, with fresh weights."""
+    def build(self, states: Mapping[str, Mapping[str, Tensor]]) -> tuple[Any, dict[str, nn.Module]]:
+        """Return the settings of the networks, and those that the mode needs, with fresh weights.
+
+        states: the weights by network name, {} for random ones; published checkpoints show their settings by them.
+        """
         if lacking := self._lacking(self.mode):
             other = next(mode for mode in self.generator.modes if not self._lacking(mode))
             raise BenchError(
@@ -194,8 +198,8 @@ class GeneratorMethod(ABC):
                 f" {self.generator.later[lacking[0]]}."
             )
         settings = self.settings()
-        if not settings and not self._is_blank and self.generator.settings_of:
-            settings = getattr(self.model, self.generator.settings_of)(read_weights(self.weights))
+        if not settings and states and self.generator.settings_of:
+            settings = getattr(self.model, self.generator.settings_of)(states)
         architecture, kind = networks_at(self._places(settings)[-1])
         config = build(kind, settings, "config")
         made = architecture.networks(config)

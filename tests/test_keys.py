@@ -80,7 +80,7 @@ TEXTS = {
     "a further source": ("methods/au_sources.py", "SOURCES = {", 'SOURCES = {"other": "megbench.methods.other:other",'),
     "a further weights file": ("core/weights/external_weights.py", "FILES = {", "OTHERS = {}\nFILES = {"),
     "a note on the terminal": ("core/progress.py", "Note: ", "By the way: "),
-    "a type": ("methods/generator.py", "    from torch import nn", "    from torch import nn, optim"),
+    "a type": ("methods/generator.py", "    from torch import Tensor, nn", "    from torch import Tensor, nn, optim"),
     "a further generator": ("baselines/__init__.py", "GENERATORS = {", 'GENERATORS = {"x": "x.generator:GENERATOR",'),
     "what is said of weights": ("baselines/fomm/generator.py", "MRAA's skips", "Skips"),
 }

@@ -20,7 +20,7 @@ from megbench.core.config import as_dict
 from megbench.core.errors import BenchError, CellFailed
 from megbench.core.generator import descriptors
 from megbench.core.openface_units import OPENFACE, column
-from megbench.core.weights.network_weights import save_weights
+from megbench.core.weights.network_weights import read_weights, save_weights
 from megbench.faces import action_units
 from megbench.methods import DRIVEN_BY, au_sources, make_method
 from megbench.methods.au_sources import ActionUnits, source
@@ -198,7 +198,7 @@ def test_published_files_of_relative_units_get_the_published_switches(weights, m
         entry = torch.zeros(256, channels, 3, 3)
         state = {"inpainting_network": {"up_blocks.0.conv.weight": entry}}
         torch.save(state | {"epoch": 3}, weights / "tps_rau@x.pth.tar")
-        TpsRau("x", {}).build()
+        TpsRau("x", {}).build(read_weights(weights / "tps_rau@x.pth.tar"))
     assert [(config.points, config.condition) for config in asked] == [("sigmoid", "none"), ("sigmoid", "planes")]
 
 

@@ -132,7 +132,11 @@ def load_networks(path: Path, networks: Mapping[str, nn.Module]) -> None:
     bare state dict (ULME-GAN's) is that of the only network asked for. BenchError names the first entries that do not
     fit.
     """
-    states = read_weights(path)
+    load_states(path, read_weights(path), networks)
+
+
+def load_states(path: Path, states: Mapping[str, State], networks: Mapping[str, nn.Module]) -> None:
+    """Load what `read_weights` returned for `path` into networks, as `load_networks` does."""
     if len(networks) == 1 and set(states) == {""}:
         states = dict.fromkeys(networks, states[""])
     networks = {name: network for name, network in networks.items() if network.state_dict()}
