@@ -65,7 +65,7 @@ from megbench.core.files.working_folder import STORE
 from megbench.core.processors import usable
 from megbench.core.tables.spreadsheet_text import printable
 from megbench.engine.dispatch import CELL_LIMIT_S, LOCAL, check_engine
-from megbench.engine.run_folder import A_RUN, PAGES, REPORT, SUMMARY
+from megbench.engine.run_folder import PAGES, REPORT, SUMMARY
 
 if TYPE_CHECKING:
     from megbench.engine.runner import Settings
@@ -146,7 +146,7 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
     """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed."""
     from megbench.commands.precision import hint
     from megbench.core.files.cache import digest, trim
-    from megbench.core.files.folder_lock import check_free, locked_folder
+    from megbench.core.files.folder_lock import RUN, check_free, locked_folder
     from megbench.core.progress import note
     from megbench.engine.benchmark import Benchmark
     from megbench.engine.estimate import forecast, work_left
@@ -163,7 +163,7 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
     rows = make_rows(request)  # wrong names are told before anything is rendered
     named = [row.label for row in rows[: len(set(request.methods))]]
     if not dry_run:
-        check_free(folder, A_RUN)  # before anything is rendered
+        check_free(folder, RUN)  # before anything is rendered
     cells = source.cells()
     asked, rows = rows, possible_rows(rows, request, cells)
     # Reports unreadable outputs before anything is animated.
@@ -181,7 +181,7 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
     if request.device == "cpu" and (faster := hint(run.jobs, run.missing)):
         note(faster)
     page = runs.page_recipe()
-    with locked_folder(folder, A_RUN):
+    with locked_folder(folder, RUN):
         failures = None if _outdated(folder) else run.finished(page)
         if failures is None:
             failures = run.complete(page)

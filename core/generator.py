@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from megbench.core.errors import BenchError
+from megbench.core.progress import note
 from megbench.core.registry import load, names
 
 # What a generator sees of a driver: its pictures, in which it looks for key points, or its action units.
@@ -94,9 +95,18 @@ def descriptors(table: Mapping[str, str]) -> dict[str, Generator]:
 
 
 def generators(table: Mapping[str, str]) -> dict[str, Generator]:
-    """Return the descriptors in a table of names, then those of installed plug-ins, by name."""
-    plugged = (name for name in names(KIND, {}) if name not in table)
-    return descriptors(table) | {name: _checked(name, load(KIND, name, {})) for name in plugged}
+    """Return the descriptors in a table of names, then those of installed plug-ins, by name.
+
+    A plug-in without a usable descriptor is left out with a note: it must not stop the others.
+    """
+    found = descriptors(table)
+    for name in names(KIND, {}):
+        if name not in table:
+            try:
+                found[name] = _checked(name, load(KIND, name, {}))
+            except BenchError as error:
+                note(str(error))
+    return found
 
 
 def recipes(found: Mapping[str, Generator]) -> dict[str, str]:

@@ -24,7 +24,7 @@ def check_method(name: str, method: Any) -> None:
 
 def _refuse(what: str, name: str, faults: Iterator[str]) -> None:
     if found := list(faults):
-        raise BenchError(f"The {what} {name} cannot be used: {'; '.join(found)}. See docs/add_a_method.md.")
+        raise BenchError(f"The {what} {name} cannot be used: {'; '.join(found)}. See docs/add_a_{what}.md.")
 
 
 def metric_faults(kind: Any) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """What a run's folder is called in messages, and what commands make in it from its own files."""
 
-A_RUN = "the folder of a run"
 REPORT = "report.html"
 SUMMARY = "summary.txt"
 PAGES = (REPORT, SUMMARY)

@@ -201,11 +201,13 @@ class _Measurer:
 
 
 def measure(metric: Metric, cell: Cell, seen: Any) -> Partial:
-    """One metric on one cell. Numbers that are none become None with the reason, never zero."""
+    """Measure one metric on one cell. What is not a finite number becomes None with the reason, never zero."""
     try:
         partial = metric.measure(cell, seen)
     except CellFailed as error:
         return Partial("failed", str(error))
+    if unknown := sorted(partial.values.keys() - {figure.name for figure in metric.figures}):
+        return Partial("failed", f"{metric.name} returned a value of {unknown[0]!r}, which its `figures` does not list")
     values = {name: finite(value) for name, value in partial.values.items()}
     series = {name: [finite(value) for value in curve] for name, curve in partial.series.items()}
     sums = {name: [float(value) for value in numbers] for name, numbers in partial.sums.items()}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, few
 from megbench.core.files.working_folder import weights_folders
 from megbench.core.generator import DEMO, DEMO_MARK, Weights
 from megbench.core.provenance import ROOT
@@ -30,10 +30,10 @@ def find_weights(name: str, variant: str) -> Path:
     if variant == DEMO:
         path = demo_weights(name)
         if not path.is_file():
-            raise BenchError(
-                f"{name}: the weights weights/{DEMO}/{path.name} are missing. Train them with"
-                f" `python bench.py train {name} --clips demo`, or name others: {name}@VARIANT."
-            )
+            own = [file.stem for file in weights_folders()[0].glob(f"{name}@*.safetensors")]
+            train = f"Train some with `python bench.py train {name} --clips demo`, then name them: {name}@mine."
+            advice = f"Name yours: {few(own)}." if own else train
+            raise BenchError(f"{name}: weights/{DEMO}/{path.name} does not exist. {advice}")
         return path
     stem = f"{name}@{variant}"
     for folder in weights_folders():

@@ -11,13 +11,11 @@ from pathlib import Path
 
 import pytest
 from megbench.core.errors import BenchError
-from megbench.core.files.folder_lock import LOCK, check_free, in_turn, locked_folder
-
-WHAT = "the folder of a run"
+from megbench.core.files.folder_lock import CLIP_STORE, LOCK, RUN, check_free, in_turn, locked_folder
 
 
 def hold(folder, seconds):
-    with locked_folder(folder, WHAT):
+    with locked_folder(folder, RUN):
         (folder / "held").touch()
         time.sleep(seconds)
 
@@ -56,7 +54,7 @@ def enter(folder, what):
 @pytest.mark.parametrize("attempt", [enter, check_free])
 def test_who_comes_second_is_told_in_one_line_who_came_first(tmp_path, holder, attempt):
     with pytest.raises(BenchError) as told:
-        attempt(tmp_path / "run", WHAT)
+        attempt(tmp_path / "run", RUN)
     who = rf"process {holder.pid} on {re.escape(socket.gethostname())}, since [-\d]{{10}} [:\d]{{8}} UTC"
     assert re.fullmatch(rf"Another process works on {tmp_path}/run \({who}\)\. Wait for it, or .*", str(told.value))
 
@@ -65,24 +63,24 @@ def test_a_lock_ends_with_its_process_however_that_ends(tmp_path, holder):
     os.kill(holder.pid, signal.SIGKILL)
     holder.join()
     assert f"process {holder.pid}" in (tmp_path / "run" / LOCK).read_text(), "the note of the dead is still there"
-    with locked_folder(tmp_path / "run", WHAT):
+    with locked_folder(tmp_path / "run", RUN):
         assert f"process {os.getpid()} " in (tmp_path / "run" / LOCK).read_text()
-    assert (tmp_path / "run" / LOCK).read_text() == ""
+    assert (tmp_path / "run" / LOCK).read_text() == f"{RUN.name}\n"
 
 
 def test_a_holder_that_has_not_said_who_it_is_yet_is_another_process(tmp_path):
-    with locked_folder(tmp_path / "run", WHAT):
+    with locked_folder(tmp_path / "run", RUN):
         for note in (b"", b"\xff\xfe"):
             (tmp_path / "run" / LOCK).write_bytes(note)
             with pytest.raises(BenchError, match=rf"Another process works on {tmp_path}/run\. Wait"):
-                check_free(tmp_path / "run", WHAT)
+                check_free(tmp_path / "run", RUN)
 
 
 def test_who_waits_says_for_whom_and_goes_on_when_the_other_ends(tmp_path, capsys):
     other = started(hold, tmp_path / "run", 0.5)
     while not (tmp_path / "run" / "held").exists():
         time.sleep(0.01)
-    with locked_folder(tmp_path / "run", WHAT, wait=True):
+    with locked_folder(tmp_path / "run", RUN, wait=True):
         other.join(10)
         assert other.exitcode == 0
     assert re.search(rf"process {other.pid} on .*; waiting for it\.", capsys.readouterr().err)
@@ -92,11 +90,11 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").touch()
     for attempt in (check_free, enter):
-        with pytest.raises(BenchError, match=f"is not {WHAT}"):
-            attempt(tmp_path / "thesis", WHAT)
+        with pytest.raises(BenchError, match=f"is not {RUN.name}"):
+            attempt(tmp_path / "thesis", RUN)
     with pytest.raises(BenchError, match="cannot be made"):
-        enter(tmp_path / "thesis" / "chapter.tex" / "run", WHAT)
-    check_free(tmp_path / "new", WHAT)
+        enter(tmp_path / "thesis" / "chapter.tex" / "run", RUN)
+    check_free(tmp_path / "new", RUN)
     assert not (tmp_path / "new").exists()
     assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
 
@@ -107,7 +105,7 @@ def test_without_locks_work_goes_on_and_the_user_knows(tmp_path, monkeypatch, ca
         raise OSError(answer, os.strerror(answer))
 
     monkeypatch.setattr("fcntl.flock", flock)
-    with locked_folder(tmp_path / "run", WHAT), in_turn(tmp_path / "locks" / "a.lock"):
+    with locked_folder(tmp_path / "run", RUN), in_turn(tmp_path / "locks" / "a.lock"):
         assert "without locks: start no second process on it" in capsys.readouterr().err
 
 
@@ -117,7 +115,7 @@ def test_other_refusals_of_the_system_are_passed_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr("fcntl.flock", flock)
     with pytest.raises(OSError, match="broken"):
-        enter(tmp_path / "run", WHAT)
+        enter(tmp_path / "run", RUN)
 
 
 def test_processes_take_turns(tmp_path):
@@ -127,3 +125,17 @@ def test_processes_take_turns(tmp_path):
         process.join(60)
         assert process.exitcode == 0
     assert Path(log).read_text() == "in\nout\n" * 40
+
+
+def test_a_folder_of_another_kind_is_refused_and_one_without_its_lock_file_taken(tmp_path):
+    folder = tmp_path / "run"
+    with locked_folder(folder, RUN):
+        (folder / "cells").mkdir()
+    with pytest.raises(BenchError, match="is not a clip store"), locked_folder(folder, CLIP_STORE):
+        pass
+    check_free(folder, RUN)  # begun, then killed
+    (folder / LOCK).unlink()
+    with pytest.raises(BenchError, match="is not the folder of a run"):
+        check_free(folder, RUN)
+    (folder / "run.json").touch()  # copied without hidden files
+    check_free(folder, RUN)

@@ -10,6 +10,7 @@ from megbench.core.contracts import Figure, Partial, Score
 from megbench.core.errors import BenchError, CellFailed
 from megbench.engine.plugins import check_method, check_metric
 from megbench.engine.runner import Row
+from megbench.engine.scoring import measure
 from megbench.metrics.flicker import Flicker
 from megbench.reports.explain import explanation
 from megbench.reports.run_files import FinishedRun
@@ -151,3 +152,34 @@ def test_explain_says_inputs_what_was_found_and_the_version(tmp_path):
     for wrong in (("fpfom", "agreement", cell), ("fpfomm", "agreemnt", cell), ("fpfomm", "agreement", "d1_t1")):
         with pytest.raises(BenchError, match="Unknown"):
             explanation(run, *wrong)
+
+
+def test_a_value_that_no_figure_names_fails_the_metric():
+    class Misspelt(Good):
+        def measure(self, cell, seen):
+            return Partial("ok", values={"siez": 1.0})
+
+    found = measure(Misspelt(), None, None)
+    assert (found.status, found.values) == ("failed", {})
+    assert found.reason == "good returned a value of 'siez', which its `figures` does not list"
+
+
+def test_a_plug_in_that_cannot_be_imported_is_one_line_and_stops_no_other(call, tmp_path, monkeypatch):
+    metadata = tmp_path / "site" / "broken-1.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text(
+        "[megbench.metrics]\nlost = no_such_module:Lost\n"
+        "[megbench.generators]\nmislaid = megbench.core.errors:GENERATOR\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    listed = call("list", "metrics")
+    assert listed[0] == 0
+    assert "The metric lost of the package broken cannot be imported from no_such_module:Lost" in listed[1]
+    assert "motion_agreement" in listed[1]
+    assert "mislaid" in call("list", "methods")[1]
+    code, _, err = call("--methods", "still", "--metrics", "lost", "--protocol", "fakes", "--drivers", "clips")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "Mend the package or uninstall it." in err
+    code, _, err = call("import", "fomm", "nothing.pth", "--as", "x")
+    assert (code, "nothing.pth" in err) == (2, True), "the broken generator is a note"

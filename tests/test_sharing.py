@@ -19,7 +19,7 @@ import pytest
 from megbench.clips.synthetic import rendered_clips
 from megbench.core.errors import BenchError
 from megbench.core.files.cache import read_cell, save_cell
-from megbench.core.files.folder_lock import locked_folder
+from megbench.core.files.folder_lock import RUN, locked_folder
 from megbench.core.files.working_folder import worker_environment
 from megbench.core.weights import external_weights
 from megbench.core.weights.external_weights import FILES
@@ -60,7 +60,7 @@ def complete(place, sleep, folder="run"):
     """Do a run as `bench.py` does it; what a user would read is in a file named by this process."""
     run = make_run(place, sleep, folder=folder)
     try:
-        with locked_folder(run.folder, "the folder of a run"):
+        with locked_folder(run.folder, RUN):
             run.complete()
     except BenchError as error:
         (place / f"{os.getpid()}.txt").write_text(str(error))

@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,17 +28,28 @@ WITHOUT_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 LONGEST_NOTE = 200
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What a folder is for. name: in messages, and in the lock file. file: what every such folder holds in the end."""
+
+    name: str
+    file: str
+
+
+RUN = Kind("the folder of a run", "run.json")
+CLIP_STORE = Kind("a clip store", "store.json")
+
+
 @contextlib.contextmanager
-def locked_folder(folder: Path, what: str, wait: bool = False) -> Iterator[None]:
+def locked_folder(folder: Path, kind: Kind, wait: bool = False) -> Iterator[None]:
     """Make a folder, unless it exists, and lock it for this process until the block ends.
 
-    what: what the folder may hold already ("the folder of a run"). wait: for a process that has the folder locked.
-    Raise BenchError if the folder holds anything else or cannot be made, or, without `wait`, if another process has
-    it locked.
+    wait: for a process that has the folder locked. Raise BenchError if the folder holds anything else than such a one
+    does or cannot be made, or, without `wait`, if another process has it locked.
     """
     file = folder / LOCK
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not file.exists()):
-        raise BenchError(f"{folder} exists and is not {what}. Give --out another, empty or new folder.")
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is(folder, kind)):
+        raise BenchError(f"{folder} exists and is not {kind.name}. Give --out another, empty or new folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -52,20 +64,26 @@ def locked_folder(folder: Path, what: str, wait: bool = False) -> Iterator[None]
     if lock is None:
         note(f"{folder} is on a file system without locks: start no second process on it, nobody would notice.")
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    _write_note(file, f"process {os.getpid()} on {socket.gethostname()}, since {now}")
+    _write_note(file, f"{kind.name}\nprocess {os.getpid()} on {socket.gethostname()}, since {now}")
     try:
         yield
     finally:
-        _write_note(file, "")
+        _write_note(file, f"{kind.name}\n")
         if lock:
             lock.release()
 
 
-def check_free(folder: Path, what: str) -> None:
+def check_free(folder: Path, kind: Kind) -> None:
     """Raise BenchError as `locked_folder` does, if a folder exists: before work that ends in there."""
     if folder.exists():
-        with locked_folder(folder, what):
+        with locked_folder(folder, kind):
             pass
+
+
+def _is(folder: Path, kind: Kind) -> bool:
+    """Return whether a folder is of that kind: finished, or begun by a process whose lock file notes no other kind."""
+    begun = (folder / LOCK).exists() and _noted(folder)[0] in ("", kind.name)
+    return begun or (folder / kind.file).is_file()
 
 
 @contextlib.contextmanager
@@ -100,7 +118,14 @@ def _write_note(file: Path, text: str) -> None:
 
 def _holder(folder: Path) -> str:
     """Return a clause that names the process that has locked a folder, if it has written its note already."""
-    said = ""
-    with contextlib.suppress(OSError, ValueError):
-        said = (folder / LOCK).read_text(encoding="utf-8")[:LONGEST_NOTE].strip()
+    said = _noted(folder)[1]
     return f"Another process works on {folder}{f' ({said})' if said else ''}"
+
+
+def _noted(folder: Path) -> tuple[str, str]:
+    """Return what the lock file of a folder says: its kind and who has it locked, "" for what is not there."""
+    text = ""
+    with contextlib.suppress(OSError, ValueError):
+        text = (folder / LOCK).read_text(encoding="utf-8")[:LONGEST_NOTE]
+    name, _, holder = text.partition("\n")
+    return name.strip(), holder.strip()

@@ -113,15 +113,15 @@ def absence(name: str) -> str:
     """Why a missing file cannot be used, and the remedy."""
     row = entry(name)
     return (
-        f"weights {row.file} are not here. With a network: python bench.py weights fetch {row.name}; else: weights add"
-        " FILE"
+        f"weights {row.files[0]} are not here. With a network: python bench.py weights fetch {row.name}; else: weights"
+        " add FILE"
     )
 
 
 def check(row: WeightFile, path: Path) -> Path:
     """Return `path` if its hash is the table's. Raise BenchError otherwise, saying what the file is if possible."""
     what = why_not_weights(path)
-    if row.trunk and path.name.endswith(row.trunk.file):
+    if not what and row.trunk and path.name.endswith(row.trunk.file):
         packaged_trunks.check(row.trunk, path)
         return path
     if what:
