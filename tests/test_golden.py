@@ -166,7 +166,8 @@ def test_float32_is_off_from_float64_by_what_is_noted():
     path = golden_file("tpsmm_tiny")
     single, double = (measure.computed(path, 0, dtype) for dtype in (torch.float32, torch.float64))
     for stage, off in measure.differences("tpsmm_tiny", single, double).items():
-        assert 0 <= off <= Bounds().of(stage, "tpsmm_tiny").bound, stage
+        bound = Bounds().of(stage, "tpsmm_tiny")
+        assert bound.kind == "input" or 0 <= off <= bound.bound, stage
 
 
 def reflected(networks, salt):

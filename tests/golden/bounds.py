@@ -19,7 +19,7 @@ A difference is the largest of an entry's values, but a gradient's is the upper 
 largest value. For a gradient is not continuous: where a ReLU is about to open, or a sample lies on a pixel's border,
 rounding decides between two values. Splines carry such a jump far: their five points lie close together, so that what
 happens to one sample at a picture's border moves one point's gradient by forty times as much. With one of the eight
-seeds a single sample makes two fifths of the largest gradient of a key point in 64 x 64 pixels (0.42; 0.014 with the
+seeds a single sample makes two fifths of the largest gradient of a key point in 64 x 64 pixels (0.42; 0.016 with the
 second worst seed), and nothing could be told from a bound above that. Yet it moves one spline's points in one
 direction, a few entries of the tensor, and the quartile by no more than 0.015. A mistake (a sign, a weight, a detached
 term) moves all entries. The same goes for parameters after a step of Adam, whose first goes by the sign of the gradient
