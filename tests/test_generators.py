@@ -7,6 +7,7 @@ import pytest
 from megbench.baselines import GENERATORS
 from megbench.commands.generators_page import PAGE, folder, page
 from megbench.core.config import build, merge, parse_set, read_overlay, resolve
+from megbench.core.errors import BenchError
 from megbench.core.generator import (
     DEMO_MARK,
     KIND,
@@ -150,11 +151,11 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_is_not_a_descriptor_is_refused_in_one_line(what, monkeypatch):
-    from megbench.core.errors import BenchError
-
+def test_what_is_not_a_descriptor_is_refused_in_one_line(what, monkeypatch, capsys):
     monkeypatch.setattr("megbench.core.generator.load", lambda kind, name, table: WRONG[what])
     monkeypatch.setattr("megbench.core.generator.names", lambda kind, table: ["mine"] if kind == KIND else [])
     with pytest.raises(BenchError, match=r"The generator mine must be a megbench.Generator") as error:
-        generators({})
+        descriptors({"mine": "mine.generator:GENERATOR"})
     assert "\n" not in str(error.value)
+    assert generators({}) == {}, "a broken plug-in stops no other"
+    assert str(error.value) in capsys.readouterr().err
