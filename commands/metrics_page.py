@@ -71,13 +71,11 @@ def _checked(metric: type[Metric]) -> Iterator[str]:
 
 def _cells(figure: Figure) -> Sequence[str]:
     """Return what the table has on a figure beside its name."""
-    low, high = ("" if bound is None else f"{bound:g}" for bound in figure.bounds)
-    span = f"{low or '-∞'} to {high or '∞'}"
     places = (figure.group, "T" if figure.brief else "", "H" if figure.heat_map else "")
     return (
         f"{figure.title}. {figure.description}",
         f"`{figure.formula}`" if figure.formula else "",
-        f"{span} {figure.unit}".rstrip(),
+        f"{figure.span} {figure.unit}".rstrip(),
         "none" if figure.ideal is None else f"{figure.ideal:g}",
         "—" if figure.still is None else f"{figure.still:g}",
         figure.target,

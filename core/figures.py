@@ -72,6 +72,12 @@ class Figure:
         return self.short or self.title
 
     @property
+    def span(self) -> str:
+        """The bounds in words: "0 to ∞"."""
+        low, high = self.bounds
+        return f"{'-∞' if low is None else f'{low:g}'} to {'∞' if high is None else f'{high:g}'}"
+
+    @property
     def higher_is_better(self) -> bool | None:
         """Whether more is better, for an ideal that is the highest or lowest value; None for any other figure."""
         return None if self.ideal is None or self.two_sided else self.ideal == self.bounds[1]

@@ -122,8 +122,11 @@ def networks_at(place: str) -> tuple[ModuleType, Any]:
 
 
 def _checked(name: str, found: Any) -> Generator:
-    if not isinstance(found, Generator) or found.name != name or not found.modes:
-        what = f"a {type(found).__name__}" if not isinstance(found, Generator) else f"that of {found.name!r}"
+    if not isinstance(found, Generator):
+        what = f"a {type(found).__name__}"
+    else:
+        what = f"that of {found.name!r}" if found.name != name else "" if found.modes else "without modes"
+    if what:
         raise BenchError(
             f"The generator {name} must be a megbench.Generator of that name with at least one mode, but is {what}. See"
             " docs/add_a_method.md."

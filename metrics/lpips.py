@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.clip import Cell
 from megbench.core.contracts import Figure, Partial
 from megbench.core.errors import CellFailed
@@ -139,18 +140,6 @@ class PerceptualModel:
         self._heads = [head.model[-1].weight.flatten()[:, None, None].sqrt() for head in self._lpips.lins]  # C 1 1
         self._batch = 2 if net == "vgg" else 8
         self._truth: tuple[str, Tensor] | None = None
-
-    def distances(self, frames: Frames, others: Frames) -> Distances:
-        """Return LPIPS (T,) float32 of frames uint8 (T, 256, 256, 3) RGB from as many others, or from one for all."""
-        import torch
-
-        with torch.inference_mode():
-            one = self._coordinates(others)[0] if len(others) == 1 else None
-            found = []
-            for part in self._parts(len(frames)):
-                theirs = self._coordinates(others[part])[0] if one is None else one
-                found.append(_squared(self._coordinates(frames[part])[0], theirs))
-            return torch.cat(found).numpy()
 
     def compare(self, output: Frames, template: Frames, truth: SeenClip | None) -> Compared:
         """Compare an output (T, 256, 256, 3) with the template, its own first frame and, if it is known, the truth."""

@@ -115,10 +115,9 @@ def explanation(metric: MetricFacts, figure: Figure) -> str:
 
 def figure_facts(figure: Figure) -> list[str]:
     """Return a figure's unit, range, ideal, what a still face has, what it compares with, and its formula."""
-    low, high = ("" if bound is None else f"{bound:g}" for bound in figure.bounds)
     facts = [
         f"unit {figure.unit}" if figure.unit else "",
-        f"range {low or '-∞'} to {high or '∞'}" if low or high else "",
+        f"range {figure.span}" if figure.bounds != (None, None) else "",
         f"ideal {figure.ideal:g}" if figure.ideal is not None else "",
         f"a still face has {figure.still:g}" if figure.still is not None else "",
         f"against the {figure.target}" if figure.target and figure.target != "output" else "",

@@ -1,6 +1,7 @@
 """LPIPS, FID and KID: equal to the reference packages on the same features; stand-in weights of the right layout."""
 
 import hashlib
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+
 from megbench.core.clip import save_clip
 from megbench.core.contracts import Partial
 from megbench.core.errors import BenchError, Unavailable
@@ -19,7 +21,6 @@ from megbench.metrics.fid import Fid, inception_features
 from megbench.metrics.frechet_alexnet import FrechetAlexNet
 from megbench.metrics.lpips import Lpips, LpipsSqueeze, PerceptualModel, perceptual_model
 from megbench.metrics.set_distance import frechet, kernel
-
 from tests.moving_face import make_cell
 
 NETS = {"alexnet": torchvision.models.alexnet, "squeezenet": torchvision.models.squeezenet1_1}
@@ -88,6 +89,12 @@ def pictures(count: int) -> Frames:
     return np.random.default_rng(count).integers(0, 256, (count, 256, 256, 3), dtype=np.uint8)
 
 
+def distances(model: PerceptualModel, frames: Frames, others: Frames) -> np.ndarray:
+    """LPIPS of each frame from its own other one, or of all from the same one, a pair at a time."""
+    pairs = zip(frames, others if len(others) > 1 else itertools.cycle(others), strict=False)
+    return np.concatenate([model.compare(a[None], b[None], None).template for a, b in pairs])
+
+
 def features(count: int, width: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return rng.normal(0, 1, (count, width)) @ rng.normal(0, 1, (width, width)) * 0.2 + rng.normal(0, 0.5, width)
@@ -140,12 +147,12 @@ def test_lpips_is_the_packages(net, name, standins):
     with torch.no_grad():
         x, y = (torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1 for frames in (a, b))
         expected = theirs.eval()(x, y).flatten().numpy()
-    np.testing.assert_allclose(model.distances(a, b), expected, rtol=1e-4)
-    assert model.distances(a, a) == pytest.approx(0)
-    assert model.distances(a, b).dtype == np.float32
-    together = model.distances(a, b[:1])
+    np.testing.assert_allclose(distances(model, a, b), expected, rtol=1e-4)
+    assert distances(model, a, a) == pytest.approx(0)
+    assert distances(model, a, b).dtype == np.float32
+    together = model.compare(a, b[:1], None).template
     model._batch = 1
-    np.testing.assert_allclose(model.distances(a, b[:1]), together, rtol=1e-5)
+    np.testing.assert_allclose(model.compare(a, b[:1], None).template, together, rtol=1e-5)
 
 
 def test_one_pass_gives_what_pairwise_comparison_gives(standins):
@@ -153,11 +160,11 @@ def test_one_pass_gives_what_pairwise_comparison_gives(standins):
     template = pictures(1)
     seen = SeenClip("truth", lambda: truth, "content", None)
     found = model.compare(frames, template, seen)
-    np.testing.assert_allclose(found.template, model.distances(frames, template), rtol=1e-5)
-    np.testing.assert_allclose(found.first[1:], model.distances(frames[1:], frames[:1]), rtol=1e-5)
+    np.testing.assert_allclose(found.template, distances(model, frames, template), rtol=1e-5)
+    np.testing.assert_allclose(found.first[1:], distances(model, frames[1:], frames[:1]), rtol=1e-5)
     assert found.first[0] == 0
     # The truth's coordinates wait in float16 for the next output.
-    np.testing.assert_allclose(found.truth, model.distances(frames, truth), rtol=1e-3)
+    np.testing.assert_allclose(found.truth, distances(model, frames, truth), rtol=1e-3)
     np.testing.assert_allclose(model.compare(frames, template, None).pooled, model.pooled(frames), rtol=1e-5)
     assert model.compare(frames, template, None).truth is None
     other = SeenClip("truth", lambda: frames, "another", None)
