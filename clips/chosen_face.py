@@ -8,6 +8,7 @@ from itertools import islice
 
 import cv2
 import numpy as np
+
 from megbench.core.clip import widths_in_words
 from megbench.core.errors import BenchError, CellFailed, shown
 from megbench.core.frames import SIZE, Frames, grey

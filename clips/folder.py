@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from megbench.clips.chosen_face import Framing, check_face, cut_portrait, darkness, frame_clip
 from megbench.clips.prepared import stored_clips
 from megbench.clips.unread import picture_remedies, remedies

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from megbench.clips.chosen_face import only_face
 from megbench.core.clip import pixel_grid
 from megbench.core.errors import BenchError, CellFailed

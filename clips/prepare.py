@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+
 from megbench.clips.databases.survey import Survey
 from megbench.clips.folder import PREPARATION, Recording, cut_frames, mention_clips
 from megbench.clips.synthetic.parallel import in_parallel

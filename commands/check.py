@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
+
 from megbench.commands.options import (
     DataOption,
     DriversOption,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from megbench.commands.options import resumable
 from megbench.core.errors import few
 from megbench.core.tables.spreadsheet_text import printable
@@ -96,6 +97,7 @@ def given_points(landmarks: Points) -> Points:
     """FPB-FOMM's 18 points (18, 2) of 68 landmarks (68, 2)."""
     import numpy as np
     import torch
+
     from megbench.fpfomm import points
 
     return np.asarray(points.given_points(torch.from_numpy(landmarks)[None])[0].numpy(), np.float64)

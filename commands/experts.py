@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from megbench.commands.options import names as names_in
 from megbench.core.errors import BenchError, check_choice
 from megbench.core.tables.spreadsheet_text import printable

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from megbench.core.errors import BenchError
 from megbench.core.files.names import check_name
 
@@ -34,6 +35,7 @@ def add(
 ) -> None:
     """Say where a program lies: writes .megbench/external/NAME.yaml, which you can edit."""
     import yaml
+
     from megbench.core.files.cache import write_text
     from megbench.core.files.working_folder import in_store
     from megbench.methods.external import OWN, read_description

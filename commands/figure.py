@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from megbench.commands.options import names
 from megbench.commands.ulme_maps import ulme_maps
 
@@ -34,6 +35,7 @@ def prior(
 ) -> None:
     """The 18 given points, the prior map of one and of all (MM '21, figures 2 and 3)."""
     import torch
+
     from megbench.clips.folder import template
     from megbench.clips.portraits import portrait_path
     from megbench.core.frames import grey

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+
 from megbench.core.errors import BenchError, few
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from megbench.core.errors import BenchError
 from megbench.core.files.names import check_name
 from megbench.core.files.working_folder import weights_folders

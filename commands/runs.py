@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from megbench.commands.options import MediaAllOption, names
 from megbench.core.files.working_folder import STORE
 from megbench.engine.run_folder import MOTION_FOLDER, SUMMARY

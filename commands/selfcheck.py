@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
 from megbench.core.errors import BenchError
 from megbench.core.files.working_folder import STORE
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from megbench.baselines import GENERATORS
 from megbench.commands.options import Device, DeviceOption, resolve_device, resumable, user_weights
 from megbench.core.errors import BenchError, check_choice

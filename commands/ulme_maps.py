@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
 from megbench.commands.options import (
     DataOption,
     DriversOption,
@@ -55,6 +56,7 @@ def ulme_maps(
 def draw(generator: Any, cell: Cell, title: str) -> Any:
     """The figure of a prepared ULME-GAN on a cell: a column a frame, rows attention, colour map and picture."""
     from matplotlib.figure import Figure
+
     from megbench.baselines.ulmegan.model import outside
 
     units = generator.units(cell.driver)

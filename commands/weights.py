@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from megbench.core.errors import BenchError
 
 
@@ -73,6 +74,7 @@ def doctor() -> None:
     import platform
 
     import torch
+
     from megbench.commands.precision import advice
     from megbench.core.processors import usable
     from megbench.core.provenance import PACKAGES, version_of

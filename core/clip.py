@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.errors import BenchError, CellFailed
 from megbench.core.files.cache import read_kept, write_kept
 from megbench.core.files.hashes import file_facts, hash_if_readable, remember, unaltered

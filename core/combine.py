@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+
 from megbench.core.contracts import Metric, Partial, Score
 from megbench.core.errors import BenchError, few
 

@@ -12,9 +12,10 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
-from megbench.core.errors import BenchError, clause, shown, unknown_name
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, to_json
+
+from megbench.core.errors import BenchError, clause, shown, unknown_name
 
 T = TypeVar("T")
 

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.errors import BenchError
 from megbench.core.files.hashes import bytes_facts, hash_again, keep_known
 from megbench.core.files.whole_files import whole_file

@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
+
 from megbench.core.errors import BenchError, clause
 from megbench.core.pictures import Picture, check_size
-from PIL import Image
 
 MARKS = (b"GIF87a", b"GIF89a")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.errors import BenchError
 
 UnitTable = npt.NDArray[np.float64]

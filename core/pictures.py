@@ -11,9 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageOps, TiffImagePlugin
+
 from megbench.core.errors import BenchError, clause
 from megbench.core.files.wrong_file import mistaken_download
-from PIL import Image, ImageOps, TiffImagePlugin
 
 Picture = npt.NDArray[np.uint8]
 

@@ -14,12 +14,13 @@ from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from megbench.core.clip import person
 from megbench.core.errors import BenchError
 from megbench.core.files.hashes import file_hash
 from megbench.core.files.names import check_name
 from megbench.core.frames import SIZE, Frames
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 # 2: crops keep the proportions of the display; in version 1 faces may be stretched.
 VERSION = "2"

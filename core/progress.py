@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
-from megbench.core.tables.spreadsheet_text import printable
 from tqdm import tqdm
+
+from megbench.core.tables.spreadsheet_text import printable
 
 T = TypeVar("T")
 

@@ -16,13 +16,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from megbench import EXPORTS
 from megbench.core.source_code import Source, read_source
 
-from megbench import EXPORTS
-
 PACKAGE = "megbench"
-
-ROOT = Path(__file__).resolve().parent.parent  # the folder of the rooms, the package megbench itself if installed
+# The folder of the rooms: a checkout, or the package itself if it is installed.
+ROOT = Path(__file__).resolve().parent.parent
 # Packages whose version may change a number, directly or as dependencies of other packages.
 PACKAGES = (
     *("torch", "torchvision", "numpy", "scipy", "opencv-python-headless", "dlib-bin", "av", "pillow", "pandas"),

@@ -13,13 +13,14 @@ from typing import Any, BinaryIO
 
 import av
 import numpy as np
+from PIL import Image
+
 from megbench.core.errors import BenchError
 from megbench.core.files.wrong_file import mistaken_download
 from megbench.core.gif import gif_rate, gif_size, is_gif, read_gif
 from megbench.core.pictures import Picture, check_size, pictures_in, read_picture
 from megbench.core.video_writing import EXACT
 from megbench.core.video_writing import write_video as write_video  # scripts read and write videos by this module
-from PIL import Image
 
 VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif"}
 # As cameras and recorders name what the same decoders read.

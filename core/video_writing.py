@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.reformatter import Interpolation
+
 from megbench.core.frames import Frames
 
 # FFmpeg's usual conversion to RGB cuts where it should round, and so darkens by 1.3 of 255 grey levels

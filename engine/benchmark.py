@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+
 from megbench.core.clip import Cell, Clip, Template, keep_facts, load_clip, without_camera
 from megbench.core.contracts import CellSource
 from megbench.core.errors import few

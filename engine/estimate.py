@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from megbench.core.files.cache import CellRecord, digest
 from megbench.core.processors import usable
 from megbench.core.progress import duration

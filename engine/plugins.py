@@ -16,9 +16,7 @@ def check_metric(name: str, kind: Any) -> None:
 
 
 def check_method(name: str, method: Any) -> None:
-    """Raise BenchError with what the method `name`, made of its class, lacks of megbench.core.contracts.Method or
-    Control.
-    """
+    """Raise BenchError with what the method `name`, made of its class, lacks of a Method or Control."""
     _refuse("method", name, method_faults(method))
 
 

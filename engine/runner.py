@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from megbench.core.clip import Cell
 from megbench.core.errors import BenchError, CellFailed, NotSupplied, check_choice
 from megbench.core.files.cache import (

@@ -33,9 +33,7 @@ Partials = dict[str, dict[str, Partial]]
 
 @dataclass(frozen=True)
 class Scorer:
-    """What scoring needs besides the cells: the metrics' classes, the eyes (megbench.faces.features.Seen), and as in
-    Settings.
-    """
+    """What scoring needs besides the cells: the metrics' classes, what shows them a cell, and as in Settings."""
 
     metrics: Sequence[Callable[[], Metric]]
     look: Look

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from megbench.core.errors import BenchError
 from megbench.core.files.cache import digest, read_json, write_json
 from megbench.core.files.names import check_name
@@ -19,7 +21,6 @@ from megbench.core.tables.spreadsheet_text import printable
 from megbench.experts.grid import Grid, read_grids
 from megbench.experts.judgements import BEST, ITEMS, Judgement
 from megbench.experts.sheet import Parsed, Problem, header, score
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 FOLDER = "experts"
 MARK = "MEG-Bench expert sheet"

@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+
 from megbench.core.errors import BenchError, clause, shown
 from megbench.core.files.cache import write_text
 from megbench.core.statistics import Float64s

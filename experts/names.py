@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
 from megbench.core.config import read_overlay
 from megbench.core.errors import BenchError
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 # MEGC2021's two templates as its sheets, its kit and later sheets call them.
 TEMPLATES = {

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from megbench.core.statistics import DRAWS, LEVEL, Float64s, Interval, bootstrap_interval, cluster_draws, cluster_sums
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import scipy
+
 from megbench.core.clip import Float32s, pixel_grid
 from megbench.faces import facs
 from megbench.faces.facs import ACTION_UNITS

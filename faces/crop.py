@@ -12,6 +12,7 @@ import math
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.frames import SIZE
 
 AnyPicture = npt.NDArray[np.uint8]

@@ -5,6 +5,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+
 from megbench.core.clip import Float32s
 from megbench.faces.landmarks import Grey
 

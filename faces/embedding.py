@@ -13,6 +13,7 @@ import cv2
 import dlib
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.errors import BenchError
 from megbench.core.frames import Frames
 from megbench.faces.features import Found, SeenClip

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from megbench.faces import mesh
 from megbench.faces.mesh import FittedMesh, Points, canonical, neighbours
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.clip import Cell, Clip, Float32s
 from megbench.core.errors import BenchError
 from megbench.core.files.cache import digest, whole_archive
@@ -144,9 +145,7 @@ class SeenClip:
 
     @functools.cached_property
     def action_units(self) -> Intensities:
-        """Intensities (T, K) of megbench.faces.action_units.UNITS, read from flow. CellFailed without a face in frame
-        0.
-        """
+        """Return intensities (T, K) read from flow (faces.action_units.UNITS); raise CellFailed without a face."""
         return self.kept("action_units", self._read_action_units)["intensity"]
 
     def _detect(self, indices: Sequence[int]) -> list[Found]:

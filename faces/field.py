@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import scipy
+
 from megbench.core.clip import pixel_grid
 from megbench.core.frames import SIZE
 from megbench.core.spline import Spline, as_type

@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.clip import Float32s, pixel_grid
 from megbench.core.frames import SIZE
 from megbench.faces.dis import coarse_flow, finest_flow

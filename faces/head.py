@@ -8,6 +8,7 @@ import functools
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.clip import Float32s, pixel_grid
 from megbench.core.frames import SIZE
 from megbench.faces.regions import Mask

@@ -14,6 +14,7 @@ import cv2
 import dlib
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.errors import BenchError, CellFailed
 from megbench.faces.crop import Box, display_size, face_square
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy
+
 from megbench.core.errors import BenchError
 
 Points = npt.NDArray[np.float64]

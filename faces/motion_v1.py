@@ -3,6 +3,7 @@
 import functools
 
 import numpy as np
+
 from megbench.core.clip import Float32s
 from megbench.faces.dis import finest_flow
 from megbench.faces.features import Arrays, SeenClip

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
 from megbench.core.errors import BenchError
 from megbench.core.files.cache import write_text
 from megbench.core.files.working_folder import in_store

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
+
 from megbench.core.errors import BenchError, few, shown
 from megbench.core.openface_units import OPENFACE
 from megbench.core.pictures import natural

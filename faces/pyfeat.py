@@ -22,6 +22,7 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.errors import BenchError, clause
 from megbench.core.frames import Frames
 from megbench.core.provenance import ROOT

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.frames import SIZE
 from megbench.faces.landmarks import LEFT_EYE, RIGHT_EYE, Points, eye_distance
 

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import scipy
+
 from megbench.core.clip import Clip, Float32s, pixel_grid
 from megbench.core.frames import SIZE, Frames, grey
 from megbench.core.spline import Spline, as_type

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor, nn
+
 from megbench.fpfomm.points import NUM_POINTS, given_points
 from megbench.fpfomm.prior import PriorConfig, prior_map
 from megbench.nets.dense_motion import DenseMotionConfig
@@ -24,7 +26,6 @@ from megbench.nets.keypoints import DetectorConfig, JacobianDetector, KeyPointGe
 from megbench.nets.losses import LossConfig
 from megbench.nets.transfer import transfer_key_points
 from megbench.nets.transform import TransformConfig
-from torch import Tensor, nn
 
 
 @dataclass(frozen=True)

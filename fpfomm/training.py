@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
+
 from megbench.core.contracts import Phase
 from megbench.core.recipe import recipe
 from megbench.core.weights.network_weights import VGG19
@@ -13,7 +15,6 @@ from megbench.fpfomm.model import FpFommConfig, PriorGuidedDetector, networks
 from megbench.fpfomm.points import given_points
 from megbench.nets.keypoints import KeyPoints
 from megbench.nets.objective import PublishedTrainer, pair_step
-from torch import Tensor
 
 
 class FpFommTrainer(PublishedTrainer):

@@ -7,6 +7,7 @@ Reached by name only (methods/au_sources.py), so that no trained method imports 
 from __future__ import annotations
 
 import numpy as np
+
 from megbench.core.clip import Clip
 from megbench.core.openface_units import LARGEST, OPENFACE, column
 from megbench.faces import action_units

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from megbench.core.clip import Clip
 from megbench.core.errors import BenchError, CellFailed, shown
 from megbench.core.files.working_folder import in_store

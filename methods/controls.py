@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
+
 from megbench.core.clip import Cell, Clip
 from megbench.core.errors import BenchError, CellFailed
 from megbench.core.frames import Frames

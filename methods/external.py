@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
 from megbench.core.clip import Clip, Template
 from megbench.core.config import read_overlay
 from megbench.core.errors import BenchError, CellFailed, clause, unknown_name
@@ -32,7 +34,6 @@ from megbench.core.worker import MEMORY
 from megbench.faces.crop import resized
 from megbench.methods import containers
 from megbench.methods.external_inputs import extras
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 OWN = "external"
 READY_MADE = ROOT / "configs" / "external"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from megbench.core.clip import Clip, Template
 from megbench.core.frames import Frames, grey, write_png
 from megbench.core.video_writing import write_video
@@ -34,6 +35,7 @@ def extras(command: str, work: Path, template: Template, driver: Clip) -> dict[s
 
 def _points(path: Path, image: Frames, what: str) -> Path:
     import torch
+
     from megbench.fpfomm.points import given_points
 
     found = given_points(torch.from_numpy(landmarks(grey(image), what))[None])[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.clip import Cell, Clip, Template
 from megbench.core.errors import NotSupplied
 from megbench.core.frames import Frames

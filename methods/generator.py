@@ -131,9 +131,7 @@ class GeneratorMethod(ABC):
         return current(config)
 
     def seen(self) -> Mapping[str, list[str]]:
-        """Return clips and people that the weights were trained on, as
-        megbench.core.weights.network_weights.clips_seen.
-        """
+        """Return "clips" and "people" that the weights were trained on, {} if nobody knows."""
         return {} if self.is_control else clips_seen(self.weights)
 
     @property
@@ -167,6 +165,7 @@ class GeneratorMethod(ABC):
     def prepare(self, device: str) -> None:
         """Build the networks on `device` in eval mode and load their weights."""
         import torch
+
         from megbench.nets.fast import compile_blocks, rearrange
 
         self.device = device

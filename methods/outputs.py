@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+
 from megbench.core.clip import Cell
 from megbench.core.errors import BenchError, CellFailed, NotSupplied, few
 from megbench.core.frames import SIZE, Frames

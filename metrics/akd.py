@@ -1,6 +1,7 @@
 """Average keypoint distance (Siarohin et al. 2019): against the truth, and of frame 0 against the template."""
 
 import numpy as np
+
 from megbench.core.clip import Cell
 from megbench.core.contracts import Figure, Partial
 from megbench.core.errors import CellFailed

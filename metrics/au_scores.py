@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.clip import Cell
 from megbench.core.contracts import Figure, Partial
 from megbench.core.errors import CellFailed

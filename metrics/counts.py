@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+
 from megbench.core.clip import Cell
 from megbench.core.contracts import Figure, Partial
 from megbench.core.figures import PICTURE

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+
 from megbench.core.clip import Cell
 from megbench.faces.embedding import embedding_at
 from megbench.faces.features import SeenClip, sampled_frames

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.clip import Cell
 from megbench.core.frames import Frames
 from megbench.core.weights import external_weights

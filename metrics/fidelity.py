@@ -5,6 +5,7 @@ A still face wins the second by definition and does well in the first: guards be
 
 import cv2
 import numpy as np
+
 from megbench.core.clip import Cell, Float32s
 from megbench.core.contracts import Figure, Partial
 from megbench.core.errors import CellFailed

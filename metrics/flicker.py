@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.clip import Cell
 from megbench.core.contracts import Figure, Partial
 from megbench.core.figures import PICTURE

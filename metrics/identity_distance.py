@@ -1,6 +1,7 @@
 """Identity: is the output still the person on the template?"""
 
 import numpy as np
+
 from megbench.core.clip import Cell
 from megbench.core.contracts import Figure, Partial
 from megbench.core.errors import CellFailed

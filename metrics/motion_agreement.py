@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.clip import Cell, Float32s
 from megbench.core.combine import absent_score
 from megbench.core.contracts import Figure, Partial, Score

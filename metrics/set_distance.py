@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.clip import Cell
 from megbench.core.combine import absent_score
 from megbench.core.contracts import Figure, Partial, Score

@@ -4,6 +4,7 @@ import functools
 
 import cv2
 import numpy as np
+
 from megbench.core.clip import Cell
 from megbench.core.contracts import Figure, Partial
 from megbench.core.figures import PICTURE

@@ -8,6 +8,7 @@ import functools
 
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.clip import Cell, Clip, Float32s, KnownMotion, affine_points, pixel_grid
 from megbench.core.contracts import Figure, Partial
 from megbench.core.errors import CellFailed

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from megbench.core.config import at_least_one
 from torch import Tensor, nn
+
+from megbench.core.config import at_least_one
 
 Norm = Callable[[int], nn.Module]
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
+
 from megbench.core.config import at_least_one
 from megbench.nets.blocks import AntiAliasDown, Hourglass, HourglassConfig
 from megbench.nets.geometry import coordinate_grid, in_float32, resized_map, warp
-from torch import Tensor, nn
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from megbench.core.config import at_least_one
 from megbench.nets.geometry import gaussians
-from torch import Tensor, nn
 
 
 @dataclass(frozen=True)

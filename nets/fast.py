@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
 from megbench.nets.blocks import Hourglass, ResBlock, SameBlock, UpBlock
 from megbench.nets.dense_motion import DenseMotion
 from megbench.nets.resnet import BasicBlock, ResNet18
 from megbench.nets.winograd import Conv3x3, Fixable
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 # Processors multiply 8 or 16 channels of a result at once, so a convolution that makes fewer wastes the rest. From so
 # many channels down, its results for 2x2 neighbours are made at once.

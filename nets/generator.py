@@ -6,11 +6,12 @@ import itertools
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
+
 from megbench.core.config import at_least_one
 from megbench.nets.blocks import DownBlock, ResBlock, SameBlock, UpBlock
 from megbench.nets.dense_motion import DenseMotion, Motion
 from megbench.nets.geometry import Sampling, resized_grid, warp, widened
-from torch import Tensor, nn
 
 
 @dataclass(frozen=True)

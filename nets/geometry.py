@@ -13,8 +13,9 @@ from typing import Any, Literal, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
-from megbench.nets.gather import gathered, suits
 from torch import Tensor
+
+from megbench.nets.gather import gathered, suits
 
 Sampling = Literal["bilinear", "bicubic"]
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -9,9 +9,10 @@ from typing import Generic, Protocol, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
+
 from megbench.nets.dense_motion import Motion
 from megbench.nets.generator import Encoded
-from torch import Tensor
 
 Frames = npt.NDArray[np.uint8]
 

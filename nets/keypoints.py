@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
+
 from megbench.core.config import at_least_one
 from megbench.nets.blocks import AntiAliasDown, Hourglass, HourglassConfig
 from megbench.nets.dense_motion import DenseMotion, DenseMotionConfig, Motion, identity_motion, with_background
 from megbench.nets.generator import Generator, GeneratorConfig
 from megbench.nets.geometry import affine_grid, gaussians, in_float32, inverse_2x2, product, spatial_softmax
-from torch import Tensor, nn
 
 
 @dataclass(frozen=True)

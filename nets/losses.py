@@ -9,11 +9,12 @@ from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
 from megbench.nets.blocks import AntiAliasDown
 from megbench.nets.discriminator import Verdict
 from megbench.nets.geometry import aligned, in_float32, inverse_2x2, product, widened
 from megbench.nets.transform import RandomTransform
-from torch import Tensor
 
 
 class PointMap(Protocol):

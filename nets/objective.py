@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
 from megbench.core.contracts import OptimiserSpec, Phase
 from megbench.core.weights.network_weights import load_vgg19
 from megbench.nets import losses
@@ -16,7 +18,6 @@ from megbench.nets.keypoints import KeyPoints
 from megbench.nets.losses import LossConfig
 from megbench.nets.transform import RandomTransform, TransformConfig
 from megbench.nets.vgg import Vgg19
-from torch import Tensor, nn
 
 
 class PublishedConfig(Protocol):

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from megbench.nets.geometry import coordinate_grid, in_float32, warp
 from megbench.nets.transform import TransformConfig
-from torch import Tensor
 
 # Keeps the logarithm finite at the control points themselves.
 EPSILON = 1e-9

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from megbench.nets.geometry import inverse_2x2, product
-from megbench.nets.keypoints import KeyPoints
 from scipy.spatial import ConvexHull, QhullError
 from torch import Tensor
+
+from megbench.nets.geometry import inverse_2x2, product
+from megbench.nets.keypoints import KeyPoints
 
 TransferMode = Literal["relative", "relative_scale", "relative_value", "absolute"]
 

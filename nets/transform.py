@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from megbench.core.draws import each
 from megbench.nets.geometry import coordinate_grid, in_float32, warp
-from torch import Tensor
 
 # Keeps the logarithm finite at the control points themselves.
 EPSILON = 1e-6

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
+from pydantic import BaseModel, ConfigDict
+
 from megbench.clips.portraits import portraits_in
 from megbench.clips.synthetic.camera import Camera
 from megbench.clips.synthetic.degraded import Answer
@@ -20,7 +22,6 @@ from megbench.core.clip import Cell, Clip, Template
 from megbench.core.errors import BenchError
 from megbench.core.files.names import check_name
 from megbench.core.frames import frame_path, read_png
-from pydantic import BaseModel, ConfigDict
 
 TEMPLATE_CAMERA = Camera(noise=0.0)
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
 from megbench.clips.folder import Recording, prepare_all, template
 from megbench.core.clip import Cell, Clip, Template
 from megbench.core.errors import BenchError, check_choice
 from megbench.core.pictures import is_picture, pictures_in
 from megbench.core.progress import note
 from megbench.core.video import is_video
-from pydantic import BaseModel, ConfigDict, Field
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import yaml
-from megbench.protocols.megc2021 import Megc2021, Names
 from pydantic import BaseModel, ConfigDict
+
+from megbench.protocols.megc2021 import Megc2021, Names
 
 
 class Faces(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+
 from megbench.clips.folder import ClipFolder
 from megbench.core.clip import Cell, Clip, Template
 from megbench.core.frames import SIZE

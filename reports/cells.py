@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
+
 from megbench.reports.curves import GROUPS, Line, curves_of, draw_curves, panel_names
 from megbench.reports.headlines import against_truth, entry, explanation, headlines
 from megbench.reports.marks import words

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
+
 from megbench.reports.environment import environment
 from megbench.reports.run_facts import CellFacts
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from megbench.core.errors import BenchError, check_choice
 from megbench.core.figures import Figure
 from megbench.core.files.cache import read_json

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
+
 from megbench.core.errors import BenchError
 from megbench.core.files.working_folder import STORE
 from megbench.core.frames import SIZE

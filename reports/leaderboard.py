@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+
 from megbench.reports import selfcheck
 from megbench.reports.headlines import FAMILY, RANKED_BY, column, entry, explanation, headlines, left_out
 from megbench.reports.intervals import compared, groups, intervals

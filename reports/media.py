@@ -23,14 +23,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
+from tqdm import tqdm
+
 from megbench.core.errors import BenchError
 from megbench.core.files.cache import digest, read_kept, write_kept
 from megbench.core.files.hashes import file_hash
 from megbench.core.frames import SIZE, Frames, frame_path, grey, read_frames
 from megbench.core.processors import usable
 from megbench.reports.fields import encode_field, field_reach, read_field
-from PIL import Image
-from tqdm import tqdm
 
 # Written into the cache key: change it whenever the bytes may change.
 RECIPE = "asinh32-webp-7"

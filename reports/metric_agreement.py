@@ -5,6 +5,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from megbench.core.errors import BenchError
 from megbench.core.pooled import pooled
 from megbench.core.statistics import LEVEL

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+
 from megbench.core.pooled import pooled
 from megbench.core.statistics import (
     Float64s,

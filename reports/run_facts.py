@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from megbench.core.clip import several_faces
 from megbench.core.errors import BenchError
 from megbench.core.figures import Figure
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Facts(BaseModel):

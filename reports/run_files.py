@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
 from megbench.core.errors import BenchError, clause
 from megbench.core.figures import Figure
 from megbench.core.files.cache import read_json

@@ -3,10 +3,11 @@
 import functools
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from megbench.core.errors import BenchError, clause
 from megbench.core.figures import Figure
 from megbench.reports.run_facts import MetricFacts
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 KEPT = Path(__file__).with_name("selfcheck.json")
 

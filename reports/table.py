@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
+
 from megbench.core.errors import check_choice
 from megbench.core.tables.spreadsheet_text import inert, printable
 from megbench.reports.environment import environment

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
 from megbench.clips.synthetic.distinct_people import cast
 from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.render import Actor, hull

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.clip import Float32s
 from megbench.core.spline import Spline, as_type
 from megbench.taught.rendered import AT_REST, SIZE, at, cells

@@ -11,8 +11,9 @@ makes up for it as far as their losses saw it, so it stays.
 from __future__ import annotations
 
 import torch
-from megbench.nets.geometry import coordinate_grid, in_float32, warp
 from torch import Tensor
+
+from megbench.nets.geometry import coordinate_grid, in_float32, warp
 
 # What a painted 1 means: two pixels of the 256-pixel picture, in [-1, 1], and five hundredths of its brightness.
 STEP = 2 * 2 / 255

@@ -7,13 +7,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor, nn
+
 from megbench.baselines.fomm.model import FommConfig, KeyPointDetector, networks
 from megbench.core.recipe import recipe
 from megbench.nets.keypoints import KeyPointGenerator
 from megbench.nets.transfer import transfer_key_points
 from megbench.taught.losses import point_losses
 from megbench.taught.trainer import TaughtConfig, TaughtTrainer, Transferred, followed
-from torch import Tensor, nn
 
 
 class TaughtFomm:

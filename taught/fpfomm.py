@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor, nn
+
 from megbench.core.recipe import recipe
 from megbench.fpfomm.model import FpFommConfig, PriorGuidedDetector, networks
 from megbench.fpfomm.points import given_points
@@ -12,7 +14,6 @@ from megbench.nets.geometry import inverse_2x2, product
 from megbench.nets.keypoints import KeyPointGenerator, KeyPoints
 from megbench.taught.losses import attention_loss, best_mask_loss, best_matrices, jacobian_loss
 from megbench.taught.trainer import TaughtConfig, TaughtTrainer, Transferred
-from torch import Tensor, nn
 
 
 class TaughtFpFomm:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from megbench.nets.dense_motion import identity_motion
-from megbench.nets.geometry import affine_grid, coordinate_grid, in_float32, inverse_2x2, product, resized_map
 from torch import Tensor
 from torch.nn import functional as F
+
+from megbench.nets.dense_motion import identity_motion
+from megbench.nets.geometry import affine_grid, coordinate_grid, in_float32, inverse_2x2, product, resized_map
 
 # Half the width of the 256-pixel picture: coordinates in [-1, 1] to pixels.
 PIXELS = 127.5

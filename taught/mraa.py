@@ -7,12 +7,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor, nn
+
 from megbench.baselines.mraa.model import MraaConfig, MraaGenerator, networks
 from megbench.baselines.mraa.regions import RegionPredictor, transfer_regions
 from megbench.core.recipe import recipe
 from megbench.taught.losses import point_losses
 from megbench.taught.trainer import TaughtConfig, TaughtTrainer, Transferred, followed
-from torch import Tensor, nn
 
 
 class TaughtMraa:

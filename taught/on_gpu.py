@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from megbench.core.config import resolve
 from megbench.core.files.cache import write_json
 from megbench.core.provenance import lacks_bfloat16, provenance

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
+
 from megbench.core import openface_units
 from megbench.core.clip import Float32s
 from megbench.core.errors import BenchError
@@ -23,7 +25,6 @@ from megbench.taught.variation import Light, Variation, moved, placed, stirred, 
 from megbench.training.command import PUBLISHED, TrainingSet, TrainingSource
 from megbench.training.mirror import LANDMARK_PARTNERS
 from megbench.training.variation import StoreSettings
-from torch import Tensor
 
 SIZE = 256
 # Scale, angle, shift x and y of a head that does not move.

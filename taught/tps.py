@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor, nn
+
 from megbench.baselines.tps.model import SplinePoints, TpsConfig, generator, networks, transfer_points
 from megbench.core.recipe import recipe
 from megbench.taught.losses import point_losses
 from megbench.taught.trainer import TaughtConfig, TaughtTrainer, Transferred, followed
-from torch import Tensor, nn
 
 
 class TaughtTps:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from megbench.baselines.tps.inpainting import InpaintingConfig
 from megbench.baselines.tps.motion import SplineDenseMotion
 from megbench.baselines.tps_rau.model import ConditionedInpainting, GivenPoints, RauConfig, generator, given_points
@@ -18,7 +20,6 @@ from megbench.nets.dense_motion import Motion
 from megbench.nets.geometry import widened
 from megbench.taught.displaced import displaced
 from megbench.taught.units_trainer import Painting, TaughtUnitsConfig, TaughtUnitsTrainer
-from torch import Tensor, nn
 
 # Spread of fresh gates by action units of order one.
 INITIAL_GATES = 0.5

@@ -14,6 +14,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from megbench.core.contracts import OptimiserSpec, Phase
 from megbench.core.draws import each
 from megbench.nets.dense_motion import Motion
@@ -21,8 +24,6 @@ from megbench.nets.generator import Encoded
 from megbench.nets.geometry import coordinate_grid, in_float32
 from megbench.nets.inference import Painter
 from megbench.taught.losses import PIXELS, flow_losses, nearest_mask_loss, picture_losses
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 # The picture stage sees crops of this many pixels: a quarter of the arithmetic, no seam.
 CROP = 128

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
+
 from megbench.clips.synthetic.distinct_people import cast
 from megbench.clips.synthetic.parallel import in_parallel
 from megbench.clips.synthetic.people import Role

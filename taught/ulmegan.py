@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from megbench.baselines.ulmegan.model import UlmeConfig, UlmeGenerator, inside
 from megbench.core.recipe import recipe
 from megbench.taught.displaced import displaced
 from megbench.taught.units_trainer import Painting, TaughtUnitsConfig, TaughtUnitsTrainer
-from torch import Tensor, nn
 
 # Spread of what fresh gates make of action units.
 INITIAL_GATES = 0.5

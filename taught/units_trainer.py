@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from torch import Tensor, nn
+
 from megbench.core.contracts import OptimiserSpec, Phase
 from megbench.nets.geometry import resized_grid
 from megbench.taught.displaced import displacement
 from megbench.taught.losses import flow_losses, picture_losses, rest_loss
-from torch import Tensor, nn
 
 
 @dataclass(frozen=True)

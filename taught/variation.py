@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.clip import Float32s, pixel_grid
 from megbench.core.frames import Frames
 from megbench.core.spline import Spline, as_type

@@ -17,13 +17,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before PyTorch is imported: as many w
 import pytest
 import typer.main
 from hypothesis import HealthCheck, settings
+
+import bench
 from megbench.core.files.own_store import work_for
 from megbench.core.worker import Outcome, answer, set_up
 from megbench.methods import METHODS
 from megbench.metrics import METRICS
 from megbench.protocols import PROTOCOLS
-
-import bench
 from tests.fakes import FAKES
 
 # Slow draws say that the machine is busy, not that the data is wrong.
@@ -43,9 +43,7 @@ def pytest_collection_finish():
 
 @pytest.fixture(autouse=True)
 def no_lasting_memo(monkeypatch):
-    """Leave the logs of what need not be found out again (megbench.core.files.memo) in memory, wherever the tests are
-    started.
-    """
+    """Keep what need not be found out again (core.files.memo) in memory, wherever the tests are started."""
     monkeypatch.setattr("megbench.core.files.memo.STORE", Path("nowhere"))
 
 

@@ -3,10 +3,11 @@
 import csv
 from pathlib import Path
 
+from openpyxl import Workbook
+
 from megbench.experts.importing import import_files
 from megbench.experts.names import Names
 from megbench.reports.published import MEGC2021_EXPERTS
-from openpyxl import Workbook
 
 HEAD = ["Team id", "dataset", "Emotion", "gender", "Upper", "lower", "noise", "sum"]
 DATABASES = {"casme2": "CASME2", "samm": "SAMM", "smic": "SMIC"}

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+
 from megbench.core.clip import Cell, Clip, Template, load_clip, save_clip
 from megbench.core.contracts import Figure, Partial
 

@@ -16,11 +16,12 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from megbench.core.video_writing import write_video
 from openpyxl import Workbook
 from PIL import Image
 from safetensors.torch import save as safetensors
 from skimage.data import astronaut
+
+from megbench.core.video_writing import write_video
 
 FACE = np.asarray(Image.fromarray(astronaut()).resize((384, 384)))
 HEAD = ["Team id", "dataset", "Emotion", "gender", "Upper", "lower", "noise"]

@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
+
 from megbench.clips.synthetic.camera import Camera
 from megbench.clips.synthetic.exact_frames import film
 from megbench.clips.synthetic.people import Role
@@ -24,7 +26,6 @@ from megbench.clips.synthetic.render import Actor
 from megbench.core.frames import Frames
 from megbench.protocols import demo
 from megbench.protocols.megc2021 import SHEET, Driver
-from PIL import Image
 
 UNITS = {"negative": ("AU04", "AU07"), "positive": ("AU06", "AU12"), "surprise": ("AU01", "AU02")}
 PEOPLE = {"asianFemale": ("astronaut", 77), "westernMale": ("hopper", 15)}

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
+
 from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.personal_basis import personal_basis
 from megbench.clips.synthetic.render import Actor
 from megbench.faces.facs import ACTION_UNITS, MICRO
-from PIL import Image
 
 # Pictures of an expression between onset, apex and offset; a clip's frames share them.
 STATES = 5

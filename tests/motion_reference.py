@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from megbench.core.frames import Frames
 
 REDUCED = Path(__file__).parent / "data" / "motion_reference.npz"

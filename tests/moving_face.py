@@ -4,12 +4,13 @@ import functools
 from pathlib import Path
 
 import numpy as np
+from skimage import data
+
 from megbench.core.clip import Cell, Clip, KnownMotion, Template, pixel_grid, save_clip
 from megbench.core.frames import Frames, grey
 from megbench.faces.crop import crop
 from megbench.faces.field import invert, sample, warp
 from megbench.faces.landmarks import landmarks
-from skimage import data
 
 T = 7
 # Where the push is strongest, which way, and when it peaks.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
 from megbench.core.clip import pixel_grid
 from megbench.core.frames import Frames, frame_path, write_png
 from megbench.metrics.identity_distance import IdentityDistance

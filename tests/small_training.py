@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+
 from megbench.core.config import resolve
 from megbench.fpfomm.training import Recipe
 from megbench.training.loop import TrainingRun
 from megbench.training.plan import Plan, StagePlan
 from megbench.training.processes import Group
-
 from tests.golden.fill import fill
 
 SIZE = 64

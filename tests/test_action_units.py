@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from megbench.faces.coded_units import Coding, Unit, parse
 
 # What coders wrote in CASME II, SAMM, CAS(ME)3, 4DME and DFME, and what is meant by it.

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from megbench.core.files.working_folder import in_store
 from megbench.core.weights.network_weights import read_card
-
 from tests.fakes import make_clips
 from tests.rendered_set import write_rendered_set
 

@@ -5,10 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+
 from megbench.commands.metrics_page import page
 from megbench.metrics import METRICS
 from megbench.reports.export import tables_of
-
 from tests.moving_face import MOUTH, make_clip
 
 TEXT = (Path(__file__).parent.parent / "docs" / "add_a_metric.md").read_text()

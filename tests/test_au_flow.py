@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from megbench.clips.synthetic.camera import Camera
 from megbench.clips.synthetic.exact_frames import film
 from megbench.clips.synthetic.people import Role

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from skimage.data import astronaut
+
 from megbench.commands.request import chosen_metrics
 from megbench.core.errors import BenchError
 from megbench.core.processors import usable
@@ -17,9 +20,6 @@ from megbench.core.video_writing import write_video
 from megbench.methods import COMPANIONS, METHODS, Label, parse_label
 from megbench.metrics import METRICS, ON_REQUEST
 from megbench.protocols import PROTOCOLS
-from PIL import Image
-from skimage.data import astronaut
-
 from tests.fakes import FAKES, finished_cells, make_clips
 
 ROOT = Path(__file__).parent.parent

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+
 from megbench.clips import chosen_face
 from megbench.clips.chosen_face import check_face, frame_clip
 from megbench.clips.databases.table import TABLE
@@ -34,7 +36,6 @@ from megbench.faces.landmarks import (
 from megbench.protocols import make
 from megbench.protocols.demo import Demo
 from megbench.protocols.folder import Folder as FolderProtocol
-from PIL import Image
 
 # How far, in eye distances, and by which factor boxes of one face may differ: dlib looks at every eighth pixel of
 # pictures scaled in steps of 5/6, so that two boxes may be two steps apart. The clothes are 6 eye distances away.

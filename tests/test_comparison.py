@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from megbench.core.errors import BenchError
 from megbench.core.statistics import paired
 from megbench.metrics.motion_agreement import pooled_agreement
 from megbench.reports.comparison import comparison
 from megbench.reports.pooled import paired_pooled
 from megbench.reports.run_files import FinishedRun
-
 from tests.report_fixture import make_run
 
 

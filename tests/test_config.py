@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from megbench.core.config import as_dict, build, merge, parse_set, read_overlay, resolve
 from megbench.core.errors import BenchError
 

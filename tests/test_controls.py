@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from megbench.commands.request import impossible
 from megbench.core.clip import Cell, Clip, save_clip
 from megbench.core.errors import BenchError, CellFailed
@@ -21,7 +22,6 @@ from megbench.methods import COMPANIONS, METHODS
 from megbench.methods.controls import Ceiling, Rigid, Still, StillNoise, Truth
 from megbench.methods.flow_warp import ApexRamp, FlowWarp, Reversed, WrongDriver, ramp
 from megbench.metrics.motion_agreement import compare
-
 from tests.moving_face import MOUTH, T, make_cell, push_field
 
 

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from skimage.data import astronaut
+
 from megbench.clips.folder import Recording, cut_frames, template
 from megbench.clips.portraits import _cut, _fit
 from megbench.core.errors import BenchError
@@ -17,8 +20,6 @@ from megbench.core.pictures import stated_density
 from megbench.core.video import first_size, pixel_aspect, read_clip
 from megbench.faces.crop import crop, display_size, face_square, square_at, whole_square
 from megbench.faces.landmarks import crop_box, landmarks
-from PIL import Image
-from skimage.data import astronaut
 
 # 512 x 512; the face is 88 pixels wide, its middle near (223, 126).
 PHOTO = astronaut()

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from megbench.clips.databases import DATABASES
 from megbench.clips.databases.corrections import CORRECTIONS, Correction, corrections
 from megbench.clips.databases.sheets import LARGEST_SHEET_BYTES, CodedRow, read_sheet
@@ -15,7 +16,6 @@ from megbench.commands.databases import given_points
 from megbench.core.errors import BenchError
 from megbench.core.registry import load
 from megbench.protocols.megc2021 import SHEET, recordings
-
 from tests import lookalikes
 
 

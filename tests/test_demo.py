@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+
 from megbench.clips.portraits import portrait_path
 from megbench.clips.synthetic import rendered_clips
 from megbench.clips.synthetic.exact_frames import expression, plan

@@ -10,6 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+import bench
 from megbench.core.errors import BenchError, Unavailable
 from megbench.core.files.cache import write_json
 from megbench.core.frames import grey
@@ -22,10 +26,6 @@ from megbench.faces.landmarks import landmarks
 from megbench.faces.openface import UNITS, read_openface
 from megbench.metrics.openface_intensity import OpenFaceIntensity
 from megbench.metrics.pyfeat_occurrence import PyFeatOccurrence
-from safetensors.torch import save_file
-from typer.testing import CliRunner
-
-import bench
 from tests.moving_face import T, face, make_cell
 
 BUMP = np.sin(np.linspace(0, np.pi, T))

@@ -3,6 +3,7 @@
 import dlib
 import numpy as np
 import pytest
+
 from megbench.core.errors import BenchError
 from megbench.core.frames import content_hash, grey
 from megbench.faces import embedding as module
@@ -10,7 +11,6 @@ from megbench.faces import features as seen_module
 from megbench.faces.embedding import WEIGHTS, embedding_at, embeddings
 from megbench.faces.features import SeenClip
 from megbench.faces.landmarks import BORDER, landmarks, model_path, padded
-
 from tests.moving_face import face
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from megbench.core.weights.network_weights import read_card
 from megbench.engine import estimate
 from megbench.engine.estimate import PACE_S, Work, remember, work_left

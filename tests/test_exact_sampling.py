@@ -9,6 +9,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.interpolate import RectBivariateSpline
+from scipy.ndimage import map_coordinates
+
 from megbench.clips.portraits import TEXTURE, read_portrait, to_texture
 from megbench.clips.synthetic.identities import Person
 from megbench.clips.synthetic.render import Actor, sharpened
@@ -18,8 +21,6 @@ from megbench.core.spline import Spline, as_type
 from megbench.faces import facs
 from megbench.faces.field import warp
 from megbench.taught.displaced import STEP, displaced
-from scipy.interpolate import RectBivariateSpline
-from scipy.ndimage import map_coordinates
 
 SIZES = (0.02, 0.05, 0.1, 0.2, 0.375, 0.5, 1.0)
 DIRECTIONS = ((1, 0), (0, 1), (1, 1), (-1, 1))

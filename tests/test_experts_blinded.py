@@ -6,14 +6,14 @@ import shutil
 
 import openpyxl
 import pytest
+
+import bench
 from megbench.core.errors import BenchError
 from megbench.core.provenance import ROOT
 from megbench.engine.seal import faults, seal
 from megbench.experts.judgements import FILE, read_judgements
 from megbench.reports.metric_agreement import metrics_against_experts
 from megbench.reports.run_files import FinishedRun
-
-import bench
 from tests.report_fixture import HOSTILE, LABELS, make_run
 
 

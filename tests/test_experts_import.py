@@ -8,12 +8,12 @@ import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from megbench.core.errors import BenchError
 from megbench.experts.grid import LARGEST_BYTES, read_grids
 from megbench.experts.importing import import_files
 from megbench.experts.judgements import Judgement, read_judgements, write_judgements
 from megbench.experts.names import Known, Names
-
 from tests.expert_sheets import HEAD, published, wide, write_csv, write_html, write_xlsx
 
 PUBLISHED = published()

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+
 from megbench.core.statistics import paired
 from megbench.experts.judgements import FILE, Judgement, drivers, means, write_judgements
 from megbench.reports.experts import add_up, agreement_table, gap, pairs_table, table_one
@@ -15,7 +16,6 @@ from megbench.reports.published import published as published_figures
 from megbench.reports.published import reported_table
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
-
 from tests.expert_sheets import published
 from tests.report_fixture import HOSTILE, make_run
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+
+import bench
 from megbench.core.clip import Template
 from megbench.core.errors import BenchError, CellFailed
 from megbench.methods import parse_label
 from megbench.methods.external import READY_MADE, External, read_description
-
-import bench
 from tests.fakes import finished_cells, make_clips
 
 ROOT = Path(__file__).parent.parent
@@ -324,11 +324,12 @@ write_video(folder / (pair["driving"] + "-" + pair["source"] + ".mp4"), frames, 
 
 
 def test_the_published_layout_of_fpb_is_laid_out(tmp_path, monkeypatch, call):
+    from skimage import data
+
     from megbench.core.clip import Clip, save_clip
     from megbench.core.frames import grey
     from megbench.faces.crop import crop
     from megbench.faces.landmarks import crop_box
-    from skimage import data
 
     image = np.ascontiguousarray(data.astronaut())
     face = crop(image, crop_box(grey(image), "astronaut"))

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
+
 from megbench.core.clip import pixel_grid
 from megbench.core.errors import CellFailed
 from megbench.core.frames import content_hash, grey
@@ -18,8 +20,6 @@ from megbench.faces.mesh import fit_mesh
 from megbench.faces.motion import mean_over
 from megbench.faces.regions import GROUPS, REGIONS, face_regions
 from megbench.faces.transfer import LEAST_AREA, _to_face_units, _to_pixels, _unfolded
-from scipy.ndimage import map_coordinates
-
 from tests.moving_face import MOUTH, face, make_cell, push_field, render
 
 LANDMARKS = seen_module.detect(grey(face()[None])[0])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.personal_basis import personal_basis
 from megbench.clips.synthetic.render import Actor

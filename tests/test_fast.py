@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from megbench.baselines.fomm import model as fomm
 from megbench.baselines.mraa import model as mraa
 from megbench.baselines.tps import model as tps
@@ -21,8 +23,6 @@ from megbench.methods import make_method
 from megbench.nets import winograd
 from megbench.nets.blocks import SameBlock, UpBlock
 from megbench.nets.fast import LARGE_MAP, FourAtOnce, InstanceNormLast, compile_blocks, rearrange, speed_up
-from torch import nn
-
 from tests.golden.fill import fill
 from tests.test_nets_models import FOMM, FPB, LANDMARKS, MRAA
 from tests.test_tps import RAU, TPS

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from megbench.core.clip import pixel_grid
 from megbench.faces.field import MeshField, invert, jacobian_determinant, sample, similarity, warp
 from megbench.faces.mesh import canonical

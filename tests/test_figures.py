@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from megbench.commands.metrics_page import PAGE, page
 from megbench.commands.request import Request
 from megbench.core.errors import BenchError
@@ -17,7 +18,6 @@ from megbench.metrics import METRICS, ON_REQUEST
 from megbench.reports import headlines, leaderboard
 from megbench.reports.export import tables_of, write_tables
 from megbench.reports.run_files import FinishedRun
-
 from tests.report_fixture import make_run
 
 ALL = {name: load("metric", name, METRICS) for name in METRICS}

@@ -6,6 +6,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from megbench.core.files import hashes, memo
 from megbench.core.files.hashes import (
     TICK_NS,
@@ -19,7 +20,6 @@ from megbench.core.files.hashes import (
     unaltered,
 )
 from megbench.core.files.memo import Memo
-
 from tests.fakes import flipped
 
 LONG_AGO = 1_700_000_000_123_456_789

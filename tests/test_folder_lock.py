@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from megbench.core.errors import BenchError
 from megbench.core.files.folder_lock import CLIP_STORE, LOCK, RUN, check_free, in_turn, locked_folder
 

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from megbench.nets import gather
 from megbench.nets.geometry import memory_layout, warp
 

@@ -4,6 +4,7 @@ import re
 from typing import get_args
 
 import pytest
+
 from megbench.baselines import GENERATORS
 from megbench.commands.generators_page import PAGE, folder, page
 from megbench.core.config import build, merge, parse_set, read_overlay, resolve

@@ -10,8 +10,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from megbench.nets.vgg import Vgg19
 
+from megbench.nets.vgg import Vgg19
 from tests.golden import fomm, measure, splines, tpsmm
 from tests.golden.__main__ import FILES, differences, spent
 from tests.golden.bounds import FACTOR, HERE, PROCESSORS, SEEDS, Bounds, UnboundEntryError, stage_of

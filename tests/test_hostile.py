@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+
 from megbench.clips.databases.sheets import read_sheet
 from megbench.core.clip import load_clip
 from megbench.core.config import parse_set, read_overlay
@@ -30,8 +32,6 @@ from megbench.core.video import read_clip
 from megbench.experts.blinded import make_key
 from megbench.faces.openface import COLUMNS, read_openface
 from megbench.methods.generator import GeneratorMethod
-from torch import nn
-
 from tests import hostile_files as files
 from tests.fakes import make_clips
 from tests.golden.fill import undrawn

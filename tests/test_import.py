@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
+
+import bench
 from megbench.baselines import GENERATORS
 from megbench.core.config import build
 from megbench.core.errors import BenchError
@@ -16,9 +19,6 @@ from megbench.core.weights.pickled import read_published
 from megbench.core.weights.published_checkpoints import Layout, import_checkpoint
 from megbench.methods import make_method
 from megbench.training.published import layouts
-from typer.testing import CliRunner
-
-import bench
 
 KNOWN = descriptors(GENERATORS)
 PUBLISHED = [name for name, generator in KNOWN.items() if generator.published]

@@ -4,9 +4,9 @@ import ast
 from pathlib import Path
 
 import pytest
-from megbench.core.source_code import imports_of
 
 import megbench
+from megbench.core.source_code import imports_of
 
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from megbench.baselines import GENERATORS
 from megbench.core import provenance
 from megbench.core.generator import descriptors

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+
 from megbench.commands.request import mention
 from megbench.core.clip import Cell, Template
 from megbench.core.frames import write_frames
@@ -15,7 +16,6 @@ from megbench.engine.runner import Row, Settings, plan
 from megbench.methods import parse_label
 from megbench.methods.outputs import Outputs
 from megbench.protocols.megc2021 import SHEET, Megc2021
-
 from tests import lookalike_kit
 from tests.fakes import Shift, make_clips
 

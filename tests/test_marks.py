@@ -8,6 +8,7 @@ import re
 
 import pandas as pd
 import pytest
+
 from megbench.baselines import GENERATORS
 from megbench.core.files.working_folder import in_store
 from megbench.core.generator import DEMO_MARK
@@ -25,7 +26,6 @@ from megbench.reports.html import Pictures, write_report
 from megbench.reports.marks import exported
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import NOTE
-
 from tests.report_fixture import MARKS, make_run
 
 

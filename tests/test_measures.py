@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
 from megbench.core.clip import Cell
 from megbench.core.combine import combined, mean_score
 from megbench.core.contracts import Metric, Partial
@@ -17,8 +19,6 @@ from megbench.core.registry import load
 from megbench.faces.features import Seen
 from megbench.metrics import METRICS, ON_REQUEST
 from megbench.metrics.fidelity import l1, psnr, ssim
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-
 from tests.moving_face import MOUTH, T, face, make_cell, strengths
 
 # What needs files of the user's has tests of its own, with stand-ins; face_distance compares sets, not cells.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from megbench.core.errors import BenchError
 from megbench.faces.mesh import LEFT_EYE, OF_68, RIGHT_EYE, FittedMesh, canonical, fit_mesh, mirror_order
 

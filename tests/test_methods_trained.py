@@ -4,10 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import megbench.methods.cards
 import numpy as np
 import pytest
 import torch
+
+import megbench.methods.cards
 from megbench.baselines.fomm import model as fomm
 from megbench.baselines.mraa import model as mraa
 from megbench.core.clip import Clip, Template, save_clip
@@ -16,7 +17,6 @@ from megbench.core.errors import BenchError, CellFailed
 from megbench.core.weights.network_weights import save_weights
 from megbench.fpfomm import model as fpb
 from megbench.methods import make_method
-
 from tests.test_nets_models import FOMM, FPB, MRAA
 
 Fomm, FpFomm, Mraa = (make_method(name) for name in ("fomm", "fpfomm", "mraa"))
@@ -43,10 +43,11 @@ def weights(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def face():
     """A real face: the picture that scikit-image ships, 256 x 256."""
+    from skimage import data
+
     from megbench.core.frames import grey
     from megbench.faces.crop import crop
     from megbench.faces.landmarks import crop_box
-    from skimage import data
 
     image = np.ascontiguousarray(data.astronaut())
     return crop(image, crop_box(grey(image), "astronaut"))

@@ -5,10 +5,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
-import megbench.methods.cards
 import numpy as np
 import pytest
 import torch
+
+import megbench.methods.cards
 from megbench.baselines import GENERATORS
 from megbench.baselines.tps import model as tps
 from megbench.baselines.tps_rau import model as tps_rau
@@ -25,7 +26,6 @@ from megbench.faces import action_units
 from megbench.methods import DRIVEN_BY, au_sources, make_method
 from megbench.methods.au_sources import ActionUnits, source
 from megbench.methods.generator import DISPLACED
-
 from tests.test_imports import reached
 from tests.test_tps import RAU, TPS
 from tests.test_ulmegan import SMALL
@@ -59,10 +59,11 @@ def weights(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def face():
     """A real face: the picture that scikit-image ships, 256 x 256."""
+    from skimage import data
+
     from megbench.core.frames import grey
     from megbench.faces.crop import crop
     from megbench.faces.landmarks import crop_box
-    from skimage import data
 
     image = np.ascontiguousarray(data.astronaut())
     return crop(image, crop_box(grey(image), "astronaut"))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from megbench.core.combine import combined
 from megbench.core.contracts import Metric, Partial
 from megbench.core.errors import BenchError, CellFailed
@@ -14,7 +15,6 @@ from megbench.core.registry import load
 from megbench.engine.scoring import lacking, measure
 from megbench.faces.features import Seen
 from megbench.metrics import METRICS, ON_REQUEST
-
 from tests.moving_face import BROW, T, make_cell, render
 
 ALL: dict[str, Metric] = {name: load("metric", name, METRICS)() for name in METRICS}

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from PIL import Image
+
 from megbench.experts.judgements import ITEMS
 from megbench.methods import COMPANIONS
 from megbench.protocols.megc2021 import recordings
 from megbench.reports.published import MEGC2021_EXPERTS
 from megbench.training.log import read_log
-from PIL import Image
-
 from tests.lookalikes import STATES, between, coded, faces, frames
 
 ROOT = Path(__file__).parent.parent

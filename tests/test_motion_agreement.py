@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from megbench.core.combine import combined
 from megbench.core.contracts import Partial
 from megbench.core.frames import Frames, content_hash
@@ -16,7 +17,6 @@ from megbench.faces.motion_v1 import motion_v1
 from megbench.faces.regions import face_regions
 from megbench.metrics.motion_agreement import MotionAgreement, compare, pooled_agreement, velocity
 from megbench.metrics.motion_agreement_v1 import MotionAgreementV1
-
 from tests.motion_reference import FULL, REDUCED, driver_frames, driver_video
 
 TRAJECTORY_TOLERANCE = 0.002

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from megbench.baselines.mraa.regions import principal_axes
 from megbench.nets import geometry, losses
 from megbench.nets.blocks import AntiAliasDown

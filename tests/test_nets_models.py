@@ -3,12 +3,13 @@
 import json
 from dataclasses import replace
 
-import megbench.baselines.fomm.model as fomm
-import megbench.baselines.mraa.model as mraa
-import megbench.fpfomm.model as fpb
 import numpy as np
 import pytest
 import torch
+
+import megbench.baselines.fomm.model as fomm
+import megbench.baselines.mraa.model as mraa
+import megbench.fpfomm.model as fpb
 from megbench.baselines.fomm.training import FommTrainer
 from megbench.baselines.mraa.regions import Regions, transfer_regions
 from megbench.baselines.mraa.training import MraaTrainer

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+
 from megbench.clips.synthetic.people import Role
 from megbench.taught.bundle import write_bundle
 from megbench.taught.bundle_render import inverted, render
 from megbench.taught.rendered import RenderedSet, cells
 from megbench.training.log import LOG
-
 from tests.test_training import CLEAN
 
 ROOT = Path(__file__).parent.parent

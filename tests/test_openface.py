@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from megbench.core.errors import BenchError, CellFailed
 from megbench.faces import openface
 from megbench.faces.openface import COLUMNS, PRESENCES, UNITS, keep, kept, read_openface, spans

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+
 from megbench.core.clip import Cell, Template
 from megbench.core.errors import BenchError, CellFailed, NotSupplied
 from megbench.core.frames import write_frames
@@ -16,8 +18,6 @@ from megbench.core.video_writing import write_video
 from megbench.engine.runner import Row, Settings, cell_key
 from megbench.methods.outputs import Outputs
 from megbench.methods.outputs_folder import kept_frames
-from PIL import Image
-
 from tests.fakes import make_clips
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from megbench.core.errors import BenchError
 from megbench.core.weights import external_weights, packaged_trunks
 from megbench.core.weights.external_weights import FILES

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from megbench.commands.check import method_lines, metric_lines
 from megbench.core.combine import combined
 from megbench.core.contracts import Figure, Partial, Score
@@ -14,7 +15,6 @@ from megbench.engine.scoring import measure
 from megbench.metrics.flicker import Flicker
 from megbench.reports.explain import explanation
 from megbench.reports.run_files import FinishedRun
-
 from tests.fakes import Difference, Fakes, Shift, make_clips
 from tests.report_fixture import make_run
 

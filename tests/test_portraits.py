@@ -5,6 +5,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+
 from megbench.clips import portraits
 from megbench.clips.portraits import portraits_in, read_portrait
 from megbench.core.errors import BenchError

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from megbench.commands import precision
 from megbench.commands.precision import MANY_FRAMES, advice, hint
 from megbench.core import provenance

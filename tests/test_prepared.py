@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
+
+import bench
 from megbench.clips import prepare as clip_store
 from megbench.clips.databases import DATABASES
 from megbench.clips.prepare import prepare
@@ -31,8 +33,6 @@ from megbench.training.command import train
 from megbench.training.mirror import LANDMARK_PARTNERS
 from megbench.training.prepared import PreparedSet, jittered, prepared_set
 from megbench.training.variation import Jitter, PreparedSettings
-
-import bench
 
 PLAIN = PreparedSettings(flip=False, jitter=Jitter(0, 0, 0, 0))
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from skimage.data import astronaut
+
 from megbench.clips.folder import ClipFolder as ClipFolder
 from megbench.core.clip import Clip
 from megbench.core.errors import BenchError
@@ -15,8 +18,6 @@ from megbench.protocols.folder import Folder, foils
 from megbench.protocols.megc2021 import SHEET, Megc2021
 from megbench.protocols.megc2022 import Megc2022
 from megbench.protocols.self_ import Self
-from PIL import Image
-from skimage.data import astronaut
 
 FACE = np.asarray(Image.fromarray(astronaut()).resize((320, 320)))
 

@@ -12,6 +12,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import nn
+
 from megbench.core.errors import BenchError, clause
 from megbench.core.files.kinds import kind_of
 from megbench.core.files.wrong_file import why_not_weights
@@ -22,8 +25,6 @@ from megbench.core.weights.published_checkpoints import Layout, import_checkpoin
 from megbench.core.weights.state_dicts import in_words, manifest, misfits
 from megbench.core.worker import answer, set_up
 from megbench.training import resume
-from safetensors.torch import save_file
-from torch import nn
 
 NETWORKS = ("generator", "kp_detector")
 

@@ -5,6 +5,7 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
+
 from megbench.clips.synthetic.camera import Camera
 from megbench.clips.synthetic.distinct_people import audition
 from megbench.clips.synthetic.exact_frames import film, least_jacobian

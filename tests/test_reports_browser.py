@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from megbench.reports.html import write_report
 
+from megbench.reports.html import write_report
 from tests.report_fixture import FRAMES, make_run
 
 CHROMIUM = next(

@@ -5,6 +5,9 @@ import warnings
 import numpy as np
 import pytest
 from matplotlib.text import Text
+from PIL import Image
+
+import bench
 from megbench.core.errors import BenchError
 from megbench.reports.figures.gif import write_gif
 from megbench.reports.figures.grid import draw_grid, save_figure
@@ -22,9 +25,6 @@ from megbench.reports.figures.strip import draw_strip
 from megbench.reports.figures.variants import draw_variants
 from megbench.reports.run_facts import CellFacts
 from megbench.reports.run_files import FinishedRun
-from PIL import Image
-
-import bench
 from tests.report_fixture import FRAMES, HOSTILE, LABELS, make_run, moving_face
 
 

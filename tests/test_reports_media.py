@@ -10,6 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from PIL import Image
+from skimage import data
+
 from megbench.commands.runs import keep_motion
 from megbench.core.errors import BenchError
 from megbench.core.frames import frame_path, write_frames
@@ -17,9 +20,6 @@ from megbench.engine.runner import Job
 from megbench.faces.features import SeenClip
 from megbench.reports import media
 from megbench.reports.fields import decode_field, encode_field, field_reach, read_field
-from PIL import Image
-from skimage import data
-
 from tests.moving_face import make_cell
 from tests.report_fixture import moving_face, write_field
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from megbench.core.errors import BenchError
 from megbench.engine.run_folder import MEDIA_FOLDER
 from megbench.metrics.sharpness import Sharpness
@@ -25,7 +26,6 @@ from megbench.reports.html import Pictures, write_report
 from megbench.reports.missing import missing
 from megbench.reports.run_facts import CellFacts
 from megbench.reports.run_files import FinishedRun
-
 from tests.report_fixture import CONTROLS, HOSTILE, LABELS, make_run
 
 

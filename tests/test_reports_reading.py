@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from megbench.reports.remarks import motion_share, read_cell
 
+from megbench.reports.remarks import motion_share, read_cell
 from tests.report_fixture import KNOWN
 
 BUMP = np.sin(np.pi * np.arange(40) / 39)

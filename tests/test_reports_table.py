@@ -10,9 +10,9 @@ import subprocess
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from megbench.core.errors import BenchError
 from megbench.reports.table import DASH, Column, Entry, Section, Table
-
 from tests.report_fixture import HOSTILE
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).filter(str.strip)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from megbench.core.errors import BenchError
 from megbench.core.figures import Figure
 from megbench.core.registry import load

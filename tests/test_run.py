@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+
 from megbench.core.clip import Template
 from megbench.core.errors import BenchError
 from megbench.engine.benchmark import Benchmark
@@ -13,7 +14,6 @@ from megbench.engine.runner import Row, Settings, cell_key, plan
 from megbench.engine.scoring import Scorer
 from megbench.engine.seal import seal
 from megbench.methods.flow_warp import WrongDriver
-
 from tests.fakes import Counted, Difference, Fakes, Faulty, Fragile, Needy, Seen, Shift, Unready, make_clips
 
 pytestmark = pytest.mark.usefixtures("in_this_process")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from megbench.faces.action_units import UNITS
 from megbench.faces.features import Seen, SeenClip
 from megbench.faces.motion import FacialMotion
 from megbench.faces.regions import REGIONS
-
 from tests.moving_face import T, make_cell
 
 PAGE = (Path(__file__).parent.parent / "docs" / "seen.md").read_text()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from megbench.clips.synthetic.camera import Camera
 from megbench.clips.synthetic.degraded import SERIES, Answer, variants
 from megbench.clips.synthetic.people import Role

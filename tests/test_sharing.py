@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+
 from megbench.clips.synthetic import rendered_clips
 from megbench.core.errors import BenchError
 from megbench.core.files.cache import read_cell, save_cell
@@ -30,7 +31,6 @@ from megbench.engine.scoring import Scorer
 from megbench.faces.openface import kept_path
 from megbench.methods import make_method
 from megbench.methods.au_sources import table_path
-
 from tests.fakes import Counted, Fakes, Fragile, Seen, Shift, finished_cells, make_clips
 
 Fomm = make_method("fomm")

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import torchvision
+
 from megbench.core.clip import Cell, Template
 from megbench.core.files.cache import CellRecord, link_folder
 from megbench.core.files.hashes import hash_if_readable
@@ -30,7 +31,6 @@ from megbench.methods import au_sources, make_method, parse_label
 from megbench.methods.controls import Still
 from megbench.metrics import METRICS, fid, pyfeat_occurrence
 from megbench.metrics.openface_intensity import OpenFaceIntensity
-
 from tests.moving_face import BROW, MOUTH, face, make_clip
 
 UlmeGan = make_method("ulmegan")

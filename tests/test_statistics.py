@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
+
 from megbench.core.statistics import (
     Interval,
     Paired,
@@ -23,7 +25,6 @@ from megbench.core.statistics import (
 )
 from megbench.experts.ranks import item_agreement, rank_agreement
 from megbench.reports.intervals import p_entry
-from scipy import stats
 
 # Shrout & Fleiss 1979, table 2: six targets, four judges.
 SHROUT_FLEISS = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]

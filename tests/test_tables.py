@@ -8,6 +8,7 @@ import openpyxl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from megbench.clips.databases import DATABASES
 from megbench.clips.databases.sheets import read_sheet as read_coding
 from megbench.clips.folder import ClipFolder, templates
@@ -15,7 +16,6 @@ from megbench.core.errors import BenchError
 from megbench.core.registry import load
 from megbench.core.tables.reading import read_sheet, read_sheets
 from megbench.core.tables.sheet import Sheet, SheetLimits
-
 from tests import hostile_files as files
 
 LIMITS = SheetLimits("a table", bytes=1_000_000, rows=1000, columns=50, pages=True)

@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
+
 from megbench.baselines.tps_rau import model as published_rau
 from megbench.baselines.ulmegan import model as published_ulme
 from megbench.core.config import as_dict, build, resolve
@@ -28,8 +30,6 @@ from megbench.taught.losses import (
 )
 from megbench.taught.trainer import CROP, crop, crop_grid
 from megbench.training import TRAINABLES
-from torch.nn import functional as F
-
 from tests.test_tps import RAU, TPS
 from tests.test_ulmegan import SMALL as ULME
 

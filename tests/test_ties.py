@@ -4,13 +4,13 @@ import shutil
 
 import pandas as pd
 import pytest
+
 from megbench.reports import headlines, leaderboard
 from megbench.reports.export import tables_of
 from megbench.reports.heat_map import heat_maps
 from megbench.reports.html import Pictures, write_report
 from megbench.reports.intervals import compared, differences_table, groups, intervals
 from megbench.reports.run_files import FinishedRun
-
 from tests.report_fixture import LABELS, make_run
 
 

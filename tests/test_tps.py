@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from megbench.baselines.tps import model as tps
 from megbench.baselines.tps.inpainting import InpaintingConfig, warp_targets
 from megbench.baselines.tps.motion import Dropout, SplineDenseMotion

@@ -9,6 +9,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
 from megbench.baselines.fomm.model import FommConfig
 from megbench.baselines.fomm.model import networks as fomm_networks
 from megbench.core.config import build
@@ -28,9 +31,6 @@ from megbench.training.loop import TrainingRun
 from megbench.training.mirror import LANDMARK_PARTNERS
 from megbench.training.plan import Plan, StagePlan, learning_rate
 from megbench.training.processes import Group
-from torch import nn
-from torch.nn import functional as F
-
 from tests.rendered_set import write_rendered_set
 
 CLEAN = Variation(

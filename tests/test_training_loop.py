@@ -8,6 +8,7 @@ import types
 import numpy as np
 import pytest
 import torch
+
 from megbench.core.config import read_overlay, resolve
 from megbench.core.contracts import Phase
 from megbench.core.draws import each, generator
@@ -26,7 +27,6 @@ from megbench.training.log import LOG, Log, read_log
 from megbench.training.loop import TrainingRun, fastest_layout
 from megbench.training.plan import Limits, Plan, StagePlan, check_plan
 from megbench.training.processes import Group
-
 from tests.small_training import SIZE, SMALL, Shifted
 from tests.test_training import Line, Points, plan, run
 

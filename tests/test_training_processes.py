@@ -11,10 +11,10 @@ import time
 
 import pytest
 import torch
+
 from megbench.core.errors import BenchError
 from megbench.training.log import read_log
 from megbench.training.processes import Group, Machine, ending_together, free_port
-
 from tests.small_training import train
 
 STEPS = 10

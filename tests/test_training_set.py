@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from megbench.clips.synthetic import parallel
 from megbench.clips.synthetic.people import Role
 from megbench.protocols.demo import SHEET

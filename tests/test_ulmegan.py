@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from megbench.baselines.ulmegan import model as ulmegan
 from megbench.baselines.ulmegan.action_units import fitted, recoded, split_table, top_frame
 from megbench.baselines.ulmegan.training import UlmeTrainer, gan_loss, gradient_penalty, total_variation
 from megbench.core.openface_units import OPENFACE, column, shares
 from megbench.training.plan import StagePlan, learning_rate
-
 from tests.test_tps import pictures
 
 SMALL = ulmegan.UlmeConfig(image_size=64, width=4, residual_blocks=1, discriminator_width=4)

@@ -5,9 +5,9 @@ import random
 import re
 
 import pytest
+
 from megbench.core.frames import write_frames, write_png
 from megbench.engine.seal import MANIFEST, faults, seal, seal_again, sealed
-
 from tests.fakes import flipped, make_clips
 from tests.moving_face import BROW, face, render
 

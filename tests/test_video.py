@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+
 from megbench.core.errors import BenchError
 from megbench.core.gif import frames_of as frames_of_durations
 from megbench.core.pictures import pictures_in, read_picture
 from megbench.core.video import frame_rate, read_clip
 from megbench.core.video_writing import write_video
-from PIL import Image
 
 
 def gradient(height=64, width=48):

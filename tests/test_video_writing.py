@@ -3,12 +3,12 @@
 import av
 import numpy as np
 import pytest
-from megbench.core.frames import grey
-from megbench.core.video import read_clip
-from megbench.core.video_writing import reencode, write_video
 from scipy import ndimage
 from skimage import data
 
+from megbench.core.frames import grey
+from megbench.core.video import read_clip
+from megbench.core.video_writing import reencode, write_video
 from tests.moving_face import MOUTH, face, render
 
 # The apex of a very small motion, in pixels.

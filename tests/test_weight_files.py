@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+import bench
 from megbench.core.errors import BenchError, Unavailable
 from megbench.core.weights import external_weights
 from megbench.core.weights.external_weights import FILES
 from megbench.engine.scoring import lacking
-from typer.testing import CliRunner
-
-import bench
 
 DATA = b"\x80stand-in weights"
 HASH = hashlib.sha256(DATA).hexdigest()

@@ -7,6 +7,8 @@ import pickle
 
 import pytest
 import torch
+from torch import nn
+
 from megbench.core.errors import BenchError
 from megbench.core.weights.network_weights import (
     load_networks,
@@ -17,7 +19,6 @@ from megbench.core.weights.network_weights import (
     save_weights,
     weights_hash,
 )
-from torch import nn
 
 
 def network(width=3):

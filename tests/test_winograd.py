@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+
 from megbench.nets import winograd
 from megbench.nets.blocks import UpBlock
 from megbench.nets.fast import speed_up
 from megbench.nets.winograd import Conv3x3
-from torch import nn
 
 
 def fast_conv(channels_in, channels_out):

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from megbench.core.errors import BenchError, CellFailed
 from megbench.core.worker import Lane, work
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+
 from megbench.core.config import as_dict, merge, parse_set, read_overlay, resolve
 from megbench.core.contracts import Trainable
 from megbench.core.errors import BenchError, check_choice, shown

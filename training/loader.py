@@ -15,8 +15,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from megbench.core.draws import generator
 from torch import Tensor
+
+from megbench.core.draws import generator
 
 # Steps drawn ahead, and threads that draw them.
 AHEAD, THREADS = 2, 2

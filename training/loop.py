@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from tqdm import tqdm
+
 from megbench.core.contracts import Phase, Trainable
 from megbench.core.errors import BenchError
 from megbench.nets.fast import speed_up
@@ -25,8 +28,6 @@ from megbench.training.log import Log, read_log
 from megbench.training.plan import Limits, Plan, StagePlan, check_plan, learning_rate
 from megbench.training.processes import Group
 from megbench.training.strips import write_strip
-from torch import Tensor
-from tqdm import tqdm
 
 SETTLING_BATCHES = 24
 

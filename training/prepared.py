@@ -14,6 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
+
 from megbench.core.clip import Float32s
 from megbench.core.errors import BenchError
 from megbench.core.files.hashes import file_hash
@@ -22,7 +24,6 @@ from megbench.core.prepared_clips import STORE, ClipStore, StoredClip, three_cha
 from megbench.training.command import PUBLISHED, TrainingSet, TrainingSource
 from megbench.training.mirror import LANDMARK_PARTNERS
 from megbench.training.variation import LUMA, Jitter, PreparedSettings, StoreSettings
-from torch import Tensor
 
 # Mirrored, x runs the other way.
 MIRROR = np.array([-1, 1], np.float32)

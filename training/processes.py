@@ -17,8 +17,9 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from megbench.core.errors import BenchError
 from torch import Tensor
+
+from megbench.core.errors import BenchError
 
 PATIENCE = datetime.timedelta(minutes=30)  # for a process that still opens its training set, or writes a checkpoint
 LAST_WORDS = 20  # seconds that a process has to end by itself after another has

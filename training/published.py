@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from megbench.baselines import GENERATORS
 from megbench.core.config import as_dict, build
 from megbench.core.generator import Generator, generators, networks_at

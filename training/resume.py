@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from megbench.core.errors import BenchError
 from megbench.core.files.whole_files import whole_file
 

@@ -6,6 +6,8 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from torch import Tensor, nn
+
 from megbench.nets.dense_motion import DenseMotionConfig
 from megbench.nets.discriminator import Discriminator, DiscriminatorConfig
 from megbench.nets.generator import GeneratorConfig
@@ -15,7 +17,6 @@ from megbench.nets.keypoints import DetectorConfig, JacobianDetector, KeyPointGe
 from megbench.nets.losses import LossConfig
 from megbench.nets.transfer import transfer_key_points
 from megbench.nets.transform import TransformConfig
-from torch import Tensor, nn
 
 
 @dataclass(frozen=True)

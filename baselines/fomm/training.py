@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
+
 from megbench.baselines.fomm.model import FommConfig, networks
 from megbench.core.contracts import Phase
 from megbench.core.recipe import recipe
 from megbench.core.weights.network_weights import VGG19
 from megbench.nets.objective import PublishedTrainer, pair_step
-from torch import Tensor
 
 
 class FommTrainer(PublishedTrainer):

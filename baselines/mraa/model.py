@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
+
 from megbench.baselines.mraa.regions import (
     RegionPredictor,
     Regions,
@@ -25,7 +27,6 @@ from megbench.nets.inference import Animator
 from megbench.nets.keypoints import DetectorConfig
 from megbench.nets.losses import LossConfig
 from megbench.nets.transform import TransformConfig
-from torch import Tensor, nn
 
 
 @dataclass(frozen=True)

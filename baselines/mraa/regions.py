@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
+
 from megbench.nets.blocks import AntiAliasDown, Hourglass
 from megbench.nets.dense_motion import with_background
 from megbench.nets.geometry import (
@@ -25,7 +27,6 @@ from megbench.nets.geometry import (
 )
 from megbench.nets.keypoints import DetectorConfig
 from megbench.nets.transfer import hull_scale
-from torch import Tensor, nn
 
 # Variances below this (a twentieth of a cell) are raised to it, so that affines stay invertible.
 SMALLEST_VARIANCE = 1e-6

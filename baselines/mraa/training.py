@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
 from megbench.baselines.mraa.model import MraaConfig, networks
 from megbench.baselines.mraa.regions import Regions
 from megbench.core.contracts import OptimiserSpec, Phase
@@ -18,7 +20,6 @@ from megbench.nets import losses
 from megbench.nets.geometry import product
 from megbench.nets.objective import PublishedTrainer, appearance_loss
 from megbench.nets.transform import RandomTransform
-from torch import Tensor
 
 # Poses are stretched along x and y by factors in [1 - STRETCH, 1 + STRETCH], to look like another shape's.
 STRETCH = 0.25

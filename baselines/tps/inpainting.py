@@ -9,11 +9,12 @@ import itertools
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
+
 from megbench.core.config import at_least_one
 from megbench.nets.blocks import DownBlock, ResBlock, SameBlock, UpBlock, instance_norm
 from megbench.nets.dense_motion import Motion
 from megbench.nets.geometry import Sampling, resized_grid, warp, widened
-from torch import Tensor, nn
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
+
 from megbench.baselines.tps.inpainting import InpaintingConfig, InpaintingNetwork
 from megbench.baselines.tps.motion import PER_SPLINE, SplineDenseMotion
 from megbench.nets.blocks import perceptron
@@ -22,7 +24,6 @@ from megbench.nets.resnet import ResNet18
 from megbench.nets.thin_plate import PUBLISHED_RIDGE
 from megbench.nets.transfer import hull_scale
 from megbench.nets.transform import TransformConfig
-from torch import Tensor, nn
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
+
 from megbench.baselines.mraa.regions import background_motion
 from megbench.nets.blocks import AntiAliasDown, Hourglass, UpBlock, instance_norm
 from megbench.nets.dense_motion import DenseMotionConfig, Motion
 from megbench.nets.geometry import in_float32, warp
 from megbench.nets.keypoints import heatmap_difference
 from megbench.nets.thin_plate import PUBLISHED_RIDGE, ThinPlate
-from torch import Tensor, nn
 
 # Control points of one spline.
 PER_SPLINE = 5

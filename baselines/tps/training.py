@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from megbench.baselines.tps.inpainting import warp_targets
 from megbench.baselines.tps.model import SplineAvd, TpsConfig, TpsGenerator, generator, networks
 from megbench.baselines.tps.motion import Dropout
@@ -21,7 +23,6 @@ from megbench.nets.dense_motion import Motion
 from megbench.nets.generator import Encoded
 from megbench.nets.objective import PublishedTrainer, appearance_loss
 from megbench.nets.thin_plate import ThinPlate
-from torch import Tensor, nn
 
 # Poses are stretched along x and y by factors in [1 - STRETCH, 1 + STRETCH], to look like another shape's.
 STRETCH = 0.25

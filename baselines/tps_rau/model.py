@@ -23,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from megbench.baselines.tps.inpainting import InpaintingConfig, InpaintingNetwork
 from megbench.baselines.tps.model import DropoutConfig, SplinePoints, TpsConfig, TpsGenerator
 from megbench.baselines.tps.motion import SplineDenseMotion
@@ -30,7 +32,6 @@ from megbench.core.openface_units import LARGEST, OPENFACE
 from megbench.nets.dense_motion import Motion
 from megbench.nets.generator import Encoded
 from megbench.nets.inference import Frames, levels, parts, pictures
-from torch import Tensor, nn
 
 # iBUG landmarks, 0-based, in the order in which five make a spline.
 LANDMARKS = (1, 2, 5, 8, 9, 10, 13, 16, 17, *range(18, 29), *range(31, 61))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from megbench.baselines.tps.motion import Dropout
 from megbench.baselines.tps.training import adam, drawn, reconstruction
 from megbench.baselines.tps_rau.model import RauConfig, generator, given_points, networks
@@ -17,7 +19,6 @@ from megbench.core.recipe import recipe
 from megbench.core.weights.network_weights import VGG19
 from megbench.nets.objective import PublishedTrainer
 from megbench.nets.thin_plate import ThinPlate
-from torch import Tensor
 
 
 class RauTrainer(PublishedTrainer):

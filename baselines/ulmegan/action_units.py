@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+
 from megbench.core.openface_units import LARGEST, OPENFACE, UnitTable
 
 Fit = Literal["none", "linear", "apex"]

@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor, nn
+
 from megbench.baselines.ulmegan.action_units import sequence
 from megbench.baselines.ulmegan.pictures import enlarged, inside, outside, through_jpeg
 from megbench.core.config import at_least_one
@@ -20,7 +22,6 @@ from megbench.core.frames import SIZE
 from megbench.core.openface_units import OPENFACE
 from megbench.nets.geometry import in_float32
 from megbench.nets.inference import Frames, parts, pictures
-from torch import Tensor, nn
 
 # Spread of fresh convolution weights.
 INITIAL = 0.02

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from megbench.nets.inference import Frames
 from torch import Tensor
+
+from megbench.nets.inference import Frames
 
 
 def inside(picture: Tensor, size: int) -> Tensor:

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from megbench.baselines.ulmegan.model import Painted, UlmeConfig, inside, networks
 from megbench.core.contracts import OptimiserSpec, Phase
 from megbench.core.draws import each
 from megbench.core.openface_units import needed
 from megbench.core.recipe import recipe
-from torch import Tensor, nn
 
 
 class UlmeTrainer:

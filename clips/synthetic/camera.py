@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+
 from megbench.core.frames import Frames, grey
 
 # Standard deviation of the sensor noise, grey levels of 255.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+
 from megbench.clips.synthetic.exact_frames import film
 from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.performance import Performance, Track

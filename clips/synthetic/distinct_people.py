@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+
 from megbench.clips.synthetic.camera import Camera
 from megbench.clips.synthetic.parallel import in_parallel
 from megbench.clips.synthetic.people import Role

@@ -1,6 +1,7 @@
 """A person's performance as noise-free pictures with their exact motion."""
 
 import numpy as np
+
 from megbench.clips.synthetic.camera import Camera
 from megbench.clips.synthetic.performance import Performance, Times
 from megbench.clips.synthetic.personal_basis import personal_basis

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from megbench.clips.portraits import TEXTURE, Portrait, to_texture
 from megbench.core.clip import pixel_grid
 from megbench.core.frames import Frames

@@ -7,6 +7,7 @@ from multiprocessing import get_context
 from typing import TypeVar
 
 import cv2
+
 from megbench.core.processors import usable
 from megbench.core.progress import track
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+
 from megbench.clips.portraits import read_portrait
 from megbench.clips.synthetic.identities import Person, make_person
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import scipy
+
 from megbench.core.clip import Float32s
 from megbench.faces.facs import Points
 from megbench.faces.field import similarity

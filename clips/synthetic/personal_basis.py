@@ -6,6 +6,7 @@ The manner belongs to the motion. A truth on a template moves the template's mes
 from dataclasses import replace
 
 import numpy as np
+
 from megbench.faces.facs import ACTION_UNITS, TABLE, Bump, Jaw, Lids, Lips, Points, Pull, Row, basis
 from megbench.faces.mesh import canonical
 

@@ -6,6 +6,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from megbench.clips.portraits import to_texture
 from megbench.clips.synthetic.identities import Person
 from megbench.core.clip import Float32s, pixel_grid

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+
 from megbench.clips.portraits import portrait_path
 from megbench.clips.synthetic.camera import Camera
 from megbench.clips.synthetic.exact_frames import film

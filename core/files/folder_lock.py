@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
 from megbench.core.errors import BenchError
 from megbench.core.progress import note
 

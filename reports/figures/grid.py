@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
 from megbench.core.errors import BenchError, check_choice
 
 # Inches: a picture, a line of a column title, a character of a row title, and the widest margin for row titles.

@@ -5,6 +5,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
 from megbench.core.frames import SIZE, Frames
 from megbench.reports.figures.grid import SETTINGS, SIDE
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
 from megbench.core.clip import pixel_grid
 from megbench.core.errors import check_choice
 from megbench.core.frames import Frames, read_frames, read_png

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+
 from megbench.reports.figures.grid import Row, draw_grid
 from megbench.reports.figures.shown import (
     Shown,

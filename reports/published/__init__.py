@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from megbench.reports.table import Column, Entry, Section, Table
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from megbench.reports.table import Column, Entry, Section, Table
 
 HERE = Path(__file__).parent
 MEGC2021_EXPERTS = HERE / "megc2021_experts.csv"

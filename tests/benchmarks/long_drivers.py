@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+
 from megbench.clips.synthetic.rendered_clips import shoot
 from megbench.core.files.cache import link_folder
 from megbench.core.frames import write_png

@@ -11,12 +11,13 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
+
 from megbench.core.contracts import OptimiserSpec, Phase
 from megbench.core.weights.network_weights import load_vgg19
 from megbench.fpfomm.points import given_points
 from megbench.nets.keypoints import KeyPoints
 from megbench.nets.vgg import LAYERS, MEAN, STD, TAPS
-from torch import nn
 
 
 def grid_of(height, width):

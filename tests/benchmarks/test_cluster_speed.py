@@ -5,7 +5,6 @@ import time
 from megbench.engine.benchmark import Benchmark
 from megbench.engine.runner import Row, Settings
 from megbench.engine.scoring import Scorer
-
 from tests.fakes import Counted, Fakes, Seen, Shift, make_clips
 from tests.test_sharing import cluster
 

@@ -8,11 +8,11 @@ import time
 
 import pandas as pd
 import torch
-from megbench.core.clip import Template
-from megbench.methods import make_method
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from megbench.core.clip import Template
+from megbench.methods import make_method
 from tests.moving_face import MOUTH, face, make_clip
 
 FRAMES = 4

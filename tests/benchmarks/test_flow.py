@@ -9,6 +9,7 @@ from collections import defaultdict
 import cv2
 import numpy as np
 import pandas as pd
+
 from megbench.clips.synthetic.camera import Camera
 from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.personal_basis import personal_basis

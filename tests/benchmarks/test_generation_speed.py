@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 import torch
+
 from megbench.core.provenance import lacks_bfloat16
 from megbench.fpfomm import model as fpb
 from megbench.fpfomm.points import given_points
@@ -19,7 +20,6 @@ from megbench.methods.generator import BATCH_SIZES
 from megbench.nets.fast import rearrange
 from megbench.nets.inference import parts, pictures
 from megbench.nets.keypoints import KeyPoints
-
 from tests.benchmarks.plain import Detector, Generator
 from tests.golden.fill import fill
 

@@ -8,11 +8,11 @@ import resource
 import time
 
 import numpy as np
+
 from megbench.core.clip import Cell, Template
 from megbench.engine.benchmark import Benchmark
 from megbench.engine.runner import Row, Settings
 from megbench.engine.scoring import Scorer
-
 from tests.fakes import Seen, Shift, make_clips
 
 DRIVERS, TEMPLATES = 100, 100

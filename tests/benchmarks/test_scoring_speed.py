@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.linalg
+
 from megbench.core.clip import Cell, Clip, Template, save_clip
 from megbench.core.frames import read_frames
 from megbench.core.registry import load
@@ -17,7 +18,6 @@ from megbench.engine.runner import Row, Settings, cell_folder
 from megbench.engine.scoring import Scorer, lacking, measure
 from megbench.faces import features
 from megbench.metrics import METRICS, ON_REQUEST, set_distance
-
 from tests.moving_face import BROW, MOUTH, face, render
 
 FRAMES = 8

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 import torch
+
 from megbench.fpfomm.model import FpFommConfig
 from megbench.fpfomm.training import FpFommTrainer
 from megbench.nets.vgg import Vgg19
@@ -16,7 +17,6 @@ from megbench.training.loader import Part
 from megbench.training.loop import TrainingRun
 from megbench.training.plan import Plan, StagePlan
 from megbench.training.processes import Group
-
 from tests.benchmarks.plain import Plain
 from tests.golden.files import HERE, Golden, compare
 from tests.golden.fill import fill

@@ -18,8 +18,9 @@ from unittest import mock
 
 import numpy as np
 import torch
-from megbench.nets.vgg import Vgg19
 from torch import nn
+
+from megbench.nets.vgg import Vgg19
 
 Family = Literal["fomm", "tps"]
 

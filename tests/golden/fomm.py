@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
+
 from megbench.baselines.fomm.model import FommConfig, KeyPointDetector, networks
 from megbench.baselines.fomm.training import FommTrainer
 from megbench.nets.discriminator import Discriminator, DiscriminatorConfig
 from megbench.nets.keypoints import KeyPointGenerator
 from megbench.nets.losses import LossConfig
-from torch import Tensor
-
 from tests.golden.files import Golden
 from tests.golden.fill import fill
 from tests.golden.key_points import Detections, filled, inference, probes, training

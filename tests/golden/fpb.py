@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
+
 from megbench.fpfomm.model import FpFommConfig, PriorGuidedDetector, networks
 from megbench.fpfomm.points import given_points
 from megbench.fpfomm.prior import PriorConfig, prior_map
 from megbench.fpfomm.training import FpFommTrainer
 from megbench.nets.keypoints import KeyPointGenerator
-from torch import Tensor
-
 from tests.golden.files import Golden
 from tests.golden.key_points import Detections, filled, inference, probes, training
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+
 from megbench.nets.keypoints import KeyPointGenerator, KeyPoints, heatmap_difference, sparse_motions
 from megbench.nets.transfer import TransferMode, transfer_key_points
 from megbench.nets.transform import RandomTransform
-from torch import Tensor, nn
-
 from tests.golden.files import Golden
 from tests.golden.fill import fill
 from tests.golden.training import two_steps

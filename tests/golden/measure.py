@@ -24,9 +24,9 @@ from unittest import mock
 import numpy as np
 import torch
 import torch.nn.functional as F
-from megbench.nets import winograd
 from torch import Tensor, nn
 
+from megbench.nets import winograd
 from tests.golden.__main__ import FILES
 from tests.golden.bounds import FLOAT64_SPACING, PROCESSORS, SEEDS, kind_of, plain, stage_of, turn_of
 from tests.golden.files import LEVELS, PICTURES, Golden, off_by

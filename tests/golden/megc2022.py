@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from megbench.baselines.tps.motion import Dropout
 from megbench.baselines.tps_rau.model import (
     LANDMARKS,
@@ -21,8 +23,6 @@ from megbench.baselines.tps_rau.model import (
 from megbench.baselines.tps_rau.training import RauTrainer
 from megbench.core.contracts import Phase
 from megbench.nets.thin_plate import ThinPlate
-from torch import Tensor
-
 from tests.golden.files import Golden
 from tests.golden.splines import dense_entries, filled, inpaint_entries, pictures, training_entries
 from tests.golden.tpsmm import TINY as TINY_TPS

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from megbench.baselines.mraa.model import MraaConfig, MraaGenerator, networks
 from megbench.baselines.mraa.regions import Regions, principal_axes, region_difference, region_motions, transfer_regions
 from megbench.baselines.mraa.training import MraaTrainer, stretched
 from megbench.nets.geometry import product
-from torch import Tensor
-
 from tests.golden.files import Golden
 from tests.golden.key_points import filled, transform
 from tests.golden.training import adams, backward, two_steps

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+
 from megbench.baselines.tps.inpainting import warp_targets, warped
 from megbench.baselines.tps.model import TpsGenerator
 from megbench.baselines.tps.motion import Dropout, SplineMotion, grouped
@@ -14,8 +16,6 @@ from megbench.core.contracts import Phase, Trainable
 from megbench.nets import losses
 from megbench.nets.keypoints import heatmap_difference
 from megbench.nets.thin_plate import ThinPlate
-from torch import Tensor, nn
-
 from tests.golden.files import Golden
 from tests.golden.fill import fill
 from tests.golden.training import adams, backward

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch import Tensor
+
 from megbench.baselines.tps.inpainting import InpaintingConfig
 from megbench.baselines.tps.model import (
     TpsAvdConfig,
@@ -22,8 +24,6 @@ from megbench.nets.dense_motion import DenseMotionConfig
 from megbench.nets.losses import LossConfig
 from megbench.nets.thin_plate import ThinPlate
 from megbench.nets.transfer import hull_size
-from torch import Tensor
-
 from tests.golden.files import Golden
 from tests.golden.splines import dense_entries, filled, inpaint_entries, outputs, pictures, training_entries
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
 from megbench.core.contracts import Phase, Trainable
 from megbench.nets.fast import speed_up
 from megbench.training.loop import fastest_layout
-from torch import Tensor, nn
-
 from tests.golden.files import Golden
 
 Entries = Iterator[tuple[str, Tensor]]

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+
 from megbench.baselines.ulmegan.action_units import fitted, recoded, split_table, top_frame
 from megbench.baselines.ulmegan.model import UlmeConfig, UlmeWeights, enlarged, networks, outside
 from megbench.baselines.ulmegan.training import UlmeTrainer, gan_loss, total_variation
 from megbench.training.plan import StagePlan, learning_rate
-from torch import Tensor, nn
-
 from tests.golden.files import Golden
 from tests.golden.splines import filled, gradient_norm, outputs, pictures
 from tests.golden.training import adams, backward

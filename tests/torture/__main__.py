@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from megbench.core.provenance import provenance
 from tqdm import tqdm
 
+from megbench.core.provenance import provenance
 from tests.torture.arena import Arena
 from tests.torture.faults import FAULTS, Fault, Trial, Undisturbed
 

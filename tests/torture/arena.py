@@ -17,7 +17,6 @@ from pathlib import Path
 
 from megbench.core.frames import Frames, write_frames, write_png
 from megbench.engine.seal import faults
-
 from tests.fakes import finished_cells
 from tests.moving_face import BROW, MOUTH, face, render
 
