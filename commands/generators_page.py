@@ -9,6 +9,7 @@ from pathlib import Path
 from megbench.baselines import GENERATORS
 from megbench.core.generator import DEMO, Generator, descriptors
 from megbench.core.provenance import ROOT
+from megbench.reports.table import markdown_row
 
 PAGE = ROOT / "docs" / "generators.md"
 HEAD = """\
@@ -31,8 +32,7 @@ def _table(found: Iterable[Generator]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for each in found:
         weights = ", ".join(weights.status for weights in each.weights.values()) or "none"
-        cells = (f"`{each.name}`", each.title, f"`{each.paper}`", each.licence, each.driven_by, weights)
-        yield f"| {' | '.join(cells)} |"
+        yield markdown_row((f"`{each.name}`", each.title, f"`{each.paper}`", each.licence, each.driven_by, weights))
 
 
 def _section(each: Generator) -> Iterator[str]:
@@ -56,7 +56,7 @@ def _modes(each: Generator) -> Iterator[str]:
     yield "|---|---|---|"
     for name, mode in each.modes.items():
         networks = ", ".join(f"`{network}`" for network in mode.networks)
-        yield f"| `{name}` | {mode.meaning} | {networks} |"
+        yield markdown_row((f"`{name}`", mode.meaning, networks))
 
 
 def _options(each: Generator) -> Iterator[str]:

@@ -12,6 +12,7 @@ from megbench.core.figures import Figure
 from megbench.core.registry import load
 from megbench.metrics import METRICS, ON_REQUEST
 from megbench.reports.selfcheck import read_worth
+from megbench.reports.table import markdown_row
 
 PAGE = Path(__file__).parent.parent / "docs" / "metrics.md"
 HEAD = """# Metrics
@@ -86,7 +87,7 @@ def _cells(figure: Figure) -> Sequence[str]:
 
 def _line(cells: Sequence[str]) -> str:
     """Return a row of a Markdown table."""
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return markdown_row(cell.replace("|", "\\|") for cell in cells)
 
 
 if __name__ == "__main__":

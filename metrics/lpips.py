@@ -146,12 +146,13 @@ class PerceptualModel:
         import torch
 
         with torch.inference_mode():
-            others = [self._coordinates(template)[0], self._coordinates(output[:1])[0]]
+            still, first = self._coordinates(template)[0], None
             true = None if truth is None else self._of_truth(truth)
             found, pooled = [], []
             for part in self._parts(len(output)):
                 own, means = self._coordinates(output[part])
-                theirs = others if true is None else [*others, true[part].float()]
+                first = own[:1] if first is None else first
+                theirs = [still, first] if true is None else [still, first, true[part].float()]
                 found.append(torch.stack([_squared(own, other) for other in theirs]))
                 pooled.append(means)
             rows = torch.cat(found, dim=1).numpy()

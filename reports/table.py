@@ -10,7 +10,7 @@ import dataclasses
 import io
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -245,11 +245,11 @@ class Table:
         head = [f"{name} {column.arrow}".rstrip() for name, column in zip(self.names(), self.columns, strict=True)]
         for section in self.sections:
             lines = [] if not section.heading else [f"**{_markdown(section.heading)}**", ""]
-            lines.append("| " + " | ".join(map(_markdown, head)) + " |")
+            lines.append(markdown_row(map(_markdown, head)))
             lines.append("|---|" + "---:|" * (len(self.columns) - 1))
             for row in section.rows:
                 texts = (self._markdown(i, entry, section, notes) for i, entry in enumerate(row))
-                lines.append("| " + " | ".join(texts) + " |")
+                lines.append(markdown_row(texts))
             parts.append("\n".join(lines))
         parts += [_markdown(line) for line in self._below(notes)]
         return "\n\n".join(parts) + "\n"
@@ -360,6 +360,11 @@ def _latex(text: str) -> str:
 def _minus(number: str) -> str:
     """A number in LaTeX: its sign is a minus, not a hyphen."""
     return _latex(number).replace("-", "$-$")
+
+
+def markdown_row(cells: Iterable[str]) -> str:
+    """Return a row of a Markdown table; its cells are Markdown already."""
+    return f"| {' | '.join(cells)} |"
 
 
 def _markdown(text: str) -> str:
