@@ -154,8 +154,10 @@ def metric_lines(kind: Callable[[], Metric], cell: Cell) -> Iterator[Line]:
 
 
 def _partial_lines(metric: Metric, what: str, partial: Partial) -> Iterator[Line]:
+    from megbench.engine.scoring import unlisted
+
     figures = {figure.name: figure for figure in metric.figures}
-    if unknown := sorted(partial.values.keys() - figures.keys()):
+    if unknown := unlisted(metric, partial):
         yield False, f"{what}: values of {', '.join(unknown)}, which `figures` does not list"
     for name, value in partial.values.items():
         if name not in figures:

@@ -204,7 +204,7 @@ def measure(metric: Metric, cell: Cell, seen: Any) -> Partial:
         partial = metric.measure(cell, seen)
     except CellFailed as error:
         return Partial("failed", str(error))
-    if unknown := sorted(partial.values.keys() - {figure.name for figure in metric.figures}):
+    if unknown := unlisted(metric, partial):
         return Partial("failed", f"{metric.name} returned a value of {unknown[0]!r}, which its `figures` does not list")
     values = {name: finite(value) for name, value in partial.values.items()}
     series = {name: [finite(value) for value in curve] for name, curve in partial.series.items()}
@@ -212,6 +212,11 @@ def measure(metric: Metric, cell: Cell, seen: Any) -> Partial:
     lost = [name for name, value in partial.values.items() if value is not None and values[name] is None]
     reasons = {**partial.reasons, **dict.fromkeys(lost, "not a finite number")}
     return Partial(partial.status, partial.reason, values, sums, series, reasons, partial.files)  # type: ignore[arg-type]
+
+
+def unlisted(metric: Metric, partial: Partial) -> list[str]:
+    """Return the names of values that a metric's `figures` does not list."""
+    return sorted(partial.values.keys() - {figure.name for figure in metric.figures})
 
 
 def finite(value: float | None) -> float | None:
