@@ -1,11 +1,15 @@
 """What plug-ins must have is said when they are loaded; `check` tries them, `explain` says how a number came about."""
 
+import functools
+import re
+import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from megbench.commands.check import method_lines, metric_lines
+from megbench.commands.trials import method_lines, metric_lines
 from megbench.core.combine import combined
 from megbench.core.contracts import Figure, Partial, Score
 from megbench.core.errors import BenchError, CellFailed
@@ -13,6 +17,7 @@ from megbench.engine.plugins import check_method, check_metric
 from megbench.engine.runner import Row
 from megbench.engine.scoring import measure
 from megbench.metrics.flicker import Flicker
+from megbench.protocols.demo import Demo
 from megbench.reports.explain import explanation
 from megbench.reports.run_files import FinishedRun
 from tests.fakes import Difference, Fakes, Shift, make_clips
@@ -86,8 +91,8 @@ def cells(tmp_path):
     return Fakes(tmp_path, tmp_path / "clips").cells()
 
 
-def faults(lines):
-    return [text for good, text in lines if good is False]
+def faults(lines, verdict="FAULT"):
+    return [text for found, text in lines if found == verdict]
 
 
 def test_check_finds_nothing_wrong_with_what_is_right(cells):
@@ -131,6 +136,92 @@ def test_check_names_each_fault_of_a_metric(cells):
     found = " ".join(faults(metric_lines(bad, cells[0])))
     for text in ("values of other, which", "size is 2, outside of its bounds 0 to 1", "one frame: ZeroDivisionError"):
         assert text in found
+
+
+class Exact(Good):
+    """1 for the very frames of the reference, 0 for others; a still face is stated."""
+
+    figures = (Figure("size", "Size", target="driver", ideal=1, still=0, bounds=(0, 1), description="A stand-in."),)
+    combine = None
+
+    def measure(self, cell, seen):
+        same = np.array_equal(seen.output.frames, cell.reference.frames())
+        return Partial("ok", values={"size": self.of(same)})
+
+    def of(self, same):
+        return float(same)
+
+
+@pytest.mark.parametrize(
+    ("stated", "of", "warning"),
+    [
+        (0, lambda same: float(same), None),
+        (0, lambda same: 1 - 0.75 * same, "size is 1 for a still face, and its `still` says 0"),
+        (None, lambda same: float(same), None),
+        (
+            None,
+            lambda same: 1 - 0.75 * same,
+            "size is 1 for a still face, nearer to its ideal 1 than the .* output's 0.25",
+        ),
+        (None, lambda same: 0.5, "size is 0.5 for a still face, no further from its ideal 1 than"),
+        (1, lambda same: 1 - 0.75 * same, None),  # a guard
+        (1, lambda same: 1.0, None),
+        (1, lambda same: float(same), "size is 0 for a still face, and its `still` says 1"),
+    ],
+)
+def test_check_warns_of_what_a_figure_does_not_say_of_a_still_face(cells, stated, of, warning):
+    figures = (replace(Exact.figures[0], still=stated),)
+    kind = type("Stated", (Exact,), {"figures": figures, "of": lambda self, same: of(same)})
+    lines = list(metric_lines(kind, cells[0]))
+    assert faults(lines) == []
+    found = faults(lines, "WARN")
+    assert re.search(warning, found[0]) if warning else found == []
+
+
+def test_an_exception_of_a_plug_in_is_one_line_with_its_place(cells, call, tmp_path):
+    def wrong(*_):
+        raise ZeroDivisionError("of no\nmotion")
+
+    here = rf"ZeroDivisionError: of no motion \({re.escape(__file__)}:\d+, in wrong\)"
+    for change in ({"animate": wrong}, {"identity": wrong}, {"prepare": wrong}, {"__init__": wrong}):
+        found = faults(method_lines(functools.partial(type("Bad", (Shift,), change), "", {}), cells))
+        assert found
+        assert all(re.search(here, text) for text in found), found
+    for change in ({"measure": wrong}, {"combine": wrong}, {"__init__": wrong}):
+        found = faults(metric_lines(type("Bad", (Good,), change), cells[0]))
+        assert found
+        assert all(re.search(here, text) for text in found), found
+    shutil.rmtree(tmp_path / "clips" / "d0")
+    code, out, err = call("check", "fragile@raises", "--protocol", "fakes", "--drivers", "clips")
+    assert code == 1
+    assert re.search(r"FAULT d1__t0: RuntimeError: first line second line \(.*fakes\.py:\d+, in animate\)", out), (
+        out + err
+    )
+
+
+def test_check_names_misspelt_options(call, tmp_path, monkeypatch, cells):
+    monkeypatch.setattr(Shift, "options", ("by",), raising=False)
+    code, _, err = call("check", "shift:bye=2", "--protocol", "fakes", "--drivers", "clips")
+    assert (code, "Unknown option of shift: 'bye'. Did you mean 'by'?" in err) == (2, True), err
+
+
+def test_check_renders_one_cell_and_that_is_the_protocols(tmp_path, monkeypatch):
+    filmed = []
+
+    def shoot(scenes, cache, workers):
+        filmed.append([scene.name for scene in scenes])
+        return [[clip_of(scene)] * 2 for scene in scenes]
+
+    def clip_of(scene):
+        return SimpleNamespace(name=scene.name, subject="s", folder=tmp_path)
+
+    monkeypatch.setattr("megbench.protocols.demo.shoot", shoot)
+    monkeypatch.setattr("megbench.protocols.demo.read_png", lambda path: np.zeros((256, 256, 3), np.uint8))
+    few, every = Demo(tmp_path).few(), Demo(tmp_path).cells()
+    assert [len(names) for names in filmed] == [3, 27]
+    known = [(cell.driver.name, cell.template.name, cell.truth.name, cell.foil.name) for cell in (*few, every[0])]
+    assert known[0] == known[1]
+    assert len(few) == 1
 
 
 def test_explain_says_inputs_what_was_found_and_the_version(tmp_path):
