@@ -136,7 +136,8 @@ def chosen_metrics(given: Sequence[str]) -> tuple[str, ...]:
 def load_metrics(request: Request) -> list[Any]:
     """Return the classes of the metrics asked for.
 
-    Raise BenchError for one that lacks what the contract asks for, and if two of them have a figure of one name.
+    Raise BenchError for one that lacks what the contract asks for, and if two of them have a figure of one name, or one
+    short title in one group of columns.
     """
     from megbench.core.registry import load
     from megbench.engine.plugins import check_metric
@@ -144,6 +145,7 @@ def load_metrics(request: Request) -> list[Any]:
 
     makers = [load("metric", name, METRICS) for name in request.metrics]
     owners: dict[str, str] = {}
+    headed: dict[tuple[str, str], str] = {}
     for name, make in zip(request.metrics, makers, strict=True):
         check_metric(name, make)
         for figure in make.figures:
@@ -151,5 +153,11 @@ def load_metrics(request: Request) -> list[Any]:
                 raise BenchError(
                     f"The metrics {owner} and {name} both have a figure called {figure.name!r}, and tables go by that"
                     f" name. Rename it in one of them, or leave one out: --metrics {name}."
+                )
+            if (other := headed.setdefault((figure.group or name, figure.label), figure.name)) != figure.name:
+                raise BenchError(
+                    f"The figures {other} of {owners[other]} and {figure.name} of {name} have one short title,"
+                    f" {figure.label!r}, in one group of columns. Give one of them another `short`, or leave one out:"
+                    f" --metrics {name}."
                 )
     return makers

@@ -49,6 +49,10 @@ def metric_faults(kind: Any) -> Iterator[str]:
     names = [figure.name for figure in figures]
     if twice := sorted({figure for figure in names if names.count(figure) > 1}):
         yield f"`figures` lists {twice[0]} twice"
+    headed: dict[tuple[str, str], str] = {}
+    for figure in figures:
+        if (other := headed.setdefault((figure.group, figure.label), figure.name)) != figure.name:
+            yield f"{other} and {figure.name} have one short title, {figure.label!r}: a table could not tell them apart"
     if any(figure.pooling != "mean" for figure in figures):
         yield from _lacking(kind, ("combine",))
     elif callable(getattr(kind, "combine", None)):

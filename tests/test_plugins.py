@@ -16,6 +16,7 @@ from megbench.core.errors import BenchError, CellFailed
 from megbench.engine.plugins import check_method, check_metric
 from megbench.engine.runner import Row
 from megbench.engine.scoring import measure
+from megbench.metrics import METRICS
 from megbench.metrics.flicker import Flicker
 from megbench.protocols.demo import Demo
 from megbench.reports.explain import explanation
@@ -46,6 +47,7 @@ class Good:
         ({"figures": ()}, "`figures` must list its figures"),
         ({"figures": ("size",)}, "must hold megbench.core.contracts.Figure, not str"),
         ({"figures": (FIGURE, FIGURE)}, "lists size twice"),
+        ({"figures": (FIGURE, replace(FIGURE, name="bulk"))}, "size and bulk have one short title, 'Size'"),
         ({"combine": None}, "no function `combine`"),
         ({"figures": (replace(FIGURE, name="../size"),)}, "The figure name '../size' cannot be used"),
         ({"figures": (replace(FIGURE, ideal=2),)}, "`ideal` of size is 2, outside of its bounds 0 to 1"),
@@ -89,6 +91,19 @@ def cells(tmp_path):
     make_clips(tmp_path / "long", 3, 5)
     (tmp_path / "long/d2").rename(tmp_path / "clips/d2")
     return Fakes(tmp_path, tmp_path / "clips").cells()
+
+
+def test_two_metrics_with_one_heading_are_refused(call, tmp_path, monkeypatch):
+    for name, group in (("first", "Sizes"), ("second", "Sizes"), ("third", "Others")):
+        figure = Figure(name, "Size", target="output", ideal=1, bounds=(0, 1), group=group, description="A stand-in.")
+        metric = type(name, (Good,), {"name": name, "figures": (figure,), "combine": None})
+        monkeypatch.setattr(f"tests.fakes.{name}", metric, raising=False)
+        monkeypatch.setitem(METRICS, name, f"tests.fakes:{name}")
+    make_clips(tmp_path / "clips", 1)
+    where = ("--methods", "still", "--protocol", "fakes", "--drivers", "clips", "--dry-run", "--metrics")
+    code, _, err = call(*where, "first,second")
+    assert (code, "first of first and second of second have one short title, 'Size', in one group" in err) == (2, True)
+    assert call(*where, "first,third")[0] == 0
 
 
 def faults(lines, verdict="FAULT"):
