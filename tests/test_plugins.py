@@ -270,15 +270,42 @@ def test_a_value_that_no_figure_names_fails_the_metric():
     assert found.reason == "good returned a value of 'siez', which its `figures` does not list"
 
 
-def test_a_plug_in_that_cannot_be_imported_is_one_line_and_stops_no_other(call, tmp_path, monkeypatch):
-    metadata = tmp_path / "site" / "broken-1.dist-info"
+def install(monkeypatch, site, package, entries):
+    """Make Python find a package that consists of entry points."""
+    metadata = site / f"{package}-1.dist-info"
     metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
-    (metadata / "entry_points.txt").write_text(
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text(entries)
+    monkeypatch.syspath_prepend(site)
+
+
+def test_a_plug_in_whose_name_is_taken_is_said_to_be_ignored(call, tmp_path, monkeypatch):
+    entries = (
+        "[megbench.metrics]\nflicker = tests.fakes:Counted\nown = tests.fakes:Difference\n"
+        "[megbench.methods]\nstill = tests.fakes:Shift\n"
+        "[megbench.generators]\nfomm = megbench.baselines.tps.generator:GENERATOR\n"
+        "[megbench.protocols]\nself = tests.fakes:Fakes\n"
+    )
+    install(monkeypatch, tmp_path / "site", "bold", entries)
+    taken = {"metrics": ["flicker"], "methods": ["still", "fomm"], "protocols": ["self"]}
+    for what, names in taken.items():
+        listed = call("list", what)[1]
+        for name in names:
+            kind = "generator" if name == "fomm" else what.removesuffix("s")
+            assert f"The {kind} {name} of the package bold is ignored: MEG-Bench itself has one" in listed
+            assert len(re.findall(rf"^{name} ", listed, re.MULTILINE)) == 2, "the suite's own is still there"
+    make_clips(tmp_path / "clips", 1)
+    run = ("--methods", "still", "--protocol", "fakes", "--drivers", "clips", "--metrics", "own", "--dry-run")
+    code, _, err = call(*run)
+    assert (code, err.count(" is ignored: ")) == (0, 4), err
+
+
+def test_a_plug_in_that_cannot_be_imported_is_one_line_and_stops_no_other(call, tmp_path, monkeypatch):
+    entries = (
         "[megbench.metrics]\nlost = no_such_module:Lost\n"
         "[megbench.generators]\nmislaid = megbench.core.errors:GENERATOR\n"
     )
-    monkeypatch.syspath_prepend(tmp_path / "site")
+    install(monkeypatch, tmp_path / "site", "broken", entries)
     listed = call("list", "metrics")
     assert listed[0] == 0
     assert "The metric lost of the package broken cannot be imported from no_such_module:Lost" in listed[1]
