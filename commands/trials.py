@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -141,7 +142,6 @@ def _identity(first: Any, second: Any) -> Line:
 def metric_lines(kind: Callable[[], Metric], cell: Cell) -> Iterator[Line]:
     """Try a metric: its attributes, then on a perfect, a still, a black and a very short output, and its pooling."""
     from megbench.engine.plugins import metric_faults
-    from megbench.faces.features import Seen
 
     faults = list(metric_faults(kind))
     yield from _contract_lines(faults)
@@ -151,20 +151,27 @@ def metric_lines(kind: Callable[[], Metric], cell: Cell) -> Iterator[Line]:
     perfect = (cell.truth or cell.reference).frames()
     still = np.repeat(cell.template.image[None], len(perfect), axis=0)
     outputs = {"perfect": perfect, "still": still, "black": np.zeros_like(perfect), "one frame": perfect[:1]}
+    with TemporaryDirectory() as store:  # of features that a metric compares as a set
+        yield from _measured_lines(metric, cell, outputs, Path(store))
+
+
+def _measured_lines(metric: Metric, cell: Cell, outputs: Mapping[str, Frames], store: Path) -> Iterator[Line]:
+    from megbench.faces.features import Seen
+
     partials: dict[str, Partial] = {}
     for what, frames in outputs.items():
         try:
-            partial = metric.measure(cell, Seen(cell, frames, None))
+            partial = metric.measure(cell, Seen(cell, frames, store / what))
         except (CellFailed, Unavailable) as error:
             yield "", f"{what}: no score, {error}"
             continue
         except Exception as error:
-            yield "FAULT", f"{what}: {raised(error, kind)}"
+            yield "FAULT", f"{what}: {raised(error, type(metric))}"
             continue
         partials[what] = partial
         yield from _partial_lines(metric, what, partial)
         if what == "perfect":
-            again = metric.measure(cell, Seen(cell, frames, None))
+            again = metric.measure(cell, Seen(cell, frames, store / "again"))
             yield _verdict(again.values == partial.values), "perfect: measured twice"
     if "perfect" in partials and "still" in partials:
         yield from _still_lines(metric, partials["perfect"].values, partials["still"].values)

@@ -214,6 +214,16 @@ def test_an_exception_of_a_plug_in_is_one_line_with_its_place(cells, call, tmp_p
     )
 
 
+def test_check_gives_a_metric_that_keeps_features_a_store(cells):
+    class Keeps(Good):
+        def measure(self, cell, seen):
+            file = seen.output.feature_file("levels", lambda: {"levels": seen.output.frames.mean(axis=(1, 2, 3))})
+            mean = float(np.load(file)["levels"].mean() / 255)
+            return Partial("ok", values={"size": mean}, files={"output": str(file)})
+
+    assert faults(metric_lines(Keeps, cells[0])) == []
+
+
 def test_check_names_misspelt_options(call, tmp_path, monkeypatch, cells):
     monkeypatch.setattr(Shift, "options", ("by",), raising=False)
     code, _, err = call("check", "shift:bye=2", "--protocol", "fakes", "--drivers", "clips")
