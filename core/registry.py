@@ -8,7 +8,7 @@ from typing import Any
 from megbench.core.errors import BenchError, clause, unknown_name
 
 
-def names(kind: str, table: Mapping[str, str]) -> list[str]:
+def names(kind: str, table: Iterable[str]) -> list[str]:
     """Return the names in `table` and those of the entry points `megbench.<kind>s` of installed packages."""
     return list(dict.fromkeys([*table, *(point.name for point in _plugins(kind))]))
 
