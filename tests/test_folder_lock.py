@@ -93,10 +93,13 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     for attempt in (check_free, enter):
         with pytest.raises(BenchError, match=f"is not {RUN.name}"):
             attempt(tmp_path / "thesis", RUN)
-    with pytest.raises(BenchError, match="cannot be made"):
-        enter(tmp_path / "thesis" / "chapter.tex" / "run", RUN)
+        with pytest.raises(BenchError, match=r"cannot be made.*Not a directory"):
+            attempt(tmp_path / "thesis" / "chapter.tex" / "runs" / "run", RUN)
     check_free(tmp_path / "new", RUN)
     assert not (tmp_path / "new").exists()
+    (tmp_path / "new").mkdir()
+    check_free(tmp_path / "new", RUN)
+    assert not list((tmp_path / "new").iterdir())
     assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from megbench.core.config import as_dict, merge, parse_set, read_overlay, resolv
 from megbench.core.contracts import Trainable
 from megbench.core.errors import BenchError, check_choice, shown
 from megbench.core.files.cache import write_json
+from megbench.core.files.folder_lock import TRAINING, check_free, locked_folder
 from megbench.core.progress import note
 from megbench.core.provenance import lacks_bfloat16, provenance
 from megbench.core.registry import load
@@ -77,7 +79,8 @@ def train(
     trainings: for each kind of training what can be trained so, "module:Recipe" by name; the setting `training` says
     which kind. config: settings; None for the defaults. init: weights to start from instead of random ones; networks
     that they lack start as they are. Continues from `out` if a run was cut off there; BenchError if the settings there
-    are different ones. A run that comes to a limit writes the best weights so far and returns False.
+    are different ones, if something else is there, or if another process trains there. A run that comes to a limit
+    writes the best weights so far and returns False.
     """
     settings = read_overlay(config) if config else {}
     for item in sets:
@@ -96,6 +99,9 @@ def train(
         place = f"--set {named}" if named else str(config or "the default settings")
         raise BenchError(f"{place}: {error}") from None
 
+    machine = machine or Machine()
+    if machine.starts_first:
+        check_free(out, TRAINING)  # before anything is rendered
     torch.manual_seed(plan.seed)
     # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
@@ -111,22 +117,22 @@ def train(
     trainer = recipe.trainer()
     if init is not None:
         resolved["init"] = start_from(init, trainer)
-    machine = machine or Machine()
     if plan.precision == "bf16" and machine.device == "cpu" and lacks_bfloat16():
         note("This processor has no bfloat16 instructions and is many times faster with --set plan.precision=float32.")
     check_plan(plan, trainer.stages, machine.devices * machine.nodes)
-    check_unchanged(out, resolved)
-    with machine.processes() as group:
-        run = TrainingRun(trainer, clips, plan, out, group, limits)
-        if group.is_first:
-            steps = ", then ".join(f"{plan.stages[stage].steps:,} of {stage}" for stage in run.stages)
-            print(f"Training {name} on {group.device}: {describe(trainer.networks())}, {clips.describe()}.")
-            print(f"Steps: {steps}. The progress bar says how long they take.")
-        finished = run.train()
-        if group.is_first:
-            save_weights(weights, trainer.networks(), card(name, resolved, clips, run, group, init))
-            state = "" if finished else "Stopped by a limit; the same command goes on. "
-            print(f"{state}Weights: {weights}. Use them as --methods {weights.stem}")
+    with locked_folder(out, TRAINING) if machine.starts_first else contextlib.nullcontext():
+        check_unchanged(out, resolved)
+        with machine.processes() as group:
+            run = TrainingRun(trainer, clips, plan, out, group, limits)
+            if group.is_first:
+                steps = ", then ".join(f"{plan.stages[stage].steps:,} of {stage}" for stage in run.stages)
+                print(f"Training {name} on {group.device}: {describe(trainer.networks())}, {clips.describe()}.")
+                print(f"Steps: {steps}. The progress bar says how long they take.")
+            finished = run.train()
+            if group.is_first:
+                save_weights(weights, trainer.networks(), card(name, resolved, clips, run, group, init))
+                state = "" if finished else "Stopped by a limit; the same command goes on. "
+                print(f"{state}Weights: {weights}. Use them as --methods {weights.stem}")
     return finished
 
 

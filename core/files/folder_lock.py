@@ -38,6 +38,7 @@ class Kind:
 
 
 RUN = Kind("the folder of a run", "run.json")
+TRAINING = Kind("the folder of a training", "config.json")
 CLIP_STORE = Kind("a clip store", "store.json")
 
 
@@ -54,7 +55,7 @@ def locked_folder(folder: Path, kind: Kind, wait: bool = False) -> Iterator[None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BenchError(f"{folder}: cannot be made ({error.strerror}). Give --out a folder that can.") from None
+        raise _unmakeable(folder, error.strerror) from None
     try:
         lock = _acquire(file, wait=False)
     except Timeout:
@@ -75,10 +76,20 @@ def locked_folder(folder: Path, kind: Kind, wait: bool = False) -> Iterator[None
 
 
 def check_free(folder: Path, kind: Kind) -> None:
-    """Raise BenchError as `locked_folder` does, if a folder exists: before work that ends in there."""
+    """Raise BenchError as `locked_folder` does, and leave everything as it is: before work that ends in there."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
     if folder.exists():
         with locked_folder(folder, kind):
-            pass
+            return
+    nearest = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        reason = errno.EACCES if nearest.is_dir() else errno.ENOTDIR
+        raise _unmakeable(folder, f"{nearest}: {os.strerror(reason)}")
+
+
+def _unmakeable(folder: Path, reason: str | None) -> BenchError:
+    return BenchError(f"{folder}: cannot be made ({reason}). Give --out a folder that can.")
 
 
 def _is(folder: Path, kind: Kind) -> bool:
