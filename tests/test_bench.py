@@ -379,6 +379,34 @@ def test_outputs_are_named_by_their_folder(tmp_path):
         parse_label(f"outputs:{tmp_path / 'my outputs'}")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name", "value"),
+    [
+        (
+            ("list", "nonsense"),
+            "what",
+            "'nonsense' is not one of 'methods', 'metrics', 'protocols', 'clips', 'reported'.",
+        ),
+        (("figure", "prior", "--kind", "no"), "--kind", "'no' is not one of 'code', 'paper'."),
+        (("train", "fomm", "--device", "tpu"), "--device", "'tpu' is not one of 'auto', 'cpu', 'cuda'."),
+        (("--methods", "still", "--seed", "-1"), "--seed", ""),
+    ],
+)
+def test_a_value_that_cannot_be_is_one_line(call, arguments, name, value):
+    code, out, err = call(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"Error: Invalid value for '{name}': {value}")
+    assert "Value error" not in err
+
+
+def test_a_portrait_that_is_not_there_is_one_line(call):
+    assert call("figure", "prior", "nothere.png") == (
+        2,
+        "",
+        "Error: nothere.png does not exist. Give a picture file.\n",
+    )
+
+
 def test_ctrl_c_on_a_training_is_one_line(call, monkeypatch):
     def stopped(*_):
         raise KeyboardInterrupt
