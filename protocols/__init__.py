@@ -15,6 +15,7 @@ from megbench.core.errors import BenchError
 
 PROTOCOLS = {
     "demo": "megbench.protocols.demo:Demo",
+    "demo_kit": "megbench.protocols.demo_kit:DemoKit",
     "megc2021": "megbench.protocols.megc2021:Megc2021",
     "megc2022": "megbench.protocols.megc2022:Megc2022",
     "self": "megbench.protocols.self_:Self",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict
@@ -89,6 +89,7 @@ class Demo:
     """
 
     name = "demo"
+    sheet: ClassVar[DemoSheet] = SHEET
     version = SHEET.version
 
     def __init__(self, cache: Path, portraits: Path | None = None, workers: int = 0) -> None:
@@ -100,21 +101,21 @@ class Demo:
         # Own portraits are the templates, as they are; drivers are people drawn from them in turn.
         self.templates = {
             check_name("template", path.stem): Role(str(path.resolve()), path.stem, None) for path in own
-        } or {face.name: Role(face.portrait, SHEET.series, face.number) for face in SHEET.templates}
-        self.portraits = [role.portrait for role in self.templates.values()] if own else [SHEET.portrait]
+        } or {face.name: self._face(index) for index, face in enumerate(self.sheet.templates)}
+        self.portraits = [role.portrait for role in self.templates.values()] if own else [self.sheet.portrait]
 
     def cells(self) -> list[Cell]:
         """All cells, driver by driver; rendered on first use. BenchError for a portrait without a face."""
-        return self._cells([driver.name for driver in SHEET.drivers], list(self.templates))
+        return self._cells([driver.name for driver in self.sheet.drivers], list(self.templates))
 
     def few(self) -> list[Cell]:
         """The first cell alone, as a sample: three scenes to render instead of 27."""
-        return self._cells([SHEET.drivers[0].name], [next(iter(self.templates))])
+        return self._cells([self.sheet.drivers[0].name], [next(iter(self.templates))])
 
     def _cells(self, names: Sequence[str], templates: Sequence[str]) -> list[Cell]:
-        chosen = [driver for driver in SHEET.drivers if driver.name in names]
+        chosen = [driver for driver in self.sheet.drivers if driver.name in names]
         filmed = {*names, *(driver.foil for driver in chosen)}
-        drivers = [self._driver(index) for index, driver in enumerate(SHEET.drivers) if driver.name in filmed]
+        drivers = [self._driver(index) for index, driver in enumerate(self.sheet.drivers) if driver.name in filmed]
         truths = [self._truth(driver, name) for driver in chosen for name in templates]
         scenes = [*drivers, *truths]
         clips = {
@@ -136,18 +137,27 @@ class Demo:
 
     def answer(self, cell: Cell) -> Answer:
         """What the true answer of one of these cells is rendered from, to be made worse on purpose."""
-        sheet = {driver.name: driver for driver in SHEET.drivers}
+        sheet = {driver.name: driver for driver in self.sheet.drivers}
         driver = sheet[cell.driver.name]
         other = next((name for name in self.templates if name != cell.template.name), cell.template.name)
         scenes = ((driver, cell.template.name), (sheet[driver.foil], cell.template.name), (driver, other))
         return Answer(*(self._truth(who, name) for who, name in scenes))
 
     def _driver(self, index: int) -> Scene:
-        driver = SHEET.drivers[index]
-        style = SHEET.styles[driver.style]
-        role = Role(self.portraits[index % len(self.portraits)], SHEET.series, driver.number)
-        camera = Camera(style.colour, style.fps, exposures=style.exposures)
-        return Scene(driver.name, driver.style, driver.emotion, role, driver.performance(), camera, takes=2)
+        driver = self.sheet.drivers[index]
+        role = Role(self.portraits[index % len(self.portraits)], self.sheet.series, driver.number)
+        performance, camera = driver.performance(), self._camera(index)
+        return Scene(driver.name, driver.style, driver.emotion, role, performance, camera, takes=2)
+
+    def _camera(self, index: int) -> Camera:
+        """What films the driver with this number in the sheet."""
+        style = self.sheet.styles[self.sheet.drivers[index].style]
+        return Camera(style.colour, style.fps, exposures=style.exposures)
+
+    def _face(self, index: int) -> Role:
+        """Who is on the template with this number in the sheet."""
+        face = self.sheet.templates[index]
+        return Role(face.portrait, self.sheet.series, face.number)
 
     def _truth(self, driver: Driver, name: str) -> Scene:
         """The template doing what the driver does, in the driver's manner."""

@@ -102,7 +102,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture
 def cells(small, cache, monkeypatch):
-    monkeypatch.setattr(demo, "SHEET", small)
+    monkeypatch.setattr(Demo, "sheet", small)
     return Demo(cache).cells()
 
 
@@ -124,7 +124,7 @@ def test_cells_know_their_answers(cells):
 
 
 def test_a_second_call_renders_nothing_and_another_renderer_everything(cells, small, cache, monkeypatch):
-    monkeypatch.setattr(demo, "SHEET", small)
+    monkeypatch.setattr(Demo, "sheet", small)
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("rendered again")
@@ -138,7 +138,7 @@ def test_a_second_call_renders_nothing_and_another_renderer_everything(cells, sm
 
 
 def test_own_portraits_become_templates_as_they_are_and_drivers(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "SHEET", small.model_copy(update={"drivers": small.drivers[:1]}))
+    monkeypatch.setattr(Demo, "sheet", small.model_copy(update={"drivers": small.drivers[:1]}))
     folder = tmp_path / "portraits"
     folder.mkdir()
     shutil.copy(portrait_path("hopper"), folder / "grace.jpg")

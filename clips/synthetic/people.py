@@ -1,26 +1,33 @@
 """Roles: people by number, each drawn from a portrait."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from megbench.clips.portraits import read_portrait
 from megbench.clips.synthetic.identities import Person, make_person
+from megbench.clips.synthetic.look import Look
 
 
 @dataclass(frozen=True)
 class Role:
     """A person by number: the same portrait, series and number always give the same person.
 
-    `portrait` is a built-in's name or a path. Without a number the portrait is taken as it is.
+    `portrait` is a built-in's name or a path. Without a number the portrait is taken as it is. look: how the person's
+    photograph was published, None for a person in front of a camera; what moves is the photograph, JPEG and all.
     """
 
     portrait: str
     series: str
     number: int | None
+    look: Look | None = None
 
     def person(self) -> Person:
         """Make the person. BenchError if the portrait cannot be read or shows no face."""
+        person = self._drawn()
+        return replace(person, texture=self.look.of(person.texture)) if self.look else person
+
+    def _drawn(self) -> Person:
         portrait = read_portrait(self.portrait)
         if self.number is None:
             return Person(self.series, portrait.texture, portrait.face)

@@ -1,0 +1,42 @@
+"""How published kits look: small, soft pictures, saved as JPEG and enlarged."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from megbench.core.frames import Frames
+from megbench.core.spline import as_type
+from megbench.faces.crop import resized
+
+
+@dataclass(frozen=True)
+class Look:
+    """What happens to a picture before it is published.
+
+    light: factors of red, green and blue. lens: standard deviation of the blur, in pixels as filmed. pixels: height and
+    width of the picture as filmed and saved. quality: JPEG's, 0 to 100.
+    """
+
+    light: tuple[float, float, float]
+    lens: float
+    pixels: int
+    quality: int
+
+    def filmed(self, picture: Frames) -> Frames:
+        """Return what the sensor sees of a square uint8 RGB picture, without noise: (pixels, pixels, 3) uint8."""
+        lit = picture * np.array(self.light, np.float32)
+        scale = len(picture) / self.pixels
+        blurred = cv2.GaussianBlur(lit, (0, 0), self.lens * scale)  # before shrinking, so that nothing aliases
+        small = cv2.resize(blurred, (self.pixels, self.pixels), interpolation=cv2.INTER_AREA)
+        return as_type(np.asarray(small, np.float32), np.uint8)
+
+    def published(self, picture: Frames, size: int) -> Frames:
+        """Return a filmed picture (pixels, pixels, 3) uint8 after JPEG, enlarged to (size, size, 3)."""
+        _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])
+        decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1], np.uint8)
+        return resized(np.ascontiguousarray(decoded), size, size)
+
+    def of(self, picture: Frames) -> Frames:
+        """Return a square uint8 RGB picture as it is published, without noise and in its own size."""
+        return self.published(self.filmed(picture), len(picture))

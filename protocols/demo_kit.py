@@ -1,0 +1,84 @@
+"""The demo protocol in pictures as published kits have them: soft, saved as JPEG, enlarged, with weak motion.
+
+Nine drivers on two templates, laid out as in `demo`. Of every truth the template's own picture moves, as soft as it is
+and without noise: a method is asked neither to sharpen nor to invent a camera.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import yaml
+
+from megbench.clips.synthetic.camera import Camera
+from megbench.clips.synthetic.look import Look
+from megbench.clips.synthetic.people import Role
+from megbench.protocols.demo import Demo, DemoSheet, Driver, Face, Strict, Style
+
+Light = tuple[float, float, float]
+
+
+class Photograph(Strict):
+    """How a picture is saved: its height and width, and JPEG's quality."""
+
+    pixels: int
+    quality: int
+
+
+class KitStyle(Style):
+    """A recording style, with its noise, its blur (pixels as filmed) and how its frames are saved."""
+
+    noise: float
+    lens: float
+    saved: Photograph
+
+
+class KitFace(Face):
+    """A template in its light, with the blur of its picture (pixels as saved)."""
+
+    light: Light
+    lens: float
+
+
+class KitDriver(Driver):
+    """A driver in its light: factors of red, green and blue."""
+
+    light: Light
+
+
+class DemoKitSheet(DemoSheet):
+    """The data file beside this one."""
+
+    photograph: Photograph
+    styles: dict[str, KitStyle]
+    templates: tuple[KitFace, ...]
+    drivers: tuple[KitDriver, ...]
+
+
+SHEET = DemoKitSheet.model_validate(yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")))
+
+
+class DemoKit(Demo):
+    """Nine weak micro-expressions rendered to look like published kits: soft, noisy, JPEG, enlarged; answers known.
+
+    workers: as in Demo.
+    """
+
+    name = "demo_kit"
+    sheet: ClassVar[DemoKitSheet] = SHEET
+    version = SHEET.version
+
+    def __init__(self, cache: Path, workers: int = 0) -> None:
+        super().__init__(cache, None, workers)
+
+    def _camera(self, index: int) -> Camera:
+        driver = self.sheet.drivers[index]
+        style = self.sheet.styles[driver.style]
+        look = Look(driver.light, style.lens, style.saved.pixels, style.saved.quality)
+        return Camera(style.colour, style.fps, style.noise, style.exposures, look)
+
+    def _face(self, index: int) -> Role:
+        face, saved = self.sheet.templates[index], self.sheet.photograph
+        look = Look(face.light, face.lens, saved.pixels, saved.quality)
+        return Role(face.portrait, self.sheet.series, face.number, look)
