@@ -17,7 +17,7 @@ app = typer.Typer(help="Programs from elsewhere as methods (external@NAME).", no
 def list_() -> None:
     """List the descriptions: ready-made ones and your own."""
     from megbench.core.files.working_folder import in_store
-    from megbench.methods.external import OWN, READY_MADE, read_description
+    from megbench.methods.external_description import OWN, READY_MADE, read_description
 
     for name in sorted({path.stem for folder in (in_store(OWN), READY_MADE) for path in folder.glob("*.yaml")}):
         described = read_description(name)
@@ -38,7 +38,7 @@ def add(
 
     from megbench.core.files.cache import write_text
     from megbench.core.files.working_folder import in_store
-    from megbench.methods.external import OWN, read_description
+    from megbench.methods.external_description import OWN, read_description
 
     described = read_description(check_name("description", name))
     if not checkout.is_dir():

@@ -42,7 +42,7 @@ def read_overlay(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BenchError(f"Config {path} cannot be read as UTF-8 text ({clause(error)}). Give a YAML file.") from None
-    values = _yaml(text, f"Config {path}")
+    values = read_yaml(text, f"Config {path}")
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -50,7 +50,7 @@ def read_overlay(path: Path) -> dict[str, Any]:
     return values
 
 
-def _yaml(text: str, what: str) -> Any:
+def read_yaml(text: str, what: str) -> Any:
     """Return the values in YAML. Raise BenchError, naming `what`, for anchors, tags, deep nesting and invalid YAML."""
     try:
         depth = 0
@@ -135,7 +135,7 @@ def parse_set(item: str) -> dict[str, Any]:
     keys, equals, text = item.partition("=")
     if not equals or not all(keys.split(".")):
         raise BenchError(f"--set {shown(item)} must be KEY=VALUE, such as loss.perceptual=pyramid.")
-    value = _yaml(text, f"--set {shown(item)}: the value")
+    value = read_yaml(text, f"--set {shown(item)}: the value")
     for key in reversed(keys.split(".")):
         value = {key: value}
     return dict(value)

@@ -8,35 +8,32 @@ run a stranger's program.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+import yaml
 
 from megbench.core.clip import Clip, Template
-from megbench.core.config import read_overlay
 from megbench.core.errors import BenchError, CellFailed, clause, unknown_name
 from megbench.core.files.cache import digest
+from megbench.core.files.folder_lock import in_turn
 from megbench.core.files.hashes import file_hash, hash_if_readable
-from megbench.core.files.working_folder import from_start, in_store
 from megbench.core.frames import SIZE, Frames, write_frames, write_png
-from megbench.core.pictures import is_picture
 from megbench.core.provenance import ROOT
-from megbench.core.video import is_video, read_clip
 from megbench.core.video_writing import write_video
 from megbench.core.worker import MEMORY
-from megbench.faces.crop import resized
 from megbench.methods import containers
+from megbench.methods.external_description import STANDS_FOR, Description, read_description
 from megbench.methods.external_inputs import extras
+from megbench.methods.external_output import frames_of, output_of, place_of, results_folder, there_already
 
-OWN = "external"
-READY_MADE = ROOT / "configs" / "external"
 # Suffixes of files that hold a program's code or settings.
 CODE = (".py", ".yaml", ".yml")
 # How much of what a program printed is searched for its last line.
@@ -46,62 +43,6 @@ VERSIONS = (
     "found = {d.metadata['Name'].lower(): d.version for d in m.distributions() if d.metadata['Name']}\n"
     "print(sys.version.split()[0], *(f'{n}={found[n]}' for n in ('torch', 'numpy', 'opencv-python') if n in found))"
 )
-
-
-class Description(BaseModel):
-    """How a program is run; unknown entries are errors.
-
-    command: words of the command line with {python}, {checkout}, {template}, {driver}, {output} and {work} in them;
-    {work} is a folder of this cell's own, where inputs lie and output must be. {suite} is this repository, further
-    inputs are those of methods/external_inputs.py. python, conda, image: its environment,
-    an interpreter's path, the name of a conda environment or a container image; none for what the PATH has.
-    checkout: working folder of the program. driver, output: what is handed over and what comes back. found: pattern
-    in {output} by which the output is found where the program chooses its name. size: height and width it makes.
-    weights: files in the checkout whose hashes are recorded.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    system: str
-    source: str
-    licence: str
-    command: tuple[str, ...] = Field(min_length=1, max_length=100)
-    checkout: str = ""
-    python: str = ""
-    conda: str = ""
-    image: str = ""
-    driver: Literal["video", "frames"] = "video"
-    output: Literal["video", "frames"] = "video"
-    found: str = ""
-    size: int = Field(default=SIZE, ge=16, le=4096)
-    timeout_s: float = Field(default=1800, gt=0, le=86400)
-    gpu: bool = True
-    weights: tuple[str, ...] = ()
-    variables: dict[str, str] = {}
-
-    @field_validator("found")
-    @classmethod
-    def _stays_inside(cls, pattern: str) -> str:
-        if pattern.startswith("/") or ".." in pattern:
-            raise ValueError("must be a pattern within the output folder")
-        return pattern
-
-
-def read_description(name: str) -> Description:
-    """Return the description `name`, the user's own or a ready-made one. Raise BenchError if faulty or unknown."""
-    places = [folder / f"{name}.yaml" for folder in (in_store(OWN), READY_MADE)]
-    path = next((path for path in places if path.is_file()), None)
-    if path is None:
-        known = {other.stem for folder in (in_store(OWN), READY_MADE) for other in folder.glob("*.yaml")}
-        raise unknown_name("external program", name, known)
-    try:
-        described = Description.model_validate(read_overlay(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise BenchError(f"{path}: {place}: {first['msg']}. See configs/external/ for examples.") from None
-    checkout = described.checkout and os.path.abspath(from_start(Path(described.checkout).expanduser()))
-    return described.model_copy(update={"checkout": checkout})
 
 
 class External:
@@ -117,7 +58,7 @@ class External:
             raise BenchError("external needs the name of a description: external@NAME. See `bench.py external list`.")
         self.variant = variant
         self.description = read_description(variant)
-        if "{checkout}" in " ".join(self.description.command) and not self.description.checkout:
+        if "{checkout}" in self.description.text and not self.description.checkout:
             raise BenchError(
                 f"external@{variant}: the program's checkout is yours to bring ({self.description.source}). Say where"
                 f" it lies: python bench.py external add {variant} --checkout DIR --python PATH"
@@ -134,6 +75,8 @@ class External:
         if self.description.size != SIZE:
             size = self.description.size
             marks["resized"] = f"The program makes {size}x{size} pictures; they were scaled to {SIZE}x{SIZE}."
+        if self.description.skipped == "repeat":
+            marks["frames may repeat"] = "Frames that the program leaves out, at most a tenth, are filled by others."
         return marks
 
     def identity(self) -> Mapping[str, Any]:
@@ -144,7 +87,7 @@ class External:
         return {
             "description": described.model_dump(mode="json"),
             "commit": _answer([*git, "rev-parse", "HEAD"]) if described.checkout else "",
-            "code": _code(checkout) if described.checkout else "",
+            "code": _code(checkout, results_folder(described)) if described.checkout else "",
             "environment": _answer([*self._interpreter(), "-c", VERSIONS]) if not described.image else described.image,
             "weights": {name: _hash(checkout / name) for name in described.weights},
         }
@@ -155,36 +98,49 @@ class External:
 
     def animate(self, template: Template, driver: Clip) -> Frames:
         """Frames uint8 (T, 256, 256, 3) RGB. CellFailed if the program fails, is too slow or leaves something else."""
-        with tempfile.TemporaryDirectory(prefix="megbench-") as folder:
-            work = Path(folder)
+        described = self.description
+        with tempfile.TemporaryDirectory(prefix="megbench-") as folder, self._in_turn():
+            work, before = Path(folder), there_already(described)
             command = self._command(self._hand_over(work, template, driver))
-            _run(command, self._environment(work), self.description, work)
-            return self._take_back(work, driver)
+            _run(command, self._environment(work), described, work)
+            return frames_of(output_of(work, described, before), described, driver.n_frames)
+
+    def _in_turn(self) -> contextlib.AbstractContextManager[None]:
+        """Let one run at a time into a checkout that holds the outputs: nothing else says whose the newest is."""
+        if not self.description.leaves_in_checkout:
+            return contextlib.nullcontext()
+        return in_turn(Path(self.description.checkout) / ".megbench.lock")
 
     def _hand_over(self, work: Path, template: Template, driver: Clip) -> dict[str, str]:
         """Copies of the inputs, and what the placeholders stand for."""
-        write_png(work / "template.png", template.image)
-        frames = driver.frames()
-        given = work / ("driver.mp4" if self.description.driver == "video" else "driver")
-        if self.description.driver == "video":
-            write_video(given, frames, driver.fps or 25.0, lossless=True)
+        described, frames = self.description, driver.frames()
+        rate = described.driver_fps or driver.fps or 25.0
+        if described.template == "picture":
+            write_png(still := work / "template.png", template.image)
         else:
-            write_frames(given, frames)
-        output = work / (
-            "output.mp4" if self.description.output == "video" and not self.description.found else "output"
-        )
+            repeated = np.repeat(template.image[None], driver.n_frames, axis=0)
+            write_video(still := work / "template.mp4", repeated, rate, lossless=True)
+        if described.driver == "video":
+            write_video(given := work / "driver.mp4", frames, rate, lossless=True)
+        else:
+            write_frames(given := work / "driver", frames)
+        output = place_of(work, described)
         if output.suffix == "":
             output.mkdir()
-        return {
+        places = {
             "python": self._interpreter()[-1],
-            "checkout": self.description.checkout,
-            "template": str(work / "template.png"),
+            "checkout": described.checkout,
+            "template": str(still),
             "driver": str(given),
             "output": str(output),
             "work": str(work),
             "suite": str(ROOT),
-            **extras(" ".join(self.description.command), work, template, driver),
+            "frames": str(driver.n_frames),
+            **extras(described.text, work, template, driver, rate),
         }
+        if described.config:
+            places["config"] = str(_write_config(work, described, places))
+        return places
 
     def _interpreter(self) -> list[str]:
         """How the program's Python is called."""
@@ -215,28 +171,34 @@ class External:
         inherited = {name: value for name, value in os.environ.items() if not name.endswith(own)}
         return {**inherited, "TMPDIR": str(work), **hidden, **self.description.variables}
 
-    def _take_back(self, work: Path, driver: Clip) -> Frames:
-        output = _one_output(work, self.description)
-        try:
-            pictures = list(read_clip(output))
-        except BenchError as error:
-            raise CellFailed(f"external@{self.variant}: {error}") from None
-        size = self.description.size
-        if pictures[0].shape[:2] != (size, size):
-            height, width = pictures[0].shape[:2]
-            raise CellFailed(
-                f"external@{self.variant} made {width}x{height} pictures, its description says {size}x{size}"
-            )
-        if len(pictures) != driver.n_frames:
-            raise CellFailed(f"external@{self.variant} made {len(pictures)} frames, the driver has {driver.n_frames}")
-        return np.stack([resized(picture, SIZE, SIZE) for picture in pictures])
-
 
 def _filled(word: str, places: Mapping[str, str]) -> str:
     """A word of the command with its placeholders filled in; other braces stay."""
     for name, value in places.items():
         word = word.replace(f"{{{name}}}", value)
     return word
+
+
+def _write_config(work: Path, described: Description, places: Mapping[str, str]) -> Path:
+    """Write the settings that a program reads, with the placeholders in names and values filled in."""
+    path = work / f"config{described.config_suffix}"
+    values = _in_place(described.settings(), places)
+    written = json.dumps(values, indent=1) if path.suffix == ".json" else yaml.safe_dump(values, sort_keys=False)
+    path.write_text(written, encoding="utf-8")
+    return path
+
+
+def _in_place(value: Any, places: Mapping[str, str]) -> Any:
+    """Return a setting with its placeholders filled in; the number of frames is a number where it stands alone."""
+    if isinstance(value, dict):
+        return {_in_place(name, places): _in_place(item, places) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_in_place(item, places) for item in value]
+    if not isinstance(value, str):
+        return value
+    if value == "<megbench:frames>":
+        return int(places["frames"])
+    return STANDS_FOR.sub(lambda found: places[found[1]], value)
 
 
 def _run(command: list[str], environment: Mapping[str, str], described: Description, work: Path) -> None:
@@ -279,24 +241,6 @@ def _last_line(log: Path) -> str:
     return clause(lines[-1]) if lines else "it printed nothing"
 
 
-def _one_output(work: Path, described: Description) -> Path:
-    """The one output a program left. CellFailed if there is none, there are several, or it leads out of the folder."""
-    place = work / ("output.mp4" if described.output == "video" and not described.found else "output")
-    candidates = sorted(place.glob(described.found)) if described.found else [place]
-    if described.output == "video":
-        candidates = [path for path in candidates if is_video(path)]
-    else:
-        candidates = [path for path in candidates if path.is_dir() and any(map(is_picture, path.iterdir()))]
-    if len(candidates) != 1:
-        kind = "video" if described.output == "video" else "folder of pictures"
-        raise CellFailed(f"{described.system} left {len(candidates)} outputs, one {kind} is wanted")
-    output = candidates[0]
-    files = [output, *(output.iterdir() if output.is_dir() else [])]
-    if any(not path.resolve().is_relative_to(work.resolve()) for path in files):
-        raise CellFailed(f"{described.system} left links that lead out of its folder")
-    return output
-
-
 def _answer(command: list[str]) -> str:
     """The first line a command prints; "" where it fails."""
     try:
@@ -306,11 +250,15 @@ def _answer(command: list[str]) -> str:
     return found.stdout.strip().partition("\n")[0]
 
 
-def _code(checkout: Path) -> str:
-    """Return a hash of a checkout's code and settings, committed or not; environments inside it are left out."""
+def _code(checkout: Path, results: PurePath | None) -> str:
+    """Return a hash of a checkout's code and settings, committed or not.
+
+    Environments inside it are left out, and the folder of its results: programs write their settings beside them.
+    """
     inside = {path.relative_to(checkout): path for kind in CODE for path in checkout.rglob(f"*{kind}")}
     others = ("site-packages", "__pycache__")
     kept = [name for name in inside if not any(part.startswith(".") or part in others for part in name.parts)]
+    kept = [name for name in kept if results is None or not name.is_relative_to(results)]
     return digest({name.as_posix(): hash_if_readable(inside[name]) for name in kept})
 
 

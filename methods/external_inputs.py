@@ -18,19 +18,19 @@ from megbench.faces.landmarks import landmarks
 EDGES = (100, 200)
 
 
-def extras(command: str, work: Path, template: Template, driver: Clip) -> dict[str, str]:
-    """Files for the placeholders {NAME} of this file that occur in a command. CellFailed where they need a face.
+def extras(text: str, work: Path, template: Template, driver: Clip, rate: float) -> dict[str, str]:
+    """Files for the placeholders {NAME} of this file that occur in a text. CellFailed where they need a face.
 
     template_points, driver_points: JSON, 18 points [x, y] in pixels of the clip's first frame (megbench.fpfomm.points).
-    template_edges: PNG, driver_edges: lossless video; Canny edges, white on black.
+    template_edges: PNG, driver_edges: lossless video of `rate` frames a second; Canny edges, white on black.
     """
     made: Mapping[str, Callable[[], Path]] = {
         "template_points": lambda: _points(work / "template_points.json", template.image, f"template {template.name}"),
         "driver_points": lambda: _points(work / "driver_points.json", driver.frames()[0], f"driver {driver.name}"),
         "template_edges": lambda: _picture(work / "template_edges.png", _edges(template.image[None])[0]),
-        "driver_edges": lambda: _video(work / "driver_edges.mp4", _edges(driver.frames()), driver.fps or 25.0),
+        "driver_edges": lambda: _video(work / "driver_edges.mp4", _edges(driver.frames()), rate),
     }
-    return {name: str(make()) for name, make in made.items() if f"{{{name}}}" in command}
+    return {name: str(make()) for name, make in made.items() if f"{{{name}}}" in text}
 
 
 def _points(path: Path, image: Frames, what: str) -> Path:

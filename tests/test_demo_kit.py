@@ -16,8 +16,8 @@ from megbench.protocols.demo_kit import SHEET, DemoKit
 from megbench.taught.training_set import PORTRAIT as TRAINED_ON
 from tests.test_demo import units
 
-# The official MEGC2021 kit, as measured over whole pictures: luma, variance of the Laplacian, red less green, and median
-# and 20th percentile of the noise in time, least and most of three drivers each: CASME II, SAMM and SMIC.
+# The official MEGC2021 kit, as measured over whole pictures: luma, variance of the Laplacian, red less green, median
+# and 20th percentile of the noise in time. Least and most of three drivers each, of CASME II, SAMM and SMIC.
 REAL = {
     "colour200": ((91, 120), (69, 119), (26, 36), (1.7, 1.8), (1.3, 1.5)),
     "grey200": ((110, 162), (82, 121), (0, 0), (1.7, 2.1), (1.3, 1.7)),

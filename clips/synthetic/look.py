@@ -34,8 +34,9 @@ class Look:
     def published(self, picture: Frames, size: int) -> Frames:
         """Return a filmed picture (pixels, pixels, 3) uint8 after JPEG, enlarged to (size, size, 3)."""
         _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])
-        decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1], np.uint8)
-        return resized(np.ascontiguousarray(decoded), size, size)
+        decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        assert decoded is not None, "it was encoded just now"
+        return resized(np.ascontiguousarray(decoded[..., ::-1], np.uint8), size, size)
 
     def of(self, picture: Frames) -> Frames:
         """Return a square uint8 RGB picture as it is published, without noise and in its own size."""

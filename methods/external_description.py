@@ -1,0 +1,150 @@
+"""What an external program is told and leaves, as a small YAML file says it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from megbench.core.config import read_overlay, read_yaml
+from megbench.core.errors import BenchError, unknown_name
+from megbench.core.files.working_folder import from_start, in_store
+from megbench.core.frames import SIZE
+from megbench.core.provenance import ROOT
+
+OWN = "external"
+READY_MADE = ROOT / "configs" / "external"
+# How `found` begins where a program leaves its output in its own checkout.
+IN_CHECKOUT = "{checkout}/"
+PANEL = re.compile(r"([1-9])/([2-9])")
+# What a command and a config may name; the last four are those of methods/external_inputs.py.
+NAMES = (
+    *("python", "checkout", "template", "driver", "output", "work", "suite", "frames"),
+    *("template_points", "driver_points", "template_edges", "driver_edges"),
+)
+# YAML would read {template}, where it is not quoted, as a mapping.
+QUOTED = re.compile(r"\{(" + "|".join(NAMES) + r")\}")
+STANDS_FOR = re.compile(r"<megbench:([a-z_]+)>")
+
+
+class Description(BaseModel):
+    """How a program is run; unknown entries are errors. docs/external.md shows them at work.
+
+    command: words of the command line with {python}, {checkout}, {template}, {driver}, {output} and {work} in them;
+    {work} is a folder of this cell's own, where inputs lie and output must be. {suite} is this repository, {frames} the
+    number of the driver's frames, further inputs are those of methods/external_inputs.py. config: settings in YAML or
+    JSON, with placeholders, for programs that read their inputs' paths from a file; {config} is where it lies.
+    python, conda, image: its environment, an interpreter's path, the name of a conda environment or a container image;
+    none for what the PATH has. checkout: working folder of the program. template, driver: how both are handed over, the
+    template as a picture or as a video of the driver's length. driver_fps: the rate written into videos that are handed
+    over, for programs that resample; None for the driver's own. output: what comes back. found: pattern in {output} by
+    which the output is found where the program chooses its name, or, after {checkout}/, in the checkout, where it is
+    the newest that this run wrote. panel: which part of pictures side by side is the result, "3/3" for the last of
+    three. skipped: whether a few frames that the program leaves out are filled by those before them. size: height and
+    width it makes. weights: files in the checkout whose hashes are recorded.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    system: str
+    source: str
+    licence: str
+    command: tuple[str, ...] = Field(min_length=1, max_length=100)
+    config: str = ""
+    checkout: str = ""
+    python: str = ""
+    conda: str = ""
+    image: str = ""
+    template: Literal["picture", "video"] = "picture"
+    driver: Literal["video", "frames"] = "video"
+    driver_fps: float | None = Field(default=None, gt=0, le=1000)
+    output: Literal["video", "frames"] = "video"
+    found: str = ""
+    panel: str = ""
+    skipped: Literal["refuse", "repeat"] = "refuse"
+    size: int = Field(default=SIZE, ge=16, le=4096)
+    timeout_s: float = Field(default=1800, gt=0, le=86400)
+    gpu: bool = True
+    weights: tuple[str, ...] = ()
+    variables: dict[str, str] = {}
+
+    @property
+    def text(self) -> str:
+        """All text in which placeholders may stand."""
+        return " ".join([*self.command, self.config, self.found])
+
+    @property
+    def leaves_in_checkout(self) -> bool:
+        """Whether the output is looked for in the program's checkout."""
+        return self.found.startswith(IN_CHECKOUT)
+
+    @property
+    def panels(self) -> tuple[int, int]:
+        """Which picture of how many side by side is the result, counted from 1."""
+        match = PANEL.fullmatch(self.panel)
+        return (int(match[1]), int(match[2])) if match else (1, 1)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what `config` says, with placeholders as STANDS_FOR finds them. Raise BenchError if it is unfit."""
+        read = read_yaml(self._quoted, "config:")
+        if not isinstance(read, dict):
+            raise BenchError("config: no names with values. Give settings in YAML or JSON.")
+        return read
+
+    @property
+    def config_suffix(self) -> str:
+        """The suffix of the file that holds `config`."""
+        try:
+            json.loads(self._quoted)
+        except ValueError:
+            return ".yaml"
+        return ".json"
+
+    @property
+    def _quoted(self) -> str:
+        return QUOTED.sub(r"<megbench:\1>", self.config)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Description:
+        inside = self.found.removeprefix(IN_CHECKOUT)
+        if inside.startswith("/") or ".." in inside or "{" in inside:
+            raise ValueError("found: must be a pattern within the output folder, or within {checkout}/")
+        if self.leaves_in_checkout and self.image:
+            raise ValueError("found: an image can only read {checkout}; let the program write into {output} or {work}")
+        named = "{config}" in " ".join(self.command)
+        if bool(self.config) != named:
+            raise ValueError(
+                f"config: {'missing, but the command names it' if named else 'the command does not name it'}"
+            )
+        try:
+            if self.config:
+                self.settings()
+        except BenchError as error:
+            raise ValueError(str(error)) from None
+        if self.panel and (not PANEL.fullmatch(self.panel) or self.panels[0] > self.panels[1]):
+            raise ValueError(f"panel: {self.panel!r} is no part of a row; write 3/3 for the last of three")
+        if self.driver_fps and "video" not in (self.driver, self.template):
+            raise ValueError("driver_fps: frames are handed over, which have no rate")
+        return self
+
+
+def read_description(name: str) -> Description:
+    """Return the description `name`, the user's own or a ready-made one. Raise BenchError if faulty or unknown."""
+    places = [folder / f"{name}.yaml" for folder in (in_store(OWN), READY_MADE)]
+    path = next((path for path in places if path.is_file()), None)
+    if path is None:
+        known = {other.stem for folder in (in_store(OWN), READY_MADE) for other in folder.glob("*.yaml")}
+        raise unknown_name("external program", name, known)
+    try:
+        described = Description.model_validate(read_overlay(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "".join(f"{part}: " for part in first["loc"])
+        what = first["msg"].removeprefix("Value error, ")
+        raise BenchError(f"{path}: {place}{what}. See docs/external.md and configs/external/.") from None
+    checkout = described.checkout and os.path.abspath(from_start(Path(described.checkout).expanduser()))
+    return described.model_copy(update={"checkout": checkout})

@@ -1,0 +1,139 @@
+"""What an external program left: found, cut to the result, and brought to one frame for each of the driver's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from pathlib import Path, PurePath
+
+import numpy as np
+
+from megbench.core.errors import BenchError, CellFailed
+from megbench.core.frames import SIZE, Frames
+from megbench.core.pictures import Picture, is_picture, pictures_in
+from megbench.core.video import is_video, read_clip
+from megbench.faces.crop import resized
+from megbench.methods.external_description import IN_CHECKOUT, Description
+
+# Which share of a driver's frames a program may leave out, to be filled (`skipped: repeat`).
+MOST_SKIPPED = 0.1
+
+
+def place_of(work: Path, described: Description) -> Path:
+    """Return what {output} stands for: a video to be written, or a folder."""
+    return work / ("output.mp4" if described.output == "video" and not described.found else "output")
+
+
+def results_folder(described: Description) -> PurePath | None:
+    """Return the folder in the checkout that outputs are looked for in; None if that is elsewhere or the checkout."""
+    inside = PurePath(described.found.removeprefix(IN_CHECKOUT)).parts[:-1]
+    fixed = tuple(takewhile(lambda part: not set(part) & set("*?["), inside))
+    return PurePath(*fixed) if described.leaves_in_checkout and fixed else None
+
+
+def there_already(described: Description) -> dict[Path, int]:
+    """Return what `found` finds in the checkout before a run, with the time of its last change; {} for {output}."""
+    if not described.leaves_in_checkout:
+        return {}
+    return {path: _changed(path) for path in _candidates(Path(described.checkout), described)}
+
+
+def output_of(work: Path, described: Description, before: Mapping[Path, int]) -> Path:
+    """Return the one output a program left. Raise CellFailed if there is none, several, or one that leads elsewhere.
+
+    In the checkout it is the newest of those that are not as they were `before`.
+    """
+    kind = "video" if described.output == "video" else "folder of pictures"
+    if described.leaves_in_checkout:
+        home = Path(described.checkout)
+        written = [path for path in _candidates(home, described) if _changed(path) != before.get(path)]
+        if not written:
+            older = f" ({len(before)} older ones are there)" if before else ""
+            raise CellFailed(f"{described.system} wrote no {kind} that {described.found} finds{older}")
+        output = max(written, key=_changed)
+    else:
+        home = work
+        candidates = _candidates(place_of(work, described), described)
+        if len(candidates) != 1:
+            raise CellFailed(f"{described.system} left {len(candidates)} outputs, one {kind} is wanted")
+        output = candidates[0]
+    files = [output, *(output.iterdir() if output.is_dir() else [])]
+    if any(not path.resolve().is_relative_to(home.resolve()) for path in files):
+        raise CellFailed(f"{described.system} left links that lead out of its folder")
+    return output
+
+
+def frames_of(output: Path, described: Description, n_frames: int) -> Frames:
+    """Return an output as (n_frames, 256, 256, 3) uint8 RGB. Raise CellFailed unless it is as described."""
+    try:
+        pictures = [_panel(picture, described) for picture in read_clip(output)]
+    except CellFailed:
+        raise
+    except BenchError as error:
+        raise CellFailed(f"{described.system}: {error}") from None
+    size = described.size
+    if pictures[0].shape[:2] != (size, size):
+        height, width = pictures[0].shape[:2]
+        raise CellFailed(f"{described.system} made {width}x{height} pictures, its description says {size}x{size}")
+    shown = range(n_frames) if len(pictures) == n_frames else _filled(output, len(pictures), n_frames, described)
+    return np.stack([resized(pictures[index], SIZE, SIZE) for index in shown])
+
+
+def _candidates(place: Path, described: Description) -> list[Path]:
+    """Return what may be an output in a place, or the place itself, by name."""
+    found = sorted(place.glob(described.found.removeprefix(IN_CHECKOUT))) if described.found else [place]
+    if described.output == "video":
+        return [path for path in found if is_video(path)]
+    return [path for path in found if path.is_dir() and any(map(is_picture, path.iterdir()))]
+
+
+def _changed(path: Path) -> int:
+    """Return when a file, or anything in a folder, was changed last: nanoseconds."""
+    return max(each.stat().st_mtime_ns for each in [path, *(path.iterdir() if path.is_dir() else [])])
+
+
+def _panel(picture: Picture, described: Description) -> Picture:
+    which, count = described.panels
+    height, width = picture.shape[:2]
+    if width % count:
+        raise CellFailed(
+            f"{described.system} made {width}x{height} pictures, which are not {count} side by side (panel:"
+            f" {described.panel})"
+        )
+    part = width // count
+    return picture[:, (which - 1) * part : which * part]
+
+
+def _filled(output: Path, count: int, n_frames: int, described: Description) -> Sequence[int]:
+    """Return which of `count` pictures stands at each of the driver's frames: the last that is not later.
+
+    Numbers in the names of pictures say which are missing; else those that are there are spread evenly.
+    """
+    made = f"{described.system} made {count} frames, the driver has {n_frames}"
+    if described.driver_fps:
+        made += f" and was handed over at {described.driver_fps:g} a second (driver_fps)"
+    if described.skipped == "refuse" or count > n_frames:
+        raise CellFailed(made)
+    if count < (1 - MOST_SKIPPED) * n_frames:
+        raise CellFailed(f"{made}; at most {MOST_SKIPPED:.0%} are filled (skipped: repeat)")
+    numbers = _numbers(output, n_frames)
+    at = np.linspace(0, n_frames - 1, count).round() if numbers is None else numbers
+    last = np.searchsorted(at, np.arange(n_frames), side="right") - 1
+    return [int(index) for index in last.clip(0)]  # before the first there is nothing to repeat but it
+
+
+def _numbers(output: Path, n_frames: int) -> np.ndarray | None:
+    """Return which of the driver's frames the pictures of a folder are by their names, counted from 0 or 1.
+
+    None for a video, and for names that do not tell.
+    """
+    if not output.is_dir():
+        return None
+    digits = [re.findall(r"\d+", path.stem) for path in pictures_in(output)]
+    if not all(digits):
+        return None
+    numbers = np.array([int(found[-1]) for found in digits])
+    numbers -= 0 if 0 in numbers else 1
+    tell = (np.diff(numbers) > 0).all() and numbers[-1] < n_frames
+    return numbers if tell else None
