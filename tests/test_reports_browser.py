@@ -3,10 +3,12 @@
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
+from megbench.core.frames import frame_path, write_png
 from megbench.reports.html import write_report
 from tests.report_fixture import FRAMES, make_run
 
@@ -31,8 +33,10 @@ def browser():
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    return write_report(make_run(folder), cache=folder / "media")
+    folder = make_run(tmp_path_factory.mktemp("run"))
+    noise = np.random.default_rng(0).choice([-0.06, 0.06], (FRAMES, 32, 32, 2)).astype(np.float16)
+    np.savez(folder / "motion" / "cells" / "flow_warp" / "d1__ta.npz", field=noise)
+    return write_report(folder, cache=folder / "media")
 
 
 @pytest.fixture
@@ -126,18 +130,77 @@ def test_the_amplified_difference_is_grey_at_the_onset_and_grows_with_amplificat
 
 
 def test_views_are_switched_one_by_one_and_one_always_stays(page):
-    shown = {view: page.locator(f".cell.shown canvas.{view}").first for view in ("picture", "difference", "motion")}
+    shown = {
+        view: page.locator(f".cell.shown canvas.{view}").first
+        for view in ("picture", "magnified", "difference", "motion")
+    }
 
     def visible():
         return {view for view, canvas in shown.items() if canvas.is_visible()}
 
-    assert visible() == {"picture", "difference"}
+    assert visible() == {"picture", "magnified", "difference"}
     page.locator("#views button[value=picture]").click()
     page.locator("#views button[value=difference]").click()
-    assert visible() == {"difference"}
+    assert visible() == {"magnified"}
     page.keyboard.press("3")
-    page.keyboard.press("2")
+    page.keyboard.press("4")
     assert visible() == {"motion"}
+
+
+def test_magnified_motion_is_what_moved_moved_further(page):
+    """The middle of the fixture's field moves by 0.2 pixels a frame: by 1.2 at frame 6, by 8.4 more for 8 times."""
+    page.locator("#magnification").select_option("8")
+    page.locator("#frame").fill("6")
+    picture, magnified = (pixels(page, view, 3) for view in ("picture", "magnified"))
+    assert (magnified[:, :40] == picture[:, :40]).all(), "nothing moves there"
+    moved = cv2.warpAffine(picture.astype(np.float32), np.float32([[1, 0, 8.4], [0, 1, 0]]), (256, 256))
+    middle = np.s_[96:160, 96:160]
+    assert np.abs(magnified - moved)[middle].mean() < 2
+    assert np.abs(picture - moved)[middle].mean() > 8
+
+
+def test_noise_of_the_measured_motion_is_not_magnified(page):
+    page.locator("#magnification").select_option("16")
+    page.locator("#frame").fill("5")
+    assert (pixels(page, "magnified", 5) == pixels(page, "picture", 5)).all()
+
+
+def test_motion_that_would_fold_the_picture_when_magnified_is_smoothed(browser, tmp_path):
+    """The middle of a ramp from dark to bright moves by 10 pixels, 160 when magnified: it must stay a ramp."""
+    folder = make_run(tmp_path / "run", 2, drivers=1)
+    ramp = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None], (2, 256, 256, 3))
+    cell = folder / "cells" / "fpfomm" / "d1__ta" / "frames"
+    for index, frame in enumerate(ramp):
+        write_png(frame_path(cell, index), np.ascontiguousarray(frame))
+    field = np.zeros((2, 32, 32, 2), np.float16)
+    field[1, 8:24, 8:24, 0] = 10
+    np.savez(folder / "motion" / "cells" / "fpfomm" / "d1__ta.npz", field=field)
+    page = browser.new_page()
+    page.goto(write_report(folder, cache=tmp_path / "media").as_uri())
+    page.wait_for_selector("body[data-ready]", timeout=60_000)
+    page.locator("#magnification").select_option("16")
+    page.locator("#frame").fill("1")
+    magnified, picture = (pixels(page, view, 3).mean(-1)[64:192] for view in ("magnified", "picture"))
+    page.close()
+    assert np.abs(magnified - picture).max() > 20
+    assert np.diff(magnified, axis=1).min() > -3
+
+
+def seven_clips_in_rows(page, width):
+    """How many rows seven clips of a cell take on a window of this width."""
+    page.set_viewport_size({"width": width, "height": 800})
+    return page.evaluate(
+        """() => {
+            const players = document.querySelector(".cell.shown > .players");
+            while (players.children.length < 7) players.append(players.lastElementChild.cloneNode(true));
+            players.style.setProperty("--n", 7);
+            return new Set([...players.children].map((player) => Math.round(player.getBoundingClientRect().top))).size;
+        }"""
+    )
+
+
+def test_seven_clips_stand_in_one_row_where_there_is_room(page):
+    assert [seven_clips_in_rows(page, width) for width in (1600, 1280, 390)] == [1, 1, 4]
 
 
 def test_motion_fields_show_arrows_and_colour_where_the_clip_moves(page):
@@ -296,6 +359,6 @@ def test_hostile_names_of_methods_and_clips_are_shown_as_they_are(browser, tmp_p
     assert page.locator("#board tbody th", has_text=name).count() == 1
     assert page.locator(".cell.shown figcaption", has_text=name).count() >= 1
     assert name in page.locator(".cell.shown h3").inner_text()
-    assert page.locator("img").count() == 0
+    assert page.locator("img:not([src^='data:image/webp;base64,'])").count() == 0
     assert complaints == []
     page.close()
