@@ -62,7 +62,8 @@ def _scored(run: FinishedRun, views: Sequence[CellView]) -> Iterator[tuple[float
 
 
 def _sight(run: FinishedRun, heading: str, method: MethodFacts, view: CellView) -> Sight:
-    cell, rest, peak = view.facts, onset(view.facts), view.first_frame
+    cell = view.facts
+    rest, peak = (min(frame, cell.n_frames - 1) for frame in (onset(cell), view.first_frame))
     clips = (run.driver_frames(cell), run.output_frames(method.label, cell))
     driver, output = (np.stack([read_png(frame_path(folder, frame)) for frame in (rest, peak)]) for folder in clips)
     factor = fitting_amplification(driver, 1, 0)

@@ -45,6 +45,7 @@ from megbench.reports.heat_map import heat_maps
 from megbench.reports.intervals import differences_table
 from megbench.reports.media import COLUMNS, KNEE, PER_SHEET, Media, Wanted, media_of_all
 from megbench.reports.missing import missing
+from megbench.reports.paper import for_paper
 from megbench.reports.published import reported_table
 from megbench.reports.rewards import rewards_table, summary
 from megbench.reports.run_files import FinishedRun
@@ -102,6 +103,7 @@ def write_report(
             with_fields=any(clip.field for clip in coded),
             factors=FACTORS,
             leaderboard=leaderboard.leaderboard(run),
+            for_paper=for_paper,
             unequal=told(run),
             common_means=common_means(run),
             pairs=differences_table(run, RANKED_BY),

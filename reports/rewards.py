@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from megbench.core.figures import Figure
 from megbench.reports.headlines import entry
@@ -33,8 +33,8 @@ class Reward:
 
 
 def rewards(run: FinishedRun) -> list[Reward]:
-    """Return who is best in every figure that the table of rewards shows, in its order."""
-    return [Reward(figure, best(figure, values(run, metric, figure))) for metric, figure in _shown(run)]
+    """Return who is best in every figure of the table of rewards, in its order."""
+    return [Reward(figure, best(figure, values(run, metric, figure))) for metric, figure in _measured(run)]
 
 
 def compared(run: FinishedRun) -> list[str]:
@@ -64,7 +64,8 @@ def rewards_table(run: FinishedRun) -> Table | None:
 
     def row(metric: MetricFacts, figure: Figure) -> tuple[Entry, ...]:
         name = Entry(f"{figure.name} {figure.arrow}".rstrip(), remark=figure.unit)
-        found = (entry(run.over_all(label, metric, figure)) for label in labels)
+        # Counts of pictures, which are warnings, would make every column as wide as themselves.
+        found = (entry(replace(run.over_all(label, metric, figure), warning="")) for label in labels)
         first = best(figure, values(run, metric, figure))
         last = Entry(", ".join(first)) if first else Entry(None, "fewer than two have a value")
         return (name, *found, Entry(figure.ideal), last)
@@ -76,20 +77,35 @@ def rewards_table(run: FinishedRun) -> Table | None:
         Column("best"),
     )
     shown: dict[str, list[tuple[Entry, ...]]] = {}
-    for metric, figure in _shown(run):
+    for metric, figure in _measured(run):
         shown.setdefault(f"{metric.name} {metric.version}", []).append(row(metric, figure))
     sections = tuple(Section(heading, tuple(rows)) for heading, rows in shown.items())
-    return Table("What each figure rewards", columns, sections, (NOTE,))
+    return Table("What each figure rewards", columns, sections, (NOTE, *_left_out(run)))
 
 
-def _shown(run: FinishedRun) -> list[tuple[MetricFacts, Figure]]:
-    """Return the figures with an ideal, each with its metric, without those of single action units."""
-    return [
-        (metric, figure)
-        for metric in run.facts.metrics
-        for figure in metric.figures
-        if figure.ideal is not None and not TRACK.search(figure.name)
-    ]
+def asked(figure: Figure) -> bool:
+    """Whether the table of rewards shows a figure that was measured: one with an ideal, not of a single action unit."""
+    return figure.ideal is not None and not TRACK.search(figure.name)
+
+
+def _measured(run: FinishedRun) -> list[tuple[MetricFacts, Figure]]:
+    """Return the figures asked for of which some row compared has a value, each with its metric."""
+    every = ((metric, figure) for metric in run.facts.metrics for figure in filter(asked, metric.figures))
+    return [(metric, figure) for metric, figure in every if values(run, metric, figure)]
+
+
+def _left_out(run: FinishedRun) -> list[str]:
+    """Return a sentence on each metric that lacks figures because no row compared has a value: which, and why."""
+    measured, sentences = [figure for _, figure in _measured(run)], []
+    for metric in run.facts.metrics:
+        lost = [figure for figure in filter(asked, metric.figures) if figure not in measured]
+        if not lost:
+            continue
+        some = "" if all(figure in lost for figure in filter(asked, metric.figures)) else " in part"
+        names = f" ({', '.join(figure.name for figure in lost)})" if some else ""
+        reason = run.over_all(compared(run)[0], metric, lost[0]).reason
+        sentences.append(f"Without a value here{some}: {metric.name}{names}: {reason}.")
+    return sentences
 
 
 def summary(run: FinishedRun) -> list[str]:

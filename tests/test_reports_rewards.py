@@ -1,0 +1,147 @@
+"""What the page shows first, and what it says of what scores reward."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from megbench.commands.rewards_page import HEAD, PAGE, VBENCH, page
+from megbench.core.errors import BenchError
+from megbench.core.figures import Figure
+from megbench.core.registry import load
+from megbench.metrics import METRICS, ON_REQUEST
+from megbench.reports.cells import cell_view
+from megbench.reports.first_sight import first_sight
+from megbench.reports.html import Pictures, write_report
+from megbench.reports.rewards import COMPARED, asked, best, rewards, rewards_table, summary
+from megbench.reports.run_files import FinishedRun
+from tests.report_fixture import CONTROLS, FRAMES, LABELS, make_run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("run"))
+
+
+def sights(folder):
+    run = FinishedRun(folder)
+    return first_sight(run, [cell_view(run, cell, None, False) for cell in run.facts.cells])
+
+
+def test_the_best_and_the_worst_cell_of_rows_that_are_no_controls_come_first(folder):
+    best_one, worst = sights(folder)
+    assert (best_one.heading, best_one.label) == ("Best cell", max(LABELS, key=LABELS.get))
+    assert (worst.heading, worst.label) == ("Worst cell", min(LABELS, key=LABELS.get))
+    assert worst.numbers == "agreement 0.30, gain 0.30, error 0.70"
+    assert best_one.numbers == "agreement 0.95, gain 0.95, error 0.05"
+    assert [tile.title for tile in worst.tiles] == [
+        "driver, onset",
+        "driver, apex",
+        "driver, difference, 32 times",
+        "fomm:mode=absolute, apex",
+        "fomm:mode=absolute, difference, 32 times",
+    ]
+    assert "frame 1" in worst.tiles[0].alt
+    assert f"frame {FRAMES // 2}" in worst.tiles[3].alt
+    assert len({tile.alt for tile in worst.tiles}) == 5
+    assert sum(len(tile.picture) for sight in (best_one, worst) for tile in sight.tiles) < 250_000
+
+
+def test_of_one_scored_cell_it_is_said_that_it_is_the_only_one(tmp_path):
+    folder = make_run(tmp_path / "run", 3, drivers=1)
+    table = (folder / "scores.csv").read_text().splitlines()
+    kept = [line for line in table if ",agreement," not in line or line.startswith("flow_warp,False,cell,,d1,ta,")]
+    (folder / "scores.csv").write_text("\n".join(kept) + "\n")
+    (only,) = sights(folder)
+    assert (only.heading, only.label, only.cell.name) == ("The only cell", "flow_warp", "d1__ta")
+
+
+def test_without_scored_cells_or_pictures_nothing_comes_first(tmp_path):
+    folder = make_run(tmp_path / "run", 3, drivers=1)
+    assert 'id="sights"' not in write_report(folder, Pictures.none, cache=tmp_path / "media").read_text()
+    table = (folder / "scores.csv").read_text().splitlines()
+    (folder / "scores.csv").write_text("\n".join(line for line in table if ",agreement," not in line) + "\n")
+    assert sights(folder) == []
+    assert 'id="sights"' not in write_report(folder, cache=tmp_path / "media").read_text(encoding="utf-8")
+
+
+@given(
+    st.dictionaries(st.sampled_from(COMPARED), st.floats(-2, 2), min_size=2),
+    st.sampled_from([(0, (0, None)), (1, (-1, 1)), (1, (0, None))]),
+)
+def test_best_is_who_is_nearest_to_the_ideal(values, kind):
+    figure = Figure("x", "X", target="driver", ideal=kind[0], bounds=kind[1], description="")
+    first = best(figure, values)
+    assert first
+    nearest = min(figure.distance(value) for value in values.values())
+    for label, value in values.items():
+        assert (label in first) <= (figure.distance(value) < nearest + 2e-3)
+        assert figure.distance(value) > nearest or label in first
+
+
+def test_alone_nobody_is_best():
+    figure = Figure("x", "X", target="driver", ideal=1, bounds=(0, 1), description="")
+    assert best(figure, {"still": 1.0}) == best(figure, {}) == ()
+
+
+def with_truth(folder):
+    """The fixture's run, in which `still` is a control of that name and `wrong_driver` is the truth."""
+    for file in ("run.json", "scores.csv"):
+        (folder / file).write_text((folder / file).read_text().replace("wrong_driver", "truth"))
+    return FinishedRun(folder)
+
+
+def test_the_table_names_who_is_best_in_every_figure(tmp_path):
+    run = with_truth(make_run(tmp_path / "run", 1))
+    table = rewards_table(run)
+    assert [column.title for column in table.columns] == ["figure", "still", "truth", "ideal", "best"]
+    rows = {row[0].value.split()[0]: [entry.value for entry in row[1:]] for row in table.rows()}
+    assert rows["agreement"] == [CONTROLS["still"], CONTROLS["wrong_driver"], 1, "truth"]
+    assert rows["identity_distance"][2:] == [0, "truth"]
+    assert len(rows) == len(rewards(run))
+    assert summary(run) == [f"The truth alone is best in {len(rows)} of {len(rows)} figures."]
+
+
+def test_a_figure_that_a_still_face_wins_is_named(tmp_path):
+    folder = make_run(tmp_path / "run", 1)
+    lines = (folder / "scores.csv").read_text().splitlines()
+    turned = [
+        re.sub(r"(identity_distance),0\.[0-9]+", r"\1,0.0", line) if line.startswith("still,") else line
+        for line in lines
+    ]
+    (folder / "scores.csv").write_text("\n".join(turned))
+    sentences = summary(with_truth(folder))
+    assert "A control is better than the truth in 1: identity_distance." in sentences
+    assert "A still face is best, alone or with others, in 1: identity_distance." in sentences
+
+
+def test_without_controls_there_is_no_table_and_no_page(tmp_path):
+    folder = make_run(tmp_path / "run", 1)
+    with pytest.raises(BenchError, match="no row truth"):
+        page(FinishedRun(folder))
+    facts = json.loads((folder / "run.json").read_text())
+    facts["methods"] = [method for method in facts["methods"] if method["label"] != "still"]
+    (folder / "run.json").write_text(json.dumps(facts))
+    assert rewards_table(FinishedRun(folder)) is None
+    assert summary(FinishedRun(folder)) == []
+    assert "What scores reward" not in write_report(folder, Pictures.none).read_text(encoding="utf-8")
+
+
+def test_the_page_in_docs_has_the_generators_form_and_every_figure():
+    """Its numbers come from a run; who adds a metric makes it again: python -m megbench.commands.rewards_page RUN."""
+    text = PAGE.read_text(encoding="utf-8")
+    assert text.startswith(HEAD)
+    assert text.endswith(VBENCH)
+    assert f"| figure | {' | '.join(label.replace('_', chr(92) + '_') for label in COMPARED)} | ideal | best |" in text
+    rows = re.findall(r"^\| (\S+) .*\|$", text.replace("\\_", "_"), re.MULTILINE)
+    (requested,) = re.findall(r"^Not in this run: (.*), all of them measured on request\.$", text, re.MULTILINE)
+    unmeasured = re.findall(r"^Without a value here(?: in part)?: ([^:]*): ", text.replace("\\_", "_"), re.MULTILINE)
+    for name in METRICS:
+        if f"`{name}`" in requested:
+            assert name in ON_REQUEST
+            continue
+        for figure in filter(asked, load("metric", name, METRICS).figures):
+            named = figure.name in rows or any(figure.name in why or name == why for why in unmeasured)
+            assert named, "python bench.py ...; python -m megbench.commands.rewards_page RUN"
