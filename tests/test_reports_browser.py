@@ -1,56 +1,25 @@
 """The page in a browser: it runs without complaint, its clips keep step, its tables sort."""
 
 import json
-import shutil
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
-from megbench.core.figures import GROUPS, Figure
-from megbench.core.frames import frame_path, write_png
 from megbench.reports.html import write_report
-from tests.report_fixture import FRAMES, make_run, with_metric
-
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found: install it (Debian: apt install chromium)")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*FLAGS.split(), "--disable-component-update", "--disable-sync"]
-        )
-        yield chromium
-        chromium.close()
+from tests.browser import opened, pixels
+from tests.report_fixture import FRAMES, make_run
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    folder = make_run(tmp_path_factory.mktemp("run"))
-    noise = np.random.default_rng(0).choice([-0.06, 0.06], (FRAMES, 32, 32, 2)).astype(np.float16)
-    np.savez(folder / "motion" / "cells" / "flow_warp" / "d1__ta.npz", field=noise)
-    return write_report(folder, cache=folder / "media")
+    folder = tmp_path_factory.mktemp("run")
+    return write_report(make_run(folder), cache=folder / "media")
 
 
 @pytest.fixture
 def page(browser, report):
-    page = browser.new_page(viewport={"width": 1400, "height": 900})
-    page.set_default_timeout(60_000)
-    complaints = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: complaints.append(dialog.message))
-    page.on("request", lambda request: complaints.append(request.url) if request.url.startswith("http") else None)
-    page.goto(report.as_uri())
-    page.wait_for_selector("body[data-ready]", timeout=60_000)
+    page, complaints = opened(browser, report)
     yield page
     page.close()
     assert complaints == []
@@ -69,23 +38,6 @@ def shown_frames(page):
     return page.eval_on_selector_all(
         ".cell.shown > .players .player[data-media]", "all => all.map(player => Number(player.dataset.frame))"
     )
-
-
-def pixels(page, canvas, player):
-    """RGB of a canvas of the opened cell, scaled to (256, 256, 3)."""
-    # As a text: a list of numbers takes seconds on its way. From 256 on, so that no letter is special.
-    letters = page.evaluate(
-        """([canvas, player]) => {
-            const found = document.querySelectorAll(`.cell.shown .player .${canvas}`)[player];
-            const copy = new OffscreenCanvas(256, 256).getContext("2d", {willReadFrequently: true});
-            copy.drawImage(found, 0, 0, 256, 256);
-            let text = "";
-            for (const value of copy.getImageData(0, 0, 256, 256).data) text += String.fromCharCode(256 + value);
-            return text;
-        }""",
-        [canvas, player],
-    )
-    return np.frombuffer(letters.encode("utf-16-le"), "<u2").reshape(256, 256, 4)[..., :3].astype(int) - 256
 
 
 def test_a_cell_opens_at_its_apex(page):
@@ -146,45 +98,6 @@ def test_views_are_switched_one_by_one_and_one_always_stays(page):
     page.keyboard.press("3")
     page.keyboard.press("4")
     assert visible() == {"motion"}
-
-
-def test_magnified_motion_is_what_moved_moved_further(page):
-    """The middle of the fixture's field moves by 0.2 pixels a frame: by 1.2 at frame 6, by 8.4 more for 8 times."""
-    page.locator("#magnification").select_option("8")
-    page.locator("#frame").fill("6")
-    picture, magnified = (pixels(page, view, 3) for view in ("picture", "magnified"))
-    assert (magnified[:, :40] == picture[:, :40]).all(), "nothing moves there"
-    moved = cv2.warpAffine(picture.astype(np.float32), np.float32([[1, 0, 8.4], [0, 1, 0]]), (256, 256))
-    middle = np.s_[96:160, 96:160]
-    assert np.abs(magnified - moved)[middle].mean() < 2
-    assert np.abs(picture - moved)[middle].mean() > 8
-
-
-def test_noise_of_the_measured_motion_is_not_magnified(page):
-    page.locator("#magnification").select_option("16")
-    page.locator("#frame").fill("5")
-    assert (pixels(page, "magnified", 5) == pixels(page, "picture", 5)).all()
-
-
-def test_motion_that_would_fold_the_picture_when_magnified_is_smoothed(browser, tmp_path):
-    """The middle of a ramp from dark to bright moves by 10 pixels, 160 when magnified: it must stay a ramp."""
-    folder = make_run(tmp_path / "run", 2, drivers=1)
-    ramp = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None], (2, 256, 256, 3))
-    cell = folder / "cells" / "fpfomm" / "d1__ta" / "frames"
-    for index, frame in enumerate(ramp):
-        write_png(frame_path(cell, index), np.ascontiguousarray(frame))
-    field = np.zeros((2, 32, 32, 2), np.float16)
-    field[1, 8:24, 8:24, 0] = 10
-    np.savez(folder / "motion" / "cells" / "fpfomm" / "d1__ta.npz", field=field)
-    page = browser.new_page()
-    page.goto(write_report(folder, cache=tmp_path / "media").as_uri())
-    page.wait_for_selector("body[data-ready]", timeout=60_000)
-    page.locator("#magnification").select_option("16")
-    page.locator("#frame").fill("1")
-    magnified, picture = (pixels(page, view, 3).mean(-1)[64:192] for view in ("magnified", "picture"))
-    page.close()
-    assert np.abs(magnified - picture).max() > 20
-    assert np.diff(magnified, axis=1).min() > -3
 
 
 def seven_clips_in_rows(page, width):
@@ -315,116 +228,6 @@ def test_curve_cursors_follow_the_frame(page):
     ways = [end - begin for begin, end in zip(start, cursors(), strict=True)]
     assert len(ways) == 6 + 2  # the regions, two known action units
     assert min(ways) > 80
-
-
-def test_a_click_on_a_heading_sorts_within_each_section(page):
-    def column():
-        return page.eval_on_selector_all(
-            "#board .folding tbody",
-            "all => all.map(b => [...b.rows].slice(1).map(r => Number(r.cells[1].dataset.sort)))",
-        )
-
-    button = page.locator("#board .folding thead tr:last-child button").nth(1)
-    button.click()
-    methods, controls = column()
-    assert methods == sorted(methods, reverse=True)
-    assert controls == sorted(controls, reverse=True)
-    button.click()
-    assert column() == [sorted(methods), sorted(controls)]
-
-
-@pytest.fixture(scope="module")
-def wide(browser, tmp_path_factory):
-    """A report whose leaderboard has 25 columns more, in the suite's groups and two others."""
-    folder = tmp_path_factory.mktemp("wide")
-    figures = [
-        Figure(
-            f"f{group}{place}",
-            "Figure",
-            target="driver",
-            ideal=1,
-            short=f"a figure {place}",
-            group=name,
-            description="",
-        )
-        for group, name in enumerate((*GROUPS[2:], "Spotting", "Timing, in frames"))
-        for place in range(4)
-    ]
-    with_metric(make_run(folder / "run", 1), False, "0.25", *figures)
-    return write_report(folder / "run", cache=folder / "media")
-
-
-@pytest.fixture
-def board(browser, wide):
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.goto(wide.as_uri())
-    page.wait_for_selector("body[data-ready]", timeout=60_000)
-    yield page
-    page.close()
-
-
-def columns_shown(page):
-    return page.locator("#board .folding thead tr:last-child th:visible").count()
-
-
-def reaches_out(page):
-    """By how many pixels the leaderboard and the page are wider than they show."""
-    return page.evaluate(
-        """() => [document.querySelector("#board .folding .table-scroll"), document.documentElement]
-            .map((box) => box.scrollWidth - box.clientWidth)"""
-    )
-
-
-def test_groups_of_columns_fold_until_the_leaderboard_fits(board):
-    """Each keeps its first column, and the first group stays open."""
-    every = board.locator("#board .folding thead tr:last-child th").count()
-    assert reaches_out(board) == [0, 0]
-    shown = columns_shown(board)
-    assert shown < every
-    assert (
-        board.locator("#board .folding tr.groups th:visible").count()
-        == board.locator("#board .folding tr.groups th").count()
-    )
-    assert board.locator("#board .folding tr.groups button").first.get_attribute("aria-expanded") == "true"
-    board.set_viewport_size({"width": 390, "height": 800})
-    assert columns_shown(board) <= shown
-    assert reaches_out(board)[1] == 0
-    board.set_viewport_size({"width": 1920, "height": 800})
-    assert shown < columns_shown(board)
-
-
-def test_a_click_or_a_key_on_a_groups_head_opens_and_folds_it(board):
-    guards = board.locator("#board .folding tr.groups button", has_text="Guards: the picture")
-    shown = columns_shown(board)
-    assert guards.get_attribute("aria-expanded") == "false"
-    guards.click()
-    assert columns_shown(board) == shown + 4, "the fixture's own guard and four more, of which one was shown"
-    board.set_viewport_size({"width": 1270, "height": 800})
-    assert guards.get_attribute("aria-expanded") == "true", "what the reader opened stays open"
-    guards.focus()
-    board.keyboard.press("Enter")
-    assert guards.get_attribute("aria-expanded") == "false"
-
-
-def test_on_paper_all_columns_stand_in_tables_that_fit(board):
-    every = board.locator("#board .folding thead tr:last-child th").all_inner_texts()
-    board.set_viewport_size({"width": 718, "height": 1000})  # A4, upright
-    assert not board.locator("#board .paper").is_visible()
-    board.emulate_media(media="print")
-    assert not board.locator("#board .folding").is_visible()
-    shown = board.locator("#board .paper thead tr:last-child th:visible").all_inner_texts()
-    assert len(shown) - len(every) == board.locator("#board .paper table").count() - 1, "each has the first column"
-    boxes = "all => all.map((box) => box.scrollWidth - box.clientWidth)"
-    assert set(board.locator("#board .paper .table-scroll").evaluate_all(boxes)) == {0}
-
-
-def test_the_first_column_stays_when_the_leaderboard_is_moved_sideways(board):
-    board.set_viewport_size({"width": 390, "height": 800})
-    name = board.locator("#board .folding tbody th[scope=row]").first
-    before = name.bounding_box()
-    assert board.evaluate("document.querySelector('#board .folding .table-scroll').scrollLeft += 150") == 150
-    assert board.locator("#board .folding tbody td").first.bounding_box()["x"] < before["x"]
-    assert name.bounding_box() == before
 
 
 def test_absent_values_sort_last_either_way(page):

@@ -27,6 +27,7 @@ function draw() {
     for (const canvas of all("canvas", player).filter((canvas) => shows(canvas.className))) {
       PAINT[canvas.className](clip, canvas);
       if (canvas.className !== "motion") canvas.getContext("2d").putImageData(out, 0, 0);
+      if (canvas.className === "magnified" && !clip.still && !clip.field) writeNoField(canvas.getContext("2d"));
     }
     player.dataset.frame = state.frame;
   }
