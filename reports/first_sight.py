@@ -5,12 +5,18 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image
 
-from megbench.core.frames import Frames, frame_path, read_png
+from megbench.core.frames import Frames
 from megbench.reports.cells import CellView
-from megbench.reports.figures.shown import difference, fitting_amplification, onset
+from megbench.reports.figures.shown import (
+    difference,
+    driver_clip,
+    fitting_amplification,
+    head_still,
+    onset,
+    output_clips,
+)
 from megbench.reports.headlines import FAMILY, RANKED_BY
 from megbench.reports.run_facts import CellFacts, MethodFacts
 from megbench.reports.run_files import FinishedRun
@@ -30,12 +36,16 @@ class Tile:
 
 @dataclass(frozen=True)
 class Sight:
-    """One cell of one row: "Best cell", the cell, the row's label, its numbers in words, five pictures."""
+    """One cell of one row: "Best cell", the cell, the row's label, its numbers in words, five pictures.
+
+    head_still: whether the head's motion is taken out of the differences, which needs what scoring measured.
+    """
 
     heading: str
     cell: CellFacts
     label: str
     numbers: str
+    head_still: bool
     tiles: tuple[Tile, ...]
 
 
@@ -63,22 +73,25 @@ def _scored(run: FinishedRun, views: Sequence[CellView]) -> Iterator[tuple[float
 
 def _sight(run: FinishedRun, heading: str, method: MethodFacts, view: CellView) -> Sight:
     cell = view.facts
-    rest, peak = (min(frame, cell.n_frames - 1) for frame in (onset(cell), view.first_frame))
-    clips = (run.driver_frames(cell), run.output_frames(method.label, cell))
-    driver, output = (np.stack([read_png(frame_path(folder, frame)) for frame in (rest, peak)]) for folder in clips)
-    factor = fitting_amplification(driver, 1, 0)
+    moments = [min(frame, cell.n_frames - 1) for frame in (onset(cell), view.first_frame)]
+    clips = [driver_clip(run, cell), *output_clips(run, cell, [method.label])]
+    driver, output = (clip.frames[moments] for clip in clips if clip.frames is not None)
+    stilled = [frames for clip in clips if (frames := head_still(clip, moments)) is not None]
+    compared = stilled if len(stilled) == len(clips) else [driver, output]
+    factor = fitting_amplification(compared[0], 1, 0)
+    changes = [difference(frames, 1, 0, factor) for frames in compared]
     start = "onset" if cell.onset_frame is not None else "first frame"
     most = "apex" if cell.apex_frame is not None else "frame that moves most"
-    changes = [difference(clip, 1, 0, factor) for clip in (driver, output)]
-    what = f"difference between {most} and {start}, {factor} times, on grey"
+    head = ", head motion taken out" if compared is stilled else ""
+    what = f"difference between {most} and {start}, {factor} times, on grey{head}"
     tiles = (
-        _tile(driver[0], f"driver, {start}", f"{cell.driver}, frame {rest}"),
-        _tile(driver[1], f"driver, {most}", f"{cell.driver}, frame {peak}"),
+        _tile(driver[0], f"driver, {start}", f"{cell.driver}, frame {moments[0]}"),
+        _tile(driver[1], f"driver, {most}", f"{cell.driver}, frame {moments[1]}"),
         _tile(changes[0], f"driver, difference, {factor} times", f"The driver's {what}"),
-        _tile(output[1], f"{method.label}, {most}", f"{method.label}'s output on {cell.template}, frame {peak}"),
+        _tile(output[1], f"{method.label}, {most}", f"{method.label}'s output on {cell.template}, frame {moments[1]}"),
         _tile(changes[1], f"{method.label}, difference, {factor} times", f"The output's {what}"),
     )
-    return Sight(heading, cell, method.label, _numbers(run, method, cell), tiles)
+    return Sight(heading, cell, method.label, _numbers(run, method, cell), compared is stilled, tiles)
 
 
 def _numbers(run: FinishedRun, method: MethodFacts, cell: CellFacts) -> str:

@@ -1,4 +1,4 @@
-"""What the page shows first, and what it says of what scores reward."""
+"""What scores reward: who is best in each figure, in the report and in docs/what_scores_reward.md."""
 
 import json
 import re
@@ -12,59 +12,10 @@ from megbench.core.errors import BenchError
 from megbench.core.figures import Figure
 from megbench.core.registry import load
 from megbench.metrics import METRICS, ON_REQUEST
-from megbench.reports.cells import cell_view
-from megbench.reports.first_sight import first_sight
 from megbench.reports.html import Pictures, write_report
 from megbench.reports.rewards import COMPARED, asked, best, rewards, rewards_table, summary
 from megbench.reports.run_files import FinishedRun
-from tests.report_fixture import CONTROLS, FRAMES, LABELS, make_run
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("run"))
-
-
-def sights(folder):
-    run = FinishedRun(folder)
-    return first_sight(run, [cell_view(run, cell, None, False) for cell in run.facts.cells])
-
-
-def test_the_best_and_the_worst_cell_of_rows_that_are_no_controls_come_first(folder):
-    best_one, worst = sights(folder)
-    assert (best_one.heading, best_one.label) == ("Best cell", max(LABELS, key=LABELS.get))
-    assert (worst.heading, worst.label) == ("Worst cell", min(LABELS, key=LABELS.get))
-    assert worst.numbers == "agreement 0.30, gain 0.30, error 0.70"
-    assert best_one.numbers == "agreement 0.95, gain 0.95, error 0.05"
-    assert [tile.title for tile in worst.tiles] == [
-        "driver, onset",
-        "driver, apex",
-        "driver, difference, 32 times",
-        "fomm:mode=absolute, apex",
-        "fomm:mode=absolute, difference, 32 times",
-    ]
-    assert "frame 1" in worst.tiles[0].alt
-    assert f"frame {FRAMES // 2}" in worst.tiles[3].alt
-    assert len({tile.alt for tile in worst.tiles}) == 5
-    assert sum(len(tile.picture) for sight in (best_one, worst) for tile in sight.tiles) < 250_000
-
-
-def test_of_one_scored_cell_it_is_said_that_it_is_the_only_one(tmp_path):
-    folder = make_run(tmp_path / "run", 3, drivers=1)
-    table = (folder / "scores.csv").read_text().splitlines()
-    kept = [line for line in table if ",agreement," not in line or line.startswith("flow_warp,False,cell,,d1,ta,")]
-    (folder / "scores.csv").write_text("\n".join(kept) + "\n")
-    (only,) = sights(folder)
-    assert (only.heading, only.label, only.cell.name) == ("The only cell", "flow_warp", "d1__ta")
-
-
-def test_without_scored_cells_or_pictures_nothing_comes_first(tmp_path):
-    folder = make_run(tmp_path / "run", 3, drivers=1)
-    assert 'id="sights"' not in write_report(folder, Pictures.none, cache=tmp_path / "media").read_text()
-    table = (folder / "scores.csv").read_text().splitlines()
-    (folder / "scores.csv").write_text("\n".join(line for line in table if ",agreement," not in line) + "\n")
-    assert sights(folder) == []
-    assert 'id="sights"' not in write_report(folder, cache=tmp_path / "media").read_text(encoding="utf-8")
+from tests.report_fixture import CONTROLS, make_run
 
 
 @given(
