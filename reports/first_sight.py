@@ -63,11 +63,12 @@ def first_sight(run: FinishedRun, views: Sequence[CellView]) -> list[Sight]:
 
 
 def _scored(run: FinishedRun, views: Sequence[CellView]) -> Iterator[tuple[float, MethodFacts, CellView]]:
-    """Yield the agreement of every row that is no control in every cell that has its frames."""
+    """Yield the agreement of every row that is no control in every cell that has its frames and its driver's."""
     for method in run.methods:
         for view in views:
             value = run.of_cell(method.label, view.facts, RANKED_BY).value
-            if value is not None and run.failure(method.label, view.facts) is None:
+            whole = run.failure(method.label, view.facts) is None and run.driver_frames(view.facts).exists()
+            if value is not None and whole:
                 yield value, method, view
 
 

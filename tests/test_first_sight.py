@@ -56,6 +56,10 @@ def test_of_one_scored_cell_it_is_said_that_it_is_the_only_one(tmp_path):
 def test_without_scored_cells_or_pictures_nothing_comes_first(tmp_path):
     folder = make_run(tmp_path / "run", 3, drivers=1)
     assert 'id="sights"' not in write_report(folder, Pictures.none, cache=tmp_path / "media").read_text()
+    (folder / "inputs" / "drivers" / "d1" / "frames").rename(tmp_path / "frames")
+    assert sights(folder) == []
+    (tmp_path / "frames").rename(folder / "inputs" / "drivers" / "d1" / "frames")
+    assert len(sights(folder)) == 2
     table = (folder / "scores.csv").read_text().splitlines()
     (folder / "scores.csv").write_text("\n".join(line for line in table if ",agreement," not in line) + "\n")
     assert sights(folder) == []
