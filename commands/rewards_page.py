@@ -34,10 +34,11 @@ its measures are beside the others to show what they would reward.
   face has 1, the best there is.
 - **Dynamic degree** follows VBench's rule on *this suite's* optical flow instead of RAFT's. Every round(fps / 8)th
   frame is kept, n in all. Flow runs between those that follow each other. The mean length of the 5 % longest vectors
-  must exceed 6 px · (shorter side / 256), which is 6 px here, and more in proportion below 8 frames a second. A clip is
-  dynamic, 1, if that happens in at least round(n / 4) pairs; halves are rounded to the even number, as Python does.
-  With n = 2, as of the demo's clips with 200 frames a second, that is 0 pairs: such a clip is dynamic whatever it
-  shows, a still face too. With n = 1 there is no pair, and the figure is absent here.
+  must exceed 6 px · (shorter side / 256), which is 6 px here, and more in proportion below 8 frames a second (as in
+  VBench's repository; its release 0.1.5 has no such factor). A clip is dynamic, 1, if that happens in at least
+  round(n / 4) pairs; halves are rounded to the even number, as Python does. With n = 2, as of the demo's clips with 200
+  frames a second, that is 0 pairs: such a clip is dynamic whatever it shows, a still face too
+  (`findings/vbench_still_clip_is_dynamic.sh`). With n = 1 there is no pair, and the figure is absent here.
 - **Motion smoothness** is described, not computed, since it needs the weights of a network (AMT). Every second frame is
   predicted from its neighbours, and the score is (255 - mean |frame - prediction|) / 255. What does not move is
   predicted without effort, so a still face stands near 1.
