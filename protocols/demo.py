@@ -6,7 +6,7 @@ draws of one motion. Truths are noise-free and sharp, like the templates: a meth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -74,7 +74,7 @@ class DemoSheet(Strict):
     version: str
     series: str
     portrait: str
-    styles: dict[str, Style]
+    styles: Mapping[str, Style]
     templates: tuple[Face, ...]
     drivers: tuple[Driver, ...]
 

@@ -6,6 +6,7 @@ and without noise: a method is asked neither to sharpen nor to invent a camera.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from megbench.clips.synthetic.look import Look
 from megbench.clips.synthetic.people import Role
 from megbench.protocols.demo import Demo, DemoSheet, Driver, Face, Strict, Style
 
+# Exponents of red, green and blue: below 1 is brighter.
 Light = tuple[float, float, float]
 
 
@@ -42,7 +44,7 @@ class KitFace(Face):
 
 
 class KitDriver(Driver):
-    """A driver in its light: factors of red, green and blue."""
+    """A driver in its light."""
 
     light: Light
 
@@ -51,7 +53,7 @@ class DemoKitSheet(DemoSheet):
     """The data file beside this one."""
 
     photograph: Photograph
-    styles: dict[str, KitStyle]
+    styles: Mapping[str, KitStyle]
     templates: tuple[KitFace, ...]
     drivers: tuple[KitDriver, ...]
 

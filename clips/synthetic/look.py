@@ -14,7 +14,7 @@ from megbench.faces.crop import resized
 class Look:
     """What happens to a picture before it is published.
 
-    light: factors of red, green and blue. lens: standard deviation of the blur, in pixels as filmed. pixels: height and
+    light: exponents of red, green and blue, below 1 for brighter, so that no skin is burnt out. lens: standard deviation of the blur, in pixels as filmed. pixels: height and
     width of the picture as filmed and saved. quality: JPEG's, 0 to 100.
     """
 
@@ -25,7 +25,7 @@ class Look:
 
     def filmed(self, picture: Frames) -> Frames:
         """Return what the sensor sees of a square uint8 RGB picture, without noise: (pixels, pixels, 3) uint8."""
-        lit = picture * np.array(self.light, np.float32)
+        lit = 255 * (picture.astype(np.float32) / 255) ** np.array(self.light, np.float32)
         scale = len(picture) / self.pixels
         blurred = cv2.GaussianBlur(lit, (0, 0), self.lens * scale)  # before shrinking, so that nothing aliases
         small = cv2.resize(blurred, (self.pixels, self.pixels), interpolation=cv2.INTER_AREA)
