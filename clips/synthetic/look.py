@@ -14,8 +14,9 @@ from megbench.faces.crop import resized
 class Look:
     """What happens to a picture before it is published.
 
-    light: exponents of red, green and blue, below 1 for brighter; a curve burns out no skin. lens: standard deviation of
-    the blur, in pixels as filmed. pixels: height and width of the picture as filmed and saved. quality: JPEG's, 0 to 100.
+    light: exponents of red, green and blue, below 1 for brighter; a curve burns out no skin. lens: standard deviation
+    of the blur, in pixels as filmed. pixels: height and width of the picture as filmed and saved. quality: JPEG's, 0 to
+    100.
     """
 
     light: tuple[float, float, float]
