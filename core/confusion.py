@@ -21,7 +21,7 @@ ONE_CLASS = "the clips show one class"
 
 
 def confusion(true: Labels, answers: Labels, n_classes: int) -> Counts:
-    """Return how often each class (rows) got each answer (columns): (K, K). Answers below 0 are none and not counted."""
+    """Return how often each class (rows) got each answer (columns): (K, K). An answer below 0 is none."""
     given = answers >= 0
     flat = np.bincount(true[given] * n_classes + answers[given], minlength=n_classes**2)
     return np.asarray(flat.reshape(n_classes, n_classes), np.int64)
@@ -63,35 +63,39 @@ def by_chance(shown: npt.NDArray[np.number]) -> Float64s:
 
 @dataclass(frozen=True)
 class Recognition:
-    """UF1 and UAR of some answers, pooled, with intervals by driver or person; `counts` is their matrix (K, K)."""
+    """UF1 and UAR of some answers, pooled, with intervals; means over seeds.
+
+    counts: the matrix (K, K), added up over seeds. of_seeds: UF1 of each seed.
+    """
 
     uf1: Interval
     uar: Interval
     counts: Counts
+    of_seeds: tuple[float, ...] = ()
 
 
 def pooled_recognition(true: Labels, answers: Labels, n_classes: int, clusters: Sequence[str]) -> Recognition:
-    """Return UF1 and UAR of answers (N,) to the classes `true` (N,), with bootstrap intervals over `clusters` (N).
+    """Return UF1 and UAR of the answers (S, N) of S seeds to N clips of the classes `true` (N,).
 
-    An answer below 0 is none; such clips are left out. Draws in which fewer than two classes occur are left out of the
-    intervals. Without answers, or of one class only, values are None with the reason.
+    clusters: the driver or person of each clip (N); whole ones are drawn for the intervals, and draws in which fewer
+    than two classes occur are left out. An answer below 0 is none; clips without an answer are left out. Without any,
+    or of one class only, values are None with the reason.
     """
-    given = answers >= 0
+    given = (answers >= 0).all(0)
     names = sorted({name for name, here in zip(clusters, given, strict=True) if here})
-    apart = np.zeros((len(names), n_classes, n_classes), np.int64)
+    apart = np.zeros((len(names), len(answers), n_classes, n_classes), np.int64)
     places = [names.index(name) for name, here in zip(clusters, given, strict=True) if here]
-    np.add.at(apart, (places, true[given], answers[given]), 1)
-    counts = apart.sum(0)
-    n = int(counts.sum())
-    if (counts.sum(1) > 0).sum() < 2:
+    for seed, said in enumerate(answers):
+        np.add.at(apart[:, seed], (places, true[given], said[given]), 1)
+    counts, n = apart.sum(0), int(given.sum())
+    if len(set(true[given].tolist())) < 2:
         absent = Interval(None, None, None, n, len(names), LEVEL, ONE_CLASS if n else NOTHING)
-        return Recognition(absent, absent, counts)
+        return Recognition(absent, absent, counts.sum(0))
     drawn = np.tensordot(cluster_draws(len(names)), apart, axes=1)
-    return Recognition(
-        bootstrap_interval(float(uf1(counts)), uf1(drawn), n, len(names)),
-        bootstrap_interval(float(uar(counts)), uar(drawn), n, len(names)),
-        counts,
-    )
+    found = [
+        bootstrap_interval(float(score(counts).mean()), score(drawn).mean(-1), n, len(names)) for score in (uf1, uar)
+    ]
+    return Recognition(found[0], found[1], counts.sum(0), tuple(map(float, uf1(counts))))
 
 
 def _sums(counts: npt.NDArray[np.number]) -> tuple[Float64s, Float64s, Float64s]:

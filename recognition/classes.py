@@ -30,7 +30,7 @@ def three_classes(database: str, emotion: str) -> str | None:
     return COMPOSITE.get(word)
 
 
-def own_class(database: str, emotion: str) -> str | None:  # noqa: ARG001
+def own_class(database: str, emotion: str) -> str | None:
     """Return a clip's emotion as its database says it, None where nobody coded one."""
     return None if emotion in UNCODED else emotion
 

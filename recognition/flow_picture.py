@@ -1,7 +1,7 @@
 """What recognisers look at: the flow of an aligned face from onset to apex, as a small picture of u, v and strain.
 
-The face is laid over the mean face by its landmarks, the head's own motion is taken off, and lengths are in units of the
-eye distance. So pictures of different faces compare, and a faint expression stays faint.
+The face is laid over the mean face by its landmarks, the head's own motion is taken off, and lengths are in units of
+the eye distance. So pictures of different faces compare, and a faint expression stays faint.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from megbench.faces.regions import face_regions
 # Pixels along a side of the picture, as published (Liong et al. 2019); each is the mean of FINE x FINE readings.
 SIDE, FINE = 28, 4
 CHANNELS = ("u", "v", "strain")
-# The square of the mean face that the picture shows, from its upper left corner on: eye distances from between the eyes.
+# The square of the mean face that the picture shows, in eye distances from between the eyes: upper left corner, side.
 CORNER, EXTENT = (-1.2, -0.65), 2.4
 
 
 def flow_picture(first: Grey, later: Grey, points: Points) -> Float32s:
     """Return u, v and strain (3, 28, 28) float32 of a face's motion from one frame to another.
 
-    first, later: grey (256, 256) uint8. points: (68, 2), the landmarks of `first`. u and v are to the right and down the
-    face, in eye distances; strain is sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2), without a unit (Liong et al. 2019). All
-    are 0 outside of the face, and everywhere if the frames are equal.
+    first, later: grey (256, 256) uint8. points: (68, 2), the landmarks of `first`. u and v are to the right and down
+    the face, in eye distances; strain is sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2), without a unit (Liong et al. 2019).
+    All are 0 outside of the face, and everywhere if the frames are equal.
     """
     regions = face_regions(points)
     flow = FlowFrom(first, box_around(regions.face))(later)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,35 +30,36 @@ class Folds:
 
 
 def leave_one_out(data: Labelled) -> Folds:
-    """Return a fold for each person. Who shares a clip's pixels with another is held out together with them.
+    """Return a fold for each person. Who shares a frame's pixels with another is held out together with them.
 
     BenchError with fewer than two people.
     """
-    alike = _groups(data.people, [sample.frames for sample in data.samples])
-    names = list(dict.fromkeys(alike))
+    groups = _groups(data.people, [sample.pixels for sample in data.samples])
+    names = list(dict.fromkeys(groups))
     if len(names) < 2:
+        people = sorted(set(data.people))
         raise BenchError(
-            f"The clips show {len(set(data.people))} person ({few(sorted(set(data.people)))}); leaving one person out"
-            " takes at least two. Give further clips."
+            f"The clips show {len(people)} {'person' if len(people) == 1 else 'people who share frames'} ({few(people)});"
+            " leaving one person out takes at least two. Give further clips."
         )
-    fold_of = np.array([names.index(name) for name in alike], np.int64)
+    fold_of = np.array([names.index(name) for name in groups], np.int64)
     training = np.arange(len(names))[:, None] != fold_of
     return Folds(tuple(names), fold_of, training, tuple(_notes(data, names, fold_of, training)))
 
 
-def held_out(people: Sequence[str], frames: Sequence[str], person: set[str], content: set[str]) -> Flags:
-    """Return which samples (N,) may be learned from where some people and pixels must not have been seen.
+def may_learn(data: Labelled, people: Collection[str], pixels: Collection[str]) -> Flags:
+    """Return which samples (N,) one may learn from who must have seen neither these people nor these frames.
 
-    A person of whom any clip has these pixels, under whatever name, is left out with all clips.
+    A person of whom any frame is among them, under whatever name, is left out with all clips.
     """
-    groups = _groups(people, frames)
-    known = zip(people, frames, groups, strict=True)
-    banned = {group for name, pixels, group in known if name in person or pixels in content}
+    groups = _groups(data.people, [sample.pixels for sample in data.samples])
+    known = zip(data.samples, groups, strict=True)
+    banned = {group for one, group in known if one.person in people or not set(pixels).isdisjoint(one.pixels)}
     return np.array([group not in banned for group in groups], bool)
 
 
-def _groups(people: Sequence[str], frames: Sequence[str]) -> list[str]:
-    """Return for each sample the first person of its group: of those who share pixels, directly or in a chain."""
+def _groups(people: Sequence[str], pixels: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return for each sample the first person of its group: of those who share a frame, directly or in a chain."""
     leader = {name: name for name in people}
 
     def first(name: str) -> str:
@@ -67,8 +68,8 @@ def _groups(people: Sequence[str], frames: Sequence[str]) -> list[str]:
         return name
 
     seen: dict[str, str] = {}
-    for name, pixels in zip(people, frames, strict=True):
-        if pixels and (other := seen.setdefault(pixels, name)) != name:
+    for name, frame in ((name, frame) for name, frames in zip(people, pixels, strict=True) for frame in frames):
+        if (other := seen.setdefault(frame, name)) != name:
             one, two = sorted((first(other), first(name)))
             leader[two] = one
     return [first(name) for name in people]
@@ -79,7 +80,7 @@ def _notes(data: Labelled, names: Sequence[str], fold_of: Places, training: Flag
     lines = [*data.notes]
     if len(names) < len(people):
         merged = sorted(set(people) - set(names))
-        lines.append(f"{few(merged)} share a clip's pixels with another person; they are held out together")
+        lines.append(f"{few(merged)} share a frame's pixels with another person; they are held out together")
     lacking = [name for name, row in zip(names, training, strict=True) if _lost(data, row)]
     if lacking:
         lines.append(

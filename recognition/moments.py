@@ -51,11 +51,11 @@ class Moment:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """picture: u, v, strain (3, 28, 28) float32. apex: its frame. frames: hash of the two frames' pixels."""
+    """picture: u, v, strain (3, 28, 28) float32. apex: its frame. pixels: hashes of the two frames, grey."""
 
     picture: Float32s
     apex: int
-    frames: str
+    pixels: tuple[str, str]
 
 
 def measure(moments: Sequence[Moment], cache: Path | None, title: str, workers: int = 1) -> list[Measured | str]:
@@ -70,7 +70,7 @@ def measure(moments: Sequence[Moment], cache: Path | None, title: str, workers: 
         found[index] = result
         if cache is not None and isinstance(result, Measured):
             with whole_file(_path(moments[index], cache), lasting=False) as file:
-                np.savez(file, picture=result.picture, apex=np.array(result.apex), frames=np.array(result.frames))
+                np.savez(file, picture=result.picture, apex=np.array(result.apex), pixels=np.array(result.pixels))
     return [found[index] for index in range(len(moments))]
 
 
@@ -84,7 +84,8 @@ def _kept(moment: Moment, cache: Path | None) -> Measured | None:
         return None
     try:
         with np.load(_path(moment, cache), allow_pickle=False) as stored:
-            return Measured(stored["picture"], int(stored["apex"]), str(stored["frames"]))
+            first, later = map(str, stored["pixels"])
+            return Measured(stored["picture"], int(stored["apex"]), (first, later))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
@@ -101,7 +102,7 @@ def _measured(moment: Moment) -> Measured | str:
         later = moment.read(apex)
     except BenchError as error:
         return str(error)
-    return Measured(flow_picture(first, later, points), apex, content_hash(np.stack([first, later])))
+    return Measured(flow_picture(first, later, points), apex, (content_hash(first), content_hash(later)))
 
 
 def _largest_motion(moment: Moment, first: Grey, points: Points) -> int:

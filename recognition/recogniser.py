@@ -12,8 +12,8 @@ from megbench.core.clip import Float32s
 from megbench.core.errors import check_choice
 from megbench.recognition.folds import Flags, Folds, Places
 from megbench.recognition.samples import Labelled
-from megbench.recognition.svm import LinearSvm
 from megbench.recognition.ststnet import StstNet
+from megbench.recognition.svm import LinearSvm
 
 Answers = npt.NDArray[np.int64]
 # The answer of a fold that has nothing to learn from.

@@ -24,7 +24,7 @@ class Sample:
     """One clip. emotion: as its database says. person: "smic/s11". clip: "smic/s11_ne_02".
 
     picture: u, v, strain (3, 28, 28) float32 (megbench.recognition.flow_picture). onset, apex: frames. apex_coded:
-    whether somebody coded the apex; else it is the frame with the largest motion. frames: hash of the two frames.
+    whether somebody coded the apex; else it is the frame with the largest motion. pixels: hashes of both frames, grey.
     """
 
     database: str
@@ -35,7 +35,7 @@ class Sample:
     onset: int
     apex: int
     apex_coded: bool
-    frames: str
+    pixels: tuple[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ def _sample(clip: StoredClip, found: Measured) -> Sample:
         clip.onset_frame or 0,
         found.apex,
         clip.apex_frame == found.apex,
-        found.frames,
+        found.pixels,
     )
 
 

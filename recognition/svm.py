@@ -20,7 +20,7 @@ class LinearSvm:
     and amplitude is kept. cost: the C of the machines, for pictures whose squares sum to 1 in the mean.
     """
 
-    cost: float = 10.0
+    cost: float = 1.0
     name: str = "svm"
 
     def answers(
@@ -30,7 +30,7 @@ class LinearSvm:
         training: npt.NDArray[np.bool_],
         asked: Float32s,
         fold_of: npt.NDArray[np.int64],
-        n_classes: int,  # noqa: ARG002
+        n_classes: int,
     ) -> npt.NDArray[np.int64]:
         """As megbench.recognition.recogniser.Recogniser says, of one seed: (1, M)."""
         among, between = _products(pictures, pictures), _products(asked, pictures)

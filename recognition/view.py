@@ -1,0 +1,134 @@
+"""What a recogniser makes of a run: it labels every output, having seen neither the driver's person nor the template."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from megbench.core.clip import person
+from megbench.core.files.cache import digest
+from megbench.core.files.hashes import file_hash
+from megbench.core.frames import content_hash, frame_path, grey, read_png
+from megbench.faces.landmarks import Grey
+from megbench.recognition.folds import may_learn
+from megbench.recognition.moments import Measured, Moment, measure
+from megbench.recognition.recogniser import Answers, Recogniser
+from megbench.recognition.samples import Labelled
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An output, or the driver itself: frames in a folder that follow their driver's times.
+
+    row, cell: where its answer belongs. driver: the driver's name. template: the template's picture, None for a driver.
+    """
+
+    row: str
+    cell: str
+    driver: str
+    folder: Path
+    template: Path | None
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What is known of a driver. apex: None where nobody coded it; then the frame in which it moves furthest is taken."""
+
+    name: str
+    database: str
+    subject: str
+    folder: Path
+    n_frames: int
+    onset: int
+    apex: int | None
+
+    @property
+    def person(self) -> str:
+        """Who is seen: "smic/s11"."""
+        return person(self.database, self.subject)
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """answers: (S, M) for S seeds and the M things shown, -1 for none. reasons: why there is none, by place.
+
+    apexes: the frame taken of each driver.
+    """
+
+    answers: Answers
+    reasons: Mapping[int, str]
+    apexes: Mapping[str, int]
+
+
+def label(
+    shown: Sequence[Shown],
+    drivers: Sequence[Driver],
+    data: Labelled,
+    recogniser: Recogniser,
+    cache: Path | None,
+    workers: int = 1,
+) -> Labels:
+    """Let a recogniser, trained on `data`, label everything shown.
+
+    For each driver and template one is trained that has seen no clip of the driver's person, nor of anybody of whom a
+    frame is the driver's onset or apex or the template. A frame is compared by its pixels, a person by name.
+    """
+    moments = [_moment(f"driver {one.name}", one.folder, one, one.apex) for one in drivers]
+    seen = dict(zip((one.name for one in drivers), measure(moments, cache, "Flow of drivers", workers), strict=True))
+    known = {one.name: one for one in drivers}
+    reasons = {place: found for place, one in enumerate(shown) if isinstance(found := seen[one.driver], str)}
+    usable = [place for place in range(len(shown)) if place not in reasons]
+    apexes = {name: found.apex for name, found in seen.items() if isinstance(found, Measured)}
+    outputs = [
+        _moment(f"{one.row} on {one.cell}", one.folder, known[one.driver], apexes[one.driver])
+        for one in (shown[place] for place in usable)
+    ]
+    measured = dict(zip(usable, measure(outputs, cache, "Flow of outputs", workers), strict=True))
+    reasons |= {place: found for place, found in measured.items() if isinstance(found, str)}
+    asked = {place: found for place, found in measured.items() if isinstance(found, Measured)}
+    training, fold_of = _folds([shown[place] for place in asked], known, seen, data)
+    answers = np.full((1, len(shown)), -1, np.int64)
+    if asked:
+        pictures = np.stack([found.picture for found in asked.values()])
+        given = recogniser.answers(data.pictures, data.labels, training, pictures, fold_of, len(data.classes))
+        answers = np.full((len(given), len(shown)), -1, np.int64)
+        answers[:, list(asked)] = given
+    nothing = f"nobody but the driver's person is in the clips that {recogniser.name} learns from"
+    reasons |= {place: nothing for place in asked if (answers[:, place] < 0).any()}
+    return Labels(answers, reasons, apexes)
+
+
+def _folds(
+    shown: Sequence[Shown], drivers: Mapping[str, Driver], seen: Mapping[str, Measured | str], data: Labelled
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return who may be learned from for each pair of driver and template (F, N), and which pair each thing has (M,)."""
+    pairs = [(one.driver, one.template) for one in shown]
+    names = list(dict.fromkeys(pairs))
+    rows = []
+    for driver, template in names:
+        found = seen[driver]
+        pixels = list(found.pixels) if isinstance(found, Measured) else []
+        pixels += [_pixels(template)] if template else []
+        rows.append(may_learn(data, [drivers[driver].person], pixels))
+    training = np.stack(rows) if rows else np.zeros((0, len(data.labels)), bool)
+    return training, np.array([names.index(pair) for pair in pairs], np.int64)
+
+
+def _moment(what: str, folder: Path, driver: Driver, apex: int | None) -> Moment:
+    """Return a clip in a folder of frames, to be measured at its driver's times."""
+    looked_at = range(driver.n_frames) if apex is None else (driver.onset, apex)
+    content = digest([file_hash(frame_path(folder, index)) for index in looked_at])
+    return Moment(what, content, functools.partial(_frame, folder), driver.n_frames, driver.onset, apex)
+
+
+def _frame(folder: Path, index: int) -> Grey:
+    return grey(read_png(frame_path(folder, index))[None])[0]
+
+
+@functools.cache
+def _pixels(picture: Path) -> str:
+    return content_hash(grey(read_png(picture)[None])[0])
