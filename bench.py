@@ -30,6 +30,7 @@ from megbench.commands import (
     import_,
     listing,
     openface,
+    recognition,
     runs,
     selfcheck,
     train,
@@ -84,6 +85,7 @@ app.command()(runs.report)
 app.command()(verify.verify)
 app.command()(runs.clean)
 app.command()(compare.compare)
+app.command()(recognition.recognition)
 app.command()(explain.explain)
 app.command()(check.check)
 app.add_typer(experts.app, name="experts")
@@ -197,7 +199,9 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
 
 def _outdated(run: Path) -> bool:
     """Whether a page or summary is missing or older than what it shows, as after a kill or when experts have judged."""
-    shown = [path for name in ("run.json", "scores.csv", "experts.csv") if (path := run / name).exists()]
+    shown = [
+        path for name in ("run.json", "scores.csv", "experts.csv", "recognition.json") if (path := run / name).exists()
+    ]
     newest = max((path.stat().st_mtime_ns for path in shown), default=0)
     pages = [run / name for name in PAGES]
     return any(not page.exists() or page.stat().st_mtime_ns < newest for page in pages)

@@ -38,8 +38,9 @@ def leave_one_out(data: Labelled) -> Folds:
     names = list(dict.fromkeys(groups))
     if len(names) < 2:
         people = sorted(set(data.people))
+        who = "person" if len(people) == 1 else "people who share frames"
         raise BenchError(
-            f"The clips show {len(people)} {'person' if len(people) == 1 else 'people who share frames'} ({few(people)});"
+            f"The clips show {len(people)} {who} ({few(people)});"
             " leaving one person out takes at least two. Give further clips."
         )
     fold_of = np.array([names.index(name) for name in groups], np.int64)

@@ -1,7 +1,7 @@
 """Rendered people to learn from where there is no database: their emotions are action units, by one rule.
 
-Nobody and nothing of them is in the demo: people and manners are drawn for this set alone, and no set of units here is
-one of the demo's. What is shared is the renderer and its two portraits, so all that is learnt is how rendered faces move.
+None of it is in the demo: people and manners are drawn for this set alone, and no set of units here is one of the
+demo's. What is shared is the renderer and its two portraits, so all that is learnt is how rendered faces move.
 """
 
 from __future__ import annotations
@@ -82,7 +82,12 @@ class Shown:
     @property
     def name(self) -> str:
         """What the clip is called."""
-        return f"{DATABASE}/{self.role.series}{self.role.number}_{self.manner}"
+        return f"{self.person}_{self.manner}"
+
+    @property
+    def person(self) -> str:
+        """Who is seen."""
+        return f"{DATABASE}/{self.role.series}{self.role.number}"
 
     def key(self) -> str:
         """Return the content key of its frames."""
@@ -110,7 +115,17 @@ def rendered_samples(cache: Path | None, workers: int = 1, people: int = PEOPLE)
     moments = [Moment(one.name, one.key(), functools.partial(_frame, one), 2, 0, 1) for one in shown]
     found = measure(moments, cache, "Flow of rendered people", workers)
     samples = [
-        Sample(DATABASE, f"{DATABASE}/{SERIES}{one.role.number}", one.name, one.emotion, kept.picture, 0, 1, True, kept.pixels)
+        Sample(
+            DATABASE,
+            one.person,
+            one.name,
+            one.emotion,
+            kept.picture,
+            0,
+            1,
+            True,
+            kept.pixels,
+        )
         for one, kept in zip(shown, found, strict=True)
         if isinstance(kept, Measured)
     ]

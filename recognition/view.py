@@ -1,4 +1,4 @@
-"""What a recogniser makes of a run: it labels every output, having seen neither the driver's person nor the template."""
+"""What a recogniser makes of a run: it labels outputs, having seen neither the driver's person nor the template."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Driver:
-    """What is known of a driver. apex: None where nobody coded it; then the frame in which it moves furthest is taken."""
+    """What is known of a driver. apex: None where nobody coded it; the frame in which it moves furthest is taken."""
 
     name: str
     database: str
@@ -105,7 +105,7 @@ def label(
 def _folds(
     shown: Sequence[Shown], drivers: Mapping[str, Driver], seen: Mapping[str, Measured | str], data: Labelled
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return who may be learned from for each pair of driver and template (F, N), and which pair each thing has (M,)."""
+    """Return who may be learned from for each pair of driver and template (F, N), and the pair of each thing (M,)."""
     pairs = [(one.driver, one.template) for one in shown]
     names = list(dict.fromkeys(pairs))
     rows = []

@@ -43,6 +43,7 @@ from megbench.reports.intervals import differences_table
 from megbench.reports.media import COLUMNS, KNEE, PER_SHEET, Media, Wanted, media_of_all
 from megbench.reports.missing import missing
 from megbench.reports.published import reported_table
+from megbench.reports.recognition import recognition_tables
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Table
 
@@ -111,6 +112,7 @@ def write_report(
             missing=missing(run),
             all_figures=leaderboard.all_figures(run),
             judged=judged_tables(run),
+            recognition=recognition_tables(run),
             reported=reported_table(),
             notes=leaderboard.notes(run),
             cells=cells,

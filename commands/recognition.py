@@ -1,0 +1,170 @@
+"""`bench.py recognition`: does a recogniser see the drivers' emotions in a run's outputs?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from megbench.commands.clip_stores import clip_stores
+from megbench.commands.options import resumable
+from megbench.core.errors import BenchError
+from megbench.core.files.working_folder import STORE
+
+if TYPE_CHECKING:
+    from megbench.recognition.samples import Labelled
+    from megbench.recognition.view import Driver, Labels, Shown
+    from megbench.reports.recognised import Recognised
+    from megbench.reports.run_files import FinishedRun
+
+RecogniserOption = Annotated[
+    str,
+    typer.Option(
+        "--recogniser",
+        help="NAME=PATH[,NAME=PATH]: databases to learn from, raw or prepared. Default, if the drivers are rendered:"
+        " rendered people of the recogniser's own.",
+        show_default=False,
+    ),
+]
+ByOption = Annotated[str, typer.Option("--by", help="svm (linear, exact) or ststnet (three seeds; minutes).")]
+ClassesOption = Annotated[
+    str, typer.Option(help="megc2019 (negative, positive, surprise) or own (the databases' words).")
+]
+WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0: one for each core.")]
+
+
+@resumable()
+def recognition(
+    run: Path,
+    recogniser: RecogniserOption = "",
+    by: ByOption = "svm",
+    classes: ClassesOption = "megc2019",
+    workers: WorkersOption = 0,
+) -> None:
+    """Label every output of a run by a recogniser that has seen neither its driver's person nor its template."""
+    from megbench.commands.runs import make_report
+    from megbench.core.progress import note
+    from megbench.engine.run_folder import REPORT
+    from megbench.engine.seal import seal_again
+    from megbench.recognition.recogniser import make_recogniser
+    from megbench.recognition.view import label
+    from megbench.reports.recognised import write_recognised
+    from megbench.reports.recognition import recognition_tables
+    from megbench.reports.run_files import FinishedRun
+
+    opened = FinishedRun(run)
+    chosen = make_recogniser(by)  # a wrong name is told before anything is measured
+    data = learnt_from(opened, recogniser, classes, workers)
+    drivers, shown = _drivers(opened), _shown(opened)
+    if not shown:
+        raise BenchError(f"{run}: no finished output. Finish the run first.")
+    found = label(shown, drivers, data, chosen, STORE.resolve(), workers)
+    recognised = _recognised(opened, chosen.name, classes, data, shown, drivers, found)
+    write_recognised(run, recognised)
+    for line in recognised.notes:
+        note(line)
+    print("\n".join(table.text() for table in recognition_tables(opened).values()))
+    if (run / REPORT).exists():
+        print(make_report(run, media_all=opened.facts.request.get("media_all") is True))
+    seal_again(run)
+
+
+def learnt_from(run: FinishedRun, databases: str, classes: str, workers: int) -> Labelled:
+    """Return the clips that a recogniser learns from. BenchError for recordings without a database."""
+    from megbench.recognition.rendered import rendered_samples
+    from megbench.recognition.samples import labelled, stored_samples
+
+    if databases:
+        stores = clip_stores(databases, "--recogniser")
+        samples, notes = stored_samples(stores.values(), STORE.resolve(), workers)
+        return labelled(samples, classes, notes)
+    recorded = sorted({cell.driver for cell in run.facts.cells if not cell.rendered})
+    if recorded:
+        raise BenchError(
+            f"{run.folder}: {len(recorded)} of its drivers are recordings ({recorded[0]}), of which rendered people"
+            " teach nothing. Give --recogniser NAME=PATH[,NAME=PATH], such as casme2=/data/CASME2."
+        )
+    samples, notes = rendered_samples(STORE.resolve(), workers)
+    return labelled(samples, classes, notes)
+
+
+def _drivers(run: FinishedRun) -> list[Driver]:
+    from megbench.recognition.view import Driver
+
+    cells = {cell.driver: cell for cell in run.facts.cells if run.driver_frames(cell).is_dir()}
+    return [
+        Driver(
+            name,
+            cell.database,
+            cell.subject,
+            run.driver_frames(cell),
+            cell.n_frames,
+            cell.onset_frame or 0,
+            cell.apex_frame,
+        )
+        for name, cell in cells.items()
+    ]
+
+
+def _shown(run: FinishedRun) -> list[Shown]:
+    """Return the drivers themselves, then every finished output."""
+    from megbench.recognition.view import Shown
+
+    drivers = {cell.driver: run.driver_frames(cell) for cell in run.facts.cells if run.driver_frames(cell).is_dir()}
+    outputs = [
+        Shown(method.label, cell.name, cell.driver, run.output_frames(method.label, cell), run.template_picture(cell))
+        for method in run.facts.methods
+        for cell in run.facts.cells
+        if cell.driver in drivers and run.content(method.label, cell)
+    ]
+    return [*(Shown("", name, name, folder, None) for name, folder in drivers.items()), *outputs] if outputs else []
+
+
+def _recognised(
+    run: FinishedRun,
+    recogniser: str,
+    scheme: str,
+    data: Labelled,
+    shown: Sequence[Shown],
+    drivers: Sequence[Driver],
+    found: Labels,
+) -> Recognised:
+    from megbench.recognition.classes import classes
+    from megbench.reports.recognised import Answered, LearntFrom, Recognised
+
+    cells = {cell.name: cell for cell in run.facts.cells}
+    rows: dict[str, dict[str, Answered]] = {"": {}, **{method.label: {} for method in run.facts.methods}}
+    for place, one in enumerate(shown):
+        reason = found.reasons.get(place, "")
+        said = () if reason else tuple(map(int, found.answers[:, place]))
+        content = run.content(one.row, cells[one.cell]) if one.row else ""
+        rows[one.row][one.cell] = Answered(
+            answers=said, reason=reason, content=content, apex=found.apexes.get(one.driver)
+        )
+    for method in run.facts.methods:
+        for cell in run.facts.cells:
+            if cell.name not in rows[method.label] and (why := run.failure(method.label, cell)):
+                rows[method.label][cell.name] = Answered(reason=why)
+    class_of = classes(scheme)
+    emotions = {cell.driver: class_of(cell.database, cell.emotion) for cell in run.facts.cells}
+    known = {name: emotion if emotion in data.classes else None for name, emotion in emotions.items()}
+    clips = Counter(sample.database for sample in data.samples)
+    people = {name: len({one.person for one in data.samples if one.database == name}) for name in clips}
+    guessed = sum(one.apex is None for one in drivers)
+    uncoded = f"{guessed} of {len(drivers)} drivers have no coded apex; their frame of largest motion is taken"
+    return Recognised(
+        recogniser=recogniser,
+        seeds=len(found.answers),
+        scheme=scheme,
+        classes=data.classes,
+        learnt_from=tuple(LearntFrom(database=n, clips=k, people=people[n]) for n, k in clips.items()),
+        of_classes=tuple(int((data.labels == place).sum()) for place in range(len(data.classes))),
+        rendered=all(sample.database == "rendered" for sample in data.samples),
+        emotions=known,
+        drivers=rows.pop(""),
+        rows=rows,
+        notes=(*data.notes, *([uncoded] if guessed else [])),
+    )
