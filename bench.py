@@ -25,6 +25,7 @@ from megbench.commands import (
     databases,
     experts,
     explain,
+    export,
     external,
     figure,
     import_,
@@ -90,6 +91,7 @@ app.command()(explain.explain)
 app.command()(check.check)
 app.add_typer(experts.app, name="experts")
 app.add_typer(external.app, name="external")
+app.add_typer(export.app, name="export")
 app.command()(weights.weights)
 app.command()(weights.doctor)
 app.command()(selfcheck.selfcheck)

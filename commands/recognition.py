@@ -50,7 +50,7 @@ def recognition(
     from megbench.engine.run_folder import REPORT
     from megbench.engine.seal import seal_again
     from megbench.recognition.recogniser import make_recogniser
-    from megbench.recognition.view import label
+    from megbench.recognition.view import Shown, label
     from megbench.reports.recognised import write_recognised
     from megbench.reports.recognition import recognition_tables
     from megbench.reports.run_files import FinishedRun
@@ -58,9 +58,10 @@ def recognition(
     opened = FinishedRun(run)
     chosen = make_recogniser(by)  # a wrong name is told before anything is measured
     data = learnt_from(opened, recogniser, classes, workers)
-    drivers, shown = _drivers(opened), _shown(opened)
-    if not shown:
+    drivers, outputs = drivers_of(opened), outputs_of(opened)
+    if not outputs:
         raise BenchError(f"{run}: no finished output. Finish the run first.")
+    shown = [*(Shown("", one.name, one.name, one.folder, None) for one in drivers), *outputs]
     found = label(shown, drivers, data, chosen, STORE.resolve(), workers)
     recognised = _recognised(opened, chosen.name, classes, data, shown, drivers, found)
     write_recognised(run, recognised)
@@ -91,7 +92,8 @@ def learnt_from(run: FinishedRun, databases: str, classes: str, workers: int) ->
     return labelled(samples, classes, notes)
 
 
-def _drivers(run: FinishedRun) -> list[Driver]:
+def drivers_of(run: FinishedRun) -> list[Driver]:
+    """Return the drivers whose frames the run holds."""
     from megbench.recognition.view import Driver
 
     cells = {cell.driver: cell for cell in run.facts.cells if run.driver_frames(cell).is_dir()}
@@ -109,18 +111,16 @@ def _drivers(run: FinishedRun) -> list[Driver]:
     ]
 
 
-def _shown(run: FinishedRun) -> list[Shown]:
-    """Return the drivers themselves, then every finished output."""
+def outputs_of(run: FinishedRun) -> list[Shown]:
+    """Return every finished output, row by row."""
     from megbench.recognition.view import Shown
 
-    drivers = {cell.driver: run.driver_frames(cell) for cell in run.facts.cells if run.driver_frames(cell).is_dir()}
-    outputs = [
+    return [
         Shown(method.label, cell.name, cell.driver, run.output_frames(method.label, cell), run.template_picture(cell))
         for method in run.facts.methods
         for cell in run.facts.cells
-        if cell.driver in drivers and run.content(method.label, cell)
+        if run.content(method.label, cell) and run.driver_frames(cell).is_dir()
     ]
-    return [*(Shown("", name, name, folder, None) for name, folder in drivers.items()), *outputs] if outputs else []
 
 
 def _recognised(

@@ -81,12 +81,12 @@ def pooled_recognition(true: Labels, answers: Labels, n_classes: int, clusters: 
     than two classes occur are left out. An answer below 0 is none; clips without an answer are left out. Without any,
     or of one class only, values are None with the reason.
     """
-    given = (answers >= 0).all(0)
+    given = np.asarray((answers >= 0).all(0))
     names = sorted({name for name, here in zip(clusters, given, strict=True) if here})
     apart = np.zeros((len(names), len(answers), n_classes, n_classes), np.int64)
     places = [names.index(name) for name, here in zip(clusters, given, strict=True) if here]
     for seed, said in enumerate(answers):
-        np.add.at(apart[:, seed], (places, true[given], said[given]), 1)
+        np.add.at(apart[:, seed], (np.array(places, np.int64), true[given], said[given]), 1)
     counts, n = apart.sum(0), int(given.sum())
     if len(set(true[given].tolist())) < 2:
         absent = Interval(None, None, None, n, len(names), LEVEL, ONE_CLASS if n else NOTHING)

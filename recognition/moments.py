@@ -63,7 +63,9 @@ def measure(moments: Sequence[Moment], cache: Path | None, title: str, workers: 
 
     workers: how many processes; 0: one for each processor that this one may use.
     """
-    found = {index: kept for index, moment in enumerate(moments) if (kept := _kept(moment, cache))}
+    found: dict[int, Measured | str] = {
+        index: kept for index, moment in enumerate(moments) if (kept := _kept(moment, cache))
+    }
     waiting = [index for index in range(len(moments)) if index not in found]
     made = in_parallel(_measured, [moments[index] for index in waiting], title, workers=workers)
     for index, result in zip(waiting, made, strict=True):

@@ -23,7 +23,9 @@ NO_ANSWER = -1
 class Recogniser(Protocol):
     """Learns from pictures of flow and answers with a class. Each fold learns by itself, whatever others are shown."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called."""
 
     def answers(
         self, pictures: Float32s, labels: Places, training: Flags, asked: Float32s, fold_of: Places, n_classes: int

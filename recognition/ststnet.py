@@ -67,7 +67,7 @@ class StstNet:
         self, pictures: Float32s, labels: Ints, training: Flags, n_classes: int, seed: int
     ) -> Iterator[GroupedNet]:
         """Yield the networks of all folds after each epoch; it is the same object each time."""
-        net = GroupedNet(_scales(pictures, training), n_classes, seed, training.any(1))
+        net = GroupedNet(_scales(pictures, training), n_classes, seed, np.asarray(training.any(1)))
         parts, truth = cut(pictures), torch.from_numpy(labels)
         learns = torch.from_numpy(training.astype(np.float32))
         adam = torch.optim.Adam(net.weights, lr=self.lr)
@@ -110,7 +110,7 @@ class GroupedNet:
         """Return the scores (F, B, K) of every fold for pictures cut into parts (9, B, 100, 28)."""
         folds, batch = len(self.kernels), parts.shape[1]
         columns = (self.kernels * self._shrink[:, None]).reshape(folds * PLANES, READ).T
-        peaks: Tensor = _Peaks.apply(parts.reshape(POOL**2, batch * POOLED**2, READ + 1), columns)  # type: ignore[no-untyped-call]
+        peaks: Tensor = _Peaks.apply(parts.reshape(POOL**2, batch * POOLED**2, READ + 1), columns)
         planes = torch.relu(peaks + self.bias.reshape(-1)).reshape(batch, HALF, 2, HALF, 2, folds, PLANES).mean((2, 4))
         return torch.baddbmm(self.last_bias, planes.permute(3, 0, 4, 1, 2).reshape(folds, batch, FEATURES), self.last)
 

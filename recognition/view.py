@@ -53,6 +53,18 @@ class Driver:
 
 
 @dataclass(frozen=True, eq=False)
+class Pictures:
+    """What was measured of everything shown, by place; reasons say why some of it could not be.
+
+    drivers: the measured drivers, or the reason.
+    """
+
+    found: Mapping[int, Measured]
+    reasons: Mapping[int, str]
+    drivers: Mapping[str, Measured | str]
+
+
+@dataclass(frozen=True, eq=False)
 class Labels:
     """answers: (S, M) for S seeds and the M things shown, -1 for none. reasons: why there is none, by place.
 
@@ -62,6 +74,24 @@ class Labels:
     answers: Answers
     reasons: Mapping[int, str]
     apexes: Mapping[str, int]
+
+
+def pictures_of(shown: Sequence[Shown], drivers: Sequence[Driver], cache: Path | None, workers: int = 1) -> Pictures:
+    """Measure drivers and outputs from the driver's onset to its apex."""
+    moments = [_moment(f"driver {one.name}", one.folder, one, one.apex) for one in drivers]
+    seen = dict(zip((one.name for one in drivers), measure(moments, cache, "Flow of drivers", workers), strict=True))
+    known = {one.name: one for one in drivers}
+    places, outputs, reasons = [], [], {}
+    for place, one in enumerate(shown):
+        driver = seen[one.driver]
+        if isinstance(driver, str):
+            reasons[place] = driver
+        else:
+            places.append(place)
+            outputs.append(_moment(f"{one.row} on {one.cell}", one.folder, known[one.driver], driver.apex))
+    measured = dict(zip(places, measure(outputs, cache, "Flow of outputs", workers), strict=True))
+    reasons |= {place: found for place, found in measured.items() if isinstance(found, str)}
+    return Pictures({p: found for p, found in measured.items() if isinstance(found, Measured)}, reasons, seen)
 
 
 def label(
@@ -77,28 +107,18 @@ def label(
     For each driver and template one is trained that has seen no clip of the driver's person, nor of anybody of whom a
     frame is the driver's onset or apex or the template. A frame is compared by its pixels, a person by name.
     """
-    moments = [_moment(f"driver {one.name}", one.folder, one, one.apex) for one in drivers]
-    seen = dict(zip((one.name for one in drivers), measure(moments, cache, "Flow of drivers", workers), strict=True))
-    known = {one.name: one for one in drivers}
-    reasons = {place: found for place, one in enumerate(shown) if isinstance(found := seen[one.driver], str)}
-    usable = [place for place in range(len(shown)) if place not in reasons]
-    apexes = {name: found.apex for name, found in seen.items() if isinstance(found, Measured)}
-    outputs = [
-        _moment(f"{one.row} on {one.cell}", one.folder, known[one.driver], apexes[one.driver])
-        for one in (shown[place] for place in usable)
-    ]
-    measured = dict(zip(usable, measure(outputs, cache, "Flow of outputs", workers), strict=True))
-    reasons |= {place: found for place, found in measured.items() if isinstance(found, str)}
-    asked = {place: found for place, found in measured.items() if isinstance(found, Measured)}
-    training, fold_of = _folds([shown[place] for place in asked], known, seen, data)
-    answers = np.full((1, len(shown)), -1, np.int64)
+    measured = pictures_of(shown, drivers, cache, workers)
+    asked, answers = list(measured.found), np.full((1, len(shown)), -1, np.int64)
     if asked:
-        pictures = np.stack([found.picture for found in asked.values()])
+        known = {one.name: one for one in drivers}
+        training, fold_of = _folds([shown[place] for place in asked], known, measured.drivers, data)
+        pictures = np.stack([found.picture for found in measured.found.values()])
         given = recogniser.answers(data.pictures, data.labels, training, pictures, fold_of, len(data.classes))
         answers = np.full((len(given), len(shown)), -1, np.int64)
-        answers[:, list(asked)] = given
+        answers[:, asked] = given
     nothing = f"nobody but the driver's person is in the clips that {recogniser.name} learns from"
-    reasons |= {place: nothing for place in asked if (answers[:, place] < 0).any()}
+    reasons = dict(measured.reasons) | {place: nothing for place in asked if (answers[:, place] < 0).any()}
+    apexes = {name: found.apex for name, found in measured.drivers.items() if isinstance(found, Measured)}
     return Labels(answers, reasons, apexes)
 
 
