@@ -67,7 +67,7 @@ def recognition(
     write_recognised(run, recognised)
     for line in recognised.notes:
         note(line)
-    print("\n".join(table.text() for table in recognition_tables(opened).values()))
+    print(recognition_tables(opened)["recognition"].text())
     if (run / REPORT).exists():
         print(make_report(run, media_all=opened.facts.request.get("media_all") is True))
     seal_again(run)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from megbench.core.confusion import Recognition, by_chance, constant, pooled_recognition, uar, uf1
-from megbench.core.statistics import LEVEL, Interval
+from megbench.core.statistics import Interval
 from megbench.reports.leaderboard import FLOOR_CONTROL
 from megbench.reports.marks import marked
 from megbench.reports.recognised import Answered, Recognised, read_recognised
@@ -19,7 +19,7 @@ from megbench.reports.table import Column, Entry, Section, Table
 DRIVERS = "the drivers themselves"
 UF1 = "Mean over the classes of F1, from one confusion matrix over all cells (MEGC2019)."
 UAR = "Mean over the classes of the share recognised, from the same matrix."
-INTERVALS = f"In brackets: {LEVEL:.0%} bootstrap intervals, drivers drawn; none with fewer than five drivers."
+INTERVALS = "Intervals: 95 % bootstrap, drivers drawn; none with fewer than five drivers."
 WHAT_FOR = (
     "An output counts as recognised if a recogniser that never saw the driver's person nor the template gives it the"
     " driver's emotion. It may read any motion that goes with an emotion, right or not: docs/recognition.md."
@@ -146,7 +146,10 @@ def _footnotes(run: FinishedRun, found: Recognised) -> Iterable[str]:
     counts = ", ".join(f"{count} {name}" for name, count in zip(found.classes, found.of_classes, strict=True))
     yield f"The recogniser ({found.recogniser}) learned from {learnt} ({counts})."
     most = found.classes[int(np.argmax(found.of_classes))]
-    yield f"{most} is the commonest class in what it learned from; chance draws evenly among {len(found.classes)}."
+    yield (
+        f"always {most}: the commonest class of what it learned from, of several the first; chance: answers drawn evenly"
+        f" among the {len(found.classes)} classes, in the mean."
+    )
     if line := _foil(run, found):
         yield line
     without = [driver for driver, emotion in found.emotions.items() if emotion is None]
