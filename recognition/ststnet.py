@@ -29,7 +29,7 @@ POOLED = -(-SIDE // POOL)
 HALF = POOLED // 2
 FEATURES = PLANES * HALF**2
 # Columns of products that are made at a time: these and the pictures' parts then stay in the processor's cache.
-COLUMNS = 128
+COLUMNS = 64
 OUTSIDE = -1e30
 
 
@@ -129,32 +129,39 @@ class GroupedNet:
 class _Peaks(torch.autograd.Function):
     """Convolution and max pooling in one: products of parts (9, R, 28) with columns (27, C), the largest of nine.
 
-    Nothing but the peaks is kept; the way back makes the products again.
+    Nothing but the peaks is kept; the way back makes the products again, and passes a gradient on where they are peaks.
     """
 
     @staticmethod
     def forward(ctx: Any, parts: Tensor, columns: Tensor) -> Tensor:
-        peaks = torch.cat([_products(parts, some).amax(0) for some in columns.split(COLUMNS, dim=1)], dim=1)
+        peaks = torch.cat([products.amax(0) for products in _products(parts, columns)], dim=1)
         ctx.save_for_backward(parts, columns, peaks)
         return peaks
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
         parts, columns, peaks = ctx.saved_tensors
-        flat = parts.reshape(-1, parts.shape[2])[:, :READ].T
-        back = [
-            flat @ ((_products(parts, some) == peak) * gradient).reshape(-1, some.shape[1])
-            for some, peak, gradient in zip(
-                *(table.split(COLUMNS, dim=1) for table in (columns, peaks, gradients[0])), strict=True
-            )
-        ]
+        across = parts.reshape(-1, READ + 1)[:, :READ].T
+        back = []
+        for products, peak, gradient in zip(
+            _products(parts, columns), peaks.split(COLUMNS, 1), gradients[0].split(COLUMNS, 1), strict=True
+        ):
+            torch.eq(products, peak, out=products).mul_(gradient)  # in place, as numbers: ten times as fast as by bools
+            back.append(across @ products.reshape(-1, peak.shape[1]))
         return None, torch.cat(back, dim=1)
 
 
-def _products(parts: Tensor, columns: Tensor) -> Tensor:
-    """Return (9, R, c); what lies outside of the picture is far below all others."""
-    with_outside = torch.cat([columns, columns.new_full((1, columns.shape[1]), 1.0)])
-    return (parts.reshape(-1, parts.shape[2]) @ with_outside).reshape(len(parts), -1, columns.shape[1])
+def _products(parts: Tensor, columns: Tensor) -> Iterator[Tensor]:
+    """Yield products (9, R, c) of some columns in turn, until the next are asked for.
+
+    What lies outside of the picture is far below all others.
+    """
+    flat = parts.reshape(-1, READ + 1)
+    with_outside = torch.cat([columns, columns.new_ones(1, columns.shape[1])])
+    room = flat.new_empty(len(flat) * COLUMNS)
+    for some in with_outside.split(COLUMNS, dim=1):
+        out = room[: len(flat) * some.shape[1]].view(len(flat), some.shape[1])
+        yield torch.mm(flat, some, out=out).view(len(parts), -1, some.shape[1])
 
 
 def cut(pictures: Float32s) -> Tensor:

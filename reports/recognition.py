@@ -147,8 +147,8 @@ def _footnotes(run: FinishedRun, found: Recognised) -> Iterable[str]:
     yield f"The recogniser ({found.recogniser}) learned from {learnt} ({counts})."
     most = found.classes[int(np.argmax(found.of_classes))]
     yield (
-        f"always {most}: the commonest class of what it learned from, of several the first; chance: answers drawn evenly"
-        f" among the {len(found.classes)} classes, in the mean."
+        f"always {most}: the commonest class of what it learned from, of several the first; chance: answers drawn"
+        f" evenly among the {len(found.classes)} classes, in the mean."
     )
     if line := _foil(run, found):
         yield line

@@ -58,9 +58,7 @@ def store(folder: Path, database: str, people: list[int], takes: int = 2) -> Pat
         for emotion, word in zip(RULES, WORDS[database], strict=True):
             for take in range(takes):
                 name = f"{subject}_{emotion[:2]}_{take + 1}"
-                listed[name] = _write(
-                    folder / name, database, subject, name, word, person, acted(person, emotion, take)
-                )
+                listed[name] = _write(folder / name, database, subject, word, person, acted(person, emotion, take))
     facts = StoreFacts(
         version=VERSION, database=database, colour="recorded", source=(), corrected=(), clips=listed, left_out={}
     )
