@@ -77,8 +77,8 @@ class Recognition:
 def pooled_recognition(true: Labels, answers: Labels, n_classes: int, clusters: Sequence[str]) -> Recognition:
     """Return UF1 and UAR of the answers (S, N) of S seeds to N clips of the classes `true` (N,).
 
-    clusters: the driver or person of each clip (N); whole ones are drawn for the intervals, and draws in which fewer
-    than two classes occur are left out. An answer below 0 is none; clips without an answer are left out. Without any,
+    clusters: the driver or person of each clip (N); whole ones are drawn for the intervals, and draws that lack a
+    class are left out. An answer below 0 is none; clips without an answer are left out. Without any,
     or of one class only, values are None with the reason.
     """
     given = np.asarray((answers >= 0).all(0))
@@ -92,6 +92,8 @@ def pooled_recognition(true: Labels, answers: Labels, n_classes: int, clusters: 
         absent = Interval(None, None, None, n, len(names), LEVEL, ONE_CLASS if n else NOTHING)
         return Recognition(absent, absent, counts.sum(0))
     drawn = np.tensordot(cluster_draws(len(names)), apart, axes=1)
+    shown, still_shown = counts[0].sum(-1) > 0, drawn[:, 0].sum(-1) > 0
+    drawn = drawn[still_shown[:, shown].all(1)]
     found = [
         bootstrap_interval(float(score(counts).mean()), score(drawn).mean(-1), n, len(names)) for score in (uf1, uar)
     ]

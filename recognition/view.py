@@ -14,7 +14,7 @@ from megbench.core.files.cache import digest
 from megbench.core.files.hashes import file_hash
 from megbench.core.frames import content_hash, frame_path, grey, read_png
 from megbench.faces.landmarks import Grey
-from megbench.recognition.folds import may_learn
+from megbench.recognition.folds import Flags, Places, may_learn
 from megbench.recognition.moments import Measured, Moment, measure
 from megbench.recognition.recogniser import Answers, Recogniser
 from megbench.recognition.samples import Labelled
@@ -124,18 +124,25 @@ def label(
 
 def _folds(
     shown: Sequence[Shown], drivers: Mapping[str, Driver], seen: Mapping[str, Measured | str], data: Labelled
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return who may be learned from for each pair of driver and template (F, N), and the pair of each thing (M,)."""
-    pairs = [(one.driver, one.template) for one in shown]
-    names = list(dict.fromkeys(pairs))
-    rows = []
-    for driver, template in names:
-        found = seen[driver]
-        pixels = list(found.pixels) if isinstance(found, Measured) else []
-        pixels += [_pixels(template)] if template else []
-        rows.append(may_learn(data, [drivers[driver].person], pixels))
-    training = np.stack(rows) if rows else np.zeros((0, len(data.labels)), bool)
-    return training, np.array([names.index(pair) for pair in pairs], np.int64)
+) -> tuple[Flags, Places]:
+    """Return the folds (F, N), who may be learned from, and the fold of each thing (M,).
+
+    One fold serves all pairs of driver and template that leave out the same people.
+    """
+    rows: dict[bytes, Flags] = {}
+    of_pair: dict[tuple[str, Path | None], bytes] = {}
+    for one in shown:
+        pair = one.driver, one.template
+        if pair not in of_pair:
+            found = seen[one.driver]
+            pixels = [*found.pixels] if isinstance(found, Measured) else []
+            pixels += [_pixels(one.template)] if one.template else []
+            learns = may_learn(data, [drivers[one.driver].person], pixels)
+            of_pair[pair] = learns.tobytes()
+            rows[learns.tobytes()] = learns
+    order = list(rows)
+    fold_of = [order.index(of_pair[one.driver, one.template]) for one in shown]
+    return np.stack(list(rows.values())), np.array(fold_of, np.int64)
 
 
 def _moment(what: str, folder: Path, driver: Driver, apex: int | None) -> Moment:

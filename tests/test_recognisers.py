@@ -80,6 +80,19 @@ def test_one_answer_to_everything_has_the_closed_forms(first, second, third):
     assert weighted == pytest.approx(2 * share**2 / (1 + share))
 
 
+def test_intervals_draw_drivers_and_keep_every_class():
+    """One answer to everything has the recall 1/3 however drivers are drawn."""
+    true, drivers = np.repeat([0, 1, 2], 6), [str(k // 2) for k in range(18)]
+    one = pooled_recognition(true, np.zeros((1, 18), np.int64), 3, drivers)
+    assert (one.uar.low, one.uar.value, one.uar.high) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    assert one.uf1.low < one.uf1.value < one.uf1.high
+    assert (one.uf1.n, one.uf1.n_clusters) == (18, 9)
+    said = true.copy()
+    said[:2] = 1
+    most = pooled_recognition(true, said[None], 3, drivers)
+    assert most.uf1.low < most.uf1.value < most.uf1.high == 1
+
+
 def test_chance_by_hand():
     counts = by_chance(np.array([6, 3, 3]))
     assert uar(counts) == pytest.approx(1 / 3)
