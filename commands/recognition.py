@@ -166,5 +166,5 @@ def _recognised(
         emotions=known,
         drivers=rows.pop(""),
         rows=rows,
-        notes=(*data.notes, *([uncoded] if guessed else [])),
+        notes=(*data.notes, *([uncoded] if guessed else []), *found.notes),
     )

@@ -68,12 +68,13 @@ class Pictures:
 class Labels:
     """answers: (S, M) for S seeds and the M things shown, -1 for none. reasons: why there is none, by place.
 
-    apexes: the frame taken of each driver.
+    apexes: the frame taken of each driver. notes: what else a reader must know.
     """
 
     answers: Answers
     reasons: Mapping[int, str]
     apexes: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
 
 def pictures_of(shown: Sequence[Shown], drivers: Sequence[Driver], cache: Path | None, workers: int = 1) -> Pictures:
@@ -109,6 +110,7 @@ def label(
     """
     measured = pictures_of(shown, drivers, cache, workers)
     asked, answers = list(measured.found), np.full((1, len(shown)), -1, np.int64)
+    notes: list[str] = []
     if asked:
         known = {one.name: one for one in drivers}
         training, fold_of = _folds([shown[place] for place in asked], known, measured.drivers, data)
@@ -116,10 +118,15 @@ def label(
         given = recogniser.answers(data.pictures, data.labels, training, pictures, fold_of, len(data.classes))
         answers = np.full((len(given), len(shown)), -1, np.int64)
         answers[:, asked] = given
+        lacking = [learns.any() and len(np.unique(data.labels[learns])) < len(data.classes) for learns in training]
+        if blind := sum(lacking[fold] for fold in fold_of):
+            notes.append(
+                f"{blind} outputs were labelled by one that knows not all classes: only who is held out has them"
+            )
     nothing = f"nobody but the driver's person is in the clips that {recogniser.name} learns from"
     reasons = dict(measured.reasons) | {place: nothing for place in asked if (answers[:, place] < 0).any()}
     apexes = {name: found.apex for name, found in measured.drivers.items() if isinstance(found, Measured)}
-    return Labels(answers, reasons, apexes)
+    return Labels(answers, reasons, apexes, tuple(notes))
 
 
 def _folds(

@@ -173,6 +173,10 @@ class TestView:
         driver = Driver("d", "samm", "011", folder, 4, 0, 2)
         found = label([Shown("m", "c", "d", folder, None)], [driver], alone, LinearSvm(), None)
         assert found.reasons == {0: "nobody but the driver's person is in the clips that svm learns from"}
+        pair = [*range(6), 6, 7]  # and a second person, who does not show every class
+        two = dataclasses.replace(data, samples=tuple(data.samples[k] for k in pair), labels=data.labels[pair])
+        found = label([Shown("m", "c", "d", folder, None)], [driver], two, LinearSvm(), None)
+        assert found.notes[0].startswith("1 outputs were labelled by one that knows not all classes")
 
 
 def test_the_demos_recogniser_meets_nobody_of_the_demo():
