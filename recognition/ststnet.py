@@ -24,6 +24,8 @@ Flags = npt.NDArray[np.bool_]
 STREAMS = (3, 5, 8)
 PLANES, CHANNELS, KERNEL = sum(STREAMS), 3, 3
 READ = CHANNELS * KERNEL**2
+# What a kernel sees of a picture, a 1 for the bias, and the place's flag.
+COLUMN = READ + 2
 SIDE, POOL = 28, 3
 POOLED = -(-SIDE // POOL)
 HALF = POOLED // 2
@@ -107,12 +109,15 @@ class GroupedNet:
         return [self.kernels, self.bias, self.last, self.last_bias]
 
     def __call__(self, parts: Tensor) -> Tensor:
-        """Return the scores (F, B, K) of every fold for pictures cut into parts (9, B, 100, 28)."""
+        """Return the scores (F, B, K) of every fold for pictures cut into parts (9, B, 100, 29)."""
         folds, batch = len(self.kernels), parts.shape[1]
-        columns = (self.kernels * self._shrink[:, None]).reshape(folds * PLANES, READ).T
-        peaks: Tensor = _Peaks.apply(parts.reshape(POOL**2, batch * POOLED**2, READ + 1), columns)
-        planes = torch.relu(peaks + self.bias.reshape(-1)).reshape(batch, HALF, 2, HALF, 2, folds, PLANES).mean((2, 4))
-        return torch.baddbmm(self.last_bias, planes.permute(3, 0, 4, 1, 2).reshape(folds, batch, FEATURES), self.last)
+        kernels = torch.cat([self.kernels * self._shrink[:, None], self.bias[..., None]], dim=2)
+        columns = kernels.reshape(folds * PLANES, READ + 1).T
+        peaks: Tensor = _Peaks.apply(parts.reshape(POOL**2, batch * POOLED**2, COLUMN), columns)
+        # Planes last in memory, as the products leave them.
+        planes = torch.relu(peaks).view(batch, POOLED, POOLED, folds * PLANES).permute(0, 3, 1, 2)
+        halved = torch.nn.functional.avg_pool2d(planes, 2).reshape(batch, folds, FEATURES).transpose(0, 1)
+        return torch.baddbmm(self.last_bias, halved, self.last)
 
     @torch.no_grad()
     def answers(self, pictures: Float32s, fold_of: Ints) -> Ints:
@@ -127,7 +132,7 @@ class GroupedNet:
 
 
 class _Peaks(torch.autograd.Function):
-    """Convolution and max pooling in one: products of parts (9, R, 28) with columns (27, C), the largest of nine.
+    """Convolution and max pooling in one: products of parts (9, R, 29) with columns (28, C), the largest of nine.
 
     Nothing but the peaks is kept; the way back makes the products again, and passes a gradient on where they are peaks.
     """
@@ -141,7 +146,7 @@ class _Peaks(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
         parts, columns, peaks = ctx.saved_tensors
-        across = parts.reshape(-1, READ + 1)[:, :READ].T
+        across = parts.reshape(-1, COLUMN)[:, : COLUMN - 1].T
         back = []
         for products, peak, gradient in zip(
             _products(parts, columns), peaks.split(COLUMNS, 1), gradients[0].split(COLUMNS, 1), strict=True
@@ -156,7 +161,7 @@ def _products(parts: Tensor, columns: Tensor) -> Iterator[Tensor]:
 
     What lies outside of the picture is far below all others.
     """
-    flat = parts.reshape(-1, READ + 1)
+    flat = parts.reshape(-1, COLUMN)
     with_outside = torch.cat([columns, columns.new_ones(1, columns.shape[1])])
     room = flat.new_empty(len(flat) * COLUMNS)
     for some in with_outside.split(COLUMNS, dim=1):
@@ -165,10 +170,10 @@ def _products(parts: Tensor, columns: Tensor) -> Iterator[Tensor]:
 
 
 def cut(pictures: Float32s) -> Tensor:
-    """Return the parts (9, N, 100, 28) of pictures (N, 3, 28, 28) that a kernel sees, in the order of the pooling.
+    """Return the parts (9, N, 100, 29) of pictures (N, 3, 28, 28) that a kernel sees, in the order of the pooling.
 
-    Nine places make a peak; of each the 27 numbers under the kernel, and OUTSIDE where the place is no pixel (padding
-    of the pooling), else 0.
+    Nine places make a peak; of each the 27 numbers under the kernel, 1, and OUTSIDE where the place is no pixel
+    (padding of the pooling), else 0.
     """
     number = len(pictures)
     seen = torch.nn.functional.unfold(torch.from_numpy(np.ascontiguousarray(pictures)), KERNEL, padding=1)
@@ -178,9 +183,10 @@ def cut(pictures: Float32s) -> Tensor:
     inside = place.clamp(0, SIDE - 1)
     grid = seen.reshape(number, READ, SIDE, SIDE)[:, :, inside][..., inside]
     flag = (outside[:, None] | outside).float() * OUTSIDE
-    whole = torch.cat([grid, flag.expand(number, 1, *flag.shape)], dim=1)
-    apart = whole.reshape(number, READ + 1, POOLED, POOL, POOLED, POOL).permute(3, 5, 0, 2, 4, 1)
-    return apart.reshape(POOL**2, number, POOLED**2, READ + 1).contiguous()
+    beside = torch.stack([torch.ones_like(flag), flag]).expand(number, 2, *flag.shape)
+    whole = torch.cat([grid, beside], dim=1)
+    apart = whole.reshape(number, COLUMN, POOLED, POOL, POOLED, POOL).permute(3, 5, 0, 2, 4, 1)
+    return apart.reshape(POOL**2, number, POOLED**2, COLUMN).contiguous()
 
 
 def _scales(pictures: Float32s, training: Flags) -> Float32s:
