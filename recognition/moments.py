@@ -67,13 +67,18 @@ def measure(moments: Sequence[Moment], cache: Path | None, title: str, workers: 
         index: kept for index, moment in enumerate(moments) if (kept := _kept(moment, cache))
     }
     waiting = [index for index in range(len(moments)) if index not in found]
-    made = in_parallel(_measured, [moments[index] for index in waiting], title, workers=workers)
-    for index, result in zip(waiting, made, strict=True):
-        found[index] = result
-        if cache is not None and isinstance(result, Measured):
-            with whole_file(_path(moments[index], cache), lasting=False) as file:
-                np.savez(file, picture=result.picture, apex=np.array(result.apex), pixels=np.array(result.pixels))
+    made = in_parallel(functools.partial(_keep, cache), [moments[index] for index in waiting], title, workers=workers)
+    found.update(zip(waiting, made, strict=True))
     return [found[index] for index in range(len(moments))]
+
+
+def _keep(cache: Path | None, moment: Moment) -> Measured | str:
+    """Measure a clip and keep what was found at once, so that nothing is done again after an interruption."""
+    result = _measured(moment)
+    if cache is not None and isinstance(result, Measured):
+        with whole_file(_path(moment, cache), lasting=False) as file:
+            np.savez(file, picture=result.picture, apex=np.array(result.apex), pixels=np.array(result.pixels))
+    return result
 
 
 def _path(moment: Moment, cache: Path) -> Path:

@@ -17,11 +17,13 @@ from megbench.recognition import moments
 from megbench.recognition.flow_export import Exported, listed_name, write_flow
 from megbench.recognition.flow_picture import SIDE, flow_picture, stretched
 from megbench.recognition.folds import leave_one_out
-from megbench.recognition.recogniser import answers_left_out
+from megbench.recognition.recogniser import RECOGNISERS, answers_left_out
 from megbench.recognition.rendered import SERIES, UNITS, expressions
 from megbench.recognition.samples import labelled, stored_samples
+from megbench.recognition.ststnet import StstNet
 from megbench.recognition.svm import LinearSvm
 from megbench.recognition.view import Driver, Shown, label
+from megbench.reports.html import Pictures, write_report
 from megbench.reports.recognised import read_recognised
 from megbench.reports.recognition import recognition_tables
 from megbench.reports.run_files import FinishedRun
@@ -251,6 +253,26 @@ class TestCommand:
         # Every second cell of this method failed, and tells why.
         absent = next(row for row in scores.rows() if row[0].value == "fomm:mode=absolute")
         assert absent[1].value is None or "11/12" in absent[1].remark
+
+    def test_rendered_drivers_need_no_database(self, call, run, monkeypatch):
+        monkeypatch.setattr("megbench.recognition.rendered.expressions", lambda _: expressions(2))
+        code, out, err = call("recognition", run)
+        assert code == 0, err
+        assert "learned from rendered: 18 clips of 2 people (6 negative, 6 positive, 6 surprise)" in out
+        assert "\nalways negative" in out
+        page = write_report(run, Pictures.none).read_text()
+        assert '<a href="#recognition">' in page
+        assert "held against that one&#39;s emotion" in page
+
+    def test_seeds_are_summed_up(self, call, run, stores, monkeypatch):
+        quick = StstNet(epochs=3, lr=0.01, batch=4, seeds=(0, 1))
+        monkeypatch.setitem(RECOGNISERS, "ststnet", lambda: quick)
+        code, out, err = call("recognition", run, "--recogniser", f"samm={stores['samm']}", "--by", "ststnet")
+        assert code == 0, err
+        assert "UF1 of seeds" in out
+        found = read_recognised(FinishedRun(run))
+        assert found.seeds == 2
+        assert all(len(one.answers) in (0, 2) for cells in found.rows.values() for one in cells.values())
 
     def test_labels_of_other_frames_are_not_shown(self, call, run, stores):
         given = f"samm={stores['samm']}"
