@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from megbench.recognition.samples import Labelled
     from megbench.recognition.view import Driver, Labels, Shown
     from megbench.reports.recognised import Recognised
+    from megbench.reports.run_facts import CellFacts
     from megbench.reports.run_files import FinishedRun
 
 RecogniserOption = Annotated[
@@ -93,22 +94,16 @@ def learnt_from(run: FinishedRun, databases: str, classes: str, workers: int) ->
 
 
 def drivers_of(run: FinishedRun) -> list[Driver]:
-    """Return the drivers whose frames the run holds."""
+    """Return the drivers whose frames the run holds. An apex that does not follow the onset counts as not coded."""
     from megbench.recognition.view import Driver
 
+    def driver(cell: CellFacts) -> Driver:
+        onset, apex = cell.onset_frame or 0, cell.apex_frame
+        coded = apex if apex is not None and apex > onset else None
+        return Driver(cell.driver, cell.database, cell.subject, run.driver_frames(cell), cell.n_frames, onset, coded)
+
     cells = {cell.driver: cell for cell in run.facts.cells if run.driver_frames(cell).is_dir()}
-    return [
-        Driver(
-            name,
-            cell.database,
-            cell.subject,
-            run.driver_frames(cell),
-            cell.n_frames,
-            cell.onset_frame or 0,
-            cell.apex_frame,
-        )
-        for name, cell in cells.items()
-    ]
+    return [driver(cell) for cell in cells.values()]
 
 
 def outputs_of(run: FinishedRun) -> list[Shown]:

@@ -123,4 +123,4 @@ def _largest_motion(moment: Moment, first: Grey, points: Points) -> int:
 
     later = np.arange(moment.onset + 1, moment.n_frames)
     looked_at = later[np.unique(np.linspace(0, len(later) - 1, min(len(later), LOOKED_AT)).round().astype(int))]
-    return max(map(int, looked_at), key=functools.cache(moved))
+    return max(map(int, looked_at), key=moved)

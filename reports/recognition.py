@@ -119,7 +119,7 @@ def _scores(run: FinishedRun, found: Recognised) -> Table:
 
 def _score(found: Interval, reason: str, remark: str) -> Entry:
     if found.value is None:
-        return Entry(None, reason or found.reason)
+        return Entry(None, found.reason if found.n else reason or found.reason)
     drawn = (found.low, found.high) if found.low is not None and found.high is not None else None
     return Entry(found.value, remark=remark, interval=drawn)
 

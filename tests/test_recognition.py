@@ -118,6 +118,15 @@ class TestDatabases:
         again, _ = stored_samples(stores.values(), cache)
         assert np.array_equal(np.stack([sample.picture for sample in again]), data.pictures)
 
+    def test_a_coded_clip_costs_one_flow(self, stores, monkeypatch):
+        flows = []
+        monkeypatch.setattr(
+            moments, "flow_picture", lambda *_: flows.append(1) or np.zeros((3, SIDE, SIDE), np.float32)
+        )
+        monkeypatch.setattr(moments, "coarse_flow", None)
+        monkeypatch.setattr(moments, "landmarks", None)  # the store has them
+        assert len(stored_samples([stores["samm"]])[0]) == len(flows) == 18
+
     def test_clips_that_cannot_be_used_are_noted(self, stores, monkeypatch):
         monkeypatch.setattr(moments, "flow_picture", lambda *_: np.zeros((3, SIDE, SIDE), np.float32))
         monkeypatch.setattr(
