@@ -47,31 +47,39 @@ def recognition(
 ) -> None:
     """Label every output of a run by a recogniser that has seen neither its driver's person nor its template."""
     from megbench.commands.runs import make_report
+    from megbench.core.files.folder_lock import RUN, locked_existing
     from megbench.core.progress import note
     from megbench.engine.run_folder import REPORT
     from megbench.engine.seal import seal_again
-    from megbench.recognition.recogniser import make_recogniser
-    from megbench.recognition.view import Shown, label
     from megbench.reports.recognised import write_recognised
     from megbench.reports.recognition import recognition_tables
     from megbench.reports.run_files import FinishedRun
 
-    opened = FinishedRun(run)
+    with locked_existing(run, RUN):
+        opened = FinishedRun(run)
+        recognised = recognise(opened, recogniser, by, classes, workers)
+        write_recognised(run, recognised)
+        for line in recognised.notes:
+            note(line)
+        print(recognition_tables(opened)["recognition"].text())
+        if (run / REPORT).exists():
+            print(make_report(run, media_all=opened.facts.request.get("media_all") is True))
+        seal_again(run)
+
+
+def recognise(run: FinishedRun, databases: str, by: str, classes: str, workers: int) -> Recognised:
+    """Return what a recogniser says of a run's outputs. BenchError without any, or with nothing to learn from."""
+    from megbench.recognition.recogniser import make_recogniser
+    from megbench.recognition.view import Shown, label
+
     chosen = make_recogniser(by)  # a wrong name is told before anything is measured
-    data = learnt_from(opened, recogniser, classes, workers)
-    drivers, outputs = drivers_of(opened), outputs_of(opened)
+    data = learnt_from(run, databases, classes, workers)
+    drivers, outputs = drivers_of(run), outputs_of(run)
     if not outputs:
-        raise BenchError(f"{run}: no finished output. Finish the run first.")
+        raise BenchError(f"{run.folder}: no finished output. Finish the run first.")
     shown = [*(Shown("", one.name, one.name, one.folder, None) for one in drivers), *outputs]
     found = label(shown, drivers, data, chosen, STORE.resolve(), workers)
-    recognised = _recognised(opened, chosen.name, classes, data, shown, drivers, found)
-    write_recognised(run, recognised)
-    for line in recognised.notes:
-        note(line)
-    print(recognition_tables(opened)["recognition"].text())
-    if (run / REPORT).exists():
-        print(make_report(run, media_all=opened.facts.request.get("media_all") is True))
-    seal_again(run)
+    return _recognised(run, chosen.name, classes, data, shown, drivers, found)
 
 
 def learnt_from(run: FinishedRun, databases: str, classes: str, workers: int) -> Labelled:
