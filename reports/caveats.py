@@ -37,7 +37,8 @@ def caveats(run: FinishedRun) -> list[tuple[str, str]]:
     """Return what to know about the clips, weights and files of this run, each as a title and a text."""
     texts = []
     if any(cell.rendered for cell in run.facts.cells):
-        texts.append(RENDERED)
+        title, text = RENDERED
+        texts.append((title, f"{run.facts.protocol.description} {text}".strip()))
     demo = [method.label for method in run.methods if DEMO_MARK in method.marks]
     if demo:
         texts.append((f"Demo weights ({', '.join(demo)}).", DEMO_WEIGHTS))

@@ -177,7 +177,7 @@ def test_the_page_shows_words_sentences_and_files_that_fit_no_cell(folder, tmp_p
     assert all(sentence in page for marks in MARKS.values() for sentence in marks.values())
     assert "Not scored (fomm:mode=absolute).</b> These files in its folder fit no cell: stray0.gif, stray1.gif" in page
     assert "and 2 more" in page
-    assert RENDERED[1] in page
+    assert f"Rendered. {RENDERED[1]}" in page, "what the protocol says of itself comes first"
 
 
 def test_experts_alone_have_no_marks(run):
