@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision
 
 from megbench.core.errors import BenchError
 from megbench.core.weights import external_weights, packaged_trunks
 from megbench.core.weights.external_weights import FILES
 from megbench.core.weights.network_weights import read_trunk
 from megbench.core.weights.packaged_trunks import TRUNKS, converted, tensor_hash
+from megbench.nets.alexnet import AlexNet
 
 LAYERS = {0: (5, 3, 4), 3: (3, 4, 6)}  # side, channels in and out of look-alikes
 
@@ -68,6 +70,27 @@ def test_a_converted_trunk_is_the_convolutions_of_the_package(lookalike, call):
     found = torch.nn.functional.conv2d(picture, weight, bias)
     np.testing.assert_allclose(found.flatten().numpy(), expected, rtol=1e-5, atol=1e-5)
     assert path.stat().st_mode & 0o444 == 0o444 & ~os.umask(os.umask(0))
+
+
+def test_the_first_layer_of_the_real_trunk_is_a_plain_convolution():
+    if (path := external_weights.find("alexnet")) is None:
+        pytest.skip("AlexNet's trunk is not here: python bench.py weights fetch lpips")
+    entries = read_trunk(path)
+    weight, bias = (entries[f"features.0.{kind}"] for kind in ("weight", "bias"))
+    picture = np.random.default_rng(2).normal(size=(3, 35, 35)).astype(np.float32)
+    padded = np.pad(picture.astype(np.float64), ((0, 0), (2, 2), (2, 2)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (11, 11), axis=(1, 2))[:, ::4, ::4]
+    expected = np.einsum("chwij,ocij->ohw", windows, weight.double().numpy()) + bias.double().numpy()[:, None, None]
+    layer = AlexNet(layers_of(entries)).wide[0]
+    np.testing.assert_allclose(layer(torch.from_numpy(picture)[None])[0].numpy(), expected, atol=1e-5)
+
+
+def layers_of(entries: dict[str, torch.Tensor]) -> list[torch.nn.Conv2d]:
+    """Return the five convolutions of AlexNet with these weights."""
+    with torch.device("meta"):
+        features = torchvision.models.alexnet(weights=None).features
+    features.load_state_dict({name.removeprefix("features."): value for name, value in entries.items()}, assign=True)
+    return [layer for layer in features if isinstance(layer, torch.nn.Conv2d)]
 
 
 def test_changed_tensors_are_refused(lookalike, tmp_path):

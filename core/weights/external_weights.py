@@ -65,7 +65,7 @@ FILES = {
     for row in (
         WeightFile("alexnet", "alexnet-owt-7be5be79.pth", "lpips",
                    "torchvision.models:AlexNet_Weights", 244_408_911, _IMAGENET, _ALEX, TRUNKS["alexnet"]),
-        WeightFile("vgg16", "vgg16-397923af.pth", "lpips_vgg",
+        WeightFile("vgg16", "vgg16-397923af.pth", "lpips_vgg, training with loss.perceptual=vgg16",
                    "torchvision.models:VGG16_Weights", 553_433_881, _IMAGENET, _VGG16, TRUNKS["vgg16"]),
         WeightFile("squeezenet", "squeezenet1_1-b8a52dc0.pth", "lpips_squeeze",
                    "torchvision.models:SqueezeNet1_1_Weights", None, _IMAGENET, "b8a52dc0"),
@@ -87,7 +87,7 @@ def folder() -> Path:
 
 def entry(name: str) -> WeightFile:
     """Return a row of the table by its name or by the metric that uses it. BenchError for an unknown one."""
-    found = FILES.get(name) or next((row for row in FILES.values() if row.used_by == name), None)
+    found = FILES.get(name) or next((row for row in FILES.values() if name in row.used_by.split(", ")), None)
     if found is None:
         raise unknown_name("weights", name, FILES)
     return found
