@@ -6,3 +6,5 @@ PAGES = (REPORT, SUMMARY)
 # Motion that scoring saw, and the clips of a page that would be too large with them inside.
 MOTION_FOLDER = "motion"
 MEDIA_FOLDER = "report_media"
+# Runs of the same request on altered drivers, and what became of its figures.
+PERTURBED = "perturbed"

@@ -12,12 +12,12 @@ from typing import Any
 
 from megbench.core.files.cache import digest, read_json, write_text
 from megbench.core.files.hashes import file_facts, hash_again, keep_known, unaltered
-from megbench.engine.run_folder import MEDIA_FOLDER, MOTION_FOLDER, PAGES
+from megbench.engine.run_folder import MEDIA_FOLDER, MOTION_FOLDER, PAGES, PERTURBED
 
 MANIFEST = "manifest.json"
 # What only the run itself makes; everything else can be made from it or be added to it.
 OWN_FILES = ("run.json", "scores.csv")
-OWN_FOLDERS = ("cells", "inputs", "partials")
+OWN_FOLDERS = ("cells", "inputs", "partials", PERTURBED)
 # What the command of a run makes again from these, besides its pages.
 PAGE_FOLDERS = (MOTION_FOLDER, MEDIA_FOLDER)
 

@@ -32,6 +32,7 @@ class AlexNet(nn.Module):
             layer.__class__ = Conv3x3
         self.requires_grad_(False).to(memory_format=torch.channels_last)
         for layer in self.small:
+            assert isinstance(layer, Conv3x3)
             layer.fix()
 
     def forward(self, pictures: Tensor) -> list[Tensor]:

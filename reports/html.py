@@ -42,6 +42,7 @@ from megbench.reports.heat_map import heat_maps
 from megbench.reports.intervals import differences_table
 from megbench.reports.media import COLUMNS, KNEE, PER_SHEET, Media, Wanted, media_of_all
 from megbench.reports.missing import missing
+from megbench.reports.perturbed import perturbed_tables
 from megbench.reports.published import reported_table
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Table
@@ -107,6 +108,7 @@ def write_report(
             under_floor=leaderboard.under_floor(run),
             floor_cells=len(run.cell_values(leaderboard.FLOOR_CONTROL, "agreement")),
             breakdowns=breakdowns(run),
+            perturbed=list(perturbed_tables(run).values()),
             heat_maps=heat_maps(run),
             missing=missing(run),
             all_figures=leaderboard.all_figures(run),
