@@ -1,5 +1,6 @@
 """ImageNet trunks from a package: converted exactly, checked tensor by tensor, and nothing else is unpickled."""
 
+import copy
 import hashlib
 import io
 import os
@@ -83,6 +84,21 @@ def test_the_first_layer_of_the_real_trunk_is_a_plain_convolution():
     expected = np.einsum("chwij,ocij->ohw", windows, weight.double().numpy()) + bias.double().numpy()[:, None, None]
     layer = AlexNet(layers_of(entries)).wide[0]
     np.testing.assert_allclose(layer(torch.from_numpy(picture)[None])[0].numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("count", "side"), [(1, 256), (5, 256), (3, 64), (2, 100)])
+def test_alexnet_is_torchvisions_for_any_count_and_size(count, side):
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        features = torchvision.models.alexnet(weights=None).features[:12]
+    for layer in features.to_empty(device="cpu"):
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.reset_parameters()
+    picture = torch.randn(count, 3, side, side)
+    network = AlexNet([copy.deepcopy(layer) for layer in features if isinstance(layer, torch.nn.Conv2d)])
+    with torch.inference_mode():
+        for found, end in zip(network(picture), (2, 5, 8, 10, 12), strict=True):
+            np.testing.assert_allclose(found.numpy(), features[:end](picture).numpy(), atol=2e-5)
 
 
 def layers_of(entries: dict[str, torch.Tensor]) -> list[torch.nn.Conv2d]:
