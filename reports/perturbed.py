@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy.stats import kendalltau
 
-from megbench.core.errors import BenchError, few
+from megbench.core.errors import BenchError
 from megbench.core.figures import Figure
 from megbench.engine.run_folder import PERTURBED
 from megbench.reports.headlines import against_truth, headlines
@@ -24,8 +25,8 @@ CHANGE = (
 )
 ORDER = (
     "Kendall's tau of the rows' order with altered drivers and without, by how near each row is to the figure's ideal:"
-    " 1 the same order, 0 chance. In brackets the pairs that changed places, the one that was better first. Rows that"
-    " the leaderboard cannot tell apart may change places by chance."
+    " 1 the same order, 0 chance. Beside it how many of how many pairs changed places. Rows that the leaderboard cannot"
+    " tell apart may do so by chance."
 )
 NO_ORDER = "an order needs two rows"
 ALL_TIED = "the rows do not differ"
@@ -69,8 +70,8 @@ def perturbed_tables(run: FinishedRun) -> dict[str, Table]:
     figures = [figure for figure in headlines(run) if figure.ideal is not None]
     methods = [method.label for method in run.methods]
     controls = [method.label for method in run.controls]
-    notes = tuple(f"{label}: {other.facts.request['perturb'].get('says')}." for label, other in others.items())
-    notes += (*_lost(run, others), *footnotes(run, methods))
+    done = "; ".join(f"{label}: {other.facts.request['perturb'].get('says')}" for label, other in others.items())
+    marks = footnotes(run, methods)
     parts = [(name, rows) for name, rows in (("Methods", methods), ("Controls", controls)) if rows]
     change = Table(
         "Altered drivers: change of figures",
@@ -79,14 +80,14 @@ def perturbed_tables(run: FinishedRun) -> dict[str, Table]:
             Section(f"{name}, mean of {len(rows)}", tuple(_changes(run, others, figure, rows) for figure in figures))
             for name, rows in parts
         ),
-        (CHANGE, *notes),
+        (CHANGE, f"{done}.", *_lost(run, others), *marks),
     )
     parts = [(name, rows) for name, rows in (("Methods", methods), ("All rows", methods + controls)) if len(rows) > 1]
     order = Table(
         "Altered drivers: order of rows",
         (Column("figure"), *(Column(label, "↑", 2, ORDER) for label in others)),
         tuple(Section(name, tuple(_orders(run, others, figure, rows) for figure in figures)) for name, rows in parts),
-        (ORDER, *notes),
+        (ORDER, *_who(run, others, figures, methods), *marks),
     )
     return {"change": change, "order": order}
 
@@ -136,21 +137,40 @@ def both(run: FinishedRun, other: FinishedRun, figure: Figure, rows: Sequence[st
 
 
 def order_entry(figure: Figure, values: Values) -> Entry:
-    """Return tau of the rows' two orders with the pairs that changed places, "fomm and mraa"."""
+    """Return tau of the rows' two orders and how many pairs changed places, "1 of 6"."""
     if len(values) < 2:
         return Entry(None, NO_ORDER)
-    before, after = ({label: figure.distance(of[i]) for label, of in values.items()} for i in (0, 1))
-    tau = float(kendalltau(list(before.values()), list(after.values())).statistic)
+    before, after = ([figure.distance(of[i]) for of in values.values()] for i in (0, 1))
+    tau = float(kendalltau(before, after).statistic)
     if math.isnan(tau):
         return Entry(None, ALL_TIED)
+    pairs = swapped(figure, values)
+    return Entry(tau, "", f"{len(pairs)} of {math.comb(len(values), 2)}" if pairs else "")
+
+
+def swapped(figure: Figure, values: Values) -> list[str]:
+    """Return the pairs of rows that changed places, "fomm and mraa", the one first that was better."""
+    before, after = ({label: figure.distance(of[i]) for label, of in values.items()} for i in (0, 1))
     ranked = sorted(before, key=lambda label: before[label])
-    swapped = [
+    return [
         f"{better} and {worse}"
-        for place, better in enumerate(ranked)
-        for worse in ranked[place + 1 :]
+        for better, worse in itertools.combinations(ranked, 2)
         if before[better] < before[worse] and after[better] > after[worse]
     ]
-    return Entry(tau, "", few(swapped))
+
+
+def _who(
+    run: FinishedRun, others: Mapping[str, FinishedRun], figures: Sequence[Figure], methods: Sequence[str]
+) -> Iterator[str]:
+    """Yield a line for each alteration with the pairs of methods that changed places, and in which figures."""
+    for label, other in others.items():
+        pairs: dict[str, list[str]] = {}
+        for figure in figures:
+            for pair in swapped(figure, both(run, other, figure, methods)):
+                pairs.setdefault(pair, []).append(figure.name)
+        if pairs:
+            told = "; ".join(f"{pair} in {', '.join(names)}" for pair, names in pairs.items())
+            yield f"{label}: methods that changed places: {told}."
 
 
 def _lost(run: FinishedRun, others: Mapping[str, FinishedRun]) -> list[str]:

@@ -11,7 +11,7 @@ from megbench.core.clip import Cell, Clip, KnownMotion, Template, save_clip
 from megbench.core.errors import BenchError
 from megbench.core.figures import Figure
 from megbench.core.frames import is_grey
-from megbench.reports.perturbed import order_entry
+from megbench.reports.perturbed import order_entry, swapped
 from tests.fakes import finished_cells, make_clips
 from tests.moving_face import make_cell
 
@@ -129,8 +129,10 @@ GAIN = Figure("gain", "Gain", target="driver", ideal=1, bounds=(None, None), des
 
 
 def test_the_order_goes_by_distance_from_the_ideal():
-    entry = order_entry(GAIN, {"a": (0.9, 1.02), "b": (1.2, 0.9), "c": (0.1, 0.95)})
-    assert (entry.value, entry.remark) == (pytest.approx(1 / 3), "b and c")
+    values = {"a": (0.9, 1.02), "b": (1.2, 0.9), "c": (0.1, 0.95)}
+    entry = order_entry(GAIN, values)
+    assert (entry.value, entry.remark) == (pytest.approx(1 / 3), "1 of 3")
+    assert swapped(GAIN, values) == ["b and c"]
     assert order_entry(GAIN, {"a": (0.9, 0.5), "b": (0.8, 0.4)}).value == 1
     assert order_entry(GAIN, {"a": (0.9, 1.0)}).value is None
     assert order_entry(GAIN, {"a": (0.9, 1.0), "b": (1.1, 1.0)}).reason == "the rows do not differ"
