@@ -167,6 +167,8 @@ def test_a_run_on_altered_drivers_ends_in_tables_and_is_not_done_twice(call, tmp
     assert call("verify", "run")[0] == 0
     assert call(*ALTER[:-4], "--out", "run")[0] == 0
     assert "Altered drivers: order" in (run / "report.html").read_text(), "a run keeps what it has"
+    assert call("--methods", "shift:by=2", *RUN[2:], "--no-controls", "--out", "run")[0] == 0
+    assert "Altered drivers: order" not in (run / "report.html").read_text(), "that is of other methods"
     code, _, err = call(*ALTER[:-3], "jpg", "--out", "run")
     assert code == 2
     assert err.count("\n") == 1
