@@ -18,6 +18,7 @@ from megbench.reports.marks import exported, marked
 from megbench.reports.metric_agreement import metrics_against_experts
 from megbench.reports.published import reported_table
 from megbench.reports.run_files import FinishedRun
+from megbench.reports.spotting import spotting_table
 from megbench.reports.table import Table
 
 
@@ -72,6 +73,8 @@ def tables_of(folder: Path, columns: Sequence[str] = ()) -> dict[str, Table]:
     tables |= {
         f"by_{scope}": leaderboard.breakdown(run, scope) for scope in leaderboard.SCOPES if len(run.groups(scope)) > 1
     }
+    if spotted := spotting_table(run):
+        tables["spotting"] = spotted
     tables |= {f"cells_{figure}": table for figure, table in heat_maps(run)}
     tables["figures"] = leaderboard.all_figures(run)
     tables |= judged_tables(run, everything=True)

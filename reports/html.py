@@ -44,6 +44,7 @@ from megbench.reports.media import COLUMNS, KNEE, PER_SHEET, Media, Wanted, medi
 from megbench.reports.missing import missing
 from megbench.reports.published import reported_table
 from megbench.reports.run_files import FinishedRun
+from megbench.reports.spotting import spotting_table
 from megbench.reports.table import Table
 
 CACHE = STORE / "media"
@@ -107,6 +108,7 @@ def write_report(
             under_floor=leaderboard.under_floor(run),
             floor_cells=len(run.cell_values(leaderboard.FLOOR_CONTROL, "agreement")),
             breakdowns=breakdowns(run),
+            spotting=spotting_table(run),
             heat_maps=heat_maps(run),
             missing=missing(run),
             all_figures=leaderboard.all_figures(run),

@@ -163,7 +163,15 @@ def seen_of(output: np.ndarray, driver: np.ndarray) -> Seen:
 
     def clip(track: np.ndarray) -> SimpleNamespace:
         still = np.zeros(len(track), np.float32)
-        motion = FacialMotion(track, np.zeros((len(track), 2, 3)), still, np.abs(track).max((0, 2)), 60.0, np.zeros(0))
+        motion = FacialMotion(
+            track,
+            np.zeros((*track.shape[:2], 3)),
+            np.zeros((len(track), 2, 3)),
+            still,
+            np.abs(track).max((0, 2)),
+            60.0,
+            np.zeros(0),
+        )
         return SimpleNamespace(frames=track, motion=motion)
 
     return SimpleNamespace(output=clip(output), driver=clip(driver), truth=None)
