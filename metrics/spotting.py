@@ -27,9 +27,9 @@ FOUND = 0.5
 AROUND = 20
 IN_A_CELL = "counted over cells: see the rows over several cells"
 COUNTS = {
-    "tp": ("true positives", "Drivers' intervals that the output's interval meets."),
-    "fp": ("false positives", "Intervals of outputs that do not meet the driver's."),
-    "fn": ("false negatives", "Drivers' intervals that no interval of the output meets."),
+    "tp": ("true positives", "Drivers' intervals that are found in the output."),
+    "fp": ("false positives", "Intervals spotted in outputs where the driver has none."),
+    "fn": ("false negatives", "Drivers' intervals that are not found in the output."),
 }
 
 
@@ -50,11 +50,11 @@ class Spotting:
             short="spotting F1",
             group=TIME,
             formula="2 TP / (2 TP + FP + FN)",
-            source="Li et al. 2021, MEGC 2021",
-            description=f"F1 of the intervals spotted in the outputs: from the first to the last frame above half of"
-            f" the motion curve's peak, found if it has an IoU of {FOUND:g} or more with the driver's. A face that"
-            f" moves by no more than {QUIET:.1%} of the eye distance has no interval; a miss beside the driver's counts"
-            " as false positive and false negative.",
+            source="MEGC 2021, guideline of the spotting task",
+            description="F1 of the intervals spotted in the outputs, each from the first to the last frame above half"
+            f" of the motion curve's peak. The driver's is found if the output's has an IoU of {FOUND:g} or more with it;"
+            " an interval elsewhere is a false positive, and the driver's then a false negative. A face that moves by"
+            f" no more than {QUIET:.1%} of the eye distance has no interval. It says when, not where or how.",
         ),
         Figure(
             "spotting_precision",

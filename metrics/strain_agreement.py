@@ -52,7 +52,7 @@ class StrainAgreement:
             "strain agr.",
         ),
         _figure("_pooled", ", pooled", "driver", "Strain agreement over all cells at once: strong motion weighs more."),
-        _figure("_truth", " with truth", "truth", "The same with the truth, which has the template's own face."),
+        _figure("_truth", " with truth", "truth", "Strain agreement with the truth, whose face is the template's own."),
         *(
             _figure(f"_{group}", f", {group}", "driver", f"Strain agreement with the driver in the {group} alone.")
             for group in GROUPS
