@@ -52,9 +52,9 @@ class Spotting:
             formula="2 TP / (2 TP + FP + FN)",
             source="MEGC 2021, guideline of the spotting task",
             description="F1 of the intervals spotted in the outputs, each from the first to the last frame above half"
-            f" of the motion curve's peak. The driver's is found if the output's has an IoU of {FOUND:g} or more with it;"
-            " an interval elsewhere is a false positive, and the driver's then a false negative. A face that moves by"
-            f" no more than {QUIET:.1%} of the eye distance has no interval. It says when, not where or how.",
+            f" of the motion curve's peak. The driver's is found if the output's has an IoU of {FOUND:g} or more with"
+            " it; an interval elsewhere is a false positive, and the driver's then a false negative. A face that moves"
+            f" by no more than {QUIET:.1%} of the eye distance has no interval. It says when, not where or how.",
         ),
         Figure(
             "spotting_precision",
