@@ -19,7 +19,7 @@ Curve = npt.NDArray[np.float64]
 # Motion is smoothed over five frames before its length is taken: lengths of noise would add up.
 SMOOTHER = np.array([1, 4, 6, 4, 1]) / 16
 # A face whose curve stays at or below this does not move, in eye distances. Camera noise of sigma 2 on eleven still
-# rendered faces reaches 0.00039; the demo's drivers reach 0.0095 to 0.017.
+# rendered faces reaches 0.00039; the demo's drivers reach 0.0093 to 0.0171.
 QUIET = 0.001
 # The onset is where the curve first rises to this share of its peak. Motion that comes in two steps often rests
 # near a half: there the onset would jump from one step to the other.
