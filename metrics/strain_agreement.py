@@ -79,7 +79,7 @@ class StrainAgreement:
         if "truth" in found:
             values["strain_agreement_truth"] = found["truth"].agreement
         reasons = {figure.name: NO_MOTION.format(figure.target) for figure in self.figures if figure.name in values}
-        sums = {role: list(each.products) for role, each in found.items()}
+        sums = {role: list(each.products) for role, each in found.items() if each.agreement is not None}
         return Partial("ok", "" if "truth" in found else "no truth in this cell", values, sums, reasons=reasons)
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:

@@ -18,8 +18,8 @@ from megbench.faces.motion_v1 import motion_v1
 from megbench.faces.regions import face_regions
 from megbench.metrics.motion_agreement import MotionAgreement, compare, pooled_agreement, velocity
 from megbench.metrics.motion_agreement_v1 import MotionAgreementV1
-from megbench.reports.pooled import paired_pooled, products
 from megbench.metrics.strain_agreement import StrainAgreement
+from megbench.reports.pooled import paired_pooled, products
 from tests.motion_reference import FULL, REDUCED, driver_frames, driver_video
 
 TRAJECTORY_TOLERANCE = 0.002
