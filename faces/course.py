@@ -12,6 +12,7 @@ import numpy.typing as npt
 import scipy
 
 from megbench.core.clip import Float32s
+from megbench.core.detections import Interval
 from megbench.faces.regions import WITHOUT_EYES
 
 Curve = npt.NDArray[np.float64]
@@ -98,9 +99,6 @@ def _first_above(share: Curve, least: float) -> float:
     return 0.0 if k == 0 else k - float((share[k] - least) / (share[k] - share[k - 1]))
 
 
-Interval = tuple[int, int]
-
-
 def interval(curve: Curve) -> Interval | None:
     """Return the first and the last frame in which a motion curve (T,) is above half of its peak; None if none moves.
 
@@ -111,13 +109,3 @@ def interval(curve: Curve) -> Interval | None:
         return None
     frames = np.flatnonzero(curve > SPOTTED * curve.max())
     return int(frames[0]), int(frames[-1])
-
-
-def overlap(first: Interval, second: Interval) -> float:
-    """Return the frames that two intervals share over those in either (IoU); both ends belong to an interval.
-
-    >>> overlap((0, 3), (2, 5)), overlap((0, 1), (4, 5))
-    (0.3333333333333333, 0.0)
-    """
-    shared = min(first[1], second[1]) - max(first[0], second[0]) + 1
-    return max(shared, 0) / (first[1] - first[0] + second[1] - second[0] + 2 - max(shared, 0))

@@ -14,10 +14,10 @@ import numpy as np
 from megbench.core.clip import Cell
 from megbench.core.combine import absent_score
 from megbench.core.contracts import Figure, Partial, Score
+from megbench.core.detections import Interval, overlap, rates
 from megbench.core.errors import CellFailed
 from megbench.core.figures import TIME
-from megbench.core.rates import rates
-from megbench.faces.course import QUIET, Interval, interval, motion_curve, overlap
+from megbench.faces.course import QUIET, interval, motion_curve
 from megbench.faces.features import Seen
 
 # From this IoU on an interval is found.

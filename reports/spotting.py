@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from megbench.core.detections import overlap, rates
 from megbench.core.files.cache import write_text
-from megbench.core.rates import rates
 from megbench.core.tables.spreadsheet_text import inert, printable
 from megbench.engine.run_folder import SPOTTING_LOG
-from megbench.faces.course import overlap
 from megbench.reports.headlines import entry, explanation
 from megbench.reports.marks import marked
 from megbench.reports.run_facts import CellFacts

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from megbench.core.combine import combined
 from megbench.core.contracts import Partial
+from megbench.core.detections import overlap
 from megbench.core.frames import content_hash
-from megbench.faces.course import QUIET, course, interval, motion_curve, overlap
+from megbench.faces.course import QUIET, course, interval, motion_curve
 from megbench.faces.features import SeenClip
 from megbench.faces.regions import GROUPS
 from megbench.metrics.spotting import AROUND, Spotting
@@ -40,7 +41,7 @@ def seen_of(output: np.ndarray, driver: np.ndarray) -> SimpleNamespace:
 
 
 def test_examples_in_docstrings_hold():
-    for name in ("faces.course", "core.rates"):
+    for name in ("faces.course", "core.detections"):
         found = doctest.testmod(importlib.import_module(name))
         assert found.attempted
         assert not found.failed
