@@ -96,7 +96,7 @@ def spotting_table(run: FinishedRun) -> Table | None:
         f"{WHOLE_CLIP}: every clip as one interval, with the {around} still frames that it is thought to stand between"
         " on either side."
     )
-    return marked(run, Table("Spotting", (Column("method"), *columns), tuple(sections), (note,)))
+    return marked(run, Table("Spotting: counts over cells", (Column("method"), *columns), tuple(sections), (note,)))
 
 
 def _constant_row(answers: Sequence[Spotted]) -> tuple[Entry, ...]:
