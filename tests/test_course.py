@@ -41,7 +41,7 @@ def seen_of(output: np.ndarray, driver: np.ndarray) -> SimpleNamespace:
 
 
 def test_examples_in_docstrings_hold():
-    for name in ("faces.course", "core.detections"):
+    for name in ("faces.course", "core.detections", "metrics.spotting"):
         found = doctest.testmod(importlib.import_module(name))
         assert found.attempted
         assert not found.failed
