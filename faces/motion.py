@@ -126,9 +126,12 @@ def slopes_over(masks: npt.NDArray[np.bool_], soft: float) -> tuple[Any, Any]:
     share = np.stack([cv2.GaussianBlur(mask.astype(np.float32), (0, 0), soft) for mask in masks])
     share[:, [0, -1]] = share[:, :, [0, -1]] = 0
     share /= 2 * np.maximum(share.sum((1, 2), keepdims=True), 1)
-    weights = (np.roll(share, 1, axis) - np.roll(share, -1, axis) for axis in (2, 1))
-    x, y = (scipy.sparse.csr_matrix(each.reshape(len(masks), -1)) for each in weights)
-    return x, y
+    flat = scipy.sparse.csr_matrix(share.reshape(len(masks), -1))
+
+    def moved(by: int) -> Any:
+        return scipy.sparse.csr_matrix((flat.data, flat.indices + by, flat.indptr), flat.shape)
+
+    return moved(1) - moved(-1), moved(SIZE) - moved(-SIZE)
 
 
 def _strain(ux: Float64s, uy: Float64s, vx: Float64s, vy: Float64s) -> Float64s:
