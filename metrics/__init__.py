@@ -21,7 +21,8 @@ METRICS = {
     "fid": "megbench.metrics.fid:Fid",
     "flicker": "megbench.metrics.flicker:Flicker",
     "sharpness": "megbench.metrics.sharpness:Sharpness",
+    "vbench": "megbench.metrics.vbench:Vbench",
     "counts": "megbench.metrics.counts:Counts",
 }
 # Measured only where `--metrics` names them: further variants, older versions, and what needs other programs.
-ON_REQUEST = ("motion_agreement_v1", "lpips_vgg", "lpips_squeeze", "openface_intensity")
+ON_REQUEST = ("motion_agreement_v1", "lpips_vgg", "lpips_squeeze", "openface_intensity", "vbench")
