@@ -13,7 +13,8 @@ import pytest
 from megbench.commands.runs import make_report
 from megbench.core.combine import combined
 from megbench.core.contracts import Partial
-from megbench.engine.run_folder import SPOTTING_LOG
+from megbench.engine.run_folder import PAGES, SPOTTING_LOG
+from megbench.engine.seal import faults, page_as_sealed, seal
 from megbench.metrics.spotting import Spotting, judged, whole_clip
 from megbench.reports.export import tables_of
 from megbench.reports.html import write_report
@@ -129,3 +130,22 @@ def test_a_run_without_spotting_has_no_table_and_loses_an_old_log(tmp_path, monk
     assert spotting_table(FinishedRun(folder)) is None
     assert "spotting" not in tables_of(folder)
     assert 'id="spotting"' not in (folder / "report_no_media.html").read_text()
+
+
+def test_the_same_command_makes_an_altered_or_lost_log_again(run, tmp_path):
+    folder = shutil.copytree(run, tmp_path / "run")
+    for name in PAGES:
+        (folder / name).write_text("a page\n")
+    write_log(FinishedRun(folder))
+    seal(folder)
+    assert page_as_sealed(folder)
+    whole = (folder / SPOTTING_LOG).read_text()
+    (folder / SPOTTING_LOG).write_text(whole.replace("TP", "FN"))
+    assert not page_as_sealed(folder)
+    (folder / SPOTTING_LOG).unlink()
+    assert not page_as_sealed(folder)
+    write_log(FinishedRun(folder))
+    assert (folder / SPOTTING_LOG).read_text() == whole
+    seal(folder)  # what the command does in the end: nothing of the altered log is left in the seal
+    assert page_as_sealed(folder)
+    assert faults(folder) == []
