@@ -90,7 +90,8 @@ def course(curve: Curve) -> Course | None:
     top = np.clip(share - FALLEN, 0, None)
     onset = _first_above(share, RISEN)
     offset = len(share) - 1 - _first_above(share[::-1], FALLEN)
-    return Course(onset, float(top @ np.arange(len(top)) / top.sum()), offset)
+    apex = float(top @ np.arange(len(top)) / top.sum())
+    return Course(onset, min(apex, offset), offset)  # rounding may put it a hair behind
 
 
 def _first_above(share: Curve, least: float) -> float:
