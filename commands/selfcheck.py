@@ -25,6 +25,8 @@ KEPT = Path(__file__).parent.parent / "reports" / "selfcheck.json"
 FIRMLY = 0.95
 # Laws are of means; a single cell has oddities of its own.
 FEWEST = 2
+# The share of true answers that spotting must find: 16 of 18.
+SPOTS = 16 / 18
 # Agreement may differ by so much over scales of .25 and more.
 BLIND = 0.05
 
@@ -133,7 +135,7 @@ class _Checker:
 
 def check_laws(found: dict[str, Values], judged: dict[str, Worth]) -> Iterator[Law]:
     """What the headline figures must do on these variants."""
-    from megbench.metrics.sensitivity import series_of
+    from megbench.metrics.sensitivity import UNHARMED, series_of
 
     def follows(figure: str, series: str, sign: int, text: str) -> Law:
         rho = judged[figure].correlations.get(series)
@@ -142,17 +144,24 @@ def check_laws(found: dict[str, Values], judged: dict[str, Worth]) -> Iterator[L
     yield follows("gain", "scale", 1, "rises with scale up to 1")
     yield follows("error", "scale", -1, "falls with scale up to 1")
     yield follows("error", "over", 1, "rises from scale 1 to 1.5")
-    scales = {**series_of(found["agreement"], "scale"), **series_of(found["agreement"], "over")}
-    present = [value for level, value in scales.items() if level >= 0.25]
-    reach = max(present) - min(present)
-    blind = reach <= BLIND and "amplitude" in judged["agreement"].blind
-    yield Law(f"agreement stays within {BLIND} from scale .25 on: blind to amplitude", f"range {reach:.3f}", blind)
-    yield follows("agreement", "delay", -1, "falls with delay")
-    yield follows("agreement", "jitter", -1, "falls with unsteady timing")
-    ordered = sorted(found["agreement"], key=lambda variant: found["agreement"][variant])
-    lowest = [name for name, level in ordered if (name, level) != ("scale", 0.0)][:3]  # scale 0 is a still face too
-    wanted = {"still", "wrong_driver", "reversed"}
-    yield Law("still, wrong_driver and reversed agree least", ", ".join(lowest), set(lowest) == wanted)
+    for figure in ("agreement", "strain_agreement"):
+        scales = {**series_of(found[figure], "scale"), **series_of(found[figure], "over")}
+        present = [value for level, value in scales.items() if level >= 0.25]
+        reach = max(present) - min(present)
+        blind = reach <= BLIND and "amplitude" in judged[figure].blind
+        yield Law(f"{figure} stays within {BLIND} from scale .25 on: blind to amplitude", f"range {reach:.3f}", blind)
+        yield follows(figure, "delay", -1, "falls with delay")
+        yield follows(figure, "jitter", -1, "falls with unsteady timing")
+        ordered = sorted(found[figure], key=lambda variant: found[figure][variant])
+        lowest = [name for name, level in ordered if (name, level) != ("scale", 0.0)][:3]  # a still face, too
+        wanted = {"still", "wrong_driver", "reversed"}
+        yield Law(f"{figure}: still, wrong_driver and reversed agree least", ", ".join(lowest), set(lowest) == wanted)
+    for figure in ("timing_error", "onset_shift", "apex_shift"):
+        yield follows(figure, "delay", 1, "rises with delay")
+    recall = [found["spotting_recall"].get(variant) for variant in (UNHARMED, ("still", 0.0))]
+    finds = recall[0] is not None and recall[0] >= SPOTS and recall[1] == 0
+    told = " and ".join("none" if value is None else f"{value:.2f}" for value in recall)
+    yield Law("spotting_recall: the true answer is spotted, a still face is not", told, finds)
     yield follows("au_flow_icc", "scale", 1, "falls as the scale falls")
     yield follows("au_flow_icc", "leak", -1, "falls with motion elsewhere")
 

@@ -130,8 +130,8 @@ class Trainable(Protocol):
 class Partial:
     """What a metric found in one cell. Absent is None, never zero.
 
-    values: figure name -> value or None. sums: what `combine` needs to pool. series: curves over frames for plots.
-    reason: why the figures that `values` lacks are lacking. reasons: figure name -> why its value is None.
+    values: figure name -> value or None. sums: what `combine`, or a log of the run, needs. series: curves over frames
+    for plots. reason: why the figures that `values` lacks are lacking. reasons: figure name -> why its value is None.
     files: role -> features in the store that `combine` compares as sets; without them the cell is measured again.
     """
 

@@ -13,12 +13,13 @@ Grade = Literal["good", "fair", "bad"]
 
 # Groups of the leaderboard's columns in their order; groups that only a plug-in names follow.
 MOTION = "Motion, against the driver"
+TIME = "Time, against the driver"
 MOTION_V1 = "Motion, against the driver (version 1)"
 MOTION_TRUTH = "Motion, against the truth"
 ACTION_UNITS = "Action units, from flow"
 OPENFACE = "Action units, by OpenFace"
 PICTURE = "Guards: the picture"
-GROUPS = (MOTION, MOTION_V1, MOTION_TRUTH, ACTION_UNITS, OPENFACE, PICTURE)
+GROUPS = (MOTION, TIME, MOTION_V1, MOTION_TRUTH, ACTION_UNITS, OPENFACE, PICTURE)
 LAST = 100
 
 

@@ -3,6 +3,9 @@
 METRICS = {
     "motion_agreement": "megbench.metrics.motion_agreement:MotionAgreement",
     "motion_agreement_v1": "megbench.metrics.motion_agreement_v1:MotionAgreementV1",
+    "strain_agreement": "megbench.metrics.strain_agreement:StrainAgreement",
+    "timing": "megbench.metrics.timing:Timing",
+    "spotting": "megbench.metrics.spotting:Spotting",
     "true_flow": "megbench.metrics.true_flow:TrueFlow",
     "au_flow": "megbench.metrics.au_flow:AuFlow",
     "pyfeat_occurrence": "megbench.metrics.pyfeat_occurrence:PyFeatOccurrence",

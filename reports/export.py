@@ -21,6 +21,7 @@ from megbench.reports.published import reported_table
 from megbench.reports.recognition import recognition_tables
 from megbench.reports.rewards import rewards_table
 from megbench.reports.run_files import FinishedRun
+from megbench.reports.spotting import spotting_table
 from megbench.reports.table import Table
 
 
@@ -76,6 +77,8 @@ def tables_of(folder: Path, columns: Sequence[str] = ()) -> dict[str, Table]:
         f"by_{scope}": leaderboard.breakdown(run, scope) for scope in leaderboard.SCOPES if len(run.groups(scope)) > 1
     }
     tables |= {f"perturbed_{name}": table for name, table in perturbed_tables(run).items()}
+    if spotted := spotting_table(run):
+        tables["spotting"] = spotted
     tables |= {f"cells_{figure}": table for figure, table in heat_maps(run)}
     if rewarded := rewards_table(run):
         tables["rewards"] = rewarded

@@ -51,6 +51,7 @@ from megbench.reports.published import reported_table
 from megbench.reports.recognition import recognition_tables
 from megbench.reports.rewards import rewards_table, summary
 from megbench.reports.run_files import FinishedRun
+from megbench.reports.spotting import spotting_table
 from megbench.reports.table import Table
 
 CACHE = STORE / "media"
@@ -118,6 +119,7 @@ def write_report(
             floor_cells=len(run.cell_values(leaderboard.FLOOR_CONTROL, "agreement")),
             breakdowns=breakdowns(run),
             perturbed=list(perturbed_tables(run).values()),
+            spotting=spotting_table(run),
             heat_maps=heat_maps(run),
             missing=missing(run),
             rewards=rewards_table(run),

@@ -97,19 +97,23 @@ def test_a_constant_figure_sees_nothing():
 def obedient(figure):
     """Figures as the laws want them."""
     low = {"still": 0.0, "wrong_driver": 0.1, "reversed": 0.2}
+    late = figure in ("timing_error", "onset_shift", "apex_shift")
 
     def of(name, level):
         if name in low:
-            return low[name] if figure == "agreement" else 0.5
+            return low[name] if "agreement" in figure or name == "still" else 0.5
         if name == "scale":
-            by = {"gain": level, "error": abs(1 - level), "agreement": float(level > 0), "au_flow_icc": min(level, 1.0)}
-            return by[figure]
-        return 1 - 0.05 * level
+            by = {"gain": level, "error": abs(1 - level), "au_flow_icc": min(level, 1.0)}
+            return 0.0 if late else by.get(figure, float(level > 0))
+        return level if late else 1 - 0.05 * level
 
     return values(of)
 
 
-FIGURES = ("gain", "error", "agreement", "au_flow_icc")
+FIGURES = (
+    *("gain", "error", "agreement", "strain_agreement", "au_flow_icc"),
+    *("timing_error", "onset_shift", "apex_shift", "spotting_recall"),
+)
 
 
 def test_the_laws_hold_for_figures_that_obey_and_break_for_others():
@@ -120,8 +124,25 @@ def test_the_laws_hold_for_figures_that_obey_and_break_for_others():
     laws = list(check_laws(found, {name: worth(name, found[name]) for name in found}))
     assert [law.text for law in laws if not law.holds] == [
         "agreement falls with delay",
-        "still, wrong_driver and reversed agree least",
+        "agreement: still, wrong_driver and reversed agree least",
     ]
+
+
+@pytest.mark.parametrize(
+    ("figure", "variant", "value", "broken"),
+    [
+        ("strain_agreement", ("scale", 0.25), 0.9, "strain_agreement stays within"),
+        ("onset_shift", ("delay", 8), 3.0, "onset_shift rises with delay"),
+        ("spotting_recall", ("scale", 1.0), 15 / 18, "spotting_recall: the true answer is spotted"),
+        ("spotting_recall", ("still", 0.0), 0.05, "spotting_recall: the true answer is spotted"),
+    ],
+)
+def test_each_law_breaks_where_its_figure_does(figure, variant, value, broken):
+    found = {name: obedient(name) for name in FIGURES}
+    found[figure] = found[figure] | {variant: value}
+    laws = check_laws(found, {name: worth(name, found[name]) for name in found})
+    (law,) = [law for law in laws if not law.holds]
+    assert law.text.startswith(broken)
 
 
 class Named:
