@@ -5,7 +5,7 @@ Methods turn cells into frames, trainables learn, metrics measure cells, protoco
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -128,7 +128,8 @@ class Trainable(Protocol):
 class Partial:
     """What a metric found in one cell. Absent is None, never zero.
 
-    values: figure name -> value or None. sums: what `combine` needs to pool. series: curves over frames for plots.
+    values: figure name -> value or None. sums: what `combine` needs to pool. series: curves over frames for plots, a
+    value for every frame of the output or, if `frames` names frames of it, for each of those.
     reason: why the figures that `values` lacks are lacking. reasons: figure name -> why its value is None.
     files: role -> features in the store that `combine` compares as sets; without them the cell is measured again.
     """
@@ -140,6 +141,7 @@ class Partial:
     series: Mapping[str, list[float]] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    frames: Sequence[int] = ()
 
     def why_absent(self, figure: str) -> str:
         """Why a figure has no value here; "" where it has one."""
