@@ -24,7 +24,7 @@ def headlines(run: FinishedRun) -> list[Figure]:
     for metric in run.named_metrics:
         if metric.figures and not any(figure.name in chosen for figure in metric.figures):
             chosen.add(min(metric.figures, key=lambda figure: not figure.group).name)
-    found = _in_order(run, (_headline(run, name) for name in chosen))
+    found = _one_detector_brief(_in_order(run, (_headline(run, name) for name in chosen)))
     for metric in run.named_metrics:
         own = [place for place, figure in enumerate(found) if run.figures[figure.name][0] is metric]
         if own and not any(found[place].brief for place in own):
@@ -32,12 +32,18 @@ def headlines(run: FinishedRun) -> list[Figure]:
     return found
 
 
+def _one_detector_brief(figures: list[Figure]) -> list[Figure]:
+    """Return figures of which only one detector's are brief: the first that there are columns of, OpenFace's if any."""
+    first = next((figure.detector for figure in figures if figure.brief and figure.detector), "")
+    return [dataclasses.replace(figure, brief=figure.brief and figure.detector in ("", first)) for figure in figures]
+
+
 def _headline(run: FinishedRun, name: str) -> Figure:
     """Return a figure as the leaderboard shows it: with a group, its metric's name if it has none of its own."""
     metric, figure = run.figures[name]
     # Where nobody coded an apex, the frame that moves most is compared.
     coded = any(cell.apex_frame is not None for cell in run.facts.cells)
-    label = figure.label if coded else figure.label.replace("onset to apex", "onset to most")
+    label = figure.short if coded else figure.short.replace("onset to apex", "onset to most")
     return dataclasses.replace(figure, group=figure.group or metric.name, short=label)
 
 
@@ -95,13 +101,15 @@ def _own_reason(run: FinishedRun, label: str, figure: str) -> str:
 
 def column(run: FinishedRun, figure: Figure, part: str = "") -> Column:
     """Return a figure's column, explained by its own description; under its group, or under a `part` of the cells."""
+    named = bool(figure.short and figure.detector)
     return Column(
-        figure.label,
+        figure.short if named else figure.label,
         figure.arrow,
         figure.decimals,
         explanation(*run.figures[figure.name]),
         part or figure.group,
         figure.higher_is_better,
+        remark=figure.detector if named else "",
         key=f"{figure.name} ({part})" if part else figure.name,
         brief=figure.brief,
     )

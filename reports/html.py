@@ -35,6 +35,7 @@ from megbench.reports.cells import (
     with_outputs,
 )
 from megbench.reports.common_cells import common_means, told
+from megbench.reports.detectors import disagreements
 from megbench.reports.environment import TEMPLATES, environment
 from megbench.reports.export import judged_tables
 from megbench.reports.headlines import RANKED_BY, left_out
@@ -99,6 +100,7 @@ def write_report(
             unequal=told(run),
             common_means=common_means(run),
             pairs=differences_table(run, RANKED_BY),
+            detectors=disagreements(run),
             explained=leaderboard.explained(run),
             left_out=left_out(run),
             floor=leaderboard.floor(run),

@@ -1,0 +1,119 @@
+"""Where detectors of action units disagree: their courses in the same clips, and the order into which they put rows."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import kendalltau
+
+from megbench.reports.cell_curves import numbers
+from megbench.reports.run_facts import CellFacts
+from megbench.reports.run_files import FinishedRun, Series
+from megbench.reports.table import Column, Entry, Section, Table
+
+Values = npt.NDArray[np.float64]
+SHORTEST = 3
+NOTE = (
+    "Mean correlation over time of what two detectors read in the same clip, over the cells (in brackets) in which both"
+    " say that the driver moves the unit and neither finds the output constant. 1: they see the same course; around 0:"
+    " at least one of them does not see this unit."
+)
+NO_CELL = "in no cell do both detectors see this unit move"
+DRIVER = "driver"
+
+
+def disagreements(run: FinishedRun) -> list[Table]:
+    """Return a table for each two detectors that ran: units by driver and methods; [] with fewer than two."""
+    return [table for pair in itertools.combinations(run.detectors, 2) if (table := _table(run, *pair))]
+
+
+def _table(run: FinishedRun, one: str, other: str) -> Table | None:
+    """Return how two metrics' curves correlate, None if they have no unit in common."""
+    pairs = [
+        pair for pair in itertools.product(_units(run, one), _units(run, other)) if numbers(pair[0]) & numbers(pair[1])
+    ]
+    if not pairs:
+        return None
+    roles = [(DRIVER, method.label) for method in run.methods[:1]]
+    roles += [("output", method.label) for method in run.methods]
+    found = {(role, label): _correlations(run, (one, other), pairs, role, label) for role, label in roles}
+    rows = [
+        (Entry(" / ".join(dict.fromkeys(pair))), *(_entry(values[k]) for values in found.values()))
+        for k, pair in enumerate(pairs)
+    ]
+    rows.append((Entry("all units"), *(_entry(list(itertools.chain(*values))) for values in found.values())))
+    words = [run.detectors[metric] for metric in (one, other)]
+    columns = (
+        Column("unit"),
+        *(Column(DRIVER if role == DRIVER else label, decimals=2, note=NOTE) for role, label in found),
+    )
+    return Table(
+        f"Detectors compared, {words[0]} and {words[1]}: correlation of their courses in the same clips",
+        columns,
+        (Section("", tuple(rows)),),
+        (_order(run, one, other),),
+    )
+
+
+def _units(run: FinishedRun, metric: str) -> list[str]:
+    """Return the units of a detector, from the names of its figures `<metric>_track_<unit>`."""
+    start = f"{metric}_track_"
+    return [name.removeprefix(start) for name in run.figures if name.startswith(start)]
+
+
+def _correlations(
+    run: FinishedRun, metrics: tuple[str, str], pairs: Sequence[tuple[str, str]], role: str, label: str
+) -> list[list[float]]:
+    """Return for each pair of units the correlations of the two detectors' curves, a number for each cell that counts."""
+    found: list[list[float]] = [[] for _ in pairs]
+    for cell in run.facts.cells:
+        series = run.series(label, cell)
+        if not all(metric in series for metric in metrics):
+            continue
+        for k, units in enumerate(pairs):
+            if all(_moves(run, label, cell, metric, unit) for metric, unit in zip(metrics, units, strict=True)):
+                found[k] += _correlation(
+                    *(_at(series[m], f"{unit}_{role}") for m, unit in zip(metrics, units, strict=True))
+                )
+    return found
+
+
+def _moves(run: FinishedRun, label: str, cell: CellFacts, metric: str, unit: str) -> bool:
+    return run.of_cell(label, cell, f"{metric}_track_{unit}").value is not None
+
+
+def _at(series: Series, name: str) -> dict[int, float]:
+    """Return a curve's values by frame, {} if the metric kept no such curve."""
+    curve = series.curves.get(name, [])
+    return dict(zip(series.frames or range(len(curve)), curve, strict=bool(curve)))
+
+
+def _correlation(one: dict[int, float], other: dict[int, float]) -> Iterator[float]:
+    """Yield the correlation over the frames that both curves have, nothing where it does not exist."""
+    a, b = (np.array([of[frame] for frame in sorted(one.keys() & other.keys())]) for of in (one, other))
+    kept = np.isfinite(a) & np.isfinite(b)
+    a, b = a[kept], b[kept]
+    if len(a) >= SHORTEST and np.ptp(a) > 0 and np.ptp(b) > 0:
+        yield float(np.corrcoef(a, b)[0, 1])
+
+
+def _entry(values: Sequence[float]) -> Entry:
+    return Entry(float(np.mean(values)), remark=str(len(values))) if values else Entry(None, NO_CELL)
+
+
+def _order(run: FinishedRun, one: str, other: str) -> str:
+    """Return in a sentence whether two detectors put the rows in the same order."""
+    words = " and ".join(run.detectors[metric] for metric in (one, other))
+    scores = [
+        [run.combined(method.label, f"{metric}_track").value for metric in (one, other)] for method in run.facts.methods
+    ]
+    both = np.array([pair for pair in scores if None not in pair], float).reshape(-1, 2)
+    if len(both) < SHORTEST:
+        return f"Order of rows by AU over time: fewer than {SHORTEST} rows have it by both {words}."
+    tau = kendalltau(both[:, 0], both[:, 1]).statistic
+    if not np.isfinite(tau):
+        return f"Order of {len(both)} rows by AU over time: {words.replace(' and ', ' or ')} ties them all."
+    return f"Order of {len(both)} rows, controls included, by AU over time: Kendall's tau of {words} {tau:.2f}; 1 is the same order."
