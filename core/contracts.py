@@ -141,7 +141,7 @@ class Partial:
     series: Mapping[str, list[float]] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
-    frames: Sequence[int] = ()
+    frames: Sequence[int] = field(default_factory=list)
 
     def why_absent(self, figure: str) -> str:
         """Why a figure has no value here; "" where it has one."""

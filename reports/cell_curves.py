@@ -96,9 +96,8 @@ def unit_curves(cell: CellFacts, kept: Kept, detectors: Mapping[str, str]) -> It
     by = [word for word in found if word != KNOWN]
     text = f"Action units since the onset, read by {' and '.join(by)}, each on its own scale" if by else KNOWN_TEXT
     further = sum(len(row) for row in rows[1:])
-    yield Curves(
-        "action_units", text, first, *_keys(kept, lines), tuple(more), f"{further} more panels of weaker units"
-    )
+    summary = f"{further} more panels of weaker units"
+    yield Curves("action_units", text, first, *_keys(kept, lines), tuple(more), summary)
 
 
 def _plots(found: Mapping[str, Sequence[Line]]) -> Iterator[list[Plot]]:

