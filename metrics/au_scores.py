@@ -42,6 +42,7 @@ class Detector:
     figures of their own count. moves: change from which a unit counts as moving. onset_frames: how many first frames
     are the onset. one_scale: whether two clips' values may be compared in size (ICC, error) and not only in course.
     course_only: whether not even a clip's own units may be compared with each other, so that course over time is all.
+    share: the least that a unit's change is of the strongest one's, else it does not count as moving either.
     word: its name in brackets behind the titles of columns.
     """
 
@@ -54,6 +55,7 @@ class Detector:
     apart: tuple[str, ...] = ()
     caveat: str = ""
     course_only: bool = False
+    share: float = 0.0
     word: str = ""
 
     @property
@@ -98,7 +100,7 @@ def agreement(output: Tracks, other: Tracks, apex: int | None, detector: Detecto
         raise CellFailed(f"{detector.title} found a face in {seen.sum()} frames, {SHORTEST} are needed")
     o, d = (_from_onset(track, seen, detector.onset_frames) for track in (output, other))
     peak = np.abs(d).max(0)
-    moving, together = peak > detector.moves, detector.together
+    moving, together = (peak > detector.moves) & (peak >= detector.share * peak.max()), detector.together
     at = int(np.abs(d[:, together]).sum(1).argmax()) if apex is None else int(seen[: apex + 1].sum()) - 1
     window = slice(max(at - APEX_REACH, 0), max(at, 0) + APEX_REACH + 1)
     end_o, end_d = o[window].mean(0), d[window].mean(0)
