@@ -107,7 +107,7 @@ def measure_all(count: int, workers: int) -> tuple[dict[str, Values], dict[str, 
 
 
 def checked_metrics() -> list[Callable[[], Any]]:
-    """Return the default metrics and CHECKED_TOO, as far as this machine can compute them; tell of the latter if not."""
+    """Return the default metrics and CHECKED_TOO, without what this machine cannot compute; of CHECKED_TOO tell why."""
     from megbench.core.progress import note
     from megbench.core.registry import load
     from megbench.engine.scoring import lacking, unready

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.stats import kendalltau
 
 from megbench.reports.cell_curves import numbers
+from megbench.reports.marks import marked
 from megbench.reports.run_facts import CellFacts
 from megbench.reports.run_files import FinishedRun, Series
 from megbench.reports.table import Column, Entry, Section, Table
@@ -46,12 +47,13 @@ def _table(run: FinishedRun, one: str, other: str) -> Table | None:
     words = [run.detectors[metric] for metric in (one, other)]
     titles = [DRIVER if role == DRIVER else label for role, label in found]
     columns = (Column("unit"), *(Column(title, decimals=2, note=NOTE) for title in titles))
-    return Table(
+    table = Table(
         f"Detectors compared, {words[0]} and {words[1]}: correlation of their courses in the same clips",
         columns,
         (Section("", tuple(rows)),),
         (_order(run, one, other),),
     )
+    return marked(run, table)
 
 
 def _units(run: FinishedRun, metric: str) -> list[str]:

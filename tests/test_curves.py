@@ -1,11 +1,15 @@
 """Curves of a cell: at their true frames, by every detector of action units, broken where a value is missing."""
 
 import re
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from megbench.core.contracts import Partial
+from megbench.engine.scoring import measure
 from megbench.reports.cell_curves import MOST_PANELS, cell_curves
 from megbench.reports.curves import Line, Scale, draw_plots, on_one_scale, panel_names, path_of, ticks_between
 from megbench.reports.run_facts import CellFacts
@@ -94,6 +98,29 @@ def test_panels_that_do_not_fit_are_folded_and_units_are_kept_whole():
     assert rows[0][:2] == ["AU10, flow", "AU10, X"], "the strongest unit comes first"
     assert all(len(row) <= MOST_PANELS for row in rows)
     assert picture.summary == "14 more panels of weaker units"
+
+
+@pytest.mark.parametrize(
+    ("curve", "frames", "told"),
+    [
+        ([0.0, 1.0], [], "'x_output' of 2 values for 4 frames: name its frames in Partial.frames"),
+        ([0.0, 1.0], [0, 4], "names frame 4 of an output with 4 frames"),
+        ([0.0, 1.0, 2.0], [0, 3], "of 3 values for 2 frames"),
+        ([0.0, 1.0], [0, 3], ""),
+        ([0.0, 1.0, 2.0, 3.0], [], ""),
+    ],
+)
+def test_a_metric_says_at_which_frames_its_curves_have_their_values(curve, frames, told):
+    class Mine:
+        name, version, figures = "mine", "1", ()
+
+        def measure(self, cell, seen):
+            return Partial("ok", series={"x_output": curve}, frames=frames)
+
+    found = measure(Mine(), None, SimpleNamespace(output=SimpleNamespace(frames=np.zeros(4))))
+    assert (found.status == "failed") == bool(told)
+    assert told in found.reason
+    assert told or (found.series, found.frames) == ({"x_output": curve}, frames)
 
 
 def test_other_metrics_curves_are_no_action_units():
