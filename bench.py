@@ -36,6 +36,7 @@ from megbench.commands import (
     verify,
     weights,
 )
+from megbench.commands.group import Commands
 from megbench.commands.options import (
     RUNS,
     DataOption,
@@ -72,7 +73,11 @@ if TYPE_CHECKING:
     from megbench.engine.runner import Settings
 
 app = typer.Typer(
-    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=(__doc__ or "").splitlines()[0]
+    cls=Commands,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help=(__doc__ or "").splitlines()[0],
 )
 app.command("list")(listing.list_)
 app.command()(databases.validate)

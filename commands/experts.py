@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ def import_(
     out: Annotated[Path | None, typer.Option(help="Folder for the tables as HTML, CSV, Markdown and LaTeX.")] = None,
 ) -> None:
     """Check score sheets, print Table 1 with intervals, and how far the experts agree."""
+    from megbench.core.files.folder_lock import RUN, locked_existing
     from megbench.experts.importing import import_files
     from megbench.experts.judgements import FILE, write_judgements
     from megbench.experts.names import Names
@@ -39,14 +41,15 @@ def import_(
     from megbench.reports.export import experts_tables, write_tables
     from megbench.reports.marks import exported
 
-    opened = _open(run) if run else None
-    imported = import_files(files, Names.read(mapping, _known(opened)), _blinded(opened))
-    _say(imported)
-    _refuse(imported)
-    judgements = imported.judgements
-    if run:
-        judgements = _kept(run, judgements)
-        _show_on_page(run, opened)
+    with locked_existing(run, RUN) if run else contextlib.nullcontext():
+        opened = _open(run) if run else None
+        imported = import_files(files, Names.read(mapping, _known(opened)), _blinded(opened))
+        _say(imported)
+        _refuse(imported)
+        judgements = imported.judgements
+        if run:
+            judgements = _kept(run, judgements)
+            _show_on_page(run, opened)
     tables = experts_tables(judgements, opened)
     print("\n".join(table.text() for table in tables.values()))
     print(gap(judgements))

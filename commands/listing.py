@@ -59,19 +59,22 @@ def list_(
 
 
 def meanings(what: Listed) -> Iterator[tuple[str, str]]:
-    """Yield each method, metric or protocol with a line on it: of its descriptor, else the first of its docstring."""
+    """Yield each method, metric or protocol with a line on it: of its descriptor, else the first of its docstring.
+
+    Plug-ins whose name is taken come last.
+    """
     from megbench.core.errors import BenchError
-    from megbench.core.registry import load, names
-    from megbench.methods import find_method, method_names
+    from megbench.core.registry import ignored, load, names
+    from megbench.methods import find_method, ignored_methods, method_names
     from megbench.metrics import METRICS
     from megbench.protocols import PROTOCOLS
 
     if what is Listed.methods:
-        listed, find = method_names(), find_method
+        listed, find, others = method_names(), find_method, ignored_methods()
     else:
         table = METRICS if what is Listed.metrics else PROTOCOLS
         kind = what.removesuffix("s")
-        listed, find = names(kind, table), functools.partial(load, kind, table=table)
+        listed, find, others = names(kind, table), functools.partial(load, kind, table=table), ignored(kind, table)
     for name in listed:
         try:
             found = find(name)
@@ -80,6 +83,7 @@ def meanings(what: Listed) -> Iterator[tuple[str, str]]:
             continue
         text = in_a_line(found) if isinstance(found, Generator) else (inspect.getdoc(found) or "").partition("\n")[0]
         yield name, text
+    yield from others
 
 
 def in_a_line(generator: Generator) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from megbench.core.errors import BenchError, few
 
 
@@ -16,13 +14,19 @@ def openface(run: Path, csvs: Path) -> None:
     Each may also be a TSV, a workbook, or a folder with one CSV a frame. Then run the benchmark again with --metrics
     +openface_intensity.
     """
+    from megbench.core.files.folder_lock import RUN, locked_existing
+
+    with locked_existing(run, RUN):
+        _take_over(run, csvs)
+
+
+def _take_over(run: Path, csvs: Path) -> None:
+    """Keep the scores in `csvs` of the clips of a run that nobody else is working on."""
     from megbench.core.files.cache import read_json
     from megbench.core.progress import note
     from megbench.core.tables.reading import table_called
     from megbench.faces.openface import keep, read_openface
 
-    if not (run / "run.json").is_file():
-        raise BenchError(f"{run} is not the folder of a run: it has no run.json. Give runs/<id>.")
     outputs = {path.parent.relative_to(run / "cells"): path for path in (run / "cells").glob("*/*/cell.json")}
     inputs = {path.parent.relative_to(run / "inputs"): path for path in (run / "inputs").glob("*/*/clip.json")}
     files: dict[Path, dict[str, Any]] = {}
@@ -43,4 +47,3 @@ def openface(run: Path, csvs: Path) -> None:
     if others:
         note(f"Left out, as {run} has no clip of that name: {few(others)}")
     print(f"Took over {len(files)} of {len(outputs) + len(inputs)} clips.")
-    raise typer.Exit(0)

@@ -44,9 +44,10 @@ def make_protocol(name: str, given: dict[str, Any], face: str = "", workers: int
 
     workers: processes that it may use; 0: one for each processor.
     """
-    from megbench.core.registry import load
+    from megbench.core.registry import ignored, load
     from megbench.protocols import PROTOCOLS, make
 
+    _note_ignored(ignored("protocol", PROTOCOLS))
     paths = {key: Path(path) if path else None for key, path in given.items()}
     return make(name, load("protocol", name, PROTOCOLS), STORE.resolve() / "clips", paths, face, workers)
 
@@ -54,8 +55,9 @@ def make_protocol(name: str, given: dict[str, Any], face: str = "", workers: int
 def make_rows(request: Request) -> list[Row]:
     """The methods asked for, then their companions: flow_warp and the controls."""
     from megbench.engine.runner import Row
-    from megbench.methods import COMPANIONS, make_method, parse_label
+    from megbench.methods import COMPANIONS, ignored_methods, make_method, parse_label
 
+    _note_ignored(ignored_methods())
     companions = COMPANIONS if request.controls else ()
     rows = []
     for text in dict.fromkeys([*request.methods, *companions]):
@@ -136,14 +138,17 @@ def chosen_metrics(given: Sequence[str]) -> tuple[str, ...]:
 def load_metrics(request: Request) -> list[Any]:
     """Return the classes of the metrics asked for.
 
-    Raise BenchError for one that lacks what the contract asks for, and if two of them have a figure of one name.
+    Raise BenchError for one that lacks what the contract asks for, and if two of them have a figure of one name, or one
+    short title in one group of columns.
     """
-    from megbench.core.registry import load
+    from megbench.core.registry import ignored, load
     from megbench.engine.plugins import check_metric
     from megbench.metrics import METRICS
 
+    _note_ignored(ignored("metric", METRICS))
     makers = [load("metric", name, METRICS) for name in request.metrics]
     owners: dict[str, str] = {}
+    headed: dict[tuple[str, str], str] = {}
     for name, make in zip(request.metrics, makers, strict=True):
         check_metric(name, make)
         for figure in make.figures:
@@ -152,4 +157,17 @@ def load_metrics(request: Request) -> list[Any]:
                     f"The metrics {owner} and {name} both have a figure called {figure.name!r}, and tables go by that"
                     f" name. Rename it in one of them, or leave one out: --metrics {name}."
                 )
+            if (other := headed.setdefault((figure.group or name, figure.label), figure.name)) != figure.name:
+                raise BenchError(
+                    f"The figures {other} of {owners[other]} and {figure.name} of {name} have one short title,"
+                    f" {figure.label!r}, in one group of columns. Give one of them another `short`, or leave one out:"
+                    f" --metrics {name}."
+                )
     return makers
+
+
+def _note_ignored(plugins: Sequence[tuple[str, str]]) -> None:
+    from megbench.core.progress import note
+
+    for _, line in plugins:
+        note(line)

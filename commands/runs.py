@@ -30,16 +30,18 @@ def report(
     ] = "",
 ) -> None:
     """Make the reports of runs again from their files."""
+    from megbench.core.files.folder_lock import RUN, locked_existing
     from megbench.engine.seal import seal_again
     from megbench.reports.export import tables_of, write_tables
 
     forms = [name for name, wanted in (("latex", latex), ("csv", csv), ("markdown", markdown)) if wanted]
     for run in runs:
-        print(make_report(run, media_all, no_media))
-        if forms:
-            tables, whole = tables_of(run, names(columns)), ["leaderboard"] if columns else []
-            print(f"{len(write_tables(run / 'tables', tables, forms, whole))} tables in {run / 'tables'}")
-        seal_again(run)
+        with locked_existing(run, RUN):
+            print(make_report(run, media_all, no_media))
+            if forms:
+                tables, whole = tables_of(run, names(columns)), ["leaderboard"] if columns else []
+                print(f"{len(write_tables(run / 'tables', tables, forms, whole))} tables in {run / 'tables'}")
+            seal_again(run)
 
 
 def page_recipe() -> str:

@@ -12,8 +12,8 @@ from megbench.baselines import GENERATORS
 from megbench.commands.options import Device, DeviceOption, resolve_device, resumable, user_weights
 from megbench.core.errors import BenchError, check_choice
 from megbench.core.files.working_folder import STORE
-from megbench.core.generator import generators, recipes
-from megbench.core.registry import load
+from megbench.core.generator import KIND, generators, recipes
+from megbench.core.registry import load, names
 from megbench.training import TRAINABLES
 
 if TYPE_CHECKING:
@@ -32,9 +32,14 @@ class LeaveOut(StrEnum):
     nothing = "nothing"
 
 
+def trainable_names() -> list[str]:
+    """Return the names of all methods that learn, those of installed plug-ins last; no plug-in is loaded for it."""
+    return names("trainable", names(KIND, TRAINABLES))
+
+
 @resumable()
 def train(
-    name: Annotated[str, typer.Argument(help=f"A method that learns: {', '.join(TRAINABLES)}.")],
+    name: Annotated[str, typer.Argument(help=f"A method that learns: {', '.join(trainable_names())}.")],
     clips: Annotated[
         str, typer.Option(help="demo (rendered people), or NAME=PATH[,NAME=PATH]: databases, raw or prepared.")
     ] = DEMO,

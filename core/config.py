@@ -6,18 +6,25 @@ Unknown keys are errors. Values are converted to the types the dataclasses decla
 import dataclasses
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, to_json
 
 from megbench.core.errors import BenchError, clause, shown, unknown_name
 
 T = TypeVar("T")
+
+# Types of settings that `build` holds to their range: how many of something, how many if any, a rate or a width, a
+# share that is less than all.
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 # An overlay is a page of settings; anything larger is a mistake or an attack.
 LARGEST_OVERLAY_BYTES = 100_000
@@ -92,17 +99,35 @@ def _neighbours(path: Path) -> list[str]:
     return [str(other) for other in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
 
 
-def resolve(kind: type[T], overlays: Iterable[Mapping[str, Any]] = (), sets: Iterable[str] = ()) -> T:
+class WrongSetting(BenchError):
+    """A value that a setting cannot have. path: its names from the outside in, such as ("plan", "seed")."""
+
+    def __init__(self, message: str, path: Sequence[str]) -> None:
+        super().__init__(message)
+        self.path = tuple(path)
+
+
+# Words of pydantic's that not everybody knows, or that are long.
+PLAINLY = {
+    "valid array": "list",
+    "an object": "a mapping",
+    "greater than or equal to": "at least",
+    "greater than": "more than",
+}
+
+
+def resolve(kind: type[T], overlays: Iterable[Mapping[str, Any]] = (), sets: Iterable[str] = (), where: str = "") -> T:
     """Make a `kind` from its defaults, the overlays in order, then overrides such as ``optimiser.lr=1e-4``.
 
-    Raises BenchError for an unknown key (with the nearest known one), a wrong type, or a malformed override.
+    where: the part of a larger config that it is, for errors. Raises BenchError for an unknown key (with the nearest
+    known one), a wrong type or range, or a malformed override.
     """
     merged: dict[str, Any] = {}
     for overlay in overlays:
         merged = merge(merged, overlay)
     for item in sets:
         merged = merge(merged, parse_set(item))
-    return build(kind, merged, "")
+    return build(kind, merged, where)
 
 
 def parse_set(item: str) -> dict[str, Any]:
@@ -134,7 +159,7 @@ def build(kind: type[T], settings: Any, where: str) -> T:
     """Return the dataclass `kind` with some settings laid over its defaults; `where` names them in errors.
 
     Settings are JSON values: a list makes a tuple, 1 makes a float, nothing else is converted. Raise BenchError for an
-    unknown setting, with the nearest known one, and for a value of another type.
+    unknown setting, with the nearest known one, and for a value of another type or out of its range.
     """
     if not isinstance(settings, Mapping):
         raise _wrong(where, settings, "a mapping")
@@ -159,11 +184,15 @@ def _explained(kind: Any, error: ErrorDetails, where: str) -> BenchError:
     place, name = (".".join(map(str, [where, *keys] if where else keys)) for keys in (path[:-1], path))
     if error["type"] == "unexpected_keyword_argument":
         choices = get_type_hints(_inside(kind, path[:-1]))
-        return unknown_name(f"setting in {place or 'the config'}:", str(path[-1]), choices)
+        unknown = unknown_name(f"setting in {place or 'the config'}:", str(path[-1]), choices)
+        return WrongSetting(str(unknown), name.split("."))
     if error["type"] == "literal_error":
-        return unknown_name(f"choice for {name}:", str(error["input"]), map(str, get_args(_inside(kind, path))))
+        unknown = unknown_name(f"choice for {name}:", str(error["input"]), map(str, get_args(_inside(kind, path))))
+        return WrongSetting(str(unknown), name.split("."))
     wanted = error["msg"].removeprefix("Input should be ")
-    return _wrong(name, error["input"], wanted.replace("valid array", "list").replace("an object", "a mapping"))
+    for theirs, ours in PLAINLY.items():
+        wanted = wanted.replace(theirs, ours)
+    return _wrong(name, error["input"], wanted)
 
 
 def _inside(kind: Any, path: Iterable[str | int]) -> Any:
@@ -178,13 +207,17 @@ def _inside(kind: Any, path: Iterable[str | int]) -> Any:
     return kind
 
 
-def at_least_one(config: Any, *names: str) -> None:
-    """Raise BenchError if a number of a dataclass (or one in a tuple) is below 1: layers without channels, say."""
-    for name in names:
-        value = getattr(config, name)
-        if min(value if isinstance(value, tuple) else (value,), default=1) < 1:
-            raise BenchError(f"{name} must be 1 or more, got {value}.")
+def _wrong(where: str, value: Any, wanted: str) -> WrongSetting:
+    text = f"Setting {where or 'config'} must be {wanted}, got {shown(value)}."
+    return WrongSetting(text, where.split(".") if where else ())
 
 
-def _wrong(where: str, value: Any, wanted: str) -> BenchError:
-    return BenchError(f"Setting {where or 'config'} must be {wanted}, got {shown(value)}.")
+def holds(settings: Any, path: Sequence[str]) -> bool:
+    """Return whether nested mappings hold a value at a path, or end on the way there in one that is no mapping."""
+    for key in path:
+        if not isinstance(settings, Mapping):
+            return True
+        if key not in settings:
+            return False
+        settings = settings[key]
+    return True

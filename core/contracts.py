@@ -189,7 +189,10 @@ class Metric(Protocol):
 
 
 class CellSource(Protocol):
-    """A protocol of the benchmark: a list of cells."""
+    """A protocol of the benchmark: a list of cells.
+
+    One that takes long to make them may have a further method `few()`, which returns some to try a plug-in on.
+    """
 
     name: str
     version: str

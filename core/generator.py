@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from megbench.core.errors import BenchError
 from megbench.core.progress import note
-from megbench.core.registry import load, names
+from megbench.core.registry import ignored, load, names
 
 # What a generator sees of a driver: its pictures, in which it looks for key points, or its action units.
 Driving = Literal["pictures", "action units"]
@@ -97,7 +97,8 @@ def descriptors(table: Mapping[str, str]) -> dict[str, Generator]:
 def generators(table: Mapping[str, str]) -> dict[str, Generator]:
     """Return the descriptors in a table of names, then those of installed plug-ins, by name.
 
-    A plug-in without a usable descriptor is left out with a note: it must not stop the others.
+    A plug-in without a usable descriptor, or with a name that is taken, is left out with a note: it must not stop the
+    others.
     """
     found = descriptors(table)
     for name in names(KIND, {}):
@@ -106,6 +107,8 @@ def generators(table: Mapping[str, str]) -> dict[str, Generator]:
                 found[name] = _checked(name, load(KIND, name, {}))
             except BenchError as error:
                 note(str(error))
+    for _, line in ignored(KIND, table):
+        note(line)
     return found
 
 

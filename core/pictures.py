@@ -76,6 +76,8 @@ def read_picture(path: Path) -> Picture:
                 return _upright(path, image)
     except BenchError:
         raise
+    except FileNotFoundError:
+        raise BenchError(f"{path} does not exist. Give a picture file.") from None
     except Image.UnidentifiedImageError:
         return _read_deep_picture(path)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):

@@ -1,6 +1,6 @@
 """Tables of names: "name": "module:Class", loaded only when asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any
@@ -8,9 +8,24 @@ from typing import Any
 from megbench.core.errors import BenchError, clause, unknown_name
 
 
-def names(kind: str, table: Mapping[str, str]) -> list[str]:
+def names(kind: str, table: Iterable[str]) -> list[str]:
     """Return the names in `table` and those of the entry points `megbench.<kind>s` of installed packages."""
-    return [*table, *(point.name for point in _plugins(kind))]
+    return list(dict.fromkeys([*table, *(point.name for point in _plugins(kind))]))
+
+
+def ignored(kind: str, taken: Iterable[str]) -> list[tuple[str, str]]:
+    """Return name and a line of each plug-in that `load` never returns, as its name is `taken` or another plug-in's."""
+    owners = dict.fromkeys(taken, "MEG-Bench itself")
+    lines = []
+    for point in _plugins(kind):
+        if point.name in owners:
+            text = (
+                f"The {kind} {point.name} of {_package(point)} is ignored: {owners[point.name]} has one of that name."
+            )
+            lines.append((point.name, f"{text} Rename the plug-in's."))
+        else:
+            owners[point.name] = _package(point)
+    return lines
 
 
 def load(kind: str, name: str, table: Mapping[str, str]) -> Any:
@@ -31,11 +46,14 @@ def _imported(kind: str, point: EntryPoint) -> Any:
     try:
         return point.load()
     except Exception as error:  # a plug-in's own code may raise anything
-        package = f"the package {point.dist.name}" if point.dist else "a package"
         raise BenchError(
-            f"The {kind} {point.name} of {package} cannot be imported from {point.value}"
+            f"The {kind} {point.name} of {_package(point)} cannot be imported from {point.value}"
             f" ({type(error).__name__}: {clause(error)}). Mend the package or uninstall it."
         ) from None
+
+
+def _package(point: EntryPoint) -> str:
+    return f"the package {point.dist.name}" if point.dist else "a package"
 
 
 def _plugins(kind: str) -> EntryPoints:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from megbench.core.contracts import Figure
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, check_choice
 from megbench.core.files.names import check_name
 
 
@@ -18,6 +18,13 @@ def check_metric(name: str, kind: Any) -> None:
 def check_method(name: str, method: Any) -> None:
     """Raise BenchError with what the method `name`, made of its class, lacks of a Method or Control."""
     _refuse("method", name, method_faults(method))
+
+
+def check_options(name: str, maker: Any, options: Mapping[str, str]) -> None:
+    """Raise BenchError for an option that the method `name` does not take, if its class lists those that it takes."""
+    if (taken := getattr(maker, "options", None)) is not None:
+        for option in options:
+            check_choice(f"option of {name}:", option, taken)
 
 
 def _refuse(what: str, name: str, faults: Iterator[str]) -> None:
@@ -42,6 +49,10 @@ def metric_faults(kind: Any) -> Iterator[str]:
     names = [figure.name for figure in figures]
     if twice := sorted({figure for figure in names if names.count(figure) > 1}):
         yield f"`figures` lists {twice[0]} twice"
+    headed: dict[tuple[str, str], str] = {}
+    for figure in figures:
+        if (other := headed.setdefault((figure.group, figure.label), figure.name)) != figure.name:
+            yield f"{other} and {figure.name} have one short title, {figure.label!r}: a table could not tell them apart"
     if any(figure.pooling != "mean" for figure in figures):
         yield from _lacking(kind, ("combine",))
     elif callable(getattr(kind, "combine", None)):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from megbench.core.clip import Cell
-from megbench.core.errors import BenchError, CellFailed, NotSupplied, check_choice
+from megbench.core.errors import BenchError, CellFailed, NotSupplied
 from megbench.core.files.cache import (
     CellRecord,
     digest,
@@ -32,7 +32,7 @@ from megbench.core.progress import track
 from megbench.core.provenance import code_version, module_of, package_versions
 from megbench.core.worker import Lane
 from megbench.engine.dispatch import CELL_LIMIT_S, LOCAL, perform
-from megbench.engine.plugins import check_method
+from megbench.engine.plugins import check_method, check_options
 
 # Processes share a GPU's memory; two keep it busy.
 GPU_WORKERS = 2
@@ -80,9 +80,7 @@ class Row:
     @classmethod
     def of(cls, label: str, name: str, variant: str, options: Mapping[str, str], maker: Any) -> Row:
         """Make the method once to learn what it is. BenchError as the method raises it (missing weights, options)."""
-        if (taken := getattr(maker, "options", None)) is not None:
-            for option in options:
-                check_choice(f"option of {name}:", option, taken)
+        check_options(name, maker, options)
         method = maker(variant, options)
         check_method(name, method)
         module = module_of(maker)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from megbench.core.errors import BenchError
 from megbench.core.files.cache import digest, read_json, write_json
 from megbench.core.files.names import check_name
+from megbench.core.files.whole_files import whole_file
 from megbench.core.tables.spreadsheet_text import printable
 from megbench.experts.grid import Grid, read_grids
 from megbench.experts.judgements import BEST, ITEMS, Judgement
@@ -110,9 +111,8 @@ def write_sheet(path: Path, key: Key, shown: Mapping[tuple[str, str], Shown]) ->
     page.freeze_panes = f"B{top + 1}"
     for letter in "BCDEF":
         page.column_dimensions[letter].width = 18
-    temporary = path.with_name(f".{path.name}.tmp")
-    book.save(temporary)
-    temporary.replace(path)
+    with whole_file(path) as file:
+        book.save(file)
 
 
 def _put(page: Any, row: int, column: int, text: str) -> Any:

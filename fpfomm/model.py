@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from megbench.core.config import Count, Positive
 from megbench.fpfomm.points import NUM_POINTS, given_points
 from megbench.fpfomm.prior import PriorConfig, prior_map
 from megbench.nets.dense_motion import DenseMotionConfig
@@ -32,7 +33,7 @@ from megbench.nets.transform import TransformConfig
 class FpFommConfig:
     """Sizes and training numbers; the defaults are the published ones. The points are always 18."""
 
-    image_size: int = 256
+    image_size: Count = 256
     align_corners: bool = True
     prior: PriorConfig = PriorConfig()
     detector: DetectorConfig = DetectorConfig()
@@ -41,7 +42,7 @@ class FpFommConfig:
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     loss: LossConfig = LossConfig(generator_gan=1.0)
     transform: TransformConfig = TransformConfig()
-    lr: float = 2e-4
+    lr: Positive = 2e-4
     milestones: tuple[int, ...] = (60, 90)
 
 

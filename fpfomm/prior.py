@@ -19,13 +19,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from megbench.core.config import Positive
+
 
 @dataclass(frozen=True)
 class PriorConfig:
     """kind: see the table above. sigma in cells of the map. power: of the distance, "paper" only (2: a Gaussian)."""
 
     kind: Literal["code", "paper"] = "code"
-    sigma: float = 0.75
+    sigma: Positive = 0.75
     power: float = 1.0
 
 

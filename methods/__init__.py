@@ -12,7 +12,7 @@ from megbench.baselines import GENERATORS
 from megbench.core.errors import BenchError, unknown_name
 from megbench.core.files.names import check_name
 from megbench.core.generator import KIND, Generator
-from megbench.core.registry import load, names
+from megbench.core.registry import ignored, load, names
 
 OTHERS = {
     "external": "megbench.methods.external:External",
@@ -41,6 +41,11 @@ COMPANIONS = ("flow_warp", "still", "still_noise", "rigid", "apex_ramp", "revers
 def method_names() -> list[str]:
     """Return the names of all methods, those of installed plug-ins last."""
     return list(dict.fromkeys([*names("method", METHODS), *names(KIND, {})]))
+
+
+def ignored_methods() -> list[tuple[str, str]]:
+    """Return name and a line of each plug-in that no name reaches, as another method has it."""
+    return [*ignored("method", METHODS), *ignored(KIND, names("method", METHODS))]
 
 
 def find_method(name: str) -> Any:

@@ -260,7 +260,7 @@ class MotionAgreement:
             **_head(output.rigid, driver.rigid),
             "low_signal": float(np.median(driver.inner_peak) < LOW_SIGNAL),
         }
-        sums = {"driver": list(against_driver.products)}
+        compared = {"driver": against_driver.products}
         if truth is not None:
             against_truth = _compare_clips(output, truth, "truth")
             values |= {
@@ -269,7 +269,7 @@ class MotionAgreement:
                 "error_truth": against_truth.error,
                 **_parts(output.trajectory, truth.trajectory, "_truth"),
             }
-            sums["truth"] = list(against_truth.products)
+            compared["truth"] = against_truth.products
         series = {
             **_curves("output", output),
             **_curves("driver", driver),
@@ -281,19 +281,21 @@ class MotionAgreement:
         reasons |= STILL_REASONS
         if len(output.trajectory) <= VELOCITY_LAG:
             reasons |= {name: TOO_SHORT for name in values if name.startswith("agreement_velocity")}
+        # Tables and tests of the difference of two methods pool what has sums: the rule is here alone.
+        sums = {role: list(products) for role, products in compared.items() if self.pools(products)}
         return Partial("ok", "" if truth else "no truth in this cell", values, sums, series, reasons)
 
     @staticmethod
-    def pools(products: Sequence[float] | None) -> bool:
-        """Whether a cell with these sums of products counts in pooled agreement: one whose driver moves."""
-        return products is not None and products[2] > 0
+    def pools(products: Sequence[float]) -> bool:
+        """Whether a cell with these products counts in pooled agreement: one whose driver (or truth) moves."""
+        return products[2] > 0
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Return agreement pooled over the cells whose motion counts."""
+        """Return agreement pooled over the cells that have sums."""
         scores = []
         pooled = [figure for figure in self.figures if figure.pooling == "pooled"]
         for figure, target in ((figure.name, figure.target) for figure in pooled):
-            products = [partial.sums[target] for partial in partials if self.pools(partial.sums.get(target))]
+            products = [partial.sums[target] for partial in partials if target in partial.sums]
             scores.append(
                 Score(figure, pooled_agreement(products), "ok", "", len(products), len(partials))
                 if products

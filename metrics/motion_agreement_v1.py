@@ -51,9 +51,9 @@ class MotionAgreementV1(MotionAgreement):
         )
 
     @staticmethod
-    def pools(products: Sequence[float] | None) -> bool:
-        """Whether a cell with these sums of products counts in pooled agreement: every cell that was compared."""
-        return products is not None
+    def pools(products: Sequence[float]) -> bool:
+        """Whether a cell with these products counts in pooled agreement: every cell that was compared."""
+        return True
 
 
 def _as_it_was(name: str, value: float | None, reasons: Mapping[str, str]) -> float | None:

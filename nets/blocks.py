@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from megbench.core.config import at_least_one
+from megbench.core.config import Count
 
 Norm = Callable[[int], nn.Module]
 
@@ -75,12 +75,9 @@ class ResBlock(nn.Module):
 class HourglassConfig:
     """Widths of an hourglass: level i has min(max_features, block_expansion * 2^i) channels, i = 0..num_blocks."""
 
-    block_expansion: int = 32
-    max_features: int = 1024
-    num_blocks: int = 5
-
-    def __post_init__(self) -> None:
-        at_least_one(self, "block_expansion", "max_features", "num_blocks")
+    block_expansion: Count = 32
+    max_features: Count = 1024
+    num_blocks: Count = 5
 
     def width(self, level: int) -> int:
         """Channels at a level; level 0 is the output's."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from megbench.core.config import at_least_one
+from megbench.core.config import Count, Positive
 from megbench.nets.blocks import AntiAliasDown, Hourglass, HourglassConfig
 from megbench.nets.geometry import coordinate_grid, in_float32, resized_map, warp
 
@@ -21,11 +21,8 @@ class DenseMotionConfig:
     """Widths of the dense motion network. down: from picture to map; variance: of the key points' Gaussians."""
 
     hourglass: HourglassConfig = HourglassConfig(64)
-    down: int = 4
-    variance: float = 0.01
-
-    def __post_init__(self) -> None:
-        at_least_one(self, "down")
+    down: Count = 4
+    variance: Positive = 0.01
 
 
 @dataclass(frozen=True)

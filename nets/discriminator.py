@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from megbench.core.config import at_least_one
+from megbench.core.config import Count, Positive
 from megbench.nets.geometry import gaussians
 
 
@@ -21,16 +21,13 @@ class DiscriminatorConfig:
     Gaussians of the driving key points to the picture's channels.
     """
 
-    block_expansion: int = 32
-    max_features: int = 512
-    num_blocks: int = 4
-    factors: tuple[int, ...] = (1,)
+    block_expansion: Count = 32
+    max_features: Count = 512
+    num_blocks: Count = 4
+    factors: tuple[Count, ...] = (1,)
     spectral_norm: bool = False
     use_kp: bool = False
-    variance: float = 0.01
-
-    def __post_init__(self) -> None:
-        at_least_one(self, "block_expansion", "max_features", "num_blocks", "factors")
+    variance: Positive = 0.01
 
     def width(self, level: int) -> int:
         """Channels after block level - 1."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from megbench.core.config import at_least_one
+from megbench.core.config import Count
 from megbench.nets.blocks import DownBlock, ResBlock, SameBlock, UpBlock
 from megbench.nets.dense_motion import DenseMotion, Motion
 from megbench.nets.geometry import Sampling, resized_grid, warp, widened
@@ -26,16 +26,13 @@ class GeneratorConfig:
     half of the finest detail's contrast wherever motion is half a pixel, as micro-motion is.
     """
 
-    block_expansion: int = 64
-    max_features: int = 512
-    num_down_blocks: int = 2
-    num_bottleneck_blocks: int = 6
+    block_expansion: Count = 64
+    max_features: Count = 512
+    num_down_blocks: Count = 2
+    num_bottleneck_blocks: Count = 6
     skips: bool = False
     resize_align_corners: bool = False
     picture_sampling: Sampling = "bilinear"
-
-    def __post_init__(self) -> None:
-        at_least_one(self, "block_expansion", "max_features", "num_down_blocks", "num_bottleneck_blocks")
 
     def width(self, level: int) -> int:
         """Channels at a level; 0 is the full resolution."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from megbench.core.config import at_least_one
+from megbench.core.config import Count, Positive
 from megbench.nets.blocks import AntiAliasDown, Hourglass, HourglassConfig
 from megbench.nets.dense_motion import DenseMotion, DenseMotionConfig, Motion, identity_motion, with_background
 from megbench.nets.generator import Generator, GeneratorConfig
@@ -52,12 +52,9 @@ class DetectorConfig:
     """
 
     hourglass: HourglassConfig = HourglassConfig(32)
-    down: int = 4
-    temperature: float = 0.1
+    down: Count = 4
+    temperature: Positive = 0.1
     padding: int = 0
-
-    def __post_init__(self) -> None:
-        at_least_one(self, "down")
 
 
 class JacobianDetector(nn.Module):

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from megbench.core.config import Count
 from megbench.nets.blocks import AntiAliasDown
 from megbench.nets.discriminator import Verdict
 from megbench.nets.geometry import aligned, in_float32, inverse_2x2, product, widened
@@ -35,7 +36,7 @@ class LossConfig:
 
     perceptual: Literal["vgg19", "pyramid"] = "vgg19"
     perceptual_weight: float = 10.0
-    factors: tuple[int, ...] = (1, 2, 4, 8)
+    factors: tuple[Count, ...] = (1, 2, 4, 8)
     generator_gan: float = 0.0
     discriminator_gan: float = 1.0
     feature_matching: float = 10.0

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from megbench.core.config import Count
 from megbench.core.draws import each
 from megbench.nets.geometry import coordinate_grid, in_float32, warp
 
@@ -24,7 +25,7 @@ class TransformConfig:
 
     sigma_affine: float = 0.05
     sigma_tps: float = 0.005
-    points_tps: int = 5
+    points_tps: Count = 5
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ draws of one motion. Truths are noise-free and sharp, like the templates: a meth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -104,24 +105,33 @@ class Demo:
 
     def cells(self) -> list[Cell]:
         """All cells, driver by driver; rendered on first use. BenchError for a portrait without a face."""
-        drivers = [self._driver(index) for index in range(len(SHEET.drivers))]
-        truths = [self._truth(driver, name) for driver in SHEET.drivers for name in self.templates]
+        return self._cells([driver.name for driver in SHEET.drivers], list(self.templates))
+
+    def few(self) -> list[Cell]:
+        """The first cell alone, as a sample: three scenes to render instead of 27."""
+        return self._cells([SHEET.drivers[0].name], [next(iter(self.templates))])
+
+    def _cells(self, names: Sequence[str], templates: Sequence[str]) -> list[Cell]:
+        chosen = [driver for driver in SHEET.drivers if driver.name in names]
+        filmed = {*names, *(driver.foil for driver in chosen)}
+        drivers = [self._driver(index) for index, driver in enumerate(SHEET.drivers) if driver.name in filmed]
+        truths = [self._truth(driver, name) for driver in chosen for name in templates]
         scenes = [*drivers, *truths]
         clips = {
             scene.name: takes for scene, takes in zip(scenes, shoot(scenes, self.cache, self.workers), strict=True)
         }
-        templates = {name: self._template(name, clips) for name in self.templates}
+        stills = {name: _still(name, clips[_truth_name(chosen[0], name)][0]) for name in templates}
         return [
             Cell(
                 protocol=self.name,
                 driver=clips[driver.name][0],
-                template=templates[name],
+                template=stills[name],
                 reference=clips[driver.name][1],
                 truth=clips[_truth_name(driver, name)][0],
                 foil=clips[driver.foil][0],
             )
-            for driver in SHEET.drivers
-            for name in self.templates
+            for driver in chosen
+            for name in templates
         ]
 
     def answer(self, cell: Cell) -> Answer:
@@ -144,10 +154,10 @@ class Demo:
         role, name = self.templates[name], _truth_name(driver, name)
         return Scene(name, driver.style, driver.emotion, role, driver.performance(), TEMPLATE_CAMERA)
 
-    def _template(self, name: str, clips: dict[str, list[Clip]]) -> Template:
-        """The neutral first frame, which all truths of a template share."""
-        first = clips[_truth_name(SHEET.drivers[0], name)][0]
-        return Template.of(name, first.subject, read_png(frame_path(first.folder / "frames", 0)))
+
+def _still(name: str, truth: Clip) -> Template:
+    """The neutral first frame, which all truths of a template share."""
+    return Template.of(name, truth.subject, read_png(frame_path(truth.folder / "frames", 0)))
 
 
 def _truth_name(driver: Driver, template: str) -> str:

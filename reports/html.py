@@ -8,7 +8,6 @@ for mail and browsers keeps them in the folder `report_media` beside it.
 import base64
 import hashlib
 import json
-import os
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from typing import Any
 from markupsafe import Markup
 
 from megbench.core.errors import BenchError
+from megbench.core.files.cache import whole_folder, write_text
 from megbench.core.files.working_folder import STORE
 from megbench.core.frames import SIZE
 from megbench.engine.run_folder import MEDIA_FOLDER, REPORT
@@ -225,24 +225,20 @@ def _policy(script: str, beside: bool) -> str:
 
 def _write_beside(folder: Path, texts: Sequence[str]) -> None:
     """Put each clip into a file of its own under `folder`, whole or not at all; without clips remove the folder."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(folder, ignore_errors=True)
     if not texts:
+        shutil.rmtree(folder, ignore_errors=True)
         return
     try:
-        temporary.mkdir()
-        for number, text in enumerate(texts):
-            (temporary / f"{number}.js").write_text(f"receive({number}, {text});\n", encoding="utf-8")
-        os.replace(temporary, folder)
+        with whole_folder(folder) as temporary:
+            for number, text in enumerate(texts):
+                (temporary / f"{number}.js").write_text(f"receive({number}, {text});\n", encoding="utf-8")
     except OSError as error:
         raise _unwritable(folder, error) from None
 
 
 def _write(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
+        write_text(path, text)
     except OSError as error:
         raise _unwritable(path, error) from None
     return path

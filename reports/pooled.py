@@ -22,10 +22,10 @@ Products = Mapping[str, list[float]]
 
 
 def products(run: FinishedRun, label: str, figure: str) -> dict[str, list[float]]:
-    """What a pooled figure sums up, <O,D>, |O|^2 and |D|^2, by the name of the cell; cells whose driver moves only."""
+    """What a pooled figure sums up, <O,D>, |O|^2 and |D|^2, by cell, of the cells that its metric has sums of."""
     metric, facts = run.figures[figure]
     found = {cell.name: run.sums(label, cell).get(metric.name, {}).get(facts.target) for cell in run.facts.cells}
-    return {name: sums for name, sums in found.items() if sums and len(sums) == 3 and sums[2] > 0}
+    return {name: sums for name, sums in found.items() if sums and len(sums) == 3}
 
 
 def paired_pooled(first: Products, second: Products, cluster_of: Mapping[str, str]) -> tuple[float, float, Paired]:

@@ -6,7 +6,6 @@ a machine without them needs to render people by itself (taught/bundle_render.py
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from megbench.clips.synthetic.distinct_people import cast
 from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.render import Actor, hull
+from megbench.core.files.whole_files import whole_file
 from megbench.core.frames import SIZE, grey
 from megbench.faces.facs import ACTION_UNITS, MICRO, basis
 from megbench.faces.field import sample
@@ -51,11 +51,9 @@ def write_bundle(path: Path, people: Sequence[Role]) -> Path:
         }
         for name, value in person.items():
             rows.setdefault(name, []).append(value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
     arrays = {name: np.stack(values) for name, values in rows.items()} | {"units": np.array(ACTION_UNITS)}
-    np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
-    os.replace(temporary, path)
+    with whole_file(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     return path
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from megbench.core.config import Positive
 from megbench.core.contracts import OptimiserSpec, Phase
 from megbench.core.draws import each
 from megbench.nets.dense_motion import Motion
@@ -39,10 +40,10 @@ class TaughtConfig:
     attention_weight, best_mask_weight: of attention_loss and best_mask_loss, FPB-FOMM only.
     """
 
-    lr_motion: float = 1e-3
-    lr_picture: float = 1e-3
-    lr_joint: float = 2e-4
-    clip_norm: float = 5.0
+    lr_motion: Positive = 1e-3
+    lr_picture: Positive = 1e-3
+    lr_joint: Positive = 2e-4
+    clip_norm: Positive = 5.0
     warmup: float = 0.03
     direction_weight: float = 0.5
     shortfall_weight: float = 0.2

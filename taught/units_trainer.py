@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
+from megbench.core.config import Positive
 from megbench.core.contracts import OptimiserSpec, Phase
 from megbench.nets.geometry import resized_grid
 from megbench.taught.displaced import displacement
@@ -22,8 +23,8 @@ from megbench.taught.losses import flow_losses, picture_losses, rest_loss
 class TaughtUnitsConfig:
     """Learning rate with its warm-up, and clipping."""
 
-    lr: float = 1e-3
-    clip_norm: float = 5.0
+    lr: Positive = 1e-3
+    clip_norm: Positive = 5.0
     warmup: float = 0.03
 
 

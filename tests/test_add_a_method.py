@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from megbench.commands.train import trainable_names
 from megbench.core.files.working_folder import in_store
 from megbench.core.weights.network_weights import read_card
+from megbench.training import TRAINABLES
 from tests.fakes import make_clips
 from tests.rendered_set import write_rendered_set
 
@@ -107,3 +109,4 @@ def test_names_are_held_against_what_is_installed(call, package):
     code, _, err = call("train", "learnt_flo")
     assert code == 2
     assert "learnt_flow" in err
+    assert trainable_names() == [*TRAINABLES, "learnt_flow"], "the names in the help"

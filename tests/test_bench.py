@@ -121,14 +121,26 @@ def test_the_demo_is_rendered_by_as_many_processes_as_workers(call, monkeypatch)
 def test_wrong_settings_are_told_before_people_are_rendered(call, monkeypatch):
     monkeypatch.setattr("megbench.taught.training_set.demo_set", lambda folder: pytest.fail("they are rendered"))
     for arguments, words in (
-        (("--set", "plan.log_every=0"), "--set plan.log_every=0: log_every must be 1 or more"),
-        (("--set", "model.generator={block_expansion: 0}"), "block_expansion must be 1 or more, got 0"),
+        (("--set", "plan.log_every=0"), "--set plan.log_every=0: Setting plan.log_every must be at least 1, got 0."),
+        (
+            ("--set", "model.lr=1e-3", "--set", "model.generator={block_expansion: 0}"),
+            "--set model.generator={block_expansion: 0}: Setting model.generator.block_expansion must be at least 1",
+        ),
+        (("--set", "model.num_kp=0"), "--set model.num_kp=0: Setting model.num_kp must be at least 1, got 0."),
+        (("--set", "model.lr=-1"), "--set model.lr=-1: Setting model.lr must be more than 0, got -1"),
+        (("--set", "data={held_out: x}"), "--set data={held_out: x}: Setting data.held_out must be a valid integer"),
+        (("--set", "data=5"), "--set data=5: Setting data must be a mapping, got 5."),
+        (("--set", "data.hold_out=5"), "--set data.hold_out=5: Unknown setting in data: 'hold_out'."),
+        (("--set", "loss.factors=[0]"), "--set loss.factors=[0]: Setting model.loss.factors.0 must be at least 1"),
+        (("--set", "training=taut"), "--set training=taut: Unknown training 'taut'. Did you mean 'taught'?"),
+        (("--set", "plan.ema=1"), "--set plan.ema=1: Setting plan.ema must be less than 1, got 1"),
         (("--config", "gone.yaml"), "gone.yaml does not exist"),
         (("--as", "../x"), "../x"),
     ):
         code, _, err = call("train", "fomm", *arguments)
         assert code == 2
         assert words in err
+        assert not Path(".megbench").exists()
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -365,6 +377,34 @@ def test_outputs_are_named_by_their_folder(tmp_path):
     assert label == Label("outputs@ulme", "outputs", "ulme", {"folder": str((tmp_path / "ulme").resolve())})
     with pytest.raises(BenchError, match="outputs folder name"):
         parse_label(f"outputs:{tmp_path / 'my outputs'}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "value"),
+    [
+        (
+            ("list", "nonsense"),
+            "what",
+            "'nonsense' is not one of 'methods', 'metrics', 'protocols', 'clips', 'reported'.",
+        ),
+        (("figure", "prior", "--kind", "no"), "--kind", "'no' is not one of 'code', 'paper'."),
+        (("train", "fomm", "--device", "tpu"), "--device", "'tpu' is not one of 'auto', 'cpu', 'cuda'."),
+        (("--methods", "still", "--seed", "-1"), "--seed", ""),
+    ],
+)
+def test_a_value_that_cannot_be_is_one_line(call, arguments, name, value):
+    code, out, err = call(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"Error: Invalid value for '{name}': {value}")
+    assert "Value error" not in err
+
+
+def test_a_portrait_that_is_not_there_is_one_line(call):
+    assert call("figure", "prior", "nothere.png") == (
+        2,
+        "",
+        "Error: nothere.png does not exist. Give a picture file.\n",
+    )
 
 
 def test_ctrl_c_on_a_training_is_one_line(call, monkeypatch):

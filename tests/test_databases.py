@@ -294,7 +294,8 @@ def test_a_table_describes_any_database(found):
     assert len(second.recording.files) == 5  # nobody coded it
     assert second.recording.action_units is None
     assert (third.recording.path.name, third.recording.apex_frame, third.recording.files) == ("third.mp4", 2, ())
-    assert len(found["table"].missing) == 2
+    assert [line.partition(":")[0] for line in found["table"].missing] == ["line 5"]
+    assert "line 9: no fps; the row is left out" in found["table"].remarks
     assert "line 9: the fps 'fast' is no frame rate; taken as not coded" in found["table"].remarks
 
 
@@ -379,3 +380,15 @@ def test_no_correction_is_left_untold(found):
     many = tuple(f"clip {number}: onset 1 -> 2" for number in range(30))
     lines = dataclasses.replace(found["casme2"], corrected=many, uncoded=many, missing=()).describe()
     assert [lines.count(f"  {many[-1]}"), lines.count("  and 10 more")] == [1, 1]
+
+
+def test_two_columns_of_one_title_are_refused_in_a_table_and_remarked_in_a_sheet(tmp_path, call):
+    (tmp_path / "ours.csv").write_text("path,Subject,fps,subject \na,p1,30,p2\n")
+    code, out, err = call("validate", "table", "ours.csv")
+    told = "ours.csv, line 1: two columns are called 'Subject', and nobody knows which is meant. Rename one of them"
+    assert (code, out) == (2, "")
+    assert err.startswith(f"Error: {told}")
+    (tmp_path / "sheet.csv").write_text("subject,filename,filename,onset,offset\n1,a,b,3,9\n")
+    found = read_sheet(tmp_path / "sheet.csv")
+    assert found.rows[0].clip == "a"
+    assert any("two columns are called 'filename'; the first of them is read" in remark for remark in found.remarks)

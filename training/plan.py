@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from megbench.core.config import at_least_one
+from megbench.core.config import Count, Natural, Positive, Share
 from megbench.core.contracts import OptimiserSpec
 from megbench.core.errors import BenchError, check_choice
 
@@ -25,16 +25,13 @@ class StagePlan:
     """
 
     steps: int = 0
-    batch_size: int = 8
-    epochs: int = 0
-    repeats: int = 1
-    accumulate: int = 1
-    steps_per_epoch: int = 1000
+    batch_size: Count = 8
+    epochs: Natural = 0
+    repeats: Count = 1
+    accumulate: Count = 1
+    steps_per_epoch: Count = 1000
     freeze_batch_norm_at: int | None = None
-    lr_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        at_least_one(self, "batch_size", "repeats", "accumulate", "steps_per_epoch")
+    lr_scale: Positive = 1.0
 
     def on(self, videos: int) -> "StagePlan":
         """The stage with its length in steps, for a training set of so many videos; incomplete batches are dropped."""
@@ -54,23 +51,15 @@ class Plan:
     """
 
     stages: dict[str, StagePlan] = field(default_factory=dict)
-    seed: int = 0
+    seed: Natural = 0
     precision: Literal["float32", "bf16"] = "float32"
-    ema: float = 0.0
-    validate_every: int = 250
-    validation_batches: int = 8
-    log_every: int = 25
-    keep_every: int = 0
+    ema: Share = 0.0
+    validate_every: Count = 250
+    validation_batches: Count = 8
+    log_every: Count = 25
+    keep_every: Natural = 0
     save_seconds: float = 60.0
     tensorboard: bool = False
-
-    def __post_init__(self) -> None:
-        at_least_one(self, "validate_every", "validation_batches", "log_every")
-        if self.seed < 0 or self.keep_every < 0 or not 0 <= self.ema < 1:
-            raise BenchError(
-                f"Of the plan, seed and keep_every must be 0 or more and ema from 0 to below 1; got seed {self.seed},"
-                f" keep_every {self.keep_every}, ema {self.ema}."
-            )
 
     def on(self, videos: int) -> "Plan":
         """The plan with every stage's length in steps, for a training set of so many videos."""

@@ -93,6 +93,12 @@ class Machine:
     devices: int = 1
     nodes: int = 1
 
+    @property
+    def starts_first(self) -> bool:
+        """Whether this process is the first of the training, as far as the environment says."""
+        machine = os.environ.get("NODE_RANK", "0") if self.nodes > 1 else "0"
+        return os.environ.get("RANK", machine) == "0"
+
     @contextlib.contextmanager
     def processes(self) -> Iterator[Group]:
         """Make this process one of the group (NCCL on GPUs, gloo on CPUs), and start the others of this machine.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from megbench.core.config import Count, Positive
 from megbench.nets.dense_motion import DenseMotionConfig
 from megbench.nets.discriminator import Discriminator, DiscriminatorConfig
 from megbench.nets.generator import GeneratorConfig
@@ -27,7 +28,7 @@ class FommConfig:
     loss.generator_gan 1, discriminator.use_kp True and spectral_norm False, 150 epochs without milestones.
     """
 
-    num_kp: int = 10
+    num_kp: Count = 10
     align_corners: bool = True
     detector: DetectorConfig = DetectorConfig()
     dense_motion: DenseMotionConfig = DenseMotionConfig()
@@ -35,7 +36,7 @@ class FommConfig:
     discriminator: DiscriminatorConfig = DiscriminatorConfig(spectral_norm=True)
     loss: LossConfig = LossConfig()
     transform: TransformConfig = TransformConfig()
-    lr: float = 2e-4
+    lr: Positive = 2e-4
     milestones: tuple[int, ...] = (60, 90)
 
 

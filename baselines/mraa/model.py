@@ -18,7 +18,7 @@ from megbench.baselines.mraa.regions import (
     region_motions,
     transfer_regions,
 )
-from megbench.core.config import at_least_one
+from megbench.core.config import Count, Positive
 from megbench.nets.blocks import Encoder, HourglassConfig, perceptron
 from megbench.nets.dense_motion import DenseMotion, DenseMotionConfig, Motion
 from megbench.nets.generator import Generator, GeneratorConfig
@@ -33,13 +33,10 @@ from megbench.nets.transform import TransformConfig
 class AvdConfig:
     """Widths of the animation-via-disentanglement network and its second training stage."""
 
-    hidden: tuple[int, ...] = (256, 512, 1024)
-    code: int = 64
-    lr: float = 1e-3
+    hidden: tuple[Count, ...] = (256, 512, 1024)
+    code: Count = 64
+    lr: Positive = 1e-3
     milestones: tuple[int, ...] = (20, 25)
-
-    def __post_init__(self) -> None:
-        at_least_one(self, "hidden", "code")
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class MraaConfig:
     mode derive the covariance from the new affine; the published code keeps the driver's.
     """
 
-    num_regions: int = 10
+    num_regions: Count = 10
     align_corners: bool = False
     revert_axis_swap: bool = True
     recompute_covar: bool = False
@@ -61,7 +58,7 @@ class MraaConfig:
     avd: AvdConfig = AvdConfig()
     loss: LossConfig = LossConfig()
     transform: TransformConfig = TransformConfig()
-    lr: float = 2e-4
+    lr: Positive = 2e-4
     milestones: tuple[int, ...] = (60, 90)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from megbench.core.config import at_least_one
+from megbench.core.config import Count
 from megbench.nets.blocks import DownBlock, ResBlock, SameBlock, UpBlock, instance_norm
 from megbench.nets.dense_motion import Motion
 from megbench.nets.geometry import Sampling, resized_grid, warp, widened
@@ -25,13 +25,10 @@ class InpaintingConfig:
     detail's contrast wherever motion is half a pixel.
     """
 
-    block_expansion: int = 64
-    max_features: int = 512
-    num_down_blocks: int = 3
+    block_expansion: Count = 64
+    max_features: Count = 512
+    num_down_blocks: Count = 3
     picture_sampling: Sampling = "bilinear"
-
-    def __post_init__(self) -> None:
-        at_least_one(self, "block_expansion", "max_features", "num_down_blocks")
 
     def width(self, level: int) -> int:
         """Channels of the encoder at a level; 0 is the full resolution."""

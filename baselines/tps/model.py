@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from megbench.baselines.tps.inpainting import InpaintingConfig, InpaintingNetwork
 from megbench.baselines.tps.motion import PER_SPLINE, SplineDenseMotion
+from megbench.core.config import Count, Positive
 from megbench.nets.blocks import perceptron
 from megbench.nets.dense_motion import DenseMotionConfig, Motion
 from megbench.nets.generator import Encoded
@@ -30,10 +31,10 @@ from megbench.nets.transform import TransformConfig
 class TpsAvdConfig:
     """Widths of the key point re-targeting network and its training stage (vox)."""
 
-    hidden: tuple[int, ...] = (256, 512, 1024)
-    code: int = 128
+    hidden: tuple[Count, ...] = (256, 512, 1024)
+    code: Count = 128
     shift_weight: float = 1.0
-    lr: float = 1e-3
+    lr: Positive = 1e-3
     milestones: tuple[int, ...] = (140, 180)
 
 
@@ -62,9 +63,9 @@ class TpsConfig:
     resnet_width: channels of the ResNets' first stage. clip_norm: of a network's largest gradient entry.
     """
 
-    num_tps: int = 10
+    num_tps: Count = 10
     ridge: float = PUBLISHED_RIDGE
-    resnet_width: int = 64
+    resnet_width: Count = 64
     dense_motion: DenseMotionConfig = DenseMotionConfig()
     inpainting: InpaintingConfig = InpaintingConfig()
     avd: TpsAvdConfig = TpsAvdConfig()
@@ -74,9 +75,9 @@ class TpsConfig:
     warp_weight: float = 10.0
     loss: LossConfig = LossConfig()
     transform: TransformConfig = TransformConfig()
-    lr: float = 2e-4
+    lr: Positive = 2e-4
     weight_decay: float = 1e-4
-    clip_norm: float = 10.0
+    clip_norm: Positive = 10.0
     milestones: tuple[int, ...] = (70, 90)
 
 

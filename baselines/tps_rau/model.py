@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from megbench.baselines.tps.inpainting import InpaintingConfig, InpaintingNetwork
 from megbench.baselines.tps.model import DropoutConfig, SplinePoints, TpsConfig, TpsGenerator
 from megbench.baselines.tps.motion import SplineDenseMotion
+from megbench.core.config import Count
 from megbench.core.openface_units import LARGEST, OPENFACE
 from megbench.nets.dense_motion import Motion
 from megbench.nets.generator import Encoded
@@ -49,7 +50,7 @@ class RauConfig(TpsConfig):
     dropout: DropoutConfig = DropoutConfig(start=0.0, largest=0.7)
     points: Literal["normalised", "sigmoid"] = "normalised"
     condition: Literal["modulation", "planes", "none"] = "modulation"
-    image_size: int = 256
+    image_size: Count = 256
     noise: float = 0.02
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from megbench.baselines.ulmegan.action_units import sequence
 from megbench.baselines.ulmegan.pictures import enlarged, inside, outside, through_jpeg
-from megbench.core.config import at_least_one
+from megbench.core.config import Count, Positive
 from megbench.core.frames import SIZE
 from megbench.core.openface_units import OPENFACE
 from megbench.nets.geometry import in_float32
@@ -50,21 +50,18 @@ class UlmeConfig:
     target action units (intensity / 5). critic_steps: steps of the discriminator for one of the generator.
     """
 
-    image_size: int = 128
-    width: int = 64
-    residual_blocks: int = 6
-    discriminator_width: int = 64
+    image_size: Count = 128
+    width: Count = 64
+    residual_blocks: Count = 6
+    discriminator_width: Count = 64
     gan: Literal["wgan-gp", "lsgan"] = "wgan-gp"
     weights: UlmeWeights = UlmeWeights()
-    lr: float = 1e-4
-    epochs: int = 20
-    decay_epochs: int = 10
+    lr: Positive = 1e-4
+    epochs: Count = 20
+    decay_epochs: Count = 10
     schedule: Literal["intended", "published"] = "intended"
     au_noise: float = 0.1
-    critic_steps: int = 5
-
-    def __post_init__(self) -> None:
-        at_least_one(self, "image_size", "width", "discriminator_width", "critic_steps")
+    critic_steps: Count = 5
 
 
 class ResidualBlock(nn.Module):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from megbench.core.errors import few, shown
+from megbench.core.errors import BenchError, few, shown
 from megbench.core.tables.reading import read_sheets
 from megbench.core.tables.sheet import Sheet, SheetLimits, whole
 from megbench.faces.coded_units import parse
@@ -87,7 +87,8 @@ class Coding:
 def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
     """Return the table of a file whose header names all that it `needs`; None if there is none.
 
-    Of several, one whose title speaks of micro-expressions, else the first. BenchError for a file that cannot be read.
+    Of several, one whose title speaks of micro-expressions, else the first. BenchError for a file that cannot be read,
+    and for a table of clips in which two columns have one title.
     """
     found = [(sheet, *head) for sheet in read_sheets(path, LIMITS) if (head := _header(sheet.rows, needs)) is not None]
     if not found:
@@ -96,6 +97,11 @@ def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
     others = [other.title for other, *_ in found if other is not sheet]
     remarks = [f"also there and not read: {', '.join(others)}"] if others else []
     remarks += _further_codings(sheet, line, columns)
+    if twice := _twice(sheet.rows[line]):
+        told = f"{path}, line {line + 1}: two columns are called {few(twice)}"
+        if needs == LISTED:  # somebody's own table, which can be mended
+            raise BenchError(f"{told}, and nobody knows which is meant. Rename one of them, or delete it.")
+        remarks.append(f"{told}; the first of them is read")
     records, carried = _meanings(sheet, line, columns)
     rows, odd = _validated(records)
     remarks += _strange_units(rows)
@@ -141,6 +147,14 @@ def _columns(row: list[str]) -> dict[str, int]:
         for field, titles in TITLES.items()
         if titles & set(words)
     }
+
+
+def _twice(row: list[str]) -> list[str]:
+    """Return the titles of a header that are those of a field and stand twice, each as it stands there first."""
+    words = [_word(cell) for cell in row]
+    known = set().union(*TITLES.values())
+    found = dict.fromkeys(word for word in words if word in known and words.count(word) > 1)
+    return [repr(row[words.index(word)].strip()) for word in found]
 
 
 def _further_codings(sheet: Sheet, header: int, columns: dict[str, int]) -> list[str]:

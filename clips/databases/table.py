@@ -55,6 +55,9 @@ class ClipTable:
         remarks += _repeated(table.rows)
         for row in table.rows:
             path = root.parent / local_path(row.path)
+            if not row.path or row.fps is None:
+                remarks.append(f"line {row.line}: no {'fps' if row.path else 'path'}; the row is left out")
+                continue
             if reason := _no_clip(row, path, root.parent):
                 missing.append(f"line {row.line}: {reason}")
                 continue
@@ -91,8 +94,6 @@ def _no_clip(row: CodedRow, path: Path, folder: Path) -> str:
     """Return why a line of a table in `folder` names no clip, "" if it names one."""
     if max(map(len, path.parts), default=0) > LONGEST_NAME:
         return f"the path {shown(row.path)} is too long"
-    if not row.path or row.fps is None:
-        return f"no {'path' if not row.path else 'fps'}"
     if WINDOWS_DRIVE.match(row.path) and os.name != "nt":
         return f"{row.path} is a Windows path; give paths relative to {folder}"
     return "" if is_video(path) or path.is_dir() else f"{path} is neither a video nor a folder"

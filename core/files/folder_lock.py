@@ -38,6 +38,7 @@ class Kind:
 
 
 RUN = Kind("the folder of a run", "run.json")
+TRAINING = Kind("the folder of a training", "config.json")
 CLIP_STORE = Kind("a clip store", "store.json")
 
 
@@ -48,18 +49,40 @@ def locked_folder(folder: Path, kind: Kind, wait: bool = False) -> Iterator[None
     wait: for a process that has the folder locked. Raise BenchError if the folder holds anything else than such a one
     does or cannot be made, or, without `wait`, if another process has it locked.
     """
-    file = folder / LOCK
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is(folder, kind)):
         raise BenchError(f"{folder} exists and is not {kind.name}. Give --out another, empty or new folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BenchError(f"{folder}: cannot be made ({error.strerror}). Give --out a folder that can.") from None
+        raise _unmakeable(folder, error.strerror) from None
+    with _locked(folder, kind, wait, "Wait for it, or give --out another folder."):
+        yield
+
+
+@contextlib.contextmanager
+def locked_existing(folder: Path, kind: Kind) -> Iterator[None]:
+    """Lock a folder that is finished, to add to what it holds or to read it whole, until the block ends.
+
+    Raise BenchError if it is none of that kind, or if another process has it locked. What may not be written is not
+    locked either.
+    """
+    if not (folder / kind.file).is_file():
+        raise BenchError(f"{folder} is not {kind.name}: it has no {kind.file}.")
+    if not os.access(folder, os.W_OK):
+        yield
+        return
+    with _locked(folder, kind, False, "Wait until it is done."):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, kind: Kind, wait: bool, remedy: str) -> Iterator[None]:
+    file = folder / LOCK
     try:
         lock = _acquire(file, wait=False)
     except Timeout:
         if not wait:
-            raise BenchError(f"{_holder(folder)}. Wait for it, or give --out another folder.") from None
+            raise BenchError(f"{_holder(folder)}. {remedy}") from None
         note(f"{_holder(folder)}; waiting for it.")
         lock = _acquire(file, wait=True)
     if lock is None:
@@ -75,10 +98,20 @@ def locked_folder(folder: Path, kind: Kind, wait: bool = False) -> Iterator[None
 
 
 def check_free(folder: Path, kind: Kind) -> None:
-    """Raise BenchError as `locked_folder` does, if a folder exists: before work that ends in there."""
+    """Raise BenchError as `locked_folder` does, and leave everything as it is: before work that ends in there."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
     if folder.exists():
         with locked_folder(folder, kind):
-            pass
+            return
+    nearest = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        reason = errno.EACCES if nearest.is_dir() else errno.ENOTDIR
+        raise _unmakeable(folder, f"{nearest}: {os.strerror(reason)}")
+
+
+def _unmakeable(folder: Path, reason: str | None) -> BenchError:
+    return BenchError(f"{folder}: cannot be made ({reason}). Give --out a folder that can.")
 
 
 def _is(folder: Path, kind: Kind) -> bool:

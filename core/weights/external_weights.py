@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from megbench.core.errors import BenchError, Unavailable, clause, unknown_name
+from megbench.core.files.whole_files import whole_file
 from megbench.core.files.working_folder import weights_folders
 from megbench.core.files.wrong_file import check_weights, why_not_weights
 from megbench.core.progress import note
@@ -126,10 +127,13 @@ def absence(name: str) -> str:
     )
 
 
-def check(row: WeightFile, path: Path) -> Path:
-    """Return `path` if its hash is the table's. Raise BenchError otherwise, saying what the file is if possible."""
+def check(row: WeightFile, path: Path, file: str = "") -> Path:
+    """Return `path` if its hash is the table's. Raise BenchError otherwise, saying what the file is if possible.
+
+    file: which of the row's files it is to be; "": as it is called.
+    """
     what = why_not_weights(path)
-    if not what and row.trunk and path.name.endswith(row.trunk.file):
+    if not what and row.trunk and (file or path.name) == row.trunk.file:
         packaged_trunks.check(row.trunk, path)
         return path
     if what:
@@ -230,15 +234,11 @@ def _caches(row: WeightFile) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _arriving(row: WeightFile, file: str) -> Iterator[Path]:
-    """Yield a temporary path for `file` of the weights folder; check and rename it if the block ends well."""
-    target = folder() / file
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{os.getpid()}.{file}")
-    try:
+    """Yield a temporary path for `file` of the weights folder, which is checked and renamed if the block ends well."""
+    with whole_file(folder() / file) as opened:
+        temporary = Path(opened.name)
         yield temporary
-        os.replace(check(row, temporary), target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        check(row, temporary, file)
 
 
 @contextlib.contextmanager

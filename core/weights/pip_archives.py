@@ -17,6 +17,8 @@ from pathlib import Path
 from megbench.core.errors import BenchError, clause
 
 SECONDS = 900  # for 64 MB
+# What pip says on the way if it has no network.
+UNREACHED = ("connection broken by", "ConnectTimeoutError", "ProxyError", "Temporary failure in name resolution")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,9 @@ def download(archive: Archive, folder: Path) -> Path:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BenchError(f"pip could not fetch {archive.requirement} ({clause(error)}).") from None
     found = next(folder.glob("*.tar.gz" if archive.is_source else "*.whl"), None)
+    if done.returncode and any(word in done.stderr for word in UNREACHED):
+        # Its last line is that nothing matches, as if the package did not exist.
+        raise BenchError(f"pip could not reach its index, so {archive.requirement} could not be fetched.")
     if done.returncode or found is None:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
         raise BenchError(f"pip could not fetch {archive.requirement} ({lines[-1].strip() if lines else 'no message'}).")

@@ -1,6 +1,5 @@
 """The animated table of the papers' repositories: source, driver and methods side by side, slowed down."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from megbench.core.errors import BenchError
+from megbench.core.files.whole_files import whole_file
 from megbench.core.frames import SIZE, Frames
 from megbench.reports.figures.shown import (
     SOURCE,
@@ -114,11 +114,9 @@ def _save(frames: Sequence[Image.Image], duration: int, path: Path) -> Path:
     """Write with one palette and no dithering: colours that flicker would hide the motion."""
     palette = frames[len(frames) // 2].quantize(256, Image.Quantize.MEDIANCUT)
     coded = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        coded[0].save(temporary, "GIF", save_all=True, append_images=coded[1:], duration=duration, loop=0)
-        os.replace(temporary, path)
+        with whole_file(path) as file:
+            coded[0].save(file, "GIF", save_all=True, append_images=coded[1:], duration=duration, loop=0)
     except OSError as error:
         raise BenchError(f"{path}: cannot be written ({error.strerror}). Choose another --out.") from None
     return path

@@ -31,13 +31,11 @@ have the same differences times 2^-29, the ratio of the two spacings.
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).parent
 PROCESSORS = HERE / "processors"
@@ -134,28 +132,8 @@ class Bounds:
         if kind in ("input", "ignored"):
             return Bound(kind)
         stage = stage_of(entry)
-        if stem not in self.largest:
-            return Bound(kind, unmeasured(entry, stem))
         if stage not in self.largest[stem]:
             raise UnboundEntryError(
                 f"stage {stage!r} of {stem} was never measured; python -m tests.golden.measure FILE measures a file"
             )
         return Bound(kind, FACTOR * self.largest[stem][stage])
-
-
-def unmeasured(entry: str, stem: str) -> float:
-    """The bound of an entry of a file that no processor has measured with all seeds yet, by tolerances.json."""
-    content = _tolerances()
-    if stem in content["entries"]:
-        found = [content["entries"][stem][plain(entry)][1]] if plain(entry) in content["entries"][stem] else []
-    else:
-        found = [bound["bound"] for bound in content["patterns"] if re.fullmatch(bound["pattern"], entry)]
-    if len(found) != 1:
-        raise UnboundEntryError(f"entry {entry!r} of {stem} is covered by {len(found)} bounds of tolerances.json")
-    return float(found[0])
-
-
-@functools.cache
-def _tolerances() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((HERE / "tolerances.json").read_text())
-    return content
