@@ -94,7 +94,8 @@ def unit_curves(cell: CellFacts, kept: Kept, detectors: Mapping[str, str]) -> It
     lines = [line for of in found.values() for line in of]
     first, *more = [draw_plots(cell, row, "") for row in rows]
     by = [word for word in found if word != KNOWN]
-    text = f"Action units since the onset, read by {' and '.join(by)}, each on its own scale" if by else KNOWN_TEXT
+    named = " and ".join(filter(None, (", ".join(by[:-1]), *by[-1:])))
+    text = f"Action units since the onset, read by {named}, each on its own scale" if by else KNOWN_TEXT
     further = sum(len(row) for row in rows[1:])
     summary = f"{further} more panels of weaker units"
     yield Curves("action_units", text, first, *_keys(kept, lines), tuple(more), summary)

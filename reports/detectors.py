@@ -36,22 +36,22 @@ def _table(run: FinishedRun, one: str, other: str) -> Table | None:
     pairs = [(a, b) for a in _units(run, one) for b in _units(run, other) if numbers(a) & numbers(b)]
     if not pairs:
         return None
-    roles = [(DRIVER, method.label) for method in run.methods[:1]]
-    roles += [("output", method.label) for method in run.methods]
-    found = {(role, label): _correlations(run, (one, other), pairs, role, label) for role, label in roles}
-    rows = [
-        (Entry(" / ".join(dict.fromkeys(pair))), *(_entry(values[k]) for values in found.values()))
-        for k, pair in enumerate(pairs)
-    ]
-    rows.append((Entry("all units"), *(_entry(list(itertools.chain(*values))) for values in found.values())))
+    labels = [method.label for method in run.methods]
+    columns = {DRIVER: _correlations(run, (one, other), pairs, DRIVER, labels)}
+    columns |= {label: _correlations(run, (one, other), pairs, "output", [label]) for label in labels}
+    units = [" / ".join(dict.fromkeys(pair)) for pair in pairs]
+    seen = [k for k in range(len(pairs)) if any(values[k] for values in columns.values())]
+    if not seen:
+        return None
+    rows = [(Entry(units[k]), *(_entry(values[k]) for values in columns.values())) for k in seen]
+    rows.append((Entry("all units"), *(_entry(list(itertools.chain(*values))) for values in columns.values())))
+    unseen = ", ".join(unit for k, unit in enumerate(units) if k not in seen)
     words = [run.detectors[metric] for metric in (one, other)]
-    titles = [DRIVER if role == DRIVER else label for role, label in found]
-    columns = (Column("unit"), *(Column(title, decimals=2, note=NOTE) for title in titles))
     table = Table(
         f"Detectors compared, {words[0]} and {words[1]}: correlation of their courses in the same clips",
-        columns,
+        (Column("unit"), *(Column(title, decimals=2, note=NOTE) for title in columns)),
         (Section("", tuple(rows)),),
-        (_order(run, one, other),),
+        (_order(run, one, other), *([f"In no cell of any row do both see these move: {unseen}."] if unseen else [])),
     )
     return marked(run, table)
 
@@ -63,18 +63,20 @@ def _units(run: FinishedRun, metric: str) -> list[str]:
 
 
 def _correlations(
-    run: FinishedRun, metrics: tuple[str, str], pairs: Sequence[tuple[str, str]], role: str, label: str
+    run: FinishedRun, metrics: tuple[str, str], pairs: Sequence[tuple[str, str]], role: str, labels: Sequence[str]
 ) -> list[list[float]]:
-    """Return for each pair of units how the two detectors' curves correlate, a number for each cell that counts."""
+    """Return for each pair of units how the two detectors' curves correlate, a number for each cell that counts.
+
+    labels: the rows whose scores hold the curves; of a cell's, the first that counts is taken.
+    """
     found: list[list[float]] = [[] for _ in pairs]
     for cell in run.facts.cells:
-        series = run.series(label, cell)
-        if not all(metric in series for metric in metrics):
-            continue
+        kept = {label: series for label in labels if set(metrics) <= (series := run.series(label, cell)).keys()}
         for units, values in zip(pairs, found, strict=True):
             seen = list(zip(metrics, units, strict=True))
-            if all(_moves(run, label, cell, metric, unit) for metric, unit in seen):
-                values += _correlation(*(_at(series[metric], f"{unit}_{role}") for metric, unit in seen))
+            counted = (label for label in kept if all(_moves(run, label, cell, metric, unit) for metric, unit in seen))
+            if label := next(counted, ""):
+                values += _correlation(*(_at(kept[label][metric], f"{unit}_{role}") for metric, unit in seen))
     return found
 
 

@@ -82,7 +82,7 @@ def test_every_detector_that_ran_has_a_panel_of_every_unit():
         "au_blendshape": Series({"AU12_driver": [0, 0.1], "AU12_output": [0, 0.2]}, (0, 2)),
     }
     (picture,) = cell_curves(cell(), {"one": kept}, detectors)
-    assert "OpenFace and flow and blendshapes" in picture.text
+    assert "read by OpenFace, flow and blendshapes," in picture.text
     titles = re.findall(r'class="title"[^>]*>([^<]*)<', "".join((picture.svg, *picture.more)))
     assert titles == [
         *("AU12, OpenFace", "AU12, flow", "AU12, blendshapes"),
