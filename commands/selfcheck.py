@@ -110,12 +110,12 @@ def checked_metrics() -> list[Callable[[], Any]]:
     """Return the default metrics and CHECKED_TOO, without what this machine cannot compute; of CHECKED_TOO tell why."""
     from megbench.core.progress import note
     from megbench.core.registry import load
-    from megbench.engine.scoring import lacking, unready
+    from megbench.engine.scoring import lacking
     from megbench.metrics import CHECKED_TOO, METRICS, ON_REQUEST
 
     makers = {name: load("metric", name, METRICS) for name in METRICS if name not in ON_REQUEST or name in CHECKED_TOO}
     for name in CHECKED_TOO:
-        if reason := unready(makers[name]):
+        if reason := lacking(makers[name]):
             note(f"{name} is left out: {reason}")
             del makers[name]
     return [make for make in makers.values() if not lacking(make)]

@@ -173,11 +173,12 @@ class Metric(Protocol):
     Figures whose `pooling` is "mean" are summed up by the suite. A metric with any other has a further method
     `combine(partials)`, which returns a Score of each of those over any set of cells.
     A metric that needs weights of other people's networks names them in a further attribute `weights`
-    (megbench.core.weights.external_weights); without them it is unavailable and the run goes on. A metric that reads
-    files besides the cell's clips may have a static method `missing()`, which says for `doctor` what is to be done
-    first, and has a further method `sources(cell, output)`, which returns their paths; `output` is the hash of the
-    output's frames. The contents of these files are part of the partial score's key (a missing file counts as None), as
-    are the metric's code, the packages that it imports and its weights.
+    (megbench.core.weights.external_weights); without them it is unavailable and the run goes on. It is so, too, while
+    a static method `missing()` says what is to be done first, a package to be installed. A metric that reads files
+    besides the cell's clips has a further method `sources(cell, output)`, which returns their paths; `output` is the
+    hash of the output's frames. What its `missing()` says is for `doctor` only, as some cells may have the files.
+    The contents of these files are part of the partial score's key (a missing file counts as None), as are the
+    metric's code, the packages that it imports and its weights.
     """
 
     name: str

@@ -114,21 +114,26 @@ def deciding_all(scorer: Scorer) -> list[list[Any]]:
 
 
 def lacking(metric: Metric | Callable[[], Metric]) -> str:
-    """Why a metric cannot be computed on this machine: weights that are not here, or not the right ones; "" if it can.
+    """Why a metric cannot be computed on this machine, "" if it can: weights that are not here or not the right ones.
 
-    A metric names its external weights in `weights`; most have none and lack that attribute.
+    A metric names its external weights in `weights`; most have none and lack that attribute. What `missing` says
+    counts, too, unless the metric has `sources`, which some cells may have and others not.
     """
     for name in getattr(metric, "weights", ()):
         try:
             external_weights.require(name)
         except BenchError as error:
             return str(error)
-    return ""
+    return "" if hasattr(metric, "sources") else _missing(metric)
 
 
 def unready(metric: Metric | Callable[[], Metric]) -> str:
     """Return why a metric has nothing to compute here: what it lacks, or what is to be done first; "" if it has."""
-    return lacking(metric) or str(getattr(metric, "missing", str)())
+    return lacking(metric) or _missing(metric)
+
+
+def _missing(metric: Metric | Callable[[], Metric]) -> str:
+    return str(getattr(metric, "missing", str)())
 
 
 def place(job: Job) -> str:
