@@ -156,7 +156,7 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
     from megbench.core.progress import note
     from megbench.engine.benchmark import Benchmark
     from megbench.engine.estimate import forecast, work_left
-    from megbench.engine.foreseen import foreseen
+    from megbench.engine.foreseen import check_files, foreseen
     from megbench.engine.scoring import Scorer
     from megbench.engine.seal import page_as_sealed, seal
     from megbench.faces.features import Seen
@@ -181,7 +181,9 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
     for line in foreseen(run.jobs, named):
         note(line)
     if dry_run:
-        left = work_left(folder, run.jobs, run.missing(), media_all)
+        missing = run.missing()
+        check_files(missing)
+        left = work_left(folder, run.jobs, missing, media_all)
         print(f"Run {folder}\n{forecast(run.jobs, left, scorer, settings)}")
         return 0
     if request.device == "cpu" and (faster := hint(run.jobs, run.missing)):

@@ -35,6 +35,8 @@ class Method(Protocol):
     become part of the cell's key; a missing file counts as None. Files read for every cell belong in `identity`.
     `check(cell)` raises CellFailed for a cell that it cannot do, as far as that is known before anything is animated;
     NotSupplied if something was to be supplied for it and is not there: then the cell is missing, which is no failure.
+    `check_files()` raises BenchError if files read for every cell (weights) cannot be loaded; called once, if there are
+    cells to do, before the first of them.
     `identity_on(cell)` returns, as JSON values, whatever else decides the frames of this cell only.
     """
 

@@ -23,6 +23,7 @@ from megbench.core.progress import note
 from megbench.core.provenance import provenance
 from megbench.engine import scoring
 from megbench.engine.estimate import remember
+from megbench.engine.foreseen import check_files
 from megbench.engine.runner import Job, Row, Settings, animate, cell_folder, link_stored, look_up, plan
 from megbench.engine.score_table import combine
 from megbench.engine.scoring import Scorer
@@ -100,16 +101,17 @@ class Benchmark:
     def complete(self, shown: str = "") -> list[str]:
         """Animate, measure and sum up whatever is missing; return the failures, a line each.
 
-        shown: as in `finished`.
+        shown: as in `finished`. Raise BenchError, with nothing done, if a row's own files cannot be loaded.
         """
         self._tell_unused()
         key = self._key(shown)
+        found = look_up(self.folder, self.jobs, self.settings)
+        check_files(found.todo)
         if stale := forget_others(self.folder, self.jobs):
             note(
                 f"{stale} cells of an earlier request are taken out of {self.folder} (the store still has them);"
                 " tables and figures made there before are of that request."
             )
-        found = look_up(self.folder, self.jobs, self.settings)
         link_stored(self.folder, found.stored, self.settings)
         if found.todo:
             write_json(self.folder / "run.json", {**self._facts(found.done), "finished": False})

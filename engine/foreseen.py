@@ -29,6 +29,16 @@ def foreseen(jobs: Sequence[Job], asked: Sequence[str]) -> list[str]:
     return lines + _idle_tests(jobs)
 
 
+def check_files(jobs: Sequence[Job]) -> None:
+    """Raise BenchError if the files of a row with something to do cannot be loaded, instead of in each worker."""
+    for row in {job.row.label: job.row for job in jobs}.values():
+        method = row.maker(row.variant, row.options)
+        try:
+            getattr(method, "check_files", lambda: None)()
+        except BenchError as error:
+            raise BenchError(f"{row.label}: {error}") from None
+
+
 def _idle_tests(jobs: Sequence[Job]) -> list[str]:
     """Return why no test could tell the methods apart, whatever they do; [] if one could, or if there is but one.
 

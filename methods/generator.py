@@ -171,12 +171,7 @@ class GeneratorMethod(ABC):
         self.device = device
         # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-        states = {} if self.is_control else read_weights(self.weights)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
-            config, self.networks = self.build(states)
-        if not self.is_control:
-            load_states(self.weights, states, self.networks)
+        config, self.networks = self._loaded()
         for network in self.networks.values():
             rearrange(network.to(device).eval().requires_grad_(False))
             if self.compiled:
@@ -184,6 +179,23 @@ class GeneratorMethod(ABC):
         chosen = {"mode": self.mode, **self.options}
         self.animator = self.model.animator(config, self.networks, chosen, device, self.batch_size)
         self._faces: dict[str, Any] = {}
+
+    def check_files(self) -> None:
+        """Load the weights as `prepare` does, and forget them. Raise BenchError if they cannot be loaded."""
+        if not self.is_control:
+            self._loaded()
+
+    def _loaded(self) -> tuple[Any, dict[str, nn.Module]]:
+        """Return the settings of the networks, and the networks with their weights."""
+        import torch
+
+        states = {} if self.is_control else read_weights(self.weights)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            config, networks = self.build(states)
+        if not self.is_control:
+            load_states(self.weights, states, networks)
+        return config, networks
 
     def build(self, states: Mapping[str, Mapping[str, Tensor]]) -> tuple[Any, dict[str, nn.Module]]:
         """Return the settings of the networks, and those that the mode needs, with fresh weights.

@@ -38,6 +38,7 @@ class Counts:
             "Faces found",
             target="output",
             ideal=1,
+            still=1,
             bounds=(0, 1),
             short="faces found",
             group=PICTURE,

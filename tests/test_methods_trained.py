@@ -1,5 +1,6 @@
 """FOMM, FPB-FOMM and MRAA as methods: where weights come from, what decides frames, what is kept between cells."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from megbench.core.errors import BenchError, CellFailed
 from megbench.core.weights.network_weights import save_weights
 from megbench.fpfomm import model as fpb
 from megbench.methods import make_method
+from tests.fakes import finished_cells, make_clips
 from tests.test_nets_models import FOMM, FPB, MRAA
 
 Fomm, FpFomm, Mraa = (make_method(name) for name in ("fomm", "fpfomm", "mraa"))
@@ -178,3 +180,19 @@ def test_importing_methods_does_not_import_torch():
         " sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_weights_that_cannot_be_loaded_are_told_before_the_first_cell(call, tmp_path):
+    make_clips(tmp_path / "clips", 1)
+    card = {"config": as_dict(dataclasses.replace(FOMM, num_kp=FOMM.num_kp + 1))}
+    save_weights(tmp_path / "user" / "fomm@odd.safetensors", fomm.networks(FOMM), card)
+    where = ("--protocol", "fakes", "--drivers", "clips", "--metrics", "difference", "--no-controls", "--out", "run")
+    for more in (("--dry-run",), ()):
+        code, _, err = call("--methods", "still,fomm@odd", *where, *more)
+        assert code == 2
+        last = err.splitlines()[-1]
+        assert last.startswith("Error: fomm@odd: ")
+        assert "fomm@odd.safetensors does not fit the network" in last
+        assert not finished_cells(tmp_path / "run")
+    assert call("--methods", "still", *where)[0] == 0, "the folder is as good as before"

@@ -31,6 +31,7 @@ from megbench.training.processes import Group, Machine
 
 # The kind of training that a method has unless its settings say otherwise.
 PUBLISHED = "published"
+TOO_LARGE = "networks of these sizes do not fit. Set fewer channels (model.generator.max_features and its like)."
 
 
 def published_config(recipe: type) -> Path:
@@ -115,7 +116,7 @@ def train(
     }
     if stores := clips.facts().get("stores"):  # other clips are another training
         resolved["stores"] = stores
-    with told_of_memory(lambda: "networks of these sizes are too large for it."):
+    with told_of_memory(lambda: TOO_LARGE):
         trainer = recipe.trainer()
     if init is not None:
         resolved["init"] = start_from(init, trainer)
@@ -126,7 +127,8 @@ def train(
     with locked_folder(out, TRAINING) if machine.starts_first else contextlib.nullcontext():
         check_unchanged(out, resolved)
         with machine.processes() as group:
-            run = TrainingRun(trainer, clips, plan, out, group, limits)
+            with told_of_memory(lambda: TOO_LARGE):
+                run = TrainingRun(trainer, clips, plan, out, group, limits)
             if group.is_first:
                 steps = ", then ".join(f"{plan.stages[stage].steps:,} of {stage}" for stage in run.stages)
                 print(f"Training {name} on {group.device}: {describe(trainer.networks())}, {clips.describe()}.")
