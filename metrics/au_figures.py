@@ -8,8 +8,7 @@ from typing import Any
 from megbench.core.figures import Figure
 from megbench.metrics.au_scores import TOP, Detector
 
-# Short titles of those in the leaderboard; a terminal shows the one that every detector has.
-BRIEF = "track"
+# Short titles of those in the leaderboard.
 SHORT = {
     "cosine": "onset to apex",
     "track": "AU over time",
@@ -21,13 +20,16 @@ SHORT = {
 CORRELATION: dict[str, Any] = {"ideal": 1, "bounds": (-1, 1)}
 
 
-def figures_of(name: str, detector: Detector, group: str = "") -> tuple[Figure, ...]:
-    """Return the figures of one detector; its main ones are columns of `group` in the leaderboard, if that is given."""
+def figures_of(name: str, detector: Detector, group: str = "", brief: str = "") -> tuple[Figure, ...]:
+    """Return the figures of one detector; its main ones are columns of `group` in the leaderboard, if that is given.
+
+    brief: the one that a terminal shows whenever it is measured, "" for none.
+    """
 
     def figure(part: str, title: str, text: str, **facts: Any) -> Figure:
         facts = {"target": "driver", **facts, "description": f"{text.strip()} ({detector.recipe})"}
         if group and part in SHORT:
-            facts |= {"short": SHORT[part], "group": group, "brief": part == BRIEF}
+            facts |= {"short": SHORT[part], "group": group, "brief": part == brief}
         return Figure(f"{name}_{part}", f"{detector.title}, {title}", detector=detector.word, **facts)
 
     def overall(target: str, suffix: str, words: str) -> Iterator[Figure]:

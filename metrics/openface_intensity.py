@@ -27,7 +27,7 @@ class OpenFaceIntensity(AuAgreement):
         one_scale=True,
         word="OpenFace",
     )
-    figures = figures_of("openface_intensity", detector, OPENFACE)
+    figures = figures_of("openface_intensity", detector, OPENFACE, brief="track")
 
     @staticmethod
     def missing() -> str:

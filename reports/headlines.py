@@ -24,18 +24,12 @@ def headlines(run: FinishedRun) -> list[Figure]:
     for metric in run.named_metrics:
         if metric.figures and not any(figure.name in chosen for figure in metric.figures):
             chosen.add(min(metric.figures, key=lambda figure: not figure.group).name)
-    found = _one_detector_brief(_in_order(run, (_headline(run, name) for name in chosen)))
+    found = _in_order(run, (_headline(run, name) for name in chosen))
     for metric in run.named_metrics:
         own = [place for place, figure in enumerate(found) if run.figures[figure.name][0] is metric]
         if own and not any(found[place].brief for place in own):
             found[own[0]] = dataclasses.replace(found[own[0]], brief=True)
     return found
-
-
-def _one_detector_brief(figures: list[Figure]) -> list[Figure]:
-    """Return figures of which only one detector's are brief: the first that there are columns of, OpenFace's if any."""
-    first = next((figure.detector for figure in figures if figure.brief and figure.detector), "")
-    return [dataclasses.replace(figure, brief=figure.brief and figure.detector in ("", first)) for figure in figures]
 
 
 def _headline(run: FinishedRun, name: str) -> Figure:

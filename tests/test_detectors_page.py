@@ -108,19 +108,21 @@ def test_every_column_of_action_units_names_its_detector(run, page):
     assert heads[:3] == ["OpenFace", "flow", "blendshapes"]
 
 
-def test_openface_takes_the_place_of_the_flow_in_the_terminal_and_both_are_in_the_list(run, tmp_path):
+def test_the_terminal_has_openface_or_what_was_asked_for_and_the_list_has_all(run, tmp_path):
     def briefly(folder):
         return [name for name in brief(FinishedRun(folder)).names() if name.startswith("AU")]
 
     assert briefly(run) == ["AU over time (OpenFace)"]
+    narrow = leaderboard(FinishedRun(run)).narrow()
+    assert "openface_intensity_track" in [column.key for column in narrow.columns]
     listed = "\n".join(str(row[0].value) for row in all_figures(FinishedRun(run)).rows())
     assert {"au_flow_track", "openface_intensity_track"} <= set(re.findall(r"\w+_track\b", listed))
     without = with_detectors(make_run(tmp_path / "run", drivers=1), AuFlow, AuBlendshape)
-    assert briefly(without) == ["AU over time (flow)"]
+    assert briefly(without) == [], "100 columns are full"
     facts = json.loads((without / "run.json").read_text())
     facts["request"]["named_metrics"] = ["au_blendshape"]
     (without / "run.json").write_text(json.dumps(facts))
-    assert briefly(without) == ["AU over time (flow)", "AU over time (blendshapes)"], "what was asked for is shown"
+    assert briefly(without) == ["AU over time (blendshapes)"], "what was asked for is shown"
 
 
 def test_what_detectors_see_in_the_same_clips_is_compared_unit_by_unit(run, page):
