@@ -19,9 +19,10 @@ METRICS = {
     "fid": "megbench.metrics.fid:Fid",
     "flicker": "megbench.metrics.flicker:Flicker",
     "sharpness": "megbench.metrics.sharpness:Sharpness",
+    "vbench": "megbench.metrics.vbench:Vbench",
     "counts": "megbench.metrics.counts:Counts",
 }
 # Measured only where `--metrics` names them: further variants, older versions, and what needs other programs.
-ON_REQUEST = ("motion_agreement_v1", "lpips_vgg", "lpips_squeeze", "au_blendshape", "openface_intensity")
+ON_REQUEST = ("motion_agreement_v1", "lpips_vgg", "lpips_squeeze", "au_blendshape", "openface_intensity", "vbench")
 # Of those, what `selfcheck` measures too where it can be.
 CHECKED_TOO = ("au_blendshape",)

@@ -1,5 +1,6 @@
 """The cells of the page: which clips stand in which cell, with their scores, words and curves."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from megbench.reports.softness import sharpness_of
 FULL_CONTRAST = 127
 # Pixels that the longest arrow of a motion field may take: somewhat more than the way to the next one.
 ARROW = 22
+# Factors by which the page magnifies facial motion, and the pixels that the one chosen for a driver makes of its peak.
+FACTORS = (4, 8, 16)
+SEEN_EASILY = 8.0
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,13 @@ def amplification(reach: float) -> int:
 def stretch(moves: float) -> int:
     """The power of two from 1 to 64 that lengthens arrows of `moves` pixels to nearly their room."""
     return max((factor for factor in (1, 2, 4, 8, 16, 32, 64) if factor * moves <= ARROW), default=1)
+
+
+def magnification(moves: float) -> int:
+    """The factor that brings a peak motion of `moves` pixels nearest to what is seen easily; the largest if it is 0."""
+    if not moves:
+        return FACTORS[-1]
+    return min(FACTORS, key=lambda factor: abs(math.log(factor * moves / SEEN_EASILY)))
 
 
 def driver_clip(view: CellView, coded: Sequence[Media]) -> Media | None:

@@ -25,11 +25,13 @@ from megbench.engine.run_folder import MEDIA_FOLDER, REPORT
 from megbench.reports import fields, leaderboard
 from megbench.reports.caveats import caveats, faces_inside
 from megbench.reports.cells import (
+    FACTORS,
     CellView,
     MediaList,
     amplification,
     cell_view,
     driver_clip,
+    magnification,
     stretch,
     two_cells,
     with_outputs,
@@ -38,17 +40,20 @@ from megbench.reports.common_cells import common_means, told
 from megbench.reports.detectors import disagreements
 from megbench.reports.environment import TEMPLATES, environment
 from megbench.reports.export import judged_tables
+from megbench.reports.first_sight import first_sight
 from megbench.reports.headlines import RANKED_BY, left_out
 from megbench.reports.heat_map import heat_maps
 from megbench.reports.intervals import differences_table
 from megbench.reports.media import COLUMNS, KNEE, PER_SHEET, Media, Wanted, media_of_all
 from megbench.reports.missing import missing
+from megbench.reports.paper import for_paper
 from megbench.reports.published import reported_table
+from megbench.reports.rewards import rewards_table, summary
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Table
 
 CACHE = STORE / "media"
-SCRIPTS = ("tables.js", "clips.js", "player.js")
+SCRIPTS = ("tables.js", "clips.js", "magnify.js", "player.js")
 # Bytes of coded clips that one page may hold; with more they lie in a folder beside it.
 PAGE_BUDGET = 23_000_000
 
@@ -94,9 +99,12 @@ def write_report(
             command=command(run),
             caveats=caveats(run),
             faces=faces_inside(run) if media else "",
+            sights=first_sight(run, cells) if media else [],
             with_media=media is not None,
             with_fields=any(clip.field for clip in coded),
+            factors=FACTORS,
             leaderboard=leaderboard.leaderboard(run),
+            for_paper=for_paper,
             unequal=told(run),
             common_means=common_means(run),
             pairs=differences_table(run, RANKED_BY),
@@ -111,6 +119,8 @@ def write_report(
             breakdowns=breakdowns(run),
             heat_maps=heat_maps(run),
             missing=missing(run),
+            rewards=rewards_table(run),
+            rewarded=summary(run),
             all_figures=leaderboard.all_figures(run),
             judged=judged_tables(run),
             reported=reported_table(),
@@ -180,6 +190,7 @@ def _cell_data(view: CellView, driver: Media | None) -> dict[str, Any]:
         "first": view.first_frame,
         "amplification": amplification(driver.reach if driver else 0.0),
         "stretch": stretch(driver.moves if driver else 0.0),
+        "magnification": magnification(driver.moves if driver else 0.0),
         "marks": {name: frame for name, frame in marks.items() if frame is not None},
     }
 

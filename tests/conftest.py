@@ -24,6 +24,7 @@ from megbench.core.worker import Outcome, answer, set_up
 from megbench.methods import METHODS
 from megbench.metrics import METRICS
 from megbench.protocols import PROTOCOLS
+from tests.browser import CHROMIUM, FLAGS
 from tests.fakes import FAKES
 
 # Slow draws say that the machine is busy, not that the data is wrong.
@@ -114,3 +115,16 @@ def databases(tmp_path_factory):
         (root / name).mkdir()
         made[name] = getattr(lookalikes, name)(root / name)
     return made
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, for one module: its event loop must not run in those of other tests."""
+    from playwright.sync_api import sync_playwright
+
+    if CHROMIUM is None:
+        pytest.skip("no Chromium found: install it (Debian: apt install chromium)")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        yield chromium
+        chromium.close()

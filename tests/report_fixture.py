@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 
 from megbench.core.clip import pixel_grid
+from megbench.core.figures import Figure
 from megbench.core.frames import Frames, frame_path, write_png
 from megbench.metrics.identity_distance import IdentityDistance
 from megbench.metrics.motion_agreement import MotionAgreement
+from megbench.reports.run_files import FinishedRun
 
 HOSTILE = '<script>alert("x")</script> & </script><img src=x onerror=alert(1)>'
 LABELS = {"fpfomm": 0.8, "fomm:mode=absolute": 0.3, "flow_warp": 0.95}
@@ -257,3 +259,18 @@ def _facts(cells: list[dict]) -> dict:
             for metric, figures in FIGURES.items()
         ],
     }
+
+
+def with_metric(folder: Path, named: bool, value: str, *figures: Figure) -> FinishedRun:
+    """Return a run after one more metric has measured the given value in every row, cell and over all cells."""
+    facts = json.loads((folder / "run.json").read_text())
+    facts["metrics"].append({"name": "extra", "version": "1", "figures": [dataclasses.asdict(f) for f in figures]})
+    facts["request"]["named_metrics"] = ["extra"] if named else []
+    (folder / "run.json").write_text(json.dumps(facts))
+    scores = pd.read_csv(folder / "scores.csv", keep_default_na=False, dtype="str")
+    like = scores[scores.figure == "gain"]
+    more = [
+        like.assign(metric="extra", figure=f.name, value=value, reason="" if value else "no weights") for f in figures
+    ]
+    pd.concat([scores, *more]).to_csv(folder / "scores.csv", index=False)
+    return FinishedRun(folder)

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +17,7 @@ from megbench.metrics import METRICS, ON_REQUEST
 from megbench.reports import headlines, leaderboard
 from megbench.reports.export import tables_of, write_tables
 from megbench.reports.run_files import FinishedRun
-from tests.report_fixture import make_run
+from tests.report_fixture import make_run, with_metric
 
 ALL = {name: load("metric", name, METRICS) for name in METRICS}
 FIGURES = {figure.name: figure for metric in ALL.values() for figure in metric.figures}
@@ -62,21 +61,6 @@ def test_shades_are_what_the_page_always_had(figure, value):
 def test_the_better_side_follows_from_ideal_and_bounds(ideal, bounds, arrow, better, aimed):
     figure = Figure("x", "X", target="driver", ideal=ideal, bounds=bounds, description="")
     assert (figure.arrow, figure.higher_is_better, figure.aimed) == (arrow, better, aimed)
-
-
-def with_metric(folder, named, value, *figures):
-    """A run with one more metric, in every row and over all cells of the given value."""
-    facts = json.loads((folder / "run.json").read_text())
-    facts["metrics"].append({"name": "extra", "version": "1", "figures": [dataclasses.asdict(f) for f in figures]})
-    facts["request"]["named_metrics"] = ["extra"] if named else []
-    (folder / "run.json").write_text(json.dumps(facts))
-    scores = pd.read_csv(folder / "scores.csv", keep_default_na=False, dtype="str")
-    like = scores[scores.figure == "gain"]
-    more = [
-        like.assign(metric="extra", figure=f.name, value=value, reason="" if value else "no weights") for f in figures
-    ]
-    pd.concat([scores, *more]).to_csv(folder / "scores.csv", index=False)
-    return FinishedRun(folder)
 
 
 @pytest.mark.parametrize("value", ["0.25", ""])

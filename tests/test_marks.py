@@ -53,7 +53,7 @@ def tables(run):
     found = tables_of(run.folder)
     found["comparison"] = exported(comparison(run, run), run)
     found["pair"] = exported(comparison(run, run, ["fpfomm", "fomm:mode=absolute"]), run)
-    return {name: table for name, table in found.items() if name != "reported"}
+    return {name: table for name, table in found.items() if name not in ("reported", "rewards")}  # without methods
 
 
 def plain(text, form):

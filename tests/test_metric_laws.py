@@ -172,7 +172,7 @@ def test_eight_bits_are_all_that_is_read(cell, outputs, found, name, store):
 
 
 @pytest.mark.parametrize(
-    "module", ["au_scores", "fidelity", "flicker", "motion_agreement", "set_distance", "sharpness"]
+    "module", ["au_scores", "fidelity", "flicker", "motion_agreement", "set_distance", "sharpness", "vbench"]
 )
 def test_examples_in_docstrings_hold(module):
     found = doctest.testmod(importlib.import_module(f"metrics.{module}"))

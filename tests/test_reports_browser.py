@@ -1,32 +1,14 @@
 """The page in a browser: it runs without complaint, its clips keep step, its tables sort."""
 
 import json
-import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from megbench.reports.html import write_report
+from tests.browser import opened, pixels
 from tests.report_fixture import FRAMES, make_run
-
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found: install it (Debian: apt install chromium)")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*FLAGS.split(), "--disable-component-update", "--disable-sync"]
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +19,7 @@ def report(tmp_path_factory):
 
 @pytest.fixture
 def page(browser, report):
-    page = browser.new_page(viewport={"width": 1400, "height": 900})
-    page.set_default_timeout(60_000)
-    complaints = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: complaints.append(dialog.message))
-    page.on("request", lambda request: complaints.append(request.url) if request.url.startswith("http") else None)
-    page.goto(report.as_uri())
-    page.wait_for_selector("body[data-ready]", timeout=60_000)
+    page, complaints = opened(browser, report)
     yield page
     page.close()
     assert complaints == []
@@ -64,23 +38,6 @@ def shown_frames(page):
     return page.eval_on_selector_all(
         ".cell.shown > .players .player[data-media]", "all => all.map(player => Number(player.dataset.frame))"
     )
-
-
-def pixels(page, canvas, player):
-    """RGB of a canvas of the opened cell, scaled to (256, 256, 3)."""
-    # As a text: a list of numbers takes seconds on its way. From 256 on, so that no letter is special.
-    letters = page.evaluate(
-        """([canvas, player]) => {
-            const found = document.querySelectorAll(`.cell.shown .player .${canvas}`)[player];
-            const copy = new OffscreenCanvas(256, 256).getContext("2d", {willReadFrequently: true});
-            copy.drawImage(found, 0, 0, 256, 256);
-            let text = "";
-            for (const value of copy.getImageData(0, 0, 256, 256).data) text += String.fromCharCode(256 + value);
-            return text;
-        }""",
-        [canvas, player],
-    )
-    return np.frombuffer(letters.encode("utf-16-le"), "<u2").reshape(256, 256, 4)[..., :3].astype(int) - 256
 
 
 def test_a_cell_opens_at_its_apex(page):
@@ -126,18 +83,38 @@ def test_the_amplified_difference_is_grey_at_the_onset_and_grows_with_amplificat
 
 
 def test_views_are_switched_one_by_one_and_one_always_stays(page):
-    shown = {view: page.locator(f".cell.shown canvas.{view}").first for view in ("picture", "difference", "motion")}
+    shown = {
+        view: page.locator(f".cell.shown canvas.{view}").first
+        for view in ("picture", "magnified", "difference", "motion")
+    }
 
     def visible():
         return {view for view, canvas in shown.items() if canvas.is_visible()}
 
-    assert visible() == {"picture", "difference"}
+    assert visible() == {"picture", "magnified", "difference"}
     page.locator("#views button[value=picture]").click()
     page.locator("#views button[value=difference]").click()
-    assert visible() == {"difference"}
+    assert visible() == {"magnified"}
     page.keyboard.press("3")
-    page.keyboard.press("2")
+    page.keyboard.press("4")
     assert visible() == {"motion"}
+
+
+def seven_clips_in_rows(page, width):
+    """How many rows seven clips of a cell take on a window of this width."""
+    page.set_viewport_size({"width": width, "height": 800})
+    return page.evaluate(
+        """() => {
+            const players = document.querySelector(".cell.shown > .players");
+            while (players.children.length < 7) players.append(players.lastElementChild.cloneNode(true));
+            players.style.setProperty("--n", 7);
+            return new Set([...players.children].map((player) => Math.round(player.getBoundingClientRect().top))).size;
+        }"""
+    )
+
+
+def test_seven_clips_stand_in_one_row_where_there_is_room(page):
+    assert [seven_clips_in_rows(page, width) for width in (1600, 1280, 390)] == [1, 1, 4]
 
 
 def test_motion_fields_show_arrows_and_colour_where_the_clip_moves(page):
@@ -253,21 +230,6 @@ def test_curve_cursors_follow_the_frame(page):
     assert min(ways) > 80
 
 
-def test_a_click_on_a_heading_sorts_within_each_section(page):
-    def column():
-        return page.eval_on_selector_all(
-            "#board tbody", "all => all.map(b => [...b.rows].slice(1).map(r => Number(r.cells[1].dataset.sort)))"
-        )
-
-    button = page.locator("#board thead button").nth(1)
-    button.click()
-    methods, controls = column()
-    assert methods == sorted(methods, reverse=True)
-    assert controls == sorted(controls, reverse=True)
-    button.click()
-    assert column() == [sorted(methods), sorted(controls)]
-
-
 def test_absent_values_sort_last_either_way(page):
     button = page.locator(".heat:visible thead button").nth(2)
     for _ in range(2):
@@ -293,9 +255,9 @@ def test_hostile_names_of_methods_and_clips_are_shown_as_they_are(browser, tmp_p
     page.on("dialog", lambda dialog: complaints.append(dialog.message))
     page.goto(write_report(folder, cache=tmp_path / "media").as_uri())
     page.wait_for_selector("body[data-ready]", timeout=60_000)
-    assert page.locator("#board tbody th", has_text=name).count() == 1
+    assert page.locator("#board .folding tbody th", has_text=name).count() == 1
     assert page.locator(".cell.shown figcaption", has_text=name).count() >= 1
     assert name in page.locator(".cell.shown h3").inner_text()
-    assert page.locator("img").count() == 0
+    assert page.locator("img:not([src^='data:image/webp;base64,'])").count() == 0
     assert complaints == []
     page.close()

@@ -18,7 +18,7 @@ from megbench.metrics.sharpness import Sharpness
 from megbench.metrics.true_flow import TrueFlow
 from megbench.reports import common_cells, headlines, heat_map, leaderboard
 from megbench.reports.caveats import caveats
-from megbench.reports.cells import amplification, stretch, two_cells
+from megbench.reports.cells import FACTORS, amplification, magnification, stretch, two_cells
 from megbench.reports.html import Pictures, write_report
 from megbench.reports.missing import missing
 from megbench.reports.run_files import FinishedRun
@@ -63,8 +63,8 @@ def parsed(page):
 
 def test_the_page_loads_nothing(page):
     found = parsed(page)
-    assert all(load.startswith("#") or load == "data:," for load in found.loads)
-    assert not {"iframe", "object", "embed", "img"} & set(found.tags)
+    assert all(load.startswith(("#", "data:image/webp;base64,")) or load == "data:," for load in found.loads)
+    assert not {"iframe", "object", "embed"} & set(found.tags)
     text = re.sub(r'<script type="application/json".*?</script>', "", page, flags=re.DOTALL)
     assert not re.search(r"https?:|@import|url\((?!#)", text)
 
@@ -361,6 +361,12 @@ def test_controls_are_shown_in_two_unlike_cells(run):
 @pytest.mark.parametrize(("reach", "factor"), [(0.0, 32), (3.0, 32), (13.0, 8), (60.0, 2), (200.0, 2)])
 def test_amplification_fits_the_motion(reach, factor):
     assert amplification(reach) == factor
+
+
+@pytest.mark.parametrize(("moves", "factor"), [(0.0, 16), (0.3, 16), (0.5, 16), (1.0, 8), (2.0, 4), (30.0, 4)])
+def test_motion_is_magnified_to_about_eight_pixels(moves, factor):
+    assert magnification(moves) == factor
+    assert factor in FACTORS
 
 
 @pytest.mark.parametrize(("moves", "factor"), [(0.0, 64), (0.5, 32), (3.0, 4), (12.0, 1), (90.0, 1)])

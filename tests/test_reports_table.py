@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from megbench.core.errors import BenchError
+from megbench.reports.paper import for_paper
 from megbench.reports.table import DASH, Column, Entry, Section, Table
 from tests.report_fixture import HOSTILE
 
@@ -200,3 +201,22 @@ def test_latex_compiles(tmp_path):
     command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+
+
+def test_a_wide_table_becomes_several_for_paper_and_groups_stay_whole():
+    groups = [*["A"] * 3, *["B"] * 6, *["C"] * 11, *["D"] * 2]
+    columns = (Column("row"), *(Column(f"c{k}", group=group) for k, group in enumerate(groups)))
+    row = tuple(Entry(float(k)) for k in range(len(columns)))
+    wide = Table("Wide", columns, (Section("", (row,)),), ("A note.",))
+    parts = for_paper(wide)
+    assert [[column.group for column in part.columns[1:]] for part in parts] == [
+        ["A"] * 3,
+        ["B"] * 6,
+        ["C"] * 8,
+        [*["C"] * 3, *["D"] * 2],
+    ]
+    assert [entry.value for part in parts for entry in next(part.rows())[1:]] == [entry.value for entry in row[1:]]
+    assert all(part.columns[0] == columns[0] for part in parts)
+    assert [part.footnotes for part in parts] == [(), (), (), ("A note.",)]
+    assert parts[1].title == "Wide (2 of 4)"
+    assert for_paper(wide.only(["c0"])) == [wide.only(["c0"])]

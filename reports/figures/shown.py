@@ -130,6 +130,11 @@ def fitting_factor(cell: CellFacts, clips: Sequence[Shown]) -> int:
     """The amplification at which the first of the clips with frames nearly fills the contrast at its apex."""
     for clip in clips:
         if clip.frames is not None:
-            change = (clip.frames[apex(cell)].astype(np.float32) - clip.frames[onset(cell)]) @ LUMA
-            return amplification(float(np.percentile(np.abs(change), 98)))
+            return fitting_amplification(clip.frames, apex(cell), onset(cell))
     return 1
+
+
+def fitting_amplification(frames: Frames, frame: int, rest: int) -> int:
+    """The amplification at which the difference of a frame to the frame `rest` nearly fills the contrast."""
+    change = (frames[frame].astype(np.float32) - frames[rest]) @ LUMA
+    return amplification(float(np.percentile(np.abs(change), 98)))

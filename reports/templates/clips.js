@@ -115,18 +115,24 @@ const veil = offscreen(1);
 const hue = (x, y) => (Math.atan2(y, x) * 180) / Math.PI;
 const LONGEST = 22;
 
+// Says on a canvas that nobody measured how this clip moves.
+function writeNoField(context) {
+  const unit = context.canvas.width / SIZE;
+  context.fillStyle = "#fff";
+  context.strokeStyle = "#000";
+  context.lineWidth = 3 * unit;
+  context.font = `${14 * unit}px sans-serif`;
+  context.strokeText("no motion field", 12 * unit, 24 * unit);
+  context.fillText("no motion field", 12 * unit, 24 * unit);
+}
+
 function drawMotion(canvas, clip, frame, stretch) {
   const context = canvas.getContext("2d");
   const scale = canvas.width / SIZE;
   paintDimmed(clip.base);
   put(context, 0, 0, canvas.width);
   if (clip.still) return;
-  if (!clip.field) {
-    context.fillStyle = "#fff";
-    context.font = "28px sans-serif";
-    context.fillText("no motion field", 24, 48);
-    return;
-  }
+  if (!clip.field) { writeNoField(context); return; }
   const [grid, x, y] = clip.moves(frame);
   const block = canvas.width / grid;
   // One pixel a block, stretched smoothly over the picture.

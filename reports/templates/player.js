@@ -1,7 +1,7 @@
 // The player: one state for all clips of a cell, so that they keep step.
-const state = { cell: -1, frame: 0, playing: false, amplified: false, clips: new Map() };
+const state = { cell: -1, frame: 0, playing: false, clips: new Map() };
 const slider = find("#frame"), speed = find("#speed"), choose = find("#choose");
-const amplification = find("#amplification");
+const amplification = find("#amplification"), magnification = find("#magnification");
 const views = all("#views button");
 const facts = () => page.cells[state.cell];
 const article = () => find(`#cell-${state.cell}`);
@@ -9,21 +9,26 @@ const shows = (view) => document.body.dataset.view.split(" ").includes(view);
 // Differences are taken to the onset; to frame 0 where nobody coded one.
 const restFrame = () => facts().marks.onset ?? 0;
 
+// What each view paints of a clip whose frame is in `delta`.
+const PAINT = {
+  picture: (clip) => paintPicture(clip.base),
+  difference: (clip) => paintDifference(clip.rest(restFrame()), Number(amplification.value)),
+  motion: (clip, canvas) => drawMotion(canvas, clip, state.frame, facts().stretch),
+  magnified: (clip) => paintMagnified(clip, state.frame, Number(magnification.value)),
+};
 function draw() {
-  const { frames, fps, marks, stretch } = facts();
+  const { frames, fps, marks } = facts();
   for (const player of all(".player[data-media]", article())) {
     const clip = state.clips.get(player.dataset.media);
     if (!clip) continue;
     if (clip.lost) find(".lost", player).textContent = clip.lost;
     if (!clip.base || !player.offsetParent) continue;
-    const [picture, difference, motion] = all("canvas", player);
     clip.read(state.frame, delta);
-    if (shows("picture")) { paintPicture(clip.base); picture.getContext("2d").putImageData(out, 0, 0); }
-    if (shows("difference")) {
-      paintDifference(clip.rest(restFrame()), Number(amplification.value));
-      difference.getContext("2d").putImageData(out, 0, 0);
+    for (const canvas of all("canvas", player).filter((canvas) => shows(canvas.className))) {
+      PAINT[canvas.className](clip, canvas);
+      if (canvas.className !== "motion") canvas.getContext("2d").putImageData(out, 0, 0);
+      if (canvas.className === "magnified" && !clip.still && !clip.field) writeNoField(canvas.getContext("2d"));
     }
-    if (motion && shows("motion")) drawMotion(motion, clip, state.frame, stretch);
     player.dataset.frame = state.frame;
   }
   for (const curves of all("svg.curves", article())) {
@@ -89,8 +94,8 @@ async function open(cell) {
   article()?.classList.remove("shown");
   state.cell = cell;
   article().classList.add("shown");
-  const { name, frames, first, marks, amplification: fitting } = facts();
-  if (!state.amplified) amplification.value = fitting;
+  const { name, frames, first, marks } = facts();
+  for (const factor of [amplification, magnification]) if (factor && !factor.dataset.chosen) factor.value = facts()[factor.id];
   const loaded = load();
   choose.value = cell;
   slider.max = frames - 1;
@@ -143,14 +148,16 @@ find("#previous").addEventListener("click", () => turn(-1));
 find("#next").addEventListener("click", () => turn(1));
 choose.addEventListener("change", () => open(Number(choose.value)));
 speed.addEventListener("change", () => play(state.playing));
-amplification.addEventListener("change", () => { state.amplified = true; draw(); drawStrip(); });
+for (const factor of [amplification, magnification]) {
+  factor?.addEventListener("change", () => { factor.dataset.chosen = "yes"; draw(); drawStrip(); });
+}
 for (const details of all("details.controls")) details.addEventListener("toggle", () => load().then(draw));
 for (const details of all("details.strip")) details.addEventListener("toggle", drawStrip);
 
 const KEYS = {
   " ": () => play(!state.playing), ArrowLeft: () => step(-1), ArrowRight: () => step(1),
   Home: () => step(-Infinity), End: () => step(Infinity), a: () => step(facts().first - state.frame),
-  "1": () => show(views[0]), "2": () => show(views[1]), "3": () => show(views[2]),
+  "1": () => show(views[0]), "2": () => show(views[1]), "3": () => show(views[2]), "4": () => show(views[3]),
   "[": () => turn(-1), "]": () => turn(1),
 };
 document.addEventListener("keydown", (event) => {

@@ -21,6 +21,54 @@ for (const button of all(".sortable thead button")) {
   button.addEventListener("click", () => sortTable(button.closest("th")));
 }
 
+// ---- Groups of the leaderboard's columns fold to their first column: from the right until the table fits, and as the
+// reader chooses by a click on a group's head. (On paper others stand in its place, which hold all columns.)
+class Folding {
+  constructor(table) {
+    this.table = table;
+    this.groups = [];
+    this.columns = 0;
+    for (const head of all("tr.groups th", table)) {
+      const group = { head, from: this.columns, columns: head.colSpan };
+      this.columns += group.columns;
+      if (group.columns > 1 && head.textContent.trim()) this.add(group);
+    }
+  }
+  add(group) {
+    group.button = document.createElement("button");
+    group.button.type = "button";
+    group.button.append(...group.head.childNodes);
+    group.button.dataset.more = `+${group.columns - 1}`;
+    group.button.addEventListener("click", () => this.show(group, (group.chosen = !group.open)));
+    group.head.append(group.button);
+    this.groups.push(group);
+  }
+  show(group, open) {
+    group.open = open;
+    group.button.setAttribute("aria-expanded", open);
+    group.button.title = open ? "fold to the first column" : `show all ${group.columns} columns`;
+    group.head.colSpan = open ? group.columns : 1;
+    for (const row of all("tr:not(.groups, .heading)", this.table)) {
+      for (let i = group.from + 1; i < group.from + group.columns; i++) row.cells[i].hidden = !open;
+    }
+    const folded = this.groups.reduce((sum, other) => sum + (other.open ? 0 : other.columns - 1), 0);
+    for (const heading of all("tr.heading th", this.table)) heading.colSpan = this.columns - folded;
+  }
+  fit() {
+    const box = this.table.parentElement;
+    for (const group of this.groups) this.show(group, group.chosen ?? true);
+    for (const group of this.groups.slice(1).reverse()) {
+      if (box.scrollWidth <= box.clientWidth) break;
+      if (group.chosen === undefined) this.show(group, false);
+    }
+  }
+}
+for (const table of all(".folding table")) {
+  const folding = new Folding(table);
+  folding.fit();
+  addEventListener("resize", () => folding.fit());
+}
+
 const heat = find("#heat");
 function showHeat() {
   for (const map of all(".heat")) map.hidden = map.dataset.figure !== heat.value;

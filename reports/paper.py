@@ -1,0 +1,32 @@
+"""Tables on paper: what a screen folds stands there in several narrow tables, one below the other."""
+
+import dataclasses
+import itertools
+
+from megbench.reports.table import Table
+
+# Columns that stand beside the first one on an upright sheet of A4.
+MOST = 8
+
+
+def for_paper(table: Table) -> list[Table]:
+    """Return a table as several of at most 9 columns: each has the first column, and groups stay together if they fit.
+
+    Footnotes are below the last.
+    """
+    parts: list[list[str]] = [[]]
+    columns = zip(table.keys()[1:], table.columns[1:], strict=True)
+    for _, group in itertools.groupby(columns, key=lambda column: column[1].group):
+        keys = [key for key, _ in group]
+        for start in range(0, len(keys), MOST):
+            piece = keys[start : start + MOST]
+            if len(parts[-1]) + len(piece) > MOST:
+                parts.append([])
+            parts[-1] += piece
+    if len(parts) == 1:
+        return [table]
+    made = [
+        dataclasses.replace(table.only(part), title=f"{table.title} ({number} of {len(parts)})", footnotes=())
+        for number, part in enumerate(parts, 1)
+    ]
+    return [*made[:-1], dataclasses.replace(made[-1], footnotes=table.footnotes)]

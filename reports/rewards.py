@@ -1,0 +1,133 @@
+"""What each figure rewards: what a still face, noise, wrong motions and the truth have, and which of them is best."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from megbench.core.figures import Figure
+from megbench.reports.headlines import entry
+from megbench.reports.run_facts import MetricFacts
+from megbench.reports.run_files import FinishedRun
+from megbench.reports.table import Column, Entry, Section, Table
+
+TRUTH, STILL = "truth", "still"
+# Controls that make nothing or the wrong thing, and the right answer.
+COMPARED = (STILL, "still_noise", "rigid", "wrong_driver", "reversed", TRUTH)
+DECIMALS = 3
+# Dozens of figures that differ by their action unit only.
+TRACK = re.compile(r"_track_AU")
+NOTE = (
+    "Means over cells. Best is who comes nearest to what the figure calls ideal; values equal to three decimals share"
+    " it. Figures of which no value is better than another, and those of single action units, are not here."
+)
+
+
+@dataclass(frozen=True)
+class Reward:
+    """One figure, and the labels of those that are best in it; () unless two controls at least have a value."""
+
+    figure: Figure
+    best: tuple[str, ...]
+
+
+def rewards(run: FinishedRun) -> list[Reward]:
+    """Return who is best in every figure of the table of rewards, in its order."""
+    return [Reward(figure, best(figure, values(run, metric, figure))) for metric, figure in _measured(run)]
+
+
+def compared(run: FinishedRun) -> list[str]:
+    """Return the labels of COMPARED that the run has; [] without a still face or if it is alone."""
+    there = {method.label for method in run.facts.methods}
+    found = [label for label in COMPARED if label in there]
+    return found if STILL in found and len(found) > 1 else []
+
+
+def values(run: FinishedRun, metric: MetricFacts, figure: Figure) -> dict[str, float]:
+    """Return a figure over all cells of those that have it, by label."""
+    found = {label: run.over_all(label, metric, figure).value for label in compared(run)}
+    return {label: value for label, value in found.items() if value is not None}
+
+
+def best(figure: Figure, of: Mapping[str, float]) -> tuple[str, ...]:
+    """Return who of two or more comes nearest to the figure's ideal, as three decimals show it."""
+    distances = {label: round(figure.distance(round(value, DECIMALS)), DECIMALS) for label, value in of.items()}
+    return tuple(label for label, far in distances.items() if len(of) > 1 and far == min(distances.values()))
+
+
+def rewards_table(run: FinishedRun) -> Table | None:
+    """Return the table of rewards, a row for each figure; None for a run without controls to compare."""
+    labels = compared(run)
+    if not labels:
+        return None
+
+    def row(metric: MetricFacts, figure: Figure) -> tuple[Entry, ...]:
+        name = Entry(f"{figure.name} {figure.arrow}".rstrip(), remark=figure.unit)
+        # Counts of pictures, which are warnings, would make every column as wide as themselves.
+        found = (entry(replace(run.over_all(label, metric, figure), warning="")) for label in labels)
+        first = best(figure, values(run, metric, figure))
+        last = Entry(", ".join(first)) if first else Entry(None, "fewer than two have a value")
+        return (name, *found, Entry(figure.ideal), last)
+
+    columns = (
+        Column("figure"),
+        *(Column(label, decimals=DECIMALS) for label in labels),
+        Column("ideal", decimals=0),
+        Column("best"),
+    )
+    shown: dict[str, list[tuple[Entry, ...]]] = {}
+    for metric, figure in _measured(run):
+        shown.setdefault(f"{metric.name} {metric.version}", []).append(row(metric, figure))
+    sections = tuple(Section(heading, tuple(rows)) for heading, rows in shown.items())
+    return Table("What each figure rewards", columns, sections, (NOTE, *_left_out(run)))
+
+
+def asked(figure: Figure) -> bool:
+    """Whether the table of rewards shows a figure that was measured: one with an ideal, not of a single action unit."""
+    return figure.ideal is not None and not TRACK.search(figure.name)
+
+
+def _measured(run: FinishedRun) -> list[tuple[MetricFacts, Figure]]:
+    """Return the figures asked for of which some row compared has a value, each with its metric."""
+    every = ((metric, figure) for metric in run.facts.metrics for figure in filter(asked, metric.figures))
+    return [(metric, figure) for metric, figure in every if values(run, metric, figure)]
+
+
+def _left_out(run: FinishedRun) -> list[str]:
+    """Return a sentence on each metric that lacks figures because no row compared has a value: which, and why."""
+    measured, sentences = [figure for _, figure in _measured(run)], []
+    for metric in run.facts.metrics:
+        lost = [figure for figure in filter(asked, metric.figures) if figure not in measured]
+        if not lost:
+            continue
+        some = "" if all(figure in lost for figure in filter(asked, metric.figures)) else " in part"
+        names = f" ({', '.join(figure.name for figure in lost)})" if some else ""
+        reason = run.over_all(compared(run)[0], metric, lost[0]).reason
+        sentences.append(f"Without a value here{some}: {metric.name}{names}: {reason}.")
+    return sentences
+
+
+def summary(run: FinishedRun) -> list[str]:
+    """Return sentences on how many figures the truth is best in, and in which one a control is as good or better.
+
+    [] for a run without a truth or without controls to compare.
+    """
+    if TRUTH not in compared(run):
+        return []
+    judged = [reward for reward in rewards(run) if reward.best]
+    alone = [reward for reward in judged if reward.best == (TRUTH,)]
+    shared = [reward for reward in judged if TRUTH in reward.best and reward not in alone]
+    beaten = [reward for reward in judged if TRUTH not in reward.best]
+    still = [reward for reward in judged if STILL in reward.best]
+    return [
+        f"The truth alone is best in {len(alone)} of {len(judged)} figures.",
+        *_listed("It shares the best value with a control in", shared),
+        *_listed("A control is better than the truth in", beaten),
+        *_listed("A still face is best, alone or with others, in", still),
+    ]
+
+
+def _listed(start: str, found: list[Reward]) -> list[str]:
+    """Return a sentence that names figures, [] if there are none."""
+    return [f"{start} {len(found)}: {', '.join(reward.figure.name for reward in found)}."] if found else []
