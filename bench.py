@@ -25,11 +25,13 @@ from megbench.commands import (
     databases,
     experts,
     explain,
+    export,
     external,
     figure,
     import_,
     listing,
     openface,
+    recognition,
     runs,
     selfcheck,
     train,
@@ -89,10 +91,12 @@ app.command()(runs.report)
 app.command()(verify.verify)
 app.command()(runs.clean)
 app.command()(compare.compare)
+app.command()(recognition.recognition)
 app.command()(explain.explain)
 app.command()(check.check)
 app.add_typer(experts.app, name="experts")
 app.add_typer(external.app, name="external")
+app.add_typer(export.app, name="export")
 app.command()(weights.weights)
 app.command()(weights.doctor)
 app.command()(selfcheck.selfcheck)
@@ -204,7 +208,9 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
 
 def _outdated(run: Path) -> bool:
     """Whether a page or summary is missing or older than what it shows, as after a kill or when experts have judged."""
-    shown = [path for name in ("run.json", "scores.csv", "experts.csv") if (path := run / name).exists()]
+    shown = [
+        path for name in ("run.json", "scores.csv", "experts.csv", "recognition.json") if (path := run / name).exists()
+    ]
     newest = max((path.stat().st_mtime_ns for path in shown), default=0)
     pages = [run / name for name in PAGES]
     return any(not page.exists() or page.stat().st_mtime_ns < newest for page in pages)

@@ -84,12 +84,9 @@ def prepared(found: Survey, out: Path, colour: Colour = Colour.recorded, workers
     made = store(found, out, given_points, recordings(), CHALLENGE, colour.value, workers)
     for name, why in made.facts.left_out.items():
         print(printable(f"left out: {name}: {why}"))
-    if found.missing:
-        print(
-            printable(
-                f"missing on disk: {len(found.missing)} of the sheet ({few(found.missing, 3)}); validate lists all"
-            )
-        )
+    for what, rows in (("missing on disk", found.missing), ("incomplete rows", found.incomplete)):
+        if rows:
+            print(printable(f"{what}: {len(rows)} of the sheet ({few(rows, 3)}); validate lists all"))
     return made
 
 

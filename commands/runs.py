@@ -39,7 +39,9 @@ def report(
         with locked_existing(run, RUN):
             print(make_report(run, media_all, no_media))
             if forms:
-                tables, whole = tables_of(run, names(columns)), ["leaderboard"] if columns else []
+                # A confusion matrix is one only as a whole.
+                whole = ["recognition_confusion", *(["leaderboard"] if columns else [])]
+                tables = tables_of(run, names(columns))
                 print(f"{len(write_tables(run / 'tables', tables, forms, whole))} tables in {run / 'tables'}")
             seal_again(run)
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from megbench.baselines import GENERATORS
+from megbench.commands.clip_stores import clip_stores
 from megbench.commands.options import Device, DeviceOption, resolve_device, resumable, user_weights
-from megbench.core.errors import BenchError, check_choice
+from megbench.core.errors import BenchError
 from megbench.core.files.working_folder import STORE
 from megbench.core.generator import KIND, generators, recipes
 from megbench.core.registry import load, names
@@ -111,27 +112,5 @@ def training_data(clips: str) -> tuple[str, TrainingSource]:
         return DEMO, rendered_set(lambda: demo_set(folder))  # rendered once the settings hold
     from megbench.training.prepared import prepared_set
 
-    pairs = [item.partition("=")[::2] for item in clips.split(",")]
-    if not all(database and path for database, path in pairs):
-        raise BenchError(f"--clips {clips!r} must be demo or NAME=PATH[,NAME=PATH], such as samm=/data/SAMM.")
-    stores = [clip_store(database.strip(), Path(path.strip())) for database, path in pairs]
-    return (pairs[0][0].strip() if len(pairs) == 1 else MIX), prepared_set(stores)
-
-
-def clip_store(database: str, path: Path) -> Path:
-    """The store of a database: `path` itself if it is one, else what is prepared from the raw database there."""
-    from megbench.core.files.cache import digest
-    from megbench.core.prepared_clips import ClipStore, is_store
-
-    if is_store(path):
-        found = ClipStore(path).facts.database
-        if database != found:
-            raise BenchError(f"--clips {database}={path}: the store there holds {found}. Say {found}={path}.")
-        return path
-    from megbench.clips.databases import DATABASES
-    from megbench.commands.databases import prepared, survey
-
-    check_choice("database", database, DATABASES)
-    out = STORE / "prepared" / f"{database}-{digest(str(path.resolve()))[:10]}"
-    prepared(survey(database, path), out)
-    return out
+    stores = clip_stores(clips, "--clips", "demo or ")
+    return (next(iter(stores)) if len(stores) == 1 else MIX), prepared_set(list(stores.values()))

@@ -15,7 +15,7 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, to_json
 
-from megbench.core.errors import BenchError, clause, shown, unknown_name
+from megbench.core.errors import BenchError, WrongSetting, clause, shown, unknown_name
 
 T = TypeVar("T")
 
@@ -97,14 +97,6 @@ _Loader.add_implicit_resolver(
 
 def _neighbours(path: Path) -> list[str]:
     return [str(other) for other in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-
-
-class WrongSetting(BenchError):
-    """A value that a setting cannot have. path: its names from the outside in, such as ("plan", "seed")."""
-
-    def __init__(self, message: str, path: Sequence[str]) -> None:
-        super().__init__(message)
-        self.path = tuple(path)
 
 
 # Words of pydantic's that not everybody knows, or that are long.
@@ -208,8 +200,8 @@ def _inside(kind: Any, path: Iterable[str | int]) -> Any:
 
 
 def _wrong(where: str, value: Any, wanted: str) -> WrongSetting:
-    text = f"Setting {where or 'config'} must be {wanted}, got {shown(value)}."
-    return WrongSetting(text, where.split(".") if where else ())
+    path = where.split(".") if where else ()
+    return WrongSetting(f"Setting {where or 'config'} must be {wanted}, got {shown(value)}.", path)
 
 
 def holds(settings: Any, path: Sequence[str]) -> bool:

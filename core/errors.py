@@ -25,6 +25,14 @@ class Unavailable(BenchError):
     """
 
 
+class WrongSetting(BenchError):
+    """A value that a setting cannot have. path: its names from the outside in, such as ("plan", "seed")."""
+
+    def __init__(self, message: str, path: Sequence[str]) -> None:
+        super().__init__(message)
+        self.path = tuple(path)
+
+
 # What an error shows of a value at most; a stranger's may be a megabyte.
 SHOWN = 120
 

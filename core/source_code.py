@@ -17,7 +17,7 @@ from megbench.core.files.memo import memo
 # "module:Class" in a table of names (megbench.core.registry): what is loaded by it is keyed by its own code.
 NAMED = re.compile(r"[\w.]+:\w+")
 # Names that turn a text into an error, and the modules that they are imported from.
-MAKERS = {"BenchError", "CellFailed", "Unavailable", "unknown_name"}
+MAKERS = {"BenchError", "CellFailed", "Unavailable", "WrongSetting", "unknown_name"}
 ERRORS = ("megbench.core.errors", "megbench")
 
 

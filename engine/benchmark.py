@@ -260,6 +260,7 @@ def cell_facts(cell: Cell, known_aus: dict[str, list[float]]) -> dict[str, Any]:
         "template": cell.template.name,
         **{name: facts[name] for name in (*shared, "action_units", "rendered", "colour", "face", "faces", "medium")},
         "has_truth": cell.truth is not None,
+        "foil": cell.foil.name if cell.foil else "",
         "known_aus": known_aus,
     }
 

@@ -18,6 +18,7 @@ from megbench.reports.intervals import differences_table
 from megbench.reports.marks import exported, marked
 from megbench.reports.metric_agreement import metrics_against_experts
 from megbench.reports.published import reported_table
+from megbench.reports.recognition import recognition_tables
 from megbench.reports.rewards import rewards_table
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Table
@@ -79,6 +80,7 @@ def tables_of(folder: Path, columns: Sequence[str] = ()) -> dict[str, Table]:
     if rewarded := rewards_table(run):
         tables["rewards"] = rewarded
     tables["figures"] = leaderboard.all_figures(run)
+    tables |= recognition_tables(run)
     tables |= judged_tables(run, everything=True)
     return {name: exported(table, run) for name, table in tables.items()} | {"reported": reported_table()}
 

@@ -48,6 +48,7 @@ from megbench.reports.media import COLUMNS, KNEE, PER_SHEET, Media, Wanted, medi
 from megbench.reports.missing import missing
 from megbench.reports.paper import for_paper
 from megbench.reports.published import reported_table
+from megbench.reports.recognition import recognition_tables
 from megbench.reports.rewards import rewards_table, summary
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Table
@@ -123,6 +124,7 @@ def write_report(
             rewarded=summary(run),
             all_figures=leaderboard.all_figures(run),
             judged=judged_tables(run),
+            recognition=recognition_tables(run),
             reported=reported_table(),
             notes=leaderboard.notes(run),
             cells=cells,

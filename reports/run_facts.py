@@ -27,6 +27,7 @@ class ProtocolFacts(Facts):
 class CellFacts(Facts):
     """One driver on one template, as run.json tells it. Frame numbers count from 0; None where nobody coded them.
 
+    foil: another driver that moves another part of the face, "" where the protocol names none.
     faces: widths of the faces in the driver's original first frame, pixels, largest first. face: the one asked for.
     medium: what the kind of the driver's file does to motion, "" for ordinary ones.
     """
@@ -46,6 +47,7 @@ class CellFacts(Facts):
     rendered: bool = False
     colour: str = "rgb"
     has_truth: bool = False
+    foil: str = ""
     face: str = ""
     faces: tuple[int, ...] = ()
     medium: str = ""

@@ -173,6 +173,10 @@ class FinishedRun:
             return "not done: the run was stopped before this cell"
         return None if record.get("status") == "ok" else str(record.get("reason") or "failed without a reason")
 
+    def content(self, label: str, cell: CellFacts) -> str:
+        """Return the hash of an output's frames, "" where there are none."""
+        return str(self._record(label, cell).get("content") or "")
+
     def supplied(self, label: str, cell: CellFacts) -> bool:
         """Whether all that others were to supply for a cell was there."""
         return self._record(label, cell).get("status") != "missing"

@@ -295,7 +295,8 @@ def test_a_table_describes_any_database(found):
     assert second.recording.action_units is None
     assert (third.recording.path.name, third.recording.apex_frame, third.recording.files) == ("third.mp4", 2, ())
     assert [line.partition(":")[0] for line in found["table"].missing] == ["line 5"]
-    assert "line 9: no fps; the row is left out" in found["table"].remarks
+    assert found["table"].incomplete == ("line 9: no fps",)
+    assert "incomplete rows: 1" in found["table"].describe()
     assert "line 9: the fps 'fast' is no frame rate; taken as not coded" in found["table"].remarks
 
 

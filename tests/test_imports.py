@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "fpfomm": {"nets", "faces", "core"},
     "baselines": {"nets", "faces", "core"},
     "metrics": {"faces", "core"},
+    "recognition": {"clips", "faces", "core"},
     "taught": {"fpfomm", "baselines", "nets", "training", "clips", "faces", "core"},
     "methods": {"taught", "fpfomm", "baselines", "nets", "faces", "core"},
     "protocols": {"clips", "core"},

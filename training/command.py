@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 import torch
 
-from megbench.core.config import WrongSetting, as_dict, holds, merge, parse_set, read_overlay, resolve
+from megbench.core.config import as_dict, holds, merge, parse_set, read_overlay, resolve
 from megbench.core.contracts import Trainable
-from megbench.core.errors import BenchError, check_choice, shown
+from megbench.core.errors import BenchError, WrongSetting, check_choice, shown
 from megbench.core.files.cache import write_json
 from megbench.core.files.folder_lock import TRAINING, check_free, locked_folder
 from megbench.core.progress import note

@@ -98,10 +98,12 @@ def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
     remarks = [f"also there and not read: {', '.join(others)}"] if others else []
     remarks += _further_codings(sheet, line, columns)
     if twice := _twice(sheet.rows[line]):
-        told = f"{path}, line {line + 1}: two columns are called {few(twice)}"
+        told = f"two columns are called {few([repr(title) for title in twice])}"
         if needs == LISTED:  # somebody's own table, which can be mended
-            raise BenchError(f"{told}, and nobody knows which is meant. Rename one of them, or delete it.")
-        remarks.append(f"{told}; the first of them is read")
+            where = f"{path}, line {line + 1}"
+            raise BenchError(f"{where}: {told}, and nobody knows which is meant. Rename one of them, or delete it.")
+        if not all(_codes_frames(title) for title in twice):  # those are remarked already
+            remarks.append(f"{told}; the first of them is read")
     records, carried = _meanings(sheet, line, columns)
     rows, odd = _validated(records)
     remarks += _strange_units(rows)
@@ -154,7 +156,11 @@ def _twice(row: list[str]) -> list[str]:
     words = [_word(cell) for cell in row]
     known = set().union(*TITLES.values())
     found = dict.fromkeys(word for word in words if word in known and words.count(word) > 1)
-    return [repr(row[words.index(word)].strip()) for word in found]
+    return [row[words.index(word)].strip() for word in found]
+
+
+def _codes_frames(title: str) -> bool:
+    return any(mark in _word(title) for mark in NUMBERS)
 
 
 def _further_codings(sheet: Sheet, header: int, columns: dict[str, int]) -> list[str]:
@@ -162,7 +168,7 @@ def _further_codings(sheet: Sheet, header: int, columns: dict[str, int]) -> list
     further = [
         column
         for column, title in enumerate(sheet.rows[header])
-        if any(mark in _word(title) for mark in NUMBERS) and column not in columns.values()
+        if _codes_frames(title) and column not in columns.values()
     ]
     titles = ", ".join(sheet.rows[header][column].strip() for column in further)
     filled = sum(

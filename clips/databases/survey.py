@@ -38,7 +38,8 @@ class Survey:
     """A database on somebody's disk. `source`: the sheet and the tree of folders that were read, in words.
 
     missing: clips of the sheet without frames. uncoded: folders that no row describes. corrected: what was changed,
-    with the correction's name. remarks: oddities that change nothing.
+    with the correction's name. remarks: oddities that change nothing. incomplete: rows of the sheet that lack what a
+    clip needs.
     """
 
     database: str
@@ -48,6 +49,7 @@ class Survey:
     uncoded: tuple[str, ...] = ()
     corrected: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    incomplete: tuple[str, ...] = ()
 
     @property
     def usable(self) -> tuple[CodedClip, ...]:
@@ -66,6 +68,7 @@ class Survey:
         parts = {
             "cannot be used": broken,
             "missing on disk": self.missing,
+            "incomplete rows": self.incomplete,
             "not in the sheet": self.uncoded,
             "corrected": self.corrected,
             "remarks": self.remarks,

@@ -51,12 +51,12 @@ class ClipTable:
             raise BenchError(f"{without_header(root, LISTED)} Add these columns.")
         database = check_name("database", re.sub(r"[^A-Za-z0-9]+", "_", root.stem).strip("_").lower())
         clips: list[CodedClip] = []
-        missing, remarks, names = [], list(table.remarks), set()
+        missing, incomplete, remarks, names = [], [], list(table.remarks), set()
         remarks += _repeated(table.rows)
         for row in table.rows:
             path = root.parent / local_path(row.path)
             if not row.path or row.fps is None:
-                remarks.append(f"line {row.line}: no {'fps' if row.path else 'path'}; the row is left out")
+                incomplete.append(f"line {row.line}: no {'fps' if row.path else 'path'}")
                 continue
             if reason := _no_clip(row, path, root.parent):
                 missing.append(f"line {row.line}: {reason}")
@@ -76,7 +76,8 @@ class ClipTable:
         whole = sum(clip.recording.path.is_file() and bool(clip.row.onset or clip.row.offset) for clip in clips)
         remarks += [f"{whole} videos with onset or offset are taken whole; nothing is cut"] * bool(whole)
         source = (f"sheet: {table.name}, {len(table.rows)} rows, header in line {table.header_line}",)
-        return Survey(database, source, tuple(clips), tuple(missing), remarks=tuple(remarks))
+        told = {"missing": tuple(missing), "remarks": tuple(remarks), "incomplete": tuple(incomplete)}
+        return Survey(database, source, tuple(clips), **told)
 
 
 TABLE = ClipTable()

@@ -1,0 +1,43 @@
+"""Databases that an option names: prepared stores, or raw databases that are prepared first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from megbench.core.errors import BenchError, check_choice
+from megbench.core.files.working_folder import STORE
+
+
+def clip_stores(text: str, option: str, instead: str = "") -> dict[str, Path]:
+    """Return the stores that NAME=PATH[,NAME=PATH] means, by database; a raw database is prepared first.
+
+    option, instead: for messages, as "--clips" and "demo or ". BenchError for another text, if a store is another
+    database's, or one is named twice.
+    """
+    pairs = [item.partition("=")[::2] for item in text.split(",")]
+    if not all(database and path for database, path in pairs):
+        raise BenchError(f"{option} {text!r} must be {instead}NAME=PATH[,NAME=PATH], such as samm=/data/SAMM.")
+    named = [(database.strip(), Path(path.strip())) for database, path in pairs]
+    names = [database for database, _ in named]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise BenchError(f"{option} {text!r} names {min(twice)} twice. Give each database once.")
+    return {database: _store(database, path, option) for database, path in named}
+
+
+def _store(database: str, path: Path, option: str) -> Path:
+    """The store of a database: `path` itself if it is one, else what is prepared from the raw database there."""
+    from megbench.core.files.cache import digest
+    from megbench.core.prepared_clips import ClipStore, is_store
+
+    if is_store(path):
+        found = ClipStore(path).facts.database
+        if database != found:
+            raise BenchError(f"{option} {database}={path}: the store there holds {found}. Say {found}={path}.")
+        return path
+    from megbench.clips.databases import DATABASES
+    from megbench.commands.databases import prepared, survey
+
+    check_choice("database", database, DATABASES)
+    out = STORE / "prepared" / f"{database}-{digest(str(path.resolve()))[:10]}"
+    prepared(survey(database, path), out)
+    return out

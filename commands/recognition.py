@@ -1,0 +1,173 @@
+"""`bench.py recognition`: does a recogniser see the drivers' emotions in a run's outputs?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from megbench.commands.clip_stores import clip_stores
+from megbench.commands.options import resumable
+from megbench.core.errors import BenchError
+from megbench.core.files.working_folder import STORE
+
+if TYPE_CHECKING:
+    from megbench.recognition.samples import Labelled
+    from megbench.recognition.view import Driver, Labels, Shown
+    from megbench.reports.recognised import Recognised
+    from megbench.reports.run_facts import CellFacts
+    from megbench.reports.run_files import FinishedRun
+
+RecogniserOption = Annotated[
+    str,
+    typer.Option(
+        "--recogniser",
+        help="NAME=PATH[,NAME=PATH]: databases to learn from, raw or prepared. Default, if the drivers are rendered:"
+        " rendered people of the recogniser's own.",
+        show_default=False,
+    ),
+]
+ByOption = Annotated[str, typer.Option("--by", help="svm (linear, exact) or ststnet (three seeds; minutes).")]
+ClassesOption = Annotated[
+    str, typer.Option(help="megc2019 (negative, positive, surprise) or own (the databases' words).")
+]
+WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0: one for each core.")]
+
+
+@resumable()
+def recognition(
+    run: Path,
+    recogniser: RecogniserOption = "",
+    by: ByOption = "svm",
+    classes: ClassesOption = "megc2019",
+    workers: WorkersOption = 0,
+) -> None:
+    """Label every output of a run by a recogniser that has seen neither its driver's person nor its template."""
+    from megbench.commands.runs import make_report
+    from megbench.core.files.folder_lock import RUN, locked_existing
+    from megbench.core.progress import note
+    from megbench.engine.run_folder import REPORT
+    from megbench.engine.seal import seal_again
+    from megbench.reports.recognised import write_recognised
+    from megbench.reports.recognition import recognition_tables
+    from megbench.reports.run_files import FinishedRun
+
+    with locked_existing(run, RUN):
+        opened = FinishedRun(run)
+        recognised = recognise(opened, recogniser, by, classes, workers)
+        write_recognised(run, recognised)
+        for line in recognised.notes:
+            note(line)
+        print(recognition_tables(opened)["recognition"].text())
+        if (run / REPORT).exists():
+            print(make_report(run, media_all=opened.facts.request.get("media_all") is True))
+        seal_again(run)
+
+
+def recognise(run: FinishedRun, databases: str, by: str, classes: str, workers: int) -> Recognised:
+    """Return what a recogniser says of a run's outputs. BenchError without any, or with nothing to learn from."""
+    from megbench.recognition.recogniser import make_recogniser
+    from megbench.recognition.view import Shown, label
+
+    chosen = make_recogniser(by)  # a wrong name is told before anything is measured
+    data = learnt_from(run, databases, classes, workers)
+    drivers, outputs = drivers_of(run), outputs_of(run)
+    if not outputs:
+        raise BenchError(f"{run.folder}: no finished output. Finish the run first.")
+    shown = [*(Shown("", one.name, one.name, one.folder, None) for one in drivers), *outputs]
+    found = label(shown, drivers, data, chosen, STORE.resolve(), workers)
+    return _recognised(run, chosen.name, classes, data, shown, drivers, found)
+
+
+def learnt_from(run: FinishedRun, databases: str, classes: str, workers: int) -> Labelled:
+    """Return the clips that a recogniser learns from. BenchError for recordings without a database."""
+    from megbench.recognition.rendered import rendered_samples
+    from megbench.recognition.samples import labelled, stored_samples
+
+    if databases:
+        stores = clip_stores(databases, "--recogniser")
+        samples, notes = stored_samples(stores.values(), STORE.resolve(), workers)
+        return labelled(samples, classes, notes)
+    recorded = sorted({cell.driver for cell in run.facts.cells if not cell.rendered})
+    if recorded:
+        raise BenchError(
+            f"{run.folder}: {len(recorded)} of its drivers are recordings ({recorded[0]}), of which rendered people"
+            " teach nothing. Give --recogniser NAME=PATH[,NAME=PATH], such as casme2=/data/CASME2."
+        )
+    samples, notes = rendered_samples(STORE.resolve(), workers)
+    return labelled(samples, classes, notes)
+
+
+def drivers_of(run: FinishedRun) -> list[Driver]:
+    """Return the drivers whose frames the run holds. An apex that does not follow the onset counts as not coded."""
+    from megbench.recognition.view import Driver
+
+    def driver(cell: CellFacts) -> Driver:
+        onset, apex = cell.onset_frame or 0, cell.apex_frame
+        coded = apex if apex is not None and apex > onset else None
+        return Driver(cell.driver, cell.database, cell.subject, run.driver_frames(cell), cell.n_frames, onset, coded)
+
+    cells = {cell.driver: cell for cell in run.facts.cells if run.driver_frames(cell).is_dir()}
+    return [driver(cell) for cell in cells.values()]
+
+
+def outputs_of(run: FinishedRun) -> list[Shown]:
+    """Return every finished output, row by row."""
+    from megbench.recognition.view import Shown
+
+    return [
+        Shown(method.label, cell.name, cell.driver, run.output_frames(method.label, cell), run.template_picture(cell))
+        for method in run.facts.methods
+        for cell in run.facts.cells
+        if run.content(method.label, cell) and run.driver_frames(cell).is_dir()
+    ]
+
+
+def _recognised(
+    run: FinishedRun,
+    recogniser: str,
+    scheme: str,
+    data: Labelled,
+    shown: Sequence[Shown],
+    drivers: Sequence[Driver],
+    found: Labels,
+) -> Recognised:
+    from megbench.recognition.classes import classes
+    from megbench.reports.recognised import Answered, LearntFrom, Recognised
+
+    cells = {cell.name: cell for cell in run.facts.cells}
+    rows: dict[str, dict[str, Answered]] = {"": {}, **{method.label: {} for method in run.facts.methods}}
+    for place, one in enumerate(shown):
+        reason = found.reasons.get(place, "")
+        said = () if reason else tuple(map(int, found.answers[:, place]))
+        content = run.content(one.row, cells[one.cell]) if one.row else ""
+        rows[one.row][one.cell] = Answered(
+            answers=said, reason=reason, content=content, apex=found.apexes.get(one.driver)
+        )
+    for method in run.facts.methods:
+        for cell in run.facts.cells:
+            if cell.name not in rows[method.label] and (why := run.failure(method.label, cell)):
+                rows[method.label][cell.name] = Answered(reason=why)
+    class_of = classes(scheme)
+    emotions = {cell.driver: class_of(cell.database, cell.emotion) for cell in run.facts.cells}
+    known = {name: emotion if emotion in data.classes else None for name, emotion in emotions.items()}
+    clips = Counter(sample.database for sample in data.samples)
+    people = {name: len({one.person for one in data.samples if one.database == name}) for name in clips}
+    guessed = sum(one.apex is None for one in drivers)
+    uncoded = f"{guessed} of {len(drivers)} drivers have no coded apex; their frame of largest motion is taken"
+    return Recognised(
+        recogniser=recogniser,
+        seeds=len(found.answers),
+        scheme=scheme,
+        classes=data.classes,
+        learnt_from=tuple(LearntFrom(database=n, clips=k, people=people[n]) for n, k in clips.items()),
+        of_classes=tuple(int((data.labels == place).sum()) for place in range(len(data.classes))),
+        rendered=all(sample.database == "rendered" for sample in data.samples),
+        emotions=known,
+        drivers=rows.pop(""),
+        rows=rows,
+        notes=(*data.notes, *([uncoded] if guessed else []), *found.notes),
+    )

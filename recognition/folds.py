@@ -1,0 +1,98 @@
+"""Who is held out: one person after the other, with everything in which that person is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from megbench.core.errors import BenchError, few
+from megbench.recognition.samples import Labelled
+
+Flags = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Folds:
+    """Leave one subject out.
+
+    people: whom each of the F folds holds out, "casme2/sub01". fold_of: (N,) the fold that asks for each sample.
+    training: (F, N) bool, which samples it learns from. notes: what a reader must know.
+    """
+
+    people: tuple[str, ...]
+    fold_of: Places
+    training: Flags
+    notes: tuple[str, ...] = ()
+
+
+def leave_one_out(data: Labelled) -> Folds:
+    """Return a fold for each person. Who shares a frame's pixels with another is held out together with them.
+
+    BenchError with fewer than two people.
+    """
+    groups = _groups(data.people, [sample.pixels for sample in data.samples])
+    names = list(dict.fromkeys(groups))
+    if len(names) < 2:
+        people = sorted(set(data.people))
+        who = "person" if len(people) == 1 else "people who share frames"
+        raise BenchError(
+            f"The clips show {len(people)} {who} ({few(people)});"
+            " leaving one person out takes at least two. Give further clips."
+        )
+    fold_of = np.array([names.index(name) for name in groups], np.int64)
+    training = np.arange(len(names))[:, None] != fold_of
+    return Folds(tuple(names), fold_of, training, tuple(_notes(data, names, fold_of, training)))
+
+
+def may_learn(data: Labelled, people: Collection[str], pixels: Collection[str]) -> Flags:
+    """Return which samples (N,) one may learn from who must have seen neither these people nor these frames.
+
+    A person of whom any frame is among them, under whatever name, is left out with all clips.
+    """
+    groups = _groups(data.people, [sample.pixels for sample in data.samples])
+    known = zip(data.samples, groups, strict=True)
+    banned = {group for one, group in known if one.person in people or not set(pixels).isdisjoint(one.pixels)}
+    return np.array([group not in banned for group in groups], bool)
+
+
+def _groups(people: Sequence[str], pixels: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return for each sample the first person of its group: of those who share a frame, directly or in a chain."""
+    leader = {name: name for name in people}
+
+    def first(name: str) -> str:
+        while leader[name] != name:
+            name = leader[name]
+        return name
+
+    seen: dict[str, str] = {}
+    for name, frame in ((name, frame) for name, frames in zip(people, pixels, strict=True) for frame in frames):
+        if (other := seen.setdefault(frame, name)) != name:
+            one, two = sorted((first(other), first(name)))
+            leader[two] = one
+    return [first(name) for name in people]
+
+
+def _notes(data: Labelled, names: Sequence[str], fold_of: Places, training: Flags) -> list[str]:
+    people = sorted(set(data.people))
+    lines = [*data.notes]
+    if len(names) < len(people):
+        merged = sorted(set(people) - set(names))
+        lines.append(f"{few(merged)} share a frame's pixels with another person; they are held out together")
+    lacking = [name for name, row in zip(names, training, strict=True) if _lost(data, row)]
+    if lacking:
+        lines.append(
+            f"{len(lacking)} of {len(names)} folds learn without a class, whose clips only the held-out person has"
+            f" ({few(lacking, 3)})"
+        )
+    single = int((np.bincount(fold_of) == 1).sum())
+    if single:
+        lines.append(f"{single} of {len(names)} people have one clip")
+    return lines
+
+
+def _lost(data: Labelled, row: Flags) -> bool:
+    return len(np.unique(data.labels[row])) < len(data.classes)

@@ -1,0 +1,126 @@
+"""Onset and apex of clips, measured: one flow each, kept in the store by content."""
+
+from __future__ import annotations
+
+import functools
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from megbench.clips.synthetic.parallel import in_parallel
+from megbench.core.clip import Float32s
+from megbench.core.errors import BenchError
+from megbench.core.files.cache import digest
+from megbench.core.files.whole_files import whole_file
+from megbench.core.frames import content_hash
+from megbench.core.provenance import recipe
+from megbench.faces.dis import coarse_flow
+from megbench.faces.head import fit_head, head_flow
+from megbench.faces.landmarks import Grey, Points, landmarks
+from megbench.faces.regions import face_regions
+from megbench.recognition.flow_picture import flow_picture
+
+# Frames at most among which the largest motion is looked for.
+LOOKED_AT = 64
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A clip whose motion from onset to apex is wanted.
+
+    what: its name in messages. content: hash of all that decides its frames. read: returns a frame, grey (256, 256)
+    uint8. apex: None where nobody coded it. points: the landmarks (68, 2) of the onset frame, None where nobody knows
+    them.
+    """
+
+    what: str
+    content: str
+    read: Callable[[int], Grey]
+    n_frames: int
+    onset: int
+    apex: int | None
+    points: Points | None = None
+
+    def key(self) -> str:
+        """Return the content key of what is measured."""
+        return digest([recipe(__name__), self.content, self.n_frames, self.onset, self.apex])
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """picture: u, v, strain (3, 28, 28) float32. apex: its frame. pixels: hashes of the two frames, grey."""
+
+    picture: Float32s
+    apex: int
+    pixels: tuple[str, str]
+
+
+def measure(moments: Sequence[Moment], cache: Path | None, title: str, workers: int = 1) -> list[Measured | str]:
+    """Measure clips, in order; a text says why one cannot be. What lies in `cache` is not measured again.
+
+    workers: how many processes; 0: one for each processor that this one may use.
+    """
+    found: dict[int, Measured | str] = {
+        index: kept for index, moment in enumerate(moments) if (kept := _kept(moment, cache))
+    }
+    waiting = [index for index in range(len(moments)) if index not in found]
+    made = in_parallel(functools.partial(_keep, cache), [moments[index] for index in waiting], title, workers=workers)
+    found.update(zip(waiting, made, strict=True))
+    return [found[index] for index in range(len(moments))]
+
+
+def _keep(cache: Path | None, moment: Moment) -> Measured | str:
+    """Measure a clip and keep what was found at once, so that nothing is done again after an interruption."""
+    result = _measured(moment)
+    if cache is not None and isinstance(result, Measured):
+        with whole_file(_path(moment, cache), lasting=False) as file:
+            np.savez(file, picture=result.picture, apex=np.array(result.apex), pixels=np.array(result.pixels))
+    return result
+
+
+def _path(moment: Moment, cache: Path) -> Path:
+    key = moment.key()
+    return cache / "features" / key[:2] / f"{key}.npz"
+
+
+def _kept(moment: Moment, cache: Path | None) -> Measured | None:
+    if cache is None:
+        return None
+    try:
+        with np.load(_path(moment, cache), allow_pickle=False) as stored:
+            first, later = map(str, stored["pixels"])
+            return Measured(stored["picture"], int(stored["apex"]), (first, later))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _measured(moment: Moment) -> Measured | str:
+    if moment.onset + 1 >= moment.n_frames:
+        return f"{moment.what}: no frame follows its onset"
+    try:
+        first = moment.read(moment.onset)
+        points = landmarks(first, f"the onset of {moment.what}") if moment.points is None else moment.points
+        apex = moment.apex
+        if apex is None or not moment.onset < apex < moment.n_frames:
+            apex = _largest_motion(moment, first, points)
+        later = moment.read(apex)
+    except BenchError as error:
+        return str(error)
+    return Measured(flow_picture(first, later, points), apex, (content_hash(first), content_hash(later)))
+
+
+def _largest_motion(moment: Moment, first: Grey, points: Points) -> int:
+    """Return the frame in which the face has moved furthest from the onset, the head's own motion taken off."""
+    regions = face_regions(points)
+
+    def moved(index: int) -> float:
+        flow = coarse_flow(first, moment.read(index))
+        facial = flow - head_flow(fit_head(flow, regions.stable))
+        return float(np.linalg.norm(facial[regions.face], axis=-1).mean())
+
+    later = np.arange(moment.onset + 1, moment.n_frames)
+    looked_at = later[np.unique(np.linspace(0, len(later) - 1, min(len(later), LOOKED_AT)).round().astype(int))]
+    return max(map(int, looked_at), key=moved)

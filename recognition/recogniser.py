@@ -1,0 +1,52 @@
+"""What a recogniser is, and the two that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from megbench.core.clip import Float32s
+from megbench.core.errors import check_choice
+from megbench.recognition.folds import Flags, Folds, Places
+from megbench.recognition.samples import Labelled
+from megbench.recognition.ststnet import StstNet
+from megbench.recognition.svm import LinearSvm
+
+Answers = npt.NDArray[np.int64]
+# The answer of a fold that has nothing to learn from.
+NO_ANSWER = -1
+
+
+class Recogniser(Protocol):
+    """Learns from pictures of flow and answers with a class. Each fold learns by itself, whatever others are shown."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    def answers(
+        self, pictures: Float32s, labels: Places, training: Flags, asked: Float32s, fold_of: Places, n_classes: int
+    ) -> Answers:
+        """Return the answers (S, M) of S seeds to M pictures; -1 from a fold that learns from nothing.
+
+        pictures: (N, 3, 28, 28) float32, with labels (N,) below `n_classes`. training: (F, N) bool, which of them each
+        fold learns from. asked: (M, 3, 28, 28). fold_of: (M,), the fold that answers each.
+        """
+
+
+RECOGNISERS: dict[str, Callable[[], Recogniser]] = {"svm": LinearSvm, "ststnet": StstNet}
+
+
+def make_recogniser(name: str) -> Recogniser:
+    """Return a recogniser by name. BenchError for another one."""
+    return RECOGNISERS[check_choice("recogniser", name, RECOGNISERS)]()
+
+
+def answers_left_out(recogniser: Recogniser, data: Labelled, folds: Folds) -> Answers:
+    """Return the answers (S, N) to the samples themselves, each by the fold that has not seen its person."""
+    return recogniser.answers(
+        data.pictures, data.labels, folds.training, data.pictures, folds.fold_of, len(data.classes)
+    )

@@ -1,0 +1,168 @@
+"""What a recogniser makes of a run: it labels outputs, having seen neither the driver's person nor the template."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from megbench.core.clip import person
+from megbench.core.files.cache import digest
+from megbench.core.files.hashes import file_hash
+from megbench.core.frames import content_hash, frame_path, grey, read_png
+from megbench.faces.landmarks import Grey
+from megbench.recognition.folds import Flags, Places, may_learn
+from megbench.recognition.moments import Measured, Moment, measure
+from megbench.recognition.recogniser import Answers, Recogniser
+from megbench.recognition.samples import Labelled
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An output, or the driver itself: frames in a folder that follow their driver's times.
+
+    row, cell: where its answer belongs. driver: the driver's name. template: the template's picture, None for a driver.
+    """
+
+    row: str
+    cell: str
+    driver: str
+    folder: Path
+    template: Path | None
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What is known of a driver. apex: None where nobody coded it; the frame in which it moves furthest is taken."""
+
+    name: str
+    database: str
+    subject: str
+    folder: Path
+    n_frames: int
+    onset: int
+    apex: int | None
+
+    @property
+    def person(self) -> str:
+        """Who is seen: "smic/s11"."""
+        return person(self.database, self.subject)
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """What was measured of everything shown, by place; reasons say why some of it could not be.
+
+    drivers: the measured drivers, or the reason.
+    """
+
+    found: Mapping[int, Measured]
+    reasons: Mapping[int, str]
+    drivers: Mapping[str, Measured | str]
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """answers: (S, M) for S seeds and the M things shown, -1 for none. reasons: why there is none, by place.
+
+    apexes: the frame taken of each driver. notes: what else a reader must know.
+    """
+
+    answers: Answers
+    reasons: Mapping[int, str]
+    apexes: Mapping[str, int]
+    notes: tuple[str, ...] = ()
+
+
+def pictures_of(shown: Sequence[Shown], drivers: Sequence[Driver], cache: Path | None, workers: int = 1) -> Pictures:
+    """Measure drivers and outputs from the driver's onset to its apex."""
+    moments = [_moment(f"driver {one.name}", one.folder, one, one.apex) for one in drivers]
+    seen = dict(zip((one.name for one in drivers), measure(moments, cache, "Flow of drivers", workers), strict=True))
+    known = {one.name: one for one in drivers}
+    places, outputs, reasons = [], [], {}
+    for place, one in enumerate(shown):
+        driver = seen[one.driver]
+        if isinstance(driver, str):
+            reasons[place] = driver
+        else:
+            places.append(place)
+            outputs.append(_moment(f"{one.row} on {one.cell}", one.folder, known[one.driver], driver.apex))
+    measured = dict(zip(places, measure(outputs, cache, "Flow of outputs", workers), strict=True))
+    reasons |= {place: found for place, found in measured.items() if isinstance(found, str)}
+    return Pictures({p: found for p, found in measured.items() if isinstance(found, Measured)}, reasons, seen)
+
+
+def label(
+    shown: Sequence[Shown],
+    drivers: Sequence[Driver],
+    data: Labelled,
+    recogniser: Recogniser,
+    cache: Path | None,
+    workers: int = 1,
+) -> Labels:
+    """Let a recogniser, trained on `data`, label everything shown.
+
+    For each driver and template one is trained that has seen no clip of the driver's person, nor of anybody of whom a
+    frame is the driver's onset or apex or the template. A frame is compared by its pixels, a person by name.
+    """
+    measured = pictures_of(shown, drivers, cache, workers)
+    asked, answers = list(measured.found), np.full((1, len(shown)), -1, np.int64)
+    notes: list[str] = []
+    if asked:
+        known = {one.name: one for one in drivers}
+        training, fold_of = _folds([shown[place] for place in asked], known, measured.drivers, data)
+        pictures = np.stack([found.picture for found in measured.found.values()])
+        given = recogniser.answers(data.pictures, data.labels, training, pictures, fold_of, len(data.classes))
+        answers = np.full((len(given), len(shown)), -1, np.int64)
+        answers[:, asked] = given
+        lacking = [learns.any() and len(np.unique(data.labels[learns])) < len(data.classes) for learns in training]
+        if blind := sum(lacking[fold] for fold in fold_of):
+            notes.append(
+                f"{blind} outputs were labelled by one that knows not all classes: only who is held out has them"
+            )
+    nothing = f"nobody but the driver's person is in the clips that {recogniser.name} learns from"
+    reasons = dict(measured.reasons) | {place: nothing for place in asked if (answers[:, place] < 0).any()}
+    apexes = {name: found.apex for name, found in measured.drivers.items() if isinstance(found, Measured)}
+    return Labels(answers, reasons, apexes, tuple(notes))
+
+
+def _folds(
+    shown: Sequence[Shown], drivers: Mapping[str, Driver], seen: Mapping[str, Measured | str], data: Labelled
+) -> tuple[Flags, Places]:
+    """Return the folds (F, N), who may be learned from, and the fold of each thing (M,).
+
+    One fold serves all pairs of driver and template that leave out the same people.
+    """
+    rows: dict[bytes, Flags] = {}
+    of_pair: dict[tuple[str, Path | None], bytes] = {}
+    for one in shown:
+        pair = one.driver, one.template
+        if pair not in of_pair:
+            found = seen[one.driver]
+            pixels = [*found.pixels] if isinstance(found, Measured) else []
+            pixels += [_pixels(one.template)] if one.template else []
+            learns = may_learn(data, [drivers[one.driver].person], pixels)
+            of_pair[pair] = learns.tobytes()
+            rows[learns.tobytes()] = learns
+    order = list(rows)
+    fold_of = [order.index(of_pair[one.driver, one.template]) for one in shown]
+    return np.stack(list(rows.values())), np.array(fold_of, np.int64)
+
+
+def _moment(what: str, folder: Path, driver: Driver, apex: int | None) -> Moment:
+    """Return a clip in a folder of frames, to be measured at its driver's times."""
+    looked_at = range(driver.n_frames) if apex is None else (driver.onset, apex)
+    content = digest([file_hash(frame_path(folder, index)) for index in looked_at])
+    return Moment(what, content, functools.partial(_frame, folder), driver.n_frames, driver.onset, apex)
+
+
+def _frame(folder: Path, index: int) -> Grey:
+    return grey(read_png(frame_path(folder, index))[None])[0]
+
+
+@functools.cache
+def _pixels(picture: Path) -> str:
+    return content_hash(grey(read_png(picture)[None])[0])

@@ -1,0 +1,115 @@
+"""What a recogniser said of a run's outputs: `recognition.json` in its folder, which `bench.py recognition` writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError, field_validator
+
+from megbench.core.errors import BenchError
+from megbench.core.files.cache import write_text
+from megbench.reports.run_facts import CellFacts, Facts
+from megbench.reports.run_files import FinishedRun
+
+FILE = "recognition.json"
+LARGEST_BYTES = 50_000_000
+
+
+class Answered(Facts):
+    """One output's labels, places among the classes: one by each seed, () where `reason` says why there is none.
+
+    content: hash of the output's frames, "" for a driver. apex: the frame that was looked at.
+    """
+
+    answers: tuple[int, ...] = ()
+    reason: str = ""
+    content: str = ""
+    apex: int | None = None
+
+
+class LearntFrom(Facts):
+    """Clips of one database that the recogniser learned from, before anybody was held out."""
+
+    database: str
+    clips: int
+    people: int
+
+
+class Recognised(Facts):
+    """The whole file.
+
+    seeds: how many, 1 for a recogniser without. of_classes: the clips of each class that it learned from. emotions: the
+    class of each driver, None for one that has none of them. rows: row of the run -> cell -> labels. drivers: the
+    labels of the drivers themselves.
+    """
+
+    recogniser: str
+    seeds: int
+    scheme: str
+    classes: tuple[str, ...]
+    learnt_from: tuple[LearntFrom, ...]
+    of_classes: tuple[int, ...]
+    rendered: bool
+    emotions: dict[str, str | None]
+    rows: dict[str, dict[str, Answered]]
+    drivers: dict[str, Answered]
+    notes: tuple[str, ...] = ()
+
+    @field_validator("classes")
+    @classmethod
+    def _several(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(names) < 2:
+            raise ValueError("fewer than two classes")
+        return names
+
+    def true(self, cell: CellFacts) -> int | None:
+        """Return the class of a cell's driver, None where it has none."""
+        return self._place(cell.driver)
+
+    def _place(self, driver: str) -> int | None:
+        name = self.emotions.get(driver)
+        return self.classes.index(name) if name in self.classes else None
+
+    def of_foil(self, cell: CellFacts) -> int | None:
+        """Return the class of a cell's foil, None where it has none or nobody knows it."""
+        return self._place(cell.foil)
+
+    def given(self, label: str, cell: CellFacts) -> Answered:
+        """Return the labels of a row in a cell."""
+        found = self.rows.get(label, {}).get(cell.name)
+        return found or Answered(reason="not labelled: give `bench.py recognition` again")
+
+
+def write_recognised(run: Path, found: Recognised) -> Path:
+    """Write it into a run's folder, whole or not at all; return the path."""
+    write_text(run / FILE, found.model_dump_json(indent=1))
+    return run / FILE
+
+
+def read_recognised(run: FinishedRun) -> Recognised | None:
+    """Return what was written, None where nothing was. Labels of outputs that are others by now are taken out.
+
+    BenchError if the file is not as it should be.
+    """
+    path = run.folder / FILE
+    if not path.exists():
+        return None
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise BenchError(f"{path}: larger than {LARGEST_BYTES} bytes. Give `bench.py recognition` again.")
+        found = Recognised.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be read ({error.strerror}). Give `bench.py recognition` again.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise BenchError(f"{path}: {place}: {first['msg']}. Give `bench.py recognition` again.") from None
+    known = {
+        label: {
+            cell.name: answered
+            for cell in run.facts.cells
+            if (answered := cells.get(cell.name)) and answered.content == run.content(label, cell)
+        }
+        for label, cells in found.rows.items()
+    }
+    return found.model_copy(update={"rows": known})
