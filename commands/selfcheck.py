@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from megbench.core.clip import Cell
     from megbench.core.contracts import Partial
     from megbench.metrics.sensitivity import Values, Worth
+    from megbench.metrics.true_courses import Courses
 
 # What the report shows (megbench.reports.selfcheck reads it).
 KEPT = Path(__file__).parent.parent / "reports" / "selfcheck.json"
@@ -29,6 +30,9 @@ FEWEST = 2
 SPOTS = 16 / 18
 # Agreement may differ by so much over scales of .25 and more.
 BLIND = 0.05
+BLENDSHAPE = "au_blendshape"
+# Units whose coefficients follow the true intensity at least so well; AU07 and AU17 are told as they come.
+FOLLOWED, FOLLOWS = ("AU01", "AU02", "AU04", "AU05", "AU10", "AU12", "AU15"), 0.7
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,11 @@ def selfcheck(
     for judgement in judged.values():
         print(f"{judgement.figure}: {judgement.line()}")
         print("    " + ", ".join(f"{name} {_signed(rho)}" for name, rho in judgement.correlations.items()))
-    laws = list(check_laws(found, judged))
+    courses = measure_courses()
+    for name, (_, units) in courses.items():
+        told = ", ".join(f"{unit} {value:.2f} ({drivers})" for unit, (value, drivers) in units.items())
+        print(f"{name}, median correlation with the true intensity (drivers that have the unit): {told}")
+    laws = [*check_laws(found, judged), *course_laws(courses)]
     for law in laws:
         verdict = "holds" if law.holds else "BROKEN" if cells >= FEWEST else "not in this cell"
         print(f"{verdict}: {law.text} ({law.found})")
@@ -64,7 +72,7 @@ def selfcheck(
         print(f"One cell proves nothing, whether a law holds in it or not. Give --cells {FEWEST} or more (default 3).")
         raise typer.Exit
     if keep:
-        write_json(KEPT, outcome(cells, judged, versions, laws))
+        write_json(KEPT, outcome(cells, judged, versions, laws, courses))
         print(f"Kept in {KEPT}.")
     raise typer.Exit(0 if all(law.holds for law in laws) else 1)
 
@@ -74,17 +82,13 @@ def measure_all(count: int, workers: int) -> tuple[dict[str, Values], dict[str, 
     from megbench.clips.synthetic.degraded import variants
     from megbench.core.combine import combined
     from megbench.core.progress import track
-    from megbench.core.registry import load
     from megbench.core.worker import Lane, work
-    from megbench.engine.scoring import lacking
-    from megbench.metrics import METRICS, ON_REQUEST
     from megbench.protocols.demo import Demo
 
     protocol = Demo(STORE.resolve() / "clips")
     everything = protocol.cells()
     chosen = chosen_cells(everything, count)
-    makers = [load("metric", name, METRICS) for name in METRICS if name not in ON_REQUEST]
-    makers = [make for make in makers if not lacking(make)]
+    makers = checked_metrics()
     # Two batches a cell, so that two workers have as much to do.
     tasks = [[(cell, protocol.answer(cell), v) for v in variants()[half::2]] for cell in chosen for half in (0, 1)]
     lane = Lane("selfcheck", _Checker(makers, STORE.resolve() / "features"), tasks)
@@ -102,6 +106,43 @@ def measure_all(count: int, workers: int) -> tuple[dict[str, Values], dict[str, 
                     values.setdefault(score.figure, {})[variant] = score.value
     versions = {figure.name: (metric.name, metric.version) for metric in metrics for figure in metric.figures}
     return {figure: values[figure] for figure in versions if figure in values}, versions
+
+
+def checked_metrics() -> list[Callable[[], Any]]:
+    """Return the default metrics and CHECKED_TOO, without what this machine cannot compute; of CHECKED_TOO tell why."""
+    from megbench.core.progress import note
+    from megbench.core.registry import load
+    from megbench.engine.scoring import lacking
+    from megbench.metrics import CHECKED_TOO, METRICS, ON_REQUEST
+
+    makers = {name: load("metric", name, METRICS) for name in METRICS if name not in ON_REQUEST or name in CHECKED_TOO}
+    for name in CHECKED_TOO:
+        if reason := lacking(makers[name]):
+            note(f"{name} is left out: {reason}")
+            del makers[name]
+    return [make for make in makers.values() if not lacking(make)]
+
+
+def measure_courses() -> dict[str, tuple[str, Courses]]:
+    """Return the version of every detector of action units, and how its units follow those of the demo's drivers."""
+    from megbench.metrics.au_scores import AuAgreement
+    from megbench.metrics.true_courses import true_courses
+    from megbench.protocols.demo import Demo
+
+    cells = Demo(STORE.resolve() / "clips").cells()
+    detectors = [metric for make in checked_metrics() if isinstance(metric := make(), AuAgreement)]
+    cache = STORE.resolve() / "features"
+    return {metric.name: (metric.version, true_courses(metric, cells, cache)) for metric in detectors}
+
+
+def course_laws(courses: dict[str, tuple[str, Courses]]) -> Iterator[Law]:
+    """What blendshapes must show of the units that they stand for, if they were measured."""
+    if BLENDSHAPE in courses:
+        _, units = courses[BLENDSHAPE]
+        found = {unit: units[unit][0] for unit in FOLLOWED if unit in units}
+        shown = ", ".join(f"{unit} {value:.2f}" for unit, value in found.items()) or "no driver has one"
+        holds = len(found) == len(FOLLOWED) and min(found.values()) >= FOLLOWS
+        yield Law(f"{BLENDSHAPE} follows {', '.join(FOLLOWED)} with r of {FOLLOWS} or more", shown, holds)
 
 
 def chosen_cells(cells: Sequence[Cell], count: int) -> list[Cell]:
@@ -167,13 +208,18 @@ def check_laws(found: dict[str, Values], judged: dict[str, Worth]) -> Iterator[L
 
 
 def outcome(
-    cells: int, judged: dict[str, Worth], versions: dict[str, tuple[str, str]], laws: Sequence[Law]
+    cells: int,
+    judged: dict[str, Worth],
+    versions: dict[str, tuple[str, str]],
+    laws: Sequence[Law],
+    courses: dict[str, tuple[str, Courses]],
 ) -> dict[str, Any]:
     """The outcome as JSON values."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "cells": cells,
         "laws": [dataclasses.asdict(law) for law in laws],
+        "courses": {name: {"version": version, "units": units} for name, (version, units) in courses.items()},
         "figures": {
             name: {
                 "metric": versions[name][0],

@@ -9,6 +9,7 @@ from megbench.core.files.names import check_name
 from megbench.experts.judgements import FILE, Judgement, read_judgements
 from megbench.reports import leaderboard
 from megbench.reports.common_cells import common_means
+from megbench.reports.detectors import disagreements
 from megbench.reports.environment import TEMPLATES, environment
 from megbench.reports.experts import agreement_table, pairs_table, table_one
 from megbench.reports.headlines import RANKED_BY, left_out
@@ -73,6 +74,7 @@ def tables_of(folder: Path, columns: Sequence[str] = ()) -> dict[str, Table]:
         tables["leaderboard_common_cells"] = common
     if pairs := differences_table(run, RANKED_BY):
         tables["pairs"] = marked(run, pairs)
+    tables |= {f"detectors_{k}": table for k, table in enumerate(disagreements(run), 1)}
     tables |= {
         f"by_{scope}": leaderboard.breakdown(run, scope) for scope in leaderboard.SCOPES if len(run.groups(scope)) > 1
     }

@@ -37,6 +37,7 @@ from megbench.reports.cells import (
     with_outputs,
 )
 from megbench.reports.common_cells import common_means, told
+from megbench.reports.detectors import disagreements
 from megbench.reports.environment import TEMPLATES, environment
 from megbench.reports.export import judged_tables
 from megbench.reports.first_sight import first_sight
@@ -110,6 +111,7 @@ def write_report(
             unequal=told(run),
             common_means=common_means(run),
             pairs=differences_table(run, RANKED_BY),
+            detectors=disagreements(run),
             explained=leaderboard.explained(run),
             left_out=left_out(run),
             floor=leaderboard.floor(run),

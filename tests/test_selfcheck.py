@@ -8,7 +8,7 @@ from megbench.clips.synthetic.degraded import SERIES, Answer, variants
 from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.performance import Performance, Track
 from megbench.clips.synthetic.rendered_clips import Scene
-from megbench.commands.selfcheck import check_laws, chosen_cells
+from megbench.commands.selfcheck import FOLLOWED, FOLLOWS, check_laws, chosen_cells, course_laws
 from megbench.metrics.sensitivity import worth
 from megbench.protocols.demo import SHEET
 
@@ -74,11 +74,15 @@ def test_one_cell_proves_nothing(call, monkeypatch):
     found["agreement"] = found["agreement"] | {("delay", 8): 0.99}
     versions = dict.fromkeys(FIGURES, ("metric", "1"))
     monkeypatch.setattr("megbench.commands.selfcheck.measure_all", lambda count, workers: (found, versions))
+    courses = {"au_blendshape": ("1", dict.fromkeys(FOLLOWED, (0.9, 2)) | {"AU17": (0.6, 1)})}
+    monkeypatch.setattr("megbench.commands.selfcheck.measure_courses", lambda: courses)
     code, out, _ = call("selfcheck", "--cells", "1")
     assert code == 0
     assert "not in this cell: agreement falls with delay" in out
     assert "One cell proves nothing" in out
     assert "BROKEN" not in out
+    assert "AU15 0.90 (2), AU17 0.60 (1)" in out
+    assert "holds: au_blendshape follows AU01" in out
     code, out, _ = call("selfcheck", "--cells", "2")
     assert code == 1
     assert "BROKEN: agreement falls with delay" in out
@@ -143,6 +147,17 @@ def test_each_law_breaks_where_its_figure_does(figure, variant, value, broken):
     laws = check_laws(found, {name: worth(name, found[name]) for name in found})
     (law,) = [law for law in laws if not law.holds]
     assert law.text.startswith(broken)
+
+
+def test_blendshapes_must_follow_each_of_the_units_that_they_stand_for():
+    good = dict.fromkeys(FOLLOWED, (FOLLOWS, 1))
+
+    def holds(units):
+        return [law.holds for law in course_laws({"au_blendshape": ("1", units)})]
+
+    assert holds(good) == holds(good | {"AU17": (0.1, 1)}) == [True]
+    assert holds(good | {"AU04": (FOLLOWS - 0.01, 2)}) == holds({"AU01": (0.9, 2)}) == [False]
+    assert list(course_laws({"au_flow": ("3", good)})) == []
 
 
 class Named:
