@@ -31,6 +31,7 @@ from megbench.commands import (
     import_,
     listing,
     openface,
+    perturbing,
     recognition,
     runs,
     selfcheck,
@@ -69,7 +70,7 @@ from megbench.core.files.working_folder import STORE
 from megbench.core.processors import usable
 from megbench.core.tables.spreadsheet_text import printable
 from megbench.engine.dispatch import CELL_LIMIT_S, LOCAL, check_engine
-from megbench.engine.run_folder import PAGES, REPORT, SUMMARY
+from megbench.engine.run_folder import PAGES, PERTURBED, REPORT, SUMMARY
 
 if TYPE_CHECKING:
     from megbench.engine.runner import Settings
@@ -124,6 +125,13 @@ def run(
     ] = CELL_LIMIT_S,
     no_controls: Annotated[bool, typer.Option("--no-controls", help="Only the methods named.")] = False,
     media_all: MediaAllOption = False,
+    perturb: Annotated[
+        str,
+        typer.Option(
+            help="Also with altered drivers: jpeg, h264, noise, brightness, half_size, shift, half_rate; jpeg=50 sets a"
+            " strength."
+        ),
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
 ) -> None:
     """Compare generators of facial micro-expressions: animate, measure and report."""
@@ -149,17 +157,28 @@ def run(
         STORE.resolve(), request.device, seed, workers or usable(), check_engine(engine), limit_s=cell_timeout
     )
     with resumable():
-        raise typer.Exit(benchmark(request, settings, out, media_all, dry_run))
+        raise typer.Exit(benchmark(request, settings, out, media_all, dry_run, names(perturb)))
 
 
-def benchmark(request: Request, settings: Settings, out: Path | None, media_all: bool, dry_run: bool) -> int:
-    """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed."""
+def benchmark(
+    request: Request,
+    settings: Settings,
+    out: Path | None,
+    media_all: bool,
+    dry_run: bool,
+    perturb: Sequence[str] = (),
+) -> int:
+    """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed.
+
+    perturb: alterations of the drivers with which everything is done again (megbench.clips.perturbed).
+    """
+    from megbench.clips.perturbed import perturbations
     from megbench.commands.precision import hint
     from megbench.core.files.cache import digest, trim
     from megbench.core.files.folder_lock import RUN, check_free, locked_folder
     from megbench.core.progress import note
     from megbench.engine.benchmark import Benchmark
-    from megbench.engine.estimate import forecast, work_left
+    from megbench.engine.estimate import forecast, outlook, work_left
     from megbench.engine.foreseen import check_files, foreseen
     from megbench.engine.scoring import Scorer
     from megbench.engine.seal import page_as_sealed, seal
@@ -168,6 +187,7 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
     began = time.monotonic()
     folder = out or RUNS / f"{request.protocol}-{digest(request.deciding())[:10]}"
 
+    altering = perturbations(perturb)
     source = make_protocol(request.protocol, request.folders, request.face, settings.workers)
     scorer = Scorer(load_metrics(request), Seen, settings.store, settings.workers, settings.engine, settings.limit_s)
     rows = make_rows(request)  # wrong names are told before anything is rendered
@@ -189,6 +209,9 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
         check_files(missing)
         left = work_left(folder, run.jobs, missing, media_all)
         print(f"Run {folder}\n{forecast(run.jobs, left, scorer, settings)}")
+        for altered in perturbing.altered_runs(run, altering):
+            left = work_left(altered.folder, altered.jobs, altered.missing(), media_all)
+            print(f"{altered.folder}\n{outlook(dataclasses.replace(left, page_frames=0), scorer, settings)}")
         return 0
     if request.device == "cpu" and (faster := hint(run.jobs, run.missing)):
         note(faster)
@@ -201,7 +224,9 @@ def benchmark(request: Request, settings: Settings, out: Path | None, media_all:
             if run.changed or _outdated(folder) or not page_as_sealed(folder):
                 runs.make_report(folder, media_all)
             seal(folder)
-            trim(settings.store)
+        if altering:
+            failures = [*failures, *perturbing.complete(run, altering, media_all)]
+        trim(settings.store)
     _show(folder, failures, time.monotonic() - began)
     return 1 if failures else 0
 
@@ -211,6 +236,7 @@ def _outdated(run: Path) -> bool:
     shown = [
         path for name in ("run.json", "scores.csv", "experts.csv", "recognition.json") if (path := run / name).exists()
     ]
+    shown += run.glob(f"{PERTURBED}/*/scores.csv")
     newest = max((path.stat().st_mtime_ns for path in shown), default=0)
     pages = [run / name for name in PAGES]
     return any(not page.exists() or page.stat().st_mtime_ns < newest for page in pages)

@@ -68,6 +68,12 @@ def _checked(metric: type[Metric]) -> Iterator[str]:
     if kept and lines:
         yield f"\n`bench.py selfcheck`, on {kept.cells} true answers made worse step by step ({kept.date}):\n"
         yield from lines
+    courses = kept.courses.get(metric.name) if kept else None
+    if courses and courses.version == metric.version:
+        yield (
+            "\nMedian correlation over time with the true intensity, over the demo's drivers that have the unit (how"
+            f" many): {courses.line}."
+        )
 
 
 def _cells(figure: Figure) -> Sequence[str]:

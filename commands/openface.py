@@ -12,7 +12,7 @@ def openface(run: Path, csvs: Path) -> None:
     """Import OpenFace's CSVs of a run: CSVS/<method>/<cell>.csv, CSVS/drivers/<driver>.csv, CSVS/truth/<cell>.csv.
 
     Each may also be a TSV, a workbook, or a folder with one CSV a frame. Then run the benchmark again with --metrics
-    openface_intensity.
+    +openface_intensity.
     """
     from megbench.core.files.folder_lock import RUN, locked_existing
 

@@ -59,13 +59,16 @@ def page_recipe() -> str:
 
 
 def make_report(run: Path, media_all: bool, no_media: bool = False) -> Path:
-    """Write a run's page, whose path is returned, and its summary for terminals."""
+    """Write a run's page, whose path is returned, its summary for terminals and the log of what was spotted."""
     from megbench.core.files.cache import write_text
     from megbench.reports.common_cells import summary
     from megbench.reports.html import Pictures, write_report
     from megbench.reports.run_files import FinishedRun
+    from megbench.reports.spotting import write_log
 
-    write_text(run / SUMMARY, summary(FinishedRun(run)).text())
+    finished = FinishedRun(run)
+    write_text(run / SUMMARY, summary(finished).text())
+    write_log(finished)
     if no_media:
         return write_report(run, Pictures.none)
     return write_report(run, Pictures.all if media_all else Pictures.controls_in_two_cells)

@@ -19,14 +19,20 @@ if TYPE_CHECKING:
     from megbench.core.clip import Cell
     from megbench.core.contracts import Partial
     from megbench.metrics.sensitivity import Values, Worth
+    from megbench.metrics.true_courses import Courses
 
 # What the report shows (megbench.reports.selfcheck reads it).
 KEPT = Path(__file__).parent.parent / "reports" / "selfcheck.json"
 FIRMLY = 0.95
 # Laws are of means; a single cell has oddities of its own.
 FEWEST = 2
+# The share of true answers that spotting must find: 16 of 18.
+SPOTS = 16 / 18
 # Agreement may differ by so much over scales of .25 and more.
 BLIND = 0.05
+BLENDSHAPE = "au_blendshape"
+# Units whose coefficients follow the true intensity at least so well; AU07 and AU17 are told as they come.
+FOLLOWED, FOLLOWS = ("AU01", "AU02", "AU04", "AU05", "AU10", "AU12", "AU15"), 0.7
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,11 @@ def selfcheck(
     for judgement in judged.values():
         print(f"{judgement.figure}: {judgement.line()}")
         print("    " + ", ".join(f"{name} {_signed(rho)}" for name, rho in judgement.correlations.items()))
-    laws = list(check_laws(found, judged))
+    courses = measure_courses()
+    for name, (_, units) in courses.items():
+        told = ", ".join(f"{unit} {value:.2f} ({drivers})" for unit, (value, drivers) in units.items())
+        print(f"{name}, median correlation with the true intensity (drivers that have the unit): {told}")
+    laws = [*check_laws(found, judged), *course_laws(courses)]
     for law in laws:
         verdict = "holds" if law.holds else "BROKEN" if cells >= FEWEST else "not in this cell"
         print(f"{verdict}: {law.text} ({law.found})")
@@ -62,7 +72,7 @@ def selfcheck(
         print(f"One cell proves nothing, whether a law holds in it or not. Give --cells {FEWEST} or more (default 3).")
         raise typer.Exit
     if keep:
-        write_json(KEPT, outcome(cells, judged, versions, laws))
+        write_json(KEPT, outcome(cells, judged, versions, laws, courses))
         print(f"Kept in {KEPT}.")
     raise typer.Exit(0 if all(law.holds for law in laws) else 1)
 
@@ -72,17 +82,13 @@ def measure_all(count: int, workers: int) -> tuple[dict[str, Values], dict[str, 
     from megbench.clips.synthetic.degraded import variants
     from megbench.core.combine import combined
     from megbench.core.progress import track
-    from megbench.core.registry import load
     from megbench.core.worker import Lane, work
-    from megbench.engine.scoring import lacking
-    from megbench.metrics import METRICS, ON_REQUEST
     from megbench.protocols.demo import Demo
 
     protocol = Demo(STORE.resolve() / "clips")
     everything = protocol.cells()
     chosen = chosen_cells(everything, count)
-    makers = [load("metric", name, METRICS) for name in METRICS if name not in ON_REQUEST]
-    makers = [make for make in makers if not lacking(make)]
+    makers = checked_metrics()
     # Two batches a cell, so that two workers have as much to do.
     tasks = [[(cell, protocol.answer(cell), v) for v in variants()[half::2]] for cell in chosen for half in (0, 1)]
     lane = Lane("selfcheck", _Checker(makers, STORE.resolve() / "features"), tasks)
@@ -100,6 +106,43 @@ def measure_all(count: int, workers: int) -> tuple[dict[str, Values], dict[str, 
                     values.setdefault(score.figure, {})[variant] = score.value
     versions = {figure.name: (metric.name, metric.version) for metric in metrics for figure in metric.figures}
     return {figure: values[figure] for figure in versions if figure in values}, versions
+
+
+def checked_metrics() -> list[Callable[[], Any]]:
+    """Return the default metrics and CHECKED_TOO, without what this machine cannot compute; of CHECKED_TOO tell why."""
+    from megbench.core.progress import note
+    from megbench.core.registry import load
+    from megbench.engine.scoring import lacking
+    from megbench.metrics import CHECKED_TOO, METRICS, ON_REQUEST
+
+    makers = {name: load("metric", name, METRICS) for name in METRICS if name not in ON_REQUEST or name in CHECKED_TOO}
+    for name in CHECKED_TOO:
+        if reason := lacking(makers[name]):
+            note(f"{name} is left out: {reason}")
+            del makers[name]
+    return [make for make in makers.values() if not lacking(make)]
+
+
+def measure_courses() -> dict[str, tuple[str, Courses]]:
+    """Return the version of every detector of action units, and how its units follow those of the demo's drivers."""
+    from megbench.metrics.au_scores import AuAgreement
+    from megbench.metrics.true_courses import true_courses
+    from megbench.protocols.demo import Demo
+
+    cells = Demo(STORE.resolve() / "clips").cells()
+    detectors = [metric for make in checked_metrics() if isinstance(metric := make(), AuAgreement)]
+    cache = STORE.resolve() / "features"
+    return {metric.name: (metric.version, true_courses(metric, cells, cache)) for metric in detectors}
+
+
+def course_laws(courses: dict[str, tuple[str, Courses]]) -> Iterator[Law]:
+    """What blendshapes must show of the units that they stand for, if they were measured."""
+    if BLENDSHAPE in courses:
+        _, units = courses[BLENDSHAPE]
+        found = {unit: units[unit][0] for unit in FOLLOWED if unit in units}
+        shown = ", ".join(f"{unit} {value:.2f}" for unit, value in found.items()) or "no driver has one"
+        holds = len(found) == len(FOLLOWED) and min(found.values()) >= FOLLOWS
+        yield Law(f"{BLENDSHAPE} follows {', '.join(FOLLOWED)} with r of {FOLLOWS} or more", shown, holds)
 
 
 def chosen_cells(cells: Sequence[Cell], count: int) -> list[Cell]:
@@ -133,7 +176,7 @@ class _Checker:
 
 def check_laws(found: dict[str, Values], judged: dict[str, Worth]) -> Iterator[Law]:
     """What the headline figures must do on these variants."""
-    from megbench.metrics.sensitivity import series_of
+    from megbench.metrics.sensitivity import UNHARMED, series_of
 
     def follows(figure: str, series: str, sign: int, text: str) -> Law:
         rho = judged[figure].correlations.get(series)
@@ -142,29 +185,41 @@ def check_laws(found: dict[str, Values], judged: dict[str, Worth]) -> Iterator[L
     yield follows("gain", "scale", 1, "rises with scale up to 1")
     yield follows("error", "scale", -1, "falls with scale up to 1")
     yield follows("error", "over", 1, "rises from scale 1 to 1.5")
-    scales = {**series_of(found["agreement"], "scale"), **series_of(found["agreement"], "over")}
-    present = [value for level, value in scales.items() if level >= 0.25]
-    reach = max(present) - min(present)
-    blind = reach <= BLIND and "amplitude" in judged["agreement"].blind
-    yield Law(f"agreement stays within {BLIND} from scale .25 on: blind to amplitude", f"range {reach:.3f}", blind)
-    yield follows("agreement", "delay", -1, "falls with delay")
-    yield follows("agreement", "jitter", -1, "falls with unsteady timing")
-    ordered = sorted(found["agreement"], key=lambda variant: found["agreement"][variant])
-    lowest = [name for name, level in ordered if (name, level) != ("scale", 0.0)][:3]  # scale 0 is a still face too
-    wanted = {"still", "wrong_driver", "reversed"}
-    yield Law("still, wrong_driver and reversed agree least", ", ".join(lowest), set(lowest) == wanted)
+    for figure in ("agreement", "strain_agreement"):
+        scales = {**series_of(found[figure], "scale"), **series_of(found[figure], "over")}
+        present = [value for level, value in scales.items() if level >= 0.25]
+        reach = max(present) - min(present)
+        blind = reach <= BLIND and "amplitude" in judged[figure].blind
+        yield Law(f"{figure} stays within {BLIND} from scale .25 on: blind to amplitude", f"range {reach:.3f}", blind)
+        yield follows(figure, "delay", -1, "falls with delay")
+        yield follows(figure, "jitter", -1, "falls with unsteady timing")
+        ordered = sorted(found[figure], key=lambda variant: found[figure][variant])
+        lowest = [name for name, level in ordered if (name, level) != ("scale", 0.0)][:3]  # a still face, too
+        wanted = {"still", "wrong_driver", "reversed"}
+        yield Law(f"{figure}: still, wrong_driver and reversed agree least", ", ".join(lowest), set(lowest) == wanted)
+    for figure in ("timing_error", "onset_shift", "apex_shift"):
+        yield follows(figure, "delay", 1, "rises with delay")
+    recall = [found["spotting_recall"].get(variant) for variant in (UNHARMED, ("still", 0.0))]
+    finds = recall[0] is not None and recall[0] >= SPOTS and recall[1] == 0
+    told = " and ".join("none" if value is None else f"{value:.2f}" for value in recall)
+    yield Law("spotting_recall: the true answer is spotted, a still face is not", told, finds)
     yield follows("au_flow_icc", "scale", 1, "falls as the scale falls")
     yield follows("au_flow_icc", "leak", -1, "falls with motion elsewhere")
 
 
 def outcome(
-    cells: int, judged: dict[str, Worth], versions: dict[str, tuple[str, str]], laws: Sequence[Law]
+    cells: int,
+    judged: dict[str, Worth],
+    versions: dict[str, tuple[str, str]],
+    laws: Sequence[Law],
+    courses: dict[str, tuple[str, Courses]],
 ) -> dict[str, Any]:
     """The outcome as JSON values."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "cells": cells,
         "laws": [dataclasses.asdict(law) for law in laws],
+        "courses": {name: {"version": version, "units": units} for name, (version, units) in courses.items()},
         "figures": {
             name: {
                 "metric": versions[name][0],

@@ -5,7 +5,7 @@ Methods turn cells into frames, trainables learn, metrics measure cells, protoco
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -130,7 +130,8 @@ class Trainable(Protocol):
 class Partial:
     """What a metric found in one cell. Absent is None, never zero.
 
-    values: figure name -> value or None. sums: what `combine` needs to pool. series: curves over frames for plots.
+    values: figure name -> value or None. sums: what `combine`, or a log of the run, needs. series: curves over
+    frames for plots, a value for every frame of the output or, if `frames` names frames of it, for each of those.
     reason: why the figures that `values` lacks are lacking. reasons: figure name -> why its value is None.
     files: role -> features in the store that `combine` compares as sets; without them the cell is measured again.
     """
@@ -142,6 +143,7 @@ class Partial:
     series: Mapping[str, list[float]] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    frames: Sequence[int] = field(default_factory=list)
 
     def why_absent(self, figure: str) -> str:
         """Why a figure has no value here; "" where it has one."""
@@ -173,11 +175,12 @@ class Metric(Protocol):
     Figures whose `pooling` is "mean" are summed up by the suite. A metric with any other has a further method
     `combine(partials)`, which returns a Score of each of those over any set of cells.
     A metric that needs weights of other people's networks names them in a further attribute `weights`
-    (megbench.core.weights.external_weights); without them it is unavailable and the run goes on. A metric that reads
-    files besides the cell's clips may have a static method `missing()`, which says for `doctor` what is to be done
-    first, and has a further method `sources(cell, output)`, which returns their paths; `output` is the hash of the
-    output's frames. The contents of these files are part of the partial score's key (a missing file counts as None), as
-    are the metric's code, the packages that it imports and its weights.
+    (megbench.core.weights.external_weights); without them it is unavailable and the run goes on. It is so, too, while
+    a static method `missing()` says what is to be done first, a package to be installed. A metric that reads files
+    besides the cell's clips has a further method `sources(cell, output)`, which returns their paths; `output` is the
+    hash of the output's frames. What its `missing()` says is for `doctor` only, as some cells may have the files.
+    The contents of these files are part of the partial score's key (a missing file counts as None), as are the
+    metric's code, the packages that it imports and its weights.
     """
 
     name: str

@@ -13,12 +13,14 @@ Grade = Literal["good", "fair", "bad"]
 
 # Groups of the leaderboard's columns in their order; groups that only a plug-in names follow.
 MOTION = "Motion, against the driver"
+TIME = "Time, against the driver"
 MOTION_V1 = "Motion, against the driver (version 1)"
 MOTION_TRUTH = "Motion, against the truth"
-ACTION_UNITS = "Action units, from flow"
 OPENFACE = "Action units, by OpenFace"
+ACTION_UNITS = "Action units, from flow"
+BLENDSHAPES = "Action units, blendshape course"
 PICTURE = "Guards: the picture"
-GROUPS = (MOTION, MOTION_V1, MOTION_TRUTH, ACTION_UNITS, OPENFACE, PICTURE)
+GROUPS = (MOTION, TIME, MOTION_V1, MOTION_TRUTH, OPENFACE, ACTION_UNITS, BLENDSHAPES, PICTURE)
 LAST = 100
 
 
@@ -42,6 +44,7 @@ class Figure:
     formula, source: the definition as one expression, and the paper or the repository that it comes from.
     group: its group of columns in the leaderboard; "" shows it in the list of all figures only. order: its place there,
     before those that come later by the order of metrics. brief: also in the terminal's table, and first in LaTeX.
+    detector: what read the action units that it is about ("flow", "OpenFace"): tables name it with the short title.
     heat_map: whether the page tints a map of the cells by it, from `still` (0) to `ideal` (1).
     thresholds: remarks on a cell's value, from high to low; the first threshold that it reaches gives the remark.
     """
@@ -63,13 +66,14 @@ class Figure:
     group: str = ""
     order: int = LAST
     brief: bool = False
+    detector: str = ""
     heat_map: bool = False
     thresholds: tuple[Threshold, ...] = ()
 
     @property
     def label(self) -> str:
-        """The short title."""
-        return self.short or self.title
+        """The short title, with the detector of action units in brackets; the long title names it anyway."""
+        return f"{self.short} ({self.detector})" if self.short and self.detector else self.short or self.title
 
     @property
     def span(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,15 +28,22 @@ VIEWED = {
 LOSSLESS = {"crf": "0"}
 
 
-def write_video(target: Path | io.BytesIO, frames: Frames, fps: float, lossless: bool = False) -> None:
+def write_video(
+    target: Path | io.BytesIO,
+    frames: Frames,
+    fps: float,
+    lossless: bool = False,
+    viewed: Mapping[str, str] = VIEWED,
+) -> None:
     """Write frames (T, H, W, 3) uint8 RGB, H and W even, as an MP4 with H.264.
 
-    For viewing: 4:2:0 in High profile, which every browser plays, and fine enough to show a micro-expression whole.
+    For viewing: 4:2:0 in High profile, which every browser plays, and fine enough to show a micro-expression whole; or
+    with other settings of x264.
     Lossless: RGB, bit-exact, which few players show.
     """
     with av.open(target if isinstance(target, io.BytesIO) else str(target), mode="w", format="mp4") as container:
         # One thread: the encoder's output depends on the number of threads.
-        options = {**(LOSSLESS if lossless else VIEWED), "threads": "1"}
+        options = {**(LOSSLESS if lossless else viewed), "threads": "1"}
         rate = Fraction(fps).limit_denominator(1000)
         stream = container.add_stream("libx264rgb" if lossless else "libx264", rate=rate, options=options)
         stream.height, stream.width = frames.shape[1:3]
@@ -45,10 +53,13 @@ def write_video(target: Path | io.BytesIO, frames: Frames, fps: float, lossless:
         container.mux(stream.encode(None))
 
 
-def reencode(frames: Frames, fps: float = 25.0) -> Frames:
-    """Return frames (T, H, W, 3) uint8 RGB as a video for viewing shows them: what a careful copy of them keeps."""
+def reencode(frames: Frames, fps: float = 25.0, viewed: Mapping[str, str] = VIEWED) -> Frames:
+    """Return frames (T, H, W, 3) uint8 RGB as a video for viewing shows them: what a careful copy of them keeps.
+
+    viewed: settings of x264, where another copy is meant.
+    """
     buffer = io.BytesIO()
-    write_video(buffer, frames, fps)
+    write_video(buffer, frames, fps, viewed=viewed)
     buffer.seek(0)
     with av.open(buffer, mode="r") as container:
         decoded = container.decode(video=0)

@@ -205,15 +205,19 @@ def forecast(jobs: Sequence[Job], work: Work, scorer: Scorer, settings: Settings
     lines.append("Cached:")
     for label in dict.fromkeys(job.row.label for job in jobs):
         lines.append(f"  {label}: {len(cells) - missing.count(label)} of {len(cells)} cells")
+    return "\n".join([*lines, outlook(work, scorer, settings)])
+
+
+def outlook(work: Work, scorer: Scorer, settings: Settings) -> str:
+    """Return how much there is to animate and to measure, and about how long it takes."""
     found = estimate(work, scorer, settings, pace())
     total = found.animate + found.measure + found.page
     stages = (
         f"animating {duration(found.animate)}, measuring {duration(found.measure)}, the page {duration(found.page)}"
     )
-    lines.append(
+    told = (
         f"To animate: {len(work.animate)} cells; to measure: {len(work.measure)} outputs. About {duration(total)} with"
         f" {settings.workers} worker{'s' if settings.workers > 1 else ''}: {stages}."
     )
-    if found.unknown:
-        lines.append(f"Not in the estimate, never timed on this machine: {', '.join(found.unknown)}")
-    return "\n".join(lines)
+    unknown = f"\nNot in the estimate, never timed on this machine: {', '.join(found.unknown)}" if found.unknown else ""
+    return told + unknown

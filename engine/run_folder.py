@@ -3,6 +3,10 @@
 REPORT = "report.html"
 SUMMARY = "summary.txt"
 PAGES = (REPORT, SUMMARY)
+# MEGC's log of what was spotted, in a run that measures it.
+SPOTTING_LOG = "spotting_log.csv"
 # Motion that scoring saw, and the clips of a page that would be too large with them inside.
 MOTION_FOLDER = "motion"
 MEDIA_FOLDER = "report_media"
+# Runs of the same request on altered drivers, and what became of its figures.
+PERTURBED = "perturbed"

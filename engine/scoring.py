@@ -114,21 +114,26 @@ def deciding_all(scorer: Scorer) -> list[list[Any]]:
 
 
 def lacking(metric: Metric | Callable[[], Metric]) -> str:
-    """Why a metric cannot be computed on this machine: weights that are not here, or not the right ones; "" if it can.
+    """Why a metric cannot be computed on this machine, "" if it can: weights that are not here or not the right ones.
 
-    A metric names its external weights in `weights`; most have none and lack that attribute.
+    A metric names its external weights in `weights`; most have none and lack that attribute. What `missing` says
+    counts, too, unless the metric has `sources`, which some cells may have and others not.
     """
     for name in getattr(metric, "weights", ()):
         try:
             external_weights.require(name)
         except BenchError as error:
             return str(error)
-    return ""
+    return "" if hasattr(metric, "sources") else _missing(metric)
 
 
 def unready(metric: Metric | Callable[[], Metric]) -> str:
     """Return why a metric has nothing to compute here: what it lacks, or what is to be done first; "" if it has."""
-    return lacking(metric) or str(getattr(metric, "missing", str)())
+    return lacking(metric) or _missing(metric)
+
+
+def _missing(metric: Metric | Callable[[], Metric]) -> str:
+    return str(getattr(metric, "missing", str)())
 
 
 def place(job: Job) -> str:
@@ -206,17 +211,33 @@ def measure(metric: Metric, cell: Cell, seen: Any) -> Partial:
         return Partial("failed", str(error))
     if unknown := unlisted(metric, partial):
         return Partial("failed", f"{metric.name} returned a value of {unknown[0]!r}, which its `figures` does not list")
+    if partial.series and (fault := misplaced(partial, len(seen.output.frames))):
+        return Partial("failed", f"{metric.name} {fault}")
     values = {name: finite(value) for name, value in partial.values.items()}
     series = {name: [finite(value) for value in curve] for name, curve in partial.series.items()}
     sums = {name: [float(value) for value in numbers] for name, numbers in partial.sums.items()}
     lost = [name for name, value in partial.values.items() if value is not None and values[name] is None]
     reasons = {**partial.reasons, **dict.fromkeys(lost, "not a finite number")}
-    return Partial(partial.status, partial.reason, values, sums, series, reasons, partial.files)  # type: ignore[arg-type]
+    frames = [int(frame) for frame in partial.frames]
+    return Partial(partial.status, partial.reason, values, sums, series, reasons, partial.files, frames)  # type: ignore[arg-type]
 
 
 def unlisted(metric: Metric, partial: Partial) -> list[str]:
     """Return the names of values that a metric's `figures` does not list."""
     return sorted(partial.values.keys() - {figure.name for figure in metric.figures})
+
+
+def misplaced(partial: Partial, n_frames: int) -> str:
+    """Return why it is not known at which frames a Partial's curves have their values; "" if it is."""
+    outside = [frame for frame in partial.frames if not 0 <= frame < n_frames]
+    if outside:
+        return f"names frame {outside[0]} of an output with {n_frames} frames"
+    wanted = len(partial.frames) or n_frames
+    wrong = {name: len(curve) for name, curve in partial.series.items() if len(curve) != wanted}
+    if not wrong:
+        return ""
+    name, length = next(iter(wrong.items()))
+    return f"returned a curve {name!r} of {length} values for {wanted} frames: name its frames in Partial.frames"
 
 
 def finite(value: float | None) -> float | None:

@@ -12,12 +12,12 @@ from typing import Any
 
 from megbench.core.files.cache import digest, read_json, write_text
 from megbench.core.files.hashes import file_facts, hash_again, keep_known, unaltered
-from megbench.engine.run_folder import MEDIA_FOLDER, MOTION_FOLDER, PAGES
+from megbench.engine.run_folder import MEDIA_FOLDER, MOTION_FOLDER, PAGES, PERTURBED, SPOTTING_LOG
 
 MANIFEST = "manifest.json"
 # What only the run itself makes; everything else can be made from it or be added to it.
 OWN_FILES = ("run.json", "scores.csv")
-OWN_FOLDERS = ("cells", "inputs", "partials")
+OWN_FOLDERS = ("cells", "inputs", "partials", PERTURBED)
 # What the command of a run makes again from these, besides its pages.
 PAGE_FOLDERS = (MOTION_FOLDER, MEDIA_FOLDER)
 
@@ -57,14 +57,14 @@ def sealed(run: Path) -> bool:
 
 
 def page_as_sealed(run: Path) -> bool:
-    """Return whether a run's page, its summary and the clips beside it are as they were sealed."""
+    """Return whether a run's page, its summary, its log and the clips beside the page are as they were sealed."""
     files = _read(run) or {}
-    page = [*PAGES, *(name for name in files if name.startswith(f"{MEDIA_FOLDER}/"))]
+    page = [*PAGES, *(name for name in files if name == SPOTTING_LOG or name.startswith(f"{MEDIA_FOLDER}/"))]
     return all(name in files for name in page) and unaltered(run, {name: files[name] for name in page})
 
 
 def _made_by_run(name: str) -> bool:
-    return name in (*OWN_FILES, *PAGES) or name.partition("/")[0] in (*OWN_FOLDERS, *PAGE_FOLDERS)
+    return name in (*OWN_FILES, *PAGES, SPOTTING_LOG) or name.partition("/")[0] in (*OWN_FOLDERS, *PAGE_FOLDERS)
 
 
 def faults(run: Path) -> list[str]:

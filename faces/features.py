@@ -41,12 +41,12 @@ def _recipe(module: str) -> str:
     return digest([recipe(__name__), recipe(module)])
 
 
-def sampled_frames(n_frames: int, apex: int | None) -> tuple[int, ...]:
-    """At most 8 frame numbers: first, apex (the middle where nobody coded it), last and evenly between; sorted."""
-    if n_frames <= SAMPLED:
+def sampled_frames(n_frames: int, apex: int | None, most: int = SAMPLED) -> tuple[int, ...]:
+    """Return at most so many frame numbers: first, apex (the middle if nobody coded it), last and evenly between."""
+    if n_frames <= most:
         return tuple(range(n_frames))
     peak = n_frames // 2 if apex is None else min(max(apex, 0), n_frames - 1)
-    spread = np.linspace(0, n_frames - 1, SAMPLED).round().astype(int)
+    spread = np.linspace(0, n_frames - 1, most).round().astype(int)
     inner = spread[1:-1]
     inner[np.abs(inner - peak).argmin()] = peak
     return tuple(sorted({0, n_frames - 1, *(int(k) for k in inner)}))

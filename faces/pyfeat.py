@@ -2,33 +2,24 @@
 
 Its import takes seconds and a gigabyte and sets OMP_NUM_THREADS for everybody, so it never happens in our processes.
 The process is started with the hub's client offline; weights come from a file that the user has put there. Run as
-`python -m megbench.faces.pyfeat WEIGHTS` this module is that process: messages on stdin and stdout, each its length,
-then .npz.
+`python -m megbench.faces.pyfeat WEIGHTS` this module is that process (megbench.faces.apart).
 """
 
 from __future__ import annotations
 
-import atexit
 import functools
-import io
-import os
-import struct
-import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from megbench.core.errors import BenchError, clause
 from megbench.core.frames import Frames
-from megbench.core.provenance import ROOT
+from megbench.faces.apart import Apart, Arrays, serve
 from megbench.faces.landmarks import Points
-
-Arrays = dict[str, npt.NDArray[Any]]
 
 # The network's units (py-feat 2.1, face_multitask_v2), in the order of its scores.
 UNITS = (
@@ -38,48 +29,24 @@ UNITS = (
 BATCH = 8
 # Forehead above the brows, as a share of the way from brows to chin: landmarks end where the detector's box does not.
 FOREHEAD = 0.3
-LENGTH = struct.Struct("<Q")
 
 
 class Detector:
     """The running process; `scores` may be asked any number of times."""
 
     def __init__(self, weights: Path) -> None:
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "megbench.faces.pyfeat", str(weights.resolve())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            cwd=ROOT,
-        )
-        atexit.register(self.stop)
+        self._apart = Apart("py-feat", "megbench.faces.pyfeat", [str(weights.resolve())], {"HF_HUB_OFFLINE": "1"})
 
     def scores(self, frames: Frames, points: Points) -> npt.NDArray[np.float64]:
         """Occurrence scores (T, 20) in 0..1 of UNITS; one crop for all frames, around the landmarks of frame 0.
 
         BenchError if the process ends or answers with an error.
         """
-        stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:
-            raise BenchError("py-feat's process has no pipes.")
-        try:
-            send(stdin, {"frames": frames, "box": face_box(points)})
-            answer = receive(stdout)
-        except (OSError, EOFError):
-            code = self._process.wait()
-            raise BenchError(
-                f"py-feat's process ended (exit code {code}). Run to see why: python -m megbench.faces.pyfeat WEIGHTS"
-            ) from None
-        if "error" in answer:
-            raise BenchError(f"py-feat: {answer['error']}")
-        return answer["scores"].astype(np.float64)
+        return self._apart.ask({"frames": frames, "box": face_box(points)})["scores"].astype(np.float64)
 
     def stop(self) -> None:
         """End the process."""
-        self._process.kill()
-        self._process.wait()
+        self._apart.stop()
 
 
 @functools.lru_cache(maxsize=1)
@@ -95,23 +62,6 @@ def face_box(points: Points) -> npt.NDArray[np.float32]:
     return np.array([points[:17, 0].min(), top, points[:17, 0].max(), chin], np.float32)
 
 
-def send(stream: IO[bytes], arrays: Arrays) -> None:
-    """Write one message."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    stream.write(LENGTH.pack(buffer.tell()) + buffer.getvalue())
-    stream.flush()
-
-
-def receive(stream: IO[bytes]) -> Arrays:
-    """Read one message. EOFError where the other side has ended."""
-    head = stream.read(LENGTH.size)
-    if len(head) < LENGTH.size:
-        raise EOFError
-    with np.load(io.BytesIO(stream.read(*LENGTH.unpack(head))), allow_pickle=False) as arrays:
-        return dict(arrays)
-
-
 def bare_package(name: str) -> None:
     """Let modules of an installed package be imported without what its `__init__` imports. Raise ModuleNotFoundError.
 
@@ -124,10 +74,8 @@ def bare_package(name: str) -> None:
     sys.modules[name] = package
 
 
-def serve(weights: str) -> None:
-    """The process's side: load the network once, then answer messages until stdin ends."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print must not get between the answers
+def answering(weights: str) -> Callable[[Arrays], Arrays]:
+    """Load the network and return what answers a message; the process's side."""
     bare_package("feat")
     import torch
     from feat.multitask.inference import CHIP_SIZE, EXPAND_BBOX, MultitaskModel
@@ -135,24 +83,20 @@ def serve(weights: str) -> None:
 
     model = MultitaskModel(device="cpu", weights_path=weights)
     order = [list(model.au_names).index(unit) for unit in UNITS]
-    while True:
-        try:
-            message = receive(sys.stdin.buffer)
-        except EOFError:
-            return
+
+    def answer(message: Arrays) -> Arrays:
         found = []
-        try:
-            for start in range(0, len(message["frames"]), BATCH):
-                frames = torch.from_numpy(message["frames"][start : start + BATCH]).permute(0, 3, 1, 2).float() / 255
-                boxes = torch.from_numpy(message["box"]).repeat(len(frames), 1)
-                chips, _ = extract_face_square_pad_torch(
-                    frames, boxes, face_size=CHIP_SIZE, expand_bbox=EXPAND_BBOX, frame_idx=torch.arange(len(frames))
-                )
-                found.append(model(chips).au[:, order])
-            send(answers, {"scores": np.concatenate(found)})
-        except Exception as error:  # whatever it is, the other side must hear of it
-            send(answers, {"error": np.array(f"{type(error).__name__}: {clause(str(error))}")})
+        for start in range(0, len(message["frames"]), BATCH):
+            frames = torch.from_numpy(message["frames"][start : start + BATCH]).permute(0, 3, 1, 2).float() / 255
+            boxes = torch.from_numpy(message["box"]).repeat(len(frames), 1)
+            chips, _ = extract_face_square_pad_torch(
+                frames, boxes, face_size=CHIP_SIZE, expand_bbox=EXPAND_BBOX, frame_idx=torch.arange(len(frames))
+            )
+            found.append(model(chips).au[:, order])
+        return {"scores": np.concatenate(found)}
+
+    return answer
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(functools.partial(answering, sys.argv[1]))

@@ -36,6 +36,8 @@ GROUPS: dict[str, tuple[int, ...]] = {
     "cheeks": (5, 6),
     "mouth": (7, 8, 9, 10, 11),
 }
+# All regions but the eyes, so that a blink does not count.
+WITHOUT_EYES = tuple(region for group, regions in GROUPS.items() if group != "eyes" for region in regions)
 
 RIGHT_BROW = slice(17, 22)
 LEFT_BROW = slice(22, 27)

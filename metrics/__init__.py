@@ -3,8 +3,12 @@
 METRICS = {
     "motion_agreement": "megbench.metrics.motion_agreement:MotionAgreement",
     "motion_agreement_v1": "megbench.metrics.motion_agreement_v1:MotionAgreementV1",
+    "strain_agreement": "megbench.metrics.strain_agreement:StrainAgreement",
+    "timing": "megbench.metrics.timing:Timing",
+    "spotting": "megbench.metrics.spotting:Spotting",
     "true_flow": "megbench.metrics.true_flow:TrueFlow",
     "au_flow": "megbench.metrics.au_flow:AuFlow",
+    "au_blendshape": "megbench.metrics.au_blendshape:AuBlendshape",
     "pyfeat_occurrence": "megbench.metrics.pyfeat_occurrence:PyFeatOccurrence",
     "openface_intensity": "megbench.metrics.openface_intensity:OpenFaceIntensity",
     "identity_distance": "megbench.metrics.identity_distance:IdentityDistance",
@@ -22,4 +26,6 @@ METRICS = {
     "counts": "megbench.metrics.counts:Counts",
 }
 # Measured only where `--metrics` names them: further variants, older versions, and what needs other programs.
-ON_REQUEST = ("motion_agreement_v1", "lpips_vgg", "lpips_squeeze", "openface_intensity", "vbench")
+ON_REQUEST = ("motion_agreement_v1", "lpips_vgg", "lpips_squeeze", "au_blendshape", "openface_intensity", "vbench")
+# Of those, what `selfcheck` measures too where it can be.
+CHECKED_TOO = ("au_blendshape",)

@@ -11,7 +11,7 @@ from megbench.metrics.au_scores import TOP, Detector
 # Short titles of those in the leaderboard.
 SHORT = {
     "cosine": "onset to apex",
-    "track": "over time",
+    "track": "AU over time",
     "icc": "ICC",
     "leakage": "leakage",
     "coverage": "coverage",
@@ -20,33 +20,32 @@ SHORT = {
 CORRELATION: dict[str, Any] = {"ideal": 1, "bounds": (-1, 1)}
 
 
-def figures_of(name: str, detector: Detector, group: str = "") -> tuple[Figure, ...]:
-    """Return the figures of one detector; its main ones are columns of `group` in the leaderboard, if that is given."""
+def figures_of(name: str, detector: Detector, group: str = "", brief: str = "") -> tuple[Figure, ...]:
+    """Return the figures of one detector; its main ones are columns of `group` in the leaderboard, if that is given.
+
+    brief: the one that a terminal shows whenever it is measured, "" for none.
+    """
 
     def figure(part: str, title: str, text: str, **facts: Any) -> Figure:
         facts = {"target": "driver", **facts, "description": f"{text.strip()} ({detector.recipe})"}
         if group and part in SHORT:
-            facts |= {"short": SHORT[part], "group": group}
-        return Figure(f"{name}_{part}", f"{detector.title}, {title}", **facts)
+            facts |= {"short": SHORT[part], "group": group, "brief": part == brief}
+        return Figure(f"{name}_{part}", f"{detector.title}, {title}", detector=detector.word, **facts)
 
     def overall(target: str, suffix: str, words: str) -> Iterator[Figure]:
         for part, text, facts in _overall(target, detector):
             yield figure(f"{part}{suffix}", f"{part}{words}", text, **facts, target=target)
 
-    half = "The same cosine over the units of the {} face."
-    only = [
-        figure("upper", "upper face", half.format("upper"), still=0, **CORRELATION),
-        figure("lower", "lower face", half.format("lower"), still=0, **CORRELATION),
-        figure(
-            "coded_hits",
-            "coded units",
-            f"Share of the units coded by the database that are among the output's {TOP} strongest.",
-            ideal=1,
-            still=0,
-            bounds=(0, 1),
-        ),
-        figure("moving", "units that move", "How many units the driver moves.", ideal=None, bounds=(0, None)),
-    ]
+    only = [figure("moving", "units that move", "How many units the driver moves.", ideal=None, bounds=(0, None))]
+    if not detector.course_only:
+        half = "The same cosine over the units of the {} face."
+        text = f"Share of the units coded by the database that are among the output's {TOP} strongest."
+        only = [
+            figure("upper", "upper face", half.format("upper"), still=0, **CORRELATION),
+            figure("lower", "lower face", half.format("lower"), still=0, **CORRELATION),
+            figure("coded_hits", "coded units", text, ideal=1, still=0, bounds=(0, 1)),
+            *only,
+        ]
     if detector.apart:
         text = f"Track PCC of {', '.join(detector.apart)} alone, which the other figures leave out."
         only.append(figure("lids", "eyelids", text, **CORRELATION))
@@ -58,14 +57,30 @@ def figures_of(name: str, detector: Detector, group: str = "") -> tuple[Figure, 
 
 
 def _overall(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield part, text and facts of the figures over all units, without sizes for a detector that has no one scale."""
+    """Yield part, text and facts of the figures over all units: of sizes only what the detector's scale allows."""
+    if not detector.course_only:
+        yield from _sizes(target, detector)
+    text = f"Pearson correlation over time, mean over the units that the {target} moves."
+    text = f"{text} {detector.caveat}" if detector.course_only else text
+    yield "track", text, CORRELATION
+    if not detector.course_only:
+        yield from _course_and_size(target, detector)
+    text = f"Share of the units that the {target} moves for which a track PCC exists."
+    yield "coverage", text, {"ideal": None, "still": 0, "bounds": (0, 1)}
+
+
+def _sizes(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield the figures of the change from onset to apex."""
     change = f"change from onset to apex of all units, output against {target}"
     text = f"Cosine of the {change}; blind to amplitude. {detector.caveat}"
     yield "cosine", text, {**CORRELATION, "still": 0, "formula": "<o, d> / (|o| |d|)"}
     yield "pcc", f"Pearson correlation over units of the {change}.", CORRELATION
     if detector.one_scale:
         yield "mae", f"Mean absolute difference of the {change}.", {"ideal": 0, "bounds": (0, None)}
-    yield "track", f"Pearson correlation over time, mean over the units that the {target} moves.", CORRELATION
+
+
+def _course_and_size(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield the figures of size and course in one."""
     if detector.one_scale:
         text = f"ICC(3,1) of all units in all frames with the {target}'s: strength, course and leakage."
         formula = "(between - residual) / (between + residual), mean squares over units and frames"
@@ -73,5 +88,3 @@ def _overall(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[s
     text = f"Motion of units that are quiet in the {target}, beyond its own of them, relative to all its motion."
     formula = "sum of max(|o| - |d|, 0) over quiet units / sum of |d| over moving ones, means over time"
     yield "leakage", text, {"ideal": 0, "still": 0, "bounds": (0, None), "formula": formula}
-    text = f"Share of the units that the {target} moves for which a track PCC exists."
-    yield "coverage", text, {"ideal": None, "still": 0, "bounds": (0, 1)}

@@ -1,5 +1,6 @@
 """Agreement of action units read from flow (megbench.faces.action_units): no weights, indicative on recordings."""
 
+from megbench.core.clip import Cell
 from megbench.core.figures import ACTION_UNITS
 from megbench.faces.action_units import LIDS, NOISE_FLOOR, UNITS
 from megbench.faces.features import SeenClip
@@ -21,10 +22,11 @@ class AuFlow(AuAgreement):
         onset_frames=1,
         one_scale=True,
         apart=LIDS,
+        word="flow",
         caveat="Indicative on recordings, where the basis explains about half of the motion.",
     )
     figures = figures_of("au_flow", detector, ACTION_UNITS)
 
-    def tracks(self, clip: SeenClip) -> Tracks:
+    def tracks(self, cell: Cell, clip: SeenClip) -> Tracks:
         """Intensities (T, 15); CellFailed without a face in frame 0."""
         return clip.action_units

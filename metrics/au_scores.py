@@ -7,6 +7,7 @@ not. PCC of a constant track does not exist: the unit counts in `coverage`, not 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -28,6 +29,8 @@ UPPER = frozenset(("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU43", "AU45
 APEX_REACH = 2
 # A coded unit is a hit among this many strongest units of the output, or among as many as are coded.
 TOP = 3
+# Of curves, for the page.
+DIGITS = 4
 LEAKLESS = "no unit is quiet: the {} moves none, or every one"
 
 
@@ -38,6 +41,9 @@ class Detector:
     units: names of its columns, "AU12" or, where several are read as one, "AU14+20". apart: units that only the
     figures of their own count. moves: change from which a unit counts as moving. onset_frames: how many first frames
     are the onset. one_scale: whether two clips' values may be compared in size (ICC, error) and not only in course.
+    course_only: whether not even a clip's own units may be compared with each other, so that course over time is all.
+    share: the least that a unit's change is of the strongest one's, else it does not count as moving either.
+    word: its name in brackets behind the titles of columns.
     """
 
     title: str
@@ -48,6 +54,9 @@ class Detector:
     one_scale: bool
     apart: tuple[str, ...] = ()
     caveat: str = ""
+    course_only: bool = False
+    share: float = 0.0
+    word: str = ""
 
     @property
     def together(self) -> npt.NDArray[np.bool_]:
@@ -91,7 +100,7 @@ def agreement(output: Tracks, other: Tracks, apex: int | None, detector: Detecto
         raise CellFailed(f"{detector.title} found a face in {seen.sum()} frames, {SHORTEST} are needed")
     o, d = (_from_onset(track, seen, detector.onset_frames) for track in (output, other))
     peak = np.abs(d).max(0)
-    moving, together = peak > detector.moves, detector.together
+    moving, together = (peak > detector.moves) & (peak >= detector.share * peak.max()), detector.together
     at = int(np.abs(d[:, together]).sum(1).argmax()) if apex is None else int(seen[: apex + 1].sum()) - 1
     window = slice(max(at - APEX_REACH, 0), max(at, 0) + APEX_REACH + 1)
     end_o, end_d = o[window].mean(0), d[window].mean(0)
@@ -128,6 +137,27 @@ def coded_hits(output: Tracks, coded: str | None, detector: Detector) -> float |
     peak = np.abs(_from_onset(output, seen, detector.onset_frames)).max(0)
     strongest = set(np.argsort(-peak)[: max(TOP, len(wanted))].tolist())
     return float(np.mean([k in strongest and peak[k] > detector.moves for k in wanted]))
+
+
+def curves(
+    found: Mapping[str, Tracks], coded: str | None, frames: Sequence[int], detector: Detector
+) -> dict[str, list[float]]:
+    """Return curves "AU12_output" of all clips since their onset, of the units that some clip moves or that are coded.
+
+    found: (T, K) by role. frames: the frames to keep, () for all. NaN where no face was found.
+    """
+    since = {}
+    for role, tracks in found.items():
+        kept = tracks[list(frames)] if frames else tracks
+        seen = ~np.isnan(kept).any(1)
+        since[role] = kept - kept[seen][: detector.onset_frames].mean(0)
+    certain = parse(coded).certain() if coded else frozenset()
+    return {
+        f"{unit}_{role}": values[:, k].round(DIGITS).tolist()
+        for k, unit in enumerate(detector.units)
+        if members(unit) & certain or any(np.nanmax(np.abs(of[:, k])) > detector.moves for of in since.values())
+        for role, values in since.items()
+    }
 
 
 def cosine(a: Tracks, b: Tracks) -> float:
@@ -170,34 +200,47 @@ def icc31(a: Tracks, b: Tracks) -> float | None:
 
 
 class AuAgreement:
-    """What the three detectors' metrics share; each says its `name`, `detector` and how a clip's `tracks` are read."""
+    """What the detectors' metrics share; each says its `name`, `detector` and how a clip's `tracks` are read."""
 
     name: ClassVar[str]
     version: ClassVar[str]
     detector: ClassVar[Detector]
     figures: ClassVar[tuple[Figure, ...]]
 
-    def tracks(self, clip: SeenClip) -> Tracks:
-        """Values (T, K) of the detector's units in every frame; NaN in frames without a face."""
+    def tracks(self, cell: Cell, clip: SeenClip) -> Tracks:
+        """Values (T, K) of the detector's units in every frame; NaN in frames without a face or not looked at."""
         raise NotImplementedError
+
+    def frames(self, cell: Cell, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames that the detector looks at, () for all."""
+        return ()
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Compare one cell. CellFailed without a face, or with another number of frames than the driver or truth."""
         if len(seen.output.frames) < SHORTEST:
             return Partial("skipped", f"clip too short: {len(seen.output.frames)} frames, {SHORTEST} are needed")
-        output = self.tracks(seen.output)
-        driver = self._against(output, cell, "driver", self.driver_tracks(cell, seen))
+        found = {"output": self.tracks(cell, seen.output), "driver": self.driver_tracks(cell, seen)}
+        if seen.truth is not None:
+            found["truth"] = self.tracks(cell, seen.truth)
+        output = found["output"]
+        driver = self._against(output, cell, "driver", found["driver"])
         values = {**self._named(driver, ""), **self._halves(driver)}
         values[f"{self.name}_coded_hits"] = coded_hits(output, cell.driver.action_units, self.detector)
         if seen.truth is not None:
-            values |= self._named(self._against(output, cell, "truth", self.tracks(seen.truth)), "_truth")
+            values |= self._named(self._against(output, cell, "truth", found["truth"]), "_truth")
         known = {figure.name for figure in self.figures}
-        values = {name: value for name, value in values.items() if name in known}
-        return Partial("ok", "" if seen.truth else "no truth in this cell", values, reasons=self._reasons(cell))
+        return Partial(
+            "ok",
+            "" if seen.truth else "no truth in this cell",
+            {name: value for name, value in values.items() if name in known},
+            series=curves(found, cell.driver.action_units, self.frames(cell, len(output)), self.detector),
+            reasons=self._reasons(cell),
+            frames=self.frames(cell, len(output)),
+        )
 
     def driver_tracks(self, cell: Cell, seen: Seen) -> Tracks:
         """Values of the clip that scores compare with."""
-        return self.tracks(seen.driver)
+        return self.tracks(cell, seen.driver)
 
     def _against(self, output: Tracks, cell: Cell, role: str, tracks: Tracks) -> Agreement:
         if len(tracks) != len(output):

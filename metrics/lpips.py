@@ -128,6 +128,10 @@ class PerceptualModel:
 
     def __init__(self, net: str, path: Path) -> None:
         import lpips
+        from torch.nn import Conv2d
+
+        from megbench.nets.alexnet import AlexNet
+        from megbench.nets.fast import rearrange
 
         with warnings.catch_warnings():  # lpips 0.1.4 calls torchvision by names that it will give up
             warnings.filterwarnings("ignore", category=UserWarning)
@@ -137,7 +141,11 @@ class PerceptualModel:
         state = {wanted[entry]: value for entry, value in trunk.items() if entry in wanted}
         load_state(path, f"lpips-{net}", self._lpips.net, state)
         self._lpips.eval().requires_grad_(False)
-        self._heads = [head.model[-1].weight.flatten()[:, None, None].sqrt() for head in self._lpips.lins]  # C 1 1
+        if net == "alex":
+            self._lpips.net = AlexNet([layer for layer in self._lpips.net.modules() if isinstance(layer, Conv2d)])
+        else:
+            rearrange(self._lpips.net)
+        self._heads = [head.model[-1].weight.flatten().sqrt() for head in self._lpips.lins]  # C
         self._batch = 2 if net == "vgg" else 8
         self._truth: tuple[str, Tensor] | None = None
 
@@ -182,12 +190,13 @@ class PerceptualModel:
         """Return the coordinates (B, D) of frames, and the means over places of the last layer's features (B, C)."""
         import torch
 
-        pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1  # B 3 256 256
+        pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1  # B 3 256 256, channels last
         layers = self._lpips.net(self._lpips.scaling_layer(pictures))
         parts = []
         for layer, head in zip(layers, self._heads, strict=True):
-            length = layer.square().sum(1, keepdim=True).sqrt() + 1e-10
-            parts.append((layer * (head / np.sqrt(layer[0, 0].numel())) / length).flatten(1))
+            cells = layer.permute(0, 2, 3, 1)  # B H W C
+            length = torch.linalg.vector_norm(cells, dim=-1, keepdim=True) + 1e-10
+            parts.append((cells / length).mul_(head / np.sqrt(cells[0, :, :, 0].numel())).flatten(1))
         return torch.cat(parts, dim=1), layers[-1].mean((2, 3))
 
 

@@ -27,7 +27,7 @@ from megbench.core.figures import MOTION, MOTION_TRUTH, Threshold
 from megbench.core.pooled import pooled
 from megbench.faces.features import Seen, SeenClip
 from megbench.faces.motion import FacialMotion
-from megbench.faces.regions import GROUPS
+from megbench.faces.regions import GROUPS, WITHOUT_EYES
 
 SHORTEST = 3
 VELOCITY_LAG = 3
@@ -40,8 +40,6 @@ STILL_REASONS = {
     "head_peak_ratio": "the driver's head does not move",
 }
 TOO_SHORT = f"clip too short: {VELOCITY_LAG + 1} frames are needed"
-WITHOUT_EYES = tuple(region for group, regions in GROUPS.items() if group != "eyes" for region in regions)
-
 
 THRESHOLDS = (
     Threshold(0.9, "Moves as the driver does.", "good"),
@@ -200,7 +198,7 @@ class Comparison:
 
 
 def compare(output: Float32s, driver: Float32s) -> Comparison:
-    """Compare trajectories (T, regions, 2) of equal shape. Regions that either lacks (NaN) are left out.
+    """Compare trajectories (T, regions, 2), or strains (T, regions, 3). Regions that either lacks (NaN) are left out.
 
     >>> driver = np.array([[[0, 0]], [[1, 0]], [[2, 0]]])
     >>> half = compare(driver / 2, driver)
@@ -292,16 +290,20 @@ class MotionAgreement:
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
         """Return agreement pooled over the cells that have sums."""
-        scores = []
-        pooled = [figure for figure in self.figures if figure.pooling == "pooled"]
-        for figure, target in ((figure.name, figure.target) for figure in pooled):
-            products = [partial.sums[target] for partial in partials if target in partial.sums]
-            scores.append(
-                Score(figure, pooled_agreement(products), "ok", "", len(products), len(partials))
-                if products
-                else absent_score(figure, partials)
-            )
-        return scores
+        return pooled_scores(self.figures, partials)
+
+
+def pooled_scores(figures: Sequence[Figure], partials: Sequence[Partial]) -> list[Score]:
+    """Return a score of each pooled figure, from the products that cells' `sums` hold for its target."""
+    scores = []
+    for figure in (figure for figure in figures if figure.pooling == "pooled"):
+        products = [partial.sums[figure.target] for partial in partials if figure.target in partial.sums]
+        scores.append(
+            Score(figure.name, pooled_agreement(products), "ok", "", len(products), len(partials))
+            if products
+            else absent_score(figure.name, partials)
+        )
+    return scores
 
 
 def _compare_clips(output: FacialMotion, other: FacialMotion, role: str) -> Comparison:

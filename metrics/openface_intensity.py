@@ -25,8 +25,9 @@ class OpenFaceIntensity(AuAgreement):
         moves=0.1,
         onset_frames=3,
         one_scale=True,
+        word="OpenFace",
     )
-    figures = figures_of("openface_intensity", detector, OPENFACE)
+    figures = figures_of("openface_intensity", detector, OPENFACE, brief="track")
 
     @staticmethod
     def missing() -> str:
@@ -38,7 +39,7 @@ class OpenFaceIntensity(AuAgreement):
         contents = [output, cell.driver.content, *([cell.truth.content] if cell.truth else [])]
         return [openface.kept_path(content) for content in contents]
 
-    def tracks(self, clip: SeenClip) -> Tracks:
+    def tracks(self, cell: Cell, clip: SeenClip) -> Tracks:
         """Return intensities (T, 17). Raise Unavailable if none were imported for this clip."""
         return _found(clip.role, clip.content, len(clip.frames))
 

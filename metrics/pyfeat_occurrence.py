@@ -1,5 +1,6 @@
 """Agreement of py-feat's action units. It gives occurrence scores (how sure it is), not intensities."""
 
+from megbench.core.clip import Cell
 from megbench.core.weights import external_weights
 from megbench.faces.features import SeenClip
 from megbench.faces.pyfeat import UNITS, detector
@@ -20,11 +21,12 @@ class PyFeatOccurrence(AuAgreement):
         moves=0.05,
         onset_frames=3,
         one_scale=False,
+        word="py-feat",
     )
     figures = figures_of("pyfeat_occurrence", detector)
     weights = ("pyfeat",)
 
-    def tracks(self, clip: SeenClip) -> Tracks:
+    def tracks(self, cell: Cell, clip: SeenClip) -> Tracks:
         """Return scores (T, 20). Raise CellFailed without a face in frame 0, Unavailable without the weights."""
         path = external_weights.require("pyfeat")
         found = clip.kept("pyfeat", lambda: {"scores": detector(path).scores(clip.frames, clip.landmarks)}, [path])

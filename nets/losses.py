@@ -29,12 +29,13 @@ class PointMap(Protocol):
 class LossConfig:
     """Weights of the losses; the defaults are those of FOMM's vox-256, MRAA shares what it uses.
 
-    perceptual: "vgg19" (published; needs its ImageNet weights) or "pyramid" (needs none). factors: scales of both.
+    perceptual: "vgg19" (published) or "vgg16", which need their ImageNet weights, or "pyramid", which needs none.
+    factors: scales of all three.
     generator_gan 0 means that no discriminator is run. equivariance_value also weighs MRAA's shift and
     equivariance_jacobian its affine.
     """
 
-    perceptual: Literal["vgg19", "pyramid"] = "vgg19"
+    perceptual: Literal["vgg19", "vgg16", "pyramid"] = "vgg19"
     perceptual_weight: float = 10.0
     factors: tuple[Count, ...] = (1, 2, 4, 8)
     generator_gan: float = 0.0

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from megbench.core.contracts import OptimiserSpec, Phase
-from megbench.core.weights.network_weights import load_vgg19
+from megbench.core.weights.network_weights import load_vgg16, load_vgg19
 from megbench.nets import losses
 from megbench.nets.fast import rearrange
 from megbench.nets.keypoints import KeyPoints
 from megbench.nets.losses import LossConfig
 from megbench.nets.transform import RandomTransform, TransformConfig
-from megbench.nets.vgg import Vgg19
+from megbench.nets.vgg import Vgg16, Vgg19
 
 
 class PublishedConfig(Protocol):
@@ -41,9 +41,9 @@ class PublishedConfig(Protocol):
 
 
 class PublishedTrainer:
-    """Base of the published trainings: networks, VGG-19, one Adam per network, the random transform.
+    """Base of the published trainings: networks, the loss's VGG, one Adam per network, the random transform.
 
-    BenchError if the config asks for the VGG-19 loss and `vgg` does not exist.
+    BenchError if the config asks for a VGG loss whose weights are not here; VGG-19's are looked for at `vgg` first.
     """
 
     stages: tuple[str, ...] = ("main",)
@@ -51,9 +51,7 @@ class PublishedTrainer:
     def __init__(self, config: PublishedConfig, made: dict[str, nn.Module], vgg: Path) -> None:
         self._published = config
         self._networks = made
-        self.vgg = load_vgg19(vgg, Vgg19()) if config.loss.perceptual == "vgg19" else None
-        if self.vgg is not None:
-            rearrange(self.vgg)  # its weights stay
+        self.vgg = _vgg(config.loss, vgg)
 
     def networks(self) -> dict[str, nn.Module]:
         """Networks by the published checkpoints' names."""
@@ -66,12 +64,21 @@ class PublishedTrainer:
         return {name: OptimiserSpec((name,), config.lr, milestones=config.milestones) for name in names}
 
     def judge(self, like: Tensor) -> nn.Module | None:
-        """VGG-19 on the device of `like`; None for a loss that needs none."""
+        """The loss's VGG on the device of `like`; None for a loss that needs none."""
         return None if self.vgg is None else self.vgg.to(like.device)
 
     def random_transform(self, driving: Tensor, rng: np.random.Generator) -> RandomTransform:
         """The transform of the equivariance losses, one per driving picture."""
         return RandomTransform.draw(self._published.transform, len(driving), rng, driving)
+
+
+def _vgg(config: LossConfig, vgg19: Path) -> nn.Module | None:
+    """Return the network of the perceptual loss, None for "pyramid"."""
+    if config.perceptual == "pyramid":
+        return None
+    network = load_vgg16(Vgg16()) if config.perceptual == "vgg16" else load_vgg19(vgg19, Vgg19())
+    rearrange(network)  # its weights stay
+    return network
 
 
 def pair_step(
@@ -115,7 +122,7 @@ def pair_step(
 
 
 def appearance_loss(config: LossConfig, vgg: nn.Module | None, prediction: Tensor, driving: Tensor) -> Tensor:
-    """The weighted perceptual loss, "vgg19" or "pyramid", of predictions (B, 3, H, W) against driving pictures."""
+    """The weighted perceptual loss, by `vgg` or (None) "pyramid", of predictions (B, 3, H, W)."""
     found, wanted = losses.pyramid(prediction, config.factors), losses.pyramid(driving, config.factors)
     if vgg is None:
         return config.perceptual_weight * losses.pyramid_distance(found, wanted)

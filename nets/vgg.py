@@ -1,9 +1,12 @@
-"""VGG-19 features for the perceptual loss (Johnson et al. 2016, as FOMM uses them).
+"""VGG features for the perceptual loss (Johnson et al. 2016): VGG-19 as FOMM uses it, and VGG-16.
 
-The weights are torchvision's ImageNet weights; this file holds the architecture only.
+The weights are torchvision's ImageNet weights; this file holds the architectures only. Published systems use VGG-19.
+VGG-16 has a convolution less in each of the third and fourth blocks; its taps lie in the same places.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +15,9 @@ from torch import Tensor, nn
 LAYERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)
 # Where the five taps end in torchvision's numbering: relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.
 TAPS = (2, 7, 12, 21, 30)
+# The same of VGG-16.
+LAYERS_16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512)
+TAPS_16 = (2, 7, 12, 19, 26)
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
@@ -19,6 +25,8 @@ STD = (0.229, 0.224, 0.225)
 class Vgg19(nn.Module):
     """VGG-19 up to relu5_1, frozen; keys as torchvision's, `features.N.weight|bias`."""
 
+    layers: ClassVar[tuple[int, ...]] = LAYERS
+    taps: ClassVar[tuple[int, ...]] = TAPS
     mean: Tensor
     std: Tensor
 
@@ -26,7 +34,7 @@ class Vgg19(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         channels = 3
-        for width in LAYERS:
+        for width in self.layers:
             if width:
                 layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
                 channels = width
@@ -40,9 +48,16 @@ class Vgg19(nn.Module):
     def forward(self, picture: Tensor) -> list[Tensor]:
         """Five feature maps of RGB pictures (B, 3, H, W) in [0, 1], which are not clipped; H and W at least 16."""
         x = (picture - self.mean) / self.std
-        taps = []
+        found = []
         for index, layer in enumerate(self.features, start=1):
             x = layer(x)
-            if index in TAPS:
-                taps.append(x)
-        return taps
+            if index in self.taps:
+                found.append(x)
+        return found
+
+
+class Vgg16(Vgg19):
+    """VGG-16 up to relu5_1, the same in every other way."""
+
+    layers = LAYERS_16
+    taps = TAPS_16

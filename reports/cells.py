@@ -1,35 +1,28 @@
 """The cells of the page: which clips stand in which cell, with their scores, words and curves."""
 
 import math
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from markupsafe import Markup
 
-from megbench.reports.curves import GROUPS, Line, curves_of, draw_curves, panel_names
+from megbench.reports.cell_curves import COLOURS, MOTION, Curves, cell_curves
 from megbench.reports.headlines import against_truth, entry, explanation, headlines
 from megbench.reports.marks import words
 from megbench.reports.media import Media
 from megbench.reports.remarks import Remark, read_cell
 from megbench.reports.run_facts import CellFacts, MethodFacts
-from megbench.reports.run_files import FinishedRun
+from megbench.reports.run_files import FinishedRun, Series
 from megbench.reports.softness import sharpness_of
 
 # Grey levels either side of mid-grey that the amplified difference may fill.
 FULL_CONTRAST = 127
-# Numbered CSS colours for methods; a ninth method begins anew.
-COLOURS = 8
-# The metric whose curves a cell's words and first frame come from.
-MOTION = "motion_agreement"
 # Pixels that the longest arrow of a motion field may take: somewhat more than the way to the next one.
 ARROW = 22
 # Factors by which the page magnifies facial motion, and the pixels that the one chosen for a driver makes of its peak.
 FACTORS = (4, 8, 16)
 SEEN_EASILY = 8.0
-MOST_PANELS = 6
 
 
 @dataclass(frozen=True)
@@ -57,16 +50,6 @@ class Player:
     scores: tuple[ScoreLine, ...] = ()
     remarks: tuple[Remark, ...] = ()
     marks: str = ""
-
-
-@dataclass(frozen=True)
-class Curves:
-    """One picture of curves; `roles` are the ink lines in it, `methods` the coloured ones with their titles."""
-
-    metric: str
-    svg: Markup
-    roles: tuple[str, ...]
-    methods: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
@@ -126,54 +109,9 @@ def cell_view(run: FinishedRun, cell: CellFacts, media: MediaList | None, with_c
     outputs = [_player(run, cell, method, media, number % COLOURS) for number, method in enumerate(run.methods)]
     controls = [_player(run, cell, method, media, None) for method in run.controls] if with_controls else []
     series = {method.label: run.series(method.label, cell) for method in run.methods}
-    driver = curves_of(next((kept[MOTION] for kept in series.values() if MOTION in kept), {}), "driver")
-    curves = tuple(cell_curves(cell, series))
+    driver = next((kept[MOTION].of("driver") for kept in series.values() if MOTION in kept), {})
+    curves = tuple(cell_curves(cell, series, run.detectors))
     return CellView(cell, tuple(inputs), tuple(outputs), tuple(controls), curves, first_frame(cell, driver))
-
-
-def cell_curves(cell: CellFacts, series: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]) -> Iterator[Curves]:
-    """A picture for every metric that kept curves of this cell (`series`: label -> metric -> curves).
-
-    Known intensities are drawn where a metric has the same AU, else in a picture of their own.
-    """
-    metrics = list(dict.fromkeys(metric for kept in series.values() for metric in kept))
-    shown = False
-    for metric in metrics:
-        kept = next(curves[metric] for curves in series.values() if metric in curves)
-        outputs = [
-            (label, Line(curves_of(curves.get(metric, {}), "output"), "output", number % COLOURS))
-            for number, (label, curves) in enumerate(series.items())
-        ]
-        known = known_curves(cell, curves_of(kept, "driver")) if metric != MOTION else {}
-        inks = [
-            Line(curves_of(kept, "truth"), "truth"),
-            Line(known, "known"),
-            Line(curves_of(kept, "driver"), "driver"),
-        ]
-        lines = [line for line in (*inks[:2], *(line for _, line in outputs), inks[2]) if line.curves]
-        names = [name for name in GROUPS if any(name in line.curves for line in lines)] if metric == MOTION else []
-        panels = {name: GROUPS.get(name, name) for name in names or panel_names(lines, MOST_PANELS)}
-        if not panels:
-            continue
-        shown = shown or bool(known)
-        svg = draw_curves(cell, lines, panels, "% of eye distance" if metric == MOTION else metric)
-        roles = tuple(line.role for line in reversed(inks) if line.curves)
-        yield Curves(metric, svg, roles, tuple((label, line.colour or 0) for label, line in outputs if line.curves))
-    if cell.known_aus and not shown:
-        line = Line(cell.known_aus, "known")
-        panels = {name: name for name in panel_names([line], MOST_PANELS)}
-        yield Curves("", draw_curves(cell, [line], panels, "intensity"), ("known",), ())
-
-
-def known_curves(cell: CellFacts, measured: Iterable[str]) -> dict[str, Sequence[float]]:
-    """The known intensities under the names that a metric gives them: AU14 counts for its "AU14+20" too."""
-    numbers = {name: set(re.findall(r"\d+", name)) for name in measured if name.startswith("AU")}
-    return {
-        name: curve
-        for unit, curve in cell.known_aus.items()
-        for name, members in numbers.items()
-        if set(re.findall(r"\d+", unit)) <= members
-    }
 
 
 def first_frame(cell: CellFacts, driver: Mapping[str, Sequence[float]]) -> int:
@@ -190,7 +128,7 @@ def _player(
     failure = run.failure(method.label, cell)
     if failure is not None:
         return Player(method.label, "output", None, failure, colour, marks=", ".join(words(run, method.label)))
-    series = run.series(method.label, cell).get(MOTION, {})
+    motion = run.series(method.label, cell).get(MOTION, Series())
     values = {name: run.of_cell(method.label, cell, name).value for name in run.figures}
     figures = {name: figure for name, (_, figure) in run.figures.items()}
     return Player(
@@ -199,7 +137,7 @@ def _player(
         None if media is None else media.place(run.output_frames(method.label, cell), cell.n_frames),
         colour=colour,
         scores=tuple(score_lines(run, cell, method)),
-        remarks=tuple(read_cell(values, figures, curves_of(series, "driver"), curves_of(series, "output"))),
+        remarks=tuple(read_cell(values, figures, motion.of("driver"), motion.of("output"))),
         marks=", ".join(words(run, method.label)),
     )
 

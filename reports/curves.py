@@ -1,8 +1,7 @@
-"""Curves of one cell over time, driver against outputs: how far each part of the face moves, how strong each AU is.
+"""Pictures of curves over time, as SVG inside the page (templates/curves.svg.j2), and how their axes are chosen.
 
-Any metric that keeps series named `<what>_<role>` (role: output, driver or truth) gets a picture, as SVG inside the
-page (templates/curves.svg.j2): it takes its colours from the page's style, so that it follows light and dark, and every
-panel holds a cursor line that the page's script moves with the scrubber.
+They take their colours from the page's style, so that they follow light and dark, and every panel holds a cursor line
+that the page's script moves with the scrubber.
 """
 
 import math
@@ -38,11 +37,13 @@ class Line:
     """One clip's curves by what they show: a region group, an AU.
 
     `colour` is the number of a method's CSS variable; None for the ink of the driver, the truth and what is known.
+    `frames` are those that the curves have values of, () for all; values of some frames are shown as dots, too.
     """
 
     curves: Mapping[str, Sequence[float]]
     role: str
     colour: int | None = None
+    frames: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -50,30 +51,24 @@ class Line:
         return self.role if self.colour is None else str(self.colour)
 
 
-def curves_of(series: Mapping[str, Sequence[float]], role: str) -> dict[str, Sequence[float]]:
-    """The curves of a role ("output", "driver", "truth") by what they show; {} where the metric kept none."""
-    return {
-        name.removesuffix(f"_{role}"): curve for name, curve in series.items() if curve and name.endswith(f"_{role}")
-    }
-
-
 def panel_names(lines: Sequence[Line], most: int) -> list[str]:
     """What there are curves of: in the given order if all are few, else the `most` that reach farthest."""
     names = list(dict.fromkeys(name for line in lines for name in line.curves))
     if len(names) <= most:
         return names
-    reach = {name: max((_reach(line.curves.get(name, ())) for line in lines), default=0.0) for name in names}
-    chosen = sorted(names, key=lambda name: -reach[name])[:most]
+    farthest = {name: max((reach(line.curves.get(name, ())) for line in lines), default=0.0) for name in names}
+    chosen = sorted(names, key=lambda name: -farthest[name])[:most]
     return [name for name in names if name in chosen]
 
 
-def _reach(curve: Sequence[float]) -> float:
+def reach(curve: Sequence[float]) -> float:
+    """Return how far a curve goes from zero, 0 if it has no value."""
     return max((abs(value) for value in curve if math.isfinite(value)), default=0.0)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot: where it begins (SVG units), ticks (height, label), curves (name, colour, path).
+    """One drawn plot: where it begins (SVG units), ticks (height, label), curves (name, colour, path, path of dots).
 
     numbered: whether its ticks' labels are shown, which panels with the same scale share.
     """
@@ -82,7 +77,7 @@ class Panel:
     title: str
     ticks: tuple[tuple[float, str], ...]
     numbered: bool
-    curves: tuple[tuple[str, int | None, str], ...]
+    curves: tuple[tuple[str, int | None, str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -103,31 +98,51 @@ class Scale:
         return round(BOTTOM - (BOTTOM - TOP) * (value - self.low) / (self.high - self.low), 1)
 
 
-def draw_curves(cell: CellFacts, lines: Sequence[Line], panels: Mapping[str, str], unit: str) -> Markup:
-    """Draw panels (name -> title) side by side as inline SVG; those of the face share one scale, "head" has its own.
+@dataclass(frozen=True)
+class Plot:
+    """One panel: which of the lines' curves it shows, under which title, on which scale."""
 
-    On the shared scale a quiet region looks quiet.
-    """
+    name: str
+    title: str
+    lines: tuple[Line, ...]
+    scale: Scale
+
+
+def on_one_scale(lines: Sequence[Line], panels: Mapping[str, str], apart: str = "") -> list[Plot]:
+    """Return plots of panels (name -> title) on one scale, on which a quiet region looks quiet; `apart` has its own."""
+    shared = Scale.of([line.curves[name] for line in lines for name in panels if name in line.curves and name != apart])
+    own = Scale.of([line.curves[apart] for line in lines if apart in line.curves])
+    return [Plot(name, title, tuple(lines), own if name == apart else shared) for name, title in panels.items()]
+
+
+def draw_plots(cell: CellFacts, plots: Sequence[Plot], unit: str) -> Markup:
+    """Draw panels side by side as inline SVG. Neighbours with one scale have its numbers once."""
     step = ACROSS / max(cell.n_frames - 1, 1)
-    shared = Scale.of(
-        [line.curves[name] for line in lines for name in panels if name in line.curves and name != "head"]
-    )
     moments = ((cell.onset_frame, "on"), (cell.apex_frame, "apex"), (cell.offset_frame, "off"))
     drawn = []
-    for place, (name, title) in enumerate(panels.items()):
-        scale = Scale.of([line.curves[name] for line in lines if name in line.curves]) if name == "head" else shared
+    for place, plot in enumerate(plots):
+        scale = plot.scale
         ticks = tuple((scale.height(value), label) for value, label in ticks_between(scale.low, scale.high, STEPS))
         curves = tuple(
-            (line.name, line.colour, path_of(line.curves[name], step, scale)) for line in lines if name in line.curves
+            (
+                line.name,
+                line.colour,
+                path_of(line.curves[plot.name], step, scale, line.frames),
+                dots_of(line.curves[plot.name], step, scale, line.frames),
+            )
+            for line in plot.lines
+            if plot.name in line.curves
         )
-        drawn.append(Panel(UNIT + LABELS + PANEL * place, title, ticks, place == 0 or name == "head", curves))
+        numbered = place == 0 or plot.scale != plots[place - 1].scale
+        drawn.append(Panel(UNIT + LABELS + PANEL * place, plot.title, ticks, numbered, curves))
+    titles = ", ".join(plot.title for plot in plots)
     text = (
         environment()
         .get_template("curves.svg.j2")
         .render(
             panels=drawn,
             unit=unit,
-            about=f"Curves over {cell.n_frames} frames: {', '.join(panels.values())}; {unit}",
+            about=f"Curves over {cell.n_frames} frames: {titles}{f'; {unit}' if unit else ''}",
             step=step,
             width=UNIT + PANEL * len(drawn),
             height=HEIGHT,
@@ -154,13 +169,22 @@ def ticks_between(low: float, high: float, steps: int, least: float = 0.0) -> It
         yield number * step, f"{number * step:.{digits}f}" if number else "0"
 
 
-def path_of(curve: Sequence[float], step: float, scale: Scale) -> str:
-    """Return an SVG path through a curve's values, a value every `step` units, with gaps where there is none."""
+def path_of(curve: Sequence[float], step: float, scale: Scale, frames: Sequence[int] = ()) -> str:
+    """Return an SVG path through a curve's values, with gaps where there is none.
+
+    A frame is `step` units wide. frames: those that the values are of, () for all.
+    """
     parts, pen = [], "M"
-    for frame, value in enumerate(curve):
+    for frame, value in zip(frames or range(len(curve)), curve, strict=True):
         if math.isfinite(value):
             parts.append(f"{pen}{step * frame:.1f} {scale.height(value)}")
             pen = "L"
         else:
             pen = "M"
     return "".join(parts)
+
+
+def dots_of(curve: Sequence[float], step: float, scale: Scale, frames: Sequence[int]) -> str:
+    """Return an SVG path of a dot at each value of some frames; "" for a curve of all frames."""
+    values = zip(frames, curve, strict=bool(frames))
+    return "".join(f"M{step * frame:.1f} {scale.height(value)}h0" for frame, value in values if math.isfinite(value))

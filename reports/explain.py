@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,8 @@ def _beside(metric: MetricFacts, figure: Figure, kept: dict[str, Any]) -> list[s
         for name, sums in (kept.get("sums") or {}).items()
     ]
     for name, curve in (kept.get("series") or {}).items():
-        lines.append(f"  {name}: {_curve([float('nan') if value is None else value for value in curve])}")
+        values = [float("nan") if value is None else value for value in curve]
+        lines.append(f"  {name}: {_curve(values, kept.get('frames') or range(len(values)))}")
     for other in metric.figures:
         if other.name == figure.name or other.target != figure.target or other.name not in values:
             continue
@@ -85,12 +87,12 @@ def _beside(metric: MetricFacts, figure: Figure, kept: dict[str, Any]) -> list[s
     return [f"Found on the way by {metric.name}", *lines] if lines else []
 
 
-def _curve(curve: list[float]) -> str:
+def _curve(curve: list[float], frames: Sequence[int]) -> str:
     values = np.asarray(curve, float)
     if np.isnan(values).all():
         return "absent in every frame"
     peak = int(np.nanargmax(values))
-    return f"{len(values)} frames, {np.nanmin(values):.4g} to {values[peak]:.4g}, highest in frame {peak}"
+    return f"{len(values)} frames, {np.nanmin(values):.4g} to {values[peak]:.4g}, highest in frame {frames[peak]}"
 
 
 def _over_all(run: FinishedRun, label: str, figure: str) -> list[str]:

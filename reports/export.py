@@ -9,6 +9,7 @@ from megbench.core.files.names import check_name
 from megbench.experts.judgements import FILE, Judgement, read_judgements
 from megbench.reports import leaderboard
 from megbench.reports.common_cells import common_means
+from megbench.reports.detectors import disagreements
 from megbench.reports.environment import TEMPLATES, environment
 from megbench.reports.experts import agreement_table, pairs_table, table_one
 from megbench.reports.headlines import RANKED_BY, left_out
@@ -16,10 +17,12 @@ from megbench.reports.heat_map import heat_maps
 from megbench.reports.intervals import differences_table
 from megbench.reports.marks import exported, marked
 from megbench.reports.metric_agreement import metrics_against_experts
+from megbench.reports.perturbed import perturbed_tables
 from megbench.reports.published import reported_table
 from megbench.reports.recognition import recognition_tables
 from megbench.reports.rewards import rewards_table
 from megbench.reports.run_files import FinishedRun
+from megbench.reports.spotting import spotting_table
 from megbench.reports.table import Table
 
 
@@ -71,9 +74,13 @@ def tables_of(folder: Path, columns: Sequence[str] = ()) -> dict[str, Table]:
         tables["leaderboard_common_cells"] = common
     if pairs := differences_table(run, RANKED_BY):
         tables["pairs"] = marked(run, pairs)
+    tables |= {f"detectors_{k}": table for k, table in enumerate(disagreements(run), 1)}
     tables |= {
         f"by_{scope}": leaderboard.breakdown(run, scope) for scope in leaderboard.SCOPES if len(run.groups(scope)) > 1
     }
+    tables |= {f"perturbed_{name}": table for name, table in perturbed_tables(run).items()}
+    if spotted := spotting_table(run):
+        tables["spotting"] = spotted
     tables |= {f"cells_{figure}": table for figure, table in heat_maps(run)}
     if rewarded := rewards_table(run):
         tables["rewards"] = rewarded

@@ -37,7 +37,7 @@ def _headline(run: FinishedRun, name: str) -> Figure:
     metric, figure = run.figures[name]
     # Where nobody coded an apex, the frame that moves most is compared.
     coded = any(cell.apex_frame is not None for cell in run.facts.cells)
-    label = figure.label if coded else figure.label.replace("onset to apex", "onset to most")
+    label = figure.short if coded else figure.short.replace("onset to apex", "onset to most")
     return dataclasses.replace(figure, group=figure.group or metric.name, short=label)
 
 
@@ -95,13 +95,15 @@ def _own_reason(run: FinishedRun, label: str, figure: str) -> str:
 
 def column(run: FinishedRun, figure: Figure, part: str = "") -> Column:
     """Return a figure's column, explained by its own description; under its group, or under a `part` of the cells."""
+    named = bool(figure.short and figure.detector)
     return Column(
-        figure.label,
+        figure.short if named else figure.label,
         figure.arrow,
         figure.decimals,
         explanation(*run.figures[figure.name]),
         part or figure.group,
         figure.higher_is_better,
+        remark=figure.detector if named else "",
         key=f"{figure.name} ({part})" if part else figure.name,
         brief=figure.brief,
     )

@@ -37,6 +37,7 @@ from megbench.reports.cells import (
     with_outputs,
 )
 from megbench.reports.common_cells import common_means, told
+from megbench.reports.detectors import disagreements
 from megbench.reports.environment import TEMPLATES, environment
 from megbench.reports.export import judged_tables
 from megbench.reports.first_sight import first_sight
@@ -46,10 +47,12 @@ from megbench.reports.intervals import differences_table
 from megbench.reports.media import COLUMNS, KNEE, PER_SHEET, Media, Wanted, media_of_all
 from megbench.reports.missing import missing
 from megbench.reports.paper import for_paper
+from megbench.reports.perturbed import perturbed_tables
 from megbench.reports.published import reported_table
 from megbench.reports.recognition import recognition_tables
 from megbench.reports.rewards import rewards_table, summary
 from megbench.reports.run_files import FinishedRun
+from megbench.reports.spotting import spotting_table
 from megbench.reports.table import Table
 
 CACHE = STORE / "media"
@@ -108,6 +111,7 @@ def write_report(
             unequal=told(run),
             common_means=common_means(run),
             pairs=differences_table(run, RANKED_BY),
+            detectors=disagreements(run),
             explained=leaderboard.explained(run),
             left_out=left_out(run),
             floor=leaderboard.floor(run),
@@ -116,6 +120,8 @@ def write_report(
             under_floor=leaderboard.under_floor(run),
             floor_cells=len(run.cell_values(leaderboard.FLOOR_CONTROL, "agreement")),
             breakdowns=breakdowns(run),
+            perturbed=list(perturbed_tables(run).values()),
+            spotting=spotting_table(run),
             heat_maps=heat_maps(run),
             missing=missing(run),
             rewards=rewards_table(run),

@@ -57,7 +57,7 @@ def marked(run: FinishedRun, table: Table) -> Table:
         return dataclasses.replace(first, remark=", ".join(filter(None, (first.remark, *found)))) if found else first
 
     def column(of: Column) -> Column:
-        return dataclasses.replace(of, remark=", ".join(words(run, of.title)))
+        return dataclasses.replace(of, remark=", ".join(filter(None, (of.remark, *words(run, of.title)))))
 
     sections = tuple(
         Section(section.heading, tuple((entry(first), *rest) for first, *rest in section.rows))

@@ -2,14 +2,15 @@
 
 import functools
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from megbench.core.errors import BenchError, clause
-from megbench.core.figures import Figure
+from megbench.core.figures import GROUPS, Figure
 from megbench.core.files.cache import read_json
 from megbench.engine.run_folder import MOTION_FOLDER
 from megbench.reports.run_facts import CellFacts, MethodFacts, MetricFacts, read_facts
@@ -41,6 +42,19 @@ class Found:
     n_scored: int | None = None
     n_cells: int | None = None
     warning: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    """What a metric kept of one cell over time: curves "<what>_<role>", NaN where absent, at `frames` (() for all)."""
+
+    curves: Mapping[str, list[float]] = field(default_factory=dict)
+    frames: tuple[int, ...] = ()
+
+    def of(self, role: str) -> dict[str, list[float]]:
+        """Return the curves of a role ("output", "driver", "truth") by what they show; {} for none."""
+        ending = f"_{role}"
+        return {n.removesuffix(ending): curve for n, curve in self.curves.items() if curve and n.endswith(ending)}
 
 
 NOT_SCORED = Found(None, "unavailable", "not scored in this run")
@@ -78,6 +92,17 @@ class FinishedRun:
             for figure in metric.figures:
                 table.setdefault(figure.name, (metric, figure))
         return table
+
+    @functools.cached_property
+    def detectors(self) -> dict[str, str]:
+        """The metrics that read action units, each with its detector's name, in the order of their columns."""
+        places = {group: place for place, group in enumerate(GROUPS)}
+        found = {
+            metric.name: (min(places.get(figure.group, len(places)) for figure in own), own[0].detector)
+            for metric in self.facts.metrics
+            if (own := [figure for figure in metric.figures if figure.detector])
+        }
+        return {name: word for name, (_, word) in sorted(found.items(), key=lambda item: item[1][0])}
 
     @functools.cached_property
     def _index(self) -> dict[tuple[str, ...], Found]:
@@ -123,16 +148,12 @@ class FinishedRun:
         """The groups of a scope ("database", "emotion", "template") in the order of the cells."""
         return list(dict.fromkeys(getattr(cell, scope) for cell in self.facts.cells))
 
-    def series(self, label: str, cell: CellFacts) -> dict[str, dict[str, list[float]]]:
-        """The curves over frames that each metric kept for one cell, NaN where absent; {} where there are none."""
+    def series(self, label: str, cell: CellFacts) -> dict[str, Series]:
+        """The curves over frames that each metric kept for one cell; {} where there are none."""
         try:
             partials = read_json(self._inside("partials", label, f"{cell.name}.json")) or {}
-            kept = {metric: partial.get("series") or {} for metric, partial in partials.items()}
-            return {
-                metric: {name: [math.nan if v is None else float(v) for v in curve] for name, curve in curves.items()}
-                for metric, curves in kept.items()
-                if curves
-            }
+            found = {metric: _series(partial) for metric, partial in partials.items()}
+            return {metric: series for metric, series in found.items() if series.curves}
         except (ValueError, TypeError, AttributeError):
             return {}
 
@@ -191,6 +212,14 @@ class FinishedRun:
         if not path.resolve().is_relative_to(self.folder.resolve()) or any("/" in part for part in parts):
             raise BenchError(f"{self.folder / 'run.json'}: the name {'/'.join(parts)!r} leads out of the run's folder.")
         return path
+
+
+def _series(partial: Mapping[str, Any]) -> Series:
+    """Return the curves of a partial score. ValueError or TypeError if they are none."""
+    frames = tuple(int(frame) for frame in partial.get("frames") or ())
+    curves = partial.get("series") or {}
+    read = {name: [math.nan if v is None else float(v) for v in curve] for name, curve in curves.items()}
+    return Series({name: curve for name, curve in read.items() if not frames or len(curve) == len(frames)}, frames)
 
 
 def _read_scores(path: Path) -> pd.DataFrame:

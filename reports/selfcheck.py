@@ -22,6 +22,20 @@ class Finding(BaseModel):
     line: str
 
 
+class Courses(BaseModel):
+    """How a detector's units follow the true intensities of the demo's drivers: median correlation and drivers."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    version: str
+    units: dict[str, tuple[float, int]]
+
+    @property
+    def line(self) -> str:
+        """The same in words, a number of drivers in brackets."""
+        return ", ".join(f"{unit} {value:.2f} ({drivers})" for unit, (value, drivers) in self.units.items())
+
+
 class Kept(BaseModel):
     """The whole file."""
 
@@ -30,6 +44,7 @@ class Kept(BaseModel):
     date: str
     cells: int
     figures: dict[str, Finding]
+    courses: dict[str, Courses] = {}
 
 
 @functools.cache

@@ -119,11 +119,11 @@ class Table:
         return groups if any(name for name, _ in groups) else []
 
     def names(self) -> list[str]:
-        """Return the columns' names, with the group where two have the same title: a plain line has no groups."""
-        titles = [column.title for column in self.columns]
+        """Return the columns' names, with the group where two are named alike: a plain line has no groups."""
+        names = [column.named for column in self.columns]
         return [
-            column.named if titles.count(column.title) == 1 else f"{column.named} ({column.group})"
-            for column in self.columns
+            name if names.count(name) == 1 else f"{name} ({column.group})"
+            for name, column in zip(names, self.columns, strict=True)
         ]
 
     def keys(self) -> list[str]:

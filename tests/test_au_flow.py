@@ -1,5 +1,7 @@
 """Action units read from flow, and the figures made of any detector's tracks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -89,6 +91,12 @@ def test_a_copy_is_perfect_and_a_still_face_nothing():
     assert (still.cosine, still.leakage, still.coverage) == (0, 0, 0)
     assert still.track is None  # a constant track has no correlation: it counts in coverage, not as 0
     assert still.icc == pytest.approx(0)
+
+
+def test_a_share_of_the_strongest_unit_is_what_a_weak_one_must_reach():
+    driver = tracks(0.8, 0.2, 0, 0)
+    assert agreement(driver, driver, 6, DETECTOR).moving.tolist() == [True, True, False, False]
+    assert agreement(driver, driver, 6, replace(DETECTOR, share=0.4)).moving.tolist() == [True, False, False, False]
 
 
 def test_what_a_driver_does_not_define_is_absent_not_0():

@@ -67,16 +67,17 @@ def test_the_difference_is_the_mean_over_cells(first, second):
 
 def test_pooled_agreement_is_pooled_over_the_shared_cells(second):
     """Neither a mean over cells nor what one cell has under that name: the leaderboard's number."""
-    sums = [[4.0, 4.0, 4.0], [0.0, 9.0, 1.0], [3.0, 9.0, 4.0], [5.0, 5.0, 0.0]]
-    for cell, products in zip(FinishedRun(second).facts.cells, sums, strict=True):
+    sums = [{"driver": [4.0, 4.0, 4.0]}, {"driver": [0.0, 9.0, 1.0]}, {"driver": [3.0, 9.0, 4.0]}, {}]
+    for cell, kept in zip(FinishedRun(second).facts.cells, sums, strict=True):
         path = second / "partials" / "fpfomm" / f"{cell.name}.json"
         facts = json.loads(path.read_text())
-        facts["motion_agreement"]["sums"] = {"driver": products}
+        facts["motion_agreement"]["sums"] = kept
         path.write_text(json.dumps(facts))
     row = rows(comparison(FinishedRun(second), FinishedRun(second), ("fpfomm", "flow_warp")), "fpfomm - flow_warp")[
         "agreement_pooled"
     ]
-    assert row[1].value == pytest.approx(pooled_agreement(sums[:3]))  # the last cell's driver does not move
+    # The last cell's driver does not move: its metric has no sums to pool.
+    assert row[1].value == pytest.approx(pooled_agreement([kept["driver"] for kept in sums[:3]]))
     assert row[2].value == pytest.approx(0.95)
     assert row[3].value == pytest.approx(row[1].value - 0.95)
     assert row[-1].value == 3

@@ -17,7 +17,7 @@ from megbench.faces.field import jacobian_determinant
 from megbench.faces.flow import FAR, MARGIN, WHOLE, FlowFrom, box_around
 from megbench.faces.head import fit_head, head_flow
 from megbench.faces.mesh import fit_mesh
-from megbench.faces.motion import mean_over
+from megbench.faces.motion import facial_motion, mean_over, slopes_over
 from megbench.faces.regions import GROUPS, REGIONS, face_regions
 from megbench.faces.transfer import LEAST_AREA, _to_face_units, _to_pixels, _unfolded
 from tests.moving_face import MOUTH, face, make_cell, push_field, render
@@ -201,3 +201,48 @@ def test_a_cell_is_seen_by_its_roles(tmp_path):
     assert len(seen.template.frames) == 1
     assert seen.truth is not None
     np.testing.assert_array_equal(seen.truth.frames, cell.truth.frames())
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.floats(-0.1, 0.1), st.floats(-0.1, 0.1), st.floats(1, 9))
+def test_mean_slopes_of_a_plane_are_its_own(across, down, soft):
+    plane = 3 + pixel_grid() @ np.array([across, down])
+    x, y = slopes_over(REGIONS_OF_FACE.masks, soft)
+    np.testing.assert_allclose(x @ plane.ravel(), across, atol=1e-4)
+    np.testing.assert_allclose(y @ plane.ravel(), down, atol=1e-4)
+
+
+def test_mean_slopes_are_means_of_central_differences():
+    """Of any picture, over a mask with an edge that is hardly soft."""
+    picture = np.random.default_rng(5).normal(size=(256, 256))
+    slopes = [np.gradient(picture, axis=axis) for axis in (1, 0)]
+    mask = REGIONS_OF_FACE.masks[:1]
+    for matrix, slope in zip(slopes_over(mask, 0.1), slopes, strict=True):
+        np.testing.assert_allclose(matrix @ picture.ravel(), slope[mask[0]].mean(), atol=1e-6)
+    for matrix in slopes_over(np.zeros((1, 256, 256), bool), 3):
+        assert not matrix.nnz
+
+
+def strain_of(flow: np.ndarray) -> np.ndarray:
+    """Strain (12, 3) of a clip of two frames with this flow between them."""
+    return facial_motion(lambda k: k * flow, 2, LANDMARKS).strain[1]
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.floats(-0.03, 0.03), st.floats(0.98, 1.02), st.floats(-4, 4), st.floats(-4, 4))
+def test_a_head_that_moves_turns_or_comes_nearer_strains_nothing(turn, scale, x, y):
+    cos, sin = scale * np.cos(turn), scale * np.sin(turn)
+    flow = head_flow(np.array([[cos, -sin, x], [sin, cos, y]], np.float32))
+    np.testing.assert_allclose(strain_of(flow), 0, atol=1e-4)
+
+
+def test_strain_has_the_length_of_optical_strain():
+    """Of a face that is sheared, and of one that is squeezed as much as it is stretched."""
+    bend = 0.03
+    sheared = strain_of((bend * pixel_grid()[..., ::-1]).astype(np.float32))
+    published = np.sqrt((bend + bend) ** 2 / 2)
+    np.testing.assert_allclose(np.linalg.norm(sheared, axis=1), published, atol=5e-4)
+    squeezed = strain_of((bend * pixel_grid() * (1, -1)).astype(np.float32))
+    # The head takes the same off both, as much as fits the part of the face that it is read from.
+    np.testing.assert_allclose(squeezed[:, 0] - squeezed[:, 1], 2 * bend, atol=5e-4)
+    np.testing.assert_allclose(squeezed[:, 2], 0, atol=5e-4)

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "clips": {"faces", "core"},
     "fpfomm": {"nets", "faces", "core"},
     "baselines": {"nets", "faces", "core"},
-    "metrics": {"faces", "core"},
+    "metrics": {"nets", "faces", "core"},  # fast convolutions for the networks that judge
     "recognition": {"clips", "faces", "core"},
     "taught": {"fpfomm", "baselines", "nets", "training", "clips", "faces", "core"},
     "methods": {"taught", "fpfomm", "baselines", "nets", "faces", "core"},

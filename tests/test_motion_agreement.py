@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from megbench.core.combine import combined
 from megbench.core.contracts import Partial
+from megbench.core.errors import CellFailed
 from megbench.core.frames import Frames, content_hash
 from megbench.faces.features import Seen, SeenClip
 from megbench.faces.motion import FacialMotion
@@ -17,6 +18,7 @@ from megbench.faces.motion_v1 import motion_v1
 from megbench.faces.regions import face_regions
 from megbench.metrics.motion_agreement import MotionAgreement, compare, pooled_agreement, velocity
 from megbench.metrics.motion_agreement_v1 import MotionAgreementV1
+from megbench.metrics.strain_agreement import StrainAgreement
 from megbench.reports.pooled import paired_pooled, products
 from tests.motion_reference import FULL, REDUCED, driver_frames, driver_video
 
@@ -163,7 +165,8 @@ def seen_of(output: np.ndarray, driver: np.ndarray) -> Seen:
 
     def clip(track: np.ndarray) -> SimpleNamespace:
         still = np.zeros(len(track), np.float32)
-        motion = FacialMotion(track, np.zeros((len(track), 2, 3)), still, np.abs(track).max((0, 2)), 60.0, np.zeros(0))
+        strain, head = np.pad(track, ((0, 0), (0, 0), (0, 1))), np.zeros((len(track), 2, 3))
+        motion = FacialMotion(track, strain, head, still, np.abs(track).max((0, 2)), 60.0, np.zeros(0))
         return SimpleNamespace(frames=track, motion=motion)
 
     return SimpleNamespace(output=clip(output), driver=clip(driver), truth=None)
@@ -225,3 +228,26 @@ def test_combine_counts_cells_and_pools():
     assert scores["agreement_truth"].value is None
     assert scores["agreement_truth"].reason == "no truth"
     assert set(scores) == {figure.name for figure in MotionAgreement.figures}
+
+
+def test_strain_agrees_whatever_its_strength_and_in_each_part_of_the_face():
+    driver = np.random.default_rng(6).normal(size=(9, 12, 2))
+    partials = [StrainAgreement().measure(None, seen_of(factor * driver, driver)) for factor in (0.3, -2, 0)]
+    values = [partial.values for partial in partials]
+    assert [of["strain_agreement"] for of in values] == [pytest.approx(1), pytest.approx(-1), 0]
+    assert {of["strain_agreement_brows"] for of in values[2:]} == {0}
+    pooled = {score.figure: score.value for score in combined(StrainAgreement(), partials)}["strain_agreement_pooled"]
+    assert pooled == pytest.approx((0.3 - 2) / np.sqrt((0.3**2 + 2**2) * 3))
+    upper_only = driver.copy()
+    upper_only[:, 5:] *= -1
+    found = StrainAgreement().measure(None, seen_of(upper_only, driver)).values
+    assert (found["strain_agreement_brows"], found["strain_agreement_mouth"]) == (pytest.approx(1), pytest.approx(-1))
+
+
+def test_strain_of_a_still_driver_is_absent_and_of_other_lengths_refused():
+    still, moving = np.zeros((6, 12, 2)), np.full((6, 12, 2), 0.1)
+    partial = StrainAgreement().measure(None, seen_of(moving, still))
+    assert set(partial.values.values()) == {None}
+    assert "nothing moves in the driver" in partial.why_absent("strain_agreement")
+    with pytest.raises(CellFailed, match="output has 4 frames, its driver 6"):
+        StrainAgreement().measure(None, seen_of(moving[:4], moving))

@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torchvision.models import vgg
 
 import megbench.baselines.fomm.model as fomm
 import megbench.baselines.mraa.model as mraa
@@ -24,7 +26,9 @@ from megbench.nets.discriminator import DiscriminatorConfig
 from megbench.nets.generator import GeneratorConfig
 from megbench.nets.keypoints import DetectorConfig, KeyPoints
 from megbench.nets.losses import LossConfig
+from megbench.nets.objective import appearance_loss
 from megbench.nets.transfer import hull_scale, transfer_key_points
+from megbench.nets.vgg import TAPS_16, Vgg16
 
 TINY = HourglassConfig(4, 8, 3)
 GENERATOR = GeneratorConfig(4, 8, 2, 1)
@@ -256,6 +260,38 @@ def test_avd_turns_axes_that_point_the_other_way():
 def test_missing_vgg_weights_name_both_ways_out(tmp_path):
     with pytest.raises(BenchError, match=r"vgg19-dcbb9e9d\.pth.*--set loss\.perceptual=pyramid"):
         FommTrainer(replace(FOMM, loss=LossConfig()), tmp_path / "vgg19-dcbb9e9d.pth")
+
+
+def test_the_vgg16_loss_has_a_gradient_and_is_0_for_equal_pictures():
+    torch.manual_seed(0)
+    network, wanted = Vgg16(), pictures(1, seed=5)[..., :64, :64]
+    config = LossConfig(perceptual="vgg16", factors=(1, 2))
+    found = wanted.clone().requires_grad_()
+    assert appearance_loss(config, network, found, wanted).item() == 0
+    changed = (wanted + 0.1).requires_grad_()
+    appearance_loss(config, network, changed, wanted).backward()
+    assert changed.grad is not None
+    assert changed.grad.abs().sum() > 0
+    assert not any(weight.requires_grad for weight in network.parameters())
+    assert [maps.shape[1] for maps in network(wanted)] == [64, 128, 256, 512, 512]
+
+
+def test_vgg16_has_torchvisions_layers():
+    features = vgg.make_layers(vgg.cfgs["D"])[:26]
+    ours, picture = Vgg16(), pictures(1, seed=5)[..., :64, :64]
+    ours.features.load_state_dict(features.state_dict())
+    plain = (picture - ours.mean) / ours.std
+    for found, end in zip(ours(picture), TAPS_16, strict=True):
+        assert isinstance(features[end - 1], nn.ReLU)
+        assert torch.equal(found, features[:end](plain))
+
+
+def test_missing_vgg16_weights_name_the_command(tmp_path, monkeypatch):
+    for name in ("MEGBENCH_WEIGHTS", "TORCH_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BenchError, match=r"weights fetch vgg16.*--set loss\.perceptual=pyramid"):
+        FommTrainer(replace(FOMM, loss=LossConfig(perceptual="vgg16")))
 
 
 def animated(model, config, batch_size):

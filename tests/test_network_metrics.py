@@ -15,6 +15,7 @@ from megbench.core.contracts import Partial
 from megbench.core.errors import BenchError, Unavailable
 from megbench.core.frames import Frames
 from megbench.core.weights.external_weights import FILES
+from megbench.core.weights.network_weights import read_trunk
 from megbench.faces.features import Seen, SeenClip
 from megbench.metrics.face_distance import FaceDistance
 from megbench.metrics.fid import Fid, inception_features
@@ -80,6 +81,7 @@ def weights(standins, monkeypatch):
 
 @pytest.fixture
 def no_weights(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # what was fetched into the checkout is not there
     for name in ("MEGBENCH_WEIGHTS", "TORCH_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     perceptual_model.cache_clear()
@@ -142,7 +144,9 @@ def test_lpips_is_the_packages(net, name, standins):
 
     model = PerceptualModel(net, standins[name])
     theirs = lpips.LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False)
-    theirs.net.load_state_dict(model._lpips.net.state_dict())
+    entries = read_trunk(standins[name])
+    names = theirs.net.state_dict()
+    theirs.net.load_state_dict({entry: entries[f"features.{entry.partition('.')[2]}"] for entry in names})
     a, b = pictures(3), pictures(4)[:3]
     with torch.no_grad():
         x, y = (torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1 for frames in (a, b))
@@ -153,6 +157,8 @@ def test_lpips_is_the_packages(net, name, standins):
     together = model.compare(a, b[:1], None).template
     model._batch = 1
     np.testing.assert_allclose(model.compare(a, b[:1], None).template, together, rtol=1e-5)
+    still = np.repeat(a[:1], 9, axis=0)
+    assert model.compare(still, a[:1], None).template.max() < 1e-9, "however many frames go together"
 
 
 def test_one_pass_gives_what_pairwise_comparison_gives(standins):

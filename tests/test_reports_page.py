@@ -11,8 +11,6 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from megbench.core.errors import BenchError
 from megbench.engine.run_folder import MEDIA_FOLDER
@@ -20,11 +18,9 @@ from megbench.metrics.sharpness import Sharpness
 from megbench.metrics.true_flow import TrueFlow
 from megbench.reports import common_cells, headlines, heat_map, leaderboard
 from megbench.reports.caveats import caveats
-from megbench.reports.cells import FACTORS, amplification, cell_curves, magnification, stretch, two_cells
-from megbench.reports.curves import Line, draw_curves, panel_names, ticks_between
+from megbench.reports.cells import FACTORS, amplification, magnification, stretch, two_cells
 from megbench.reports.html import Pictures, write_report
 from megbench.reports.missing import missing
-from megbench.reports.run_facts import CellFacts
 from megbench.reports.run_files import FinishedRun
 from tests.report_fixture import CONTROLS, HOSTILE, LABELS, make_run
 
@@ -418,64 +414,6 @@ def test_an_unfinished_run_says_what_is_missing(tmp_path, cache):
     assert "not finished" in page
     assert "stopped before this cell" in page
     assert "There is no view of motion" in page
-
-
-def test_series_of_any_metric_become_curves_beside_what_is_known():
-    cell = CellFacts(
-        name="a__b", driver="a", template="b", database="", emotion="", n_frames=3,
-        known_aus={"AU14": (0.0, 0.5, 1.0), "AU99": (0.0, 0.0, 1.0)},
-    )  # fmt: skip
-    series = {"AU14+20_driver": [0, 0.4, 1], "AU14+20_output": [0, float("nan"), 0.2], "AU01_driver": [0, 0, 0.1]}
-    (picture,) = cell_curves(cell, {"one": {"au_flow": series}, "two": {}})
-    assert picture.metric == "au_flow"
-    assert set(picture.roles) == {"driver", "known"}
-    assert picture.methods == (("one", 0),)
-    assert all(f'class="curve-{name}"' in picture.svg for name in ("driver", "known", "0"))
-    assert "AU14+20" in picture.svg
-    assert "AU99" not in picture.svg
-    (known,) = cell_curves(cell, {"one": {}})
-    assert (known.metric, known.roles) == ("", ("known",))
-    assert "AU99" in known.svg
-    assert list(cell_curves(cell.model_copy(update={"known_aus": {}}), {})) == []
-
-
-def test_an_axis_shows_its_numbers_whole():
-    cell = CellFacts.model_construct(name="c", n_frames=3, onset_frame=None, apex_frame=None, offset_frame=None)
-    picture = draw_curves(cell, [Line({"brows": [0.0, 0.05, 0.1]}, "driver")], {"brows": "brows"}, "unit")
-    labels = {float(text) for text in re.findall(r">\s*([\d.]+)\s*</text>", picture)}
-    assert {0.0, 0.05, 0.1} <= labels
-
-
-@given(st.floats(-1e4, 0), st.floats(1e-3, 1e4), st.integers(2, 8), st.sampled_from([0.0, 1.0]))
-def test_ticks_are_round_and_as_many_as_fit(low, high, steps, least):
-    ticks = list(ticks_between(low, high, steps, least))
-    values = [value for value, _ in ticks]
-    assert all(low - 1e-6 * high <= value <= high * (1 + 1e-6) for value in values)
-    assert len(ticks) <= steps + 2
-    assert values[0] <= 0 <= values[-1]
-    assert [float(label) for _, label in ticks] == pytest.approx(values, rel=1e-6)
-    assert len({label for _, label in ticks}) == len(ticks)
-
-
-def test_curves_are_escaped_and_break_where_a_value_is_missing():
-    cell = CellFacts.model_construct(name="c", n_frames=3, onset_frame=None, apex_frame=1, offset_frame=None)
-    line = Line({"<b>": [0.5, float("nan"), -0.5]}, "output", 3)
-    picture = draw_curves(cell, [line], {"<b>": "<script>"}, "a & b")
-    assert "<script>" not in picture
-    assert "&lt;script&gt;" in picture
-    assert "a &amp; b" in picture
-    assert picture.count('class="curve-3"') == 1
-    path = re.search(r'style="stroke: var\(--m3\)" d="([^"]*)"', picture)[1]
-    assert path.count("M") == 2
-    assert "L" not in path
-    low, high = (float(part.split()[1]) for part in path.split("M")[1:])
-    assert low < high, "what is higher lies above"
-
-
-def test_of_many_curves_the_farthest_reaching_are_shown_in_their_order():
-    lines = [Line({"a": [0.1], "b": [3.0], "c": [-2.0]}, "driver"), Line({"d": [float("nan")]}, "output", 0)]
-    assert panel_names(lines, 2) == ["b", "c"]
-    assert panel_names(lines, 4) == ["a", "b", "c", "d"]
 
 
 def test_drivers_that_show_several_faces_are_named(tmp_path):

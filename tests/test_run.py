@@ -294,6 +294,7 @@ def test_a_metric_added_to_a_finished_run_is_measured_alone(tmp_path, drivers, l
 
 
 def test_a_metric_without_its_weights_is_unavailable_and_the_run_goes_on(tmp_path, drivers, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # what was fetched into the checkout is not there
     for variable in ("MEGBENCH_WEIGHTS", "TORCH_HOME"):
         monkeypatch.setenv(variable, str(tmp_path / "nothing"))
     run = make_run(tmp_path, drivers, metrics=(Needy, Difference))

@@ -65,5 +65,5 @@ def test_types_and_shapes_are_those_of_the_page(seen):
             checked += 1
         elif name != "motion":
             assert type(found[name]).__name__ == text, name
-    assert checked == 12
+    assert checked == 13
     assert (len(UNITS), len(REGIONS)) == (15, 12)

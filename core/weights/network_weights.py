@@ -177,16 +177,29 @@ def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
 def load_vgg19(path: Path, network: nn.Module) -> nn.Module:
     """Load torchvision's VGG-19 weights into a network that has some of its entries (`features.N.weight`).
 
-    A file that is not at `path` is looked for as all external weights are. BenchError if it is nowhere, with the two
-    ways out.
+    A file that is not at `path` is looked for as all external weights are. BenchError if it is nowhere, with the ways
+    out.
     """
     found = path if path.is_file() else external_weights.find("vgg19")
-    if found is None:
+    return _load_vgg(found, "vgg19", network)
+
+
+def load_vgg16(network: nn.Module) -> nn.Module:
+    """Load VGG-16's weights, the package's or torchvision's, into a network that has some of their entries.
+
+    BenchError if they are nowhere, with the ways out.
+    """
+    return _load_vgg(external_weights.find("vgg16"), "vgg16", network)
+
+
+def _load_vgg(path: Path | None, name: str, network: nn.Module) -> nn.Module:
+    if path is None:
+        by_pip = ", or loss.perceptual=vgg16, whose weights pip brings" if name == "vgg19" else ""
         raise BenchError(
-            f"The perceptual loss: {external_weights.absence('vgg19')}. Or choose --set loss.perceptual=pyramid,"
-            " which needs no weights."
+            f"The perceptual loss: {external_weights.absence(name)}. Or choose --set loss.perceptual=pyramid, which"
+            f" needs no weights{by_pip}."
         )
-    load_part(found, "vgg19", network)
+    load_part(path, name, network)
     return network
 
 

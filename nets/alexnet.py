@@ -1,0 +1,72 @@
+"""AlexNet's five convolutions as LPIPS uses them (Krizhevsky 2014, torchvision's sizes), fast on a CPU.
+
+This file holds the architecture only. Maps lie channels last, where pooling is many times as fast. The last three
+convolutions are of small maps, 15 x 15 for pictures of 256 x 256, too small for nets/winograd.py one by one: a batch of
+them is laid out as one tall map, with lines of zeros below and beside each, which stand for the padding between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from megbench.nets.winograd import Conv3x3
+
+# So many maps at least are laid below each other, so that few pictures take the way that many take.
+FEWEST = 4
+
+
+class AlexNet(nn.Module):
+    """AlexNet up to its fifth ReLU, frozen; made of its five convolutions, which become this module's own."""
+
+    def __init__(self, layers: Sequence[nn.Conv2d]) -> None:
+        super().__init__()
+        self.wide = nn.ModuleList(layers[:2])
+        self.small = nn.ModuleList(layers[2:])
+        for layer in self.small:
+            layer.__class__ = Conv3x3
+        self.requires_grad_(False).to(memory_format=torch.channels_last)
+        for layer in self.small:
+            assert isinstance(layer, Conv3x3)
+            layer.fix()
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """Return five feature maps of pictures (B, 3, H, W) float32, scaled as LPIPS scales them."""
+        first, second = self.wide
+        maps = [F.relu_(first(pictures.contiguous(memory_format=torch.channels_last)))]
+        maps.append(F.relu_(second(F.max_pool2d(maps[0], 3, 2))))
+        small = F.max_pool2d(maps[1], 3, 2)
+        height, width = small.shape[2:]
+        tall = _laid_out(small)
+        for layer in self.small:
+            tall = F.relu_(layer(tall))
+            fields = _fields(tall, height)
+            fields[:, height:] = 0
+            fields[:, :, width:] = 0
+            maps.append(fields[: len(pictures), :height, :width].permute(0, 3, 1, 2))
+        return maps
+
+
+def _laid_out(maps: Tensor) -> Tensor:
+    """Return maps (B, C, H, W) below each other, (1, C, B H', W'), channels last.
+
+    Zeros fill each up to H' and W', the next multiples of 4.
+    """
+    height, width = maps.shape[2:]
+    count = max(len(maps), FEWEST)
+    tall = maps.new_zeros(1, maps.shape[1], count * _side(height), _side(width)).to(memory_format=torch.channels_last)
+    _fields(tall, height)[: len(maps), :height, :width] = maps.permute(0, 2, 3, 1)
+    return tall
+
+
+def _fields(tall: Tensor, height: int) -> Tensor:
+    """Return a view of a tall map (1, C, B H', W') of maps of so many lines as (B, H', W', C)."""
+    return tall[0].permute(1, 2, 0).unflatten(0, (-1, _side(height)))
+
+
+def _side(length: int) -> int:
+    """Return the next multiple of 4."""
+    return 4 * (length // 4 + 1)

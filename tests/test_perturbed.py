@@ -1,0 +1,175 @@
+"""Altered drivers: what each alteration does to a clip, what becomes of cells, and the run and tables on them."""
+
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+
+from megbench.clips.perturbed import KINDS, Perturbation, perturbations, perturbed_cells
+from megbench.core.clip import Cell, Clip, KnownMotion, Template, save_clip
+from megbench.core.errors import BenchError
+from megbench.core.figures import Figure
+from megbench.core.frames import is_grey
+from megbench.reports.perturbed import order_entry, swapped
+from tests.fakes import finished_cells, make_clips
+from tests.moving_face import make_cell
+
+EVERY = [Perturbation(name, kind.strength) for name, kind in KINDS.items()]
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory):
+    """A rendered cell; its reference is another draw of noise, its truth is known."""
+    return make_cell(tmp_path_factory.mktemp("clips"), n_frames=6)
+
+
+def test_strengths_are_read_or_usual():
+    found = perturbations(["jpeg", "h264=30", "shift=-4", "half_rate", "jpeg=50"])
+    assert [one.label for one in found] == ["jpeg=50", "h264=30", "shift=-4", "half_rate"]
+    assert found[1].says == "the clip was saved as H.264 at crf 30, with x264's usual settings"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("jpg", "Unknown perturbation 'jpg'. Did you mean 'jpeg'"),
+        ("", "Choices: brightness, h264, half_rate"),
+        ("jpeg=0", "a whole number from 1 to 100"),
+        ("jpeg=50.5", "a whole number from 1 to 100"),
+        ("noise=nan", "a number from 0 to 50"),
+        ("noise=much", "a number from 0 to 50"),
+        ("half_rate=2", "half_rate has no strength"),
+    ],
+)
+def test_wrong_names_and_strengths_are_one_line(text, words):
+    with pytest.raises(BenchError, match=words) as error:
+        perturbations([text])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("one", EVERY, ids=lambda one: one.kind)
+def test_an_alteration_is_a_clip_of_its_own(cell, tmp_path, one):
+    altered = perturbed_cells([cell], one, tmp_path)[0]
+    half = one.kind == "half_rate"
+    assert altered.name == cell.name
+    assert len({altered.driver.content, altered.reference.content, cell.driver.content, cell.reference.content}) == 4
+    assert altered.driver.frames().shape == ((3, 256, 256, 3) if half else (6, 256, 256, 3))
+    assert altered.template is cell.template
+    assert (altered.truth.content == cell.truth.content) != half
+    assert altered.truth.n_frames == altered.driver.n_frames
+    assert altered.driver.known().au_intensity.shape[0] == altered.driver.n_frames
+    again = perturbed_cells([cell], one, tmp_path / "elsewhere")[0]
+    assert again.driver.content == altered.driver.content
+    assert perturbed_cells([cell], one, tmp_path)[0].driver.folder == altered.driver.folder
+
+
+def test_alterations_do_what_they_say(cell, tmp_path):
+    def frames(text):
+        return perturbed_cells([cell], perturbations([text])[0], tmp_path)[0].driver.frames().astype(float)
+
+    plain = cell.driver.frames().astype(float)
+    np.testing.assert_allclose(frames("brightness=0.5"), plain / 2, atol=0.51)
+    assert np.array_equal(frames("shift=5")[:, 5:, 5:], plain[:, :-5, :-5])
+    assert np.array_equal(frames("half_rate"), plain[::2])
+    spread = [np.std(frames(f"noise={sigma}") - plain) for sigma in (2, 8)]
+    assert spread == pytest.approx([2, 8], rel=0.1)
+    for kind, mild, strong in (("jpeg", 95, 10), ("h264", 10, 40)):
+        assert np.abs(frames(f"{kind}={mild}") - plain).mean() < np.abs(frames(f"{kind}={strong}") - plain).mean()
+
+
+def test_times_are_halved_with_the_frames(cell, tmp_path):
+    timed = dataclasses.replace(cell.driver, fps=100.0, onset_frame=1, apex_frame=4, offset_frame=5)
+    altered = perturbed_cells([dataclasses.replace(cell, driver=timed)], perturbations(["half_rate"])[0], tmp_path)
+    driver = altered[0].driver
+    assert (driver.fps, driver.onset_frame, driver.apex_frame, driver.offset_frame) == (50.0, 0, 2, 2)
+    assert np.array_equal(driver.known().landmarks, cell.driver.known().landmarks[::2])
+
+
+def test_known_motion_moves_with_the_picture(tmp_path):
+    rng = np.random.default_rng(0)
+    turn = np.array([[0.99, -0.02, 1.5], [0.02, 0.99, -0.5]], np.float32)
+    known = KnownMotion(
+        ("AU12",),
+        np.array([[0], [1]], np.float32),
+        rng.normal(size=(1, 256, 256, 2)).astype(np.float16),
+        np.stack([np.eye(2, 3, dtype=np.float32), turn]),
+        rng.uniform(50, 200, (2, 68, 2)).astype(np.float32),
+    )
+    frames = rng.integers(0, 256, (2, 256, 256, 3), dtype=np.uint8)
+    clip = save_clip(tmp_path / "a", Clip(tmp_path, "a", "x", "s", "positive", 0, ""), frames, known)
+    cell = Cell("x", clip, Template.of("t", "t", frames[0]), reference=clip)
+    moved = perturbed_cells([cell], perturbations(["shift=7"])[0], tmp_path)[0].driver.known()
+    np.testing.assert_allclose(moved.flow(1)[7:, 7:], known.flow(1)[:-7, :-7], atol=1e-4)
+    np.testing.assert_allclose(moved.landmarks, known.landmarks + 7)
+
+
+@pytest.mark.parametrize("one", EVERY, ids=lambda one: one.kind)
+def test_grey_clips_stay_grey_and_unusable_ones_as_they_are(tmp_path, one):
+    grey = np.repeat(np.random.default_rng(1).integers(0, 256, (4, 256, 256, 1), dtype=np.uint8), 3, axis=-1)
+    facts = Clip(tmp_path, "a", "x", "s", "positive", 0, "", colour="grey")
+    clip = save_clip(tmp_path / "a", facts, grey)
+    broken = dataclasses.replace(clip, name="b", problem="no face")
+    template = Template.of("t", "t", grey[0])
+    cells = [Cell("x", driver, template, reference=driver) for driver in (clip, broken)]
+    found = perturbed_cells(cells, one, tmp_path)
+    assert is_grey(found[0].driver.frames())
+    assert found[1].driver is broken
+
+
+def test_a_clip_of_two_frames_has_no_half_rate(tmp_path):
+    clip = make_clips(tmp_path, count=1, n_frames=2)[0]
+    cell = Cell("x", clip, Template.of("t", "t", clip.frames()[0]), reference=clip)
+    assert perturbed_cells([cell], perturbations(["half_rate"])[0], tmp_path)[0].problem == (
+        "d0: half_rate leaves 1 of its 2 frames"
+    )
+
+
+GAIN = Figure("gain", "Gain", target="driver", ideal=1, bounds=(None, None), description="How much.")
+
+
+def test_the_order_goes_by_distance_from_the_ideal():
+    values = {"a": (0.9, 1.02), "b": (1.2, 0.9), "c": (0.1, 0.95)}
+    entry = order_entry(GAIN, values)
+    assert (entry.value, entry.remark) == (pytest.approx(1 / 3), "1 of 3")
+    assert swapped(GAIN, values) == ["b and c"]
+    assert order_entry(GAIN, {"a": (0.9, 0.5), "b": (0.8, 0.4)}).value == 1
+    assert order_entry(GAIN, {"a": (0.9, 1.0)}).value is None
+    assert order_entry(GAIN, {"a": (0.9, 1.0), "b": (1.1, 1.0)}).reason == "the rows do not differ"
+
+
+RUN = ("--methods", "shift:by=1,shift:by=3", "--protocol", "fakes", "--drivers", "clips", "--metrics", "difference")
+ALTER = (*RUN, "--no-controls", "--perturb", "half_rate,brightness=0.5", "--out", "run")
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_run_on_altered_drivers_ends_in_tables_and_is_not_done_twice(call, tmp_path, monkeypatch):
+    make_clips(tmp_path / "clips", count=2, n_frames=5)
+    monkeypatch.setenv("FAKES_LOG", str(tmp_path / "log"))
+    code, out, _ = call(*ALTER, "--dry-run")
+    assert code == 0
+    assert "run/perturbed/half_rate\nTo animate: 8 cells" in out
+    assert not (tmp_path / "run").exists()
+    code, out, err = call(*ALTER)
+    assert code == 0, err
+    run = tmp_path / "run"
+    assert "Altered drivers: order" in (run / "report.html").read_text()
+    with (run / "perturbed" / "change.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[0]["brightness=0.5"]) != 0
+    assert len(finished_cells(run / "perturbed" / "half_rate")) == 8
+    made = (tmp_path / "log").read_text()
+    assert len(made.splitlines()) == 24
+    page = (run / "report.html").stat().st_mtime_ns
+    assert call(*ALTER)[0] == 0
+    assert (tmp_path / "log").read_text() == made
+    assert (run / "report.html").stat().st_mtime_ns == page
+    assert call("verify", "run")[0] == 0
+    assert call(*ALTER[:-4], "--out", "run")[0] == 0
+    assert "Altered drivers: order" in (run / "report.html").read_text(), "a run keeps what it has"
+    assert call("--methods", "shift:by=2", *RUN[2:], "--no-controls", "--out", "run")[0] == 0
+    assert "Altered drivers: order" not in (run / "report.html").read_text(), "that is of other methods"
+    code, _, err = call(*ALTER[:-3], "jpg", "--out", "run")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "Unknown perturbation 'jpg'" in err
