@@ -22,7 +22,7 @@ def list_() -> None:
     for name in sorted({path.stem for folder in (in_store(OWN), READY_MADE) for path in folder.glob("*.yaml")}):
         described = read_description(name)
         place = described.checkout or "bring your own checkout: external add"
-        print(f"{name:14} {described.system}, {described.source}, licence: {described.licence} ({place})")
+        print(f"{name:18} {described.system}, {described.source}, licence: {described.licence} ({place})")
 
 
 @app.command()
