@@ -15,6 +15,7 @@ from megbench.core.errors import BenchError
 from megbench.core.files.working_folder import STORE
 
 if TYPE_CHECKING:
+    from megbench.recognition.recogniser import Recogniser
     from megbench.recognition.samples import Labelled
     from megbench.recognition.view import Driver, Labels, Shown
     from megbench.reports.recognised import Recognised
@@ -34,6 +35,9 @@ ByOption = Annotated[str, typer.Option("--by", help="svm (linear, exact) or stst
 ClassesOption = Annotated[
     str, typer.Option(help="megc2019 (negative, positive, surprise) or own (the databases' words).")
 ]
+StretchedOption = Annotated[
+    bool, typer.Option("--stretched", help="Scale every picture of flow to its own extremes, as published.")
+]
 WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0: one for each core.")]
 
 
@@ -43,6 +47,7 @@ def recognition(
     recogniser: RecogniserOption = "",
     by: ByOption = "svm",
     classes: ClassesOption = "megc2019",
+    stretched: StretchedOption = False,
     workers: WorkersOption = 0,
 ) -> None:
     """Label every output of a run by a recogniser that has seen neither its driver's person nor its template."""
@@ -51,13 +56,15 @@ def recognition(
     from megbench.core.progress import note
     from megbench.engine.run_folder import REPORT
     from megbench.engine.seal import seal_again
+    from megbench.recognition.recogniser import make_recogniser
     from megbench.reports.recognised import write_recognised
     from megbench.reports.recognition import recognition_tables
     from megbench.reports.run_files import FinishedRun
 
+    chosen = make_recogniser(by, stretched)  # a wrong name is told before anything is measured
     with locked_existing(run, RUN):
         opened = FinishedRun(run)
-        recognised = recognise(opened, recogniser, by, classes, workers)
+        recognised = recognise(opened, recogniser, chosen, classes, workers)
         write_recognised(run, recognised)
         for line in recognised.notes:
             note(line)
@@ -67,12 +74,10 @@ def recognition(
         seal_again(run)
 
 
-def recognise(run: FinishedRun, databases: str, by: str, classes: str, workers: int) -> Recognised:
+def recognise(run: FinishedRun, databases: str, chosen: Recogniser, classes: str, workers: int) -> Recognised:
     """Return what a recogniser says of a run's outputs. BenchError without any, or with nothing to learn from."""
-    from megbench.recognition.recogniser import make_recogniser
     from megbench.recognition.view import Shown, label
 
-    chosen = make_recogniser(by)  # a wrong name is told before anything is measured
     data = learnt_from(run, databases, classes, workers)
     drivers, outputs = drivers_of(run), outputs_of(run)
     if not outputs:

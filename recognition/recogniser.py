@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from megbench.core.clip import Float32s
 from megbench.core.errors import check_choice
+from megbench.recognition.flow_picture import stretched
 from megbench.recognition.folds import Flags, Folds, Places
 from megbench.recognition.samples import Labelled
 from megbench.recognition.ststnet import StstNet
@@ -40,9 +42,28 @@ class Recogniser(Protocol):
 RECOGNISERS: dict[str, Callable[[], Recogniser]] = {"svm": LinearSvm, "ststnet": StstNet}
 
 
-def make_recogniser(name: str) -> Recogniser:
-    """Return a recogniser by name. BenchError for another one."""
-    return RECOGNISERS[check_choice("recogniser", name, RECOGNISERS)]()
+@dataclass(frozen=True)
+class OnStretched:
+    """A recogniser that sees every picture scaled to its own extremes, as published (flow_picture.stretched)."""
+
+    recogniser: Recogniser
+
+    @property
+    def name(self) -> str:
+        """The recogniser's name, and what is done to its pictures."""
+        return f"{self.recogniser.name} (stretched)"
+
+    def answers(
+        self, pictures: Float32s, labels: Places, training: Flags, asked: Float32s, fold_of: Places, n_classes: int
+    ) -> Answers:
+        """As Recogniser says."""
+        return self.recogniser.answers(stretched(pictures), labels, training, stretched(asked), fold_of, n_classes)
+
+
+def make_recogniser(name: str, stretch: bool = False) -> Recogniser:
+    """Return a recogniser by name, of stretched pictures or of pictures as they are. BenchError for another name."""
+    recogniser = RECOGNISERS[check_choice("recogniser", name, RECOGNISERS)]()
+    return OnStretched(recogniser) if stretch else recogniser
 
 
 def answers_left_out(recogniser: Recogniser, data: Labelled, folds: Folds) -> Answers:

@@ -182,6 +182,20 @@ class TestEveryRecogniser:
         assert said.tolist() == [-1, 0, 0, -1, 0, 0]
 
 
+def test_a_recogniser_of_stretched_pictures_sees_no_amplitude():
+    data = crowd()
+    faint = data.pictures * np.geomspace(0.01, 1, len(data.labels), dtype=np.float32)[:, None, None, None]
+    folds = leave_one_out(data)
+
+    def said(recogniser, pictures):
+        return recogniser.answers(data.pictures, data.labels, folds.training, pictures, folds.fold_of, 3)
+
+    stretching = make_recogniser("svm", stretch=True)
+    assert stretching.name == "svm (stretched)"
+    assert np.array_equal(said(stretching, faint), said(stretching, data.pictures))
+    assert not np.array_equal(said(LinearSvm(), faint), said(LinearSvm(), data.pictures))
+
+
 class Plain(nn.Module):
     """STSTNet from the table, layer by layer."""
 
