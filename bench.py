@@ -28,6 +28,7 @@ from megbench.commands import (
     export,
     external,
     figure,
+    gain,
     import_,
     listing,
     openface,
@@ -93,6 +94,7 @@ app.command()(verify.verify)
 app.command()(runs.clean)
 app.command()(compare.compare)
 app.command()(recognition.recognition)
+app.command()(gain.gain)
 app.command()(explain.explain)
 app.command()(check.check)
 app.add_typer(experts.app, name="experts")

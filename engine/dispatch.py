@@ -21,14 +21,19 @@ def check_engine(engine: str) -> str:
 
 
 def perform(
-    lanes: Sequence[Lane], engine: str, workers: int, title: str, limit_s: float = CELL_LIMIT_S
+    lanes: Sequence[Lane],
+    engine: str,
+    workers: int,
+    title: str,
+    limit_s: float = CELL_LIMIT_S,
+    unit: str = "cell",
 ) -> Iterator[Outcome]:
     """Do every item of some lanes, in up to `workers` processes or on the cluster that `engine` names.
 
-    title: what the progress bar says. limit_s: how long one item may take; then it alone fails.
+    title, unit: what the progress bar says. limit_s: how long one item may take; then it alone fails.
     """
     items = sum(len(batch) for lane in lanes for batch in lane.batches)
-    yield from track(_outcomes(lanes, engine, workers, limit_s), title, "cell", items)
+    yield from track(_outcomes(lanes, engine, workers, limit_s), title, unit, items)
 
 
 def _outcomes(lanes: Sequence[Lane], engine: str, workers: int, limit_s: float) -> Iterator[Outcome]:

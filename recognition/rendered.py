@@ -82,7 +82,7 @@ class Shown:
     @property
     def name(self) -> str:
         """What the clip is called."""
-        return f"{self.person}_{self.manner}"
+        return "_".join([self.person, *(unit for unit, _ in self.units)])
 
     @property
     def person(self) -> str:
@@ -134,12 +134,12 @@ def rendered_samples(cache: Path | None, workers: int = 1, people: int = PEOPLE)
 
 
 def _frame(shown: Shown, index: int) -> Grey:
-    return grey(_frames(shown))[index]
+    return grey(two_frames(shown))[index]
 
 
 @functools.lru_cache(maxsize=1)  # both frames are asked for in turn
-def _frames(shown: Shown) -> Frames:
-    """Neutral and apex, (2, 256, 256, 3), as a camera sees them."""
+def two_frames(shown: Shown) -> Frames:
+    """Return neutral and apex, (2, 256, 256, 3), as a camera sees them."""
     actor = _actor(shown.role)
     manner = personal_basis(np.random.default_rng([shown.manner, 0]))
     moved = sum(strength * manner[ACTION_UNITS.index(unit)] for unit, strength in shown.units)

@@ -1,0 +1,75 @@
+"""Two recognisers' UF1 and UAR on the same clips: their difference, people kept together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from megbench.core.confusion import Labels, uar, uf1
+from megbench.core.statistics import (
+    LEVEL,
+    Float64s,
+    Interval,
+    Paired,
+    bootstrap_interval,
+    cluster_draws,
+    sign_flips,
+    smallest_p,
+)
+
+FIGURES: dict[str, Callable[[npt.NDArray[np.number]], Float64s]] = {"uf1": uf1, "uar": uar}
+
+
+def paired_recognition(
+    true: Labels, first: Labels, second: Labels, n_classes: int, people: Sequence[str]
+) -> dict[str, Paired]:
+    """Return the differences, first less second, in UF1 and UAR, over the clips that both answered.
+
+    true: (N,) classes. first, second: answers (S, N) of S seeds each; an answer below 0 is none. people: (N,). Both
+    scores are pooled over clips; intervals draw people and pool again, p exchanges the two recognisers' answers by
+    person. Absent with a reason if the shared clips show fewer than two classes.
+    """
+    both = np.asarray((first >= 0).all(0) & (second >= 0).all(0))
+    names = sorted({name for name, here in zip(people, both, strict=True) if here})
+    n, number = int(both.sum()), len(names)
+    if len(np.unique(true[both])) < 2:
+        why = "the clips that both answered show fewer than two classes" if n else "no clip was answered by both"
+        return dict.fromkeys(FIGURES, Paired(Interval(None, None, None, n, number, LEVEL, why), None))
+    member = np.array([names.index(name) for name, here in zip(people, both, strict=True) if here], np.int64)
+    a, b = (_by_person(true[both], said[:, both], n_classes, member, number) for said in (first, second))
+    kept = (1 + sign_flips(number)) / 2 if number > 1 else None
+    found = {}
+    for name, score in FIGURES.items():
+        observed = _mean(score, a.sum(0)) - _mean(score, b.sum(0))
+        drawn = _differences(score, a, b, cluster_draws(number), 0 * cluster_draws(number))
+        interval = bootstrap_interval(float(observed), drawn, n, number)
+        if kept is None:
+            found[name] = Paired(interval, None)
+            continue
+        exchanged = np.abs(_differences(score, a, b, kept, 1 - kept))
+        p = float(np.mean(exchanged >= abs(observed) - 1e-9))
+        found[name] = Paired(interval, p, p_least=smallest_p(number))
+    return found
+
+
+def _by_person(true: Labels, said: Labels, n_classes: int, member: Labels, number: int) -> Float64s:
+    """Return each person's confusion matrices, one for each seed: (G, S, K, K)."""
+    counts = np.zeros((number, len(said), n_classes, n_classes))
+    for seed, answers in enumerate(said):
+        np.add.at(counts[:, seed], (member, true, answers), 1)
+    return counts
+
+
+def _mean(score: Callable[[Float64s], Float64s], counts: Float64s) -> Float64s:
+    """Return the mean over seeds of matrices (..., S, K, K)."""
+    return np.asarray(score(counts).mean(-1))
+
+
+def _differences(
+    score: Callable[[Float64s], Float64s], a: Float64s, b: Float64s, kept: Float64s, exchanged: Float64s
+) -> Float64s:
+    """Return pooled differences (draws,) where each person counts `kept` times as is, `exchanged` times exchanged."""
+    one, other = (np.tensordot(kept, x, 1) + np.tensordot(exchanged, y, 1) for x, y in ((a, b), (b, a)))
+    return _mean(score, one) - _mean(score, other)

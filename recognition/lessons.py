@@ -1,0 +1,133 @@
+"""What one fold learns and answers, by itself: it is handed nothing of the person it holds out but the questions."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from megbench.core.clip import Float32s
+from megbench.core.files.cache import digest
+from megbench.core.files.whole_files import whole_file
+from megbench.core.provenance import recipe
+from megbench.recognition.folds import Flags, Places
+from megbench.recognition.recogniser import Answers, Recogniser
+from megbench.recognition.ststnet import StstNet, cut
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """pictures: (n, 3, 28, 28), with labels (n,): all that is learned from. asked: (m, 3, 28, 28).
+
+    true: (m,), the classes of what is asked. No answer depends on them; only `Learnt.habit` does.
+    """
+
+    pictures: Float32s
+    labels: Places
+    asked: Float32s
+    true: Places
+    n_classes: int
+
+    def key(self, recogniser: Recogniser) -> str:
+        """Return the content key of what a recogniser learns and answers."""
+        state = hashlib.blake2b(digest_size=16)
+        for array in (self.pictures, self.labels, self.asked, self.true):
+            state.update(str(array.shape).encode())
+            state.update(np.ascontiguousarray(array).data)
+        settings = [recogniser.name, dataclasses.asdict(recogniser)]  # type: ignore[call-overload]
+        return digest([recipe(__name__), settings, self.n_classes, state.hexdigest()])
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """answers: (S, m) of S seeds, each after its last epoch. habit: what the best test epoch would have answered.
+
+    habit is None for recognisers without epochs. It is a leak, shown as one and used for nothing: the epoch is chosen
+    by the very answers that are to be scored.
+    """
+
+    answers: tuple[tuple[int, ...], ...]
+    habit: tuple[tuple[int, ...], ...] | None
+
+
+def learn(recogniser: Recogniser, lesson: Lesson) -> Learnt:
+    """Learn from a lesson and answer what it asks."""
+    if isinstance(recogniser, StstNet):
+        pairs = [_epochs(recogniser, lesson, seed) for seed in recogniser.seeds]
+        return Learnt(_rows(np.stack([last for last, _ in pairs])), _rows(np.stack([best for _, best in pairs])))
+    everything = np.ones((1, len(lesson.labels)), bool)
+    fold_of = np.zeros(len(lesson.asked), np.int64)
+    found = recogniser.answers(lesson.pictures, lesson.labels, everything, lesson.asked, fold_of, lesson.n_classes)
+    return Learnt(_rows(found), None)
+
+
+def _epochs(recogniser: StstNet, lesson: Lesson, seed: int) -> tuple[Answers, Answers]:
+    """Return the answers (m,) after the last epoch, and after the one with most right answers (the latest of them)."""
+    everything = np.ones((1, len(lesson.labels)), bool)
+    parts, most = cut(lesson.asked), -1
+    for net in recogniser.epochs_of(lesson.pictures, lesson.labels, everything, lesson.n_classes, seed):
+        with torch.no_grad():
+            said = net(parts)[0].argmax(1).numpy()
+        if (right := int((said == lesson.true).sum())) >= most:
+            most, best = right, said
+    return said, best
+
+
+def _rows(answers: Answers) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(map(int, row)) for row in answers)
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """All lessons of one row.
+
+    pictures: (N + M, 3, 28, 28), the N clips themselves and then what was added, with labels (N + M,). training:
+    (F, N + M) bool, what each fold learns from. fold_of: (N,), the fold that is asked for each clip.
+    """
+
+    pictures: Float32s
+    labels: Places
+    training: Flags
+    fold_of: Places
+    n_classes: int
+
+    def lesson(self, fold: int) -> Lesson:
+        """Return what a fold is handed."""
+        learns, mine = self.training[fold], np.flatnonzero(self.fold_of == fold)
+        return Lesson(
+            self.pictures[learns], self.labels[learns], self.pictures[mine], self.labels[mine], self.n_classes
+        )
+
+    def save(self, path: Path) -> None:
+        """Write it for workers, whole or not at all."""
+        with whole_file(path, lasting=False) as file:
+            np.savez(
+                file,
+                pictures=self.pictures,
+                labels=self.labels,
+                training=self.training,
+                fold_of=self.fold_of,
+                n_classes=np.array(self.n_classes),
+            )
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The worker's side: reads a course, then teaches one fold after another."""
+
+    course: Path
+    recogniser: Recogniser
+
+    def __call__(self) -> Callable[[tuple[int, int]], Learnt]:
+        """Return what teaches a fold, called by the numbers of its row and of itself."""
+        with np.load(self.course, allow_pickle=False) as stored:
+            arrays: dict[str, Any] = {name: stored[name] for name in stored.files}
+        course = Course(**{**arrays, "n_classes": int(arrays["n_classes"])})
+        torch.set_num_threads(1)
+        return lambda place: learn(self.recogniser, course.lesson(place[1]))

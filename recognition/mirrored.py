@@ -1,0 +1,32 @@
+"""The augmentation that costs nothing: flow seen in a mirror, and a little weaker or stronger."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from megbench.core.clip import Float32s
+from megbench.recognition.samples import Labelled
+
+# Amplitudes are drawn evenly on a logarithmic scale from one through this to this.
+SPREAD = 1.5
+
+
+def mirrored(picture: Float32s) -> Float32s:
+    """Return u, v and strain (3, 28, 28) of the face in a mirror: what went to the right goes to the left."""
+    return np.asarray(picture[..., ::-1] * np.array([-1, 1, 1], np.float32)[:, None, None], np.float32)
+
+
+def mirrored_and_scaled(data: Labelled, each: int = 1, seed: int = 0) -> Float32s:
+    """Return `each` new pictures of every sample, (each * N, 3, 28, 28): in a mirror, with another amplitude.
+
+    Copies of one sample differ in amplitude, and every second one is not mirrored. A sample's draws depend on its name
+    alone.
+    """
+    draws = [np.random.default_rng([seed, *sample.clip.encode()]).uniform(-1, 1, each) for sample in data.samples]
+    scales = SPREAD ** np.array(draws, np.float64).reshape(-1, each)
+    copies = [
+        (mirrored(picture) if copy % 2 == 0 else picture) * np.float32(scales[place, copy])
+        for copy in range(each)
+        for place, picture in enumerate(data.pictures)
+    ]
+    return np.stack(copies)

@@ -1,0 +1,130 @@
+"""What `bench.py gain` found: every row's answers, their scores and paired differences; `gain.json`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from megbench.core.confusion import Recognition, pooled_recognition
+from megbench.core.paired_recognition import FIGURES, paired_recognition
+from megbench.core.statistics import Interval, Paired, corrected
+
+Answers = npt.NDArray[np.int64]
+Kind = Literal["real", "control", "generator"]
+EPOCHLESS = "a support vector machine has no epochs to choose among"
+LEAK = (
+    "Best test epoch: what would be reported if each fold kept the epoch that labels its held-out person best, as some"
+    " published code does. It chooses by the answers that it reports and is no result; it is shown for its size."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class GainRow:
+    """What one row learned from and answered.
+
+    answers: (S, N) after the last epoch, -1 where a fold gave none; habit: of the best test epochs, None for
+    recognisers without epochs. added: how many copies each fold learned from. marks: words for the tables and a
+    sentence each. reason: why answers lack.
+    """
+
+    name: str
+    kind: Kind
+    answers: Answers
+    habit: Answers | None
+    added: tuple[int, ...]
+    marks: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Gain:
+    """A whole experiment. clips, people: of the N clips, by name; people who share frames are one. true: classes (N,).
+
+    rows: real only, then still copies and the mirror, then generators. epochs: None for recognisers without.
+    databases: name -> clips and people.
+    """
+
+    recogniser: str
+    epochs: int | None
+    seeds: int
+    templates: int
+    classes: tuple[str, ...]
+    databases: Mapping[str, tuple[int, int]]
+    clips: tuple[str, ...]
+    people: tuple[str, ...]
+    true: Answers
+    rows: tuple[GainRow, ...]
+    notes: tuple[str, ...]
+
+    def score(self, answers: Answers) -> Recognition:
+        """Return UF1 and UAR of answers (S, N)."""
+        return pooled_recognition(self.true, answers, len(self.classes), self.people)
+
+
+Compared = dict[tuple[str, str], Paired]
+
+
+def differences(gain: Gain) -> dict[str, Compared]:
+    """Return figure -> pairs of rows: each with real only, generators also with each control; p corrected by Holm."""
+    real = [row for row in gain.rows if row.kind == "real"]
+    controls = [row for row in gain.rows if row.kind == "control"]
+    generators = [row for row in gain.rows if row.kind == "generator"]
+    pairs = [*itertools.product([*generators, *controls], real), *itertools.product(generators, controls)]
+    found = {
+        (first.name, second.name): paired_recognition(
+            gain.true, first.answers, second.answers, len(gain.classes), gain.people
+        )
+        for first, second in pairs
+    }
+    return {figure: corrected({pair: of[figure] for pair, of in found.items()}) for figure in FIGURES}
+
+
+def gain_json(gain: Gain, show_leak: bool) -> dict[str, Any]:
+    """Return everything as JSON values: clips, answers, scores and differences; absent ones are null with a reason."""
+    return {
+        **{name: getattr(gain, name) for name in ("recogniser", "epochs", "seeds", "templates", "classes", "notes")},
+        "databases": {name: {"clips": clips, "people": people} for name, (clips, people) in gain.databases.items()},
+        "clips": [
+            {"clip": clip, "person": person, "class": gain.classes[true]}
+            for clip, person, true in zip(gain.clips, gain.people, gain.true, strict=True)
+        ],
+        "rows": [_row_values(gain, row, show_leak) for row in gain.rows],
+        "differences": [
+            {
+                **{"figure": figure, "first": first, "second": second, **_interval_values(found.difference)},
+                **{"p": found.p, "p_holm": found.p_adjusted},
+            }
+            for figure, pairs in differences(gain).items()
+            for (first, second), found in pairs.items()
+        ],
+    }
+
+
+def _row_values(gain: Gain, row: GainRow, show_leak: bool) -> dict[str, Any]:
+    score = gain.score(row.answers)
+    values = {
+        **{"name": row.name, "kind": row.kind, "marks": dict(row.marks), "notes": row.notes, "reason": row.reason},
+        **{"uf1": _interval_values(score.uf1), "uar": _interval_values(score.uar), "uf1_of_seeds": score.of_seeds},
+        **{"added_by_fold": row.added, "answers": row.answers.tolist()},
+    }
+    if not show_leak:
+        return values
+    why = EPOCHLESS if gain.epochs is None else row.reason
+    told: dict[str, Any] = {"not_a_result": LEAK, "uf1": None, "uar": None, "reason": why}
+    if row.habit is not None:
+        leak = gain.score(row.habit)
+        told |= {"uf1": leak.uf1.value, "uar": leak.uar.value, "reason": leak.uf1.reason}
+        told["answers"] = row.habit.tolist()
+    return values | {"best_test_epoch": told}
+
+
+def _interval_values(found: Interval) -> dict[str, Any]:
+    """Return value, ends and, where the value is absent, the reason."""
+    values = {"value": found.value, "low": found.low, "high": found.high}
+    return values if found.value is not None else values | {"reason": found.reason}
