@@ -68,11 +68,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def measure(cell: Cell, frames: Frames, cache: Path, *names: str) -> dict[str, float | None]:
-    """All values of the named metrics (all metrics without a name)."""
-    seen = Seen(cell, frames, cache)
-    partials = [ALL[name].measure(cell, seen) for name in names or ALL]
-    assert {partial.status for partial in partials} == {"ok"}
-    return {name: value for partial in partials for name, value in partial.values.items()}
+    """All values of the named metrics (all metrics without a name); None where a reason stands for it or for all."""
+    seen, found = Seen(cell, frames, cache), {}
+    for metric in (ALL[name] for name in names or ALL):
+        partial = metric.measure(cell, seen)
+        assert partial.status == "ok"
+        assert partial.values or partial.reason, metric.name
+        absent = partial.reasons if partial.values else [figure.name for figure in metric.figures]
+        found |= dict.fromkeys(absent) | partial.values
+    return found
 
 
 @pytest.fixture(scope="module")
