@@ -15,6 +15,7 @@ from megbench.reports.leaderboard import brief
 from megbench.reports.marks import marked
 from megbench.reports.run_facts import CellFacts, MethodFacts
 from megbench.reports.run_files import FinishedRun
+from megbench.reports.spotting import caution
 from megbench.reports.table import Column, Entry, Section, Table
 
 
@@ -69,9 +70,10 @@ def _counted(cells: Sequence[CellFacts]) -> str:
 
 
 def summary(run: FinishedRun) -> Table:
-    """Return the leaderboard for a terminal, with the means over common cells below where cells are unequal."""
-    table, line = brief(run), told(run)
-    return dataclasses.replace(table, footnotes=(line, *table.footnotes)) if line else table
+    """Return the leaderboard for a terminal; below it means over common cells where cells are unequal, and cautions."""
+    table = brief(run)
+    lines = (told(run), *table.footnotes, caution(run))
+    return dataclasses.replace(table, footnotes=tuple(filter(None, lines)))
 
 
 def _mean(run: FinishedRun, method: MethodFacts, figure: str, cells: tuple[CellFacts, ...]) -> Entry:

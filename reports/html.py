@@ -52,7 +52,7 @@ from megbench.reports.published import reported_table
 from megbench.reports.recognition import recognition_tables
 from megbench.reports.rewards import rewards_table, summary
 from megbench.reports.run_files import FinishedRun
-from megbench.reports.spotting import spotting_table
+from megbench.reports.spotting import caution, spotting_table
 from megbench.reports.table import Table
 
 CACHE = STORE / "media"
@@ -122,6 +122,7 @@ def write_report(
             breakdowns=breakdowns(run),
             perturbed=list(perturbed_tables(run).values()),
             spotting=spotting_table(run),
+            spotting_caution=caution(run),
             heat_maps=heat_maps(run),
             missing=missing(run),
             rewards=rewards_table(run),

@@ -96,7 +96,23 @@ def spotting_table(run: FinishedRun) -> Table | None:
         f"{WHOLE_CLIP}: every clip as one interval, with the {around} still frames that it is thought to stand between"
         " on either side."
     )
-    return marked(run, Table("Spotting: counts over cells", (Column("method"), *columns), tuple(sections), (note,)))
+    below = (*filter(None, [caution(run)]), note)
+    return marked(run, Table("Spotting: counts over cells", (Column("method"), *columns), tuple(sections), below))
+
+
+def caution(run: FinishedRun) -> str:
+    """Return in how many cells the whole clip itself counts as found, and what follows; "" if it does in none.
+
+    The still frames around a clip are too few for that where the driver's interval fills most of a long clip.
+    """
+    answers = constant_answers(run)
+    found = sum(answer.counts[0] for answer in answers)
+    if not found:
+        return ""
+    return (
+        f"Caution: the {WHOLE_CLIP} itself counts as found in {found} of {len(answers)} cells: spotting proves nothing"
+        " there."
+    )
 
 
 def _constant_row(answers: Sequence[Spotted]) -> tuple[Entry, ...]:

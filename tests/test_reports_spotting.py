@@ -9,6 +9,8 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from megbench.commands.runs import make_report
 from megbench.core.combine import combined
@@ -16,6 +18,7 @@ from megbench.core.contracts import Partial
 from megbench.engine.run_folder import PAGES, SPOTTING_LOG
 from megbench.engine.seal import faults, page_as_sealed, seal
 from megbench.metrics.spotting import Spotting, judged, whole_clip
+from megbench.reports.common_cells import summary
 from megbench.reports.export import tables_of
 from megbench.reports.html import write_report
 from megbench.reports.run_files import FinishedRun
@@ -77,6 +80,33 @@ def test_the_table_has_every_row_and_the_answer_that_never_looks(run):
     assert found["fomm:mode=absolute"][:6] == [0, 3, 3, 0, 0, 0]  # one of its cells failed
     iou = (TRUE[1] - TRUE[0] + 1) / (FRAMES + 40)
     assert found["whole clip"] == [0, 4, 4, 0, 0, 0, pytest.approx(iou)]
+
+
+def test_where_the_whole_clip_counts_as_found_page_table_and_terminal_say_so(run, tmp_path):
+    """As in a long clip that the driver's interval fills: half of its frames and the 40 around it."""
+    assert "Caution" not in spotting_table(FinishedRun(run)).text() + summary(FinishedRun(run)).text()
+    folder = shutil.copytree(run, tmp_path / "run")
+    for path in (folder / "partials").glob("*/d1__ta.json"):
+        kept = json.loads(path.read_text())
+        if "spotting" in kept:
+            kept["spotting"]["sums"]["whole_clip"][:3] = [1, 0, 0]
+            path.write_text(json.dumps(kept))
+    told = "the whole clip itself counts as found in 1 of 4 cells: spotting proves nothing there."
+    opened = FinishedRun(folder)
+    assert told in spotting_table(opened).text()
+    assert told in summary(opened).text()
+    page = write_report(folder, cache=tmp_path).read_text(encoding="utf-8")
+    assert told in page
+    assert "a method must do better" not in page
+
+
+@settings(deadline=None)
+@given(st.integers(1, 300), st.data())
+def test_the_whole_clip_counts_as_found_from_half_of_the_clip_and_its_surroundings_on(frames, data):
+    length = data.draw(st.integers(1, frames))
+    first = data.draw(st.integers(0, frames - length))
+    _, (found, *_) = judged(whole_clip(frames), (first, first + length - 1))
+    assert bool(found) == (2 * length >= frames + 40)
 
 
 def test_page_and_exported_tables_show_it(run, tmp_path):
