@@ -232,6 +232,14 @@ def velocity(trajectory: Float32s) -> Float32s:
     return trajectory[VELOCITY_LAG:] - trajectory[:-VELOCITY_LAG]
 
 
+def too_short(seen: Seen) -> Partial | None:
+    """Return the partial score of an output with too few frames to show when it moves; None for a longer one."""
+    frames = len(seen.output.frames)
+    if frames >= SHORTEST:
+        return None
+    return Partial("skipped", f"clip too short: {frames} frames, {SHORTEST} are needed")
+
+
 class MotionAgreement:
     """Facial motion of the output against the driver's and, where it is known, the truth's."""
 
@@ -245,8 +253,8 @@ class MotionAgreement:
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Compare one cell. CellFailed without a face in a first frame or with another number of frames."""
-        if len(seen.output.frames) < SHORTEST:
-            return Partial("skipped", f"clip too short: {len(seen.output.frames)} frames, {SHORTEST} are needed")
+        if short := too_short(seen):
+            return short
         output, driver = self.motion(seen.output), self.motion(seen.driver)
         truth = self.motion(seen.truth) if seen.truth else None
         against_driver = _compare_clips(output, driver, "driver")

@@ -19,6 +19,7 @@ from megbench.core.errors import CellFailed
 from megbench.core.figures import TIME
 from megbench.faces.course import QUIET, interval, motion_curve
 from megbench.faces.features import Seen
+from megbench.metrics.motion_agreement import too_short
 
 # From this IoU on an interval is found.
 FOUND = 0.5
@@ -102,6 +103,8 @@ class Spotting:
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Spot in one cell. CellFailed without a face in a first frame or with another number of frames."""
+        if short := too_short(seen):
+            return short
         frames = len(seen.driver.frames)
         if len(seen.output.frames) != frames:
             raise CellFailed(f"output has {len(seen.output.frames)} frames, its driver {frames}")

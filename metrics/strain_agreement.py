@@ -15,7 +15,7 @@ from megbench.core.errors import CellFailed
 from megbench.core.figures import MOTION
 from megbench.faces.features import Seen
 from megbench.faces.regions import GROUPS
-from megbench.metrics.motion_agreement import NO_MOTION, Comparison, compare, pooled_scores
+from megbench.metrics.motion_agreement import NO_MOTION, Comparison, compare, pooled_scores, too_short
 
 FORMULA = "<o, d> / (|o| |d|), strains xx, yy, xy of all regions and frames"
 
@@ -61,6 +61,8 @@ class StrainAgreement:
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Compare one cell. CellFailed without a face in a first frame or with another number of frames."""
+        if short := too_short(seen):
+            return short
         output, clips = seen.output.motion.strain, {"driver": seen.driver, "truth": seen.truth}
         strains = {role: clip.motion.strain for role, clip in clips.items() if clip}
         for role, strain in strains.items():

@@ -11,6 +11,7 @@ from megbench.core.errors import CellFailed
 from megbench.core.figures import TIME
 from megbench.faces.course import FALLEN, RISEN, Course, course, motion_curve
 from megbench.faces.features import Seen, SeenClip
+from megbench.metrics.motion_agreement import too_short
 
 MOMENTS = {
     "onset": f"where the motion curve first reaches {RISEN:.0%} of its peak",
@@ -88,6 +89,8 @@ class Timing:
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Compare one cell. CellFailed without a face in a first frame or with another number of frames."""
+        if short := too_short(seen):
+            return short
         output, driver = len(seen.output.frames), len(seen.driver.frames)
         if output != driver:
             raise CellFailed(f"output has {output} frames, its driver {driver}")
@@ -102,8 +105,8 @@ class Timing:
             "fall_ratio": _divided(driven.fall, wanted.fall),
             "asymmetry": driven.asymmetry - wanted.asymmetry,
         }
-        too_short = {f"{part}_ratio": f"the driver's {part} takes less than a frame" for part in ("rise", "fall")}
-        return Partial("ok", values=values, reasons=too_short)
+        reasons = {f"{part}_ratio": f"the driver's {part} takes less than a frame" for part in ("rise", "fall")}
+        return Partial("ok", values=values, reasons=reasons)
 
 
 def _course(clip: SeenClip) -> Course | None:

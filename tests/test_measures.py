@@ -191,9 +191,10 @@ def test_a_recorded_truth_has_no_exact_flow(cell, cache, tmp_path):
 @pytest.mark.parametrize("n_frames", [1, 2])
 def test_a_clip_too_short_is_skipped_with_the_reason(cell, cache, n_frames):
     seen = Seen(cell, cell.truth.frames()[:n_frames], cache)
-    partial = ALL["motion_agreement"].measure(cell, seen)
-    assert (partial.status, partial.values) == ("skipped", {})
-    assert f"clip too short: {n_frames} frame" in partial.reason
+    for name in ("motion_agreement", "timing", "spotting", "strain_agreement"):
+        partial = ALL[name].measure(cell, seen)
+        assert (partial.status, partial.values, partial.sums) == ("skipped", {}, {}), name
+        assert partial.reason == f"clip too short: {n_frames} frames, 3 are needed"
     assert ALL["counts"].measure(cell, seen).values["frames"] == n_frames
 
 
