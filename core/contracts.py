@@ -131,7 +131,8 @@ class Partial:
     """What a metric found in one cell. Absent is None, never zero.
 
     values: figure name -> value or None. sums: what `combine`, or a log of the run, needs. series: curves over
-    frames for plots, a value for every frame of the output or, if `frames` names frames of it, for each of those.
+    frames for plots, a value for every frame of the output or, if `frames` names frames of it, for each of those; it
+    names whole numbers, ascending, each once.
     reason: why the figures that `values` lacks are lacking. reasons: figure name -> why its value is None.
     files: role -> features in the store that `combine` compares as sets; without them the cell is measured again.
     """

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,7 @@ def measure(metric: Metric, cell: Cell, seen: Any) -> Partial:
         return Partial("failed", str(error))
     if unknown := unlisted(metric, partial):
         return Partial("failed", f"{metric.name} returned a value of {unknown[0]!r}, which its `figures` does not list")
-    if partial.series and (fault := misplaced(partial, len(seen.output.frames))):
+    if (partial.series or len(partial.frames)) and (fault := misplaced(partial, len(seen.output.frames))):
         return Partial("failed", f"{metric.name} {fault}")
     values = {name: finite(value) for name, value in partial.values.items()}
     series = {name: [finite(value) for value in curve] for name, curve in partial.series.items()}
@@ -229,15 +230,23 @@ def unlisted(metric: Metric, partial: Partial) -> list[str]:
 
 def misplaced(partial: Partial, n_frames: int) -> str:
     """Return why it is not known at which frames a Partial's curves have their values; "" if it is."""
-    outside = [frame for frame in partial.frames if not 0 <= frame < n_frames]
-    if outside:
-        return f"names frame {outside[0]} of an output with {n_frames} frames"
-    wanted = len(partial.frames) or n_frames
-    wrong = {name: len(curve) for name, curve in partial.series.items() if len(curve) != wanted}
+    named = len(partial.frames)
+    for frame in partial.frames:
+        if not isinstance(frame, Integral) or isinstance(frame, bool):
+            return f"names frame {frame} in Partial.frames, which is no whole number"
+        if not 0 <= frame < n_frames:
+            return f"names frame {frame} of an output with {n_frames} frames"
+    for before, after in itertools.pairwise(partial.frames):
+        if after <= before:
+            return f"names frame {after} after frame {before} in Partial.frames: they must ascend, each named once"
+    wrong = {name: len(curve) for name, curve in partial.series.items() if len(curve) != (named or n_frames)}
     if not wrong:
         return ""
     name, length = next(iter(wrong.items()))
-    return f"returned a curve {name!r} of {length} values for {wanted} frames: name its frames in Partial.frames"
+    told = f"returned a curve {name!r} of {length} values for"
+    if named:
+        return f"{told} the {named} of {n_frames} frames that Partial.frames names"
+    return f"{told} {n_frames} frames: name its frames in Partial.frames"
 
 
 def finite(value: float | None) -> float | None:

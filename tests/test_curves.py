@@ -105,7 +105,12 @@ def test_panels_that_do_not_fit_are_folded_and_units_are_kept_whole():
     [
         ([0.0, 1.0], [], "'x_output' of 2 values for 4 frames: name its frames in Partial.frames"),
         ([0.0, 1.0], [0, 4], "names frame 4 of an output with 4 frames"),
-        ([0.0, 1.0, 2.0], [0, 3], "of 3 values for 2 frames"),
+        ([0.0, 1.0, 2.0], [0, 3], "of 3 values for the 2 of 4 frames that Partial.frames names"),
+        ([0.0, 1.0], [2, 2], "names frame 2 after frame 2 in Partial.frames: they must ascend"),
+        ([0.0, 1.0], [3, 0], "names frame 0 after frame 3 in Partial.frames: they must ascend"),
+        ([0.0, 1.0], [0, 1.5], "names frame 1.5 in Partial.frames, which is no whole number"),
+        ([0.0, 1.0], [0, 1.0], "names frame 1.0 in Partial.frames, which is no whole number"),
+        ([0.0, 1.0], np.array([0, 3]), ""),
         ([0.0, 1.0], [0, 3], ""),
         ([0.0, 1.0, 2.0, 3.0], [], ""),
     ],
@@ -120,7 +125,7 @@ def test_a_metric_says_at_which_frames_its_curves_have_their_values(curve, frame
     found = measure(Mine(), None, SimpleNamespace(output=SimpleNamespace(frames=np.zeros(4))))
     assert (found.status == "failed") == bool(told)
     assert told in found.reason
-    assert told or (found.series, found.frames) == ({"x_output": curve}, frames)
+    assert told or (found.series, found.frames) == ({"x_output": curve}, list(frames))
 
 
 def test_other_metrics_curves_are_no_action_units():
