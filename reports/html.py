@@ -116,6 +116,7 @@ def write_report(
             left_out=left_out(run),
             floor=leaderboard.floor(run),
             above_ceiling=leaderboard.above_ceiling(run),
+            floor_caution=leaderboard.floor_caution(run),
             why_no_floor=leaderboard.why_no_floor(run),
             under_floor=leaderboard.under_floor(run),
             floor_cells=len(run.cell_values(leaderboard.FLOOR_CONTROL, "agreement")),

@@ -16,6 +16,8 @@ from megbench.reports.table import Column, Entry, Section, Table
 # Columns of a terminal's table for a run that has none of the brief figures.
 FEW = 6
 FLOOR_CONTROL = "wrong_driver"
+# A percentile of fewer cells is little more than the highest of them.
+FEWEST_FOR_FLOOR = 5
 # What the cells can be broken down by.
 SCOPES = ("database", "emotion", "template")
 TIED = (
@@ -134,6 +136,15 @@ def floor(run: FinishedRun, figure: str = "agreement") -> float | None:
     """
     values = run.cell_values(FLOOR_CONTROL, figure)
     return float(np.percentile(values, 95)) if values else None
+
+
+def floor_caution(run: FinishedRun, figure: str = "agreement") -> str:
+    """Return what to know of a floor that few cells make; "" where there are enough, or no floor."""
+    cells = len(run.cell_values(FLOOR_CONTROL, figure))
+    if not 0 < cells < FEWEST_FOR_FLOOR:
+        return ""
+    of = f"{cells} cells says" if cells > 1 else "one cell says"
+    return f"Caution: a percentile of {of} little of what chance can score; at least {FEWEST_FOR_FLOOR} are needed."
 
 
 def above_ceiling(run: FinishedRun, figure: str = "agreement") -> list[str]:

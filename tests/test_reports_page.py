@@ -223,6 +223,17 @@ def test_floor_is_the_95th_percentile_of_the_wrong_driver(run):
     assert leaderboard.under_floor(opened, "no_such_figure") == []
 
 
+def test_a_floor_of_few_cells_says_so(run, page, monkeypatch):
+    opened = FinishedRun(run)
+    told = "Caution: a percentile of 4 cells says little of what chance can score; at least 5 are needed."
+    assert leaderboard.floor_caution(opened) == told
+    assert told in page
+    assert leaderboard.floor_caution(opened, "no_such_figure") == ""
+    for values, caution in (([0.1] * 5, False), ([0.1], True)):
+        monkeypatch.setattr(opened, "cell_values", lambda *_, values=values: values)
+        assert bool(leaderboard.floor_caution(opened)) == caution
+
+
 def test_a_page_without_a_floor_says_why(tmp_path):
     folder = make_run(tmp_path / "run", 3)
     facts = json.loads((folder / "run.json").read_text())
