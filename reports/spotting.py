@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import math
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from megbench.core.detections import overlap, rates
+from megbench.core.figures import Figure
 from megbench.core.files.cache import write_text
 from megbench.core.tables.spreadsheet_text import inert, printable
 from megbench.engine.run_folder import SPOTTING_LOG
@@ -23,6 +25,7 @@ from megbench.reports.table import Column, Entry, Section, Table
 METRIC = "spotting"
 WHOLE_CLIP = "whole clip"
 FIGURES = ("tp", "fp", "fn", "precision", "recall", "f1", "iou")
+RATES = tuple(f"{METRIC}_{name}" for name in FIGURES[3:])
 SHORT = {"tp": "TP", "fp": "FP", "fn": "FN", "f1": "F1", "iou": "IoU"}
 # What the metric keeps of a cell, with how many numbers.
 KEPT = {"counts": (3,), "driver_interval": (2,), "output_interval": (0, 2), "whole_clip": (5,)}
@@ -83,7 +86,7 @@ def spotting_table(run: FinishedRun) -> Table | None:
         Section(
             heading,
             tuple(
-                (Entry(method.label), *(entry(run.combined(method.label, figure.name)) for _, figure in figures))
+                (Entry(method.label), *(_shown(run, method.label, figure) for _, figure in figures))
                 for method in methods
             ),
         )
@@ -98,6 +101,12 @@ def spotting_table(run: FinishedRun) -> Table | None:
     )
     below = (*filter(None, [caution(run)]), note)
     return marked(run, Table("Spotting: counts over cells", (Column("method"), *columns), tuple(sections), below))
+
+
+def _shown(run: FinishedRun, label: str, figure: Figure) -> Entry:
+    """Return a row's entry; over how many of the cells it is stands beside rates only: "3 3/6" is no count."""
+    found = entry(run.combined(label, figure.name))
+    return found if figure.name in RATES else dataclasses.replace(found, remark="")
 
 
 def caution(run: FinishedRun) -> str:

@@ -60,6 +60,8 @@ def run(tmp_path_factory):
             if kept["motion_agreement"]["series"]:  # not a cell that failed
                 members.append(partial_of(label))
                 path.write_text(json.dumps(kept | {"spotting": dataclasses.asdict(members[-1])}))
+            else:
+                members.append(Partial("failed", "no face"))
         shared = {"method": label, "is_control": label in CONTROLS, "scope": "all", "group": "", "metric": "spotting"}
         rows += [{**shared, **dataclasses.asdict(score)} for score in combined(Spotting(), members)]
     pd.concat([scores, pd.DataFrame(rows)]).to_csv(folder / "scores.csv", index=False)
@@ -78,6 +80,9 @@ def test_the_table_has_every_row_and_the_answer_that_never_looks(run):
     assert found["fpfomm"] == [4, 0, 0, 1, 1, 1, 1]
     assert found["still"] == [0, 0, 4, None, 0, 0, 0]
     assert found["fomm:mode=absolute"][:6] == [0, 3, 3, 0, 0, 0]  # one of its cells failed
+    (absolute,) = [row for row in table.rows() if row[0].value == "fomm:mode=absolute"]
+    # A fraction behind a count would read as a part of it.
+    assert [entry.remark for entry in absolute[1:]] == [*[""] * 3, *["3/4"] * 4]
     iou = (TRUE[1] - TRUE[0] + 1) / (FRAMES + 40)
     assert found["whole clip"] == [0, 4, 4, 0, 0, 0, pytest.approx(iou)]
 
