@@ -21,7 +21,7 @@ class Action(StrEnum):
 
 def weights(
     action: Action,
-    what: Annotated[str, typer.Argument(help="fetch: a name of the list, or all; add: a file.")] = "",
+    what: Annotated[str, typer.Argument(help="fetch: a name or a metric of the list, or all; add: a file.")] = "",
 ) -> None:
     """Other people's weights: list them, fetch one (needs a network), add a file."""
     from megbench.core.weights import external_weights

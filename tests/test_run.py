@@ -302,7 +302,7 @@ def test_a_metric_without_its_weights_is_unavailable_and_the_run_goes_on(tmp_pat
     table = scores(run)
     needy = table[(table["metric"] == "needy") & (table["scope"] == "cell")]
     assert set(needy["status"]) == {"unavailable"}
-    assert needy["reason"].str.contains("bench.py weights fetch alexnet", regex=False).all()
+    assert needy["reason"].str.contains("bench.py weights fetch lpips", regex=False).all()
     assert table[table["metric"] == "difference"]["value"].notna().all()
     again = make_run(tmp_path, drivers, metrics=(Needy, Difference))
     again.complete()

@@ -41,8 +41,21 @@ def test_hashes_are_those_that_the_published_names_begin_with(row):
 
 def test_what_is_nowhere_is_unavailable_with_the_command(table):
     assert external_weights.find("alexnet") is None
-    with pytest.raises(Unavailable, match="weights fetch alexnet"):
+    with pytest.raises(Unavailable, match="weights fetch lpips;"):
         external_weights.require("alexnet")
+
+
+def test_a_file_is_known_by_its_own_name_and_its_metrics(table):
+    assert external_weights.entry("lpips") is external_weights.entry("alexnet")
+    for name, metric in (("vgg16", "lpips_vgg"), ("inception", "fid"), ("landmarker", "au_blendshape")):
+        assert external_weights.entry(name) is external_weights.entry(metric)
+    for row in FILES.values():
+        assert external_weights.entry(row.advised or row.name) is row
+    with pytest.raises(
+        BenchError, match=r"Unknown weights 'lpip'\. Did you mean 'lpips'\? Choices: alexnet, .*lpips, "
+    ) as told:
+        external_weights.fetch("lpip")
+    assert "training" not in str(told.value)
 
 
 def test_the_folder_comes_before_the_packages_cache(table, tmp_path):
@@ -106,7 +119,7 @@ def test_a_metric_without_its_weights_says_so(table):
     class Needy:
         weights = ("alexnet",)
 
-    assert "weights fetch alexnet" in lacking(Needy)
+    assert "weights fetch lpips;" in lacking(Needy)
     table.mkdir(parents=True)
     (table / FILES["alexnet"].file).write_bytes(DATA)
     assert lacking(Needy) == ""

