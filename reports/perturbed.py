@@ -92,7 +92,7 @@ def perturbed_tables(run: FinishedRun) -> dict[str, Table]:
         (CHANGE, *rate, f"{done}.", *_lost(run, others), *marks),
     )
     kinds = (("Methods", methods), ("All rows", methods + controls))
-    parts = [(name, rows) for name, rows in kinds if len(rows) > 1]
+    parts = [(name, rows) for name, rows in kinds if len(rows) > 1] or [("All rows", methods + controls)]
     order = Table(
         "Altered drivers: order of rows",
         (Column("figure"), *(Column(label, "↑", 2, ORDER) for label in others)),

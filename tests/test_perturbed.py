@@ -214,6 +214,16 @@ def test_early_and_late_do_not_cancel(altered):
     assert entries(tables["order"], "Methods", "|late - 0| ↓")[0].reason == "the rows do not differ"
 
 
+def test_one_row_has_no_order(tmp_path, altered):
+    altered("jpeg=50", {}, {})
+    for folder in (tmp_path / "run", tmp_path / "run" / PERTURBED / "jpeg=50"):
+        facts = json.loads((folder / "run.json").read_text())
+        facts["methods"] = facts["methods"][:1]
+        (folder / "run.json").write_text(json.dumps(facts))
+    order = perturbed_tables(FinishedRun(tmp_path / "run"))["order"]
+    assert {entry.reason for row in order.rows() for entry in row[1:]} == {"an order needs two rows"}
+
+
 def test_what_is_lost_is_counted_and_left_out_on_both_sides(altered):
     first, second, third = LABELS
     before = {(first, ".*"): "10", (second, ".*"): "4", (third, "d1"): "1", (third, "d2"): "3"}
