@@ -256,6 +256,7 @@ def test_a_run_on_altered_drivers_ends_in_tables_and_is_not_done_twice(call, tmp
     assert code == 0, err
     run = tmp_path / "run"
     assert "Altered drivers: order" in (run / "report.html").read_text()
+    assert '<a href="#perturbed">Altered drivers</a>' in (run / "report.html").read_text()
     with (run / "perturbed" / "change.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert float(rows[0]["brightness=0.5"]) != 0
