@@ -46,6 +46,9 @@ def test_strengths_are_read_or_usual():
         ("noise=nan", "a number from 0 to 50"),
         ("noise=much", "a number from 0 to 50"),
         ("half_rate=2", "half_rate has no strength"),
+        ("noise=0", "noise=0: alters nothing"),
+        ("shift=-0", "alters nothing"),
+        ("brightness=1.0", "alters nothing.*usual is brightness=0.7"),
     ],
 )
 def test_wrong_names_and_strengths_are_one_line(text, words):
@@ -272,7 +275,8 @@ def test_a_run_on_altered_drivers_ends_in_tables_and_is_not_done_twice(call, tmp
     assert "Altered drivers: order" in (run / "report.html").read_text(), "a run keeps what it has"
     assert call("--methods", "shift:by=2", *RUN[2:], "--no-controls", "--out", "run")[0] == 0
     assert "Altered drivers: order" not in (run / "report.html").read_text(), "that is of other methods"
-    code, _, err = call(*ALTER[:-3], "jpg", "--out", "run")
-    assert code == 2
-    assert err.count("\n") == 1
-    assert "Unknown perturbation 'jpg'" in err
+    for wrong in ("jpg", "", ","):
+        code, _, err = call(*ALTER[:-3], wrong, "--out", "run")
+        assert code == 2
+        assert err.count("\n") == 1
+        assert f"Unknown perturbation '{wrong.strip(',')}'" in err
