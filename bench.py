@@ -128,12 +128,12 @@ def run(
     no_controls: Annotated[bool, typer.Option("--no-controls", help="Only the methods named.")] = False,
     media_all: MediaAllOption = False,
     perturb: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Also with altered drivers: jpeg, h264, noise, brightness, half_size, shift, half_rate; jpeg=50 sets a"
             " strength."
         ),
-    ] = "",
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
 ) -> None:
     """Compare generators of facial micro-expressions: animate, measure and report."""
@@ -158,8 +158,10 @@ def run(
     settings = Settings(
         STORE.resolve(), request.device, seed, workers or usable(), check_engine(engine), limit_s=cell_timeout
     )
+    # An empty list is a mistake, perhaps an unset variable of a script: told as an unknown name.
+    altering = () if perturb is None else names(perturb) or ("",)
     with resumable():
-        raise typer.Exit(benchmark(request, settings, out, media_all, dry_run, names(perturb)))
+        raise typer.Exit(benchmark(request, settings, out, media_all, dry_run, altering))
 
 
 def benchmark(

@@ -32,7 +32,8 @@ class Kind:
     """One way of altering a driver.
 
     says: a sentence with the strength in it. alter: frames uint8 (T, 256, 256, 3) of a clip and a strength -> frames;
-    None where frames only go. strength: the usual one, None if there is nothing to choose. least, most: its limits.
+    None where frames only go. strength: the usual one, None if there is nothing to choose. least, most: its limits;
+    whole: only whole numbers. nothing: the strength that alters nothing, None if every one does.
     """
 
     says: str
@@ -41,6 +42,7 @@ class Kind:
     least: float = 0.0
     most: float = 0.0
     whole: bool = False
+    nothing: float | None = None
 
 
 def _jpeg(frames: Frames, clip: Clip, quality: float) -> Frames:
@@ -85,10 +87,10 @@ def _moved(maps: np.ndarray, by: int) -> np.ndarray:
 KINDS = {
     "jpeg": Kind("every frame was saved as JPEG of quality {:g}", _jpeg, 50, 1, 100, whole=True),
     "h264": Kind("the clip was saved as H.264 at crf {:g}, with x264's usual settings", _h264, 23, 0, 51),
-    "noise": Kind("Gaussian noise of {:g} grey levels was added to every frame", _noise, 4, 0, 50),
-    "brightness": Kind("every value was multiplied by {:g}", _brightness, 0.7, 0.1, 3),
+    "noise": Kind("Gaussian noise of {:g} grey levels was added to every frame", _noise, 4, 0, 50, nothing=0),
+    "brightness": Kind("every value was multiplied by {:g}", _brightness, 0.7, 0.1, 3, nothing=1),
     "half_size": Kind("frames were shrunk to 128 x 128 and enlarged again", _half_size),
-    "shift": Kind("the face lies {:g} pixels further right and down", _shift, 8, -64, 64, whole=True),
+    "shift": Kind("the face lies {:g} pixels further right and down", _shift, 8, -64, 64, whole=True, nothing=0),
     "half_rate": Kind("every second frame is left out", None),
 }
 
@@ -132,6 +134,9 @@ def _perturbation(text: str) -> Perturbation:
     if not kind.least <= strength <= kind.most or (kind.whole and strength != int(strength)):
         what = "a whole number" if kind.whole else "a number"
         raise BenchError(f"--perturb {text}: the strength must be {what} from {kind.least:g} to {kind.most:g}.")
+    if strength == kind.nothing:
+        usual = f"usual is {name}={kind.strength:g}"
+        raise BenchError(f"--perturb {text}: alters nothing. Choose another strength, {usual}.")
     return Perturbation(name, strength + 0.0)  # -0 is 0
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from scipy.stats import kendalltau
 
 from megbench.core.errors import BenchError
 from megbench.core.figures import Figure
 from megbench.engine.run_folder import PERTURBED
+from megbench.reports.altered_values import (
+    OTHER_RATE,
+    at_half_rate,
+    both,
+    comparable,
+    order_entry,
+    shared_cells,
+    swapped,
+)
 from megbench.reports.headlines import against_truth, headlines
-from megbench.reports.intervals import of_cells
 from megbench.reports.marks import footnotes
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
@@ -21,18 +26,21 @@ from megbench.reports.table import Column, Entry, Section, Table
 CHANGE = (
     "With altered drivers, less without: means over rows, of each row over the cells that it has in both runs. Outputs"
     " are made from the altered drivers and compared with them; what is compared with the truth is compared with the"
-    " unaltered one."
+    " unaltered one. Figures that may miss their ideal on both sides are shown by their distance from it, cell by cell:"
+    " less is better. Where rows or cells are missing, the count stands at the value, and the unaltered mean over the"
+    " same rows and cells. Figures of all cells as a set are of those that each run has."
 )
 ORDER = (
     "Kendall's tau of the rows' order with altered drivers and without, by how near each row is to the figure's ideal:"
     " 1 the same order, 0 chance. Beside it how many of how many pairs changed places. Rows that the leaderboard cannot"
     " tell apart may do so by chance."
 )
-NO_ORDER = "an order needs two rows"
-ALL_TIED = "the rows do not differ"
+RATE = (
+    "half_rate: figures in frames are counted in frames of the unaltered driver, twice as many as at half the rate,"
+    " which leaves the order of rows as it is."
+)
 # What a request says besides what decides the scores.
 UNDECIDING = ("perturb", "media_all", "named_metrics")
-Values = Mapping[str, tuple[float, float]]
 
 
 def altered_runs(run: FinishedRun) -> dict[str, FinishedRun]:
@@ -72,6 +80,7 @@ def perturbed_tables(run: FinishedRun) -> dict[str, Table]:
     controls = [method.label for method in run.controls]
     done = "; ".join(f"{label}: {other.facts.request['perturb'].get('says')}" for label, other in others.items())
     marks = footnotes(run, methods)
+    rate = [RATE] if any(at_half_rate(other) for other in others.values()) else []
     parts = [(name, rows) for name, rows in (("Methods", methods), ("Controls", controls)) if rows]
     change = Table(
         "Altered drivers: change of figures",
@@ -80,19 +89,22 @@ def perturbed_tables(run: FinishedRun) -> dict[str, Table]:
             Section(f"{name}, mean of {len(rows)}", tuple(_changes(run, others, figure, rows) for figure in figures))
             for name, rows in parts
         ),
-        (CHANGE, f"{done}.", *_lost(run, others), *marks),
+        (CHANGE, *rate, f"{done}.", *_lost(run, others), *marks),
     )
-    parts = [(name, rows) for name, rows in (("Methods", methods), ("All rows", methods + controls)) if len(rows) > 1]
+    kinds = (("Methods", methods), ("All rows", methods + controls))
+    parts = [(name, rows) for name, rows in kinds if len(rows) > 1] or [("All rows", methods + controls)]
     order = Table(
         "Altered drivers: order of rows",
         (Column("figure"), *(Column(label, "↑", 2, ORDER) for label in others)),
         tuple(Section(name, tuple(_orders(run, others, figure, rows) for figure in figures)) for name, rows in parts),
-        (ORDER, *_who(run, others, figures, methods), *marks),
+        (ORDER, *rate, *_who(run, others, figures, methods), *marks),
     )
     return {"change": change, "order": order}
 
 
 def _name(run: FinishedRun, figure: Figure) -> Entry:
+    if figure.two_sided:
+        return Entry(figure.aimed)
     titles = [against_truth(one, "{} (truth)") for one in headlines(run)]
     title = against_truth(figure, "{} (truth)")
     return Entry(f"{title if titles.count(title) == 1 else figure.name} {figure.arrow}".rstrip())
@@ -101,62 +113,52 @@ def _name(run: FinishedRun, figure: Figure) -> Entry:
 def _changes(
     run: FinishedRun, others: Mapping[str, FinishedRun], figure: Figure, rows: Sequence[str]
 ) -> tuple[Entry, ...]:
-    found = [run.combined(label, figure.name) for label in rows]
-    plain = [one.value for one in found if one.value is not None]
-    mean = Entry(float(np.mean(plain))) if plain else Entry(None, found[0].reason or found[0].status)
-    return (_name(run, figure), mean, *(_change(run, other, figure, rows) for other in others.values()))
+    plain = both(run, run, figure, rows)
+    if plain:
+        mean = Entry(float(np.mean([value for value, _ in plain.values()])), "", _rows_of(len(plain), len(rows)))
+    else:
+        found = run.combined(rows[0], figure.name)
+        mean = Entry(None, found.reason or found.status)
+    return (_name(run, figure), mean, *(_change(run, other, figure, rows, list(plain)) for other in others.values()))
 
 
-def _change(run: FinishedRun, other: FinishedRun, figure: Figure, rows: Sequence[str]) -> Entry:
-    values = both(run, other, figure, rows)
+def _change(run: FinishedRun, other: FinishedRun, figure: Figure, rows: Sequence[str], plain: Sequence[str]) -> Entry:
+    """Return the mean change over rows; beside it how many rows and cells it is of, where some are missing.
+
+    The unaltered mean over the same rows and cells is told, too, where that of all `plain` rows is another.
+    """
+    values = both(run, other, figure, plain)
     if not values:
-        found = [other.combined(label, figure.name) for label in rows]
-        return Entry(None, next((one.reason for one in found if one.reason), "no row has it in both runs"))
-    return Entry(float(np.mean([after - before for before, after in values.values()])))
+        return Entry(None, _why_not(other, figure, rows))
+    before, after = np.mean(list(values.values()), axis=0)
+    cells, had = (sum(len(shared_cells(run, one, label, figure)) for label in plain) for one in (other, run))
+    counts = (_rows_of(len(values), len(rows)), f"{cells} of {had} cells" if cells < had else "")
+    told = ", ".join(filter(None, counts))
+    lost = len(values) < len(plain) or cells < had
+    return Entry(float(after - before), "", f"{told}; {before:.3f} unaltered" if lost else told)
+
+
+def _rows_of(count: int, rows: int) -> str:
+    return f"{count} of {rows} rows" if count < rows else ""
+
+
+def _why_not(other: FinishedRun, figure: Figure, rows: Sequence[str]) -> str:
+    if not comparable(other, figure):
+        return OTHER_RATE
+    found = [other.combined(label, figure.name) for label in rows]
+    return next((one.reason for one in found if one.reason), "no row has it in both runs")
 
 
 def _orders(
     run: FinishedRun, others: Mapping[str, FinishedRun], figure: Figure, rows: Sequence[str]
 ) -> tuple[Entry, ...]:
-    return (_name(run, figure), *(order_entry(figure, both(run, other, figure, rows)) for other in others.values()))
+    return (_name(run, figure), *(_order(run, other, figure, rows) for other in others.values()))
 
 
-def both(run: FinishedRun, other: FinishedRun, figure: Figure, rows: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """Return a figure of each row without and with altered drivers, over the cells that have it in both runs."""
-    found = {}
-    for label in rows:
-        if figure.pooling == "mean":
-            cells = [of_cells(one, label, figure.name) for one in (run, other)]
-            shared = sorted(cells[0].keys() & cells[1].keys())
-            values = [float(np.mean([of[cell] for cell in shared])) if shared else None for of in cells]
-        else:
-            values = [one.combined(label, figure.name).value for one in (run, other)]
-        if values[0] is not None and values[1] is not None:
-            found[label] = values[0], values[1]
-    return found
-
-
-def order_entry(figure: Figure, values: Values) -> Entry:
-    """Return tau of the rows' two orders and how many pairs changed places, "1 of 6"."""
-    if len(values) < 2:
-        return Entry(None, NO_ORDER)
-    before, after = ([figure.distance(of[i]) for of in values.values()] for i in (0, 1))
-    tau = float(kendalltau(before, after).statistic)
-    if math.isnan(tau):
-        return Entry(None, ALL_TIED)
-    pairs = swapped(figure, values)
-    return Entry(tau, "", f"{len(pairs)} of {math.comb(len(values), 2)}" if pairs else "")
-
-
-def swapped(figure: Figure, values: Values) -> list[str]:
-    """Return the pairs of rows that changed places, "fomm and mraa", the one first that was better."""
-    before, after = ({label: figure.distance(of[i]) for label, of in values.items()} for i in (0, 1))
-    ranked = sorted(before, key=lambda label: before[label])
-    return [
-        f"{better} and {worse}"
-        for better, worse in itertools.combinations(ranked, 2)
-        if before[better] < before[worse] and after[better] > after[worse]
-    ]
+def _order(run: FinishedRun, other: FinishedRun, figure: Figure, rows: Sequence[str]) -> Entry:
+    if len(rows) > 1 and not comparable(other, figure):
+        return Entry(None, OTHER_RATE)
+    return order_entry(figure, both(run, other, figure, rows))
 
 
 def _who(

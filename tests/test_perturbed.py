@@ -2,8 +2,10 @@
 
 import csv
 import dataclasses
+import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from megbench.clips.perturbed import KINDS, Perturbation, perturbations, perturbed_cells
@@ -11,9 +13,13 @@ from megbench.core.clip import Cell, Clip, KnownMotion, Template, save_clip
 from megbench.core.errors import BenchError
 from megbench.core.figures import Figure
 from megbench.core.frames import is_grey
-from megbench.reports.perturbed import order_entry, swapped
+from megbench.engine.run_folder import PERTURBED
+from megbench.reports.altered_values import order_entry, swapped
+from megbench.reports.perturbed import perturbed_tables
+from megbench.reports.run_files import FinishedRun
 from tests.fakes import finished_cells, make_clips
 from tests.moving_face import make_cell
+from tests.report_fixture import CONTROLS, LABELS, make_run, with_metric
 
 EVERY = [Perturbation(name, kind.strength) for name, kind in KINDS.items()]
 
@@ -40,6 +46,9 @@ def test_strengths_are_read_or_usual():
         ("noise=nan", "a number from 0 to 50"),
         ("noise=much", "a number from 0 to 50"),
         ("half_rate=2", "half_rate has no strength"),
+        ("noise=0", "noise=0: alters nothing"),
+        ("shift=-0", "alters nothing"),
+        ("brightness=1.0", "alters nothing.*usual is brightness=0.7"),
     ],
 )
 def test_wrong_names_and_strengths_are_one_line(text, words):
@@ -129,13 +138,109 @@ GAIN = Figure("gain", "Gain", target="driver", ideal=1, bounds=(None, None), des
 
 
 def test_the_order_goes_by_distance_from_the_ideal():
-    values = {"a": (0.9, 1.02), "b": (1.2, 0.9), "c": (0.1, 0.95)}
+    values = {"a": (0.1, 0.02), "b": (0.2, 0.1), "c": (0.9, 0.05)}  # of |gain - 1|
     entry = order_entry(GAIN, values)
     assert (entry.value, entry.remark) == (pytest.approx(1 / 3), "1 of 3")
     assert swapped(GAIN, values) == ["b and c"]
-    assert order_entry(GAIN, {"a": (0.9, 0.5), "b": (0.8, 0.4)}).value == 1
-    assert order_entry(GAIN, {"a": (0.9, 1.0)}).value is None
-    assert order_entry(GAIN, {"a": (0.9, 1.0), "b": (1.1, 1.0)}).reason == "the rows do not differ"
+    similar = dataclasses.replace(GAIN, bounds=(0, 1))
+    assert swapped(similar, {"a": (0.9, 0.5), "b": (0.8, 0.6)}) == ["a and b"]
+    assert order_entry(similar, {"a": (0.9, 0.5), "b": (0.8, 0.4)}).value == 1
+    assert order_entry(GAIN, {"a": (0.1, 0.0)}).reason == "an order needs two rows"
+    assert order_entry(GAIN, {"a": (0.1, 0.0), "b": (0.1, 0.0)}).reason == "the rows do not differ"
+
+
+LATE = Figure("late", "Late by", target="driver", ideal=0, unit="frames", group="extra", description="Signed.")
+WRONG = dataclasses.replace(LATE, name="wrong", title="Wrong by", bounds=(0, None))
+JUMPS = dataclasses.replace(WRONG, name="flicker", title="Flicker", unit="grey levels")
+
+
+def measured(folder, values):
+    """A figure's cells get the value of their row; "" is a cell that fails."""
+    scores = pd.read_csv(folder / "scores.csv", keep_default_na=False, dtype="str")
+    for (row, driver), value in values.items():
+        mine = (scores.metric == "extra") & (scores.method == row) & (scores.scope == "cell")
+        mine &= scores.driver.str.fullmatch(driver)
+        scores.loc[mine, "value"] = value
+    scores.to_csv(folder / "scores.csv", index=False)
+
+
+@pytest.fixture
+def altered(tmp_path):
+    """Three figures of a run, all 2 there, and of another on altered drivers, where they are what a test says."""
+
+    def made(label, before, after):
+        run = make_run(tmp_path / "run")
+        other = make_run(run / PERTURBED / label)
+        for folder, values in ((run, before), (other, after)):
+            with_metric(folder, True, "2", LATE, WRONG, JUMPS)
+            measured(folder, values)
+        facts = json.loads((other / "run.json").read_text())
+        facts["request"]["perturb"] = {"label": label, "says": "something"}
+        (other / "run.json").write_text(json.dumps(facts))
+        return perturbed_tables(FinishedRun(run))
+
+    return made
+
+
+def entries(table, section, figure):
+    """The row of a figure in the section whose heading begins so."""
+    rows = next(s.rows for s in table.sections if s.heading.startswith(section))
+    return next(row for row in rows if figure in row[0].value.lower())[1:]
+
+
+def test_half_the_rate_does_not_halve_figures_in_frames(altered):
+    halved = dict.fromkeys([(row, ".*") for row in (*LABELS, *CONTROLS)], "1")
+    tables = altered("half_rate", {}, halved)
+    plain, change = entries(tables["change"], "Methods", "wrong")
+    assert (plain.value, change.value) == (2, 0), "one frame is two of the unaltered driver"
+    flicker = entries(tables["change"], "Methods", "flicker")[1]
+    assert flicker.value is None
+    assert "another frame rate" in flicker.reason
+    assert "another frame rate" in entries(tables["order"], "Methods", "flicker")[0].reason
+    assert all(any("twice as many" in line for line in table.footnotes) for table in tables.values())
+
+
+def test_other_alterations_leave_frames_as_they_are(altered):
+    halved = dict.fromkeys([(row, ".*") for row in (*LABELS, *CONTROLS)], "1")
+    tables = altered("jpeg=50", {}, halved)
+    assert entries(tables["change"], "Methods", "wrong")[1].value == -1
+    assert entries(tables["change"], "Methods", "flicker")[1].value == -1
+    assert not any("twice as many" in line for line in tables["change"].footnotes)
+
+
+def test_early_and_late_do_not_cancel(altered):
+    first, second, _ = LABELS
+    on_time = dict.fromkeys([(row, ".*") for row in LABELS], "0")
+    tables = altered("jpeg=50", on_time, on_time | {(first, "d1"): "3", (first, "d2"): "-3", (second, ".*"): "-3"})
+    plain, change = entries(tables["change"], "Methods", "|late - 0| ↓")
+    assert (plain.value, change.value) == (0, 2), "two of three methods are off by 3, in all cells"
+    assert entries(tables["order"], "Methods", "|late - 0| ↓")[0].reason == "the rows do not differ"
+
+
+def test_one_row_has_no_order(tmp_path, altered):
+    altered("jpeg=50", {}, {})
+    for folder in (tmp_path / "run", tmp_path / "run" / PERTURBED / "jpeg=50"):
+        facts = json.loads((folder / "run.json").read_text())
+        facts["methods"] = facts["methods"][:1]
+        (folder / "run.json").write_text(json.dumps(facts))
+    order = perturbed_tables(FinishedRun(tmp_path / "run"))["order"]
+    assert {entry.reason for row in order.rows() for entry in row[1:]} == {"an order needs two rows"}
+
+
+def test_what_is_lost_is_counted_and_left_out_on_both_sides(altered):
+    first, second, third = LABELS
+    before = {(first, ".*"): "10", (second, ".*"): "4", (third, "d1"): "1", (third, "d2"): "3"}
+    after = {(first, ".*"): "", (second, ".*"): "5", (third, "d1"): "", (third, "d2"): "3"}
+    table = altered("jpeg=50", before, after)["change"]
+    plain, change = entries(table, "Methods, mean of 3", "wrong")
+    assert plain.value == pytest.approx((10 + 4 + 2) / 3)
+    assert change.value == 0.5
+    assert change.remark == "2 of 3 rows, 6 of 12 cells; 3.500 unaltered"
+    assert entries(table, "Controls, mean of 2", "wrong")[1].remark == ""
+    lines = list(csv.DictReader(table.csv().splitlines()))
+    lines = [line for line in lines if line["section"] == "Methods, mean of 3"]
+    found = next(line for line in lines if "wrong" in line["figure"].lower())
+    assert "jpeg=50: 2 of 3 rows" in found["remark"]
 
 
 RUN = ("--methods", "shift:by=1,shift:by=3", "--protocol", "fakes", "--drivers", "clips", "--metrics", "difference")
@@ -154,6 +259,7 @@ def test_a_run_on_altered_drivers_ends_in_tables_and_is_not_done_twice(call, tmp
     assert code == 0, err
     run = tmp_path / "run"
     assert "Altered drivers: order" in (run / "report.html").read_text()
+    assert '<a href="#perturbed">Altered drivers</a>' in (run / "report.html").read_text()
     with (run / "perturbed" / "change.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert float(rows[0]["brightness=0.5"]) != 0
@@ -169,7 +275,8 @@ def test_a_run_on_altered_drivers_ends_in_tables_and_is_not_done_twice(call, tmp
     assert "Altered drivers: order" in (run / "report.html").read_text(), "a run keeps what it has"
     assert call("--methods", "shift:by=2", *RUN[2:], "--no-controls", "--out", "run")[0] == 0
     assert "Altered drivers: order" not in (run / "report.html").read_text(), "that is of other methods"
-    code, _, err = call(*ALTER[:-3], "jpg", "--out", "run")
-    assert code == 2
-    assert err.count("\n") == 1
-    assert "Unknown perturbation 'jpg'" in err
+    for wrong in ("jpg", "", ","):
+        code, _, err = call(*ALTER[:-3], wrong, "--out", "run")
+        assert code == 2
+        assert err.count("\n") == 1
+        assert f"Unknown perturbation '{wrong.strip(',')}'" in err
