@@ -57,7 +57,7 @@ def recognition(
     from megbench.engine.run_folder import REPORT
     from megbench.engine.seal import seal_again
     from megbench.recognition.recogniser import make_recogniser
-    from megbench.reports.recognised import write_recognised
+    from megbench.reports.recognised import FILE, write_recognised
     from megbench.reports.recognition import recognition_tables
     from megbench.reports.run_files import FinishedRun
 
@@ -71,7 +71,7 @@ def recognition(
         print(recognition_tables(opened)["recognition"].text())
         if (run / REPORT).exists():
             print(make_report(run, media_all=opened.facts.request.get("media_all") is True))
-        seal_again(run)
+        seal_again(run, FILE)
 
 
 def recognise(run: FinishedRun, databases: str, chosen: Recogniser, classes: str, workers: int) -> Recognised:
