@@ -38,8 +38,8 @@ def seal_again(run: Path, *made: str) -> list[str]:
     """Take what was added to a finished run, or made again from it, into its manifest.
 
     made: the files and folders that the caller has written, besides pages. All else that was sealed stays sealed as it
-    was: an altered cell, or an altered answer of a recogniser, is not declared whole. Return the names of those that
-    other commands added and that were altered since. A run without a manifest, or with an altered one, is left as it is.
+    was: an altered cell, or an altered answer of a recogniser, is not declared whole. A run without a manifest, or with
+    an altered one, is left as it is. Return the names of files that other commands added and that were altered since.
     """
     before = _read(run)
     if before is None:
