@@ -13,7 +13,7 @@ from typing import Any
 
 from megbench.core.files.cache import digest, read_json, write_text
 from megbench.core.files.hashes import file_facts, hash_again, keep_known, unaltered
-from megbench.engine.run_folder import MEDIA_FOLDER, MOTION_FOLDER, PAGES, PERTURBED, SPOTTING_LOG
+from megbench.engine.run_folder import MEDIA_FOLDER, MOTION_FOLDER, PAGES, PERTURBED, SHARED_PAGE, SPOTTING_LOG
 
 MANIFEST = "manifest.json"
 # What only the run itself makes; everything else can be made from it or be added to it.
@@ -46,7 +46,7 @@ def seal_again(run: Path, *made: str) -> list[str]:
         return []
     now = {name: file_facts(run / name) for name in _files(run)}
     own = {name: facts for name, facts in before.items() if _is_within(name, (*OWN_FILES, *OWN_FOLDERS))}
-    remade = (*PAGES, SPOTTING_LOG, *PAGE_FOLDERS, *made)
+    remade = (*PAGES, SHARED_PAGE, SPOTTING_LOG, *PAGE_FOLDERS, *made)
     added = {
         name: facts
         for name, facts in before.items()
