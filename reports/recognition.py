@@ -61,7 +61,7 @@ def _rows(run: FinishedRun, found: Recognised) -> list[tuple[str, list[Row]]]:
     ]
     return [
         *methods,
-        ("Inputs", [_row(run, found, DRIVERS, lambda cell: found.drivers.get(cell.driver) or Answered())]),
+        ("Inputs", [_row(run, found, DRIVERS, found.of_driver)]),
     ]
 
 

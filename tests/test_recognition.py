@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from megbench.core.confusion import confusion, uf1
 from megbench.core.errors import BenchError
 from megbench.core.frames import frame_path, grey, write_png
+from megbench.engine.seal import faults, seal
 from megbench.protocols.demo import SHEET
 from megbench.recognition import moments
 from megbench.recognition.flow_export import Exported, listed_name, write_flow
@@ -297,6 +299,33 @@ class TestCommand:
             read_recognised(FinishedRun(run))
         (run / "recognition.json").unlink()
         assert recognition_tables(FinishedRun(run)) == {}
+
+    def test_an_edited_file_is_one_line_and_not_declared_whole(self, call, run, stores, tmp_path):
+        copy = shutil.copytree(run, tmp_path / "run")
+        assert call("recognition", copy, "--recogniser", f"samm={stores['samm']}")[0] == 0
+        seal(copy)
+        path = copy / "recognition.json"
+        whole = json.loads(path.read_text())
+        cell = next(name for name, one in whole["rows"]["fpfomm"].items() if one["answers"])
+        edits = {
+            f"rows.fpfomm.{cell}: answer 7 is none of -1 \\(no answer\\) to 2": [7],
+            f"rows.fpfomm.{cell}: 2 answers by 1 seeds": [0, 0],
+            f"rows.fpfomm.{cell}: neither answers nor a reason": [],
+        }
+        for told, answers in edits.items():
+            rows = {**whole["rows"], "fpfomm": {**whole["rows"]["fpfomm"], cell: {"answers": answers}}}
+            path.write_text(json.dumps({**whole, "rows": rows}))
+            with pytest.raises(BenchError, match=rf"{told}.*Give `bench.py recognition` again"):
+                read_recognised(FinishedRun(copy))
+        for part, value in {"seeds": 0, "of_classes": [1, 2], "emotions": {"d1": "bored"}}.items():
+            path.write_text(json.dumps({**whole, part: value}))
+            with pytest.raises(BenchError, match=rf"{part}.*Give `bench.py recognition` again"):
+                read_recognised(FinishedRun(copy))
+        path.write_text(json.dumps({**whole, "drivers": {}}))  # well-formed, and forged
+        code, _, err = call("report", copy, "--no-media")
+        assert code == 0, err
+        assert "recognition.json: altered since it was sealed" in err
+        assert faults(copy) == ["recognition.json: altered"]
 
     def test_recordings_need_a_database(self, call, run):
         facts = json.loads((run / "run.json").read_text())
