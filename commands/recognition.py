@@ -158,6 +158,10 @@ def _recognised(
                 rows[method.label][cell.name] = Answered(reason=why)
     class_of = classes(scheme)
     emotions = {cell.driver: class_of(cell.database, cell.emotion) for cell in run.facts.cells}
+    unfinished = []
+    if not run.facts.finished:
+        here, all_of_them = len(shown) - len(drivers), len(run.facts.methods) * len(run.facts.cells)
+        unfinished.append(f"the run was not finished: {here} of {all_of_them} outputs were there")
     known = {name: emotion if emotion in data.classes else None for name, emotion in emotions.items()}
     clips = Counter(sample.database for sample in data.samples)
     people = {name: len({one.person for one in data.samples if one.database == name}) for name in clips}
@@ -174,5 +178,5 @@ def _recognised(
         emotions=known,
         drivers=rows.pop(""),
         rows=rows,
-        notes=(*data.notes, *([uncoded] if guessed else []), *found.notes),
+        notes=(*unfinished, *data.notes, *([uncoded] if guessed else []), *found.notes),
     )

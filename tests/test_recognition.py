@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from megbench.commands.recognition import outputs_of
 from megbench.core.confusion import confusion, uf1
 from megbench.core.errors import BenchError
 from megbench.core.frames import frame_path, grey, write_png
@@ -326,6 +327,19 @@ class TestCommand:
         assert code == 0, err
         assert "recognition.json: altered since it was sealed" in err
         assert faults(copy) == ["recognition.json: altered"]
+
+    def test_a_run_that_is_not_finished_is_told(self, call, run, stores, tmp_path):
+        copy = shutil.copytree(run, tmp_path / "run")
+        facts = json.loads((copy / "run.json").read_text())
+        (copy / "run.json").write_text(json.dumps({**facts, "finished": False}))
+        shutil.rmtree(copy / "cells" / "fpfomm" / facts["cells"][0]["name"])
+        asked = len(facts["methods"]) * len(facts["cells"])
+        code, out, err = call("recognition", copy, "--recogniser", f"samm={stores['samm']}")
+        assert code == 0, err
+        there = len(outputs_of(FinishedRun(copy)))
+        assert there < asked
+        assert f"the run was not finished: {there} of {asked} outputs were there" in err
+        assert f"The run was not finished: {there} of {asked}" in out
 
     def test_recordings_need_a_database(self, call, run):
         facts = json.loads((run / "run.json").read_text())
