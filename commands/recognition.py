@@ -50,7 +50,7 @@ def recognition(
     stretched: StretchedOption = False,
     workers: WorkersOption = 0,
 ) -> None:
-    """Label every output of a run by a recogniser that has seen neither its driver's person nor its template."""
+    """Label a run's outputs by a recogniser kept from the driver's person and the template (name, same frames)."""
     from megbench.commands.runs import make_report
     from megbench.core.files.folder_lock import RUN, locked_existing
     from megbench.core.progress import note

@@ -165,6 +165,9 @@ class TestView:
         spy = Spy()
         found = label([Shown("m", "c", "d", driver.folder, tmp_path / "template.png")], [driver], data, spy, None)
         assert found.apexes == {"d": planted.APEX}
+        held = len(set(data.people)) - len({who for who, row in zip(data.people, spy.training[0], strict=True) if row})
+        (told,) = found.notes
+        assert ("1 person in 1 of 1 cells" in told) if held else told.startswith("none of the clips")
         return {person for person, learns in zip(data.people, spy.training[0], strict=True) if not learns}
 
     def test_the_drivers_person_is_held_out_by_name(self, tmp_path, data):
@@ -190,7 +193,8 @@ class TestView:
         pair = [*range(6), 6, 7]  # and a second person, who does not show every class
         two = dataclasses.replace(data, samples=tuple(data.samples[k] for k in pair), labels=data.labels[pair])
         found = label([Shown("m", "c", "d", folder, None)], [driver], two, LinearSvm(), None)
-        assert found.notes[0].startswith("1 outputs were labelled by one that knows not all classes")
+        assert found.notes[0] == "held out, by name and by identical frames: 1 person in 1 of 1 cells"
+        assert found.notes[1].startswith("1 outputs were labelled by one that knows not all classes")
 
 
 def test_the_demos_recogniser_meets_nobody_of_the_demo():
