@@ -65,6 +65,8 @@ def recognition(
     with locked_existing(run, RUN):
         opened = FinishedRun(run)
         recognised = recognise(opened, recogniser, chosen, classes, workers)
+        if replaced := _kept(opened):
+            note(f"{run / FILE}: replaces {replaced}")
         write_recognised(run, recognised)
         for line in recognised.notes:
             note(line)
@@ -72,6 +74,20 @@ def recognition(
         if (run / REPORT).exists():
             print(make_report(run, media_all=opened.facts.request.get("media_all") is True))
         seal_again(run, FILE)
+
+
+def _kept(run: FinishedRun) -> str:
+    """Return what an earlier command left in a run: recogniser, classes and databases; "" if nothing."""
+    from megbench.reports.recognised import read_recognised
+
+    try:
+        found = read_recognised(run)
+    except BenchError:
+        return "a file that cannot be read"
+    if found is None:
+        return ""
+    databases = ", ".join(part.database for part in found.learnt_from)
+    return f"the labels of {found.recogniser} ({found.scheme}: {', '.join(found.classes)}; learned from {databases})"
 
 
 def recognise(run: FinishedRun, databases: str, chosen: Recogniser, classes: str, workers: int) -> Recognised:

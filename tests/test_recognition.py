@@ -331,6 +331,10 @@ class TestCommand:
         assert code == 0, err
         assert "recognition.json: altered since it was sealed" in err
         assert faults(copy) == ["recognition.json: altered"]
+        code, _, err = call("recognition", copy, "--recogniser", f"smic={stores['smic']}", "--classes", "own")
+        assert code == 0, err
+        assert "replaces the labels of svm (megc2019: negative, positive, surprise; learned from samm)" in err
+        assert faults(copy) == []
 
     def test_a_run_that_is_not_finished_is_told(self, call, run, stores, tmp_path):
         copy = shutil.copytree(run, tmp_path / "run")
