@@ -11,7 +11,7 @@ import typer
 
 from megbench.commands.clip_stores import clip_stores
 from megbench.commands.options import resumable
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, check_choice
 from megbench.core.files.working_folder import STORE
 
 if TYPE_CHECKING:
@@ -56,12 +56,14 @@ def recognition(
     from megbench.core.progress import note
     from megbench.engine.run_folder import REPORT
     from megbench.engine.seal import seal_again
+    from megbench.recognition.classes import CLASSES
     from megbench.recognition.recogniser import make_recogniser
     from megbench.reports.recognised import FILE, write_recognised
     from megbench.reports.recognition import recognition_tables
     from megbench.reports.run_files import FinishedRun
 
-    chosen = make_recogniser(by, stretched)  # a wrong name is told before anything is measured
+    chosen = make_recogniser(by, stretched)  # wrong names are told before anything is measured
+    check_choice("classes", classes, CLASSES)
     with locked_existing(run, RUN):
         opened = FinishedRun(run)
         recognised = recognise(opened, recogniser, chosen, classes, workers)

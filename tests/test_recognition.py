@@ -363,6 +363,13 @@ class TestCommand:
         assert code == 2
         assert "Choices: ststnet, svm" in err
 
+    def test_wrong_classes_are_told_before_anything_is_measured(self, call, run, stores, monkeypatch):
+        monkeypatch.setattr("megbench.recognition.samples.measure", None)
+        for asked in (("recognition", run, "--recogniser"), ("export", "flow", "--out", "new", "--clips")):
+            code, _, err = call(*asked, f"samm={stores['samm']}", "--classes", "foo")
+            assert code == 2
+            assert "Choices: megc2019, own" in err
+
     def test_exports_a_run_beside_a_database(self, call, run, stores, tmp_path):
         out = tmp_path / "flow"
         code, _, err = call(
@@ -415,8 +422,12 @@ class TestFlowExport:
         clips = self.clips(data)
         with pytest.raises(BenchError, match=r"exists\. Give --out another folder"):
             write_flow(tmp_path, clips, "megc2019")
-        with pytest.raises(BenchError, match="show 1 person"):
+        with pytest.raises(BenchError, match="show 1 person;"):
             write_flow(tmp_path / "x", clips[:6], "megc2019")
+        with pytest.raises(
+            BenchError, match=r"show 0 people; .* Drivers from a folder have neither person nor emotion"
+        ):
+            write_flow(tmp_path / "x", [], "megc2019")
         twice = dataclasses.replace(clips[0], sample=dataclasses.replace(clips[0].sample, clip="samm/other"))
         with pytest.raises(
             BenchError, match=re.escape("samm/011_ne_1 and samm/other would both be '011_011_ne_1 .png'")
