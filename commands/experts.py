@@ -113,11 +113,14 @@ def _show_on_page(folder: Path, run: FinishedRun | None) -> None:
     from megbench.commands.runs import make_report
     from megbench.engine.run_folder import REPORT
     from megbench.engine.seal import seal_again
+    from megbench.experts.blinded import FOLDER
+    from megbench.experts.judgements import FILE
 
     if run and (folder / REPORT).exists():
         page = make_report(folder, media_all=run.facts.request.get("media_all") is True)
         print(f"{page}: made again, with the judgements", file=sys.stderr)
-    seal_again(folder)
+    sheets = [f"{FOLDER}/{each.name}" for each in (folder / FOLDER).glob("*") if each.is_dir()]
+    seal_again(folder, FILE, *sheets)
 
 
 @app.command()
@@ -147,7 +150,7 @@ def sheet(
         write_key(run, key)
         _hand_over(opened, run / FOLDER / key.expert, key)
         print(f"{run / FOLDER / key.expert}: give this folder to {key.expert}; the key stays beside it")
-    seal_again(run)
+    seal_again(run, *(f"{FOLDER}/{key.expert}{end}" for key in keys for end in ("", ".key.json")))
 
 
 def _hand_over(run: FinishedRun, folder: Path, key: Key) -> None:

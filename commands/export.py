@@ -42,10 +42,12 @@ def flow(
     clips like others, by their driver's person.
     """
     from megbench.core.progress import note
+    from megbench.recognition.classes import CLASSES
     from megbench.recognition.flow_export import write_flow
 
     if not clips and run is None:
         raise BenchError("Nothing to export: give --clips NAME=PATH, --run RUN or both.")
+    check_choice("classes", classes, CLASSES)  # before anything is measured
     exported: list[Exported] = []
     notes: list[str] = []
     if clips:

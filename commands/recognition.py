@@ -11,7 +11,7 @@ import typer
 
 from megbench.commands.clip_stores import clip_stores
 from megbench.commands.options import resumable
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, check_choice
 from megbench.core.files.working_folder import STORE
 
 if TYPE_CHECKING:
@@ -50,28 +50,46 @@ def recognition(
     stretched: StretchedOption = False,
     workers: WorkersOption = 0,
 ) -> None:
-    """Label every output of a run by a recogniser that has seen neither its driver's person nor its template."""
+    """Label a run's outputs by a recogniser kept from the driver's person and the template (name, same frames)."""
     from megbench.commands.runs import make_report
     from megbench.core.files.folder_lock import RUN, locked_existing
     from megbench.core.progress import note
     from megbench.engine.run_folder import REPORT
     from megbench.engine.seal import seal_again
+    from megbench.recognition.classes import CLASSES
     from megbench.recognition.recogniser import make_recogniser
-    from megbench.reports.recognised import write_recognised
+    from megbench.reports.recognised import FILE, write_recognised
     from megbench.reports.recognition import recognition_tables
     from megbench.reports.run_files import FinishedRun
 
-    chosen = make_recogniser(by, stretched)  # a wrong name is told before anything is measured
+    chosen = make_recogniser(by, stretched)  # wrong names are told before anything is measured
+    check_choice("classes", classes, CLASSES)
     with locked_existing(run, RUN):
         opened = FinishedRun(run)
         recognised = recognise(opened, recogniser, chosen, classes, workers)
+        if replaced := _kept(opened):
+            note(f"{run / FILE}: replaces {replaced}")
         write_recognised(run, recognised)
         for line in recognised.notes:
             note(line)
         print(recognition_tables(opened)["recognition"].text())
         if (run / REPORT).exists():
             print(make_report(run, media_all=opened.facts.request.get("media_all") is True))
-        seal_again(run)
+        seal_again(run, FILE)
+
+
+def _kept(run: FinishedRun) -> str:
+    """Return what an earlier command left in a run: recogniser, classes and databases; "" if nothing."""
+    from megbench.reports.recognised import read_recognised
+
+    try:
+        found = read_recognised(run)
+    except BenchError:
+        return "a file that cannot be read"
+    if found is None:
+        return ""
+    databases = ", ".join(part.database for part in found.learnt_from)
+    return f"the labels of {found.recogniser} ({found.scheme}: {', '.join(found.classes)}; learned from {databases})"
 
 
 def recognise(run: FinishedRun, databases: str, chosen: Recogniser, classes: str, workers: int) -> Recognised:
@@ -158,6 +176,10 @@ def _recognised(
                 rows[method.label][cell.name] = Answered(reason=why)
     class_of = classes(scheme)
     emotions = {cell.driver: class_of(cell.database, cell.emotion) for cell in run.facts.cells}
+    unfinished = []
+    if not run.facts.finished:
+        here, all_of_them = len(shown) - len(drivers), len(run.facts.methods) * len(run.facts.cells)
+        unfinished.append(f"the run was not finished: {here} of {all_of_them} outputs were there")
     known = {name: emotion if emotion in data.classes else None for name, emotion in emotions.items()}
     clips = Counter(sample.database for sample in data.samples)
     people = {name: len({one.person for one in data.samples if one.database == name}) for name in clips}
@@ -174,5 +196,5 @@ def _recognised(
         emotions=known,
         drivers=rows.pop(""),
         rows=rows,
-        notes=(*data.notes, *([uncoded] if guessed else []), *found.notes),
+        notes=(*unfinished, *data.notes, *([uncoded] if guessed else []), *found.notes),
     )

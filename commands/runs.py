@@ -17,6 +17,8 @@ from megbench.engine.run_folder import MOTION_FOLDER, SUMMARY
 if TYPE_CHECKING:
     from megbench.engine.runner import Job
 
+TABLES = "tables"
+
 
 def report(
     runs: list[Path],
@@ -31,6 +33,7 @@ def report(
 ) -> None:
     """Make the reports of runs again from their files."""
     from megbench.core.files.folder_lock import RUN, locked_existing
+    from megbench.core.progress import note
     from megbench.engine.seal import seal_again
     from megbench.reports.export import tables_of, write_tables
 
@@ -42,8 +45,9 @@ def report(
                 # A confusion matrix is one only as a whole.
                 whole = ["recognition_confusion", *(["leaderboard"] if columns else [])]
                 tables = tables_of(run, names(columns))
-                print(f"{len(write_tables(run / 'tables', tables, forms, whole))} tables in {run / 'tables'}")
-            seal_again(run)
+                print(f"{len(write_tables(run / TABLES, tables, forms, whole))} tables in {run / TABLES}")
+            for name in seal_again(run, *([TABLES] if forms else [])):
+                note(f"{run / name}: altered since it was sealed, which `verify` will tell. Make it again.")
 
 
 def page_recipe() -> str:

@@ -3,6 +3,8 @@
 REPORT = "report.html"
 SUMMARY = "summary.txt"
 PAGES = (REPORT, SUMMARY)
+# The page without a face, for sharing.
+SHARED_PAGE = "report_no_media.html"
 # MEGC's log of what was spotted, in a run that measures it.
 SPOTTING_LOG = "spotting_log.csv"
 # Motion that scoring saw, and the clips of a page that would be too large with them inside.

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from megbench.core.files.cache import digest, read_json, write_text
 from megbench.core.files.hashes import file_facts, hash_again, keep_known, unaltered
-from megbench.engine.run_folder import MEDIA_FOLDER, MOTION_FOLDER, PAGES, PERTURBED, SPOTTING_LOG
+from megbench.engine.run_folder import MEDIA_FOLDER, MOTION_FOLDER, PAGES, PERTURBED, SHARED_PAGE, SPOTTING_LOG
 
 MANIFEST = "manifest.json"
 # What only the run itself makes; everything else can be made from it or be added to it.
@@ -33,18 +34,32 @@ def seal(run: Path) -> None:
     keep_known()
 
 
-def seal_again(run: Path) -> None:
+def seal_again(run: Path, *made: str) -> list[str]:
     """Take what was added to a finished run, or made again from it, into its manifest.
 
-    What the run itself made stays sealed as it was: an altered cell is not declared whole. A run without a manifest, or
-    with an altered one, is left as it is.
+    made: the files and folders that the caller has written, besides pages. All else that was sealed stays sealed as it
+    was: an altered cell, or an altered answer of a recogniser, is not declared whole. A run without a manifest, or with
+    an altered one, is left as it is. Return the names of files that other commands added and that were altered since.
     """
     before = _read(run)
     if before is None:
-        return
-    own = {name: facts for name, facts in before.items() if name in OWN_FILES or name.partition("/")[0] in OWN_FOLDERS}
-    write_text(run / MANIFEST, _text({name: file_facts(run / name) for name in _files(run)} | own))
+        return []
+    now = {name: file_facts(run / name) for name in _files(run)}
+    own = {name: facts for name, facts in before.items() if _is_within(name, (*OWN_FILES, *OWN_FOLDERS))}
+    remade = (*PAGES, SHARED_PAGE, SPOTTING_LOG, *PAGE_FOLDERS, *made)
+    added = {
+        name: facts
+        for name, facts in before.items()
+        if name in now and name not in own and not _is_within(name, remade)
+    }
+    write_text(run / MANIFEST, _text(now | added | own))
     keep_known()
+    return sorted(name for name, facts in added.items() if facts != now[name])
+
+
+def _is_within(name: str, places: Iterable[str]) -> bool:
+    """Return whether a file is one of these files or lies in one of these folders."""
+    return any(name == place or name.startswith(f"{place}/") for place in places)
 
 
 def sealed(run: Path) -> bool:
@@ -64,7 +79,7 @@ def page_as_sealed(run: Path) -> bool:
 
 
 def _made_by_run(name: str) -> bool:
-    return name in (*OWN_FILES, *PAGES, SPOTTING_LOG) or name.partition("/")[0] in (*OWN_FOLDERS, *PAGE_FOLDERS)
+    return _is_within(name, (*OWN_FILES, *PAGES, SPOTTING_LOG, *OWN_FOLDERS, *PAGE_FOLDERS))
 
 
 def faults(run: Path) -> list[str]:

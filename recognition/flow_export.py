@@ -80,7 +80,11 @@ def write_flow(out: Path, clips: Sequence[Exported], scheme: str, notes: Sequenc
         raise BenchError(f"{out} exists. Give --out another folder, or delete it.")
     subjects = list(dict.fromkeys(clip.subject for clip in clips if not clip.generated))
     if len(subjects) < 2:
-        raise BenchError(f"The clips show {len(subjects)} person; a fold for each takes at least two.")
+        who = "1 person" if subjects else "0 people"
+        raise BenchError(
+            f"The clips with a class show {who}; a fold for each takes at least two. Drivers from a folder have neither"
+            " person nor emotion: give databases (--clips), or a run on one."
+        )
     _check_names(clips)
     names = list(THREE) if scheme == MEGC2019 else sorted({clip.label for clip in clips})
     with whole_folder(out) as folder:
@@ -150,7 +154,7 @@ def _recipe(names: Sequence[str]) -> list[str]:
         "u, v: to the right and down the face, in eye distances. strain: sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2).",
         f"Size: {SIDE} x {SIDE}, each pixel the mean of 4 x 4 readings.",
         f"Pictures (*.png): each channel of each picture scaled to 0..255 by its own extremes, as published. {ARRAY} is"
-        " not scaled: amplitude is kept.",
+        " not scaled: amplitude is kept. The blank before .png is the published spelling, by which others find them.",
         f"apex in {LIST}: frames from the clip's first one. imagename: what the apex frame is called in other people's"
         " layouts; no face is in this folder.",
     ]

@@ -118,6 +118,7 @@ def label(
         given = recogniser.answers(data.pictures, data.labels, training, pictures, fold_of, len(data.classes))
         answers = np.full((len(given), len(shown)), -1, np.int64)
         answers[:, asked] = given
+        notes.append(_held_out([shown[place] for place in asked], training[fold_of], data))
         lacking = [learns.any() and len(np.unique(data.labels[learns])) < len(data.classes) for learns in training]
         if blind := sum(lacking[fold] for fold in fold_of):
             notes.append(
@@ -127,6 +128,25 @@ def label(
     reasons = dict(measured.reasons) | {place: nothing for place in asked if (answers[:, place] < 0).any()}
     apexes = {name: found.apex for name, found in measured.drivers.items() if isinstance(found, Measured)}
     return Labels(answers, reasons, apexes, tuple(notes))
+
+
+def _held_out(shown: Sequence[Shown], learns: Flags, data: Labelled) -> str:
+    """Return how many people were held out in how many cells.
+
+    learns: (M, N), which samples may be learned from for each of the M things shown.
+    """
+    people = np.array(data.people)
+    held = {(one.cell, who) for one, row in zip(shown, learns, strict=True) if one.row for who in people[~row]}
+    if not held:
+        return (
+            "none of the clips that the recogniser learns from is by a driver's person or a template, by name and by"
+            " identical frames"
+        )
+    who, cells, of = {who for _, who in held}, {cell for cell, _ in held}, {one.cell for one in shown if one.row}
+    return (
+        f"held out, by name and by identical frames: {len(who)} {'person' if len(who) == 1 else 'people'} in"
+        f" {len(cells)} of {len(of)} cells"
+    )
 
 
 def _folds(

@@ -21,7 +21,7 @@ from megbench.core.errors import BenchError
 from megbench.core.files.cache import whole_folder, write_text
 from megbench.core.files.working_folder import STORE
 from megbench.core.frames import SIZE
-from megbench.engine.run_folder import MEDIA_FOLDER, REPORT
+from megbench.engine.run_folder import MEDIA_FOLDER, REPORT, SHARED_PAGE
 from megbench.reports import fields, leaderboard
 from megbench.reports.caveats import caveats, faces_inside
 from megbench.reports.cells import (
@@ -145,7 +145,7 @@ def write_report(
             script=script,
         )
     )
-    return _write(run_folder / (REPORT if media else "report_no_media.html"), page)
+    return _write(run_folder / (REPORT if media else SHARED_PAGE), page)
 
 
 def breakdowns(run: FinishedRun) -> list[Table]:

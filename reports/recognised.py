@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import ValidationError, field_validator
+from pydantic import ValidationError, field_validator, model_validator
 
 from megbench.core.errors import BenchError
 from megbench.core.files.cache import write_text
@@ -25,6 +26,9 @@ class Answered(Facts):
     reason: str = ""
     content: str = ""
     apex: int | None = None
+
+
+NOT_LABELLED = Answered(reason="not labelled: give `bench.py recognition` again")
 
 
 class LearntFrom(Facts):
@@ -60,7 +64,36 @@ class Recognised(Facts):
     def _several(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if len(names) < 2:
             raise ValueError("fewer than two classes")
+        if len(set(names)) < len(names):
+            raise ValueError("a class stands there twice")
         return names
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        """Check what one part of the file says against the others."""
+        if self.seeds < 1:
+            raise ValueError(f"seeds: {self.seeds} is not 1 or more")
+        if len(self.of_classes) != len(self.classes) or min(self.of_classes) < 0:
+            raise ValueError(f"of_classes: {self.of_classes} is no count for each of {len(self.classes)} classes")
+        for driver, emotion in self.emotions.items():
+            if emotion is not None and emotion not in self.classes:
+                raise ValueError(f"emotions.{driver}: {emotion!r} is none of the classes {', '.join(self.classes)}")
+        for row, cells in {
+            "drivers": self.drivers,
+            **{f"rows.{row}": cells for row, cells in self.rows.items()},
+        }.items():
+            for cell, one in cells.items():
+                if why := self._fault(one):
+                    raise ValueError(f"{row}.{cell}: {why}")
+        return self
+
+    def _fault(self, one: Answered) -> str:
+        if not one.answers:
+            return "" if one.reason else "neither answers nor a reason"
+        if len(one.answers) != self.seeds:
+            return f"{len(one.answers)} answers by {self.seeds} seeds"
+        wrong = [answer for answer in one.answers if not -1 <= answer < len(self.classes)]
+        return f"answer {wrong[0]} is none of -1 (no answer) to {len(self.classes) - 1}" if wrong else ""
 
     def true(self, cell: CellFacts) -> int | None:
         """Return the class of a cell's driver, None where it has none."""
@@ -76,8 +109,11 @@ class Recognised(Facts):
 
     def given(self, label: str, cell: CellFacts) -> Answered:
         """Return the labels of a row in a cell."""
-        found = self.rows.get(label, {}).get(cell.name)
-        return found or Answered(reason="not labelled: give `bench.py recognition` again")
+        return self.rows.get(label, {}).get(cell.name) or NOT_LABELLED
+
+    def of_driver(self, cell: CellFacts) -> Answered:
+        """Return the labels of a cell's driver."""
+        return self.drivers.get(cell.driver) or NOT_LABELLED
 
 
 def write_recognised(run: Path, found: Recognised) -> Path:

@@ -21,8 +21,9 @@ UF1 = "Mean over the classes of F1, from one confusion matrix over all cells (ME
 UAR = "Mean over the classes of the share recognised, from the same matrix."
 INTERVALS = "Intervals: 95 % bootstrap, drivers drawn; none with fewer than five drivers."
 WHAT_FOR = (
-    "An output counts as recognised if a recogniser that never saw the driver's person nor the template gives it the"
-    " driver's emotion. It may read any motion that goes with an emotion, right or not: docs/recognition.md."
+    "An output counts as recognised if a recogniser gives it the driver's emotion. It learned from no clip of the"
+    " driver's person or the template, found by name and by identical frames; the same clip cropped otherwise is not."
+    " It may read any motion that goes with an emotion, right or not: docs/recognition.md."
 )
 
 
@@ -61,7 +62,7 @@ def _rows(run: FinishedRun, found: Recognised) -> list[tuple[str, list[Row]]]:
     ]
     return [
         *methods,
-        ("Inputs", [_row(run, found, DRIVERS, lambda cell: found.drivers.get(cell.driver) or Answered())]),
+        ("Inputs", [_row(run, found, DRIVERS, found.of_driver)]),
     ]
 
 

@@ -4,14 +4,17 @@ import csv
 import dataclasses
 import json
 import re
+import shutil
 
 import cv2
 import numpy as np
 import pytest
 
+from megbench.commands.recognition import outputs_of
 from megbench.core.confusion import confusion, uf1
 from megbench.core.errors import BenchError
 from megbench.core.frames import frame_path, grey, write_png
+from megbench.engine.seal import faults, seal
 from megbench.protocols.demo import SHEET
 from megbench.recognition import moments
 from megbench.recognition.flow_export import Exported, listed_name, write_flow
@@ -162,6 +165,9 @@ class TestView:
         spy = Spy()
         found = label([Shown("m", "c", "d", driver.folder, tmp_path / "template.png")], [driver], data, spy, None)
         assert found.apexes == {"d": planted.APEX}
+        held = len(set(data.people)) - len({who for who, row in zip(data.people, spy.training[0], strict=True) if row})
+        (told,) = found.notes
+        assert ("1 person in 1 of 1 cells" in told) if held else told.startswith("none of the clips")
         return {person for person, learns in zip(data.people, spy.training[0], strict=True) if not learns}
 
     def test_the_drivers_person_is_held_out_by_name(self, tmp_path, data):
@@ -187,7 +193,8 @@ class TestView:
         pair = [*range(6), 6, 7]  # and a second person, who does not show every class
         two = dataclasses.replace(data, samples=tuple(data.samples[k] for k in pair), labels=data.labels[pair])
         found = label([Shown("m", "c", "d", folder, None)], [driver], two, LinearSvm(), None)
-        assert found.notes[0].startswith("1 outputs were labelled by one that knows not all classes")
+        assert found.notes[0] == "held out, by name and by identical frames: 1 person in 1 of 1 cells"
+        assert found.notes[1].startswith("1 outputs were labelled by one that knows not all classes")
 
 
 def test_the_demos_recogniser_meets_nobody_of_the_demo():
@@ -298,6 +305,50 @@ class TestCommand:
         (run / "recognition.json").unlink()
         assert recognition_tables(FinishedRun(run)) == {}
 
+    def test_an_edited_file_is_one_line_and_not_declared_whole(self, call, run, stores, tmp_path):
+        copy = shutil.copytree(run, tmp_path / "run")
+        assert call("recognition", copy, "--recogniser", f"samm={stores['samm']}")[0] == 0
+        seal(copy)
+        path = copy / "recognition.json"
+        whole = json.loads(path.read_text())
+        cell = next(name for name, one in whole["rows"]["fpfomm"].items() if one["answers"])
+        edits = {
+            f"rows.fpfomm.{cell}: answer 7 is none of -1 \\(no answer\\) to 2": [7],
+            f"rows.fpfomm.{cell}: 2 answers by 1 seeds": [0, 0],
+            f"rows.fpfomm.{cell}: neither answers nor a reason": [],
+        }
+        for told, answers in edits.items():
+            rows = {**whole["rows"], "fpfomm": {**whole["rows"]["fpfomm"], cell: {"answers": answers}}}
+            path.write_text(json.dumps({**whole, "rows": rows}))
+            with pytest.raises(BenchError, match=rf"{told}.*Give `bench.py recognition` again"):
+                read_recognised(FinishedRun(copy))
+        for part, value in {"seeds": 0, "of_classes": [1, 2], "emotions": {"d1": "bored"}}.items():
+            path.write_text(json.dumps({**whole, part: value}))
+            with pytest.raises(BenchError, match=rf"{part}.*Give `bench.py recognition` again"):
+                read_recognised(FinishedRun(copy))
+        path.write_text(json.dumps({**whole, "drivers": {}}))  # well-formed, and forged
+        code, _, err = call("report", copy, "--no-media")
+        assert code == 0, err
+        assert "recognition.json: altered since it was sealed" in err
+        assert faults(copy) == ["recognition.json: altered"]
+        code, _, err = call("recognition", copy, "--recogniser", f"smic={stores['smic']}", "--classes", "own")
+        assert code == 0, err
+        assert "replaces the labels of svm (megc2019: negative, positive, surprise; learned from samm)" in err
+        assert faults(copy) == []
+
+    def test_a_run_that_is_not_finished_is_told(self, call, run, stores, tmp_path):
+        copy = shutil.copytree(run, tmp_path / "run")
+        facts = json.loads((copy / "run.json").read_text())
+        (copy / "run.json").write_text(json.dumps({**facts, "finished": False}))
+        shutil.rmtree(copy / "cells" / "fpfomm" / facts["cells"][0]["name"])
+        asked = len(facts["methods"]) * len(facts["cells"])
+        code, out, err = call("recognition", copy, "--recogniser", f"samm={stores['samm']}")
+        assert code == 0, err
+        there = len(outputs_of(FinishedRun(copy)))
+        assert there < asked
+        assert f"the run was not finished: {there} of {asked} outputs were there" in err
+        assert f"The run was not finished: {there} of {asked}" in out
+
     def test_recordings_need_a_database(self, call, run):
         facts = json.loads((run / "run.json").read_text())
         text = (run / "run.json").read_text()
@@ -311,6 +362,13 @@ class TestCommand:
         code, _, err = call("recognition", run, "--by", "vgg")
         assert code == 2
         assert "Choices: ststnet, svm" in err
+
+    def test_wrong_classes_are_told_before_anything_is_measured(self, call, run, stores, monkeypatch):
+        monkeypatch.setattr("megbench.recognition.samples.measure", None)
+        for asked in (("recognition", run, "--recogniser"), ("export", "flow", "--out", "new", "--clips")):
+            code, _, err = call(*asked, f"samm={stores['samm']}", "--classes", "foo")
+            assert code == 2
+            assert "Choices: megc2019, own" in err
 
     def test_exports_a_run_beside_a_database(self, call, run, stores, tmp_path):
         out = tmp_path / "flow"
@@ -364,8 +422,12 @@ class TestFlowExport:
         clips = self.clips(data)
         with pytest.raises(BenchError, match=r"exists\. Give --out another folder"):
             write_flow(tmp_path, clips, "megc2019")
-        with pytest.raises(BenchError, match="show 1 person"):
+        with pytest.raises(BenchError, match="show 1 person;"):
             write_flow(tmp_path / "x", clips[:6], "megc2019")
+        with pytest.raises(
+            BenchError, match=r"show 0 people; .* Drivers from a folder have neither person nor emotion"
+        ):
+            write_flow(tmp_path / "x", [], "megc2019")
         twice = dataclasses.replace(clips[0], sample=dataclasses.replace(clips[0].sample, clip="samm/other"))
         with pytest.raises(
             BenchError, match=re.escape("samm/011_ne_1 and samm/other would both be '011_011_ne_1 .png'")

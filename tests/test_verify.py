@@ -143,7 +143,13 @@ def test_what_other_commands_added_is_not_declared_whole_by_the_runs_own(call, r
     added.write_text("a,c\n")
     call(*RUN, "--no-controls", "--out", "out")
     assert faults(run) == ["tables/notes.csv: altered"]
-    seal_again(run)
+    assert seal_again(run) == ["tables/notes.csv"]
+    assert faults(run) == ["tables/notes.csv: altered"]
+    code, _, err = call("report", "out")
+    assert code == 0
+    assert "tables/notes.csv: altered since it was sealed" in err
+    assert faults(run) == ["tables/notes.csv: altered"]
+    assert seal_again(run, "tables") == []  # by the command that wrote it
     assert faults(run) == []
 
 
