@@ -197,6 +197,15 @@ class TestView:
         assert found.notes[1].startswith("1 outputs were labelled by one that knows not all classes")
 
 
+def test_a_guessed_apex_has_its_reason():
+    whys = [moments.why_guessed(4, apex, 10) for apex in (None, 4, 3, 5, 9, 10)]
+    assert moments.guessed_notes(whys, "clips") == [
+        "1 of 6 clips have no coded apex; their frame of largest motion is taken",
+        "2 of 6 clips have an apex at or before the onset; their frame of largest motion is taken",
+        "1 of 6 clips have an apex outside the clip; their frame of largest motion is taken",
+    ]
+
+
 def test_the_demos_recogniser_meets_nobody_of_the_demo():
     shown = expressions()
     of_demo = {frozenset(driver.units) for driver in SHEET.drivers}
@@ -335,6 +344,17 @@ class TestCommand:
         assert code == 0, err
         assert "replaces the labels of svm (megc2019: negative, positive, surprise; learned from samm)" in err
         assert faults(copy) == []
+
+    def test_an_apex_outside_its_driver_is_told(self, call, run, stores, tmp_path):
+        copy = shutil.copytree(run, tmp_path / "run")
+        facts = json.loads((copy / "run.json").read_text())
+        for cell in facts["cells"]:
+            cell["apex_frame"] = {"d1": 99, "d2": cell["onset_frame"]}.get(cell["driver"], cell["apex_frame"])
+        (copy / "run.json").write_text(json.dumps(facts))
+        code, _, err = call("recognition", copy, "--recogniser", f"samm={stores['samm']}")
+        assert code == 0, err
+        assert "1 of 6 drivers have an apex outside the clip" in err
+        assert "1 of 6 drivers have an apex at or before the onset" in err
 
     def test_a_run_that_is_not_finished_is_told(self, call, run, stores, tmp_path):
         copy = shutil.copytree(run, tmp_path / "run")
