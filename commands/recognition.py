@@ -170,7 +170,11 @@ def _recognised(
         said = () if reason else tuple(map(int, found.answers[:, place]))
         content = run.content(one.row, cells[one.cell]) if one.row else ""
         rows[one.row][one.cell] = Answered(
-            answers=said, reason=reason, content=content, apex=found.apexes.get(one.driver)
+            answers=said,
+            reason=reason,
+            content=content,
+            apex=found.apexes.get(one.driver),
+            fewer=place in found.fewer,
         )
     for method in run.facts.methods:
         for cell in run.facts.cells:
