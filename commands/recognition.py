@@ -125,12 +125,13 @@ def learnt_from(run: FinishedRun, databases: str, classes: str, workers: int) ->
 
 
 def drivers_of(run: FinishedRun) -> list[Driver]:
-    """Return the drivers whose frames the run holds. An apex that does not follow the onset counts as not coded."""
+    """Return the drivers whose frames the run holds. An apex not after the onset or not in the clip is left out."""
+    from megbench.recognition.moments import why_guessed
     from megbench.recognition.view import Driver
 
     def driver(cell: CellFacts) -> Driver:
         onset, apex = cell.onset_frame or 0, cell.apex_frame
-        coded = apex if apex is not None and apex > onset else None
+        coded = None if why_guessed(onset, apex, cell.n_frames) else apex
         return Driver(cell.driver, cell.database, cell.subject, run.driver_frames(cell), cell.n_frames, onset, coded)
 
     cells = {cell.driver: cell for cell in run.facts.cells if run.driver_frames(cell).is_dir()}
@@ -159,6 +160,7 @@ def _recognised(
     found: Labels,
 ) -> Recognised:
     from megbench.recognition.classes import classes
+    from megbench.recognition.moments import guessed_notes, why_guessed
     from megbench.reports.recognised import Answered, LearntFrom, Recognised
 
     cells = {cell.name: cell for cell in run.facts.cells}
@@ -168,7 +170,11 @@ def _recognised(
         said = () if reason else tuple(map(int, found.answers[:, place]))
         content = run.content(one.row, cells[one.cell]) if one.row else ""
         rows[one.row][one.cell] = Answered(
-            answers=said, reason=reason, content=content, apex=found.apexes.get(one.driver)
+            answers=said,
+            reason=reason,
+            content=content,
+            apex=found.apexes.get(one.driver),
+            fewer=place in found.fewer,
         )
     for method in run.facts.methods:
         for cell in run.facts.cells:
@@ -183,8 +189,8 @@ def _recognised(
     known = {name: emotion if emotion in data.classes else None for name, emotion in emotions.items()}
     clips = Counter(sample.database for sample in data.samples)
     people = {name: len({one.person for one in data.samples if one.database == name}) for name in clips}
-    guessed = sum(one.apex is None for one in drivers)
-    uncoded = f"{guessed} of {len(drivers)} drivers have no coded apex; their frame of largest motion is taken"
+    of = {cell.driver: cell for cell in run.facts.cells}
+    whys = [why_guessed(one.onset, of[one.name].apex_frame, one.n_frames) for one in drivers]
     return Recognised(
         recogniser=recogniser,
         seeds=len(found.answers),
@@ -196,5 +202,5 @@ def _recognised(
         emotions=known,
         drivers=rows.pop(""),
         rows=rows,
-        notes=(*unfinished, *data.notes, *([uncoded] if guessed else []), *found.notes),
+        notes=(*unfinished, *data.notes, *guessed_notes(whys, "drivers"), *found.notes),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,23 @@ class Measured:
     pixels: tuple[str, str]
 
 
+def why_guessed(onset: int, apex: int | None, n_frames: int) -> str:
+    """Return why the frame of largest motion is taken for a clip's apex, "" where the coded one can be taken."""
+    if apex is None:
+        return "no coded apex"
+    if apex <= onset:
+        return "an apex at or before the onset"
+    return "" if apex < n_frames else "an apex outside the clip"
+
+
+def guessed_notes(whys: Sequence[str], things: str) -> list[str]:
+    """Return a line for each reason among those of all `things` ("clips", "drivers"), with how many have it."""
+    return [
+        f"{count} of {len(whys)} {things} have {why}; their frame of largest motion is taken"
+        for why, count in Counter(filter(None, whys)).items()
+    ]
+
+
 def measure(moments: Sequence[Moment], cache: Path | None, title: str, workers: int = 1) -> list[Measured | str]:
     """Measure clips, in order; a text says why one cannot be. What lies in `cache` is not measured again.
 
@@ -104,7 +122,7 @@ def _measured(moment: Moment) -> Measured | str:
         first = moment.read(moment.onset)
         points = landmarks(first, f"the onset of {moment.what}") if moment.points is None else moment.points
         apex = moment.apex
-        if apex is None or not moment.onset < apex < moment.n_frames:
+        if apex is None or why_guessed(moment.onset, apex, moment.n_frames):
             apex = _largest_motion(moment, first, points)
         later = moment.read(apex)
     except BenchError as error:

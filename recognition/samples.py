@@ -16,7 +16,7 @@ from megbench.core.frames import grey
 from megbench.core.prepared_clips import FRAMES, ClipStore, StoredClip
 from megbench.faces.landmarks import Grey
 from megbench.recognition.classes import classes
-from megbench.recognition.moments import Measured, Moment, measure
+from megbench.recognition.moments import Measured, Moment, guessed_notes, measure, why_guessed
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,10 +135,9 @@ def _notes(store: ClipStore, pairs: Sequence[tuple[StoredClip, Measured | str]])
     """Return what is to be said of one store: clips that cannot be used, apexes that nobody coded."""
     database, many = store.facts.database, len(pairs)
     lost = [result for _, result in pairs if isinstance(result, str)]
-    guessed = sum(isinstance(result, Measured) and clip.apex_frame != result.apex for clip, result in pairs)
+    whys = [
+        why_guessed(clip.onset_frame or 0, clip.apex_frame, clip.n_frames) if isinstance(result, Measured) else ""
+        for clip, result in pairs
+    ]
     lines = [f"{database}: {len(lost)} of {many} clips cannot be used ({few(lost, 2)})"] if lost else []
-    if guessed:
-        lines.append(
-            f"{database}: {guessed} of {many} clips have no coded apex; their frame of largest motion is taken"
-        )
-    return lines
+    return [*lines, *(f"{database}: {line}" for line in guessed_notes(whys, "clips"))]

@@ -68,13 +68,15 @@ class Pictures:
 class Labels:
     """answers: (S, M) for S seeds and the M things shown, -1 for none. reasons: why there is none, by place.
 
-    apexes: the frame taken of each driver. notes: what else a reader must know.
+    apexes: the frame taken of each driver. notes: what else a reader must know. fewer: the places whose answers are by
+    a recogniser that learned from fewer than all classes.
     """
 
     answers: Answers
     reasons: Mapping[int, str]
     apexes: Mapping[str, int]
     notes: tuple[str, ...] = ()
+    fewer: frozenset[int] = frozenset()
 
 
 def pictures_of(shown: Sequence[Shown], drivers: Sequence[Driver], cache: Path | None, workers: int = 1) -> Pictures:
@@ -111,6 +113,7 @@ def label(
     measured = pictures_of(shown, drivers, cache, workers)
     asked, answers = list(measured.found), np.full((1, len(shown)), -1, np.int64)
     notes: list[str] = []
+    fewer: frozenset[int] = frozenset()
     if asked:
         known = {one.name: one for one in drivers}
         training, fold_of = _folds([shown[place] for place in asked], known, measured.drivers, data)
@@ -120,14 +123,16 @@ def label(
         answers[:, asked] = given
         notes.append(_held_out([shown[place] for place in asked], training[fold_of], data))
         lacking = [learns.any() and len(np.unique(data.labels[learns])) < len(data.classes) for learns in training]
-        if blind := sum(lacking[fold] for fold in fold_of):
+        fewer = frozenset(place for place, fold in zip(asked, fold_of, strict=True) if lacking[fold])
+        if fewer:
             notes.append(
-                f"{blind} outputs were labelled by one that knows not all classes: only who is held out has them"
+                f"{len(fewer)} labels of outputs and drivers are by one that knows not all classes: only who is held"
+                " out has them"
             )
     nothing = f"nobody but the driver's person is in the clips that {recogniser.name} learns from"
     reasons = dict(measured.reasons) | {place: nothing for place in asked if (answers[:, place] < 0).any()}
     apexes = {name: found.apex for name, found in measured.drivers.items() if isinstance(found, Measured)}
-    return Labels(answers, reasons, apexes, tuple(notes))
+    return Labels(answers, reasons, apexes, tuple(notes), fewer)
 
 
 def _held_out(shown: Sequence[Shown], learns: Flags, data: Labelled) -> str:

@@ -20,12 +20,14 @@ class Answered(Facts):
     """One output's labels, places among the classes: one by each seed, () where `reason` says why there is none.
 
     content: hash of the output's frames, "" for a driver. apex: the frame that was looked at.
+    fewer: whether the recogniser learned from fewer than all classes, since only who is held out has the others.
     """
 
     answers: tuple[int, ...] = ()
     reason: str = ""
     content: str = ""
     apex: int | None = None
+    fewer: bool = False
 
 
 NOT_LABELLED = Answered(reason="not labelled: give `bench.py recognition` again")

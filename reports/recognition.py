@@ -25,13 +25,17 @@ WHAT_FOR = (
     " driver's person or the template, found by name and by identical frames; the same clip cropped otherwise is not."
     " It may read any motion that goes with an emotion, right or not: docs/recognition.md."
 )
+FEWER = (
+    '"N by fewer classes": so many labels are by a recogniser that could not give every class, since only who'
+    " is held out has it."
+)
 
 
 @dataclass(frozen=True)
 class Row:
     """A row's labels over the N cells with a class: true classes (N,), answers (S, N), drivers (N).
 
-    reason: why some cell has no answer.
+    reason: why some cell has no answer. fewer: how many answers are by a recogniser that knows not all classes.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Row:
     answers: np.ndarray
     drivers: tuple[str, ...]
     reason: str
+    fewer: int = 0
 
     def score(self, classes: int) -> Recognition:
         """Return UF1 and UAR."""
@@ -87,6 +92,7 @@ def _row(
         answers.reshape(len(known), found.seeds).T,
         tuple(cell.driver for cell, _ in known),
         next((one.reason for one in said if one.reason), ""),
+        sum(one.fewer for one in said if one.answers),
     )
 
 
@@ -103,7 +109,8 @@ def _scores(run: FinishedRun, found: Recognised) -> Table:
     def entries(row: Row) -> tuple[Entry, ...]:
         score = row.score(n)
         given = int((row.answers >= 0).all(0).sum())
-        remark = f"{given}/{len(row.true)}" if given < len(row.true) else ""
+        marks = [f"{given}/{len(row.true)}"] if given < len(row.true) else []
+        remark = ", ".join([*marks, *([f"{row.fewer} by fewer classes"] if row.fewer else [])])
         spread = (min(score.of_seeds), max(score.of_seeds)) if score.of_seeds else ()
         texts = [Entry(" to ".join(f"{end:.2f}" for end in spread)) if spread else Entry(None, score.uf1.reason)]
         return (
@@ -151,6 +158,8 @@ def _footnotes(run: FinishedRun, found: Recognised) -> Iterable[str]:
         f"always {most}: the commonest class of what it learned from, of several the first; chance: answers drawn"
         f" evenly among the {len(found.classes)} classes, in the mean."
     )
+    if any(one.fewer for cells in (*found.rows.values(), found.drivers) for one in cells.values()):
+        yield FEWER
     if line := _foil(run, found):
         yield line
     without = [driver for driver, emotion in found.emotions.items() if emotion is None]

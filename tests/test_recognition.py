@@ -28,7 +28,7 @@ from megbench.recognition.svm import LinearSvm
 from megbench.recognition.view import Driver, Shown, label
 from megbench.reports.html import Pictures, write_report
 from megbench.reports.recognised import read_recognised
-from megbench.reports.recognition import recognition_tables
+from megbench.reports.recognition import FEWER, recognition_tables
 from megbench.reports.run_files import FinishedRun
 from tests import planted_databases as planted
 from tests.report_fixture import make_run
@@ -194,7 +194,17 @@ class TestView:
         two = dataclasses.replace(data, samples=tuple(data.samples[k] for k in pair), labels=data.labels[pair])
         found = label([Shown("m", "c", "d", folder, None)], [driver], two, LinearSvm(), None)
         assert found.notes[0] == "held out, by name and by identical frames: 1 person in 1 of 1 cells"
-        assert found.notes[1].startswith("1 outputs were labelled by one that knows not all classes")
+        assert found.notes[1].startswith("1 labels of outputs and drivers are by one that knows not all classes")
+        assert found.fewer == {0}
+
+
+def test_a_guessed_apex_has_its_reason():
+    whys = [moments.why_guessed(4, apex, 10) for apex in (None, 4, 3, 5, 9, 10)]
+    assert moments.guessed_notes(whys, "clips") == [
+        "1 of 6 clips have no coded apex; their frame of largest motion is taken",
+        "2 of 6 clips have an apex at or before the onset; their frame of largest motion is taken",
+        "1 of 6 clips have an apex outside the clip; their frame of largest motion is taken",
+    ]
 
 
 def test_the_demos_recogniser_meets_nobody_of_the_demo():
@@ -326,6 +336,14 @@ class TestCommand:
             path.write_text(json.dumps({**whole, part: value}))
             with pytest.raises(BenchError, match=rf"{part}.*Give `bench.py recognition` again"):
                 read_recognised(FinishedRun(copy))
+        rows = {**whole["rows"], "fpfomm": {**whole["rows"]["fpfomm"]}}
+        rows["fpfomm"][cell] = {**rows["fpfomm"][cell], "fewer": True}
+        path.write_text(json.dumps({**whole, "rows": rows}))
+        scores = recognition_tables(FinishedRun(copy))["recognition"]
+        remarks = {row[0].value: [entry.remark for entry in row[1:3]] for row in scores.rows()}
+        assert remarks["fpfomm"] == ["1 by fewer classes"] * 2
+        assert remarks["still"] == ["", ""]
+        assert FEWER in scores.footnotes
         path.write_text(json.dumps({**whole, "drivers": {}}))  # well-formed, and forged
         code, _, err = call("report", copy, "--no-media")
         assert code == 0, err
@@ -335,6 +353,17 @@ class TestCommand:
         assert code == 0, err
         assert "replaces the labels of svm (megc2019: negative, positive, surprise; learned from samm)" in err
         assert faults(copy) == []
+
+    def test_an_apex_outside_its_driver_is_told(self, call, run, stores, tmp_path):
+        copy = shutil.copytree(run, tmp_path / "run")
+        facts = json.loads((copy / "run.json").read_text())
+        for cell in facts["cells"]:
+            cell["apex_frame"] = {"d1": 99, "d2": cell["onset_frame"]}.get(cell["driver"], cell["apex_frame"])
+        (copy / "run.json").write_text(json.dumps(facts))
+        code, _, err = call("recognition", copy, "--recogniser", f"samm={stores['samm']}")
+        assert code == 0, err
+        assert "1 of 6 drivers have an apex outside the clip" in err
+        assert "1 of 6 drivers have an apex at or before the onset" in err
 
     def test_a_run_that_is_not_finished_is_told(self, call, run, stores, tmp_path):
         copy = shutil.copytree(run, tmp_path / "run")
