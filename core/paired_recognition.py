@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from megbench.core.confusion import Labels, uar, uf1
-from megbench.core.statistics import (
-    LEVEL,
-    Float64s,
-    Interval,
-    Paired,
-    bootstrap_interval,
-    cluster_draws,
-    sign_flips,
-    smallest_p,
-)
+from megbench.core.statistics import LEVEL, Float64s, Interval, Paired, paired_by_exchange
 
 FIGURES: dict[str, Callable[[npt.NDArray[np.number]], Float64s]] = {"uf1": uf1, "uar": uar}
 
@@ -39,18 +31,10 @@ def paired_recognition(
         return dict.fromkeys(FIGURES, Paired(Interval(None, None, None, n, number, LEVEL, why), None))
     member = np.array([names.index(name) for name, here in zip(people, both, strict=True) if here], np.int64)
     a, b = (_by_person(true[both], said[:, both], n_classes, member, number) for said in (first, second))
-    kept = (1 + sign_flips(number)) / 2 if number > 1 else None
     found = {}
     for name, score in FIGURES.items():
-        observed = _mean(score, a.sum(0)) - _mean(score, b.sum(0))
-        drawn = _differences(score, a, b, cluster_draws(number), 0 * cluster_draws(number))
-        interval = bootstrap_interval(float(observed), drawn, n, number)
-        if kept is None:
-            found[name] = Paired(interval, None)
-            continue
-        exchanged = np.abs(_differences(score, a, b, kept, 1 - kept))
-        p = float(np.mean(exchanged >= abs(observed) - 1e-9))
-        found[name] = Paired(interval, p, p_least=smallest_p(number))
+        observed = float(_mean(score, a.sum(0)) - _mean(score, b.sum(0)))
+        found[name] = paired_by_exchange(observed, functools.partial(_differences, score, a, b), n, number)
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -169,6 +169,29 @@ def sign_flips(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64s:
     signs = np.random.default_rng(seed).choice([1.0, -1.0], size=(draws, n_clusters))
     signs[0] = 1.0  # the observed one counts among the possible: p is never 0
     return signs
+
+
+def paired_by_exchange(
+    observed: float, difference: Callable[[Float64s, Float64s], Float64s], n: int, n_clusters: int
+) -> Paired:
+    """Return a difference of two figures that are pooled over clusters, with its interval and p.
+
+    difference: returns differences (draws,) where each cluster counts `kept` times as it is and `exchanged` times with
+    the two methods exchanged, both (draws, n_clusters). n: samples. The interval draws clusters and pools again; p
+    exchanges them, and is None with fewer than two.
+    """
+    drawn = np.zeros(0)
+    if n_clusters:
+        draws = cluster_draws(n_clusters)
+        drawn = difference(draws, np.zeros_like(draws))
+    found = bootstrap_interval(observed, drawn, n, n_clusters)
+    if n_clusters < 2:
+        return Paired(found, None)
+    kept = (1 + sign_flips(n_clusters)) / 2
+    exchanged = np.abs(difference(kept, 1 - kept))
+    # The tolerance lets exchanges that equal the observed difference but for rounding count.
+    p = float(np.mean(exchanged >= abs(observed) - 1e-9))
+    return Paired(found, p, p_least=smallest_p(n_clusters))
 
 
 def _flip(differences: Sequence[float], clusters: Sequence[str], seed: int, draws: int) -> float | None:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
 
 from megbench.core.pooled import pooled
-from megbench.core.statistics import (
-    Float64s,
-    Paired,
-    bootstrap_interval,
-    cluster_draws,
-    cluster_sums,
-    sign_flips,
-    smallest_p,
-)
+from megbench.core.statistics import Float64s, Paired, cluster_sums, paired_by_exchange
 from megbench.reports.run_files import FinishedRun
 
 Products = Mapping[str, list[float]]
@@ -38,16 +31,10 @@ def paired_pooled(first: Products, second: Products, cluster_of: Mapping[str, st
     a, b = (
         cluster_sums(np.array([of[cell] for cell in cells], float).reshape(-1, 3), names)[0] for of in (first, second)
     )
-    n = len(a)
     a, b = _of_one_length(a), _of_one_length(b)
     one, other = (float(pooled(sums.sum(0))) for sums in (a, b))
-    drawn = _difference(a, b, cluster_draws(n), np.zeros(n)) if n else np.zeros(0)
-    found = bootstrap_interval(one - other, drawn, len(cells), n)
-    if n < 2:
-        return one, other, Paired(found, None)
-    kept = (1 + sign_flips(n)) / 2
-    exchanged = np.abs(_difference(a, b, kept, 1 - kept))
-    return one, other, Paired(found, float(np.mean(exchanged >= abs(one - other) - 1e-9)), p_least=smallest_p(n))
+    difference = functools.partial(_difference, a, b)
+    return one, other, paired_by_exchange(one - other, difference, len(cells), len(a))
 
 
 def _of_one_length(sums: Float64s) -> Float64s:
