@@ -46,6 +46,7 @@ class Figure:
     before those that come later by the order of metrics. brief: also in the terminal's table, and first in LaTeX.
     detector: what read the action units that it is about ("flow", "OpenFace"): tables name it with the short title.
     heat_map: whether the page tints a map of the cells by it, from `still` (0) to `ideal` (1).
+    neighbours: whether it is taken over neighbouring frames, so that clips of two frame rates cannot be compared by it.
     thresholds: remarks on a cell's value, from high to low; the first threshold that it reaches gives the remark.
     """
 
@@ -68,6 +69,7 @@ class Figure:
     brief: bool = False
     detector: str = ""
     heat_map: bool = False
+    neighbours: bool = False
     thresholds: tuple[Threshold, ...] = ()
 
     @property

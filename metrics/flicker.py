@@ -32,6 +32,7 @@ class Flicker:
             short="flicker",
             group=PICTURE,
             order=9,
+            neighbours=True,
             formula="mean |I[t] - (I[t-1] + I[t+1]) / 2|",
             description="Mean absolute difference between a pixel of the face (luma) and the mean of the same pixel one"
             " frame before and after; camera noise counts too, a still face has 0.",

@@ -38,6 +38,7 @@ class Vbench:
             still=1,
             bounds=(0, 1),
             decimals=4,
+            neighbours=True,
             formula="(255 - mean |I[t+1] - I[t]|) / 255",
             source=SOURCE,
             description="1 less the mean absolute difference of successive frames (all pixels and channels), as a"
@@ -50,6 +51,7 @@ class Vbench:
             target="output",
             ideal=1,
             bounds=(0, 1),
+            neighbours=True,
             formula="1 if the 5 % of pixels that move most do so by more than 6 px, on average, in at least"
             " round(n / 4) pairs of the n frames kept; else 0",
             source=SOURCE,

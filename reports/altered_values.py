@@ -16,8 +16,7 @@ from megbench.reports.pooled import products
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Entry
 
-# Taken over neighbouring frames, which lie twice as far apart at half the rate; no factor makes up for that.
-OVER_NEIGHBOURS = ("flicker", "vbench_temporal_flickering", "vbench_dynamic_degree_flow")
+# Neighbouring frames lie twice as far apart at half the rate; no factor makes up for that.
 OTHER_RATE = "another frame rate: taken over neighbouring frames, which are twice as far apart"
 NO_ORDER = "an order needs two rows"
 ALL_TIED = "the rows do not differ"
@@ -42,7 +41,7 @@ def both(run: FinishedRun, other: FinishedRun, figure: Figure, rows: Sequence[st
 
 def comparable(other: FinishedRun, figure: Figure) -> bool:
     """Return whether a figure of a run on altered drivers means the same as without: not if it hangs on the rate."""
-    return not (at_half_rate(other) and figure.name in OVER_NEIGHBOURS)
+    return not (at_half_rate(other) and figure.neighbours)
 
 
 def at_half_rate(run: FinishedRun) -> bool:

@@ -151,7 +151,7 @@ def test_the_order_goes_by_distance_from_the_ideal():
 
 LATE = Figure("late", "Late by", target="driver", ideal=0, unit="frames", group="extra", description="Signed.")
 WRONG = dataclasses.replace(LATE, name="wrong", title="Wrong by", bounds=(0, None))
-JUMPS = dataclasses.replace(WRONG, name="flicker", title="Flicker", unit="grey levels")
+JUMPS = dataclasses.replace(WRONG, name="flicker", title="Flicker", unit="grey levels", neighbours=True)
 
 
 def measured(folder, values):
