@@ -71,7 +71,7 @@ from megbench.core.files.working_folder import STORE
 from megbench.core.processors import usable
 from megbench.core.tables.spreadsheet_text import printable
 from megbench.engine.dispatch import CELL_LIMIT_S, LOCAL, check_engine
-from megbench.engine.run_folder import PAGES, PERTURBED, REPORT, SUMMARY
+from megbench.engine.run_folder import PAGES, PERTURBED, RECOGNITION, REPORT, SUMMARY
 
 if TYPE_CHECKING:
     from megbench.engine.runner import Settings
@@ -237,9 +237,7 @@ def benchmark(
 
 def _outdated(run: Path) -> bool:
     """Whether a page or summary is missing or older than what it shows, as after a kill or when experts have judged."""
-    shown = [
-        path for name in ("run.json", "scores.csv", "experts.csv", "recognition.json") if (path := run / name).exists()
-    ]
+    shown = [path for name in ("run.json", "scores.csv", "experts.csv", RECOGNITION) if (path := run / name).exists()]
     shown += run.glob(f"{PERTURBED}/*/scores.csv")
     newest = max((path.stat().st_mtime_ns for path in shown), default=0)
     pages = [run / name for name in PAGES]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from megbench.commands.options import resumable
+from megbench.commands.options import WorkersOption, resumable
 from megbench.core.errors import few
 from megbench.core.tables.spreadsheet_text import printable
 
@@ -58,7 +58,7 @@ def prepare(
     colour: Annotated[
         Colour, typer.Option(help="Keep it, or grey: luma, or as published (swapped).")
     ] = Colour.recorded,
-    workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one for each core.")] = 0,
+    workers: WorkersOption = 0,
 ) -> None:
     """Cut a database's clips to their faces, once, for training; the same command goes on where it was cut off."""
     store = prepared(survey(database, path, sheet, without or []), out, colour, workers)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from megbench.commands.clip_stores import clip_stores
-from megbench.commands.options import names
-from megbench.commands.recognition import ClassesOption, WorkersOption, drivers_of, outputs_of
+from megbench.commands.options import WorkersOption, names
+from megbench.commands.recognition import ClassesOption, drivers_of, outputs_of
 from megbench.core.errors import BenchError, check_choice
 from megbench.core.files.working_folder import STORE
 
@@ -42,12 +42,10 @@ def flow(
     clips like others, by their driver's person.
     """
     from megbench.core.progress import note
-    from megbench.recognition.classes import CLASSES
     from megbench.recognition.flow_export import write_flow
 
     if not clips and run is None:
         raise BenchError("Nothing to export: give --clips NAME=PATH, --run RUN or both.")
-    check_choice("classes", classes, CLASSES)  # before anything is measured
     exported: list[Exported] = []
     notes: list[str] = []
     if clips:

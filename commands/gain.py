@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from megbench.commands.clip_stores import clip_stores
-from megbench.commands.options import RUNS, Device, DeviceOption, resolve_device, resumable
-from megbench.commands.recognition import ByOption, ClassesOption, WorkersOption
+from megbench.commands.options import RUNS, Device, DeviceOption, WorkersOption, resolve_device, resumable
+from megbench.commands.recognition import ByOption, ClassesOption
 from megbench.core.errors import BenchError
 from megbench.core.files.working_folder import STORE
 from megbench.core.processors import usable

@@ -13,21 +13,19 @@ import numpy as np
 from megbench.core.clip import Cell, without_camera
 from megbench.core.errors import BenchError, few
 from megbench.core.files.cache import CellRecord, read_kept, write_kept
-from megbench.core.frames import frame_path, grey, read_png
 from megbench.core.worker import Lane
 from megbench.engine.dispatch import perform
 from megbench.engine.runner import Job, Row, Settings, animate, cell_folder, link_stored, look_up, refusal
 from megbench.recognition.folds import Folds
 from megbench.recognition.lessons import Course, Learnt, Teacher
 from megbench.recognition.mirrored import mirrored_and_scaled
-from megbench.recognition.moments import Measured, Moment, measure
+from megbench.recognition.moments import Measured, Moment, grey_frame, measure
 from megbench.recognition.pairs import Pairs
 from megbench.recognition.recogniser import NO_ANSWER, Recogniser
 from megbench.recognition.samples import Labelled
 from megbench.recognition.two_frames import Origin, as_drivers, as_template
 
 if TYPE_CHECKING:
-    from megbench.faces.landmarks import Grey
     from megbench.reports.gained import GainRow, Kind
 
 REAL, MIRROR = "real only", "real + mirror"
@@ -242,8 +240,4 @@ def _tuples(rows: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
 
 def _moment(job: Job, record: CellRecord, folder: Path) -> Moment:
     what = f"{job.row.label} on {job.cell.name}"
-    return Moment(what, record.content, functools.partial(_frame, folder / "frames"), 2, 0, 1)
-
-
-def _frame(folder: Path, index: int) -> Grey:
-    return grey(read_png(frame_path(folder, index))[None])[0]
+    return Moment(what, record.content, functools.partial(grey_frame, folder / "frames"), 2, 0, 1)

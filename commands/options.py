@@ -47,6 +47,7 @@ FaceOption = Annotated[
         show_default=False,
     ),
 ]
+WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0: one for each core.")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where networks run.")]
 MediaAllOption = Annotated[bool, typer.Option("--media-all", help="Show the controls in every cell.")]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from megbench.commands.clip_stores import clip_stores
-from megbench.commands.options import resumable
-from megbench.core.errors import BenchError, check_choice
+from megbench.commands.options import WorkersOption, resumable
+from megbench.core.errors import BenchError
 from megbench.core.files.working_folder import STORE
 
 if TYPE_CHECKING:
@@ -32,13 +32,23 @@ RecogniserOption = Annotated[
     ),
 ]
 ByOption = Annotated[str, typer.Option("--by", help="svm (linear, exact) or ststnet (three seeds; minutes).")]
+
+
+def known_classes(scheme: str) -> str:
+    """Return what `--classes` names, before anything is measured. BenchError for another word."""
+    from megbench.recognition.classes import classes
+
+    classes(scheme)
+    return scheme
+
+
 ClassesOption = Annotated[
-    str, typer.Option(help="megc2019 (negative, positive, surprise) or own (the databases' words).")
+    str,
+    typer.Option(callback=known_classes, help="megc2019 (negative, positive, surprise) or own (the databases' words)."),
 ]
 StretchedOption = Annotated[
     bool, typer.Option("--stretched", help="Scale every picture of flow to its own extremes, as published.")
 ]
-WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0: one for each core.")]
 
 
 @resumable()
@@ -54,28 +64,26 @@ def recognition(
     from megbench.commands.runs import make_report
     from megbench.core.files.folder_lock import RUN, locked_existing
     from megbench.core.progress import note
-    from megbench.engine.run_folder import REPORT
+    from megbench.engine.run_folder import RECOGNITION, REPORT
     from megbench.engine.seal import seal_again
-    from megbench.recognition.classes import CLASSES
     from megbench.recognition.recogniser import make_recogniser
-    from megbench.reports.recognised import FILE, write_recognised
+    from megbench.reports.recognised import write_recognised
     from megbench.reports.recognition import recognition_tables
     from megbench.reports.run_files import FinishedRun
 
-    chosen = make_recogniser(by, stretched)  # wrong names are told before anything is measured
-    check_choice("classes", classes, CLASSES)
+    chosen = make_recogniser(by, stretched)  # a wrong name is told before anything is measured
     with locked_existing(run, RUN):
         opened = FinishedRun(run)
         recognised = recognise(opened, recogniser, chosen, classes, workers)
         if replaced := _kept(opened):
-            note(f"{run / FILE}: replaces {replaced}")
+            note(f"{run / RECOGNITION}: replaces {replaced}")
         write_recognised(run, recognised)
         for line in recognised.notes:
             note(line)
         print(recognition_tables(opened)["recognition"].text())
         if (run / REPORT).exists():
             print(make_report(run, media_all=opened.facts.request.get("media_all") is True))
-        seal_again(run, FILE)
+        seal_again(run, RECOGNITION)
 
 
 def _kept(run: FinishedRun) -> str:

@@ -16,7 +16,7 @@ from megbench.core.clip import Float32s
 from megbench.core.errors import BenchError
 from megbench.core.files.cache import digest
 from megbench.core.files.whole_files import whole_file
-from megbench.core.frames import content_hash
+from megbench.core.frames import content_hash, frame_path, grey, read_png
 from megbench.core.provenance import recipe
 from megbench.faces.dis import coarse_flow
 from megbench.faces.head import fit_head, head_flow
@@ -57,6 +57,11 @@ class Measured:
     picture: Float32s
     apex: int
     pixels: tuple[str, str]
+
+
+def grey_frame(folder: Path, index: int) -> Grey:
+    """Read a frame from a folder of PNG files, grey (256, 256) uint8."""
+    return grey(read_png(frame_path(folder, index))[None])[0]
 
 
 def why_guessed(onset: int, apex: int | None, n_frames: int) -> str:

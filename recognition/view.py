@@ -13,9 +13,8 @@ from megbench.core.clip import person
 from megbench.core.files.cache import digest
 from megbench.core.files.hashes import file_hash
 from megbench.core.frames import content_hash, frame_path, grey, read_png
-from megbench.faces.landmarks import Grey
 from megbench.recognition.folds import Flags, Places, may_learn
-from megbench.recognition.moments import Measured, Moment, measure
+from megbench.recognition.moments import Measured, Moment, grey_frame, measure
 from megbench.recognition.recogniser import Answers, Recogniser
 from megbench.recognition.samples import Labelled
 
@@ -181,11 +180,7 @@ def _moment(what: str, folder: Path, driver: Driver, apex: int | None) -> Moment
     """Return a clip in a folder of frames, to be measured at its driver's times."""
     looked_at = range(driver.n_frames) if apex is None else (driver.onset, apex)
     content = digest([file_hash(frame_path(folder, index)) for index in looked_at])
-    return Moment(what, content, functools.partial(_frame, folder), driver.n_frames, driver.onset, apex)
-
-
-def _frame(folder: Path, index: int) -> Grey:
-    return grey(read_png(frame_path(folder, index))[None])[0]
+    return Moment(what, content, functools.partial(grey_frame, folder), driver.n_frames, driver.onset, apex)
 
 
 @functools.cache

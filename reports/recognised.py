@@ -9,10 +9,10 @@ from pydantic import ValidationError, field_validator, model_validator
 
 from megbench.core.errors import BenchError
 from megbench.core.files.cache import write_text
+from megbench.engine.run_folder import RECOGNITION
 from megbench.reports.run_facts import CellFacts, Facts
 from megbench.reports.run_files import FinishedRun
 
-FILE = "recognition.json"
 LARGEST_BYTES = 50_000_000
 
 
@@ -120,8 +120,8 @@ class Recognised(Facts):
 
 def write_recognised(run: Path, found: Recognised) -> Path:
     """Write it into a run's folder, whole or not at all; return the path."""
-    write_text(run / FILE, found.model_dump_json(indent=1))
-    return run / FILE
+    write_text(run / RECOGNITION, found.model_dump_json(indent=1))
+    return run / RECOGNITION
 
 
 def read_recognised(run: FinishedRun) -> Recognised | None:
@@ -129,7 +129,7 @@ def read_recognised(run: FinishedRun) -> Recognised | None:
 
     BenchError if the file is not as it should be.
     """
-    path = run.folder / FILE
+    path = run.folder / RECOGNITION
     if not path.exists():
         return None
     try:
