@@ -15,6 +15,7 @@ from megbench.core.errors import BenchError, few
 from megbench.core.files.cache import CellRecord, read_kept, write_kept
 from megbench.core.worker import Lane
 from megbench.engine.dispatch import perform
+from megbench.engine.foreseen import check_files
 from megbench.engine.runner import Job, Row, Settings, animate, cell_folder, link_stored, look_up, refusal
 from megbench.recognition.folds import Folds
 from megbench.recognition.lessons import Course, Learnt, Teacher
@@ -90,8 +91,12 @@ def check_possible(jobs: Sequence[Job]) -> None:
 
 
 def animated(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, CellRecord]:
-    """Animate what is neither in the folder nor in the store; return the records by key."""
+    """Animate what is neither in the folder nor in the store; return the records by key.
+
+    Raise BenchError, with nothing done, if a row's own files cannot be loaded.
+    """
     found = look_up(run, jobs, settings)
+    check_files(found.todo)
     link_stored(run, found.stored, settings)
     return found.done | animate(run, found.todo, settings)
 
