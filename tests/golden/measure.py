@@ -47,7 +47,7 @@ class Redrawn(Golden):
         for name in self.names - computed:
             if kind_of(name, path.stem) == "input":
                 # Arrays that belong together (source and driving, small and small2) are changed alike.
-                self.arrays[name] = redrawn(name, self.arrays[name], np.random.default_rng(seed))
+                self.arrays[name] = redrawn(name, self[name].numpy(), np.random.default_rng(seed))
         self.names = in_turn(computed, backwards=seed % 2 == 1)
 
 
