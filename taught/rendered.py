@@ -20,8 +20,9 @@ from torch import Tensor
 from megbench.core import openface_units
 from megbench.core.clip import Float32s
 from megbench.core.errors import BenchError
+from megbench.taught.cameras import Camera
 from megbench.taught.mirror import MANY_VERTICES, POINT_PARTNERS
-from megbench.taught.variation import Light, Variation, moved, placed, stirred, uncovered
+from megbench.taught.variation import Pose, Variation, moved, placed, stirred
 from megbench.training.command import PUBLISHED, TrainingSet, TrainingSource
 from megbench.training.mirror import LANDMARK_PARTNERS
 from megbench.training.variation import StoreSettings
@@ -131,18 +132,18 @@ class RenderedSet:
         roles = ((b, "source", "target"), (a, "initial", "driving"))
         for person, first, second in roles if driven else roles[:1]:
             place = placed(settings, rng, self._between_eyes(person))
-            turned = head.about(moved(self._between_eyes(person), place)) @ place
-            # Drivers come from cameras; a template is usually a clean portrait.
-            light = Light.draw(settings, rng, grey, 0.3 if first == "source" else 1.0)
-            sample[first] = light.fall(uncovered(self.frames[person, s], place), rng)
-            sample[second] = light.fall(uncovered(self.frames[person, t], turned), rng)
-            sample[f"points_{first}"] = to_unit(moved(self._points(person, s), place))
-            sample[f"points_{second}"] = to_unit(moved(self._points(person, t), turned))
-            found = moved(self.landmarks[person], place) + settings.landmark_px * rng.standard_normal((68, 2))
+            landmarks = self.landmarks[person]
+            turn = head.about(moved(self._between_eyes(person), place))
+            poses = Pose(place, np.eye(3)), Pose(place, turn, landmarks if head.alone else None)
+            camera = Camera.draw(settings, rng, grey, template=first == "source")
+            for name, state, pose in zip((first, second), (s, t), poses, strict=True):
+                sample[name] = camera.record(pose.picture(self.frames[person, state]), rng)
+                sample[f"points_{name}"] = to_unit(pose.of(self._points(person, state)))
+            found = poses[0].of(landmarks) + settings.landmark_px * rng.standard_normal((68, 2))
             sample["landmarks" if first == "source" else "landmarks_driving"] = np.rint(found).astype(np.float32)
             if first == "source":
-                before = moved(cells(self.flow.shape[2]), np.linalg.inv(turned).astype(np.float64))
-                sample["grid"] = to_unit(moved(self._backward(person, s, t, before), place))
+                before = poses[1].before(cells(self.flow.shape[2]))
+                sample["grid"] = to_unit(poses[0].of(self._backward(person, s, t, before)))
                 sample["face"] = at(self.face[person][..., None], before)[..., 0]
         del sample["points_target"]
         sample["action_units_source"], sample["action_units_target"] = self.units[s], self.units[t]

@@ -1,22 +1,22 @@
-"""How rendered training pictures are varied: where a face stands, how its head moves, light and camera."""
+"""How rendered training pictures are varied: where a face stands, how its head moves. Cameras are in cameras.py."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from megbench.core.clip import Float32s, pixel_grid
 from megbench.core.frames import Frames
 from megbench.core.spline import Spline, as_type
-from megbench.training.variation import LUMA
 
-SIZE = 256
-# Noise is drawn once and shifted at random, which is twenty times as fast as drawing it anew.
-GRAIN = np.random.default_rng(0).standard_normal((SIZE, SIZE, 3), dtype=np.float32)
+Matrix = npt.NDArray[np.float64]
+
+# The ellipse around the landmarks' box that moves rigidly with a head, in widths and heights of the box; its centre
+# lies higher than the box's, because of the forehead. Beyond FAR times its radii nothing moves.
+RADII, HIGHER, FAR = (0.65, 0.75), 0.12, 1.6
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,12 @@ class Variation:
     place_px, place_turn: standard deviations of the place's shift and of the entries of its linear map less 1.
     rest_share: of pairs whose first state is a face at rest for certain; else it is any.
     turn_share: of pairs whose states may be among those in which the set's people turn the head.
-    head_share: of pairs whose head moves between the two states, by an affine map of the whole picture;
+    head_share: of pairs whose head moves between the two states, by an affine map;
     head_px: least and largest size of that motion (log-uniform; shift in pixels, linear map in half percents).
+    alone_share: of the heads that move, those in front of a background at rest; else the whole picture moves.
     gain, channel, offset, gamma, shade: of brightness, colour balance, black level, log gamma, and a smooth light
     from somewhere. noise: of the camera, at most, in the [0, 1] range. landmark_px: of the landmarks found.
+    published_share: of people whose pictures look as published kits do: soft, small, saved as JPEG, enlarged.
     """
 
     flip_share: float = 0.5
@@ -41,28 +43,31 @@ class Variation:
     rest_share: float = 0.6
     turn_share: float = 0.2
     head_share: float = 0.35
-    head_px: tuple[float, float] = (0.3, 12.0)
+    head_px: tuple[float, float] = (0.3, 18.0)
+    alone_share: float = 0.6
     grey_share: float = 0.4
     gain: float = 0.10
     channel: float = 0.05
     offset: float = 0.03
-    gamma: float = 0.2
+    gamma: float = 0.3
     shade: float = 0.12
     blur_share: float = 0.3
     blur_px: float = 1.2
-    noise: float = 0.008
+    noise: float = 0.012
     landmark_px: float = 0.7
+    published_share: float = 0.6
 
 
 @dataclass(frozen=True)
 class Stir:
-    """An affine motion about a point that is named later: linear (2, 2), shift (2,) in pixels."""
+    """An affine motion about a point that is named later: linear (2, 2), shift (2,) in pixels, of the head `alone`."""
 
-    linear: npt.NDArray[np.float64]
-    shift: npt.NDArray[np.float64]
+    linear: Matrix
+    shift: Matrix
+    alone: bool = False
 
-    def about(self, centre: Float32s) -> npt.NDArray[np.float64]:
-        """The motion as a matrix (3, 3) on pixels."""
+    def about(self, centre: Float32s) -> Matrix:
+        """Return the motion as a matrix (3, 3) on pixels."""
         matrix = np.eye(3)
         matrix[:2, :2] = self.linear
         matrix[:2, 2] = centre + self.shift - self.linear @ centre
@@ -70,65 +75,61 @@ class Stir:
 
 
 def stirred(settings: Variation, rng: np.random.Generator) -> Stir:
-    """A head's motion between two frames; none in most pairs."""
+    """Draw a head's motion between two frames; none in most pairs."""
     if rng.random() >= settings.head_share:
         return Stir(np.eye(2), np.zeros(2))
     size = np.exp(rng.uniform(*np.log(settings.head_px)))
-    return Stir(np.eye(2) + 0.005 * size * rng.standard_normal((2, 2)), size * rng.standard_normal(2))
+    drawn = np.clip(rng.standard_normal((3, 2)), -2, 2)
+    return Stir(np.eye(2) + 0.005 * size * drawn[:2], size * drawn[2], bool(rng.random() < settings.alone_share))
 
 
-def placed(settings: Variation, rng: np.random.Generator, centre: Float32s) -> npt.NDArray[np.float64]:
-    """Where a person stands in the picture: an affine matrix (3, 3) on pixels, about `centre`."""
+def placed(settings: Variation, rng: np.random.Generator, centre: Float32s) -> Matrix:
+    """Draw where a person stands in the picture: an affine matrix (3, 3) on pixels, about `centre`."""
     if rng.random() >= settings.place_share:
         return np.eye(3)
     linear = np.eye(2) + settings.place_turn * rng.standard_normal((2, 2))
     return Stir(linear, settings.place_px * rng.standard_normal(2)).about(centre)
 
 
-def moved(points: npt.NDArray[Any], matrix: npt.NDArray[np.float64]) -> Float32s:
-    """Points (..., 2) in pixels under a matrix (3, 3)."""
+def moved(points: npt.NDArray[Any], matrix: Matrix) -> Float32s:
+    """Return points (..., 2) in pixels under a matrix (3, 3)."""
     return np.asarray(points @ matrix[:2, :2].T + matrix[:2, 2], np.float32)
 
 
-def uncovered(picture: Frames, matrix: npt.NDArray[np.float64]) -> Frames:
-    """A picture (256, 256, 3) uint8 under a matrix (3, 3), resampled once (spline); untouched by the identity."""
-    if (matrix == np.eye(3)).all():
-        return np.asarray(picture)
-    return as_type(Spline(picture).at(moved(pixel_grid(), np.linalg.inv(matrix).astype(np.float64))), np.uint8)
-
-
 @dataclass(frozen=True)
-class Light:
-    """Light and camera of one person's frames.
+class Pose:
+    """Where a rendered person is seen: the picture is `place`d, then the head moves by `head`, both (3, 3) on pixels.
 
-    table: (256, 3) float32, brightness in [0, 1] of every grey level. shade: (256, 256, 1). blur: pixels, 0 for none.
+    landmarks: (68, 2), of the picture as rendered; they say what moves if the head moves alone. None: all moves.
     """
 
-    table: Float32s
-    shade: Float32s
-    grey: bool
-    blur: float
-    noise: float
+    place: Matrix
+    head: Matrix
+    landmarks: Float32s | None = None
 
-    @classmethod
-    def draw(cls, settings: Variation, rng: np.random.Generator, grey: bool, noisiness: float) -> Light:
-        """A light; `noisiness` scales the camera's noise."""
-        gain = 1 + settings.gain * rng.standard_normal() + settings.channel * rng.standard_normal(3)
-        level = (np.arange(256, dtype=np.float32)[:, None] / 255) ** np.exp(settings.gamma * rng.standard_normal())
-        table = np.asarray(level * gain + settings.offset * rng.standard_normal(), np.float32)
-        coarse = 1 + settings.shade * rng.standard_normal((3, 3)).astype(np.float32)
-        shade = np.asarray(cv2.resize(coarse, (SIZE, SIZE)), np.float32)[..., None]
-        blur = settings.blur_px * rng.random() if rng.random() < settings.blur_share else 0.0
-        return cls(table, shade, grey, blur, settings.noise * rng.random() * noisiness)
+    def of(self, points: npt.NDArray[Any]) -> Float32s:
+        """Return where points (..., 2) of the rendered face are seen."""
+        return moved(points, self.head @ self.place)
 
-    def fall(self, picture: Frames, rng: np.random.Generator) -> Float32s:
-        """The picture (256, 256, 3) uint8 in this light: float32 in [0, 1], with fresh noise."""
-        if self.blur > 0.3:
-            picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), self.blur))
-        lit = np.stack([self.table[:, channel][picture[..., channel]] for channel in range(3)], -1) * self.shade
-        roll = tuple(int(step) for step in rng.integers(0, SIZE, 2))
-        grain = self.noise * np.roll(GRAIN, roll, axis=(0, 1))
-        if self.grey:
-            lit = np.repeat((lit @ LUMA)[..., None], 3, axis=2)
-            grain = grain[..., :1]
-        return np.asarray(np.clip(lit + grain, 0, 1), np.float32)
+    def before(self, seen: npt.NDArray[Any]) -> Float32s:
+        """Return where seen points (..., 2) lie in the picture as rendered."""
+        unturned = moved(seen, np.linalg.inv(self.head).astype(np.float64))
+        if self.landmarks is not None:
+            unturned = np.asarray(seen + self._share(seen)[..., None] * (unturned - seen), np.float32)
+        return moved(unturned, np.linalg.inv(self.place).astype(np.float64))
+
+    def picture(self, rendered: Frames) -> Frames:
+        """Return a picture (256, 256, 3) uint8 as it is seen, resampled once (spline); untouched if nothing moves."""
+        if (self.place == np.eye(3)).all() and (self.head == np.eye(3)).all():
+            return np.asarray(rendered)
+        return as_type(Spline(rendered).at(self.before(pixel_grid())), np.uint8)
+
+    def _share(self, seen: npt.NDArray[Any]) -> Float32s:
+        """Return how much of the head's motion takes place at seen points (..., 2): 1 around the face, 0 far away."""
+        assert self.landmarks is not None
+        found = self.of(self.landmarks)
+        size = np.ptp(found, axis=0)
+        centre = (found.min(0) + found.max(0)) / 2 - [0, HIGHER * size[1]]
+        away = np.linalg.norm((seen - centre) / (size * RADII), axis=-1)
+        fall = np.clip((FAR - away) / (FAR - 1), 0, 1)
+        return np.asarray(fall * fall * (3 - 2 * fall), np.float32)

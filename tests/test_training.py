@@ -25,7 +25,7 @@ from megbench.faces.mesh import OF_68
 from megbench.taught import TRAININGS
 from megbench.taught.mirror import MANY_LANDMARKS, MANY_VERTICES, POINT_PARTNERS
 from megbench.taught.rendered import FramePairs, RenderedSet, mirrored, rendered_set
-from megbench.taught.variation import Variation, moved, placed, uncovered
+from megbench.taught.variation import Pose, Variation, moved, placed
 from megbench.training.command import check_rates, train
 from megbench.training.log import read_log
 from megbench.training.loop import TrainingRun
@@ -47,6 +47,8 @@ CLEAN = Variation(
     blur_share=0,
     noise=0,
     landmark_px=0,
+    published_share=0,
+    alone_share=0,
 )
 PLACES = replace(CLEAN, place_share=1, head_share=1)
 
@@ -57,7 +59,9 @@ def rendered(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "variation", [CLEAN, PLACES, replace(PLACES, flip_share=1)], ids=["plain", "placed", "flipped"]
+    "variation",
+    [CLEAN, PLACES, replace(PLACES, alone_share=1), replace(PLACES, flip_share=1)],
+    ids=["plain", "placed", "alone", "flipped"],
 )
 def test_the_grid_takes_the_source_to_the_target(rendered, variation):
     batch = RenderedSet(rendered, held_out=1, variation=variation).batch("train", 12, np.random.default_rng(1))
@@ -76,8 +80,9 @@ def test_points_move_with_the_picture():
     picture = np.zeros((256, 256, 3), np.uint8)
     for x, y in corners.astype(int):
         cv2.circle(picture, (x, y), 3, (255, 255, 255), -1)
-    shown = uncovered(picture, place).astype(float)[..., 0]
-    for corner in moved(corners, place):
+    pose = Pose(place, np.eye(3))
+    shown = pose.picture(picture).astype(float)[..., 0]
+    for corner in pose.of(corners):
         x, y = np.round(corner).astype(int)
         window = shown[y - 6 : y + 7, x - 6 : x + 7]
         centre = np.array([(window.sum(0) * np.arange(-6, 7)).sum(), (window.sum(1) * np.arange(-6, 7)).sum()])

@@ -1,0 +1,99 @@
+"""Light and camera of rendered training pictures: clean ones, and ones that look as published kits do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from megbench.core.clip import Float32s
+from megbench.core.frames import Frames
+from megbench.faces.crop import resized
+from megbench.taught.variation import Variation
+from megbench.training.variation import LUMA
+
+SIZE = 256
+# Noise is drawn once and shifted at random, which is twenty times as fast as drawing it anew.
+GRAIN = np.random.default_rng(0).standard_normal((SIZE, SIZE, 3), dtype=np.float32)
+# Published pictures: least and most pixels as filmed, JPEG quality, blur in filmed pixels, noise in the [0, 1] range.
+# Around what the official kit of MEGC2021 has: drivers of 140 to 256 pixels, templates of 128.
+PIXELS, QUALITY, LENS, NOISE = (112, 256), (50, 96), (0.6, 1.4), (0.005, 0.014)
+# Templates are clean portraits: what is left of a camera's noise.
+TEMPLATE_NOISE = 0.3
+
+
+@dataclass(frozen=True)
+class Published:
+    """How a picture was published: `pixels` high and wide as filmed, JPEG's `quality`."""
+
+    pixels: int
+    quality: int
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Light and camera of one person's frames.
+
+    table: (256, 3) float32, brightness in [0, 1] of every grey level. shade: (256, 256, 1). blur: pixels of 256, 0 for
+    none. noise: in the [0, 1] range. published: None for a picture as it was filmed.
+    """
+
+    table: Float32s
+    shade: Float32s
+    grey: bool
+    blur: float
+    noise: float
+    published: Published | None
+
+    @classmethod
+    def draw(cls, settings: Variation, rng: np.random.Generator, grey: bool, template: bool) -> Camera:
+        """Draw a camera, for a template or for a driver."""
+        gain = 1 + settings.gain * rng.standard_normal() + settings.channel * rng.standard_normal(3)
+        level = (np.arange(256, dtype=np.float32)[:, None] / 255) ** np.exp(settings.gamma * rng.standard_normal())
+        table = np.asarray(level * gain + settings.offset * rng.standard_normal(), np.float32)
+        coarse = 1 + settings.shade * rng.standard_normal((3, 3)).astype(np.float32)
+        shade = np.asarray(cv2.resize(coarse, (SIZE, SIZE)), np.float32)[..., None]
+        if rng.random() >= settings.published_share:
+            blur = settings.blur_px * rng.random() if rng.random() < settings.blur_share else 0.0
+            noise = settings.noise * rng.random()
+            return cls(table, shade, grey, blur, noise * (TEMPLATE_NOISE if template else 1), None)
+        published = Published(_pixels(rng), int(rng.integers(*QUALITY)))
+        blur = float(rng.uniform(*LENS)) * SIZE / published.pixels
+        noise = 0.0 if template else float(rng.uniform(*NOISE))
+        return cls(table, shade, grey, blur, noise, published)
+
+    def record(self, picture: Frames, rng: np.random.Generator) -> Float32s:
+        """Return a picture (256, 256, 3) uint8 as the camera shows it: float32 in [0, 1], with fresh noise."""
+        lit = np.stack([self.table[:, channel][picture[..., channel]] for channel in range(3)], -1) * self.shade
+        if self.grey:
+            lit = np.repeat((lit @ LUMA)[..., None], 3, axis=2)
+        if self.blur > 0.3:
+            lit = np.asarray(cv2.GaussianBlur(lit, (0, 0), self.blur), np.float32)
+        if self.published and self.published.pixels < SIZE:
+            side = self.published.pixels
+            lit = np.asarray(cv2.resize(lit, (side, side), interpolation=cv2.INTER_AREA), np.float32)
+        noisy = lit + self.noise * self._grain(len(lit), rng)
+        if self.published is None:
+            return np.asarray(np.clip(noisy, 0, 1), np.float32)
+        return _saved(np.asarray(np.clip(np.round(255 * noisy), 0, 255), np.uint8), self.published.quality)
+
+    def _grain(self, side: int, rng: np.random.Generator) -> Float32s:
+        """Return noise (side, side, 3 or 1) of deviation 1."""
+        roll = tuple(int(step) for step in rng.integers(0, SIZE, 2))
+        grain = np.roll(GRAIN, roll, axis=(0, 1))[:side, :side]
+        return grain[..., :1] if self.grey else grain
+
+
+def _pixels(rng: np.random.Generator) -> int:
+    """Draw a size as filmed: half of the pictures are not enlarged."""
+    return SIZE if rng.random() < 0.5 else int(rng.integers(*PIXELS))
+
+
+def _saved(picture: Frames, quality: int) -> Float32s:
+    """Return a filmed picture (side, side, 3) uint8 after JPEG and enlarged: (256, 256, 3) float32 in [0, 1]."""
+    _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    assert decoded is not None, "it was encoded just now"
+    shown = resized(np.ascontiguousarray(decoded[..., ::-1], np.uint8), SIZE, SIZE)
+    return np.asarray(shown / np.float32(255), np.float32)
