@@ -19,8 +19,39 @@ GRAIN = np.random.default_rng(0).standard_normal((SIZE, SIZE, 3), dtype=np.float
 # Published pictures: least and most pixels as filmed, JPEG quality, blur in filmed pixels, noise in the [0, 1] range.
 # Around what the official kit of MEGC2021 has: drivers of 140 to 256 pixels, templates of 128.
 PIXELS, QUALITY, LENS, NOISE = (112, 256), (50, 96), (0.6, 1.4), (0.005, 0.014)
+# Pictures shrunk to so many pixels a side hold the coarse detail, and the coarse and middle.
+BANDS = (16, 64)
 # Templates are clean portraits: what is left of a camera's noise.
 TEMPLATE_NOISE = 0.3
+
+
+@dataclass(frozen=True)
+class Tone:
+    """Another contrast and colour of a face's features, so that networks do not learn one person's.
+
+    gains: (256, 256, 1) each, of the differences from the mean in coarse, middle and fine detail. colours: (3, 3).
+    """
+
+    gains: tuple[Float32s, Float32s, Float32s]
+    colours: Float32s
+
+    @classmethod
+    def draw(cls, settings: Variation, rng: np.random.Generator) -> Tone | None:
+        """Draw a tone, or None."""
+        if rng.random() >= settings.tone_share:
+            return None
+        coarse = np.exp(settings.tone * rng.standard_normal((3, 4, 4))).astype(np.float32)
+        coarse, middle, fine = (np.asarray(cv2.resize(gain, (SIZE, SIZE))[..., None], np.float32) for gain in coarse)
+        mixed = np.eye(3) + settings.tone / 3 * rng.standard_normal((3, 3))
+        return cls((coarse, middle, fine), np.asarray(mixed / mixed.sum(0), np.float32))
+
+    def on(self, lit: Float32s) -> Float32s:
+        """Return a lit picture (256, 256, 3) in this tone."""
+        mean = lit.mean((0, 1))
+        coarse, middle = (_softer(lit, side) for side in BANDS)
+        first, second, third = self.gains
+        toned = mean + first * (coarse - mean) + second * (middle - coarse) + third * (lit - middle)
+        return np.asarray(toned @ self.colours, np.float32)
 
 
 @dataclass(frozen=True)
@@ -36,7 +67,7 @@ class Camera:
     """Light and camera of one person's frames.
 
     table: (256, 3) float32, brightness in [0, 1] of every grey level. shade: (256, 256, 1). blur: pixels of 256, 0 for
-    none. noise: in the [0, 1] range. published: None for a picture as it was filmed.
+    none. noise: in the [0, 1] range. published: None for a picture as it was filmed. tone: None for the person's own.
     """
 
     table: Float32s
@@ -45,6 +76,7 @@ class Camera:
     blur: float
     noise: float
     published: Published | None
+    tone: Tone | None
 
     @classmethod
     def draw(cls, settings: Variation, rng: np.random.Generator, grey: bool, template: bool) -> Camera:
@@ -54,18 +86,20 @@ class Camera:
         table = np.asarray(level * gain + settings.offset * rng.standard_normal(), np.float32)
         coarse = 1 + settings.shade * rng.standard_normal((3, 3)).astype(np.float32)
         shade = np.asarray(cv2.resize(coarse, (SIZE, SIZE)), np.float32)[..., None]
+        tone = Tone.draw(settings, rng)
         if rng.random() >= settings.published_share:
             blur = settings.blur_px * rng.random() if rng.random() < settings.blur_share else 0.0
             noise = settings.noise * rng.random()
-            return cls(table, shade, grey, blur, noise * (TEMPLATE_NOISE if template else 1), None)
+            return cls(table, shade, grey, blur, noise * (TEMPLATE_NOISE if template else 1), None, tone)
         published = Published(_pixels(rng), int(rng.integers(*QUALITY)))
         blur = float(rng.uniform(*LENS)) * SIZE / published.pixels
         noise = 0.0 if template else float(rng.uniform(*NOISE))
-        return cls(table, shade, grey, blur, noise, published)
+        return cls(table, shade, grey, blur, noise, published, tone)
 
     def record(self, picture: Frames, rng: np.random.Generator) -> Float32s:
         """Return a picture (256, 256, 3) uint8 as the camera shows it: float32 in [0, 1], with fresh noise."""
-        lit = np.stack([self.table[:, channel][picture[..., channel]] for channel in range(3)], -1) * self.shade
+        lit = np.stack([self.table[:, channel][picture[..., channel]] for channel in range(3)], -1)
+        lit = (self.tone.on(lit) if self.tone else lit) * self.shade
         if self.grey:
             lit = np.repeat((lit @ LUMA)[..., None], 3, axis=2)
         if self.blur > 0.3:
@@ -83,6 +117,12 @@ class Camera:
         roll = tuple(int(step) for step in rng.integers(0, SIZE, 2))
         grain = np.roll(GRAIN, roll, axis=(0, 1))[:side, :side]
         return grain[..., :1] if self.grey else grain
+
+
+def _softer(picture: Float32s, side: int) -> Float32s:
+    """Return a picture (256, 256, 3) as `side` pixels hold it, enlarged again."""
+    small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _pixels(rng: np.random.Generator) -> int:

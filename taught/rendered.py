@@ -22,7 +22,7 @@ from megbench.core.clip import Float32s
 from megbench.core.errors import BenchError
 from megbench.taught.cameras import Camera
 from megbench.taught.mirror import MANY_VERTICES, POINT_PARTNERS
-from megbench.taught.variation import Pose, Variation, moved, placed, stirred
+from megbench.taught.variation import Pose, Variation, bent, moved, placed, stirred
 from megbench.training.command import PUBLISHED, TrainingSet, TrainingSource
 from megbench.training.mirror import LANDMARK_PARTNERS
 from megbench.training.variation import StoreSettings
@@ -134,7 +134,8 @@ class RenderedSet:
             place = placed(settings, rng, self._between_eyes(person))
             landmarks = self.landmarks[person]
             turn = head.about(moved(self._between_eyes(person), place))
-            poses = Pose(place, np.eye(3)), Pose(place, turn, landmarks if head.alone else None)
+            bend = bent(settings, rng)
+            poses = Pose(place, np.eye(3), bend), Pose(place, turn, bend, landmarks if head.alone else None)
             camera = Camera.draw(settings, rng, grey, template=first == "source")
             for name, state, pose in zip((first, second), (s, t), poses, strict=True):
                 sample[name] = camera.record(pose.picture(self.frames[person, state]), rng)

@@ -5,18 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from megbench.core.clip import Float32s, pixel_grid
 from megbench.core.frames import Frames
 from megbench.core.spline import Spline, as_type
+from megbench.faces.field import sample
 
 Matrix = npt.NDArray[np.float64]
 
 # The ellipse around the landmarks' box that moves rigidly with a head, in widths and heights of the box; its centre
 # lies higher than the box's, because of the forehead. Beyond FAR times its radii nothing moves.
 RADII, HIGHER, FAR = (0.65, 0.75), 0.12, 1.6
+SIZE = 256
+# A bend is drawn at so many places a side; a point's way through it is found in so many steps, each at least twice
+# as exact as the last.
+BEND_CELLS, UNBENDING = 5, 10
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Variation:
 
     flip_points: a mirrored picture's landmarks and points are mirrored too; False is FPB-FOMM's published behaviour.
     place_px, place_turn: standard deviations of the place's shift and of the entries of its linear map less 1.
+    bend_px: standard deviation of a smooth bend of the whole picture, which gives a person other proportions.
     rest_share: of pairs whose first state is a face at rest for certain; else it is any.
     turn_share: of pairs whose states may be among those in which the set's people turn the head.
     head_share: of pairs whose head moves between the two states, by an affine map;
@@ -33,13 +40,15 @@ class Variation:
     gain, channel, offset, gamma, shade: of brightness, colour balance, black level, log gamma, and a smooth light
     from somewhere. noise: of the camera, at most, in the [0, 1] range. landmark_px: of the landmarks found.
     published_share: of people whose pictures look as published kits do: soft, small, saved as JPEG, enlarged.
+    tone_share: of people whose features have another contrast and colour; tone: spread of their logarithms.
     """
 
     flip_share: float = 0.5
     flip_points: bool = True
     place_share: float = 0.7
     place_px: float = 6.0
-    place_turn: float = 0.03
+    place_turn: float = 0.05
+    bend_px: float = 4.0
     rest_share: float = 0.6
     turn_share: float = 0.2
     head_share: float = 0.35
@@ -49,13 +58,15 @@ class Variation:
     gain: float = 0.10
     channel: float = 0.05
     offset: float = 0.03
-    gamma: float = 0.3
+    gamma: float = 0.4
     shade: float = 0.12
     blur_share: float = 0.3
     blur_px: float = 1.2
     noise: float = 0.012
     landmark_px: float = 0.7
     published_share: float = 0.6
+    tone_share: float = 0.8
+    tone: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,14 @@ def placed(settings: Variation, rng: np.random.Generator, centre: Float32s) -> M
     return Stir(linear, settings.place_px * rng.standard_normal(2)).about(centre)
 
 
+def bent(settings: Variation, rng: np.random.Generator) -> Float32s | None:
+    """Draw a smooth bend (256, 256, 2) in pixels, None in as many people as are not placed."""
+    if rng.random() >= settings.place_share or not settings.bend_px:
+        return None
+    coarse = settings.bend_px * np.clip(rng.standard_normal((BEND_CELLS, BEND_CELLS, 2)), -2, 2)
+    return np.asarray(cv2.resize(coarse.astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
 def moved(points: npt.NDArray[Any], matrix: Matrix) -> Float32s:
     """Return points (..., 2) in pixels under a matrix (3, 3)."""
     return np.asarray(points @ matrix[:2, :2].T + matrix[:2, 2], np.float32)
@@ -98,29 +117,36 @@ def moved(points: npt.NDArray[Any], matrix: Matrix) -> Float32s:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a rendered person is seen: the picture is `place`d, then the head moves by `head`, both (3, 3) on pixels.
+    """Where a rendered person is seen: the picture is bent, then `place`d, then the head moves by `head`.
 
+    place, head: (3, 3) on pixels. bend: (256, 256, 2), from the bent picture back to the rendered one, or None.
     landmarks: (68, 2), of the picture as rendered; they say what moves if the head moves alone. None: all moves.
     """
 
     place: Matrix
     head: Matrix
+    bend: Float32s | None = None
     landmarks: Float32s | None = None
 
     def of(self, points: npt.NDArray[Any]) -> Float32s:
         """Return where points (..., 2) of the rendered face are seen."""
-        return moved(points, self.head @ self.place)
+        unbent = np.asarray(points, np.float32)
+        if self.bend is not None:
+            for _ in range(UNBENDING):
+                unbent = np.asarray(points - sample(self.bend, unbent), np.float32)
+        return moved(unbent, self.head @ self.place)
 
     def before(self, seen: npt.NDArray[Any]) -> Float32s:
         """Return where seen points (..., 2) lie in the picture as rendered."""
         unturned = moved(seen, np.linalg.inv(self.head).astype(np.float64))
         if self.landmarks is not None:
             unturned = np.asarray(seen + self._share(seen)[..., None] * (unturned - seen), np.float32)
-        return moved(unturned, np.linalg.inv(self.place).astype(np.float64))
+        bent = moved(unturned, np.linalg.inv(self.place).astype(np.float64))
+        return bent if self.bend is None else np.asarray(bent + sample(self.bend, bent), np.float32)
 
     def picture(self, rendered: Frames) -> Frames:
         """Return a picture (256, 256, 3) uint8 as it is seen, resampled once (spline); untouched if nothing moves."""
-        if (self.place == np.eye(3)).all() and (self.head == np.eye(3)).all():
+        if self.bend is None and (self.place == np.eye(3)).all() and (self.head == np.eye(3)).all():
             return np.asarray(rendered)
         return as_type(Spline(rendered).at(self.before(pixel_grid())), np.uint8)
 

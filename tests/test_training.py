@@ -25,7 +25,7 @@ from megbench.faces.mesh import OF_68
 from megbench.taught import TRAININGS
 from megbench.taught.mirror import MANY_LANDMARKS, MANY_VERTICES, POINT_PARTNERS
 from megbench.taught.rendered import FramePairs, RenderedSet, mirrored, rendered_set
-from megbench.taught.variation import Pose, Variation, moved, placed
+from megbench.taught.variation import Pose, Variation, bent, placed
 from megbench.training.command import check_rates, train
 from megbench.training.log import read_log
 from megbench.training.loop import TrainingRun
@@ -49,6 +49,8 @@ CLEAN = Variation(
     landmark_px=0,
     published_share=0,
     alone_share=0,
+    tone_share=0,
+    bend_px=0,
 )
 PLACES = replace(CLEAN, place_share=1, head_share=1)
 
@@ -60,7 +62,7 @@ def rendered(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "variation",
-    [CLEAN, PLACES, replace(PLACES, alone_share=1), replace(PLACES, flip_share=1)],
+    [CLEAN, PLACES, replace(PLACES, alone_share=1, bend_px=4), replace(PLACES, flip_share=1)],
     ids=["plain", "placed", "alone", "flipped"],
 )
 def test_the_grid_takes_the_source_to_the_target(rendered, variation):
@@ -80,7 +82,7 @@ def test_points_move_with_the_picture():
     picture = np.zeros((256, 256, 3), np.uint8)
     for x, y in corners.astype(int):
         cv2.circle(picture, (x, y), 3, (255, 255, 255), -1)
-    pose = Pose(place, np.eye(3))
+    pose = Pose(place, np.eye(3), bent(replace(PLACES, bend_px=4), np.random.default_rng(5)))
     shown = pose.picture(picture).astype(float)[..., 0]
     for corner in pose.of(corners):
         x, y = np.round(corner).astype(int)
