@@ -22,14 +22,14 @@ MICRO_RANGE, PLAIN_RANGE = (0.15, 1.2), (0.5, 6.0)
 # Lips that press and lids fold first.
 CAPS = {"AU24": 0.84, "AU23": 1.3, "AU05": 1.7, "AU07": 1.7}
 # AU43 moves the lids' skin up to LIDS; from there to LIDS_MEET a lid is drawn over what is left of the eye.
-LIDS, LIDS_MEET = 1.6, 3.2
+LIDS, LIDS_MEET = 1.3, 2.8
 # Wide states: least and largest intensities. Jaws that drop, smiles that bare the teeth, speech, sneers, surprise,
 # blinks.
 WIDE: tuple[Mapping[str, tuple[float, float]], ...] = (
     {"AU26": (3.0, 5.5), "AU25": (2.0, 4.0)},
     {"AU12": (2.5, 4.5), "AU25": (1.2, 3.0), "AU10": (0.6, 2.0), "AU06": (0.8, 3.0)},
     {"AU25": (1.2, 3.5), "AU26": (1.0, 3.5), "AU20": (0.3, 2.0)},
-    {"AU43": (2.6, 4.0)},
+    {"AU43": (2.6, 4.2)},
     {"AU10": (1.5, 3.5), "AU25": (0.8, 3.0), "AU09": (0.5, 2.0)},
     {"AU26": (2.0, 4.5), "AU25": (1.0, 3.0), "AU01": (1.5, 4.0), "AU02": (1.0, 4.0), "AU05": (0.5, 1.5)},
     {"AU12": (1.5, 4.0), "AU26": (1.5, 4.0), "AU25": (1.0, 3.0)},

@@ -12,11 +12,13 @@ from megbench.clips.synthetic import parallel
 from megbench.clips.synthetic.people import Role
 from megbench.protocols.demo import SHEET
 from megbench.taught import training_set
+from megbench.taught.rendered import at, cells
 from megbench.taught.states import (
     CAPS,
     HEAD_EVERY,
     KINDS,
     LIDS,
+    LIDS_MEET,
     MICRO_RANGE,
     PLAIN_RANGE,
     PORTRAIT,
@@ -65,10 +67,12 @@ def test_state_0_is_neutral_and_all_others_move(arrays):
 
 
 def test_flow_and_inverse_lead_there_and_back(arrays):
-    flow, inverse = (arrays[name].astype(np.float32) for name in ("flow", "inverse"))
-    # Where motion is smooth on the coarse grid, the way back is the way there reversed, to first order.
-    assert np.abs(flow + inverse).max() < 0.35 * np.abs(flow).max()
-    assert np.median(np.abs(flow + inverse)) < 0.01
+    flow, inverse = (arrays[name].astype(np.float32).reshape(-1, 64, 64, 2) for name in ("flow", "inverse"))
+    grid = cells(64)
+    missed = [np.abs(back + at(there, grid + back)).max(-1) for there, back in zip(flow, inverse, strict=True)]
+    # Only where lips part is motion not smooth on the coarse grid.
+    assert np.mean(np.array(missed) < 0.3) > 0.985
+    assert np.median(missed) < 0.01
 
 
 def test_people_differ_and_do_the_same(arrays, made):
@@ -137,9 +141,7 @@ def test_states_keep_to_the_caps_and_mix_head_and_face(states):
     assert sum(not state.action_units for state in moving) == 8
     turned = [state for state in states if state.turn != (0.0, 0.0)]
     assert 4 <= len(turned) < len(moving)
-    assert all(state in moving for state in turned), (
-        "who reads the set takes a head of 1, 0, 0, 0 for one that is still"
-    )
+    assert all(state in moving for state in turned), "a head of 1, 0, 0, 0 is taken for one that is still"
     assert 3 < np.degrees(np.abs([state.turn for state in turned])).max() <= 8
 
 
@@ -156,9 +158,9 @@ def test_half_of_the_expressions_are_micro_and_some_open_the_mouth_wide_and_clos
 
 def test_lids_fold_no_further_than_the_skin_can_and_a_painted_lid_does_the_rest():
     still = (1.0, 0.0, 0.0, 0.0)
-    half, whole = (State({"AU43": amount}, 1, still).cue() for amount in (LIDS, 2 * LIDS))
+    half, whole = (State({"AU43": amount}, 1, still).cue() for amount in (LIDS, LIDS_MEET))
     assert np.array_equal(half.displacement, whole.displacement)
-    assert (half.lids, whole.lids) == (0, 1)
+    assert (half.lids, whole.lids) == (0, pytest.approx(1))
 
 
 def test_the_jaw_takes_the_lower_teeth_with_it_and_no_other_unit_does():
