@@ -26,6 +26,10 @@ RINGS = ((1.18, 0.45), (1.45, 0.08), (1.8, 0.0))
 BLUR = 2.0
 # Rounds that invert a field change less than this at the end, pixels.
 SETTLED = 0.001
+# Where rounds leave an error of more than this, pixels, they may diverge.
+UNSETTLED = 0.01
+# Longest step of Newton's method, pixels: less than BLUR, over which a field's slope changes.
+STRIDE = 1.2
 
 
 class MeshField:
@@ -92,6 +96,36 @@ def invert(forward: Field, rounds: int = 6) -> Field:
         if max(map(_largest_change, before, backward)) < SETTLED:
             break
     return np.asarray(cv2.merge(backward), np.float32)
+
+
+def invert_steep(forward: Field, rounds: int = 40) -> Field:
+    """Backward field of a forward field that may stretch strongly, as where lips part. Right only where det J > 0.
+
+    Fixed-point rounds diverge where a field stretches by more than 1 a pixel; what they leave unsettled is found by
+    Newton's method in steps of at most STRIDE pixels.
+    """
+    backward = invert(forward)
+    grid = pixel_grid(forward.shape[0])
+    unsettled = np.abs(backward + sample(forward, grid + backward)).max(-1) > UNSETTLED
+    if not unsettled.any():
+        return backward
+    down, across = np.gradient(forward, axis=(0, 1))
+    linear = np.concatenate([forward, across, down], axis=-1)
+    goal = grid[unsettled]
+    at = goal + np.clip(backward[unsettled], -SIZE / 8, SIZE / 8)
+    todo = np.arange(len(at))
+    for _ in range(rounds):
+        found = sample(linear, at[todo]) if len(todo) else np.zeros((0, 6), np.float32)
+        miss = goal[todo] - at[todo] - found[:, :2]
+        open_ = np.abs(miss).max(-1, initial=0) > SETTLED
+        todo, miss, found = todo[open_], miss[open_], found[open_]
+        if not len(todo):
+            break
+        (a, c), (b, d) = (found[:, 2:4] + [1, 0]).T, (found[:, 4:6] + [0, 1]).T
+        step = np.c_[d * miss[:, 0] - b * miss[:, 1], a * miss[:, 1] - c * miss[:, 0]] / (a * d - b * c)[:, None]
+        at[todo] += np.clip(step, -STRIDE, STRIDE)
+    backward[unsettled] = at - goal
+    return backward
 
 
 def _planes(field: npt.NDArray[Any]) -> Planes:

@@ -130,6 +130,17 @@ def canonical() -> Points:
 
 
 @functools.cache
+def depth() -> Points:
+    """How far the mean face's vertices (478,) lie in front of the eyes' corners and lids, face units; read-only."""
+    mean = _mean()
+    eyes = mean[RIGHT_EYE].mean(0), mean[LEFT_EYE].mean(0)
+    z = (mean[:, 2] + mean[mirror_order(), 2]) / 2 - (eyes[0] + eyes[1])[2] / 2
+    z /= np.linalg.norm((eyes[1] - eyes[0])[:2])
+    z.flags.writeable = False
+    return np.asarray(z)
+
+
+@functools.cache
 def neighbours() -> Any:
     """Row-stochastic (478, 478) sparse matrix that averages each vertex's neighbours.
 

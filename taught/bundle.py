@@ -21,7 +21,8 @@ from megbench.faces.facs import ACTION_UNITS, MICRO, basis
 from megbench.faces.field import sample
 from megbench.faces.landmarks import landmarks
 from megbench.faces.mesh import OVAL
-from megbench.taught.training_set import DRAWS, GRID, PORTRAIT, SERIES
+from megbench.taught.states import PORTRAIT, SERIES
+from megbench.taught.training_set import DRAWS, GRID
 
 PEOPLE = 24
 

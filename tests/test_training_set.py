@@ -12,7 +12,21 @@ from megbench.clips.synthetic import parallel
 from megbench.clips.synthetic.people import Role
 from megbench.protocols.demo import SHEET
 from megbench.taught import training_set
-from megbench.taught.training_set import CAPS, STRONGEST, build, draw_states
+from megbench.taught.rendered import at, cells
+from megbench.taught.states import (
+    CAPS,
+    HEAD_EVERY,
+    KINDS,
+    LIDS,
+    LIDS_MEET,
+    MICRO_RANGE,
+    PLAIN_RANGE,
+    PORTRAIT,
+    SERIES,
+    State,
+    draw_states,
+)
+from megbench.taught.training_set import build
 
 PEOPLE, STATES = 2, 9
 
@@ -53,10 +67,12 @@ def test_state_0_is_neutral_and_all_others_move(arrays):
 
 
 def test_flow_and_inverse_lead_there_and_back(arrays):
-    flow, inverse = (arrays[name].astype(np.float32) for name in ("flow", "inverse"))
-    # Where motion is smooth on the coarse grid, the way back is the way there reversed, to first order.
-    assert np.abs(flow + inverse).max() < 0.35 * np.abs(flow).max()
-    assert np.median(np.abs(flow + inverse)) < 0.01
+    flow, inverse = (arrays[name].astype(np.float32).reshape(-1, 64, 64, 2) for name in ("flow", "inverse"))
+    grid = cells(64)
+    missed = [np.abs(back + at(there, grid + back)).max(-1) for there, back in zip(flow, inverse, strict=True)]
+    # Only where lips part is motion not smooth on the coarse grid.
+    assert np.mean(np.array(missed) < 0.3) > 0.985
+    assert np.median(missed) < 0.01
 
 
 def test_people_differ_and_do_the_same(arrays, made):
@@ -85,10 +101,10 @@ def test_a_finished_set_is_kept_and_an_unfinished_one_made_again(made, monkeypat
 def test_finished_people_of_a_stopped_set_are_kept(made, tmp_path, monkeypatch, capfd):
     film, done = training_set._film, []
 
-    def stopping(folder, states, motion, task):
+    def stopping(folder, cues, task):
         if done:
             raise KeyboardInterrupt
-        film(folder, states, motion, task)
+        film(folder, cues, task)
         done.append(task[0])
 
     people = [Role(**role) for role in json.loads((made / "identities.json").read_text())]
@@ -109,21 +125,54 @@ def test_finished_people_of_a_stopped_set_are_kept(made, tmp_path, monkeypatch, 
     assert not (tmp_path / training_set.DONE).exists()
 
 
-def test_states_keep_to_the_caps_and_mix_head_and_face():
-    states = draw_states(33, seed=0)
-    assert states == draw_states(40, seed=0)[:33]
-    assert states != draw_states(33, seed=1)
+@pytest.fixture(scope="module")
+def states() -> list[State]:
+    return draw_states(65, seed=0)
+
+
+def test_states_keep_to_the_caps_and_mix_head_and_face(states):
+    assert states[:9] == draw_states(9, seed=0)
+    assert states[:3] != draw_states(3, seed=1)
     assert states[0].action_units == {}
     for state in states:
-        assert all(amount <= CAPS.get(unit, STRONGEST) for unit, amount in state.action_units.items())
-        assert len(state.action_units) <= 4
-    moving = [state.head != (1.0, 0.0, 0.0, 0.0) for state in states]
-    assert sum(moving) == 8
-    assert sum(move and not state.action_units for move, state in zip(moving, states, strict=True)) == 4
+        assert all(amount <= CAPS.get(unit, PLAIN_RANGE[1]) for unit, amount in state.action_units.items())
+    moving = [state for state in states if state.head != (1.0, 0.0, 0.0, 0.0)]
+    assert len(moving) == len(states) // HEAD_EVERY
+    assert sum(not state.action_units for state in moving) == 8
+    turned = [state for state in states if state.turn != (0.0, 0.0)]
+    assert 4 <= len(turned) < len(moving)
+    assert all(state in moving for state in turned), "a head of 1, 0, 0, 0 is taken for one that is still"
+    assert 3 < np.degrees(np.abs([state.turn for state in turned])).max() <= 8
+
+
+def test_half_of_the_expressions_are_micro_and_some_open_the_mouth_wide_and_close_the_eyes(states):
+    strongest = np.array([max(state.action_units.values()) for state in states if state.action_units])
+    micro = (strongest <= MICRO_RANGE[1]).mean()
+    assert 0.45 < micro < 0.65
+    cues = [state.cue() for state in states]
+    gaps = [np.subtract(*cue.displacement[[14, 13], 1]) for cue in cues]
+    assert max(gaps) > 0.3, "eye distances: 18 pixels"
+    assert max(cue.lids for cue in cues) > 0.9
+    assert KINDS.count("wide") * 6 == KINDS.count("plain") * 3 == KINDS.count("micro") * 2 == 6
+
+
+def test_lids_fold_no_further_than_the_skin_can_and_a_painted_lid_does_the_rest():
+    still = (1.0, 0.0, 0.0, 0.0)
+    half, whole = (State({"AU43": amount}, 1, still).cue() for amount in (LIDS, LIDS_MEET))
+    assert np.array_equal(half.displacement, whole.displacement)
+    assert (half.lids, whole.lids) == (0, pytest.approx(1))
+
+
+def test_the_jaw_takes_the_lower_teeth_with_it_and_no_other_unit_does():
+    still = (1.0, 0.0, 0.0, 0.0)
+    assert State({"AU25": 3.0, "AU12": 2.0}, 1, still).cue().jaw == 0
+    one, two = (State({"AU26": amount}, 1, still).cue().jaw for amount in (1.0, 2.0))
+    assert two == pytest.approx(2 * one)
+    assert one > 0.02
 
 
 def test_training_and_demo_share_neither_people_nor_manners():
-    assert SHEET.series != training_set.SERIES
-    assert not SHEET.series.startswith(training_set.SERIES)
+    assert SHEET.series != SERIES
+    assert not SHEET.series.startswith(SERIES)
     portraits = {template.portrait for template in SHEET.templates}
-    assert portraits - {training_set.PORTRAIT}, "one template must come from a portrait that is never trained on"
+    assert portraits - {PORTRAIT}, "one template must come from a portrait that is never trained on"

@@ -68,11 +68,14 @@ class Actor:
         """Forward field (256, 256, 2) of vertex displacements (478, 2) in face units, without the head."""
         return self.field.dense(self.person.face.to_pixels(displacement))
 
-    def shoot(self, forward: Float32s, head: Float32s = AT_REST) -> Shot:
-        """The picture after `forward` (256, 256, 2) and then the head's similarity (2, 3), resampled once (spline)."""
+    def shoot(self, forward: Float32s, head: Float32s = AT_REST, backward: Float32s | None = None) -> Shot:
+        """The picture after `forward` (256, 256, 2) and then the head's similarity (2, 3), resampled once (spline).
+
+        backward: the inverse of `forward`, if the caller has a better one than `invert`, which suits small motion.
+        """
         grid = pixel_grid()
         unturned = turned(grid, np.asarray(cv2.invertAffineTransform(head), np.float32))  # before the head moved
-        source = unturned + sample(invert(forward), unturned)
+        source = unturned + sample(invert(forward) if backward is None else backward, unturned)
         picture = self._texture.at(to_texture(source)) * sample(self._shading(forward), source)[..., None]
         return Shot(as_type(picture, np.uint8), turned(grid + forward, head) - grid, source - grid)
 

@@ -1,0 +1,58 @@
+"""People as the training set shows them: with the inside of their mouths, lids that meet, and glasses."""
+
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from megbench.clips.synthetic import glasses, inner_mouth, lids
+from megbench.clips.synthetic.overlay import Painted, laid
+from megbench.clips.synthetic.people import Role
+from megbench.clips.synthetic.render import AT_REST, Actor, Shot
+from megbench.core.clip import Float32s
+from megbench.core.frames import Frames
+from megbench.faces.field import invert_steep
+from megbench.faces.mesh import Points
+from megbench.taught.states import Cue
+
+# Where the skull's turn is felt by the teeth and by the glasses: vertices of the upper lip's inner edge and the bridge.
+TEETH_AT, GLASSES_AT = 13, 168
+# Seeds of what is drawn beside a person's face.
+MOUTHS, GLASSES = 1, 2
+
+
+class DressedActor:
+    """A person in front of the camera, with a mouth and perhaps glasses that are theirs in every state."""
+
+    def __init__(self, role: Role, wears_glasses: bool) -> None:
+        self._actor = Actor(role.person())
+        self.face = self._actor.person.face
+        seed = [*role.series.encode(), role.number or 0]
+        self._mouth = inner_mouth.drawn_mouth(np.random.default_rng([MOUTHS, *seed]))
+        self._glasses = glasses.drawn_glasses(np.random.default_rng([GLASSES, *seed])) if wears_glasses else None
+
+    def bare(self) -> Frames:
+        """The neutral picture (256, 256, 3) uint8 without glasses."""
+        return self._actor.shoot(self._actor.move(np.zeros_like(self.face.vertices))).frame
+
+    def shoot(self, cue: Cue) -> Shot:
+        """The picture of a state and its motion, which is that of the skin."""
+        forward = self._actor.move(cue.displacement)
+        head = cue.matrix(self.face.landmarks[36:48].mean(0)) if cue.head[0] != 1 else AT_REST
+        shot = self._actor.shoot(forward, head, invert_steep(forward))
+        moved, anchor = cue.displacement, cue.turned[TEETH_AT]
+        frame = inner_mouth.paint(shot.frame, self._mouth, self.face, moved, anchor, cue.jaw, head)
+        frame = lids.close(frame, self.face, moved, cue.lids, head)
+        if self._glasses:
+            rests = head is AT_REST and not cue.turned.any()
+            worn = self._worn_at_rest if rests else self._worn(cue.turned[GLASSES_AT], head)
+            frame = laid(frame, *worn)
+        return replace(shot, frame=frame)
+
+    @cached_property
+    def _worn_at_rest(self) -> Painted:
+        return self._worn(np.zeros(2), AT_REST)
+
+    def _worn(self, anchor: Points, head: Float32s) -> Painted:
+        assert self._glasses, "only wearers ask"
+        return glasses.worn(self._glasses, self.face, anchor, head)
