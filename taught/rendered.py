@@ -21,6 +21,7 @@ from megbench.core import openface_units
 from megbench.core.clip import Float32s
 from megbench.core.errors import BenchError
 from megbench.taught.cameras import Camera
+from megbench.taught.clutter import around
 from megbench.taught.mirror import MANY_VERTICES, POINT_PARTNERS
 from megbench.taught.variation import Pose, Variation, bent, moved, placed, stirred
 from megbench.training.command import PUBLISHED, TrainingSet, TrainingSource
@@ -136,9 +137,11 @@ class RenderedSet:
             turn = head.about(moved(self._between_eyes(person), place))
             bend = bent(settings, rng)
             poses = Pose(place, np.eye(3), bend), Pose(place, turn, bend, landmarks if head.alone else None)
+            beyond = around(self.face[person], rng) if rng.random() < settings.clutter_share else None
             camera = Camera.draw(settings, rng, grey, template=first == "source")
             for name, state, pose in zip((first, second), (s, t), poses, strict=True):
-                sample[name] = camera.record(pose.picture(self.frames[person, state]), rng)
+                frame = np.asarray(self.frames[person, state])
+                sample[name] = camera.record(pose.picture(beyond.put(frame) if beyond else frame), rng)
                 sample[f"points_{name}"] = to_unit(pose.of(self._points(person, state)))
             found = poses[0].of(landmarks) + settings.landmark_px * rng.standard_normal((68, 2))
             sample["landmarks" if first == "source" else "landmarks_driving"] = np.rint(found).astype(np.float32)

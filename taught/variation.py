@@ -40,6 +40,7 @@ class Variation:
     gain, channel, offset, gamma, shade: of brightness, colour balance, black level, log gamma, and a smooth light
     from somewhere. noise: of the camera, at most, in the [0, 1] range. landmark_px: of the landmarks found.
     published_share: of people whose pictures look as published kits do: soft, small, saved as JPEG, enlarged.
+    clutter_share: of people with other clothes, hats and backgrounds than the portrait's.
     tone_share: of people whose features have another contrast and colour; tone: spread of their logarithms.
     """
 
@@ -65,6 +66,7 @@ class Variation:
     noise: float = 0.012
     landmark_px: float = 0.7
     published_share: float = 0.6
+    clutter_share: float = 0.6
     tone_share: float = 0.8
     tone: float = 0.4
 

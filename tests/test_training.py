@@ -50,6 +50,7 @@ CLEAN = Variation(
     published_share=0,
     alone_share=0,
     tone_share=0,
+    clutter_share=0,
     bend_px=0,
 )
 PLACES = replace(CLEAN, place_share=1, head_share=1)
