@@ -135,7 +135,10 @@ def region_motions(
 
 
 def background_motion(sparse: Tensor, background: Tensor | None) -> Tensor:
-    """Return the background's grid under a homography (B, 3, 3), at rest if None: (B, 1, h, w, 2), to go before sparse."""
+    """Return the background's grid, to go before sparse: (B, 1, h, w, 2).
+
+    background: a homography (B, 3, 3), or None for a background at rest.
+    """
     batch, _, height, width, _ = sparse.shape
     grid = coordinate_grid(height, width, sparse)
     if background is None:
