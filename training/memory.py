@@ -1,4 +1,4 @@
-"""Reports running out of memory as its cause: a batch or networks that are too large for the device."""
+"""Explains running out of memory: the batch or the networks are too large for the device."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from megbench.core.errors import BenchError
 
 PATIENCE = datetime.timedelta(minutes=30)  # for a process that opens its training set or writes a checkpoint
 LAST_WORDS = 20  # seconds that a process has to end on its own after another has ended
-LOOK = 1  # seconds between two looks at the others
+LOOK = 1  # seconds between two checks of the others
 
 T = TypeVar("T")
 

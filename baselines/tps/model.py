@@ -42,7 +42,7 @@ class TpsAvdConfig:
 class DropoutConfig:
     """How splines are left out in training.
 
-    The probability rises from `start` over `rise` epochs and is 0 from epoch `end` on.
+    The probability rises from `start` to `largest`, by `largest` per `rise` epochs; it is 0 from epoch `end` on.
     """
 
     start: float = 0.1
