@@ -194,7 +194,9 @@ class TestView:
         two = dataclasses.replace(data, samples=tuple(data.samples[k] for k in pair), labels=data.labels[pair])
         found = label([Shown("m", "c", "d", folder, None)], [driver], two, LinearSvm(), None)
         assert found.notes[0] == "held out, by name and by identical frames: 1 person in 1 of 1 cells"
-        assert found.notes[1].startswith("1 labels of outputs and drivers come from a recogniser that does not know all classes")
+        assert found.notes[1].startswith(
+            "1 labels of outputs and drivers come from a recogniser that does not know all classes"
+        )
         assert found.fewer == {0}
 
 
