@@ -84,7 +84,7 @@ def write_flow(out: Path, clips: Sequence[Exported], scheme: str, notes: Sequenc
         who = "1 person" if subjects else "0 people"
         raise BenchError(
             f"The clips with a class show {who}; one fold per person takes at least two. Drivers from a folder have"
-            " neither a person nor an emotion: give databases (--clips), or a run on one."
+            " neither person nor emotion: give databases (--clips), or a run on one."
         )
     _check_names(clips)
     names = list(THREE) if scheme == MEGC2019 else sorted({clip.label for clip in clips})

@@ -70,7 +70,7 @@ class TaughtUlme:
     """ULME-GAN's generator at its own size, without a discriminator.
 
     The colour map is taught as a picture of its own, and attention by where the truth is at rest. If the composite
-    taught them, attention would hide the colours before they were any good, and never stop.
+    taught them, attention would hide the colours before they were any good, and would never show them again.
     """
 
     def __init__(self, config: DisplacedUlmeConfig) -> None:
