@@ -1,4 +1,4 @@
-"""The generators that learn, the facial-prior one (fpfomm/) and its baselines: their descriptors by name."""
+"""The descriptors, by name, of the generators that learn: the facial-prior one (fpfomm/) and its baselines."""
 
 GENERATORS = {
     "fpfomm": "megbench.fpfomm.generator:GENERATOR",

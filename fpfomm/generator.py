@@ -1,4 +1,4 @@
-"""FPB-FOMM in short."""
+"""FPB-FOMM's descriptor."""
 
 from megbench.core.generator import Generator, Mode, Published, Weights
 

@@ -47,7 +47,7 @@ class FpFommConfig:
 
 
 class PriorGuidedDetector(JacobianDetector):
-    """Jacobians at given points, from pictures with the prior map as a fourth channel.
+    """Predicts jacobians at given points from pictures with the prior map as a fourth channel.
 
     Pictures are RGB (B, 3, S, S) in [0, 1]; points (B, 18, 2) are pixels of the full picture (see
     megbench.fpfomm.points).
@@ -59,14 +59,14 @@ class PriorGuidedDetector(JacobianDetector):
         self.image_size = image_size
 
     def prior(self, points: Tensor, map_size: int) -> Tensor:
-        """The prior map of points: (B, 1, map_size, map_size) float32; constant over a clip, so worth keeping."""
+        """Return the prior map of points: (B, 1, map_size, map_size) float32. It is constant over a clip: keep it."""
         return prior_map(self.prior_config, points, self.image_size, map_size).float()
 
     @in_float32
     def detect(self, small: Tensor, points: Tensor, prior: Tensor | None = None) -> KeyPoints:
-        """Key points of pictures that are already small (64x64); several calls may be one concatenated batch.
+        """Return the key points of small pictures (64x64); several calls may be one concatenated batch.
 
-        points stay in pixels of the full picture. prior: (B or 1, 1, h, w), drawn from the points if not given.
+        points: pixels of the full picture. prior: (B or 1, 1, h, w); computed from the points if None.
         """
         if prior is None:
             prior = self.prior(points, small.shape[-1])
@@ -76,12 +76,12 @@ class PriorGuidedDetector(JacobianDetector):
         return KeyPoints(value, jacobian, heatmap)
 
     def forward(self, picture: Tensor, points: Tensor, prior: Tensor | None = None) -> KeyPoints:
-        """Key points of full pictures."""
+        """Return the key points of full pictures."""
         return self.detect(self.down(picture), points, prior)
 
 
 def networks(config: FpFommConfig) -> dict[str, nn.Module]:
-    """The networks of a configuration by the published checkpoints' names, with fresh weights."""
+    """Return the networks of a configuration by the published checkpoints' names, with fresh weights."""
     return {
         "generator": KeyPointGenerator(config.generator, config.dense_motion, NUM_POINTS, config.align_corners),
         "kp_detector": PriorGuidedDetector(config.detector, config.prior, config.image_size),
@@ -92,9 +92,9 @@ def networks(config: FpFommConfig) -> dict[str, nn.Module]:
 def animator(
     config: FpFommConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
 ) -> Animator[KeyPoints]:
-    """Return FPB-FOMM's inference; options["mode"] as in megbench.nets.transfer.
+    """Return FPB-FOMM's inference; for options["mode"] see megbench.nets.transfer.
 
-    As the points are constant over a clip, in relative modes the template's never move: all motion is J_d0 J_d^-1.
+    Since the points are constant over a clip, the template's never move in relative modes: all motion is J_d0 J_d^-1.
     "absolute" moves the template's geometry to the driver's, which training has never shown.
     """
     generator = nets["generator"]
@@ -106,9 +106,9 @@ def animator(
 def detector(
     nets: Mapping[str, nn.Module], landmarks: npt.NDArray[np.float64], device: str
 ) -> Callable[[Tensor], KeyPoints]:
-    """Return what finds the key points in the pictures of a clip whose frame 0 has these landmarks (68, 2), in pixels.
+    """Return a function that finds the key points in the pictures of a clip.
 
-    The prior map is drawn once for the clip.
+    landmarks: (68, 2), those of the clip's frame 0, in pixels. The prior map is computed once for the clip.
     """
     network = nets["kp_detector"]
     assert isinstance(network, PriorGuidedDetector)

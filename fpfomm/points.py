@@ -7,19 +7,19 @@ from torch import Tensor
 
 NUM_POINTS = 18
 
-# iBUG landmarks, 0-based: brows, nose bridge, eyes, mouth, then six points pushed outwards.
+# iBUG landmarks, 0-based: brows, nose bridge, eyes, mouth, then six points that are moved outwards.
 LANDMARKS = (19, 24, 27, 38, 41, 43, 46, 48, 54, 55, 57, 59, 31, 35, 41, 46, 48, 54)
-# Pushes of the last six, (x, y) in halves of the distance between the inner eye corners: nostrils and mouth corners
-# sideways, lower lids downwards. As published they follow the picture's axes, not the head's tilt.
+# How far the last six are moved, (x, y) in halves of the distance between the inner eye corners: nostrils and mouth
+# corners sideways, lower lids downwards. As published, they follow the picture's axes, not the head's tilt.
 PUSHES = {12: (-1, 0), 13: (1, 0), 14: (0, 1), 15: (0, 1), 16: (-1, 0), 17: (1, 0)}
 INNER_EYE_RIGHT, INNER_EYE_LEFT = 39, 42
 
-# Points that swap when a picture is mirrored (derived from the iBUG symmetry; the published flip leaves them).
+# Points that swap when a picture is mirrored (derived from the iBUG symmetry; the published flip does not swap them).
 MIRROR = (1, 0, 2, 5, 6, 3, 4, 8, 7, 11, 10, 9, 13, 12, 15, 14, 17, 16)
 
 
 def given_points(landmarks: Tensor) -> Tensor:
-    """Landmarks (B, 68, 2) -> points (B, 18, 2) float32, pixels x, y; points may leave the picture."""
+    """Return points (B, 18, 2) float32 of landmarks (B, 68, 2), in pixels x, y; points may leave the picture."""
     landmarks = landmarks.to(torch.float32)
     pushes = torch.tensor([PUSHES.get(index, (0, 0)) for index in range(NUM_POINTS)], dtype=torch.float32)
     pushes = pushes.to(landmarks.device, non_blocking=True)
@@ -28,9 +28,9 @@ def given_points(landmarks: Tensor) -> Tensor:
 
 
 def mirrored_points(points: Tensor, width: int = 256) -> Tensor:
-    """Points (B, 18, 2) of the horizontally mirrored picture: partners swapped, x -> width - 1 - x.
+    """Return points (B, 18, 2) for the horizontally mirrored picture: partners swapped, x -> width - 1 - x.
 
-    The published training mirrors pictures and leaves their points; this is the remedy.
+    The published training mirrors pictures but not their points; this function corrects that.
     """
     swapped = points[:, list(MIRROR)]
     return torch.stack([width - 1 - swapped[..., 0], swapped[..., 1]], dim=-1)

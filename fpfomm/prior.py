@@ -1,13 +1,13 @@
 """The region-focusing prior map of FPB-FOMM: where on the face the detector should look.
 
 Source: Zhang et al., "Facial Prior Based First Order Motion Model for Micro-expression Generation", MM '21, equations
-4 to 6, and the published code, which differs from them. `kind` chooses:
+4 to 6, and the published code, which differs from them. `kind` chooses between the two:
 
 | step | "code" (default) | "paper" |
 |---|---|---|
 | distance to point k (eq. 4) | L1, cells counted from 1 | Euclidean, cells counted from 0 |
 | r_k (eq. 5) | exp(-sqrt(d) / 2 sigma^2) | exp(-d^power / 2 sigma^2), power 1 as printed |
-| sum over k (eq. 6) | each divided by its maximum, below its mean set to 0, summed | summed |
+| sum over k (eq. 6) | each divided by its maximum, set to 0 below its mean, then summed | summed |
 | normalised | divided by the maximum | divided by the maximum |
 """
 
@@ -24,7 +24,11 @@ from megbench.core.config import Positive
 
 @dataclass(frozen=True)
 class PriorConfig:
-    """kind: see the table above. sigma in cells of the map. power: of the distance, "paper" only (2: a Gaussian)."""
+    """Settings of the prior map.
+
+    kind: see the table above. sigma: in cells of the map. power: exponent of the distance, "paper" only (2: a
+    Gaussian).
+    """
 
     kind: Literal["code", "paper"] = "code"
     sigma: Positive = 0.75
@@ -32,7 +36,7 @@ class PriorConfig:
 
 
 def prior_map(config: PriorConfig, points: Tensor, image_size: int = 256, map_size: int = 64) -> Tensor:
-    """Points (B, K, 2) in pixels x, y of a square picture -> maps (B, 1, S, S) float64 in [0, 1]."""
+    """Return prior maps (B, 1, S, S) float64 in [0, 1] of points (B, K, 2), pixels x, y of a square picture."""
     centres = points.double() * map_size / image_size  # B K 2, in cells
     first = 1 if config.kind == "code" else 0
     cells = torch.arange(first, first + map_size, device=points.device, dtype=torch.float64)

@@ -1,8 +1,9 @@
 """AlexNet's five convolutions as LPIPS uses them (Krizhevsky 2014, torchvision's sizes), fast on a CPU.
 
-This file holds the architecture only. Maps lie channels last, where pooling is many times as fast. The last three
-convolutions are of small maps, 15 x 15 for pictures of 256 x 256, too small for nets/winograd.py one by one: a batch of
-them is laid out as one tall map, with lines of zeros below and beside each, which stand for the padding between them.
+This file holds the architecture only. Maps are in channels-last layout, in which pooling is many times as fast. The
+last three convolutions work on small maps (15 x 15 for pictures of 256 x 256), which are too small for nets/winograd.py
+one by one. So the maps of a batch are laid out as one tall map; lines of zeros below and beside each map serve as the
+padding between them.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from torch import Tensor, nn
 
 from megbench.nets.winograd import Conv3x3
 
-# So many maps at least are laid below each other, so that few pictures take the way that many take.
+# At least this many maps are laid out below each other, so that a small batch takes the same path as a large one.
 FEWEST = 4
 
 
 class AlexNet(nn.Module):
-    """AlexNet up to its fifth ReLU, frozen; made of its five convolutions, which become this module's own."""
+    """AlexNet up to its fifth ReLU, frozen. It takes over the five convolutions that it is given."""
 
     def __init__(self, layers: Sequence[nn.Conv2d]) -> None:
         super().__init__()
@@ -51,9 +52,9 @@ class AlexNet(nn.Module):
 
 
 def _laid_out(maps: Tensor) -> Tensor:
-    """Return maps (B, C, H, W) below each other, (1, C, B H', W'), channels last.
+    """Return maps (B, C, H, W) laid out below each other as one map (1, C, B H', W'), channels last.
 
-    Zeros fill each up to H' and W', the next multiples of 4.
+    H' and W' are the next multiples of 4; the added cells are zeros.
     """
     height, width = maps.shape[2:]
     count = max(len(maps), FEWEST)
@@ -63,10 +64,10 @@ def _laid_out(maps: Tensor) -> Tensor:
 
 
 def _fields(tall: Tensor, height: int) -> Tensor:
-    """Return a view of a tall map (1, C, B H', W') of maps of so many lines as (B, H', W', C)."""
+    """Return a view (B, H', W', C) of a tall map (1, C, B H', W') that holds maps of `height` lines each."""
     return tall[0].permute(1, 2, 0).unflatten(0, (-1, _side(height)))
 
 
 def _side(length: int) -> int:
-    """Return the next multiple of 4."""
+    """Return the first multiple of 4 above `length`."""
     return 4 * (length // 4 + 1)

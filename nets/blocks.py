@@ -1,7 +1,8 @@
 """Convolution blocks shared by the generators, key point detectors and dense motion networks of the FOMM family.
 
-`norm` makes a normalisation of that many channels: batch norm in FOMM, FPB-FOMM and MRAA, `instance_norm` in TPS.
-Attribute names and their order are those of the published checkpoints, so that state dicts load as they are.
+`norm` takes a number of channels and returns a normalisation layer: batch norm in FOMM, FPB-FOMM and MRAA,
+`instance_norm` in TPS. Attribute names and their order are those of the published checkpoints, so that published state
+dicts load unchanged.
 Source: Siarohin et al., First Order Motion Model for Image Animation, NeurIPS 2019, supplementary material.
 """
 
@@ -21,7 +22,7 @@ Norm = Callable[[int], nn.Module]
 
 
 def instance_norm(channels: int) -> nn.Module:
-    """Instance norm with learnt scale and shift, the same in training and evaluation."""
+    """Return an instance norm with learnt scale and shift; it does the same in training and evaluation."""
     return nn.InstanceNorm2d(channels, affine=True)
 
 
@@ -34,20 +35,20 @@ class SameBlock(nn.Module):
         self.norm = norm(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features after the ReLU."""
+        """Return the features after the ReLU."""
         return F.relu(self.norm(self.conv(x)), inplace=True)
 
 
 class DownBlock(SameBlock):
-    """As SameBlock, then average pooling: (B, cin, H, W) -> (B, cout, H/2, W/2)."""
+    """A SameBlock followed by average pooling: (B, cin, H, W) -> (B, cout, H/2, W/2)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features at half the resolution."""
+        """Return features at half the resolution."""
         return F.avg_pool2d(super().forward(x), 2)
 
 
 class UpBlock(SameBlock):
-    """Nearest-neighbour doubling, then as SameBlock: (B, cin, H, W) -> (B, cout, 2H, 2W)."""
+    """Nearest-neighbour doubling followed by a SameBlock: (B, cin, H, W) -> (B, cout, 2H, 2W)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features at twice the resolution."""
@@ -65,7 +66,7 @@ class ResBlock(nn.Module):
         self.norm2 = norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Input plus residual."""
+        """Return the input plus the residual."""
         y = self.conv1(F.relu(self.norm1(x), inplace=True))
         y = self.conv2(F.relu(self.norm2(y), inplace=True))
         return x + y
@@ -73,19 +74,19 @@ class ResBlock(nn.Module):
 
 @dataclass(frozen=True)
 class HourglassConfig:
-    """Widths of an hourglass: level i has min(max_features, block_expansion * 2^i) channels, i = 0..num_blocks."""
+    """Widths of an hourglass: level i has min(max_features, block_expansion * 2^i) channels, i from 0 to num_blocks."""
 
     block_expansion: Count = 32
     max_features: Count = 1024
     num_blocks: Count = 5
 
     def width(self, level: int) -> int:
-        """Channels at a level; level 0 is the output's."""
+        """Return the number of channels at a level; level 0 is the output."""
         return min(self.max_features, self.block_expansion * 2**level)
 
 
 class Encoder(nn.Module):
-    """The way down: all maps, finest (the input itself) first."""
+    """The downward path of an hourglass; it returns all maps, from the finest (the input itself) to the coarsest."""
 
     def __init__(self, config: HourglassConfig, channels_in: int, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
@@ -95,7 +96,7 @@ class Encoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """num_blocks + 1 maps; map i is (B, width(i), H/2^i, W/2^i), map 0 the input."""
+        """Return num_blocks + 1 maps; map i is (B, width(i), H/2^i, W/2^i), map 0 is the input."""
         maps = [x]
         for block in self.down_blocks:
             maps.append(block(maps[-1]))
@@ -103,7 +104,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The way up: after each doubling the encoder's map of that resolution is appended to the channels."""
+    """The upward path of an hourglass: after each doubling, the encoder's map of that resolution is appended."""
 
     def __init__(self, config: HourglassConfig, channels_in: int, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
@@ -115,11 +116,14 @@ class Decoder(nn.Module):
         self.channels_out = config.width(0) + channels_in
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """Encoder maps -> (B, width(0) + cin, H, W)."""
+        """Return the finest map (B, width(0) + cin, H, W), decoded from the encoder's maps."""
         return self.maps(maps)[-1]
 
     def maps(self, encoded: list[Tensor]) -> list[Tensor]:
-        """Encoder maps -> num_blocks maps, coarsest first; level i is (B, width(i) + encoder's, H/2^i, W/2^i)."""
+        """Return num_blocks maps decoded from the encoder's, coarsest first.
+
+        Level i is (B, width(i) + the encoder's channels, H/2^i, W/2^i).
+        """
         found = [encoded[-1]]
         for block, skip in zip(self.up_blocks, reversed(encoded[:-1]), strict=True):
             found.append(torch.cat([block(found[-1]), skip], dim=1))
@@ -127,7 +131,7 @@ class Decoder(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Encoder and decoder with skips: (B, cin, H, W) -> (B, block_expansion + cin, H, W).
+    """An encoder and a decoder with skip connections: (B, cin, H, W) -> (B, block_expansion + cin, H, W).
 
     H and W must be multiples of 2^num_blocks.
     """
@@ -139,13 +143,13 @@ class Hourglass(nn.Module):
         self.channels_out = self.decoder.channels_out
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features at the input's resolution."""
+        """Return features at the input's resolution."""
         out: Tensor = self.decoder(self.encoder(x))
         return out
 
 
 def perceptron(widths: tuple[int, ...]) -> nn.Sequential:
-    """Linear layers of the widths, (B, first) -> (B, last), with batch norm and ReLU between them."""
+    """Return linear layers of the given widths, (B, first) -> (B, last), with batch norm and ReLU between them."""
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
         layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU()]
@@ -153,11 +157,11 @@ def perceptron(widths: tuple[int, ...]) -> nn.Sequential:
 
 
 class AntiAliasDown(nn.Module):
-    """Shrink by a whole factor: Gaussian with sigma (factor - 1) / 2, zero padding, then pixels 0, factor, 2 factor ...
+    """Shrinks pictures by a whole factor: a Gaussian with sigma (factor - 1) / 2, then every factor-th pixel from 0.
 
-    (B, C, H, W) -> (B, C, ceil(H / factor), ceil(W / factor)). Blur and subsampling are one strided convolution.
-    Factor 1 passes through. As published, borders darken (zero padding) and the small picture lies
-    (factor - 1) / 2 pixels up and left of a centred one.
+    (B, C, H, W) -> (B, C, ceil(H / factor), ceil(W / factor)). Blur and subsampling are one strided convolution with
+    zero padding. With factor 1 pictures pass through unchanged. As published, borders darken (zero padding) and the
+    small picture lies (factor - 1) / 2 pixels up and left of a centred one.
     """
 
     weight: Tensor
@@ -165,7 +169,7 @@ class AntiAliasDown(nn.Module):
     def __init__(self, channels: int, factor: int) -> None:
         super().__init__()
         self.factor = factor
-        sigma = max((factor - 1) / 2, 1e-3)  # at factor 1 the kernel is a single 1, kept for the state dict
+        sigma = max((factor - 1) / 2, 1e-3)  # with factor 1 the kernel is a single 1, kept for the state dict
         radius = round(4 * sigma)
         offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
         line = torch.exp(-(offsets**2) / (2 * sigma**2))
@@ -173,7 +177,7 @@ class AntiAliasDown(nn.Module):
         self.register_buffer("weight", (kernel / kernel.sum()).expand(channels, 1, -1, -1).clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        """The smaller picture."""
+        """Return the smaller picture."""
         if self.factor == 1:
             return x
         padding = self.weight.shape[-1] // 2

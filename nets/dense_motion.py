@@ -1,7 +1,7 @@
-"""Dense motion: from K sparse motions to one backward grid and an occlusion map.
+"""Dense motion: K sparse motions combined into one backward grid and an occlusion map.
 
-The part FOMM, FPB-FOMM (jacobians) and MRAA (region affines, background motion) share. They differ only in how the
-heatmaps and the sparse motions are made, which is the caller's business.
+FOMM and FPB-FOMM (jacobians) and MRAA (region affines, background motion) share this part. They differ only in how they
+make the heatmaps and the sparse motions, which the caller passes in.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from megbench.nets.geometry import coordinate_grid, in_float32, resized_map, war
 
 @dataclass(frozen=True)
 class DenseMotionConfig:
-    """Widths of the dense motion network. down: from picture to map; variance: of the key points' Gaussians."""
+    """Widths of the dense motion network.
+
+    down: factor from the picture to the map. variance: that of the key points' Gaussians.
+    """
 
     hourglass: HourglassConfig = HourglassConfig(64)
     down: Count = 4
@@ -27,10 +30,10 @@ class DenseMotionConfig:
 
 @dataclass(frozen=True)
 class Motion:
-    """Where every cell looks in the source, and how much of it can be seen there.
+    """Where each cell reads from in the source, and how much of it is visible there.
 
-    deformation: (B, h, w, 2) backward grid in [-1, 1] (may exceed it). occlusion: (B, 1, h, w), 1 = visible.
-    mask: (B, K+1, h, w), sums to 1 over K+1, background first. warped: (B, K+1, 3, h, w), source by each motion.
+    deformation: (B, h, w, 2), backward grid in [-1, 1] (may exceed this range). occlusion: (B, 1, h, w), 1 = visible.
+    mask: (B, K+1, h, w), sums to 1 over K+1, background first. warped: (B, K+1, 3, h, w), the source under each motion.
     """
 
     deformation: Tensor
@@ -39,12 +42,12 @@ class Motion:
     warped: Tensor
 
     def visible(self, height: int, width: int, align_corners: bool = False) -> Tensor:
-        """The occlusion map at another resolution: (B, 1, H, W)."""
+        """Return the occlusion map at another resolution: (B, 1, H, W)."""
         return resized_map(self.occlusion, height, width, align_corners)
 
 
 class DenseMotion(nn.Module):
-    """Weigh K sparse motions and the background's by a predicted mask (Siarohin et al. 2019, section 3.2)."""
+    """Weighs K sparse motions and the background's by a predicted mask (Siarohin et al. 2019, section 3.2)."""
 
     def __init__(self, config: DenseMotionConfig, num_kp: int, align_corners: bool) -> None:
         super().__init__()
@@ -56,7 +59,7 @@ class DenseMotion(nn.Module):
 
     @in_float32
     def forward(self, small: Tensor, heatmaps: Tensor, sparse: Tensor) -> Motion:
-        """Dense motion of a picture that is already small (see `down`), in float32 even under autocast.
+        """Return the dense motion of a picture that is already small (see `down`), in float32 even under autocast.
 
         small: (B or 1, 3, h, w), source in [0, 1]. heatmaps: (B, K+1, h, w), driving minus source, background (zeros)
         first. sparse: (B, K+1, h, w, 2), backward grids, background first. h and w are multiples of 2^num_blocks.
@@ -73,7 +76,7 @@ class DenseMotion(nn.Module):
         return Motion(deformation, torch.sigmoid(visible), mask, warped)
 
     def heads(self, features: Tensor) -> tuple[Tensor, ...]:
-        """Logits of the mask (B, K+1, h, w) and of what is visible (B, 1, h, w)."""
+        """Return the logits of the mask (B, K+1, h, w) and of visibility (B, 1, h, w)."""
         return self.mask(features), self.occlusion(features)
 
 
@@ -83,6 +86,6 @@ def with_background(maps: Tensor) -> Tensor:
 
 
 def identity_motion(sparse: Tensor) -> Tensor:
-    """The background's motion at rest, shaped to stand before sparse (B, K, h, w, 2): (B, 1, h, w, 2)."""
+    """Return the background's motion at rest, (B, 1, h, w, 2), to be put before sparse (B, K, h, w, 2)."""
     batch, _, height, width, _ = sparse.shape
     return coordinate_grid(height, width, sparse).expand(batch, 1, -1, -1, -1)

@@ -15,10 +15,10 @@ from megbench.nets.geometry import gaussians
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
-    """Widths; block i has min(max_features, block_expansion * 2^(i+1)) channels.
+    """Widths of the discriminator; block i has min(max_features, block_expansion * 2^(i+1)) channels.
 
-    factors: pictures are shrunk by each (1 = as they are). spectral_norm: on every convolution. use_kp: append the
-    Gaussians of the driving key points to the picture's channels.
+    factors: pictures are shrunk by each of them (1 = original size). spectral_norm: whether every convolution has it.
+    use_kp: whether the Gaussians of the driving key points are appended to the picture's channels.
     """
 
     block_expansion: Count = 32
@@ -30,19 +30,19 @@ class DiscriminatorConfig:
     variance: Positive = 0.01
 
     def width(self, level: int) -> int:
-        """Channels after block level - 1."""
+        """Return the number of channels after block level - 1."""
         return min(self.max_features, self.block_expansion * 2**level)
 
 
 class Verdict(NamedTuple):
-    """What a discriminator says: features of every block, and the map of scores (1 = real)."""
+    """A discriminator's output: the features of every block, and the map of scores (1 = real)."""
 
     features: list[Tensor]
     scores: Tensor
 
 
 class Block(nn.Module):
-    """4x4 convolution without padding, instance norm (not in the first), leaky ReLU, pooling (not in the last)."""
+    """A 4x4 convolution without padding, instance norm (not in the first), leaky ReLU, pooling (not in the last)."""
 
     def __init__(self, channels_in: int, channels_out: int, spectral_norm: bool, norm: bool, pool: bool) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Block(nn.Module):
         self.pool = pool
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features of the block."""
+        """Return the features of the block."""
         x = self.conv(x)
         if self.norm is not None:
             x = self.norm(x)
@@ -60,7 +60,7 @@ class Block(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """Judge overlapping patches of a picture; 256x256 gives a map of 26x26 scores."""
+    """Judges overlapping patches of a picture; a picture of 256x256 gives a map of 26x26 scores."""
 
     def __init__(self, config: DiscriminatorConfig, channels_in: int) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class PatchDiscriminator(nn.Module):
         self.conv = _convolution(widths[-1], 1, 1, config.spectral_norm)
 
     def forward(self, x: Tensor) -> Verdict:
-        """Verdict on pictures (B, C, H, W)."""
+        """Return the verdict on pictures (B, C, H, W)."""
         features = []
         for block in self.down_blocks:
             x = block(x)
@@ -93,9 +93,9 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, pyramid: dict[int, Tensor], key_points: Tensor | None = None) -> list[Verdict]:
-        """Verdicts, one per factor, on pictures (B, 3, H, W) keyed by factor (see megbench.nets.losses.pyramid).
+        """Return one verdict per factor on pictures (B, 3, H, W) keyed by factor (see megbench.nets.losses.pyramid).
 
-        key_points: (B, K, 2), needed with use_kp; they are detached, so that the game cannot move them.
+        key_points: (B, K, 2), required with use_kp; they are detached, so that the adversarial loss cannot move them.
         """
         verdicts = []
         for factor in self.config.factors:

@@ -17,8 +17,8 @@ from megbench.nets.dense_motion import DenseMotion
 from megbench.nets.resnet import BasicBlock, ResNet18
 from megbench.nets.winograd import Conv3x3, Fixable
 
-# Processors multiply 8 or 16 channels of a result at once, so a convolution that makes fewer wastes the rest. From so
-# many channels down, its results for 2x2 neighbours are made at once.
+# Processors multiply 8 or 16 channels of a result at once, so a convolution with fewer output channels wastes the rest.
+# A convolution with at most this many computes its results for 2x2 neighbours at once.
 FEW_CHANNELS = 4
 
 
@@ -29,15 +29,15 @@ FOLDS: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
     BasicBlock: (("conv1", "bn1"), ("conv2", "bn2")),
     ResNet18: (("conv1", "bn1"),),
 }
-# Cells of a map from which DoublingBlock pays, forwards and backwards (16x16; at 8x8 it is 1.3 times slower).
+# DoublingBlock pays from this many cells of a map on, forwards and backwards (16x16; at 8x8 it is 1.3 times slower).
 LARGE_MAP = 256
 
 
 class DoublingBlock(Fixable, UpBlock):
     """An UpBlock whose doubling and 3x3 convolution are one transposed 4x4 convolution of stride 2.
 
-    2.25 times less arithmetic, and the doubled map is never made. Its weights are sums of the 3x3 weights. On small
-    maps making those weights costs more than they save.
+    It needs 2.25 times less arithmetic and never makes the doubled map. Its weights are sums of the 3x3 weights. On
+    small maps, making those weights costs more than the block saves.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ class DoublingBlock(Fixable, UpBlock):
 
 
 def _doubled_taps(weight: Tensor) -> Tensor:
-    """Turn taps (..., 3) of a convolution after doubling into taps (..., 4) of a transposed one before it."""
+    """Return a transposed convolution's taps (..., 4), equal to doubling and then convolving with taps (..., 3)."""
     left, middle, right = weight.unbind(-1)
     return torch.stack([right, middle + right, left + middle, left], -1)
 
@@ -62,8 +62,8 @@ def _doubled_taps(weight: Tensor) -> Tensor:
 def speed_up(network: nn.Module) -> None:
     """Make a network's convolutions fast on a CPU, in place; it can be trained as before.
 
-    Modules change their class only, so parameters, hooks and entries of the state dict stay. Results differ from the
-    plain network's by rounding.
+    Only the classes of modules change; parameters, hooks and the entries of the state dict stay. Results differ from
+    the plain network's by rounding.
     """
     for module in network.modules():
         if type(module) is UpBlock:
@@ -73,11 +73,11 @@ def speed_up(network: nn.Module) -> None:
 
 
 def rearrange(network: nn.Module) -> None:
-    """Make a network in eval mode fast that will not be trained again, in place.
+    """Make a network fast, in place, that is in eval mode and will not be trained again.
 
-    Beyond `speed_up`, fold batch norms into the convolutions before them, keep transformed weights, lay channels last;
-    join convolutions that make few channels, or do them for several pixels at once. Differs from the plain path by
-    rounding alone.
+    In addition to `speed_up`, fold batch norms into the convolutions before them, keep transformed weights and use the
+    channels-last layout; join convolutions that have few output channels, or compute them for several pixels at once.
+    Results differ from the plain path by rounding alone.
     """
     speed_up(network)
     for module in list(network.modules()):
@@ -90,7 +90,8 @@ def rearrange(network: nn.Module) -> None:
             module.fix()
         if isinstance(module, DenseMotion):
             joined = Joined([module.mask, module.occlusion])
-            vars(module)["heads"] = joined.to(memory_format=torch.channels_last)  # where a submodule could not hide it
+            # In the instance's dict: a submodule of this name would not hide the method.
+            vars(module)["heads"] = joined.to(memory_format=torch.channels_last)
         if isinstance(module, Hourglass):
             module.register_forward_pre_hook(_channels_last)
         for name, child in module.named_children():
@@ -107,7 +108,7 @@ def _folds(module: nn.Module) -> tuple[tuple[str, str], ...]:
 
 
 class Joined(nn.Conv2d):
-    """Convolutions of the same maps as one: (B, C, H, W) -> the results of each."""
+    """Several convolutions of the same maps, computed as one: (B, C, H, W) -> the results of each."""
 
     def __init__(self, parts: Sequence[nn.Conv2d]) -> None:
         first = parts[0]
@@ -117,15 +118,15 @@ class Joined(nn.Conv2d):
         self.bias = nn.Parameter(torch.cat([_bias(part) for part in parts]), requires_grad=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        """The results of every part."""
+        """Return the results of every part."""
         return super().forward(x).split(self.widths, dim=1)
 
 
 class FourAtOnce(nn.Conv2d):
-    """A wide convolution of few results as one of stride 2 that makes those of 2x2 neighbours; even sides only.
+    """A wide convolution with few output channels, computed as one of stride 2 for 2x2 neighbours; even sides only.
 
-    Three channels of a 7x7 kernel are twelve of an 8x8 kernel at a quarter of the places: three times less work for
-    registers of 16 numbers.
+    Three channels of a 7x7 kernel become twelve of an 8x8 kernel at a quarter of the positions: three times less work
+    for registers of 16 numbers.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
@@ -140,21 +141,21 @@ class FourAtOnce(nn.Conv2d):
 
     @staticmethod
     def suits(conv: nn.Conv2d) -> bool:
-        """Whether it is of the kind this can do, and makes few channels of many."""
+        """Return whether this class can replace `conv`, and `conv` has few output channels and many input channels."""
         size = conv.kernel_size[0]
         same = conv.stride == (1, 1) and conv.padding == (size // 2, size // 2) and conv.groups == 1
         return same and size == 7 and conv.out_channels <= FEW_CHANNELS < conv.in_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """The convolved maps, (B, C, H, W) -> (B, few, H, W)."""
+        """Return the convolved maps, (B, C, H, W) -> (B, few, H, W)."""
         return F.pixel_shuffle(super().forward(x), 2)
 
 
 class InstanceNormLast(nn.Module):
-    """Instance norm of float32 maps that lie channels last, in their layout: (B, C, H, W) -> the same.
+    """Instance norm of float32 maps in channels-last layout, which it keeps: (B, C, H, W) -> the same.
 
-    Torch's is made for planar maps and takes four times as long, with what it costs to lay them there and back; its
-    group norm with a channel a group would be faster still, and is 200 times less exact in this layout.
+    Torch's is made for planar maps and takes four times as long, including the conversion to that layout and back; its
+    group norm with one channel per group would be faster still, but is 200 times less exact in this layout.
     """
 
     def __init__(self, norm: nn.InstanceNorm2d) -> None:
@@ -162,7 +163,7 @@ class InstanceNormLast(nn.Module):
         self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:
-        """The maps, every channel of mean 0 and variance 1, then scaled and shifted."""
+        """Return the maps with every channel at mean 0 and variance 1, then scaled and shifted."""
         if x.dtype != torch.float32 or x.device.type != "cpu" or torch.compiler.is_compiling():
             return self.norm(x)
         y = torch.empty_like(x, memory_format=torch.channels_last)
@@ -176,7 +177,7 @@ class InstanceNormLast(nn.Module):
 
 
 def _mean(cells: Tensor) -> Tensor:
-    """Means of channels, (H, W, C) -> (C), by rows first: few numbers are added up one after another."""
+    """Return the means of channels, (H, W, C) -> (C), by rows first: long sums of single numbers lose precision."""
     return cells.mean(0).mean(0)
 
 
@@ -185,13 +186,14 @@ def _bias(conv: nn.Conv2d) -> Tensor:
 
 
 def _channels_last(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Lay a module's input channels last. A planar map that is appended to others makes them all planar."""
+    """Convert a module's input to channels last; one planar map appended to others would make the result planar."""
     return tuple(x.contiguous(memory_format=torch.channels_last) for x in given)
 
 
 def compile_blocks(network: nn.Module) -> None:
-    """Compile the networks' blocks by torch.compile: those of FOLDS, and sequences that hold convolutions."""
-    # Blocks share their code, and each is compiled for its own sizes; beyond 8 torch would leave the rest as they are.
+    """Compile a network's blocks by torch.compile: those of FOLDS, and sequences that hold convolutions."""
+    # Blocks share their code, and torch compiles each for its own sizes; beyond 8 sizes it would leave the rest
+    # uncompiled.
     torch._dynamo.config.recompile_limit = 64
     for module in network.modules():
         if _folds(module) or (isinstance(module, nn.Sequential) and any(isinstance(one, nn.Conv2d) for one in module)):

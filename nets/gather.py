@@ -1,7 +1,7 @@
-"""Bilinear sampling of maps that lie channels last, several times as fast as torch's, which is made for planar maps.
+"""Bilinear sampling of maps in channels-last layout, several times as fast as torch's, which is made for planar maps.
 
 A pixel of the result is a weighted sum of four rows of a table that has a row of channels for every pixel. That is
-what `embedding_bag` computes, and its result lies channels last as well.
+what `embedding_bag` computes, and its result is in channels-last layout as well.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# With fewer channels, making the rows' numbers costs more than the sampling.
+# With fewer channels, computing the row numbers costs more than the sampling.
 FEWEST_CHANNELS = 16
 
 
 def suits(picture: Tensor, grid: Tensor) -> bool:
-    """Return whether `gathered` can sample a picture at a grid: one wide float32 map, inference, on a CPU."""
+    """Return whether `gathered` can sample a picture at a grid.
+
+    It can for one wide float32 map, in inference, on a CPU.
+    """
     one = picture.shape[0] == 1 and picture.shape[1] >= FEWEST_CHANNELS and picture.device.type == "cpu"
     one = one and picture.dtype == grid.dtype == torch.float32
     learning = torch.is_grad_enabled() and (picture.requires_grad or grid.requires_grad)
@@ -23,9 +26,10 @@ def suits(picture: Tensor, grid: Tensor) -> bool:
 
 
 def gathered(picture: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
-    """Sample a picture (1, C, H, W) at backward grids (B, h, w, 2) in [-1, 1]: (B, C, h, w) channels last, 0 outside.
+    """Sample a picture (1, C, H, W) at backward grids (B, h, w, 2) in [-1, 1].
 
-    As torch.nn.functional.grid_sample, bilinear. What is not a number looks outside.
+    Return (B, C, h, w), channels last, 0 outside. Bilinear, as torch.nn.functional.grid_sample. A coordinate that is
+    not a number counts as outside.
     """
     _, channels, height, width = picture.shape
     stride = width + 3  # a border of zeros, one pixel before and two after
@@ -49,6 +53,6 @@ def gathered(picture: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
 
 
 def _pixels(coordinate: Tensor, size: int, align_corners: bool) -> Tensor:
-    """Coordinates in [-1, 1] along an axis of `size` pixels as pixels, at most one outside."""
+    """Convert coordinates in [-1, 1] along an axis of `size` pixels to pixels, clipped to one pixel outside."""
     pixels = (coordinate + 1) * ((size - 1) / 2) if align_corners else (coordinate + 1) * (size / 2) - 0.5
     return pixels.nan_to_num_(-1.0).clamp_(-1, size)

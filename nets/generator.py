@@ -19,11 +19,11 @@ class GeneratorConfig:
     """Widths of the generator; level i has min(max_features, block_expansion * 2^i) channels.
 
     skips: False as FOMM and FPB-FOMM publish it; True adds MRAA's blends of warped source features and pixels by the
-    occlusion map. It adds no parameters.
-    resize_align_corners: how the grid is brought to the pictures' resolution; False as published, which magnifies a
-    warped picture by about 1 %. Only a generator with skips shows it: features are warped at the grid's resolution.
-    picture_sampling: how the source's pixels are warped for the last skip; bilinear as published, which takes up to
-    half of the finest detail's contrast wherever motion is half a pixel, as micro-motion is.
+    occlusion map. It adds no parameters. resize_align_corners: how the grid is resized to the pictures' resolution. The
+    published False magnifies a warped picture by about 1 %. This shows only in a generator with skips: otherwise
+    features are warped at the grid's resolution. picture_sampling: how the source's pixels are warped for the last
+    skip. The published bilinear sampling takes up to half of the finest detail's contrast wherever motion is half a
+    pixel, as micro-motion is.
     """
 
     block_expansion: Count = 64
@@ -35,7 +35,7 @@ class GeneratorConfig:
     picture_sampling: Sampling = "bilinear"
 
     def width(self, level: int) -> int:
-        """Channels at a level; 0 is the full resolution."""
+        """Return the number of channels at a level; level 0 is the full resolution."""
         return min(self.max_features, self.block_expansion * 2**level)
 
 
@@ -43,7 +43,7 @@ class GeneratorConfig:
 class Encoded:
     """A source picture and its features.
 
-    picture: (B, 3, H, W) RGB in [0, 1]. small: what the dense motion network sees. features: finest first.
+    picture: (B, 3, H, W) RGB in [0, 1]. small: the picture that the dense motion network sees. features: finest first.
     """
 
     picture: Tensor
@@ -52,10 +52,10 @@ class Encoded:
 
 
 class Generator(nn.Module):
-    """Warp the source's features by a motion and paint the picture (Siarohin et al. 2019, section 3.2).
+    """Warps the source's features by a motion and paints the picture (Siarohin et al. 2019, section 3.2).
 
-    The motion network is registered under `motion_name`, first, as published state dicts have it; how it is called
-    is the subclass's business, this class paints a `Motion`.
+    The motion network is registered first, under `motion_name`, as in published state dicts. Subclasses call it; this
+    class paints a given `Motion`.
     """
 
     def __init__(self, config: GeneratorConfig, motion: nn.Module, motion_name: str, align_corners: bool) -> None:
@@ -76,35 +76,36 @@ class Generator(nn.Module):
         self.final = nn.Conv2d(widths[0], 3, 7, padding=3)
 
     def encode(self, picture: Tensor) -> Encoded:
-        """A source (B, 3, H, W) RGB in [0, 1], encoded once for all frames."""
+        """Encode a source (B, 3, H, W) RGB in [0, 1], once for all frames."""
         return Encoded(picture, self.small(picture), self.features(picture))
 
     def small(self, picture: Tensor) -> Tensor:
-        """The picture as the dense motion network sees it: (B, 3, H/4, W/4) with the published factor."""
+        """Return the picture as the dense motion network sees it: (B, 3, H/4, W/4) with the published factor."""
         motion = self.get_submodule(self.motion_name)
         assert isinstance(motion, DenseMotion)
         small: Tensor = motion.down(picture)
         return small
 
     def occlusion_biases(self) -> list[Tensor]:
-        """Bias of the layer that predicts the occlusion map, as a logit of what is visible."""
+        """Return the bias of the layer that predicts the occlusion map, as a logit of visibility."""
         motion = self.get_submodule(self.motion_name)
         assert isinstance(motion, DenseMotion)
         assert motion.occlusion.bias is not None
         return [motion.occlusion.bias]
 
     def features(self, picture: Tensor) -> tuple[Tensor, ...]:
-        """Features of a source (B, 3, H, W) RGB in [0, 1]: map i is (B, width(i), H/2^i, W/2^i)."""
+        """Return the features of a source (B, 3, H, W) RGB in [0, 1]: map i is (B, width(i), H/2^i, W/2^i)."""
         maps = [self.first(picture)]
         for block in self.down_blocks:
             maps.append(block(maps[-1]))
         return tuple(maps)
 
     def decode(self, encoded: Encoded, motion: Motion) -> Tensor:
-        """The source under a motion: (B, 3, H, W) RGB in [0, 1]; an `encoded` of batch 1 serves any batch of motions.
+        """Return the source under a motion: (B, 3, H, W) RGB in [0, 1].
 
-        Without skips the coarsest features are warped, masked by the occlusion map and decoded. With skips the warped
-        source enters again at every resolution, pixels last: o W(source) + (1 - o) decoded.
+        An `encoded` of batch 1 serves any batch of motions. Without skips the coarsest features are warped, masked by
+        the occlusion map and decoded. With skips the warped source enters again at every resolution, pixels last: o
+        W(source) + (1 - o) decoded.
         """
         maps = encoded.features if self.config.skips else encoded.features[-1:]
         warped = [self.warped(features, motion) for features in maps]
@@ -116,21 +117,21 @@ class Generator(nn.Module):
             x = block(x)
         if self.config.skips:
             x = _blend(visible[0], warped[0], x)
-        painted = torch.sigmoid(widened(self.final(x)))  # bfloat16 has no more than 128 levels between .5 and 1
+        painted = torch.sigmoid(widened(self.final(x)))  # bfloat16 has only 128 levels between .5 and 1
         if not self.config.skips:
             return painted
         pixels = self.warped(encoded.picture, motion, self.config.picture_sampling)
         if self.config.picture_sampling == "bicubic":
-            pixels = pixels.clamp(0, 1)  # it overshoots at edges
+            pixels = pixels.clamp(0, 1)  # bicubic sampling overshoots at edges
         return _blend(self.occlusion(painted, motion), pixels, painted)
 
     def warped(self, picture: Tensor, motion: Motion, sampling: Sampling = "bilinear") -> Tensor:
-        """A picture or feature map under the motion, at its own resolution: (B, C, h, w), zeros outside."""
+        """Return a picture or feature map under the motion, at its own resolution: (B, C, h, w), zeros outside."""
         grid = resized_grid(motion.deformation, picture.shape[2], picture.shape[3], self.config.resize_align_corners)
         return warp(picture, grid, self.align_corners, sampling=sampling)
 
     def occlusion(self, features: Tensor, motion: Motion) -> Tensor:
-        """The occlusion map at the resolution of `features`: (B, 1, h, w)."""
+        """Return the occlusion map at the resolution of `features`: (B, 1, h, w)."""
         return motion.visible(features.shape[2], features.shape[3], self.config.resize_align_corners)
 
 

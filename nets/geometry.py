@@ -25,12 +25,15 @@ SMALLEST_DETERMINANT = 1e-8
 
 
 def widened(value: Any) -> Any:
-    """Half-precision tensors as float32, everything else as it is."""
+    """Convert half-precision tensors to float32; return everything else unchanged."""
     return value.float() if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16) else value
 
 
 def in_float32(function: Function) -> Function:
-    """Decorator: half-precision tensor arguments become float32 and autocast is off inside; float64 stays."""
+    """Decorate a function so that half-precision tensor arguments become float32 and autocast is off inside.
+
+    Float64 tensors stay float64.
+    """
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -43,7 +46,7 @@ def in_float32(function: Function) -> Function:
 
 
 def coordinate_grid(height: int, width: int, like: Tensor) -> Tensor:
-    """Coordinates of the cells of a map: (H, W, 2), x then y, on the device of `like`, float32 at least."""
+    """Return the coordinates of a map's cells: (H, W, 2), x then y, on the device of `like`, float32 at least."""
     dtype = torch.promote_types(like.dtype, torch.float32)
     y = torch.linspace(-1, 1, height, device=like.device, dtype=dtype)
     x = torch.linspace(-1, 1, width, device=like.device, dtype=dtype)
@@ -52,9 +55,9 @@ def coordinate_grid(height: int, width: int, like: Tensor) -> Tensor:
 
 @in_float32
 def gaussians(mean: Tensor, height: int, width: int, variance: float | Tensor) -> Tensor:
-    """Unnormalised Gaussians exp(-(z - p)^T S^-1 (z - p) / 2): mean (B, K, 2) -> (B, K, H, W), 1 at the mean.
+    """Return unnormalised Gaussians exp(-(z - p)^T S^-1 (z - p) / 2): mean (B, K, 2) -> (B, K, H, W), 1 at the mean.
 
-    `variance` is one number for round Gaussians or the covariances (B, K, 2, 2).
+    `variance` is one number for round Gaussians, or the covariances (B, K, 2, 2).
     """
     offset = coordinate_grid(height, width, mean) - mean[:, :, None, None]  # B K H W 2
     if isinstance(variance, Tensor):
@@ -66,13 +69,13 @@ def gaussians(mean: Tensor, height: int, width: int, variance: float | Tensor) -
 
 @in_float32
 def spatial_softmax(logits: Tensor, temperature: float) -> Tensor:
-    """Softmax over all positions of a map: (B, K, H, W) -> (B, K, H, W), each map sums to 1."""
+    """Return the softmax over all positions of a map: (B, K, H, W) -> (B, K, H, W), each map sums to 1."""
     return torch.softmax(logits.flatten(2) / temperature, dim=-1).view_as(logits)
 
 
 @in_float32
 def soft_argmax(heatmap: Tensor) -> Tensor:
-    """Mean position under heatmaps that sum to 1: (B, K, H, W) -> (B, K, 2)."""
+    """Return the mean position under heatmaps that sum to 1: (B, K, H, W) -> (B, K, 2)."""
     grid = coordinate_grid(heatmap.shape[2], heatmap.shape[3], heatmap)  # H W 2
     # Pairwise sums here and below: a matrix product over 4096 cells is ten times less exact.
     return (heatmap[..., None] * grid).sum((2, 3))
@@ -80,14 +83,14 @@ def soft_argmax(heatmap: Tensor) -> Tensor:
 
 @in_float32
 def covariance(heatmap: Tensor, mean: Tensor) -> Tensor:
-    """Covariance of position under heatmaps that sum to 1: (B, K, H, W), (B, K, 2) -> (B, K, 2, 2)."""
+    """Return the covariance of position under heatmaps that sum to 1: (B, K, H, W), (B, K, 2) -> (B, K, 2, 2)."""
     offset = coordinate_grid(heatmap.shape[2], heatmap.shape[3], heatmap) - mean[:, :, None, None]  # B K H W 2
     return (heatmap[..., None, None] * offset[..., :, None] * offset[..., None, :]).sum((2, 3))
 
 
 @in_float32
 def inverse_2x2(matrix: Tensor) -> Tensor:
-    """Inverse in closed form: (..., 2, 2) -> (..., 2, 2); finite even for singular matrices."""
+    """Return the inverse in closed form: (..., 2, 2) -> (..., 2, 2); finite even for singular matrices."""
     a, b, c, d = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 1, 0], matrix[..., 1, 1]
     determinant = a * d - b * c
     sign = torch.where(determinant < 0, -1.0, 1.0)
@@ -98,13 +101,13 @@ def inverse_2x2(matrix: Tensor) -> Tensor:
 
 @in_float32
 def product(*matrices: Tensor) -> Tensor:
-    """Product of 2 x 2 matrices from left to right, float32 whatever autocast says: (..., 2, 2)."""
+    """Return the product of 2 x 2 matrices from left to right, in float32 even under autocast: (..., 2, 2)."""
     return functools.reduce(torch.matmul, matrices)
 
 
 @in_float32
 def affine_grid(centre: Tensor, target: Tensor, matrix: Tensor, height: int, width: int) -> Tensor:
-    """Maps z -> target + matrix (z - centre): points (B, K, 2), matrix (B, K, 2, 2) -> (B, K, H, W, 2)."""
+    """Return the maps z -> target + matrix (z - centre): points (B, K, 2), matrix (B, K, 2, 2) -> (B, K, H, W, 2)."""
     grid = coordinate_grid(height, width, centre)
     offset = (grid - centre[:, :, None, None]).flatten(2, 3)  # B K HW 2
     moved = offset @ matrix.transpose(-1, -2) + target[:, :, None]  # B K HW 2
@@ -117,10 +120,10 @@ def warp(
 ) -> Tensor:
     """Sample a picture at a backward grid: (B, C, H, W), (B, h, w, 2) -> (B, C, h, w).
 
-    A picture of batch 1 serves a grid of any batch. align_corners=True agrees with this file's coordinates; False is
-    what torch >= 1.3 does when nothing is said: an identity grid then shrinks the picture by half a pixel per border.
-    The result has the picture's memory layout; torch always samples into a planar map, which would make every
-    operation that meets it beside maps in channels last several times slower.
+    A picture of batch 1 serves a grid of any batch. align_corners=True agrees with this file's coordinates. False is
+    the default of torch >= 1.3: an identity grid then shrinks the picture by half a pixel per border. The result has
+    the picture's memory layout. Torch always samples into a planar map; combined with maps in channels-last layout,
+    that would make every later operation several times slower.
     """
     layout = memory_layout(picture)
     plainly = (sampling, padding) == ("bilinear", "zeros")
@@ -132,16 +135,17 @@ def warp(
 
 
 def memory_layout(maps: Tensor) -> torch.memory_format:
-    """Return how (B, C, H, W) lie in memory: channels last, or planar, which is also said of what could be both."""
+    """Return the memory layout of maps (B, C, H, W): channels last or planar; planar if they could be either."""
     last = not maps.is_contiguous() and maps.is_contiguous(memory_format=torch.channels_last)
     return torch.channels_last if last else torch.contiguous_format
 
 
 @in_float32
 def resized_grid(grid: Tensor, height: int, width: int, align_corners: bool = False) -> Tensor:
-    """A backward grid at another resolution, bilinear: (B, h, w, 2) -> (B, H, W, 2).
+    """Return a backward grid at another resolution, bilinear: (B, h, w, 2) -> (B, H, W, 2).
 
-    With align_corners False, as published, an identity grid magnifies the picture by about 1 %; with True it stays one.
+    With align_corners False, as published, an identity grid magnifies the picture by about 1 %; with True it stays an
+    identity.
     """
     if grid.shape[1:3] == (height, width):
         return grid
@@ -150,7 +154,7 @@ def resized_grid(grid: Tensor, height: int, width: int, align_corners: bool = Fa
 
 @in_float32
 def resized_map(maps: Tensor, height: int, width: int, align_corners: bool = False) -> Tensor:
-    """Maps at another resolution, bilinear: (B, C, h, w) -> (B, C, H, W)."""
+    """Return maps at another resolution, bilinear: (B, C, h, w) -> (B, C, H, W)."""
     if maps.shape[2:] == (height, width):
         return maps
     # Planar: in channels last, torch takes seven times as long for maps of few channels.
@@ -158,10 +162,10 @@ def resized_map(maps: Tensor, height: int, width: int, align_corners: bool = Fal
 
 
 def aligned(matrix: Tensor) -> Tensor:
-    """The matrix (..., 2, 2) times the sign of its first entry, 0 counting as positive (MRAA's axis rule)."""
+    """Return the matrix (..., 2, 2) times the sign of its first entry; 0 counts as positive (MRAA's axis rule)."""
     return matrix * first_sign(matrix)
 
 
 def first_sign(matrix: Tensor) -> Tensor:
-    """Sign of the first entry of (..., 2, 2), 0 counting as positive, without gradient: (..., 1, 1)."""
+    """Return the sign of the first entry of (..., 2, 2), without gradient; 0 counts as positive: (..., 1, 1)."""
     return torch.where(matrix[..., :1, :1] < 0, -1.0, 1.0)

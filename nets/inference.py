@@ -21,38 +21,38 @@ class PointSet(Protocol):
     """Key points or regions of a batch of pictures."""
 
     def __getitem__(self, index: slice) -> Self:
-        """Those of some of the pictures."""
+        """Return the points of some of the pictures."""
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
-        """Those of several batches."""
+        """Join the points of several batches into one."""
 
 
 Points = TypeVar("Points", bound=PointSet)
 
 
 class Painter(Protocol):
-    """What animates and is taught: megbench.nets.generator.Generator, or the two networks of TPS used as one."""
+    """A model that animates and can be taught: megbench.nets.generator.Generator, or TPS's two networks used as one."""
 
     def small(self, picture: Tensor) -> Tensor:
-        """The picture as the dense motion network sees it: (B, 3, H/4, W/4) with the published factor."""
+        """Return the picture as the dense motion network sees it: (B, 3, H/4, W/4) with the published factor."""
 
     def features(self, picture: Tensor) -> tuple[Tensor, ...]:
-        """Features of a source (B, 3, H, W) RGB in [0, 1], finest first."""
+        """Return the features of a source (B, 3, H, W) RGB in [0, 1], finest first."""
 
     def encode(self, picture: Tensor) -> Encoded:
-        """A source (B, 3, H, W) RGB in [0, 1], encoded once for all frames."""
+        """Encode a source (B, 3, H, W) RGB in [0, 1], once for all frames."""
 
     def decode(self, encoded: Encoded, motion: Motion) -> Tensor:
-        """The source under a motion: (B, 3, H, W) RGB in [0, 1]."""
+        """Return the source under a motion: (B, 3, H, W) RGB in [0, 1]."""
 
     def occlusion_biases(self) -> list[Tensor]:
-        """Biases of the layers that predict occlusion, as logits of what is visible."""
+        """Return the biases of the layers that predict occlusion, as logits of visibility."""
 
 
 @dataclass(frozen=True)
 class Face(Generic[Points]):
-    """A template, ready to be moved: its features and its points, batch 1."""
+    """A template ready to be moved: its features and its points, batch 1."""
 
     encoded: Encoded
     points: Points
@@ -62,8 +62,9 @@ class Face(Generic[Points]):
 class Animator(Generic[Points]):
     """A generator with the two steps in which the methods differ.
 
-    transfer: points of template, driver and driver's first frame -> the template's points, moved. motion: the small
-    template, its points and the moved ones -> dense motion. Everything runs on `device` in eval mode.
+    transfer: takes the points of the template, the driver and the driver's first frame and returns the template's
+    points, moved. motion: takes the small template, its points and the moved ones and returns the dense motion.
+    Everything runs on `device` in eval mode.
     """
 
     generator: Painter
@@ -74,42 +75,42 @@ class Animator(Generic[Points]):
 
     @torch.inference_mode()
     def face(self, image: Frames, detect: Callable[[Tensor], Points]) -> Face[Points]:
-        """A template, uint8 (H, W, 3) RGB; the same for every driver."""
+        """Encode a template, uint8 (H, W, 3) RGB; the result serves every driver."""
         picture = pictures(image[None], self.device)
         return Face(self.generator.encode(picture), detect(picture))
 
     @torch.inference_mode()
     def read(self, frames: Frames, detect: Callable[[Tensor], Points]) -> Points:
-        """Points of a driver's frames, uint8 (T, H, W, 3) RGB; the same for every template."""
+        """Return the points of a driver's frames, uint8 (T, H, W, 3) RGB; the result serves every template."""
         found = [detect(pictures(frames[part], self.device)) for part in parts(len(frames), self.batch_size)]
         return type(found[0]).join(found)
 
     @torch.inference_mode()
     def animate(self, face: Face[Points], driver: Points, n_frames: int) -> Frames:
-        """The template moved as the driver moves from its first frame: uint8 (T, H, W, 3) RGB."""
+        """Return the template moved as the driver moves from its first frame: uint8 (T, H, W, 3) RGB."""
         frames = []
         for part in parts(n_frames, self.batch_size):
             frames.append(levels(self.paint(face, driver[part], driver[:1])))
         return np.concatenate(frames)
 
     def paint(self, face: Face[Points], driving: Points, first: Points) -> Tensor:
-        """The template under one batch of the driver's points: (B, 3, H, W) RGB in [0, 1]."""
+        """Return the template under one batch of the driver's points: (B, 3, H, W) RGB in [0, 1]."""
         motion = self.motion(face.encoded.small, face.points, self.transfer(face.points, driving, first))
         return self.generator.decode(face.encoded, motion)
 
 
 def parts(count: int, size: int) -> Iterator[slice]:
-    """The batches of `size` in which `count` frames are handled."""
+    """Yield the slices that divide `count` frames into batches of `size`."""
     return (slice(start, start + size) for start in range(0, count, size))
 
 
 def pictures(frames: Frames, device: str) -> Tensor:
-    """Frames uint8 (T, H, W, 3) -> pictures float32 (T, 3, H, W) in [0, 1] on the device."""
+    """Return frames uint8 (T, H, W, 3) as pictures float32 (T, 3, H, W) in [0, 1] on the device."""
     moved = torch.from_numpy(np.ascontiguousarray(frames)).to(device)
     return moved.permute(0, 3, 1, 2).float() / 255
 
 
 def levels(painted: Tensor) -> Frames:
-    """Pictures (T, 3, H, W) in [0, 1] -> frames uint8 (T, H, W, 3), rounded."""
+    """Return pictures (T, 3, H, W) in [0, 1] as frames uint8 (T, H, W, 3), rounded."""
     rounded = (painted.clamp(0, 1) * 255).round().to(torch.uint8)
     return rounded.permute(0, 2, 3, 1).cpu().numpy()

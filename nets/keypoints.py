@@ -1,7 +1,7 @@
-"""Key points with jacobians: what FOMM and FPB-FOMM share.
+"""Key points with jacobians, shared by FOMM and FPB-FOMM.
 
-FOMM finds its key points by soft-argmax of learned heatmaps; FPB-FOMM is given them (see fpfomm/). Both learn the
-jacobians, and both move the source by T_k(z) = p_s + J_s J_d^-1 (z - p_d) (Siarohin et al. 2019, equation 4).
+FOMM finds its key points by soft-argmax of learned heatmaps; FPB-FOMM receives them as input (see fpfomm/). Both learn
+the jacobians, and both move the source by T_k(z) = p_s + J_s J_d^-1 (z - p_d) (Siarohin et al. 2019, equation 4).
 """
 
 from __future__ import annotations
@@ -40,15 +40,16 @@ class KeyPoints:
 
     @classmethod
     def join(cls, parts: Sequence[KeyPoints]) -> KeyPoints:
-        """One batch of several, without heatmaps."""
+        """Join several batches into one, without heatmaps."""
         return KeyPoints(torch.cat([part.value for part in parts]), torch.cat([part.jacobian for part in parts]))
 
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """Widths of a detector. down: factor from the picture to the map; temperature of its softmax.
+    """Widths of a detector.
 
-    padding of the 7x7 heads: 0 for FOMM and FPB-FOMM, 3 for MRAA.
+    down: factor from the picture to the map. temperature: that of the softmax. padding: that of the 7x7 heads, 0 for
+    FOMM and FPB-FOMM, 3 for MRAA.
     """
 
     hourglass: HourglassConfig = HourglassConfig(32)
@@ -58,7 +59,7 @@ class DetectorConfig:
 
 
 class JacobianDetector(nn.Module):
-    """Heatmaps and their jacobians from a small picture with `channels_in` channels; the base of both detectors.
+    """Predicts heatmaps and their jacobians from a small picture with `channels_in` channels; base of both detectors.
 
     Before training every jacobian is the identity.
     """
@@ -78,9 +79,9 @@ class JacobianDetector(nn.Module):
 
     @in_float32
     def heatmap_and_jacobian(self, small: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, h, w) -> heatmaps (B, K, h', w') that sum to 1, and jacobians (B, K, 2, 2), their weighted means.
+        """Return heatmaps (B, K, h', w') that sum to 1, and jacobians (B, K, 2, 2), means weighted by these.
 
-        In float32 even under autocast.
+        small: (B, C, h, w). Computed in float32 even under autocast.
         """
         features = self.predictor(small)
         heatmap = spatial_softmax(self.kp(features), self.temperature)  # B K h' w'
@@ -91,12 +92,12 @@ class JacobianDetector(nn.Module):
 
 @in_float32
 def heatmap_difference(source: Tensor, driving: Tensor, size: tuple[int, int], variance: float) -> Tensor:
-    """Gaussians at the driving key points minus those at the source's, background zeros first: (B, K+1, h, w)."""
+    """Return Gaussians at the driving key points minus those at the source's, zeros first: (B, K+1, h, w)."""
     return with_background(gaussians(driving, *size, variance) - gaussians(source, *size, variance))
 
 
 def sparse_motions(source: KeyPoints, driving: KeyPoints, size: tuple[int, int]) -> Tensor:
-    """T_k(z) = p_s + J_s J_d^-1 (z - p_d), background (identity) first: (B, K+1, h, w, 2)."""
+    """Return T_k(z) = p_s + J_s J_d^-1 (z - p_d), background (identity) first: (B, K+1, h, w, 2)."""
     matrix = product(source.jacobian, inverse_2x2(driving.jacobian))  # B K 2 2
     sparse = affine_grid(driving.value, source.value, matrix, *size)  # B K h w 2
     return torch.cat([identity_motion(sparse), sparse], dim=1)
@@ -117,13 +118,13 @@ class KeyPointGenerator(Generator):
         self.variance = motion.variance
 
     def motion(self, small: Tensor, source: KeyPoints, driving: KeyPoints) -> Motion:
-        """Dense motion on a source that is already small, (B or 1, 3, h, w); key points of any picture size."""
+        """Return the dense motion on a small source, (B or 1, 3, h, w); key points may be of any picture size."""
         size = (small.shape[2], small.shape[3])
         heatmaps = heatmap_difference(source.value, driving.value, size, self.variance)
         motion: Motion = self.dense_motion_network(small, heatmaps, sparse_motions(source, driving, size))
         return motion
 
     def forward(self, picture: Tensor, source: KeyPoints, driving: KeyPoints) -> Tensor:
-        """Source picture (B, 3, H, W) moved from its key points to the driving ones: (B, 3, H, W) in [0, 1]."""
+        """Return a source picture (B, 3, H, W) in [0, 1], moved from its key points to the driving ones."""
         encoded = self.encode(picture)
         return self.decode(encoded, self.motion(encoded.small, source, driving))

@@ -22,17 +22,16 @@ class PointMap(Protocol):
     """A smooth map of the plane, such as nets.transform.RandomTransform or nets.thin_plate.ThinPlate."""
 
     def points(self, points: Tensor) -> Tensor:
-        """The map at points (B, N, 2), in coordinates [-1, 1]: (B, N, 2)."""
+        """Return the map's values at points (B, N, 2), in coordinates [-1, 1]: (B, N, 2)."""
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the losses; the defaults are those of FOMM's vox-256, MRAA shares what it uses.
+    """Weights of the losses; the defaults are those of FOMM's vox-256. MRAA shares those that it uses.
 
     perceptual: "vgg19" (published) or "vgg16", which need their ImageNet weights, or "pyramid", which needs none.
-    factors: scales of all three.
-    generator_gan 0 means that no discriminator is run. equivariance_value also weighs MRAA's shift and
-    equivariance_jacobian its affine.
+    factors: the scales of all three. generator_gan: 0 means that no discriminator is run. equivariance_value: also
+    weighs MRAA's shift loss. equivariance_jacobian: also weighs MRAA's affine loss.
     """
 
     perceptual: Literal["vgg19", "vgg16", "pyramid"] = "vgg19"
@@ -50,7 +49,7 @@ PYRAMID_PARTS = (1.0, 1.0, 0.25)
 
 
 def pyramid(picture: Tensor, factors: Sequence[int]) -> dict[int, Tensor]:
-    """The picture (B, 3, H, W) shrunk by each factor with anti-aliasing, keyed by factor."""
+    """Return the picture (B, 3, H, W) shrunk by each factor with anti-aliasing, keyed by factor."""
     return {factor: _down(picture.shape[1], factor, picture.device, picture.dtype)(picture) for factor in factors}
 
 
@@ -62,7 +61,10 @@ def _down(channels: int, factor: int, device: torch.device, dtype: torch.dtype) 
 def perceptual(
     features: Callable[[Tensor], Sequence[Tensor]], prediction: dict[int, Tensor], target: dict[int, Tensor]
 ) -> Tensor:
-    """Sum over scales and feature maps of mean |f(prediction) - f(target)|; the target's side has no gradient."""
+    """Return the sum over scales and feature maps of mean |f(prediction) - f(target)|.
+
+    The target's side has no gradient.
+    """
     terms = []
     for factor, picture in prediction.items():
         with torch.no_grad():
@@ -73,9 +75,9 @@ def perceptual(
 
 @in_float32
 def pyramid_distance(prediction: dict[int, Tensor], target: dict[int, Tensor]) -> Tensor:
-    """A perceptual loss without weights: over all scales, L1 + L1 of gradients + (1 - SSIM) / 4.
+    """Return a perceptual loss that needs no weights: L1 + L1 of gradients + (1 - SSIM) / 4, over all scales.
 
-    For machines that have no VGG weights. SSIM (Wang et al. 2004) is taken over 5x5 boxes.
+    For machines without VGG weights. SSIM (Wang et al. 2004) is taken over 5x5 boxes.
     """
     pixels, edges, structure = PYRAMID_PARTS
     terms = []
@@ -90,7 +92,7 @@ def pyramid_distance(prediction: dict[int, Tensor], target: dict[int, Tensor]) -
 
 @in_float32
 def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Mean structural similarity of pictures (B, C, H, W) in [0, 1] over 5x5 boxes; 1 for equal pictures."""
+    """Return the mean structural similarity of pictures (B, C, H, W) in [0, 1] over 5x5 boxes; 1 for equal pictures."""
 
     def box(x: Tensor) -> Tensor:
         return F.avg_pool2d(x, 5, stride=1)
@@ -104,23 +106,23 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _l1(found: Tensor, wanted: Tensor) -> Tensor:
-    """Mean absolute difference in float32, whatever autocast says: a bfloat16 mean has two digits."""
+    """Return the mean absolute difference, in float32 even under autocast: a bfloat16 mean has only two digits."""
     return F.l1_loss(widened(found), widened(wanted))
 
 
 def generator_gan(fake: Sequence[Verdict]) -> Tensor:
-    """Least squares: the fake should be judged 1. Sum over scales."""
+    """Return the generator's least squares loss, summed over scales: fake pictures should be judged 1."""
     return torch.stack([((1 - widened(verdict.scores)) ** 2).mean() for verdict in fake]).sum()
 
 
 def discriminator_gan(fake: Sequence[Verdict], real: Sequence[Verdict]) -> Tensor:
-    """Least squares: the real should be judged 1 and the fake 0. Sum over scales."""
+    """Return the discriminator's least squares loss, summed over scales: 1 for real pictures, 0 for fake ones."""
     terms = [((1 - widened(r.scores)) ** 2 + widened(f.scores) ** 2).mean() for f, r in zip(fake, real, strict=True)]
     return torch.stack(terms).sum()
 
 
 def feature_matching(fake: Sequence[Verdict], real: Sequence[Verdict]) -> Tensor:
-    """Sum over scales and blocks of mean |F(real) - F(fake)|; the real side has no gradient."""
+    """Return the sum over scales and blocks of mean |F(real) - F(fake)|; the real side has no gradient."""
     terms = [
         _l1(found, wanted.detach())
         for f, r in zip(fake, real, strict=True)
@@ -131,7 +133,7 @@ def feature_matching(fake: Sequence[Verdict], real: Sequence[Verdict]) -> Tensor
 
 @in_float32
 def equivariance_value(value: Tensor, transformed: Tensor, transform: PointMap) -> Tensor:
-    """Mean |p - T(p_T)|: points (B, K, 2) of a frame and of the transformed frame."""
+    """Return mean |p - T(p_T)|: points (B, K, 2) of a frame and of the transformed frame."""
     return F.l1_loss(value, transform.points(transformed))
 
 
@@ -143,7 +145,7 @@ def equivariance_jacobian(
     transform: RandomTransform,
     revert_axis_swap: bool = False,
 ) -> Tensor:
-    """Mean |I - J^-1 (dT/dz)(p_T) J_T|, jacobians (B, K, 2, 2) of a frame and of the transformed frame.
+    """Return mean |I - J^-1 (dT/dz)(p_T) J_T|, jacobians (B, K, 2, 2) of a frame and of the transformed frame.
 
     revert_axis_swap (MRAA): the product is multiplied by the sign of its first entry, since PCA axes have no sign.
     The gradient also flows through dT/dz to p_T.

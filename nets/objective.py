@@ -1,4 +1,4 @@
-"""What the published trainings share, and a training step of FOMM and FPB-FOMM, read from top to bottom."""
+"""The parts shared by the published trainings, and a training step of FOMM and FPB-FOMM that reads top to bottom."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from megbench.nets.vgg import Vgg16, Vgg19
 
 
 class PublishedConfig(Protocol):
-    """What a model's config says of its published training."""
+    """The part of a model's config that concerns its published training."""
 
     @property
     def loss(self) -> LossConfig:
-        """Losses and their weights."""
+        """The losses' settings, with their weights."""
 
     @property
     def transform(self) -> TransformConfig:
@@ -33,17 +33,18 @@ class PublishedConfig(Protocol):
 
     @property
     def lr(self) -> float:
-        """Learning rate of every network."""
+        """The learning rate of every network."""
 
     @property
     def milestones(self) -> tuple[int, ...]:
-        """Epochs after which it falls to a tenth."""
+        """The epochs after which the learning rate falls to a tenth."""
 
 
 class PublishedTrainer:
     """Base of the published trainings: networks, the loss's VGG, one Adam per network, the random transform.
 
-    BenchError if the config asks for a VGG loss whose weights are not here; VGG-19's are looked for at `vgg` first.
+    Raises BenchError if the config asks for a VGG loss whose weights are missing; VGG-19's are first looked for at
+    `vgg`.
     """
 
     stages: tuple[str, ...] = ("main",)
@@ -54,30 +55,30 @@ class PublishedTrainer:
         self.vgg = _vgg(config.loss, vgg)
 
     def networks(self) -> dict[str, nn.Module]:
-        """Networks by the published checkpoints' names."""
+        """Return the networks by the published checkpoints' names."""
         return self._networks
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """One Adam per network, as published; none for a discriminator that is never run."""
+        """Return one Adam per network, as published; none for a discriminator that is never run."""
         config = self._published
         names = [name for name in self._networks if name != "discriminator" or config.loss.generator_gan]
         return {name: OptimiserSpec((name,), config.lr, milestones=config.milestones) for name in names}
 
     def judge(self, like: Tensor) -> nn.Module | None:
-        """The loss's VGG on the device of `like`; None for a loss that needs none."""
+        """Return the loss's VGG on the device of `like`, or None if the loss needs none."""
         return None if self.vgg is None else self.vgg.to(like.device)
 
     def random_transform(self, driving: Tensor, rng: np.random.Generator) -> RandomTransform:
-        """The transform of the equivariance losses, one per driving picture."""
+        """Draw the transforms of the equivariance losses, one per driving picture."""
         return RandomTransform.draw(self._published.transform, len(driving), rng, driving)
 
 
 def _vgg(config: LossConfig, vgg19: Path) -> nn.Module | None:
-    """Return the network of the perceptual loss, None for "pyramid"."""
+    """Return the network of the perceptual loss, or None for "pyramid"."""
     if config.perceptual == "pyramid":
         return None
     network = load_vgg16(Vgg16()) if config.perceptual == "vgg16" else load_vgg19(vgg19, Vgg19())
-    rearrange(network)  # its weights stay
+    rearrange(network)  # its weights are final
     return network
 
 
@@ -90,11 +91,11 @@ def pair_step(
     driving: Tensor,
     transform: RandomTransform,
 ) -> Iterator[Phase]:
-    """The generator's phase, then (with generator_gan) the discriminator's, on pairs (B, 3, H, W) in [0, 1].
+    """Yield the generator's phase, then (with generator_gan) the discriminator's, on pairs (B, 3, H, W) in [0, 1].
 
-    source and driving are frames of one video. The order of the network calls is the published one, since batch norm
-    and spectral norm see it: the detector is called three times, the fake is judged before the real, and the
-    discriminator judges the prediction made before the generator's step. vgg None: the "pyramid" loss.
+    source and driving are frames of one video. The order of the network calls is the published one, since it affects
+    batch norm and spectral norm: the detector is called three times, the fake is judged before the real, and the
+    discriminator judges the prediction made before the generator's step. vgg: None for the "pyramid" loss.
     """
     generator, discriminator = networks["generator"], networks["discriminator"]
     kp_source, kp_driving = detect(source), detect(driving)
@@ -103,7 +104,7 @@ def pair_step(
     if config.generator_gan:
         scales = discriminator.config.factors
         fake = discriminator(losses.pyramid(prediction, scales), kp_driving.value)
-        with torch.no_grad():  # it is only matched
+        with torch.no_grad():  # the real side has no gradient in feature matching
             real = discriminator(losses.pyramid(driving, scales), kp_driving.value)
         terms["gen_gan"] = config.generator_gan * losses.generator_gan(fake)
         terms["feature_matching"] = config.feature_matching * losses.feature_matching(fake, real)
@@ -122,7 +123,7 @@ def pair_step(
 
 
 def appearance_loss(config: LossConfig, vgg: nn.Module | None, prediction: Tensor, driving: Tensor) -> Tensor:
-    """The weighted perceptual loss, by `vgg` or (None) "pyramid", of predictions (B, 3, H, W)."""
+    """Return the weighted perceptual loss of predictions (B, 3, H, W): by `vgg`, or "pyramid" if it is None."""
     found, wanted = losses.pyramid(prediction, config.factors), losses.pyramid(driving, config.factors)
     if vgg is None:
         return config.perceptual_weight * losses.pyramid_distance(found, wanted)

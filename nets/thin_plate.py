@@ -18,8 +18,9 @@ from megbench.nets.transform import TransformConfig
 
 # Keeps the logarithm finite at the control points themselves.
 EPSILON = 1e-9
-# Added to the whole diagonal of the system that is solved, as published: the map then misses its targets a little, and
-# even equal points do not give the identity: spread over a face of 256 pixels, five points leave two pixels on average.
+# Added to the whole diagonal of the system that is solved, as published. The map then misses its targets a little, and
+# even equal points do not give the identity: for five points spread over a face of 256 pixels, the error is two pixels
+# on average.
 PUBLISHED_RIDGE = 0.01
 
 
@@ -28,7 +29,7 @@ class ThinPlate:
     """K maps T(z) = A z + b + sum_i w_i U(|z - c_i|^2) for each sample.
 
     theta: (B, K, 2, 3), [A | b]. controls: (B or 1, K, N, 2), the points c. weights: (B, K, N, 2), or (B, K, N, 1)
-    where x and y bend alike.
+    if x and y bend alike.
     """
 
     theta: Tensor
@@ -38,10 +39,10 @@ class ThinPlate:
     @classmethod
     @in_float32
     def fitted(cls, controls: Tensor, targets: Tensor, ridge: float = PUBLISHED_RIDGE) -> ThinPlate:
-        """The maps that carry control points (B, K, N, 2) to targets (B, K, N, 2), nearly if `ridge` is not 0.
+        """Return the maps that carry control points (B, K, N, 2) to targets (B, K, N, 2), nearly if `ridge` is not 0.
 
-        Solved in float64: for points that nearly coincide the system is all but singular, and float32 would be off by
-        a pixel.
+        Solved in float64: for points that nearly coincide the system is almost singular, and float32 would be off by a
+        pixel.
         """
         p, q = controls.double(), targets.double()
         count = p.shape[2]
@@ -59,9 +60,9 @@ class ThinPlate:
 
     @classmethod
     def draw(cls, config: TransformConfig, own: Sequence[np.random.Generator], like: Tensor) -> ThinPlate:
-        """One random map near the identity for each sample's generator, on the device of `like`, float32.
+        """Draw one random map near the identity for each sample's generator, on the device of `like`, float32.
 
-        The control points lie on a grid over [-1, 1]^2, x fastest; as published x and y move by the same amount.
+        The control points lie on a grid over [-1, 1]^2, x fastest; as published, x and y move by the same amount.
         """
         noise = np.stack([one.standard_normal((2, 3)) for one in own]) * config.sigma_affine
         weights = np.stack([one.standard_normal((1, config.points_tps**2)) for one in own]) * config.sigma_tps
@@ -70,7 +71,10 @@ class ThinPlate:
 
     @classmethod
     def near_identity(cls, noise: Tensor, weights: Tensor) -> ThinPlate:
-        """Of the draws: noise (B, 2, 3) on the identity, weights (B, 1, P^2) of a P x P grid of control points."""
+        """Return maps near the identity from drawn numbers.
+
+        noise: (B, 2, 3), added to the identity. weights: (B, 1, P^2), for a P x P grid of control points.
+        """
         side = round(weights.shape[-1] ** 0.5)
         controls = coordinate_grid(side, side, noise).flatten(0, 1)[None, None]  # 1 1 P^2 2
         theta = torch.eye(2, 3, device=noise.device, dtype=noise.dtype) + noise
@@ -78,26 +82,29 @@ class ThinPlate:
 
     @in_float32
     def __call__(self, points: Tensor) -> Tensor:
-        """The maps at points (B or 1, K or 1, M, 2): (B, K, M, 2)."""
+        """Return the maps' values at points (B or 1, K or 1, M, 2): (B, K, M, 2)."""
         affine = points @ self.theta[..., :2].transpose(-1, -2) + self.theta[..., 2][:, :, None]
         distance = (points[:, :, :, None] - self.controls[:, :, None]).square().sum(-1)  # B K M N
         return affine + _kernel(distance) @ self.weights
 
     @in_float32
     def grids(self, height: int, width: int) -> Tensor:
-        """The maps at the cells of a picture, backward grids: (B, K, H, W, 2)."""
+        """Return the maps' values at the cells of a picture, as backward grids: (B, K, H, W, 2)."""
         cells = coordinate_grid(height, width, self.theta).flatten(0, 1)[None, None]  # 1 1 HW 2
         return self(cells).unflatten(2, (height, width))
 
     def points(self, points: Tensor) -> Tensor:
-        """The only map (K = 1) at points (B, M, 2): (B, M, 2)."""
+        """Return the values of the only map (K = 1) at points (B, M, 2): (B, M, 2)."""
         return self(points[:, None])[:, 0]
 
     def frame(self, frame: Tensor) -> Tensor:
-        """Frames (B, 3, H, W) warped by the only map, reflected at the borders: pixel z is the frame's at T(z)."""
+        """Return frames (B, 3, H, W) warped by the only map, reflected at the borders.
+
+        The pixel at z is the frame's pixel at T(z).
+        """
         return warp(frame, self.grids(*frame.shape[2:])[:, 0], align_corners=True, padding="reflection")
 
 
 def _kernel(squared: Tensor) -> Tensor:
-    """U of squared distances."""
+    """Return U of squared distances."""
     return squared * torch.log(squared + EPSILON)

@@ -1,4 +1,4 @@
-"""Carry the motion of a driver's key points over to a source's (Siarohin et al. 2019, section 3.4)."""
+"""Transfer the motion of a driver's key points to a source's (Siarohin et al. 2019, section 3.4)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ TransferMode = Literal["relative", "relative_scale", "relative_value", "absolute
 
 
 def transfer_key_points(source: KeyPoints, driving: KeyPoints, first: KeyPoints, mode: TransferMode) -> KeyPoints:
-    """Key points that move the source as the driver moves from `first` to `driving`.
+    """Return key points that move the source as the driver moves from `first` to `driving`.
 
-    source and first have batch 1, driving any. "relative" (published default): p = p_s + (p_d - p_d0),
-    J = J_d J_d0^-1 J_s. "relative_scale": the displacement times the ratio of the faces' sizes. "relative_value": as
-    "relative" but J = J_d. "absolute": the driving key points as they are, for a driver of the same face.
+    source and first have batch 1, driving any batch. "relative" (published default): p = p_s + (p_d - p_d0), J = J_d
+    J_d0^-1 J_s. "relative_scale": the displacement is multiplied by the ratio of the faces' sizes. "relative_value": as
+    "relative", but J = J_d. "absolute": the driving key points unchanged, for a driver with the same face.
     """
     if mode == "absolute":
         return driving
@@ -31,9 +31,10 @@ def transfer_key_points(source: KeyPoints, driving: KeyPoints, first: KeyPoints,
 
 
 def hull_scale(source: Tensor, first: Tensor) -> Tensor:
-    """Ratio of the sizes of two sets of points (B, K, 2), square root of their convex hulls' areas: (B, 1, 1).
+    """Return the ratio of the sizes of two sets of points (B, K, 2): (B, 1, 1).
 
-    1 where a hull has no area (all points on a line). The published code takes the first sample's for all.
+    A size is the square root of the convex hull's area. The ratio is 1 if a hull has no area (all points on a line).
+    The published code uses the first sample's ratio for all.
     """
     sizes = [(hull_size(s), hull_size(f)) for s, f in zip(source, first, strict=True)]
     ratios = [s / f if s and f else 1.0 for s, f in sizes]
@@ -41,7 +42,7 @@ def hull_scale(source: Tensor, first: Tensor) -> Tensor:
 
 
 def hull_size(points: Tensor) -> float:
-    """Square root of the area of the convex hull of points (K, 2); 0 where it has none."""
+    """Return the square root of the area of the convex hull of points (K, 2); 0 if the hull has no area."""
     try:
         return float(np.sqrt(ConvexHull(points.detach().cpu().numpy()).volume))  # in 2-D scipy's volume is the area
     except QhullError:

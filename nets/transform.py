@@ -21,7 +21,7 @@ EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class TransformConfig:
-    """Standard deviations of the affine part and of the spline's weights, and control points per side."""
+    """Standard deviations of the affine part and of the spline's weights, and the number of control points per side."""
 
     sigma_affine: float = 0.05
     sigma_tps: float = 0.005
@@ -33,7 +33,7 @@ class RandomTransform:
     """T(z) = A z + b + (1, 1) sum_j w_j U(|z - c_j|_1), U(r) = r^2 log(r + 1e-6), one T per sample.
 
     theta: (B, 2, 3), [A | b]. control_params: (B, 1, P^2), the weights w of control points c on a P x P grid over
-    [-1, 1]^2, x fastest. As published the distance is L1 and x and y move by the same amount.
+    [-1, 1]^2, x fastest. As published, the distance is L1, and x and y move by the same amount.
     """
 
     theta: Tensor
@@ -49,7 +49,7 @@ class RandomTransform:
         return cls(*(torch.from_numpy(part).to(dtype).to(like.device, non_blocking=True) for part in (theta, weights)))
 
     def _offsets(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Offsets from the control points (B, N, P^2, 2) and their L1 lengths (B, N, P^2)."""
+        """Return the offsets from the control points (B, N, P^2, 2) and their L1 lengths (B, N, P^2)."""
         side = round(self.control_params.shape[-1] ** 0.5)
         controls = coordinate_grid(side, side, points).flatten(0, 1)  # P^2 2
         offsets = points[:, :, None] - controls
@@ -57,7 +57,7 @@ class RandomTransform:
 
     @in_float32
     def points(self, points: Tensor) -> Tensor:
-        """T at points (B, N, 2), in coordinates [-1, 1]: (B, N, 2)."""
+        """Return T at points (B, N, 2), in coordinates [-1, 1]: (B, N, 2)."""
         affine = points @ self.theta[:, :, :2].transpose(1, 2) + self.theta[:, None, :, 2]
         _, length = self._offsets(points)
         lift = (self.control_params * length**2 * torch.log(length + EPSILON)).sum(-1, keepdim=True)
@@ -65,7 +65,7 @@ class RandomTransform:
 
     @in_float32
     def jacobian(self, points: Tensor) -> Tensor:
-        """dT/dz at points (B, N, 2): (B, N, 2, 2), in closed form; gradients reach the points through it.
+        """Return dT/dz at points (B, N, 2) in closed form: (B, N, 2, 2); gradients reach the points through it.
 
         dT/dz = A + (1, 1)^T sum_j w_j (2 r log(r + e) + r^2 / (r + e)) sign(z - c_j)^T.
         """
@@ -75,7 +75,7 @@ class RandomTransform:
         return self.theta[:, None, :, :2] + lift[:, :, None, :]
 
     def frame(self, frame: Tensor, align_corners: bool) -> Tensor:
-        """Frames (B, 3, H, W) warped by T, reflected at the borders: the pixel at z is the frame's at T(z)."""
+        """Return frames (B, 3, H, W) warped by T, reflected at the borders; the pixel at z is the frame's at T(z)."""
         height, width = frame.shape[2:]
         grid = coordinate_grid(height, width, frame).flatten(0, 1)  # HW 2
         grid = self.points(grid.expand(len(frame), -1, -1)).unflatten(1, (height, width))

@@ -1,7 +1,7 @@
 """VGG features for the perceptual loss (Johnson et al. 2016): VGG-19 as FOMM uses it, and VGG-16.
 
 The weights are torchvision's ImageNet weights; this file holds the architectures only. Published systems use VGG-19.
-VGG-16 has a convolution less in each of the third and fourth blocks; its taps lie in the same places.
+VGG-16 has one convolution fewer in each of the third and fourth blocks; its taps are at the same layers.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-# Channels of the convolutions, each with a ReLU; 0 is a 2x2 max pool. The stack ends at relu5_1.
+# Channels of the convolutions, each followed by a ReLU; 0 is a 2x2 max pool. The stack ends at relu5_1.
 LAYERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)
-# Where the five taps end in torchvision's numbering: relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.
+# The layers at which the five taps end, in torchvision's numbering: relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.
 TAPS = (2, 7, 12, 21, 30)
-# The same of VGG-16.
+# The same for VGG-16.
 LAYERS_16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512)
 TAPS_16 = (2, 7, 12, 19, 26)
 MEAN = (0.485, 0.456, 0.406)
@@ -23,7 +23,7 @@ STD = (0.229, 0.224, 0.225)
 
 
 class Vgg19(nn.Module):
-    """VGG-19 up to relu5_1, frozen; keys as torchvision's, `features.N.weight|bias`."""
+    """VGG-19 up to relu5_1, frozen; its keys are torchvision's, `features.N.weight|bias`."""
 
     layers: ClassVar[tuple[int, ...]] = LAYERS
     taps: ClassVar[tuple[int, ...]] = TAPS
@@ -46,7 +46,7 @@ class Vgg19(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, picture: Tensor) -> list[Tensor]:
-        """Five feature maps of RGB pictures (B, 3, H, W) in [0, 1], which are not clipped; H and W at least 16."""
+        """Return five feature maps of RGB pictures (B, 3, H, W) in [0, 1], not clipped; H and W are at least 16."""
         x = (picture - self.mean) / self.std
         found = []
         for index, layer in enumerate(self.features, start=1):
@@ -57,7 +57,7 @@ class Vgg19(nn.Module):
 
 
 class Vgg16(Vgg19):
-    """VGG-16 up to relu5_1, the same in every other way."""
+    """VGG-16 up to relu5_1, otherwise the same as Vgg19."""
 
     layers = LAYERS_16
     taps = TAPS_16

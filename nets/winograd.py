@@ -1,10 +1,10 @@
 """3x3 convolutions with 4 times fewer multiplications, forwards and backwards, in float32 on a CPU.
 
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, F(4x4, 3x3): tiles of 6x6 pixels
-give 4x4 results by 36 products where 144 are usual. A tile is read as a polynomial that is multiplied at six points.
-With 0, +-a, +-1/a and infinity, a^2 = 1/2, rounding is half of what it is with the usual 0, +-1, +-2 and infinity, 1e-6
-of the values (docs/performance.md). What is added before and after the products is memory traffic, so it
-pays where channels are many.
+give 4x4 results with 36 products instead of the usual 144. A tile is treated as a polynomial, and the products are
+taken at six points. With 0, +-a, +-1/a and infinity, a^2 = 1/2, the rounding error is half of that with the usual 0,
++-1, +-2 and infinity: 1e-6 of the values (docs/performance.md). The additions before and after the products cost memory
+traffic, so the method pays only if there are many channels.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# From how many channels (fewer of both sides) and pixels of a map it is faster, with AVX2 and with AVX-512
-# (docs/performance.md). The gradient of the weights gains most, so where weights are learnt it pays from fewer channels
-# on, with so many on both sides. Fixed rather than measured at start: results differ in their last bits from torch's,
-# so a machine must always make the same choice.
+# The numbers of channels (the smaller of input and output) and of a map's pixels from which it is faster, with AVX2 and
+# with AVX-512 (docs/performance.md). The gradient of the weights gains most, so if weights are learnt it pays from
+# fewer channels on, provided that both sides together have enough. Fixed rather than measured at start: results differ
+# from torch's in their last bits, so a machine must always make the same choice.
 FEWEST_CHANNELS, FEWEST_LEARNING, FEWEST_TOGETHER = 128, 64, 192
 SMALLEST_MAP = 32 * 32
 
 NEAR, FAR = 0.5**0.5, 2**0.5
-# Numbers that a strip of transformed tiles may have, so that it stays near a core's cache (3 MB); as many as the
-# transformed weights, if these are more, since every strip reads them once.
+# How many numbers a strip of transformed tiles may have, so that it stays near a core's cache (3 MB); as many as the
+# transformed weights have, if those are more, since every strip reads them once.
 STRIP = 800_000
 
 
 def _weight_transform() -> Tensor:
-    """(6, 3): a filter as a polynomial, taken at the six points and divided by what the tiles' side leaves out."""
+    """Return (6, 3): a filter as a polynomial at the six points, divided by factors that the tile transform omits."""
     rows = [[1.0, 0.0, 0.0]]
     for point, other in ((NEAR, FAR), (FAR, NEAR)):
         for signed in (point, -point):
@@ -44,22 +44,22 @@ WEIGHTS = torch.kron(_weight_transform(), _weight_transform()).float()  # 36 9
 
 
 class Fixable(nn.Module):
-    """A layer that computes with something made of its weights, and may keep it once the weights are final."""
+    """A layer that computes with a tensor derived from its weights, and may keep it once the weights are final."""
 
     fixed = False
     _kept: Tensor | None = None
 
     def fix(self) -> None:
-        """Declare the weights final: what is made of them is then made once and takes no gradient."""
+        """Declare the weights final: the derived tensor is then made only once and has no gradient."""
         self.fixed, self._kept = True, None
 
     def kept(self, make: Callable[[], Tensor]) -> Tensor:
-        """Return what `make` makes of the weights."""
+        """Return the tensor that `make` derives from the weights; it is kept if they are final."""
         if self._kept is not None:
             return self._kept
         if not self.fixed:
             return make()
-        with torch.inference_mode(False), torch.no_grad():  # so that it may meet an input's gradient later
+        with torch.inference_mode(False), torch.no_grad():  # so that it can be used with gradients later
             self._kept = make()
         return self._kept
 
@@ -67,13 +67,13 @@ class Fixable(nn.Module):
 class Conv3x3(Fixable, nn.Conv2d):
     """A convolution of kernel 3, stride 1 and padding 1, (B, C, H, W) -> (B, O, H, W), fast for wide float32 maps.
 
-    With few channels, on small maps or maps whose sides are not multiples of 4, in other precisions, on other devices
-    and when compiled it is the plain convolution. It cannot be differentiated twice where it is not.
+    It is the plain convolution if there are few channels, if maps are small or their sides are not multiples of 4, in
+    other precisions, on other devices and when compiled. Otherwise it cannot be differentiated twice.
     """
 
     @staticmethod
     def suits(conv: nn.Conv2d) -> bool:
-        """Return whether a convolution is of this kind."""
+        """Return whether this class can replace a convolution."""
         return (
             conv.kernel_size == (3, 3)
             and conv.stride == (1, 1) == conv.padding == conv.dilation
@@ -105,7 +105,7 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, x: Tensor, weight: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
-        """x (B, C, H, W), taps (36, C, O) from weight (O, C, 3, 3): (B, O, H, W), channels last."""
+        """Return (B, O, H, W), channels last, of x (B, C, H, W) and taps (36, C, O) made from weight (O, C, 3, 3)."""
         context.save_for_backward(x, taps)
         height, width = x.shape[2:]
         y = torch.empty(len(x), taps.shape[2], height, width, memory_format=torch.channels_last)
@@ -120,7 +120,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, Tensor | None]:
-        """Gradients of x, weight and bias: the forward pass's transforms, transposed."""
+        """Return the gradients of x, weight and bias, by the transposes of the forward pass's transforms."""
         x, taps = context.saved_tensors
         of_x, of_weight, _, of_bias = context.needs_input_grad
         batch, channels, height, width = x.shape
@@ -143,31 +143,31 @@ class _Convolution(torch.autograd.Function):
 
 
 def _transformed_weight(weight: Tensor) -> Tensor:
-    """(O, C, 3, 3) -> (36, C, O)."""
+    """Transform weights (O, C, 3, 3) into taps (36, C, O)."""
     channels_out, channels_in = weight.shape[:2]
     taps = weight.permute(2, 3, 1, 0).reshape(9, -1)
     return (WEIGHTS @ taps).view(36, channels_in, channels_out)
 
 
 def _weight_gradient(of_taps: Tensor) -> Tensor:
-    """(36, C, O) -> (O, C, 3, 3)."""
+    """Transform the gradient of taps (36, C, O) into that of the weights (O, C, 3, 3)."""
     return (WEIGHTS.T @ of_taps.flatten(1)).view(3, 3, *of_taps.shape[1:]).permute(3, 2, 0, 1)
 
 
 def _padded(picture: Tensor) -> Tensor:
-    """(H, W, C) -> (H + 2, W + 2, C), zeros around."""
+    """Pad (H, W, C) with zeros to (H + 2, W + 2, C)."""
     return F.pad(picture, (0, 0, 1, 1, 1, 1))
 
 
 def _strips(height: int, width: int, taps: Tensor) -> Iterator[range]:
-    """Rows of tiles, as many at a time as stay in the cache."""
+    """Yield rows of tiles, as many at a time as stay in the cache."""
     several = max(1, max(STRIP, taps.numel()) // (36 * (width // 4) * max(taps.shape[1:])))
     for first in range(0, height // 4, several):
         yield range(first, min(first + several, height // 4))
 
 
 def _tiles(picture: Tensor, rows: range) -> Tensor:
-    """Of a padded picture (H + 2, W + 2, C) the tiles of 6x6 in some rows of tiles, at the points: (36, tiles, C)."""
+    """Return the 6x6 tiles of some rows of tiles of a padded picture (H + 2, W + 2, C), transformed: (36, tiles, C)."""
     strip = picture[4 * rows.start : 4 * rows.stop + 2]
     width, channels = strip.shape[1:]
     lines = strip.new_empty(6, len(rows), width, channels)
@@ -178,7 +178,7 @@ def _tiles(picture: Tensor, rows: range) -> Tensor:
 
 
 def _paint(products: Tensor, out: Tensor) -> None:
-    """Products at the points (36, tiles, O) -> the results of 4x4 of every tile, written into maps (H, W, O)."""
+    """Transform products at the points (36, tiles, O) to every tile's 4x4 results and write them to maps (H, W, O)."""
     height, width, channels = out.shape
     points = products.view(6, 6, height // 4, width // 4, channels)
     lines = points.new_empty(4, *points.shape[1:])
@@ -188,7 +188,7 @@ def _paint(products: Tensor, out: Tensor) -> None:
 
 
 def _spread(gradient: Tensor) -> Tensor:
-    """The transpose of _paint: gradients (H, W, O) -> (36, tiles, O)."""
+    """Apply the transpose of _paint: gradients (H, W, O) -> (36, tiles, O)."""
     height, width, channels = gradient.shape
     lines = gradient.new_empty(6, height // 4, width, channels)
     _synthesise_transposed([gradient[row::4] for row in range(4)], lines)
@@ -198,7 +198,7 @@ def _spread(gradient: Tensor) -> Tensor:
 
 
 def _collect(products: Tensor, into: Tensor) -> None:
-    """The transpose of _tiles: (36, tiles, C) are added to a strip of a padded gradient (H + 2, W + 2, C)."""
+    """Apply the transpose of _tiles: add (36, tiles, C) to a strip of a padded gradient (H + 2, W + 2, C)."""
     height, width, channels = into.shape
     lines = products.new_zeros(6, height // 4, width, channels)
     points = products.view(6, 6, height // 4, width // 4, channels)
@@ -207,19 +207,19 @@ def _collect(products: Tensor, into: Tensor) -> None:
 
 
 def _sixes(maps: Tensor, dimension: int = 0) -> list[Tensor]:
-    """Of 4n + 2 cells along a dimension the first to sixth cell of each of n tiles, which overlap by two."""
+    """Return six maps, the first to sixth cell of n tiles, which overlap by two, along a dimension of 4n + 2."""
     count = maps.shape[dimension] // 4
     return [maps[(slice(None),) * dimension + (slice(k, k + 4 * count - 3, 4),)] for k in range(6)]
 
 
-# The four transforms of one dimension. Six maps stand for the points 0, NEAR, -NEAR, FAR, -FAR and infinity;
-# NEAR * FAR is 1, NEAR^2 + FAR^2 is 2.5.
+# The four transforms of one dimension. Six maps represent the points 0, NEAR, -NEAR, FAR, -FAR and infinity; NEAR * FAR
+# is 1, NEAR^2 + FAR^2 is 2.5.
 
 _Maps = Sequence[Tensor] | Tensor
 
 
 def _analyse(x: _Maps, out: _Maps) -> None:
-    """Six cells of a tile -> the six points."""
+    """Transform the six cells of a tile to the six points."""
     even_near, odd_near = torch.sub(x[4], x[2], alpha=FAR**2), torch.sub(x[3], x[1], alpha=FAR**2)
     even_far, odd_far = torch.sub(x[4], x[2], alpha=NEAR**2), torch.sub(x[3], x[1], alpha=NEAR**2)
     torch.add(even_near, odd_near, alpha=NEAR, out=out[1])
@@ -231,7 +231,7 @@ def _analyse(x: _Maps, out: _Maps) -> None:
 
 
 def _synthesise(points: _Maps, out: _Maps) -> None:
-    """The six points -> four results."""
+    """Transform the six points to four results."""
     near, near_odd = points[1] + points[2], points[1] - points[2]
     far, far_odd = points[3] + points[4], points[3] - points[4]
     torch.add(near_odd.mul_(NEAR), far_odd, alpha=FAR, out=out[1])
@@ -241,7 +241,7 @@ def _synthesise(points: _Maps, out: _Maps) -> None:
 
 
 def _synthesise_transposed(gradient: _Maps, out: _Maps) -> None:
-    """Gradients of four results -> of the six points."""
+    """Transform the gradients of four results to gradients of the six points."""
     for first, point in ((1, NEAR), (3, FAR)):
         even = torch.add(gradient[0], gradient[2], alpha=point**2)
         odd = torch.add(gradient[1], gradient[3], alpha=point**2)
@@ -252,7 +252,7 @@ def _synthesise_transposed(gradient: _Maps, out: _Maps) -> None:
 
 
 def _analyse_transposed(points: _Maps, into: _Maps) -> None:
-    """Gradients of the six points are added to those of the six cells."""
+    """Add the gradients of the six points to those of the six cells."""
     near, near_odd = points[1] + points[2], points[1] - points[2]
     far, far_odd = points[3] + points[4], points[3] - points[4]
     into[0].add_(points[0])

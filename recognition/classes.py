@@ -1,4 +1,4 @@
-"""Which emotions a recogniser tells apart: MEGC2019's three classes, or each database's own words."""
+"""The emotions that a recogniser distinguishes: MEGC2019's three classes, or each database's own words."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from megbench.core.clip import family
 from megbench.core.errors import check_choice
 
 MEGC2019, OWN = "megc2019", "own"
-# In MEGC2019's order: 0, 1, 2 in its lists.
+# In MEGC2019's order, which its lists number 0, 1, 2.
 THREE = ("negative", "positive", "surprise")
-# Emotions of MEGC2019's composite database; others are dropped there.
+# Emotions in MEGC2019's composite database, which drops all others.
 COMPOSITE = {
     **dict.fromkeys(("repression", "anger", "contempt", "disgust", "fear", "sadness", "negative"), "negative"),
     **dict.fromkeys(("happiness", "positive"), "positive"),
@@ -18,12 +18,12 @@ COMPOSITE = {
 }
 # The composite leaves these out of CASME II, which has two clips of fear and seven of sadness.
 NOT_IN_CASME2 = ("fear", "sadness")
-# What an adapter writes where nobody coded an emotion.
+# What an adapter writes if nobody coded an emotion.
 UNCODED = ("", "not coded")
 
 
 def three_classes(database: str, emotion: str) -> str | None:
-    """Return a clip's class in MEGC2019's composite database, None for one that it leaves out."""
+    """Return a clip's class in MEGC2019's composite database, or None if the composite leaves it out."""
     word = emotion.lower()
     if family(database) == "casme2" and word in NOT_IN_CASME2:
         return None
@@ -31,7 +31,7 @@ def three_classes(database: str, emotion: str) -> str | None:
 
 
 def own_class(database: str, emotion: str) -> str | None:
-    """Return a clip's emotion as its database says it, None where nobody coded one."""
+    """Return a clip's emotion in its database's words, or None if nobody coded one."""
     return None if emotion in UNCODED else emotion
 
 
@@ -39,5 +39,5 @@ CLASSES: dict[str, Callable[[str, str], str | None]] = {MEGC2019: three_classes,
 
 
 def classes(name: str) -> Callable[[str, str], str | None]:
-    """Return the function from database and emotion to class that `--classes` names. BenchError for another name."""
+    """Return the function from database and emotion to class that `--classes` names. Raise BenchError if unknown."""
     return CLASSES[check_choice("classes", name, CLASSES)]

@@ -1,13 +1,13 @@
-"""Pictures of flow as other recognisers read them: the folders of STSTNet, HTNet and CausalNet, a list and arrays.
+"""Pictures of flow for other recognisers: the folders of STSTNet, HTNet and CausalNet, a list and arrays.
 
-    three_norm_u_v_os/<subject>/{u_train,u_test}/<label>/<subject>_<clip> .png   a fold for each subject
+    three_norm_u_v_os/<subject>/{u_train,u_test}/<label>/<subject>_<clip> .png   one fold per subject
     STSNet_whole_norm_u_v_os/<subject>_<clip> .png                               each picture once
-    combined_3_class2_for_optical_flow.csv                                       a row for each clip
-    flow.npy                                                                     (N, 3, 28, 28) float32, by the rows
+    combined_3_class2_for_optical_flow.csv                                       one row per clip
+    flow.npy                                                                     (N, 3, 28, 28) float32, in row order
     recipe.txt                                                                   how they were made
 
-The names are the published ones, with the blank before ".png" that HTNet looks files up by. Pictures are stretched to
-0..255 channel by channel (red u, green v, blue strain); the arrays keep amplitude.
+The names are the published ones, with the blank before ".png" with which HTNet looks up files. Pictures are stretched
+to 0..255 channel by channel (red u, green v, blue strain); the arrays keep amplitude.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ ONE_DIGIT = re.compile(r"^s(\d)(?=_|$)")
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """One clip. name: what it is called beside its subject. label: its class.
+    """One clip.
 
-    generated: an output of a run, which is learned from and never tested on.
+    name: its name beside its subject's. label: its class. generated: whether it is an output of a run, which is learned
+    from but never tested on.
     """
 
     sample: Sample
@@ -52,7 +53,7 @@ class Exported:
 
     @property
     def subject(self) -> str:
-        """Who is seen, or drove the output, as the published lists spell it."""
+        """The person who is seen, or who drove the output, in the published lists' spelling."""
         database, _, subject = self.sample.person.partition("/")
         return ONE_DIGIT.sub(r"s0\1", subject) if database == "smic" else subject
 
@@ -63,7 +64,7 @@ class Exported:
 
 
 def listed_name(sample: Sample) -> str:
-    """Return what the published lists call a clip of a database, beside its subject."""
+    """Return the name of a database's clip in the published lists, beside its subject's."""
     name = sample.clip.rpartition("/")[2]
     database, _, subject = sample.person.partition("/")
     if database == "smic":
@@ -72,9 +73,9 @@ def listed_name(sample: Sample) -> str:
 
 
 def write_flow(out: Path, clips: Sequence[Exported], scheme: str, notes: Sequence[str] = ()) -> int:
-    """Write the layout into the new folder `out`, whole or not at all; return how many pictures.
+    """Write the layout into the new folder `out`, whole or not at all; return the number of pictures.
 
-    BenchError if the folder exists, with fewer than two people, or if two clips would share a name.
+    Raise BenchError if the folder exists, if there are fewer than two people, or if two clips would share a name.
     """
     if out.exists():
         raise BenchError(f"{out} exists. Give --out another folder, or delete it.")
@@ -82,8 +83,8 @@ def write_flow(out: Path, clips: Sequence[Exported], scheme: str, notes: Sequenc
     if len(subjects) < 2:
         who = "1 person" if subjects else "0 people"
         raise BenchError(
-            f"The clips with a class show {who}; a fold for each takes at least two. Drivers from a folder have neither"
-            " person nor emotion: give databases (--clips), or a run on one."
+            f"The clips with a class show {who}; one fold per person takes at least two. Drivers from a folder have"
+            " neither person nor emotion: give databases (--clips), or a run on one."
         )
     _check_names(clips)
     names = list(THREE) if scheme == MEGC2019 else sorted({clip.label for clip in clips})
@@ -111,7 +112,7 @@ def _places(
     for subject in subjects:
         for clip in clips:
             own = clip.subject == subject
-            if not (own and clip.generated):  # what the held-out person drove is in neither half
+            if not (own and clip.generated):  # outputs driven by the held-out person are in neither half
                 part = "u_test" if own else "u_train"
                 yield Path(FOLDS, check_name("subject", subject), part, str(names.index(clip.label))), clip
 
@@ -144,17 +145,17 @@ def _recipe(names: Sequence[str]) -> list[str]:
     return [
         f"Labels: {', '.join(f'{place} {name}' for place, name in enumerate(names))}.",
         f"Channels: {', '.join(CHANNELS)}; in the pictures red, green, blue (OpenCV's imread returns blue first).",
-        "Flow: from the onset to the apex (the frame of largest motion where nobody coded it), dense, by the suite's"
+        "Flow: from the onset to the apex (the frame of largest motion if nobody coded it), dense, by the suite's"
         " own estimator (faces/flow.py: DIS, Lucas and Kanade, variational refinement), on frames of 256 x 256 cut to"
         " the face.",
-        "Head: the similarity that explains the flow of nose, cheeks and forehead is taken off.",
+        "Head: the similarity that explains the flow of nose, cheeks and forehead is subtracted.",
         "Alignment: a similarity fits the mean face to 51 landmarks (dlib) of the onset frame. The picture shows the"
         f" square of {EXTENT:g} eye distances whose upper left corner is {-left:g} to the left of and {-top:g} above"
-        " the point between the eyes; what is not the face is 0.",
-        "u, v: to the right and down the face, in eye distances. strain: sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2).",
-        f"Size: {SIDE} x {SIDE}, each pixel the mean of 4 x 4 readings.",
+        " the point between the eyes; pixels outside the face are 0.",
+        "u, v: motion to the right and down, in eye distances. strain: sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2).",
+        f"Size: {SIDE} x {SIDE}, each pixel the mean of 4 x 4 samples.",
         f"Pictures (*.png): each channel of each picture scaled to 0..255 by its own extremes, as published. {ARRAY} is"
-        " not scaled: amplitude is kept. The blank before .png is the published spelling, by which others find them.",
-        f"apex in {LIST}: frames from the clip's first one. imagename: what the apex frame is called in other people's"
-        " layouts; no face is in this folder.",
+        " not scaled: amplitude is kept. The blank before .png is in the published names, which others look up.",
+        f"apex in {LIST}: frames from the clip's first one. imagename: the apex frame's name in other people's layouts;"
+        " this folder contains no faces.",
     ]

@@ -1,7 +1,7 @@
-"""What recognisers look at: the flow of an aligned face from onset to apex, as a small picture of u, v and strain.
+"""The input of recognisers: the flow of an aligned face from onset to apex, as a small picture of u, v and strain.
 
-The face is laid over the mean face by its landmarks, the head's own motion is taken off, and lengths are in units of
-the eye distance. So pictures of different faces compare, and a faint expression stays faint.
+The face is aligned with the mean face by its landmarks, the head's own motion is subtracted, and lengths are in units
+of the eye distance. So pictures of different faces are comparable, and a faint expression stays faint.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from megbench.faces.regions import face_regions
 # Pixels along a side of the picture, as published (Liong et al. 2019); each is the mean of FINE x FINE readings.
 SIDE, FINE = 28, 4
 CHANNELS = ("u", "v", "strain")
-# The square of the mean face that the picture shows, in eye distances from between the eyes: upper left corner, side.
+# The square of the mean face that the picture shows: upper left corner (from between the eyes) and side, in eye
+# distances.
 CORNER, EXTENT = (-1.2, -0.65), 2.4
 
 
 def flow_picture(first: Grey, later: Grey, points: Points) -> Float32s:
     """Return u, v and strain (3, 28, 28) float32 of a face's motion from one frame to another.
 
-    first, later: grey (256, 256) uint8. points: (68, 2), the landmarks of `first`. u and v are to the right and down
+    first, later: grey (256, 256) uint8. points: (68, 2), the landmarks of `first`. u and v point to the right and down
     the face, in eye distances; strain is sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2), without a unit (Liong et al. 2019).
-    All are 0 outside of the face, and everywhere if the frames are equal.
+    All are 0 outside the face, and everywhere if the frames are equal.
     """
     regions = face_regions(points)
     flow = FlowFrom(first, box_around(regions.face))(later)
@@ -41,7 +42,7 @@ def flow_picture(first: Grey, later: Grey, points: Points) -> Float32s:
     turn, shift = _on_mean_face(points)
     where = turn * _grid() + shift
     places = np.stack([where.real, where.imag], -1).astype(np.float32)
-    # Read in the picture's directions, turned into the face's.
+    # Sampled in the picture's directions, then rotated into the face's.
     motion = as_complex(sample(facial, places)) * (np.conj(turn) / abs(turn)) / regions.eye_distance
     u, v = motion.real, motion.imag
     face = sample(regions.face.astype(np.float32), places)
@@ -52,7 +53,7 @@ def flow_picture(first: Grey, later: Grey, points: Points) -> Float32s:
 def stretched(pictures: Float32s) -> Float32s:
     """Return pictures (..., 28, 28) with each channel of each one scaled to 0..1 by its own extremes, as published.
 
-    A channel without any motion becomes 0. Amplitude is lost, and what little a still face moves by camera noise gets
+    A channel without any motion becomes 0. Amplitude is lost: the small motion of a still face under camera noise gets
     the full contrast of an expression.
     """
     low, high = pictures.min((-2, -1), keepdims=True), pictures.max((-2, -1), keepdims=True)
@@ -62,7 +63,7 @@ def stretched(pictures: Float32s) -> Float32s:
 
 @functools.cache
 def _grid() -> Complex:
-    """Where the mean face is read (SIDE * FINE, SIDE * FINE), in eye distances."""
+    """Return the points at which the mean face is sampled (SIDE * FINE, SIDE * FINE), in eye distances."""
     step = EXTENT / (SIDE * FINE)
     return np.asarray(as_complex((pixel_grid(SIDE * FINE) + 0.5) * step) + complex(*CORNER))
 

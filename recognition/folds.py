@@ -1,4 +1,4 @@
-"""Who is held out: one person after the other, with everything in which that person is seen."""
+"""Leave-one-person-out folds: each person is held out in turn, with everything in which that person is seen."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Places = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Folds:
-    """Leave one subject out.
+    """The folds of leave-one-subject-out.
 
-    people: whom each of the F folds holds out, "casme2/sub01". fold_of: (N,) the fold that asks for each sample.
-    training: (F, N) bool, which samples it learns from. notes: what a reader must know.
+    people: the person whom each of the F folds holds out, "casme2/sub01". fold_of: (N,), the fold that is asked about
+    each sample. training: (F, N) bool, which samples each fold learns from. notes: what a reader must know.
     """
 
     people: tuple[str, ...]
@@ -30,9 +30,9 @@ class Folds:
 
 
 def leave_one_out(data: Labelled) -> Folds:
-    """Return a fold for each person. Who shares a frame's pixels with another is held out together with them.
+    """Return a fold for each person. People who share a frame's pixels are held out together.
 
-    BenchError with fewer than two people.
+    Raise BenchError if there are fewer than two people.
     """
     groups = _groups(data.people, [sample.pixels for sample in data.samples])
     names = list(dict.fromkeys(groups))
@@ -41,7 +41,7 @@ def leave_one_out(data: Labelled) -> Folds:
         who = "person" if len(people) == 1 else "people who share frames"
         raise BenchError(
             f"The clips show {len(people)} {who} ({few(people)});"
-            " leaving one person out takes at least two. Give further clips."
+            " leaving one person out takes at least two. Give more clips."
         )
     fold_of = np.array([names.index(name) for name in groups], np.int64)
     training = np.arange(len(names))[:, None] != fold_of
@@ -49,9 +49,9 @@ def leave_one_out(data: Labelled) -> Folds:
 
 
 def may_learn(data: Labelled, people: Collection[str], pixels: Collection[str]) -> Flags:
-    """Return which samples (N,) one may learn from who must have seen neither these people nor these frames.
+    """Return which samples (N,) may be learned from by a recogniser that must not see these people or frames.
 
-    A person of whom any frame is among them, under whatever name, is left out with all clips.
+    A person is left out with all clips if any of these frames shows them, under whatever name.
     """
     groups = _groups(data.people, [sample.pixels for sample in data.samples])
     known = zip(data.samples, groups, strict=True)
@@ -60,7 +60,7 @@ def may_learn(data: Labelled, people: Collection[str], pixels: Collection[str]) 
 
 
 def _groups(people: Sequence[str], pixels: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return for each sample the first person of its group: of those who share a frame, directly or in a chain."""
+    """Return for each sample the first person of its group: people who share a frame, directly or in a chain."""
     leader = {name: name for name in people}
 
     def first(name: str) -> str:
@@ -85,7 +85,7 @@ def _notes(data: Labelled, names: Sequence[str], fold_of: Places, training: Flag
     lacking = [name for name, row in zip(names, training, strict=True) if _lost(data, row)]
     if lacking:
         lines.append(
-            f"{len(lacking)} of {len(names)} folds learn without a class, whose clips only the held-out person has"
+            f"{len(lacking)} of {len(names)} folds learn without a class that only the held-out person shows"
             f" ({few(lacking, 3)})"
         )
     single = int((np.bincount(fold_of) == 1).sum())

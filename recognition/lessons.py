@@ -1,4 +1,4 @@
-"""What one fold learns and answers, by itself: it is handed nothing of the person it holds out but the questions."""
+"""What one fold learns and answers. A fold receives nothing of the person it holds out except the questions."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from megbench.recognition.ststnet import StstNet, cut
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """pictures: (n, 3, 28, 28), with labels (n,): all that is learned from. asked: (m, 3, 28, 28).
+    """The input of one fold.
 
-    true: (m,), the classes of what is asked. No answer depends on them; only `Learnt.habit` does.
+    pictures: (n, 3, 28, 28), with labels (n,): everything that is learned from. asked: (m, 3, 28, 28). true: (m,), the
+    classes of the pictures asked about. No answer depends on them; only `Learnt.habit` does.
     """
 
     pictures: Float32s
@@ -46,10 +47,11 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Learnt:
-    """answers: (S, m) of S seeds, each after its last epoch. habit: what the best test epoch would have answered.
+    """The output of one fold.
 
-    habit is None for recognisers without epochs. It is a leak, shown as one and used for nothing: the epoch is chosen
-    by the very answers that are to be scored.
+    answers: (S, m) of S seeds, each after its last epoch. habit: the answers of the best test epoch, or None for
+    recognisers without epochs. It is a leak, shown as one and used for nothing else: the epoch is chosen by the very
+    answers that are to be scored.
     """
 
     answers: tuple[tuple[int, ...], ...]
@@ -57,7 +59,7 @@ class Learnt:
 
 
 def learn(recogniser: Recogniser, lesson: Lesson) -> Learnt:
-    """Learn from a lesson and answer what it asks."""
+    """Learn from a lesson and answer its questions."""
     if isinstance(recogniser, StstNet):
         pairs = [_epochs(recogniser, lesson, seed) for seed in recogniser.seeds]
         return Learnt(_rows(np.stack([last for last, _ in pairs])), _rows(np.stack([best for _, best in pairs])))
@@ -68,7 +70,7 @@ def learn(recogniser: Recogniser, lesson: Lesson) -> Learnt:
 
 
 def _epochs(recogniser: StstNet, lesson: Lesson, seed: int) -> tuple[Answers, Answers]:
-    """Return the answers (m,) after the last epoch, and after the one with most right answers (the latest of them)."""
+    """Return the answers (m,) after the last epoch, and after the epoch with most right answers (the last such one)."""
     everything = np.ones((1, len(lesson.labels)), bool)
     parts, most = cut(lesson.asked), -1
     for net in recogniser.epochs_of(lesson.pictures, lesson.labels, everything, lesson.n_classes, seed):
@@ -87,8 +89,8 @@ def _rows(answers: Answers) -> tuple[tuple[int, ...], ...]:
 class Course:
     """All lessons of one row.
 
-    pictures: (N + M, 3, 28, 28), the N clips themselves and then what was added, with labels (N + M,). training:
-    (F, N + M) bool, what each fold learns from. fold_of: (N,), the fold that is asked for each clip.
+    pictures: (N + M, 3, 28, 28), the N clips themselves and then the M added ones, with labels (N + M,). training: (F,
+    N + M) bool, what each fold learns from. fold_of: (N,), the fold that is asked about each clip.
     """
 
     pictures: Float32s
@@ -98,14 +100,14 @@ class Course:
     n_classes: int
 
     def lesson(self, fold: int) -> Lesson:
-        """Return what a fold is handed."""
+        """Return the input of a fold."""
         learns, mine = self.training[fold], np.flatnonzero(self.fold_of == fold)
         return Lesson(
             self.pictures[learns], self.labels[learns], self.pictures[mine], self.labels[mine], self.n_classes
         )
 
     def save(self, path: Path) -> None:
-        """Write it for workers, whole or not at all."""
+        """Write the course for workers, whole or not at all."""
         with whole_file(path, lasting=False) as file:
             np.savez(
                 file,
@@ -119,13 +121,13 @@ class Course:
 
 @dataclass(frozen=True)
 class Teacher:
-    """The worker's side: reads a course, then teaches one fold after another."""
+    """The worker's side: reads a course, then runs one fold after another."""
 
     course: Path
     recogniser: Recogniser
 
     def __call__(self) -> Callable[[tuple[int, int]], Learnt]:
-        """Return what teaches a fold, called by the numbers of its row and of itself."""
+        """Return a function that runs a fold; its arguments are the numbers of the row and of the fold."""
         with np.load(self.course, allow_pickle=False) as stored:
             arrays: dict[str, Any] = {name: stored[name] for name in stored.files}
         course = Course(**{**arrays, "n_classes": int(arrays["n_classes"])})

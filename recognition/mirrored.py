@@ -1,4 +1,4 @@
-"""The augmentation that costs nothing: flow seen in a mirror, and a little weaker or stronger."""
+"""The augmentation that costs nothing: mirrored flow, a little weaker or stronger."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import numpy as np
 from megbench.core.clip import Float32s
 from megbench.recognition.samples import Labelled
 
-# Amplitudes are drawn evenly on a logarithmic scale from one through this to this.
+# Amplitudes are drawn uniformly on a logarithmic scale between 1 / SPREAD and SPREAD.
 SPREAD = 1.5
 
 
 def mirrored(picture: Float32s) -> Float32s:
-    """Return u, v and strain (3, 28, 28) of the face in a mirror: what went to the right goes to the left."""
+    """Return u, v and strain (3, 28, 28) of the mirrored face: motion to the right becomes motion to the left."""
     return np.asarray(picture[..., ::-1] * np.array([-1, 1, 1], np.float32)[:, None, None], np.float32)
 
 
 def mirrored_and_scaled(data: Labelled, each: int = 1, seed: int = 0) -> Float32s:
-    """Return `each` new pictures of every sample, (each * N, 3, 28, 28): in a mirror, with another amplitude.
+    """Return `each` new pictures of every sample, (each * N, 3, 28, 28), mirrored and with another amplitude.
 
-    Copies of one sample differ in amplitude, and every second one is not mirrored. A sample's draws depend on its name
-    alone.
+    Copies of one sample differ in amplitude, and every second one is not mirrored. A sample's draws depend only on its
+    name.
     """
     draws = [np.random.default_rng([seed, *sample.clip.encode()]).uniform(-1, 1, each) for sample in data.samples]
     scales = SPREAD ** np.array(draws, np.float64).reshape(-1, each)

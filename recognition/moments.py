@@ -1,4 +1,4 @@
-"""Onset and apex of clips, measured: one flow each, kept in the store by content."""
+"""Measured onset and apex of clips: one flow each, kept in the store by content."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from megbench.faces.landmarks import Grey, Points, landmarks
 from megbench.faces.regions import face_regions
 from megbench.recognition.flow_picture import flow_picture
 
-# Frames at most among which the largest motion is looked for.
+# The largest number of frames among which the largest motion is searched for.
 LOOKED_AT = 64
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A clip whose motion from onset to apex is wanted.
+    """A clip whose motion from onset to apex is to be measured.
 
-    what: its name in messages. content: hash of all that decides its frames. read: returns a frame, grey (256, 256)
-    uint8. apex: None where nobody coded it. points: the landmarks (68, 2) of the onset frame, None where nobody knows
-    them.
+    what: its name in messages. content: hash of everything that decides its frames. read: returns a frame, grey (256,
+    256) uint8. apex: None if nobody coded it. points: the landmarks (68, 2) of the onset frame, or None if they are
+    unknown.
     """
 
     what: str
@@ -46,13 +46,16 @@ class Moment:
     points: Points | None = None
 
     def key(self) -> str:
-        """Return the content key of what is measured."""
+        """Return the content key of the measurement."""
         return digest([recipe(__name__), self.content, self.n_frames, self.onset, self.apex])
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """picture: u, v, strain (3, 28, 28) float32. apex: its frame. pixels: hashes of the two frames, grey."""
+    """A clip's measurement.
+
+    picture: u, v, strain (3, 28, 28) float32. apex: its frame. pixels: hashes of the two frames, grey.
+    """
 
     picture: Float32s
     apex: int
@@ -65,7 +68,7 @@ def grey_frame(folder: Path, index: int) -> Grey:
 
 
 def why_guessed(onset: int, apex: int | None, n_frames: int) -> str:
-    """Return why the frame of largest motion is taken for a clip's apex, "" where the coded one can be taken."""
+    """Return why the frame of largest motion replaces a clip's coded apex, or "" if the coded apex is usable."""
     if apex is None:
         return "no coded apex"
     if apex <= onset:
@@ -74,7 +77,7 @@ def why_guessed(onset: int, apex: int | None, n_frames: int) -> str:
 
 
 def guessed_notes(whys: Sequence[str], things: str) -> list[str]:
-    """Return a line for each reason among those of all `things` ("clips", "drivers"), with how many have it."""
+    """Return a line for each reason found among the `things` ("clips", "drivers"), with the number affected."""
     return [
         f"{count} of {len(whys)} {things} have {why}; their frame of largest motion is taken"
         for why, count in Counter(filter(None, whys)).items()
@@ -82,9 +85,9 @@ def guessed_notes(whys: Sequence[str], things: str) -> list[str]:
 
 
 def measure(moments: Sequence[Moment], cache: Path | None, title: str, workers: int = 1) -> list[Measured | str]:
-    """Measure clips, in order; a text says why one cannot be. What lies in `cache` is not measured again.
+    """Measure clips, in order; a string says why one cannot be measured. Measurements in `cache` are reused.
 
-    workers: how many processes; 0: one for each processor that this one may use.
+    workers: number of processes; 0: one for each processor that this one may use.
     """
     found: dict[int, Measured | str] = {
         index: kept for index, moment in enumerate(moments) if (kept := _kept(moment, cache))
@@ -96,7 +99,7 @@ def measure(moments: Sequence[Moment], cache: Path | None, title: str, workers: 
 
 
 def _keep(cache: Path | None, moment: Moment) -> Measured | str:
-    """Measure a clip and keep what was found at once, so that nothing is done again after an interruption."""
+    """Measure a clip and store the result at once, so that nothing is measured again after an interruption."""
     result = _measured(moment)
     if cache is not None and isinstance(result, Measured):
         with whole_file(_path(moment, cache), lasting=False) as file:
@@ -136,7 +139,7 @@ def _measured(moment: Moment) -> Measured | str:
 
 
 def _largest_motion(moment: Moment, first: Grey, points: Points) -> int:
-    """Return the frame in which the face has moved furthest from the onset, the head's own motion taken off."""
+    """Return the frame in which the face has moved furthest from the onset, without the head's own motion."""
     regions = face_regions(points)
 
     def moved(index: int) -> float:

@@ -1,4 +1,4 @@
-"""What a recogniser is, and the two that there are."""
+"""The interface of recognisers, and the two that exist."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ NO_ANSWER = -1
 
 
 class Recogniser(Protocol):
-    """Learns from pictures of flow and answers with a class. Each fold learns by itself, whatever others are shown."""
+    """Learns from pictures of flow and answers with a class. Each fold learns independently of the others."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The recogniser's name."""
 
     def answers(
         self, pictures: Float32s, labels: Places, training: Flags, asked: Float32s, fold_of: Places, n_classes: int
     ) -> Answers:
-        """Return the answers (S, M) of S seeds to M pictures; -1 from a fold that learns from nothing.
+        """Return the answers (S, M) of S seeds to M pictures; -1 from a fold that has nothing to learn from.
 
         pictures: (N, 3, 28, 28) float32, with labels (N,) below `n_classes`. training: (F, N) bool, which of them each
         fold learns from. asked: (M, 3, 28, 28). fold_of: (M,), the fold that answers each.
@@ -50,18 +50,18 @@ class OnStretched:
 
     @property
     def name(self) -> str:
-        """The recogniser's name, and what is done to its pictures."""
+        """The recogniser's name, with what is done to its pictures."""
         return f"{self.recogniser.name} (stretched)"
 
     def answers(
         self, pictures: Float32s, labels: Places, training: Flags, asked: Float32s, fold_of: Places, n_classes: int
     ) -> Answers:
-        """As Recogniser says."""
+        """Return the answers to stretched pictures; see Recogniser."""
         return self.recogniser.answers(stretched(pictures), labels, training, stretched(asked), fold_of, n_classes)
 
 
 def make_recogniser(name: str, stretch: bool = False) -> Recogniser:
-    """Return a recogniser by name, of stretched pictures or of pictures as they are. BenchError for another name."""
+    """Return a recogniser by name, for stretched or unchanged pictures. Raise BenchError if the name is unknown."""
     recogniser = RECOGNISERS[check_choice("recogniser", name, RECOGNISERS)]()
     return OnStretched(recogniser) if stretch else recogniser
 

@@ -1,7 +1,7 @@
-"""Rendered people to learn from where there is no database: their emotions are action units, by one rule.
+"""Rendered people to learn from if there is no database: their emotions are action units, assigned by one rule.
 
-None of it is in the demo: people and manners are drawn for this set alone, and no set of units here is one of the
-demo's. What is shared is the renderer and its two portraits, so all that is learnt is how rendered faces move.
+Nothing of it is in the demo: people and manners are drawn for this set alone, and no set of units here is one of the
+demo's. The two share the renderer and its two portraits, so a recogniser learns only how rendered faces move.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from megbench.recognition.moments import Measured, Moment, measure
 from megbench.recognition.samples import Sample
 
 DATABASE, SERIES = "rendered", "recogniser"
-# After EMFACS (Ekman and Friesen 1983), as the demo's drivers are: smiles are positive, raised brows and upper lids
-# surprise, and the units of anger, disgust, sadness, fear and contempt negative. No set is one of the demo's.
+# After EMFACS (Ekman and Friesen 1983), as for the demo's drivers: smiles are positive, raised brows and upper lids are
+# surprise, and the units of anger, disgust, sadness, fear and contempt are negative. No set is one of the demo's.
 UNITS: dict[str, tuple[tuple[str, ...], ...]] = {
     "negative": (
         ("AU04",),
@@ -65,13 +65,13 @@ UNITS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 PEOPLE, EACH = 24, 3
 PORTRAITS = ("astronaut", "hopper")
-# Intensity at the apex, and how far the head has moved by then, pixels.
+# Intensity at the apex, and how far the head has moved by then, in pixels.
 LEAST, MOST, HEAD_PX = 0.5, 1.0, 1.0
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One expression of one person. manner: seeds the person's own way of moving, the head's and the camera's."""
+    """One expression of one person. manner: seed of the person's own way of moving, of the head and of the camera."""
 
     role: Role
     emotion: str
@@ -81,21 +81,21 @@ class Shown:
 
     @property
     def name(self) -> str:
-        """What the clip is called."""
+        """The clip's name."""
         return "_".join([self.person, *(unit for unit, _ in self.units)])
 
     @property
     def person(self) -> str:
-        """Who is seen."""
+        """The person who is seen."""
         return f"{DATABASE}/{self.role.series}{self.role.number}"
 
     def key(self) -> str:
-        """Return the content key of its frames."""
+        """Return the content key of the frames."""
         return digest([recipe(__name__), asdict(self), file_hash(portrait_path(self.role.portrait))])
 
 
 def expressions(people: int = PEOPLE) -> list[Shown]:
-    """Return every person's expressions, EACH of every emotion, drawn once and for all."""
+    """Return every person's expressions, EACH of every emotion; the draws never change."""
     return [shown for number in range(people) for shown in _of_person(number)]
 
 
@@ -110,7 +110,7 @@ def _of_person(number: int) -> Iterator[Shown]:
 
 
 def rendered_samples(cache: Path | None, workers: int = 1, people: int = PEOPLE) -> tuple[list[Sample], list[str]]:
-    """Return rendered people's expressions as samples, two frames each, and notes on those that cannot be used."""
+    """Return rendered people's expressions as samples of two frames, and notes on those that cannot be used."""
     shown = expressions(people)
     moments = [Moment(one.name, one.key(), functools.partial(_frame, one), 2, 0, 1) for one in shown]
     found = measure(moments, cache, "Flow of rendered people", workers)
@@ -137,9 +137,9 @@ def _frame(shown: Shown, index: int) -> Grey:
     return grey(two_frames(shown))[index]
 
 
-@functools.lru_cache(maxsize=1)  # both frames are asked for in turn
+@functools.lru_cache(maxsize=1)  # callers request both frames one after the other
 def two_frames(shown: Shown) -> Frames:
-    """Return neutral and apex, (2, 256, 256, 3), as a camera sees them."""
+    """Return the neutral frame and the apex, (2, 256, 256, 3), as a camera sees them."""
     actor = _actor(shown.role)
     manner = personal_basis(np.random.default_rng([shown.manner, 0]))
     moved = sum(strength * manner[ACTION_UNITS.index(unit)] for unit, strength in shown.units)

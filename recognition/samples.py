@@ -21,10 +21,11 @@ from megbench.recognition.moments import Measured, Moment, guessed_notes, measur
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One clip. emotion: as its database says. person: "smic/s11". clip: "smic/s11_ne_02".
+    """One clip.
 
-    picture: u, v, strain (3, 28, 28) float32 (megbench.recognition.flow_picture). onset, apex: frames. apex_coded:
-    whether somebody coded the apex; else it is the frame with the largest motion. pixels: hashes of both frames, grey.
+    emotion: in the database's words. person: "smic/s11". clip: "smic/s11_ne_02". picture: u, v, strain (3, 28, 28)
+    float32 (megbench.recognition.flow_picture). onset, apex: frames. apex_coded: whether somebody coded the apex; if
+    not, it is the frame with the largest motion. pixels: hashes of both frames, grey.
     """
 
     database: str
@@ -40,9 +41,9 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Samples with their classes: what recognisers are given.
+    """Samples with their classes: the input of recognisers.
 
-    pictures: (N, 3, 28, 28) float32. labels: (N,) places in `classes`. notes: what a reader must know of them.
+    pictures: (N, 3, 28, 28) float32. labels: (N,), indices in `classes`. notes: what a reader must know about them.
     """
 
     samples: tuple[Sample, ...]
@@ -57,7 +58,7 @@ class Labelled:
 
     @property
     def people(self) -> tuple[str, ...]:
-        """Who is seen in each sample."""
+        """The person who is seen in each sample."""
         return tuple(sample.person for sample in self.samples)
 
 
@@ -66,8 +67,8 @@ def stored_samples(
 ) -> tuple[list[Sample], list[str]]:
     """Return the clips of prepared databases as samples, and notes on those left out or without a coded apex.
 
-    cache: the folder in which measurements are kept. workers: processes; 0: one for each processor. BenchError for a
-    folder that is no finished store, or if no clip can be used.
+    cache: the folder in which measurements are kept. workers: number of processes; 0: one for each processor. Raise
+    BenchError if a folder is not a finished store, or if no clip can be used.
     """
     found: list[Sample] = []
     notes: list[str] = []
@@ -84,9 +85,9 @@ def stored_samples(
 
 
 def labelled(samples: Sequence[Sample], scheme: str, notes: Sequence[str] = ()) -> Labelled:
-    """Return the samples that have a class by `scheme` ("megc2019" or "own"); the others are noted.
+    """Return the samples that have a class by `scheme` ("megc2019" or "own"); notes say how many do not.
 
-    BenchError with fewer than two classes.
+    Raise BenchError if there are fewer than two classes.
     """
     class_of = classes(scheme)
     named = [(sample, name) for sample in samples if (name := class_of(sample.database, sample.emotion))]
@@ -95,11 +96,11 @@ def labelled(samples: Sequence[Sample], scheme: str, notes: Sequence[str] = ()) 
     told = [*notes]
     if left:
         count = len(samples) - len(named)
-        told.append(f"{count} of {len(samples)} clips have an emotion that is none of the classes ({few(left)})")
+        told.append(f"{count} of {len(samples)} clips have an emotion outside the classes ({few(left)})")
     if len(present) < 2:
         raise BenchError(
             f"The clips show {few(present) if present else 'none of the classes'}; a recogniser needs at least two"
-            " classes. Give further databases, or --classes own."
+            " classes. Give more databases, or --classes own."
         )
     places = np.array([present.index(name) for _, name in named], np.int64)
     return Labelled(tuple(sample for sample, _ in named), tuple(present), places, tuple(told))
@@ -132,7 +133,7 @@ def _sample(clip: StoredClip, found: Measured) -> Sample:
 
 
 def _notes(store: ClipStore, pairs: Sequence[tuple[StoredClip, Measured | str]]) -> list[str]:
-    """Return what is to be said of one store: clips that cannot be used, apexes that nobody coded."""
+    """Return notes on one store: clips that cannot be used, and apexes that nobody coded."""
     database, many = store.facts.database, len(pairs)
     lost = [result for _, result in pairs if isinstance(result, str)]
     whys = [

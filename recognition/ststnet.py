@@ -1,8 +1,8 @@
 """STSTNet (Liong et al. 2019, table I), all folds at once: one grouped network over the same pictures.
 
-Three streams of 3, 5 and 8 kernels of 3 x 3 see u, v and strain; each is max-pooled by 3, all 16 planes are averaged by
-2 x 2, and 400 numbers make the classes: 1,651 parameters for three. The table names no activation; ours is ReLU. It has
-no batch normalisation, so that nothing but its weights is learnt from clips.
+Three streams of 3, 5 and 8 kernels of 3 x 3 see u, v and strain. Each is max-pooled by 3, all 16 planes are averaged by
+2 x 2, and the resulting 400 numbers give the classes: 1,651 parameters for three classes. The table names no
+activation; ours is ReLU. There is no batch normalisation, so that nothing but the weights is learnt from clips.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from megbench.core.clip import Float32s
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
-# Kernels of the three streams; beside each other they are one layer.
+# Kernels of the three streams; side by side they form one layer.
 STREAMS = (3, 5, 8)
 PLANES, CHANNELS, KERNEL = sum(STREAMS), 3, 3
 READ = CHANNELS * KERNEL**2
-# What a kernel sees of a picture, a 1 for the bias, and the place's flag.
+# The part of a picture that a kernel sees, a 1 for the bias, and the position's flag.
 COLUMN = READ + 2
 SIDE, POOL = 28, 3
 POOLED = -(-SIDE // POOL)
 HALF = POOLED // 2
 FEATURES = PLANES * HALF**2
-# Columns of products that are made at a time: these and the pictures' parts then stay in the processor's cache.
+# Columns of products that are computed at a time: these and the pictures' parts then stay in the processor's cache.
 COLUMNS = 64
 OUTSIDE = -1e30
 
 
 def parameters(n_classes: int) -> int:
-    """Return how many numbers one network learns."""
+    """Return the number of parameters of one network."""
     return PLANES * (READ + 1) + (FEATURES + 1) * n_classes
 
 
@@ -45,7 +45,7 @@ class StstNet:
     """The published schedule: a fixed number of epochs, of which the last counts, by Adam; several seeds.
 
     Channels are divided by their root mean square over the fold's training clips. A batch holds the same clips for all
-    folds, and a fold passes over those that it may not see: so each fold learns what it would learn by itself.
+    folds, and a fold skips those that it may not see. So each fold learns what it would learn alone.
     """
 
     epochs: int = 500
@@ -57,7 +57,7 @@ class StstNet:
     def answers(
         self, pictures: Float32s, labels: Ints, training: Flags, asked: Float32s, fold_of: Ints, n_classes: int
     ) -> Ints:
-        """As megbench.recognition.recogniser.Recogniser says."""
+        """Return the answers; see megbench.recognition.recogniser.Recogniser."""
         found = []
         for seed in self.seeds:
             for net in self.epochs_of(pictures, labels, training, n_classes, seed):
@@ -86,7 +86,7 @@ class StstNet:
 
 
 class GroupedNet:
-    """F networks beside each other. scales: (F, 3), what their pictures' channels are divided by."""
+    """F networks side by side. scales: (F, 3), the divisors of their pictures' channels."""
 
     def __init__(self, scales: Float32s, n_classes: int, seed: int, learns: Flags) -> None:
         folds = len(scales)
@@ -95,7 +95,7 @@ class GroupedNet:
         draws = torch.Generator().manual_seed(seed)
 
         def drawn(inputs: int, *shape: int) -> Tensor:
-            """Return numbers as PyTorch begins a layer with, the same for every fold."""
+            """Return a layer's initial numbers as PyTorch draws them, the same for every fold."""
             reach = inputs**-0.5
             one = torch.empty(shape).uniform_(-reach, reach, generator=draws)
             return one.expand(folds, *shape).clone().requires_grad_()
@@ -105,7 +105,7 @@ class GroupedNet:
 
     @property
     def weights(self) -> list[Tensor]:
-        """All that is learnt, a fold in each row."""
+        """All learnt parameters; the first axis is the fold."""
         return [self.kernels, self.bias, self.last, self.last_bias]
 
     def __call__(self, parts: Tensor) -> Tensor:
@@ -114,14 +114,14 @@ class GroupedNet:
         kernels = torch.cat([self.kernels * self._shrink[:, None], self.bias[..., None]], dim=2)
         columns = kernels.reshape(folds * PLANES, READ + 1).T
         peaks: Tensor = _Peaks.apply(parts.reshape(POOL**2, batch * POOLED**2, COLUMN), columns)
-        # Planes last in memory, as the products leave them.
+        # Planes come last in memory, as the products store them.
         planes = torch.relu(peaks).view(batch, POOLED, POOLED, folds * PLANES).permute(0, 3, 1, 2)
         halved = torch.nn.functional.avg_pool2d(planes, 2).reshape(batch, folds, FEATURES).transpose(0, 1)
         return torch.baddbmm(self.last_bias, halved, self.last)
 
     @torch.no_grad()
     def answers(self, pictures: Float32s, fold_of: Ints) -> Ints:
-        """Return the answers (M,) of each picture's own fold, -1 of one that has learnt from nothing."""
+        """Return the answers (M,) of each picture's own fold; -1 from a fold that has learnt from nothing."""
         found = np.full(len(pictures), -1, np.int64)
         for chosen in np.array_split(np.arange(len(pictures)), max(1, len(pictures) // 64)):
             if len(chosen):
@@ -134,7 +134,7 @@ class GroupedNet:
 class _Peaks(torch.autograd.Function):
     """Convolution and max pooling in one: products of parts (9, R, 29) with columns (28, C), the largest of nine.
 
-    Nothing but the peaks is kept; the way back makes the products again, and passes a gradient on where they are peaks.
+    Only the peaks are kept. The backward pass computes the products again and passes gradients on at the peaks.
     """
 
     @staticmethod
@@ -157,9 +157,9 @@ class _Peaks(torch.autograd.Function):
 
 
 def _products(parts: Tensor, columns: Tensor) -> Iterator[Tensor]:
-    """Yield products (9, R, c) of some columns in turn, until the next are asked for.
+    """Yield products (9, R, c) of some columns at a time; each is valid until the next is requested.
 
-    What lies outside of the picture is far below all others.
+    Positions outside the picture get values far below all others.
     """
     flat = parts.reshape(-1, COLUMN)
     with_outside = torch.cat([columns, columns.new_ones(1, columns.shape[1])])
@@ -172,8 +172,8 @@ def _products(parts: Tensor, columns: Tensor) -> Iterator[Tensor]:
 def cut(pictures: Float32s) -> Tensor:
     """Return the parts (9, N, 100, 29) of pictures (N, 3, 28, 28) that a kernel sees, in the order of the pooling.
 
-    Nine places make a peak; of each the 27 numbers under the kernel, 1, and OUTSIDE where the place is no pixel
-    (padding of the pooling), else 0.
+    Nine positions make a peak. Each has the 27 numbers under the kernel, a 1, and a flag: OUTSIDE if the position is
+    not a pixel (padding of the pooling), otherwise 0.
     """
     number = len(pictures)
     seen = torch.nn.functional.unfold(torch.from_numpy(np.ascontiguousarray(pictures)), KERNEL, padding=1)
@@ -190,14 +190,14 @@ def cut(pictures: Float32s) -> Tensor:
 
 
 def _scales(pictures: Float32s, training: Flags) -> Float32s:
-    """Return the root mean squares of the channels over each fold's training pictures (F, 3); 1 where nothing moves."""
+    """Return the root mean squares of channels over each fold's training pictures (F, 3); 1 if nothing moves."""
     squares = (pictures.astype(np.float64) ** 2).mean((2, 3))
     means = training @ squares / training.sum(1, keepdims=True).clip(1)
     return np.where(means > 0, np.sqrt(means), 1).astype(np.float32)
 
 
 def _loss(scores: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
-    """Return the folds' mean cross-entropies over the pictures of a batch that each may see, added up."""
+    """Return the sum of the folds' mean cross-entropies over the pictures of a batch that each fold may see."""
     folds, batch, _ = scores.shape
     each = torch.nn.functional.cross_entropy(
         scores.reshape(folds * batch, -1), truth.repeat(folds), reduction="none"

@@ -14,10 +14,10 @@ Products = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LinearSvm:
-    """One machine for each fold (scikit-learn's SVC, linear, classes weighed by their rarity).
+    """One machine for each fold (scikit-learn's SVC, linear, classes weighted by their rarity).
 
-    Channels are divided by their root mean square over the fold's training clips, so that none outweighs the others
-    and amplitude is kept. cost: the C of the machines, for pictures whose squares sum to 1 in the mean.
+    Channels are divided by their root mean square over the fold's training clips, so that none outweighs the others and
+    amplitude is kept. cost: the machines' C, for pictures whose squares sum to 1 on average.
     """
 
     cost: float = 1.0
@@ -32,7 +32,7 @@ class LinearSvm:
         fold_of: npt.NDArray[np.int64],
         n_classes: int,
     ) -> npt.NDArray[np.int64]:
-        """As megbench.recognition.recogniser.Recogniser says, of one seed: (1, M)."""
+        """Return the answers of one seed, (1, M); see megbench.recognition.recogniser.Recogniser."""
         among, between = _products(pictures, pictures), _products(asked, pictures)
         found = np.full(len(asked), -1, np.int64)
         for fold, learns in enumerate(training):
@@ -45,7 +45,10 @@ class LinearSvm:
         return found[None]
 
     def _answered(self, inside: Products, labels: npt.NDArray[np.int64], across: Products) -> npt.NDArray[np.int64]:
-        """Answer M pictures from their products (M, N) with N training pictures, which have products (N, N)."""
+        """Return the answers to M pictures.
+
+        across: their products (M, N) with N training pictures. inside: the products (N, N) among these.
+        """
         if len(np.unique(labels)) == 1:
             return np.full(len(across), labels[0], np.int64)
         from sklearn.svm import SVC
@@ -55,13 +58,13 @@ class LinearSvm:
 
 
 def _products(first: Float32s, second: Float32s) -> Products:
-    """Return the scalar products of pictures by channel, (3, M, N): all that the machines need of them."""
+    """Return the scalar products of pictures by channel, (3, M, N): all that the machines need."""
     flat = [np.ascontiguousarray(one.reshape(*one.shape[:2], -1).swapaxes(0, 1), np.float64) for one in (first, second)]
     return np.stack([one @ two.T for one, two in zip(*flat, strict=True)])
 
 
 def _shares(among: Products, seen: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """Return what each channel's products (3,) are multiplied by, from the training pictures alone."""
+    """Return the factors of each channel's products (3,), from the training pictures alone."""
     squares = among[:, seen, seen].mean(1)
     moving = squares > 0
     return np.divide(1 / max(moving.sum(), 1), squares, out=np.zeros_like(squares), where=moving)

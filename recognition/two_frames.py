@@ -1,4 +1,4 @@
-"""Clips of two frames, onset and apex: all that recognisers read, so all that is animated for them."""
+"""Clips of two frames, onset and apex: recognisers read only these, so only these are animated for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from megbench.core.prepared_clips import ClipStore, StoredClip, three_channels
 from megbench.recognition.rendered import Shown, expressions, two_frames
 from megbench.recognition.samples import Sample
 
-# What a database says of a clip, whichever of its frames are taken.
+# A database's facts about a clip, whichever of its frames are used.
 FACTS = (
     "database",
     "subject",
@@ -37,9 +37,10 @@ FACTS = (
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a sample's frames come from. key: hash of what decides all frames. read: returns two of them, RGB.
+    """The source of a sample's frames.
 
-    facts: what is known of the clip, by the fields of megbench.core.clip.Clip.
+    key: hash of everything that decides all frames. read: returns two of them, RGB. facts: facts about the clip, by the
+    fields of megbench.core.clip.Clip.
     """
 
     key: str
@@ -48,7 +49,7 @@ class Origin:
 
 
 def stored_origins(folders: Iterable[Path]) -> dict[str, Origin]:
-    """Return where the clips of prepared databases lie, by what samples call them."""
+    """Return the origins of prepared databases' clips, by the clips' names in samples."""
     found: dict[str, Origin] = {}
     for store in map(ClipStore, folders):
         for clip in store.clips:
@@ -58,7 +59,7 @@ def stored_origins(folders: Iterable[Path]) -> dict[str, Origin]:
 
 
 def rendered_origins(people: int) -> dict[str, Origin]:
-    """Return how rendered people's expressions are made, by what samples call them."""
+    """Return the origins of rendered people's expressions, by the clips' names in samples."""
 
     def facts(shown: Shown) -> dict[str, Any]:
         person = shown.person.partition("/")
@@ -68,9 +69,10 @@ def rendered_origins(people: int) -> dict[str, Origin]:
 
 
 def as_drivers(samples: Sequence[Sample], origins: Mapping[str, Origin], cache: Path, workers: int) -> list[Clip]:
-    """Return samples as clips of their onsets and apexes, kept in `cache`; origins: by what samples call their clips.
+    """Return samples as clips of their onsets and apexes, kept in `cache`.
 
-    A rendered one counts as a recording: no method is told its motion. workers: processes; 0: one for each processor.
+    origins: by the clips' names in samples. A rendered clip counts as a recording: no method is given its motion.
+    workers: number of processes; 0: one for each processor.
     """
     tasks = [_Task(origins[one.clip], one.clip, one.onset, one.apex, cache) for one in samples]
     found = {place: clip for place, task in enumerate(tasks) if (clip := load_clip(task.folder))}
@@ -84,7 +86,7 @@ def as_drivers(samples: Sequence[Sample], origins: Mapping[str, Origin], cache: 
 
 @dataclass(frozen=True)
 class _Task:
-    """A clip to make of two frames."""
+    """A clip of two frames that is to be made."""
 
     origin: Origin
     name: str
@@ -94,7 +96,7 @@ class _Task:
 
     @property
     def folder(self) -> Path:
-        """Where it is kept, by all that decides it."""
+        """The folder in which it is kept, named by everything that decides it."""
         return self.cache / digest(["onset and apex", self.origin.key, self.name, self.onset, self.apex])
 
 

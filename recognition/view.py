@@ -1,4 +1,4 @@
-"""What a recogniser makes of a run: it labels outputs, having seen neither the driver's person nor the template."""
+"""A recogniser's view of a run: it labels outputs, having seen neither the driver's person nor the template."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from megbench.recognition.samples import Labelled
 class Shown:
     """An output, or the driver itself: frames in a folder that follow their driver's times.
 
-    row, cell: where its answer belongs. driver: the driver's name. template: the template's picture, None for a driver.
+    row, cell: the place of its answer. driver: the driver's name. template: the template's picture, None for a driver.
     """
 
     row: str
@@ -35,7 +35,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Driver:
-    """What is known of a driver. apex: None where nobody coded it; the frame in which it moves furthest is taken."""
+    """The facts about a driver. apex: None if nobody coded it; the frame in which it moves furthest is then used."""
 
     name: str
     database: str
@@ -47,13 +47,13 @@ class Driver:
 
     @property
     def person(self) -> str:
-        """Who is seen: "smic/s11"."""
+        """The person who is seen: "smic/s11"."""
         return person(self.database, self.subject)
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """What was measured of everything shown, by place; reasons say why some of it could not be.
+    """The measurements of everything shown, by index; reasons say why some could not be measured.
 
     drivers: the measured drivers, or the reason.
     """
@@ -65,10 +65,11 @@ class Pictures:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """answers: (S, M) for S seeds and the M things shown, -1 for none. reasons: why there is none, by place.
+    """The recogniser's labels.
 
-    apexes: the frame taken of each driver. notes: what else a reader must know. fewer: the places whose answers are by
-    a recogniser that learned from fewer than all classes.
+    answers: (S, M) for S seeds and the M things shown, -1 for none. reasons: why there is none, by index. apexes: the
+    frame used as each driver's apex. notes: what else a reader must know. fewer: the indices whose answers come from a
+    recogniser that has learned from fewer than all classes.
     """
 
     answers: Answers
@@ -106,8 +107,8 @@ def label(
 ) -> Labels:
     """Let a recogniser, trained on `data`, label everything shown.
 
-    For each driver and template one is trained that has seen no clip of the driver's person, nor of anybody of whom a
-    frame is the driver's onset or apex or the template. A frame is compared by its pixels, a person by name.
+    For each driver and template, a recogniser is trained that has seen no clip of the driver's person, nor of anybody
+    whose frame is the driver's onset or apex or the template. Frames are compared by their pixels, people by name.
     """
     measured = pictures_of(shown, drivers, cache, workers)
     asked, answers = list(measured.found), np.full((1, len(shown)), -1, np.int64)
@@ -125,17 +126,17 @@ def label(
         fewer = frozenset(place for place, fold in zip(asked, fold_of, strict=True) if lacking[fold])
         if fewer:
             notes.append(
-                f"{len(fewer)} labels of outputs and drivers are by one that knows not all classes: only who is held"
-                " out has them"
+                f"{len(fewer)} labels of outputs and drivers come from a recogniser that does not know all classes:"
+                " only held-out people show the others"
             )
-    nothing = f"nobody but the driver's person is in the clips that {recogniser.name} learns from"
+    nothing = f"only the driver's person is in the clips that {recogniser.name} learns from"
     reasons = dict(measured.reasons) | {place: nothing for place in asked if (answers[:, place] < 0).any()}
     apexes = {name: found.apex for name, found in measured.drivers.items() if isinstance(found, Measured)}
     return Labels(answers, reasons, apexes, tuple(notes), fewer)
 
 
 def _held_out(shown: Sequence[Shown], learns: Flags, data: Labelled) -> str:
-    """Return how many people were held out in how many cells.
+    """Return, in words, how many people were held out in how many cells.
 
     learns: (M, N), which samples may be learned from for each of the M things shown.
     """
@@ -143,7 +144,7 @@ def _held_out(shown: Sequence[Shown], learns: Flags, data: Labelled) -> str:
     held = {(one.cell, who) for one, row in zip(shown, learns, strict=True) if one.row for who in people[~row]}
     if not held:
         return (
-            "none of the clips that the recogniser learns from is by a driver's person or a template, by name and by"
+            "none of the clips that the recogniser learns from shows a driver's person or a template, by name or by"
             " identical frames"
         )
     who, cells, of = {who for _, who in held}, {cell for cell, _ in held}, {one.cell for one in shown if one.row}
@@ -156,7 +157,7 @@ def _held_out(shown: Sequence[Shown], learns: Flags, data: Labelled) -> str:
 def _folds(
     shown: Sequence[Shown], drivers: Mapping[str, Driver], seen: Mapping[str, Measured | str], data: Labelled
 ) -> tuple[Flags, Places]:
-    """Return the folds (F, N), who may be learned from, and the fold of each thing (M,).
+    """Return the folds (F, N), which samples each may learn from, and the fold of each thing shown (M,).
 
     One fold serves all pairs of driver and template that leave out the same people.
     """

@@ -1,7 +1,7 @@
-"""The unpublished training by exact motion that the demo weights come from, and all that only they need.
+"""The unpublished training by exact motion that makes the demo weights, and everything that only they need.
 
-TAUGHT: what can be trained so, by the name it has under --methods: "module:Recipe". TRAININGS: the same for each kind
-of training. CONFIGS: the settings of the demo weights, a file a method.
+TAUGHT: the generators that can be trained so, "module:Recipe" by the name given to --methods. TRAININGS: the same for
+each kind of training. CONFIGS: the settings of the demo weights, one file per method.
 """
 
 from pathlib import Path

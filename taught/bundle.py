@@ -1,7 +1,7 @@
-"""Rendered people to carry: python -m megbench.taught.bundle BUNDLE [PEOPLE]
+"""Portable rendered people: python -m megbench.taught.bundle BUNDLE [PEOPLE]
 
 A training set of rendered people is over a gigabyte, and rendering it needs dlib and the portraits. A bundle holds what
-a machine without them needs to render people by itself (taught/bundle_render.py), about 0.4 MB each.
+a machine without these needs to render people on its own (taught/bundle_render.py), about 0.4 MB per person.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ PEOPLE = 24
 def write_bundle(path: Path, people: Sequence[Role]) -> Path:
     """Write `path` (.npz) and return it; P people, U action units at intensity 1, 64 x 64 grids as in a training set.
 
-    frames (P, 256, 256, 3) uint8 RGB, neutral. mesh (P, 478, 2) and moves (P, U, 478, 2), pixels. fields
-    (P, U, 64, 64, 2) float16, pixels, from neutral. landmarks (P, 68, 2), face (P, 64, 64) uint8, units (U,) names.
+    frames (P, 256, 256, 3) uint8 RGB, neutral. mesh (P, 478, 2) and moves (P, U, 478, 2), in pixels. fields
+    (P, U, 64, 64, 2) float16, in pixels, from neutral. landmarks (P, 68, 2), face (P, 64, 64) uint8, units (U,) names.
     """
     axis = np.linspace(0, SIZE - 1, GRID)
     grid = np.stack(np.meshgrid(axis, axis), -1)

@@ -1,6 +1,6 @@
-"""Render a training set from a bundle (taught/bundle.py) with nothing but numpy and cv2.
+"""Render a training set from a bundle (taught/bundle.py) with only numpy and cv2.
 
-Simpler than the suite's own renderer: no wrinkles, no manner of a person's own, no head motion. The flow is as exact.
+Simpler than the suite's own renderer: no wrinkles, no personal manner, no head motion. The flow is equally exact.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from megbench.taught.rendered import AT_REST, SIZE, at, cells
 # Intensities of an expression's one to three units, log-uniform; lips and lids fold beyond the cap.
 WEAKEST, STRONGEST = 0.25, 2.0
 CAP, CAPPED = 0.7, ("AU05", "AU07", "AU23", "AU24", "AU25", "AU43")
-# Fixed-point rounds that invert a motion; each leaves less than a third of the error.
+# Fixed-point iterations that invert a motion; each leaves less than a third of the error.
 ROUNDS = 12
 
 
 def render(bundle: Path, folder: Path, states: int, seed: int = 0) -> Path:
-    """Write the set of all people in `states` states into `folder` (see taught/training_set.py)."""
+    """Write the set of all people in `states` states into `folder` (see taught/training_set.py); return the folder."""
     with np.load(bundle, allow_pickle=False) as data:
         given = {name: data[name] for name in data.files}
     people = len(given["frames"])
@@ -63,7 +63,7 @@ def render(bundle: Path, folder: Path, states: int, seed: int = 0) -> Path:
 
 
 def inverted(flow: Float32s) -> Float32s:
-    """The motion (64, 64, 2) back from where `flow` (64, 64, 2) leads, both in pixels of the 256 picture."""
+    """Return the motion (64, 64, 2) that inverts `flow` (64, 64, 2), both in pixels of the 256-pixel picture."""
     grid = cells(len(flow))
     inverse = -flow
     for _ in range(ROUNDS):
@@ -72,7 +72,7 @@ def inverted(flow: Float32s) -> Float32s:
 
 
 def _draw(units: npt.NDArray[np.str_], states: int, rng: np.random.Generator) -> Float32s:
-    """Intensities (states, units); state 0 is neutral."""
+    """Draw intensities (states, units); state 0 is neutral."""
     amounts = np.zeros((states, len(units)), np.float32)
     for row in amounts[1:]:
         number = int(rng.integers(1, 4))

@@ -1,11 +1,12 @@
-"""A picture that is moved by what a network paints, instead of painted anew. Not published: for the demo weights.
+"""Moves a picture by what a network paints, instead of painting it anew. Not published: for the demo weights.
 
-A network that paints colours needs long to paint a face as sharp as the one it was given, and a micro-expression is
-less than that softness. So the three maps that it ends in say where each pixel comes from and how much brighter it is.
+A network that paints colours needs long training to paint a face as sharp as its input, and a micro-expression is
+smaller than that blur. So the three maps in which the network ends say where each pixel comes from and how much
+brighter it is.
 
-torch's bicubic kernel (a = -.75, as OpenCV's) is not exact: smooth skin that is to move by .05, .1, .25, .5 or .75
-pixels moves by .071, .136, .297, .5 or .703, whole pixels are right. The demo networks learnt with it: what they paint
-makes up for it as far as their losses saw it, so it stays.
+torch's bicubic kernel (a = -.75, as OpenCV's) is not exact: smooth skin that should move by .05, .1, .25, .5 or .75
+pixels moves by .071, .136, .297, .5 or .703; whole pixels are right. The demo networks have learnt with this kernel and
+compensate for it as far as their losses could see it, so it stays.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ BRIGHTER = 0.05
 
 @in_float32
 def displacement(painted: Tensor) -> Tensor:
-    """The backward grid (B, H, W, 2) in [-1, 1] of painted maps (B, 3, H, W), of which two move, x then y."""
+    """Return the backward grid (B, H, W, 2) in [-1, 1] of painted maps (B, 3, H, W); the first two are x and y."""
     rest = coordinate_grid(painted.shape[2], painted.shape[3], painted)
     return rest + STEP * painted[:, :2].permute(0, 2, 3, 1)
 
 
 @in_float32
 def displaced(picture: Tensor, painted: Tensor, darkest: float = 0.0) -> Tensor:
-    """A picture (1 or B, 3, H, W) in [darkest, 1] moved and lit by painted maps (B, 3, H, W); bicubic, unmoved by 0."""
+    """Return a picture (1 or B, 3, H, W) in [darkest, 1], moved and lit by painted maps (B, 3, H, W), bicubically.
+
+    Maps of 0 leave it unchanged.
+    """
     moved = warp(picture, displacement(painted), align_corners=True, padding="border", sampling="bicubic")
     lit = moved + BRIGHTER * (1 - darkest) * painted[:, 2:]
     return torch.clamp(lit, darkest, 1)  # bicubic sampling overshoots at edges

@@ -1,5 +1,6 @@
-"""FOMM as a pupil of the taught training (taught/trainer.py). Its key points are led to follow ten points of the
-face's mesh, which the published training never does.
+"""FOMM as a pupil of the taught training (taught/trainer.py).
+
+Its key points are trained to follow ten points of the face's mesh, which the published training never does.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from megbench.taught.trainer import TaughtConfig, TaughtTrainer, Transferred, fo
 
 
 class TaughtFomm:
-    """FOMM: three detector calls as one batch, relative transfer inside the loss."""
+    """FOMM with three detector calls as one batch and relative transfer inside the loss."""
 
     def __init__(self, config: FommConfig) -> None:
         made = networks(config)
@@ -28,11 +29,11 @@ class TaughtFomm:
         self.generator, self.detector = generator, detector
 
     def networks(self) -> dict[str, nn.Module]:
-        """Networks by the published checkpoints' names; the adversary is not used."""
+        """Return the networks by the published checkpoints' names; the adversary is not used."""
         return {"generator": self.generator, "kp_detector": self.detector}
 
     def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
-        """See megbench.taught.trainer.Pupil."""
+        """Return the batch's motion on its source; see megbench.taught.trainer.Pupil."""
         driver = self.detector.down(torch.cat([batch["initial"], batch["driving"]]))
         source, first, driving = self.detector.detect(torch.cat([small, driver])).chunk(3)
         moved = transfer_key_points(source, driving, first, "relative")

@@ -1,4 +1,4 @@
-"""FPB-FOMM as a pupil of the taught training (taught/trainer.py), which the demo weights come from."""
+"""FPB-FOMM as a pupil of the taught training (taught/trainer.py), which makes the demo weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from megbench.taught.trainer import TaughtConfig, TaughtTrainer, Transferred
 
 
 class TaughtFpFomm:
-    """Only the driver is looked at: in relative mode the source's jacobians cancel, and its points are given."""
+    """FPB-FOMM. Only the driver is read: in relative mode the source's jacobians cancel, and its points are given."""
 
     def __init__(self, config: FpFommConfig, taught: TaughtConfig) -> None:
         self.taught = taught
@@ -28,11 +28,14 @@ class TaughtFpFomm:
         self.generator, self.detector = generator, detector
 
     def networks(self) -> dict[str, nn.Module]:
-        """Networks by the published checkpoints' names; the adversary is not used."""
+        """Return the networks by the published checkpoints' names; the adversary is not used."""
         return {"generator": self.generator, "kp_detector": self.detector}
 
     def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
-        """See megbench.taught.trainer.Pupil; both driver frames are one batch of the detector."""
+        """Return the batch's motion on its source; see megbench.taught.trainer.Pupil.
+
+        Both driver frames are one batch of the detector.
+        """
         points = given_points(batch["landmarks_driving"]).repeat(2, 1, 1)
         found = self.detector.detect(self.detector.down(torch.cat([batch["initial"], batch["driving"]])), points)
         first, driving = found.chunk(2)

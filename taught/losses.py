@@ -9,24 +9,25 @@ from torch.nn import functional as F
 from megbench.nets.dense_motion import identity_motion
 from megbench.nets.geometry import affine_grid, coordinate_grid, in_float32, inverse_2x2, product, resized_map
 
-# Half the width of the 256-pixel picture: coordinates in [-1, 1] to pixels.
+# Half the width of the 256-pixel picture: converts coordinates in [-1, 1] to pixels.
 PIXELS = 127.5
-# A pair without motion must stay still, but 0.05 pixels of error are as good as none.
+# A pair without motion must stay still, but 0.05 pixels of error are negligible.
 TOLERANCE_PX = 0.05
 # The background must stay where it is, but the face is what matters.
 BACKGROUND_WEIGHT = 0.1
-# Width (sigma, in [-1, 1]) of what a given point is asked to know of its surroundings.
+# Width (sigma, in [-1, 1]) of the surroundings that a given point should know.
 WINDOW = 0.12
 
 
 @in_float32
 def flow_losses(deformation: Tensor, grid: Tensor, face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Error, direction and shortfall of a backward grid: deformation, grid (B, h, w, 2) in [-1, 1], face (B, h, w).
+    """Return error, direction and shortfall of a backward grid against the true one.
 
-    error: mean over the batch of mean|found - true| / (mean|true| + 0.05 px), so that a micro pair weighs as much as a
-    large one. direction: 1 - cosine between the two flow fields. shortfall: what is missing of the true flow's
-    projection, since whoever is unsure makes the least error with too small a motion. All count the face fully, the
-    background by a tenth.
+    deformation, grid: (B, h, w, 2) in [-1, 1]. face: (B, h, w).
+    error: mean over the batch of mean|found - true| / (mean|true| + 0.05 px), so that a pair with micro-motion weighs
+    as much as one with large motion. direction: 1 - cosine between the two flow fields. shortfall: what is missing of
+    the true flow's projection; an uncertain network makes the least error with too small a motion. In all three the
+    face has full weight and the background a tenth.
     """
     rest = coordinate_grid(grid.shape[1], grid.shape[2], grid)
     found, true = (deformation - rest) * PIXELS, (grid - rest) * PIXELS  # B h w 2
@@ -47,7 +48,7 @@ def flow_losses(deformation: Tensor, grid: Tensor, face: Tensor) -> tuple[Tensor
 
 @in_float32
 def point_losses(found: tuple[Tensor, Tensor, Tensor], true: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
-    """Key points (source, initial, driving), each (B, K, 2) in [-1, 1], against points of the face's mesh.
+    """Return losses of key points (source, initial, driving), each (B, K, 2) in [-1, 1], against points of the mesh.
 
     place: 0.05 times the mean distance in pixels. step: relative error of the displacement from initial to driving.
     """
@@ -59,10 +60,10 @@ def point_losses(found: tuple[Tensor, Tensor, Tensor], true: tuple[Tensor, Tenso
 
 @in_float32
 def best_matrices(points: Tensor, grid: Tensor, sigma: float = WINDOW) -> Tensor:
-    """The linear maps about given points (B, K, 2) that fit the true grid (B, h, w, 2) best: (B, K, 2, 2).
+    """Return the linear maps about given points (B, K, 2) that fit the true grid (B, h, w, 2) best: (B, K, 2, 2).
 
-    A point that is given cannot move, so this is what it can know of the motion: least squares under a Gaussian window
-    of `sigma`. With narrow windows a fitting mask then leaves a fifth of the motion's error, at 0.2 two fifths.
+    A given point cannot move, so this is what it can know of the motion: least squares under a Gaussian window of
+    `sigma`. With narrow windows, a fitting mask then leaves a fifth of the motion's error; at 0.2 it leaves two fifths.
     """
     rest = coordinate_grid(grid.shape[1], grid.shape[2], grid)
     offset = rest - points[:, :, None, None]  # B K h w 2
@@ -74,17 +75,17 @@ def best_matrices(points: Tensor, grid: Tensor, sigma: float = WINDOW) -> Tensor
 
 @in_float32
 def jacobian_loss(matrix: Tensor, wanted: Tensor) -> Tensor:
-    """Relative error of matrices less the identity, both (B, K, 2, 2)."""
+    """Return the relative error of matrices minus the identity, both (B, K, 2, 2)."""
     size = (wanted - torch.eye(2, device=wanted.device, dtype=wanted.dtype)).abs().mean((1, 2, 3))
     return ((matrix - wanted).abs().mean((1, 2, 3)) / (size + TOLERANCE_PX / PIXELS / WINDOW)).mean()
 
 
 @in_float32
 def best_mask_loss(mask: Tensor, points: Tensor, matrices: Tensor, grid: Tensor, face: Tensor) -> Tensor:
-    """Cross-entropy of a dense motion mask (B, K+1, h, w) to the points whose linear maps come nearest to the grid.
+    """Return the cross-entropy of a dense motion mask (B, K+1, h, w) to the points whose linear maps fit the grid best.
 
-    points (B, K, 2) and their best matrices (B, K, 2, 2) give every cell a choice; the face counts fully, the
-    background by a tenth.
+    points (B, K, 2) and their best matrices (B, K, 2, 2) give every cell a choice. The face has full weight, the
+    background a tenth.
     """
     height, width = grid.shape[1:3]
     moved = affine_grid(points, points, matrices, height, width)  # B K h w 2
@@ -97,7 +98,7 @@ def best_mask_loss(mask: Tensor, points: Tensor, matrices: Tensor, grid: Tensor,
 
 @in_float32
 def attention_loss(heatmap: Tensor, points: Tensor, sigma: float = WINDOW) -> Tensor:
-    """Divergence of heatmaps (B, K, h, w) from Gaussians at their points (B, K, 2): look where the point is.
+    """Return the divergence of heatmaps (B, K, h, w) from Gaussians at their points (B, K, 2).
 
     In FPB-FOMM nothing else ties heatmap k to point k, and jacobians read from anywhere are slow to learn.
     """
@@ -110,9 +111,10 @@ def attention_loss(heatmap: Tensor, points: Tensor, sigma: float = WINDOW) -> Te
 
 @in_float32
 def rest_loss(attention: Tensor, grid: Tensor) -> Tensor:
-    """Cross-entropy of attention (B, 1, H, W), 1 keeps the source, to where the true grid (B, h, w, 2) is at rest.
+    """Return the cross-entropy of attention (B, 1, H, W) to where the true grid (B, h, w, 2) is at rest.
 
-    Learnt from pictures, attention keeps the source wherever the motion is not exact, which is everywhere.
+    Attention 1 keeps the source. Learnt from pictures, attention keeps the source wherever the motion is not exact,
+    which is everywhere.
     """
     moved = (grid - coordinate_grid(grid.shape[1], grid.shape[2], grid)).norm(dim=-1) * PIXELS
     wanted = torch.exp(-moved / TOLERANCE_PX)  # B h w
@@ -121,12 +123,12 @@ def rest_loss(attention: Tensor, grid: Tensor) -> Tensor:
 
 @in_float32
 def nearest_mask_loss(mask: Tensor, points: Tensor, face: Tensor) -> Tensor:
-    """Cross-entropy of a dense motion mask (B, K+1, h, w) to the nearest key point (B, K, 2), background off the face.
+    """Return the cross-entropy of a dense motion mask (B, K+1, h, w) to the nearest key point (B, K, 2).
 
-    With several points to a motion, (B, nK, 2), a motion's are next to each other.
+    Off the face it is that to the background. If a motion has several points, (B, nK, 2), they are next to each other.
 
-    Held for the first part of a training only: without it the background mask, which is right almost everywhere,
-    takes everything before the key points have learnt to move, and the output is still for good.
+    Used only in the first part of a training. Without it the background mask, which is right almost everywhere, takes
+    over everything before the key points have learnt to move, and the output stays still for good.
     """
     grid = coordinate_grid(mask.shape[2], mask.shape[3], mask)
     distance = (grid - points[:, :, None, None]).square().sum(-1)  # B K h w
@@ -138,7 +140,10 @@ def nearest_mask_loss(mask: Tensor, points: Tensor, face: Tensor) -> Tensor:
 
 @in_float32
 def picture_losses(found: Tensor, true: Tensor, scales: int = 3) -> dict[str, Tensor]:
-    """Weightless picture loss of (B, 3, H, W) in [0, 1]: 10 x L1 of pixels and of gradients, summed over scales."""
+    """Return picture losses of (B, 3, H, W) in [0, 1]: 10 x L1 of pixels and of gradients, summed over scales.
+
+    They need no weights.
+    """
     value, slope = found.new_zeros(()), found.new_zeros(())
     for _ in range(scales):
         value = value + (found - true).abs().mean()

@@ -1,5 +1,6 @@
-"""MRAA as a pupil of the taught training (taught/trainer.py). Its regions are led to follow ten points of the
-face's mesh, which the published training never does.
+"""MRAA as a pupil of the taught training (taught/trainer.py).
+
+Its regions are trained to follow ten points of the face's mesh, which the published training never does.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ class TaughtMraa:
         self.generator, self.predictor = generator, predictor
 
     def networks(self) -> dict[str, nn.Module]:
-        """The networks that relative animation needs, by the published checkpoints' names."""
+        """Return the networks that relative animation needs, by the published checkpoints' names."""
         return {"generator": self.generator, "region_predictor": self.predictor}
 
     def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
-        """See megbench.taught.trainer.Pupil."""
+        """Return the batch's motion on its source; see megbench.taught.trainer.Pupil."""
         driver = self.predictor.down(torch.cat([batch["initial"], batch["driving"]]))
         source, first, driving = self.predictor.detect(torch.cat([small, driver])).chunk(3)
         moved = transfer_regions(source, driving, first, self.recompute_covar)

@@ -30,7 +30,7 @@ from megbench.training.plan import Limits, Plan, StagePlan
 from megbench.training.processes import Group, Machine
 
 MODELS = ("fpfomm", "fomm", "mraa")
-# Widths that two CPU cores train, as the demo weights'.
+# Widths that two CPU cores can train, as for the demo weights.
 SMALL = (
     "model.detector={hourglass: {block_expansion: 16, max_features: 96}}",
     "model.dense_motion={hourglass: {block_expansion: 24, max_features: 96}}",
@@ -48,14 +48,14 @@ def learn(name: str, size: str, data: Path, out: Path, machine: Machine, limits:
     work = out / "runs" / f"{name}-{size}"
     often = ["plan.log_every=10", "plan.validation_batches=2", "data.held_out=2"]
     if size == "full":
-        # No VGG weights without a network: the loss that needs none.
+        # VGG weights would have to be downloaded: use the loss that needs none.
         sets = ["loss.perceptual=pyramid", "plan.precision=bf16", "plan.validate_every=200", *often]
         config, target = published_config(load("trainable", name, TRAINABLES)), out / "full" / f"{name}.safetensors"
     else:
         sets = ["plan.validate_every=250", *often]
         config, target = CONFIGS / f"{name}.yaml", out / f"{name}.safetensors"
     batch = BATCH[size] * machine.devices
-    # As many steps as the limits allow, so no moment is known at which the batch norms had better be frozen.
+    # The limits decide the number of steps, so the best step at which to freeze the batch norms is unknown.
     settings = json.dumps({"steps": 100_000, "batch_size": batch, "freeze_batch_norm_at": None})
     stage = "main" if size == "full" else "motion"
     sets.append(f"plan.stages={{{stage}: {settings}}}")
@@ -64,7 +64,7 @@ def learn(name: str, size: str, data: Path, out: Path, machine: Machine, limits:
 
 
 def measure(out: Path, device: str) -> None:
-    """Write `speed.json`: median seconds of a training step of each full model by precision, and the machine."""
+    """Write `speed.json`: the machine, and median seconds of a training step of each full model by precision."""
     figures: dict[str, Any] = {"provenance": provenance(device), "seconds_per_step": {}}
     batch_size = 16 if device == "cuda" else 1
     small = () if device == "cuda" else SMALL
@@ -79,7 +79,10 @@ def measure(out: Path, device: str) -> None:
 
 
 def step_seconds(name: str, precision: str, device: str, batch_size: int, small: tuple[str, ...]) -> float:
-    """Median seconds of a whole training step on random pictures, without the loader; the device is waited for."""
+    """Return the median seconds of a whole training step on random pictures, without the loader.
+
+    The time includes the device's work.
+    """
     recipe = resolve(load("trainable", name, TRAINABLES), [], [*small, "model.loss.perceptual=pyramid"])
     plan = Plan({"main": StagePlan(ROUNDS + 3, batch_size)}, precision=precision)  # type: ignore[arg-type]
     group = Group(torch.device(device))
@@ -100,7 +103,7 @@ def step_seconds(name: str, precision: str, device: str, batch_size: int, small:
 
 
 def main() -> None:
-    """Do one step."""
+    """Run one of the script's steps."""
     parser = argparse.ArgumentParser(description=__doc__)
     steps = parser.add_subparsers(dest="step", required=True)
     rendering = steps.add_parser("render")

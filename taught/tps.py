@@ -1,5 +1,6 @@
-"""TPS as a pupil of the taught training (taught/trainer.py). Its key points are led to follow fifty points of the
-face's mesh, which the published training never does.
+"""TPS as a pupil of the taught training (taught/trainer.py).
+
+Its key points are trained to follow fifty points of the face's mesh, which the published training never does.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ class TaughtTps:
         self.generator = generator(self.made)
 
     def networks(self) -> dict[str, nn.Module]:
-        """The networks that relative animation needs, by the published checkpoints' names."""
+        """Return the networks that relative animation needs, by the published checkpoints' names."""
         return {name: self.made[name] for name in ("inpainting_network", "dense_motion_network", "kp_detector")}
 
     def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
-        """See megbench.taught.trainer.Pupil; the detector looks at the full pictures."""
+        """Return the batch's motion on its source; see megbench.taught.trainer.Pupil.
+
+        The detector reads the full pictures.
+        """
         looked_at = torch.cat([batch["source"], batch["initial"], batch["driving"]])
         source, first, driving = self.made["kp_detector"](looked_at).value.chunk(3)
         moved = transfer_points(source, driving, first)

@@ -1,6 +1,6 @@
-"""TPS with relative action units as the demo weights have it: it moves the template by what it paints.
+"""TPS with relative action units as in the demo weights: what it paints moves the template.
 
-It sees no driver, and is taught to move the source by what it paints (taught/displaced.py) instead of painting it.
+It sees no driver. It is taught to move the source by what it paints (taught/displaced.py) instead of painting it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from megbench.nets.geometry import widened
 from megbench.taught.displaced import displaced
 from megbench.taught.units_trainer import Painting, TaughtUnitsConfig, TaughtUnitsTrainer
 
-# Spread of fresh gates by action units of order one.
+# Standard deviation of fresh gates for action units of order one.
 INITIAL_GATES = 0.5
 
 
@@ -34,20 +34,20 @@ class DisplacedInpaintingConfig(InpaintingConfig):
 
 @dataclass(frozen=True)
 class DisplacedRauConfig(RauConfig):
-    """TPS with relative action units whose decoder moves the picture; its action units always modulate."""
+    """TPS with relative action units whose decoder moves the picture; action units always act by modulation."""
 
     inpainting: DisplacedInpaintingConfig = DisplacedInpaintingConfig()
     condition: Literal["modulation"] = "modulation"
 
 
 class DisplacedInpainting(ConditionedInpainting):
-    """A decoder whose last maps move the warped source and light it; before training it is the warped source.
+    """A decoder whose last maps move and light the warped source; before training it returns the warped source.
 
     The decoder's last features are multiplied by the scale of the action units alone, so that equal action units move
-    nothing; these gates begin at random. It has the entries of the published network.
+    nothing; these gates begin at random. Its entries are those of the published network.
     """
 
-    reads_weights_of = ("final",)  # megbench.nets.fast leaves these convolutions as they are
+    reads_weights_of = ("final",)  # megbench.nets.fast leaves these convolutions unchanged
 
     def __init__(self, config: InpaintingConfig) -> None:
         super().__init__(config, "modulation")
@@ -65,11 +65,11 @@ class DisplacedInpainting(ConditionedInpainting):
     def paint(self, features: tuple[Tensor, ...], motion: Motion, condition: Tensor | None = None) -> Tensor:
         """Return the three maps that move the picture, (B, 3, H, W), from the conditioned decoder alone."""
         x = self.decode(features, motion, condition)
-        # Without a bias: they must be nothing where the decoder says nothing.
+        # Without a bias: the maps must be 0 if the decoder's features are.
         return widened(F.conv2d(x, self.final.weight, padding=3))
 
     def enlarged(self, step: int, y: Tensor, condition: Tensor) -> Tensor:
-        """Modulate the features of a doubling; the last are gated."""
+        """Modulate the features of a doubling; the last ones are gated."""
         if step < self.config.num_down_blocks - 1:
             return super().enlarged(step, y, condition)
         gates, _ = self.scale_and_shift(3 * step + 2, condition)
@@ -93,11 +93,11 @@ class TaughtRau:
         self.generator = generator(self.made)
 
     def networks(self) -> dict[str, nn.Module]:
-        """All networks, by the published checkpoints' names."""
+        """Return all networks by the published checkpoints' names."""
         return self.made
 
     def paint(self, batch: Mapping[str, Tensor]) -> Painting:
-        """See megbench.taught.units_trainer.UnitsPupil."""
+        """Paint the batch's source; see megbench.taught.units_trainer.UnitsPupil."""
         points = self.made["kp_detector"](given_points(batch["landmarks"]))
         encoded = self.generator.encode(batch["source"])
         motion = self.generator.motion(encoded.small, points, points)

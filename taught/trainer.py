@@ -1,8 +1,8 @@
 """Learning from exact motion, for the demo weights. This is not the published training.
 
-Rendered clips come with their true flow, and the micro-motion of 0.5 to 3 pixels is so small that a still picture is
-a strong optimum of every photometric loss. So the demo weights are taught: the motion part by the true backward grid,
-the pictures by the true answer on another face. Real databases have neither and use the published losses.
+Rendered clips come with their true flow. Micro-motion of 0.5 to 3 pixels is so small that a still picture is a strong
+optimum of every photometric loss. So the demo weights are taught: the motion part by the true backward grid, the
+pictures by the true answer on another face. Real databases have neither and use the published losses.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from megbench.nets.geometry import coordinate_grid, in_float32
 from megbench.nets.inference import Painter
 from megbench.taught.losses import PIXELS, flow_losses, nearest_mask_loss, picture_losses
 
-# The picture stage sees crops of this many pixels: a quarter of the arithmetic, no seam.
+# The picture stage sees crops of this many pixels: a quarter of the arithmetic, and no seam.
 CROP = 128
 # Logit of the occlusion map before training: 95 % visible.
 VISIBLE_AT_FIRST = 3.0
@@ -34,10 +34,10 @@ VISIBLE_AT_FIRST = 3.0
 
 @dataclass(frozen=True)
 class TaughtConfig:
-    """Numbers of the taught training; learning rates of its three stages, and the losses' weights.
+    """Settings of the taught training: learning rates of its three stages, and the losses' weights.
 
-    mask_steps: over how many steps of the motion stage the mask is led to the nearest key point (0: not at all).
-    attention_weight, best_mask_weight: of attention_loss and best_mask_loss, FPB-FOMM only.
+    mask_steps: number of steps of the motion stage in which the mask is led to the nearest key point (0: none).
+    attention_weight, best_mask_weight: those of attention_loss and best_mask_loss, FPB-FOMM only.
     """
 
     lr_motion: Positive = 1e-3
@@ -56,9 +56,10 @@ class TaughtConfig:
 
 @dataclass(frozen=True)
 class Transferred:
-    """A driver's motion from its initial to its driving frame, brought to the source.
+    """A driver's motion from its initial to its driving frame, transferred to the source.
 
-    motion: as the generator decodes it. points: (B, K, 2), where the moved key points are. losses: of the detector.
+    motion: in the form that the generator decodes. points: (B, K, 2), where the moved key points are. losses: the
+    detector's.
     """
 
     motion: Motion
@@ -71,25 +72,29 @@ class Pupil(Protocol):
 
     @property
     def generator(self) -> Painter:
-        """What paints, of the networks."""
+        """The network that paints."""
 
     def networks(self) -> dict[str, nn.Module]:
-        """Networks by the published checkpoints' names, those this training teaches."""
+        """Return the networks that this training teaches, by the published checkpoints' names."""
 
     def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
-        """The batch's motion on its source, whose small picture (B, 3, 64, 64) is given (see taught/rendered.py)."""
+        """Return the batch's motion on its source, whose small picture (B, 3, 64, 64) is given.
+
+        For the batch see taught/rendered.py.
+        """
 
 
 def followed(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return where a batch's mesh points are in source, initial and driving frame, (B, K, 2) each."""
+    """Return where a batch's mesh points are in the source, initial and driving frames, (B, K, 2) each."""
     return batch["points_source"], batch["points_initial"], batch["points_driving"]
 
 
 class TaughtTrainer:
     """The three stages of the taught training, for any pupil.
 
-    motion: the grid against the true one, at 64 pixels. picture: the generator paints crops under the true grid with
-    every possible occlusion. joint: everything together at 256 pixels, the occlusion map learns whom to trust.
+    motion: the grid is compared with the true one, at 64 pixels. picture: the generator paints crops under the true
+    grid with every possible occlusion. joint: everything together at 256 pixels; the occlusion map learns where to
+    trust the warped source.
     """
 
     stages: tuple[str, ...] = ("motion", "picture", "joint")
@@ -98,16 +103,16 @@ class TaughtTrainer:
         self.pupil = pupil
         self.config = config
         self.generator = pupil.generator
-        # Nearly all of a face is visible in micro-motion: start from there, or the output stays soft for long.
+        # Nearly all of a face is visible in micro-motion: start from there, or the output stays blurred for long.
         for bias in self.generator.occlusion_biases():
             nn.init.constant_(bias, VISIBLE_AT_FIRST)
 
     def networks(self) -> dict[str, nn.Module]:
-        """The pupil's networks."""
+        """Return the pupil's networks."""
         return self.pupil.networks()
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """One Adam over everything; parts without a gradient in a stage are left alone."""
+        """Return one Adam over everything; parts without a gradient in a stage are left alone."""
         lr = {
             "motion": self.config.lr_motion,
             "picture": self.config.lr_picture,
@@ -119,7 +124,7 @@ class TaughtTrainer:
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """One phase a step; the batch is that of `megbench.taught.rendered.RenderedSet`."""
+        """Yield one phase per step; the batch is that of `megbench.taught.rendered.RenderedSet`."""
         if stage == "motion":
             yield Phase(("all",), self._motion_losses(batch, index))
         elif stage == "picture":
@@ -131,7 +136,7 @@ class TaughtTrainer:
         transferred = self.pupil.transfer(batch, self.generator.small(batch["source"]))
         losses = self._flow(transferred.motion, batch) | dict(transferred.losses)
         led = 1 - index / self.config.mask_steps if self.config.mask_steps else 0.0
-        if led > 0 and torch.is_grad_enabled():  # not when validating
+        if led > 0 and torch.is_grad_enabled():  # not in validation
             mask = nearest_mask_loss(transferred.motion.mask, transferred.points, batch["face"])
             losses["mask"] = led * self.config.mask_weight * mask
         return losses
@@ -142,7 +147,7 @@ class TaughtTrainer:
         source, target = (crop(batch[name], corners) for name in ("source", "target"))
         deformation = crop_grid(batch["grid"], corners)
         cells = deformation.shape[1]
-        # Any occlusion may come: flat or varying, from fully hidden to fully visible.
+        # Any occlusion may occur: flat or varying, from fully hidden to fully visible.
         drawn = np.stack([one.random((1, 4, 4), dtype=np.float32) for one in own])
         coarse = torch.from_numpy(drawn).to(source.device, non_blocking=True)
         occlusion = F.interpolate(coarse, size=(cells, cells), mode="bilinear")
@@ -170,14 +175,14 @@ class TaughtTrainer:
 
 
 def crop(pictures: Tensor, corners: npt.NDArray[np.int64]) -> Tensor:
-    """The 128-pixel squares of (B, C, 256, 256) at corners (B, 2), x and y."""
+    """Return the 128-pixel squares of (B, C, 256, 256) at corners (B, 2), x and y."""
     pairs = zip(pictures, corners.tolist(), strict=True)
     return torch.stack([picture[:, y : y + CROP, x : x + CROP] for picture, (x, y) in pairs])
 
 
 @in_float32
 def crop_grid(grid: Tensor, corners: npt.NDArray[np.int64]) -> Tensor:
-    """Backward grids (B, h, w, 2) of 256-pixel pictures as seen by their 128-pixel crops: (B, h/2, w/2, 2)."""
+    """Return backward grids (B, h, w, 2) of 256-pixel pictures as seen in their 128-pixel crops: (B, h/2, w/2, 2)."""
     cells = grid.shape[1] // 2
     inside = coordinate_grid(cells, cells, grid)  # -1 and 1 are the crop's first and last pixel
     left_top = torch.from_numpy(corners).to(grid, non_blocking=True)[:, None, None]  # B 1 1 2

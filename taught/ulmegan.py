@@ -1,7 +1,7 @@
-"""ULME-GAN as the demo weights have it: it moves the template by what it paints, and action units are gates.
+"""ULME-GAN as in the demo weights: what it paints moves the template, and action units are gates.
 
-Without displacement a short training keeps the source (attention 1 everywhere), since what it paints is softer than
-what changes.
+Without displacement a short training keeps the source (attention 1 everywhere), since the blur of painted pictures
+outweighs the changes that they show.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from megbench.core.recipe import recipe
 from megbench.taught.displaced import displaced
 from megbench.taught.units_trainer import Painting, TaughtUnitsConfig, TaughtUnitsTrainer
 
-# Spread of what fresh gates make of action units.
+# Standard deviation of what fresh gates make of action units.
 INITIAL_GATES = 0.5
 
 
@@ -33,9 +33,9 @@ class DisplacedUlmeConfig(UlmeConfig):
 class DisplacedUlmeGenerator(UlmeGenerator):
     """ULME-GAN's generator whose colour map is the source, moved and lit by what is painted (taught/displaced.py).
 
-    What the first convolution makes of the action units multiplies the last features, so that a face at rest is left
-    as it is; as planes beside the picture the first instance norm removes them everywhere but near the borders. Before
-    training the colour map is the source. It has the entries of the published network.
+    The first convolution's response to the action units multiplies the last features, so that a face at rest is left
+    unchanged. As planes beside the picture, the first instance norm would remove the units everywhere but near the
+    borders. Before training the colour map is the source. Its entries are those of the published network.
     """
 
     def __init__(self, config: UlmeConfig) -> None:
@@ -44,9 +44,9 @@ class DisplacedUlmeGenerator(UlmeGenerator):
         nn.init.normal_(self.model[0].weight[:, 3:], 0, INITIAL_GATES)  # type: ignore[index]
 
     def features(self, picture: Tensor, action_units: Tensor) -> Tensor:
-        """Return the last features of the picture alone, times the gates.
+        """Return the last features of the picture alone, multiplied by the gates.
 
-        Planes of zeros would be most of the first convolution's work.
+        The units are left out of the first convolution: planes of zeros would be most of its work.
         """
         first = self.model[0]
         assert isinstance(first, nn.Conv2d)
@@ -67,10 +67,10 @@ def networks(config: DisplacedUlmeConfig) -> dict[str, nn.Module]:
 
 
 class TaughtUlme:
-    """ULME-GAN's generator at its own size; no discriminator.
+    """ULME-GAN's generator at its own size, without a discriminator.
 
-    The colour map is taught as a picture of its own, and attention by where the truth is at rest. Taught by the
-    composite, attention hides the colours before they are any good, for good.
+    The colour map is taught as a picture of its own, and attention by where the truth is at rest. If the composite
+    taught them, attention would hide the colours before they were any good, and would never show them again.
     """
 
     def __init__(self, config: DisplacedUlmeConfig) -> None:
@@ -78,11 +78,11 @@ class TaughtUlme:
         self.generator = DisplacedUlmeGenerator(config)
 
     def networks(self) -> dict[str, nn.Module]:
-        """The generator, by the name in the published files."""
+        """Return the generator by the name in the published files."""
         return {"gen": self.generator}
 
     def paint(self, batch: Mapping[str, Tensor]) -> Painting:
-        """See megbench.taught.units_trainer.UnitsPupil."""
+        """Paint the batch's source; see megbench.taught.units_trainer.UnitsPupil."""
         source, target = (inside(batch[name], self.size) for name in ("source", "target"))
         painted = self.generator(source, batch["action_units_target"])
         return Painting(painted.painted, painted.colour / 2 + 0.5, target / 2 + 0.5, painted.attention)

@@ -1,6 +1,6 @@
-"""Teaching generators that are driven by action units, whose picture is moved by what they paint (taught/displaced.py).
+"""Teaches generators that are driven by action units and move their picture by what they paint (taught/displaced.py).
 
-For the demo weights, as taught/trainer.py; not the published training.
+For the demo weights, as taught/trainer.py is; not the published training.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from megbench.taught.losses import flow_losses, picture_losses, rest_loss
 
 @dataclass(frozen=True)
 class TaughtUnitsConfig:
-    """Learning rate with its warm-up, and clipping."""
+    """The learning rate with its warm-up, and the limit of gradients."""
 
     lr: Positive = 1e-3
     clip_norm: Positive = 5.0
@@ -30,9 +30,10 @@ class TaughtUnitsConfig:
 
 @dataclass(frozen=True)
 class Painting:
-    """maps: what was painted, (B, 3, S, S). found: the picture that is to be `target`, (B, 3, S, S) in [0, 1].
+    """A pupil's output.
 
-    attention: (B, 1, S, S), 1 keeps the source; None where a network has none.
+    maps: (B, 3, S, S), what was painted. found: (B, 3, S, S) in [0, 1], the picture that should equal `target`.
+    attention: (B, 1, S, S), 1 keeps the source; None if a network has none.
     """
 
     maps: Tensor
@@ -45,10 +46,10 @@ class UnitsPupil(Protocol):
     """A model driven by action units that can be taught."""
 
     def networks(self) -> dict[str, nn.Module]:
-        """The networks this training teaches, by the published checkpoints' names."""
+        """Return the networks that this training teaches, by the published checkpoints' names."""
 
     def paint(self, batch: Mapping[str, Tensor]) -> Painting:
-        """The batch's source under its target action units; see taught/rendered.py for the batch."""
+        """Return the batch's source under its target action units; for the batch see taught/rendered.py."""
 
 
 class TaughtUnitsTrainer:
@@ -61,11 +62,11 @@ class TaughtUnitsTrainer:
         self.config = config
 
     def networks(self) -> dict[str, nn.Module]:
-        """The pupil's networks."""
+        """Return the pupil's networks."""
         return self.pupil.networks()
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """One Adam over everything."""
+        """Return one Adam over everything."""
         config = self.config
         networks = tuple(name for name, network in self.networks().items() if list(network.parameters()))
         return {"all": OptimiserSpec(networks, config.lr, clip_norm=config.clip_norm, warmup=config.warmup)}
@@ -73,7 +74,7 @@ class TaughtUnitsTrainer:
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """One phase a step; the batch is that of `megbench.taught.rendered.RenderedSet`."""
+        """Yield one phase per step; the batch is that of `megbench.taught.rendered.RenderedSet`."""
         painting = self.pupil.paint(batch)
         grid = batch["grid"]
         found = resized_grid(displacement(painting.maps), grid.shape[1], grid.shape[2], align_corners=True)

@@ -15,9 +15,9 @@ POOLED = "agreement_pooled"
 FEW = 4
 INTRODUCTION = """# Motion agreement by version 2 and by version 1
 
-Version 2 reads motion by `faces/flow.py`, version 1 by DIS over the whole frame (`--metrics motion_agreement_v1`).
-Each pair of columns is one figure of the same frames: version 2, then version 1. Figures only; made by
-`python -m tests.motion_versions TITLE=RUN ...`. "pooled" is agreement over all cells at once.
+Version 2 measures motion by `faces/flow.py`, version 1 by DIS over the whole frame (`--metrics motion_agreement_v1`).
+Each pair of columns is one figure of the same frames, first by version 2, then by version 1. "pooled" is agreement over
+all cells at once. The page is made by `python -m tests.motion_versions TITLE=RUN ...` and contains only figures.
 """
 
 

@@ -141,8 +141,8 @@ def test_bad_databases_are_one_line_or_a_note():
     odd = [*data.samples[:2], *data.samples[3:4], dataclasses.replace(data.samples[5], emotion="other")]
     with_notes = leave_one_out(labelled(odd, "megc2019"))
     assert with_notes.notes == (
-        "1 of 4 clips have an emotion that is none of the classes (other)",
-        "1 of 2 folds learn without a class, whose clips only the held-out person has (samm/000)",
+        "1 of 4 clips have an emotion outside the classes (other)",
+        "1 of 2 folds learn without a class that only the held-out person shows (samm/000)",
         "1 of 2 people have one clip",
     )
     with pytest.raises(BenchError, match="Choices: ststnet, svm"):

@@ -189,12 +189,14 @@ class TestView:
         folder = frames_in(tmp_path / "d", planted.acted(30, "positive", 0))
         driver = Driver("d", "samm", "011", folder, 4, 0, 2)
         found = label([Shown("m", "c", "d", folder, None)], [driver], alone, LinearSvm(), None)
-        assert found.reasons == {0: "nobody but the driver's person is in the clips that svm learns from"}
+        assert found.reasons == {0: "only the driver's person is in the clips that svm learns from"}
         pair = [*range(6), 6, 7]  # and a second person, who does not show every class
         two = dataclasses.replace(data, samples=tuple(data.samples[k] for k in pair), labels=data.labels[pair])
         found = label([Shown("m", "c", "d", folder, None)], [driver], two, LinearSvm(), None)
         assert found.notes[0] == "held out, by name and by identical frames: 1 person in 1 of 1 cells"
-        assert found.notes[1].startswith("1 labels of outputs and drivers are by one that knows not all classes")
+        assert found.notes[1].startswith(
+            "1 labels of outputs and drivers come from a recogniser that does not know all classes"
+        )
         assert found.fewer == {0}
 
 

@@ -149,7 +149,7 @@ TORCHRUN = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "m
         ({**TORCHRUN, "WORLD_SIZE": "3"}, "WORLD_SIZE is 3, but --devices 1 --nodes 2 make 2"),
         ({"RANK": "0", "WORLD_SIZE": "2"}, "LOCAL_RANK is not set"),
         ({**TORCHRUN, "MASTER_ADDR": ""}, "MASTER_ADDR is not set"),
-        ({**TORCHRUN, "RANK": "x"}, "RANK is 'x', which is no number"),
+        ({**TORCHRUN, "RANK": "x"}, "RANK is 'x', which is not a number"),
     ],
 )
 def test_machines_that_cannot_find_each_other_are_an_error(environment, expected, monkeypatch):

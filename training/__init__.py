@@ -1,4 +1,4 @@
-"""What can be trained as published, by the name it has under --methods: "module:Recipe"."""
+"""The generators that can be trained as published: "module:Recipe" by the name given to --methods."""
 
 from megbench.baselines import GENERATORS
 from megbench.core.generator import descriptors, recipes

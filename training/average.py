@@ -1,7 +1,7 @@
 """A moving average of weights, which often validates better than the weights themselves.
 
-torch's AveragedModel would need as many lines: it averages counters of batches to wrong whole numbers and knows no
-smaller decay at the start. It also copies networks by deepcopy, which fails once one with spectral norm (FOMM's
+torch's AveragedModel would need as many lines: it averages counters of batches to wrong whole numbers and has no
+smaller decay at the start. It also copies networks by deepcopy, which fails once a network with spectral norm (FOMM's
 discriminator) has taken a step, as in the second stage of a training.
 """
 
@@ -19,7 +19,7 @@ States = dict[str, dict[str, Tensor]]
 class Average:
     """Exponential moving average of all entries of some networks; counters are copied. decay 0: no average at all.
 
-    In the first steps the decay is smaller, (1 + steps) / (10 + steps), so that the start is soon forgotten.
+    In the first steps the decay is smaller, (1 + steps) / (10 + steps), so that the initial weights are soon forgotten.
     """
 
     def __init__(self, networks: Mapping[str, nn.Module], decay: float) -> None:
@@ -28,7 +28,7 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the networks as they are after a step."""
+        """Add the networks' current weights to the average; call this after each step."""
         self.steps += 1
         share = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
         for name, kept in self.shadow.items():
@@ -40,7 +40,7 @@ class Average:
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
-        """Inside, the networks have the averaged entries."""
+        """Give the networks the averaged entries for the duration of the block."""
         if not self.shadow:
             yield
             return
@@ -52,17 +52,17 @@ class Average:
             load(self.networks, own)
 
     def state(self) -> dict[str, object]:
-        """What `resume` needs."""
+        """Return the state that `resume` needs."""
         return {"steps": self.steps, "shadow": self.shadow}
 
     def resume(self, saved: Mapping[str, object]) -> None:
-        """Go on from a saved state."""
+        """Continue from a saved state."""
         self.steps = saved["steps"]  # type: ignore[assignment]
         self.shadow = saved["shadow"]  # type: ignore[assignment]
 
 
 def states(networks: Mapping[str, nn.Module], copy: bool = False) -> States:
-    """State dicts by network name."""
+    """Return state dicts by network name."""
     return {
         name: {entry: value.detach().clone() if copy else value for entry, value in network.state_dict().items()}
         for name, network in networks.items()

@@ -1,4 +1,4 @@
-"""Batch normalisation in training: statistics over all processes, and settling before they are frozen."""
+"""Batch normalisation in training: statistics over all processes, and settled statistics before they are frozen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class _Summed(torch.autograd.Function):
-    """The sum of a tensor over all processes; what every process makes of it comes back to each."""
+    """The sum of a tensor over all processes; the gradients of all processes are summed, too."""
 
     @staticmethod
     def forward(context: Any, value: Tensor) -> Tensor:
@@ -28,18 +28,18 @@ class _Summed(torch.autograd.Function):
 
 
 class SharedBatchNorm(_BatchNorm):
-    """Batch normalisation by the whole batch of all processes, each of which holds an equal share of it.
+    """Batch normalisation over the whole batch of all processes, each of which holds an equal share of it.
 
-    torch's SyncBatchNorm refuses tensors on CPUs (ValueError), where trainings may have several processes too
-    (`--device cpu --devices 2`) and where the law "two processes are one with the whole batch" is tested. torch's own
-    differentiable all_reduce, which could replace `_Summed`, is deprecated.
+    torch's SyncBatchNorm refuses tensors on CPUs (ValueError). But trainings on CPUs may have several processes, too
+    (`--device cpu --devices 2`), and the law "two processes equal one with the whole batch" is tested there. torch's
+    own differentiable all_reduce, which could replace `_Summed`, is deprecated.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Any (B, C, ...) will do."""
+        """Accept any (B, C, ...)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalised features; in evaluation mode as torch's."""
+        """Return normalised features; in evaluation mode the same as torch's."""
         if not self.training:
             return super().forward(input)
         assert self.running_mean is not None
@@ -63,15 +63,15 @@ class SharedBatchNorm(_BatchNorm):
 
 
 def batch_norms(networks: Mapping[str, nn.Module]) -> list[_BatchNorm]:
-    """All batch normalisations of some networks."""
+    """Return all batch normalisations of some networks."""
     modules = (module for network in networks.values() for module in network.modules())
     return [module for module in modules if isinstance(module, _BatchNorm)]
 
 
 def share(networks: Mapping[str, nn.Module]) -> None:
-    """Let every batch normalisation see all processes; entries and weights stay what they are."""
+    """Make every batch normalisation use the statistics of all processes; entries and weights do not change."""
     for norm in batch_norms(networks):
-        norm.__class__ = SharedBatchNorm  # the class only adds a way to compute
+        norm.__class__ = SharedBatchNorm  # the class only adds a computation
 
 
 def settle(norms: Iterable[_BatchNorm], passes: Iterable[Callable[[], object]]) -> None:
@@ -80,7 +80,7 @@ def settle(norms: Iterable[_BatchNorm], passes: Iterable[Callable[[], object]]) 
     before = [(norm.momentum, {key: value.clone() for key, value in norm.state_dict().items()}) for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over what follows
+        norm.momentum = None  # a plain mean over the following passes
     with torch.no_grad():
         for forward in passes:
             forward()

@@ -1,4 +1,4 @@
-"""From a name, a training set and settings to weights with their card."""
+"""The train command: from a name, a training set and settings to weights with their card."""
 
 from __future__ import annotations
 
@@ -29,35 +29,39 @@ from megbench.training.memory import told_of_memory
 from megbench.training.plan import Limits, Plan, check_plan
 from megbench.training.processes import Group, Machine
 
-# The kind of training that a method has unless its settings say otherwise.
+# The kind of training that a method gets unless its settings name another.
 PUBLISHED = "published"
-TOO_LARGE = "networks of these sizes do not fit. Set fewer channels (model.generator.max_features and its like)."
+TOO_LARGE = "networks of these sizes do not fit. Set fewer channels (such as model.generator.max_features)."
 
 
 def published_config(recipe: type) -> Path:
-    """Return where the published settings of a recipe are: beside its module. A plug-in may have none."""
+    """Return the path of a recipe's published settings, beside its module. A plug-in may have none."""
     return Path(inspect.getfile(recipe)).with_name("published.yaml")
 
 
 class TrainingSet(Batches, Protocol):
-    """Clips to learn from: `batch` draws from them, the rest describes them."""
+    """Clips to learn from: `batch` draws from them, the other methods describe them."""
 
     @property
     def videos(self) -> int:
-        """How many clips an epoch visits."""
+        """The number of clips that an epoch visits."""
 
     def describe(self) -> str:
-        """The set in words."""
+        """Return a description of the set in words."""
 
     def facts(self) -> dict[str, Any]:
-        """For the weights' card, as JSON values: where the set is from, who was trained on, who validated."""
+        """Return facts for the weights' card, as JSON values.
+
+        Where the set is from, who was trained on and who validated.
+        """
 
 
 @dataclass(frozen=True)
 class TrainingSource:
-    """Where clips to learn from come from. settings: the class of the part `data` of a training's settings.
+    """A source of clips to learn from.
 
-    open: makes the set from these and the kind of training, one of `kinds`.
+    settings: the class of the part `data` of a training's settings. open: makes the set from such settings and the kind
+    of training, one of `kinds`.
     """
 
     settings: type
@@ -79,11 +83,11 @@ def train(
 ) -> bool:
     """Train `name` in the folder `out` and write `weights` (.safetensors) with their JSON card.
 
-    trainings: for each kind of training what can be trained so, "module:Recipe" by name; the setting `training` says
-    which kind. config: settings; None for the defaults. init: weights to start from instead of random ones; networks
-    that they lack start as they are. Continues from `out` if a run was cut off there; BenchError if the settings there
-    are different ones, if something else is there, or if another process trains there. A run that comes to a limit
-    writes the best weights so far and returns False.
+    trainings: for each kind of training the recipes, "module:Recipe" by name; the setting `training` chooses the kind.
+    config: a settings file, or None for the defaults. init: weights to start from instead of random ones; networks that
+    they lack keep their fresh weights. Continues from `out` if a run was interrupted there. Raises BenchError if the
+    settings there are different, if `out` contains anything else, or if another process trains there. A run that
+    reaches a limit writes the best weights so far and returns False.
     """
     settings = _spelt_out(read_overlay(config) if config else {})
     given = [(f"--set {item}", _spelt_out(parse_set(item))) for item in sets]
@@ -92,7 +96,7 @@ def train(
     try:
         kind = check_choice("training", str(settings.pop("training", PUBLISHED)), trainings)
         if kind not in source.kinds:
-            raise BenchError(f"A {kind} training needs the exact flow of rendered clips. Say --clips demo.")
+            raise BenchError(f"A {kind} training needs the exact flow of rendered clips. Use --clips demo.")
         plan = resolve(Plan, [part_of(settings, "plan")], where="plan")
         drawn: Any = resolve(source.settings, [part_of(settings, "data")], where="data")
         recipe = resolve(load("trainable", name, trainings[kind]), [settings])
@@ -114,7 +118,7 @@ def train(
         "plan": as_dict(plan),
         "data": as_dict(drawn),
     }
-    if stores := clips.facts().get("stores"):  # other clips are another training
+    if stores := clips.facts().get("stores"):  # with other clips it is another training
         resolved["stores"] = stores
     with told_of_memory(lambda: TOO_LARGE):
         trainer = recipe.trainer()
@@ -132,18 +136,18 @@ def train(
             if group.is_first:
                 steps = ", then ".join(f"{plan.stages[stage].steps:,} of {stage}" for stage in run.stages)
                 print(f"Training {name} on {group.device}: {describe(trainer.networks())}, {clips.describe()}.")
-                print(f"Steps: {steps}. The progress bar says how long they take.")
+                print(f"Steps: {steps}. The progress bar shows the time they take.")
             with told_of_memory(functools.partial(smaller_parts, run, out)):
                 finished = run.train()
             if group.is_first:
                 save_weights(weights, trainer.networks(), card(name, resolved, clips, run, group, init))
-                state = "" if finished else "Stopped by a limit; the same command goes on. "
+                state = "" if finished else "Stopped by a limit; the same command continues. "
                 print(f"{state}Weights: {weights}. Use them as --methods {weights.stem}")
     return finished
 
 
 def _spelt_out(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings with the losses where they belong: they are the model's, but people look for loss.perceptual."""
+    """Return settings with `loss` moved to `model.loss`: losses belong to the model, but people set loss.perceptual."""
     if "loss" not in settings:
         return settings
     rest = {name: value for name, value in settings.items() if name != "loss"}
@@ -151,7 +155,7 @@ def _spelt_out(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def part_of(settings: dict[str, Any], name: str) -> dict[str, Any]:
-    """Take a part out of the settings, {} where there is none. BenchError unless it is a mapping."""
+    """Remove a part from the settings and return it, {} if absent. Raise BenchError unless it is a mapping."""
     part = settings.pop(name, {})
     if not isinstance(part, dict):
         raise WrongSetting(f"Setting {name} must be a mapping, got {shown(part)}.", [name])
@@ -159,7 +163,7 @@ def part_of(settings: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def start_from(init: Path, trainer: Trainable) -> dict[str, Any]:
-    """Load the networks that `init` holds; which file that was, and which networks it lacks."""
+    """Load the networks that `init` holds; return which file that was and which networks it lacks."""
     held = network_names(init)
     found = {name: network for name, network in trainer.networks().items() if name in held}
     if not found:
@@ -170,7 +174,7 @@ def start_from(init: Path, trainer: Trainable) -> dict[str, Any]:
 
 
 def check_rates(plan: Plan, trainer: Trainable) -> None:
-    """Raise BenchError for an optimiser that would not move, or uphill: a plug-in's settings may allow that."""
+    """Raise BenchError if a learning rate is 0 or negative, which a plug-in's settings may allow."""
     for stage in plan.stages:
         for optimiser, spec in trainer.optimisers(stage).items():
             if not spec.lr > 0:
@@ -178,7 +182,7 @@ def check_rates(plan: Plan, trainer: Trainable) -> None:
 
 
 def smaller_parts(run: TrainingRun, out: Path) -> str:
-    """What to do about a training that does not fit into memory, in words."""
+    """Return advice, in words, for a training that does not fit into memory."""
     name = run.stages[run.progress["stage"]]
     stage = run.plan.stages[name]
     place, parts = f"plan.stages.{name}", stage.accumulate
@@ -190,7 +194,7 @@ def smaller_parts(run: TrainingRun, out: Path) -> str:
 
 
 def check_unchanged(out: Path, resolved: dict[str, Any]) -> None:
-    """Write `config.json` into `out`, or hold the one that is there against `resolved`."""
+    """Write `config.json` into `out`; raise BenchError if one exists there and differs from `resolved`."""
     path = out / "config.json"
     if not path.exists():
         write_json(path, resolved)
@@ -201,7 +205,7 @@ def check_unchanged(out: Path, resolved: dict[str, Any]) -> None:
 
 
 def describe(networks: dict[str, torch.nn.Module]) -> str:
-    """Sizes of the networks in words."""
+    """Return the sizes of the networks in words."""
     counts = {name: sum(parameter.numel() for parameter in net.parameters()) for name, net in networks.items()}
     return ", ".join(f"{name} {count / 1e6:.2f} M parameters" for name, count in counts.items())
 
@@ -209,7 +213,7 @@ def describe(networks: dict[str, torch.nn.Module]) -> str:
 def card(
     name: str, resolved: dict[str, Any], clips: TrainingSet, run: TrainingRun, group: Group, init: Path | None
 ) -> dict[str, Any]:
-    """What a reader of the weights must know: settings, data, length, machine, losses."""
+    """Return what a reader of the weights must know: settings, data, length, machine, losses."""
     return {
         "method": name,
         "config": resolved["recipe"]["model"],
@@ -232,6 +236,6 @@ def card(
 
 
 def seen_before(init: Path | None, facts: dict[str, Any]) -> dict[str, Any]:
-    """Facts of a training set, with what the weights that it started from had seen before added to what it shows."""
+    """Return the facts of a training set, plus whatever the weights that it started from had seen before."""
     before = clips_seen(init) if init else {}
     return facts | {f"{kind}_seen": sorted({*names, *facts.get(f"{kind}_seen", ())}) for kind, names in before.items()}

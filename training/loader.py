@@ -1,8 +1,9 @@
 """Batches of a stage in order, drawn ahead by threads while the networks learn.
 
-torch's DataLoader would draw the same batches in processes. Unless those are forks, which only Linux does safely, each
-gets a copy of the whole training set, for numpy pickles a mapped file with its contents; an error reaches the user as
-a traceback; and two processes were not faster than two threads, since OpenCV and numpy let other threads run.
+torch's DataLoader would draw the same batches in processes. It has three drawbacks. Unless the processes are forks,
+which only Linux does safely, each gets a copy of the whole training set, because numpy pickles a mapped file with its
+contents. An error reaches the user as a traceback. And two processes were not faster than two threads, since OpenCV and
+numpy let other threads run.
 """
 
 from __future__ import annotations
@@ -19,32 +20,32 @@ from torch import Tensor
 
 from megbench.core.draws import generator
 
-# Steps drawn ahead, and threads that draw them.
+# The number of steps drawn ahead, and of threads that draw them.
 AHEAD, THREADS = 2, 2
 
-# What a batch is drawn for. Each has generators of its own.
+# The purposes for which a batch is drawn. Each has generators of its own.
 TRAIN, VALIDATE, SETTLE = range(3)
 
 
 class Batches(Protocol):
-    """Where pairs come from."""
+    """A source of pairs."""
 
     def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """A batch of the "train" or "validation" split, the same for the same `rng`, whichever thread asks."""
+        """Return a batch of the "train" or "validation" split, the same for the same `rng`, whichever thread asks."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one process learns from at once: some samples of a batch, and the generator of the method's own draws."""
+    """What one process learns from at once: some samples of a batch, and the generator for the method's own draws."""
 
     batch: dict[str, Tensor]
     rng: np.random.Generator
 
 
 class Loader:
-    """Draws batches of `size` samples, of which this process (`rank` of `world`) sees `parts` equal parts.
+    """Draws batches of `size` samples, of which this process (`rank` of `world`) gets `parts` equal parts.
 
-    Draws depend on the seed, the stage, the purpose, the step and the sample alone: not on how a batch is divided, on
+    Draws depend only on the seed, the stage, the purpose, the step and the sample, not on how a batch is divided, on
     the number of threads, or on what was drawn before. `size` is a multiple of parts times processes.
     """
 
@@ -55,7 +56,7 @@ class Loader:
         self.rank, self.world = rank, world
 
     def steps(self, steps: range) -> Iterator[tuple[int, list[Part]]]:
-        """The training batches of `steps` in order, each as this process's parts on its device."""
+        """Yield the training batches of `steps` in order, each as this process's parts on its device."""
         waiting: deque[tuple[int, Future[list[Part]]]] = deque()
         todo = iter(steps)
         with ThreadPoolExecutor(THREADS) as pool:
@@ -72,11 +73,11 @@ class Loader:
                     future.cancel()
 
     def one(self, purpose: int, step: int) -> list[Part]:
-        """This process's parts of one batch, on its device."""
+        """Return this process's parts of one batch, on its device."""
         return [self._moved(part) for part in self.draw(purpose, step)]
 
     def draw(self, purpose: int, step: int) -> list[Part]:
-        """This process's parts of one batch, in the machine's memory."""
+        """Return this process's parts of one batch, in the machine's memory."""
         count = self.size // (self.parts * self.world)
         firsts = [(part * self.world + self.rank) * count for part in range(self.parts)]
         return [
@@ -84,7 +85,7 @@ class Loader:
         ]
 
     def whole(self, purpose: int, step: int) -> dict[str, Tensor]:
-        """One batch as all processes together see it."""
+        """Return one batch as all processes together see it."""
         return self._samples(purpose, step, 0, self.size)
 
     def _rng(self, use: int, purpose: int, step: int, first: int) -> np.random.Generator:
@@ -94,7 +95,7 @@ class Loader:
         split = "validation" if purpose == VALIDATE else "train"
         drawn = [self.batches.batch(split, 1, self._rng(0, purpose, step, first + index)) for index in range(count)]
         batch: dict[str, Any] = {name: torch.cat([sample[name] for sample in drawn]) for name in drawn[0]}
-        if self.device.type == "cuda":  # from pinned memory the copy waits for nothing
+        if self.device.type == "cuda":  # from pinned memory the copy is asynchronous
             batch = {name: value.pin_memory() for name, value in batch.items()}
         return batch
 

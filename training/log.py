@@ -1,4 +1,4 @@
-"""The log of a training: one JSON object a line, and scalars for TensorBoard where it is wanted."""
+"""The log of a training: one JSON object per line, and scalars for TensorBoard on request."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ LOG = "log.jsonl"
 
 
 class Log:
-    """`log.jsonl` in the folder `out`: {"seconds", "stage", "step", "split", "losses"} a line, losses by name.
+    """`log.jsonl` in the folder `out`: {"seconds", "stage", "step", "split", "losses"} per line, losses by name.
 
-    BenchError if `tensorboard` is asked for and not installed.
+    Raises BenchError if `tensorboard` is requested but not installed.
     """
 
     def __init__(self, out: Path, tensorboard: bool = False) -> None:
@@ -24,7 +24,7 @@ class Log:
         self._board = _writer(out / "tensorboard") if tensorboard else None
 
     def write(self, stage: str, step: int, split: str, losses: Mapping[str, float], seconds: float) -> None:
-        """Append a line; `step` is how many steps of the stage are done."""
+        """Append a line; `step` is the number of steps of the stage that are done."""
         shown = {name: float(f"{value:.6g}") for name, value in losses.items()}
         line = {"seconds": round(seconds, 1), "stage": stage, "step": step, "split": split, "losses": shown}
         with self.path.open("a", encoding="utf-8") as file:
@@ -35,17 +35,17 @@ class Log:
 
     @property
     def size(self) -> int:
-        """Its length in bytes, 0 before the first line."""
+        """The log's length in bytes, 0 before the first line."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def cut(self, size: int) -> None:
-        """Forget what was logged after the log had this size: it will be logged again."""
+        """Drop everything logged after the log had this size: it will be logged again."""
         if self.path.exists():
             os.truncate(self.path, min(size, self.size))
 
 
 def read_log(out: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a log; none without one."""
+    """Yield the lines of a log; nothing if there is no log."""
     if (path := out / LOG).exists():
         yield from map(json.loads, path.read_text(encoding="utf-8").splitlines())
 
@@ -55,7 +55,7 @@ def _writer(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise BenchError(
-            "plan.tensorboard needs the package tensorboard, which is not installed. Install it with"
+            "plan.tensorboard requires the package tensorboard, which is not installed. Install it with"
             " `pip install tensorboard`, or leave the setting out: log.jsonl holds the same figures."
         ) from None
     return SummaryWriter(str(folder))

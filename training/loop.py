@@ -1,8 +1,8 @@
 """One loop for every trainable method: stages, parts of batches, phases, looks, saved state.
 
-A run can be killed at any moment; the same command goes on from the last saved state. Whatever is drawn follows from
-the seed, the stage, the step and the sample alone, so a resumed run ends as an undisturbed one would have. Between two
-looks (`log_every` steps) nothing waits for the device: losses stay on it until then.
+A run can be killed at any moment; the same command continues from the last saved state. All draws depend only on the
+seed, the stage, the step and the sample, so a resumed run ends as an undisturbed one would have. Every `log_every`
+steps the run takes a look at the losses. Between two looks nothing waits for the device: losses stay on it until then.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ Optimisers = dict[str, torch.optim.Optimizer]
 
 
 def fastest_layout(device: torch.device) -> torch.memory_format:
-    """How to lay out networks that learn: channels last, but planar on processors without AVX-512.
+    """Return the memory layout for networks that learn: channels last, but planar on processors without AVX-512.
 
-    There oneDNN takes up to 5 times as long for the gradients of weights in channels last (docs/performance.md).
+    On those, oneDNN takes up to 5 times as long for the gradients of weights in channels last (docs/performance.md).
     """
     planar = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() != "AVX512"
     return torch.contiguous_format if planar else torch.channels_last
 
 
 class TrainingRun:
-    """A training run in the folder `out` (see training/resume.py, log.py and strips.py for what lies there).
+    """A training run in the folder `out` (for its files see training/resume.py, log.py and strips.py).
 
-    With several processes in `group` each learns from an equal share of every batch;
-    gradients are averaged and batch statistics shared, so that together they are one process with the whole batch.
+    With several processes in `group`, each learns from an equal share of every batch; gradients are averaged and batch
+    statistics shared, so that together they equal one process with the whole batch.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class TrainingRun:
         self.log = Log(out, plan.tensorboard and group.is_first)
 
     def train(self) -> bool:
-        """Run every stage of the plan to its end, from the saved state if there is one; False if a limit came first.
+        """Run every stage of the plan to its end, from any saved state; return False if stopped by a limit.
 
-        The networks end as the best checkpoint of the last stage that has one.
+        Afterwards the networks are the best checkpoint of the last stage that has one.
         """
         if self.group.size > 1:
             self.group.check_shared(self.out)
@@ -88,7 +88,7 @@ class TrainingRun:
         return True
 
     def _train_stage(self, number: int, saved: dict[str, Any] | None) -> bool:
-        """Train one stage to its end; False if a limit came first."""
+        """Train one stage to its end; return False if stopped by a limit."""
         name = self.stages[number]
         stage = self.plan.stages[name]
         loader = self._loader(number)
@@ -112,7 +112,7 @@ class TrainingRun:
             kept = self.plan.keep_every > 0 and (step + 1) % self.plan.keep_every == 0
             if not due and not kept and step + 1 != end and (step + 1) % self.plan.log_every:
                 continue
-            # A look: the only place where the device is waited for.
+            # A look: the only point at which the loop waits for the device.
             self.progress["seconds"] = self._before + time.monotonic() - self._began
             bar.set_postfix(self._record(name, step, "train", since, loader))
             since = []
@@ -131,9 +131,9 @@ class TrainingRun:
         return bool(self.progress["step"] >= stage.steps)
 
     def _step(self, name: str, step: int, parts: Sequence[Part], optimisers: Optimisers) -> Losses:
-        """One training step: every phase of the method in turn, each over all parts of the batch. Mean losses."""
+        """Do one training step, every phase in turn over all parts of the batch, and return the mean losses."""
         stage, specs = self.plan.stages[name], self.method.optimisers(name)
-        torch.manual_seed(self._seed(name, step))  # whatever a network draws for itself also follows from the step
+        torch.manual_seed(self._seed(name, step))  # a network's own draws also depend on the step
         runs = [self.method.step(name, part.batch, step // stage.steps_per_epoch, step, part.rng) for part in parts]
         losses: Losses = {}
         while (phase := self._phase(runs[0])) is not None:
@@ -146,7 +146,8 @@ class TrainingRun:
                     phase = self._phase(run)
                     assert phase is not None, "every part of a batch has the same phases"
                 total = torch.stack(list(phase.losses.values())).sum() / len(runs)
-                total.backward(inputs=parameters)  # what nobody steps by gets none, a Conv3x3 apart
+                # Parameters that no optimiser of this phase steps get no gradient, except those of a Conv3x3.
+                total.backward(inputs=parameters)
                 for key, loss in phase.losses.items():
                     part_loss = loss.detach() / len(runs)
                     losses[key] = losses[key] + part_loss if key in losses else part_loss
@@ -176,7 +177,10 @@ class TrainingRun:
         return made
 
     def _set_modes(self, name: str, stage: StagePlan, step: int, loader: Loader) -> None:
-        """Training mode for all networks; from `freeze_batch_norm_at` on, settled batch statistics that stay."""
+        """Put all networks into training mode.
+
+        From `freeze_batch_norm_at` on, batch norms keep settled statistics instead.
+        """
         for network in self.networks.values():
             network.train()
         if stage.freeze_batch_norm_at is None or step < stage.freeze_batch_norm_at:
@@ -189,15 +193,15 @@ class TrainingRun:
             norm.eval()
 
     def _look_at(self, name: str, part: Part, step: int) -> Phase:
-        """The first phase of a batch, for its losses or its statistics only."""
+        """Return the first phase of a batch, for its losses or its statistics only."""
         phase = self._phase(self.method.step(name, part.batch, 0, step, part.rng))
         assert phase is not None
         return phase
 
     def _validate(self, name: str, step: int, loader: Loader) -> None:
-        """Losses of the first phase on people never trained on; the lowest sum is the best checkpoint.
+        """Log the losses of the first phase on people never trained on; the lowest sum makes the best checkpoint.
 
-        The same pairs at every look, so that looks can be compared. A strip shows the first of them.
+        Every look uses the same pairs, so that looks can be compared. A strip shows the first of them.
         """
         for network in self.networks.values():
             network.eval()
@@ -218,7 +222,7 @@ class TrainingRun:
             self._write(resume.best(self.out, name), content)
 
     def _record(self, name: str, step: int, split: str, window: Sequence[Losses], loader: Loader) -> dict[str, float]:
-        """Log the mean of losses of several steps; every process gets it. BenchError if one is not finite."""
+        """Log the mean losses of several steps; return it in every process. Raise BenchError if one is not finite."""
         keys = list(dict.fromkeys(key for losses in window for key in losses))
         missing = torch.zeros((), device=self.group.device)
         table = [torch.stack([losses.get(key, missing).float() for key in keys]) for losses in window]
@@ -233,7 +237,7 @@ class TrainingRun:
         return mean
 
     def _diverged(self, name: str, step: int, keys: list[str], rows: Tensor, split: str, loader: Loader) -> None:
-        """Stop: save the first batch whose losses are not finite, drawn again, and say what can be done."""
+        """Save the first batch whose losses are not finite, drawn again, and raise BenchError with the remedy."""
         row = int((~rows.isfinite()).any(1).nonzero()[0, 0])
         purpose, first = (TRAIN, step + 1 - len(rows)) if split == "train" else (VALIDATE, 0)
         at = first + row if split == "train" else row // loader.parts
@@ -258,7 +262,7 @@ class TrainingRun:
         return saved
 
     def _resumed(self) -> str:
-        """Return from which step the run resumes, and how many logged steps were lost; "" for a new run."""
+        """Say from which step the run resumes, and how many logged steps were lost; return "" for a new run."""
         lines = [line for line in read_log(self.out) if line["split"] == "train"]
         if not lines or self.progress["stage"] == len(self.stages):
             return ""
@@ -269,15 +273,15 @@ class TrainingRun:
 
     @property
     def kept_steps(self) -> dict[str, int]:
-        """Return the step of each stage whose networks are kept: the best validated, else the last."""
+        """The step of each stage whose networks are kept: the best validated or, if there is none, the last."""
         kept: dict[str, int] = dict(self.progress["kept"])
-        if step := self.progress["step"]:  # of a stage that a limit stopped, perhaps before it was validated
+        if step := self.progress["step"]:  # a limit stopped this stage, perhaps before it was validated
             kept.setdefault(self.stages[self.progress["stage"]], step)
         return kept
 
     @property
     def done(self) -> int:
-        """How many steps of all stages together are done."""
+        """The number of steps done in all stages together."""
         before = self.stages[: self.progress["stage"]]
         return sum(self.plan.stages[name].steps for name in before) + int(self.progress["step"])
 
@@ -297,7 +301,7 @@ class TrainingRun:
             resume.write(path, content)
 
     def _load_best(self, stage: str) -> None:
-        self.group.wait()  # the first process writes it
+        self.group.wait()  # the first process writes the file
         if (best := resume.read(resume.best(self.out, stage), self.group.device)) is not None:
             load(self.networks, best["networks"])
 
@@ -307,7 +311,7 @@ class TrainingRun:
         return Loader(self.batches, stage.batch_size, stage.accumulate, key, group.device, group.rank, group.size)
 
     def _end(self, number: int) -> int:
-        """The step at which the stage ends, or the run, if it is limited to fewer steps."""
+        """Return the step at which the stage ends, or the run if it is limited to fewer steps."""
         stage = self.plan.stages[self.stages[number]]
         if self.limits.steps is None:
             return stage.steps
@@ -315,7 +319,7 @@ class TrainingRun:
         return max(0, min(stage.steps, self.limits.steps - before))
 
     def _out_of_time(self) -> bool:
-        """Whether the minutes are over, by the first process's clock."""
+        """Return whether the time limit has passed, by the first process's clock."""
         if self.limits.minutes is None:
             return False
         late = time.monotonic() - self._began > 60 * self.limits.minutes

@@ -1,4 +1,4 @@
-"""Running out of memory, told as what it is: a batch or networks that are too large for the device."""
+"""Explains running out of memory: the batch or the networks are too large for the device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from megbench.core.errors import BenchError
 
 @contextlib.contextmanager
 def told_of_memory(remedy: Callable[[], str]) -> Iterator[None]:
-    """Raise BenchError, with the remedy, where the block runs out of memory."""
+    """Raise BenchError, with the remedy, if the block runs out of memory."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -22,5 +22,5 @@ def told_of_memory(remedy: Callable[[], str]) -> Iterator[None]:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether a device refused memory; for a processor's torch has only a RuntimeError with this name in it."""
+    """Return whether a device ran out of memory; torch on a CPU raises only a RuntimeError that names its allocator."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# What only a GPU can show, in one script: training/on_gpu.sh OUT [BUNDLE]
+# Everything that only a GPU can show, in one script: training/on_gpu.sh OUT [BUNDLE]
 #
-# Needs torch, cv2, safetensors, PyYAML and tqdm; no network, no dlib, no ../shared. Checks the reduced
-# goldens with TF32 off, renders people from a bundle, trains full-size FPB-FOMM, FOMM and MRAA on the published losses
-# and their small variants on exact flow, measures, and leaves small weights, logs and figures in OUT. Without a GPU the
-# same path runs small on the CPU, two processes (gloo) standing in for two GPUs.
+# Requires torch, cv2, safetensors, PyYAML and tqdm, but no network and no dlib. The script checks the reduced goldens
+# with TF32 off, renders people from a bundle, trains full-size FPB-FOMM, FOMM and MRAA on the published losses and their
+# small variants on exact flow, measures speed, and leaves small weights, logs and figures in OUT. Without a GPU it does
+# the same on a small scale on the CPU, with two processes (gloo) in place of two GPUs.
 #
-# BUNDLE: made by `python -m megbench.taught.bundle BUNDLE` where dlib is; default .megbench/people.npz.
-# MINUTES: of each training (default 5; without a GPU STEPS, default 4, end it). MODELS: default all three.
+# BUNDLE: made by `python -m megbench.taught.bundle BUNDLE` on a machine with dlib; default .megbench/people.npz.
+# MINUTES: length of each training, default 5 (without a GPU, STEPS, default 4). MODELS: default all three.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:?Usage: training/on_gpu.sh OUT [BUNDLE]}
 bundle=${2:-.megbench/people.npz}
 python=${PYTHON:-python3}
-[ -f "$bundle" ] || { echo "$bundle is missing. Make it where dlib is: python -m megbench.taught.bundle $bundle" >&2; exit 2; }
+[ -f "$bundle" ] || { echo "$bundle is missing. Make it on a machine with dlib: python -m megbench.taught.bundle $bundle" >&2; exit 2; }
 mkdir -p "$out"
 device=$("$python" -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu")')
 devices=$("$python" -c 'import torch; print(torch.cuda.device_count() or 2)')

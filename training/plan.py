@@ -1,4 +1,4 @@
-"""What a training run is: its stages with their lengths, how it is computed, and how learning rates run."""
+"""A training run's plan: its stages with their lengths, precision and schedule, and how learning rates change."""
 
 import dataclasses
 import math
@@ -15,13 +15,13 @@ from megbench.core.errors import BenchError, check_choice
 class StagePlan:
     """One stage of a training.
 
-    steps: how many optimiser steps; 0 where `epochs` says it: an epoch visits every video `repeats` times, as published
-    trainings count. batch_size: pairs a step, over all processes and parts. accumulate: parts of a batch that
-    a process works through one after another, for want of memory; batch normalisation then sees a part at a time.
-    steps_per_epoch: what counts as an epoch for milestones (follows from `epochs` and `repeats` where they are given).
-    freeze_batch_norm_at: step at which batch normalisation takes the mean statistics of some batches and keeps them
-    from then on (None: never). Late, while the learning rate is small: frozen at full rate a network falls apart.
-    lr_scale: factor on every optimiser's learning rate.
+    steps: number of optimiser steps; 0 if `epochs` determines it. An epoch visits every video `repeats` times, as
+    published trainings count. batch_size: pairs per step, over all processes and parts. accumulate: parts of a batch
+    that a process works through one after another, to save memory; batch normalisation then sees one part at a time.
+    steps_per_epoch: length of an epoch for milestones (follows from `epochs` and `repeats` if they are given).
+    freeze_batch_norm_at: step from which batch normalisation keeps the mean statistics of some batches (None: never).
+    It must be late, when the learning rate is small: frozen at the full rate, a network falls apart. lr_scale: factor
+    on every optimiser's learning rate.
     """
 
     steps: int = 0
@@ -34,7 +34,7 @@ class StagePlan:
     lr_scale: Positive = 1.0
 
     def on(self, videos: int) -> "StagePlan":
-        """The stage with its length in steps, for a training set of so many videos; incomplete batches are dropped."""
+        """Return the stage with its length in steps for `videos` videos; incomplete batches are dropped."""
         if not self.epochs:
             return self
         per_epoch = max(1, videos * self.repeats // self.batch_size)
@@ -43,11 +43,12 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages by name, how they are computed, and how often the run looks up.
+    """The stages by name, how they are computed, and how often the run logs, validates and saves.
 
     precision: "bf16" computes convolutions in bfloat16; geometry, softmaxes and losses stay float32. ema: decay of the
-    moving average of the weights, which then validates and is kept (0: none; .999 is usual). validate_every,
-    log_every, keep_every (steps; 0: no numbered checkpoints), save_seconds. tensorboard: scalars for it beside the log.
+    moving average of the weights, which is then validated and kept (0: none; .999 is usual). validate_every, log_every,
+    keep_every: in steps (keep_every 0: no numbered checkpoints). save_seconds: time between saved states. tensorboard:
+    whether scalars for it are written beside the log.
     """
 
     stages: dict[str, StagePlan] = field(default_factory=dict)
@@ -62,12 +63,12 @@ class Plan:
     tensorboard: bool = False
 
     def on(self, videos: int) -> "Plan":
-        """The plan with every stage's length in steps, for a training set of so many videos."""
+        """Return the plan with every stage's length in steps, for a training set of `videos` videos."""
         return dataclasses.replace(self, stages={name: stage.on(videos) for name, stage in self.stages.items()})
 
 
 def check_plan(plan: Plan, stages: Sequence[str], processes: int) -> None:
-    """BenchError for a stage that the method does not have or without a step, or a batch that cannot be divided."""
+    """Raise BenchError if the method lacks a stage, a stage has no steps, or a batch cannot be divided."""
     for name, stage in plan.stages.items():
         check_choice("stage", name, stages)
         if stage.steps < (0 if stage.epochs else 1):
@@ -81,15 +82,20 @@ def check_plan(plan: Plan, stages: Sequence[str], processes: int) -> None:
 
 @dataclass(frozen=True)
 class Limits:
-    """When a run stops before its plan is done; its state is kept. steps: of all stages together; minutes: of this
-    call."""
+    """When a run stops before its plan is done; its state is kept.
+
+    steps: of all stages together. minutes: of this call.
+    """
 
     steps: int | None = None
     minutes: float | None = None
 
 
 def learning_rate(spec: OptimiserSpec, stage: StagePlan, step: int) -> float:
-    """Learning rate of `spec` at a step of a stage: published milestones or decay, or warm-up and cosine to 3 %."""
+    """Return the learning rate of `spec` at a step of a stage.
+
+    It follows published milestones or decay, or a warm-up and then a cosine down to 3 %.
+    """
     epoch = step // stage.steps_per_epoch
     if spec.decay is not None:
         first, last = spec.decay

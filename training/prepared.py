@@ -1,7 +1,7 @@
-"""Training batches from prepared clip stores: two frames of one clip, as the published trainings take them.
+"""Training batches from prepared clip stores: two frames of one clip, as in the published trainings.
 
-Frames stay in their files and are mapped into memory; a batch touches only those it needs. Several stores are one set
-(a mix). A person, whoever's database, stands on one side of the split only.
+Frames stay in their files and are mapped into memory; a batch reads only those it needs. Several stores form one set (a
+mix). A person is on one side of the split only, whatever the database.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from megbench.training.command import PUBLISHED, TrainingSet, TrainingSource
 from megbench.training.mirror import LANDMARK_PARTNERS
 from megbench.training.variation import LUMA, Jitter, PreparedSettings, StoreSettings
 
-# Mirrored, x runs the other way.
+# In a mirror, x is reversed.
 MIRROR = np.array([-1, 1], np.float32)
 
 
 def prepared_set(folders: Sequence[Path]) -> TrainingSource:
-    """Return the clips in one or several stores, two frames of one at a time."""
+    """Return a source of the clips in one or several stores; it draws two frames of one clip at a time."""
 
     def make(settings: StoreSettings, training: str) -> TrainingSet:
         return PreparedSet(folders, settings.held_out, settings.prepared)
@@ -41,7 +41,7 @@ def prepared_set(folders: Sequence[Path]) -> TrainingSource:
 class PreparedSet:
     """Pairs of frames from the clips in one or several stores; `held_out` people only validate.
 
-    BenchError where a store is damaged or unfinished, two hold the same clip, or too few people are left.
+    Raises BenchError if a store is damaged or unfinished, if two hold the same clip, or if too few people are left.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class PreparedSet:
         if not 0 < held_out < len(everybody):
             raise BenchError(
                 f"data.held_out {held_out} must lie between 1 and {len(everybody) - 1}: the clips to train on show"
-                f" {len(everybody)} people. Say --set data.held_out=N."
+                f" {len(everybody)} people. Set it with --set data.held_out=N."
             )
         validating = set(everybody[:held_out])
         self._people = {"train": everybody[held_out:], "validation": everybody[:held_out]}
@@ -79,21 +79,24 @@ class PreparedSet:
         }
 
     def identities(self, split: str) -> list[str]:
-        """The people of "train" or "validation", as "samm/018", by name."""
+        """Return the people of "train" or "validation", as "samm/018", sorted by name."""
         return sorted(self._people[split])
 
     def recordings(self, split: str) -> list[str]:
-        """The clips of "train" or "validation", as "samm/018_3_1", by name."""
+        """Return the clips of "train" or "validation", as "samm/018_3_1", sorted by name."""
         return sorted(clip.recording for _, clip in self._split[split])
 
     @property
     def videos(self) -> int:
-        """How many clips are trained on."""
+        """The number of clips to train on."""
         return len(self._split["train"])
 
     def facts(self) -> dict[str, Any]:
-        """For the weights' card: stores, both splits, which clips and people were seen to train or to choose by,
-        and what could not be used."""
+        """Return facts for the weights' card.
+
+        These are the stores, both splits, which clips and people were seen (to train or to choose by), and which clips
+        could not be used.
+        """
         return {
             "stores": self.hashes(),
             "trained_on_identities": self.identities("train"),
@@ -109,11 +112,11 @@ class PreparedSet:
         }
 
     def hashes(self) -> dict[str, str]:
-        """The stores by database, each with a hash that changes with any of its clips."""
+        """Return the stores by database, each with a hash that changes with any of its clips."""
         return {store.facts.database: file_hash(store.folder / STORE) for store in self.stores}
 
     def describe(self) -> str:
-        """The set in words."""
+        """Return a description of the set in words."""
         databases = ", ".join(store.facts.database for store in self.stores)
         clips, people = sum(map(len, self._split.values())), sum(map(len, self._people.values()))
         return (
@@ -122,9 +125,10 @@ class PreparedSet:
         )
 
     def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """source and driving (B, 3, 256, 256) float32 RGB in [0, 1]; landmarks (B, 68, 2) pixels of the clip's frame 0.
+        """Return source and driving (B, 3, 256, 256) float32 RGB in [0, 1], and landmarks (B, 68, 2) in pixels.
 
-        Every clip is as likely as any other; two frames are drawn with replacement, the earlier is the source.
+        The landmarks are those of the clip's frame 0. Every clip is equally likely. Two of its frames are drawn with
+        replacement; the earlier is the source.
         """
         clips = self._split[split]
         samples = [self._pair(*clips[int(rng.integers(len(clips)))], split, rng) for _ in range(size)]
@@ -155,7 +159,7 @@ class PreparedSet:
 
 
 def jittered(pair: Float32s, jitter: Jitter, rng: np.random.Generator) -> Float32s:
-    """Pictures (N, H, W, 3) RGB in [0, 1] in other colours, all alike; the changes come in a random order."""
+    """Return pictures (N, H, W, 3) RGB in [0, 1] with changed colours, all alike; the order of changes is random."""
     brightness, contrast, saturation = 1 + np.array(
         [jitter.brightness, jitter.contrast, jitter.saturation], np.float32
     ) * rng.uniform(-1, 1, 3).astype(np.float32)
@@ -176,12 +180,12 @@ def jittered(pair: Float32s, jitter: Jitter, rng: np.random.Generator) -> Float3
 
 
 def turned(picture: Float32s, degrees: float) -> Float32s:
-    """A picture (H, W, 3) RGB in [0, 1] with its hue turned on the colour circle."""
+    """Return a picture (H, W, 3) RGB in [0, 1] with its hue turned on the colour circle."""
     hsv = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2HSV)
     hsv[..., 0] = (hsv[..., 0] + degrees) % 360
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.float32)
 
 
 def _shuffled(person: str) -> bytes:
-    """A fixed order of people that has nothing to do with their names."""
+    """Return a sort key that puts people into a fixed order independent of their names."""
     return hashlib.blake2b(person.encode(), digest_size=8).digest()

@@ -1,4 +1,4 @@
-"""The processes of a training: how they find each other, and what they tell each other. One alone tells nothing."""
+"""The processes of a training: how they find each other and exchange values. A single process exchanges nothing."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from torch import Tensor
 
 from megbench.core.errors import BenchError
 
-PATIENCE = datetime.timedelta(minutes=30)  # for a process that still opens its training set, or writes a checkpoint
-LAST_WORDS = 20  # seconds that a process has to end by itself after another has
-LOOK = 1  # seconds between two looks at the others
+PATIENCE = datetime.timedelta(minutes=30)  # for a process that opens its training set or writes a checkpoint
+LAST_WORDS = 20  # seconds that a process has to end on its own after another has ended
+LOOK = 1  # seconds between two checks of the others
 
 T = TypeVar("T")
 
@@ -38,16 +38,16 @@ class Group:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process which prints, logs and writes for all."""
+        """Whether this is the process that prints, logs and writes for all."""
         return self.rank == 0
 
     def wait(self) -> None:
-        """Wait until every process has come this far."""
+        """Wait until every process has reached this point."""
         if self.size > 1:
             dist.barrier()
 
     def of_first(self, value: T) -> T:
-        """Return the first process's value, whatever the others passed. It must pickle."""
+        """Return the first process's value, whatever the others passed. The value must be picklable."""
         if self.size == 1:
             return value
         values = [value]
@@ -71,7 +71,10 @@ class Group:
             gradient.copy_(part.view_as(gradient))
 
     def check_shared(self, folder: Path) -> None:
-        """Raise BenchError, in every process, unless all see one folder: the others read there what the first wrote."""
+        """Raise BenchError, in every process, unless all see the same folder.
+
+        The other processes read there what the first has written.
+        """
         mark = folder / f".{self.of_first(secrets.token_hex(8))}.tmp"
         if self.is_first:
             mark.touch()
@@ -87,7 +90,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Machine:
-    """What trains: `device` "cpu" or "cuda", so many of them on each of so many machines, a process for each."""
+    """Training hardware: `device` "cpu" or "cuda", `devices` on each machine, and `nodes`, the number of machines.
+
+    Each device has a process.
+    """
 
     device: str = "cpu"
     devices: int = 1
@@ -103,8 +109,9 @@ class Machine:
     def processes(self) -> Iterator[Group]:
         """Make this process one of the group (NCCL on GPUs, gloo on CPUs), and start the others of this machine.
 
-        torchrun's variables say who is who; where it has started this process, nobody else is started. BenchError
-        where they tell of another number of processes, or where it is unknown which of several machines this is.
+        torchrun's variables give each process its place; if torchrun has started this process, no others are started.
+        Raise BenchError if the variables give another number of processes, or if it is unknown which of several
+        machines this is.
         """
         size = self.devices * self.nodes
         started = "RANK" in os.environ
@@ -141,12 +148,12 @@ class Machine:
             try:
                 group = Group(device, dist.get_rank(), size)
                 yield group
-                group.wait()  # whoever left first would take the connection along
+                group.wait()  # the first to leave would close the connection
             finally:
                 dist.destroy_process_group()
 
     def _places(self) -> list[dict[str, str]]:
-        """torchrun's variables for each process of this machine."""
+        """Return torchrun's variables for each process of this machine."""
         if self.nodes == 1:
             shared = {"NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
         else:
@@ -163,7 +170,7 @@ class Machine:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens at."""
+    """Return a port of this machine on which nobody listens."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
@@ -171,13 +178,13 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def ending_together(others: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """End this process when one of the others fails, for which it would wait in vain, and the others when this ends."""
+    """End this process if one of the others fails (it would wait in vain), and the others when this one ends."""
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(LOOK):
             failed = [other.returncode for other in others if other.poll()]
-            if failed and not over.wait(LAST_WORDS):  # an error that all have met ends this process by itself
+            if failed and not over.wait(LAST_WORDS):  # an error common to all ends this process anyway
                 print(f"A process of this training ended with status {failed[0]}.", file=sys.stderr, flush=True)
                 for other in others:
                     other.kill()
@@ -196,9 +203,9 @@ def ending_together(others: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]
 
 
 def _check_torchrun(told: Mapping[str, str]) -> None:
-    """Raise BenchError unless torchrun's variables are all there and are numbers where they must be."""
+    """Raise BenchError unless torchrun's variables are all set, and are numbers if they must be."""
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         value = told.get(name, "")
         if not value or not (name == "MASTER_ADDR" or value.isdecimal()):
-            what = f"is {value!r}, which is no number" if value else "is not set"
+            what = f"is {value!r}, which is not a number" if value else "is not set"
             raise BenchError(f"RANK is set, as by torchrun, but {name} {what}. Start with torchrun, or unset RANK.")

@@ -1,4 +1,4 @@
-"""What published checkpoints hold: the networks of a generator at published sizes, drawn without memory."""
+"""The contents of published checkpoints: a generator's networks at published sizes, built without using memory."""
 
 from __future__ import annotations
 

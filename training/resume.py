@@ -14,13 +14,13 @@ LAST = "last.pt"
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Write a whole file or none."""
+    """Write a file, whole or not at all."""
     with whole_file(path) as file:
         torch.save(content, file)
 
 
 def read(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """Return what `write` wrote, on the device; None without a file. Raise BenchError if it is damaged."""
+    """Return what `write` wrote, on the device, or None if there is no file. Raise BenchError if it is damaged."""
     if not path.exists():
         return None
     try:
@@ -31,10 +31,10 @@ def read(path: Path, device: torch.device) -> dict[str, Any] | None:
 
 
 def best(out: Path, stage: str) -> Path:
-    """The networks that validated best in a stage."""
+    """Return the path of the networks that validated best in a stage."""
     return out / f"best-{stage}.pt"
 
 
 def numbered(out: Path, stage: str, step: int) -> Path:
-    """The networks after so many steps of a stage."""
+    """Return the path of the networks after `step` steps of a stage."""
     return out / f"{stage}-{step:08d}.pt"

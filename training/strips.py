@@ -1,4 +1,4 @@
-"""Sample strips: what the networks paint, beside what they were given and what they should paint."""
+"""Sample strips: the networks' pictures, beside their inputs and targets."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Rows of a strip.
+# The largest number of rows of a strip.
 MOST = 4
 
 
 def write_strip(path: Path, given: Mapping[str, Tensor], made: Mapping[str, Tensor]) -> None:
-    """Write a PNG with a row for each of the first samples: the pictures given, then those made, by name.
+    """Write a PNG with a row for each of the first samples: the given pictures, then the painted ones.
 
     Pictures are (B, 3, H, W) RGB in [0, 1]; entries of another shape or size are left out.
     """

@@ -1,9 +1,9 @@
-"""FOMM in short."""
+"""FOMM's descriptor."""
 
 from megbench.core.generator import Generator, Mode, Published, Weights
 
 NETWORKS = ("generator", "kp_detector")
-# vox-adv-256 differs from vox-256 by the discriminator, which is trained, and has no milestones.
+# vox-adv-256 differs from vox-256 in that its discriminator is trained and that it has no milestones.
 ADVERSARIAL = {
     "discriminator": {"spectral_norm": False, "use_kp": True},
     "loss": {"generator_gan": 1.0},

@@ -24,7 +24,7 @@ from megbench.nets.transform import TransformConfig
 class FommConfig:
     """Sizes and training numbers; the defaults are vox-256.
 
-    vox-256 builds and saves a discriminator it never trains (loss.generator_gan 0); vox-adv-256 is
+    vox-256 builds and saves a discriminator that it never trains (loss.generator_gan 0). vox-adv-256 is
     loss.generator_gan 1, discriminator.use_kp True and spectral_norm False, 150 epochs without milestones.
     """
 
@@ -41,24 +41,24 @@ class FommConfig:
 
 
 class KeyPointDetector(JacobianDetector):
-    """Key points by soft-argmax of learned heatmaps, with jacobians. Pictures are RGB (B, 3, H, W) in [0, 1]."""
+    """Finds key points by soft-argmax of learned heatmaps, with jacobians. Pictures: RGB (B, 3, H, W) in [0, 1]."""
 
     def __init__(self, config: DetectorConfig, num_kp: int) -> None:
         super().__init__(config, num_kp, channels_in=3)
 
     def detect(self, small: Tensor) -> KeyPoints:
-        """Key points of pictures that are already small (64x64); several calls may be one concatenated batch."""
+        """Return the key points of small pictures (64x64); several calls may be one concatenated batch."""
         heatmap, jacobian = self.heatmap_and_jacobian(small)
-        # As published, the grid is stretched over the positions the unpadded 7x7 head leaves (58 of 64).
+        # As published, the grid is stretched over the positions that the unpadded 7x7 head leaves (58 of 64).
         return KeyPoints(soft_argmax(heatmap), jacobian, heatmap)
 
     def forward(self, picture: Tensor) -> KeyPoints:
-        """Key points of full pictures."""
+        """Return the key points of full pictures."""
         return self.detect(self.down(picture))
 
 
 def networks(config: FommConfig) -> dict[str, nn.Module]:
-    """The networks of a configuration by the published checkpoints' names, with fresh weights."""
+    """Return the networks of a configuration by the published checkpoints' names, with fresh weights."""
     return {
         "generator": KeyPointGenerator(config.generator, config.dense_motion, config.num_kp, config.align_corners),
         "kp_detector": KeyPointDetector(config.detector, config.num_kp),
@@ -69,7 +69,7 @@ def networks(config: FommConfig) -> dict[str, nn.Module]:
 def animator(
     config: FommConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
 ) -> Animator[KeyPoints]:
-    """Return FOMM's inference; options["mode"] as in megbench.nets.transfer."""
+    """Return FOMM's inference; for options["mode"] see megbench.nets.transfer."""
     generator = nets["generator"]
     assert isinstance(generator, KeyPointGenerator)
     transfer = functools.partial(transfer_key_points, mode=options["mode"])  # type: ignore[arg-type]
@@ -77,5 +77,5 @@ def animator(
 
 
 def detector(nets: Mapping[str, nn.Module], landmarks: None, device: str) -> nn.Module:
-    """Return what finds the key points in the pictures of a clip; it needs no landmarks."""
+    """Return the network that finds the key points in a clip's pictures; it needs no landmarks."""
     return nets["kp_detector"]

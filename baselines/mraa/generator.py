@@ -1,4 +1,4 @@
-"""MRAA in short."""
+"""MRAA's descriptor."""
 
 from megbench.core.generator import Generator, Mode, Published, Weights
 
@@ -19,7 +19,7 @@ GENERATOR = Generator(
     model="megbench.baselines.mraa.model:MraaConfig",
     training="megbench.baselines.mraa.training",
     later={AVD: "avd"},
-    # The main stage's checkpoint lacks the AVD network, some lack the background's.
+    # The main stage's checkpoint lacks the AVD network; some checkpoints lack the background predictor.
     published=Published(required=NETWORKS),
     weights={
         "demo": Weights(

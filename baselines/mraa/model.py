@@ -43,8 +43,8 @@ class AvdConfig:
 class MraaConfig:
     """Sizes and training numbers; the defaults are vox256.
 
-    align_corners is False: the published weights were trained with what torch 1.4 did. recompute_covar: in relative
-    mode derive the covariance from the new affine; the published code keeps the driver's.
+    align_corners: False, since the published weights were trained with torch 1.4's behaviour. recompute_covar: whether
+    relative mode derives the covariance from the new affine; the published code keeps the driver's.
     """
 
     num_regions: Count = 10
@@ -63,9 +63,9 @@ class MraaConfig:
 
 
 class BackgroundPredictor(nn.Module):
-    """The background's affine motion between two pictures; identity before training.
+    """Predicts the background's affine motion between two pictures; it is the identity before training.
 
-    Used in training and reconstruction only: in animation source and driver have different backgrounds.
+    Used in training and reconstruction only: in animation, source and driver have different backgrounds.
     """
 
     def __init__(self, config: HourglassConfig) -> None:
@@ -78,7 +78,7 @@ class BackgroundPredictor(nn.Module):
 
     @in_float32
     def forward(self, source: Tensor, driving: Tensor) -> Tensor:
-        """Matrices (B, 3, 3) from driving to source coordinates; pictures (B, 3, H, W) of any one size."""
+        """Return matrices (B, 3, 3) from driving to source coordinates; pictures (B, 3, H, W) share any one size."""
         features = self.encoder(torch.cat([source, driving], dim=1))[-1].mean((2, 3))  # B C
         rows = self.fc(features).unflatten(1, (2, 3))  # B 2 3
         last = rows.new_tensor([0.0, 0.0, 1.0]).expand(len(rows), 1, 3)
@@ -99,9 +99,9 @@ class MraaGenerator(Generator):
         self.revert_axis_swap = config.revert_axis_swap
 
     def motion(self, small: Tensor, source: Regions, driving: Regions, background: Tensor | None = None) -> Motion:
-        """Dense motion on a source that is already small, (B or 1, 3, h, w); regions of any picture size.
+        """Return the dense motion on a small source, (B or 1, 3, h, w); regions may be of any picture size.
 
-        background: (B, 3, 3) from the background predictor; None is a background at rest.
+        background: (B, 3, 3) from the background predictor, or None for a background at rest.
         """
         size = (small.shape[2], small.shape[3])
         heatmaps = region_difference(source, driving, size)
@@ -110,13 +110,13 @@ class MraaGenerator(Generator):
         return motion
 
     def forward(self, picture: Tensor, source: Regions, driving: Regions, background: Tensor | None = None) -> Tensor:
-        """Source picture (B, 3, H, W) moved from its regions to the driving ones: (B, 3, H, W) in [0, 1]."""
+        """Return a source picture (B, 3, H, W) in [0, 1], moved from its regions to the driving ones."""
         encoded = self.encode(picture)
         return self.decode(encoded, self.motion(encoded.small, source, driving, background))
 
 
 class AvdNetwork(nn.Module):
-    """Animation via disentanglement: the driver's pose on the source's shape (section 3.5)."""
+    """Animation via disentanglement: gives the source's shape the driver's pose (section 3.5)."""
 
     def __init__(self, config: AvdConfig, num_regions: int, revert_axis_swap: bool) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class AvdNetwork(nn.Module):
 
     @in_float32
     def forward(self, identity: Regions, pose: Regions) -> Regions:
-        """Regions with the shape of `identity` and the pose of `pose`; covar = affine affine^T."""
+        """Return regions with the shape of `identity` and the pose of `pose`; covar = affine affine^T."""
         affine = identity.affine
         if self.revert_axis_swap:
             affine = affine * first_sign(product(affine, inverse_2x2(pose.affine)))
@@ -144,7 +144,7 @@ def _numbers(shift: Tensor, affine: Tensor) -> Tensor:
 
 
 def networks(config: MraaConfig) -> dict[str, nn.Module]:
-    """The networks of a configuration by the published checkpoints' names, with fresh weights."""
+    """Return the networks of a configuration by the published checkpoints' names, with fresh weights."""
     return {
         "generator": MraaGenerator(config),
         "region_predictor": RegionPredictor(config.detector, config.num_regions),
@@ -158,7 +158,7 @@ def animator(
 ) -> Animator[Regions]:
     """Return MRAA's inference in options["mode"], with the background at rest.
 
-    "avd" needs an AVD network; "standard" takes the driver's regions as they are, for a driver of the same face.
+    "avd" needs an AVD network; "standard" uses the driver's regions unchanged, for a driver with the same face.
     """
     generator, mode = nets["generator"], options["mode"]
     assert isinstance(generator, MraaGenerator)
@@ -177,5 +177,5 @@ def animator(
 
 
 def detector(nets: Mapping[str, nn.Module], landmarks: None, device: str) -> nn.Module:
-    """Return what finds the regions in the pictures of a clip; it needs no landmarks."""
+    """Return the network that finds the regions in a clip's pictures; it needs no landmarks."""
     return nets["region_predictor"]

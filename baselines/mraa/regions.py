@@ -36,7 +36,7 @@ SMALLEST_VARIANCE = 1e-6
 class Regions:
     """K regions of a batch: shift (B, K, 2) in [-1, 1], affine and covar (B, K, 2, 2), covar = affine affine^T.
 
-    heatmap: (B, K, h, w), None for regions that were computed from others.
+    heatmap: (B, K, h, w), or None for regions that were computed from others.
     """
 
     shift: Tensor
@@ -55,21 +55,22 @@ class Regions:
 
     @classmethod
     def join(cls, parts: Sequence[Regions]) -> Regions:
-        """One batch of several, without heatmaps."""
+        """Join several batches into one, without heatmaps."""
         shift, affine, covar = zip(*((part.shift, part.affine, part.covar) for part in parts), strict=True)
         return Regions(torch.cat(shift), torch.cat(affine), torch.cat(covar))
 
 
 @in_float32
 def principal_axes(covar: Tensor) -> tuple[Tensor, Tensor]:
-    """Principal axes U and standard deviations D of covariances (..., 2, 2), so that affine = U D: two (..., 2, 2).
+    """Return principal axes U and standard deviations D of covariances (..., 2, 2): two (..., 2, 2), affine = U D.
 
-    Singular vectors have no sign of their own; these are the signs LAPACK's SVD gives, det U = -1, which the published
-    AVD networks were trained with. In closed form, on the tensor's device; the gradient stays finite for round regions.
+    Singular vectors have no sign of their own. These have the signs of LAPACK's SVD, det U = -1, with which the
+    published AVD networks were trained. Computed in closed form, on the tensor's device; the gradient stays finite for
+    round regions.
     """
     a, b, d = covar[..., 0, 0], covar[..., 0, 1], covar[..., 1, 1]
     half = (a - d) / 2
-    round_region = (half == 0) & (b == 0)  # any axes will do; the gradient of atan2 would be 0 / 0
+    round_region = (half == 0) & (b == 0)  # any axes are valid; the gradient of atan2 would be 0 / 0
     safe_half = torch.where(round_region, torch.ones_like(half), half)
     angle = torch.atan2(b, safe_half) / 2
     c, s = torch.cos(angle), torch.sin(angle)
@@ -82,7 +83,7 @@ def principal_axes(covar: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class RegionPredictor(nn.Module):
-    """Regions from heatmaps by their first two moments (section 3.2). Pictures are RGB (B, 3, H, W) in [0, 1]."""
+    """Finds regions by the first two moments of heatmaps (section 3.2). Pictures are RGB (B, 3, H, W) in [0, 1]."""
 
     def __init__(self, config: DetectorConfig, num_regions: int) -> None:
         super().__init__()
@@ -93,7 +94,7 @@ class RegionPredictor(nn.Module):
 
     @in_float32
     def detect(self, small: Tensor) -> Regions:
-        """Regions of pictures that are already small (64x64), in float32 even under autocast.
+        """Return the regions of pictures that are already small (64x64), in float32 even under autocast.
 
         Several calls may be one concatenated batch.
         """
@@ -104,13 +105,13 @@ class RegionPredictor(nn.Module):
         return Regions(shift, product(axes, deviations), covar, heatmap)
 
     def forward(self, picture: Tensor) -> Regions:
-        """Regions of full pictures."""
+        """Return the regions of full pictures."""
         return self.detect(self.down(picture))
 
 
 @in_float32
 def region_difference(source: Regions, driving: Regions, size: tuple[int, int]) -> Tensor:
-    """Gaussians of the driving regions minus the source's, background zeros first: (B, K+1, h, w)."""
+    """Return Gaussians of the driving regions minus the source's, background zeros first: (B, K+1, h, w)."""
     moved = gaussians(driving.shift, *size, driving.covar)
     return with_background(moved - gaussians(source.shift, *size, source.covar))
 
@@ -122,9 +123,9 @@ def region_motions(
     revert_axis_swap: bool = True,
     background: Tensor | None = None,
 ) -> Tensor:
-    """T_k(z) = mu_s + B_k (z - mu_d), B_k = A_s A_d^-1, the background's motion first: (B, K+1, h, w, 2).
+    """Return T_k(z) = mu_s + B_k (z - mu_d), B_k = A_s A_d^-1, the background's motion first: (B, K+1, h, w, 2).
 
-    revert_axis_swap: B_k times the sign of its first entry, since principal axes have no sign.
+    revert_axis_swap: whether B_k is multiplied by the sign of its first entry, since principal axes have no sign.
     """
     matrix = product(source.affine, inverse_2x2(driving.affine))  # B K 2 2
     if revert_axis_swap:
@@ -134,7 +135,10 @@ def region_motions(
 
 
 def background_motion(sparse: Tensor, background: Tensor | None) -> Tensor:
-    """The background's grid under a homography (B, 3, 3), None at rest, to stand before sparse: (B, 1, h, w, 2)."""
+    """Return the background's grid, to go before sparse: (B, 1, h, w, 2).
+
+    background: a homography (B, 3, 3), or None for a background at rest.
+    """
     batch, _, height, width, _ = sparse.shape
     grid = coordinate_grid(height, width, sparse)
     if background is None:
@@ -145,11 +149,11 @@ def background_motion(sparse: Tensor, background: Tensor | None) -> Tensor:
 
 
 def transfer_regions(source: Regions, driving: Regions, first: Regions, recompute_covar: bool = False) -> Regions:
-    """Regions that move the source as the driver moves from `first` to `driving` (MRAA's relative mode).
+    """Return regions that move the source as the driver moves from `first` to `driving` (MRAA's relative mode).
 
-    source and first have batch 1, driving any. mu = mu_s + m (mu_d - mu_d0) with m the ratio of the hulls' sizes,
-    always; A = A_d A_d0^-1 A_s. As published the covariance stays the driver's, which disagrees with the new affine;
-    recompute_covar takes A A^T instead.
+    source and first have batch 1, driving any batch. mu = mu_s + m (mu_d - mu_d0), where m is always the ratio of the
+    hulls' sizes; A = A_d A_d0^-1 A_s. As published, the covariance stays the driver's, which disagrees with the new
+    affine; recompute_covar uses A A^T instead.
     """
     shift = source.shift + hull_scale(source.shift, first.shift) * (driving.shift - first.shift)
     affine = product(driving.affine, inverse_2x2(first.affine), source.affine)

@@ -21,7 +21,7 @@ from megbench.nets.geometry import product
 from megbench.nets.objective import PublishedTrainer, appearance_loss
 from megbench.nets.transform import RandomTransform
 
-# Poses are stretched along x and y by factors in [1 - STRETCH, 1 + STRETCH], to look like another shape's.
+# Poses are stretched along x and y by factors in [1 - STRETCH, 1 + STRETCH], to look like those of another shape.
 STRETCH = 0.25
 
 
@@ -29,8 +29,9 @@ class MraaTrainer(PublishedTrainer):
     """The published training of MRAA (megbench.core.contracts.Trainable): no adversary, one Adam per stage.
 
     Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video. One published
-    defect is not kept: in the "avd" stage the region predictor stays in eval mode, where the published code lets its
-    batch statistics drift and saves them. BenchError if the config asks for the VGG-19 loss and `vgg` does not exist.
+    defect is not kept: in the "avd" stage the region predictor stays in eval mode, whereas the published code lets its
+    batch statistics drift and saves them. Raises BenchError if the config asks for the VGG-19 loss and `vgg` does not
+    exist.
     """
 
     stages: tuple[str, ...] = ("main", "avd")
@@ -40,7 +41,10 @@ class MraaTrainer(PublishedTrainer):
         super().__init__(config, networks(config), vgg)
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """ "main": generator, region predictor and background predictor together; "avd": the AVD network."""
+        """Return the optimiser of a stage.
+
+        "main": generator, region predictor and background predictor together. "avd": the AVD network.
+        """
         config = self.config
         if stage == "avd":
             return {"avd": OptimiserSpec(("avd_network",), config.avd.lr, milestones=config.avd.milestones)}
@@ -50,7 +54,7 @@ class MraaTrainer(PublishedTrainer):
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """One phase of the stage."""
+        """Yield the stage's only phase."""
         source, driving = batch["source"], batch["driving"]
         if stage == "avd":
             yield self._avd_step(source, driving, rng)
@@ -86,13 +90,16 @@ class MraaTrainer(PublishedTrainer):
         return torch.from_numpy(drawn).to(driving, non_blocking=True)
 
     def avd_phase(self, identity: Regions, target: Regions, draws: Tensor) -> Phase:
-        """The "avd" stage on regions already found: rebuild `target` from its stretched pose (see `stretched`)."""
+        """Return the phase of the "avd" stage on regions already found: rebuild `target` from its stretched pose.
+
+        draws: see `stretched`.
+        """
         rebuilt = self._networks["avd_network"](identity, stretched(target, draws))
         return Phase(("avd",), avd_losses(rebuilt, target))
 
 
 def stretched(regions: Regions, draws: Tensor) -> Regions:
-    """Regions scaled along x and y by 0.75 + 0.5 draws, draws (B, 2) in [0, 1]: one pair of factors per sample."""
+    """Return regions scaled along x and y by 0.75 + 0.5 draws; draws (B, 2) in [0, 1], one pair per sample."""
     factors = 1 - STRETCH + 2 * STRETCH * draws  # B 2
     affine = product(torch.diag_embed(factors)[:, None], regions.affine)
     covar = product(affine, affine.transpose(-1, -2))
@@ -100,7 +107,7 @@ def stretched(regions: Regions, draws: Tensor) -> Regions:
 
 
 def avd_losses(rebuilt: Regions, target: Regions) -> dict[str, Tensor]:
-    """The AVD network must undo the stretch: mean absolute errors of shift and affine."""
+    """Return the mean absolute errors of shift and affine: the AVD network must undo the stretch."""
     return {
         "rec_shift": F.l1_loss(rebuilt.shift, target.shift),
         "rec_affine": F.l1_loss(rebuilt.affine, target.affine),

@@ -1,4 +1,4 @@
-"""TPS in short."""
+"""TPS's descriptor."""
 
 from megbench.core.generator import Generator, Mode, Weights
 

@@ -1,4 +1,4 @@
-"""The inpainting network of the thin-plate spline model: a decoder that is handed the warped source at every level.
+"""The inpainting network of the thin-plate spline model: a decoder that receives the warped source at every level.
 
 Source: Zhao and Zhang, CVPR 2022, section 3.4, and the published code.
 """
@@ -21,7 +21,7 @@ from megbench.nets.geometry import Sampling, resized_grid, warp, widened
 class InpaintingConfig:
     """Widths; level i has min(max_features, block_expansion * 2^i) channels.
 
-    picture_sampling: how the source's pixels are warped; bilinear as published, which takes up to half of the finest
+    picture_sampling: how the source's pixels are warped. The published bilinear sampling takes up to half of the finest
     detail's contrast wherever motion is half a pixel.
     """
 
@@ -31,12 +31,12 @@ class InpaintingConfig:
     picture_sampling: Sampling = "bilinear"
 
     def width(self, level: int) -> int:
-        """Channels of the encoder at a level; 0 is the full resolution."""
+        """Return the number of channels of the encoder at a level; level 0 is the full resolution."""
         return min(self.max_features, self.block_expansion * 2**level)
 
 
 class InpaintingNetwork(nn.Module):
-    """Encoder, warp, decoder. `planes` channels of condition may be appended before every stage of the decoder."""
+    """Encoder, warp and decoder. Before every stage of the decoder, `planes` channels of condition may be appended."""
 
     def __init__(self, config: InpaintingConfig, planes: int = 0) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class InpaintingNetwork(nn.Module):
         self.final = nn.Conv2d(widths[0], 3, 7, padding=3)
 
     def features(self, picture: Tensor) -> tuple[Tensor, ...]:
-        """Features of pictures (B, 3, H, W) RGB in [0, 1], finest first: map i is (B, width(i), H/2^i, W/2^i)."""
+        """Return features of pictures (B, 3, H, W) RGB in [0, 1], finest first; map i: (B, width(i), H/2^i, W/2^i)."""
         maps = [self.first(picture)]
         for block in self.down_blocks:
             maps.append(block(maps[-1]))
@@ -65,7 +65,7 @@ class InpaintingNetwork(nn.Module):
     def forward(
         self, picture: Tensor, features: tuple[Tensor, ...], motion: Motion, condition: Tensor | None = None
     ) -> Tensor:
-        """The source moved and painted: (B, 3, H, W) in [0, 1]; a source of batch 1 serves any batch of motions.
+        """Return the source moved and painted: (B, 3, H, W) in [0, 1]; a source of batch 1 serves any batch of motions.
 
         condition: (B, C) for networks that have one (baselines/tps_rau/model.py); this one takes none.
         """
@@ -74,12 +74,12 @@ class InpaintingNetwork(nn.Module):
         return torch.sigmoid(painted) * (1 - seen) + self.pixels(picture, motion) * seen
 
     def pixels(self, picture: Tensor, motion: Motion) -> Tensor:
-        """Return the source moved, (B, 3, H, W) in [0, 1], by the config's sampling."""
+        """Return the source moved, (B, 3, H, W) in [0, 1], with the config's sampling."""
         moved = warped(picture, motion, self.config.picture_sampling)
-        return moved.clamp(0, 1) if self.config.picture_sampling == "bicubic" else moved  # it overshoots at edges
+        return moved.clamp(0, 1) if self.config.picture_sampling == "bicubic" else moved  # bicubic overshoots
 
     def paint(self, features: tuple[Tensor, ...], motion: Motion, condition: Tensor | None = None) -> Tensor:
-        """Return the three maps that the decoder ends in: (B, 3, H, W), before the sigmoid."""
+        """Return the decoder's last three maps, (B, 3, H, W), before the sigmoid."""
         x = self.decode(features, motion, condition)
         seen = visible(features[0], motion)
         x = x * (1 - seen) + warped(features[0], motion) * seen
@@ -87,7 +87,7 @@ class InpaintingNetwork(nn.Module):
         return painted
 
     def decode(self, features: tuple[Tensor, ...], motion: Motion, condition: Tensor | None) -> Tensor:
-        """Return the decoder's features (B, width(0), H, W) before the source's finest features are put in."""
+        """Return the decoder's features (B, width(0), H, W) before the source's finest features are added."""
         x = warped(features[-1], motion) * visible(features[-1], motion)
         for step, skip in enumerate(reversed(features[1:-1])):
             x = self.stage(step, x, condition)
@@ -96,28 +96,28 @@ class InpaintingNetwork(nn.Module):
         return self.stage(len(features) - 2, x, condition)
 
     def stage(self, step: int, x: Tensor, condition: Tensor | None) -> Tensor:
-        """Two residual blocks and a doubling; `condition` is not used."""
+        """Return the features after two residual blocks and a doubling; `condition` is not used."""
         out: Tensor = self.up_blocks[step](self.resblock[2 * step + 1](self.resblock[2 * step](x)))
         return out
 
 
 def warped(picture: Tensor, motion: Motion, sampling: Sampling = "bilinear") -> Tensor:
-    """A picture or feature map under a motion, at its own resolution: (B, C, h, w), zeros outside."""
+    """Return a picture or feature map under a motion, at its own resolution: (B, C, h, w), zeros outside."""
     grid = resized_grid(motion.deformation, picture.shape[2], picture.shape[3], align_corners=True)
     return warp(picture, grid, align_corners=True, sampling=sampling)
 
 
 def visible(picture: Tensor, motion: Motion) -> Tensor:
-    """The motion's occlusion at the resolution of `picture`: (B, 1, h, w)."""
+    """Return the motion's occlusion at the resolution of `picture`: (B, 1, h, w)."""
     return motion.visible(picture.shape[2], picture.shape[3], align_corners=True)
 
 
 def warp_targets(
     source: tuple[Tensor, ...], driving: tuple[Tensor, ...], motion: Motion
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """What the warp loss compares, finest first: the source's features moved, and the driving frame's, both masked.
+    """Return what the warp loss compares, finest first: the source's moved features and the driving ones, both masked.
 
-    Only the deformation learns from it: features and masks are taken without their gradients.
+    Only the deformation learns from it: features and masks are used without their gradients.
     """
     found, wanted = [], []
     for features, target in zip(source, driving, strict=True):

@@ -1,7 +1,7 @@
 """TPS, the Thin-Plate Spline Motion Model (Zhao and Zhang, CVPR 2022), vox-256 sizes by default.
 
-Fifty key points from a ResNet, five to each of ten thin plate splines; the splines and the background are weighed per
-pixel, and the warped source enters the decoder at every resolution under its own occlusion mask.
+A ResNet finds fifty key points, five for each of ten thin plate splines. The splines and the background are weighted
+per pixel, and the warped source enters the decoder at every resolution under its own occlusion mask.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from megbench.nets.transform import TransformConfig
 
 @dataclass(frozen=True)
 class TpsAvdConfig:
-    """Widths of the key point re-targeting network and its training stage (vox)."""
+    """Widths of the key point re-targeting network, and its training stage (vox)."""
 
     hidden: tuple[Count, ...] = (256, 512, 1024)
     code: Count = 128
@@ -40,7 +40,10 @@ class TpsAvdConfig:
 
 @dataclass(frozen=True)
 class DropoutConfig:
-    """Leaving splines out while training: the probability rises from `start` over `rise` epochs, 0 from `end` on."""
+    """How splines are left out in training.
+
+    The probability rises from `start` to `largest`, by `largest` per `rise` epochs; it is 0 from epoch `end` on.
+    """
 
     start: float = 0.1
     largest: float = 0.3
@@ -48,7 +51,7 @@ class DropoutConfig:
     end: int = 35
 
     def probability(self, epoch: int) -> float | None:
-        """Of an epoch counted from 0; None where nothing is left out."""
+        """Return the probability in an epoch counted from 0, or None if nothing is left out."""
         if epoch >= self.end:
             return None
         return min(epoch / self.rise * self.largest + self.start, self.largest)
@@ -58,9 +61,10 @@ class DropoutConfig:
 class TpsConfig:
     """Sizes and training numbers; the defaults are vox-256.
 
-    background_start: first epoch in which the background's motion is used and learnt; None for never (mgif).
-    ridge: of the splines' systems (megbench.nets.thin_plate); as published equal points do not quite give the identity.
-    resnet_width: channels of the ResNets' first stage. clip_norm: of a network's largest gradient entry.
+    background_start: the first epoch in which the background's motion is used and learnt; None for never (mgif). ridge:
+    that of the splines' systems (megbench.nets.thin_plate); with the published one, equal points do not quite give the
+    identity. resnet_width: channels of the ResNets' first stage. clip_norm: limit of a network's largest gradient
+    entry.
     """
 
     num_tps: Count = 10
@@ -83,7 +87,7 @@ class TpsConfig:
 
 @dataclass(frozen=True)
 class SplinePoints:
-    """Key points of a batch: value (B, 5K, 2) in [-1, 1], five to each spline."""
+    """Key points of a batch: value (B, 5K, 2) in [-1, 1], five for each spline."""
 
     value: Tensor
 
@@ -92,12 +96,12 @@ class SplinePoints:
 
     @classmethod
     def join(cls, parts: Sequence[SplinePoints]) -> SplinePoints:
-        """One batch of several."""
+        """Join several batches into one."""
         return SplinePoints(torch.cat([part.value for part in parts]))
 
 
 class SplineDetector(nn.Module):
-    """Key points by regression. Pictures are RGB (B, 3, H, W) in [0, 1], at full size."""
+    """Finds key points by regression. Pictures are RGB (B, 3, H, W) in [0, 1], at full size."""
 
     def __init__(self, num_tps: int, width: int) -> None:
         super().__init__()
@@ -105,14 +109,14 @@ class SplineDetector(nn.Module):
 
     @in_float32
     def forward(self, picture: Tensor) -> SplinePoints:
-        """Key points (B, 5K, 2), in float32 even under autocast."""
+        """Return key points (B, 5K, 2), in float32 even under autocast."""
         return SplinePoints(2 * torch.sigmoid(self.fg_encoder(picture)).unflatten(1, (-1, 2)) - 1)
 
 
 class SplineBackground(nn.Module):
-    """The background's affine motion between two pictures; identity before training.
+    """Predicts the background's affine motion between two pictures; it is the identity before training.
 
-    Used in training and reconstruction only: in animation source and driver have different backgrounds.
+    Used in training and reconstruction only: in animation, source and driver have different backgrounds.
     """
 
     def __init__(self, width: int) -> None:
@@ -124,13 +128,13 @@ class SplineBackground(nn.Module):
 
     @in_float32
     def forward(self, source: Tensor, driving: Tensor) -> Tensor:
-        """Matrices (B, 3, 3) from driving to source coordinates; pictures (B, 3, H, W)."""
+        """Return matrices (B, 3, 3) from driving to source coordinates; pictures (B, 3, H, W)."""
         rows = self.bg_encoder(torch.cat([source, driving], dim=1)).unflatten(1, (2, 3))
         return torch.cat([rows, rows.new_tensor([0.0, 0.0, 1.0]).expand(len(rows), 1, 3)], dim=1)
 
 
 class SplineAvd(nn.Module):
-    """Key point re-targeting: the driver's pose on the source's shape."""
+    """Key point re-targeting: gives the source's shape the driver's pose."""
 
     def __init__(self, config: TpsAvdConfig, num_tps: int) -> None:
         super().__init__()
@@ -141,7 +145,7 @@ class SplineAvd(nn.Module):
 
     @in_float32
     def forward(self, identity: Tensor, pose: Tensor) -> Tensor:
-        """Points (B, 5K, 2) with the shape of `identity` and the pose of `pose`, both (B, 5K, 2); not squashed."""
+        """Return points, not squashed, with the shape of `identity` and the pose of `pose`; all are (B, 5K, 2)."""
         codes = [self.pose_encoder(pose.flatten(1)), self.id_encoder(identity.flatten(1))]
         out: Tensor = self.decoder(torch.cat(codes, dim=1)).unflatten(1, (-1, 2))
         return out
@@ -155,35 +159,35 @@ class TpsGenerator:
     inpainting: InpaintingNetwork
 
     def small(self, picture: Tensor) -> Tensor:
-        """The picture as the dense motion network sees it: (B, 3, H/4, W/4) with the published factor."""
+        """Return the picture as the dense motion network sees it: (B, 3, H/4, W/4) with the published factor."""
         small: Tensor = self.dense_motion.down(picture)
         return small
 
     def features(self, picture: Tensor) -> tuple[Tensor, ...]:
-        """Features of a source (B, 3, H, W) RGB in [0, 1], finest first."""
+        """Return the features of a source (B, 3, H, W) RGB in [0, 1], finest first."""
         return self.inpainting.features(picture)
 
     def encode(self, picture: Tensor) -> Encoded:
-        """A source (B, 3, H, W) RGB in [0, 1], encoded once for all frames."""
+        """Encode a source (B, 3, H, W) RGB in [0, 1], once for all frames."""
         return Encoded(picture, self.small(picture), self.features(picture))
 
     def motion(self, small: Tensor, source: SplinePoints, driving: SplinePoints) -> Motion:
-        """Dense motion on a source that is already small, with the background at rest."""
+        """Return the dense motion on a source that is already small, with the background at rest."""
         motion: Motion = self.dense_motion(small, source.value, driving.value)
         return motion
 
     def decode(self, encoded: Encoded, motion: Motion) -> Tensor:
-        """The source under a motion: (B, 3, H, W) RGB in [0, 1]."""
+        """Return the source under a motion: (B, 3, H, W) RGB in [0, 1]."""
         painted: Tensor = self.inpainting(encoded.picture, encoded.features, motion)
         return painted
 
     def occlusion_biases(self) -> list[Tensor]:
-        """Biases of the layers that predict the masks, as logits of what is visible."""
+        """Return the biases of the layers that predict the masks, as logits of visibility."""
         return [head.bias for head in self.dense_motion.occlusion if isinstance(head.bias, Tensor)]
 
 
 def networks(config: TpsConfig) -> dict[str, nn.Module]:
-    """The networks of a configuration by the published checkpoints' names, with fresh weights."""
+    """Return the networks of a configuration by the published checkpoints' names, with fresh weights."""
     return {
         "inpainting_network": InpaintingNetwork(config.inpainting),
         "dense_motion_network": SplineDenseMotion(config.dense_motion, config.num_tps, config.ridge),
@@ -194,7 +198,7 @@ def networks(config: TpsConfig) -> dict[str, nn.Module]:
 
 
 def generator(nets: Mapping[str, nn.Module]) -> TpsGenerator:
-    """The generator of TPS networks."""
+    """Return the generator made of TPS networks."""
     motion, inpainting = nets["dense_motion_network"], nets["inpainting_network"]
     assert isinstance(motion, SplineDenseMotion)
     assert isinstance(inpainting, InpaintingNetwork)
@@ -202,10 +206,10 @@ def generator(nets: Mapping[str, nn.Module]) -> TpsGenerator:
 
 
 def transfer_points(source: Tensor, driving: Tensor, first: Tensor) -> Tensor:
-    """Points (B, 5K, 2) that move the source as the driver moves from `first`: p_s + m (p_d - p_d0).
+    """Return points (B, 5K, 2) that move the source as the driver moves from `first`: p_s + m (p_d - p_d0).
 
-    source and first have batch 1. m is the ratio of the faces' sizes, square root of the convex hulls' areas; 1 where
-    a hull has no area (the published code fails there).
+    source and first have batch 1. m is the ratio of the faces' sizes, each the square root of the convex hull's area; 1
+    if a hull has no area (the published code fails there).
     """
     return source + hull_scale(source, first) * (driving - first)
 
@@ -215,7 +219,7 @@ def animator(
 ) -> Animator[SplinePoints]:
     """Return the inference of TPS in options["mode"], with the background at rest.
 
-    "avd" needs the AVD network; "standard" takes the driver's points as they are, for a driver of the same face.
+    "avd" needs the AVD network; "standard" uses the driver's points unchanged, for a driver with the same face.
     """
     made, mode = generator(nets), options["mode"]
 
@@ -230,5 +234,5 @@ def animator(
 
 
 def detector(nets: Mapping[str, nn.Module], landmarks: None, device: str) -> nn.Module:
-    """Return what finds the key points in the pictures of a clip; it needs no landmarks."""
+    """Return the network that finds the key points in a clip's pictures; it needs no landmarks."""
     return nets["kp_detector"]

@@ -1,4 +1,4 @@
-"""Dense motion of the thin-plate spline model: K splines and the background, weighed per pixel, and four masks.
+"""Dense motion of the thin-plate spline model: K splines and the background, weighted per pixel, and four masks.
 
 Source: Zhao and Zhang, CVPR 2022, sections 3.2 and 3.3, and the published code.
 """
@@ -24,7 +24,7 @@ PER_SPLINE = 5
 
 @dataclass(frozen=True)
 class SplineMotion(Motion):
-    """A motion whose occlusion is predicted at four resolutions; `occlusion` is that of the deformation's.
+    """A motion whose occlusion is predicted at four resolutions; `occlusion` is the one at the deformation's.
 
     masks: (B, 1, h, w) each, coarsest first.
     """
@@ -32,7 +32,7 @@ class SplineMotion(Motion):
     masks: tuple[Tensor, ...] = ()
 
     def visible(self, height: int, width: int, align_corners: bool = False) -> Tensor:
-        """The mask predicted at this resolution, else `occlusion` resized: (B, 1, H, W)."""
+        """Return the mask predicted at this resolution or, if there is none, `occlusion` resized: (B, 1, H, W)."""
         for mask in self.masks:
             if mask.shape[2:] == (height, width):
                 return mask
@@ -41,19 +41,19 @@ class SplineMotion(Motion):
 
 @dataclass(frozen=True)
 class Dropout:
-    """Which splines a training step leaves out: those whose draw is not below 1 - probability.
+    """The splines that a training step leaves out: those whose draw is not below 1 - probability.
 
-    draws: (B, K+1) uniform; the first, the background's, is not used, since the background always stays.
+    draws: (B, K+1), uniform. The first, the background's, is not used, since the background always stays.
     """
 
     draws: Tensor
     probability: float
 
     def weights(self, logits: Tensor) -> Tensor:
-        """Softmax of logits (B, K+1, h, w) over the splines that stay.
+        """Return the softmax of logits (B, K+1, h, w) over the splines that stay.
 
-        As published: the kept are not scaled up by 1 / (1 - probability) before the exponential (the code does it
-        after, where it has no effect), and 1e-6 is added to their sum.
+        As published: the kept splines are not scaled up by 1 / (1 - probability) before the exponential (the code does
+        so afterwards, where it has no effect), and 1e-6 is added to their sum.
         """
         keep = self.draws.to(logits.device) < 1 - self.probability
         keep = torch.cat([torch.ones_like(keep[:, :1]), keep[:, 1:]], dim=1)
@@ -62,10 +62,10 @@ class Dropout:
 
 
 class SplineDenseMotion(nn.Module):
-    """Heat maps and the source under every motion -> contribution of each, and the masks for four resolutions.
+    """Predicts, from heat maps and the source under every motion, each motion's contribution and four occlusion masks.
 
-    Pictures must be multiples of `config.down` times 2^num_blocks. The published option of a single mask is left out:
-    its training step fails.
+    The sides of pictures must be multiples of `config.down` times 2^num_blocks. The published option of a single mask
+    is left out: its training step fails.
     """
 
     def __init__(self, config: DenseMotionConfig, num_tps: int, ridge: float = PUBLISHED_RIDGE) -> None:
@@ -92,10 +92,10 @@ class SplineDenseMotion(nn.Module):
         background: Tensor | None = None,
         dropout: Dropout | None = None,
     ) -> SplineMotion:
-        """Dense motion of a picture that is already small (see `down`), in float32 even under autocast.
+        """Return the dense motion of a picture that is already small (see `down`), in float32 even under autocast.
 
         small: (B or 1, 3, h, w), source in [0, 1]. source, driving: key points (B or 1, 5K, 2). background: (B, 3, 3)
-        from driving to source, None at rest. dropout: in training only.
+        from driving to source, or None for a background at rest. dropout: in training only.
         """
         batch, (height, width) = len(driving), small.shape[2:]
         source = source.expand(batch, -1, -1)
@@ -118,11 +118,11 @@ class SplineDenseMotion(nn.Module):
     def motions(
         self, source: Tensor, driving: Tensor, size: tuple[int, int], background: Tensor | None = None
     ) -> Tensor:
-        """Backward grids of the background and of the K splines from driving to source: (B, K+1, h, w, 2)."""
+        """Return backward grids of the background and of the K splines from driving to source: (B, K+1, h, w, 2)."""
         splines = ThinPlate.fitted(grouped(driving), grouped(source), self.ridge).grids(*size)
         return torch.cat([background_motion(splines, background), splines], dim=1)
 
 
 def grouped(points: Tensor) -> Tensor:
-    """Key points (B, 5K, 2) by spline: (B, K, 5, 2)."""
+    """Return key points (B, 5K, 2) grouped by spline: (B, K, 5, 2)."""
     return points.unflatten(1, (-1, PER_SPLINE))

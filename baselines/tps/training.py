@@ -24,7 +24,7 @@ from megbench.nets.generator import Encoded
 from megbench.nets.objective import PublishedTrainer, appearance_loss
 from megbench.nets.thin_plate import ThinPlate
 
-# Poses are stretched along x and y by factors in [1 - STRETCH, 1 + STRETCH], to look like another shape's.
+# Poses are stretched along x and y by factors in [1 - STRETCH, 1 + STRETCH], to look like those of another shape.
 STRETCH = 0.25
 
 
@@ -32,10 +32,10 @@ class TpsTrainer(PublishedTrainer):
     """The published training of TPS (megbench.core.contracts.Trainable): no adversary.
 
     Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video; sides are
-    multiples of 128. Two published defects are not kept: in the "avd" stage the detector stays in eval mode, where the
-    published code lets its batch statistics drift and saves them; and no option of a single mask, whose warp loss
-    fails. One is: splines that are left out are not made up for (see `Dropout`). BenchError if the config asks for the
-    VGG-19 loss and `vgg` does not exist.
+    multiples of 128. Two published defects are not kept: in the "avd" stage the detector stays in eval mode, whereas
+    the published code lets its batch statistics drift and saves them; and there is no option of a single mask, whose
+    warp loss fails. One is kept: splines that are left out are not compensated for (see `Dropout`). Raises BenchError
+    if the config asks for the VGG-19 loss and `vgg` does not exist.
     """
 
     stages: tuple[str, ...] = ("main", "avd")
@@ -45,7 +45,10 @@ class TpsTrainer(PublishedTrainer):
         super().__init__(config, networks(config), vgg)
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """ "main": one Adam a network, gradients clipped except the inpainting network's; "avd": the AVD network."""
+        """Return the optimisers of a stage.
+
+        "main": one Adam per network, with gradients clipped except the inpainting network's. "avd": the AVD network's.
+        """
         if stage == "avd":
             avd = self.config.avd
             return {"avd_network": OptimiserSpec(("avd_network",), avd.lr, milestones=avd.milestones)}
@@ -55,7 +58,7 @@ class TpsTrainer(PublishedTrainer):
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """One phase of the stage."""
+        """Yield the stage's only phase."""
         source, driving = batch["source"], batch["driving"]
         if stage == "avd":
             yield self._avd_step(source, driving, each(rng, len(driving)))
@@ -66,7 +69,7 @@ class TpsTrainer(PublishedTrainer):
     def phase(
         self, source: Tensor, driving: Tensor, epoch: int, dropout: Dropout | None, transform: ThinPlate
     ) -> Phase:
-        """The step of the main stage under given draws."""
+        """Return the phase of the main stage under given draws."""
         config, detect = self.config, self._networks["kp_detector"]
         in_source, in_driving = detect(source), detect(driving)
         start = config.background_start
@@ -100,7 +103,7 @@ class TpsTrainer(PublishedTrainer):
 
 
 def adam(config: TpsConfig, network: str) -> OptimiserSpec:
-    """The optimiser of a network of the main stage; one Adam over several networks, as published, does the same."""
+    """Return the optimiser of a network of the main stage; one Adam over several, as published, does the same."""
     clip = None if network == "inpainting_network" else config.clip_norm
     return OptimiserSpec(
         (network,),
@@ -115,7 +118,7 @@ def adam(config: TpsConfig, network: str) -> OptimiserSpec:
 def drawn(
     config: TpsConfig, driving: Tensor, epoch: int, own: Sequence[np.random.Generator]
 ) -> tuple[Dropout | None, ThinPlate]:
-    """The splines that a step of an epoch leaves out, None where that is over, and the random transform.
+    """Draw the splines that a step of an epoch leaves out (None once dropout has ended), and the random transform.
 
     own: a generator for each driving picture.
     """
@@ -138,9 +141,9 @@ def reconstruction(
     points: tuple[Tensor, Tensor],
     transform: ThinPlate,
 ) -> dict[str, Tensor]:
-    """The weighted losses that TPS and its variant share.
+    """Return the weighted losses that TPS and its variant share.
 
-    condition: what the decoder is told besides (see InpaintingNetwork). points: of the driving picture and of the
+    condition: the decoder's further input (see InpaintingNetwork). points: those of the driving picture and of the
     transformed one, (B, 5K, 2).
     """
     prediction = made.inpainting(encoded.picture, encoded.features, motion, condition)
@@ -153,7 +156,7 @@ def reconstruction(
 
 
 def warp_loss(made: TpsGenerator, features: tuple[Tensor, ...], driving: Tensor, motion: Motion) -> Tensor:
-    """Sum over levels of mean |driving features - warped source features|, both masked; only the flow learns."""
+    """Return the sum over levels of mean |driving - warped source features|, both masked; only the flow learns."""
     with torch.no_grad():
         wanted = made.features(driving)
     found, targets = warp_targets(features, wanted, motion)

@@ -1,4 +1,4 @@
-"""TPS with relative action units in short."""
+"""The descriptor of TPS with relative action units."""
 
 from megbench.core.generator import Generator, Mode, Weights
 

@@ -1,16 +1,16 @@
-"""TPS with relative action units (Zhao et al., MEGC2022): given points, and a decoder told how the expression changes.
+"""TPS with relative action units (Zhao et al., MEGC2022): given points, and a decoder that sees expression change.
 
-The points are landmarks of the video's first frame, the same for source and driving frame of a video: motion can come
-from the difference of the two frames' action units alone, and only the decoder sees it. The publication lacks modules
-that it imports and trains without action units by default; two of its choices erase what the method is about, so each
-is a switch of `RauConfig` whose default mends it. `published` gives the published choices, which published weights
-need:
+The points are landmarks of the video's first frame, the same for the source and driving frames of a video. So motion
+can come only from the difference of the two frames' action units, which only the decoder sees. The publication lacks
+modules that it imports, and it trains without action units by default. Two of its choices erase what the method is
+about, so each is a switch of `RauConfig` whose default corrects it. `published` returns the published choices, which
+published weights need:
 
 - `points` "sigmoid": pixels are put through 2 sigmoid(x) - 1, so that practically every point is (1, 1), all splines
   are equal and only the background's motion is of use. "normalised" (default): 2 x / (W - 1) - 1.
-- `condition` "planes": the action units are constant planes appended to the decoder's features, which the instance
-  norms remove but for what the zero padding leaves at the border (6e-5 of the picture inside). "modulation" (default):
-  they scale and shift the features after each norm. "none": the published network without action units.
+- `condition` "planes": the action units are constant planes appended to the decoder's features. The instance norms
+  remove them except for what the zero padding leaves at the border (6e-5 of the picture inside). "modulation"
+  (default): they scale and shift the features after each norm. "none": the published network without action units.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from megbench.nets.dense_motion import Motion
 from megbench.nets.generator import Encoded
 from megbench.nets.inference import Frames, levels, parts, pictures
 
-# iBUG landmarks, 0-based, in the order in which five make a spline.
+# iBUG landmarks, 0-based; every five in this order make a spline.
 LANDMARKS = (1, 2, 5, 8, 9, 10, 13, 16, 17, *range(18, 29), *range(31, 61))
 
 
 @dataclass(frozen=True)
 class RauConfig(TpsConfig):
-    """TPS with ten splines, no background, later and stronger dropout; and the switches of this file.
+    """TPS with ten splines, no background, later and stronger dropout, and the switches of this file.
 
-    image_size: of the pictures in which the points are given. noise: half the width of the uniform noise on either
+    image_size: size of the pictures in which the points are given. noise: half the width of the uniform noise on either
     frame's action units in training (intensity / 5).
     """
 
@@ -55,19 +55,22 @@ class RauConfig(TpsConfig):
 
 
 def published(action_units: bool = True) -> RauConfig:
-    """The choices of the publication; without action units as its own config has it."""
+    """Return the published choices; without action units, as in the published config, if `action_units` is False."""
     return RauConfig(points="sigmoid", condition="planes" if action_units else "none")
 
 
 def settings_of(states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, str]:
-    """Return the published choices that published weights were trained with; theirs may lack action units' planes."""
+    """Return the published choices that published weights were trained with, read from the weights' shapes.
+
+    Published weights may have been trained without the action units' planes.
+    """
     entering = states.get("inpainting_network", {}).get("up_blocks.0.conv.weight")
     plain = entering is not None and entering.shape[1] <= InpaintingConfig().width(3)
     return {"points": "sigmoid", "condition": "none" if plain else "planes"}
 
 
 class GivenPoints(nn.Module):
-    """The key point "detector": no parameters, landmarks in pixels to key points."""
+    """The key point "detector": it has no parameters and converts landmarks in pixels to key points."""
 
     def __init__(self, kind: Literal["normalised", "sigmoid"], image_size: int) -> None:
         super().__init__()
@@ -75,7 +78,7 @@ class GivenPoints(nn.Module):
         self.image_size = image_size
 
     def forward(self, points: Tensor) -> SplinePoints:
-        """Points (B, 50, 2) in pixels of a picture of `image_size` -> key points."""
+        """Return the key points of points (B, 50, 2), in pixels of a picture of `image_size`."""
         if self.kind == "sigmoid":
             return SplinePoints(2 * torch.sigmoid(points) - 1)
         return SplinePoints(2 * points / (self.image_size - 1) - 1)
@@ -84,7 +87,7 @@ class GivenPoints(nn.Module):
 class ConditionedInpainting(InpaintingNetwork):
     """The decoder with action units as planes (published names and shapes) or as modulation of every norm.
 
-    Nothing is modulated before training, and never for equal action units: the modulation has no bias.
+    Before training nothing is modulated, and for equal action units never: the modulation has no bias.
     """
 
     def __init__(self, config: InpaintingConfig, condition: Literal["planes", "modulation"]) -> None:
@@ -99,12 +102,15 @@ class ConditionedInpainting(InpaintingNetwork):
                 nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
 
     def _norms(self, step: int) -> list[nn.InstanceNorm2d]:
-        """The norms of a stage that are modulated: the second of each residual block, and the doubling's."""
+        """Return the norms of a stage that are modulated: the second of each residual block, and the doubling's."""
         blocks = [self.resblock[2 * step], self.resblock[2 * step + 1]]
         return [*(block.norm2 for block in blocks), self.up_blocks[step].norm]  # type: ignore[list-item]
 
     def stage(self, step: int, x: Tensor, condition: Tensor | None) -> Tensor:
-        """Two residual blocks and a doubling under action unit differences (B, 17), intensity / 5."""
+        """Return the features after two residual blocks and a doubling.
+
+        condition: action unit differences (B, 17), intensity / 5.
+        """
         assert condition is not None, "this network needs action units"
         batch = max(len(x), len(condition))
         if self.modulation is None:
@@ -118,7 +124,7 @@ class ConditionedInpainting(InpaintingNetwork):
         return self.enlarged(step, up.norm(up.conv(F.interpolate(x, scale_factor=2))), condition)  # type: ignore[operator]
 
     def enlarged(self, step: int, y: Tensor, condition: Tensor) -> Tensor:
-        """Modulate the normalised features (B, C, 2H, 2W) of a stage's doubling, then ReLU."""
+        """Return the normalised features (B, C, 2H, 2W) of a stage's doubling, modulated and after the ReLU."""
         return F.relu(self._modulated(3 * step + 2, y, condition))
 
     def _modulated(self, index: int, x: Tensor, condition: Tensor) -> Tensor:
@@ -126,14 +132,14 @@ class ConditionedInpainting(InpaintingNetwork):
         return x * (1 + scale) + shift
 
     def scale_and_shift(self, index: int, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what action units (B, 17) multiply and add at the norm of that index, (B, C, 1, 1) each."""
+        """Return the factors and offsets that action units (B, 17) give at the norm `index`, (B, C, 1, 1) each."""
         assert self.modulation is not None
         scale, shift = self.modulation[index](condition)[:, :, None, None].chunk(2, dim=1)
         return scale, shift
 
 
 def networks(config: RauConfig) -> dict[str, nn.Module]:
-    """The networks of a configuration by the published checkpoints' names, with fresh weights."""
+    """Return the networks of a configuration by the published checkpoints' names, with fresh weights."""
     condition = config.condition
     inpainting = (
         InpaintingNetwork(config.inpainting)
@@ -148,7 +154,7 @@ def networks(config: RauConfig) -> dict[str, nn.Module]:
 
 
 def given_points(landmarks: Tensor) -> Tensor:
-    """Landmarks (B, 68, 2) -> points (B, 50, 2) float32, pixels."""
+    """Return points (B, 50, 2) float32 of landmarks (B, 68, 2), in pixels."""
     return landmarks.to(torch.float32)[:, list(LANDMARKS)]
 
 
@@ -157,9 +163,9 @@ def au_difference(
     driving: npt.NDArray[np.float64],
     noise: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Relative action units (N, 17) of OpenFace intensities 0..5, both (N, 17): driving / 5 - source / 5.
+    """Return relative action units (N, 17), driving / 5 - source / 5, of OpenFace intensities 0..5, both (N, 17).
 
-    noise: of source and driving, drawn each time in training; the published code also adds it when it animates.
+    noise: that of source and driving, drawn each time in training; the published code also adds it when it animates.
     """
     first, second = source / LARGEST, driving / LARGEST
     if noise is not None:
@@ -168,7 +174,7 @@ def au_difference(
 
 
 def generator(nets: Mapping[str, nn.Module]) -> TpsGenerator:
-    """The generator of these networks; its decoder takes action units where there are any."""
+    """Return the generator made of these networks; its decoder takes action units unless the condition is "none"."""
     motion, inpainting = nets["dense_motion_network"], nets["inpainting_network"]
     assert isinstance(motion, SplineDenseMotion)
     assert isinstance(inpainting, InpaintingNetwork)
@@ -177,7 +183,7 @@ def generator(nets: Mapping[str, nn.Module]) -> TpsGenerator:
 
 @dataclass(frozen=True)
 class PointedFace:
-    """A template, ready to be moved: its features and its key points, batch 1."""
+    """A template ready to be moved: its features and its key points, batch 1."""
 
     encoded: Encoded
     points: SplinePoints
@@ -185,7 +191,7 @@ class PointedFace:
 
 @dataclass(frozen=True)
 class RauAnimator:
-    """Inference: a template is encoded once and moved once, frames are painted in batches by their action units."""
+    """Inference: a template is encoded once and moved once; frames are painted in batches by their action units."""
 
     nets: Mapping[str, nn.Module]
     device: str
@@ -198,33 +204,33 @@ class RauAnimator:
         presence: npt.NDArray[np.float64],
         landmarks: npt.NDArray[np.float64] | None = None,
     ) -> Frames:
-        """Return the template under what changed since a driver's first frame: uint8 (T, H, W, 3) RGB.
+        """Return the template under the change since a driver's first frame: uint8 (T, H, W, 3) RGB.
 
-        intensity, presence: the driver's, (T, 17) in OpenFace's order; presence is not used. landmarks: of the driver's
-        first frame, to which the template's geometry is moved as published; None leaves it in place.
+        intensity, presence: the driver's, (T, 17) in OpenFace's order; presence is not used. landmarks: those of the
+        driver's first frame, to which the template's geometry is moved, as published; None leaves it in place.
         """
         change = au_difference(np.broadcast_to(intensity[:1], intensity.shape), intensity)
         frames: Frames = self.animate(face, change, None if landmarks is None else self.points(landmarks))
         return frames
 
     def points(self, landmarks: npt.NDArray[np.float64]) -> SplinePoints:
-        """Key points of landmarks (68, 2) in pixels, batch 1."""
+        """Return the key points of landmarks (68, 2) in pixels, batch 1."""
         points: SplinePoints = self.nets["kp_detector"](given_points(torch.from_numpy(landmarks)[None]).to(self.device))
         return points
 
     @torch.inference_mode()
     def face(self, image: Frames, landmarks: npt.NDArray[np.float64]) -> PointedFace:
-        """A template, uint8 (H, W, 3) RGB, with its landmarks (68, 2) in pixels."""
+        """Encode a template, uint8 (H, W, 3) RGB, with its landmarks (68, 2) in pixels."""
         return PointedFace(generator(self.nets).encode(pictures(image[None], self.device)), self.points(landmarks))
 
     @torch.inference_mode()
     def animate(
         self, face: PointedFace, action_units: npt.NDArray[np.float32], driver: SplinePoints | None = None
     ) -> Frames:
-        """The template under action unit differences (T, 17): uint8 (T, H, W, 3) RGB.
+        """Return the template under action unit differences (T, 17): uint8 (T, H, W, 3) RGB.
 
-        driver: the driver's points, to which the template's geometry is moved as published; None leaves it in place,
-        as training has shown it.
+        driver: the driver's points, to which the template's geometry is moved, as published; None leaves it in place,
+        as in training.
         """
         made = generator(self.nets)
         motion = made.motion(face.encoded.small, face.points, driver or face.points)
@@ -234,7 +240,7 @@ class RauAnimator:
         )
 
     def paint(self, face: PointedFace, motion: Motion, units: Tensor) -> Tensor:
-        """The template under one motion and a batch of action unit differences (B, 17): (B, 3, H, W) in [0, 1]."""
+        """Return the template under one motion and action unit differences (B, 17): (B, 3, H, W) in [0, 1]."""
         painted: Tensor = self.nets["inpainting_network"](face.encoded.picture, face.encoded.features, motion, units)
         return painted.expand(len(units), -1, -1, -1)
 
@@ -242,5 +248,5 @@ class RauAnimator:
 def animator(
     config: RauConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
 ) -> RauAnimator:
-    """Return the inference with these networks; the mode decides only whether it is given the driver's landmarks."""
+    """Return the inference; the mode only decides whether it receives the driver's landmarks."""
     return RauAnimator(nets, device, batch_size)

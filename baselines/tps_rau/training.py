@@ -24,12 +24,12 @@ from megbench.nets.thin_plate import ThinPlate
 class RauTrainer(PublishedTrainer):
     """The training of TPS with relative action units (megbench.core.contracts.Trainable).
 
-    Batches hold `source` and `driving`, (B, 3, S, S) float32 in [0, 1], two frames of one video, `landmarks`,
-    (B, 68, 2) pixels on the video's first frame, and `action_units_source`, `action_units_driving`, (B, 17) OpenFace
-    intensities / 5. As published, source, driving and transformed picture have the same points, so that
-    equivariance_value is a constant of the random transform. Mended: landmarks are mirrored with the picture, and the
-    action units exchanged with the frames. See megbench.baselines.tps_rau.model for the switches. BenchError if the
-    config asks for the VGG-19 loss and `vgg` does not exist.
+    Batches hold `source` and `driving`, (B, 3, S, S) float32 in [0, 1], two frames of one video; `landmarks`, (B, 68,
+    2), pixels of the video's first frame; and `action_units_source`, `action_units_driving`, (B, 17) OpenFace
+    intensities / 5. As published, the source, driving and transformed pictures have the same points, so that
+    equivariance_value is a constant of the random transform. Corrected: landmarks are mirrored with the picture, and
+    the action units exchanged with the frames. See megbench.baselines.tps_rau.model for the switches. Raises BenchError
+    if the config asks for the VGG-19 loss and `vgg` does not exist.
     """
 
     def __init__(self, config: RauConfig, vgg: Path = VGG19) -> None:
@@ -37,13 +37,13 @@ class RauTrainer(PublishedTrainer):
         super().__init__(config, networks(config), vgg)
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """One Adam a network; the given points have nothing to learn."""
+        """Return one Adam per network; the given points have nothing to learn."""
         return {name: adam(self.config, name) for name in ("inpainting_network", "dense_motion_network")}
 
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """The only phase."""
+        """Yield the only phase."""
         driving = batch["driving"]
         own = each(rng, len(driving))
         dropout, transform = drawn(self.config, driving, epoch, own)
@@ -62,7 +62,7 @@ class RauTrainer(PublishedTrainer):
         dropout: Dropout | None,
         transform: ThinPlate,
     ) -> Phase:
-        """The step for points (B, 50, 2) in pixels and action unit differences (B, 17)."""
+        """Return the phase for points (B, 50, 2) in pixels and action unit differences (B, 17)."""
         config = self.config
         value = self._networks["kp_detector"](points).value
         made = generator(self._networks)
@@ -73,5 +73,5 @@ class RauTrainer(PublishedTrainer):
         return Phase(("inpainting_network", "dense_motion_network"), terms)
 
 
-# Settings of a training of TPS with relative action units; published but for the mended switches of its config.
+# Settings of a training of TPS with relative action units; published, except for the corrected switches of its config.
 Recipe = recipe({"model": RauConfig()}, RauTrainer, networks)

@@ -1,4 +1,4 @@
-"""ULME-GAN's action unit matrix: re-encoding, the apex, and fitting a sequence to it.
+"""ULME-GAN's action unit matrix: recoding, the apex, and fitting a sequence to it.
 
 Source: Zhou et al., ULME-GAN, MEGC2021, and the published code. Tables are OpenFace's: intensities 0..5 in the order of
 megbench.core.openface_units.OPENFACE, then eighteen presences 0 or 1, AU28 before AU45.
@@ -24,24 +24,24 @@ MODES: dict[str, tuple[bool, Fit]] = {
 
 # Columns of a published table: face, confidence, 17 intensities, 18 presences.
 INTENSITIES = slice(2, 19)
-# Presence of AU28, which has no intensity.
+# Column of the presence of AU28, which has no intensity.
 AU28 = 35
 # A unit stays if it is present in at least this share of the frames.
 PRESENT = 0.5
 
 
 def split_table(table: UnitTable) -> tuple[UnitTable, UnitTable]:
-    """A published table (N, 37) as intensities (N, 17) and presences (N, 17)."""
+    """Split a published table (N, 37) into intensities (N, 17) and presences (N, 17)."""
     return table[:, INTENSITIES], np.delete(table, AU28, axis=1)[:, INTENSITIES.stop :]
 
 
 def recoded(intensity: UnitTable, presence: UnitTable) -> UnitTable:
-    """Intensities (N, 17) with the units set to 0 that are present in less than half of the frames."""
+    """Return intensities (N, 17) with units that are present in less than half of the frames set to 0."""
     return np.asarray(intensity * (presence.mean(0) >= PRESENT))
 
 
 def sequence(intensity: UnitTable, presence: UnitTable, mode: str, as_published: bool = False) -> UnitTable:
-    """Return the action units (T, 17) that the generator is given under a mode, intensity / 5.
+    """Return the action units (T, 17), intensity / 5, that the generator receives in a mode.
 
     intensity, presence: the driver's, (T, 17). as_published: see `fitted`.
     """
@@ -51,18 +51,18 @@ def sequence(intensity: UnitTable, presence: UnitTable, mode: str, as_published:
 
 
 def top_frame(intensity: UnitTable) -> int:
-    """The frame in which the intensities (N, 17) have the largest sum, the first of several."""
+    """Return the first frame in which the intensities (N, 17) have the largest sum."""
     return int(intensity.sum(1).argmax())
 
 
 def fitted(
     units: UnitTable, fit: Fit, top: int, template: UnitTable | None = None, as_published: bool = False
 ) -> UnitTable:
-    """A sequence of action units (N, 17) fitted to its apex, frame `top`; float64, any scale.
+    """Return a sequence of action units (N, 17) fitted to its apex, frame `top`; float64, any scale.
 
-    "linear": from frame 0 up to the apex and down to the last frame. as_published: the falling side aims at the
-    second frame of the rising one and never arrives, and an apex in frame 0 gives frame 0 throughout. "apex": from the
-    template's own units (17,), zeros if not given, up to the apex and down again. "none": as they are.
+    "linear": from frame 0 up to the apex and down to the last frame. as_published: the falling side aims at the second
+    frame of the rising one and never reaches it, and an apex in frame 0 gives frame 0 throughout. "apex": from the
+    template's own units (17,), zeros if None, up to the apex and down again. "none": unchanged.
     """
     rest = np.zeros(len(OPENFACE)) if template is None else template
     count = len(units)

@@ -1,4 +1,4 @@
-"""ULME-GAN in short."""
+"""ULME-GAN's descriptor."""
 
 from megbench.core.generator import Generator, Mode, Weights
 

@@ -1,7 +1,8 @@
 """ULME-GAN (Zhou et al., MEGC2021): a face repainted by seventeen action unit intensities, 128 x 128 pixels.
 
-A conditional GAN after GANimation (Pumarola et al., ECCV 2018): the generator paints a colour map C and an attention
-mask A and returns A x + (1 - A) C, so that A = 1 keeps the source. Pictures inside are RGB in [-1, 1].
+A conditional GAN modelled on GANimation (Pumarola et al., ECCV 2018): the generator paints a colour map C and an
+attention mask A and returns A x + (1 - A) C, so that A = 1 keeps the source. Pictures inside the networks are RGB in
+[-1, 1].
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from megbench.core.openface_units import OPENFACE
 from megbench.nets.geometry import in_float32
 from megbench.nets.inference import Frames, parts, pictures
 
-# Spread of fresh convolution weights.
+# Standard deviation of fresh convolution weights.
 INITIAL = 0.02
 LEAK = 0.01
 
 
 @dataclass(frozen=True)
 class UlmeWeights:
-    """Weights of the losses. mask and smooth are 0 as published, GANimation has about 0.1 and 1e-5."""
+    """Weights of the losses. mask and smooth are 0, as published; GANimation has about 0.1 and 1e-5."""
 
     gan: float = 1.0
     action_units: float = 160.0
@@ -44,10 +45,11 @@ class UlmeWeights:
 class UlmeConfig:
     """Sizes and training numbers; the defaults are the published ones.
 
-    width: channels of the generator's first layer. gan: what the discriminator's patch map is asked for (the gradient
-    penalty is there with either). epochs, decay_epochs: at full and at falling learning rate. schedule "published": the
-    fall begins an epoch early and the last epoch has learning rate 0. au_noise: half the width of the uniform noise on
-    target action units (intensity / 5). critic_steps: steps of the discriminator for one of the generator.
+    width: channels of the generator's first layer. gan: the loss on the discriminator's patch map (either kind has the
+    gradient penalty). epochs, decay_epochs: number of epochs at full and at falling learning rate. schedule:
+    "published" begins the fall one epoch early, so that the last epoch has learning rate 0. au_noise: half the width of
+    the uniform noise on target action units (intensity / 5). critic_steps: discriminator steps for each step of the
+    generator.
     """
 
     image_size: Count = 128
@@ -78,16 +80,17 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Input plus residual, without an activation after the sum."""
+        """Return the input plus the residual, without an activation after the sum."""
         out: Tensor = x + self.conv_block(x)
         return out
 
 
 @dataclass(frozen=True)
 class Painted:
-    """painted: what colours are made of, (B, 3, H, W). attention: (B, 1, H, W), 1 keeps the source.
+    """The generator's output.
 
-    colour, picture (the composite): (B, 3, H, W) in [-1, 1].
+    painted: (B, 3, H, W), the maps from which colours are made. attention: (B, 1, H, W), 1 keeps the source. colour,
+    picture (the composite): (B, 3, H, W) in [-1, 1].
     """
 
     painted: Tensor
@@ -97,7 +100,7 @@ class Painted:
 
 
 class UlmeGenerator(nn.Module):
-    """Colour map and attention mask from a picture and action units (intensity / 5)."""
+    """Makes a colour map and an attention mask from a picture and action units (intensity / 5)."""
 
     def __init__(self, config: UlmeConfig) -> None:
         super().__init__()
@@ -114,13 +117,13 @@ class UlmeGenerator(nn.Module):
         _initialise(self)
 
     def forward(self, picture: Tensor, action_units: Tensor) -> Painted:
-        """Pictures (B, 3, H, W) in [-1, 1] under action units (B, 17); H and W multiples of 4."""
+        """Paint pictures (B, 3, H, W) in [-1, 1] under action units (B, 17); H and W are multiples of 4."""
         painted, attention = self._tops(self.features(picture, action_units))
         colour = self.colour(picture, painted)
         return Painted(painted, colour, attention, attention * picture + (1 - attention) * colour)
 
     def features(self, picture: Tensor, action_units: Tensor) -> Tensor:
-        """Return the last features (B, width, H, W). The units are constant planes beside the picture.
+        """Return the last features (B, width, H, W). The units are constant planes appended to the picture.
 
         The first instance norm removes such planes everywhere but near the borders, as published.
         """
@@ -134,12 +137,12 @@ class UlmeGenerator(nn.Module):
 
     @in_float32
     def _tops(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Painted maps and attention, in float32: bfloat16 has 128 levels between a half and one."""
+        """Return painted maps and attention, in float32: bfloat16 has 128 levels between a half and one."""
         return self.color_top[0](features), self.au_top(features)
 
 
 class UlmeDiscriminator(nn.Module):
-    """Is a picture real, patch by patch, and which action units does it show?
+    """Judges patch by patch whether a picture is real, and reads its action units.
 
     A batch of one keeps its batch axis, which the published code drops.
     """
@@ -158,7 +161,7 @@ class UlmeDiscriminator(nn.Module):
 
     @in_float32
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures (B, 3, S, S) in [-1, 1] -> patch map (B, S/64, S/64) and action units (B, 17), intensity / 5."""
+        """Return a patch map (B, S/64, S/64) and units (B, 17), intensity / 5, of pictures (B, 3, S, S) in [-1, 1]."""
         features = self.model(picture)
         return self.dis_top(features)[:, 0], self.aus_top(features)[:, :, 0, 0]
 
@@ -176,7 +179,7 @@ def _initialise(network: nn.Module) -> None:
 
 
 def networks(config: UlmeConfig) -> dict[str, nn.Module]:
-    """Generator and discriminator by the names in the published files (`<epoch>_net_gen.pth`), with fresh weights."""
+    """Return generator and discriminator, with fresh weights, by the published files' names (`<epoch>_net_gen.pth`)."""
     return {"gen": UlmeGenerator(config), "dis": UlmeDiscriminator(config)}
 
 
@@ -184,8 +187,8 @@ def networks(config: UlmeConfig) -> dict[str, nn.Module]:
 class UlmeAnimator:
     """Inference: a template, repainted frame by frame.
 
-    mode: of the action units (action_units.MODES). fit "published": see action_units.fitted. output "published": frames
-    are truncated to eight bits and pass twice through JPEG.
+    mode: how action units are treated (action_units.MODES). fit: "published", see action_units.fitted. output:
+    "published" truncates frames to eight bits and passes them twice through JPEG.
     """
 
     generator: nn.Module
@@ -199,7 +202,7 @@ class UlmeAnimator:
     def sequence(
         self, intensity: npt.NDArray[np.float64], presence: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float32]:
-        """Return the action units (T, 17) that the generator is given for a driver's, (T, 17) each."""
+        """Return the action units (T, 17) that the generator receives for a driver's, (T, 17) each."""
         return sequence(intensity, presence, self.mode, self.fit == "published").astype(np.float32)
 
     def follow(
@@ -214,20 +217,21 @@ class UlmeAnimator:
 
     @torch.inference_mode()
     def face(self, image: Frames, landmarks: None = None) -> Tensor:
-        """A template, uint8 (H, W, 3) RGB, as the generator sees it, batch 1."""
+        """Return a template, uint8 (H, W, 3) RGB, as the generator sees it, batch 1."""
         return inside(pictures(image[None], self.device), self.image_size)
 
     @torch.inference_mode()
     def paint(self, face: Tensor, action_units: npt.NDArray[np.float32]) -> Painted:
-        """The template under some action units (T, 17), intensity / 5, in one batch."""
+        """Paint the template under some action units (T, 17), intensity / 5, in one batch."""
         units = torch.from_numpy(action_units).to(self.device)
         painted: Painted = self.generator(face.expand(len(units), -1, -1, -1), units)
         return painted
 
     def animate(self, face: Tensor, action_units: npt.NDArray[np.float32], size: int, as_published: bool) -> Frames:
-        """The template under action units (T, 17): uint8 (T, size, size, 3) RGB.
+        """Return the template under action units (T, 17): uint8 (T, size, size, 3) RGB.
 
-        as_published: truncated to eight bits, and twice through JPEG, before and after it is enlarged.
+        as_published: whether frames are truncated to eight bits and pass through JPEG twice, before and after they are
+        enlarged.
         """
         frames = []
         for part in parts(len(action_units), self.batch_size):
@@ -238,7 +242,7 @@ class UlmeAnimator:
 
 
 def generator(nets: Mapping[str, nn.Module]) -> UlmeGenerator:
-    """The generator of these networks."""
+    """Return the generator of these networks."""
     made = nets["gen"]
     assert isinstance(made, UlmeGenerator)
     return made
@@ -247,6 +251,6 @@ def generator(nets: Mapping[str, nn.Module]) -> UlmeGenerator:
 def animator(
     config: UlmeConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
 ) -> UlmeAnimator:
-    """Return the inference with the generator; options: the fields of UlmeAnimator of these names."""
+    """Return the inference with the generator; options: "mode", "fit" and "output", see UlmeAnimator."""
     mode, fit, output = (options[name] for name in ("mode", "fit", "output"))
     return UlmeAnimator(nets["gen"], config.image_size, device, batch_size, mode, fit, output)

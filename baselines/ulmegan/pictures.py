@@ -1,4 +1,4 @@
-"""Pictures as ULME-GAN's networks see them, and frames made of what they paint."""
+"""Pictures as ULME-GAN's networks see them, and frames made from what they paint."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from megbench.nets.inference import Frames
 
 
 def inside(picture: Tensor, size: int) -> Tensor:
-    """Pictures (B, 3, H, W) in [0, 1] as the networks see them: (B, 3, size, size) in [-1, 1], shrunk by averaging."""
+    """Return pictures (B, 3, H, W) in [0, 1] as the networks see them: (B, 3, size, size) in [-1, 1], area-averaged."""
     if picture.shape[-1] != size:
         picture = F.interpolate(picture, (size, size), mode="area")
     return (picture - 0.5) / 0.5
 
 
 def outside(picture: Tensor, as_published: bool = False) -> Frames:
-    """Pictures (B, 3, H, W) in [-1, 1] as uint8 (B, H, W, 3), rounded; as published truncated."""
+    """Return pictures (B, 3, H, W) in [-1, 1] as uint8 (B, H, W, 3), rounded; as published, truncated."""
     levels = (picture / 2 + 0.5) * 255
     levels = levels.clamp(0, 255) if as_published else levels.clamp(0, 255).round()
     frames: Frames = levels.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
@@ -27,11 +27,14 @@ def outside(picture: Tensor, as_published: bool = False) -> Frames:
 
 
 def enlarged(frame: Frames, size: int) -> Frames:
-    """A frame (H, W, 3) uint8 at (size, size), bilinear (the published code means nearest and does this)."""
+    """Return a frame (H, W, 3) uint8 enlarged to (size, size), bilinear.
+
+    The published code asks for nearest but gets bilinear.
+    """
     return np.asarray(cv2.resize(frame, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def through_jpeg(frame: Frames, quality: int = 75) -> Frames:
-    """A frame (H, W, 3) RGB uint8 as JPEG of the quality (75: Pillow's default) gives it back."""
+    """Return a frame (H, W, 3) RGB uint8 after JPEG compression at a quality (75: Pillow's default)."""
     _, coded = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB), np.uint8)

@@ -19,12 +19,12 @@ from megbench.core.recipe import recipe
 class UlmeTrainer:
     """The published training (megbench.core.contracts.Trainable).
 
-    Batches hold `source` (B, 3, S, S) float32 in [0, 1] and its `action_units_source` (B, 17), intensity / 5; target
-    action units are those of other pictures of the batch with noise (of its part, if the batch is divided: the one
-    draw that depends on how). Published defects are not kept where they are faults of the code (the penalty's gradient
-    is reshaped, a batch of one stays a batch); the learning rate's is a switch, `UlmeConfig.schedule`. Without
-    gradients, as in validation, only what tells good weights is given: the action units that the discriminator reads in
-    the fake, and the reconstruction.
+    Batches hold `source` (B, 3, S, S) float32 in [0, 1] and its `action_units_source` (B, 17), intensity / 5. Target
+    action units are those of other pictures of the batch, with noise. (If the batch is divided, they are those of the
+    same part: the only draw that depends on the division.) Published defects that are faults of the code are not kept
+    (the penalty's gradient is reshaped, a batch of one stays a batch); that of the learning rate is a switch,
+    `UlmeConfig.schedule`. Without gradients, as in validation, only the losses that show good weights are computed:
+    that of the action units that the discriminator reads in the fake, and the reconstruction.
     """
 
     stages: tuple[str, ...] = ("main",)
@@ -34,11 +34,11 @@ class UlmeTrainer:
         self._networks = networks(config)
 
     def networks(self) -> dict[str, nn.Module]:
-        """Networks by the published files' names."""
+        """Return the networks by the published files' names."""
         return self._networks
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """One Adam a network, its learning rate falling to zero over the last epochs."""
+        """Return one Adam per network, whose learning rate falls to zero over the last epochs."""
         first, last = self.config.epochs - 1, self.config.epochs + self.config.decay_epochs
         early = 1 if self.config.schedule == "published" else 0
         decay = (first - early, last - early)
@@ -47,7 +47,7 @@ class UlmeTrainer:
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """The discriminator's phase, and at every `critic_steps`-th step of an epoch the generator's."""
+        """Yield the discriminator's phase, and at every `critic_steps`-th step of an epoch the generator's."""
         source, units = inside(batch["source"], self.config.image_size), needed(batch, "action_units_source")
         draws = np.stack([one.random(units.shape[1] + 1, dtype=np.float32) for one in each(rng, len(units))])
         noise = self.config.au_noise * (2 * draws[:, :-1] - 1)
@@ -56,9 +56,10 @@ class UlmeTrainer:
         yield from self.phases(source, units, wanted, alpha, index % self.config.critic_steps == 0)
 
     def phases(self, source: Tensor, units: Tensor, wanted: Tensor, alpha: Tensor, generate: bool) -> Iterator[Phase]:
-        """A step on pictures in [-1, 1] with their units (B, 17), and target units; alpha (B, 1, 1, 1) mixes for GP.
+        """Yield the phases of a step on pictures in [-1, 1] with their units (B, 17), and target units (B, 17).
 
-        The generator's phase is judged by the updated discriminator, on the fake made before.
+        alpha: (B, 1, 1, 1), how real and fake pictures are mixed for the gradient penalty. The updated discriminator
+        judges the generator's phase, on the fake made before.
         """
         gen, dis, weights = self._networks["gen"], self._networks["dis"], self.config.weights
         if not torch.is_grad_enabled():
@@ -75,7 +76,7 @@ class UlmeTrainer:
             yield Phase(("gen",), weighted(weights.__dict__, self.generator_terms(source, wanted, fake, rebuilt)))
 
     def discriminator_terms(self, source: Tensor, units: Tensor, fake: Painted, alpha: Tensor) -> dict[str, Tensor]:
-        """The discriminator's losses, without their weights."""
+        """Return the discriminator's losses, without their weights."""
         dis = self._networks["dis"]
         judged, read = dis(source)
         invented = fake.picture.detach()
@@ -88,7 +89,7 @@ class UlmeTrainer:
         }
 
     def generator_terms(self, source: Tensor, wanted: Tensor, fake: Painted, rebuilt: Painted) -> dict[str, Tensor]:
-        """The generator's losses, without their weights."""
+        """Return the generator's losses, without their weights."""
         judged, read = self._networks["dis"](fake.picture)
         return {
             "gen_GAN": gan_loss(self.config.gan, judged, True),
@@ -118,19 +119,22 @@ WEIGHED_BY = {
 
 
 def weighted(weights: Mapping[str, float], terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The losses times their weights."""
+    """Return the losses times their weights."""
     return {name: weights[WEIGHED_BY[name]] * term for name, term in terms.items()}
 
 
 def gan_loss(kind: str, judged: Tensor, real: bool) -> Tensor:
-    """How far a patch map is from what it should say of real or invented pictures: "wgan-gp" or "lsgan"."""
+    """Return the loss of a patch map that should judge pictures as real or fake; kind: "wgan-gp" or "lsgan"."""
     if kind == "lsgan":
         return F.mse_loss(judged, torch.full_like(judged, float(real)))
     return -judged.mean() if real else judged.mean()
 
 
 def gradient_penalty(discriminator: nn.Module, mixed: Tensor) -> Tensor:
-    """Mean of (|gradient of the patch map's sum at z| - 1)^2 over pictures z (B, 3, S, S) (Gulrajani et al. 2017)."""
+    """Return the mean of (|gradient of the patch map's sum at z| - 1)^2 over pictures z (B, 3, S, S).
+
+    Source: Gulrajani et al. 2017.
+    """
     with torch.enable_grad():
         mixed = mixed.detach().requires_grad_(True)
         judged, _ = discriminator(mixed)
@@ -139,10 +143,10 @@ def gradient_penalty(discriminator: nn.Module, mixed: Tensor) -> Tensor:
 
 
 def total_variation(mask: Tensor) -> Tensor:
-    """2 / B times the sum of the mean squared differences down and across of masks (B, C, H, W), each per sample."""
+    """Return twice the mean squared differences, down plus across, of masks (B, C, H, W), averaged over samples."""
     down, across = mask.diff(dim=2).square(), mask.diff(dim=3).square()
     return 2 * (down.mean() + across.mean())
 
 
-# Settings of a ULME-GAN training; published but for the last epochs' learning rate.
+# Settings of a ULME-GAN training; published, except for the last epochs' learning rate.
 Recipe = recipe({"model": UlmeConfig()}, UlmeTrainer, networks)
