@@ -12,7 +12,7 @@ import numpy as np
 from megbench.core.errors import BenchError, CellFailed
 from megbench.core.frames import SIZE, Frames
 from megbench.core.pictures import Picture, is_picture, pictures_in
-from megbench.core.video import is_video, read_clip
+from megbench.core.video import TooShort, is_video, read_clip
 from megbench.faces.crop import resized
 from megbench.methods.external_description import IN_CHECKOUT, Description
 
@@ -66,8 +66,14 @@ def output_of(work: Path, described: Description, before: Mapping[Path, int]) ->
 
 def frames_of(output: Path, described: Description, n_frames: int) -> Frames:
     """Return an output as (n_frames, 256, 256, 3) uint8 RGB. Raise CellFailed unless it is as described."""
+    pictures: list[Picture] = []
     try:
-        pictures = [_panel(picture, described) for picture in read_clip(output)]
+        for picture in read_clip(output):
+            pictures.append(_panel(picture, described))
+    except TooShort:
+        if not pictures:
+            raise CellFailed(f"{described.system} left a video without frames") from None
+        # of one frame: told below, beside the driver's count
     except CellFailed:
         raise
     except BenchError as error:
@@ -110,7 +116,7 @@ def _filled(output: Path, count: int, n_frames: int, described: Description) -> 
 
     Numbers in the names of pictures say which are missing; else those that are there are spread evenly.
     """
-    made = f"{described.system} made {count} frames, the driver has {n_frames}"
+    made = f"{described.system} made {count} frame{'s' if count > 1 else ''}, the driver has {n_frames}"
     if described.driver_fps:
         made += f" and was handed over at {described.driver_fps:g} a second (driver_fps)"
     if described.skipped == "refuse" or count > n_frames:

@@ -300,16 +300,14 @@ def test_the_command_writes_a_description_of_ones_own(tmp_path, monkeypatch, cap
 
 # Stands in for the published run.py of FPB-FOMM: reads what its loader reads and writes what its animate writes.
 FPB_PROGRAM = """
-import argparse, csv, os, shutil, sys
+import csv, os, shutil, sys
 from pathlib import Path
 import numpy as np, yaml
 sys.path.insert(0, {root!r})
 from megbench.core.video import read_clip
 from megbench.core.video_writing import write_video
-parser = argparse.ArgumentParser()
-for name in ("config", "mode", "checkpoint"):
-    parser.add_argument("--" + name)
-given = parser.parse_args()
+from tests.external_programs import parser, ready_made
+given = parser(ready_made("fpb")["arguments"]).parse_args()
 params = yaml.safe_load(Path(given.config).read_text())["dataset_params"]
 assert given.mode == "animate" and not params["id_sampling"] and params["frame_shape"] == [256, 256, 3]
 (pair,) = csv.DictReader(open(params["pairs_list"]))
