@@ -32,6 +32,7 @@ NAMES = (
 QUOTED = re.compile(r"\{(" + "|".join(NAMES) + r")\}")
 # Entries that say something about a program and change nothing of what it makes.
 ABOUT = frozenset({"paper", "weights_licence", "weights_from", "environment", "micro_motion", "arguments"})
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 STANDS_FOR = re.compile(r"<megbench:([a-z_]+)>")
 
 
@@ -131,6 +132,9 @@ class Description(BaseModel):
             raise ValueError("found: must be a pattern within the output folder, or within {checkout}/")
         if self.leaves_in_checkout and self.image:
             raise ValueError("found: an image can only read {checkout}; let the program write into {output} or {work}")
+        for word in self.command:
+            if (name := PLACEHOLDER.fullmatch(word)) and name[1] not in (*NAMES, "config"):
+                raise ValueError(f"command: {unknown_name('placeholder', name[1], (*NAMES, 'config'))}".rstrip("."))
         named = "{config}" in " ".join(self.command)
         if bool(self.config) != named:
             raise ValueError(

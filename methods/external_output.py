@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from megbench.core.errors import BenchError, CellFailed
+from megbench.core.errors import BenchError, CellFailed, few
 from megbench.core.frames import SIZE, Frames
 from megbench.core.pictures import Picture, is_picture, pictures_in
 from megbench.core.video import TooShort, is_video, read_clip
@@ -56,12 +56,20 @@ def output_of(work: Path, described: Description, before: Mapping[Path, int]) ->
         home = work
         candidates = _candidates(place_of(work, described), described)
         if len(candidates) != 1:
-            raise CellFailed(f"{described.system} left {len(candidates)} outputs, one {kind} is wanted")
+            message = f"{described.system} left {len(candidates)} outputs, one {kind} is wanted"
+            raise CellFailed(message + (_left(place_of(work, described), candidates) if described.found else ""))
         output = candidates[0]
     files = [output, *(output.iterdir() if output.is_dir() else [])]
     if any(not path.resolve().is_relative_to(home.resolve()) for path in files):
         raise CellFailed(f"{described.system} left links that lead out of its folder")
     return output
+
+
+def _left(place: Path, candidates: Sequence[Path]) -> str:
+    """Return the names of several outputs, or of what there is besides, for an error."""
+    shown = candidates or sorted(path for path in place.rglob("*") if path.is_file())
+    names = few([path.relative_to(place).as_posix() for path in shown]) or "nothing"
+    return f" (found: {names})" if candidates else f"; {{output}} holds {names} (found)"
 
 
 def frames_of(output: Path, described: Description, n_frames: int) -> Frames:

@@ -196,6 +196,7 @@ def test_what_does_not_fit_is_told_in_a_line(tmp_path, changes, width, count, wo
         ({"command": ["a", "{config}"], "config": "a: [1"}, "config: .*not valid YAML"),
         ({"command": ["a", "{config}"], "config": "just a word"}, "config: no names with values"),
         ({"command": ["a", "{config}"], "config": "a: !!python/name:os.system"}, "config: "),
+        ({"command": ["a", "{drivr}"]}, "command: Unknown placeholder 'drivr'. Did you mean 'driver'"),
         ({"panel": "last"}, "panel: 'last' is no part of a row; write 3/3"),
         ({"panel": "3/2"}, "panel: '3/2' is no part of a row"),
         ({"driver": "frames", "driver_fps": 8}, "driver_fps: frames are handed over, which have no rate"),

@@ -211,6 +211,25 @@ def test_the_frames_of_the_trial_are_two_people_and_one_of_them_moves(tmp_path):
     assert 0.05 < np.abs(frames[0] - frames[1]).mean() < 5 < np.abs(template.image.astype(int) - frames[0]).mean()
 
 
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("*.mov", "left 0 outputs, one video is wanted; {output} holds vox/template_driver.mp4 .found.$"),
+        ("vox/*", "left 2 outputs, one video is wanted .found: vox/another.mp4, vox/template_driver.mp4.$"),
+    ],
+)
+def test_what_lies_in_the_output_is_named_where_the_pattern_does_not_fit(trial, tmp_path, pattern, words):
+    method = trial("lia", f"found='{pattern}'")
+    script = Path(method.description.checkout) / "run_demo.py"
+    if pattern == "vox/*":
+        more = (
+            "import shutil\nshutil.copy(f'{sys.argv[-1]}/vox/template_driver.mp4', f'{sys.argv[-1]}/vox/another.mp4')\n"
+        )
+        script.write_text(script.read_text() + more)
+    with pytest.raises(BenchError, match=f"^lia: LIA {words}"):
+        check(method)
+
+
 BOX = """
 loading
 ╭─ Unrecognized options ───────────────────╮
