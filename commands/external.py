@@ -78,9 +78,9 @@ def check_(
     ] = None,
 ) -> None:
     """Try a description on two frames: say in a line what is wrong, or that it works and how fast."""
+    from megbench.commands.external_trial import check
     from megbench.core.tables.spreadsheet_text import printable
     from megbench.methods.external import External
-    from megbench.methods.external_check import check
     from megbench.methods.external_description import read_description
 
     method = External.of(name, read_description(check_name("description", name), sets or ()))

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import yaml
 
+from megbench.commands import external_trial
+from megbench.commands.external_trial import COUNT, check, made_frames
 from megbench.core.clip import Template
 from megbench.core.errors import BenchError
-from megbench.methods import external_check
-from megbench.methods.external_check import COUNT, check, made_frames
+from megbench.methods.external import External
 from megbench.methods.external_description import ABOUT, READY_MADE, read_description
 from megbench.methods.external_run import said_last
 from tests.external_programs import ROOT, TAKEN, own_words, parser, ready_made, write_program
@@ -90,7 +91,7 @@ def trial(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     clip = make_clips(tmp_path / "clips", count=1, n_frames=COUNT)[0]
     still = Template.of("t", "t", np.random.default_rng(3).integers(0, 256, (256, 256, 3), np.uint8))
-    monkeypatch.setattr(external_check, "made_frames", lambda _: (still, clip))
+    monkeypatch.setattr(external_trial, "made_frames", lambda _: (still, clip))
 
     def make(name, *sets):
         checkout = tmp_path / "checkout" / name
@@ -100,7 +101,7 @@ def trial(tmp_path, monkeypatch):
             (checkout / weights).parent.mkdir(parents=True, exist_ok=True)
             (checkout / weights).write_bytes(b"weights")
         given = (f"checkout={yaml.safe_dump(str(checkout)).splitlines()[0]}", f"python={sys.executable}", "gpu=false")
-        return external_check.External.of(name, read_description(name, [*given, *sets]))
+        return External.of(name, read_description(name, [*given, *sets]))
 
     return make
 
