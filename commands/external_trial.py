@@ -36,12 +36,12 @@ CAUSES = (
         "Install what its authors say: {environment}.",
     ),
     (
-        r"(?i)cuda|nvidia|\bgpu\b",
+        r"cuda|nvidia|\bgpu\b",
         "it finds no GPU",
         "Run it on a machine that has one that this environment's PyTorch can use.",
     ),
     (
-        r"(?i)FileNotFound|no such file|does not exist|not found",
+        r"FileNotFound|no such file|does not exist|not found",
         "a file is missing",
         "Its weights: {weights_from}. Its environment: {environment}.",
     ),
@@ -108,7 +108,7 @@ def _check_files(described: Description, variant: str) -> None:
 def _explained(message: str, described: Description) -> str:
     """Return what a failure means, where its words tell, and what to do; else the message alone."""
     for words, cause, remedy in CAUSES:
-        if " ended with exit code " in message and re.search(words, message):
+        if " ended with exit code " in message and re.search(words, message, re.IGNORECASE):
             told = remedy.format(
                 commit=f"commit {described.read_at}" if described.read_at else "an unknown commit (unverified)",
                 environment=_told(described.environment),

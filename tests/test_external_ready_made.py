@@ -131,6 +131,16 @@ def test_what_is_not_there_is_told_before_anything_is_run(trial, tmp_path, what)
     assert "\n" not in str(error.value)
 
 
+# What tyro prints.
+BOX = """
+loading
+╭─ Unrecognized options ───────────────────╮
+│ Unrecognized options: --foo, 1           │
+│ ──────────────────────────────────────── │
+│ For full helptext, run inference.py -h   │
+╰──────────────────────────────────────────╯
+"""
+
 COMMAND = (
     '["{python}", "{checkout}/demo.py", --config, c, --checkpoint, k, --source_idx, "0", --source_image, "{template}", '
 )
@@ -166,6 +176,10 @@ def test_what_does_not_fit_is_told_in_a_line(trial, tmp_path, changes, words):
         ),
         ("raise RuntimeError('Found no NVIDIA driver on your system')", "it finds no GPU: .*NVIDIA"),
         ("open('weights/kp_detector.pt')", "a file is missing: .*kp_detector.pt'. Its weights: .*weights/"),
+        (
+            f"print({BOX!r})\nraise SystemExit(2)",
+            "an argument is refused: .*code 2: Unrecognized options: --foo, 1. .*0325d9f",
+        ),
         ("raise SystemExit('no face in the picture')", "FSRT ended with exit code 1: no face in the picture$"),
     ],
 )
@@ -229,16 +243,6 @@ def test_what_lies_in_the_output_is_named_where_the_pattern_does_not_fit(trial, 
         script.write_text(script.read_text() + more)
     with pytest.raises(BenchError, match=f"^lia: LIA {words}"):
         check(method)
-
-
-BOX = """
-loading
-╭─ Unrecognized options ───────────────────╮
-│ Unrecognized options: --foo, 1           │
-│ ──────────────────────────────────────── │
-│ For full helptext, run inference.py -h   │
-╰──────────────────────────────────────────╯
-"""
 
 
 def test_a_message_in_a_box_is_taken_out_of_it(tmp_path):
