@@ -18,7 +18,7 @@ from megbench.core.clip import Template
 from megbench.core.errors import BenchError, CellFailed
 from megbench.methods import parse_label
 from megbench.methods.external import External
-from megbench.methods.external_description import READY_MADE, read_description
+from megbench.methods.external_description import ABOUT, READY_MADE, read_description
 from tests.fakes import finished_cells, make_clips
 
 ROOT = Path(__file__).parent.parent
@@ -350,7 +350,7 @@ def test_the_published_layout_of_fpb_is_laid_out(tmp_path, monkeypatch, call):
 
 
 def test_the_layout_of_awp_is_that_of_fpb_in_its_own_folder():
-    fpb, awp = (read_description(name).model_dump(exclude={"system", "source"}) for name in ("fpb", "awp"))
+    fpb, awp = (read_description(name).model_dump(exclude={"system", "source", *ABOUT}) for name in ("fpb", "awp"))
     fpb["command"] = tuple(part.replace("{checkout}/", "{checkout}/FOMM_with_AWP/") for part in fpb["command"])
     fpb["weights"] = tuple(f"FOMM_with_AWP/{name}" for name in fpb["weights"])
     assert awp == fpb
