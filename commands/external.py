@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from megbench.core.errors import BenchError
 from megbench.core.files.names import check_name
 
+if TYPE_CHECKING:
+    from megbench.methods.external_description import Description
+
 app = typer.Typer(help="Programs from elsewhere as methods (external@NAME).", no_args_is_help=True)
 
 
 @app.command("list")
-def list_() -> None:
-    """List the descriptions: ready-made ones and your own."""
+def list_(name: Annotated[str, typer.Argument(help="One of them, with all that is known of it.")] = "") -> None:
+    """List the descriptions, ready-made ones and your own: what they run, and whether their arguments were verified."""
     from megbench.core.files.working_folder import in_store
+    from megbench.core.tables.spreadsheet_text import printable
     from megbench.methods.external_description import OWN, READY_MADE, read_description
 
-    for name in sorted({path.stem for folder in (in_store(OWN), READY_MADE) for path in folder.glob("*.yaml")}):
-        described = read_description(name)
-        place = described.checkout or "bring your own checkout: external add"
-        print(f"{name:18} {described.system}, {described.source}, licence: {described.licence} ({place})")
+    if name:
+        described = read_description(check_name("description", name))
+        print("\n".join(printable(line) for line in [f"{name}: {described.system}", *_facts(described)]))
+        return
+    print(f"{'name':26} {'arguments':10} system")
+    for known in sorted({path.stem for folder in (in_store(OWN), READY_MADE) for path in folder.glob("*.yaml")}):
+        described = read_description(known)
+        place = f" in {described.checkout}" if described.checkout else ""
+        told = f"{described.system} ({described.source}; licence: {described.licence}){place}"
+        print(printable(f"{known:26} {described.read_at or 'unverified':10} {told}"))
+    print(
+        "arguments: the commit at which the program's own were read; unverified: they were not. external list NAME"
+        " tells more. Where no folder is named, bring your checkout: external add NAME --checkout DIR"
+    )
 
 
 @app.command()
@@ -51,4 +65,39 @@ def add(
     values = described.model_dump(mode="json", exclude_defaults=True) | given
     path = in_store(OWN) / f"{name}.yaml"
     write_text(path, yaml.safe_dump({key: value for key, value in values.items() if value}, sort_keys=False))
-    print(f"{path} written. Use it: python bench.py --methods external@{name}")
+    print(f"{path} written. Try it: python bench.py external check {name}")
+    print(f"Then use it: python bench.py --methods external@{name}")
+
+
+@app.command("check")
+def check_(
+    name: Annotated[str, typer.Argument(help="A description, your own or a ready-made one.")],
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="ENTRY=VALUE instead of the description's, such as python=PATH; may be repeated."),
+    ] = None,
+) -> None:
+    """Try a description on two frames: say in a line what is wrong, or that it works and how fast."""
+    from megbench.commands.external_trial import check
+    from megbench.core.tables.spreadsheet_text import printable
+    from megbench.methods.external import External
+    from megbench.methods.external_description import read_description
+
+    method = External.of(name, read_description(check_name("description", name), sets or ()))
+    print(printable(check(method)))
+
+
+def _facts(described: Description) -> list[str]:
+    """Return what a description says to people, a line each."""
+    told = {
+        "source": described.source,
+        "paper": described.paper,
+        "licence": described.licence,
+        "licence of the weights": described.weights_licence,
+        "weights": described.weights_from,
+        "environment": described.environment,
+        "micro-motion": described.micro_motion,
+        "arguments": described.arguments or "unverified: the program's own were not read",
+        "checkout": described.checkout or "yours to bring: external add",
+    }
+    return [f"  {what}: {text or 'not said'}" for what, text in told.items()]

@@ -39,12 +39,17 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEOS and not path.name.startswith(".") and path.is_file()
 
 
+class TooShort(BenchError):
+    """A clip has fewer than two frames."""
+
+
 def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
     """Frames of a video file or a folder of pictures, one by one: (H, W, 3) uint8 RGB, all of one size.
 
     files: the pictures of the folder that make the clip, in order; default: all of them.
 
-    Raises BenchError where there are none, only one, more than 5000, frames of different sizes, or damaged data.
+    Raises BenchError where there are none or only one (TooShort), more than 5000, frames of different sizes, or damaged
+    data.
     """
     size: tuple[int, ...] | None = None
     count = 0
@@ -61,7 +66,7 @@ def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
         yield picture
     if count < 2:
         found = "no frames" if count == 0 else "only one frame"
-        raise BenchError(f"{path}: {found}; a clip needs at least two. Give a video or a folder of numbered pictures.")
+        raise TooShort(f"{path}: {found}; a clip needs at least two. Give a video or a folder of numbered pictures.")
 
 
 def first_size(path: Path) -> tuple[int, int]:

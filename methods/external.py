@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ import numpy as np
 import yaml
 
 from megbench.core.clip import Clip, Template
-from megbench.core.errors import BenchError, CellFailed, clause, unknown_name
+from megbench.core.errors import BenchError, unknown_name
 from megbench.core.files.cache import digest
 from megbench.core.files.folder_lock import in_turn
 from megbench.core.files.hashes import file_hash, hash_if_readable
@@ -30,14 +29,13 @@ from megbench.core.provenance import ROOT
 from megbench.core.video_writing import write_video
 from megbench.core.worker import MEMORY
 from megbench.methods import containers
-from megbench.methods.external_description import STANDS_FOR, Description, read_description
+from megbench.methods.external_description import ABOUT, STANDS_FOR, Description, read_description
 from megbench.methods.external_inputs import extras
 from megbench.methods.external_output import frames_of, output_of, place_of, results_folder, there_already
+from megbench.methods.external_run import run
 
 # Suffixes of files that hold a program's code or settings.
 CODE = (".py", ".yaml", ".yml")
-# How much of what a program printed is searched for its last line.
-LOG_BYTES = 1_000_000
 VERSIONS = (
     "import sys, importlib.metadata as m\n"
     "found = {d.metadata['Name'].lower(): d.version for d in m.distributions() if d.metadata['Name']}\n"
@@ -56,8 +54,17 @@ class External:
             raise unknown_name("option of external:", next(iter(options)), [])
         if not variant:
             raise BenchError("external needs the name of a description: external@NAME. See `bench.py external list`.")
-        self.variant = variant
-        self.description = read_description(variant)
+        self._take(variant, read_description(variant))
+
+    @classmethod
+    def of(cls, variant: str, description: Description) -> External:
+        """Return the method for a description that is not in a file as it stands. Raise BenchError as for a file."""
+        method = cls.__new__(cls)
+        method._take(variant, description)
+        return method
+
+    def _take(self, variant: str, description: Description) -> None:
+        self.variant, self.description = variant, description
         if "{checkout}" in self.description.text and not self.description.checkout:
             raise BenchError(
                 f"external@{variant}: the program's checkout is yours to bring ({self.description.source}). Say where"
@@ -85,12 +92,16 @@ class External:
         checkout = Path(described.checkout or ".")
         git = ["git", "-C", str(checkout)]
         return {
-            "description": described.model_dump(mode="json"),
+            "description": described.model_dump(mode="json", exclude=set(ABOUT)),
             "commit": _answer([*git, "rev-parse", "HEAD"]) if described.checkout else "",
             "code": _code(checkout, results_folder(described)) if described.checkout else "",
-            "environment": _answer([*self._interpreter(), "-c", VERSIONS]) if not described.image else described.image,
+            "environment": described.image or self.versions(),
             "weights": {name: _hash(checkout / name) for name in described.weights},
         }
+
+    def versions(self) -> str:
+        """Return the versions of the environment's Python and of packages that matter; "" if it does not run."""
+        return _answer([*self._interpreter(), "-c", VERSIONS])
 
     def prepare(self, device: str) -> None:
         """The device is handed to the program by CUDA_VISIBLE_DEVICES."""
@@ -102,7 +113,7 @@ class External:
         with tempfile.TemporaryDirectory(prefix="megbench-") as folder, self._in_turn():
             work, before = Path(folder), there_already(described)
             command = self._command(self._hand_over(work, template, driver))
-            _run(command, self._environment(work), described, work)
+            run(command, self._environment(work), described, work)
             return frames_of(output_of(work, described, before), described, driver.n_frames)
 
     def _in_turn(self) -> contextlib.AbstractContextManager[None]:
@@ -199,46 +210,6 @@ def _in_place(value: Any, places: Mapping[str, str]) -> Any:
     if value == "<megbench:frames>":
         return int(places["frames"])
     return STANDS_FOR.sub(lambda found: places[found[1]], value)
-
-
-def _run(command: list[str], environment: Mapping[str, str], described: Description, work: Path) -> None:
-    """Run the program to its end. CellFailed with its last line if it fails, cannot start or takes too long."""
-    log = work / "log.txt"
-    with log.open("wb") as out:
-        try:
-            # A group of its own, so that a program that is too slow goes with all its children.
-            process = subprocess.Popen(
-                command,
-                cwd=described.checkout or work,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise CellFailed(f"{described.system} cannot be started: {command[0]}: {error.strerror}") from None
-        try:
-            code = process.wait(described.timeout_s)
-        except subprocess.TimeoutExpired:
-            raise CellFailed(f"{described.system} took longer than {described.timeout_s:g} s (timeout_s)") from None
-        finally:
-            ended = process.poll() is not None
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if described.image and not ended:
-                containers.remove(work)
-    if code != 0:
-        how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        raise CellFailed(f"{described.system} {how}: {_last_line(log)}")
-
-
-def _last_line(log: Path) -> str:
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - LOG_BYTES))
-        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    return clause(lines[-1]) if lines else "it printed nothing"
 
 
 def _answer(command: list[str]) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from megbench.core.config import read_overlay, read_yaml
+from megbench.core.config import merge, parse_set, read_overlay, read_yaml
 from megbench.core.errors import BenchError, unknown_name
 from megbench.core.files.working_folder import from_start, in_store
 from megbench.core.frames import SIZE
@@ -28,6 +30,9 @@ NAMES = (
 )
 # YAML would read {template}, where it is not quoted, as a mapping.
 QUOTED = re.compile(r"\{(" + "|".join(NAMES) + r")\}")
+# Entries that say something about a program and change nothing of what it makes.
+ABOUT = frozenset({"paper", "weights_licence", "weights_from", "environment", "micro_motion", "arguments"})
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 STANDS_FOR = re.compile(r"<megbench:([a-z_]+)>")
 
 
@@ -45,7 +50,8 @@ class Description(BaseModel):
     which the output is found where the program chooses its name, or, after {checkout}/, in the checkout, where it is
     the newest that this run wrote. panel: which part of pictures side by side is the result, "3/3" for the last of
     three. skipped: whether a few frames that the program leaves out are filled by those before them. size: height and
-    width it makes. weights: files in the checkout whose hashes are recorded.
+    width it makes. weights: files in the checkout whose hashes are recorded. The entries of ABOUT are for people.
+    arguments: a link to the file, at a commit, that the command's arguments were taken from; "" if none was read.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +59,12 @@ class Description(BaseModel):
     system: str
     source: str
     licence: str
+    paper: str = ""
+    weights_licence: str = ""
+    weights_from: str = ""
+    environment: str = ""
+    micro_motion: str = ""
+    arguments: str = Field(default="", pattern=r"^(https://\S+/[0-9a-f]{40}/\S+)?$")
     command: tuple[str, ...] = Field(min_length=1, max_length=100)
     config: str = ""
     checkout: str = ""
@@ -76,6 +88,11 @@ class Description(BaseModel):
     def text(self) -> str:
         """All text in which placeholders may stand."""
         return " ".join([*self.command, self.config, self.found])
+
+    @property
+    def read_at(self) -> str:
+        """The commit, shortened, at which the program's own argument parser was read; "" if it was not."""
+        return re.split(r"/([0-9a-f]{40})/", self.arguments)[1][:7] if self.arguments else ""
 
     @property
     def leaves_in_checkout(self) -> bool:
@@ -115,6 +132,9 @@ class Description(BaseModel):
             raise ValueError("found: must be a pattern within the output folder, or within {checkout}/")
         if self.leaves_in_checkout and self.image:
             raise ValueError("found: an image can only read {checkout}; let the program write into {output} or {work}")
+        for word in self.command:
+            if (name := PLACEHOLDER.fullmatch(word)) and name[1] not in (*NAMES, "config"):
+                raise ValueError(f"command: {unknown_name('placeholder', name[1], (*NAMES, 'config'))}".rstrip("."))
         named = "{config}" in " ".join(self.command)
         if bool(self.config) != named:
             raise ValueError(
@@ -132,19 +152,25 @@ class Description(BaseModel):
         return self
 
 
-def read_description(name: str) -> Description:
-    """Return the description `name`, the user's own or a ready-made one. Raise BenchError if faulty or unknown."""
+def read_description(name: str, sets: Sequence[str] = ()) -> Description:
+    """Return the description `name`, the user's own or a ready-made one. Raise BenchError if faulty or unknown.
+
+    sets: entries "key=value" that take the place of the file's.
+    """
     places = [folder / f"{name}.yaml" for folder in (in_store(OWN), READY_MADE)]
     path = next((path for path in places if path.is_file()), None)
     if path is None:
         known = {other.stem for folder in (in_store(OWN), READY_MADE) for other in folder.glob("*.yaml")}
         raise unknown_name("external program", name, known)
     try:
-        described = Description.model_validate(read_overlay(path))
+        entries = functools.reduce(merge, map(parse_set, sets), read_overlay(path))
+        # An entry without a value (`panel=`) is not given.
+        described = Description.model_validate({key: value for key, value in entries.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
         place = "".join(f"{part}: " for part in first["loc"])
         what = first["msg"].removeprefix("Value error, ")
-        raise BenchError(f"{path}: {place}{what}. See docs/external.md and configs/external/.") from None
+        where = f"{path} with --set" if sets else path
+        raise BenchError(f"{where}: {place}{what}. See docs/external.md and configs/external/.") from None
     checkout = described.checkout and os.path.abspath(from_start(Path(described.checkout).expanduser()))
     return described.model_copy(update={"checkout": checkout})

@@ -9,10 +9,10 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from megbench.core.errors import BenchError, CellFailed
+from megbench.core.errors import BenchError, CellFailed, few
 from megbench.core.frames import SIZE, Frames
 from megbench.core.pictures import Picture, is_picture, pictures_in
-from megbench.core.video import is_video, read_clip
+from megbench.core.video import TooShort, is_video, read_clip
 from megbench.faces.crop import resized
 from megbench.methods.external_description import IN_CHECKOUT, Description
 
@@ -56,7 +56,8 @@ def output_of(work: Path, described: Description, before: Mapping[Path, int]) ->
         home = work
         candidates = _candidates(place_of(work, described), described)
         if len(candidates) != 1:
-            raise CellFailed(f"{described.system} left {len(candidates)} outputs, one {kind} is wanted")
+            message = f"{described.system} left {len(candidates)} outputs, one {kind} is wanted"
+            raise CellFailed(message + (_left(place_of(work, described), candidates) if described.found else ""))
         output = candidates[0]
     files = [output, *(output.iterdir() if output.is_dir() else [])]
     if any(not path.resolve().is_relative_to(home.resolve()) for path in files):
@@ -64,10 +65,23 @@ def output_of(work: Path, described: Description, before: Mapping[Path, int]) ->
     return output
 
 
+def _left(place: Path, candidates: Sequence[Path]) -> str:
+    """Return the names of several outputs, or of what there is besides, for an error."""
+    shown = candidates or sorted(path for path in place.rglob("*") if path.is_file())
+    names = few([path.relative_to(place).as_posix() for path in shown]) or "nothing"
+    return f" (found: {names})" if candidates else f"; {{output}} holds {names} (found)"
+
+
 def frames_of(output: Path, described: Description, n_frames: int) -> Frames:
     """Return an output as (n_frames, 256, 256, 3) uint8 RGB. Raise CellFailed unless it is as described."""
+    pictures: list[Picture] = []
     try:
-        pictures = [_panel(picture, described) for picture in read_clip(output)]
+        for picture in read_clip(output):
+            pictures.append(_panel(picture, described))
+    except TooShort:
+        if not pictures:
+            raise CellFailed(f"{described.system} left a video without frames") from None
+        # of one frame: told below, beside the driver's count
     except CellFailed:
         raise
     except BenchError as error:
@@ -110,7 +124,7 @@ def _filled(output: Path, count: int, n_frames: int, described: Description) -> 
 
     Numbers in the names of pictures say which are missing; else those that are there are spread evenly.
     """
-    made = f"{described.system} made {count} frames, the driver has {n_frames}"
+    made = f"{described.system} made {count} frame{'s' if count > 1 else ''}, the driver has {n_frames}"
     if described.driver_fps:
         made += f" and was handed over at {described.driver_fps:g} a second (driver_fps)"
     if described.skipped == "refuse" or count > n_frames:

@@ -1,158 +1,239 @@
-"""Stand-ins for programs of the field: the arguments that they take, and the kind of output that they leave.
+"""Stand-ins for the programs of configs/external: the arguments that they take, and the kind of output that they leave.
 
 Each "animates" by shifting the template: frame k is the template, k pixels to the right. Nothing else is theirs.
 """
 
-import textwrap
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
+import yaml
 
-ROOT = Path(__file__).parent.parent
-
-SHARED = f"""
-import argparse, os, sys, time
-from pathlib import Path
-import numpy as np
-sys.path.insert(0, {str(ROOT)!r})
 from megbench.core.pictures import read_picture
 from megbench.core.video import frame_rate, read_clip
 from megbench.core.video_writing import write_video
+from megbench.methods.external_description import READY_MADE
 
-def arguments(*names):
-    parser = argparse.ArgumentParser()
+ROOT = Path(__file__).parent.parent
+TAKEN = {entry.pop("read"): entry for entry in yaml.safe_load((ROOT / "tests/external_arguments.yaml").read_text())}
+
+
+def parser(link: str) -> argparse.ArgumentParser:
+    """Return what takes exactly the arguments that were read at a link."""
+    entry = TAKEN[link]
+    made = argparse.ArgumentParser(allow_abbrev=False)
+    for kind, how in (("value", {}), ("values", {"nargs": "+"}), ("flag", {"action": "store_true"})):
+        for names in _with_short_names(entry.get(kind, [])):
+            given = {**how, "required": names[0] in entry.get("required", [])}
+            if names[0] in entry.get("default", {}):
+                given["default"] = entry["default"][names[0]]
+            if names[0] in entry.get("choices", {}):
+                given["choices"] = entry["choices"][names[0]]
+            spelt = [*names, *(_underscored(names) if entry.get("tyro") else [])]
+            made.add_argument(*dict.fromkeys(spelt), **given)
+            if entry.get("tyro") and kind == "flag":
+                no = names[0].replace("--", "--no-", 1)
+                made.add_argument(*dict.fromkeys([no, *_underscored([no])]), **given)
+    return made
+
+
+def _with_short_names(names: list[str]) -> list[list[str]]:
+    """Return each long name with the short one that follows it."""
+    groups: list[list[str]] = []
     for name in names:
-        parser.add_argument(name)
-    return parser.parse_args()
-
-def read(path):
-    return np.stack(list(read_clip(Path(path))))
-
-def animated(picture, count):
-    return np.stack([np.roll(picture, k, axis=1) for k in range(count)])
-
-def write(path, frames):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_video(path, frames, 25.0, lossless=True)
-"""
-
-# As LIA-X: everything in a file of settings, after which the folder of the output is called.
-SETTINGS = """
-import yaml
-given = arguments("--mode", "--cfg")
-cfg = yaml.safe_load(Path(given.cfg).read_text())
-assert given.mode == "animation" and cfg["motion_value"] == [0] and cfg["size"] == 512
-made = animated(read_picture(Path(cfg["source_path"])), len(read(cfg["driving_path"])))
-write(Path(cfg["save_path"]) / Path(given.cfg).stem / "vid_animation.mp4", made)
-"""
-
-# As MCNet: source, driver and result side by side.
-SIDE_BY_SIDE = """
-given = arguments("--config", "--source_image", "--driving_video", "--result_video")
-source, driver = read_picture(Path(given.source_image)), read(given.driving_video)
-made = animated(source, len(driver))
-write(Path(given.result_video), np.concatenate([np.stack([source] * len(driver)), driver, made], axis=2))
-"""
-
-# As FasterLivePortrait: a folder with the time in its name where it was started, with two videos in it. Frames without
-# a face are skipped.
-TIME_STAMPED = """
-given = arguments("--src_image", "--dri_video", "--cfg")
-driver = read(given.dri_video)
-made = animated(read_picture(Path(given.src_image)), len(driver))
-seen = [k for k in range(len(driver)) if str(k) not in os.environ.get("FACELESS", "").split()]
-place = Path("results") / str(time.time_ns())
-name = f"{Path(given.src_image).name}-{Path(given.dri_video).name}"
-write(place / f"{name}-crop.mp4", np.concatenate([driver, made], axis=2)[seen])
-write(place / f"{name}-org.mp4", made[seen])
-(place / "settings.yaml").write_text("seed: 1")
-"""
-
-# As HelloMeme: the driver is brought to 8 frames a second.
-RESAMPLING = """
-given = arguments("--image", "--video", "--out")
-driver = read(given.video)
-times = np.arange(0, len(driver) / frame_rate(Path(given.video)) - 1e-9, 1 / 8)
-write(Path(given.out), animated(read_picture(Path(given.image)), len(times)))
-"""
-
-# As PerformRecast: a video for a template, as long as the shorter of both, the time in the names, 512 pixels.
-VIDEO_FOR_TEMPLATE = """
-given = arguments("-s", "-d", "-o", "--inference-mode")
-source, driver = read(given.s), read(given.d)
-assert (source == source[0]).all() and frame_rate(Path(given.s)) == frame_rate(Path(given.d))
-made = animated(source[0], min(len(source), len(driver)))
-name = f"{Path(given.s).stem}--{Path(given.d).stem}_{time.time_ns()}"
-write(Path(given.o) / f"{name}_crop.mp4", made.repeat(2, axis=1).repeat(2, axis=2))
-write(Path(given.o) / f"{name}.mp4", made)
-"""
-
-PROGRAMS = {
-    "settings": SETTINGS,
-    "side_by_side": SIDE_BY_SIDE,
-    "time_stamped": TIME_STAMPED,
-    "resampling": RESAMPLING,
-    "video_for_template": VIDEO_FOR_TEMPLATE,
-}
-# What describes them, besides what all descriptions have.
-DESCRIPTIONS = {
-    "settings": {
-        "command": ["{python}", "program.py", "--mode", "animation", "--cfg", "{config}"],
-        "config": 'source_path: "{template}"\ndriving_path: {driver}\nsave_path: "{output}"\nsize: 512\n'
-        "motion_value: [0]\n",
-        "found": "*/vid_animation.mp4",
-    },
-    "side_by_side": {
-        "command": [
-            *("{python}", "program.py", "--config", "config/vox-256.yaml", "--source_image", "{template}"),
-            *("--driving_video", "{driver}", "--result_video", "{output}"),
-        ],
-        "panel": "3/3",
-    },
-    "time_stamped": {
-        "command": [
-            "{python}",
-            "program.py",
-            "--src_image",
-            "{template}",
-            "--dri_video",
-            "{driver}",
-            "--cfg",
-            "onnx.yaml",
-        ],
-        "found": "{checkout}/results/*/*-crop.mp4",
-        "panel": "2/2",
-    },
-    "resampling": {
-        "command": ["{python}", "program.py", "--image", "{template}", "--video", "{driver}", "--out", "{output}"],
-        "driver_fps": 8,
-    },
-    "video_for_template": {
-        "command": [
-            "{python}",
-            "program.py",
-            "-s",
-            "{template}",
-            "-d",
-            "{driver}",
-            "-o",
-            "{output}",
-            "--inference-mode",
-            "2",
-        ],
-        "template": "video",
-        "found": "*_crop.mp4",
-        "size": 512,
-    },
-}
+        if name.startswith("--"):
+            groups.append([name])
+        else:
+            groups[-1].append(name)
+    return groups
 
 
-def write_program(folder: Path, name: str) -> None:
-    """Write one of PROGRAMS into a checkout of its own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "program.py").write_text(textwrap.dedent(SHARED + PROGRAMS[name]))
+def _underscored(names: list[str]) -> list[str]:
+    return ["--" + name[2:].replace("-", "_") for name in names if name.startswith("--")]
+
+
+def own_words(command: list[str]) -> list[str]:
+    """Return the words of a description's command that are the program's own arguments."""
+    return command[next(place for place, word in enumerate(command) if word.endswith(".py")) + 1 :]
+
+
+def ready_made(name: str) -> dict[str, Any]:
+    """Return the entries of a ready-made description."""
+    entries: dict[str, Any] = yaml.safe_load((READY_MADE / f"{name}.yaml").read_text())
+    return entries
+
+
+def write_program(folder: Path, name: str, command: list[str]) -> Path:
+    """Write a stand-in into a checkout of its own, where its description looks for it; return the script."""
+    script = next(word for word in command if word.endswith(".py")).replace("{checkout}", str(folder))
+    Path(script).parent.mkdir(parents=True, exist_ok=True)
+    Path(script).write_text(
+        f"import sys\nsys.path.append({str(ROOT)!r})\nfrom tests.external_programs import run\nrun({name!r})\n"
+    )
+    return Path(script)
 
 
 def animated(picture: np.ndarray, shown: list[int]) -> np.ndarray:
     """Return what the programs make of a template, where `shown` says which of their frames stand one by one."""
     return np.stack([np.roll(picture, k, axis=1) for k in shown])
+
+
+def run(name: str) -> None:
+    """Stand in for a program: in a process of its own, with the arguments of the command line."""
+    if name == "resampling":
+        resampling()
+        return
+    link = ready_made(name)["arguments"]
+    made = parser(link)
+    given = made.parse_known_args()[0] if TAKEN[link].get("unknown") == "ignored" else made.parse_args()
+    STAND_INS[name](given)
+
+
+def _read(path: str) -> tuple[np.ndarray, float]:
+    """Return a video's frames and rate."""
+    return np.stack(list(read_clip(Path(path)))), float(frame_rate(Path(path)) or 0)
+
+
+def _made(picture: np.ndarray, driver: np.ndarray) -> np.ndarray:
+    return animated(picture, list(range(len(driver))))
+
+
+def _write(path: str | Path, frames: np.ndarray, rate: float) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_video(Path(path), frames, rate, lossless=True)
+
+
+def _doubled(frames: np.ndarray) -> np.ndarray:
+    return frames.repeat(2, axis=-3).repeat(2, axis=-2)
+
+
+def _beside(*panels: np.ndarray) -> np.ndarray:
+    """Return pictures side by side; a still one is repeated."""
+    count = max(len(panel) for panel in panels if panel.ndim == 4)
+    return np.concatenate([panel if panel.ndim == 4 else np.stack([panel] * count) for panel in panels], axis=2)
+
+
+def demo(given: argparse.Namespace) -> None:
+    """As FOMM and those made from it: the video that it is told, at the driver's rate."""
+    driver, rate = _read(given.driving_video)
+    made = _made(read_picture(Path(given.source_image)), driver)
+    if hasattr(given, "img_shape"):
+        height, width = map(int, given.img_shape.split(","))
+        made = np.stack([cv2.resize(frame, (width, height)) for frame in made])
+    if hasattr(given, "driving_video_edge"):
+        assert len(_read(given.driving_video_edge)[0]) == len(driver)
+        assert read_picture(Path(given.source_image_edge)).shape == made.shape[1:]
+    _write(given.result_video, made, rate)
+
+
+def mcnet(given: argparse.Namespace) -> None:
+    """Source, driver and result side by side."""
+    source, (driver, rate) = read_picture(Path(given.source_image)), _read(given.driving_video)
+    _write(given.result_video, _beside(source, driver, _made(source, driver)), rate)
+
+
+def fsrt(given: argparse.Namespace) -> None:
+    """Driver and result side by side, always said to be of 20 frames a second."""
+    assert given.source_idx == ["0"]
+    driver, _ = _read(given.driving_video)
+    _write(given.result_video, _beside(driver, _made(read_picture(Path(given.source_image)), driver)), 20.0)
+
+
+def lia(given: argparse.Namespace) -> None:
+    """A folder after the model, a file after both inputs."""
+    driver, rate = _read(given.driving_path)
+    name = f"{Path(given.source_path).stem}_{Path(given.driving_path).stem}.mp4"
+    _write(Path(given.save_folder) / given.model / name, _made(read_picture(Path(given.source_path)), driver), rate)
+
+
+def liax(given: argparse.Namespace) -> None:
+    """Everything in a file of settings, after which the folder of the output is called."""
+    cfg = yaml.safe_load(Path(given.cfg).read_text())
+    assert given.mode == "animation"
+    assert (cfg["motion_value"], cfg["size"], len(cfg["motion_id"])) == ([0], 512, 1)
+    source, (driver, rate) = read_picture(Path(cfg["source_path"])), _read(cfg["driving_path"])
+    made = _doubled(_made(source, driver))
+    folder = Path(cfg["save_path"]) / Path(given.cfg).stem
+    _write(folder / "vid_animation.mp4", made, rate)
+    _write(folder / "vid_all.mp4", _beside(_doubled(source), _doubled(driver), made), rate)
+
+
+def xportrait(given: argparse.Namespace) -> None:
+    """512 pixels, a name of many parts; out_frames of -1 loses the last, 0 none. Its modules are in its checkout."""
+    assert os.getcwd() in map(os.path.abspath, filter(None, sys.path[1:]))
+    assert (given.skip, given.start_idx, given.best_frame) == ("1", "0", "0")
+    driver, rate = _read(given.driving_video)
+    count = int(given.out_frames)
+    driver = driver[: min(len(driver), count)] if count else driver
+    source, name = Path(given.source_image), Path(given.driving_video).stem
+    kind = f"appearance_pose_local_mm_uc{given.uc_scale}_{source.stem}_by_{name}_mix{given.num_mix}"
+    _write(f"{given.output_dir}/inference_{kind}.mp4", _doubled(_made(read_picture(source), driver)), rate)
+
+
+def fasterliveportrait(given: argparse.Namespace) -> None:
+    """A folder called after the time where it was started, two videos in it, whole rates. Skips what has no face."""
+    source, (driver, rate) = read_picture(Path(given.src_image)), _read(given.dri_video)
+    made = _made(source, driver)
+    seen = [k for k in range(len(driver)) if str(k) not in os.environ.get("FACELESS", "").split()]
+    place = Path("results") / time.strftime("%Y-%m-%d-%H%M%S")
+    name = f"{Path(given.src_image).name}-{Path(given.dri_video).name}"
+    close = np.ascontiguousarray(_doubled(made)[:, 64:448, 64:448]).repeat(4, axis=1).repeat(4, axis=2)[:, ::3, ::3]
+    _write(place / f"{name}-crop.mp4", _beside(_doubled(driver), close)[seen], int(rate))
+    _write(place / f"{name}-org.mp4", (made if given.paste_back else np.stack([source] * len(made)))[seen], int(rate))
+    (place / f"{Path(given.dri_video).name}.pkl").write_bytes(b"")
+    (place / "settings.yaml").write_text("seed: 1")
+
+
+def liveportrait(given: argparse.Namespace) -> None:
+    """A file after both inputs, another with everything side by side, and the driver's motion beside the driver."""
+    source, (driver, rate) = read_picture(Path(given.source)), _read(given.driving)
+    made = _made(source, driver)
+    name = f"{given.output_dir}/{Path(given.source).stem}--{Path(given.driving).stem}"
+    _write(f"{name}.mp4", made, rate)
+    _write(f"{name}_concat.mp4", _doubled(_beside(driver, source, made)), rate)
+    Path(given.driving).with_suffix(".pkl").write_bytes(b"")
+
+
+def performrecast(given: argparse.Namespace) -> None:
+    """A video for a template, as long as the shorter of both, the time in the names, whole rates."""
+    (source, rate), (driver, other) = _read(given.source), _read(given.driving)
+    assert (source == source[0]).all()
+    assert rate == other
+    assert given.inference_mode == "2"
+    made = _made(source[0], source[: min(len(source), len(driver))])
+    name = f"{given.output_dir}/{Path(given.source).stem}__{Path(given.driving).stem}__"
+    name += time.strftime("%Y-%m-%d_%H-%M-%S")
+    _write(f"{name}.mp4", made, int(rate))
+    _write(f"{name}_crop.mp4", _doubled(made), int(rate))
+    _write(f"{name}_concat.mp4", _doubled(_beside(driver[0], driver, source, made)), int(rate))
+    Path(f"{name}.json").write_text("{}")
+
+
+def resampling() -> None:
+    """As HelloMeme, which has no command line of its own: the driver is brought to 8 frames a second."""
+    image, video, out = sys.argv[1:]
+    driver, rate = _read(video)
+    times = np.arange(0, len(driver) / rate - 1e-9, 1 / 8)
+    _write(out, animated(read_picture(Path(image)), list(range(len(times)))), 8.0)
+
+
+STAND_INS: dict[str, Callable[[argparse.Namespace], None]] = {
+    **dict.fromkeys(("fomm", "fmeg", "admm", "dagan", "mraa", "tpsmm"), demo),
+    **dict.fromkeys(
+        ("liveportrait", "liveportrait_pose_friendly", "liveportrait_expression", "liveportrait_float32"), liveportrait
+    ),
+    **{"mcnet": mcnet, "fsrt": fsrt, "lia": lia, "liax": liax, "xportrait": xportrait},
+    **{"fasterliveportrait": fasterliveportrait, "performrecast": performrecast},
+}
+# What describes a program that has no ready-made description.
+RESAMPLING = {
+    "command": ["{python}", "{checkout}/program.py", "{template}", "{driver}", "{output}"],
+    "driver_fps": 8,
+    **{"system": "Resampling", "source": "this test", "licence": "MIT"},
+}

@@ -18,7 +18,7 @@ from megbench.core.clip import Template
 from megbench.core.errors import BenchError, CellFailed
 from megbench.methods import parse_label
 from megbench.methods.external import External
-from megbench.methods.external_description import READY_MADE, read_description
+from megbench.methods.external_description import ABOUT, READY_MADE, read_description
 from tests.fakes import finished_cells, make_clips
 
 ROOT = Path(__file__).parent.parent
@@ -300,16 +300,14 @@ def test_the_command_writes_a_description_of_ones_own(tmp_path, monkeypatch, cap
 
 # Stands in for the published run.py of FPB-FOMM: reads what its loader reads and writes what its animate writes.
 FPB_PROGRAM = """
-import argparse, csv, os, shutil, sys
+import csv, os, shutil, sys
 from pathlib import Path
 import numpy as np, yaml
 sys.path.insert(0, {root!r})
 from megbench.core.video import read_clip
 from megbench.core.video_writing import write_video
-parser = argparse.ArgumentParser()
-for name in ("config", "mode", "checkpoint"):
-    parser.add_argument("--" + name)
-given = parser.parse_args()
+from tests.external_programs import parser, ready_made
+given = parser(ready_made("fpb")["arguments"]).parse_args()
 params = yaml.safe_load(Path(given.config).read_text())["dataset_params"]
 assert given.mode == "animate" and not params["id_sampling"] and params["frame_shape"] == [256, 256, 3]
 (pair,) = csv.DictReader(open(params["pairs_list"]))
@@ -352,7 +350,7 @@ def test_the_published_layout_of_fpb_is_laid_out(tmp_path, monkeypatch, call):
 
 
 def test_the_layout_of_awp_is_that_of_fpb_in_its_own_folder():
-    fpb, awp = (read_description(name).model_dump(exclude={"system", "source"}) for name in ("fpb", "awp"))
+    fpb, awp = (read_description(name).model_dump(exclude={"system", "source", *ABOUT}) for name in ("fpb", "awp"))
     fpb["command"] = tuple(part.replace("{checkout}/", "{checkout}/FOMM_with_AWP/") for part in fpb["command"])
     fpb["weights"] = tuple(f"FOMM_with_AWP/{name}" for name in fpb["weights"])
     assert awp == fpb

@@ -16,7 +16,13 @@ from megbench.methods import external
 from megbench.methods.external import External
 from megbench.methods.external_description import Description, read_description
 from megbench.methods.external_output import frames_of
-from tests.external_programs import DESCRIPTIONS, PROGRAMS, animated, write_program
+from tests.external_programs import (
+    RESAMPLING,
+    STAND_INS,
+    animated,
+    ready_made,
+    write_program,
+)
 from tests.fakes import make_clips
 
 COUNT = 12
@@ -30,9 +36,13 @@ def described(tmp_path, monkeypatch):
 
     def describe(name, **changes):
         checkout = tmp_path / "it's a: checkout" / name
-        write_program(checkout, name)
-        values = {"system": name, "source": "this test", "licence": "MIT", "python": sys.executable, "gpu": False}
-        values |= {"checkout": str(checkout), **DESCRIPTIONS[name], **changes}
+        values = {"python": sys.executable, "gpu": False, "checkout": str(checkout)}
+        values |= RESAMPLING if name == "resampling" else ready_made(name)
+        values |= changes
+        write_program(checkout, name, values["command"])
+        for weights in values.get("weights", []):
+            (checkout / weights).parent.mkdir(parents=True, exist_ok=True)
+            (checkout / weights).write_bytes(b"weights")
         own = tmp_path / ".megbench" / "external"
         own.mkdir(parents=True, exist_ok=True)
         (own / f"{name}.yaml").write_text(yaml.safe_dump(values))
@@ -53,7 +63,11 @@ def animate(name, cell):
     return method.animate(*cell)
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+# One of each kind of output; MRAA is told its size, ADMM is handed edges.
+KINDS = {stand_in: name for name, stand_in in reversed(STAND_INS.items())}
+
+
+@pytest.mark.parametrize("name", [*KINDS.values(), "mraa", "admm", "resampling"])
 def test_a_program_is_handed_what_it_takes_and_its_result_is_taken(described, cell, name):
     np.testing.assert_array_equal(animate(described(name), cell), animated(cell[0].image, ALL))
 
@@ -65,7 +79,7 @@ def test_a_program_that_resamples_is_found_out(described, cell):
 
 
 def test_the_newest_that_this_run_wrote_is_taken_and_its_settings_are_no_code(described, cell, tmp_path, monkeypatch):
-    name = described("time_stamped", skipped="repeat")
+    name = described("fasterliveportrait", skipped="repeat")
     before = External(name, {}).identity()
     monkeypatch.setenv("FACELESS", "0 1")
     with pytest.raises(CellFailed, match=r"10 frames, the driver has 12; at most 10% are filled \(skipped: repeat\)"):
@@ -76,14 +90,14 @@ def test_the_newest_that_this_run_wrote_is_taken_and_its_settings_are_no_code(de
     np.testing.assert_array_equal(frames, animated(cell[0].image, spread))
     assert External(name, {}).identity() == before
     assert "frames may repeat" in External(name, {}).marks
-    program = Path(read_description(name).checkout) / "program.py"
+    program = Path(read_description(name).checkout) / "run.py"
     program.write_text("print('no time')")
     with pytest.raises(CellFailed, match=r"wrote no video that .* finds \(2 older ones are there\)"):
         animate(name, cell)
 
 
 def test_outputs_in_a_checkout_are_one_runs_at_a_time(described, cell, monkeypatch):
-    name = described("time_stamped")
+    name = described("fasterliveportrait")
     lock = filelock.FileLock(Path(read_description(name).checkout) / ".megbench.lock")
 
     def run(*_):
@@ -91,7 +105,7 @@ def test_outputs_in_a_checkout_are_one_runs_at_a_time(described, cell, monkeypat
             lock.acquire(timeout=0)
         raise CellFailed("enough")
 
-    monkeypatch.setattr(external, "_run", run)
+    monkeypatch.setattr(external, "run", run)
     with pytest.raises(CellFailed, match="enough"):
         animate(name, cell)
     lock.acquire(timeout=0)
@@ -99,9 +113,9 @@ def test_outputs_in_a_checkout_are_one_runs_at_a_time(described, cell, monkeypat
 
 
 def test_a_link_out_of_the_checkout_is_refused(described, cell, tmp_path):
-    name = described("time_stamped", found="{checkout}/results/*.mp4")
+    name = described("fasterliveportrait", found="{checkout}/results/*.mp4")
     (tmp_path / "elsewhere.mp4").write_bytes(b"")
-    program = Path(read_description(name).checkout) / "program.py"
+    program = Path(read_description(name).checkout) / "run.py"
     program.write_text(
         f"import os\nos.mkdir('results')\nos.symlink({str(tmp_path / 'elsewhere.mp4')!r}, 'results/a.mp4')"
     )
@@ -182,6 +196,7 @@ def test_what_does_not_fit_is_told_in_a_line(tmp_path, changes, width, count, wo
         ({"command": ["a", "{config}"], "config": "a: [1"}, "config: .*not valid YAML"),
         ({"command": ["a", "{config}"], "config": "just a word"}, "config: no names with values"),
         ({"command": ["a", "{config}"], "config": "a: !!python/name:os.system"}, "config: "),
+        ({"command": ["a", "{drivr}"]}, "command: Unknown placeholder 'drivr'. Did you mean 'driver'"),
         ({"panel": "last"}, "panel: 'last' is no part of a row; write 3/3"),
         ({"panel": "3/2"}, "panel: '3/2' is no part of a row"),
         ({"driver": "frames", "driver_fps": 8}, "driver_fps: frames are handed over, which have no rate"),

@@ -1,0 +1,127 @@
+"""A description tried on two frames, and what is wrong with it in one line."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from megbench.clips.chosen_face import cut_portrait
+from megbench.clips.portraits import portrait_path
+from megbench.core.clip import Clip, Template, pixel_grid, save_clip
+from megbench.core.errors import BenchError, CellFailed
+from megbench.core.frames import SIZE, Frames
+from megbench.core.pictures import read_picture
+from megbench.faces.field import invert, warp
+from megbench.methods.external import External
+from megbench.methods.external_description import IN_CHECKOUT, Description
+
+COUNT = 2
+# Where the driver's face moves, (x, y), how far, and how wide around it; pixels.
+BROW, MOVE, SPREAD = (100.0, 93.0), (0.0, -1.0), 16.0
+# What a program's last words say about why it failed, and what to do; the first that fits.
+CAUSES = (
+    (
+        r"unrecogni[sz]ed (argument|option)|no such option|invalid choice|arguments? (is|are) required"
+        r"|expected (one|at least one|\d+) argument|error parsing",
+        "an argument is refused",
+        "The description's arguments are those of {commit}: check that commit out, or edit the command.",
+    ),
+    (
+        r"No module named|ModuleNotFound|ImportError|cannot import name|has no attribute|missing 1 required positional",
+        "its environment does not fit",
+        "Install what its authors say: {environment}.",
+    ),
+    (
+        r"cuda|nvidia|\bgpu\b",
+        "it finds no GPU",
+        "Run it on a machine that has one that this environment's PyTorch can use.",
+    ),
+    (
+        r"FileNotFound|no such file|does not exist|not found",
+        "a file is missing",
+        "Its weights: {weights_from}. Its environment: {environment}.",
+    ),
+)
+
+
+def check(method: External) -> str:
+    """Return that a program works on two frames and how long it took. Raise BenchError with what is wrong."""
+    described = method.description
+    _check_files(described, method.variant)
+    if "{python}" in described.text and not described.image and not method.versions():
+        named = f"conda environment {described.conda}" if described.conda else described.python or "python3"
+        raise BenchError(
+            f"{method.variant}: environment missing: {named} does not run. It needs {_told(described.environment)};"
+            " name it with --set python=PATH or --set conda=NAME."
+        )
+    with tempfile.TemporaryDirectory(prefix="megbench-check-") as folder:
+        template, driver = made_frames(Path(folder))
+        handed = driver.frames()
+        method.prepare("cuda")  # visible to it, unless its description says gpu: false
+        started = time.monotonic()
+        try:
+            made = method.animate(template, driver)
+        except CellFailed as error:
+            raise BenchError(f"{method.variant}: {_explained(str(error), described)}") from None
+        took = time.monotonic() - started
+    if _distance(made, handed) < _distance(made, np.repeat(template.image[None], COUNT, axis=0)):
+        raise BenchError(
+            f"{method.variant}: its output looks like the driver, not like the template. Say which part of the picture"
+            " is the result (panel), or which file (found)."
+        )
+    return (
+        f"{method.variant} works: {COUNT} frames of {SIZE}x{SIZE} in {took:.1f} s, {took / COUNT:.1f} s a frame, with"
+        " the time to start and to load its weights"
+    )
+
+
+def made_frames(folder: Path) -> tuple[Template, Clip]:
+    """Return a template and, written to a folder, a driver of two frames: two portraits, one of which raises a brow."""
+    faces = [cut_portrait(read_picture(portrait_path(name)), name, "portrait") for name in ("hopper", "astronaut")]
+    distance = np.square(pixel_grid() - np.array(BROW, np.float32)).sum(axis=-1, keepdims=True)
+    raised = np.exp(-distance / (2 * SPREAD**2)).astype(np.float32) * np.array(MOVE, np.float32)
+    moved = warp(faces[1], invert(raised))
+    clip = Clip(folder, "driver", "check", "astronaut", "surprise", COUNT, "", fps=25.0)
+    return Template.of("template", "hopper", faces[0]), save_clip(folder, clip, np.stack([faces[1], moved]))
+
+
+def _check_files(described: Description, variant: str) -> None:
+    """Raise BenchError for a program or weights that are not in the checkout."""
+    checkout = Path(described.checkout)
+    words = [word.removeprefix(IN_CHECKOUT) for word in described.command if word.startswith(IN_CHECKOUT)]
+    for name in (word for word in words if word.endswith(".py") and "{" not in word):
+        if not (checkout / name).is_file():
+            raise BenchError(
+                f"{variant}: program not found: {checkout} has no {name}. Is it a checkout of {described.source}?"
+            )
+    for name in described.weights:
+        if not (checkout / name).is_file():
+            raise BenchError(
+                f"{variant}: weights missing: {checkout / name}. They are here: {_told(described.weights_from)}."
+            )
+
+
+def _explained(message: str, described: Description) -> str:
+    """Return what a failure means, where its words tell, and what to do; else the message alone."""
+    for words, cause, remedy in CAUSES:
+        if " ended with exit code " in message and re.search(words, message, re.IGNORECASE):
+            told = remedy.format(
+                commit=f"commit {described.read_at}" if described.read_at else "an unknown commit (unverified)",
+                environment=_told(described.environment),
+                weights_from=_told(described.weights_from),
+            )
+            return f"{cause}: {message.rstrip('.')}. {told}"
+    return message
+
+
+def _told(text: str) -> str:
+    return text.rstrip(".") or "its description does not say"
+
+
+def _distance(one: Frames, other: Frames) -> float:
+    """Return the mean difference in grey levels."""
+    return float(np.abs(one.astype(np.float32) - other.astype(np.float32)).mean())

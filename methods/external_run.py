@@ -1,0 +1,68 @@
+"""An external program run to its end, and what it said if it failed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from megbench.core.errors import CellFailed, clause
+from megbench.methods import containers
+from megbench.methods.external_description import Description
+
+# How much of what a program printed is searched for what it says last.
+LOG_BYTES = 1_000_000
+# Lines of a box that is drawn around a message, as tyro and Rich do: its top, a rule in it, and the side of the others.
+TOP, RULE, SIDE = "╭", re.compile(r"[─━]+"), "│"
+
+
+def run(command: Sequence[str], environment: Mapping[str, str], described: Description, work: Path) -> None:
+    """Run a program to its end. Raise CellFailed with what it said last if it fails, cannot start or takes too long."""
+    log = work / "log.txt"
+    with log.open("wb") as out:
+        try:
+            # A group of its own, so that a program that is too slow goes with all its children.
+            process = subprocess.Popen(
+                command,
+                cwd=described.checkout or work,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise CellFailed(f"{described.system} cannot be started: {command[0]}: {error.strerror}") from None
+        try:
+            code = process.wait(described.timeout_s)
+        except subprocess.TimeoutExpired:
+            raise CellFailed(f"{described.system} took longer than {described.timeout_s:g} s (timeout_s)") from None
+        finally:
+            ended = process.poll() is not None
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if described.image and not ended:
+                containers.remove(work)
+    if code != 0:
+        how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        raise CellFailed(f"{described.system} {how}: {said_last(log)}")
+
+
+def said_last(log: Path) -> str:
+    """Return the last line that a program printed; of a message in a box, the text above its rule."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LOG_BYTES))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    if not lines:
+        return "it printed nothing"
+    tops = [place for place, line in enumerate(lines) if line.startswith(TOP)]
+    if not (tops and lines[-1].startswith("╰")):
+        return clause(lines[-1])
+    told = [line.strip(f" {SIDE}") for line in lines[tops[-1] + 1 : -1]]
+    rules = [place for place, line in enumerate(told) if RULE.fullmatch(line)]
+    return clause(" ".join(told[: rules[0]] if rules else told))
