@@ -106,7 +106,7 @@ def _reasons(row: Row, cell: str) -> dict[str, str]:
 
 def number(value: float | None, figure: FigureFacts) -> str:
     """Return a value as the table shows it."""
-    return "" if value is None else f"{value:.{figure.decimals}f}"
+    return "" if value is None else f"{round(value, figure.decimals) + 0.0:.{figure.decimals}f}"  # no -0.00
 
 
 def aim(figure: FigureFacts) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from megbench.core.pooled import pooled
-from megbench.core.statistics import bootstrap_mean
+from megbench.core.statistics import Interval, bootstrap_mean
 from megbench.results.submission import CellResult, FigureFacts, Metric
 
 # Digits that a file keeps of a number: more than any figure is sure of, and a line of text less a number.
@@ -31,8 +32,13 @@ def mean_of(
 ) -> tuple[float | None, float | None, float | None, int]:
     """Return mean, ends of the interval (None with fewer than five drivers) and number of the cells with a figure."""
     values = {name: cell.scores[figure] for name, cell in cells.items() if figure in cell.scores}
-    found = bootstrap_mean(list(values.values()), [driver_of[name] for name in values])
+    found = _bootstrap(tuple(values.values()), tuple(driver_of[name] for name in values))
     return kept(found.value), kept(found.low), kept(found.high), found.n
+
+
+@functools.lru_cache(maxsize=4096)  # controls are in every file, with the same scores
+def _bootstrap(values: tuple[float, ...], drivers: tuple[str, ...]) -> Interval:
+    return bootstrap_mean(values, drivers)
 
 
 def pooled_of(metric: Metric, figure: FigureFacts, cells: Sequence[CellResult]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -92,7 +93,8 @@ def rankings(entries: Iterable[Entry], numbers: Sequence[PaperNumber]) -> list[R
                     found[key] = Ranking(protocol.name, protocol.version, metric, cells, len(made.cells), key)
                 found[key].rows.append(Ranked(entry, row, papers))
     for ranking in found.values():
-        ranking.rows.sort(key=lambda ranked: _distance(ranking, ranked))
+        first = next((figure for figure in ranking.figures if figure.ideal is not None), None)
+        ranking.rows.sort(key=functools.partial(_distance, first))
     kept = [ranking for ranking in found.values() if ranking.methods]
     return sorted(kept, key=lambda ranking: (not headline(ranking.metric), -len(ranking.rows), ranking.metric.name))
 
@@ -117,9 +119,8 @@ def ranking_key(made: Submission, cells: Sequence[Cell], metric: Metric) -> str:
     return digest([shared, sorted(map(str, contents)), metric.name, metric.version])
 
 
-def _distance(ranking: Ranking, ranked: Ranked) -> tuple[bool, float, str]:
-    """Return what rows are ordered by: how far the first figure with an ideal is from it, absent ones last."""
-    chosen = next((figure for figure in ranking.figures if figure.ideal is not None), None)
+def _distance(chosen: FigureFacts | None, ranked: Ranked) -> tuple[bool, float, str]:
+    """Return what rows are ordered by: how far their figure is from its ideal, absent ones last."""
     value = _value(ranked.row, chosen) if chosen else None
     far = 0.0 if chosen is None or value is None else abs(value - (chosen.ideal or 0.0))
     return value is None, far, ranked.row.label
