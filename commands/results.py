@@ -78,14 +78,14 @@ def add(
     """Put a finished run among the table's files and write the text of a pull request."""
     from megbench.core.files.names import check_name
     from megbench.results.check import findings
-    from megbench.results.export import submission_of, write_submission
+    from megbench.results.export import submission_of, values_of, write_submission
     from megbench.results.pull_request import pull_request
     from megbench.results.reading import ENTRIES
 
     made = submission_of(run)
     called = check_name("entry", name or f"{made.protocol.name}-{(made.seal or '')[:10]}")
     path = (entries or ENTRIES) / f"{called}.json"
-    _tell(run, findings(made.model_dump(mode="json"), known_weights()))
+    _tell(run, findings(values_of(made), known_weights()))
     if path.exists():
         raise BenchError(f"{path} exists. Give the entry another --name, or remove the file to replace it.")
     write_submission(made, path)

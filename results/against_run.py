@@ -8,7 +8,7 @@ from typing import Any
 
 from megbench.core.errors import shown
 from megbench.engine.seal import faults
-from megbench.results.export import submission_of
+from megbench.results.export import submission_of, values_of
 
 # Lists whose members have names, by the entry that names them.
 NAMED = {"cells": "name", "metrics": "name", "rows": "label", "figures": "name"}
@@ -21,7 +21,7 @@ def against_run(facts: dict[str, Any], run: Path) -> list[str]:
 
     The run's files are hashed again first. BenchError if the folder is no finished run.
     """
-    truth = submission_of(run).model_dump(mode="json")
+    truth = values_of(submission_of(run))
     lines = [f"{run}: {line}" for line in faults(run)]
     if facts["seal"] != truth["seal"]:
         lines.append(f"seal: {facts['seal']}, but the run's is {truth['seal']}: another run, or made again since")

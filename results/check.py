@@ -69,6 +69,7 @@ def _cells(made: Submission) -> Iterator[str]:
     drivers: dict[str, tuple[object, ...]] = {}
     templates: dict[str, str | None] = {}
     names = [cell.name for cell in made.cells]
+    done = {name for row in made.rows for name, result in row.cells.items() if result.status == "ok"}
     yield from (f"cell {name}: stands twice" for name in dict.fromkeys(names) if names.count(name) > 1)
     for cell in made.cells:
         if cell.name != f"{cell.driver}__{cell.template}":
@@ -78,7 +79,8 @@ def _cells(made: Submission) -> Iterator[str]:
             yield f"cell {cell.name}: its driver {cell.driver} is another clip than in other cells"
         if templates.setdefault(cell.template, cell.template_content) != cell.template_content:
             yield f"cell {cell.name}: its template {cell.template} is another picture than in other cells"
-        if made.kind == "sealed run" and None in (cell.driver_content, cell.template_content, cell.frames):
+        hashes = (cell.driver_content, cell.template_content, cell.frames)
+        if made.kind == "sealed run" and cell.name in done and None in hashes:
             yield f"cell {cell.name}: without the hashes of its clip and template"
     for what, hashes in (("drivers", {n: f[0] for n, f in drivers.items()}), ("templates", templates)):
         given = [value for value in hashes.values() if value]
@@ -199,9 +201,8 @@ def _scores(made: Submission, row: Row) -> Iterator[str]:
             if figure in figures and (line := _impossible(figures[figure][1], value)):
                 yield f"{figure} on {name}: {line}"
     if set(row.cells) <= made.driver_of.keys():
-        for name, (_, figure) in figures.items():
-            if name in row.scores:
-                yield from (f"{name}: {line}" for line in _summed(made, row, figure))
+        for name in (name for name in figures if name in row.scores):
+            yield from (f"{name}: {line}" for line in _summed(made, row, figures[name][1]))
 
 
 def _summed(made: Submission, row: Row, figure: FigureFacts) -> Iterator[str]:

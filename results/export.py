@@ -22,6 +22,8 @@ from megbench.results.means import kept
 from megbench.results.submission import FORMAT, LONGEST_TEXT, Submission
 
 CELL_FACTS = {"name", "driver", "template", "database", "emotion", "subject", "fps", "rendered", "foil"}
+# How deep in the file values stand in one line: the result of a cell, a figure over all cells, the facts of a figure.
+LINES_FROM = 4
 UNTIMED = {"outputs": "made elsewhere; only read here", "external": "memory is another program's: not measured"}
 
 
@@ -53,16 +55,33 @@ def completed(facts: dict[str, Any]) -> Submission:
     """Return a submission from its entries without `digests`. Raise BenchError if they do not fit the form."""
     try:
         made = Submission.model_validate_json(json.dumps({**facts, "digests": {"parts": {}, "whole": "0" * 32}}))
-        whole = made.model_dump(mode="json", exclude={"digests"})
+        whole = {name: value for name, value in values_of(made).items() if name != "digests"}
         return Submission.model_validate_json(json.dumps({**whole, "digests": digests_of(whole)}))
     except ValueError as error:
         raise BenchError(f"These results do not fit a results file: {clause(error)}.") from None
 
 
+def values_of(submission: Submission) -> dict[str, Any]:
+    """Return the JSON values of a results file; what is as it mostly is, such as an empty warning, is left out."""
+    return submission.model_dump(mode="json", exclude_defaults=True)
+
+
 def text_of(submission: Submission) -> str:
-    """Return the text of a results file: JSON with a line for each of a row's cells, so that two can be compared."""
-    facts = submission.model_dump(mode="json", exclude_defaults=False)
-    return json.dumps(facts, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    """Return the text of a results file: JSON with a line for each figure and each cell of a row."""
+    return f"{_text(values_of(submission))}\n"
+
+
+def _text(value: Any, depth: int = 0) -> str:
+    if depth == LINES_FROM or not value or not isinstance(value, dict | list):
+        return json.dumps(value, allow_nan=False, ensure_ascii=False)
+    start, end = ("{", "}") if isinstance(value, dict) else ("[", "]")
+    inner = (
+        [f"{json.dumps(name, ensure_ascii=False)}: {_text(part, depth + 1)}" for name, part in value.items()]
+        if isinstance(value, dict)
+        else [_text(part, depth + 1) for part in value]
+    )
+    room = " " * (depth + 1)
+    return f"{start}\n{room}" + f",\n{room}".join(inner) + f"\n{room[1:]}{end}"
 
 
 def write_submission(submission: Submission, path: Path) -> None:
@@ -204,7 +223,7 @@ def _mean(
         "high": kept(high),
         "n_scored": found.n_scored or 0,
         "n_cells": found.n_cells or 0,
-        "reason": hide(found.reason) if found.value is None else "",
+        "reason": hide(found.reason or found.status) if found.value is None else "",
         "warning": hide(found.warning),
     }
 

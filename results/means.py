@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -24,7 +25,7 @@ def same(first: float | None, second: float | None) -> bool:
     """Return whether two numbers are the same as far as a file keeps them."""
     if first is None or second is None:
         return first is second
-    return abs(first - second) <= 1e-6 * max(1.0, abs(first), abs(second))
+    return math.isclose(first, second, rel_tol=1e-6, abs_tol=1e-6)
 
 
 def mean_of(

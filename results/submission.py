@@ -63,8 +63,8 @@ Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 SafeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@=+-]{0,119}$"), AfterValidator(_safe)]
 CellName = Annotated[str, Field(min_length=4, max_length=250), AfterValidator(_cell)]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{8,128}$")]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(allow_inf_nan=False, gt=0)]
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e12, le=1e12)]
+Positive = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e9)]
 Duration = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e9)]
 Megabytes = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e8)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -141,7 +141,7 @@ class Asked(Part):
 
     methods: Names
     controls: bool
-    seed: Count
+    seed: Annotated[int, Field(ge=0, le=2**63)]
     device: Name
 
 

@@ -2,12 +2,13 @@
 
 import copy
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 
 from megbench.results.digests import digests_of
-from megbench.results.export import completed
+from megbench.results.export import completed, values_of
 from megbench.results.means import kept, mean_of, pooled_of
 from megbench.results.submission import FORMAT, CellResult, Metric
 from tests.fakes import Shift, make_clips
@@ -136,7 +137,7 @@ def results(metric=METRIC, **more):
         "rows": rows,
         "seal": "5" * 32,
     }
-    return completed(copy.deepcopy({**facts, **more})).model_dump(mode="json")
+    return values_of(completed(copy.deepcopy({**facts, **more})))
 
 
 def mended(facts):
@@ -161,15 +162,28 @@ class Companion(Shift):
 RUN = ("--methods", "shift", "--protocol", "fakes", "--drivers", "clips", "--metrics", "difference", "--out", "out")
 
 
-def make_small_run(call, folder: Path, monkeypatch) -> Path:
-    """Make a sealed run of noise clips with all companions that such cells allow; most of them are stand-ins."""
+# Folders of the small run and its clips, made once.
+SMALL_RUNS: list[Path] = []
+
+
+def make_small_run(call, folder: Path, monkeypatch, kept: Path) -> Path:
+    """Make a sealed run of noise clips with all companions that such cells allow; most of them are stand-ins.
+
+    It is made once and kept in `kept`; the next calls copy it.
+    """
     from megbench.methods import METHODS
 
-    make_clips(folder / "clips", count=2)
     for name in ("flow_warp", "rigid", "apex_ramp", "reversed"):
         stand_in = type(name, (Companion,), {"name": name, "is_control": name != "flow_warp", "__module__": __name__})
         globals()[f"_{name}"] = stand_in
         monkeypatch.setitem(METHODS, name, f"tests.results_fixture:_{name}")
-    code, out, err = call(*RUN)
-    assert code == 0, out + err
+    if SMALL_RUNS:
+        shutil.copytree(SMALL_RUNS[0], folder, dirs_exist_ok=True)
+    else:
+        make_clips(folder / "clips", count=2)
+        code, out, err = call(*RUN)
+        assert code == 0, out + err
+        for part in ("clips", "out"):
+            shutil.copytree(folder / part, kept / part)
+        SMALL_RUNS.append(kept)
     return folder / "out"

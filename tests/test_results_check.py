@@ -95,6 +95,7 @@ CONTRADICTING = {
     "an impossible score": (set_at("rows", 0, "cells", FIRST, "scores", "agreement", to=1.5), "outside its range"),
     "an impossible mean": (set_at("rows", 0, "scores", "error", "value", to=-0.5), "outside its range"),
     "impossible time": (set_at("rows", 0, "frames_per_second", to=1e6), "frames per second"),
+    "no time at all": (set_at("rows", 0, "cells", FIRST, "seconds", to=0.0), "row fomm: seconds"),
     "impossible memory": (set_at("rows", 0, "peak_mb", to=1.0), "peak memory: 1.0 MB"),
     "a removed method": (drop_at("rows", 0), "row fomm: missing, and was asked for"),
     "a removed control": (drop_at("rows", of("still")), "row still: missing"),
@@ -182,6 +183,7 @@ def test_a_forgery_that_is_consistent_everywhere_is_not_found_by_the_file_alone(
     ("change", "words"),
     [
         (set_at("rows", 0, "cells", FIRST, "scores", "gain", to=float("nan")), "NaN is no number"),
+        (set_at("rows", 0, "cells", FIRST, "scores", "gain", to=1e300), "rows.0.cells.d0__ta.scores.gain"),
         (set_at("rows", 0, "cells", FIRST, "scores", "gain", to="0.5"), "rows.0.cells.d0__ta.scores.gain"),
         (lambda facts: facts["rows"][0].update(picture="data:image/png;base64,AAAA"), "rows.0.picture"),
         (set_at("note", to="x" * 3000), "note"),
@@ -189,7 +191,16 @@ def test_a_forgery_that_is_consistent_everywhere_is_not_found_by_the_file_alone(
         (set_at("cells", 0, "driver", to=".."), "cells.0.driver"),
         (set_at("format", to="megbench-results-9"), "format"),
     ],
-    ids=["nan", "text", "unknown entry", "long text", "path in a cell", "path in a driver", "format"],
+    ids=[
+        "nan",
+        "beyond all figures",
+        "text",
+        "unknown entry",
+        "long text",
+        "path in a cell",
+        "path in a driver",
+        "format",
+    ],
 )
 def test_what_does_not_fit_the_form_is_one_line(tmp_path, change, words):
     facts = copy.deepcopy(WHOLE)

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
 @pytest.fixture
-def run(call, tmp_path, monkeypatch):
-    return make_small_run(call, tmp_path, monkeypatch)
+def run(call, tmp_path, monkeypatch, tmp_path_factory):
+    return make_small_run(call, tmp_path, monkeypatch, tmp_path_factory.mktemp("kept"))
 
 
 def test_a_run_becomes_a_file_that_agrees_with_it(call, run, tmp_path):
