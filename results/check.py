@@ -79,8 +79,8 @@ def _cells(made: Submission) -> Iterator[str]:
             yield f"cell {cell.name}: its driver {cell.driver} is another clip than in other cells"
         if templates.setdefault(cell.template, cell.template_content) != cell.template_content:
             yield f"cell {cell.name}: its template {cell.template} is another picture than in other cells"
-        hashes = (cell.driver_content, cell.template_content, cell.frames)
-        if made.kind == "sealed run" and cell.name in done and None in hashes:
+        known = (cell.driver_content, cell.template_content, cell.frames)
+        if made.kind == "sealed run" and cell.name in done and None in known:
             yield f"cell {cell.name}: without the hashes of its clip and template"
     for what, hashes in (("drivers", {n: f[0] for n, f in drivers.items()}), ("templates", templates)):
         given = [value for value in hashes.values() if value]
