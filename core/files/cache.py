@@ -142,9 +142,7 @@ def save_cell(folder: Path, key: str, frames: Frames, seconds: float, peak_mb: f
     """
     with whole_folder(folder, lambda there: read_cell(there, key)) as temporary:
         files = {f"frames/{name}": facts for name, facts in write_frames(temporary / "frames", frames).items()}
-        record = CellRecord(
-            key, "ok", "", len(frames), round(seconds, 4), content_hash(frames), files, peak_mb=peak_mb
-        )
+        record = CellRecord(key, "ok", "", len(frames), round(seconds, 4), content_hash(frames), files, peak_mb=peak_mb)
         write_kept(temporary / "cell.json", vars(record))
         remember(temporary, files)
     return read_cell(folder, key) or record
