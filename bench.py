@@ -34,6 +34,7 @@ from megbench.commands import (
     openface,
     perturbing,
     recognition,
+    results,
     runs,
     selfcheck,
     train,
@@ -100,6 +101,7 @@ app.command()(check.check)
 app.add_typer(experts.app, name="experts")
 app.add_typer(external.app, name="external")
 app.add_typer(export.app, name="export")
+app.add_typer(results.app, name="results")
 app.command()(weights.weights)
 app.command()(weights.doctor)
 app.command()(selfcheck.selfcheck)

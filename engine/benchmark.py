@@ -157,7 +157,7 @@ class Benchmark:
                 row_facts(
                     row, [(job.cell, records[job.key]) for job in self.jobs if job.row is row and job.key in records]
                 )
-                | {"unused": row.unused(self.cells)}
+                | {"unused": row.unused(self.cells), "people_known": sorted(set(row.seen.get("people", ())))}
                 | seen_facts(row, self.cells)
                 for row in self.rows
             ],
@@ -231,13 +231,15 @@ def forget_others(run: Path, jobs: Sequence[Job]) -> int:
 
 
 def row_facts(row: Row, done: Sequence[tuple[Cell, CellRecord]]) -> dict[str, Any]:
-    """Return a row's facts for run.json; marks and seconds per frame cover its finished cells (None without any)."""
+    """Return a row's facts for run.json; marks, time and memory cover its finished cells (None without any)."""
     finished = [(cell, record) for cell, record in done if record.status == "ok"]
     frames = sum(record.n_frames for _, record in finished)
     seconds = sum(record.seconds for _, record in finished)
     facts = {field: getattr(row, field) for field in ("label", "name", "variant", "is_control", "identity")}
     facts["purpose"] = getattr(row.maker, "purpose", "")
     facts["marks"] = row.marks_on([cell for cell, _ in finished])
+    peaks = [record.peak_mb for _, record in finished if record.peak_mb is not None]
+    facts["peak_mb"] = max(peaks, default=None)
     return {**facts, "seconds_per_frame": round(seconds / frames, 5) if frames else None}
 
 

@@ -28,6 +28,7 @@ from megbench.core.files.cache import (
 from megbench.core.files.hashes import states
 from megbench.core.files.own_store import work_for
 from megbench.core.frames import SIZE, Frames, check_frames
+from megbench.core.peak_memory import forget_peak, peak_mb
 from megbench.core.progress import track
 from megbench.core.provenance import code_version, module_of, package_versions
 from megbench.core.worker import Lane
@@ -196,11 +197,12 @@ class _Animator:
                 return done
             method = made(job.row.label)
             seed_libraries(self.settings.seed, job.key)
+            can_tell = forget_peak()
             start = time.perf_counter()
             frames = frames_of(method, job.cell)
-            seconds = time.perf_counter() - start
+            seconds, peak = time.perf_counter() - start, peak_mb() if can_tell else None
             _check_output(frames, job)
-            return save_cell(_store_folder(self.settings, job), job.key, frames, seconds)
+            return save_cell(_store_folder(self.settings, job), job.key, frames, seconds, peak)
 
         return do
 

@@ -71,6 +71,16 @@ def sealed(run: Path) -> bool:
     return files is not None and files.keys() == set(_files(run)) and unaltered(run, files)
 
 
+def measured_digest(run: Path) -> str | None:
+    """Return the hash of what a sealed run alone makes: frames, partial scores, table; None without a whole manifest.
+
+    Pages and what was added later do not count: making them again changes no score.
+    """
+    files = _read(run)
+    own = {name: facts for name, facts in (files or {}).items() if _is_within(name, (*OWN_FILES, *OWN_FOLDERS))}
+    return None if files is None else digest(own)
+
+
 def page_as_sealed(run: Path) -> bool:
     """Return whether a run's page, its summary, its log and the clips beside the page are as they were sealed."""
     files = _read(run) or {}

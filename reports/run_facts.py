@@ -66,7 +66,9 @@ class MethodFacts(Facts):
     purpose: what a row of the suite's own is for, "" for a method that somebody wants scores of.
     marks: what a reader of its scores must know, a word for the tables and a sentence each. unused: its files that fit
     no cell.
+    seconds_per_frame, peak_mb: of its finished cells; the most main memory that any of them took. None if unmeasured.
     seen_drivers: drivers that its model was trained on; seen_people: others whose person it knows from other clips.
+    people_known: everybody whom its model was trained on or chosen by, as its card says.
     """
 
     label: str
@@ -77,9 +79,11 @@ class MethodFacts(Facts):
     identity: dict[str, Any] = {}
     marks: dict[str, str] = {}
     seconds_per_frame: float | None = None
+    peak_mb: float | None = None
     unused: tuple[str, ...] = ()
     seen_drivers: tuple[str, ...] = ()
     seen_people: tuple[str, ...] = ()
+    people_known: tuple[str, ...] = ()
 
 
 class MetricFacts(Facts):
@@ -89,6 +93,7 @@ class MetricFacts(Facts):
     version: str
     description: str = ""
     figures: tuple[Figure, ...] = ()
+    recipe: dict[str, Any] = {}
 
 
 class RunFacts(Facts):

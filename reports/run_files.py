@@ -168,20 +168,21 @@ class FinishedRun:
 
     def failure(self, label: str, cell: CellFacts) -> str | None:
         """Why a cell has no frames, None where it has them."""
-        record = self._record(label, cell)
+        record = self.record(label, cell)
         if not record:
             return "not done: the run was stopped before this cell"
         return None if record.get("status") == "ok" else str(record.get("reason") or "failed without a reason")
 
     def content(self, label: str, cell: CellFacts) -> str:
         """Return the hash of an output's frames, "" where there are none."""
-        return str(self._record(label, cell).get("content") or "")
+        return str(self.record(label, cell).get("content") or "")
 
     def supplied(self, label: str, cell: CellFacts) -> bool:
         """Whether all that others were to supply for a cell was there."""
-        return self._record(label, cell).get("status") != "missing"
+        return self.record(label, cell).get("status") != "missing"
 
-    def _record(self, label: str, cell: CellFacts) -> dict[str, Any]:
+    def record(self, label: str, cell: CellFacts) -> dict[str, Any]:
+        """Return what the run kept of an output (megbench.core.files.cache.CellRecord), {} where it kept nothing."""
         record = read_json(self._inside("cells", label, cell.name) / "cell.json")
         return record if isinstance(record, dict) else {}
 

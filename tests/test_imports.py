@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "faces": {"core"},
     "training": {"baselines", "nets", "core"},  # the table of generators; nets.fast
     "reports": {"engine", "experts", "core"},
+    "results": {"reports", "engine", "core"},
     "clips": {"faces", "core"},
     "fpfomm": {"nets", "faces", "core"},
     "baselines": {"nets", "faces", "core"},

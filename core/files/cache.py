@@ -76,7 +76,8 @@ class CellRecord:
     key: hash of all that decides the frames. status: "ok", "failed" or, if its input was not supplied, "missing", with
     the reason. seconds: time to animate.
     content: hash of the frames. files: name -> size and blake2b. retry: the failure may not come again (a crash).
-    traceback: of an unexpected error, for whoever mends the method.
+    traceback: of an unexpected error, for whoever mends the method. peak_mb: the most main memory that the worker held
+    while it animated, in megabytes; None where that was not measured.
     """
 
     key: str
@@ -88,6 +89,7 @@ class CellRecord:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     retry: bool = False
     traceback: str = ""
+    peak_mb: float | None = None
 
 
 def whole_archive(path: Path) -> bool:
@@ -133,14 +135,14 @@ def discard(folder: Path) -> None:
     shutil.rmtree(doomed, ignore_errors=True)
 
 
-def save_cell(folder: Path, key: str, frames: Frames, seconds: float) -> CellRecord:
+def save_cell(folder: Path, key: str, frames: Frames, seconds: float, peak_mb: float | None = None) -> CellRecord:
     """Write a finished cell as `frames/*.png` and, last, `cell.json` with sizes and hashes.
 
     If another run has made the same cell meanwhile, that one stays. Return the record of the cell that is kept.
     """
     with whole_folder(folder, lambda there: read_cell(there, key)) as temporary:
         files = {f"frames/{name}": facts for name, facts in write_frames(temporary / "frames", frames).items()}
-        record = CellRecord(key, "ok", "", len(frames), round(seconds, 4), content_hash(frames), files)
+        record = CellRecord(key, "ok", "", len(frames), round(seconds, 4), content_hash(frames), files, peak_mb=peak_mb)
         write_kept(temporary / "cell.json", vars(record))
         remember(temporary, files)
     return read_cell(folder, key) or record

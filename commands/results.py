@@ -1,0 +1,120 @@
+"""`bench.py results`: results that travel, from a run to a line of the public table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from megbench.core.errors import BenchError
+
+app = typer.Typer(help="Results files, and the table that is made of them.")
+RunArgument = Annotated[Path, typer.Argument(help="The folder of a finished run, runs/<id>.")]
+EntriesOption = Annotated[Path | None, typer.Option(help="Folder of the table's files; default: results/entries.")]
+
+
+@app.callback()
+def main() -> None:
+    """Write, check and show results files: scores without a picture."""
+
+
+@app.command()
+def export(run: RunArgument, out: Annotated[Path, typer.Option("-o", "--out", help="The file, NAME.json.")]) -> None:
+    """Write a run's scores, versions, hashes and marks into one file without a picture."""
+    from megbench.results.export import submission_of, write_submission
+
+    write_submission(submission_of(run), out)
+    print(out)
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="A file made by `results export`.")],
+    run: Annotated[Path | None, typer.Option(help="Also compare with the run that it came from.")] = None,
+    sample: Annotated[int, typer.Option(min=0, help="With --run: outputs to measure again, drawn at random.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Which outputs are drawn.")] = 0,
+) -> None:
+    """Tell what is wrong with a results file; exit code 1 if anything is. Only --run finds a consistent forgery."""
+    from megbench.commands.results_again import measured_again
+    from megbench.results.against_run import against_run
+    from megbench.results.check import findings
+    from megbench.results.reading import read_facts
+    from megbench.results.submission import Submission
+
+    facts = read_facts(file)
+    lines = findings(facts, known_weights())
+    if run and not lines:
+        lines = against_run(facts, run)
+    again = 0
+    if run and sample and not lines:
+        again, lines = measured_again(Submission.model_validate(facts), run, sample, seed)
+    _tell(file, lines)
+    if again:
+        print(f"{again} outputs measured again from the run's frames: the same scores")
+    if not run:
+        print("The file agrees with itself. Only --run RUN finds one that was forged in every place at once.")
+
+
+@app.command()
+def board(
+    out: Annotated[Path, typer.Option(help="Folder for the site; an earlier one there is replaced.")] = Path("board"),
+    entries: EntriesOption = None,
+) -> None:
+    """Make the table of all results files: a folder of pages that open from disk and ask for nothing."""
+    from megbench.results.board import write_board
+    from megbench.results.reading import ENTRIES
+
+    print(write_board(entries or ENTRIES, out, known_weights()))
+
+
+@app.command()
+def add(
+    run: RunArgument,
+    name: Annotated[str, typer.Option(help="Name of the entry; default: protocol and seal.")] = "",
+    entries: EntriesOption = None,
+) -> None:
+    """Put a finished run among the table's files and write the text of a pull request."""
+    from megbench.core.files.names import check_name
+    from megbench.results.check import findings
+    from megbench.results.export import submission_of, values_of, write_submission
+    from megbench.results.pull_request import pull_request
+    from megbench.results.reading import ENTRIES
+
+    made = submission_of(run)
+    called = check_name("entry", name or f"{made.protocol.name}-{(made.seal or '')[:10]}")
+    path = (entries or ENTRIES) / f"{called}.json"
+    _tell(run, findings(values_of(made), known_weights()))
+    if path.exists():
+        raise BenchError(f"{path} exists. Give the entry another --name, or remove the file to replace it.")
+    write_submission(made, path)
+    print(f"Wrote {path}. Look at it with `python bench.py results board`, then open a pull request with this text:\n")
+    print(pull_request(made, path))
+
+
+def known_weights() -> dict[str, str]:
+    """Return the hashes of the weights that come with the suite, each with the status of a row that uses them."""
+    from megbench.baselines import GENERATORS
+    from megbench.core.generator import DEMO, descriptors
+    from megbench.core.weights.network_weights import weights_hash
+    from megbench.methods.cards import demo_weights
+    from megbench.results.submission import STATUS_OF
+
+    return {
+        weights_hash(path): STATUS_OF[generator.weights[DEMO].status]
+        for name, generator in descriptors(GENERATORS).items()
+        if DEMO in generator.weights and (path := demo_weights(name)).is_file()
+    }
+
+
+def _tell(what: Path, lines: Sequence[str]) -> None:
+    """Print findings and end with exit code 1; say nothing without any."""
+    if not lines:
+        return
+    from megbench.core.tables.spreadsheet_text import printable
+
+    print(f"{what}: {len(lines)} {'findings' if len(lines) > 1 else 'finding'}")
+    for line in lines:
+        print(f"  {printable(line)}")
+    raise typer.Exit(1)

@@ -1,0 +1,53 @@
+"""A results file against the run that it came from: what the run's own files say otherwise, a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from megbench.core.errors import shown
+from megbench.engine.seal import faults
+from megbench.results.export import submission_of, values_of
+
+# Lists whose members have names, by the entry that names them.
+NAMED = {"cells": "name", "metrics": "name", "rows": "label", "figures": "name"}
+# Findings that are told; a file of another run differs everywhere.
+MOST_TOLD = 30
+
+
+def against_run(facts: dict[str, Any], run: Path) -> list[str]:
+    """Return how a file's JSON values differ from what its run says; [] if they do not.
+
+    The run's files are hashed again first. BenchError if the folder is no finished run.
+    """
+    truth = values_of(submission_of(run))
+    lines = [f"{run}: {line}" for line in faults(run)]
+    if facts["seal"] != truth["seal"]:
+        lines.append(f"seal: {facts['seal']}, but the run's is {truth['seal']}: another run, or made again since")
+    apart = {"digests", "seal"}
+    here, there = ({name: value for name, value in of.items() if name not in apart} for of in (facts, truth))
+    lines += list(_differences(here, there, ""))
+    more = [f"and {len(lines) - MOST_TOLD} more differences"] if len(lines) > MOST_TOLD else []
+    return [*lines[:MOST_TOLD], *more]
+
+
+def _differences(here: Any, there: Any, place: str) -> Iterator[str]:
+    """Yield a line for each value that differs, by its place from the outside in."""
+    if isinstance(here, dict) and isinstance(there, dict):
+        for name in dict.fromkeys([*there, *here]):
+            inner = f"{place}, {name}" if place else str(name)
+            if name not in here:
+                yield f"{inner}: missing, and in the run"
+            elif name not in there:
+                yield f"{inner}: not in the run"
+            else:
+                yield from _differences(_by_name(name, here[name]), _by_name(name, there[name]), inner)
+    elif here != there:
+        yield f"{place}: {shown(here)}, but {shown(there)} in the run"
+
+
+def _by_name(entry: str, value: Any) -> Any:
+    """Return a list of named things as a table by name; anything else as it is."""
+    key = NAMED.get(entry)
+    return {part[key]: part for part in value} if key and isinstance(value, list) else value

@@ -1,0 +1,147 @@
+"""The public table as a static site: pages in one folder that open from disk and ask nobody for anything."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from megbench.core.errors import BenchError
+from megbench.core.files.cache import whole_folder
+from megbench.core.files.names import check_name
+from megbench.reports.environment import TEMPLATES as REPORT_TEMPLATES
+from megbench.results.check import findings
+from megbench.results.export import text_of
+from megbench.results.paper_numbers import PaperNumber, beside, paper_numbers
+from megbench.results.rankings import Entry, Ranking, headline, rankings
+from megbench.results.reading import read_submission
+from megbench.results.submission import FigureFacts, Row
+
+TEMPLATES = Path(__file__).parent / "templates"
+INDEX = "index.html"
+# By this file a folder is known as a site of ours, which may be replaced.
+MARKER = "made_by_megbench_results_board"
+
+
+def write_board(
+    entries: Path, out: Path, known_weights: Mapping[str, str], numbers: Sequence[PaperNumber] | None = None
+) -> Path:
+    """Write the site of all results files in a folder; return its first page.
+
+    Raise BenchError if a file is at fault, there is none, or `out` holds something else.
+    """
+    found = read_entries(entries, known_weights)
+    shown = paper_numbers() if numbers is None else numbers
+    if out.exists() and not (out.is_dir() and ((out / MARKER).is_file() or not any(out.iterdir()))):
+        raise BenchError(f"{out} holds something else than an earlier site. Give --out a new folder.")
+    with whole_folder(out.absolute()) as folder:
+        (folder / MARKER).write_text("", encoding="utf-8")
+        (folder / INDEX).write_text(_index(rankings(found, shown)), encoding="utf-8")
+        for entry in found:
+            (folder / f"{entry.name}.json").write_text(text_of(entry.made), encoding="utf-8")
+            for row in entry.made.rows:
+                (folder / entry.page(row)).write_text(_row_page(entry, row, shown), encoding="utf-8")
+    return out / INDEX
+
+
+def read_entries(folder: Path, known_weights: Mapping[str, str]) -> list[Entry]:
+    """Return all results files of a folder, in the order of their names. BenchError for the first that is at fault."""
+    found = []
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
+        name = check_name("entry", path.stem)
+        made, facts = read_submission(path)
+        if lines := findings(facts, known_weights):
+            raise BenchError(f"{path}: {lines[0]}. `results check` tells all; remove the file or export it anew.")
+        found.append(Entry(name, made))
+    if not found:
+        raise BenchError(f"{folder}: no results file (*.json). `results add RUN` makes one.")
+    lower = [entry.name.lower() for entry in found]
+    if twice := [name for name in lower if lower.count(name) > 1]:
+        raise BenchError(f"{folder}: two files are called {twice[0]}.json but for capitals. Rename one.")
+    return found
+
+
+def _index(found: Sequence[Ranking]) -> str:
+    rows = [ranked for ranking in found for ranked in ranking.rows]
+    return _page(
+        "board.html.j2",
+        rankings=found,
+        headline=headline,
+        protocols=list(dict.fromkeys(ranking.protocol for ranking in found)),
+        metrics=list(dict.fromkeys(f"{ranking.metric.name} {ranking.metric.version}" for ranking in found)),
+        statuses=list(dict.fromkeys(ranked.status for ranked in rows if not ranked.row.is_control)),
+        entries=len({ranked.entry.name for ranked in rows}),
+    )
+
+
+def _row_page(entry: Entry, row: Row, numbers: Sequence[PaperNumber]) -> str:
+    made = entry.made
+    versions = {name: (metric.name, metric.version) for name, (metric, _) in made.figures.items()}
+    shown = [
+        (metric, [figure for figure in metric.figures if figure.group or len(metric.figures) == 1] or metric.figures)
+        for metric in made.metrics
+        if any(row.scores[figure.name].value is not None for figure in metric.figures)
+    ]
+    return _page(
+        "row.html.j2",
+        entry=entry,
+        made=made,
+        row=row,
+        shown=shown,
+        papers=beside(row, made.protocol, versions, numbers),
+        reasons={name: _reasons(row, name) for name in row.cells},
+    )
+
+
+def _reasons(row: Row, cell: str) -> dict[str, str]:
+    """Return why a cell lacks figures, by figure."""
+    return {figure: reason for reason, figures in row.cells[cell].absent.items() for figure in figures}
+
+
+def number(value: float | None, figure: FigureFacts) -> str:
+    """Return a value as the table shows it."""
+    return "" if value is None else f"{round(value, figure.decimals) + 0.0:.{figure.decimals}f}"  # no -0.00
+
+
+def aim(figure: FigureFacts) -> str:
+    """Return what to aim at: ↑, ↓, or an arrow to an ideal that values may miss on both sides; "" without an ideal."""
+    if figure.ideal is None:
+        return ""
+    return "↑" if figure.ideal == figure.most else "↓" if figure.ideal == figure.least else f"→ {figure.ideal:g}"
+
+
+@functools.cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader([TEMPLATES, REPORT_TEMPLATES]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals.update(number=number, aim=aim)
+    return made
+
+
+def _page(template: str, **values: Any) -> str:
+    """Return a page with its style and script inside, and a policy that lets it load nothing."""
+    style = "\n".join((folder / name).read_text(encoding="utf-8") for folder, name in STYLES)
+    inside = "\n".join((folder / name).read_text(encoding="utf-8") for folder, name in SCRIPTS)
+    script = f'"use strict";\n{{\n{inside}\n}}'
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; base-uri 'none';"
+        " form-action 'none'"
+    )
+    page = _environment().get_template(template)
+    return page.render(style=Markup(style), script=Markup(script), policy=policy, **values)
+
+
+STYLES = ((REPORT_TEMPLATES, "report.css"), (TEMPLATES, "board.css"))
+SCRIPTS = ((REPORT_TEMPLATES, "tables.js"), (TEMPLATES, "board.js"))

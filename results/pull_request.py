@@ -1,0 +1,49 @@
+"""The text of a pull request that brings a results file to the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from megbench.results.submission import Row, Submission
+
+# Figures that the text shows, as far as the run has them.
+SHOWN = ("agreement", "gain", "error")
+
+
+def pull_request(made: Submission, path: Path) -> str:
+    """Return title and text: what was run, where, with which scores, and what the submitter confirms."""
+    methods = [row for row in made.rows if not row.is_control]
+    figures = [name for name in SHOWN if name in made.figures]
+    head = ["row", "status", *figures, "marks"]
+    table = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(_line(row, figures) for row in methods)]
+    versions = ", ".join(f"{metric.name} {metric.version}" for metric in made.metrics)
+    origin = made.made
+    machine = f"{origin.device} ({origin.processor}), {origin.system}" if origin else "unknown"
+    code = f"{origin.commit}{', modified' if origin.modified else ''}" if origin else "unknown"
+    return "\n".join(
+        (
+            f"Results: {made.protocol.name} {made.protocol.version}, {', '.join(row.label for row in methods[:4])}"
+            f"{', ...' if len(methods) > 4 else ''}",
+            "",
+            f"Adds `results/entries/{path.name}`: {len(methods)} rows and {len(made.rows) - len(methods)} controls on"
+            f" {len(made.cells)} cells.",
+            "",
+            *table,
+            "",
+            f"- Measured by {versions}.",
+            f"- Code {code}; machine {machine}.",
+            f"- Seal of the run: {made.seal}.",
+            "",
+            f"- [x] `python bench.py results check results/entries/{path.name}` finds nothing.",
+            "- [ ] I keep the run and can be asked for `results check --run`.",
+            "- [ ] The file and this text hold scores only, and no picture of a database.",
+            "- [ ] I may publish scores on these databases.",
+        )
+    )
+
+
+def _line(row: Row, figures: list[str]) -> str:
+    scores = [row.scores[name].value for name in figures]
+    shown = ["" if value is None else f"{value:.3f}" for value in scores]
+    texts = [row.label, row.status, *shown, ", ".join(row.marks)]
+    return f"| {' | '.join(text.replace('|', '&#124;') for text in texts)} |"

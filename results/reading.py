@@ -1,0 +1,89 @@
+"""Reading results files, which strangers write: size, depth and every value are checked before anything is believed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from megbench.core.errors import BenchError, clause, shown
+from megbench.core.provenance import ROOT
+from megbench.results.submission import Submission
+
+# Bytes. A run of 20 rows on 18 cells with all metrics has about one million.
+LARGEST = 16_000_000
+# Where the submissions of the public table lie, one file each.
+ENTRIES = ROOT / "results" / "entries"
+SCHEMA = ROOT / "results" / "schema.json"
+# Errors of the form that are told of one file.
+MOST_TOLD = 20
+
+
+def read_submission(path: Path) -> tuple[Submission, dict[str, Any]]:
+    """Return a results file, checked and as the JSON values that stand in it. BenchError with its first fault."""
+    facts = read_facts(path)
+    if lines := form_faults(facts):
+        raise BenchError(f"{path}: {lines[0]}")
+    return Submission.model_validate_json(json.dumps(facts)), facts
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file. BenchError if there is none, it is too large, or an entry stands twice."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be read ({error.strerror}). Give a file made by `results export`.") from None
+    if len(data) > LARGEST:
+        raise BenchError(f"{path}: larger than {LARGEST / 1e6:g} MB, which no results file is.")
+    try:
+        facts = json.loads(data, object_pairs_hook=_once, parse_constant=_no_constant)
+    except RecursionError:
+        raise BenchError(f"{path}: not a results file (nested too deeply).") from None
+    except ValueError as error:
+        raise BenchError(f"{path}: not a results file ({clause(error)}). Make one with `results export`.") from None
+    if not isinstance(facts, dict):
+        raise BenchError(f"{path}: not a results file (no JSON object). Make one with `results export`.")
+    return facts
+
+
+def form_faults(facts: dict[str, Any]) -> list[str]:
+    """Return what does not fit the published form (results/schema.json), a line each; [] if all does."""
+    try:
+        Submission.model_validate_json(json.dumps(facts))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+        lines = [f"{_place(fault['loc'])}: {clause(fault['msg'])}: {shown(fault['input'])}" for fault in found]
+        more = [f"and {len(lines) - MOST_TOLD} more faults of form"] if len(lines) > MOST_TOLD else []
+        return [*lines[:MOST_TOLD], *more]
+    return []
+
+
+def schema() -> dict[str, Any]:
+    """Return the published JSON Schema of a results file."""
+    made = Submission.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "MEG-Bench results, version 1"}
+
+
+def schema_text() -> str:
+    """Return the text of results/schema.json."""
+    return json.dumps(schema(), indent=1, sort_keys=True) + "\n"
+
+
+def _place(parts: tuple[int | str, ...]) -> str:
+    return shown(".".join(str(part) for part in parts) or "the file")[1:-1]
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the entry {shown(twice)} stands twice")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number")

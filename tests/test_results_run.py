@@ -1,0 +1,109 @@
+"""From a run to a file and into the table: exported, checked against its run, added with the text of a pull request."""
+
+import json
+import re
+
+import pytest
+
+from megbench.core.errors import BenchError
+from megbench.core.peak_memory import forget_peak, peak_mb
+from megbench.engine.seal import measured_digest
+from megbench.results.export import submission_of
+from tests.results_fixture import make_small_run, mended, write
+
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
+
+@pytest.fixture
+def run(call, tmp_path, monkeypatch, tmp_path_factory):
+    return make_small_run(call, tmp_path, monkeypatch, tmp_path_factory.mktemp("kept"))
+
+
+def test_a_run_becomes_a_file_that_agrees_with_it(call, run, tmp_path):
+    code, out, err = call("results", "export", "out", "-o", "mine.json")
+    assert code == 0, out + err
+    facts = json.loads((tmp_path / "mine.json").read_text())
+    assert str(tmp_path) not in json.dumps(facts)
+    assert facts["seal"] == measured_digest(run)
+    shift = facts["rows"][0]
+    assert (shift["label"], shift["is_control"], shift["status"]) == ("shift", False, "no weights")
+    assert set(shift["cells"]) == {cell["name"] for cell in facts["cells"]}
+    assert all(cell["driver_content"] and cell["template_content"] for cell in facts["cells"])
+    assert shift["frames_per_second"] > 0
+    scores = (run / "scores.csv").read_text()
+    value = shift["cells"]["d0__t0"]["scores"]["difference"]
+    assert re.search(rf"shift,False,cell,,d0,t0,noise,negative,difference,difference,{value:.4f}".rstrip("0"), scores)
+    code, out, err = call("results", "check", "mine.json", "--run", "out", "--sample", "3")
+    assert code == 0, out + err
+    assert "3 outputs measured again" in out
+
+    # What agrees with itself everywhere is found by the run only.
+    facts["rows"][0]["cells"]["d0__t0"]["output"] = "0" * 32
+    write(mended(facts), tmp_path / "forged.json")
+    assert call("results", "check", "forged.json")[0] == 0
+    code, out, _ = call("results", "check", "forged.json", "--run", "out")
+    assert code == 1
+    assert "rows, shift, cells, d0__t0, output" in out
+
+
+def test_scores_that_the_frames_do_not_have_are_found_by_measuring_again(call, run, tmp_path):
+    """A run whose table was altered and sealed anew says what the file says; its frames do not."""
+    from megbench.engine.seal import seal
+
+    table = (run / "scores.csv").read_text()
+    altered = re.sub(r"^(shift,False,cell,.*?,difference,difference,)[\d.]+", r"\g<1>1.0", table, flags=re.MULTILINE)
+    altered = re.sub(
+        r"^(shift,False,(?:all|database|emotion|template),.*?,difference,difference,)[\d.]+",
+        r"\g<1>1.0",
+        altered,
+        flags=re.MULTILINE,
+    )
+    assert altered != table
+    (run / "scores.csv").write_text(altered)
+    seal(run)
+    assert call("results", "export", "out", "-o", "mine.json")[0] == 0
+    assert call("results", "check", "mine.json")[0] == 0
+    code, out, _ = call("results", "check", "mine.json", "--run", "out", "--sample", "999")
+    assert code == 1
+    assert "row shift on d0__t0: difference 1.0, but measured again" in out
+
+
+def test_one_command_adds_a_run_and_writes_the_request(call, run, tmp_path):
+    code, out, err = call("results", "add", "out", "--entries", "table")
+    assert code == 0, out + err
+    (path,) = (tmp_path / "table").glob("*.json")
+    assert path.stem.startswith("fakes-")
+    assert "| shift | no weights |" in out
+    assert "- [ ] I may publish scores on these databases." in out
+    code, _, err = call("results", "add", "out", "--entries", "table")
+    assert code == 2
+    assert "exists" in err
+    code, _, err = call("results", "add", "out", "--entries", "table", "--name", "../up")
+    assert code == 2
+    assert "cannot be used" in err
+    code, out, err = call("results", "board", "--entries", "table", "--out", "site")
+    assert code == 0, out + err
+    assert (tmp_path / "site" / "index.html").is_file()
+
+
+def test_a_run_that_is_not_whole_is_not_exported(run):
+    (run / "manifest.json").unlink()
+    with pytest.raises(BenchError, match="not finished or its manifest"):
+        submission_of(run)
+
+
+def test_pages_made_again_leave_the_seal_of_the_measured_as_it_is(call, run):
+    before = measured_digest(run)
+    assert call("report", "out", "--no-media")[0] == 0
+    assert measured_digest(run) == before
+
+
+def test_peak_memory_is_of_what_was_done_since_it_was_forgotten():
+    if not forget_peak():
+        pytest.skip("this system does not forget a process's peak")
+    before = peak_mb()
+    filled = bytearray(b"x" * 200_000_000)
+    assert peak_mb() > before + 150
+    del filled
+    forget_peak()
+    assert peak_mb() < before + 150
