@@ -51,6 +51,7 @@ from megbench.commands.options import (
     MediaAllOption,
     PortraitsOption,
     ProtocolOption,
+    ReferenceOption,
     TemplatesOption,
     folders,
     names,
@@ -134,6 +135,7 @@ def run(
             " strength."
         ),
     ] = None,
+    reference: ReferenceOption = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
 ) -> None:
     """Compare generators of facial micro-expressions: animate, measure and report."""
@@ -154,7 +156,12 @@ def run(
         device=resolve_device(device),
         face=face,
         named_metrics=tuple(name.removeprefix("+") for name in names(metrics)),
+        reference=reference,
     )
+    if reference:
+        from megbench.reports.reference import check_reference
+
+        check_reference(reference, protocol, request.metrics)
     settings = Settings(
         STORE.resolve(), request.device, seed, workers or usable(), check_engine(engine), limit_s=cell_timeout
     )
