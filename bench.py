@@ -32,6 +32,7 @@ from megbench.commands import (
     import_,
     listing,
     openface,
+    pack,
     perturbing,
     recognition,
     runs,
@@ -101,6 +102,7 @@ app.command()(check.check)
 app.add_typer(experts.app, name="experts")
 app.add_typer(external.app, name="external")
 app.add_typer(export.app, name="export")
+app.command()(pack.pack)
 app.command()(weights.weights)
 app.command()(weights.doctor)
 app.command()(selfcheck.selfcheck)
