@@ -29,8 +29,8 @@ def pack(
     Every video is decoded again: it must have its driver's number of frames and keep the motion of the face. Runs of
     other protocols are packed alike, their videos named <driver>__<template>.
     """
+    from megbench.commands.entry import write_entry
     from megbench.core.progress import note
-    from megbench.reports.entry import write_entry
     from megbench.reports.run_files import FinishedRun
 
     opened = FinishedRun(run)

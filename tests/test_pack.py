@@ -11,15 +11,16 @@ import av
 import numpy as np
 import pytest
 
+from megbench.commands import entry
 from megbench.commands.pack import _challenge_names
 from megbench.core.frames import content_hash, grey, write_frames, write_png
 from megbench.core.video_writing import decoded, reencode
+from megbench.faces.kept_motion import lost_motion
 from megbench.faces.landmarks import landmarks
 from megbench.methods.outputs_folder import OutputsFolder
 from megbench.protocols import megc2021, megc2022
 from megbench.protocols.megc2021 import Megc2021
 from megbench.protocols.megc2022 import Megc2022
-from megbench.reports import entry
 from megbench.reports.run_files import COUNTS, LABELS
 from tests.moving_face import face, render
 
@@ -192,18 +193,18 @@ def points():
 @pytest.mark.parametrize("push", [WEAK, STRONG])
 def test_an_entry_s_videos_keep_motion_that_usual_ones_lose(points, push, noise):
     frames = render(push, noise)[0]
-    assert entry.lost_motion(frames, reencode(frames, entry.FPS, entry.FINE), points) == ""
-    assert "px" in entry.lost_motion(frames, reencode(frames, entry.FPS, {"crf": "28"}), points)
+    assert lost_motion(frames, reencode(frames, entry.FPS, entry.FINE), points) == ""
+    assert "px" in lost_motion(frames, reencode(frames, entry.FPS, {"crf": "28"}), points)
 
 
 def test_what_keeps_its_motion_is_told_from_what_does_not(points):
     frames = render(STRONG, 0)[0]
     still = np.repeat(frames[:1], len(frames), axis=0)
-    assert entry.lost_motion(frames, frames, points) == entry.lost_motion(still, still, points) == ""
-    worst = entry.lost_motion(frames, still, points)
+    assert lost_motion(frames, frames, points) == lost_motion(still, still, points) == ""
+    worst = lost_motion(frames, still, points)
     assert worst.startswith("the region right_mouth_corner moves otherwise by ")
     late = np.concatenate([frames[:1], frames[:-1]])
-    assert entry.lost_motion(frames, late, points) != ""
+    assert lost_motion(frames, late, points) != ""
 
 
 def test_names_are_only_for_the_challenge_s_protocols(kit_run):
