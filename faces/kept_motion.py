@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from megbench.core.frames import Frames, grey
@@ -29,7 +27,8 @@ def lost_motion(frames: Frames, shown: Frames, points: Points) -> str:
     large motion, which flow may misread, does no harm.
     """
     before, after = grey(frames), grey(shown)
-    back, off = _region_motion(before, [before[0]] * len(before), points), _region_motion(before, after, points)
+    first = np.broadcast_to(before[:1], before.shape)
+    back, off = (_region_motion(before, later, points) for later in (first, after))
     moves, lost = (float(np.sqrt(np.nansum(track * track))) for track in (back, off))
     out_of_place = np.nan_to_num(np.sqrt(np.square(off).sum(-1).mean(0)))
     worst = int(np.argmax(out_of_place))
@@ -38,7 +37,7 @@ def lost_motion(frames: Frames, shown: Frames, points: Points) -> str:
     return f"the region {REGIONS[worst]} is {out_of_place[worst]:.3f} px out of place"
 
 
-def _region_motion(before: Grey, after: Sequence[Grey], points: Points) -> Float64s:
+def _region_motion(before: Grey, after: Grey, points: Points) -> Float64s:
     """Motion of each region from each picture to its partner, head motion removed: (T, 12, 2) pixels, NaN outside."""
     box = box_around(face_regions(points).face)
     motion = facial_motion(lambda k: FlowFrom(before[k], box)(after[k]), len(before), points)
