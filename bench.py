@@ -32,6 +32,7 @@ from megbench.commands import (
     import_,
     listing,
     openface,
+    pack,
     perturbing,
     recognition,
     results,
@@ -52,6 +53,7 @@ from megbench.commands.options import (
     MediaAllOption,
     PortraitsOption,
     ProtocolOption,
+    ReferenceOption,
     TemplatesOption,
     folders,
     names,
@@ -102,6 +104,7 @@ app.add_typer(experts.app, name="experts")
 app.add_typer(external.app, name="external")
 app.add_typer(export.app, name="export")
 app.add_typer(results.app, name="results")
+app.command()(pack.pack)
 app.command()(weights.weights)
 app.command()(weights.doctor)
 app.command()(selfcheck.selfcheck)
@@ -136,6 +139,7 @@ def run(
             " strength."
         ),
     ] = None,
+    reference: ReferenceOption = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
 ) -> None:
     """Compare generators of facial micro-expressions: animate, measure and report."""
@@ -156,7 +160,12 @@ def run(
         device=resolve_device(device),
         face=face,
         named_metrics=tuple(name.removeprefix("+") for name in names(metrics)),
+        reference=reference,
     )
+    if reference:
+        from megbench.reports.reference import check_reference
+
+        check_reference(reference, protocol, request.metrics)
     settings = Settings(
         STORE.resolve(), request.device, seed, workers or usable(), check_engine(engine), limit_s=cell_timeout
     )

@@ -49,6 +49,9 @@ FaceOption = Annotated[
 ]
 WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0: one for each core.")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where networks run.")]
+ReferenceOption = Annotated[
+    str, typer.Option(help="Show published outputs' scores beside motion_agreement_v1's on the same cells: megc2021.")
+]
 MediaAllOption = Annotated[bool, typer.Option("--media-all", help="Show the controls in every cell.")]
 
 

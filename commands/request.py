@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from megbench.engine.runner import Row
 
 
+# Of a request, what its page shows and no score hangs on.
+SHOWN = ("named_metrics", "reference")
+
+
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for, in plain values: all that decides the scores, and the metrics that are named.
+    """What the user asks for, in plain values: all that decides the scores, and two wishes about the page.
 
     named_metrics: those have their column in every leaderboard; the default ones have theirs where a figure says so.
+    reference: whose published rows stand beside the run's (megbench.reports.reference), "" for none.
     """
 
     methods: tuple[str, ...]
@@ -33,10 +38,11 @@ class Request:
     device: str
     face: str = ""
     named_metrics: tuple[str, ...] = ()
+    reference: str = ""
 
     def deciding(self) -> dict[str, Any]:
         """Return all that decides the scores as plain values; their hash names the run."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "named_metrics"}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in SHOWN}
 
 
 def make_protocol(name: str, given: dict[str, Any], face: str = "", workers: int = 0) -> CellSource:

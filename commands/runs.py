@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from megbench.commands.options import MediaAllOption, names
+from megbench.commands.options import MediaAllOption, ReferenceOption, names
 from megbench.core.files.working_folder import STORE
 from megbench.engine.run_folder import MOTION_FOLDER, SUMMARY
 
 if TYPE_CHECKING:
     from megbench.engine.runner import Job
+    from megbench.reports.run_files import FinishedRun
 
 TABLES = "tables"
 
@@ -30,21 +31,23 @@ def report(
     columns: Annotated[
         str, typer.Option(help="Columns of the exported leaderboard, comma-separated figures; default: the main ones.")
     ] = "",
+    reference: ReferenceOption = "",
 ) -> None:
     """Make the reports of runs again from their files."""
     from megbench.core.files.folder_lock import RUN, locked_existing
     from megbench.core.progress import note
     from megbench.engine.seal import seal_again
     from megbench.reports.export import tables_of, write_tables
+    from megbench.reports.run_files import FinishedRun
 
     forms = [name for name, wanted in (("latex", latex), ("csv", csv), ("markdown", markdown)) if wanted]
     for run in runs:
         with locked_existing(run, RUN):
-            print(make_report(run, media_all, no_media))
+            print(make_report(run, media_all, no_media, reference))
             if forms:
                 # A confusion matrix is one only as a whole.
                 whole = ["recognition_confusion", *(["leaderboard"] if columns else [])]
-                tables = tables_of(run, names(columns))
+                tables = tables_of(run, names(columns), reference or asked_reference(FinishedRun(run)))
                 print(f"{len(write_tables(run / TABLES, tables, forms, whole))} tables in {run / TABLES}")
             for name in seal_again(run, *([TABLES] if forms else [])):
                 note(f"{run / name}: altered since it was sealed, which `verify` will tell. Make it again.")
@@ -62,8 +65,11 @@ def page_recipe() -> str:
     return digest([recipe("megbench.reports.html"), states(assets)])
 
 
-def make_report(run: Path, media_all: bool, no_media: bool = False) -> Path:
-    """Write a run's page, whose path is returned, its summary for terminals and the log of what was spotted."""
+def make_report(run: Path, media_all: bool, no_media: bool = False, reference: str = "") -> Path:
+    """Write a run's page, whose path is returned, its summary for terminals and the log of what was spotted.
+
+    reference: whose published rows stand beside the run's; "" for those that the run was asked for with, if any.
+    """
     from megbench.core.files.cache import write_text
     from megbench.reports.common_cells import summary
     from megbench.reports.html import Pictures, write_report
@@ -73,9 +79,14 @@ def make_report(run: Path, media_all: bool, no_media: bool = False) -> Path:
     finished = FinishedRun(run)
     write_text(run / SUMMARY, summary(finished).text())
     write_log(finished)
-    if no_media:
-        return write_report(run, Pictures.none)
-    return write_report(run, Pictures.all if media_all else Pictures.controls_in_two_cells)
+    pictures = Pictures.all if media_all else Pictures.controls_in_two_cells
+    beside = reference or asked_reference(finished)
+    return write_report(run, Pictures.none if no_media else pictures, reference=beside)
+
+
+def asked_reference(run: FinishedRun) -> str:
+    """Return the --reference of the command that made a run, "" if it had none."""
+    return str(run.facts.request.get("reference") or "")
 
 
 def keep_motion(run: Path, jobs: Sequence[Job]) -> bool:

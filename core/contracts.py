@@ -195,7 +195,8 @@ class Metric(Protocol):
 class CellSource(Protocol):
     """A protocol of the benchmark: a list of cells.
 
-    One that takes long to make them may have a further method `few()`, which returns some to try a plug-in on.
+    One that takes long to make them may have a further method `few()`, which returns some to try a plug-in on; that of
+    a challenge a class method `entry_names()`: what an entry calls each cell's video, by the names of all its cells.
     """
 
     name: str

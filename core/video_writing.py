@@ -60,7 +60,11 @@ def reencode(frames: Frames, fps: float = 25.0, viewed: Mapping[str, str] = VIEW
     """
     buffer = io.BytesIO()
     write_video(buffer, frames, fps, viewed=viewed)
-    buffer.seek(0)
-    with av.open(buffer, mode="r") as container:
-        decoded = container.decode(video=0)
-        return np.stack([frame.to_ndarray(format="rgb24", interpolation=EXACT) for frame in decoded])
+    return decoded(buffer.getvalue())
+
+
+def decoded(video: bytes) -> Frames:
+    """Return the frames (T, H, W, 3) uint8 RGB of a video that this file has written, by its bytes."""
+    with av.open(io.BytesIO(video), mode="r") as container:
+        found = container.decode(video=0)
+        return np.stack([frame.to_ndarray(format="rgb24", interpolation=EXACT) for frame in found])

@@ -103,6 +103,15 @@ class Megc2021:
             self._cell(driver, clips, face) for driver in SHEET.drivers if driver.name in clips for face in templates
         ]
 
+    @classmethod
+    def entry_names(cls) -> dict[str, str]:
+        """Return the name of each cell's video in an entry to the challenge: the kit's for its clip and template."""
+        return {
+            f"{driver.name}__{face}": f"{driver.names[0]}-{names[0]}"
+            for driver in SHEET.drivers
+            for face, names in cls.faces.items()
+        }
+
     def _cell(self, driver: Driver, clips: dict[str, Clip], face: Template) -> Cell:
         foil = clips.get(driver.foil)
         clip = clips[driver.name]

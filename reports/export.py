@@ -20,6 +20,7 @@ from megbench.reports.metric_agreement import metrics_against_experts
 from megbench.reports.perturbed import perturbed_tables
 from megbench.reports.published import reported_table
 from megbench.reports.recognition import recognition_tables
+from megbench.reports.reference import reference_tables
 from megbench.reports.rewards import rewards_table
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.spotting import spotting_table
@@ -60,10 +61,11 @@ def write_tables(
     return paths
 
 
-def tables_of(folder: Path, columns: Sequence[str] = ()) -> dict[str, Table]:
+def tables_of(folder: Path, columns: Sequence[str] = (), reference: str = "") -> dict[str, Table]:
     """Return every table of a run by file name; those on experts only if the run has judgements.
 
-    columns: the leaderboard's, by figure; () for all. BenchError for one that it lacks.
+    columns: the leaderboard's, by figure; () for all. reference: whose published rows to add, "" for none. BenchError
+    for one that there is not.
     """
     run = FinishedRun(folder)
     board = leaderboard.leaderboard(run)
@@ -87,7 +89,9 @@ def tables_of(folder: Path, columns: Sequence[str] = ()) -> dict[str, Table]:
     tables["figures"] = leaderboard.all_figures(run)
     tables |= recognition_tables(run)
     tables |= judged_tables(run, everything=True)
-    return {name: exported(table, run) for name, table in tables.items()} | {"reported": reported_table()}
+    # What was measured elsewhere carries no versions of this run's metrics.
+    elsewhere = reference_tables(run, reference) | {"reported": reported_table()}
+    return {name: exported(table, run) for name, table in tables.items()} | elsewhere
 
 
 def judged_tables(run: FinishedRun, everything: bool = False) -> dict[str, Table]:

@@ -50,6 +50,7 @@ from megbench.reports.paper import for_paper
 from megbench.reports.perturbed import perturbed_tables
 from megbench.reports.published import reported_table
 from megbench.reports.recognition import recognition_tables
+from megbench.reports.reference import reference_tables
 from megbench.reports.rewards import rewards_table, summary
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.spotting import caution, spotting_table
@@ -73,11 +74,12 @@ def write_report(
     run_folder: Path,
     pictures: Pictures = Pictures.controls_in_two_cells,
     cache: Path = CACHE,
+    reference: str = "",
 ) -> Path:
     """Write `report.html` into a run folder and return its path; BenchError if the run cannot be read.
 
     Without pictures it is `report_no_media.html`, which holds no face and may be shared. `cache` keeps coded media
-    between reports.
+    between reports. reference: whose published rows stand beside the run's (megbench.reports.reference), "" for none.
     """
     run = FinishedRun(run_folder)
     media = None if pictures is Pictures.none else MediaList()
@@ -132,6 +134,7 @@ def write_report(
             judged=judged_tables(run),
             recognition=recognition_tables(run),
             reported=reported_table(),
+            reference=list(reference_tables(run, reference).values()),
             notes=leaderboard.notes(run),
             cells=cells,
             with_controls=with_controls,

@@ -40,7 +40,7 @@ RATE = (
     " which leaves the order of rows as it is."
 )
 # What a request says besides what decides the scores.
-UNDECIDING = ("perturb", "media_all", "named_metrics")
+UNDECIDING = ("perturb", "media_all", "named_metrics", "reference")
 
 
 def altered_runs(run: FinishedRun) -> dict[str, FinishedRun]:

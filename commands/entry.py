@@ -1,0 +1,69 @@
+"""An entry to a challenge: a row's outputs as videos in one zip, each decoded again and compared with its frames."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from megbench.core.errors import BenchError, CellFailed
+from megbench.core.files.whole_files import whole_file
+from megbench.core.frames import Frames, content_hash, grey, read_frames, read_png
+from megbench.core.progress import track
+from megbench.core.video_writing import VIEWED, decoded, write_video
+from megbench.faces.kept_motion import lost_motion
+from megbench.faces.landmarks import Points, landmarks
+from megbench.reports.run_facts import CellFacts
+from megbench.reports.run_files import FinishedRun
+
+# MEGC asks for 256 x 256 at 100 frames a second, whatever the driver's rate.
+FPS = 100.0
+# Finer than for viewers: at crf 4 a noisy clip with hardly any motion loses some of it in its noise.
+FINE = {**VIEWED, "crf": "1"}
+# Of files in the zip: the earliest that the format knows, so that the same videos give the same zip.
+DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def write_entry(run: FinishedRun, label: str, names: Mapping[str, str], target: Path) -> None:
+    """Write a row's outputs as `<name>.mp4` into a zip, the whole file or none.
+
+    names: what each of the run's cells is called in the entry, by the cell's name. BenchError naming the cell if an
+    output is missing or not the one that was scored, or if its video does not keep its frames or their motion.
+    """
+    cells = [cell for cell in run.facts.cells if cell.name in names]
+    for cell in cells:  # before anything is encoded
+        if (failure := run.failure(label, cell)) is not None:
+            raise BenchError(f"{label} on {cell.name} has no output: {failure}. An entry needs all of its videos.")
+    with whole_file(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as entry:
+        for cell in track(cells, f"Videos of {label}", "video"):
+            try:
+                data = _video(run, label, cell)
+            except CellFailed as error:
+                raise BenchError(f"{label} on {cell.name}: its motion cannot be checked: {error}.") from None
+            entry.writestr(zipfile.ZipInfo(f"{names[cell.name]}.mp4", DATE), data)
+
+
+def _video(run: FinishedRun, label: str, cell: CellFacts) -> bytes:
+    """Return the video of one output. BenchError if it is not as it should be."""
+    frames = read_frames(run.output_frames(label, cell), cell.n_frames)
+    where, scored = f"{label} on {cell.name}", run.content(label, cell)
+    if scored and content_hash(frames) != scored:
+        raise BenchError(f"{where}: its frames are not those that were scored. Run the same command again.")
+    buffer = io.BytesIO()
+    write_video(buffer, frames, FPS, viewed=FINE)
+    shown = decoded(buffer.getvalue())
+    if shown.shape != frames.shape:
+        raise BenchError(f"{where}: its video shows {_size(shown)}, not {_size(frames)}. Report this as a fault.")
+    if lost := lost_motion(frames, shown, _points(run, cell)):
+        raise BenchError(f"{where}: its video does not keep the face's motion: {lost}. Report this as a fault.")
+    return buffer.getvalue()
+
+
+def _points(run: FinishedRun, cell: CellFacts) -> Points:
+    """Return landmarks of a cell's template, whose face is that of an output's frame 0. CellFailed without a face."""
+    return landmarks(grey(read_png(run.template_picture(cell))[None])[0], f"template {cell.template}")
+
+
+def _size(frames: Frames) -> str:
+    return f"{len(frames)} frames of {frames.shape[2]}x{frames.shape[1]}"

@@ -1,0 +1,184 @@
+"""Scores of published outputs, measured elsewhere, beside a run's own on the same cells (`--reference`).
+
+They are shown and nothing else: no mean, interval, test or rank of a run counts them. They are figures of motion
+agreement 1, so only a run's figures of that version stand beside them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import pandas as pd
+
+from megbench.core.errors import BenchError, few, unknown_name
+from megbench.reports.marks import marked
+from megbench.reports.published import HERE
+from megbench.reports.run_facts import CellFacts, MethodFacts
+from megbench.reports.run_files import FinishedRun
+from megbench.reports.table import Column, Entry, Section, Table
+
+METRIC, VERSION = "motion_agreement_v1", "1"
+# A run's figures by the columns of the files.
+FIGURES = {"agreement": "agreement_v1", "gain": "gain_v1", "error": "error_v1"}
+# Protocols that have published rows, with the file that holds them; real_kit.md there says what they are.
+REFERENCES = {"megc2021": HERE / "real_kit.csv"}
+# How a row's source ends that only the independent program measured.
+PROTOTYPE_ONLY = "prototype only"
+WHAT = (
+    "Measured elsewhere, once, by motion agreement 1, on outputs that published repositories show. These rows are in no"
+    " mean, interval, test or rank of this run. Figures of motion agreement 2, which the other tables have, cannot be"
+    " compared with them."
+)
+PROTOTYPE = "{}: an independent program's figures, from GIFs of 128 pixels; this suite has not measured these outputs."
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """The scores of one published output. frames: how many it has, None where nobody noted them."""
+
+    system: str
+    driver: str
+    template: str
+    frames: int | None
+    scores: dict[str, float]
+    prototype_only: bool
+
+
+def check_reference(reference: str, protocol: str, metrics: Container[str]) -> None:
+    """Raise BenchError if there is no such reference, or if it has nothing to stand beside in a run.
+
+    metrics: names of those that the run measures.
+    """
+    if reference not in REFERENCES:
+        raise unknown_name("reference", reference, REFERENCES)
+    if protocol != reference:
+        raise BenchError(
+            f"--reference {reference}: its rows are of the protocol {reference}, this run is of {protocol}. Leave it"
+            f" out, or run --protocol {reference}."
+        )
+    if METRIC not in metrics:
+        raise BenchError(
+            f"--reference {reference}: its rows are figures of {METRIC}, which this run does not measure. Add"
+            f" --metrics +{METRIC} to its command."
+        )
+
+
+@functools.cache
+def published_rows(path: Path) -> tuple[PublishedRow, ...]:
+    """Read a file of published rows, in its order."""
+    table = pd.read_csv(path)
+    return tuple(
+        PublishedRow(
+            str(row["system"]),
+            str(row["driver"]),
+            str(row["template"]),
+            None if pd.isna(row["frames"]) else int(row["frames"]),
+            {name: float(row[name]) for name in FIGURES},
+            str(row["source"]).endswith(PROTOTYPE_ONLY),
+        )
+        for row in table.to_dict("records")
+    )
+
+
+def reference_tables(run: FinishedRun, reference: str) -> dict[str, Table]:
+    """Return the published rows beside a run's methods by file name: means over shared cells, then every cell.
+
+    {} without a reference. BenchError as check_reference raises it, and if the run and the rows share no cell.
+    """
+    if not reference:
+        return {}
+    versions = {metric.name: metric.version for metric in run.facts.metrics}
+    check_reference(reference, run.facts.protocol.name, versions)
+    if versions[METRIC] != VERSION:
+        raise BenchError(f"--reference {reference}: its rows are of {METRIC} {VERSION}, not of {versions[METRIC]}.")
+    beside = _Beside(run, published_rows(REFERENCES[reference]))
+    if not beside.systems:
+        raise BenchError(f"--reference {reference}: no published output is of a cell of this run. Leave it out.")
+    tables = {"reference": beside.means()}
+    return tables | {f"reference_{name}": beside.every_cell(name) for name in FIGURES}
+
+
+class _Beside:
+    """The published rows that lie on a run's cells, and what the run's methods have there."""
+
+    def __init__(self, run: FinishedRun, rows: Sequence[PublishedRow]) -> None:
+        places = {(cell.driver, cell.template): cell for cell in run.facts.cells}
+        self.run = run
+        self.shared = {(row.system, cell.name): row for row in rows if (cell := places.get((row.driver, row.template)))}
+        self.systems = list(dict.fromkeys(system for system, _ in self.shared))
+        shown = {name for _, name in self.shared}
+        self.cells = [cell for cell in run.facts.cells if cell.name in shown]
+        prototypes = {row.system for row in rows if row.prototype_only}
+        self.prototypes = [system for system in self.systems if system in prototypes]
+        self.left_out = [row for row in rows if (row.driver, row.template) not in places]
+
+    def means(self) -> Table:
+        """Return each system's means over its cells in the run, and the methods' over the same cells."""
+        methods = self.run.methods
+        columns = [Column("published system"), Column("cells", decimals=0, note="Cells of this run that it has.")]
+        for name in FIGURES:
+            note = "Mean over the cells that the published system has."
+            columns.append(Column("published", note=f"{note} {WHAT}", group=name, key=f"{name} published"))
+            columns += [Column(method.label, note=note, group=name, key=f"{name} {method.label}") for method in methods]
+        rows = tuple(tuple(self._means_of(system)) for system in self.systems)
+        title = "Published outputs, measured elsewhere: means over the cells of each, and this run's on the same cells"
+        return self._table(title, columns, rows)
+
+    def _means_of(self, system: str) -> Iterator[Entry]:
+        cells = [cell for cell in self.cells if (system, cell.name) in self.shared]
+        yield self._system(system)
+        yield Entry(float(len(cells)))
+        for name in FIGURES:
+            yield Entry(fmean(self.shared[system, cell.name].scores[name] for cell in cells))
+            yield from (self._mean(method, name, cells) for method in self.run.methods)
+
+    def _mean(self, method: MethodFacts, name: str, cells: Sequence[CellFacts]) -> Entry:
+        found = [self.run.of_cell(method.label, cell, FIGURES[name]) for cell in cells]
+        values = [one.value for one in found if one.value is not None]
+        if not values:
+            return Entry(None, found[0].reason or found[0].status)
+        return Entry(fmean(values), remark="" if len(values) == len(cells) else f"{len(values)}/{len(cells)}")
+
+    def every_cell(self, name: str) -> Table:
+        """Return a figure of every cell that has a published row: this run's methods, then the published systems."""
+        mark = dict.fromkeys(self.prototypes, PROTOTYPE_ONLY)
+        own = (Column(method.label, group="this run", key=method.label) for method in self.run.methods)
+        columns = [Column("cell"), *own]
+        columns += [
+            Column(system, group="measured elsewhere", remark=mark.get(system, ""), key=f"published {system}")
+            for system in self.systems
+        ]
+
+        def row(cell: CellFacts) -> tuple[Entry, ...]:
+            own = (self.run.of_cell(method.label, cell, FIGURES[name]) for method in self.run.methods)
+            return (
+                Entry(f"{cell.driver} on {cell.template}"),
+                *(Entry(found.value, found.reason or found.status) for found in own),
+                *(self._published(system, cell, name) for system in self.systems),
+            )
+
+        title = f"Published outputs, measured elsewhere: {name} in every cell"
+        return self._table(title, columns, tuple(map(row, self.cells)))
+
+    def _published(self, system: str, cell: CellFacts, name: str) -> Entry:
+        row = self.shared.get((system, cell.name))
+        if row is None:
+            return Entry(None, "no published output")
+        short = row.frames is not None and row.frames < cell.n_frames
+        return Entry(row.scores[name], remark=f"{row.frames} of {cell.n_frames} frames" if short else "")
+
+    def _system(self, system: str) -> Entry:
+        return Entry(system, remark=PROTOTYPE_ONLY if system in self.prototypes else "")
+
+    def _table(self, title: str, columns: Sequence[Column], rows: tuple[tuple[Entry, ...], ...]) -> Table:
+        notes = [WHAT]
+        if self.prototypes:
+            notes.append(PROTOTYPE.format(f"{PROTOTYPE_ONLY.capitalize()} ({few(self.prototypes)})"))
+        if self.left_out:
+            named = few(list(dict.fromkeys(f"{row.driver} on {row.template}" for row in self.left_out)))
+            notes.append(f"Left out: {len(self.left_out)} published outputs on cells that this run lacks ({named}).")
+        return marked(self.run, Table(title, tuple(columns), (Section("", rows),), tuple(notes)))
