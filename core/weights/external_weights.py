@@ -136,7 +136,7 @@ def require(name: str) -> Path:
 def absence(name: str) -> str:
     """Return why a missing file cannot be used, and the remedy."""
     row = entry(name)
-    return f"weights {row.files[0]} are not here. With a network: {row.fetched_by}; without: weights add FILE"
+    return f"weights {row.files[0]} are not here. With a network: {row.fetched_by}; else: weights add FILE"
 
 
 def check(row: WeightFile, path: Path, file: str = "") -> Path:
