@@ -149,7 +149,7 @@ def several_faces(widths: Sequence[int], choice: str) -> str:
         return ""
     taken = {"": "the largest", "left": "the left one", "right": "the right one"}
     told = taken.get(choice, f"number {choice} by size")
-    return f"{len(widths)} faces in its first frame ({widths_in_words(widths)}), {told} was taken"
+    return f"{len(widths)} faces in its first frame ({widths_in_words(widths)}), {told} was used"
 
 
 def widths_in_words(widths: Sequence[int]) -> str:

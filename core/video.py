@@ -180,7 +180,7 @@ def _opened(path: Path) -> av.container.InputContainer:
         options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
         container = av.open(str(path.resolve()), mode="r", options=options)
     except FileNotFoundError:
-        raise BenchError(f"{path}: no such file or folder.") from None
+        raise BenchError(f"{path}: no such file or folder. Give a video or a folder of pictures.") from None
     except (av.error.FFmpegError, OSError):
         raise _no_video(path) from None
     if not container.streams.video:

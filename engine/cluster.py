@@ -115,4 +115,4 @@ def _answer_in_time(handle: Callable[[Any], Any], item: Any, limit_s: float) -> 
     thread.join(limit_s)
     if found:
         return found[0]
-    return Outcome(item, None, timed_out(limit_s) if thread.is_alive() else "it ended its thread", True)
+    return Outcome(item, None, timed_out(limit_s) if thread.is_alive() else "the item ended its thread", True)

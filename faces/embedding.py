@@ -141,21 +141,21 @@ class _Reader:
         name = bytes([1, len(layer)]) + layer
         found = self.data.find(name, self.place)
         if found < 0:
-            raise _foreign(f"it has no further layer {layer.decode()}")
+            raise _foreign(f"a layer {layer.decode()} is missing")
         self.place = found + len(name)
 
     def _tensor(self, count: int) -> npt.NDArray[np.float32]:
         version, *shape = (self._integer() for _ in range(5))
         if version != 2 or np.prod(shape) != count:
-            raise _foreign(f"parameters of shape {shape} where {count} are expected")
+            raise _foreign(f"parameters of shape {shape} instead of {count} numbers")
         start, self.place = self.place, self.place + 4 * count
         if self.place > len(self.data):
-            raise _foreign("it ends too early")
+            raise _foreign("it is truncated")
         return np.frombuffer(self.data, "<f4", count, start).copy()
 
     def _integer(self) -> int:
         if self.place >= len(self.data):
-            raise _foreign("it ends too early")
+            raise _foreign("it is truncated")
         start = self.place + 1
         self.place = start + self.data[self.place]
         return int.from_bytes(self.data[start : self.place], "little")

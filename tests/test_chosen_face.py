@@ -211,7 +211,7 @@ def test_several_faces_are_told_each_time(tmp_path, capfd):
         talk = ClipFolder(tmp_path / "drivers", tmp_path / "cache", face).clips()[1]
         (told,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("Note: ")]
         large, small = talk.faces
-        assert f"talk: 2 faces in its first frame ({large} and {small} px wide), {taken} was taken" in told
+        assert f"talk: 2 faces in its first frame ({large} and {small} px wide), {taken} was used" in told
         assert "--face left, right or a number" in told
 
 
@@ -325,7 +325,7 @@ def test_a_table_chooses_for_single_clips(tmp_path):
 
 def test_one_face_is_nothing_to_tell():
     assert several_faces((), "left") == several_faces((88,), "") == ""
-    told = "3 faces in its first frame (105, 105 and 73 px wide), number 2 by size was taken"
+    told = "3 faces in its first frame (105, 105 and 73 px wide), number 2 by size was used"
     assert several_faces((105, 105, 73), "2") == told
 
 
@@ -342,7 +342,7 @@ def test_the_command_line_takes_the_choice_to_the_run(call, tmp_path):
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     (cell,) = run["cells"]
     assert (run["request"]["face"], cell["face"], len(cell["faces"])) == ("left", "left", 2)
-    assert "the left one was taken" in (tmp_path / "out" / "report.html").read_text()
+    assert "the left one was used" in (tmp_path / "out" / "report.html").read_text()
     code, out, _ = call("verify", "out")
     assert (code, "1 cells animated again, 0 differ" in out) == (0, True)
     code, out, err = call(*request[:-1], "3")

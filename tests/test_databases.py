@@ -273,7 +273,7 @@ def test_smic_e_needs_its_sheet_and_is_cut_by_it(databases, found, tmp_path):
     assert clip.recording.emotion == "positive"
     remarks = "\n".join(found["smic_e"].remarks)
     assert "line 3: the onset 'see notes' is not a frame number" in remarks
-    assert "further columns called OnsetF2, OffsetF2 (further expressions?) are not read; " in remarks
+    assert "further columns named OnsetF2, OffsetF2 (further expressions?) are not read; " in remarks
     assert "2 rows" in found["smic_e"].source[1]  # empty ones at its end do not count ...
     assert len(found["smic_e"].remarks) == 3  # ... and are nothing to speak of
     shutil.copytree(databases["smic_e"] / "SMIC-E_raw image", tmp_path / "e" / "SMIC-E_raw image")
@@ -297,7 +297,7 @@ def test_a_table_describes_any_database(found):
     assert [line.partition(":")[0] for line in found["table"].missing] == ["line 5"]
     assert found["table"].incomplete == ("line 9: no fps",)
     assert "incomplete rows: 1" in found["table"].describe()
-    assert "line 9: the fps 'fast' is not a frame rate; taken as not coded" in found["table"].remarks
+    assert "line 9: the fps 'fast' is not a frame rate; treated as not coded" in found["table"].remarks
 
 
 def test_marks_of_a_video_are_checked_and_nothing_is_cut(found, tmp_path):

@@ -130,7 +130,7 @@ def infinite(states):
         (renamed, r"missing: generator\.final\.weight; unexpected: generator\.final\.wieght"),
         (reshaped, r"of another shape: generator\.final\.bias \(4,\) instead of \(3,\)"),
         (counting, r"of another kind: generator\.final\.bias int64 instead of float32"),
-        (lacking, r"no network: 'kp_detector' \(it holds discriminator, generator\)"),
+        (lacking, r"no network: 'kp_detector' \(it contains discriminator, generator\)"),
         (infinite, "NaN or infinite"),
     ],
 )

@@ -311,7 +311,7 @@ def test_entries_that_are_no_networks_are_named(tmp_path, here):
 
 def test_one_bare_network_is_described_by_its_entries(tmp_path, here):
     torch.save(STATES["generator"], tmp_path / "a.pth")
-    says = r"no network: 'generator', 'kp_detector' \(it holds entries of one without a name: 0\.weight, 0\.bias, "
+    says = r"no network: 'generator', 'kp_detector' \(it contains entries of an unnamed network: 0\.weight, 0\.bias, "
     with pytest.raises(BenchError, match=says):
         import_checkpoint("fomm", tmp_path / "a.pth", [LAYOUT], tmp_path / "out.safetensors")
 

@@ -227,7 +227,7 @@ def _strange_units(rows: Sequence[CodedRow]) -> list[str]:
     found = [(row.line, row.action_units, parse(row.action_units)) for row in rows if row.action_units]
     strange = [f"line {line}: {text!r}" for line, text, coding in found if not coding.terms and not coding.unknown]
     told = (
-        f"no action unit is understood in {len(strange)} rows ({few(strange, 3)}); spreadsheets turn 6/12 into a date"
+        f"no action unit was recognised in {len(strange)} rows ({few(strange, 3)}); spreadsheets turn 6/12 into a date"
     )
     return [told] if strange else []
 
@@ -255,7 +255,7 @@ def _validated(records: Sequence[dict[str, Any]]) -> tuple[tuple[CodedRow, ...],
         values = dict(record)
         for field, (check, problem) in CHECKS.items():
             if values[field] is not None and not check(values[field]):
-                remarks.append(f"{told} {field} {values[field]!r} {problem}; taken as not coded")
+                remarks.append(f"{told} {field} {values[field]!r} {problem}; treated as not coded")
                 values[field] = None
         if values["subject"]:
             rows.append(CodedRow(**values))

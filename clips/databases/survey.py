@@ -158,7 +158,7 @@ def apex_within(name: str, row: CodedRow) -> tuple[CodedRow, list[str]]:
     marks = [mark for mark in (row.onset, row.apex, row.offset) if mark is not None]
     if row.apex is None or marks == sorted(marks):
         return row, []
-    told = f"{name}: the apex {row.apex} is not between onset and offset; taken as not coded"
+    told = f"{name}: the apex {row.apex} is not between onset and offset; treated as not coded"
     return dataclasses.replace(row, apex=None), [told]
 
 

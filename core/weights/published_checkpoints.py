@@ -129,9 +129,9 @@ def _layout_of(
 def _faults(held: Mapping[str, Entries], layout: Layout) -> dict[str, list[str]]:
     """Return the differences from a layout by kind, as core.weights.state_dicts.misfits; entries are
     "network.entry"."""
-    holds = few(sorted(held)) if "" not in held else f"entries of one without a name: {few(list(held['']))}"
+    holds = few(sorted(held)) if "" not in held else f"entries of an unnamed network: {few(list(held['']))}"
     lacking = ", ".join(repr(name) for name in layout.required if name not in held)
-    no_network = [f"{lacking} (it holds {holds or 'none'})"] if lacking else []
+    no_network = [f"{lacking} (it contains {holds or 'none'})"] if lacking else []
     known = [name for name in layout.networks if name in held]
     return {"no network": no_network, **misfits(_joined(held, known), _joined(layout.networks, known))}
 

@@ -43,14 +43,14 @@ killed or because the files of a finished run were damaged.
 |---|---|---|
 | cut short, missing, added, or replaced by another file | found | found |
 | changed in place by any program | found: its modification time differs | found |
-| replaced with the old size and time, as when unpacking an archive | found by its change time, if it has one name | found |
+| replaced with the old size and time, as by unpacking | found by its change time, if it has one name | found |
 | changed within 10 ms of being hashed (2 s if times are whole seconds) | found: it is hashed again | found |
 | a bit flipped by the disk; a linked file changed and its old time restored | not found | found |
 
 Running the same command asks the system for size, modification time and inode of each file, as git and make do, and
-reads the files for which they differ from the recorded ones (`.megbench/file_hashes`, which may be deleted at any time).
-`verify` always reads every file of the run; the same command then repairs what it finds. Damage in the store is found
-when a file is read: PNG files and archives have their own checksums, kept scores and records have a digest.
+reads the files for which they differ from the recorded ones (`.megbench/file_hashes`, which may be deleted at any
+time). `verify` always reads every file of the run; the same command then repairs what it finds. Damage in the store is
+found when a file is read: PNG files and archives have their own checksums, kept scores and records have a digest.
 
 ## What the processes printed
 
