@@ -56,7 +56,7 @@ class Interval:
 
 @functools.lru_cache(maxsize=4)  # a page asks for the same draws for each of its figures
 def cluster_draws(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64s:
-    """Return how often each cluster is drawn if as many as there are are drawn with replacement.
+    """Return how often each cluster is drawn when n_clusters clusters are drawn with replacement.
 
     (draws, n_clusters), read-only; rows sum to n_clusters.
     """

@@ -32,7 +32,7 @@ IN_A_CELL = "a distance between sets of pictures: see the rows over several cell
 def frechet(a: Features, b: Features) -> float:
     """Return the Frechet distance of the Gaussians fitted to features (n, d) and (m, d), n and m at least 2.
 
-    mean a - mean b|^2 + tr(A + B - 2 (A B)^(1/2)) (Heusel et al. 2017). With fewer samples than dimensions the last
+    |mean a - mean b|^2 + tr(A + B - 2 (A B)^(1/2)) (Heusel et al. 2017). With fewer samples than dimensions the last
     trace is the sum of the singular values of the centred cross matrix (exact, and n x m is small); otherwise it comes
     from eigenvalues.
 
