@@ -130,7 +130,7 @@ def _tiff_size(data: bytes) -> tuple[int, int]:
 def check_size(path: Path, width: int, height: int) -> None:
     """Raise BenchError if a picture or a frame is too large to be one of a face."""
     if width * height > MAX_PIXELS:
-        raise BenchError(f"{path}: {width}x{height} is more than {MAX_PIXELS} pixels. Scale it down.")
+        raise BenchError(f"{path}: {width}x{height} is larger than {MAX_PIXELS} pixels. Scale it down.")
     if max(width, height) > MAX_SIDE:
         raise BenchError(f"{path}: {width}x{height} has a side over {MAX_SIDE} pixels. Crop it to the face.")
 

@@ -22,7 +22,7 @@ def foreseen(jobs: Sequence[Job], asked: Sequence[str]) -> list[str]:
             continue
         first = refused[0][1].reason
         if len(refused) == len(own) and label in asked:
-            raise BenchError(f"{label}: none of its {len(own)} cells can be done. The first: {first.rstrip('.')}.")
+            raise BenchError(f"{label}: none of {len(own)} cells can be done. The first: {first.rstrip('.')}.")
         verb = "are missing" if all(record.status == "missing" for _, record in refused) else "cannot be done"
         named = few([job.cell.name for job, _ in refused], 3)
         lines.append(f"{label}: {len(refused)} of {len(own)} cells {verb} ({named}): {first.rstrip('.')}")

@@ -207,7 +207,7 @@ def test_what_cannot_be_bridged_fails_the_cell_with_its_frames(driving, lost, wo
         (rows()[1:], "frames 2 to 8 in 7 rows"),
         ([row for row in rows(N + 1) if row["frame"] != 5], "frames 1 to 9 in 8 rows"),
         (rows(first=361), "frames 361 to 368 in 8 rows"),
-        ([*rows(), *(row | {"face_id": 1} for row in rows())], r"holds 2 faces \(face_id 0 and 1\)"),
+        ([*rows(), *(row | {"face_id": 1} for row in rows())], r"contains 2 faces \(face_id 0 and 1\)"),
         ([*rows(), rows()[2]], "several rows for frame 3"),
         (changed(3, AU12_r=9), "frame 4: AU12_r is 9; action units must be numbers from 0 to 5"),
         (changed(3, AU12_r=-0.6), "frame 4: AU12_r is -0.6"),
@@ -320,7 +320,7 @@ def test_tables_are_found_whatever_their_ending(tmp_path, driving):
 def test_folders_that_do_not_fit_are_refused_and_gaps_in_them_named(tmp_path, told):
     names = [f"frame{k}.csv" for k in range(1, N + 1)]
     for case, (chosen, words) in {
-        "doubled": ([*names[:-1], "frame07.csv"], "frame 7 is frame07.csv already"),
+        "doubled": ([*names[:-1], "frame07.csv"], "frame 7 is already frame07.csv"),
         "last": (names[:-1], "frames 1 to 7 in 7 rows"),
         "nameless": (["a.csv", *names[1:]], "no frame number in the name"),
     }.items():
