@@ -149,7 +149,7 @@ def test_check_names_each_fault_of_a_metric(cells):
 
     bad = type("Bad", (Good,), {"measure": measure, "combine": combine})
     found = " ".join(faults(metric_lines(bad, cells[0])))
-    for text in ("values of other, which", "size is 2, outside its bounds 0 to 1", "one frame: ZeroDivisionError"):
+    for text in ("values of other, which", "size is 2, outside of its bounds 0 to 1", "one frame: ZeroDivisionError"):
         assert text in found
 
 
