@@ -1,4 +1,4 @@
-"""Choose the face that a clip or a picture is cropped to, or refuse and say what to do."""
+"""Choose the face to which a clip or a picture is cropped, or refuse and say what to do."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from megbench.faces.landmarks import ONE_FACE, SURE, Face, believed, candidates,
 
 # Choices besides numbers: the face furthest to that side of the picture, as the viewer sees it.
 SIDES = ("left", "right")
-# The detector finds no face narrower than 40 pixels, behind sunglasses or a mask, or where the skin is overexposed.
+# The detector does not find faces narrower than 40 pixels, behind sunglasses or a mask, or with overexposed skin.
 NEEDED = "an upright frontal face, uncovered, neither too dark nor too bright, and at least 40 pixels wide"
-# Hints search copies of pictures with at most GLIMPSED pixels a side: this takes a tenth of a second and finds faces at
-# least a sixteenth as wide. Of the LATER frames after the first, every STEP-th is searched.
+# To give hints, copies of pictures with at most GLIMPSED pixels a side are searched: this takes a tenth of a second and
+# finds faces at least a sixteenth as wide. Of the LATER frames after the first, every STEP-th is searched.
 GLIMPSED, LATER, STEP = 640, 300, 10
 # A picture is called dark if 99 % of its pixels are below this level of 255. 14 bits saved in 16 reach 63, 12 bits 15.
 DARK = 80
@@ -40,7 +40,7 @@ class Framing:
 
 
 def check_face(choice: str) -> str:
-    """Return a choice of a face in its normal form: "" (the largest), "left", "right" or a number by size.
+    """Return the choice of a face in its normal form: "" (the largest), "left", "right" or a rank by size.
 
     Raise BenchError for any other choice.
     """
@@ -51,16 +51,16 @@ def check_face(choice: str) -> str:
         return str(int(choice))
     raise BenchError(
         f"The face {shown(choice)} cannot be chosen. Give left or right (a side of the picture), or a number by size"
-        " (1: the largest)."
+        " (1 is the largest)."
     )
 
 
 def frame_clip(first: Frames, later: Iterable[Frames], choice: str, what: str, aspect: float = 1.0) -> Framing:
     """Return how to crop a clip whose first frame is `first`, (H, W, 3) uint8.
 
-    choice: as `check_face` returns it. later: the frames that follow; they are read only if the first shows no face, to
-    say which one does. aspect: width of a pixel over its height. Raise CellFailed if there is no face, if the chosen
-    one does not exist, or if another face in its crop would be measured instead.
+    choice: as `check_face` returns it. later: the following frames, read only if the first shows no face, to say which
+    one does. aspect: width of a pixel over its height. Raise CellFailed if there is no face, if the chosen one does not
+    exist, or if another face in its crop would be measured instead.
     """
     picture = displayed(first, aspect)
     luma = grey(picture[None])[0]
@@ -73,7 +73,7 @@ def frame_clip(first: Frames, later: Iterable[Frames], choice: str, what: str, a
 
 
 def cut_portrait(picture: Frames, what: str, role: str) -> Frames:
-    """Return the one face of a still picture (H, W, 3) uint8 as (256, 256, 3).
+    """Return the only face of a still picture (H, W, 3) uint8 as (256, 256, 3).
 
     role: what the picture is for, in messages. Raise BenchError unless the picture shows exactly one face: only the
     user knows which of several is meant.
@@ -86,7 +86,7 @@ def cut_portrait(picture: Frames, what: str, role: str) -> Frames:
 
 
 def only_face(picture: Frames, what: str, role: str) -> Face:
-    """Return the one face of a still picture (H, W, 3) uint8. Raise BenchError as `cut_portrait` does."""
+    """Return the only face of a still picture (H, W, 3) uint8. Raise BenchError as `cut_portrait` does."""
     luma = grey(picture[None])[0]
     seen = candidates(luma, everyone=True)
     found = believed(seen)
@@ -102,12 +102,12 @@ def only_face(picture: Frames, what: str, role: str) -> Face:
 
 
 def darkness(picture: Frames) -> str:
-    """Return how dark a nearly black picture (H, W[, 3]) uint8 is and what may be the cause, "" for others."""
+    """Return how dark a nearly black picture (H, W[, 3]) uint8 is and a possible cause; "" for other pictures."""
     brightest = round(float(np.percentile(picture[::5, ::5], 99)))
     if brightest >= DARK:
         return ""
     return (
-        f"It is nearly black: its bright parts have {brightest} of 255 grey levels. If it holds 10, 12 or 14 bits in"
+        f"It is nearly black: its bright parts have {brightest} of 255 grey levels. If it stores 10, 12 or 14 bits in"
         " 16, stretch it to the full range"
     )
 
@@ -117,7 +117,7 @@ def _widths(faces: Sequence[Face]) -> str:
 
 
 def _chosen(found: Sequence[Face], choice: str, what: str) -> Face:
-    """Return the chosen face; `found` is in order of size. Raise CellFailed if there are too few."""
+    """Return the chosen face; `found` is ordered by size. Raise CellFailed if there are too few faces."""
     if choice in SIDES:
         by_place = sorted(found, key=lambda face: face.box[0] + face.box[2])
         return by_place[-SIDES.index(choice)]
@@ -125,7 +125,7 @@ def _chosen(found: Sequence[Face], choice: str, what: str) -> Face:
     if number > len(found):
         shows = "one face" if len(found) == 1 else f"{len(found)} faces"
         raise CellFailed(
-            f"face {number} was asked for, but {what} shows {shows} ({_widths(found)}). Choose"
+            f"face {number} was requested, but {what} shows {shows} ({_widths(found)}). Choose"
             f" {'1' if len(found) == 1 else f'1 to {len(found)}'}, left or right"
         )
     return found[number - 1]
@@ -134,7 +134,7 @@ def _chosen(found: Sequence[Face], choice: str, what: str) -> Face:
 def _checked(picture: Frames, face: Face, what: str) -> Box:
     """Return the crop around a face. Raise CellFailed unless the same face is found in the crop.
 
-    All later steps see only the crop and take its largest face: a larger neighbour, half inside, would be measured
+    All later steps see only the crop and use its largest face: a larger neighbour, half inside, would be measured
     instead of the chosen one.
     """
     box = crop_box(grey(picture[None])[0], what, face)
@@ -148,7 +148,7 @@ def _checked(picture: Frames, face: Face, what: str) -> Box:
         )
     if overlap(found[0], _placed(face, box)) < ONE_FACE:
         raise CellFailed(
-            f"another face is so near the one chosen in {what} that it would be measured instead. Crop the pictures"
+            f"another face is so close to the one chosen in {what} that it would be measured instead. Crop the pictures"
             " to the face you mean"
         )
     return box
@@ -172,14 +172,14 @@ def _clip_remedy(luma: Frames, later: Iterable[Frames]) -> str:
 
 
 def _turn(luma: Frames) -> str:
-    """Return the turn after which a picture (H, W) surely shows a face, "" if no quarter turn helps."""
+    """Return the turn after which a picture (H, W) surely shows a face, or "" if no quarter turn helps."""
     scores = {turn: _glimpse(np.ascontiguousarray(np.rot90(luma, turn))) for turn in TURNS}
     best = max(scores, key=lambda turn: scores[turn])
     return TURNS[best] if scores[best] else ""
 
 
 def _glimpse(luma: Frames) -> float:
-    """Return the highest score of a face in a small copy of a picture (H, W), 0 if none is sure."""
+    """Return the highest score of a face in a small copy of a picture (H, W), or 0 if none is certain."""
     scale = min(GLIMPSED / max(luma.shape), 1)
     small = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else luma
     return max((face.score for face in candidates(np.asarray(small, np.uint8)) if face.score >= SURE), default=0.0)

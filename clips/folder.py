@@ -27,18 +27,17 @@ from megbench.core.provenance import package_versions
 from megbench.core.video import frame_rate, is_video, medium_of, pixel_aspect, read_clip
 from megbench.faces.crop import crop
 
-# 2: squares in display proportions, around a face chosen by its score; before, faces could be stretched.
-# 3: mirrored videos are read as players show them.
+# 2: squares in display proportions, around a face chosen by its score; before, faces could be stretched. 3: mirrored
+# videos are read as players show them.
 PREPARATION = "crop-4"
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A clip in the making: where its frames are and what is known of it besides them, as megbench.core.clip.Clip has
-    it.
+    """A clip before preparation: where its frames are, and what is known about it, as in megbench.core.clip.Clip.
 
-    files: the pictures in the folder `path` that make the clip, in order; (): all of them. face: which one to take if
-    the first frame shows several, as megbench.clips.chosen_face.check_face returns it.
+    files: the pictures in the folder `path` that make up the clip, in order; () means all of them. face: which one to
+    use if the first frame shows several, as megbench.clips.chosen_face.check_face returns it.
     """
 
     path: Path
@@ -56,17 +55,17 @@ class Recording:
     files: tuple[Path, ...] = ()
 
     def facts(self) -> dict[str, Any]:
-        """All that its clip takes over."""
+        """Return the facts that its clip keeps."""
         names = {field.name for field in dataclasses.fields(self)} - {"path", "files"}
         return {name: getattr(self, name) for name in sorted(names)}
 
     def pictures(self) -> list[Path]:
-        """The files that hold the frames: pictures in order, or the video."""
+        """Return the files that contain the frames: pictures in order, or the video."""
         return list(self.files) or (pictures_in(self.path) if self.path.is_dir() else [self.path])
 
 
 class ClipFolder:
-    """Adapter for a folder whose entries are videos or folders of pictures; what is neither is named and left out.
+    """Adapter for a folder whose entries are videos or folders of pictures; other entries are named and left out.
 
     It may also be a clip store (`bench.py prepare`). face: which one drives if a clip's first frame shows several.
     """
@@ -77,7 +76,8 @@ class ClipFolder:
         self.face = check_face(face)
 
     def clips(self) -> list[Clip]:
-        """Return all clips, prepared, by name. Raise BenchError for a missing or empty folder or an unfit name."""
+        """Return all clips, prepared, by name. Raise BenchError if the folder is missing or empty, or for an invalid
+        name."""
         if not is_store(self.folder):
             return prepare_all(self.recordings(), self.cache)
         if self.face:
@@ -90,7 +90,7 @@ class ClipFolder:
         return clips
 
     def recordings(self) -> list[Recording]:
-        """Return the recordings in the folder, by name, without reading them. Raise BenchError as `clips`."""
+        """Return the recordings in the folder, by name, without reading them. Raise BenchError as `clips` does."""
         listing = _listing("drivers", self.folder)
         paths = [path for path in listing if is_video(path) or (path.is_dir() and pictures_in(path))]
         if not paths:
@@ -111,20 +111,22 @@ def _clip_name(path: Path) -> str:
 
 
 def _listing(role: str, folder: Path) -> list[Path]:
-    """Entries of a folder by name, without hidden ones; BenchError if it is not a folder."""
+    """Return the entries of a folder by name, without hidden ones. Raise BenchError if it is not a folder."""
     if not folder.exists():
         raise BenchError(f"The {role} folder {folder} does not exist. Give an existing folder with --{role}.")
     if not folder.is_dir():
-        raise BenchError(f"The {role} path {folder} is a file. Give the folder that holds it with --{role}.")
+        raise BenchError(f"The {role} path {folder} is a file. Give the folder that contains it with --{role}.")
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
-        raise BenchError(f"The {role} folder {folder} cannot be read ({error.strerror}). Check its rights.") from None
+        raise BenchError(
+            f"The {role} folder {folder} cannot be read ({error.strerror}). Check its permissions."
+        ) from None
 
 
 def _holds(listing: list[Path]) -> str:
     """Return the first names in a folder, in brackets."""
-    return f" (it holds {few([repr(path.name) for path in listing])})" if listing else ""
+    return f" (it contains {few([repr(path.name) for path in listing])})" if listing else ""
 
 
 def _mention_others(role: str, listing: Iterable[Path], used: list[Path]) -> None:
@@ -141,7 +143,7 @@ def _mention_others(role: str, listing: Iterable[Path], used: list[Path]) -> Non
 def _check_unique(kind: str, folder: Path, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise BenchError(f"{folder}: {names.count(name)} {kind}s are called {name!r}. Rename all but one.")
+            raise BenchError(f"{folder}: {names.count(name)} {kind}s have the name {name!r}. Rename all but one.")
 
 
 def prepare_all(recordings: list[Recording], cache: Path) -> list[Clip]:
@@ -158,7 +160,8 @@ def prepare_all(recordings: list[Recording], cache: Path) -> list[Clip]:
 
 
 def mention_clips(clips: Iterable[Clip | StoredClip]) -> None:
-    """Print which clips show several faces, and how to choose another one; and which come from a lossy kind of file."""
+    """Print which clips show several faces, with how to choose another one, and which come from a lossy kind of
+    file."""
     media: dict[str, list[str]] = {}
     for clip in clips:
         if clip.medium:
@@ -183,7 +186,7 @@ def prepare(recording: Recording, cache: Path) -> Clip:
         # The packages that decode a video and find the face in it decide the frames as much as our own code does.
         folder = cache / digest([PREPARATION, package_versions(__name__), facts, path.name, _files_hash(recording)])
     except OSError as error:
-        problem = f"{error.filename or path}: the file cannot be read ({error.strerror}). Check its rights."
+        problem = f"{error.filename or path}: the file cannot be read ({error.strerror}). Check its permissions."
         return Clip(path, n_frames=0, content="", problem=problem, **facts)
     clip = load_clip(folder)
     if clip is not None:
@@ -230,7 +233,7 @@ def _mention_density(path: Path) -> None:
 
 
 def _files_hash(recording: Recording) -> str:
-    """Hash of a video file, or of the names and bytes of a folder's pictures in order."""
+    """Return the hash of a video file, or of the names and bytes of a folder's pictures in order."""
     state = hashlib.blake2b(digest_size=16)
     for file in recording.pictures():
         state.update(file.name.encode(errors="surrogateescape") + b"\0")
@@ -242,7 +245,7 @@ def _files_hash(recording: Recording) -> str:
 def templates(folder: Path) -> list[Template]:
     """Return all pictures of a folder as templates, by name.
 
-    Raise BenchError for a missing folder, one without pictures, an unfit name, and a picture without a face or with
+    Raise BenchError if the folder is missing or has no pictures, for an invalid name, and for a picture with no face or
     several: only the user knows which face is meant.
     """
     listing = _listing("templates", folder)

@@ -1,7 +1,7 @@
-"""Drivers altered as another recording might have altered them: does the order of methods survive (`--perturb`)?
+"""Drivers altered as another recording might have altered them: does the ranking of methods survive (`--perturb`)?
 
-Each altered driver is a clip of its own, with its own content. Truths stay as they are, but for the frames that are
-left out of their drivers.
+Each altered driver is a separate clip with its own content. Truths stay as they are, except that they lose the frames
+that are left out of their drivers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from megbench.core.progress import track
 from megbench.core.provenance import recipe
 from megbench.core.video_writing import reencode
 
-# For clips whose frame rate nobody knows; H.264 hardly depends on it.
+# For clips of unknown frame rate; H.264 hardly depends on it.
 USUAL_FPS = 25.0
 
 
@@ -31,9 +31,10 @@ USUAL_FPS = 25.0
 class Kind:
     """One way of altering a driver.
 
-    says: a sentence with the strength in it. alter: frames uint8 (T, 256, 256, 3) of a clip and a strength -> frames;
-    None where frames only go. strength: the usual one, None if there is nothing to choose. least, most: its limits;
-    whole: only whole numbers. nothing: the strength that alters nothing, None if every one does.
+    says: a sentence that contains the strength. alter: returns altered frames, given frames uint8 (T, 256, 256, 3),
+    their clip and a strength; None if frames are only dropped. strength: the usual one, None if there is nothing to
+    choose. least, most: its limits. whole: only whole numbers are allowed. nothing: the strength that alters nothing,
+    None if every strength alters something.
     """
 
     says: str
@@ -55,7 +56,8 @@ def _h264(frames: Frames, clip: Clip, crf: float) -> Frames:
 
 
 def _noise(frames: Frames, clip: Clip, sigma: float) -> Frames:
-    """The draw hangs on the content, so driver and reference differ in it, and a clip always has the same."""
+    """Return frames with noise drawn from the clip's content: driver and reference differ, but a clip always gets the
+    same."""
     drawn = np.random.default_rng(int(clip.content[:16], 16)).standard_normal(frames.shape, dtype=np.float32)
     return _rounded(frames + np.float32(sigma) * (drawn[..., :1] if clip.colour == "grey" else drawn))
 
@@ -79,7 +81,7 @@ def _rounded(values: np.ndarray) -> Frames:
 
 
 def _moved(maps: np.ndarray, by: int) -> np.ndarray:
-    """Move maps (N, 256, 256, C) right and down by whole pixels, the border repeated."""
+    """Return maps (N, 256, 256, C) moved right and down by whole pixels, with the border repeated."""
     came_from = np.clip(np.arange(SIZE) - by, 0, SIZE - 1)
     return np.ascontiguousarray(maps[:, came_from][:, :, came_from])
 
@@ -97,24 +99,27 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Perturbation:
-    """A kind of alteration with its strength; None for a kind without one."""
+    """A kind of alteration with its strength, which is None for a kind without one."""
 
     kind: str
     strength: float | None
 
     @property
     def label(self) -> str:
-        """As the command line has it: "jpeg=50"."""
+        """The alteration as the command line writes it: "jpeg=50"."""
         return self.kind if self.strength is None else f"{self.kind}={self.strength:g}"
 
     @property
     def says(self) -> str:
-        """What was done to the drivers."""
+        """What was done to the drivers, in words."""
         return KINDS[self.kind].says.format(self.strength)
 
 
 def perturbations(given: Sequence[str]) -> list[Perturbation]:
-    """Return what `--perturb` names, each "name" or "name=strength". BenchError for an unknown name or strength."""
+    """Return what `--perturb` names, each "name" or "name=strength".
+
+    Raise BenchError for an unknown name or an invalid strength.
+    """
     return list(dict.fromkeys(map(_perturbation, given)))
 
 
@@ -126,7 +131,7 @@ def _perturbation(text: str) -> Perturbation:
     if not equals:
         return Perturbation(name, kind.strength)
     if kind.strength is None:
-        raise BenchError(f"--perturb {text}: {name} has no strength. Write just {name}.")
+        raise BenchError(f"--perturb {text}: {name} takes no strength. Write just {name}.")
     try:
         strength = float(number)
     except ValueError:
@@ -135,15 +140,15 @@ def _perturbation(text: str) -> Perturbation:
         what = "a whole number" if kind.whole else "a number"
         raise BenchError(f"--perturb {text}: the strength must be {what} from {kind.least:g} to {kind.most:g}.")
     if strength == kind.nothing:
-        usual = f"usual is {name}={kind.strength:g}"
-        raise BenchError(f"--perturb {text}: alters nothing. Choose another strength, {usual}.")
-    return Perturbation(name, strength + 0.0)  # -0 is 0
+        usual = f"such as the usual {name}={kind.strength:g}"
+        raise BenchError(f"--perturb {text}: this alters nothing. Choose another strength, {usual}.")
+    return Perturbation(name, strength + 0.0)  # turns -0 into 0
 
 
 def perturbed_cells(cells: Sequence[Cell], perturbation: Perturbation, cache: Path) -> list[Cell]:
-    """Return the cells with altered drivers, references and foils; what is not in `cache` is made.
+    """Return the cells with altered drivers, references and foils; clips that are not in `cache` are made.
 
-    With every second frame left out, truths lose theirs, too; else they stay.
+    If every second frame is left out, truths lose theirs too; otherwise truths stay unchanged.
     """
     made: dict[tuple[str, str], Clip] = {}
 
@@ -202,7 +207,7 @@ def _every_second(known: KnownMotion) -> KnownMotion:
 
 
 def _known_moved(known: KnownMotion, by: int) -> KnownMotion:
-    """Return the motion of a picture that lies further right and down by so many pixels."""
+    """Return the motion of a picture moved right and down by so many pixels."""
     head = known.head.copy()
-    head[:, :, 2] += by - by * known.head[:, :, :2].sum(-1)  # the head turns about a moved place
+    head[:, :, 2] += by - by * known.head[:, :, :2].sum(-1)  # the head rotates about the moved position
     return dataclasses.replace(known, bases=_moved(known.bases, by), head=head, landmarks=known.landmarks + by)

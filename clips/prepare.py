@@ -1,4 +1,4 @@
-"""Preparing a database: its clips become a store that training reads without decoding a picture again."""
+"""Preparation of a database: its clips become a store that training reads without decoding pictures again."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from megbench.core.progress import duration, note
 from megbench.core.video import medium_of
 from megbench.faces.landmarks import Points, landmarks
 
-# recorded: as the pictures are. luma: grey. swapped: the published preparation's grey, which takes red for blue.
+# recorded: as the pictures are. luma: grey. swapped: the published preparation's grey, which swaps red and blue.
 Colour = Literal["recorded", "luma", "swapped"]
 # Seconds of a processor for a clip's face and for each frame of 640 x 480; for estimates.
 CLIP_S, FRAME_S = 0.25, 0.006
@@ -57,12 +57,12 @@ class Task:
 def prepare(
     survey: Survey, out: Path, pick: Pick, drivers: Collection[str], challenge: str, colour: Colour, workers: int
 ) -> ClipStore:
-    """Prepare all usable clips of a database into the store `out`; what is finished there is kept.
+    """Prepare all usable clips of a database into the store `out` and return it; finished clips there are kept.
 
-    pick: the 18 points of 68 landmarks. drivers: recordings that are drivers of `challenge`. workers: processes; 0: one
-    for each core. Clips without a face in their first frame, or that cannot be read, are listed in the store with the
-    reason. If another process prepares into `out`, it is waited for. BenchError if no clip is left, or `out` is
-    something else.
+    pick: returns the 18 points of 68 landmarks. drivers: recordings that `challenge` uses as drivers. workers: number
+    of processes; 0 means one for each core. Clips that cannot be read or show no face in their first frame are listed
+    in the store with the reason. If another process is preparing into `out`, wait for it. Raise BenchError if no clip
+    is left, or if `out` is something else.
     """
     tasks = [_task(clip.recording, out, pick, drivers, challenge, colour) for clip in survey.usable]
     with locked_folder(out, CLIP_STORE, wait=True):
@@ -72,7 +72,7 @@ def prepare(
         waiting = [task for task in tasks if not _finished(task)]
         stale = {place.parent for place in out.glob(f"*/{CLIP}")} - {task.place for task in tasks}
         before = _left_out_before(out)
-        if stale or any(task.recording.name not in before for task in waiting):  # else others may be reading it
+        if stale or any(task.recording.name not in before for task in waiting):  # otherwise others may be reading it
             (out / STORE).unlink(missing_ok=True)
         for folder in stale:
             discard(folder)
@@ -82,7 +82,7 @@ def prepare(
         left_out |= {task.recording.name: why for task, why in zip(waiting, problems, strict=True) if why}
         if len(left_out) == len(survey.clips):
             first = next((f" {name}: {why}." for name, why in left_out.items()), "")
-            raise BenchError(f"{survey.database}: no clip can be used.{first} `bench.py validate` tells more.")
+            raise BenchError(f"{survey.database}: no clip can be used.{first} `bench.py validate` says more.")
         names = [task.recording.name for task in tasks if task.recording.name not in left_out]
         facts = StoreFacts(
             version=VERSION,
@@ -104,7 +104,7 @@ def prepare(
 def _task(
     recording: Recording, out: Path, pick: Pick, drivers: Collection[str], challenge: str, colour: Colour
 ) -> Task:
-    """What is to be done for one clip; its key tells of its files' names, sizes and times, not of their bytes."""
+    """Return the task for one clip; its key depends on its files' names, sizes and times, not on their bytes."""
     driver_of = challenge if without_camera(recording.recording) in drivers else ""
     files = [[file.name, (stat := file.stat()).st_size, stat.st_mtime_ns] for file in recording.pictures()]
     key = digest([VERSION, PREPARATION, recording.facts(), colour, driver_of, files])
@@ -112,17 +112,17 @@ def _task(
 
 
 def _announce(database: str, waiting: Collection[Task], wanted: int, out: Path, workers: int) -> None:
-    """Say what is prepared and about how long it takes."""
+    """Print what is prepared and about how long it takes."""
     frames = sum(len(task.recording.files) for task in waiting)
     many = f"{len(waiting)} clips of {database}" if len(waiting) > 1 else f"1 clip of {database}"
-    done = f" ({wanted - len(waiting)} more are there already)" if len(waiting) < wanted else ""
-    pictures = f", {frames:,} pictures," if frames else ""  # nobody has counted a video's
+    done = f" ({wanted - len(waiting)} more are already there)" if len(waiting) < wanted else ""
+    pictures = f", {frames:,} pictures," if frames else ""  # the frames of a video are not counted
     seconds = (len(waiting) * CLIP_S + frames * FRAME_S) / workers
     note(f"preparing {many}{done}{pictures} into {out}: about {duration(seconds)}.")
 
 
 def _left_out_before(out: Path) -> Collection[str]:
-    """Clips that an earlier call could not use; they are tried again, which says nothing of the others."""
+    """Return the clips that an earlier call could not use; they are tried again, which does not affect the others."""
     try:
         return read_facts(out / STORE, StoreFacts).left_out
     except BenchError:
@@ -138,7 +138,7 @@ def _finished(task: Task) -> bool:
 
 
 def _prepare(task: Task) -> str:
-    """Prepare one clip; why it cannot be, "" if it was."""
+    """Prepare one clip; return why it cannot be prepared, or "" if it was."""
     recording = task.recording
     try:
         frames, framing = cut_frames(recording)
@@ -151,7 +151,7 @@ def _prepare(task: Task) -> str:
     for mark in ("onset", "apex", "offset"):
         at = getattr(recording, f"{mark}_frame")
         if at is not None and at >= len(frames):
-            return f"its {mark} {at} is behind its last frame {len(frames) - 1}"
+            return f"its {mark} {at} is after its last frame {len(frames) - 1}"
     with whole_folder(task.place) as temporary:
         np.save(temporary / FRAMES, frames[..., 0] if colour == "grey" else frames)
         clip = StoredClip(

@@ -1,4 +1,4 @@
-"""Say in messages what a folder holds where clips were expected, and how to turn it into clips."""
+"""Messages that say what a folder contains where clips were expected, and how to turn it into clips."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from megbench.core.video import VIDEOS
 
 # Files of cameras and recorders that are not opened, although their streams are common ones.
 OTHER_VIDEOS = (".mxf", ".dv", ".rm", ".rmvb")
-# Pictures as phones and cameras save them, which are not read.
+# Picture formats of phones and cameras that are not read.
 OTHER_PICTURES = (".heic", ".heif", ".avif", ".gif", ".dng", ".cr2", ".nef", ".arw", ".jp2", ".jxl", ".pdf")
-# How many levels and how many folders are searched.
+# The most levels and folders that are searched.
 DEEPEST, MOST_FOLDERS = 4, 2000
 SHOWN = 3
 
 
 def below(folder: Path, suffixes: Collection[str]) -> list[tuple[str, int]]:
-    """Return the folders in `folder`, itself included as ".", that hold files with such suffixes, and their numbers."""
+    """Return the folders in `folder`, itself included as ".", that contain files with such suffixes, with the
+    counts."""
     found = []
     for place, folders, files in itertools.islice(os.walk(folder), MOST_FOLDERS):
         path = Path(place).relative_to(folder)
@@ -47,18 +48,20 @@ def remedies(folder: Path, entries: Collection[Path]) -> list[str]:
         if found:
             place = folder / found[0][0]
             place = place.parent if kind == "Pictures" else place
-            sentences.append(f"{kind} lie deeper: {counted(found)}. Give a folder with clips in it, such as {place}.")
+            sentences.append(
+                f"{kind} are in subfolders: {counted(found)}. Give a folder of clips, such as {place}."
+            )
     names = {path.suffix.lower(): path.name for path in entries if path.is_file()}
     if others := sorted(set(names) & set(OTHER_VIDEOS)):
         example = names[others[0]]
         sentences.append(
-            f"{', '.join(others)} is not read: turn {example!r} into .mp4 (ffmpeg -i {example!r} -crf 4 clip.mp4)."
+            f"{', '.join(others)} is not read: convert {example!r} to .mp4 (ffmpeg -i {example!r} -crf 4 clip.mp4)."
         )
     return sentences
 
 
 def picture_remedies(entries: Collection[Path]) -> list[str]:
-    """Return how entries that are pictures of other kinds become templates, in one sentence; [] for none."""
+    """Return how pictures in other formats become templates, in one sentence; [] if there are none."""
     names = {path.suffix.lower(): path.name for path in entries if path.is_file() and not path.name.startswith(".")}
     others = sorted(set(names) & set(OTHER_PICTURES))
     return [f"{', '.join(others)} is not read: save {names[others[0]]!r} as PNG or JPEG."] if others else []

@@ -1,4 +1,4 @@
-"""A clip: a run of frames and what is known of it. A template: one still face. A cell: one on the other.
+"""Clips, templates and cells: a run of frames with what is known about it, a still face, and a pair of the two.
 
 On disk a clip is a folder: `frames/00000.png ...`, `known.npz` for rendered clips, and `clip.json`, written last.
 """
@@ -29,9 +29,9 @@ KNOWN = "known.npz"
 
 @dataclass(frozen=True)
 class KnownMotion:
-    """The exact motion of a rendered clip. Frame 0 is neutral: intensities 0 and the head at rest.
+    """The exact motion of a rendered clip. Frame 0 is neutral: all intensities are 0 and the head is at rest.
 
-    action_units: the K units that move, as "AU12".
+    action_units: the K units that move, such as "AU12".
     au_intensity: (T, K) float32; 1 moves the fastest vertex by 5 % of the distance between the eye centres.
     bases: (K, 256, 256, 2) float16, x and y displacement in pixels of frame 0 at intensity 1.
     head: (T, 2, 3) float32, similarity in pixels, applied after the action units.
@@ -45,14 +45,14 @@ class KnownMotion:
     landmarks: Float32s
 
     def flow(self, frame: int) -> Float32s:
-        """Exact forward flow from frame 0 to `frame`: (256, 256, 2) float32, pixels, x then y."""
+        """Return the exact forward flow from frame 0 to `frame`: (256, 256, 2) float32, pixels, x then y."""
         moved = pixel_grid() + np.tensordot(self.au_intensity[frame], self.bases.astype(np.float32), axes=1)
         return np.asarray(moved @ self.head[frame, :, :2].T + self.head[frame, :, 2] - pixel_grid(), np.float32)
 
 
 @functools.cache
 def pixel_grid(size: int = SIZE) -> Float32s:
-    """Pixel coordinates (size, size, 2) float32, x then y; read-only."""
+    """Return pixel coordinates (size, size, 2) float32, x then y; read-only."""
     grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).astype(np.float32)
     grid.flags.writeable = False
     return grid
@@ -62,16 +62,17 @@ def pixel_grid(size: int = SIZE) -> Float32s:
 class Clip:
     """A run of prepared frames (256 x 256 RGB) in `folder`.
 
-    Frame numbers count from 0 within the clip; None where nobody coded them. `emotion` is "negative", "positive",
-    "surprise" or what the database says. `action_units` is the coders' raw text ("4+L10"). `box` is the square
-    (left, top, right, bottom) of the upright original picture that became the frames, in display pixels; it may reach
-    beyond the picture (megbench.faces.crop), and is None for rendered clips. `content` is the hash of the frames.
-    `recording` is what a database's clip is called wherever it lies ("casme2/sub19_EP01_01f"), by which one knows
-    whether a model has seen it; "" for others. `rendered` tells clips of this suite from recordings. `faces` are the
-    widths in display pixels of the faces in the original first frame, largest first; `face` is the user's choice among
-    them ("left", "right", a number by size), "" for the largest. `medium` says what the kind of its file does to motion
-    (a GIF, an interlaced video), "" for ordinary ones. `problem` says why the frames cannot be used (no face in them, a
-    damaged video); its cells fail with it and the run goes on. "" for a usable clip.
+    Frame numbers count from 0 within the clip; a frame that nobody coded is None. `emotion` is "negative", "positive",
+    "surprise" or the database's own label. `action_units` is the coders' raw text ("4+L10"). `box` is the square (left,
+    top, right, bottom) that was cut from the upright original picture, in display pixels; it may extend beyond the
+    picture (megbench.faces.crop), and is None for rendered clips. `content` is the hash of the frames. `recording` is
+    the name by which the databases' clip is known everywhere ("casme2/sub19_EP01_01f"), so that one can tell whether a
+    model has seen it; "" for other clips. `rendered` distinguishes clips rendered by this suite from recordings.
+    `faces` lists the widths in display pixels of the faces in the original first frame, largest first; `face` is the
+    user's choice among them ("left", "right", or a rank by size), "" for the largest. `medium` says how the file format
+    affects motion (a GIF, an interlaced video), "" for ordinary files. `problem` says why the frames cannot be used (no
+    face was found, the video is damaged): cells with this clip fail with that reason and the run continues. It is ""
+    for a usable clip.
     """
 
     folder: Path
@@ -97,24 +98,24 @@ class Clip:
 
     @property
     def person(self) -> str:
-        """Who is seen: see `person`."""
+        """The person shown: see `person`."""
         return person(self.database, self.subject)
 
     def frames(self) -> Frames:
-        """All frames, uint8 (T, 256, 256, 3) RGB.
+        """Return all frames, uint8 (T, 256, 256, 3) RGB.
 
-        BenchError if a file is missing or was altered, CellFailed if the clip has a problem.
+        Raise BenchError if a file is missing or was altered, CellFailed if the clip has a problem.
         """
         if self.problem:
             raise CellFailed(self.problem)
         frames = check_frames(read_frames(self.folder / "frames", self.n_frames), f"Clip {self.name}")
-        kept = load_clip(self.folder)  # hashes what it must of the files, which are a fifth of the pixels
+        kept = load_clip(self.folder)  # hashes as few files as it can; files are a fifth the size of the pixels
         if (kept is None or kept.content != self.content) and content_hash(frames) != self.content:
-            raise BenchError(f"{self.folder}: frames were altered. Give the same command again; it makes them anew.")
+            raise BenchError(f"{self.folder}: frames were altered. Run the same command again to recreate them.")
         return frames
 
     def known(self) -> KnownMotion | None:
-        """Return the exact motion of a rendered clip, None for recordings."""
+        """Return the exact motion of a rendered clip, or None for a recording."""
         if not self._known.exists():
             return None
         with np.load(self._known, allow_pickle=False) as data:
@@ -127,11 +128,11 @@ class Clip:
             )
 
     def facts(self) -> dict[str, Any]:
-        """Everything but the folder, as JSON values."""
+        """Return every field except the folder, as JSON values."""
         return {name: value for name, value in vars(self).items() if name != "folder"}
 
     def state(self) -> dict[str, Any]:
-        """Return all that may change a number computed from this clip, as JSON values."""
+        """Return everything that may change a number computed from this clip, as JSON values."""
         return {**self.facts(), "known": hash_if_readable(self._known)}
 
     @property
@@ -140,15 +141,15 @@ class Clip:
 
 
 def several_faces(widths: Sequence[int], choice: str) -> str:
-    """Return what a reader must know about a clip that shows several faces, "" for other clips.
+    """Return a note for readers about a clip that shows several faces, or "" for other clips.
 
-    widths: of its faces in pixels, largest first. choice: as megbench.clips.chosen_face.check_face returns it.
+    widths: of its faces in pixels, largest first. choice: as returned by megbench.clips.chosen_face.check_face.
     """
     if len(widths) < 2:
         return ""
     taken = {"": "the largest", "left": "the left one", "right": "the right one"}
     told = taken.get(choice, f"number {choice} by size")
-    return f"{len(widths)} faces in its first frame ({widths_in_words(widths)}), {told} was taken"
+    return f"{len(widths)} faces in its first frame ({widths_in_words(widths)}), {told} was used"
 
 
 def widths_in_words(widths: Sequence[int]) -> str:
@@ -158,23 +159,24 @@ def widths_in_words(widths: Sequence[int]) -> str:
 
 
 def family(database: str) -> str:
-    """A database whichever of its cameras is meant: "smic" of smic and smic-vis."""
+    """Return a database's name without its camera: "smic" for both smic and smic-vis."""
     return database.partition("-")[0]
 
 
 def person(database: str, subject: str) -> str:
-    """Who is seen, whichever of a database's cameras looked: "smic/s11"."""
+    """Return the name of the person shown, the same for all cameras of a database: "smic/s11"."""
     return f"{family(database)}/{subject}"
 
 
 def without_camera(recording: str) -> str:
-    """A recording's name whichever camera's it is, since all see the same moment: "smic/s11_ne_02"."""
+    """Return a recording's name without its camera, since all cameras see the same moment: "smic/s11_ne_02"."""
     database, slash, clip = recording.partition("/")
     return f"{family(database)}{slash}{clip}"
 
 
 def save_clip(folder: Path, clip: Clip, frames: Frames, known: KnownMotion | None = None) -> Clip:
-    """Write a clip's folder, `clip.json` last, and return the clip with folder, count and content filled in."""
+    """Write a clip's folder, `clip.json` last, and return the clip with its folder, frame count and content filled
+    in."""
     check_name("clip", clip.name)
     check_frames(frames, f"Clip {clip.name}")
     clip = dataclasses.replace(clip, folder=folder, n_frames=len(frames), content=content_hash(frames))
@@ -196,13 +198,13 @@ def save_clip(folder: Path, clip: Clip, frames: Frames, known: KnownMotion | Non
 
 
 def keep_facts(folder: Path, clip: Clip, files: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write `clip.json` into a clip's folder: what is known of the clip, sizes and hashes of its files."""
+    """Write `clip.json` into a clip's folder: the clip's facts, with the sizes and hashes of its files."""
     (folder / "clip.json").unlink(missing_ok=True)
     write_kept(folder / "clip.json", {**clip.facts(), "files": dict(files)})
 
 
 def load_clip(folder: Path) -> Clip | None:
-    """Return the clip in `folder`, None if it is missing, incomplete or from another version of the suite."""
+    """Return the clip in `folder`, or None if it is missing, incomplete or from another version of the suite."""
     facts = read_kept(folder / "clip.json") or {}
     try:
         files, box, faces = facts.pop("files"), facts.pop("box"), tuple(facts.pop("faces", ()))
@@ -214,7 +216,7 @@ def load_clip(folder: Path) -> Clip | None:
 
 @dataclass(frozen=True)
 class Template:
-    """A still face: `image` uint8 (256, 256, 3) RGB, prepared like every frame. `content` is its hash."""
+    """A still face. `image` is uint8 (256, 256, 3) RGB, prepared like every frame; `content` is its hash."""
 
     name: str
     subject: str
@@ -223,7 +225,7 @@ class Template:
 
     @classmethod
     def of(cls, name: str, subject: str, image: Frames) -> Template:
-        """Make a template of a prepared picture."""
+        """Return a template made from a prepared picture. Raise BenchError for an invalid name or picture."""
         check_name("template", name)
         check_frames(image[None], f"Template {name}")
         return cls(name, subject, image, content_hash(image))
@@ -234,12 +236,12 @@ class Cell:
     """One driver on one template under a protocol.
 
     driver: what methods are given.
-    reference: what scores compare with: the same motion with other camera noise where clips are rendered, so that no
-    method is rewarded for copying noise; the driver itself for recordings.
-    truth: the template making the driver's expression, rendered; None where nobody knows it.
-    foil: another driver that moves another part of the face, in a folder of recordings just another one; None where the
-    protocol names none.
-    known_as: how others call driver and template, as pairs; () where the protocol knows no other names.
+    reference: what scores compare with. For a rendered clip it has the same motion with different camera noise, so that
+    no method is rewarded for copying noise; for a recording it is the driver itself.
+    truth: the template rendered with the driver's expression, or None if it is not known.
+    foil: another driver that moves another part of the face (any other driver in a folder of recordings), or None if
+    the protocol names none.
+    known_as: pairs of names by which others may know driver and template; () if the protocol knows no other names.
     """
 
     protocol: str
@@ -257,10 +259,10 @@ class Cell:
 
     @property
     def problem(self) -> str:
-        """Why the cell cannot be done whatever the method; "" if it can."""
+        """Why no method can do this cell; "" if it can be done."""
         return self.driver.problem or self.reference.problem or (self.truth.problem if self.truth else "")
 
 
 def affine_points(points: Float32s, matrix: Float32s) -> Float32s:
-    """Points (N, 2) under a 2 x 3 matrix."""
+    """Return points (N, 2) transformed by a 2 x 3 matrix."""
     return np.asarray(cv2.transform(points[None], matrix)[0], np.float32)

@@ -1,4 +1,4 @@
-"""Summing up a metric's figures over any set of cells."""
+"""Aggregation of a metric's figures over any set of cells."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from megbench.core.errors import BenchError, few
 
 
 def combined(metric: Metric, partials: Sequence[Partial]) -> list[Score]:
-    """Return a score of each of a metric's figures, in their order, over the cells that `partials` come from.
+    """Return the score of each of a metric's figures, in their order, over the cells that `partials` come from.
 
-    Raise BenchError if the metric's `combine` forgets a figure that is not summed up by its mean.
+    Raise BenchError if the metric's `combine` omits a figure whose pooling is not the mean.
     """
     own: dict[str, Score] = {}
     if pooled := [figure.name for figure in metric.figures if figure.pooling != "mean"]:
         own = {score.figure: score for score in metric.combine(partials)}  # type: ignore[attr-defined]
         if lost := [name for name in pooled if name not in own]:
             raise BenchError(
-                f"The metric {metric.name}: its `combine` gives no score of {few(lost)}. It must return one of every"
-                ' figure whose `pooling` is not "mean".'
+                f"The metric {metric.name}: its `combine` returns no score for {few(lost)}. It must return one for"
+                ' every figure whose `pooling` is not "mean".'
             )
     return [
         mean_score(figure.name, partials) if figure.pooling == "mean" else own[figure.name] for figure in metric.figures
@@ -29,9 +29,9 @@ def combined(metric: Metric, partials: Sequence[Partial]) -> list[Score]:
 
 
 def mean_score(figure: str, partials: Sequence[Partial]) -> Score:
-    """Return the plain mean of a figure over the cells that have it, with how many of how many those are.
+    """Return the plain mean of a figure over the cells that have it, with their number and the number of all cells.
 
-    A figure that no cell has is None, with the status and reason of the first supplied cell that lacks it.
+    If no cell has the figure, the value is None, with the status and reason of the first supplied cell that lacks it.
     """
     values = [value for partial in partials if (value := partial.values.get(figure)) is not None]
     if values:
@@ -40,7 +40,7 @@ def mean_score(figure: str, partials: Sequence[Partial]) -> Score:
 
 
 def absent_score(figure: str, partials: Sequence[Partial]) -> Score:
-    """Return the score of a figure that no cell has; cells that were not supplied give its reason only if all are."""
+    """Return the score of a figure that no cell has. The reason is that of a supplied cell, if there is one."""
     if not partials:
         return Score(figure, None, "skipped", "no cells", 0, 0)
     first = min(partials, key=lambda partial: partial.status == "missing")

@@ -1,6 +1,6 @@
-"""Configurations: defaults in code as frozen dataclasses, small YAML overlays, `a.b=value` overrides.
+"""Configurations: defaults in code as frozen dataclasses, small YAML overlays, and `a.b=value` overrides.
 
-Unknown keys are errors. Values are converted to the types the dataclasses declare and to no others.
+Unknown keys are errors. Values are converted to the types that the dataclasses declare and to no others.
 """
 
 import dataclasses
@@ -19,21 +19,24 @@ from megbench.core.errors import BenchError, WrongSetting, clause, shown, unknow
 
 T = TypeVar("T")
 
-# Types of settings that `build` holds to their range: how many of something, how many if any, a rate or a width, a
-# share that is less than all.
+# Types of settings whose range `build` checks: a number of at least 1, a number of at least 0, a positive rate or
+# width, and a share below 1.
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
-# An overlay is a page of settings; anything larger is a mistake or an attack.
+# An overlay is a page of settings; a larger file is a mistake or an attack.
 LARGEST_OVERLAY_BYTES = 100_000
-# Settings nest four deep; what nests by the thousand exhausts the parser.
+# Settings nest four levels deep; thousands of levels would exhaust the parser.
 DEEPEST_OVERLAY = 20
 
 
 def read_overlay(path: Path) -> dict[str, Any]:
-    """Return the settings in a YAML file, {} if empty. Raise BenchError if missing, too large, or not a mapping."""
+    """Return the settings in a YAML file, or {} if it is empty.
+
+    Raise BenchError if the file is missing, too large or not a mapping.
+    """
     if not path.is_file():
         raise BenchError(f"Config {path} does not exist. Choices: {', '.join(sorted(_neighbours(path))) or 'none'}.")
     if path.stat().st_size > LARGEST_OVERLAY_BYTES:
@@ -51,7 +54,10 @@ def read_overlay(path: Path) -> dict[str, Any]:
 
 
 def read_yaml(text: str, what: str) -> Any:
-    """Return the values in YAML. Raise BenchError, naming `what`, for anchors, tags, deep nesting and invalid YAML."""
+    """Return the values in YAML text.
+
+    Raise BenchError, naming `what`, for anchors, tags, deep nesting and invalid YAML.
+    """
     try:
         depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
@@ -63,7 +69,8 @@ def read_yaml(text: str, what: str) -> Any:
         return yaml.load(text, Loader=_Loader)
     except BenchError:
         raise
-    # Besides its own errors, PyYAML passes on those of int(), datetime() and others on values that look like theirs.
+    # Besides its own errors, PyYAML passes on those that int(), datetime() and others raise for values that look like
+    # theirs.
     except (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
         raise BenchError(
             f"{what} is not valid YAML ({_problem(error)}). Correct it, or put quotes around the value."
@@ -78,18 +85,18 @@ def _problem(error: Exception) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """As safe_load, but a key that stands twice is an error: of two values one would be lost without a word."""
+    """A safe loader that rejects repeated keys, because one of the two values would be lost silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping. ValueError for a key that stands twice."""
+        """Return a mapping. Raise ValueError if a key is repeated."""
         keys = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         if twice := next((value for place, (tag, value) in enumerate(keys) if (tag, value) in keys[:place]), None):
-            raise ValueError(f"the key {twice!r} stands twice")
+            raise ValueError(f"the key {twice!r} is repeated")
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
 
 
-# YAML 1.1 reads 1e-4 and 1.5e3 as text; everybody means numbers.
+# YAML 1.1 reads 1e-4 and 1.5e3 as text, but users mean numbers.
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
@@ -99,7 +106,7 @@ def _neighbours(path: Path) -> list[str]:
     return [str(other) for other in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
 
 
-# Words of pydantic's that not everybody knows, or that are long.
+# Pydantic's phrases that are long or not widely understood, in plain words.
 PLAINLY = {
     "valid array": "list",
     "an object": "a mapping",
@@ -109,10 +116,10 @@ PLAINLY = {
 
 
 def resolve(kind: type[T], overlays: Iterable[Mapping[str, Any]] = (), sets: Iterable[str] = (), where: str = "") -> T:
-    """Make a `kind` from its defaults, the overlays in order, then overrides such as ``optimiser.lr=1e-4``.
+    """Return a `kind` made from its defaults, then the overlays in order, then overrides such as ``optimiser.lr=1e-4``.
 
-    where: the part of a larger config that it is, for errors. Raises BenchError for an unknown key (with the nearest
-    known one), a wrong type or range, or a malformed override.
+    where: the path of this part within a larger config, for error messages. Raise BenchError for an unknown key (with
+    the nearest known one), a wrong type, a value out of range, or a malformed override.
     """
     merged: dict[str, Any] = {}
     for overlay in overlays:
@@ -123,7 +130,7 @@ def resolve(kind: type[T], overlays: Iterable[Mapping[str, Any]] = (), sets: Ite
 
 
 def parse_set(item: str) -> dict[str, Any]:
-    """``a.b=1`` -> {"a": {"b": 1}}; the value is read as YAML."""
+    """Return ``a.b=1`` as {"a": {"b": 1}}; the value is read as YAML. Raise BenchError if the text is malformed."""
     keys, equals, text = item.partition("=")
     if not equals or not all(keys.split(".")):
         raise BenchError(f"--set {shown(item)} must be KEY=VALUE, such as loss.perceptual=pyramid.")
@@ -134,7 +141,7 @@ def parse_set(item: str) -> dict[str, Any]:
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` laid over `below`; nested mappings are merged, everything else is replaced."""
+    """Return `below` updated with `above`: nested mappings are merged, everything else is replaced."""
     merged = dict(below)
     for key, value in above.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
@@ -143,15 +150,15 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_dict(config: Any) -> dict[str, Any]:
-    """The resolved config as JSON values."""
+    """Return the resolved config as JSON values."""
     return dataclasses.asdict(config)
 
 
 def build(kind: type[T], settings: Any, where: str) -> T:
-    """Return the dataclass `kind` with some settings laid over its defaults; `where` names them in errors.
+    """Return the dataclass `kind` with the given settings in place of its defaults; `where` names them in errors.
 
-    Settings are JSON values: a list makes a tuple, 1 makes a float, nothing else is converted. Raise BenchError for an
-    unknown setting, with the nearest known one, and for a value of another type or out of its range.
+    Settings are JSON values: a list becomes a tuple, 1 becomes a float, nothing else is converted. Raise BenchError for
+    an unknown setting, naming the nearest known one, and for a value of the wrong type or out of range.
     """
     if not isinstance(settings, Mapping):
         raise _wrong(where, settings, "a mapping")
@@ -171,7 +178,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _explained(kind: Any, error: ErrorDetails, where: str) -> BenchError:
-    """Return what pydantic found wrong in a list of one `kind` as an error that names the setting."""
+    """Return an error that names the setting that pydantic rejected in a list of one `kind`."""
     path = error["loc"][1:]
     place, name = (".".join(map(str, [where, *keys] if where else keys)) for keys in (path[:-1], path))
     if error["type"] == "unexpected_keyword_argument":
@@ -205,7 +212,7 @@ def _wrong(where: str, value: Any, wanted: str) -> WrongSetting:
 
 
 def holds(settings: Any, path: Sequence[str]) -> bool:
-    """Return whether nested mappings hold a value at a path, or end on the way there in one that is no mapping."""
+    """Return whether nested mappings hold a value at a path, or hold a value that is not a mapping on the way to it."""
     for key in path:
         if not isinstance(settings, Mapping):
             return True

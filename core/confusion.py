@@ -1,7 +1,7 @@
-"""UF1 and UAR as MEGC2019 pools them: from one confusion matrix over all folds, then the mean over classes.
+"""UF1 and UAR as MEGC2019 pools them: from one confusion matrix over all folds, then averaged over classes.
 
-Matrices count true classes in rows and answers in columns. A class that no clip shows has no recall and no part in the
-means: nothing is divided by zero, and no 0 stands for "not there".
+Matrices count true classes in rows and answers in columns. A class that no clip shows has no recall and does not enter
+the means: nothing is divided by zero, and 0 never means "absent".
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ ONE_CLASS = "the clips show one class"
 
 
 def confusion(true: Labels, answers: Labels, n_classes: int) -> Counts:
-    """Return how often each class (rows) got each answer (columns): (K, K). An answer below 0 is none."""
+    """Return how often each class (rows) got each answer (columns): (K, K). Negative answers mean "no answer"."""
     given = answers >= 0
     flat = np.bincount(true[given] * n_classes + answers[given], minlength=n_classes**2)
     return np.asarray(flat.reshape(n_classes, n_classes), np.int64)
 
 
 def f1_of_classes(counts: npt.NDArray[np.number]) -> Float64s:
-    """Return F1 of each class from matrices (..., K, K): (..., K), NaN for a class that no clip shows."""
+    """Return the F1 of each class from matrices (..., K, K): (..., K), NaN for a class that no clip shows."""
     hits, shown, said = _sums(counts)
     return _share(2 * hits, shown + said, shown)
 
@@ -40,32 +40,32 @@ def recall_of_classes(counts: npt.NDArray[np.number]) -> Float64s:
 
 
 def uf1(counts: npt.NDArray[np.number]) -> Float64s:
-    """Return the unweighted mean of F1 over the classes shown (...), NaN with fewer than two of them."""
+    """Return the unweighted mean of F1 over the classes shown: (...), NaN if fewer than two are shown."""
     return _mean(f1_of_classes(counts))
 
 
 def uar(counts: npt.NDArray[np.number]) -> Float64s:
-    """Return the unweighted mean of recall over the classes shown (...), NaN with fewer than two of them."""
+    """Return the unweighted mean of recall over the classes shown: (...), NaN if fewer than two are shown."""
     return _mean(recall_of_classes(counts))
 
 
 def constant(shown: npt.NDArray[np.number], answer: int) -> Float64s:
-    """Return the matrix of one answer to everything; `shown` (K,) counts the clips of each class."""
+    """Return the confusion matrix of the same answer for every clip; `shown` (K,) counts the clips of each class."""
     counts = np.zeros((len(shown), len(shown)))
     counts[:, answer] = shown
     return counts
 
 
 def by_chance(shown: npt.NDArray[np.number]) -> Float64s:
-    """Return the matrix that answers drawn evenly among the classes give in the mean."""
+    """Return the expected confusion matrix of answers drawn uniformly among the classes; `shown` is (K,)."""
     return np.asarray(np.repeat(np.asarray(shown, float)[:, None] / len(shown), len(shown), axis=1))
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """UF1 and UAR of some answers, pooled, with intervals; means over seeds.
+    """UF1 and UAR of a set of answers, pooled, with intervals; means over seeds.
 
-    counts: the matrix (K, K), added up over seeds. of_seeds: UF1 of each seed.
+    counts: the confusion matrix (K, K), summed over seeds. of_seeds: UF1 of each seed.
     """
 
     uf1: Interval
@@ -77,9 +77,9 @@ class Recognition:
 def pooled_recognition(true: Labels, answers: Labels, n_classes: int, clusters: Sequence[str]) -> Recognition:
     """Return UF1 and UAR of the answers (S, N) of S seeds to N clips of the classes `true` (N,).
 
-    clusters: the driver or person of each clip (N); whole ones are drawn for the intervals, and draws that lack a
-    class are left out. An answer below 0 is none; clips without an answer are left out. Without any,
-    or of one class only, values are None with the reason.
+    clusters: the driver or person of each clip (N). Whole clusters are drawn for the intervals, and draws that lack a
+    class are left out. A negative answer means "no answer"; clips without an answer are left out. If no clip is left,
+    or only one class, the values are None with the reason.
     """
     given = np.asarray((answers >= 0).all(0))
     names = sorted({name for name, here in zip(clusters, given, strict=True) if here})
@@ -101,7 +101,7 @@ def pooled_recognition(true: Labels, answers: Labels, n_classes: int, clusters: 
 
 
 def _sums(counts: npt.NDArray[np.number]) -> tuple[Float64s, Float64s, Float64s]:
-    """Hits, clips and answers of each class."""
+    """Return the hits, clips and answers of each class."""
     values = np.asarray(counts, np.float64)
     return np.diagonal(values, axis1=-2, axis2=-1), values.sum(-1), values.sum(-2)
 

@@ -1,4 +1,4 @@
-"""The interfaces that plug-ins implement, on one page; `from megbench import Metric, Figure, ...` has them all.
+"""The interfaces that plug-ins implement, on one page; all can be imported with `from megbench import Metric, ...`.
 
 Methods turn cells into frames, trainables learn, metrics measure cells, protocols list cells, adapters list clips.
 """
@@ -21,23 +21,24 @@ Status = Literal["ok", "failed", "missing", "skipped", "unavailable"]
 
 
 class Method(Protocol):
-    """A generator. Made as `Class(variant, options)` from `name@variant:key=value`.
+    """A generator, made as `Class(variant, options)` from `name@variant:key=value`.
 
     Optional attributes:
-    `options`, of the class, names the options that it takes; then any other one is an error.
-    `purpose`, of the class, says in a line what a row that accompanies every run is for; `needs`, what its
-    cells must have, a "truth" or a "foil".
-    `marks` maps words for the tables to sentences: what a reader of its scores must know.
+    `options`, on the class, lists the options that it accepts; any other option is then an error.
+    `purpose`, on the class, says in one line what a row that accompanies every run is for; `needs` says what its cells
+    must have, a "truth" or a "foil".
+    `marks` maps short labels in the tables to sentences that a reader of the scores must know.
     `marks_on(cells)` returns such marks for the cells that were scored. It is also called for all cells before anything
     is animated, and may then raise BenchError for files that cannot be read.
-    `unused(cells)` returns the names of its files that fit none of the cells.
+    `unused(cells)` returns the names of its files that match none of the cells.
     `sources(cell)` returns the paths of the files, besides the clips, that it reads for this cell only. Their contents
     become part of the cell's key; a missing file counts as None. Files read for every cell belong in `identity`.
-    `check(cell)` raises CellFailed for a cell that it cannot do, as far as that is known before anything is animated;
-    NotSupplied if something was to be supplied for it and is not there: then the cell is missing, which is no failure.
-    `check_files()` raises BenchError if files read for every cell (weights) cannot be loaded; called once, if there are
-    cells to do, before the first of them.
-    `identity_on(cell)` returns, as JSON values, whatever else decides the frames of this cell only.
+    `check(cell)` raises CellFailed for a cell that it cannot do, as far as that is known before anything is animated.
+    It raises NotSupplied if the user has not supplied something for the cell: the cell then counts as missing, not
+    failed.
+    `check_files()` raises BenchError if files read for every cell (weights) cannot be loaded; it is called once before
+    the first cell, if there are any cells to do.
+    `identity_on(cell)` returns, as JSON values, anything else that decides the frames of this cell only.
     """
 
     name: str
@@ -45,41 +46,42 @@ class Method(Protocol):
     is_control: bool
 
     def identity(self) -> Mapping[str, Any]:
-        """Return all that decides the frames of every cell besides the inputs, as JSON values.
+        """Return everything besides the inputs that decides the frames of every cell, as JSON values.
 
-        This includes options, hashes of weights and the resolved config. The suite adds the versions of the code and
-        of the packages that it imports (megbench.core.provenance).
+        This includes options, hashes of weights and the resolved config. The suite adds the versions of the code and of
+        the packages that it imports (megbench.core.provenance).
         """
 
     def prepare(self, device: str) -> None:
         """Load weights onto `device`; called once, in the worker, before the first cell."""
 
     def animate(self, template: Template, driver: Clip) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB, T = the driver's. CellFailed with the reason if it cannot be done."""
+        """Return frames uint8 (T, 256, 256, 3) RGB, T as in the driver. Raise CellFailed with the reason if
+        impossible."""
 
 
 class Control(Protocol):
-    """A control: like a method, but handed the whole cell (truth, foil, reference). A method may be made so, too."""
+    """A control: like a method, but it receives the whole cell (truth, foil, reference). A method may also do this."""
 
     name: str
     variant: str
     is_control: bool
 
     def identity(self) -> Mapping[str, Any]:
-        """As a method's."""
+        """Return the same as a method's `identity`."""
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB."""
+        """Return frames uint8 (T, 256, 256, 3) RGB."""
 
 
 @dataclass(frozen=True)
 class OptimiserSpec:
-    """One Adam optimiser: the networks it steps, its numbers, and its learning rate over the training.
+    """One Adam optimiser: the networks it steps, its parameters, and its learning-rate schedule.
 
     Gradients are clipped to `clip_norm` in the norm of order `clip_order` (2: Euclidean, inf: the largest entry).
-    `milestones` are epochs after which lr is multiplied by 0.1 (the published schedule). With `warmup` > 0 the
+    `milestones` are the epochs after which lr is multiplied by 0.1 (the published schedule). With `warmup` > 0 the
     schedule is instead a linear warm-up over that share of all steps, then a cosine down to 3 % of lr. With `decay` it
-    is lr up to the first of two epochs, from there linear to 0 at the second (ULME-GAN).
+    is lr up to the first of two epochs, then linear to 0 at the second (ULME-GAN).
     """
 
     networks: tuple[str, ...]
@@ -95,9 +97,9 @@ class OptimiserSpec:
 
 @dataclass(frozen=True)
 class Phase:
-    """Losses to sum, backpropagate and step with the named optimisers before the method goes on.
+    """Losses to sum, backpropagate and step with the named optimisers before the method continues.
 
-    pictures: what was painted, (B, 3, H, W) in [0, 1] by name, for sample strips.
+    pictures: images to show in sample strips, (B, 3, H, W) in [0, 1] by name.
     """
 
     optimisers: tuple[str, ...]
@@ -106,35 +108,35 @@ class Phase:
 
 
 class Trainable(Protocol):
-    """A method that also learns; lives with its networks."""
+    """A method that can be trained; it lives with its networks."""
 
     stages: tuple[str, ...]
 
     def networks(self) -> dict[str, nn.Module]:
-        """Networks by the published checkpoints' names."""
+        """Return the networks by the names that published checkpoints use."""
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """Optimisers of a stage by name."""
+        """Return the optimisers of a stage by name."""
 
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """One training step on a batch or a part of it: yield a phase; after each the loop has stepped.
+        """Run one training step on a batch or a part of it: yield each phase; the loop steps the optimisers after each.
 
-        Losses are means over the samples. Draw for each sample by `megbench.core.draws.each(rng, samples)`: then a step
-        is the same however the batch is divided.
+        Losses are means over the samples. Draw random numbers per sample with `megbench.core.draws.each(rng, samples)`:
+        a step is then the same however the batch is divided.
         """
 
 
 @dataclass(frozen=True)
 class Partial:
-    """What a metric found in one cell. Absent is None, never zero.
+    """What a metric found in one cell. An absent value is None, never zero.
 
-    values: figure name -> value or None. sums: what `combine`, or a log of the run, needs. series: curves over
-    frames for plots, a value for every frame of the output or, if `frames` names frames of it, for each of those; it
-    names whole numbers, ascending, each once.
-    reason: why the figures that `values` lacks are lacking. reasons: figure name -> why its value is None.
-    files: role -> features in the store that `combine` compares as sets; without them the cell is measured again.
+    values: figure name to value or None. sums: what `combine`, or a log of the run, needs. series: curves over frames
+    for plots, with a value for every frame of the output, or for each frame listed in `frames` (whole numbers,
+    ascending, unique). reason: why figures are absent from `values`. reasons: figure name to the reason why its value
+    is None. files: role to features in the cache that `combine` compares as sets; if they are gone, the cell is
+    measured again.
     """
 
     status: Status
@@ -147,7 +149,7 @@ class Partial:
     frames: Sequence[int] = field(default_factory=list)
 
     def why_absent(self, figure: str) -> str:
-        """Why a figure has no value here; "" where it has one."""
+        """Return why a figure has no value here, or "" if it has one."""
         if self.values.get(figure) is not None:
             return ""
         whole = "" if figure in self.values else self.reason
@@ -156,9 +158,10 @@ class Partial:
 
 @dataclass(frozen=True)
 class Score:
-    """A figure over several cells, with how many of how many were scored.
+    """A figure over several cells, with the number of cells scored and the number of all cells.
 
-    reason: why there is no value. warning: a few words that every table shows beside the value, "712 and 356 pictures".
+    reason: why there is no value. warning: a few words that every table shows beside the value, such as "712 and 356
+    pictures".
     """
 
     figure: str
@@ -171,17 +174,18 @@ class Score:
 
 
 class Metric(Protocol):
-    """A measure. `version` changes when its numbers may change; `figures` say all that tables and pages show of them.
+    """A measure. `version` changes whenever its numbers may change; `figures` hold all that tables and pages show of
+    them.
 
-    Figures whose `pooling` is "mean" are summed up by the suite. A metric with any other has a further method
-    `combine(partials)`, which returns a Score of each of those over any set of cells.
-    A metric that needs weights of other people's networks names them in a further attribute `weights`
-    (megbench.core.weights.external_weights); without them it is unavailable and the run goes on. It is so, too, while
-    a static method `missing()` says what is to be done first, a package to be installed. A metric that reads files
-    besides the cell's clips has a further method `sources(cell, output)`, which returns their paths; `output` is the
-    hash of the output's frames. What its `missing()` says is for `doctor` only, as some cells may have the files.
-    The contents of these files are part of the partial score's key (a missing file counts as None), as are the
-    metric's code, the packages that it imports and its weights.
+    Figures whose `pooling` is "mean" are averaged by the suite. A metric with any other pooling also has a method
+    `combine(partials)`, which returns a Score for each such figure over any set of cells.
+    A metric that needs weights of third-party networks names them in an attribute `weights`
+    (megbench.core.weights.external_weights); without them it is unavailable and the run continues. It is also
+    unavailable while a static method `missing()` returns what must be done first, such as installing a package.
+    A metric that reads files besides the cell's clips also has a method `sources(cell, output)`, which returns their
+    paths; `output` is the hash of the output's frames. The text of its `missing()` is then shown only by `doctor`, as
+    some cells may have the files. The contents of these files are part of the partial score's key (a missing file
+    counts as None), as are the metric's code, the packages that it imports and its weights.
     """
 
     name: str
@@ -189,25 +193,26 @@ class Metric(Protocol):
     figures: tuple[Figure, ...]
 
     def measure(self, cell: Cell, seen: Any) -> Partial:
-        """Measure one cell; `seen` (docs/seen.md) shows its output, driver, template and truth."""
+        """Return what was measured in one cell; `seen` (docs/seen.md) gives its output, driver, template and truth."""
 
 
 class CellSource(Protocol):
     """A protocol of the benchmark: a list of cells.
 
-    One that takes long to make them may have a further method `few()`, which returns some to try a plug-in on; that of
-    a challenge a class method `entry_names()`: what an entry calls each cell's video, by the names of all its cells.
+    A protocol whose cells take long to make may also have a method `few()`, which returns some on which to try a
+    plug-in. A challenge's protocol may have a class method `entry_names()`, which returns what an entry calls each
+    cell's video, by the names of all its cells.
     """
 
     name: str
     version: str
 
     def cells(self) -> list[Cell]:
-        """All cells, in the order of the tables."""
+        """Return all cells, in the order of the tables."""
 
 
 class Adapter(Protocol):
     """A database on the user's disk."""
 
     def clips(self) -> list[Clip]:
-        """All its clips."""
+        """Return all clips of the database."""

@@ -1,13 +1,13 @@
-"""Intervals of frames that were detected: what two share, and precision, recall and F1 of many."""
+"""Intervals of frames in which something was detected: overlap of two; precision, recall and F1 of many."""
 
 from collections.abc import Sequence
 
-# First and last frame; both belong to it.
+# First and last frame, both included.
 Interval = tuple[int, int]
 
 
 def overlap(first: Interval, second: Interval) -> float:
-    """Return the frames that two intervals share over those in either (IoU).
+    """Return the number of frames in both of two intervals over the number in either (IoU).
 
     >>> overlap((0, 3), (2, 5)), overlap((0, 1), (4, 5))
     (0.3333333333333333, 0.0)
@@ -17,7 +17,9 @@ def overlap(first: Interval, second: Interval) -> float:
 
 
 def rates(counts: Sequence[float]) -> tuple[float | None, float | None, float | None]:
-    """Return precision, recall and F1 of true positives, false positives and false negatives; None where undefined.
+    """Return precision, recall and F1 from counts of true positives, false positives and false negatives.
+
+    A rate that is undefined is None.
 
     >>> rates([3, 1, 1]), rates([0, 0, 4])
     ((0.75, 0.75, 0.75), (None, 0.0, 0.0))

@@ -1,7 +1,7 @@
-"""Random draws that do not depend on how a batch is divided: every sample has generators of its own.
+"""Random draws that do not depend on how a batch is divided: every sample has its own generators.
 
-A batch of eight is the same eight samples in one process, in two processes of four, or in two parts of four that one
-process works through.
+A batch of eight yields the same eight samples in one process, in two processes of four, or in two parts of four that
+one process handles in turn.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import numpy as np
 
 
 def generator(first: int, *key: int) -> np.random.Generator:
-    """The generator of a part of a batch. key: what the batch is; first: the part's first sample within the batch."""
+    """Return the generator for a part of a batch. key: identifies the batch. first: the part's first sample in the
+    batch."""
     return np.random.default_rng(np.random.SeedSequence(key, spawn_key=(first,)))
 
 
 def each(rng: np.random.Generator, count: int) -> list[np.random.Generator]:
-    """A generator for each of `count` samples of the part that `rng` was made for; to be called once per part.
+    """Return a generator for each of `count` samples of the part that `rng` was made for. Call it once per part.
 
-    What `rng` has drawn before does not matter. A generator made by other means stands for a whole batch.
+    The result does not depend on what `rng` has drawn before. A generator made by other means stands for a whole batch.
     """
     own = cast(np.random.SeedSequence, rng.bit_generator.seed_seq)
     first = own.spawn_key[0] if own.spawn_key else 0

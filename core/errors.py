@@ -7,53 +7,53 @@ from difflib import get_close_matches
 
 
 class BenchError(Exception):
-    """Something the user can mend. The message names the thing, its value, the choices and the remedy."""
+    """An error that the user can correct. The message names the thing, its value, the choices and the remedy."""
 
 
 class CellFailed(BenchError):
-    """One cell cannot be done (no face in it, say); the run records the reason and goes on."""
+    """One cell cannot be done (no face was found, for example); the run records the reason and continues."""
 
 
 class NotSupplied(CellFailed):
-    """Something that was to be supplied for this cell is not there: the cell is missing, which is no failure."""
+    """Something that the user was to supply for this cell is absent: the cell counts as missing, not as failed."""
 
 
 class Unavailable(BenchError):
-    """Something the user can supply is not there (weights, another program's output).
+    """Something that the user can supply is absent (weights, another program's output).
 
-    It is looked for again next time, unless the metric's `sources` name the missing file.
+    The suite looks for it again next time, unless the metric's `sources` name the missing file.
     """
 
 
 class WrongSetting(BenchError):
-    """A value that a setting cannot have. path: its names from the outside in, such as ("plan", "seed")."""
+    """A value that a setting cannot have. path: the setting's names from the outside in, such as ("plan", "seed")."""
 
     def __init__(self, message: str, path: Sequence[str]) -> None:
         super().__init__(message)
         self.path = tuple(path)
 
 
-# What an error shows of a value at most; a stranger's may be a megabyte.
+# The most characters of a value that an error shows; a value from outside may be a megabyte.
 SHOWN = 120
 
 
 def shown(value: object) -> str:
-    """A value for an error: on one line, cut short."""
+    """Return a value's repr for an error message, on one line and truncated."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 # Terminals' escape codes: colours, cursor movements, titles.
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
-# Length of a sentence that says too little by itself ("Error tokenizing data."), and of the longest that is shown.
+# Length of a sentence that says too little on its own ("Error tokenizing data."), and of the longest that is shown.
 SHORT_CLAUSE, LONGEST_CLAUSE = 25, 200
 
 
 def clause(error: BaseException | str) -> str:
-    """Return the first sentence of a library's message (two where it is very short) as one clean clause.
+    """Return the first sentence of a library's message (two if the first is very short) as one clean clause.
 
-    Escape codes, control characters and line breaks are removed. A long sentence is shortened between two words and
-    ends in "...". If an exception's text is a single word or empty, its type comes first.
+    Escape codes, control characters and line breaks are removed. A long sentence is shortened at a word boundary and
+    ends in "...". If an exception's text is empty or a single word, its type is put first.
     """
     text = "".join(c if c.isprintable() else " " for c in ESCAPES.sub("", str(error)))
     first, *more = re.split(r"(?<=\w[.!?])\s+(?=[A-Z])", " ".join(text.split()))
@@ -67,13 +67,13 @@ def clause(error: BaseException | str) -> str:
 
 
 def few(names: Sequence[str], most: int = 5) -> str:
-    """Return the first `most` names, each cut to SHOWN characters, and how many more there are."""
+    """Return the first `most` names, each cut to SHOWN characters, and the number of the others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(name if len(name) <= SHOWN else f"{name[:SHOWN]}..." for name in names[:most]) + more
 
 
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> BenchError:
-    """Error for a name that is not in a table, with the nearest known name and all choices."""
+    """Return an error for a name that is not in a table, with the nearest known name and all choices."""
     known = sorted(choices)
     near = get_close_matches(name[:SHOWN], known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -81,7 +81,7 @@ def unknown_name(kind: str, name: str, choices: Iterable[str]) -> BenchError:
 
 
 def check_choice(kind: str, name: str, choices: Iterable[str]) -> str:
-    """Return `name` if it is among the choices; `unknown_name` otherwise."""
+    """Return `name` if it is among the choices; otherwise raise `unknown_name`."""
     known = list(choices)
     if name not in known:
         raise unknown_name(kind, name, known)

@@ -1,17 +1,17 @@
-"""What a reader must know of a figure: tables, heat maps, remarks and docs/metrics.md are made from it."""
+"""Everything a reader must know about a figure; tables, heat maps, remarks and docs/metrics.md are made from it."""
 
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
-# How a figure is summed up over cells: the mean of the cells that have it; agreement pooled from the products that a
-# cell's `sums` holds for the figure's target (megbench.core.pooled); or from all cells at once, as a set, by the metric
-# itself.
+# How a figure is aggregated over cells: "mean" is the mean of the cells that have it; "pooled" is agreement pooled from
+# the products that a cell's `sums` holds for the figure's target (megbench.core.pooled); "set" is computed by the
+# metric from all cells at once.
 Pooling = Literal["mean", "pooled", "set"]
 Grade = Literal["good", "fair", "bad"]
 
-# Groups of the leaderboard's columns in their order; groups that only a plug-in names follow.
+# The leaderboard's groups of columns, in order; groups that only a plug-in names come last.
 MOTION = "Motion, against the driver"
 TIME = "Time, against the driver"
 MOTION_V1 = "Motion, against the driver (version 1)"
@@ -26,7 +26,7 @@ LAST = 100
 
 @dataclass(frozen=True)
 class Threshold:
-    """From which value on a cell gets a remark; its `text` may show the value as {value}, `grade` colours it."""
+    """A remark on cells whose value is at least `least`. `text` may contain {value}; `grade` sets its colour."""
 
     least: float
     text: str
@@ -37,17 +37,21 @@ class Threshold:
 class Figure:
     """One number that a metric reports.
 
-    title, short: its name in a sentence and above a column ("": the title there, too).
-    target: what the output is compared with, "driver", "truth" or "template"; "output" for a property of its own.
-    ideal: what a perfect output has. None if no value is better than another: counts, properties of the inputs.
-    still: what a still face has, the template repeated; None if that depends on the clips or does not exist.
+    title, short: its name in a sentence and above a column ("": use the title there, too).
+    target: what the output is compared with, "driver", "truth" or "template"; "output" for a property of the output
+    alone.
+    ideal: the value of a perfect output. None if no value is better than another: counts, properties of the inputs.
+    still: the value of a still face (the template repeated); None if that depends on the clips or does not exist.
     formula, source: the definition as one expression, and the paper or the repository that it comes from.
-    group: its group of columns in the leaderboard; "" shows it in the list of all figures only. order: its place there,
-    before those that come later by the order of metrics. brief: also in the terminal's table, and first in LaTeX.
-    detector: what read the action units that it is about ("flow", "OpenFace"): tables name it with the short title.
-    heat_map: whether the page tints a map of the cells by it, from `still` (0) to `ideal` (1).
-    neighbours: whether it is taken over neighbouring frames, so that clips of two frame rates cannot be compared by it.
-    thresholds: remarks on a cell's value, from high to low; the first threshold that it reaches gives the remark.
+    group: its group of columns in the leaderboard; "" shows it only in the list of all figures. order: its position in
+    the group; figures with equal order follow the order of metrics. brief: also show it in the terminal's table, and
+    first in LaTeX.
+    detector: what read the action units that it is about ("flow", "OpenFace"): tables name it after the short title.
+    heat_map: whether the page shows a heat map of the cells by this figure, from `still` (0) to `ideal` (1).
+    neighbours: whether it is computed over neighbouring frames, so that clips of different frame rates cannot be
+    compared by it.
+    thresholds: remarks on a cell's value, from high to low; the first threshold that the value reaches gives the
+    remark.
     """
 
     name: str
@@ -74,7 +78,7 @@ class Figure:
 
     @property
     def label(self) -> str:
-        """The short title, with the detector of action units in brackets; the long title names it anyway."""
+        """The short title, with the detector of action units in brackets; the long title names the detector anyway."""
         return f"{self.short} ({self.detector})" if self.short and self.detector else self.short or self.title
 
     @property
@@ -85,44 +89,44 @@ class Figure:
 
     @property
     def higher_is_better(self) -> bool | None:
-        """Whether more is better, for an ideal that is the highest or lowest value; None for any other figure."""
+        """Whether more is better, if the ideal is the highest or lowest value; None for any other figure."""
         return None if self.ideal is None or self.two_sided else self.ideal == self.bounds[1]
 
     @property
     def two_sided(self) -> bool:
-        """Whether values may miss the ideal on both sides, as a gain misses 1."""
+        """Whether values may miss the ideal on both sides, as a gain may lie below or above 1."""
         return self.ideal is not None and self.ideal not in self.bounds
 
     @property
     def arrow(self) -> str:
-        """What to aim at: ↑, ↓ or, for a figure that may miss its ideal on both sides, "→ 1"; "" without an ideal."""
+        """What to aim at: ↑, ↓, or "→ 1" for a figure that may miss its ideal on both sides; "" without an ideal."""
         if self.ideal is None:
             return ""
         return f"→ {self.ideal:g}" if self.two_sided else "↑" if self.higher_is_better else "↓"
 
     @property
     def aimed(self) -> str:
-        """The name of what is compared between rows, with its better side: "error ↓", "|gain - 1| ↓"."""
+        """The name of the quantity compared between rows, with its better side: "error ↓", "|gain - 1| ↓"."""
         return f"|{self.name} - {self.ideal:g}| ↓" if self.two_sided else f"{self.name} {self.arrow}".rstrip()
 
     @property
     def has_heat_map(self) -> bool:
-        """Whether a heat map is wanted and possible, with an ideal that a still face does not have."""
+        """Whether a heat map is wanted and possible: the ideal must differ from the value of a still face."""
         return self.heat_map and self.ideal is not None and self.still not in (None, self.ideal)
 
     def distance(self, value: float) -> float:
-        """Return how far a value is from the ideal. ValueError for a figure without one."""
+        """Return how far a value is from the ideal. Raise ValueError if the figure has no ideal."""
         if self.ideal is None:
             raise ValueError(f"{self.name} has no ideal")
         return abs(value - self.ideal)
 
     def shade(self, value: float) -> float:
-        """Return 1 for the ideal, 0 for a value as far from it as a still face's, down to -1 for worse ones."""
+        """Return 1 for the ideal, 0 for a value as far from it as a still face's, and down to -1 for worse values."""
         if self.still is None:
             raise ValueError(f"{self.name} does not say what a still face has")
         return min(max(1 - self.distance(value) / self.distance(self.still), -1.0), 1.0)
 
     def remark(self, value: float) -> tuple[str, Grade] | None:
-        """Return words and grade for a cell's value; None if it reaches no threshold."""
+        """Return the words and the grade for a cell's value, or None if it reaches no threshold."""
         reached = next((threshold for threshold in self.thresholds if value >= threshold.least), None)
         return (reached.text.replace("{value}", f"{value:.{self.decimals}f}"), reached.grade) if reached else None

@@ -1,6 +1,6 @@
-"""Frames as the suite passes them on: uint8 (T, 256, 256, 3) RGB, lossless PNG files on disk.
+"""Frames in the suite's own form: uint8 (T, 256, 256, 3) RGB, stored as lossless PNG files.
 
-Videos and stranger pictures enter through `megbench.core.video`; this file only knows the suite's own frame
+Videos and pictures from outside enter through `megbench.core.video`; this module reads only the suite's own frame
 folders.
 """
 
@@ -31,37 +31,37 @@ def check_frames(frames: Frames, what: str) -> Frames:
 
 
 def content_hash(frames: Frames) -> str:
-    """Hash of shape and pixels (blake2b, 32 hexadecimal digits); equal pixels give equal hashes."""
+    """Return a hash of shape and pixels (blake2b, 32 hexadecimal digits); equal pixels give equal hashes."""
     digest = hashlib.blake2b(str(frames.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(frames).data)
     return digest.hexdigest()
 
 
 def grey(frames: Frames) -> npt.NDArray[np.uint8]:
-    """Luma of RGB frames (..., 3) -> (...), uint8: .299 R + .587 G + .114 B, rounded (ITU-R BT.601)."""
+    """Return the luma of RGB frames (..., 3) as uint8 (...): .299 R + .587 G + .114 B, rounded (ITU-R BT.601)."""
     flat = np.ascontiguousarray(frames).reshape(-1, frames.shape[-2], 3)
     return np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), np.uint8).reshape(frames.shape[:-1])
 
 
 def is_grey(frames: Frames) -> bool:
-    """Whether the three channels of frames (..., 3) are the same."""
+    """Return whether the three channels of frames (..., 3) are equal."""
     return bool((frames[..., 0] == frames[..., 1]).all() and (frames[..., 1] == frames[..., 2]).all())
 
 
 def frame_path(folder: Path, index: int) -> Path:
-    """Path of frame `index`, counted from 0."""
+    """Return the path of frame `index`, counted from 0."""
     return folder / f"{index:05d}.png"
 
 
 def write_frames(folder: Path, frames: Frames) -> dict[str, dict[str, Any]]:
-    """Write frames as `00000.png`, ... into a new folder; return size and hash of each file by its name.
+    """Write frames as `00000.png`, ... into a new folder; return the size and hash of each file by its name.
 
-    A process that is killed leaves whole files or none.
+    If the process is killed, each file is either complete or absent.
     """
     folder.mkdir(parents=True, exist_ok=True)
     facts, encoded = {}, b""
     for index, frame in enumerate(frames):
-        if index == 0 or not np.array_equal(frame, frames[index - 1]):  # a still clip is coded once
+        if index == 0 or not np.array_equal(frame, frames[index - 1]):  # a still clip is encoded once
             encoded = encode_png(frame)
         path = frame_path(folder, index)
         _write_whole(path, encoded)
@@ -69,9 +69,9 @@ def write_frames(folder: Path, frames: Frames) -> dict[str, dict[str, Any]]:
     return facts
 
 
-# Without zlib's search for repeats, of which noisy pictures have none, and with the mean of two neighbours as the one
-# filter before it: 1.8 ms to write and 1.2 ms to read, against 3.3 and 1.7 with a filter chosen for each line, which
-# makes files 3 % smaller (120 demo outputs, AMD EPYC).
+# Without zlib's search for repeats, which noisy pictures do not have, and with the mean of two neighbours as the only
+# filter: 1.8 ms to write and 1.2 ms to read, against 3.3 and 1.7 with a filter chosen for each line, which makes files
+# 3 % smaller (120 demo outputs, AMD EPYC).
 PNG = [
     *(cv2.IMWRITE_PNG_COMPRESSION, 1),
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY),
@@ -80,7 +80,7 @@ PNG = [
 
 
 def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
-    """Write one RGB picture (H, W, 3) uint8 as PNG, the whole file or none."""
+    """Write one RGB picture (H, W, 3) uint8 as PNG; the file is written whole or not at all."""
     _write_whole(path, encode_png(image))
 
 
@@ -90,7 +90,7 @@ def _write_whole(path: Path, data: bytes) -> None:
 
 
 def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
-    """Return one RGB picture (H, W, 3) uint8 as the bytes of a PNG file."""
+    """Return one RGB picture (H, W, 3) uint8 encoded as PNG."""
     ok, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), PNG)
     if not ok:
         raise BenchError(f"A picture of shape {image.shape} could not be encoded as PNG.")
@@ -98,7 +98,8 @@ def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
 
 
 def read_frames(folder: Path, count: int) -> Frames:
-    """Read `count` frames written by `write_frames`: uint8 (T, 256, 256, 3) RGB. BenchError if one is missing."""
+    """Return `count` frames written by `write_frames`: uint8 (T, 256, 256, 3) RGB. Raise BenchError if one is
+    missing."""
     frames: list[Frames] = []
     data = b""
     for path in (frame_path(folder, index) for index in range(count)):
@@ -108,7 +109,7 @@ def read_frames(folder: Path, count: int) -> Frames:
 
 
 def read_png(path: Path) -> Frames:
-    """Read one picture of the suite's own as RGB uint8 (H, W, 3). BenchError if missing or damaged."""
+    """Return one of the suite's own pictures as RGB uint8 (H, W, 3). Raise BenchError if it is missing or damaged."""
     return _decoded(_bytes_of(path), path)
 
 

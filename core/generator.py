@@ -1,8 +1,8 @@
-"""The descriptor of a generator: what one must know of it without loading a network.
+"""The descriptor of a generator: what must be known about it without loading a network.
 
 A generator has a folder with `generator.py` (its descriptor, GENERATOR), `model.py`, `training.py` and
-`published.yaml`, and a line in `baselines.GENERATORS` or, in a plug-in, the entry point `megbench.generators`. What
-these files must define is written in docs/add_a_method.md.
+`published.yaml`, and a line in `baselines.GENERATORS` or, in a plug-in, the entry point `megbench.generators`.
+docs/add_a_method.md describes what these files must define.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from megbench.core.errors import BenchError
 from megbench.core.progress import note
 from megbench.core.registry import ignored, load, names
 
-# What a generator sees of a driver: its pictures, in which it looks for key points, or its action units.
+# What a generator uses of a driver: its pictures, in which it detects key points, or its action units.
 Driving = Literal["pictures", "action units"]
 Status = Literal["published", "reproducing", "demo", "demo with another architecture"]
 
 KIND = "generator"
 DEMO = "demo"
-# The word that marks the rows of demo weights in every table.
+# The label that marks rows with demo weights in every table.
 DEMO_MARK = "demo weights"
 
 
 @dataclass(frozen=True)
 class Mode:
-    """One way in which a driver's motion is transferred.
+    """One way of transferring a driver's motion.
 
-    networks: those that it needs. driver_landmarks: whether a generator that is driven by action units needs the 68
-    landmarks of the driver's first frame, too.
+    networks: those that it needs. driver_landmarks: whether a generator driven by action units also needs the 68
+    landmarks of the driver's first frame.
     """
 
     meaning: str
@@ -44,7 +44,8 @@ class Mode:
 class Published:
     """Layouts of published checkpoints.
 
-    required: the networks that a checkpoint must hold. settings: of each layout, over the defaults, the plainest first.
+    required: the networks that a checkpoint must hold. settings: for each layout, what differs from the defaults; the
+    simplest layout comes first.
     """
 
     required: tuple[str, ...]
@@ -67,8 +68,8 @@ class Generator:
     networks are, "module:Class"; the module also has its networks and its animator. training: the module of its
     `Recipe`; "" if it cannot be trained. modes: by name; the default is the first that the weights allow. landmarks:
     whether it needs a face's 68 landmarks. options: what can be chosen besides the mode, the default first.
-    mode_variants: whether NAME@MODE means the demo weights in that mode. later: the networks that a later stage of the
-    training makes, and that stage. published: None if published checkpoints are read as they are. settings_of: the
+    mode_variants: whether NAME@MODE means the demo weights in that mode. later: the networks that are added by a later
+    stage of the training, and that stage. published: None if published checkpoints are read unchanged. settings_of: the
     function of the model's module that returns the settings of such a checkpoint; "" for the defaults.
     """
 
@@ -90,14 +91,14 @@ class Generator:
 
 
 def descriptors(table: Mapping[str, str]) -> dict[str, Generator]:
-    """Return the descriptors in a table of names. Raise BenchError for what is not one."""
+    """Return the descriptors in a table of names. Raise BenchError if one is not a valid descriptor."""
     return {name: _checked(name, load(KIND, name, table)) for name in table}
 
 
 def generators(table: Mapping[str, str]) -> dict[str, Generator]:
     """Return the descriptors in a table of names, then those of installed plug-ins, by name.
 
-    A plug-in without a usable descriptor, or with a name that is taken, is left out with a note: it must not stop the
+    A plug-in without a usable descriptor, or whose name is taken, is left out with a note, so that it does not stop the
     others.
     """
     found = descriptors(table)
@@ -113,12 +114,12 @@ def generators(table: Mapping[str, str]) -> dict[str, Generator]:
 
 
 def recipes(found: Mapping[str, Generator]) -> dict[str, str]:
-    """Return where the published trainings of generators are, "module:Recipe" by name."""
+    """Return where the generators' published trainings are: name to "module:Recipe"."""
     return {name: f"{generator.training}:Recipe" for name, generator in found.items() if generator.training}
 
 
 def networks_at(place: str) -> tuple[ModuleType, Any]:
-    """Return the module of networks and the class of their settings at a place, "module:Class"."""
+    """Return the module of the networks and the class of their settings for a place given as "module:Class"."""
     module, _, kind = place.partition(":")
     found = import_module(module)
     return found, getattr(found, kind)
@@ -131,7 +132,7 @@ def _checked(name: str, found: Any) -> Generator:
         what = f"that of {found.name!r}" if found.name != name else "" if found.modes else "without modes"
     if what:
         raise BenchError(
-            f"The generator {name} must be a megbench.Generator of that name with at least one mode, but is {what}. See"
-            " docs/add_a_method.md."
+            f"The generator {name} must be a megbench.Generator of that name with at least one mode, but it is"
+            f" {what}. See docs/add_a_method.md."
         )
     return found

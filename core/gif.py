@@ -1,8 +1,8 @@
-"""GIFs as the runs of frames they were made from.
+"""GIFs, read as the frames that they were made from.
 
-A GIF has no frame rate: every picture says how many hundredths of a second it stays. Encoders merge frames that equal
-their predecessor into one picture that stays longer, so a picture that lasts n of the shortest durations is n frames.
-FFmpeg reads some GIFs whose pictures stay less than a hundredth as a single picture, Pillow reads all of them
+A GIF has no frame rate: every picture states how many hundredths of a second it stays. Encoders merge identical
+consecutive frames into one picture that stays longer, so a picture that lasts n times the shortest duration stands for
+n frames. FFmpeg reads some GIFs whose pictures stay less than a hundredth as a single picture; Pillow reads all of them
 (findings/ffmpeg_plain_gif_is_one_picture.sh).
 """
 
@@ -23,7 +23,7 @@ MARKS = (b"GIF87a", b"GIF89a")
 
 
 def is_gif(path: Path) -> bool:
-    """Return whether a file is a GIF by its first bytes, whatever its name; False for one that cannot be opened."""
+    """Return whether a file's first bytes are those of a GIF, whatever its name; False if it cannot be opened."""
     try:
         with path.open("rb") as file:
             return file.read(len(MARKS[0])) in MARKS
@@ -32,29 +32,29 @@ def is_gif(path: Path) -> bool:
 
 
 def frames_of(durations: list[float]) -> list[int]:
-    """Return how many frames each picture is: its duration in units of the shortest, rounded, at least one.
+    """Return how many frames each picture stands for: its duration over the shortest, rounded, at least one.
 
-    durations: of the pictures in any unit; 0 where a picture names none, which is one frame.
+    durations: of the pictures in any unit; 0 if a picture states none, which counts as one frame.
     """
     shortest = min((duration for duration in durations if duration > 0), default=0.0)
     return [max(round(duration / shortest), 1) if duration > 0 else 1 for duration in durations]
 
 
 def gif_rate(path: Path) -> float | None:
-    """Return the frames per second that the shortest duration means, None for a GIF that names none."""
+    """Return the frames per second that the shortest duration implies, or None for a GIF that states no durations."""
     shortest = min((duration for _, duration in _pictures(path) if duration > 0), default=0.0)
     return 1000 / shortest if shortest else None
 
 
 def gif_size(path: Path) -> tuple[int, int]:
-    """Return width and height of a GIF's pictures. Raise BenchError as `read_gif`, which looks at all of them."""
+    """Return the width and height of a GIF's pictures. Raise BenchError as `read_gif` does."""
     return next(_pictures(path))[0].size
 
 
 def read_gif(path: Path, most: int) -> Iterator[Picture]:
-    """Yield all frames of a GIF, (H, W, 3) uint8 RGB, each picture as often as its duration says.
+    """Yield all frames of a GIF, (H, W, 3) uint8 RGB, repeating each picture as its duration requires.
 
-    most: pictures at most that are looked at. Raise BenchError for damaged data and for pictures of more than 64
+    most: the largest number of pictures to read. Raise BenchError for damaged data and for pictures of more than 64
     million pixels.
     """
     times = frames_of([duration for _, duration in itertools.islice(_pictures(path), most)])
@@ -65,10 +65,10 @@ def read_gif(path: Path, most: int) -> Iterator[Picture]:
 
 
 def _pictures(path: Path) -> Iterator[tuple[Image.Image, float]]:
-    """Yield every picture of a GIF, valid until the next one, and its duration in milliseconds."""
+    """Yield every picture of a GIF, valid until the next one, with its duration in milliseconds."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large pictures, whose size is checked
+            warnings.simplefilter("ignore")  # about large pictures, whose size is checked below
             with Image.open(path, formats=["GIF"]) as image:
                 check_size(path, *image.size)
                 while True:

@@ -1,4 +1,4 @@
-"""The seventeen action unit intensities of OpenFace: order, scale, and how a rendered clip's units map onto them."""
+"""OpenFace's seventeen action unit intensities: their order and scale, and how a rendered clip's units map to them."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ UnitTable = npt.NDArray[np.float64]
 
 # The `_r` columns in OpenFace's order.
 OPENFACE = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
-# OpenFace's largest intensity; networks are given intensity / LARGEST.
+# OpenFace's largest intensity; networks receive intensity / LARGEST.
 LARGEST = 5.0
-# Units that OpenFace does not estimate, and where they go: closed eyes count as a blink, pressed as tightened lips.
+# Units that OpenFace does not estimate, and what they count as: closed eyes as a blink, pressed lips as tightened lips.
 READ_AS = {43: 45, 24: 23}
 
 
 def column(unit: int | str) -> int | None:
-    """Column of a unit (12 or "AU12") among the seventeen; None for units OpenFace knows nothing of."""
+    """Return the column of a unit (12 or "AU12") among the seventeen, or None for units that OpenFace does not
+    estimate."""
     number = int(str(unit).removeprefix("AU"))
     number = READ_AS.get(number, number)
     return OPENFACE.index(number) if number in OPENFACE else None
 
 
 def shares(units: Mapping[str, Any]) -> UnitTable:
-    """Intensities by unit ("AU12": number, or (T,)), 1 being micro, as network input: (17,) or (T, 17).
+    """Return intensities by unit ("AU12": number, or (T,)), where 1 is micro, as network input: (17,) or (T, 17).
 
-    Units that share a column add up. {} is a face at rest, (17,) zeros.
+    Units that share a column are added. {} is a face at rest, (17,) zeros.
     """
     columns: list[Any] = [0.0] * len(OPENFACE)
     for unit, intensity in units.items():
@@ -40,10 +41,10 @@ def shares(units: Mapping[str, Any]) -> UnitTable:
 
 
 def needed(batch: Mapping[str, Any], name: str) -> Any:
-    """The action units `name` of a training batch. BenchError where the clips that are trained on have none."""
+    """Return the action units `name` of a training batch. Raise BenchError if the training clips have none."""
     if name not in batch:
         raise BenchError(
-            "These clips have no action units, which this method learns from. Train on --clips demo, whose units are"
+            "These clips have no action units, from which this method learns. Train on --clips demo, whose units are"
             " exact, or train tps, fomm, mraa or fpfomm."
         )
     return batch[name]

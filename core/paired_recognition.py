@@ -1,4 +1,4 @@
-"""Two recognisers' UF1 and UAR on the same clips: their difference, people kept together."""
+"""The difference of two recognisers' UF1 and UAR on the same clips, resampled by person."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ FIGURES: dict[str, Callable[[npt.NDArray[np.number]], Float64s]] = {"uf1": uf1, 
 def paired_recognition(
     true: Labels, first: Labels, second: Labels, n_classes: int, people: Sequence[str]
 ) -> dict[str, Paired]:
-    """Return the differences, first less second, in UF1 and UAR, over the clips that both answered.
+    """Return the differences, first minus second, in UF1 and UAR, over the clips that both answered.
 
-    true: (N,) classes. first, second: answers (S, N) of S seeds each; an answer below 0 is none. people: (N,). Both
-    scores are pooled over clips; intervals draw people and pool again, p exchanges the two recognisers' answers by
-    person. Absent with a reason if the shared clips show fewer than two classes.
+    true: (N,) classes. first, second: answers (S, N) of S seeds each; a negative answer means "no answer". people:
+    (N,). Both scores are pooled over clips. The intervals draw people and pool again; p comes from exchanging the two
+    recognisers' answers person by person. Values are None with a reason if the shared clips show fewer than two
+    classes.
     """
     both = np.asarray((first >= 0).all(0) & (second >= 0).all(0))
     names = sorted({name for name, here in zip(people, both, strict=True) if here})
@@ -47,13 +48,14 @@ def _by_person(true: Labels, said: Labels, n_classes: int, member: Labels, numbe
 
 
 def _mean(score: Callable[[Float64s], Float64s], counts: Float64s) -> Float64s:
-    """Return the mean over seeds of matrices (..., S, K, K)."""
+    """Return the mean of a score over the seeds of matrices (..., S, K, K)."""
     return np.asarray(score(counts).mean(-1))
 
 
 def _differences(
     score: Callable[[Float64s], Float64s], a: Float64s, b: Float64s, kept: Float64s, exchanged: Float64s
 ) -> Float64s:
-    """Return pooled differences (draws,) where each person counts `kept` times as is, `exchanged` times exchanged."""
+    """Return pooled differences (draws,) with each person counted `kept` times as is and `exchanged` times
+    exchanged."""
     one, other = (np.tensordot(kept, x, 1) + np.tensordot(exchanged, y, 1) for x, y in ((a, b), (b, a)))
     return _mean(score, one) - _mean(score, other)

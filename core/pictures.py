@@ -1,4 +1,4 @@
-"""Pictures from outside: files of any make, as RGB, and the order of the pictures in a folder."""
+"""Pictures from outside, read as RGB whatever their format, and the order of the pictures in a folder."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Picture = npt.NDArray[np.uint8]
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 MAX_PIXELS = 64_000_000
-# A strip one pixel high would be padded on all sides by the face detector, and so grow a hundredfold.
+# The face detector would pad a strip one pixel high on all sides and so enlarge it a hundredfold.
 MAX_SIDE = 30_000
 TIFF = (b"II*\0", b"MM\0*")
 
 
 def is_picture(path: Path) -> bool:
-    """Whether the name is that of a picture file; hidden files are none."""
+    """Return whether a path is a picture file by its name; hidden files do not count."""
     return path.suffix.lower() in PICTURES and not path.name.startswith(".") and path.is_file()
 
 
 def frames_folder(folder: Path) -> Path:
-    """Return the folder in which a clip's pictures lie: its folder `frames` if it holds no pictures itself."""
+    """Return the folder that holds a clip's pictures: its subfolder `frames` if it holds no pictures itself."""
     entries = _entries(folder)
     inside = next((path for path in entries if path.name.lower() == "frames" and path.is_dir()), None)
     return folder if inside is None or any(map(is_picture, entries)) else inside
@@ -40,12 +40,12 @@ def frames_folder(folder: Path) -> Path:
 def pictures_in(folder: Path) -> list[Path]:
     """Return the pictures of a clip's folder (`frames_folder`) by the numbers in their names: img99 before img100.
 
-    BenchError for a folder that cannot be read, and for a link to a picture that is not there.
+    Raise BenchError if the folder cannot be read, or if it holds a link to a picture that does not exist.
     """
     entries = _entries(frames_folder(folder))
     for path in entries:
         if path.suffix.lower() in PICTURES and path.is_symlink() and not path.exists():
-            raise BenchError(f"{path}: a link that leads nowhere. Copy the picture itself to that place.")
+            raise BenchError(f"{path}: the link's target does not exist. Copy the picture itself to that place.")
     return sorted((path for path in entries if is_picture(path)), key=lambda path: natural(path.name))
 
 
@@ -53,23 +53,23 @@ def _entries(folder: Path) -> list[Path]:
     try:
         return list(folder.iterdir())
     except OSError as error:
-        raise BenchError(f"{folder}: the folder cannot be read ({error.strerror}). Check its rights.") from None
+        raise BenchError(f"{folder}: the folder cannot be read ({error.strerror}). Check its permissions.") from None
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
-    """Sort key of a name: runs of digits compare as numbers, the rest as text."""
+    """Return the sort key of a name: runs of digits compare as numbers, the rest as text."""
     parts = re.findall(r"\d+|\D+", name)
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in parts] + [(2, 0, name)]
 
 
 def read_picture(path: Path) -> Picture:
-    """Return a picture file as (H, W, 3) uint8 RGB, upright by its EXIF tag, 16 bit scaled to 8, without transparency.
+    """Return a picture file as (H, W, 3) uint8 RGB, upright by its EXIF tag, 16 bits scaled to 8, without transparency.
 
-    Raises BenchError for what is missing, damaged, not a picture, of 32 bits or above 64 million pixels.
+    Raise BenchError if the file is missing, damaged, not a picture, of 32 bits, or larger than 64 million pixels.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of tags and palettes; what matters is an error
+            warnings.simplefilter("ignore")  # about tags and palettes; anything that matters is an error
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 check_size(path, image.width, image.height)
@@ -92,12 +92,12 @@ def _upright(path: Path, image: Image.Image) -> Picture:
         deep = np.asarray(upright, dtype=np.float32) / 257
         return np.repeat(np.rint(deep).astype(np.uint8)[..., None], 3, axis=2)
     if upright.mode in ("I", "F"):
-        raise BenchError(f"{path}: pixels of 32 bits, whose white nobody knows. Save the picture with 8 or 16 bits.")
+        raise BenchError(f"{path}: 32-bit pixels, whose white level is unknown. Save the picture with 8 or 16 bits.")
     return np.array(upright.convert("RGB"), dtype=np.uint8)
 
 
 def _read_deep_picture(path: Path) -> Picture:
-    """Pictures that Pillow does not know but OpenCV does: TIFF of 16 bits and three channels."""
+    """Return a picture that OpenCV can read but Pillow cannot: a TIFF of 16 bits and three channels."""
     data = path.read_bytes()
     image = None
     if data.startswith(TIFF):
@@ -117,29 +117,29 @@ def _read_deep_picture(path: Path) -> Picture:
 
 
 def _tiff_size(data: bytes) -> tuple[int, int]:
-    """Width and height that the header of a TIFF file declares; OpenCV would first of all make room for them."""
+    """Return the width and height that a TIFF header declares, because OpenCV would allocate them before checking."""
     file = io.BytesIO(data)
     tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
     file.seek(tags.next)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of tags that are damaged
+        warnings.simplefilter("ignore")  # about damaged tags
         tags.load(file)
     return int(tags[TiffImagePlugin.IMAGEWIDTH]), int(tags[TiffImagePlugin.IMAGELENGTH])
 
 
 def check_size(path: Path, width: int, height: int) -> None:
-    """Raise BenchError for a picture or a frame that is too large to be one of a face."""
+    """Raise BenchError if a picture or a frame is too large to be one of a face."""
     if width * height > MAX_PIXELS:
         raise BenchError(f"{path}: {width}x{height} is larger than {MAX_PIXELS} pixels. Scale it down.")
     if max(width, height) > MAX_SIDE:
-        raise BenchError(f"{path}: {width}x{height} is longer than {MAX_SIDE} pixels. Cut it to the face.")
+        raise BenchError(f"{path}: {width}x{height} has a side over {MAX_SIDE} pixels. Crop it to the face.")
 
 
 def stated_density(path: Path) -> str:
-    """Return a picture's horizontal and vertical density as "16:15" if its header has unequal ones, else "".
+    """Return a picture's horizontal and vertical density as "16:15" if its header states unequal ones, else "".
 
-    It is not applied: viewers ignore it, and FFmpeg writes the pixel aspect of a video into PNG and JPEG the other way
-    round from what both formats define (findings/ffmpeg_picture_aspect.sh), so the header alone proves nothing.
+    The suite does not apply it: viewers ignore it, and FFmpeg writes the pixel aspect of a video into PNG and JPEG the
+    opposite way from what both formats define (findings/ffmpeg_picture_aspect.sh), so the header alone proves nothing.
     """
     try:
         with warnings.catch_warnings():
@@ -147,7 +147,7 @@ def stated_density(path: Path) -> str:
             with Image.open(path) as image:
                 found = image.info
         across, down = map(float, found.get("aspect") or found.get("dpi") or found.get("jfif_density") or (1, 1))
-    except Exception:  # a header that cannot be read says nothing; the pixels are read elsewhere
+    except Exception:  # an unreadable header states nothing; the pixels are read elsewhere
         return ""
     unequal = min(across, down) > 0 and max(across, down) > 1.01 * min(across, down)
     return f"{across:g}:{down:g}" if unequal else ""

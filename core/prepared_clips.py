@@ -1,7 +1,7 @@
-"""A store of prepared clips, as training reads it: frames mapped into memory, everything else known once per clip.
+"""A store of prepared clips, as training reads it: frames are memory-mapped, everything else is stored once per clip.
 
-    store.json            what it is, and a hash of each clip's facts; written last
-    <clip>/frames.npy     (T, 256, 256, 3) uint8 RGB, or (T, 256, 256) where the three channels are the same
+    store.json            facts about the store and a hash of each clip's facts; written last
+    <clip>/frames.npy     (T, 256, 256, 3) uint8 RGB, or (T, 256, 256) if the three channels are equal
     <clip>/clip.json      the rest (`StoredClip`), with size and hash of frames.npy
 
 `megbench.clips.prepare` writes it.
@@ -22,7 +22,7 @@ from megbench.core.files.hashes import file_hash
 from megbench.core.files.names import check_name
 from megbench.core.frames import SIZE, Frames
 
-# 2: crops keep the proportions of the display; in version 1 faces may be stretched.
+# 2: crops keep the display's proportions; in version 1 faces may be stretched.
 VERSION = "2"
 STORE, CLIP, FRAMES = "store.json", "clip.json", "frames.npy"
 LARGEST_JSON_BYTES = 50_000_000
@@ -30,7 +30,7 @@ Point = tuple[float, float]
 
 
 class PreparedFacts(BaseModel):
-    """A page of facts in a store; what this version does not know is an error."""
+    """A file of facts in a store; entries that this version does not know are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -38,8 +38,9 @@ class PreparedFacts(BaseModel):
 class StoredClip(PreparedFacts):
     """One prepared clip; fields as in megbench.core.clip.Clip.
 
-    key: hash of all that it was made from. driver_of: the challenge whose driver it is, "" for others. landmarks,
-    points: 68 landmarks (iBUG) and FPB-FOMM's 18 points of frame 0, pixels x, y. size, blake2b: of frames.npy.
+    key: hash of everything that it was made from. driver_of: the challenge that uses it as a driver, "" for other
+    clips. landmarks, points: 68 landmarks (iBUG) and FPB-FOMM's 18 points of frame 0, pixels x, y. size, blake2b: of
+    frames.npy.
     """
 
     key: str
@@ -67,12 +68,12 @@ class StoredClip(PreparedFacts):
 
     @property
     def person(self) -> str:
-        """Who is seen: "smic/s11"."""
+        """The person shown: "smic/s11"."""
         return person(self.database, self.subject)
 
 
 class StoreFacts(PreparedFacts):
-    """What `store.json` says. clips: name -> hash of its clip.json. left_out: name -> why it could not be prepared."""
+    """The contents of `store.json`. clips: name to hash of its clip.json. left_out: name to why it was not prepared."""
 
     version: str
     database: str
@@ -84,9 +85,9 @@ class StoreFacts(PreparedFacts):
 
 
 class ClipStore:
-    """A finished store opened for reading. BenchError where it is not finished, damaged or of another version.
+    """A finished store opened for reading. Raises BenchError if it is unfinished, damaged or of another version.
 
-    check: also hold every frame against its hash, which reads the whole store once.
+    check: also compare all frames with their hashes, which reads the whole store once.
     """
 
     def __init__(self, folder: Path, check: bool = False) -> None:
@@ -104,7 +105,7 @@ class ClipStore:
                     raise self._altered(clip.name)
 
     def frames(self, clip: StoredClip) -> npt.NDArray[np.uint8]:
-        """The frames of a clip, mapped: (T, 256, 256, 3), or (T, 256, 256) of a grey one; uint8."""
+        """Return the frames of a clip, memory-mapped uint8: (T, 256, 256, 3), or (T, 256, 256) for a grey clip."""
         frames = np.load(self.folder / clip.name / FRAMES, mmap_mode="r", allow_pickle=False)
         channels = (3,) if clip.colour == "rgb" else ()
         if frames.dtype != np.uint8 or frames.shape != (clip.n_frames, SIZE, SIZE, *channels):
@@ -125,18 +126,18 @@ class ClipStore:
 
 
 def is_store(folder: Path) -> bool:
-    """Whether a folder is a finished store."""
+    """Return whether a folder is a finished store."""
     return (folder / STORE).is_file()
 
 
 def whole(place: Path, clip: StoredClip) -> bool:
-    """Whether the frames of a clip in `place` are all there, by their size."""
+    """Return whether the frames of a clip in `place` are complete, by their size."""
     frames = place / FRAMES
     return frames.is_file() and frames.stat().st_size == clip.size
 
 
 def three_channels(frames: npt.NDArray[np.uint8]) -> Frames:
-    """Frames as RGB, whether they are (..., 256, 256) or (..., 256, 256, 3)."""
+    """Return frames (..., 256, 256) or (..., 256, 256, 3) as RGB."""
     return np.asarray(frames if frames.shape[-1] == 3 else np.repeat(frames[..., None], 3, axis=-1))
 
 
@@ -144,10 +145,13 @@ Kind = TypeVar("Kind", bound=PreparedFacts)
 
 
 def read_facts(path: Path, kind: type[Kind]) -> Kind:
-    """A page of facts. BenchError with the first entry that is missing or not as it should be."""
+    """Return a file of facts. Raise BenchError for the first entry that is missing or invalid."""
     try:
         if path.stat().st_size > LARGEST_JSON_BYTES:
-            raise BenchError(f"{path} is larger than {LARGEST_JSON_BYTES} bytes; it is not part of a clip store.")
+            raise BenchError(
+                f"{path} is larger than {LARGEST_JSON_BYTES} bytes, too large for a clip store."
+                " Run `bench.py prepare` again."
+            )
         return kind.model_validate_json(path.read_bytes())
     except OSError as error:
         raise BenchError(

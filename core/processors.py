@@ -1,4 +1,4 @@
-"""How many processors this process may use."""
+"""The number of processors that this process may use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def usable() -> int:
-    """Return the number of processors that this process may run on; all of the machine's where the system has no say.
+    """Return the number of processors that this process may run on; all of them if the system does not say.
 
     macOS and Windows have no `os.sched_getaffinity`.
     """

@@ -1,4 +1,4 @@
-"""What a run tells while it works: one kind of progress bar and one kind of note, both on stderr."""
+"""What a run prints while it works: one style of progress bar and one style of note, both on stderr."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 def track(items: Iterable[T], title: str, unit: str, total: int | None = None) -> Iterator[T]:
-    """Pass items on behind a progress bar with an estimate; none where there is nothing to do.
+    """Yield items behind a progress bar with an estimate of the time left; show no bar if there are no items.
 
-    In a log file it says something every 15 seconds.
+    In a log file a line is written every 15 seconds.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
@@ -27,12 +27,12 @@ def track(items: Iterable[T], title: str, unit: str, total: int | None = None) -
 
 
 def note(text: str) -> None:
-    """One line for the user, above any progress bar."""
+    """Print one line for the user, above any progress bar."""
     tqdm.write(printable(f"Note: {text}"), file=sys.stderr)
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time in words, with as many digits as an estimate has: "20 s", "5 minutes", "1.5 hours"."""
+    """Return a length of time in words, rounded as suits an estimate: "20 s", "5 minutes", "1.5 hours"."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

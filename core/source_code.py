@@ -1,4 +1,4 @@
-"""Read from a source file what enters the keys: the code that may change a number, and what it imports."""
+"""Read what enters the keys from a source file: the code that may change a number, and the modules it imports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from megbench.core.files.hashes import file_hash
 from megbench.core.files.memo import memo
 
-# "module:Class" in a table of names (megbench.core.registry): what is loaded by it is keyed by its own code.
+# "module:Class" in a table of names (megbench.core.registry): whatever is loaded through it is keyed by its own code.
 NAMED = re.compile(r"[\w.]+:\w+")
 # Names that turn a text into an error, and the modules that they are imported from.
 MAKERS = {"BenchError", "CellFailed", "Unavailable", "WrongSetting", "unknown_name"}
@@ -25,8 +25,8 @@ ERRORS = ("megbench.core.errors", "megbench")
 class Source:
     """A source file.
 
-    code: hash of what may change a number. imports: for each import, the modules that it may mean, in order. data:
-    packages whose files are read without importing them.
+    code: hash of everything that may change a number. imports: for each import, the modules that it may mean, in order.
+    data: packages whose files are read without importing them.
     """
 
     code: str
@@ -38,7 +38,7 @@ class Source:
 def read_source(path: Path) -> Source:
     """Return a source file without what cannot change a number: docstrings, texts of errors, types, tables of names.
 
-    All bytes of a compiled module count. What an earlier process made of the same bytes is not made again.
+    All bytes of a compiled module count. The result is remembered across processes as long as the bytes are the same.
     """
     found = file_hash(path)
     if path.suffix != ".py":
@@ -68,13 +68,13 @@ def _parse(path: Path) -> Source:
 
 
 class _Deciding(ast.NodeTransformer):
-    """Removes from a tree what cannot change a number. makers: names that turn texts into errors."""
+    """Remover of everything in a tree that cannot change a number. makers: names that turn texts into errors."""
 
     def __init__(self, makers: set[str]) -> None:
         self.makers = makers
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        """Drop docstrings, of attributes too."""
+        """Drop docstrings, including those of attributes."""
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         return None if is_text else self.generic_visit(node)
 
@@ -124,7 +124,7 @@ def _is_table(value: ast.AST | None) -> bool:
 
 
 def imports_of(tree: ast.AST, path: Path | None = None) -> Iterator[tuple[str, ...]]:
-    """Yield the modules that each import may mean: for `from a import b`, a.b and then a.
+    """Yield, for each import, the modules that it may mean: for `from a import b`, a.b and then a.
 
     Relative imports count only if the file's `path` is given.
     """
@@ -137,7 +137,7 @@ def imports_of(tree: ast.AST, path: Path | None = None) -> Iterator[tuple[str, .
 
 
 def _absolute(node: ast.ImportFrom, path: Path) -> str:
-    """Return the module that a relative import means, by the packages around the file."""
+    """Return the absolute name of the module that a relative import means, from the packages around the file."""
     folder, packages = path.parent, list[str]()
     while (folder / "__init__.py").is_file():
         packages.insert(0, folder.name)

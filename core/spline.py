@@ -1,7 +1,7 @@
-"""Pictures sampled between their pixels, as interpolating cubic B-splines.
+"""Sampling of pictures between their pixels with interpolating cubic B-splines.
 
-A spline moves what it samples by exactly what it is asked to. The cubic kernels of OpenCV (a = -.75) and Pillow do
-not: they move smooth skin by .136 and .172 pixels where .1 is meant (findings/cubic_kernels_overshoot.sh).
+A spline moves the picture by exactly the distance asked for. The cubic kernels of OpenCV (a = -.75) and Pillow do not:
+they move smooth skin by .136 and .172 pixels instead of .1 (findings/cubic_kernels_overshoot.sh).
 """
 
 from typing import Any
@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 Values = npt.NDArray[np.float32]
 
-# The coefficients of a spline through the pixels are the picture under the inverse of the B-spline (1/6, 4/6, 1/6),
-# whose response falls by this factor a pixel (M. Unser, Splines: a perfect fit, IEEE Signal Processing Magazine, 1999).
+# The coefficients of a spline through the pixels are the picture filtered with the inverse of the B-spline (1/6, 4/6,
+# 1/6), whose response falls by this factor per pixel (M. Unser, Splines: a perfect fit, IEEE Signal Processing
+# Magazine, 1999).
 _POLE = np.sqrt(3) - 2
-# Beyond 12 pixels less than 1e-7 of it is left.
+# Beyond 12 pixels less than 1e-7 of the response is left.
 _INVERSE = np.sqrt(3) * _POLE ** np.abs(np.arange(-12, 13))
 _EDGE = cv2.BORDER_REFLECT_101
 
@@ -26,14 +27,15 @@ class Spline:
     def __init__(self, picture: npt.NDArray[Any]) -> None:
         height, width, self.channels = picture.shape
         planes = picture.astype(np.float32)
-        if self.channels in (2, 3):  # OpenCV samples four channels in half the time of three, and two not exactly
+        if self.channels in (2, 3):  # OpenCV samples four channels twice as fast as three, and two inexactly
             planes = np.concatenate([planes, np.zeros((height, width, 4 - self.channels), np.float32)], axis=-1)
         self._coefficients = cv2.sepFilter2D(planes, cv2.CV_32F, _INVERSE, _INVERSE, borderType=_EDGE)
 
     def at(self, points: npt.NDArray[Any]) -> Values:
         """Return the picture's values (H, W, C) float32 at `points` (H, W, 2), x then y, in its pixels.
 
-        Four B-spline weights a row are two linear lookups at the right places, so that sixteen weights are four.
+        Two linear lookups at the right places replace the four B-spline weights of a row, so that four lookups replace
+        sixteen weights.
         """
         points = np.asarray(points, np.float32)
         left, right, across = _lookups(points[..., 0])
@@ -48,7 +50,7 @@ class Spline:
 
     @staticmethod
     def _between(first: Values, second: Values, share: npt.NDArray[Any]) -> Values:
-        """Return the mean of two pictures with `share` of the second, in the first one's memory."""
+        """Return the mean of two pictures with weight `share` on the second, computed in the first one's memory."""
         second -= first
         second *= cv2.merge([share] * second.shape[-1]) if second.ndim == 3 else share
         first += second
@@ -56,7 +58,7 @@ class Spline:
 
 
 def _lookups(position: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
-    """Return where to look up linearly before and after `position`, and the second lookup's share."""
+    """Return where to look up linearly before and after `position`, and the weight of the second lookup."""
     before = np.floor(position)
     past = position - before
     left = 1 - past
@@ -66,7 +68,7 @@ def _lookups(position: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
 
 
 def as_type(values: Values, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return sampled values in another type; integers are rounded and kept within their range."""
+    """Return sampled values converted to another type; integers are rounded and clipped to their range."""
     if not np.issubdtype(dtype, np.integer):
         return values.astype(dtype)
     limits = np.iinfo(np.dtype(dtype))

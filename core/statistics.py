@@ -1,7 +1,7 @@
 """Uncertainty and agreement: intervals and paired tests clustered by driver, tied groups, agreement of raters.
 
-Cells that share a driver are not independent, so drivers are what is drawn and flipped, never single cells. Every
-random draw has its own generator from `seed`: the same data give the same numbers.
+Cells that share a driver are not independent, so whole drivers are drawn and flipped, never single cells. Every random
+draw has its own generator from `seed`: the same data give the same numbers.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ Key = TypeVar("Key")
 
 DRAWS = 10_000
 LEVEL = 0.95
-# The level at which rows are told apart.
+# The significance level at which rows are told apart.
 ALPHA = 0.05
-# Up to here all 2^n sign flips are done, beyond it DRAWS random ones.
+# Up to this number of clusters all 2^n sign flips are computed; beyond it, DRAWS random ones.
 ALL_FLIPS_UP_TO = 14
-# Bootstrap draws of fewer clusters say too little to be drawn as an interval.
+# With fewer clusters, bootstrap draws say too little for an interval.
 FEWEST_CLUSTERS = 5
 FEW = "fewer than five drivers: no interval"
 UNTESTED = "fewer than two drivers: no test"
-# A p is shown to this many decimals, and as "less than" below: never as 0.
+# Number of decimals in which p is shown; a smaller p than LEAST_P is shown as "less than", never as 0.
 P_DECIMALS, LEAST_P = 3, 0.001
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its bootstrap interval at `level`. `n` values came from `n_clusters` drivers.
+    """A value with its bootstrap interval at `level`. The `n` values came from `n_clusters` drivers.
 
-    low and high are None with fewer than five drivers, value too where there is nothing; `reason` says why.
+    low and high are None with fewer than five drivers, and value is None if there are no data; `reason` says why.
     """
 
     value: float | None
@@ -50,15 +50,15 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the whole interval lies on one side of 0; False where there is none."""
+        """Whether the whole interval lies on one side of 0; False if there is no interval."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
-@functools.lru_cache(maxsize=4)  # a page asks for the same ones for each of its figures
+@functools.lru_cache(maxsize=4)  # a page asks for the same draws for each of its figures
 def cluster_draws(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64s:
-    """Return how often each cluster is drawn when as many are drawn with replacement.
+    """Return how often each cluster is drawn when n_clusters clusters are drawn with replacement.
 
-    (draws, n_clusters), not to be written to; rows sum to n_clusters.
+    (draws, n_clusters), read-only; rows sum to n_clusters.
     """
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=draws).astype(float)
@@ -67,15 +67,15 @@ def cluster_draws(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64
 
 
 def bootstrap_interval(value: float, drawn: Float64s, n: int, n_clusters: int, level: float = LEVEL) -> Interval:
-    """The interval of `value` from its bootstrap draws (those that are not finite are left out).
+    """Return the interval of `value` from its bootstrap draws; draws that are not finite are left out.
 
-    Percentiles, moved outwards for the small number of clusters as by Student's t (Hesterberg 2015, "What teachers
-    should know about the bootstrap", section 4.6): plain percentiles of nine drivers hold far less than 95 %.
+    Percentiles are moved outwards for the small number of clusters as with Student's t (Hesterberg 2015, "What teachers
+    should know about the bootstrap", section 4.6): plain percentiles of nine drivers cover far less than 95 %.
     """
     drawn = drawn[np.isfinite(drawn)]
     if n_clusters < FEWEST_CLUSTERS or not drawn.size:
         return Interval(value, None, None, n, n_clusters, level, FEW)
-    from scipy import stats  # takes a second to import; `smallest_p`, asked before every run, does without
+    from scipy import stats  # takes a second to import; `smallest_p`, needed before every run, does not need it
 
     reach = np.sqrt(n_clusters / (n_clusters - 1)) * stats.t.ppf((1 + level) / 2, n_clusters - 1)
     low, high = np.quantile(drawn, [stats.norm.cdf(-reach), stats.norm.cdf(reach)])
@@ -85,9 +85,9 @@ def bootstrap_interval(value: float, drawn: Float64s, n: int, n_clusters: int, l
 def bootstrap_mean(
     values: Sequence[float], clusters: Sequence[str], seed: int = 0, draws: int = DRAWS, level: float = LEVEL
 ) -> Interval:
-    """The mean of `values` with its interval; `clusters` names the driver of each value.
+    """Return the mean of `values` with its interval; `clusters` names the driver of each value.
 
-    Drivers are drawn with all their values. Without values all is None.
+    Drivers are drawn with all their values. If there are no values, all numbers are None.
     """
     if not len(values):
         return Interval(None, None, None, 0, 0, level, "no values")
@@ -98,7 +98,8 @@ def bootstrap_mean(
 
 
 def cluster_sums(values: Float64s, clusters: Sequence[str]) -> tuple[Float64s, Float64s]:
-    """Sum and number of the values (N, ...) of each cluster, in the order of the clusters' names: (G, ...), (G,)."""
+    """Return the sum (G, ...) and the number (G,) of the values (N, ...) of each cluster, ordered by the clusters'
+    names."""
     _, member = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     sizes = np.bincount(member).astype(float)
     sums = np.zeros((len(sizes), *values.shape[1:]))
@@ -108,10 +109,11 @@ def cluster_sums(values: Float64s, clusters: Sequence[str]) -> tuple[Float64s, F
 
 @dataclass(frozen=True)
 class Paired:
-    """The mean difference first - second over shared cells, the p of no difference, and p among many comparisons.
+    """The mean difference, first minus second, over shared cells, with p-values for "no difference".
 
-    p_least is the smallest p that this number of drivers and of comparisons allows. All p are None with fewer than two
-    drivers; p_adjusted is None, too, for a pair that was not corrected.
+    p is for this comparison alone, p_adjusted is corrected for all comparisons made. p_least is the smallest p that
+    this number of drivers and of comparisons allows. All are None with fewer than two drivers; p_adjusted is also None
+    for a pair that was not corrected.
     """
 
     difference: Interval
@@ -120,17 +122,17 @@ class Paired:
     p_least: float | None = None
 
     def told_apart(self, alpha: float = ALPHA) -> bool:
-        """Whether the two differ at `alpha`, by the adjusted p where there is one."""
+        """Return whether the two differ at `alpha`, by the adjusted p if there is one."""
         p = self.p if self.p_adjusted is None else self.p_adjusted
         return p is not None and p < alpha
 
     def testable(self, alpha: float = ALPHA) -> bool:
-        """Whether the drivers could have told the two apart at `alpha`, had all of them said the same."""
+        """Return whether the test could have told the two apart at `alpha` if all drivers had agreed."""
         return self.p_least is not None and self.p_least < alpha
 
 
 def smallest_p(n_clusters: int, draws: int = DRAWS) -> float | None:
-    """Return the smallest p that sign flips of so many clusters can give, 2 / 2^n; None with fewer than two."""
+    """Return the smallest p that sign flips of this number of clusters can give, 2 / 2^n; None with fewer than two."""
     if n_clusters < 2:
         return None
     return 2 / 2**n_clusters if n_clusters <= ALL_FLIPS_UP_TO else 1 / draws
@@ -151,8 +153,9 @@ def paired(
 ) -> Paired:
     """Compare two methods by cell name, over the cells that both have; `cluster_of` names each cell's driver.
 
-    p is two-sided: if the methods did not differ, each driver's difference might as well have the other sign. All 2^n
-    flips of n drivers are counted up to n = 14, else `draws` random ones. With nine drivers no p is under 2/512.
+    p is two-sided: if the methods did not differ, the sign of each driver's difference would be arbitrary. All 2^n
+    flips of n drivers are counted up to n = 14, otherwise `draws` random ones. With nine drivers p is never below
+    2/512.
     """
     cells = sorted(first.keys() & second.keys())
     differences = [first[cell] - second[cell] for cell in cells]
@@ -167,18 +170,18 @@ def sign_flips(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64s:
     if n_clusters <= ALL_FLIPS_UP_TO:
         return np.array(list(itertools.product((1.0, -1.0), repeat=n_clusters)))
     signs = np.random.default_rng(seed).choice([1.0, -1.0], size=(draws, n_clusters))
-    signs[0] = 1.0  # the observed one counts among the possible: p is never 0
+    signs[0] = 1.0  # the observed flip counts among the possible ones, so that p is never 0
     return signs
 
 
 def paired_by_exchange(
     observed: float, difference: Callable[[Float64s, Float64s], Float64s], n: int, n_clusters: int
 ) -> Paired:
-    """Return a difference of two figures that are pooled over clusters, with its interval and p.
+    """Return the difference of two figures that are pooled over clusters, with its interval and p.
 
-    difference: returns differences (draws,) where each cluster counts `kept` times as it is and `exchanged` times with
-    the two methods exchanged, both (draws, n_clusters). n: samples. The interval draws clusters and pools again; p
-    exchanges them, and is None with fewer than two.
+    difference: returns differences (draws,) in which each cluster counts `kept` times as it is and `exchanged` times
+    with the two methods exchanged, both (draws, n_clusters). n: number of samples. The interval draws clusters and
+    pools again; p exchanges them, and is None with fewer than two clusters.
     """
     drawn = np.zeros(0)
     if n_clusters:
@@ -189,18 +192,18 @@ def paired_by_exchange(
         return Paired(found, None)
     kept = (1 + sign_flips(n_clusters)) / 2
     exchanged = np.abs(difference(kept, 1 - kept))
-    # The tolerance lets exchanges that equal the observed difference but for rounding count.
+    # The tolerance counts exchanges that equal the observed difference except for rounding.
     p = float(np.mean(exchanged >= abs(observed) - 1e-9))
     return Paired(found, p, p_least=smallest_p(n_clusters))
 
 
 def _flip(differences: Sequence[float], clusters: Sequence[str], seed: int, draws: int) -> float | None:
-    """The share of sign flips by cluster whose sum is at least as far from 0 as the observed one."""
+    """Return the share of sign flips by cluster whose sum is at least as far from 0 as the observed one."""
     if len(set(clusters)) < 2:
         return None
     sums, _ = cluster_sums(np.asarray(differences, float), clusters)
     signs = sign_flips(len(sums), seed, draws)
-    # The tolerance lets flips that equal the observed sum but for rounding count.
+    # The tolerance counts flips that equal the observed sum except for rounding.
     least = abs(sums.sum()) - 1e-9 * np.abs(sums).sum()
     return float(np.mean(np.abs(signs @ sums) >= least))
 
@@ -208,14 +211,16 @@ def _flip(differences: Sequence[float], clusters: Sequence[str], seed: int, draw
 def paired_all(
     values: Mapping[str, Mapping[str, float]], cluster_of: Mapping[str, str]
 ) -> dict[tuple[str, str], Paired]:
-    """Every pair of methods (method -> cell -> value) in the order given, p adjusted by Holm over all pairs."""
+    """Return comparisons of all pairs of methods (method to cell to value) in order, p adjusted by Holm over all
+    pairs."""
     return corrected({(a, b): paired(values[a], values[b], cluster_of) for a, b in itertools.combinations(values, 2)})
 
 
 def corrected(pairs: Mapping[Key, Paired]) -> dict[Key, Paired]:
-    """Return comparisons with the p among all of them by Holm, and with the smallest that could have come out.
+    """Return comparisons with p adjusted by Holm over all of them, and the smallest adjusted p that was possible.
 
-    Holm's p only grows with any of the p that it corrects, so the smallest p corrected are the smallest corrected p.
+    Holm's adjusted p never decreases as the p-values grow, so correcting the smallest possible p-values gives the
+    smallest possible adjusted p.
     """
     tested = {key: found for key, found in pairs.items() if found.p is not None and found.p_least is not None}
     adjusted = dict(zip(tested, holm([found.p or 0.0 for found in tested.values()]), strict=True))
@@ -227,7 +232,7 @@ def corrected(pairs: Mapping[Key, Paired]) -> dict[Key, Paired]:
 
 
 def why_untestable(pairs: Sequence[Paired], corrected_for: int, alpha: float = ALPHA) -> str:
-    """Return why no test could separate any of some pairs, corrected among `corrected_for`; "" if one could."""
+    """Return why no test could separate any of the pairs, corrected for `corrected_for` pairs; "" if one could."""
     if not pairs or any(found.testable(alpha) for found in pairs):
         return ""
     best = min(pairs, key=lambda found: 2.0 if found.p_least is None else found.p_least)
@@ -238,7 +243,7 @@ def why_untestable(pairs: Sequence[Paired], corrected_for: int, alpha: float = A
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction (1979): p-values that may each be compared with alpha, in the order given."""
+    """Return p-values after Holm's step-down correction (1979), in the given order; each may be compared with alpha."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted, least = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(order):
@@ -250,11 +255,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def tied_groups(
     order: Sequence[str], pairs: Mapping[tuple[str, str], Paired], alpha: float = ALPHA
 ) -> dict[str, tuple[int, ...]]:
-    """The groups of each method, numbered from 1: two methods share one exactly if they cannot be told apart.
+    """Return the groups of each method, numbered from 1: two methods share a group exactly if no test tells them apart.
 
-    `order` lists the methods best first; groups are numbered by their best member. A method may be in several groups
-    (A and B tied, B and C tied, A and C not: 1, 1 2, 2), since "cannot be told apart" is not transitive. A pair that
-    was not tested is tied. The groups are the largest sets without a pair that differs (Piepho 2004's letters).
+    `order` lists the methods best first; groups are numbered by their best member. A method may be in several groups (A
+    and B tied, B and C tied, A and C not: 1, 1 2, 2), since "cannot be told apart" is not transitive. A pair that was
+    not tested counts as tied. The groups are the largest sets without a pair that differs (Piepho 2004's letters).
     """
     groups = [frozenset(order)]
     for a, b in itertools.combinations(order, 2):
@@ -272,8 +277,9 @@ def tied_groups(
 class Icc:
     """Intraclass correlations (Shrout & Fleiss 1979) of `n_items` rated by all of `n_raters`.
 
-    icc21: one rater, absolute agreement, raters drawn at random. icc31: one rater, order only (a rater who is always
-    one point stricter costs nothing). icc3k: the mean of these raters, order only. None with a `reason`.
+    icc21: one rater, absolute agreement, raters drawn at random. icc31: one rater, consistency only (a rater who is
+    always one point stricter costs nothing). icc3k: the mean of these raters, consistency only. A correlation that is
+    undefined is None, with a `reason`.
     """
 
     icc21: float | None
@@ -285,7 +291,7 @@ class Icc:
 
 
 def icc(ratings: npt.ArrayLike) -> Icc:
-    """The intraclass correlations of ratings (items, raters); items with a missing rating (NaN) are left out."""
+    """Return the intraclass correlations of ratings (items, raters); items with a missing rating (NaN) are left out."""
     x = np.asarray(ratings, float)
     x = x[~np.isnan(x).any(axis=1)]
     n, k = x.shape
@@ -303,9 +309,10 @@ def icc(ratings: npt.ArrayLike) -> Icc:
 
 
 def krippendorff_alpha(ratings: npt.ArrayLike, level: Literal["ordinal", "interval"] = "ordinal") -> float | None:
-    """Krippendorff's alpha of ratings (items, raters), NaN where one is missing; `level` "ordinal" or "interval".
+    """Return Krippendorff's alpha of ratings (items, raters) at an ordinal or interval level; missing ratings are NaN.
 
-    1 is full agreement, 0 chance. None where fewer than two different values, or no item with two ratings, exist.
+    1 is full agreement, 0 is chance. It is None if there are fewer than two different values or no item with two
+    ratings.
     """
     import krippendorff
 

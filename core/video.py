@@ -1,4 +1,4 @@
-"""Frames from outside: videos and folders of pictures of any make, one RGB picture at a time.
+"""Frames from outside: videos and folders of pictures in any common format, one RGB picture at a time.
 
 Frames are counted by index, never by time, so a variable frame rate does no harm.
 """
@@ -23,19 +23,19 @@ from megbench.core.video_writing import EXACT
 from megbench.core.video_writing import write_video as write_video  # scripts read and write videos by this module
 
 VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif"}
-# As cameras and recorders name what the same decoders read.
+# Extensions that cameras and recorders use for formats that the same decoders read.
 VIDEOS |= {".mts", ".m2ts", ".ts", ".3gp", ".flv", ".f4v", ".ogv", ".vob", ".mod", ".asf"}
 EBML_HEADER = bytes.fromhex("1a45dfa3")
 SEGMENT = bytes.fromhex("18538067")
 MAX_FRAMES = 5000
-# Wide-screen video with half its columns has pixels 2.9 times as wide as high.
+# Wide-screen video stored with half its columns has pixels 2.9 times as wide as high.
 MAX_PIXEL_ASPECT = 4.0
-# The containers that are opened: others are playlists, which would read further files, and single pictures.
+# The containers that may be opened: others are playlists, which would read further files, and single pictures.
 CONTAINERS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,gif,h264,hevc,m4v,mjpeg,ogg,flv"
 
 
 def is_video(path: Path) -> bool:
-    """Whether the name is that of a video file; hidden files are none."""
+    """Return whether a path is a video file by its name; hidden files do not count."""
     return path.suffix.lower() in VIDEOS and not path.name.startswith(".") and path.is_file()
 
 
@@ -44,11 +44,11 @@ class TooShort(BenchError):
 
 
 def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
-    """Frames of a video file or a folder of pictures, one by one: (H, W, 3) uint8 RGB, all of one size.
+    """Yield the frames of a video file or of a folder of pictures: (H, W, 3) uint8 RGB, all of one size.
 
-    files: the pictures of the folder that make the clip, in order; default: all of them.
+    files: the pictures of the folder that make up the clip, in order; default: all of them.
 
-    Raises BenchError where there are none or only one (TooShort), more than 5000, frames of different sizes, or damaged
+    Raise BenchError if there are no frames, only one (TooShort), more than 5000, frames of different sizes, or damaged
     data.
     """
     size: tuple[int, ...] | None = None
@@ -83,7 +83,7 @@ def first_size(path: Path) -> tuple[int, int]:
 
 
 def frame_rate(path: Path) -> float | None:
-    """Average frames per second of a video; None for a folder of pictures or where the file does not say."""
+    """Return a video's average frames per second, or None for a folder of pictures or if the file does not say."""
     if path.is_dir():
         return None
     if is_gif(path):
@@ -94,9 +94,9 @@ def frame_rate(path: Path) -> float | None:
 
 
 def medium_of(path: Path) -> str:
-    """Return what the kind of a video file does to the motion in it, in words; "" for ordinary videos and for folders.
+    """Return how a video's file format affects the motion in it, in words; "" for ordinary videos and for folders.
 
-    Raise BenchError as `read_clip` does for a file that cannot be opened.
+    Raise BenchError, as `read_clip` does, for a file that cannot be opened.
     """
     if path.is_dir():
         return ""
@@ -113,7 +113,7 @@ def medium_of(path: Path) -> str:
 
 
 def pixel_aspect(path: Path) -> float:
-    """Return the width of a pixel over its height in the upright frames of a video, 1.0 if the file does not say.
+    """Return the width of a pixel over its height in the upright frames of a video, or 1.0 if the file does not say.
 
     It is 1.0 for a folder of pictures: see `stated_density`. Raise BenchError above 4 and below 1/4, which only a
     damaged header states.
@@ -164,13 +164,14 @@ def _read_video(path: Path) -> Iterator[Picture]:
 
 
 def _as_shown(frame: av.VideoFrame) -> Picture:
-    """Return a decoded frame as (H, W, 3) uint8 RGB, turned and mirrored according to the file's display matrix.
+    """Return a decoded frame as (H, W, 3) uint8 RGB, rotated and mirrored according to the file's display matrix.
 
-    Its first row is the direction of the columns, its second that of the rows. PyAV reports the turn of the columns. If
-    the rows do not turn with them, the determinant is negative and the video is mirrored, as front cameras save it.
+    The matrix's first row is the direction of the columns, its second that of the rows. PyAV reports the rotation of
+    the columns. If the rows do not rotate with them, the determinant is negative and the video is mirrored, as front
+    cameras save it.
     """
     picture = np.asarray(frame.to_ndarray(format="rgb24", interpolation=EXACT), np.uint8)
-    matrix: Any = frame.side_data.get("DISPLAYMATRIX", None)  # PyAV's types say object
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX", None)  # PyAV's types declare object
     if matrix is not None:
         (a, b, _), (c, d, _) = np.frombuffer(matrix, np.int32).reshape(3, 3)[:2].astype(float)
         if a * d < b * c:
@@ -180,23 +181,24 @@ def _as_shown(frame: av.VideoFrame) -> Picture:
 
 def _opened(path: Path) -> av.container.InputContainer:
     try:
-        # Only this file: a playlist in disguise must not open others.
+        # Open only this file: a playlist in disguise must not open others.
         options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
         container = av.open(str(path.resolve()), mode="r", options=options)
     except FileNotFoundError:
-        raise BenchError(f"{path}: no such file or folder.") from None
+        raise BenchError(f"{path}: no such file or folder. Give a video or a folder of pictures.") from None
     except (av.error.FFmpegError, OSError):
         raise _no_video(path) from None
     if not container.streams.video:
         container.close()
-        raise BenchError(f"{path}: the file holds no video. Give a video or a folder of pictures.")
+        raise BenchError(f"{path}: the file contains no video. Give a video or a folder of pictures.")
     return container
 
 
 def _check_complete(path: Path, stream: av.VideoStream) -> None:
-    """Files with an index (MP4, MOV, AVI) say where every frame lies; one that lies beyond the end is lost.
+    """Raise BenchError if a video file is truncated.
 
-    Matroska and WebM say how long the segment with all frames is; a live recording leaves that open.
+    Files with an index (MP4, MOV, AVI) state where every frame lies; a frame that lies beyond the end is lost. Matroska
+    and WebM state the length of the segment with all frames; a live recording leaves it open.
 
     The number of frames in the header proves nothing: edited phone videos hold frames that are not to be shown.
     """
@@ -206,7 +208,7 @@ def _check_complete(path: Path, stream: av.VideoStream) -> None:
 
 
 def _segment_end(path: Path) -> int:
-    """Where the segment of a Matroska or WebM file ends, in bytes; 0 for other files and where it is left open.
+    """Return where the segment of a Matroska or WebM file ends, in bytes; 0 for other files or if it is left open.
 
     Source: RFC 8794 (sections 4, 6.2 and 11.2.1: element sizes and the header) and RFC 9559 (section 5.1: the segment).
     """
@@ -221,7 +223,10 @@ def _segment_end(path: Path) -> int:
 
 
 def _element_size(file: BinaryIO) -> int | None:
-    """The size of the element read next: as many bytes as the first has leading zeros, and one; None if left open."""
+    """Return the size of the element read next, or None if it is left open.
+
+    It takes as many bytes as the first byte has leading zeros, plus one.
+    """
     first = file.read(1)
     if not first or not first[0]:
         return None
@@ -236,7 +241,7 @@ def _truncated(path: Path) -> BenchError:
 
 
 def _no_video(path: Path) -> BenchError:
-    """Why a file cannot be opened: a picture by another name, say, or a video that is cut off in its header."""
+    """Return an error that says why a file cannot be opened, such as a picture under a video's name."""
     if placeholder := mistaken_download(path):
         return BenchError(f"{path}: not a video but {placeholder}.")
     try:

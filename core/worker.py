@@ -1,8 +1,8 @@
-"""Work in processes of their own: a crash, a segmentation fault or the kernel's memory killer costs one item only.
+"""Work in separate processes: a crash, a segmentation fault or the kernel's out-of-memory killer costs one item only.
 
-Lanes are kinds of work (a method, the scoring); a worker process serves one lane, sets it up once and then takes item
-after item. A worker that dies, or takes too long and is ended, is replaced. Results do not depend on the number of
-workers: each has one thread.
+Lanes are kinds of work (a method, the scoring). A worker process serves one lane, sets it up once and then takes item
+after item. A worker that dies, or is ended because it takes too long, is replaced. Results do not depend on the number
+of workers: each has one thread.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from typing import Any
 from megbench.core.errors import BenchError, CellFailed, clause
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
-# Memory that is freed stays with the process, up to 32 MB a piece and 1 GB in all (glibc reads these; others ignore
-# them). Frames and maps are made and freed all the time: returning their pages to the kernel and having them zeroed
-# again was a tenth of the networks' processor time.
+# Let a process keep memory that it frees, up to 32 MB per block and 1 GB in all (glibc reads these variables; other
+# libraries ignore them). Frames and maps are allocated and freed all the time: returning their pages to the kernel and
+# having them zeroed again took a tenth of the networks' processor time.
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
-# A worker without work that does not end by itself within this time (threads of a library) is ended.
+# An idle worker that does not exit within this time (because of a library's threads) is killed.
 PATIENCE_S = 5.0
-# Setting a worker up may take this long whatever an item may: libraries are imported and weights read.
+# Setting up a worker may take this long, whatever the limit for an item: it imports libraries and reads weights.
 SET_UP_S = 600.0
 
 
@@ -49,7 +49,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one item: `result`, or the reason of its failure. `retry`: it may go well another time."""
+    """The outcome of one item: `result`, or the reason of its failure. `retry`: another attempt may succeed."""
 
     item: Any
     result: Any = None
@@ -60,7 +60,7 @@ class Outcome:
 
 @dataclass
 class _Queue:
-    """What is left of a lane. `broken` is the reason why no further worker can be set up for it."""
+    """The remaining work of a lane. `broken` is the reason why no further worker can be set up for it."""
 
     lane: Lane
     batches: deque[deque[Any]]
@@ -76,14 +76,14 @@ class _Worker:
     batch: deque[Any] = field(default_factory=deque)
     item: Any = None
     ready: bool = False
-    limit_s: float = math.inf  # for what it is at
-    due: float = math.inf  # on the clock of time.monotonic
+    limit_s: float = math.inf  # for its current task
+    due: float = math.inf  # by the clock of time.monotonic
 
 
 def work(lanes: Sequence[Lane], workers: int, limit_s: float = math.inf) -> Iterator[Outcome]:
-    """Do every item of every lane in up to `workers` processes; outcomes come as they are done.
+    """Do every item of every lane in up to `workers` processes; yield outcomes as they are done.
 
-    limit_s: how long an item may take; then its worker is ended, and the item alone fails. Leaving the loop early
+    limit_s: how long an item may take; beyond that its worker is ended and only that item fails. Leaving the loop early
     (Ctrl-C) ends the workers.
     """
     queues = [_Queue(lane, deque(deque(batch) for batch in lane.batches if batch)) for lane in lanes]
@@ -118,7 +118,7 @@ def work(lanes: Sequence[Lane], workers: int, limit_s: float = math.inf) -> Iter
 
 
 def _neediest(queues: Sequence[_Queue]) -> _Queue | None:
-    """The lane with the fewest workers, among those the one with most to do; None when nothing waits for a worker."""
+    """Return the lane with the fewest workers, then with the most to do, or None if no lane waits for a worker."""
     open_queues = [queue for queue in queues if queue.batches and not queue.broken]
     return min(open_queues, key=lambda queue: (queue.workers, -len(queue.batches)), default=None)
 
@@ -131,7 +131,7 @@ def _give_up(queue: _Queue) -> Iterator[Outcome]:
 
 
 def _next_to_see(active: Mapping[Connection, _Worker]) -> tuple[list[Connection], list[Connection]]:
-    """Wait until workers have something to say or take too long; return the connections of both."""
+    """Wait until workers have a message or exceed their limit; return the connections of both."""
     soonest = min(worker.due for worker in active.values())
     left = None if soonest == math.inf else max(0.0, soonest - time.monotonic())
     ready = set(wait(list(active), left))
@@ -153,7 +153,8 @@ def _start(queue: _Queue, limit_s: float) -> _Worker:
 
 @contextlib.contextmanager
 def _worker_environment() -> Iterator[None]:
-    """What a worker inherits: one thread, memory that it keeps, and no interest in Ctrl-C, the parent's affair."""
+    """Set what a worker inherits: one thread, memory that it keeps, and SIGINT ignored, since the parent handles
+    Ctrl-C."""
     inherited = {**dict.fromkeys(THREADS, "1"), **MEMORY}
     before = {name: os.environ.get(name) for name in inherited}
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -169,7 +170,7 @@ def _worker_environment() -> Iterator[None]:
 
 
 def _listen(worker: _Worker, late: bool) -> tuple[Outcome | None, bool]:
-    """Read one message: the outcome of the item at work, if any, and whether the worker is still of use.
+    """Read one message; return the outcome of the current item, if any, and whether the worker is still usable.
 
     late: whether the worker was ended because it took too long; it may have answered just before that.
     """
@@ -190,41 +191,41 @@ def _listen(worker: _Worker, late: bool) -> tuple[Outcome | None, bool]:
 
 
 def timed_out(limit_s: float) -> str:
-    """Return the reason of the failure of what took longer than `limit_s`, with the option that sets it."""
+    """Return the failure reason for something that took longer than `limit_s`, with the option that sets the limit."""
     return f"timed out after {limit_s:g} s (--cell-timeout)"
 
 
 def _cause_of_death(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
-        memory = ", perhaps for want of memory" if name == "SIGKILL" else ""
+        memory = ", perhaps because memory ran out" if name == "SIGKILL" else ""
         return f"the worker process was ended by {name}{memory}"
     return f"the worker process ended with exit code {code}"
 
 
 def _hand_out(worker: _Worker, limit_s: float) -> bool:
-    """Send the worker its next item; False when there is none left."""
+    """Send the worker its next item; return False if there is none left."""
     if not worker.batch and worker.queue.batches:
         worker.batch = worker.queue.batches.popleft()
     if not worker.batch:
         return False
     worker.item = worker.batch.popleft()
     worker.limit_s, worker.due = limit_s, time.monotonic() + limit_s
-    # A worker that died in between is noticed when its answer is read.
+    # If the worker died in the meantime, that is noticed when its answer is read.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         worker.connection.send(worker.item)
     return True
 
 
 def _end(worker: _Worker) -> None:
-    """End a worker with what it has started; by force if it does not react."""
+    """End a worker and whatever it has started; kill it if it does not react."""
     worker.process.terminate()
     worker.process.join(PATIENCE_S)
     worker.process.kill()
 
 
 def _stop(worker: _Worker) -> None:
-    """Part from a worker; what is left of its batch is for another."""
+    """Dismiss a worker; return what is left of its batch to the queue for another."""
     worker.connection.close()
     worker.process.join(PATIENCE_S)
     if worker.process.is_alive():
@@ -236,9 +237,9 @@ def _stop(worker: _Worker) -> None:
 
 
 def _serve(connection: Connection, make: Callable[[], Callable[[Any], Any]]) -> None:
-    """The worker's side: set up, answer None, then answer every item until the parent closes the connection.
+    """Serve as a worker: set up, answer None, then answer every item until the parent closes the connection.
 
-    When it is ended it cleans up: a program of somebody else that it runs must not outlive it.
+    When it is ended it cleans up: an external program that it runs must not outlive it.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     handle = set_up(make)
@@ -252,7 +253,7 @@ def _serve(connection: Connection, make: Callable[[], Callable[[Any], Any]]) -> 
 
 
 def set_up(make: Callable[[], Callable[[Any], Any]]) -> Callable[[Any], Any] | Outcome:
-    """What does the items of a lane, or why nothing does."""
+    """Return the function that does the items of a lane, or the outcome that says why there is none."""
     try:
         return make()
     except Exception as error:
@@ -260,7 +261,7 @@ def set_up(make: Callable[[], Callable[[Any], Any]]) -> Callable[[Any], Any] | O
 
 
 def answer(handle: Callable[[Any], Any], item: Any) -> Outcome:
-    """What becomes of one item."""
+    """Return the outcome of one item."""
     try:
         return Outcome(item, handle(item))
     except Exception as error:

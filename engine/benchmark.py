@@ -1,4 +1,4 @@
-"""A run: its folder on disk, filled with whatever it lacks, and run.json, which says what it is."""
+"""A run: its folder on disk, completed with whatever is missing, and run.json, which describes it."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from megbench.engine.seal import sealed
 
 Named = TypeVar("Named", Clip, Template)
 
-# What may differ between two runs that are the same run.
+# Facts that may differ between two executions of the same run.
 FLEETING = ("date", "argv")
 
 
 @dataclass
 class Benchmark:
-    """One run: what was asked for, and its folder.
+    """One run: what was requested, and its folder.
 
-    request: the user's wishes as JSON values. `changed` tells, after `complete`, whether anything in the folder did.
+    request: the user's request as JSON values. changed: after `complete`, whether anything in the folder has changed.
     """
 
     folder: Path
@@ -62,11 +62,11 @@ class Benchmark:
         return {name: _known_aus(driver) for name, driver in by_name(cell.driver for cell in self.cells).items()}
 
     def missing(self) -> list[Job]:
-        """Jobs that are finished neither in the folder nor in the store."""
+        """Return the jobs that are finished neither in the folder nor in the store."""
         return look_up(self.folder, self.jobs, self.settings).todo
 
     def finished(self, shown: str) -> list[str] | None:
-        """Return the failures of a run that is complete and lies there unaltered; None if anything is to be done.
+        """Return the failures of a run that is complete and unaltered, or None if there is anything left to do.
 
         shown: what decides the report besides the run's own files.
         """
@@ -78,9 +78,9 @@ class Benchmark:
         return [str(line) for line in facts["failures"]]
 
     def _key(self, shown: str) -> str | None:
-        """Return the hash of all that decides what the folder holds in the end, None where that may still change.
+        """Return the hash of everything that decides the folder's final content, or None if that may still change.
 
-        It may change if a metric reads further files, which may come at any time.
+        It may change if a metric reads further files, which the user may supply at any time.
         """
         if any(hasattr(make(), "sources") for make in self.scorer.metrics):
             return None
@@ -92,16 +92,16 @@ class Benchmark:
         for row in self.rows:
             if names := row.unused(self.cells):
                 what = (
-                    f"{len(names)} files in its folder fit no cell and are"
+                    f"{len(names)} files in its folder match no cell and are"
                     if len(names) > 1
-                    else "1 file fits no cell and is"
+                    else "1 file matches no cell and is"
                 )
                 note(f"{row.label}: {what} not scored: {few(names)}.")
 
     def complete(self, shown: str = "") -> list[str]:
-        """Animate, measure and sum up whatever is missing; return the failures, a line each.
+        """Animate, measure and aggregate whatever is missing; return the failures, a line each.
 
-        shown: as in `finished`. Raise BenchError, with nothing done, if a row's own files cannot be loaded.
+        shown: as in `finished`. Raise BenchError, before anything is done, if a row's own files cannot be loaded.
         """
         self._tell_unused()
         key = self._key(shown)
@@ -109,8 +109,8 @@ class Benchmark:
         check_files(found.todo)
         if stale := forget_others(self.folder, self.jobs):
             note(
-                f"{stale} cells of an earlier request are taken out of {self.folder} (the store still has them);"
-                " tables and figures made there before are of that request."
+                f"Removed {stale} cells of an earlier request from {self.folder} (the store still has them)."
+                " Tables and figures made there earlier belong to that request."
             )
         link_stored(self.folder, found.stored, self.settings)
         if found.todo:
@@ -128,7 +128,8 @@ class Benchmark:
         return failures
 
     def _failures(self, records: dict[str, CellRecord]) -> list[str]:
-        """Return a line for each cell that no row can do, then for each that some failed on; none for missing ones."""
+        """Return a line for each cell that no row can do, then one for each job that failed; missing cells are left
+        out."""
         hopeless = [f"{cell.name}: {cell.problem}" for cell in self.cells if cell.problem]
         others = ((job, records[job.key]) for job in self.jobs if not job.cell.problem)
         failed = [
@@ -165,7 +166,7 @@ class Benchmark:
         }
 
     def _finish(self, records: dict[str, CellRecord], failures: list[str], key: str | None) -> bool:
-        """Write run.json as finished, unless it says the same already; whether it was written."""
+        """Write run.json as finished, unless it already says the same; return whether it was written."""
         facts = {**self._facts(records), "finished": True, "failures": failures, "key": key}
         facts["missing"] = self._not_supplied(records)
         facts = json.loads(json.dumps(facts, allow_nan=False))
@@ -199,7 +200,7 @@ def keep_inputs(run: Path, cells: Sequence[Cell]) -> None:
 
 
 def by_name(things: Iterable[Named]) -> dict[str, Named]:
-    """Each driver, or each template, of many cells once."""
+    """Return the distinct drivers, or templates, of many cells by name."""
     return {thing.name: thing for thing in things}
 
 
@@ -217,7 +218,7 @@ def _keep_picture(image: Frames, target: Path) -> None:
 
 
 def forget_others(run: Path, jobs: Sequence[Job]) -> int:
-    """Remove cells of rows and names that are no longer asked for; how many there were."""
+    """Remove cells of rows and names that are no longer requested; return how many there were."""
     wanted = {cell_folder(run, job) for job in jobs}
     stale = [folder for folder in (run / "cells").glob("*/*") if folder not in wanted]
     for folder in stale:
@@ -227,11 +228,13 @@ def forget_others(run: Path, jobs: Sequence[Job]) -> int:
     for row in (run / "cells").glob("*"):
         if not any(row.iterdir()):
             shutil.rmtree(row)
-    return sum(not folder.name.startswith(".") for folder in stale)  # not what a killed process left half written
+    return sum(
+        not folder.name.startswith(".") for folder in stale
+    )  # not counting what a killed process left half written
 
 
 def row_facts(row: Row, done: Sequence[tuple[Cell, CellRecord]]) -> dict[str, Any]:
-    """Return a row's facts for run.json; marks, time and memory cover its finished cells (None without any)."""
+    """Return a row's facts for run.json; marks, time and memory cover its finished cells (None if there are none)."""
     finished = [(cell, record) for cell, record in done if record.status == "ok"]
     frames = sum(record.n_frames for _, record in finished)
     seconds = sum(record.seconds for _, record in finished)
@@ -244,7 +247,7 @@ def row_facts(row: Row, done: Sequence[tuple[Cell, CellRecord]]) -> dict[str, An
 
 
 def seen_facts(row: Row, cells: Sequence[Cell]) -> dict[str, list[str]]:
-    """Drivers that a row's model was trained on, and further ones whose person it has seen in other clips."""
+    """Return the drivers that a row's model was trained on, and others whose person it has seen in other clips."""
     clips, people = {without_camera(clip) for clip in row.seen.get("clips", ())}, set(row.seen.get("people", ()))
     drivers = by_name(cell.driver for cell in cells if cell.driver.recording)
     known = [name for name, driver in drivers.items() if without_camera(driver.recording) in clips]
@@ -268,7 +271,7 @@ def cell_facts(cell: Cell, known_aus: dict[str, list[float]]) -> dict[str, Any]:
 
 
 def _known_aus(clip: Clip) -> dict[str, list[float]]:
-    """Intensities at every frame of the action units that a rendered clip was made from; {} for recordings."""
+    """Return the intensities in every frame of the action units of a rendered clip; {} for recordings."""
     known = None if clip.problem else clip.known()
     if known is None:
         return {}

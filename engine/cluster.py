@@ -1,11 +1,11 @@
-"""The same work on other machines: batches go to the workers of a Dask cluster, which share the store's folder.
+"""Work on other machines: batches go to the workers of a Dask cluster, which share the store's folder.
 
-Workers need this repository on their Python path and one thread each:
-`PYTHONPATH=CHECKOUT dask worker ADDRESS --nthreads 1`. What starts them (SLURM, Kubernetes, SSH) is Dask's business.
+Workers need this repository on their Python path and one thread each: `PYTHONPATH=CHECKOUT dask worker ADDRESS
+--nthreads 1`. How they are started (SLURM, Kubernetes, SSH) is up to Dask.
 
-A worker's own thread cannot be ended, so an item that takes too long is left to itself and its worker is restarted by
-Dask's nanny. Without a nanny (`--no-nanny`) the item stays beside the worker's further work, and one that never lets
-other threads run is not noticed at all.
+A worker's own thread cannot be ended, so an item that takes too long is abandoned and Dask's nanny restarts its worker.
+Without a nanny (`--no-nanny`) the abandoned item keeps running beside the worker's further work, and an item that never
+lets other threads run is not detected at all.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from megbench.core.files.working_folder import worker_environment
 from megbench.core.worker import THREADS, Lane, Outcome, answer, set_up, timed_out
 
 CONNECT_S = 20
-# How often a batch is begun that is lost because its worker is restarted on account of another.
+# How often a batch is started if it is lost because its worker is restarted on account of another batch.
 MOST_TIMES = 10
-# The last lane a worker process was set up for, by its pickle: what its method has loaded is of use to the next batch.
+# The last lane that a worker process was set up for, by its pickle: the next batch can use what its method has loaded.
 _ready: dict[bytes, Callable[[Any], Any]] = {}
 
 
 def spread(lanes: Sequence[Lane], address: str, limit_s: float) -> Iterator[Outcome]:
-    """Do every item of every lane on the cluster at `address`; outcomes come batch by batch as they are done.
+    """Do every item of every lane on the cluster at `address`; yield outcomes batch by batch as they are done.
 
-    A worker that is lost has its batch done again elsewhere, where finished items are found in the store. An item that
-    takes longer than limit_s fails, and the rest of its batch is done elsewhere. BenchError where Dask is not installed
-    or nobody answers.
+    If a worker is lost, its batch is done again elsewhere, where finished items are found in the store. An item that
+    takes longer than limit_s fails, and the rest of its batch is done elsewhere. Raise BenchError if Dask is not
+    installed or no scheduler answers.
     """
     try:
         from distributed import Client, as_completed
@@ -42,7 +42,9 @@ def spread(lanes: Sequence[Lane], address: str, limit_s: float) -> Iterator[Outc
     try:
         client = Client(f"tcp://{address}", timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise BenchError(f"No Dask scheduler answers at {address} ({clause(error)}).") from None
+        raise BenchError(
+            f"No Dask scheduler answers at {address} ({clause(error)}). Start one with `dask scheduler`."
+        ) from None
     with client:
         environment = worker_environment()
         done, begun = as_completed([], loop=client.loop), {}
@@ -72,7 +74,7 @@ def spread(lanes: Sequence[Lane], address: str, limit_s: float) -> Iterator[Outc
 
 
 def _restart(client: Any, worker: str) -> None:
-    """Have a worker's nanny restart it, if it has one."""
+    """Ask a worker's nanny, if it has one, to restart it."""
     with contextlib.suppress(ValueError, TimeoutError):
         client.restart_workers([worker], timeout=CONNECT_S, raise_for_error=False)
 
@@ -80,10 +82,11 @@ def _restart(client: Any, worker: str) -> None:
 def _do_batch(
     pickled: bytes, batch: Sequence[Any], environment: Mapping[str, str], limit_s: float
 ) -> tuple[list[Outcome], str]:
-    """Do a batch in a worker. Results equal those of a local run: libraries use one thread, and folders are the same.
+    """Do a batch in a worker; results equal those of a local run, since libraries use one thread and folders are the
+    same.
 
-    environment: variables as megbench.core.files.working_folder.worker_environment returns them. Return the outcomes,
-    up to that of an item that took longer than limit_s, and then the address of this worker, else "".
+    environment: variables as megbench.core.files.working_folder.worker_environment returns them. Return the outcomes
+    and "". If an item takes longer than limit_s, return the outcomes up to it and the address of this worker instead.
     """
     os.environ.update(environment)
     if pickled not in _ready:
@@ -99,17 +102,17 @@ def _do_batch(
         if outcomes[-1].reason == timed_out(limit_s):
             from distributed import get_worker
 
-            _ready.clear()  # what hangs may still use it
+            _ready.clear()  # the abandoned item may still use it
             return outcomes, str(get_worker().address)
     return outcomes, ""
 
 
 def _answer_in_time(handle: Callable[[Any], Any], item: Any, limit_s: float) -> Outcome:
-    """What becomes of one item, which is left to itself if it takes longer than limit_s."""
+    """Return the outcome of one item, which is abandoned if it takes longer than limit_s."""
     found: list[Outcome] = []
     thread = threading.Thread(target=lambda: found.append(answer(handle, item)), daemon=True)
     thread.start()
     thread.join(limit_s)
     if found:
         return found[0]
-    return Outcome(item, None, timed_out(limit_s) if thread.is_alive() else "it ended its thread", True)
+    return Outcome(item, None, timed_out(limit_s) if thread.is_alive() else "the item ended its thread", True)

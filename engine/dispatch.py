@@ -1,4 +1,4 @@
-"""Where work is done: in processes of this machine, or on a cluster."""
+"""Where work is done: in processes on this machine, or on a cluster."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from megbench.core.progress import track
 from megbench.core.worker import Lane, Outcome, work
 
 LOCAL, DASK = "local", "dask://"
-# How long one cell may take, unless the user says otherwise.
+# How long one cell may take, unless the user sets another limit.
 CELL_LIMIT_S = 3600
 
 
 def check_engine(engine: str) -> str:
-    """The name of an engine as it was given. BenchError for what is none."""
+    """Return the name of an engine unchanged. Raise BenchError if it is not a valid engine."""
     if engine != LOCAL and not (engine.startswith(DASK) and ":" in engine.removeprefix(DASK)):
         raise BenchError(f"--engine {engine!r} must be {LOCAL} or {DASK}HOST:PORT, the address of a Dask scheduler.")
     return engine
@@ -30,7 +30,7 @@ def perform(
 ) -> Iterator[Outcome]:
     """Do every item of some lanes, in up to `workers` processes or on the cluster that `engine` names.
 
-    title, unit: what the progress bar says. limit_s: how long one item may take; then it alone fails.
+    title, unit: the progress bar's words. limit_s: how long one item may take; beyond that, only that item fails.
     """
     items = sum(len(batch) for lane in lanes for batch in lane.batches)
     yield from track(_outcomes(lanes, engine, workers, limit_s), title, unit, items)

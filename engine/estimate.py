@@ -1,7 +1,7 @@
-"""What a run would do and how long it would take, by frames: animating, measuring and the page.
+"""Estimates of what a run would do and how long it would take, by frames: animating, measuring and the page.
 
-How long a frame takes is what it took before with this store. Where that is not known, it is what was measured once on
-one thread (docs/performance.md), times how much longer a fixed piece of work takes here.
+The time per frame is the time it took before with this store. If that is unknown, it is a time measured once on one
+thread (docs/performance.md), multiplied by how much longer a fixed piece of work takes on this machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from megbench.engine.runner import Job, Settings, refusal
 from megbench.engine.scoring import Scorer, lacking
 from megbench.engine.speeds import keep_speeds, known_speeds, measuring
 
-# Processor seconds a frame by method and width of the network that paints: 64 as published, else of the demo weights.
+# Processor seconds per frame by method and width of the network that paints: 64 as published, otherwise the demo
+# weights'.
 NETWORKS: Mapping[str, Mapping[int, float]] = {
     "fomm": {16: 0.062, 64: 0.55},
     "fpfomm": {16: 0.066, 64: 0.55},
@@ -31,31 +32,33 @@ NETWORKS: Mapping[str, Mapping[int, float]] = {
     "ulmegan": {32: 0.058},
 }
 PUBLISHED = 64
-# The same of rows without networks.
+# The same for rows without networks.
 PLAIN: Mapping[str, float] = {
     **{"flow_warp": 0.017, "apex_ramp": 0.006, "reversed": 0.006, "wrong_driver": 0.015, "rigid": 0.005},
     **{"still": 0.0, "still_noise": 0.002, "ceiling": 0.001, "truth": 0.001},
 }
 # Writing a frame of any row, and linking it into the run.
 KEEPING_S = 0.003
-# Measuring a frame of an output with the default metrics, and seeing one of a driver or a truth for the first time.
+# Measuring a frame of an output with the default metrics, and analysing a frame of a driver or a truth for the first
+# time.
 SCORING_S, SEEING_S = 0.014, 0.008
-# The metrics that these seconds are of.
+# The metrics to which these seconds apply.
 SCORED = (
     *("motion_agreement", "true_flow", "au_flow", "identity_distance", "face_distance"),
     *("akd", "fidelity", "flicker", "sharpness", "counts"),
 )
-# Coding a frame of a clip for the page.
+# Encoding a frame of a clip for the page.
 CODING_S = 0.006
 # Starting a worker process, with the libraries that it imports.
 START_S = 3.0
-# The fixed piece of work on the machine of these figures.
+# The fixed piece of work on the machine on which these times were measured.
 PACE_S = 0.013
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is left of a run: cells to animate, outputs to measure, and how many frames to code for the page."""
+    """The remaining work of a run: cells to animate, outputs to measure, and the number of frames to encode for the
+    page."""
 
     animate: Sequence[Job]
     measure: Sequence[Job]
@@ -64,7 +67,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds that the stages take with all workers, and the rows and metrics that are not counted in them."""
+    """Seconds that the stages take with all workers, and the rows and metrics that they do not include."""
 
     animate: float
     measure: float
@@ -73,7 +76,7 @@ class Estimate:
 
 
 def work_left(folder: Path, jobs: Sequence[Job], todo: Sequence[Job], media_all: bool) -> Work:
-    """Return what is left of a run of these jobs, of which `todo` are not animated yet."""
+    """Return the remaining work of a run of these jobs, of which `todo` are not animated yet."""
     animate = [job for job in todo if not refusal(job)]
     measure = to_measure(folder, jobs, animate)
     page = _page_frames(jobs, media_all) if measure or not (folder / REPORT).exists() else 0
@@ -81,7 +84,7 @@ def work_left(folder: Path, jobs: Sequence[Job], todo: Sequence[Job], media_all:
 
 
 def to_measure(folder: Path, jobs: Sequence[Job], todo: Sequence[Job]) -> list[Job]:
-    """Return the jobs without partial scores in a run's folder, and those to be animated."""
+    """Return the jobs that have no partial scores in a run's folder, and those that are to be animated."""
     keys = {job.key for job in todo}
 
     def done(job: Job) -> bool:
@@ -91,7 +94,8 @@ def to_measure(folder: Path, jobs: Sequence[Job], todo: Sequence[Job]) -> list[J
 
 
 def _page_frames(jobs: Sequence[Job], media_all: bool) -> int:
-    """Count the frames of clips that the page shows: of inputs and rows in every cell, of controls in two or all."""
+    """Return the number of frames of the clips on the page: inputs and rows in every cell, controls in two cells or
+    all."""
     cells = list(dict.fromkeys(job.cell.name for job in jobs))
     with_controls = cells if media_all else cells[:2]
     shown = [job for job in jobs if not job.row.is_control or job.cell.name in with_controls]
@@ -99,7 +103,7 @@ def _page_frames(jobs: Sequence[Job], media_all: bool) -> int:
 
 
 def _input_frames(jobs: Sequence[Job]) -> int:
-    """Count the frames of the drivers and truths of some jobs, each clip once."""
+    """Return the number of frames in the drivers and truths of some jobs, counting each clip once."""
     clips = (clip for job in jobs for clip in (job.cell.driver, job.cell.truth) if clip)
     return sum({clip.content: clip.n_frames for clip in clips}.values())
 
@@ -112,7 +116,7 @@ def remember(jobs: Sequence[Job], records: Mapping[str, CellRecord], settings: S
 
 
 def frames_of(jobs: Sequence[Job]) -> int:
-    """Count the frames of the outputs of some jobs."""
+    """Return the number of frames in the outputs of some jobs."""
     return sum(job.cell.driver.n_frames for job in jobs)
 
 
@@ -125,7 +129,7 @@ def _parallel(settings: Settings) -> int:
 
 
 def pace() -> float:
-    """Return the processor seconds that a fixed piece of work takes here on one thread, the least of eight times."""
+    """Return the processor seconds that a fixed piece of work takes here on one thread, the least of eight trials."""
     values = np.linspace(0, 1, 512 * 512).reshape(512, 512) ** 2
     found = []
     for _ in range(8):
@@ -137,7 +141,7 @@ def pace() -> float:
 
 
 def estimate(work: Work, scorer: Scorer, settings: Settings, pace_s: float) -> Estimate:
-    """Return how long some work takes; pace_s: what `pace` says of this machine."""
+    """Return how long some work takes. pace_s: what `pace` returns on this machine."""
     speeds, slower = known_speeds(settings.store), pace_s / PACE_S
     unknown: dict[str, None] = {}
     animate = 0.0
@@ -155,7 +159,7 @@ def estimate(work: Work, scorer: Scorer, settings: Settings, pace_s: float) -> E
         measure = (SCORING_S * frames + SEEING_S * _input_frames(work.measure)) * slower if able else 0.0
         unknown |= dict.fromkeys(name for name in able if name not in SCORED)
     page = CODING_S * slower * work.page_frames
-    # Every lane is set up at least once: each method's, the controls', and that of measuring.
+    # Every lane is set up at least once: each method's, the controls', and the one for measuring.
     lanes = {job.row.is_control or job.row.label for job in work.animate}
     animate += START_S * slower * max(len(lanes), settings.processes if lanes else 0)
     measure += START_S * slower * (settings.workers if work.measure else 0)
@@ -164,7 +168,7 @@ def estimate(work: Work, scorer: Scorer, settings: Settings, pace_s: float) -> E
 
 
 def _usual(job: Job, settings: Settings) -> float | None:
-    """Return the seconds a frame that were measured once for a row of this kind, None if none were."""
+    """Return the seconds per frame that were measured once for a row of this kind, or None if there are none."""
     name = job.row.name
     if name in PLAIN:
         return PLAIN[name]
@@ -181,7 +185,7 @@ def _usual(job: Job, settings: Settings) -> float | None:
 
 
 def _width(config: Any) -> int | None:
-    """Return how many channels the painting network begins with."""
+    """Return the number of channels with which the painting network begins, or None if it is unknown."""
     if config == "published":
         return PUBLISHED
     if not isinstance(config, dict):

@@ -1,4 +1,4 @@
-"""What can be known of a run before its first cell: said by a dry run, and before anything is animated."""
+"""What can be known about a run before its first cell; reported by a dry run, and before anything is animated."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def foreseen(jobs: Sequence[Job], asked: Sequence[str]) -> list[str]:
 
 
 def check_files(jobs: Sequence[Job]) -> None:
-    """Raise BenchError if the files of a row with something to do cannot be loaded, instead of in each worker."""
+    """Raise BenchError if the files of a row with work to do cannot be loaded, before every worker tries to load
+    them."""
     for row in {job.row.label: job.row for job in jobs}.values():
         method = row.maker(row.variant, row.options)
         try:
@@ -40,9 +41,10 @@ def check_files(jobs: Sequence[Job]) -> None:
 
 
 def _idle_tests(jobs: Sequence[Job]) -> list[str]:
-    """Return why no test could tell the methods apart, whatever they do; [] if one could, or if there is but one.
+    """Return why no test could tell the methods apart, whatever they do; [] if one could, or if there is only one
+    method.
 
-    Holm multiplies the smallest p by the number of pairs.
+    Holm's correction multiplies the smallest p by the number of pairs.
     """
     methods = {job.row.label for job in jobs if not job.row.is_control}
     drivers = {job.cell.driver.name for job in jobs if not job.cell.problem}

@@ -1,4 +1,4 @@
-"""What a method or a metric must have (megbench.core.contracts), checked when it is loaded, before anything runs."""
+"""Check what a method or a metric must have (megbench.core.contracts) when it is loaded, before anything runs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from megbench.core.files.names import check_name
 
 
 def check_metric(name: str, kind: Any) -> None:
-    """Raise BenchError with what the metric `name`, a class, lacks of megbench.core.contracts.Metric."""
+    """Raise BenchError with what the class of the metric `name` lacks of megbench.core.contracts.Metric."""
     _refuse("metric", name, metric_faults(kind))
 
 
 def check_method(name: str, method: Any) -> None:
-    """Raise BenchError with what the method `name`, made of its class, lacks of a Method or Control."""
+    """Raise BenchError with what an instance of the method `name` lacks of a Method or Control."""
     _refuse("method", name, method_faults(method))
 
 
 def check_options(name: str, maker: Any, options: Mapping[str, str]) -> None:
-    """Raise BenchError for an option that the method `name` does not take, if its class lists those that it takes."""
+    """Raise BenchError for an option that the method `name` does not accept, if its class lists the accepted ones."""
     if (taken := getattr(maker, "options", None)) is not None:
         for option in options:
             check_choice(f"option of {name}:", option, taken)
@@ -37,14 +37,14 @@ def metric_faults(kind: Any) -> Iterator[str]:
     for attribute in ("name", "version"):
         value = getattr(kind, attribute, None)
         if not isinstance(value, str) or not value:
-            yield f"`{attribute}` must be a text, not {value!r}"
+            yield f"`{attribute}` must be a non-empty string, not {value!r}"
     yield from _lacking(kind, ("measure",))
     figures = getattr(kind, "figures", None)
     if not isinstance(figures, tuple | list) or not figures:
         yield "`figures` must list its figures (megbench.core.contracts.Figure)"
         return
     if strange := [figure for figure in figures if not isinstance(figure, Figure)]:
-        yield f"`figures` must hold megbench.core.contracts.Figure, not {type(strange[0]).__name__}"
+        yield f"`figures` must contain megbench.core.contracts.Figure, not {type(strange[0]).__name__}"
         return
     names = [figure.name for figure in figures]
     if twice := sorted({figure for figure in names if names.count(figure) > 1}):
@@ -52,17 +52,17 @@ def metric_faults(kind: Any) -> Iterator[str]:
     headed: dict[tuple[str, str], str] = {}
     for figure in figures:
         if (other := headed.setdefault((figure.group, figure.label), figure.name)) != figure.name:
-            yield f"{other} and {figure.name} have one short title, {figure.label!r}: a table could not tell them apart"
+            yield f"{other} and {figure.name} share the short title {figure.label!r}: a table could not tell them apart"
     if any(figure.pooling != "mean" for figure in figures):
         yield from _lacking(kind, ("combine",))
     elif callable(getattr(kind, "combine", None)):
-        yield 'its `combine` would never be called, for the `pooling` of all its figures is "mean"'
+        yield 'its `combine` would never be called, because the `pooling` of all its figures is "mean"'
     for figure in figures:
         yield from _figure_faults(figure)
 
 
 def _figure_faults(figure: Figure) -> Iterator[str]:
-    """Yield what is wrong with a figure in itself."""
+    """Yield what is wrong with a figure by itself."""
     try:
         check_name("figure", figure.name)
     except BenchError as error:
@@ -70,13 +70,13 @@ def _figure_faults(figure: Figure) -> Iterator[str]:
     low, high = figure.bounds
     for what, value in (("ideal", figure.ideal), ("still", figure.still)):
         if value is not None and not ((low is None or value >= low) and (high is None or value <= high)):
-            yield f"`{what}` of {figure.name} is {value:g}, outside of its bounds {low} to {high}"
+            yield f"`{what}` of {figure.name} is {value:g}, outside its bounds {low} to {high}"
     if figure.heat_map and not figure.has_heat_map:
-        yield f"{figure.name} has a heat map, which needs an `ideal` and another value for `still`"
+        yield f"{figure.name} has a heat map, which needs an `ideal` and a different value for `still`"
 
 
 def method_faults(method: Any) -> Iterator[str]:
-    """Yield what a method that has been made lacks."""
+    """Yield what an instance of a method lacks."""
     for attribute, kind in (("name", str), ("variant", str), ("is_control", bool)):
         value = getattr(method, attribute, None)
         if not isinstance(value, kind):

@@ -1,4 +1,4 @@
-"""From cells to frames: every method on every cell, each result kept under the hash of all that decides it."""
+"""From cells to frames: every method on every cell, each result kept under the hash of everything that decides it."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ class Row:
 
     label: the text as typed, also the folder's name. maker: its class, a Method or a Control. identity: what decides
     its frames besides the inputs, with the versions of its code and of the packages that it computes with. marks: what
-    a reader of its scores must know, a word for the tables and a sentence each. seen: "clips" and "people" of databases
-    that it was trained on, if the method has `seen()`, which returns them. sources, identity_on: the files that the
-    method reads for a cell besides its clips, and what else decides the frames of that cell alone. check: raises
-    CellFailed for a cell that it cannot do, as far as that is known before anything is animated.
+    a reader of its scores must know, as short labels for the tables with a sentence each. seen: "clips" and "people" of
+    databases on which it was trained, if the method has a function `seen()`, which returns them. sources, identity_on:
+    the files that the method reads for a cell besides its clips, and what else decides the frames of that cell alone.
+    check: raises CellFailed for a cell that it cannot do, as far as that is known before anything is animated.
     """
 
     label: str
@@ -80,7 +80,10 @@ class Row:
 
     @classmethod
     def of(cls, label: str, name: str, variant: str, options: Mapping[str, str], maker: Any) -> Row:
-        """Make the method once to learn what it is. BenchError as the method raises it (missing weights, options)."""
+        """Return a row; the method is instantiated once to learn its properties.
+
+        Raise BenchError as the method does (for missing weights or invalid options).
+        """
         check_options(name, maker, options)
         method = maker(variant, options)
         check_method(name, method)
@@ -103,7 +106,7 @@ class Row:
         return {**self.marks, **(found(cells) if found else {})}
 
     def unused(self, cells: Sequence[Cell]) -> list[str]:
-        """Return the names of the row's files that fit none of `cells`; [] for a method without files of its own."""
+        """Return the names of the row's files that match none of `cells`; [] for a method without its own files."""
         if not hasattr(self.maker, "unused"):
             return []
         found: list[str] = self.maker(self.variant, self.options).unused(cells)
@@ -137,15 +140,15 @@ class Job:
 
 
 def plan(rows: Sequence[Row], cells: Sequence[Cell], version: str, settings: Settings) -> list[Job]:
-    """All jobs, row by row. BenchError when two cells have the same name."""
+    """Return all jobs, row by row. Raise BenchError if two cells have the same name."""
     times = Counter(cell.name for cell in cells)
     if twice := [name for name, count in times.items() if count > 1]:
-        raise BenchError(f"Several cells are called {min(twice)!r}. Rename a driver or a template.")
+        raise BenchError(f"Several cells have the name {min(twice)!r}. Rename a driver or a template.")
     return [Job(row, cell, cell_key(row, cell, version, settings)) for row in rows for cell in cells]
 
 
 def cell_key(row: Row, cell: Cell, version: str, settings: Settings) -> str:
-    """Return the hash of all that decides a cell's frames; a control may see more of the cell than a method."""
+    """Return the hash of everything that decides a cell's frames; a control may see more of the cell than a method."""
     inputs: dict[str, Any] = {
         "driver": cell.driver.state(),
         "template": [cell.template.name, cell.template.content],
@@ -159,7 +162,8 @@ def cell_key(row: Row, cell: Cell, version: str, settings: Settings) -> str:
 
 
 def refusal(job: Job) -> CellRecord | None:
-    """Return the record of a job that cannot be done, "missing" where its input was not supplied; None if it may be."""
+    """Return the record of a job that cannot be done ("missing" if its input was not supplied), or None if it may
+    be."""
     if job.cell.problem:
         return CellRecord(job.key, "failed", job.cell.problem)
     try:
@@ -189,10 +193,10 @@ class _Animator:
             return method
 
         if len(rows) == 1:
-            made(*rows)  # a method that cannot be prepared is told once; of several rows, each fails by itself
+            made(*rows)  # reports a single row's preparation error once; with several rows, each fails on its own
 
         def do(job: Job) -> CellRecord:
-            # Made meanwhile by another run, or by a worker of the cluster that was lost after it.
+            # Another run may have made it meanwhile, or a worker of the cluster that was lost afterwards.
             if done := read_cell(_store_folder(self.settings, job), job.key):
                 return done
             method = made(job.row.label)
@@ -208,25 +212,25 @@ class _Animator:
 
 
 def handed_the_cell(method: Any) -> bool:
-    """Return whether a method or its class works as a Control does. By what it stands for, a Method may be one, too."""
+    """Return whether a method or its class receives the whole cell, as a Control does; a Method may do so, too."""
     return hasattr(method, "animate_cell")
 
 
 def make_ready(method: Any, device: str) -> None:
-    """Prepare a method for its first cell; what is handed the cell needs nothing."""
+    """Prepare a method for its first cell; a method that receives the whole cell needs no preparation."""
     if not handed_the_cell(method):
         method.prepare(device)
 
 
 def frames_of(method: Any, cell: Cell) -> Frames:
-    """Return what a method that is ready makes of a cell."""
+    """Return the frames that a prepared method makes of a cell."""
     frames: Frames
     frames = method.animate_cell(cell) if handed_the_cell(method) else method.animate(cell.template, cell.driver)
     return frames
 
 
 def seed_libraries(seed: int, key: str) -> None:
-    """Methods from elsewhere may draw from the libraries' own generators: the same draws for the same cell."""
+    """Seed the libraries' own generators, so that third-party methods draw the same numbers for the same cell."""
     value = int(digest([seed, key])[:8], 16)
     random.seed(value)
     np.random.seed(value)  # noqa: NPY002
@@ -245,13 +249,13 @@ def _store_folder(settings: Settings, job: Job) -> Path:
 
 
 def cell_folder(run: Path, job: Job) -> Path:
-    """Where a run keeps a cell of a row."""
+    """Return the folder in which a run keeps a cell of a row."""
     return run / "cells" / job.row.label / job.cell.name
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Records of finished jobs by key, those of them that the store has and the run lacks, and jobs to do."""
+    """Records of finished jobs by key, the finished jobs that the store has but the run lacks, and the jobs to do."""
 
     done: dict[str, CellRecord]
     stored: list[Job]
@@ -259,7 +263,7 @@ class Progress:
 
 
 def look_up(run: Path, jobs: Sequence[Job], settings: Settings) -> Progress:
-    """Find what is finished: in the run's folder, else in the store."""
+    """Return which jobs are finished, in the run's folder or else in the store, and which are to be done."""
     done: dict[str, CellRecord] = {}
     stored: list[Job] = []
     todo: list[Job] = []
@@ -282,9 +286,9 @@ def link_stored(run: Path, jobs: Sequence[Job], settings: Settings) -> None:
 
 
 def animate(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, CellRecord]:
-    """Do the jobs in worker processes; every result is linked into the run's folder as it comes.
+    """Do the jobs in worker processes; link every result into the run's folder as it arrives.
 
-    Returns the records by key. A cell that cannot be done has a record with the reason; nothing is raised for it.
+    Return the records by key. A cell that cannot be done has a record with the reason; no error is raised for it.
     """
     records: dict[str, CellRecord] = {}
 
@@ -310,7 +314,7 @@ def animate(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, Cel
 def _lanes(settings: Settings, jobs: Sequence[Job]) -> list[Lane]:
     """Return a lane for each method, and one for all controls: they load little, so they share their processes.
 
-    The cells of one driver stay together, so that a method sees it once.
+    The cells of one driver stay together, so that a method analyses it once.
     """
     lanes: dict[str, dict[str, list[Job]]] = {}
     for job in jobs:

@@ -1,4 +1,4 @@
-"""From partial scores to one table: every figure of every row, in each cell and summed up over several."""
+"""From partial scores to one table: every figure of every row, in each cell and aggregated over several."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLUMNS = [
     *("method", "is_control", "scope", "group", "driver", "template", "database", "emotion"),
     *("metric", "figure", "value", "status", "reason", "warning", "n_scored", "n_cells"),
 ]
-# Combined rows are made for all cells and for every value of these.
+# Combined rows are made for all cells and for every value of these functions.
 SCOPES: dict[str, Callable[[Cell], str]] = {
     "all": lambda cell: "",
     "database": lambda cell: cell.driver.database,
@@ -29,9 +29,9 @@ SCOPES: dict[str, Callable[[Cell], str]] = {
 
 
 def combine(run: Path, jobs: Sequence[Job], partials: Partials, metrics: Sequence[Metric]) -> bool:
-    """Sum up the partial scores over all cells and by database, emotion and template; write scores.csv.
+    """Aggregate the partial scores over all cells and by database, emotion and template; write scores.csv.
 
-    Returns whether the file changed.
+    Return whether the file changed.
     """
     rows: list[dict[str, Any]] = []
     by_label: dict[str, list[Job]] = {}

@@ -1,4 +1,4 @@
-"""From frames to partial scores: every metric on every cell, in processes."""
+"""From frames to partial scores: every metric on every cell, in worker processes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ Partials = dict[str, dict[str, Partial]]
 
 @dataclass(frozen=True)
 class Scorer:
-    """What scoring needs besides the cells: the metrics' classes, what shows them a cell, and as in Settings."""
+    """What scoring needs besides the cells: the metrics' classes, and `look`, which shows them a cell; rest as in
+    Settings."""
 
     metrics: Sequence[Callable[[], Metric]]
     look: Look
@@ -46,7 +47,7 @@ class Scorer:
 
 @dataclass(frozen=True)
 class _Task:
-    """One output to measure: the frames in `folder`, and the keys of the metrics that are wanted."""
+    """One output to measure: the frames in `folder`, and the keys of the metrics to compute."""
 
     job: Job
     folder: Path
@@ -55,9 +56,9 @@ class _Task:
 
 
 def score(run: Path, jobs: Sequence[Job], records: dict[str, CellRecord], scorer: Scorer) -> tuple[Partials, bool]:
-    """Measure every finished cell with every metric; partial scores are kept by content, in the store and in the run.
+    """Measure every finished cell with every metric; keep partial scores by content, in the store and in the run.
 
-    Returns the partials by `label/cell` and metric, and whether anything was measured anew.
+    Return the partials by `label/cell` and metric, and whether anything was measured or changed.
     """
     partials, measured = measure_all(run, jobs, records, scorer)
     changed = _keep_partials(run, jobs, partials, {metric.name: metric.version for metric in _made(scorer)})
@@ -103,7 +104,8 @@ def _made(scorer: Scorer) -> list[Metric]:
 
 
 def _deciding(metric: Metric, scorer: Scorer) -> list[Any]:
-    """Return what decides a metric's results in every cell: its version, code, packages and weights, and `look`'s."""
+    """Return what decides a metric's results in every cell: its version, code, packages and weights, and `look`'s
+    code."""
     weights = [external_weights.require(name) for name in getattr(metric, "weights", ())]
     return [metric.version, recipe(type(metric).__module__), recipe(module_of(scorer.look)), states(weights)]
 
@@ -115,10 +117,10 @@ def deciding_all(scorer: Scorer) -> list[list[Any]]:
 
 
 def lacking(metric: Metric | Callable[[], Metric]) -> str:
-    """Why a metric cannot be computed on this machine, "" if it can: weights that are not here or not the right ones.
+    """Return why a metric cannot be computed on this machine (weights that are missing or wrong); "" if it can.
 
-    A metric names its external weights in `weights`; most have none and lack that attribute. What `missing` says
-    counts, too, unless the metric has `sources`, which some cells may have and others not.
+    A metric names its external weights in `weights`; most have none and lack that attribute. What `missing` returns
+    counts too, unless the metric has `sources`, which some cells may have and others not.
     """
     for name in getattr(metric, "weights", ()):
         try:
@@ -129,7 +131,7 @@ def lacking(metric: Metric | Callable[[], Metric]) -> str:
 
 
 def unready(metric: Metric | Callable[[], Metric]) -> str:
-    """Return why a metric has nothing to compute here: what it lacks, or what is to be done first; "" if it has."""
+    """Return why a metric has nothing to compute here: what it lacks, or what must be done first; "" if it is ready."""
     return lacking(metric) or _missing(metric)
 
 
@@ -138,12 +140,12 @@ def _missing(metric: Metric | Callable[[], Metric]) -> str:
 
 
 def place(job: Job) -> str:
-    """Where a job's partial scores are in `Partials`."""
+    """Return the key of a job's partial scores in `Partials`."""
     return f"{job.row.label}/{job.cell.name}"
 
 
 def partial_key(metric: Metric, deciding: Sequence[Any], cell: Cell, output: str) -> str:
-    """Return the hash of all that decides a partial score.
+    """Return the hash of everything that decides a partial score.
 
     deciding: as `_deciding` returns it. output: the hash of the frames that are compared with the cell's clips. Other
     files that the metric reads count with their present contents; missing ones count as None.
@@ -164,13 +166,13 @@ def _read_partial(store: Path, key: str) -> Partial | None:
         partial = Partial(**values) if values else None
     except TypeError:
         return None
-    # Sets are compared by the features of their clips, which lie in the store and may have been deleted or damaged.
+    # Sets are compared by the features of their clips, which are in the store and may have been deleted or damaged.
     return partial if partial and all(whole_archive(Path(file)) for file in partial.files.values()) else None
 
 
 @dataclass(frozen=True)
 class _Measurer:
-    """The worker's side: measures one output with all its metrics, which share what was seen."""
+    """The worker's side: measures one output with all its metrics, which share what was computed for the cell."""
 
     scorer: Scorer
 
@@ -179,7 +181,7 @@ class _Measurer:
         store = self.scorer.store
 
         def do(task: _Task) -> dict[str, Partial]:
-            # Measured meanwhile by another run, or by a worker of the cluster that was lost after it.
+            # Another run may have measured it meanwhile, or a worker of the cluster that was lost afterwards.
             found = {name: partial for name, key in task.keys.items() if (partial := _read_partial(store, key))}
             missing = {name: key for name, key in task.keys.items() if name not in found}
             return found | (measured(task, missing) if missing else {})
@@ -197,7 +199,7 @@ class _Measurer:
                     if hasattr(metrics[name], "sources"):  # the key changes once the missing file is there
                         write_kept(_partial_path(store, key), vars(new[name]))
                 except Exception as error:
-                    # A fault of one metric is not kept and costs the others nothing.
+                    # A fault of one metric is not kept and does not affect the others.
                     new[name] = Partial("failed", f"{name} failed with {type(error).__name__}: {clause(str(error))}")
             return new
 
@@ -205,13 +207,14 @@ class _Measurer:
 
 
 def measure(metric: Metric, cell: Cell, seen: Any) -> Partial:
-    """Measure one metric on one cell. What is not a finite number becomes None with the reason, never zero."""
+    """Return what one metric measures in one cell. A number that is not finite becomes None with the reason, never
+    zero."""
     try:
         partial = metric.measure(cell, seen)
     except CellFailed as error:
         return Partial("failed", str(error))
     if unknown := unlisted(metric, partial):
-        return Partial("failed", f"{metric.name} returned a value of {unknown[0]!r}, which its `figures` does not list")
+        return Partial("failed", f"{metric.name} returned a value of {unknown[0]!r}, which its `figures` do not list")
     if (partial.series or len(partial.frames)) and (fault := misplaced(partial, len(seen.output.frames))):
         return Partial("failed", f"{metric.name} {fault}")
     values = {name: finite(value) for name, value in partial.values.items()}
@@ -224,21 +227,21 @@ def measure(metric: Metric, cell: Cell, seen: Any) -> Partial:
 
 
 def unlisted(metric: Metric, partial: Partial) -> list[str]:
-    """Return the names of values that a metric's `figures` does not list."""
+    """Return the names of values that a metric's `figures` do not list."""
     return sorted(partial.values.keys() - {figure.name for figure in metric.figures})
 
 
 def misplaced(partial: Partial, n_frames: int) -> str:
-    """Return why it is not known at which frames a Partial's curves have their values; "" if it is."""
+    """Return why it is unknown at which frames a Partial's curves have their values; "" if it is known."""
     named = len(partial.frames)
     for frame in partial.frames:
         if not isinstance(frame, Integral) or isinstance(frame, bool):
-            return f"names frame {frame} in Partial.frames, which is no whole number"
+            return f"names frame {frame} in Partial.frames, which is not a whole number"
         if not 0 <= frame < n_frames:
             return f"names frame {frame} of an output with {n_frames} frames"
     for before, after in itertools.pairwise(partial.frames):
         if after <= before:
-            return f"names frame {after} after frame {before} in Partial.frames: they must ascend, each named once"
+            return f"names frame {after} after frame {before} in Partial.frames: they must ascend without repeats"
     wrong = {name: len(curve) for name, curve in partial.series.items() if len(curve) != (named or n_frames)}
     if not wrong:
         return ""
@@ -250,15 +253,15 @@ def misplaced(partial: Partial, n_frames: int) -> str:
 
 
 def finite(value: float | None) -> float | None:
-    """A number as a float, None for what is absent, infinite or not a number."""
+    """Return a number as a float, or None if it is absent, infinite or not a number."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _measured(tasks: Sequence[_Task], scorer: Scorer) -> Iterator[tuple[_Task, dict[str, Partial]]]:
     """Measure in worker processes; yield each task with its partial scores by metric.
 
-    All rows of a cell go to one worker, and the cells of one driver lie far apart: what is seen of a driver or a truth
-    is computed once and found in the store from then on.
+    All rows of a cell go to one worker, and the cells of one driver are spread out: the analysis of a driver or a truth
+    is computed once and later found in the store.
     """
 
     def place(task: _Task) -> tuple[str, str]:
@@ -275,7 +278,7 @@ def _measured(tasks: Sequence[_Task], scorer: Scorer) -> Iterator[tuple[_Task, d
 
 
 def _keep_partials(run: Path, jobs: Sequence[Job], partials: Partials, versions: dict[str, str]) -> bool:
-    """Write each cell's partial scores into the run where they differ; whether any did."""
+    """Write each cell's partial scores into the run if they differ from what is there; return whether any did."""
     changed = False
     for job in jobs:
         path = run / "partials" / job.row.label / f"{job.cell.name}.json"
@@ -289,7 +292,7 @@ def _keep_partials(run: Path, jobs: Sequence[Job], partials: Partials, versions:
 
 
 def failures(jobs: Sequence[Job], records: dict[str, CellRecord], partials: Partials) -> list[str]:
-    """A line for every metric that failed on frames that were there."""
+    """Return a line for every metric that failed on existing frames."""
     lines = []
     for job in jobs:
         if records[job.key].status != "ok":

@@ -1,6 +1,6 @@
-"""The seal of a finished run: `manifest.json`, the size and hash of every file in its folder.
+"""The seal of a finished run: `manifest.json`, with the size and hash of every file in its folder.
 
-It is written last and in one fixed form, so that one altered bit anywhere, in the seal itself too, is found.
+It is written last and in one fixed form, so that one altered bit anywhere, even in the seal itself, is found.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ MANIFEST = "manifest.json"
 # What only the run itself makes; everything else can be made from it or be added to it.
 OWN_FILES = ("run.json", "scores.csv")
 OWN_FOLDERS = ("cells", "inputs", "partials", PERTURBED)
-# What the command of a run makes again from these, besides its pages.
+# What the command of a run remakes from these, besides its pages.
 PAGE_FOLDERS = (MOTION_FOLDER, MEDIA_FOLDER)
 
 
 def seal(run: Path) -> None:
-    """Write the manifest of a run that its command has just made or mended.
+    """Write the manifest of a run that its command has just made or repaired.
 
     What other commands added earlier (tables, experts' files) stays sealed as it was, if it is still there.
     """
@@ -35,11 +35,11 @@ def seal(run: Path) -> None:
 
 
 def seal_again(run: Path, *made: str) -> list[str]:
-    """Take what was added to a finished run, or made again from it, into its manifest.
+    """Add to the manifest what was added to a finished run or remade from it.
 
-    made: the files and folders that the caller has written, besides pages. All else that was sealed stays sealed as it
-    was: an altered cell, or an altered answer of a recogniser, is not declared whole. A run without a manifest, or with
-    an altered one, is left as it is. Return the names of files that other commands added and that were altered since.
+    made: the files and folders that the caller has written, besides pages. Everything else stays sealed as it was: an
+    altered cell, or a recogniser's altered answer, is not declared intact. A run without a manifest, or with an altered
+    one, is left unchanged. Return the names of files that other commands added and that were altered since.
     """
     before = _read(run)
     if before is None:
@@ -63,9 +63,9 @@ def _is_within(name: str, places: Iterable[str]) -> bool:
 
 
 def sealed(run: Path) -> bool:
-    """Return whether a run has an unaltered manifest and exactly its files, each as it says.
+    """Return whether a run has an unaltered manifest and exactly the files in it, each unchanged.
 
-    Files are read as `megbench.core.files.hashes` reads them: only if size, modification time or inode is another.
+    Files are read only if size, modification time or inode has changed (megbench.core.files.hashes).
     """
     files = _read(run)
     return files is not None and files.keys() == set(_files(run)) and unaltered(run, files)
@@ -95,7 +95,7 @@ def _made_by_run(name: str) -> bool:
 def faults(run: Path) -> list[str]:
     """Return what is wrong with a run's files, a line each; [] if every bit is as it was when the run was finished.
 
-    Every file is read, whatever is known of it.
+    Every file is read, even if its hash is known.
     """
     files = _read(run)
     if files is None:
@@ -114,7 +114,7 @@ def _same(path: Path, known: dict[str, Any]) -> bool:
 
 
 def _read(run: Path) -> dict[str, Any] | None:
-    """What the manifest says of the files, None if it is missing or not the same in every bit."""
+    """Return the manifest's facts about the files, or None if it is missing or altered in any bit."""
     path = run / MANIFEST
     facts = read_json(path)
     files = facts.get("files") if isinstance(facts, dict) else None

@@ -1,4 +1,4 @@
-"""How long work took with a store: processor seconds a frame by what was done, kept for estimates."""
+"""How long work took with a store: processor seconds per frame by kind of work, kept for estimates."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 from megbench.core.files.cache import read_json, write_json
 
 FILE = "speeds.json"
-# Fewer frames say little: starting processes takes longer than they do.
+# Fewer frames say little, because starting processes takes longer than processing them.
 MANY_FRAMES = 100
 
 
 def known_speeds(store: Path) -> dict[str, float]:
-    """Return the seconds a frame by what was done."""
+    """Return the seconds per frame by kind of work."""
     found = read_json(store / FILE)
     return found if isinstance(found, dict) else {}
 
 
 def keep_speeds(store: Path, speeds: Mapping[str, float]) -> None:
-    """Add seconds a frame, or replace those of the same names."""
+    """Add seconds per frame, or replace those of the same names."""
     if speeds:
         write_json(store / FILE, {**known_speeds(store), **speeds})
 
 
 def measuring(metrics: list[str]) -> str:
-    """Return what measuring with these metrics is called; it takes as long as they do."""
+    """Return the name of measuring with these metrics, on which its time depends."""
     return f"measuring {' '.join(sorted(metrics))}"

@@ -1,11 +1,11 @@
-"""Relative intensity of action units, read off a face's motion: no weights, no labels.
+"""Relative intensity of action units, estimated from a face's motion: no weights, no labels.
 
-The flow from frame 0 is explained by the FACS basis on the fitted mesh together with a free head motion: ridge-
-regularised least squares with non-negative intensities, robustly weighted. An intensity of 1 is the basis' own (the
-fastest vertex moves by 5 % of the eye distance), so figures compare between faces, not with a coder's A to E.
+The flow from frame 0 is explained by the FACS basis on the fitted mesh together with a free head motion:
+ridge-regularised least squares with non-negative intensities, robustly weighted. An intensity of 1 is the basis's own
+unit (the fastest vertex moves by 5 % of the eye distance), so figures compare between faces, not with a coder's A to E.
 
-What it can claim: on rendered clips whose people have a basis of their own it follows the true intensities. On
-recordings it is indicative only: the basis explains about half of real facial motion (facts: R2 .08 to .68).
+Validity: on rendered clips whose people have their own basis the estimates follow the true intensities. On recordings
+they are indicative only: the basis explains about half of real facial motion (facts: R2 .08 to .68).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from megbench.faces.regions import face_regions
 
 Intensities = npt.NDArray[np.float64]
 
-# Units whose motion flow cannot tell apart are read as one.
+# Units whose motion flow cannot tell apart are estimated as one.
 MERGED: dict[str, tuple[str, ...]] = {
     "AU14+20": ("AU14", "AU20"),
     "AU23+24": ("AU23", "AU24"),
@@ -36,23 +36,24 @@ MERGED: dict[str, tuple[str, ...]] = {
 _ALONE = {unit: (unit,) for unit in ACTION_UNITS if not any(unit in members for members in MERGED.values())}
 READ: dict[str, tuple[str, ...]] = dict(sorted({**_ALONE, **MERGED}.items()))
 UNITS = tuple(READ)
-# Lids move less than dense flow resolves: these are reported apart.
+# Lids move less than dense flow resolves, so these are reported separately.
 LIDS = ("AU05", "AU07", "AU43")
-# Values up to here are what camera noise of sigma 2 on a still face gives: for eleven rendered people 99 % are smaller,
-# 95 % are below .027.
+# Camera noise of sigma 2 on a still face gives values up to this: for eleven rendered people 99 % are smaller, and 95 %
+# are below .027.
 NOISE_FLOOR = 0.05
-# Every third pixel of the face in x and y is read.
+# Every third pixel of the face in x and y is used.
 STEP = 3
 RIDGE = 0.01
 ROUNDS = 3
-# Residual at which a pixel's weight has fallen to one half, as with the head: 1.4826 median + 0.02 px.
+# Residual at which a pixel's weight has fallen to one half, as for the head: 1.4826 median + 0.02 px.
 LEAST_SCALE = 0.02
 
 
 def intensities(flow: Callable[[int], Float32s], n_frames: int, points: Points) -> Intensities:
-    """Intensities (T, K) of UNITS in every frame of a clip; exactly 0 where nothing moves.
+    """Return intensities (T, K) of UNITS in every frame of a clip; exactly 0 if nothing moves.
 
-    flow(k) is its dense flow from frame 0 to k, (256, 256, 2) float32, pixels. points: (68, 2), landmarks of frame 0.
+    flow(k) is the clip's dense flow from frame 0 to k, (256, 256, 2) float32, pixels. points: (68, 2), landmarks of
+    frame 0.
     """
     reader = _reader(points.tobytes())
     motion = np.stack([flow(k)[reader.where] for k in range(n_frames)]).astype(np.float64)
@@ -69,7 +70,8 @@ def _reader(points: bytes) -> _Reader:
 
 
 class _Reader:
-    """Reads intensities off the flow at the pixels `where` of one face with landmarks `points` (68, 2) in frame 0."""
+    """An estimator of intensities from the flow at the pixels `where` of a face with landmarks `points` (68, 2) in
+    frame 0."""
 
     def __init__(self, points: Points) -> None:
         face = fit_mesh(points)
@@ -82,12 +84,13 @@ class _Reader:
         head = [np.column_stack(pair) for pair in ((x, y), (-y, x), (one, zero), (zero, one))]
         self._design = np.stack([*moved, *head], axis=-1).astype(np.float64)  # (N, 2, 18 + 4)
         self._n_units = len(moved)
-        # Both coordinates of a pixel have one weight, so that its share in the normal equations is known beforehand.
+        # Both coordinates of a pixel have the same weight, so that its share in the normal equations can be computed
+        # beforehand.
         pairs = np.einsum("nci,ncj->nij", self._design, self._design)
         self._products = pairs.reshape(len(pairs), -1)  # (N, 22 * 22)
 
     def read(self, motion: Intensities) -> Intensities:
-        """Intensities of UNITS (T, K) in motions (T, N, 2) of the pixels."""
+        """Return intensities (T, K) of UNITS from motions (T, N, 2) of the pixels."""
         weights = np.ones(motion.shape[:2])
         for _ in range(ROUNDS):
             fitted = self._fit(motion, weights)
@@ -98,9 +101,10 @@ class _Reader:
         return np.stack([fitted[:, place].sum(1) for place in places], axis=1)
 
     def _fit(self, motion: Intensities, weights: Intensities) -> Intensities:
-        """Weighted fits (T, 18 + 4): units non-negative with a ridge, the head free.
+        """Return weighted fits (T, 18 + 4): units non-negative with a ridge, the head free.
 
-        The head is eliminated first (Schur complement), then the units' normal equations go to NNLS by their root.
+        The head is eliminated first (Schur complement); the units' normal equations are then solved by NNLS on their
+        root.
         """
         k, every = self._n_units, self._design.shape[2]
         grams = (weights @ self._products).reshape(-1, every, every)
@@ -111,7 +115,8 @@ class _Reader:
         reduced += RIDGE / k * np.trace(reduced, axis1=1, axis2=2)[:, None, None] * np.eye(k)
         roots = np.linalg.cholesky(reduced)
         goals = np.linalg.solve(roots, targets)[..., 0]
-        # By its full name: SciPy loads its parts when they are first used, and reading a finished run uses none.
+        # SciPy loads its parts when they are first used, so the full name is used: reading a finished run needs none of
+        # them.
         units = np.stack([scipy.optimize.nnls(root.T, goal)[0] for root, goal in zip(roots, goals, strict=True)])
         return np.concatenate([units, (heads[..., k:] - heads[..., :k] @ units[..., None])[..., 0]], axis=1)
 
@@ -122,7 +127,7 @@ def _basis() -> Points:
 
 
 def _lattice(face: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Rows and columns of every third pixel of a face."""
+    """Return the rows and columns of every third pixel of a face."""
     every = np.zeros_like(face)
     every[::STEP, ::STEP] = True
     rows, columns = np.nonzero(face & every)

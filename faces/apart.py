@@ -1,8 +1,8 @@
-"""Other people's libraries in processes of their own: arrays go in, arrays come out.
+"""Third-party libraries in separate processes: arrays go in, arrays come out.
 
-Such a library takes seconds and much memory to import, changes the environment, or crashes as a whole; none of that
-may happen in a process that scores. Messages are a length, then .npz. A process that has ended is started again for
-the next question, so that a crash costs one answer.
+Such a library takes seconds and much memory to import, changes the environment, or crashes the process; none of that
+may happen in a process that scores. A message is a length followed by .npz data. A process that has ended is restarted
+for the next question, so that a crash costs one answer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LENGTH = struct.Struct("<Q")
 class Apart:
     """A process that runs `python -m MODULE ARGUMENTS`, which calls `serve`; it starts with the first question.
 
-    title: the library's name in messages. environment: variables set for it, besides one thread.
+    title: the library's name in messages. environment: variables set for the process, besides a single thread.
     """
 
     def __init__(self, title: str, module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -76,7 +76,7 @@ class Apart:
 
 
 def serve(set_up: Callable[[], Callable[[Arrays], Arrays]]) -> None:
-    """Be the process: call `set_up` once, then answer messages by what it returns until stdin ends."""
+    """Serve as the process: call `set_up` once, then answer messages with the function it returns until stdin ends."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not get between the answers
     answer = set_up()
@@ -87,7 +87,7 @@ def serve(set_up: Callable[[], Callable[[Arrays], Arrays]]) -> None:
             return
         try:
             send(answers, answer(message))
-        except Exception as error:  # whatever it is, the other side must hear of it
+        except Exception as error:  # whatever it is, the other side must learn of it
             send(answers, {"error": np.array(f"{type(error).__name__}: {clause(str(error))}")})
 
 
@@ -100,7 +100,7 @@ def send(stream: IO[bytes], arrays: Arrays) -> None:
 
 
 def receive(stream: IO[bytes]) -> Arrays:
-    """Read one message. EOFError where the other side has ended."""
+    """Read one message. Raise EOFError if the other side has ended."""
     head = stream.read(LENGTH.size)
     if len(head) < LENGTH.size:
         raise EOFError

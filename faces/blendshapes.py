@@ -1,10 +1,10 @@
-"""MediaPipe's face landmarker in a process of its own: blendshape coefficients that stand for action units.
+"""MediaPipe's face landmarker in a separate process: blendshape coefficients that stand for action units.
 
 Coefficients are between 0 and 1. They are neither FACS intensities nor linear, and how far one rises depends on the
-person, so only a unit's course over time means anything. The landmarker looks at every frame by itself (IMAGE mode):
-VIDEO mode smooths by the clock and halves a micro-expression. Its package sends usage data to its maker; the process
-is given a proxy that does not exist, so that nothing leaves the machine. Run as
-`python -m megbench.faces.blendshapes MODEL` this module is that process (megbench.faces.apart).
+person, so only a unit's course over time is meaningful. The landmarker analyses every frame independently (IMAGE mode):
+VIDEO mode smooths over time and halves a micro-expression. Its package sends usage data to its maker; the process is
+given a proxy that does not exist, so that nothing leaves the machine. Run as `python -m megbench.faces.blendshapes
+MODEL`, this module is that process (megbench.faces.apart).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import numpy.typing as npt
 from megbench.core.frames import Frames
 from megbench.faces.apart import Apart, Arrays, serve
 
-# Which coefficients stand for a unit; those of both sides are averaged. Three units have none: cheekSquint (AU06) and
-# noseSneer (AU09) stay under .0001 even in a wide smile, and mouthDimple (AU14) does not follow the unit.
+# The coefficients that stand for a unit; those of both sides are averaged. Three units have none: cheekSquint (AU06)
+# and noseSneer (AU09) stay under .0001 even in a wide smile, and mouthDimple (AU14) does not follow the unit.
 BLENDSHAPES: Mapping[str, tuple[str, ...]] = {
     "AU01": ("browInnerUp",),
     "AU02": ("browOuterUpLeft", "browOuterUpRight"),
@@ -35,9 +35,10 @@ BLENDSHAPES: Mapping[str, tuple[str, ...]] = {
     "AU17": ("mouthShrugLower",),
 }
 UNITS = tuple(BLENDSHAPES)
-# MediaPipe asks for another build of OpenCV, which would replace this suite's: hence its dependencies by name.
+# MediaPipe requires another build of OpenCV, which would replace this suite's; so its other dependencies are listed by
+# name.
 INSTALL = "pip install --no-deps mediapipe==1.2.3 certifi absl-py flatbuffers"
-NOWHERE = "http://127.0.0.1:9"  # the port that discards
+NOWHERE = "http://127.0.0.1:9"  # the discard port
 PROXIES = {"http_proxy": NOWHERE, "https_proxy": NOWHERE, "all_proxy": NOWHERE, "no_proxy": ""}
 OFFLINE = PROXIES | {name.upper(): value for name, value in PROXIES.items()}
 
@@ -48,13 +49,13 @@ def installed() -> bool:
 
 
 class Landmarker:
-    """The running process; `units` may be asked any number of times."""
+    """The running process; `units` may be called any number of times."""
 
     def __init__(self, model: Path) -> None:
         self._apart = Apart("MediaPipe", "megbench.faces.blendshapes", [str(model.resolve())], OFFLINE)
 
     def units(self, frames: Frames) -> npt.NDArray[np.float64]:
-        """Return coefficients (T, 9) of UNITS in 0..1, each frame by itself; NaN for a frame without a face.
+        """Return coefficients (T, 9) of UNITS in 0..1, each frame independently; NaN for a frame without a face.
 
         Raise BenchError if the process ends or answers with an error.
         """
@@ -67,12 +68,12 @@ class Landmarker:
 
 @functools.lru_cache(maxsize=1)
 def landmarker(model: Path) -> Landmarker:
-    """The one landmarker of this process."""
+    """Return this process's only landmarker."""
     return Landmarker(model)
 
 
 def answering(model: str) -> Callable[[Arrays], Arrays]:
-    """Load the landmarker and return what answers a message; the process's side."""
+    """Load the landmarker and return the function that answers messages; runs in the separate process."""
     from mediapipe import Image, ImageFormat
     from mediapipe.tasks.python import BaseOptions, vision
 

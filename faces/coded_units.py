@@ -5,7 +5,7 @@
     unit := [side] [AU | AD | M] number [intensity ["/" intensity]] ["(k)"]
 
 A side is L, R, A, U, T or B, or two of them ("A/L"); an intensity is a letter from A (trace) to E (maximum). A letter
-before a number is a side and one behind it an intensity, so that "A1B" is asymmetric, unit 1, intensity B.
+before a number is a side and one after it an intensity, so that "A1B" is asymmetric, unit 1, intensity B.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ UNIT = re.compile(
 OR = re.compile(r"\bor\b", re.IGNORECASE)
 REFERENCE = re.compile(r"(?:ref)?\s*\(", re.IGNORECASE)
 SEPARATOR = re.compile("[+,;\uff0c]")
-# Longer text is no coding.
+# Longer text is not a coding.
 LONGEST = 300
 UNKNOWN = {"?", "/", "-"}
 
@@ -34,8 +34,8 @@ UNKNOWN = {"?", "/", "-"}
 class Unit:
     """One action unit, descriptor (AD) or head movement (M).
 
-    side: letters as coded, "" for both. intensity: "A" to "E", "A/B" where the coder wavered, "" where it was not
-    coded. weak: coded as a mere reference, "ref(24)". held: "(k)", there all through the clip, so no motion.
+    side: letters as coded, "" for both. intensity: "A" to "E", "A/B" if the coder was undecided, "" if it was not
+    coded. weak: coded as a mere reference, "ref(24)". held: coded "(k)": present all through the clip, so no motion.
     """
 
     number: int
@@ -47,7 +47,7 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """As the suite writes units: "AU06"."""
+        """The name as the suite writes units: "AU06"."""
         return f"{self.kind}{self.number:02d}"
 
     def __str__(self) -> str:
@@ -58,11 +58,11 @@ class Unit:
 
 @dataclass(frozen=True)
 class Coding:
-    """What a coder wrote of one expression.
+    """What a coder wrote about one expression.
 
-    raw: the text as it stands in the sheet. terms: what is joined by "+"; each term lists its alternatives ("R12 or
-    R14"), of which the coder saw one. remarks: words among them. unknown: the coder could not say ("?"), which is not
-    the same as no action unit.
+    raw: the text as it appears in the sheet. terms: the parts joined by "+"; each term lists its alternatives ("R12 or
+    R14"), one of which the coder saw. remarks: words among the terms. unknown: the coder could not say ("?"), which
+    differs from "no action unit".
     """
 
     raw: str
@@ -71,15 +71,16 @@ class Coding:
     unknown: bool = False
 
     def certain(self) -> frozenset[str]:
-        """Names of the facial units that moved for sure: no alternatives, no mere references, none held still."""
+        """Return the names of the facial units that certainly moved: no alternatives, no mere references, none held
+        still."""
         return frozenset(term[0].name for term in self.terms if len(term) == 1 and _counts(term[0]))
 
     def possible(self) -> frozenset[str]:
-        """Names of the facial units that may have moved: `certain`, alternatives and references."""
+        """Return the names of the facial units that may have moved: `certain`, alternatives and references."""
         return frozenset(unit.name for term in self.terms for unit in term if _counts(replace(unit, weak=False)))
 
     def __str__(self) -> str:
-        """The coding in one notation, which reads back as the same terms."""
+        """Return the coding in one notation, which reads back as the same terms."""
         joined = [str(term[0]) if len(term) == 1 else f"({' or '.join(map(str, term))})" for term in self.terms]
         return "?" if self.unknown else "+".join([*joined, *self.remarks])
 
@@ -89,7 +90,7 @@ def _counts(unit: Unit) -> bool:
 
 
 def parse(text: str) -> Coding:
-    """Read any coder's text; nothing is refused: what is no unit becomes a remark. "" has no terms."""
+    """Read any coder's text without rejecting anything: text that is not a unit becomes a remark. "" has no terms."""
     if text.strip() in UNKNOWN:
         return Coding(text, unknown=True)
     if len(text) > LONGEST:
@@ -105,7 +106,7 @@ def parse(text: str) -> Coding:
 
 
 def _terms(element: str) -> list[tuple[Unit, ...]]:
-    """The terms of an element, one unless it is a reference to several units; [] where it is not understood."""
+    """Return the terms of an element, one unless it is a reference to several units; [] if it is not understood."""
     choices = _split(element, OR)
     if len(choices) > 1:
         parts = [[unit for term in _terms(choice) for unit in term] for choice in choices]
@@ -124,7 +125,7 @@ def _terms(element: str) -> list[tuple[Unit, ...]]:
 
 
 def _split(text: str, separator: re.Pattern[str]) -> list[str]:
-    """Text split at separators outside parentheses; without empty parts."""
+    """Return text split at separators outside parentheses, without empty parts."""
     parts, depth, start = [], 0, 0
     for match in re.finditer(rf"[()]|{separator.pattern}", text, separator.flags):
         if match[0] == "(":
@@ -139,7 +140,7 @@ def _split(text: str, separator: re.Pattern[str]) -> list[str]:
 
 
 def _closes(element: str, start: int) -> bool:
-    """Whether the parenthesis that opens just before `start` is closed by the element's last letter."""
+    """Return whether the parenthesis that opens just before `start` is closed by the element's last character."""
     depth = 1
     for index in range(start, len(element)):
         depth += (element[index] == "(") - (element[index] == ")")

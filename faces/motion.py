@@ -1,4 +1,4 @@
-"""Facial motion of a clip: how each region moves once the head's own motion is taken out."""
+"""Facial motion of a clip: how each region moves after the head's own motion is removed."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ INNER = slice(17, 68)
 # Blur of the regions' edges for strain, in eye distances. Without it the strain of corners and lids, which are small,
 # is that of a few pixels, and a quarter of the motion agrees less with the driver's than the whole.
 SOFT = 0.125
-# Blocks along a side of the coarse field: 8 x 8 pixels each.
+# Blocks along a side of the coarse field, 8 x 8 pixels each.
 BLOCKS = 32
 
 
 @dataclass(frozen=True)
 class FacialMotion:
-    """Motion from frame 0 to each of the T frames; lengths in units of the eye distance, so that faces compare.
+    """Motion from frame 0 to each of the T frames; lengths are in eye distances, so that faces are comparable.
 
     trajectory: (T, 12, 2) float32, mean residual flow x, y of each region (order of megbench.faces.regions.REGIONS);
-    NaN for a region that lies outside the picture. strain: (T, 12, 3) float32, mean strain of each region: xx, yy, and
-    xy times the root of 2, so that its length is sqrt(ux^2 + vy^2 + (uy + vx)^2 / 2), which recognisers call optical
-    strain; no unit, NaN as before. head: (T, 2, 3) float32, similarity in pixels. rigid: (T,) float32, mean length of
-    the head's motion over the face. inner_peak: (51,) float32, largest residual motion of each inner landmark.
+    NaN for a region outside the picture. strain: (T, 12, 3) float32, mean strain of each region: xx, yy, and xy times
+    the root of 2, so that its length is sqrt(ux^2 + vy^2 + (uy + vx)^2 / 2), which recognisers call optical strain; no
+    unit, NaN as for trajectory. head: (T, 2, 3) float32, similarity in pixels. rigid: (T,) float32, mean length of the
+    head's motion over the face. inner_peak: (51,) float32, largest residual motion of each inner landmark.
     eye_distance: pixels. field: (T, 32, 32, 2) float16, mean residual flow x, y of each 8 x 8 block, zero outside the
-    face, in pixels; for looking at, no score reads it.
+    face, in pixels; for display only, no score uses it.
     """
 
     trajectory: Float32s
@@ -51,20 +51,22 @@ class FacialMotion:
     field: npt.NDArray[np.float16]
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Everything as arrays, to be kept."""
+        """Return everything as arrays, for storage."""
         return {name: np.asarray(value) for name, value in vars(self).items()}
 
     @classmethod
     def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> FacialMotion:
-        """Return what `arrays` made arrays of."""
+        """Return the motion whose `arrays` these are."""
         found: dict[str, Any] = {**arrays, "eye_distance": float(arrays["eye_distance"])}
         return cls(**found)
 
 
 def facial_motion(flow: Callable[[int], Float32s], n_frames: int, points: Points) -> FacialMotion:
-    """Motion of a clip with landmarks `points` (68, 2) in frame 0; `flow(k)` is its dense flow from frame 0 to k.
+    """Return the motion of a clip with landmarks `points` (68, 2) in frame 0; `flow(k)` is its dense flow from frame 0
+    to k.
 
-    All that is read of a flow is linear in it, and so is the head's: it is taken off the readings.
+    Everything read from a flow is linear in it, and so is the head's motion, which is therefore subtracted from the
+    readings.
     """
     regions = face_regions(points)
     means, stable = mean_over(regions.masks), stable_points(regions.stable)
@@ -85,10 +87,10 @@ def facial_motion(flow: Callable[[int], Float32s], n_frames: int, points: Points
     lost = ~regions.masks.any((1, 2))
     trajectory[:, lost] = strain[:, lost] = np.nan
     turn, shift = fit_heads(pixels()[stable], samples)
-    strain[..., :2] -= turn.real[:, None, None]  # a head that comes nearer strains all of the face alike
+    strain[..., :2] -= turn.real[:, None, None]  # a head that comes nearer strains the whole face equally
 
     def residual(read: npt.NDArray[np.floating], at: Complex) -> Float32s:
-        """Readings (T, ..., 2) at points (...) less the head's motion there."""
+        """Return readings (T, ..., 2) at points (...) minus the head's motion there."""
         still = (-1,) + (1,) * at.ndim
         moved = turn.reshape(still) * at + shift.reshape(still)
         return np.asarray(read - np.stack([moved.real, moved.imag], -1), np.float32)
@@ -120,8 +122,9 @@ def mean_over(masks: npt.NDArray[np.bool_]) -> Any:
 def slopes_over(masks: npt.NDArray[np.bool_], soft: float) -> tuple[Any, Any]:
     """Return sparse matrices (R, H W) that take a picture (H W) to its mean slopes in x and y over masks (R, H, W).
 
-    Slopes are central differences, which cancel inside a mask: what counts is the picture along its edge, so that the
-    edge is made soft by a Gaussian of `soft` pixels. The picture's outermost pixels have none; an empty mask has 0.
+    Slopes are central differences, which cancel inside a mask. Only the picture along the mask's edge counts, so the
+    edge is softened by a Gaussian of `soft` pixels. The picture's outermost pixels have no slope; an empty mask has
+    slope 0.
     """
     share = np.stack([cv2.GaussianBlur(mask.astype(np.float32), (0, 0), soft) for mask in masks])
     share[:, [0, -1]] = share[:, :, [0, -1]] = 0
@@ -135,10 +138,10 @@ def slopes_over(masks: npt.NDArray[np.bool_], soft: float) -> tuple[Any, Any]:
 
 
 def _strain(ux: Float64s, uy: Float64s, vx: Float64s, vy: Float64s) -> Float64s:
-    """Return strains (R, 3), as FacialMotion has them, of slopes (R,)."""
+    """Return strains (R, 3), as in FacialMotion, from slopes (R,)."""
     return np.stack([ux, vy, (uy + vx) / np.sqrt(2)], -1)
 
 
 def _coarse(picture: Float32s) -> Float32s:
-    """Means over blocks: (256, 256, ...) -> (32, 32, ...)."""
+    """Return means over blocks, (256, 256, ...) to (32, 32, ...)."""
     return np.asarray(cv2.resize(picture, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA), np.float32)

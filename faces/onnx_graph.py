@@ -1,6 +1,6 @@
-"""Networks written down as ONNX (opset 13), the format in which OpenCV reads them: layers and weights, no package.
+"""A writer of networks as ONNX (opset 13), a format that OpenCV reads: layers and weights, without any package.
 
-An ONNX file is a protobuf message. Only what a chain of convolutions needs is here; field numbers are those of
+An ONNX file is a protobuf message. This module has only what a chain of convolutions needs; field numbers are those of
 onnx.proto.
 """
 
@@ -13,14 +13,14 @@ INTEGERS = 7  # an attribute's type: a list of integers
 
 
 class Graph:
-    """A network under construction: values are known by name, `"pictures"` is what enters."""
+    """A network under construction: values are known by name; `"pictures"` is the input."""
 
     def __init__(self) -> None:
         self._nodes: list[bytes] = []
         self._constants: list[bytes] = []
 
     def constant(self, values: npt.NDArray[np.float32] | npt.NDArray[np.int64]) -> str:
-        """Add weights or a list of integers; return the name."""
+        """Add weights or a list of integers; return their name."""
         name = f"c{len(self._constants)}"
         kind = FLOAT if values.dtype == np.float32 else INT64
         shape = [_number(1, side) for side in values.shape]
@@ -39,7 +39,10 @@ class Graph:
         return name
 
     def model(self, entering: tuple[int, ...], result: str, leaving: tuple[int, ...]) -> bytes:
-        """Return the network as the bytes of an ONNX file; shapes of what enters and of the value `result`."""
+        """Return the network as the bytes of an ONNX file.
+
+        entering, leaving: shapes of the input and of the value `result`.
+        """
         ends = _value(11, "pictures", entering), _value(12, result, leaving)
         graph = _message(7, *self._nodes, _text(2, "network"), *self._constants, *ends)
         return _number(1, IR_VERSION) + graph + _message(8, _text(1, ""), _number(2, OPSET))

@@ -1,8 +1,8 @@
 """Read action units from the tables that OpenFace 2 and similar programs write; users run those programs themselves.
 
 FeatureExtraction writes one file per clip, FaceLandmarkImg one per picture; pyfaceau counts frames from 0, writes True
-and False, and classifies no presences. A row belongs to the frame that it names. Where no face was found, the values
-are zeros, blanks or copies of the frame before; they count as missing.
+and False, and does not classify presences. A row belongs to the frame that it names. If no face was found, the values
+are zeros, blanks or copies of the previous frame; they count as missing.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from megbench.core.openface_units import LARGEST
 from megbench.core.progress import note
 from megbench.faces.openface_rows import COLUMNS, PRESENCES, UNITS, numbered_rows, rows_of
 
-# How far post-processing may leave values outside 0 to 5 (-.07 and 5.13 are known); others are something else.
+# How far post-processing may leave values outside 0 to 5 (-.07 and 5.13 are known); values further out are not
+# intensities.
 SLACK = 0.5
-# Imported files, by the content of the clip they were made from; never deleted by the store.
 
 Scores = npt.NDArray[np.float64]
 
@@ -34,8 +34,8 @@ Scores = npt.NDArray[np.float64]
 class ActionUnitTable:
     """Action units by frame, with remarks for the user.
 
-    intensity: (T, 17) float64 of UNITS, 0 to 5, NaN where missing. presence: (T, 17), 0, 1 or NaN; None if it was not
-    asked for. first: number of the file's first frame. remarks: lines on clipped values and missing rows.
+    intensity: (T, 17) float64 of UNITS, 0 to 5, NaN if missing. presence: (T, 17), 0, 1 or NaN; None if it was not
+    requested. first: number of the file's first frame. remarks: lines about clipped values and missing rows.
     """
 
     intensity: Scores
@@ -47,7 +47,8 @@ class ActionUnitTable:
 def read_openface(path: Path, n_frames: int) -> Scores:
     """Return intensities 0 to 5 of UNITS (n_frames, 17), NaN in frames without a face, and print the table's remarks.
 
-    path: a file with one row per frame, or a folder with one numbered file per frame. Raise BenchError as `read_table`.
+    path: a file with one row per frame, or a folder with one numbered file per frame. Raise BenchError as `read_table`
+    does.
     """
     table = read_table(path, n_frames)
     tell(path, table.remarks)
@@ -57,9 +58,9 @@ def read_openface(path: Path, n_frames: int) -> Scores:
 def read_table(path: Path, n_frames: int, presences: bool = False, clip: str = "the clip") -> ActionUnitTable:
     """Read a file with one row per frame, or a folder with one file per frame, in any order.
 
-    presences: whether the `_c` columns are needed too. clip: the clip's name in messages. Raise BenchError if the table
-    cannot be read, lacks a column, has another number of frames or a second face, or has a value that is not a number
-    within SLACK of 0 to 5.
+    presences: whether the `_c` columns are also needed. clip: the clip's name in messages. Raise BenchError if the
+    table cannot be read, lacks a column, has another number of frames or a second face, or has a value that is not a
+    number within SLACK of 0 to 5.
     """
     rows = numbered_rows(path, presences) if path.is_dir() else rows_of(path, presences)
     frames = [row.frame for row in rows]
@@ -78,20 +79,20 @@ def read_table(path: Path, n_frames: int, presences: bool = False, clip: str = "
     if blank := [row.frame for row in rows if row.found and np.isnan(row.values).any()]:
         remarks.append(f"{path}: values are missing in {spans(blank)}")
     if several := [row.frame for row in rows if row.faces > 1]:
-        remarks.append(f"{path}: several faces in {spans(several)}; the one with the highest confidence is read")
+        remarks.append(f"{path}: several faces in {spans(several)}; the one with the highest confidence is used")
     presence = values[:, len(UNITS) :] if presences else None
     if presence is not None and not np.isin(presence[~np.isnan(presence)], (0, 1)).all():
         frame, unit = np.argwhere(~np.isin(presence, (0, 1)) & ~np.isnan(presence))[0]
         value = f"{presence[frame, unit]:g}"
-        raise BenchError(f"{path}, frame {frame + first}: {PRESENCES[unit]} is {value}; presences are 0 or 1.")
+        raise BenchError(f"{path}, frame {frame + first}: {PRESENCES[unit]} is {value}; presences must be 0 or 1.")
     return ActionUnitTable(intensity, presence, first, tuple(remarks))
 
 
 def within(values: Scores, where: str, first: int) -> tuple[Scores, str]:
-    """Return intensities (T, 17) clipped to 0 to 5 and a remark on the clipped values, "" if there are none.
+    """Return intensities (T, 17) clipped to 0 to 5, and a remark about the clipped values or "" if there are none.
 
     where: the file, for messages. first: number of its first frame. Raise BenchError for infinite values and for values
-    further outside than SLACK.
+    outside by more than SLACK.
     """
     clipped = np.clip(values, 0, LARGEST)
     outside = np.argwhere(~np.isnan(values) & (values != clipped))
@@ -110,7 +111,7 @@ def within(values: Scores, where: str, first: int) -> tuple[Scores, str]:
 
 
 def keep(content: str, scores: Scores) -> Path:
-    """Keep the scores of the clip whose frames have this hash, for the metric."""
+    """Keep the scores of the clip whose frames have this hash, for the metric; return the file's path."""
     table = pd.DataFrame(scores, columns=COLUMNS)
     table.insert(0, "frame", np.arange(1, len(scores) + 1))
     table.insert(1, "success", (~np.isnan(scores).all(1)).astype(int))
@@ -130,13 +131,13 @@ def imported() -> bool:
 
 
 def kept(content: str, n_frames: int) -> Scores | None:
-    """Return the imported scores of a clip (n_frames, 17), None if there are none."""
+    """Return the imported scores of a clip (n_frames, 17), or None if there are none."""
     path = kept_path(content)
     return read_table(path, n_frames).intensity if path.is_file() else None
 
 
 def tell(path: Path, remarks: Iterable[str]) -> None:
-    """Print remarks on a file or folder on the terminal, each only once however many cells read the file."""
+    """Print remarks about a file or folder on the terminal, each only once however many cells read the file."""
     for remark in remarks:
         _note_once(remark, path.resolve(), path.stat().st_mtime_ns)
 
@@ -160,14 +161,15 @@ def spans(numbers: Iterable[int]) -> str:
 
 
 def _first(path: Path, frames: Sequence[int], n_frames: int, clip: str) -> int:
-    """Return the number of the first frame: 0 or 1, any in a folder. Raise BenchError if first or last is missing."""
+    """Return the number of the first frame: 0 or 1, any in a folder. Raise BenchError if the first or last is
+    missing."""
     if not frames:
-        raise BenchError(f"{path}: no rows, {clip} has {n_frames} frames. Give the table of this clip.")
+        raise BenchError(f"{path}: no rows, but {clip} has {n_frames} frames. Give the table of this clip.")
     low, high = min(frames), max(frames)
     first = low if path.is_dir() or low == 0 else 1
     if (low, high) != (first, first + n_frames - 1):
         raise BenchError(
-            f"{path}: frames {low} to {high} in {len(frames)} rows, {clip} has {n_frames} frames. Give the table of"
-            " this clip."
+            f"{path}: frames {low} to {high} in {len(frames)} rows, but {clip} has {n_frames} frames. Give the table"
+            " of this clip."
         )
     return first

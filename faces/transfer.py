@@ -1,7 +1,7 @@
-"""Carrying one face's motion over to another: through the fitted meshes, in face units, with one resampling.
+"""Transfer of one face's motion to another: through the fitted meshes, in face units, with one resampling.
 
-The recipe of the contender without training: the flow that the head does not explain is read at the mesh's vertices,
-smoothed over time, and given to the same vertices of the other face.
+This is the recipe of the contender without training: the flow that the head does not explain is sampled at the mesh's
+vertices, smoothed over time, and applied to the same vertices of the other face.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from megbench.faces.regions import face_regions
 
 # Blur of the vertices' motion, frames.
 TIME_BLUR = 1.0
-# Makes up for what flow, head and blur take of an expression: with it the strength is 1.00 against the exact motion of
-# rendered truths (mean of the demo's 18 cells, which have .87 to 1.07).
+# Compensates for what flow, head and blur remove from an expression: with it the strength is 1.00 compared with the
+# exact motion of rendered truths (mean of the demo's 18 cells, which have .87 to 1.07).
 GAIN = 1.165
-# Least area that a pixel may shrink to. Micro-expressions stay above; flow gone astray (teeth that appear) does not.
+# Least area to which a pixel may shrink. Micro-expressions stay above it; erroneous flow (teeth that appear) does not.
 LEAST_AREA = 0.15
 AT_REST: Float32s = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 
@@ -47,15 +47,18 @@ class CarriedMotion:
     head: npt.NDArray[np.float64]
 
     def from_rest(self) -> CarriedMotion:
-        """The same counted from its own frame 0, which is then at rest. Differences will do: motions are small."""
+        """Return the motion relative to its own frame 0, which is then at rest.
+
+        Differences are accurate enough, since motions are small.
+        """
         return CarriedMotion(self.expression - self.expression[0], self.head - self.head[0] + np.eye(2, 3))
 
 
-@functools.lru_cache(maxsize=2)  # the cells of one driver follow each other
+@functools.lru_cache(maxsize=2)  # the cells of one driver follow one another
 def lift_motion(driver: Clip) -> CarriedMotion:
-    """Read a clip's motion, at rest in frame 0. CellFailed without a face there.
+    """Return a clip's motion, at rest in frame 0. Raise CellFailed if that frame shows no face.
 
-    In a worker it is read once for all rows: whoever comes second waits and finds it in the store.
+    In a worker it is measured once for all rows: the second process waits and finds it in the store.
     """
     clip = seen_clip("driver", driver)
     with one_at_a_time(clip):
@@ -82,17 +85,18 @@ def _lifted(clip: SeenClip) -> CarriedMotion:
 
 
 def still_face(image: Frames) -> StillFace:
-    """Return the still face of a picture (256, 256, 3) RGB; the last few are kept. CellFailed as by StillFace."""
+    """Return the still face of a picture (256, 256, 3) RGB; the last few are kept. Raise CellFailed as StillFace
+    does."""
     return _still_face(image.tobytes())
 
 
-@functools.lru_cache(maxsize=4)  # the rows of a cell follow each other
+@functools.lru_cache(maxsize=4)  # the rows of a cell follow one another
 def _still_face(pixels: bytes) -> StillFace:
     return StillFace(np.frombuffer(pixels, np.uint8).reshape(SIZE, SIZE, 3))
 
 
 class StillFace:
-    """A still face that can repeat motions. CellFailed if `image` (256, 256, 3) RGB shows no face."""
+    """A still face that can repeat motions. Raises CellFailed if `image` (256, 256, 3) RGB shows no face."""
 
     def __init__(self, image: Frames) -> None:
         self.image = image
@@ -101,7 +105,8 @@ class StillFace:
         self._spline = Spline(image)
 
     def move(self, motion: CarriedMotion) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB: the picture moved by expression, then head, resampled once (spline)."""
+        """Return frames uint8 (T, 256, 256, 3) RGB: the picture moved by expression, then head, resampled once
+        (spline)."""
         moments = zip(motion.expression, motion.head, strict=True)
         return np.stack([self._pose(expression, head) for expression, head in moments])
 
@@ -115,7 +120,7 @@ class StillFace:
 
 
 def _unfolded(field: Float32s) -> Float32s:
-    """A forward field without folds: blurred, wider each time, until no pixel shrinks below LEAST_AREA."""
+    """Return a forward field without folds: blurred, more each time, until no pixel shrinks below LEAST_AREA."""
     blur = 2.0
     while jacobian_determinant(field).min() < LEAST_AREA:
         field = np.asarray(cv2.GaussianBlur(field, (0, 0), blur), np.float32)
@@ -124,19 +129,19 @@ def _unfolded(field: Float32s) -> Float32s:
 
 
 def _frame_of(face: FittedMesh) -> tuple[Points, Points]:
-    """Linear part (2, 2) and origin (2,) of the map from face units to pixels."""
+    """Return the linear part (2, 2) and the origin (2,) of the map from face units to pixels."""
     eyes = face.landmarks[36:48]
     return face.roll * face.eye_distance, np.asarray(eyes.mean(0))
 
 
 def _to_face_units(head: Float32s, face: FittedMesh) -> npt.NDArray[np.float64]:
-    """A similarity in pixels of this face's picture (2, 3) -> the same in face units."""
+    """Return a similarity (2, 3) in pixels of this face's picture as the same similarity in face units."""
     linear, origin = _frame_of(face)
     turn = head[:, :2].astype(np.float64)  # rotation and scale commute with the roll
     return np.c_[turn, np.linalg.solve(linear, turn @ origin + head[:, 2] - origin)]
 
 
 def _to_pixels(head: npt.NDArray[np.float64], face: FittedMesh) -> Float32s:
-    """The inverse of `_to_face_units` on another face."""
+    """Return a similarity in face units as pixels of a face's picture: the inverse of `_to_face_units`."""
     linear, origin = _frame_of(face)
     return np.c_[head[:, :2], origin + linear @ head[:, 2] - head[:, :2] @ origin].astype(np.float32)

@@ -1,4 +1,4 @@
-"""What `--metrics` can name, in the order of the tables."""
+"""The metrics that `--metrics` can name, in the order of the tables."""
 
 METRICS = {
     "motion_agreement": "megbench.metrics.motion_agreement:MotionAgreement",
@@ -25,7 +25,7 @@ METRICS = {
     "vbench": "megbench.metrics.vbench:Vbench",
     "counts": "megbench.metrics.counts:Counts",
 }
-# Measured only where `--metrics` names them: further variants, older versions, and what needs other programs.
+# Measured only if `--metrics` names them: further variants, older versions, and metrics that need other programs.
 ON_REQUEST = ("motion_agreement_v1", "lpips_vgg", "lpips_squeeze", "au_blendshape", "openface_intensity", "vbench")
-# Of those, what `selfcheck` measures too where it can be.
+# Those of them that `selfcheck` also measures if it can.
 CHECKED_TOO = ("au_blendshape",)

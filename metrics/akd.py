@@ -1,4 +1,4 @@
-"""Average keypoint distance (Siarohin et al. 2019): against the truth, and of frame 0 against the template."""
+"""Average keypoint distance (Siarohin et al. 2019) from the truth, and of frame 0 from the template."""
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from megbench.faces.landmarks import Points
 
 
 class Akd:
-    """Mean absolute difference of dlib's 68 landmarks: from the truth's on at most 8 frames, the template's on one."""
+    """Mean absolute difference of dlib's 68 landmarks: from the truth's in at most 8 frames, from the template's in
+    one."""
 
     name = "akd"
     version = "2-dlib-68-8frames"
@@ -25,7 +26,7 @@ class Akd:
             formula="mean |p - q| over frames, landmarks and x, y",
             source="Siarohin et al. 2019",
             description="Mean absolute difference of landmark coordinates (dlib-68, at most 8 frames) from the truth's;"
-            " dlib gives whole pixels, so a micro-expression is near its noise of about 2 px.",
+            " dlib returns whole pixels, so a micro-expression is near its noise of about 2 px.",
         ),
         Figure(
             "frame0_akd_template",
@@ -42,7 +43,10 @@ class Akd:
     )
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Compare one cell; frames without a face in either are left out. CellFailed if none is left."""
+        """Return the distances in one cell; frames in which either face is not found are left out.
+
+        Raise CellFailed if no frame is left or if output and truth differ in length.
+        """
         if seen.truth is None:
             first = _distance(seen.output.landmarks, seen.template.landmarks)
             return Partial("ok", "no truth in this cell", {"frame0_akd_template": first})
@@ -63,5 +67,5 @@ class Akd:
 
 
 def _distance(a: Points | None, b: Points | None) -> float | None:
-    """Mean absolute difference of landmarks (68, 2) in pixels; None where either face was not found."""
+    """Return the mean absolute difference of landmarks (68, 2) in pixels, or None if either face was not found."""
     return None if a is None or b is None else float(np.abs(a - b).mean())

@@ -13,14 +13,14 @@ from megbench.faces.features import SeenClip, sampled_frames
 from megbench.metrics.au_figures import figures_of
 from megbench.metrics.au_scores import AuAgreement, Detector, Tracks
 
-# Frames looked at in each clip.
+# Frames analysed in each clip.
 MOST = 16
 
 
 class AuBlendshape(AuAgreement):
     """Blendshape course: when nine action units rise and fall, by MediaPipe's face landmarker; never how strongly.
 
-    AU06, AU09 and AU14 are not scored: their coefficients do not follow them.
+    AU06, AU09 and AU14 are not scored, because their coefficients do not follow them.
     """
 
     name = "au_blendshape"
@@ -29,33 +29,34 @@ class AuBlendshape(AuAgreement):
         title="AU (blendshape course)",
         recipe=f"MediaPipe face landmarker, IMAGE mode, at most {MOST} frames of a clip",
         units=blendshapes.UNITS,
-        # Coefficients of a resting face change by about .013 from frame to frame (facts, a real clip), and each rises a
-        # little with other units, too: counting those, the true answers of the demo have an r of .53 instead of .69.
+        # Coefficients of a resting face change by about .013 from frame to frame (facts, a real clip), and each also
+        # rises a little with other units: if those changes counted, the true answers of the demo would have an r of .53
+        # instead of .69.
         moves=0.03,
         share=0.4,
         onset_frames=1,
         one_scale=False,
         course_only=True,
         word="blendshapes",
-        caveat="Coefficients are no intensities and depend on the person, so sizes are not compared; only units count"
-        " that change by .03 and by two fifths of the strongest one's change.",
+        caveat="Coefficients are not intensities and depend on the person, so sizes are not compared; a unit counts"
+        " only if it changes by at least .03 and by at least two fifths of the strongest unit's change.",
     )
     figures = figures_of("au_blendshape", detector, BLENDSHAPES)
     weights = ("landmarker",)
 
     @staticmethod
     def missing() -> str:
-        """Return how to install MediaPipe, "" if it is installed."""
+        """Return how to install MediaPipe, or "" if it is installed."""
         return "" if blendshapes.installed() else f"MediaPipe is not installed: {blendshapes.INSTALL}"
 
     def frames(self, cell: Cell, n_frames: int) -> Sequence[int]:
-        """Return at most 16 frame numbers, the first and the driver's apex among them."""
+        """Return at most 16 frame numbers, including the first frame and the driver's apex."""
         return sampled_frames(n_frames, cell.driver.apex_frame, MOST)
 
     def tracks(self, cell: Cell, clip: SeenClip) -> Tracks:
-        """Return coefficients (T, 9), NaN in other frames than `frames`.
+        """Return coefficients (T, 9), NaN in frames that are not in `frames`.
 
-        Raise Unavailable without MediaPipe or its model, BenchError if its process ends.
+        Raise Unavailable if MediaPipe or its model is missing, BenchError if its process ends.
         """
         if absent := self.missing():
             raise Unavailable(absent)

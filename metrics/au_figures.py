@@ -1,4 +1,4 @@
-"""The figures of the action units' detectors: the same for each, named after it."""
+"""The figures of the action units' detectors: the same for each detector, named after it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from megbench.core.figures import Figure
 from megbench.metrics.au_scores import TOP, Detector
 
-# Short titles of those in the leaderboard.
+# Short titles of the figures in the leaderboard.
 SHORT = {
     "cosine": "onset to apex",
     "track": "AU over time",
@@ -16,14 +16,14 @@ SHORT = {
     "leakage": "leakage",
     "coverage": "coverage",
 }
-# Most are cosines or correlations.
+# Facts of most figures, which are cosines or correlations.
 CORRELATION: dict[str, Any] = {"ideal": 1, "bounds": (-1, 1)}
 
 
 def figures_of(name: str, detector: Detector, group: str = "", brief: str = "") -> tuple[Figure, ...]:
-    """Return the figures of one detector; its main ones are columns of `group` in the leaderboard, if that is given.
+    """Return the figures of one detector; if `group` is given, the main ones are columns of it in the leaderboard.
 
-    brief: the one that a terminal shows whenever it is measured, "" for none.
+    brief: the figure that a terminal shows whenever it is measured, "" for none.
     """
 
     def figure(part: str, title: str, text: str, **facts: Any) -> Figure:
@@ -36,7 +36,7 @@ def figures_of(name: str, detector: Detector, group: str = "", brief: str = "") 
         for part, text, facts in _overall(target, detector):
             yield figure(f"{part}{suffix}", f"{part}{words}", text, **facts, target=target)
 
-    only = [figure("moving", "units that move", "How many units the driver moves.", ideal=None, bounds=(0, None))]
+    only = [figure("moving", "units that move", "Number of units that the driver moves.", ideal=None, bounds=(0, None))]
     if not detector.course_only:
         half = "The same cosine over the units of the {} face."
         text = f"Share of the units coded by the database that are among the output's {TOP} strongest."
@@ -57,7 +57,8 @@ def figures_of(name: str, detector: Detector, group: str = "", brief: str = "") 
 
 
 def _overall(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield part, text and facts of the figures over all units: of sizes only what the detector's scale allows."""
+    """Yield part, text and facts of the figures over all units; sizes are included only as the detector's scale
+    allows."""
     if not detector.course_only:
         yield from _sizes(target, detector)
     text = f"Pearson correlation over time, mean over the units that the {target} moves."
@@ -72,7 +73,7 @@ def _overall(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[s
 def _sizes(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield the figures of the change from onset to apex."""
     change = f"change from onset to apex of all units, output against {target}"
-    text = f"Cosine of the {change}; blind to amplitude. {detector.caveat}"
+    text = f"Cosine of the {change}; it ignores amplitude. {detector.caveat}"
     yield "cosine", text, {**CORRELATION, "still": 0, "formula": "<o, d> / (|o| |d|)"}
     yield "pcc", f"Pearson correlation over units of the {change}.", CORRELATION
     if detector.one_scale:
@@ -80,11 +81,13 @@ def _sizes(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[str
 
 
 def _course_and_size(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield the figures of size and course in one."""
+    """Yield the figures that depend on both size and course."""
     if detector.one_scale:
         text = f"ICC(3,1) of all units in all frames with the {target}'s: strength, course and leakage."
         formula = "(between - residual) / (between + residual), mean squares over units and frames"
         yield "icc", text, {**CORRELATION, "still": 0, "formula": formula, "source": "Shrout and Fleiss 1979"}
-    text = f"Motion of units that are quiet in the {target}, beyond its own of them, relative to all its motion."
+    text = (
+        f"Motion of units that are quiet in the {target}, beyond their own motion there, relative to all motion there."
+    )
     formula = "sum of max(|o| - |d|, 0) over quiet units / sum of |d| over moving ones, means over time"
     yield "leakage", text, {"ideal": 0, "still": 0, "bounds": (0, None), "formula": formula}

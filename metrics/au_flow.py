@@ -1,4 +1,4 @@
-"""Agreement of action units read from flow (megbench.faces.action_units): no weights, indicative on recordings."""
+"""Agreement of action units estimated from flow (megbench.faces.action_units): no weights, indicative on recordings."""
 
 from megbench.core.clip import Cell
 from megbench.core.figures import ACTION_UNITS
@@ -9,15 +9,16 @@ from megbench.metrics.au_scores import AuAgreement, Detector, Tracks
 
 
 class AuFlow(AuAgreement):
-    """Action units read from flow by the FACS basis: apex less onset, tracks over time, leakage into quiet units."""
+    """Action units estimated from flow by the FACS basis: apex minus onset, tracks over time, leakage into quiet
+    units."""
 
     name = "au_flow"
     version = "3"
     detector = Detector(
         title="AU (flow)",
-        recipe="flow explained by the FACS basis; eyelids apart",
+        recipe="flow explained by the FACS basis; eyelids separate",
         units=UNITS,
-        # On moving faces what a unit takes over from its neighbours is about twice the camera's noise.
+        # On moving faces a unit's crosstalk from its neighbours is about twice the camera's noise.
         moves=2 * NOISE_FLOOR,
         onset_frames=1,
         one_scale=True,
@@ -28,5 +29,5 @@ class AuFlow(AuAgreement):
     figures = figures_of("au_flow", detector, ACTION_UNITS)
 
     def tracks(self, cell: Cell, clip: SeenClip) -> Tracks:
-        """Intensities (T, 15); CellFailed without a face in frame 0."""
+        """Return intensities (T, 15). Raise CellFailed if frame 0 shows no face."""
         return clip.action_units

@@ -1,8 +1,8 @@
-"""Agreement of action units over time, whatever detector read them; detectors are never pooled.
+"""Agreement of action units over time, whatever the detector; detectors are never pooled.
 
-Intensities are taken relative to the onset. Figures: the vector of apex less onset over all units (cosine, PCC, mean
-absolute error), each unit's track over time where the driver moves it, and what the output moves that the driver does
-not. PCC of a constant track does not exist: the unit counts in `coverage`, not as 0.
+Intensities are taken relative to the onset. The figures are the vector of apex minus onset over all units (cosine, PCC,
+mean absolute error), each unit's track over time if the driver moves it, and motion of units that the driver does not
+move. The PCC of a constant track does not exist: the unit counts in `coverage`, not as 0.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from megbench.faces.features import Seen, SeenClip
 Tracks = npt.NDArray[np.float64]
 
 SHORTEST = 3
-# The experts' sheet scores the halves of the face apart (MEGC 2021); 43 and 45 (eyes closed, blink) are ours.
+# The experts' sheet scores the halves of the face separately (MEGC 2021); 43 and 45 (eyes closed, blink) are ours.
 UPPER = frozenset(("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU43", "AU45"))
-# Frames on each side of the apex that are averaged.
+# Number of frames on each side of the apex that are averaged.
 APEX_REACH = 2
-# A coded unit is a hit among this many strongest units of the output, or among as many as are coded.
+# A coded unit is a hit if it is among this many of the output's strongest units, or among as many as are coded.
 TOP = 3
-# Of curves, for the page.
+# Decimals of curves, for the page.
 DIGITS = 4
 LEAKLESS = "no unit is quiet: the {} moves none, or every one"
 
 
 @dataclass(frozen=True)
 class Detector:
-    """What a reader must know of a detector.
+    """What a reader must know about a detector.
 
-    units: names of its columns, "AU12" or, where several are read as one, "AU14+20". apart: units that only the
-    figures of their own count. moves: change from which a unit counts as moving. onset_frames: how many first frames
-    are the onset. one_scale: whether two clips' values may be compared in size (ICC, error) and not only in course.
-    course_only: whether not even a clip's own units may be compared with each other, so that course over time is all.
-    share: the least that a unit's change is of the strongest one's, else it does not count as moving either.
-    word: its name in brackets behind the titles of columns.
+    units: names of its columns, "AU12" or, if several are estimated as one, "AU14+20". apart: units that count only in
+    their own figures. moves: the change from which a unit counts as moving. onset_frames: how many first frames form
+    the onset. one_scale: whether two clips' values may be compared in size (ICC, error) and not only in course.
+    course_only: whether not even a clip's own units may be compared with each other, so that only the course over time
+    counts. share: the least share of the strongest unit's change at which a unit still counts as moving. word: its name
+    in brackets after the titles of columns.
     """
 
     title: str
@@ -60,19 +60,19 @@ class Detector:
 
     @property
     def together(self) -> npt.NDArray[np.bool_]:
-        """Which units the overall figures count (K,)."""
+        """The units that the overall figures count (K,)."""
         return np.array([unit not in self.apart for unit in self.units])
 
     def half(self, upper: bool) -> npt.NDArray[np.bool_]:
-        """Which of them lie in the upper or lower half of the face (K,)."""
+        """Return which of them are in the upper or lower half of the face (K,)."""
         return self.together & np.array([bool(members(unit) & UPPER) is upper for unit in self.units])
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of an output's tracks with another clip's; None where a figure does not exist.
+    """Agreement of an output's tracks with another clip's; a figure that does not exist is None.
 
-    tracks: PCC over time of every unit (K,), NaN where it does not exist. moving: units that the other clip moves.
+    tracks: PCC over time of every unit (K,), NaN if it does not exist. moving: units that the other clip moves.
     """
 
     cosine: float | None
@@ -89,12 +89,15 @@ class Agreement:
 
 
 def members(unit: str) -> frozenset[str]:
-    """The units that a column stands for: "AU14+20" -> AU14, AU20."""
+    """Return the units that a column stands for: AU14 and AU20 for "AU14+20"."""
     return frozenset(f"AU{number}" for number in unit.removeprefix("AU").split("+"))
 
 
 def agreement(output: Tracks, other: Tracks, apex: int | None, detector: Detector) -> Agreement:
-    """Compare tracks (T, K). Frames that either lacks (NaN) are left out; CellFailed where fewer than 3 are left."""
+    """Return the agreement of tracks (T, K); frames that either lacks (NaN) are left out.
+
+    Raise CellFailed if fewer than 3 frames are left.
+    """
     seen = np.asarray(~(np.isnan(output).any(1) | np.isnan(other).any(1)))
     if seen.sum() < SHORTEST:
         raise CellFailed(f"{detector.title} found a face in {seen.sum()} frames, {SHORTEST} are needed")
@@ -126,7 +129,8 @@ def agreement(output: Tracks, other: Tracks, apex: int | None, detector: Detecto
 
 
 def coded_hits(output: Tracks, coded: str | None, detector: Detector) -> float | None:
-    """Share of the surely coded units that the output moves among its strongest; None where none is readable."""
+    """Return the share of the certainly coded units that the output moves among its strongest, or None if none is
+    detectable."""
     certain = parse(coded).certain() if coded else frozenset()
     wanted = [k for k, unit in enumerate(detector.units) if members(unit) & certain]
     if not wanted:
@@ -142,9 +146,9 @@ def coded_hits(output: Tracks, coded: str | None, detector: Detector) -> float |
 def curves(
     found: Mapping[str, Tracks], coded: str | None, frames: Sequence[int], detector: Detector
 ) -> dict[str, list[float]]:
-    """Return curves "AU12_output" of all clips since their onset, of the units that some clip moves or that are coded.
+    """Return curves "AU12_output" of all clips since their onset, for the units that some clip moves or that are coded.
 
-    found: (T, K) by role. frames: the frames to keep, () for all. NaN where no face was found.
+    found: (T, K) by role. frames: the frames to keep, () for all. Frames in which no face was found are NaN.
     """
     since = {}
     for role, tracks in found.items():
@@ -161,7 +165,7 @@ def curves(
 
 
 def cosine(a: Tracks, b: Tracks) -> float:
-    """Return the cosine of two vectors; 0 where either is zero.
+    """Return the cosine of two vectors; 0 if either is zero.
 
     >>> cosine(np.array([3.0, 4.0]), np.array([6.0, 8.0])), cosine(np.array([3.0, 4.0]), np.zeros(2))
     (1.0, 0.0)
@@ -171,7 +175,7 @@ def cosine(a: Tracks, b: Tracks) -> float:
 
 
 def pcc(a: Tracks, b: Tracks) -> float | None:
-    """Return the Pearson correlation of two vectors; None where either is constant.
+    """Return the Pearson correlation of two vectors, or None if either is constant.
 
     >>> round(pcc(np.array([0.0, 1.0, 2.0]), np.array([5.0, 4.0, 3.0])), 6)
     -1.0
@@ -184,7 +188,8 @@ def pcc(a: Tracks, b: Tracks) -> float | None:
 
 
 def icc31(a: Tracks, b: Tracks) -> float | None:
-    """Return ICC(3,1), consistency of two raters on n targets (Shrout and Fleiss 1979); None where both are constant.
+    """Return ICC(3,1), the consistency of two raters on n targets (Shrout and Fleiss 1979), or None if both are
+    constant.
 
     >>> a = np.array([0.0, 1.0, 2.0])
     >>> round(icc31(a, a + 5), 6), round(icc31(a, np.zeros(3)), 6)
@@ -200,7 +205,8 @@ def icc31(a: Tracks, b: Tracks) -> float | None:
 
 
 class AuAgreement:
-    """What the detectors' metrics share; each says its `name`, `detector` and how a clip's `tracks` are read."""
+    """What the detectors' metrics share; each defines its `name`, its `detector` and how a clip's `tracks` are
+    obtained."""
 
     name: ClassVar[str]
     version: ClassVar[str]
@@ -208,15 +214,18 @@ class AuAgreement:
     figures: ClassVar[tuple[Figure, ...]]
 
     def tracks(self, cell: Cell, clip: SeenClip) -> Tracks:
-        """Values (T, K) of the detector's units in every frame; NaN in frames without a face or not looked at."""
+        """Return values (T, K) of the detector's units in every frame, NaN in frames not analysed or without a face."""
         raise NotImplementedError
 
     def frames(self, cell: Cell, n_frames: int) -> Sequence[int]:
-        """Return the numbers of the frames that the detector looks at, () for all."""
+        """Return the numbers of the frames that the detector analyses, () for all."""
         return ()
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Compare one cell. CellFailed without a face, or with another number of frames than the driver or truth."""
+        """Return the figures of one cell.
+
+        Raise CellFailed if there is no face, or if the output's length differs from the driver's or the truth's.
+        """
         if len(seen.output.frames) < SHORTEST:
             return Partial("skipped", f"clip too short: {len(seen.output.frames)} frames, {SHORTEST} are needed")
         found = {"output": self.tracks(cell, seen.output), "driver": self.driver_tracks(cell, seen)}
@@ -239,7 +248,7 @@ class AuAgreement:
         )
 
     def driver_tracks(self, cell: Cell, seen: Seen) -> Tracks:
-        """Values of the clip that scores compare with."""
+        """Return the values of the clip with which scores compare."""
         return self.tracks(cell, seen.driver)
 
     def _against(self, output: Tracks, cell: Cell, role: str, tracks: Tracks) -> Agreement:
@@ -252,7 +261,8 @@ class AuAgreement:
         return {f"{self.name}_{name}{suffix}": getattr(found, name) for name in names}
 
     def _halves(self, found: Agreement) -> dict[str, float | None]:
-        """Figures that only the driver has: halves of the face, units apart, the number moving, and each unit's."""
+        """Return the figures that only the driver has: face halves, separate units, the number moving, and each unit's
+        track."""
         apart = [k for k, unit in enumerate(self.detector.units) if unit in self.detector.apart]
         lids = found.tracks[apart]
         return {

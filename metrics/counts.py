@@ -1,4 +1,4 @@
-"""Counts: what was there to be measured. Always run, so that a score over few frames cannot hide it."""
+"""Counts of what there was to measure; always run, so that a score over few frames cannot hide it."""
 
 import itertools
 
@@ -11,7 +11,7 @@ from megbench.faces.features import Seen, sampled_frames
 
 
 class Counts:
-    """Frames, frames with a face, and frames that merely repeat the one before."""
+    """Frames, frames with a face, and frames that merely repeat the previous one."""
 
     name = "counts"
     version = "1-dlib-8frames"
@@ -43,7 +43,7 @@ class Counts:
             short="faces found",
             group=PICTURE,
             order=10,
-            description="Share of frames in which dlib finds a face (at most 8 frames looked at).",
+            description="Share of frames in which dlib finds a face (at most 8 frames are checked).",
         ),
         Figure(
             "repeated_frames",
@@ -52,12 +52,12 @@ class Counts:
             ideal=None,
             still=1,
             bounds=(0, 1),
-            description="Share of frames that equal the frame before, pixel for pixel; a still face has 1.",
+            description="Share of frames that equal the previous frame, pixel for pixel; a still face has 1.",
         ),
     )
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Count one cell; never fails."""
+        """Return the counts of one cell; never fails."""
         frames = seen.output.frames
         faces = seen.output.landmarks_at(sampled_frames(len(frames), cell.driver.apex_frame))
         repeats = [np.array_equal(a, b) for a, b in itertools.pairwise(frames)]

@@ -1,4 +1,4 @@
-"""Frechet and kernel distance on dlib's face embeddings: as FID and KID, of faces, and without a download."""
+"""Frechet and kernel distance on dlib's face embeddings: FID and KID for faces, without a download."""
 
 from pathlib import Path
 
@@ -11,18 +11,18 @@ from megbench.metrics.set_distance import SetDistance, distance_figures
 
 
 class FaceDistance(SetDistance):
-    """Distance of the outputs' faces from the drivers' (dlib's embeddings, at most 8 frames a clip)."""
+    """Distance of the outputs' faces from the drivers' (dlib's embeddings, at most 8 frames per clip)."""
 
     name = "face_distance"
     version = "1-dlib-resnet-8frames"
-    # 128 features: so many faces give a covariance of full rank.
+    # With 128 features, this many faces give a covariance of full rank.
     fewest = 256
     figures = distance_figures(
         "face_frechet", "face_kernel", "Faces", "dlib-resnet-128, at most 8 frames a clip", fewest
     )
 
     def features(self, clip: SeenClip, cell: Cell) -> Path:
-        """Embeddings (n, 128) of the frames that show a face."""
+        """Return the file with the embeddings (n, 128) of the frames that show a face."""
         indices = sampled_frames(len(clip.frames), cell.driver.apex_frame)
         name = "faces-" + "-".join(map(str, indices))
 

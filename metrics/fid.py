@@ -24,7 +24,7 @@ BATCH = 16
 
 
 class Fid(SetDistance):
-    """FID and KID of the outputs from the drivers (every frame); what papers report, and blind to small motion."""
+    """FID and KID of the outputs from the drivers (every frame), as papers report; blind to small motion."""
 
     name = "fid"
     version = f"1-{RECIPE}"
@@ -32,13 +32,13 @@ class Fid(SetDistance):
     weights = ("inception",)
 
     def features(self, clip: SeenClip, cell: Cell) -> Path:
-        """Return the file with Inception's last pooling (T, 2048). Raise Unavailable without the weights."""
+        """Return the file with Inception's last pooling (T, 2048). Raise Unavailable if the weights are missing."""
         weights = external_weights.require("inception")
         return clip.feature_file("inception-2048", lambda: {"features": inception_features(clip.frames)}, [weights])
 
 
 def inception_features(frames: Frames, batch: int = BATCH) -> npt.NDArray[np.float32]:
-    """Features (T, 2048) float32 of frames uint8 (T, 256, 256, 3) RGB. Unavailable without the weights."""
+    """Return features (T, 2048) float32 of frames uint8 (T, 256, 256, 3) RGB. Raise Unavailable without the weights."""
     import torch
 
     network = _inception(str(external_weights.require("inception")))
@@ -52,7 +52,7 @@ def inception_features(frames: Frames, batch: int = BATCH) -> npt.NDArray[np.flo
 
 @functools.lru_cache(maxsize=1)
 def _inception(path: str) -> nn.Module:
-    """pytorch-fid's network with weights from `path`; its own loader would go to the network for them."""
+    """Return pytorch-fid's network with weights from `path`; its own loader would download them."""
     from pytorch_fid import inception
 
     state = read_weights(Path(path))[""]

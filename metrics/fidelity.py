@@ -1,6 +1,6 @@
-"""Fidelity on luma: every frame against the truth's, and frame 0 against the template.
+"""Fidelity on luma: every frame compared with the truth's, and frame 0 with the template.
 
-A still face wins the second by definition and does well in the first: guards beside the motion figures, no more.
+A still face is perfect in the second by definition and does well in the first, so these only guard the motion figures.
 """
 
 import cv2
@@ -13,15 +13,19 @@ from megbench.core.figures import PICTURE
 from megbench.faces.features import Seen
 from megbench.faces.landmarks import Grey
 
-# What equal pictures count as; their true ratio is infinite and could not be averaged.
+# The value for equal pictures, whose true ratio is infinite and could not be averaged.
 MOST_PSNR = 100.0
-# SSIM's window in pixels, and the constants that keep its two ratios from 0/0 (Wang et al. 2004: K1 = .01, K2 = .03).
+# SSIM's window in pixels, and the constants that keep its two ratios from being 0/0 (Wang et al. 2004: K1 = .01, K2 =
+# .03).
 WINDOW = 11
 STABLE = (np.float32((0.01 * 255) ** 2), np.float32((0.03 * 255) ** 2))
 
 
 def _figures(part: str, title: str, target: str, which: str, still: bool) -> tuple[Figure, ...]:
-    """SSIM, PSNR and L1 of `which` pictures; `part` has their names' place, `still` says whether a still face wins."""
+    """Return SSIM, PSNR and L1 of `which` pictures.
+
+    part: a template for the figures' names. still: whether a still face is perfect.
+    """
     return (
         Figure(
             part.format("ssim"),
@@ -75,7 +79,7 @@ class Fidelity:
     )
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Compare one cell. CellFailed where output and truth differ in length."""
+        """Return the figures of one cell. Raise CellFailed if output and truth differ in length."""
         first, template = seen.output.grey[0], seen.template.grey[0]
         values = {
             "frame0_ssim_template": ssim(first, template),
@@ -99,8 +103,8 @@ class Fidelity:
 def ssim(a: Grey, b: Grey) -> float:
     """Return the structural similarity of two grey pictures (H, W) uint8, as published (Gaussian weights, sigma 1.5).
 
-    The window has 11 x 11 pixels; the 5 pixels along the border, where it would leave the picture, do not count. In
-    float32, which is right to 1e-6 and takes a fifth of scikit-image's time.
+    The window has 11 x 11 pixels; the 5 pixels along the border, where it would leave the picture, do not count. It is
+    computed in float32, which is accurate to 1e-6 and takes a fifth of scikit-image's time.
     """
     x, y = a.astype(np.float32), b.astype(np.float32)
     mean_x, mean_y = _windowed(x), _windowed(y)

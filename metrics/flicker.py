@@ -1,4 +1,4 @@
-"""Flicker: brightness that jumps from frame to frame, which no facial motion does at these frame rates."""
+"""Flicker: brightness that jumps from frame to frame, which facial motion does not cause at these frame rates."""
 
 import functools
 
@@ -35,7 +35,7 @@ class Flicker:
             neighbours=True,
             formula="mean |I[t] - (I[t-1] + I[t+1]) / 2|",
             description="Mean absolute difference between a pixel of the face (luma) and the mean of the same pixel one"
-            " frame before and after; camera noise counts too, a still face has 0.",
+            " frame before and one after. Camera noise counts too; a still face has 0.",
         ),
         Figure(
             "flicker_driver",
@@ -44,12 +44,12 @@ class Flicker:
             ideal=None,
             bounds=(0, None),
             unit="grey levels",
-            description="The same of the driver's clip: what the camera's noise and the motion itself amount to there.",
+            description="The flicker of the driver's clip: what its camera noise and its motion amount to.",
         ),
     )
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Measure one cell. CellFailed without a face in a first frame."""
+        """Return the flicker of one cell's output and driver. Raise CellFailed if a first frame shows no face."""
         if len(seen.output.frames) < SHORTEST:
             return Partial("skipped", f"clip too short: {len(seen.output.frames)} frames, {SHORTEST} are needed")
         values = {
@@ -63,7 +63,7 @@ def _of_clip(clip: SeenClip) -> float:
     return flicker(clip.grey, face_regions(clip.landmarks).face)
 
 
-@functools.lru_cache(maxsize=1)  # the rows of a cell follow each other
+@functools.lru_cache(maxsize=1)  # the rows of a cell follow one another
 def _of_driver(driver: SeenClip) -> float:
     return _of_clip(driver)
 

@@ -1,4 +1,5 @@
-"""The Frechet distance on AlexNet's features, which LPIPS has at hand. It is not FID: that has another network."""
+"""The Frechet distance on AlexNet's features, which LPIPS computes anyway. It is not FID, which uses another
+network."""
 
 from __future__ import annotations
 
@@ -22,5 +23,5 @@ class FrechetAlexNet(SetDistance):
     weights = ("alexnet",)
 
     def features(self, clip: SeenClip, cell: Cell) -> Path:
-        """Return the file with a clip's features (T, 256). Raise Unavailable without the weights."""
+        """Return the file with a clip's features (T, 256). Raise Unavailable if the weights are missing."""
         return clip.feature_file(*pooling(clip, external_weights.require("alexnet")))

@@ -1,4 +1,4 @@
-"""Identity: is the output still the person on the template?"""
+"""Identity: does the output still show the template's person?"""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from megbench.faces.features import Seen, sampled_frames
 
 
 class IdentityDistance:
-    """Distance between dlib's face embeddings of output and template, on at most 8 frames of a clip."""
+    """Distance between dlib's face embeddings of output and template, in at most 8 frames of a clip."""
 
     name = "identity_distance"
     version = "1-dlib-resnet-8frames"
@@ -34,7 +34,7 @@ class IdentityDistance:
                 Threshold(0.4, "The identity drifts (distance {value}).", "fair"),
             ),
             description="Mean Euclidean distance of dlib's face embeddings (dlib-resnet, at most 8 frames) from the"
-            " template's; by dlib's own rule less than 0.6 is the same person.",
+            " template's; by dlib's own rule a distance below 0.6 is the same person.",
         ),
         Figure(
             "identity_distance_worst",
@@ -44,12 +44,13 @@ class IdentityDistance:
             still=0,
             bounds=(0, None),
             formula="max |e[t] - e(template)| over the frames looked at",
-            description="Largest such distance among the frames looked at.",
+            description="Largest such distance among the frames analysed.",
         ),
     )
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Compare one cell; frames without a face are left out. CellFailed without any face."""
+        """Return the distances in one cell; frames without a face are left out. Raise CellFailed if no face is
+        found."""
         template = embedding_at(seen.template, [0])[0]
         if template is None:
             raise CellFailed("no frontal face found in template")

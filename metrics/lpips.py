@@ -1,6 +1,7 @@
 """LPIPS 0.1 (Zhang et al. 2018): how different pictures look to a network.
 
-A still face has no drift at all, and micro-expressions are near nothing to it: a guard, not a measure of expression.
+A still face has no drift at all, and LPIPS hardly registers micro-expressions: it is a guard, not a measure of
+expression.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Pooling = tuple[str, Callable[[], dict[str, npt.NDArray[Any]]], list[Path]]
 
 @dataclass(frozen=True)
 class Compared:
-    """LPIPS of an output's frames, (T,) float32 each, and the means of its last features over places (T, C)."""
+    """LPIPS of an output's frames, (T,) float32 each, and the means of its last features over positions (T, C)."""
 
     template: Distances
     first: Distances
@@ -42,7 +43,7 @@ class Compared:
 
 
 def _figures(name: str, recipe: str, short: str = "LPIPS templ.") -> tuple[Figure, ...]:
-    """The three figures of one network, the first of them in the leaderboard under the title `short`."""
+    """Return the three figures of one network, the first of them in the leaderboard under the title `short`."""
     rows = (
         ("template", "template drift", "every frame from the template"),
         ("first", "first-frame drift", "every later frame from the output's own first"),
@@ -78,7 +79,10 @@ class Lpips:
     net: ClassVar[str] = "alex"
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Compare one cell. CellFailed if output and truth differ in length; Unavailable without the weights."""
+        """Return the distances in one cell.
+
+        Raise CellFailed if output and truth differ in length, Unavailable if the weights are missing.
+        """
         weights = external_weights.require(self.weights[0])
         model = perceptual_model(self.net, weights)
         n_frames = len(seen.output.frames)
@@ -122,8 +126,9 @@ class LpipsSqueeze(Lpips):
 class PerceptualModel:
     """The network of the package lpips with its own heads and a trunk from `path` (ImageNet weights).
 
-    LPIPS is a squared distance: features of unit length along channels, times the square root of the heads' weights
-    over the number of places, are a picture's coordinates. They are computed once for all figures.
+    LPIPS is a squared distance: a picture's coordinates are its features, normalised to unit length along channels and
+    multiplied by the square root of the heads' weights over the number of positions. They are computed once for all
+    figures.
     """
 
     def __init__(self, net: str, path: Path) -> None:
@@ -133,7 +138,7 @@ class PerceptualModel:
         from megbench.nets.alexnet import AlexNet
         from megbench.nets.fast import rearrange
 
-        with warnings.catch_warnings():  # lpips 0.1.4 calls torchvision by names that it will give up
+        with warnings.catch_warnings():  # lpips 0.1.4 calls torchvision by names that it deprecates
             warnings.filterwarnings("ignore", category=UserWarning)
             self._lpips: Any = lpips.LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False)
         trunk = read_trunk(path)
@@ -150,7 +155,8 @@ class PerceptualModel:
         self._truth: tuple[str, Tensor] | None = None
 
     def compare(self, output: Frames, template: Frames, truth: SeenClip | None) -> Compared:
-        """Compare an output (T, 256, 256, 3) with the template, its own first frame and, if it is known, the truth."""
+        """Return the distances of an output (T, 256, 256, 3) from the template, its own first frame and the truth, if
+        known."""
         import torch
 
         with torch.inference_mode():
@@ -167,7 +173,7 @@ class PerceptualModel:
             return Compared(rows[0], rows[1], rows[2] if len(rows) > 2 else None, torch.cat(pooled).numpy())
 
     def pooled(self, frames: Frames) -> npt.NDArray[np.float32]:
-        """Return the means (T, C) over places of the last layer's features of frames (T, 256, 256, 3)."""
+        """Return the means (T, C) over positions of the last layer's features of frames (T, 256, 256, 3)."""
         import torch
 
         with torch.inference_mode():
@@ -181,13 +187,13 @@ class PerceptualModel:
         import torch
 
         if self._truth is None or self._truth[0] != truth.content:
-            self._truth = None  # so that two are never in memory
+            self._truth = None  # so that two are never in memory at once
             parts = [self._coordinates(truth.frames[part])[0].half() for part in self._parts(len(truth.frames))]
             self._truth = truth.content, torch.cat(parts)
         return self._truth[1]
 
     def _coordinates(self, frames: Frames) -> tuple[Tensor, Tensor]:
-        """Return the coordinates (B, D) of frames, and the means over places of the last layer's features (B, C)."""
+        """Return the coordinates (B, D) of frames, and the means (B, C) over positions of the last layer's features."""
         import torch
 
         pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1  # B 3 256 256, channels last
@@ -201,14 +207,14 @@ class PerceptualModel:
 
 
 def _squared(a: Tensor, b: Tensor) -> Tensor:
-    """Return the squared distances (B,) of rows (B, D), of all from the same one if `b` is (1, D)."""
+    """Return the squared distances (B,) between rows (B, D), or from the same one if `b` is (1, D)."""
     return (a - b).square_().sum(1)
 
 
 def pooling(clip: SeenClip, weights: Path, found: npt.NDArray[np.float32] | None = None) -> Pooling:
     """Return name, computation and sources of a clip's pooled features by AlexNet, as `SeenClip.kept` takes them.
 
-    They are an array (T, 256) called "features"; nothing is computed if they were `found`.
+    They are an array (T, 256) called "features"; if they are given as `found`, nothing is computed.
     """
 
     def compute() -> dict[str, npt.NDArray[Any]]:

@@ -1,14 +1,14 @@
 """Motion agreement: does each part of the face move where, when and how the driver's does?
 
-Signed, head motion removed, per region. A trajectory vector holds the mean residual flow of twelve regions at every
-frame, in units of the eye distance; O is the output's, D the driver's (or the truth's):
+Motion is signed, per region, with head motion removed. A trajectory vector holds the mean residual flow of twelve
+regions in every frame, in units of the eye distance; O is the output's, D the driver's (or the truth's):
 
     agreement = <O, D> / (|O| |D|)      gain = <O, D> / <D, D>      error = |O - D| / |D|
 
-Agreement ignores amplitude (half the motion scores the same), so gain or error always stands beside it. A driver that
-is exactly still has none of the three; an output that is still has agreement 0.
+Agreement ignores amplitude (half the motion scores the same), so read it together with gain or error. If a driver is
+exactly still, none of the three exists; a still output has agreement 0.
 
-Version 2 reads motion by megbench.faces.flow; version 1 (megbench.metrics.motion_agreement_v1) by DIS.
+Version 2 measures motion with megbench.faces.flow, version 1 (megbench.metrics.motion_agreement_v1) with DIS.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from megbench.faces.regions import GROUPS, WITHOUT_EYES
 
 SHORTEST = 3
 VELOCITY_LAG = 3
-# A driver whose landmarks hardly move: median peak residual motion, in eye distances.
+# Median peak residual motion, in eye distances, below which a driver's landmarks hardly move.
 LOW_SIGNAL = 0.004
 NO_MOTION = "nothing moves in the {}, or in this part of it"
-# Why these have no value in a cell that was compared.
+# Why these figures have no value in a cell that was compared.
 STILL_REASONS = {
     "head_correlation": "the head of output or driver does not move",
     "head_peak_ratio": "the driver's head does not move",
@@ -68,8 +68,8 @@ def _against(target: str, suffix: str, title: str) -> tuple[Figure, ...]:
             heat_map=True,
             formula="<O, D> / (|O| |D|)",
             thresholds=THRESHOLDS if driver else (),
-            description=f"Cosine between the facial motion of output and {target}, head motion removed; 1 is the same"
-            " motion at any strength, 0 none of it (a still face), -1 the opposite.",
+            description=f"Cosine between the facial motion of output and {target}, head motion removed. 1 is the same"
+            " motion at any strength, 0 no motion in common (as for a still face), -1 the opposite motion.",
         ),
         Figure(
             f"gain{suffix}",
@@ -96,7 +96,7 @@ def _against(target: str, suffix: str, title: str) -> tuple[Figure, ...]:
             brief=driver,
             heat_map=True,
             formula="|O - D| / |D|",
-            description=f"Length of the difference of facial motion, relative to the {target}'s; a still face has 1.",
+            description=f"Length of the difference in facial motion, relative to the {target}'s; a still face has 1.",
         ),
         Figure(
             f"agreement{suffix}_pooled",
@@ -140,13 +140,13 @@ def _part_figures(target: str, suffix: str, title: str) -> tuple[Figure, ...]:
             f"agreement_no_eyes{suffix}",
             f"Agreement{title} without eyelids",
             target,
-            "Agreement less the eyes, so without blinks.",
+            "Agreement without the eye regions, so that blinks do not count.",
         ),
         _part(
             f"agreement_velocity{suffix}",
             f"Agreement{title} of velocity",
             target,
-            f"Agreement of the change over {VELOCITY_LAG} frames: stricter on timing, more easily lost in noise.",
+            f"Agreement of the change over {VELOCITY_LAG} frames: stricter on timing, more sensitive to noise.",
         ),
     )
 
@@ -178,17 +178,17 @@ OTHER_FIGURES = (
         target="driver",
         ideal=None,
         bounds=(0, 1),
-        description=f"1 where the driver hardly moves (median peak of the inner landmarks under {LOW_SIGNAL:.1%} of the"
-        " eye distance), so that its scores say little; as a mean, the share of such cells.",
+        description=f"1 if the driver hardly moves (median peak of the inner landmarks under {LOW_SIGNAL:.1%} of the"
+        " eye distance), so that its scores say little. The mean is the share of such cells.",
     ),
 )
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Agreement, gain and error of one trajectory with another; None where the other is zero.
+    """Agreement, gain and error of one trajectory with another; None if the other is zero.
 
-    products: <O, D>, |O|^2 and |D|^2, each divided by the number of frames; what pooling over cells sums up.
+    products: <O, D>, |O|^2 and |D|^2, each divided by the number of frames; pooling over cells sums these.
     """
 
     agreement: float | None
@@ -198,7 +198,9 @@ class Comparison:
 
 
 def compare(output: Float32s, driver: Float32s) -> Comparison:
-    """Compare trajectories (T, regions, 2), or strains (T, regions, 3). Regions that either lacks (NaN) are left out.
+    """Return the agreement of trajectories (T, regions, 2), or strains (T, regions, 3).
+
+    Regions that either lacks (NaN) are left out.
 
     >>> driver = np.array([[[0, 0]], [[1, 0]], [[2, 0]]])
     >>> half = compare(driver / 2, driver)
@@ -219,7 +221,7 @@ def compare(output: Float32s, driver: Float32s) -> Comparison:
 
 
 def pooled_agreement(products: Sequence[Sequence[float]]) -> float:
-    """Return agreement over cells, sum <O,D>/T over sqrt(sum |O|^2/T * sum |D|^2/T); 0 where either sum is zero.
+    """Return agreement over cells, sum <O,D>/T over sqrt(sum |O|^2/T * sum |D|^2/T); 0 if either sum is zero.
 
     >>> pooled_agreement([(1, 1, 1), (0, 3, 3)])
     0.25
@@ -228,12 +230,12 @@ def pooled_agreement(products: Sequence[Sequence[float]]) -> float:
 
 
 def velocity(trajectory: Float32s) -> Float32s:
-    """Differences over 3 frames: (T - 3, regions, 2); empty when T <= 3."""
+    """Return differences over 3 frames, (T - 3, regions, 2); empty if T <= 3."""
     return trajectory[VELOCITY_LAG:] - trajectory[:-VELOCITY_LAG]
 
 
 def too_short(seen: Seen) -> Partial | None:
-    """Return the partial score of an output with too few frames to show when it moves; None for a longer one."""
+    """Return the partial score of an output with too few frames to show when it moves, or None for a longer one."""
     frames = len(seen.output.frames)
     if frames >= SHORTEST:
         return None
@@ -241,18 +243,18 @@ def too_short(seen: Seen) -> Partial | None:
 
 
 class MotionAgreement:
-    """Facial motion of the output against the driver's and, where it is known, the truth's."""
+    """Facial motion of the output against the driver's and, if it is known, the truth's."""
 
     name = "motion_agreement"
     version = "2"
     figures = (*COMPARED, *OTHER_FIGURES)
 
     def motion(self, clip: SeenClip) -> FacialMotion:
-        """Facial motion of a clip by this version's recipe. CellFailed without a face in frame 0."""
+        """Return the facial motion of a clip by this version's recipe. Raise CellFailed if frame 0 shows no face."""
         return clip.motion
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Compare one cell. CellFailed without a face in a first frame or with another number of frames."""
+        """Return the figures of one cell. Raise CellFailed if a first frame shows no face or if lengths differ."""
         if short := too_short(seen):
             return short
         output, driver = self.motion(seen.output), self.motion(seen.driver)
@@ -281,19 +283,19 @@ class MotionAgreement:
             **_curves("driver", driver),
             **(_curves("truth", truth) if truth else {}),
         }
-        # Pooled over this one cell; `combine` pools over more.
+        # Pooled over this one cell; `combine` pools over several.
         values |= {f"{name}_pooled": values[name] for name in ("agreement", "agreement_truth") if name in values}
         reasons = {figure.name: NO_MOTION.format(figure.target) for figure in COMPARED if figure.name in values}
         reasons |= STILL_REASONS
         if len(output.trajectory) <= VELOCITY_LAG:
             reasons |= {name: TOO_SHORT for name in values if name.startswith("agreement_velocity")}
-        # Tables and tests of the difference of two methods pool what has sums: the rule is here alone.
+        # Tables and tests of the difference between two methods pool the cells that have sums: the rule is only here.
         sums = {role: list(products) for role, products in compared.items() if self.pools(products)}
         return Partial("ok", "" if truth else "no truth in this cell", values, sums, series, reasons)
 
     @staticmethod
     def pools(products: Sequence[float]) -> bool:
-        """Whether a cell with these products counts in pooled agreement: one whose driver (or truth) moves."""
+        """Return whether a cell with these products counts in pooled agreement: its driver (or truth) must move."""
         return products[2] > 0
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
@@ -302,7 +304,7 @@ class MotionAgreement:
 
 
 def pooled_scores(figures: Sequence[Figure], partials: Sequence[Partial]) -> list[Score]:
-    """Return a score of each pooled figure, from the products that cells' `sums` hold for its target."""
+    """Return a score of each pooled figure, from the products that the cells' `sums` hold for its target."""
     scores = []
     for figure in (figure for figure in figures if figure.pooling == "pooled"):
         products = [partial.sums[figure.target] for partial in partials if figure.target in partial.sums]
@@ -321,7 +323,7 @@ def _compare_clips(output: FacialMotion, other: FacialMotion, role: str) -> Comp
 
 
 def _parts(output: Float32s, other: Float32s, suffix: str) -> dict[str, float | None]:
-    """Agreement per region group, without eyelids, and of velocities; `suffix` ends the figures' names."""
+    """Return agreement per region group, without eyelids, and of velocities; `suffix` ends the figures' names."""
     parts: dict[str, float | None] = {
         f"agreement_{group}{suffix}": compare(output[:, regions], other[:, regions]).agreement
         for group, regions in GROUPS.items()
@@ -334,7 +336,8 @@ def _parts(output: Float32s, other: Float32s, suffix: str) -> dict[str, float | 
 
 
 def _head(output: npt.NDArray[np.float32], driver: npt.NDArray[np.float32]) -> dict[str, float | None]:
-    """Time correlation and peak ratio of the lengths of head motion; None where a head does not move."""
+    """Return the correlation over time and the peak ratio of the lengths of head motion; None if a head does not
+    move."""
     moves = driver.std() > 0 and output.std() > 0
     return {
         "head_correlation": float(np.corrcoef(output, driver)[0, 1]) if moves else None,
@@ -343,7 +346,8 @@ def _head(output: npt.NDArray[np.float32], driver: npt.NDArray[np.float32]) -> d
 
 
 def _curves(role: str, motion: FacialMotion) -> dict[str, list[float]]:
-    """Per region group the mean length of its regions' motion at each frame, and the head's; % of the eye distance."""
+    """Return the mean length of motion in each region group, and the head's, in every frame, in % of the eye
+    distance."""
     lengths = 100 * np.linalg.norm(motion.trajectory, axis=2)  # (T, 12)
     curves = {f"{group}_{role}": np.nan_to_num(lengths[:, regions]).mean(1) for group, regions in GROUPS.items()}
     curves[f"head_{role}"] = 100 * motion.rigid

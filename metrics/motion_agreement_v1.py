@@ -1,4 +1,4 @@
-"""Motion agreement as it was: for comparing older figures with those of today. Measured on request only."""
+"""Motion agreement as it was before, for comparing older figures with current ones; measured only on request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SUFFIX = "_v1"
 
 
 class MotionAgreementV1(MotionAgreement):
-    """Version 1: motion read by DIS; the agreement with a driver that does not move at all is 0."""
+    """Version 1: motion measured by DIS; the agreement with a driver that does not move at all is 0."""
 
     name = "motion_agreement_v1"
     version = "1"
@@ -36,11 +36,11 @@ class MotionAgreementV1(MotionAgreement):
     )
 
     def motion(self, clip: SeenClip) -> FacialMotion:
-        """Facial motion by DIS. CellFailed without a face in frame 0."""
+        """Return facial motion by DIS. Raise CellFailed if frame 0 shows no face."""
         return motion_v1(clip)
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Compare one cell as version 2 does; every figure's name ends in _v1."""
+        """Return the figures of one cell as version 2 does; every figure's name ends in _v1."""
         found = super().measure(cell, seen)
         values = {name: _as_it_was(name, value, found.reasons) for name, value in found.values.items()}
         return replace(
@@ -52,7 +52,7 @@ class MotionAgreementV1(MotionAgreement):
 
     @staticmethod
     def pools(products: Sequence[float]) -> bool:
-        """Whether a cell with these products counts in pooled agreement: every cell that was compared."""
+        """Return whether a cell with these products counts in pooled agreement: every cell that was compared does."""
         return True
 
 

@@ -13,7 +13,7 @@ from megbench.metrics.au_scores import AuAgreement, Detector, Tracks
 
 
 class OpenFaceIntensity(AuAgreement):
-    """Intensities 0 to 5 that OpenFace gave for outputs and drivers, relative to the onset."""
+    """Intensities 0 to 5 that OpenFace reported for outputs and drivers, relative to the onset."""
 
     name = "openface_intensity"
     version = "2-openface2-r"
@@ -31,8 +31,8 @@ class OpenFaceIntensity(AuAgreement):
 
     @staticmethod
     def missing() -> str:
-        """Return what is to be done before any clip has scores, "" once some have."""
-        return "" if openface.imported() else "no OpenFace scores were imported: bench.py openface RUN CSVS does it"
+        """Return what must be done before any clip has scores, or "" if some clips have scores."""
+        return "" if openface.imported() else "no OpenFace scores were imported: run bench.py openface RUN CSVS"
 
     def sources(self, cell: Cell, output: str) -> Sequence[Path]:
         """Return the paths of the imported scores of the output, the driver and the truth."""
@@ -44,7 +44,8 @@ class OpenFaceIntensity(AuAgreement):
         return _found(clip.role, clip.content, len(clip.frames))
 
     def driver_tracks(self, cell: Cell, seen: Seen) -> Tracks:
-        """The driver's as methods were given it: its other noise draw is not in the run's folder."""
+        """Return the values of the driver as given to methods; the reference, with other noise, is not in the run's
+        folder."""
         return _found("driver", cell.driver.content, cell.driver.n_frames)
 
 

@@ -1,4 +1,4 @@
-"""Agreement of py-feat's action units. It gives occurrence scores (how sure it is), not intensities."""
+"""Agreement of py-feat's action units. They are occurrence scores (how certain it is), not intensities."""
 
 from megbench.core.clip import Cell
 from megbench.core.weights import external_weights
@@ -17,7 +17,7 @@ class PyFeatOccurrence(AuAgreement):
         title="AU occurrence (py-feat)",
         recipe="py-feat face_multitask_v28, occurrence scores 0..1, crop by dlib",
         units=UNITS,
-        # Scores are no intensities, and their noise on micro-expressions is not known: a twentieth of the range.
+        # Scores are not intensities, and their noise on micro-expressions is unknown; this is a twentieth of the range.
         moves=0.05,
         onset_frames=3,
         one_scale=False,
@@ -27,7 +27,7 @@ class PyFeatOccurrence(AuAgreement):
     weights = ("pyfeat",)
 
     def tracks(self, cell: Cell, clip: SeenClip) -> Tracks:
-        """Return scores (T, 20). Raise CellFailed without a face in frame 0, Unavailable without the weights."""
+        """Return scores (T, 20). Raise CellFailed if frame 0 shows no face, Unavailable if the weights are missing."""
         path = external_weights.require("pyfeat")
         found = clip.kept("pyfeat", lambda: {"scores": detector(path).scores(clip.frames, clip.landmarks)}, [path])
         return found["scores"]

@@ -1,6 +1,7 @@
-"""What a figure is worth, from its values on degraded answers: what it sees, what it does not, its noise, its ceiling.
+"""What a figure is worth, from its values on degraded answers: what it detects and misses, its noise and its ceiling.
 
-Values come by variant, (series, level); the unharmed answer is scale 1 and stands for the first level of the others.
+Values are given by variant, (series, level); the undegraded answer is scale 1 and also stands for the first level of
+the other series.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from scipy.stats import spearmanr
 
 Values = Mapping[tuple[str, float], float]
 
-# A change is seen if it is larger than what noise does, and than the first share of all that the figure shows
-# anywhere; it is weak above the second, and below that the figure is blind to it.
+# A change is seen if it is larger than the change that noise causes and than the first share of the figure's whole
+# range; it is weak above the second share, and below that the figure is blind to it.
 SEEN_SHARE, WEAK_SHARE = 0.05, 0.02
-# Less of the motion than this is as good as none: amplitude is judged from here on, `still` tells the rest.
+# Less of the motion than this is as good as none: amplitude is judged from here on; `still` covers the rest.
 LEAST_SCALE = 0.25
-# From this rank correlation on a figure follows a series.
+# From this rank correlation on, a figure follows a series.
 FOLLOWS = 0.8
-# What noise: the series' level that counts as a camera's.
+# The level of the noise series that counts as a camera's.
 CAMERA = ("noise", 2)
 UNHARMED = ("scale", 1.0)
 MEANING = {
@@ -42,10 +43,10 @@ MEANING = {
 class Worth:
     """What one figure is worth.
 
-    correlations: Spearman's rho with the level of each series (None: constant). changes: largest difference from the
-    unharmed answer in each series (amplitude: from a quarter on) or single. floor: difference that camera noise
-    (sigma 2) makes. saturation: scale from which on the figure hardly changes, None where it keeps changing up to 1.5
-    or never changes.
+    correlations: Spearman's rho with the level of each series (None if constant). changes: largest difference from the
+    undegraded answer in each series (amplitude: from a quarter on) or single variant. floor: difference caused by
+    camera noise (sigma 2). saturation: scale from which on the figure hardly changes, None if it keeps changing up to
+    1.5 or never changes.
     """
 
     figure: str
@@ -59,7 +60,7 @@ class Worth:
     saturation: float | None
 
     def line(self) -> str:
-        """The same in words."""
+        """Return the same in words."""
         saturation = "none seen" if self.saturation is None else f"from scale {self.saturation:g} on"
         floor = "not measured" if self.floor is None else f"{self.floor:.3g}"
         weak = f"; weakly {', '.join(self.weak)}" if self.weak else ""
@@ -68,7 +69,7 @@ class Worth:
 
 
 def worth(figure: str, values: Values) -> Worth | None:
-    """Judge a figure by its values; None where the unharmed answer has none."""
+    """Return what a figure is worth by its values, or None if the undegraded answer has no value."""
     if UNHARMED not in values:
         return None
     perfect = values[UNHARMED]
@@ -85,7 +86,7 @@ def worth(figure: str, values: Values) -> Worth | None:
             changes[name] = max(abs(value - perfect) for value in judged)
         elif (name, 0.0) in values:
             changes[name] = abs(values[name, 0.0] - perfect)
-    # Noise is judged by its stronger level against the span alone: its weaker one is the floor itself.
+    # Noise is judged by its stronger level against the span alone, because its weaker level is the floor itself.
     least = {name: SEEN_SHARE * span if name == "noise" else visible for name in changes}
     follows = [name for name in changes if span > 0 and (name not in correlations or _follows(correlations[name]))]
     seen = [name for name in follows if changes[name] > least[name]]
@@ -112,7 +113,7 @@ def worth(figure: str, values: Values) -> Worth | None:
 
 
 def series_of(values: Values, name: str) -> dict[float, float]:
-    """Values of a series by level. "scale" ends at 1 and "over" begins there; {} where there are none."""
+    """Return the values of a series by level; "scale" ends at 1 and "over" begins there. {} if there are none."""
     if name in ("scale", "over"):
         return dict(
             sorted(
@@ -126,7 +127,7 @@ def series_of(values: Values, name: str) -> dict[float, float]:
 
 
 def rank_correlation(levels: Mapping[float, float]) -> float | None:
-    """Spearman's rho of value and level; None for a constant figure."""
+    """Return Spearman's rho of value and level, or None for a constant figure."""
     if len(set(levels.values())) < 2:
         return None
     return float(spearmanr(list(levels), list(levels.values())).statistic)
@@ -137,7 +138,7 @@ def _follows(rho: float | None) -> bool:
 
 
 def _saturation(scale: Mapping[float, float], visible: float) -> float | None:
-    """The smallest scale from which on all values lie within what is visible; None at the last one or without any."""
+    """Return the smallest scale from which on values differ by at most `visible`; None if they always or never do."""
     levels = sorted(scale)
     values = np.array([scale[level] for level in levels])
     if not len(values) or np.ptp(values) <= visible:

@@ -1,7 +1,8 @@
 """Distances between two sets of pictures, by features of one network: Frechet (FID's) and kernel (KID's).
 
-The outputs of all cells are compared with all frames of their drivers, each driver once. Both distances depend on how
-many pictures there are: figures with different counts are not compared, and few pictures make the first too large.
+The outputs of all cells are compared with all frames of their drivers, each driver once. Both distances depend on the
+number of pictures: figures with different counts cannot be compared, and few pictures make the Frechet distance too
+large.
 """
 
 from __future__ import annotations
@@ -23,16 +24,17 @@ from megbench.faces.features import Seen, SeenClip
 
 Features = npt.NDArray[np.float64]
 
-# Under so many pictures the covariance of 2048 features has no full rank, and FID is far too large (Heusel et al.).
+# With fewer pictures the covariance of 2048 features lacks full rank, and FID is far too large (Heusel et al.).
 FEWEST = 2048
 IN_A_CELL = "a distance between sets of pictures: see the rows over several cells"
 
 
 def frechet(a: Features, b: Features) -> float:
-    """Frechet distance of the Gaussians fitted to features (n, d) and (m, d), n and m at least 2 (Heusel et al. 2017).
+    """Return the Frechet distance of the Gaussians fitted to features (n, d) and (m, d), n and m at least 2.
 
-    |mean a - mean b|^2 + tr(A + B - 2 (A B)^(1/2)). The last trace is the sum of the singular values of the centred
-    cross matrix where there are fewer samples than dimensions (exact, and n x m small), else it comes from eigenvalues.
+    |mean a - mean b|^2 + tr(A + B - 2 (A B)^(1/2)) (Heusel et al. 2017). With fewer samples than dimensions the last
+    trace is the sum of the singular values of the centred cross matrix (exact, and n x m is small); otherwise it comes
+    from eigenvalues.
 
     >>> a = np.array([[0.0], [2.0], [4.0]])
     >>> round(frechet(a, a), 6), round(frechet(a, a + 3), 6)
@@ -68,12 +70,12 @@ def distance_figures(
 ) -> tuple[Figure, ...]:
     """Return the figures of one network: both distances and the two counts.
 
-    short: the Frechet distance's title in the leaderboard, "" to show it in the list of all figures only.
+    short: the Frechet distance's title in the leaderboard, "" to show it only in the list of all figures.
     """
     against = "all outputs from all frames of their drivers"
     caution = (
-        f"Depends on the number of pictures: compare equal counts only; fewer than {fewest} of either kind carry a"
-        " warning. Blind to motion this small."
+        f"Depends on the number of pictures: compare only equal counts; fewer than {fewest} on either side carry a"
+        " warning. Blind to motion as small as a micro-expression."
     )
     return (
         Figure(
@@ -108,7 +110,7 @@ def distance_figures(
             ideal=None,
             bounds=(0, None),
             pooling="set",
-            description="Pictures compared.",
+            description="Number of output pictures compared.",
         ),
         Figure(
             f"{frechet_name}_references",
@@ -117,13 +119,13 @@ def distance_figures(
             ideal=None,
             bounds=(0, None),
             pooling="set",
-            description="Pictures of the drivers that they were compared with.",
+            description="Number of the drivers' pictures that they were compared with.",
         ),
     )
 
 
 class SetDistance:
-    """What the distances share; a subclass says which `features` a clip has and where they are kept."""
+    """What the distances share; a subclass defines which `features` a clip has and where they are kept."""
 
     name: ClassVar[str]
     version: ClassVar[str]
@@ -131,11 +133,12 @@ class SetDistance:
     fewest: ClassVar[int] = FEWEST
 
     def features(self, clip: SeenClip, cell: Cell) -> Path:
-        """File of a clip's features in the store, an array (n, d) called "features"; n may be 0."""
+        """Return the file with a clip's features in the store, an array (n, d) called "features"; n may be 0."""
         raise NotImplementedError
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Keep the features of one cell. CellFailed where none of its pictures can be used."""
+        """Keep the features of one cell and return their files. Raise CellFailed if none of its pictures can be
+        used."""
         files = {"output": self.features(seen.output, cell), "reference": self.features(seen.driver, cell)}
         counts = {role: len(_read(str(file))) for role, file in files.items()}
         for role, count in counts.items():
@@ -149,7 +152,7 @@ class SetDistance:
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
         """Return both distances of all cells' outputs together from their drivers, and the counts.
 
-        A distance of too few pictures carries a warning.
+        A distance over too few pictures carries a warning.
         """
         distance, spread, images, references = (figure.name for figure in self.figures)
         scored = [partial for partial in partials if partial.files]
@@ -171,7 +174,7 @@ class SetDistance:
 
 
 def _stack(files: Sequence[str]) -> Features:
-    """Features of several files under each other, each file once."""
+    """Return the features of several files stacked, each file once."""
     arrays = [_read(file) for file in dict.fromkeys(files)]
     return np.concatenate(arrays) if arrays else np.zeros((0, 1))
 

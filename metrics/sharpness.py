@@ -44,7 +44,7 @@ class Sharpness:
             short="sharpness",
             group=PICTURE,
             order=2,
-            description="The same divided by the truth's.",
+            description="Variance of the Laplacian in the face divided by the truth's.",
         ),
         Figure(
             "sharpness_driver",
@@ -55,8 +55,9 @@ class Sharpness:
             short="sharp./driver",
             group=PICTURE,
             order=4,
-            description="The same divided by the driver's own, in the driver's face. A template may be much softer than"
-            " a driver: an output that is grainy beside the one need not be beside the other.",
+            description="Variance of the Laplacian in the face divided by the driver's own, in the driver's face. A"
+            " template may be much softer than a driver: an output that is grainy compared with one need not be so"
+            " compared with the other.",
         ),
         Figure(
             "template_sharpness",
@@ -65,7 +66,7 @@ class Sharpness:
             ideal=None,
             bounds=(0, None),
             unit="grey levels squared",
-            description="Variance of the Laplacian in the template's face: what outputs are divided by. A picture"
+            description="Variance of the Laplacian in the template's face, by which the outputs' is divided. A picture"
             " enlarged from 128 pixels has about 20, a good portrait 100 to 1,000.",
         ),
         Figure(
@@ -75,12 +76,15 @@ class Sharpness:
             ideal=None,
             bounds=(0, None),
             unit="grey levels squared",
-            description="The same of the driver's first frame in its face, sensor noise included.",
+            description="Variance of the Laplacian in the face of the driver's first frame, sensor noise included.",
         ),
     )
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Measure one cell, in the template's face throughout. CellFailed without a face in template or driver."""
+        """Return the figures of one cell, measured in the template's face.
+
+        Raise CellFailed if template or driver shows no face.
+        """
         face = face_regions(seen.template.landmarks).face
         output, template = sharpness(seen.output.grey, face), sharpness(seen.template.grey, face)
         driver = sharpness(seen.driver.grey[:1], face_regions(seen.driver.landmarks).face)
@@ -101,11 +105,11 @@ def sharpness(frames: Grey, face: Mask) -> float:
     >>> sharpness(np.tile(np.array([0, 10], np.uint8), (1, 4, 2)), everywhere)
     400.0
     """
-    # From -1020 to 1020 in whole numbers.
+    # Integers from -1020 to 1020.
     return float(np.mean([cv2.Laplacian(frame, cv2.CV_16S)[face].var(dtype=np.float64) for frame in frames]))
 
 
-@functools.lru_cache(maxsize=1)  # the rows of a cell follow each other
+@functools.lru_cache(maxsize=1)  # the rows of a cell follow one another
 def _of_truth(truth: SeenClip, face: bytes) -> float:
     return sharpness(truth.grey, np.frombuffer(face, np.bool_).reshape(truth.grey.shape[1:]))
 

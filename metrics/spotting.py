@@ -1,8 +1,8 @@
-"""Spotting: would one who looks for the micro-expression in the output find it where it is in the driver?
+"""Spotting: would somebody who looks for the micro-expression in the output find it where it is in the driver?
 
-The rules of MEGC 2021's spotting task: an interval counts as found if it shares at least half of the frames with the
-true one (IoU). Here both are read from motion curves (megbench.faces.course) by the same rule, from the first to the
-last frame above half of the peak; learnt spotters are far too weak to judge generators.
+The rules are those of MEGC 2021's spotting task: an interval counts as found if it shares at least half of its frames
+with the true one (IoU). Here both are read from motion curves (megbench.faces.course) by the same rule, from the first
+to the last frame above half of the peak; learnt spotters are far too weak to judge generators.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from megbench.faces.course import QUIET, interval, motion_curve
 from megbench.faces.features import Seen
 from megbench.metrics.motion_agreement import too_short
 
-# From this IoU on an interval is found.
+# The IoU from which on an interval counts as found.
 FOUND = 0.5
-# Still frames that a clip is thought to stand between. Cut clips are little more than the expression: without these
-# frames an answer that names the whole clip would be right nearly always.
+# Still frames assumed around a clip. Cut clips are little more than the expression: without these frames an answer that
+# names the whole clip would nearly always be right.
 AROUND = 20
 IN_A_CELL = "counted over cells: see the rows over several cells"
 COUNTS = {
@@ -53,9 +53,10 @@ class Spotting:
             formula="2 TP / (2 TP + FP + FN)",
             source="MEGC 2021, guideline of the spotting task",
             description="F1 of the intervals spotted in the outputs, each from the first to the last frame above half"
-            f" of the motion curve's peak. The driver's is found if the output's has an IoU of {FOUND:g} or more with"
-            " it; an interval elsewhere is a false positive, and the driver's then a false negative. A face that moves"
-            f" by no more than {QUIET:.1%} of the eye distance has no interval. It says when, not where or how.",
+            " of the motion curve's peak. The driver's interval is found if the output's has an IoU of at least"
+            f" {FOUND:g} with it; an interval elsewhere is a false positive, and the driver's is then a false negative."
+            f" A face that moves by no more than {QUIET:.1%} of the eye distance has no interval. The score says when"
+            " the face moves, not where or how.",
         ),
         Figure(
             "spotting_precision",
@@ -65,7 +66,7 @@ class Spotting:
             bounds=(0, 1),
             pooling="set",
             formula="TP / (TP + FP)",
-            description="Share of the spotted intervals that are the driver's.",
+            description="Share of the spotted intervals that match the driver's.",
         ),
         Figure(
             "spotting_recall",
@@ -85,7 +86,7 @@ class Spotting:
             still=0,
             bounds=(0, 1),
             formula="frames in both intervals / frames in either",
-            description="Intersection over union of the output's and the driver's interval; 0 without an interval.",
+            description="Intersection over union of the output's and the driver's interval; 0 if the output has none.",
         ),
         *(
             Figure(
@@ -102,7 +103,7 @@ class Spotting:
     )
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Spot in one cell. CellFailed without a face in a first frame or with another number of frames."""
+        """Return what is spotted in one cell. Raise CellFailed if a first frame shows no face or if lengths differ."""
         if short := too_short(seen):
             return short
         frames = len(seen.driver.frames)
@@ -128,7 +129,7 @@ class Spotting:
         )
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Return precision, F1 and the counts they come from, over the cells whose driver moves."""
+        """Return precision, F1 and the counts that they come from, over the cells whose driver moves."""
         counted = [partial.sums["counts"] for partial in partials if "counts" in partial.sums]
         names = [figure.name for figure in self.figures if figure.pooling == "set"]
         if not counted:
@@ -159,7 +160,7 @@ def judged(spotted: Interval | None, wanted: Interval) -> tuple[float, list[int]
 
 
 def whole_clip(frames: int) -> Interval:
-    """Return the answer that every clip is one interval, with the still frames around it.
+    """Return the answer that the whole clip is one interval, with the still frames around it.
 
     >>> whole_clip(30)
     (-20, 49)

@@ -1,8 +1,8 @@
 """Strain agreement: is the skin of each region stretched and squeezed as the driver's is?
 
 Optical strain is the third channel of most micro-expression recognisers, sqrt(ux^2 + vy^2 + (uy + vx)^2 / 2). Regions
-are compared by the strain that has this length, with its signs: the length alone cannot tell stretching from squeezing,
-and agrees by about a half with any other expression.
+are compared by the strain vector of this length, with its signs: the length alone cannot tell stretching from
+squeezing, and agrees by about one half with any other expression.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _figure(suffix: str, title: str, target: str, text: str, short: str = "") ->
 
 
 class StrainAgreement:
-    """Optical strain of the face's regions against the driver's and, where it is known, the truth's."""
+    """Optical strain of the face's regions against the driver's and, if it is known, the truth's."""
 
     name = "strain_agreement"
     version = "1"
@@ -47,8 +47,8 @@ class StrainAgreement:
             "",
             "driver",
             "Cosine between the optical strain of output and driver: where each region is stretched, squeezed and"
-            " sheared, and when. Where a region merely shifts there is no strain. 1 is the same at any strength, 0 none"
-            " of it (a still face), -1 the opposite.",
+            " sheared, and when. A region that merely shifts has no strain. 1 is the same strain at any strength, 0"
+            " none of it (a still face), -1 the opposite.",
             "strain agr.",
         ),
         _figure("_pooled", ", pooled", "driver", "Strain agreement over all cells at once: strong motion weighs more."),
@@ -60,7 +60,7 @@ class StrainAgreement:
     )
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Compare one cell. CellFailed without a face in a first frame or with another number of frames."""
+        """Return the figures of one cell. Raise CellFailed if a first frame shows no face or if lengths differ."""
         if short := too_short(seen):
             return short
         output, clips = seen.output.motion.strain, {"driver": seen.driver, "truth": seen.truth}
@@ -72,7 +72,7 @@ class StrainAgreement:
         driver = strains["driver"]
         values = {
             "strain_agreement": found["driver"].agreement,
-            "strain_agreement_pooled": found["driver"].agreement,  # over this one cell; `combine` pools over more
+            "strain_agreement_pooled": found["driver"].agreement,  # over this one cell; `combine` pools over several
             **{
                 f"strain_agreement_{group}": compare(output[:, regions], driver[:, regions]).agreement
                 for group, regions in GROUPS.items()

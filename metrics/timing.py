@@ -15,11 +15,11 @@ from megbench.metrics.motion_agreement import too_short
 
 MOMENTS = {
     "onset": f"where the motion curve first reaches {RISEN:.0%} of its peak",
-    "apex": f"the centre of all that lies above {FALLEN:.0%} of the motion curve's peak",
-    "offset": f"where the motion curve last falls below {FALLEN:.0%} of its peak, the last frame if it does not",
+    "apex": f"the centre of the part above {FALLEN:.0%} of the motion curve's peak",
+    "offset": f"where the motion curve last falls below {FALLEN:.0%} of its peak, or the last frame if it does not",
 }
 STILL = "the {}'s face does not move, or by no more than noise"
-# Shorter rises and falls of a driver are none that a ratio could be taken of, frames.
+# A driver's rises and falls shorter than this, in frames, give no meaningful ratio.
 SHORTEST = 1.0
 
 
@@ -35,7 +35,7 @@ def _shift(moment: str, text: str) -> Figure:
         short=moment,
         group=TIME,
         formula=f"{moment} of output - {moment} of driver",
-        description=f"How many frames the output's {moment} ({text}) is late; less than 0 is early.",
+        description=f"By how many frames the output's {moment} ({text}) is late; a negative value is early.",
     )
 
 
@@ -48,12 +48,12 @@ def _ratio(part: str, between: str) -> Figure:
         ideal=1,
         bounds=(0, None),
         formula=f"{part} time of output / {part} time of driver",
-        description=f"Time from {between} of the output, divided by the driver's.",
+        description=f"The output's time from {between}, divided by the driver's.",
     )
 
 
 class Timing:
-    """Onset, apex and offset of the facial motion beside the driver's, in frames, without eyelids."""
+    """Onset, apex and offset of the facial motion compared with the driver's, in frames, without eyelids."""
 
     name = "timing"
     version = "1"
@@ -69,8 +69,8 @@ class Timing:
             short="timing error",
             group=TIME,
             formula="mean |moment of output - moment of driver| over onset, apex, offset",
-            description="How many frames onset, apex and offset of the output are off, mean of the three; an output"
-            " that does not move has none.",
+            description="By how many frames the output's onset, apex and offset are off, mean of the three; it does not"
+            " exist for an output that does not move.",
         ),
         *(_shift(moment, text) for moment, text in MOMENTS.items()),
         _ratio("rise", "onset to apex"),
@@ -82,13 +82,13 @@ class Timing:
             ideal=0,
             bounds=(-1, 1),
             formula="rise / (rise + fall) of output - rise / (rise + fall) of driver",
-            description="How much more of the time between onset and offset the output takes to rise than the driver"
-            " does; less than 0: it rises too fast.",
+            description="The share of the time between onset and offset that the output takes to rise, minus the"
+            " driver's share; a negative value means that the output rises too fast.",
         ),
     )
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Compare one cell. CellFailed without a face in a first frame or with another number of frames."""
+        """Return the figures of one cell. Raise CellFailed if a first frame shows no face or if lengths differ."""
         if short := too_short(seen):
             return short
         output, driver = len(seen.output.frames), len(seen.driver.frames)

@@ -1,4 +1,4 @@
-"""How well a detector's units follow the intensities that drivers were rendered from: over time, unit by unit."""
+"""How well a detector's units follow, over time and unit by unit, the intensities from which drivers were rendered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Courses = Mapping[str, tuple[float, int]]
 def true_courses(metric: AuAgreement, cells: Sequence[Cell], cache: Path | None) -> Courses:
     """Return each unit's median correlation over time with the true intensity, over the drivers that have the unit.
 
-    cells: of rendered drivers; each driver is looked at once. Units that no driver has are left out.
+    cells: of rendered drivers; each driver is analysed once. Units that no driver has are left out.
     """
     found: dict[str, list[float]] = {}
     for cell in {cell.driver.name: cell for cell in cells}.values():
@@ -33,7 +33,8 @@ def true_courses(metric: AuAgreement, cells: Sequence[Cell], cache: Path | None)
 
 
 def _correlations(units: Sequence[str], tracks: Tracks, known: KnownMotion) -> Iterable[tuple[str, float]]:
-    """Yield the correlation of each unit that the clip has; a constant track counts as 0, for it follows nothing."""
+    """Yield the correlation of each unit that the clip has; a constant track counts as 0, because it follows
+    nothing."""
     seen = ~np.isnan(tracks).any(1)
     for k, unit in enumerate(units):
         own = [column for column, name in enumerate(known.action_units) if name in members(unit)]

@@ -1,7 +1,7 @@
 """True flow: the output's measured flow against the exact flow of the rendered answer, pixel by pixel.
 
-Only rendered clips have an exact answer. Unlike motion agreement this is absolute: strength counts, and so does what
-the head does.
+Only rendered clips have an exact answer. Unlike motion agreement this is absolute: strength counts, and so does head
+motion.
 """
 
 import functools
@@ -68,13 +68,13 @@ class TrueFlow:
             "landmarks px",
         ),
         *(
-            _pixels(f"true_flow_error_{group}", f"True-flow error, {group}", f"As above, {group} only.")
+            _pixels(f"true_flow_error_{group}", f"True-flow error, {group}", f"True-flow error in the {group} alone.")
             for group in GROUPS
         ),
     )
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Compare one cell; unavailable where the exact motion is not known."""
+        """Return the figures of one cell; they are unavailable if the exact motion is not known."""
         answer = _answer(cell.truth) if cell.truth else None
         if answer is None:
             return Partial("unavailable", "no exact motion: the clips of this cell are recordings")
@@ -98,9 +98,9 @@ class TrueFlow:
 
 
 class _Answer:
-    """The exact flow of a truth's face, ready for comparison with one output after the other.
+    """The exact flow of a truth's face, prepared for comparison with one output after another.
 
-    landmarks: (T, 68, 2) float32, pixels. The face and its groups lie where the landmarks of frame 0 are.
+    landmarks: (T, 68, 2) float32, pixels. The face and its groups are located by the landmarks of frame 0.
     """
 
     def __init__(self, known: KnownMotion) -> None:
@@ -119,9 +119,10 @@ class _Answer:
         self._lengths = [(self._means @ _lengths(flow))[0] for flow in self._flows]
 
     def errors(self, output: SeenClip) -> Rows:
-        """Return a row per later frame: error over the face, of landmarks, length of the exact flow, errors per group.
+        """Return one row per later frame: error over the face, of landmarks, length of the exact flow, errors per
+        group.
 
-        All in pixels.
+        All values are in pixels.
         """
         measured, rest = output.flow_over(self._area), self.landmarks[0]
         rows = []
@@ -136,11 +137,11 @@ class _Answer:
 
 def _lengths(flow: Float32s) -> Float32s:
     """Return the lengths of vectors (N, 2)."""
-    x, y = flow[:, 0], flow[:, 1]  # NumPy sums rows of two numbers slowly
+    x, y = flow[:, 0], flow[:, 1]  # NumPy is slow at summing rows of two numbers
     return np.asarray(np.sqrt(x * x + y * y), np.float32)
 
 
-@functools.lru_cache(maxsize=1)  # the rows of a cell follow each other
+@functools.lru_cache(maxsize=1)  # the rows of a cell follow one another
 def _answer(truth: Clip) -> _Answer | None:
     known = truth.known()
     return None if known is None else _Answer(known)

@@ -1,4 +1,4 @@
-"""Two of VBench's measures of video (Huang et al. 2024), to show what they make of micro-expressions.
+"""Two of VBench's measures of video (Huang et al. 2024), to show how they rate micro-expressions.
 
 Temporal flickering is VBench's formula. Dynamic degree is its rule on this suite's optical flow instead of RAFT's.
 """
@@ -17,9 +17,9 @@ from megbench.faces.flow import FlowFrom
 from megbench.faces.landmarks import Grey
 
 SOURCE = "Huang et al. 2024 (VBench)"
-# Frames a second that dynamic degree looks at.
+# Frames per second that dynamic degree uses.
 LOOKED_AT = 8.0
-# The share of pixels that move most; what their mean must exceed, in pixels of a frame of 256.
+# The share of pixels that move most, and the threshold that their mean must exceed, in pixels of a frame of 256.
 FASTEST, THRESHOLD = 0.05, 6.0
 NO_PAIR = "clip too short: {} frames at {:g} a second, 2 are needed"
 
@@ -41,8 +41,8 @@ class Vbench:
             neighbours=True,
             formula="(255 - mean |I[t+1] - I[t]|) / 255",
             source=SOURCE,
-            description="1 less the mean absolute difference of successive frames (all pixels and channels), as a"
-            " share of 255: any motion and any noise costs, and a still face has all of it. VBench asks for it of clips"
+            description="1 minus the mean absolute difference of successive frames (all pixels and channels), as a"
+            " share of 255. Any motion and any noise lowers it, and a still face is perfect. VBench applies it to clips"
             " that should not move.",
         ),
         Figure(
@@ -55,23 +55,23 @@ class Vbench:
             formula="1 if the 5 % of pixels that move most do so by more than 6 px, on average, in at least"
             " round(n / 4) pairs of the n frames kept; else 0",
             source=SOURCE,
-            description="Share of clips that VBench would call dynamic. Of a clip every round(fps / 8)th frame is kept,"
-            " and flow runs between those that follow each other, over the whole picture. Below 8 frames a second the 6"
-            " pixels grow in proportion. VBench reads RAFT's flow; this is the suite's own. A micro-expression moves by"
-            " half a pixel to three and is static; but of a clip so short that two frames are kept the rule asks for no"
-            " pair at all, and any such clip is dynamic, a still face too.",
+            description="Share of clips that VBench would call dynamic. Every round(fps / 8)th frame of a clip is kept,"
+            " and flow is computed between successive kept frames, over the whole picture. Below 8 frames a second the"
+            " 6 pixels grow in proportion. VBench uses RAFT's flow; this uses the suite's own. A micro-expression moves"
+            " by half a pixel to three and counts as static. But if a clip is so short that only two frames are kept,"
+            " the rule requires no moving pair, and the clip counts as dynamic even if it is a still face.",
         ),
     )
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Measure one cell."""
+        """Return the figures of one cell."""
         frames, reasons = seen.output.frames, {}
         values: dict[str, float | None] = dict.fromkeys(figure.name for figure in self.figures)
         if len(frames) < 2:
             return Partial("skipped", f"clip too short: {len(frames)} frames, 2 are needed")
         values["vbench_temporal_flickering"] = steadiness(frames)
         if cell.driver.fps is None:
-            reasons["vbench_dynamic_degree_flow"] = "nobody knows the driver's frames per second"
+            reasons["vbench_dynamic_degree_flow"] = "the driver's frame rate is unknown"
         else:
             kept = looked_at(seen.output.grey, cell.driver.fps)
             if len(kept) < 2:
@@ -92,7 +92,7 @@ def steadiness(frames: Frames) -> float:
 
 
 def looked_at(frames: Grey, fps: float) -> Grey:
-    """Return the frames that dynamic degree looks at, about 8 a second, from frames (T, 256, 256).
+    """Return the frames that dynamic degree uses, about 8 per second, from frames (T, 256, 256).
 
     >>> looked_at(np.arange(10), 30.0)
     array([0, 4, 8])
@@ -101,7 +101,7 @@ def looked_at(frames: Grey, fps: float) -> Grey:
 
 
 def is_dynamic(frames: Grey, fps: float) -> bool:
-    """Return whether VBench would call frames (n, 256, 256), already thinned out of `fps` a second, dynamic."""
+    """Return whether VBench would call frames (n, 256, 256), already thinned out from `fps` per second, dynamic."""
     flows = (FlowFrom(first)(later) for first, later in itertools.pairwise(frames))
     return enough([fastest(flow) for flow in flows], len(frames), fps)
 
@@ -109,7 +109,8 @@ def is_dynamic(frames: Grey, fps: float) -> bool:
 def enough(speeds: list[float], count: int, fps: float) -> bool:
     """Return whether the speeds of n - 1 pairs of `count` = n frames (pixels) make a dynamic clip.
 
-    Of so few frames that round(n / 4) is 0 VBench asks for nothing: with two, every clip is dynamic, a still one too.
+    If there are so few frames that round(n / 4) is 0, VBench requires nothing: with two, every clip is dynamic, even a
+    still one.
 
     >>> enough([9.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 8, 30.0), enough([9.0, 9.0, 0.0, 0.0, 0.0, 0.0, 0.0], 8, 30.0)
     (False, True)

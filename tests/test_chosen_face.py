@@ -211,7 +211,7 @@ def test_several_faces_are_told_each_time(tmp_path, capfd):
         talk = ClipFolder(tmp_path / "drivers", tmp_path / "cache", face).clips()[1]
         (told,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("Note: ")]
         large, small = talk.faces
-        assert f"talk: 2 faces in its first frame ({large} and {small} px wide), {taken} was taken" in told
+        assert f"talk: 2 faces in its first frame ({large} and {small} px wide), {taken} was used" in told
         assert "--face left, right or a number" in told
 
 
@@ -309,7 +309,7 @@ def test_a_crop_that_shows_another_face_first_is_refused(monkeypatch):
     square = beside(("astronaut", 60), ("hopper", 100), height=480)
     monkeypatch.setattr(chosen_face, "crop_box", lambda *_: (0, 0, 480, 480))
     assert frame_clip(square, [], "right", "a").widths == frame_clip(square, [], "", "a").widths
-    with pytest.raises(CellFailed, match="another face is so near the one chosen in a that it would be measured"):
+    with pytest.raises(CellFailed, match="another face is so close to the one chosen in a that it would be measured"):
         frame_clip(square, [], "left", "a")
 
 
@@ -325,7 +325,7 @@ def test_a_table_chooses_for_single_clips(tmp_path):
 
 def test_one_face_is_nothing_to_tell():
     assert several_faces((), "left") == several_faces((88,), "") == ""
-    told = "3 faces in its first frame (105, 105 and 73 px wide), number 2 by size was taken"
+    told = "3 faces in its first frame (105, 105 and 73 px wide), number 2 by size was used"
     assert several_faces((105, 105, 73), "2") == told
 
 
@@ -342,12 +342,12 @@ def test_the_command_line_takes_the_choice_to_the_run(call, tmp_path):
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     (cell,) = run["cells"]
     assert (run["request"]["face"], cell["face"], len(cell["faces"])) == ("left", "left", 2)
-    assert "the left one was taken" in (tmp_path / "out" / "report.html").read_text()
+    assert "the left one was used" in (tmp_path / "out" / "report.html").read_text()
     code, out, _ = call("verify", "out")
     assert (code, "1 cells animated again, 0 differ" in out) == (0, True)
     code, out, err = call(*request[:-1], "3")
     assert (code, out) == (2, "")
-    assert "face 3 was asked for, but the first frame of" in err
+    assert "face 3 was requested, but the first frame of" in err
     code, _, err = call("list", "clips", *folders, "--face", "above")
     assert (code, "The face 'above' cannot be chosen" in err) == (2, True)
 
@@ -358,7 +358,7 @@ def test_a_prepared_store_keeps_the_choice_and_takes_no_other(call, tmp_path):
     (tmp_path / "ours.csv").write_text("\n".join(["path,subject,fps,face", *rows]))
     code, out, err = call("prepare", "table", "ours.csv", "--out", "store", "--workers", "1")
     assert code == 0
-    assert "left out: p2_talk: face 3 was asked for, but the first frame of" in out
+    assert "left out: p2_talk: face 3 was requested, but the first frame of" in out
     assert "Note: p1_talk: 2 faces in its first frame" in err
     stored = ClipFolder(tmp_path / "store", tmp_path / "cache").clips()
     assert [(clip.face, len(clip.faces), who(clip.frames()[0])) for clip in stored] == [

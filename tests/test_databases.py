@@ -136,16 +136,16 @@ def test_each_correction_can_be_switched_off(databases, found, name):
 
 def test_what_a_correction_would_have_mended_is_told_without_it(databases):
     plain = survey("casme2", databases["casme2"], without=["casme2-offset", "casme2-apex"])
-    assert clips(plain)["sub06_EP15_02"].problem == "the offset 61 is not behind the onset 76"
+    assert clips(plain)["sub06_EP15_02"].problem == "the offset 61 is not after the onset 76"
     assert len(plain.usable) == len(plain.clips) - 1
     long = survey("smic", databases["smic_e"], without=["all"])
-    assert long.clips[0].problem.startswith("the onset or offset lies beyond its files: 304650 to 304660;")
+    assert long.clips[0].problem.startswith("the onset or offset is outside its files: 304650 to 304660;")
 
 
 def test_other_releases_strays_and_clips_without_a_row_are_told(found):
     assert "CASME2_RAW_selected (also there, not read: Cropped)" in found["casme2"].source[0]
     remarks = "\n".join(found["casme2"].remarks)
-    assert "sub01_EP19_06f: 1 files are no frames: 'notes.txt'" in remarks
+    assert "sub01_EP19_06f: 1 files are not frames: 'notes.txt'" in remarks
     assert found["casme2"].uncoded == ("sub03_EP07_01",)
     assert len(found["casme2"].missing) == 56
     assert found["casme2"].missing[0] == "sub26/EP99_05 (line 7)"
@@ -175,7 +175,7 @@ def test_a_number_on_two_files_is_told(databases, tmp_path):
     shutil.copytree(databases["casme2"] / "Cropped" / "sub01" / "EP19_06f", folder)
     shutil.copy(folder / "reg_img36.jpg", folder / "img036.jpg")
     made = survey("casme2", tmp_path, sheet=databases["casme2"] / "CASME2-coding-20190701.xlsx")
-    assert any("1 frame numbers stand on several files" in line for line in made.remarks)
+    assert any("1 frame numbers belong to several files" in line for line in made.remarks)
     assert made.clips[0].recording.files[0].name == "img036.jpg"
 
 
@@ -272,8 +272,8 @@ def test_smic_e_needs_its_sheet_and_is_cut_by_it(databases, found, tmp_path):
     assert numbers(clip) == list(range(304650, 304660))
     assert clip.recording.emotion == "positive"
     remarks = "\n".join(found["smic_e"].remarks)
-    assert "line 3: the onset 'see notes' is no frame number" in remarks
-    assert "further columns called OnsetF2, OffsetF2 (further expressions?) are not read; " in remarks
+    assert "line 3: the onset 'see notes' is not a frame number" in remarks
+    assert "further columns named OnsetF2, OffsetF2 (further expressions?) are not read; " in remarks
     assert "2 rows" in found["smic_e"].source[1]  # empty ones at its end do not count ...
     assert len(found["smic_e"].remarks) == 3  # ... and are nothing to speak of
     shutil.copytree(databases["smic_e"] / "SMIC-E_raw image", tmp_path / "e" / "SMIC-E_raw image")
@@ -297,18 +297,18 @@ def test_a_table_describes_any_database(found):
     assert [line.partition(":")[0] for line in found["table"].missing] == ["line 5"]
     assert found["table"].incomplete == ("line 9: no fps",)
     assert "incomplete rows: 1" in found["table"].describe()
-    assert "line 9: the fps 'fast' is no frame rate; taken as not coded" in found["table"].remarks
+    assert "line 9: the fps 'fast' is not a frame rate; treated as not coded" in found["table"].remarks
 
 
 def test_marks_of_a_video_are_checked_and_nothing_is_cut(found, tmp_path):
     by_name, remarks = clips(found["table"]), "\n".join(found["table"].remarks)
     assert by_name["p4_third"].recording.apex_frame is None
     assert "p4_third: the apex 9 is not between onset and offset" in remarks
-    assert "4 videos with onset or offset are taken whole; nothing is cut" in remarks
-    assert by_name["p4_third.2"].problem == "the offset 2 is not behind the onset 3"
+    assert "4 videos with onset or offset are used whole; nothing is cut" in remarks
+    assert by_name["p4_third.2"].problem == "the offset 2 is not after the onset 3"
     chosen = dataclasses.replace(found["table"], clips=tuple(by_name.values()))
     store = prepare(chosen, tmp_path / "out", given_points, (), "", "recorded", workers=1)
-    assert store.facts.left_out["p4_third.3"] == "its offset 90 is behind its last frame 4"
+    assert store.facts.left_out["p4_third.3"] == "its offset 90 is after its last frame 4"
     assert {clip.name for clip in store.clips} == {"p1_first", "p2_second", "p1_third", "p4_third"}
 
 
@@ -386,10 +386,10 @@ def test_no_correction_is_left_untold(found):
 def test_two_columns_of_one_title_are_refused_in_a_table_and_remarked_in_a_sheet(tmp_path, call):
     (tmp_path / "ours.csv").write_text("path,Subject,fps,subject \na,p1,30,p2\n")
     code, out, err = call("validate", "table", "ours.csv")
-    told = "ours.csv, line 1: two columns are called 'Subject', and nobody knows which is meant. Rename one of them"
+    told = "ours.csv, line 1: two columns have the title 'Subject', so it is unclear which is meant. Rename"
     assert (code, out) == (2, "")
     assert err.startswith(f"Error: {told}")
     (tmp_path / "sheet.csv").write_text("subject,filename,filename,onset,offset\n1,a,b,3,9\n")
     found = read_sheet(tmp_path / "sheet.csv")
     assert found.rows[0].clip == "a"
-    assert any("two columns are called 'filename'; the first of them is read" in remark for remark in found.remarks)
+    assert any("two columns have the title 'filename'; the first of them is read" in remark for remark in found.remarks)

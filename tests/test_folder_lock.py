@@ -95,7 +95,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     for attempt in (check_free, enter):
         with pytest.raises(BenchError, match=f"is not {RUN.name}"):
             attempt(tmp_path / "thesis", RUN)
-        with pytest.raises(BenchError, match=r"cannot be made.*Not a directory"):
+        with pytest.raises(BenchError, match=r"cannot be created.*Not a directory"):
             attempt(tmp_path / "thesis" / "chapter.tex" / "runs" / "run", RUN)
     check_free(tmp_path / "new", RUN)
     assert not (tmp_path / "new").exists()
@@ -112,7 +112,7 @@ def test_without_locks_work_goes_on_and_the_user_knows(tmp_path, monkeypatch, ca
 
     monkeypatch.setattr("fcntl.flock", flock)
     with locked_folder(tmp_path / "run", RUN), in_turn(tmp_path / "locks" / "a.lock"):
-        assert "without locks: start no second process on it" in capsys.readouterr().err
+        assert "without locks. Do not start a second process on it" in capsys.readouterr().err
 
 
 def test_other_refusals_of_the_system_are_passed_on(tmp_path, monkeypatch):

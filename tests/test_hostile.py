@@ -177,7 +177,7 @@ CASES = [
     *each("import, weights, init", ".pth", F.stretched, "is larger than its data"),
     *each("import, weights, init", ".pth", F.sparse, "is not a dense tensor"),
     *each("import, weights, init", ".pth", F.meta, "is not a dense tensor"),
-    *each("weights, init", ".pth", F.nan, "holds NaN or infinite numbers"),
+    *each("weights, init", ".pth", F.nan, "has NaN or infinite numbers"),
     *each("import, weights, init", ".pth", functools.partial(F.swelling, "a/data/9", 60_000_000, F.checkpoint()),
           "unpack to more than 50000000 bytes"),
     Case("import", ".pth", F.checkpoint, "does not have the published layout"),
@@ -200,12 +200,12 @@ CASES = [
                                                         "generator.bias": F.torch.ones(1)}),
          "of another kind: weight int64 instead of float32"),
     Case("init", ".safetensors", lambda: F.safetensors({"generator.bias": F.torch.tensor([1e300]).double()}),
-         "bias holds NaN or infinite"),
+         "bias has NaN or infinite"),
     Case("init", ".safetensors", lambda: F.safetensors({"generator.bias": F.torch.ones(1).to(F.torch.float8_e4m3fn)}),
          "missing: weight"),
     # Pictures
     *each(PICTURES, "bomb.png", functools.partial(F.png, 60_000, 60_000), "larger than 64000000 pixels"),
-    *each(PICTURES, "strip.png", F.strip, "longer than 30000 pixels"),
+    *each(PICTURES, "strip.png", F.strip, "has a side over 30000 pixels"),
     *each(PICTURES, "radiance.png", F.RADIANCE, "not a picture in a known format"),
     *each(PICTURES, "deep.tif", functools.partial(F.deep_tiff, 60_000, 60_000), "larger than 64000000 pixels"),
     *each(PICTURES, "cut.jpg", F.picture("JPEG")[:9000], "the picture cannot be read"),
@@ -213,7 +213,7 @@ CASES = [
     *each(PICTURES, "text.png", b"no picture", "not a picture in a known format"),
     *each(PICTURES, "drawing.png", F.SVG, "not a picture in a known format"),
     *each(PICTURES, "nothing.png", EMPTY, "not a picture in a known format"),
-    *each(PICTURES, "float.tif", lambda: F.picture("TIFF", F.FACE[..., 0].astype(np.float32) / 255), "of 32 bits"),
+    *each(PICTURES, "float.tif", lambda: F.picture("TIFF", F.FACE[..., 0].astype(np.float32) / 255), "32-bit pixels"),
     *each("portraits", "bomb.png", functools.partial(F.png, 60_000, 60_000), "larger than 64000000 pixels"),
     Case("templates", "drawing.svg", F.SVG, "no pictures in the templates folder"),
     # Videos
@@ -262,7 +262,7 @@ CASES = [
     *each(SHEETS, "million.csv", lambda: b"1,2\n" * 1_000_000, "more than 20000 rows"),
     *each(SHEETS, "entity.xlsx", F.doctype, "XML declarations"),
     *each(SHEETS, "damaged.xlsx", lambda: F.workbook(F.CODED, F.CLIP)[:-200], "not a readable XLSX workbook"),
-    *each(SHEETS, "apart.xlsx", lambda: F.workbook(F.CODED, F.CLIP, far="XFD1048576"), "too far apart to be read"),
+    *each(SHEETS, "apart.xlsx", lambda: F.workbook(F.CODED, F.CLIP, far="XFD1048576"), "its cells extend beyond"),
     *each(SHEETS, "damaged.xls", b"\xd0\xcf\x11\xe0" + bytes(600), "not a readable XLS workbook"),
     *each(SHEETS, "picture.csv", F.picture, "a PNG picture, not a coding sheet"),
     *each(SHEETS, "zip.xlsx", F.slip, "a ZIP archive without sheets"),
@@ -292,7 +292,7 @@ CASES = [
     *each(SETTINGS, "a.yaml", b"- " * 40_000, "nested deeper than 20"),
     *each(SETTINGS, "a.yaml", b"a: 2021-13-45\n", "is not valid YAML"),
     *each(SETTINGS, "a.yaml", b"a: " + b"9" * 5000, "is not valid YAML"),
-    *each(SETTINGS, "a.yaml", b"a: 1\na: 2\n", "the key 'a' stands twice"),
+    *each(SETTINGS, "a.yaml", b"a: 1\na: 2\n", "the key 'a' is repeated"),
     *each(SETTINGS, "a.yaml", b"- 1\n", "must be a mapping"),
     *each(SETTINGS, "a.yaml", b"\xff\xfe\0", "cannot be read as UTF-8"),
     *each(SETTINGS, "a.yaml", b"#" * 100_001, "is larger than 100000 bytes"),
@@ -553,7 +553,7 @@ def test_loops_and_links_to_nowhere_are_told(call, tmp_path):
     (tmp_path / "drivers" / "good" / "2.png").symlink_to("2.png")
     code, _, err = outcome(call, tmp_path, FOLDER.split())
     assert code == 2
-    assert "2.png: a link that leads nowhere" in err
+    assert "2.png: the link's target does not exist" in err
 
 
 def test_a_kit_with_loops_is_read(call, tmp_path):

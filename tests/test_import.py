@@ -130,7 +130,7 @@ def infinite(states):
         (renamed, r"missing: generator\.final\.weight; unexpected: generator\.final\.wieght"),
         (reshaped, r"of another shape: generator\.final\.bias \(4,\) instead of \(3,\)"),
         (counting, r"of another kind: generator\.final\.bias int64 instead of float32"),
-        (lacking, r"no network: 'kp_detector' \(it holds discriminator, generator\)"),
+        (lacking, r"no network: 'kp_detector' \(it contains discriminator, generator\)"),
         (infinite, "NaN or infinite"),
     ],
 )
@@ -182,7 +182,7 @@ def test_a_model_beside_its_average_is_read_and_the_average_is_named(tmp_path, c
     torch.save({**content, "params": {"lr": 0.1}}, path)
     assert not read_published(path)["generator"]["a"].any()
     assert capsys.readouterr().err == (
-        f"Note: {path} holds networks more than once; read are those under 'model', not ema.\n"
+        f"Note: {path} contains networks more than once; using those under 'model', not ema.\n"
     )
     torch.save({"ema": content["ema"], "params": {"lr": 0.1}}, path)
     assert read_published(path)["generator"]["a"].all()

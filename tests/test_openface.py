@@ -207,12 +207,12 @@ def test_what_cannot_be_bridged_fails_the_cell_with_its_frames(driving, lost, wo
         (rows()[1:], "frames 2 to 8 in 7 rows"),
         ([row for row in rows(N + 1) if row["frame"] != 5], "frames 1 to 9 in 8 rows"),
         (rows(first=361), "frames 361 to 368 in 8 rows"),
-        ([*rows(), *(row | {"face_id": 1} for row in rows())], r"holds 2 faces \(face_id 0 and 1\)"),
+        ([*rows(), *(row | {"face_id": 1} for row in rows())], r"contains 2 faces \(face_id 0 and 1\)"),
         ([*rows(), rows()[2]], "several rows for frame 3"),
         (changed(3, AU12_r=9), "frame 4: AU12_r is 9; action units must be numbers from 0 to 5"),
         (changed(3, AU12_r=-0.6), "frame 4: AU12_r is -0.6"),
         (changed(3, AU12_r="high"), "line 5: AU12_r is 'high', not a number"),
-        (changed(3, success="maybe"), "line 5: success is 'maybe', neither 0 nor 1"),
+        (changed(3, success="maybe"), "line 5: success is 'maybe', but must be 0 or 1"),
         (changed(3, frame=3.5), "line 5: '3.5' is not a frame number"),
     ],
 )
@@ -265,7 +265,7 @@ def test_presences_are_needed_by_openface_and_not_by_table(driving):
     with pytest.raises(CellFailed, match=r"lacks the column AU01_c.*au_source=table"):
         driving(made)
     assert np.array_equal(driving(made, "table"), TRUE)
-    with pytest.raises(CellFailed, match="frame 3: AU12_c is 2; presences are 0 or 1"):
+    with pytest.raises(CellFailed, match="frame 3: AU12_c is 2; presences must be 0 or 1"):
         driving(changed(2, AU12_c=2))
 
 
@@ -299,7 +299,7 @@ def test_several_faces_in_a_picture_are_told_and_hidden_files_left_out(tmp_path,
     with (tmp_path / "two" / "frame4.csv").open("a") as file:
         file.write(text([rows()[3] | {"confidence": 0.5}]).splitlines()[1] + "\n")
     assert read_openface(tmp_path / "two", N)[:, AU12] == pytest.approx(TRUE)
-    assert told == [f"{tmp_path}/two: several faces in frame 4; the one with the highest confidence is read"]
+    assert told == [f"{tmp_path}/two: several faces in frame 4; the one with the highest confidence is used"]
 
 
 @pytest.mark.parametrize("blank", ["", "NaN", "NA", "#N/A", "-nan(ind)"])
@@ -320,9 +320,9 @@ def test_tables_are_found_whatever_their_ending(tmp_path, driving):
 def test_folders_that_do_not_fit_are_refused_and_gaps_in_them_named(tmp_path, told):
     names = [f"frame{k}.csv" for k in range(1, N + 1)]
     for case, (chosen, words) in {
-        "doubled": ([*names[:-1], "frame07.csv"], "frame 7 is frame07.csv already"),
+        "doubled": ([*names[:-1], "frame07.csv"], "frame 7 is already frame07.csv"),
         "last": (names[:-1], "frames 1 to 7 in 7 rows"),
-        "nameless": (["a.csv", *names[1:]], "no frame number in its name"),
+        "nameless": (["a.csv", *names[1:]], "no frame number in the name"),
     }.items():
         a_file_each(tmp_path / case, chosen, rows(len(chosen)))
         with pytest.raises(BenchError, match=words):

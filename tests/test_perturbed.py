@@ -45,10 +45,10 @@ def test_strengths_are_read_or_usual():
         ("jpeg=50.5", "a whole number from 1 to 100"),
         ("noise=nan", "a number from 0 to 50"),
         ("noise=much", "a number from 0 to 50"),
-        ("half_rate=2", "half_rate has no strength"),
-        ("noise=0", "noise=0: alters nothing"),
+        ("half_rate=2", "half_rate takes no strength"),
+        ("noise=0", "noise=0: this alters nothing"),
         ("shift=-0", "alters nothing"),
-        ("brightness=1.0", "alters nothing.*usual is brightness=0.7"),
+        ("brightness=1.0", "alters nothing.*usual brightness=0.7"),
     ],
 )
 def test_wrong_names_and_strengths_are_one_line(text, words):

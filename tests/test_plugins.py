@@ -43,14 +43,14 @@ class Good:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": None}, "`version` must be a text, not None"),
+        ({"version": None}, "`version` must be a non-empty string, not None"),
         ({"figures": ()}, "`figures` must list its figures"),
-        ({"figures": ("size",)}, "must hold megbench.core.contracts.Figure, not str"),
+        ({"figures": ("size",)}, "must contain megbench.core.contracts.Figure, not str"),
         ({"figures": (FIGURE, FIGURE)}, "lists size twice"),
-        ({"figures": (FIGURE, replace(FIGURE, name="bulk"))}, "size and bulk have one short title, 'Size'"),
+        ({"figures": (FIGURE, replace(FIGURE, name="bulk"))}, "size and bulk share the short title 'Size'"),
         ({"combine": None}, "no function `combine`"),
         ({"figures": (replace(FIGURE, name="../size"),)}, "The figure name '../size' cannot be used"),
-        ({"figures": (replace(FIGURE, ideal=2),)}, "`ideal` of size is 2, outside of its bounds 0 to 1"),
+        ({"figures": (replace(FIGURE, ideal=2),)}, "`ideal` of size is 2, outside its bounds 0 to 1"),
         ({"figures": (replace(FIGURE, heat_map=True),)}, "size has a heat map, which needs"),
         ({"figures": (replace(FIGURE, pooling="mean"),)}, "its `combine` would never be called"),
     ],
@@ -81,7 +81,7 @@ def test_means_need_no_combine_and_a_forgotten_figure_is_named():
     (score,) = combined(mean(), [Partial("ok", values={"size": value}) for value in (0.2, 0.6)])
     assert (score.value, score.n_scored) == (pytest.approx(0.4), 2)
     forgets = type("Forgets", (Good,), {"combine": lambda self, partials: []})
-    with pytest.raises(BenchError, match="The metric good: its `combine` gives no score of size"):
+    with pytest.raises(BenchError, match="The metric good: its `combine` returns no score for size"):
         combined(forgets(), [])
 
 
@@ -277,7 +277,7 @@ def test_a_value_that_no_figure_names_fails_the_metric():
 
     found = measure(Misspelt(), None, None)
     assert (found.status, found.values) == ("failed", {})
-    assert found.reason == "good returned a value of 'siez', which its `figures` does not list"
+    assert found.reason == "good returned a value of 'siez', which its `figures` do not list"
 
 
 def install(monkeypatch, site, package, entries):
@@ -323,6 +323,6 @@ def test_a_plug_in_that_cannot_be_imported_is_one_line_and_stops_no_other(call, 
     assert "mislaid" in call("list", "methods")[1]
     code, _, err = call("--methods", "still", "--metrics", "lost", "--protocol", "fakes", "--drivers", "clips")
     assert (code, err.count("\n")) == (2, 1)
-    assert "Mend the package or uninstall it." in err
+    assert "Fix or uninstall the package." in err
     code, _, err = call("import", "fomm", "nothing.pth", "--as", "x")
     assert (code, "nothing.pth" in err) == (2, True), "the broken generator is a note"

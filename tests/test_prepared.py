@@ -88,7 +88,7 @@ def test_several_prepare_one_database_together(databases, tmp_path, monkeypatch,
             labels = {label for label, _ in together.map(training_data, [f"table={databases['table']}"] * 3)}
         assert labels == {"table"}
         told = capsys.readouterr()
-        assert told.out.count("left out: p4_third.3: its offset 90 is behind its last frame 4") == 3
+        assert told.out.count("left out: p4_third.3: its offset 90 is after its last frame 4") == 3
         assert told.out.count("missing on disk: 1 of the sheet (line ") == 3
         assert told.out.count("incomplete rows: 1 of the sheet (line 9: no fps)") == 3
         assert "waiting for it" in told.err

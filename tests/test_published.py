@@ -198,7 +198,7 @@ OTHERS = {
     "gzip": (gzip.compress(b"x"), "a gzip archive. Unpack it"),
     "zip": (zipped(**{"a/vox.pth": b"x", "a/README": b""}), r"a zip archive \(with a/vox.pth, a/README\). Unpack"),
     "tar": (tarred("vox-cpk.pth"), r"a tar archive \(with vox-cpk.pth\). Unpack it"),
-    "cut zip": (zipped(data=b"0" * 9000)[:5000], "cut off or damaged .5000 bytes are here"),
+    "cut zip": (zipped(data=b"0" * 9000)[:5000], "truncated or damaged .5000 bytes are here"),
 }  # fmt: skip
 
 
@@ -243,7 +243,7 @@ class Unknown:
 @pytest.mark.parametrize("beside", [tiny(), Unknown(), np.zeros(3)], ids=["module", "object", "array"])
 def test_what_would_run_code_is_refused_without_advice_to_run_it(tmp_path, beside, old):
     torch.save({**STATES, "beside": beside}, tmp_path / "a.pth", _use_new_zipfile_serialization=not old)
-    with pytest.raises(BenchError, match=r"holds Python objects \(\S+\).*Save only state dicts") as error:
+    with pytest.raises(BenchError, match=r"contains Python objects \(\S+\).*Save only state dicts") as error:
         read_weights(tmp_path / "a.pth")
     said = str(error.value)
     assert not any(word in said for word in ("weights_only", "trust", "add_safe_globals", "\x1b", "\n"))
@@ -256,7 +256,7 @@ def test_cut_files_are_told_at_every_length(tmp_path, old):
     for length in np.linspace(1, len(data) - 1, 25).astype(int):
         (tmp_path / "a.pth").write_bytes(data[:length])
         # Cut within a name, the old format holds an object of that half name.
-        with pytest.raises(BenchError, match=r"Download|holds Python objects") as error:
+        with pytest.raises(BenchError, match=r"Download|contains Python objects") as error:
             read_weights(tmp_path / "a.pth")
         assert "weights_only" not in str(error.value)
         assert "\x1b" not in str(error.value)
@@ -284,7 +284,7 @@ def test_infinite_numbers_are_named_with_the_file_they_are_in(tmp_path, here):
     spoilt = {entry: value.clone() for entry, value in STATES["generator"].items()}
     spoilt["0.bias"][1] = np.inf
     torch.save({**STATES, "generator": spoilt}, tmp_path / "a.pth")
-    with pytest.raises(BenchError, match=r"a\.pth: the entry generator\.0\.bias holds NaN or .*[^.]\.$"):
+    with pytest.raises(BenchError, match=r"a\.pth: the entry generator\.0\.bias has NaN or .*[^.]\.$"):
         import_checkpoint("fomm", tmp_path / "a.pth", [LAYOUT], tmp_path / "out.safetensors")
 
 
@@ -305,13 +305,13 @@ def test_other_programs_pickles_are_refused_without_torchs_warnings(tmp_path):
 
 def test_entries_that_are_no_networks_are_named(tmp_path, here):
     torch.save({"step": 3, "args": {"lr": 0.1}}, tmp_path / "a.pth")
-    with pytest.raises(BenchError, match=r"a\.pth holds no networks\. Its entries are: step, args\."):
+    with pytest.raises(BenchError, match=r"a\.pth contains no networks\. Its entries are: step, args\."):
         import_checkpoint("fomm", tmp_path / "a.pth", [LAYOUT], tmp_path / "out.safetensors")
 
 
 def test_one_bare_network_is_described_by_its_entries(tmp_path, here):
     torch.save(STATES["generator"], tmp_path / "a.pth")
-    says = r"no network: 'generator', 'kp_detector' \(it holds entries of one without a name: 0\.weight, 0\.bias, "
+    says = r"no network: 'generator', 'kp_detector' \(it contains entries of an unnamed network: 0\.weight, 0\.bias, "
     with pytest.raises(BenchError, match=says):
         import_checkpoint("fomm", tmp_path / "a.pth", [LAYOUT], tmp_path / "out.safetensors")
 

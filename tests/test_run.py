@@ -217,11 +217,13 @@ def test_marks_are_those_of_the_cells_that_were_scored(tmp_path, drivers, capsys
     assert files["marks"] == {"counted": " ".join(scored)}
     assert len(files["unused"]) == len(run.cells) + 1
     assert (plain["marks"], plain["unused"]) == ({}, [])
-    assert "Note: files: 7 files in its folder fit no cell and are not scored: stray0.gif, " in capsys.readouterr().err
+    assert (
+        "Note: files: 7 files in its folder match no cell and are not scored: stray0.gif, " in capsys.readouterr().err
+    )
 
 
 REASONS = {
-    "killed": "the worker process was ended by SIGKILL, perhaps for want of memory",
+    "killed": "the worker process was ended by SIGKILL, perhaps because memory ran out",
     "hangs": "timed out after 3 s (--cell-timeout)",
     "exits": "the worker process ended with exit code 3",
     "raises": "RuntimeError: first line",
@@ -360,5 +362,5 @@ def test_keys_follow_everything_that_decides_the_frames(tmp_path, drivers):
 
 def test_cells_of_one_name_are_an_error(tmp_path, drivers):
     cells = Fakes(tmp_path, drivers).cells()
-    with pytest.raises(BenchError, match="Several cells are called 'd0__t0'"):
+    with pytest.raises(BenchError, match="Several cells have the name 'd0__t0'"):
         plan([row()], [*cells, dataclasses.replace(cells[0])], "1", Settings(tmp_path, "cpu", 0, 1))

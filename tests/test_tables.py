@@ -177,7 +177,7 @@ LYING = {
     "a NumPy array": lambda: b"\x93NUMPY\1\0",
     "a Python pickle": lambda: b"\x80\4\x95\0",
     "a BMP picture": lambda: b"BM\x36\0\0\0\0\0\0\0\x36\0",
-    "neither UTF-8": lambda: b"a,b\n\xff\xff\xff,\xff\n",
+    "not UTF-8, gb2312 or UTF-16": lambda: b"a,b\n\xff\xff\xff,\xff\n",
 }
 
 
@@ -236,10 +236,10 @@ def test_folders_that_hold_clips_deeper_are_named(tmp_path):
         tmp_path, ["spNO.1/a", "1", "30", "361", "364", "370"], ["spNO.1\\a\\color", "1", "30", "361", "361", "370"]
     )
     problems = [clip.problem for clip in found.clips]
-    told = f"{tmp_path}/spNO.1/a holds no pictures itself; color (12), depth (12) do: give spNO.1/a/color"
+    told = f"{tmp_path}/spNO.1/a contains no pictures itself; color (12), depth (12) do: give spNO.1/a/color"
     assert sorted(problems) == ["", told]
     with pytest.raises(
-        BenchError, match=r"deeper: spNO\.1/a/color \(12\), spNO\.1/a/depth \(12\).*such as .*spNO\.1/a\."
+        BenchError, match=r"in subfolders: spNO\.1/a/color \(12\), spNO\.1/a/depth \(12\).*such as .*spNO\.1/a\."
     ):
         ClipFolder(tmp_path, tmp_path / "cache").recordings()
 
@@ -252,7 +252,7 @@ def test_a_clip_that_lacks_most_of_its_frames_cannot_be_used(tmp_path):
     problems = {clip.recording.subject: clip.problem for clip in found.clips}
     assert problems == {
         "1": "11 of 731 frames from 361 to 1091; the folder has 360 to 371",
-        "2": "the onset or offset lies beyond its files: 361 to 374; the folder has 360 to 371",
+        "2": "the onset or offset is outside its files: 361 to 374; the folder has 360 to 371",
         "3": "",
     }
     assert found.remarks == ("3_gap: 1 of 11 frames are missing from 361 to 371; the folder has 360 to 371",)
@@ -262,7 +262,7 @@ def test_a_clip_that_lacks_most_of_its_frames_cannot_be_used(tmp_path):
 def test_further_expressions_are_remarked_in_any_spelling(tmp_path, again):
     table = [["Subject", "Filename", "OnsetF", "OffsetF", again], ["1", "a", "1", "9", "20"], ["1", "b", "1", "9", ""]]
     coding = read_coding(put(tmp_path / "s.csv", written(table)))
-    told = f"further columns called {again} (further expressions?) are not read; 1 rows have values there"
+    told = f"further columns named {again} (further expressions?) are not read; 1 rows have values there"
     assert (coding.remarks, coding.rows[0].onset) == ((told,), 1)
     numbered = [["Subject", "Filename", "OnsetF1", "OffsetF1", "OnsetF2", "OffsetF2"], ["1", "a", "1", "9", "", ""]]
     assert read_coding(put(tmp_path / "n.csv", written(numbered))).rows[0].offset == 9
@@ -282,7 +282,7 @@ def test_grouped_thousands_are_no_frame_numbers(tmp_path, onset, delimiter):
     row = ["01", "a", onset, "", "2000", "4", "x"]
     coding = read_coding(put(tmp_path / "s.csv", written([HEADER, row], delimiter)))
     assert (coding.rows[0].onset, coding.rows[0].offset) == (None, 2000)
-    assert coding.remarks == (f"line 2: the onset {onset!r} is no frame number; taken as not coded",)
+    assert coding.remarks == (f"line 2: the onset {onset!r} is not a frame number; treated as not coded",)
 
 
 def test_rows_without_a_person_and_repeated_rows_are_remarked(tmp_path):
@@ -291,7 +291,7 @@ def test_rows_without_a_person_and_repeated_rows_are_remarked(tmp_path):
     found = listed(tmp_path, ["a", "", "30", "1", "2", "3"], whole, shorter, whole)
     assert found.remarks == (
         "line 2: the subject '' is empty; the row is left out",
-        "1 rows repeat others (line 5 is line 3 again); their clips count twice",
+        "1 rows repeat others (line 5 repeats line 3); their clips count twice",
     )
     assert len(found.clips) == 3
 
@@ -303,7 +303,7 @@ def test_action_units_that_became_dates_are_remarked(tmp_path):
         ["01", "c", "1", "2", "3", "4+7", ""],
     ]
     (remark,) = read_coding(put(tmp_path / "s.csv", written([HEADER, *rows]))).remarks
-    assert remark.startswith("no action unit is understood in 1 rows (line 2: '2024-12-06');")
+    assert remark.startswith("no action unit was recognised in 1 rows (line 2: '2024-12-06');")
 
 
 def test_a_table_without_a_column_is_told_which_it_has(tmp_path):
@@ -319,24 +319,22 @@ def test_a_sheet_that_does_not_fit_is_named(tmp_path):
     put(tmp_path / "CASME2" / "other.csv", written([HEADER, ["09", "EP99", "1", "2", "3", "", ""]]))
     with pytest.raises(BenchError, match="no coding sheet of CASME II") as stop:
         survey("casme2", tmp_path / "CASME2")
-    assert "code_final.csv: no header with clip, offset, onset, subject in it; it begins with '1, EP02" in str(
-        stop.value
-    )
+    assert "code_final.csv: no header with clip, offset, onset, subject; it begins with '1, EP02" in str(stop.value)
     assert "other.csv describes none of the clips found." in str(stop.value)
 
 
 def test_files_that_are_no_drivers_are_named_with_a_remedy(tmp_path, capsys):
     touched(tmp_path / "d", ["\u5fae\u7b11.MXF", "notes.docx"])
-    with pytest.raises(BenchError, match=r"\.mxf is not read: turn '\u5fae\u7b11\.MXF' into \.mp4"):
+    with pytest.raises(BenchError, match=r"\.mxf is not read: convert '\u5fae\u7b11\.MXF' to \.mp4"):
         ClipFolder(tmp_path / "d", tmp_path).recordings()
     touched(tmp_path / "e", ["notes.docx"])
-    with pytest.raises(BenchError, match=r"Add some \(it holds 'notes\.docx'\)"):
+    with pytest.raises(BenchError, match=r"Add some \(it contains 'notes\.docx'\)"):
         ClipFolder(tmp_path / "e", tmp_path).recordings()
     touched(tmp_path / "d", ["good.mp4", "people/p1/x.mp4"])
     assert [recording.name for recording in ClipFolder(tmp_path / "d", tmp_path).recordings()] == ["good"]
     told = capsys.readouterr().err
     assert "3 entries are not drivers and are left out: 'notes.docx', 'people', '\u5fae\u7b11.MXF'" in told
-    assert "Note: drivers: Videos lie deeper: people/p1 (1)." in told
+    assert "Note: drivers: Videos are in subfolders: people/p1 (1)." in told
     assert "Note: drivers: .mxf is not read" in told
 
 

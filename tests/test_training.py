@@ -332,7 +332,9 @@ def test_a_training_takes_no_folder_of_anything_else_and_no_other_trainings(rend
     arguments = ("fomm", TRAININGS, rendered_set(lambda: pytest.fail("clips are rendered")), TAUGHT_CONFIG, SMALL)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").touch()
-    with pytest.raises(BenchError, match=r"run exists and is not the folder of a training\. Give --out another"):
+    with pytest.raises(
+        BenchError, match=r"run exists and is not the folder of a training\. Give --out a new or empty folder"
+    ):
         train(*arguments, tmp_path / "run", tmp_path / "w")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
     held = tmp_path / "held"

@@ -57,7 +57,7 @@ def test_networks_nobody_asks_for_are_ignored(saved):
 
 
 def test_a_missing_network_is_named(saved):
-    with pytest.raises(BenchError, match="lacks the network 'avd'; it holds: detector, generator"):
+    with pytest.raises(BenchError, match="lacks the network 'avd'; it contains: detector, generator"):
         load_networks(saved, {"avd": network()})
 
 
@@ -115,10 +115,10 @@ def test_numbers_that_are_not_finite_are_refused_on_both_ways(tmp_path):
     broken = network()
     with torch.no_grad():
         broken[0].weight[0, 0] = float("nan")
-    with pytest.raises(BenchError, match=r"generator\.0\.weight holds NaN"):
+    with pytest.raises(BenchError, match=r"generator\.0\.weight has NaN"):
         save_weights(tmp_path / "broken.safetensors", {"generator": broken}, {})
     torch.save({"generator": broken.state_dict()}, tmp_path / "broken.pth")
-    with pytest.raises(BenchError, match=r"0\.weight holds NaN"):
+    with pytest.raises(BenchError, match=r"0\.weight has NaN"):
         read_weights(tmp_path / "broken.pth")
     assert not (tmp_path / "broken.safetensors").exists()
 

@@ -72,7 +72,7 @@ def test_a_batch_stays_in_one_worker():
 def test_a_killed_worker_costs_only_its_item():
     outcomes = {o.item: o for o in work([Lane("a", functools.partial(doubler, 2), [[1, 2, 3], [4]])], workers=1)}
     assert {item: outcome.result[0] for item, outcome in outcomes.items() if outcome.result} == {1: 2, 3: 6, 4: 8}
-    assert "SIGKILL, perhaps for want of memory" in outcomes[2].reason
+    assert "SIGKILL, perhaps because memory ran out" in outcomes[2].reason
     assert outcomes[2].retry
     assert outcomes[1].result[1] != outcomes[3].result[1]
 

@@ -1,4 +1,4 @@
-"""CASME II: 26 people at 200 frames a second, in colour, coded in nine columns of which two are blank."""
+"""CASME II: 26 people at 200 frames a second, in colour, coded in nine columns, two of which are blank."""
 
 import re
 

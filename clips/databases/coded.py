@@ -1,4 +1,4 @@
-"""A database that lies on disk as folders of frames and, beside them, a coding sheet: the two brought together."""
+"""A database stored as folders of frames with a coding sheet: the two are matched here."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from megbench.core.errors import BenchError
 from megbench.core.pictures import natural
 from megbench.core.tables.reading import SUFFIXES
 
-# Sheets lie beside the subjects' folders or a little above them.
+# Sheets are next to the subjects' folders or a little above them.
 SHEET_DEPTH = 2
-# Endings that are looked at where there is no other sheet: a README is a .txt too, and Numbers' files are only refused.
+# Suffixes considered only if there is no other sheet: a README is a .txt too, and Numbers' files are only rejected.
 SECOND_CHOICE = (".txt", ".et", ".numbers")
 Key = tuple[int, str]
 
 
 @dataclass(frozen=True)
 class Database:
-    """What is particular to a database.
+    """What is specific to a database.
 
-    subject: the suite's name of a subject by number. clip: the suite's name of a clip, whatever release it is from.
-    reads: whether a tree of folders is meant (one of several cameras, say). codes: whether a sheet of this name may
-    be meant. default: what a folder says of its clip by itself, None where it says nothing.
+    subject: the suite's name of a subject by number. clip: the suite's name of a clip, whichever release it comes from.
+    reads: whether a tree of folders belongs to it (one of several cameras, for example). codes: whether a sheet of this
+    name may belong to it. default: what a folder alone says about its clip, None if nothing.
     """
 
     name: str
@@ -43,13 +43,14 @@ class Database:
     default: Callable[[FrameFolder], CodedRow | None] = lambda _: None
 
     def survey(self, root: Path, sheet: Path | None = None, without: Sequence[str] = ()) -> Survey:
-        """All there is under `root`. BenchError where there are no frames at all, or no sheet where one is needed.
+        """Return everything found under `root`. Raise BenchError if there are no frames, or no sheet although one is
+        needed.
 
-        sheet: the coding sheet, where the one that would be chosen is not meant. without: corrections switched off.
+        sheet: the coding sheet, if not the one that would be chosen. without: corrections to switch off.
         """
         found = {tree: folders for tree, folders in trees(root, self.naming).items() if self.reads(tree)}
         if not found:
-            raise BenchError(f"{root}: no frames of {self.title} in it. Give the folder that it was unpacked into.")
+            raise BenchError(f"{root}: no frames of {self.title} found. Give the folder that it was unpacked into.")
         coding, passed = self._sheet(root.resolve(), sheet, found)
         keys = {self._row_key(row) for row in coding.rows} if coding else set()
         tree = max(found, key=lambda tree: self._rank(found[tree], keys))
@@ -109,14 +110,14 @@ class Database:
         return (int(digits) if digits else -1, self.clip(row.clip))
 
     def _rank(self, folders: list[FrameFolder], keys: set[Key]) -> tuple[int, bool, int]:
-        """Of several releases: the one with most of the sheet's clips, then one that nobody has cropped yet."""
+        """Return the sort key of a release: most clips of the sheet first, then one that is not cropped yet."""
         described = sum((folder.subject, self.clip(folder.path.name)) in keys for folder in folders)
         return described, "crop" not in str(folders[0].tree).lower(), len(folders)
 
     def _sheet(
         self, root: Path, given: Path | None, found: dict[Path, list[FrameFolder]]
     ) -> tuple[Coding | None, list[str]]:
-        """Return the coding sheet, None if there is none and none is needed, and remarks on other sheets."""
+        """Return the coding sheet, or None if there is none and none is needed, and remarks on other sheets."""
         if given is not None:
             sheet = read_sheet(given)
             if sheet is None:
@@ -138,14 +139,15 @@ class Database:
                 sheets.append((self.codes(path.name), described, sheet))
             else:
                 unfit.append(f"{path} describes none of the clips found.")
-        # Of those that may be meant the one that describes most of what is there; of several such, the last by name.
+        # Of the sheets that may be meant, use the one that describes most of the clips found; of several such, the last
+        # by name.
         sheets.sort(key=itemgetter(0, 1))
         best = sheets.pop()[2] if sheets and sheets[-1][0] else None
         defaults = [self.default(folder) for folders in found.values() for folder in folders]
         if best is None and not any(default and default.onset is not None for default in defaults):
             told = " ".join(["", *remarks, *unfit][:4])
             raise BenchError(
-                f"{root}: no coding sheet of {self.title} in it or beside it.{told} Put it there or give --sheet."
+                f"{root}: no coding sheet of {self.title} in it or beside it.{told} Put one there or give --sheet."
             )
         others = [sheet.name for *_, sheet in sheets]
         remarks += [f"sheets also there and not read (choose with --sheet): {', '.join(others)}"] if others else []
@@ -153,7 +155,7 @@ class Database:
 
 
 def _sheet_files(root: Path) -> list[Path]:
-    """Sheets in `root` or a little below, else beside it; a later version stands behind an earlier one."""
+    """Return the sheets in `root` or a little below, or else beside it; a later version sorts after an earlier one."""
     below = [path for depth in range(SHEET_DEPTH + 1) for path in root.glob("*/" * depth + "*")]
     beside = list(root.parent.glob("*"))
     for suffixes in (set(SUFFIXES).difference(SECOND_CHOICE), SECOND_CHOICE):

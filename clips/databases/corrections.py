@@ -1,8 +1,8 @@
 """Known mistakes in the databases' sheets, by name, each with its reason; any can be switched off.
 
-A correction never overrules what can be true: it fills a cell that is not coded, or replaces one that contradicts the
-other cells or the frames on disk, and only by a value that does not. Rows count from 0 below the sheet's header, so a
-sheet that was sorted anew is left alone.
+A correction never overrules a value that can be true: it fills a cell that is not coded, or replaces one that
+contradicts the other cells or the frames on disk, and only by a value that does not. Rows count from 0 below the
+sheet's header. A sheet that was re-sorted is left unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from megbench.core.errors import check_choice
 class Correction:
     """One named correction of a database's sheet.
 
-    values: row number -> what the cells should say. one_beyond: an offset one frame behind the last file is the last.
+    values: row number to what the cells should say. one_beyond: an offset one frame after the last file means the last.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Correction:
     one_beyond: bool = False
 
     def apply(self, row: CodedRow, frames: Collection[int]) -> CodedRow:
-        """The row corrected, or as it was. frames: the numbers of the clip's files."""
+        """Return the row, corrected if necessary. frames: the numbers of the clip's files."""
         last = max(frames)
         if self.one_beyond and row.offset == last + 1:
             return dataclasses.replace(row, offset=last)
@@ -41,7 +41,7 @@ class Correction:
 
 
 def _possible(row: CodedRow, name: str, frames: Collection[int]) -> bool:
-    """Whether a frame number is coded, is on disk and stands in order with the others that are coded."""
+    """Return whether a frame number is coded, is on disk and is in order with the other coded ones."""
     marks = [mark for mark in (row.onset, row.apex, row.offset) if mark is not None]
     return getattr(row, name) in frames and marks == sorted(marks)
 
@@ -57,7 +57,7 @@ CORRECTIONS = (
     Correction(
         "casme2-offset",
         "casme2",
-        "the offset of row 60 is not behind its onset and apex; MEB (github.com/tvaranka/meb) reads 91",
+        "the offset of row 60 is not after its onset and apex; MEB (github.com/tvaranka/meb) reads 91",
         {60: {"offset": 91}},
     ),
     Correction(
@@ -88,7 +88,10 @@ CORRECTIONS = (
 
 
 def corrections(database: str, without: Sequence[str] = ()) -> tuple[Correction, ...]:
-    """The corrections of a database less those switched off ("all": every one). BenchError for an unknown name."""
+    """Return the corrections of a database without those switched off ("all" switches off every one).
+
+    Raise BenchError for an unknown name.
+    """
     of_database = [each for each in CORRECTIONS if database.split("-")[0] == each.database]
     for name in without:
         check_choice(f"correction of {database}:", name, ["all", *(each.name for each in of_database)])

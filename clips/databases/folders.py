@@ -1,6 +1,7 @@
-"""Folders of frames as databases lay them out: found by the names of subjects and frames, numbers read as numbers.
+"""Folders of frames as databases lay them out, found by the names of subjects and frames; numbers are compared as
+numbers.
 
-A database often lies on a disk in several releases (raw, cropped, cropped again); each is a tree of its own.
+A database often exists on a disk in several releases (raw, cropped, cropped again); each is a separate tree.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from megbench.core.errors import BenchError
 
 # Files that are expected beside frames and folders.
 EXPECTED = re.compile(r"\..*|Thumbs\.db|desktop\.ini", re.IGNORECASE)
-# SMIC's clips without a micro-expression lie beside those with one.
+# SMIC's clips without a micro-expression are next to those with one.
 NO_EXPRESSIONS = "non_micro"
 PICTURE = re.compile(r"\.(?:jpe?g|png|bmp|tiff?)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Naming:
-    """How a database names things, matched without regard to case.
+    """How a database names things, ignoring case.
 
     subject: a subject's folder; its group is the number. clip: a clip's folder, below the subject's. frame: the stem of
     a frame's file; its group is the frame's number, padded or not.
@@ -37,8 +38,8 @@ class Naming:
 class FrameFolder:
     """The frames of one clip on disk.
 
-    tree: the folder that holds the subjects' folders. frames: number and file, by number. strays: entries that are no
-    frames. twice: numbers that several files have; the first by name is taken.
+    tree: the folder that contains the subjects' folders. frames: number and file, by number. strays: entries that are
+    not frames. twice: numbers that several files have; the first file by name is used.
     """
 
     path: Path
@@ -50,16 +51,16 @@ class FrameFolder:
 
     @property
     def numbers(self) -> range:
-        """From the first frame's number to the last one's."""
+        """The numbers from the first frame's to the last frame's."""
         return range(self.frames[0][0], self.frames[-1][0] + 1)
 
     def between(self, first: int, last: int) -> list[tuple[int, Path]]:
-        """The frames from `first` to `last`, both included, as far as they are there."""
+        """Return the existing frames from `first` to `last`, both included."""
         return [(number, path) for number, path in self.frames if first <= number <= last]
 
 
 def trees(root: Path, naming: Naming) -> dict[Path, list[FrameFolder]]:
-    """All clips' folders under `root`, by tree. BenchError if `root` is no folder or cannot be read."""
+    """Return all clips' folders under `root`, by tree. Raise BenchError if `root` is not a folder or cannot be read."""
     if not root.is_dir():
         raise BenchError(f"The database {root} is not a folder. Give the folder that it was unpacked into.")
     found: dict[Path, list[FrameFolder]] = {}
@@ -70,7 +71,7 @@ def trees(root: Path, naming: Naming) -> dict[Path, list[FrameFolder]]:
 
 def _frame_folders(root: Path, naming: Naming) -> Iterator[FrameFolder]:
     def fail(error: OSError) -> None:
-        raise BenchError(f"{error.filename}: cannot be read ({error.strerror}). Check its rights.") from None
+        raise BenchError(f"{error.filename}: cannot be read ({error.strerror}). Check its permissions.") from None
 
     for place, folders, files in os.walk(root.resolve(), onerror=fail):
         folders[:] = sorted(name for name in folders if name.lower() != NO_EXPRESSIONS)
@@ -85,7 +86,7 @@ def _frame_folders(root: Path, naming: Naming) -> Iterator[FrameFolder]:
 
 
 def read_folder(path: Path, frame: re.Pattern[str], tree: Path, subject: int = 0) -> FrameFolder | None:
-    """The frames in one folder; None if there are none."""
+    """Return the frames in one folder, or None if there are none."""
     frames: dict[int, Path] = {}
     strays, twice = [], []
     for file in sorted(path.iterdir()):

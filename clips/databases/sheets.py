@@ -1,7 +1,7 @@
-"""Coding sheets as they are: the header is found by its words, cells are read as what they mean, rows are validated.
+"""Reading of coding sheets: the header is found by its words, cells are read by their meaning, rows are validated.
 
-Databases put notes above the header (SAMM: 13 lines), blank columns between the columns (CASME II) or leave both out
-when somebody saves the sheet again, so nothing is found by position.
+Databases put notes above the header (SAMM: 13 lines) and blank columns between the columns (CASME II); both may
+disappear when somebody saves the sheet again. Nothing is therefore found by position.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from megbench.core.tables.reading import read_sheets
 from megbench.core.tables.sheet import Sheet, SheetLimits, whole
 from megbench.faces.coded_units import parse
 
-# How each column is called in some sheet, in small letters without anything but letters and digits.
+# The titles of each column in any known sheet, in lower case with only letters and digits.
 TITLES = {
     "path": {"path", "video", "folder"},
     "subject": {"subject", "subid", "sub", "subjectid"},
@@ -32,14 +32,14 @@ TITLES = {
 # A header has these; the rest may be absent. Sheets of clips anywhere (the table adapter) have paths instead.
 CODED, LISTED = frozenset({"subject", "clip", "onset", "offset"}), frozenset({"path", "subject", "fps"})
 NUMBERS = ("onset", "apex", "offset")
-# Cells that say "not coded".
+# Cells that mean "not coded".
 BLANK = {"", "/", "\\", "-", "--", "\u2013", "\u2014", "nan", "none", "null", "n/a", "na"}
-# Notes above a header; the longest known has 13 lines.
+# The most rows of notes above a header; the longest known has 13 lines.
 DEEPEST_HEADER = 50
 LARGEST_SHEET_BYTES = 20_000_000
-# The largest known sheet has some 300 rows and 20 columns.
+# The largest known sheet has about 300 rows and 20 columns.
 LIMITS = SheetLimits("a coding sheet", LARGEST_SHEET_BYTES, rows=20_000, columns=200, pages=True)
-# Digits of a number that a sheet may hold; Python refuses to read thousands of them, and nobody means them.
+# The most digits of a number in a sheet; Python refuses to read thousands of them, and no sheet needs them.
 LONGEST_NUMBER = 30
 # Frames per second that no camera exceeds.
 FASTEST = 10_000
@@ -49,9 +49,9 @@ GROUPED = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
 
 @dataclass(frozen=True)
 class CodedRow:
-    """One clip as its coder described it. Frame numbers are the database's own; None where nobody coded them.
+    """One clip as its coder described it. Frame numbers are the database's own; a frame that was not coded is None.
 
-    number: which row below the header, from 0. line: the same as a spreadsheet counts. action_units: the raw text.
+    number: the row below the header, from 0. line: the same row as a spreadsheet counts. action_units: the raw text.
     """
 
     number: int
@@ -70,7 +70,7 @@ class CodedRow:
 
 @dataclass(frozen=True)
 class Coding:
-    """A coding sheet that was understood, with what was odd in it."""
+    """A coding sheet that was understood, with remarks on its oddities."""
 
     path: Path
     title: str
@@ -80,15 +80,15 @@ class Coding:
 
     @property
     def name(self) -> str:
-        """File and, of a workbook, the sheet."""
+        """The file name, followed by the sheet's title if it is a workbook."""
         return f"{self.path.name} ({self.title})" if self.title else self.path.name
 
 
 def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
-    """Return the table of a file whose header names all that it `needs`; None if there is none.
+    """Return the table of a file whose header names everything in `needs`, or None if there is none.
 
-    Of several, one whose title speaks of micro-expressions, else the first. BenchError for a file that cannot be read,
-    and for a table of clips in which two columns have one title.
+    If there are several, use one whose title mentions micro-expressions, or else the first. Raise BenchError for a file
+    that cannot be read, and for a table of clips in which two columns have the same title.
     """
     found = [(sheet, *head) for sheet in read_sheets(path, LIMITS) if (head := _header(sheet.rows, needs)) is not None]
     if not found:
@@ -98,11 +98,11 @@ def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
     remarks = [f"also there and not read: {', '.join(others)}"] if others else []
     remarks += _further_codings(sheet, line, columns)
     if twice := _twice(sheet.rows[line]):
-        told = f"two columns are called {few([repr(title) for title in twice])}"
-        if needs == LISTED:  # somebody's own table, which can be mended
+        told = f"two columns have the title {few([repr(title) for title in twice])}"
+        if needs == LISTED:  # a table that the user has written and can correct
             where = f"{path}, line {line + 1}"
-            raise BenchError(f"{where}: {told}, and nobody knows which is meant. Rename one of them, or delete it.")
-        if not all(_codes_frames(title) for title in twice):  # those are remarked already
+            raise BenchError(f"{where}: {told}, so it is unclear which is meant. Rename or delete one of them.")
+        if not all(_codes_frames(title) for title in twice):  # there is already a remark on those
             remarks.append(f"{told}; the first of them is read")
     records, carried = _meanings(sheet, line, columns)
     rows, odd = _validated(records)
@@ -121,13 +121,13 @@ def without_header(path: Path, needs: frozenset[str] = CODED) -> str:
         )
     else:
         lacks = f"; it begins with {told}" if row else ""
-    return f"{path}: no header with {', '.join(sorted(needs))} in it{lacks}."
+    return f"{path}: no header with {', '.join(sorted(needs))}{lacks}."
 
 
 def _header(rows: list[list[str]], needs: frozenset[str]) -> tuple[int, dict[str, int]] | None:
-    """Return the row index of the header and the column of each field; None if no row names all that is needed.
+    """Return the row index of the header and the column of each field, or None if no row names everything needed.
 
-    A header of two rows ("Frames" merged over "Onset", "Apex" and "Offset") is the lower one.
+    If the header has two rows ("Frames" merged over "Onset", "Apex" and "Offset"), it is the lower one.
     """
     head = rows[:DEEPEST_HEADER]
     for line, row in enumerate(head):
@@ -142,7 +142,7 @@ def _header(rows: list[list[str]], needs: frozenset[str]) -> tuple[int, dict[str
 
 
 def _columns(row: list[str]) -> dict[str, int]:
-    """Return the column of each field whose title stands in a row, the first where it stands twice."""
+    """Return the column of each field whose title is in a row, the first one if the title is repeated."""
     words = [_word(cell) for cell in row]
     return {
         field: next(column for column, word in enumerate(words) if word in titles)
@@ -152,7 +152,7 @@ def _columns(row: list[str]) -> dict[str, int]:
 
 
 def _twice(row: list[str]) -> list[str]:
-    """Return the titles of a header that are those of a field and stand twice, each as it stands there first."""
+    """Return the fields' titles that are repeated in a header, each as it is first written there."""
     words = [_word(cell) for cell in row]
     known = set().union(*TITLES.values())
     found = dict.fromkeys(word for word in words if word in known and words.count(word) > 1)
@@ -164,7 +164,7 @@ def _codes_frames(title: str) -> bool:
 
 
 def _further_codings(sheet: Sheet, header: int, columns: dict[str, int]) -> list[str]:
-    """Return a remark on columns that code frame numbers once more, however they are called; [] without any."""
+    """Return a remark on columns that code frame numbers again, whatever their titles; [] if there are none."""
     further = [
         column
         for column, title in enumerate(sheet.rows[header])
@@ -174,7 +174,7 @@ def _further_codings(sheet: Sheet, header: int, columns: dict[str, int]) -> list
     filled = sum(
         any(row[column : column + 1] not in ([], [""]) for column in further) for row in sheet.rows[header + 1 :]
     )
-    told = f"further columns called {titles} (further expressions?) are not read; {filled} rows have values there"
+    told = f"further columns named {titles} (further expressions?) are not read; {filled} rows have values there"
     return [told] if further else []
 
 
@@ -183,7 +183,8 @@ def _word(cell: str) -> str:
 
 
 def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the fields of `Row` for each row below the header, blank ones apart; remark on subjects carried down."""
+    """Return the fields of `CodedRow` for each non-blank row below the header, and a remark on subjects carried
+    down."""
     records: list[dict[str, Any]] = []
     carried, subject = [], ""
     for number, cells in enumerate(sheet.filled()[header + 1 :]):
@@ -195,14 +196,15 @@ def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[list[
         if not any(stripped.values()):
             continue
         line = number + header + 2
-        # A workbook whose subject spans several rows is saved as a CSV with the subject in the first of them only.
+        # A workbook whose subject spans several rows is saved as a CSV with the subject only in the first of them.
         if not stripped["subject"] and subject and (stripped["clip"] or stripped["path"]):
             stripped["subject"] = subject
             carried.append(str(line))
         subject = stripped["subject"]
         units = texts["action_units"]
         meant = {field: _number(sheet, stripped[field]) for field in (*NUMBERS, "fps")}
-        # "1.046" is a frame number of four digits in some countries, and never 1.046 frames: nobody knows which.
+        # "1.046" may be a frame number of four digits or a decimal number, depending on the country; it is left as
+        # text.
         meant |= {field: stripped[field] for field in NUMBERS if GROUPED.fullmatch(stripped[field])}
         meant["action_units"] = None if units.strip().lower() in BLANK else units
         records.append({**stripped, **meant, "number": number, "line": line})
@@ -211,7 +213,7 @@ def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[list[
 
 
 def _number(sheet: Sheet, text: str) -> int | float | str | None:
-    """Return a number, None for "not coded", or the text itself, which validation then names."""
+    """Return a number, None for "not coded", or the text itself, which validation then reports."""
     if text.lower() in BLANK:
         return None
     value = sheet.number(text)
@@ -221,11 +223,11 @@ def _number(sheet: Sheet, text: str) -> int | float | str | None:
 
 
 def _strange_units(rows: Sequence[CodedRow]) -> list[str]:
-    """Return a remark on rows whose action units are nothing of the kind; [] without any."""
+    """Return a remark on rows whose action units cannot be understood; [] if there are none."""
     found = [(row.line, row.action_units, parse(row.action_units)) for row in rows if row.action_units]
     strange = [f"line {line}: {text!r}" for line, text, coding in found if not coding.terms and not coding.unknown]
     told = (
-        f"no action unit is understood in {len(strange)} rows ({few(strange, 3)}); spreadsheets turn 6/12 into a date"
+        f"no action unit was recognised in {len(strange)} rows ({few(strange, 3)}); spreadsheets turn 6/12 into a date"
     )
     return [told] if strange else []
 
@@ -238,22 +240,22 @@ def _is_rate(value: object) -> bool:
     return isinstance(value, int | float) and 0 < value <= FASTEST
 
 
-# What the cells of a column must fulfil, and what is said of one that does not; it then counts as not coded.
+# What the cells of a column must fulfil, and what the remark says about one that does not and thus counts as not coded.
 CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
-    **dict.fromkeys(NUMBERS, (_is_frame, "is no frame number")),
-    "fps": (_is_rate, "is no frame rate"),
+    **dict.fromkeys(NUMBERS, (_is_frame, "is not a frame number")),
+    "fps": (_is_rate, "is not a frame rate"),
 }
 
 
 def _validated(records: Sequence[dict[str, Any]]) -> tuple[tuple[CodedRow, ...], list[str]]:
-    """Return the rows that can be used, and what was wrong with cells of others."""
+    """Return the rows that can be used, and remarks on invalid cells and omitted rows."""
     remarks, rows = [], []
     for record in records:
         told = f"line {record['line']}: the"
         values = dict(record)
         for field, (check, problem) in CHECKS.items():
             if values[field] is not None and not check(values[field]):
-                remarks.append(f"{told} {field} {values[field]!r} {problem}; taken as not coded")
+                remarks.append(f"{told} {field} {values[field]!r} {problem}; treated as not coded")
                 values[field] = None
         if values["subject"]:
             rows.append(CodedRow(**values))

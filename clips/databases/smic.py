@@ -1,7 +1,7 @@
 """SMIC: 16 people at 100 frames a second (HS), eight of them in visible and infrared light at 25 (VIS, NIR).
 
-Nobody coded action units, and there is no official sheet: a clip's folder holds the expression and names its emotion.
-SMIC-E has longer clips and a sheet; where a sheet is there, it is read.
+Action units were not coded, and there is no official sheet: a clip's folder contains the expression and names its
+emotion. SMIC-E has longer clips and a sheet, which is read if it is there.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ CAMERAS = ("HS", "VIS", "NIR")
 
 
 def clip_name(name: str) -> str:
-    """The kit's name of a clip, whose subject has no leading zero: s03_po_05 -> s3_po_05."""
+    """Return the kit's name of a clip, whose subject has no leading zero: s3_po_05 for s03_po_05."""
     match = CLIP.fullmatch(name)
     return f"s{int(match[1])}_{match[2].lower()}_{int(match[3]):02d}" if match else name
 
 
 def camera(tree: Path) -> str:
-    """Which camera's clips a tree holds, by its path; HS, as in the challenges, where no part of it says."""
+    """Return which camera's clips a tree contains, by its path; HS, as in the challenges, if the path does not say."""
     return next(iter(_cameras("/".join(tree.parts[::-1]))), "HS")
 
 
 def _cameras(text: str) -> list[str]:
-    """The cameras that are words of a text, in its order."""
+    """Return the cameras that are words of a text, in its order."""
     return [word for word in re.split(r"[^A-Z]+", text.upper()) if word in CAMERAS]
 
 
 def from_folder(folder: FrameFolder) -> CodedRow | None:
-    """What a clip's folder says: its emotion, and that the expression is all of it, except in SMIC-E's long clips."""
+    """Return what a clip's folder says: its emotion, and that all frames show the expression, except in SMIC-E's long
+    clips."""
     match = CLIP.fullmatch(folder.path.name)
     if not match:
         return None

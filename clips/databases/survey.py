@@ -1,4 +1,4 @@
-"""What was found of a database: clips that can be used, what is missing, what was corrected, what is odd."""
+"""What was found of a database: usable clips, what is missing, what was corrected, and what is odd."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from megbench.clips.folder import Recording
 from megbench.core.files.names import check_name
 from megbench.faces.coded_units import parse
 
-# Items of a list that are told; the rest is counted. Corrections are all told.
+# How many items of a list are shown; the rest are counted. All corrections are shown.
 SHOWN = 20
-# Emotions that some release of a sheet calls otherwise.
+# Other names of emotions in some releases of a sheet.
 SYNONYMS = {"others": "other", "happy": "happiness", "sad": "sadness"}
 
 
 @dataclass(frozen=True)
 class CodedClip:
-    """A clip on disk as its coder described it; `row` holds the database's own frame numbers, after corrections.
+    """A clip on disk as its coder described it; `row` has the database's own frame numbers, after corrections.
 
     problem: why its frames cannot be used; "" if they can.
     """
@@ -35,7 +35,7 @@ class CodedClip:
 
 @dataclass(frozen=True)
 class Survey:
-    """A database on somebody's disk. `source`: the sheet and the tree of folders that were read, in words.
+    """A database on the user's disk. `source`: the sheet and the tree of folders that were read, in words.
 
     missing: clips of the sheet without frames. uncoded: folders that no row describes. corrected: what was changed,
     with the correction's name. remarks: oddities that change nothing. incomplete: rows of the sheet that lack what a
@@ -53,11 +53,11 @@ class Survey:
 
     @property
     def usable(self) -> tuple[CodedClip, ...]:
-        """Clips whose frames can be read."""
+        """The clips whose frames can be read."""
         return tuple(clip for clip in self.clips if not clip.problem)
 
     def describe(self) -> list[str]:
-        """The survey as lines: a heading each, then its items, the longest lists cut short."""
+        """Return the survey as lines: a heading each, then its items, with long lists cut short."""
         recordings = [clip.recording for clip in self.clips]
         people = {recording.subject for recording in recordings}
         broken = [f"{clip.recording.name}: {clip.problem}" for clip in self.clips if clip.problem]
@@ -98,7 +98,7 @@ def _counts(values: Iterable[str]) -> str:
 
 
 def named(database: str, subject: str, clip: str) -> str:
-    """A clip's name in the suite, unique in its database: file names alone are shared by several subjects."""
+    """Return a clip's name in the suite, unique in its database, since several subjects share file names."""
     return check_name(f"{database} clip", clip if clip.startswith(subject) else f"{subject}_{clip}")
 
 
@@ -115,18 +115,18 @@ def coded_clip(
         frames = folder.between(row.onset, row.offset)
         wanted = row.offset - row.onset + 1
         there = f"{row.onset} to {row.offset}; the folder has {folder.numbers[0]} to {folder.numbers[-1]}"
-        if 2 * len(frames) < wanted or len(frames) < 2:  # another numbering, most likely
+        if 2 * len(frames) < wanted or len(frames) < 2:  # most likely numbered differently
             problem = f"{len(frames)} of {wanted} frames from {there}"
         elif not folder.numbers[0] <= row.onset < row.offset <= folder.numbers[-1]:
-            problem = f"the onset or offset lies beyond its files: {there}"
+            problem = f"the onset or offset is outside its files: {there}"
         elif len(frames) < wanted:
             odd.append(f"{name}: {wanted - len(frames)} of {wanted} frames are missing from {there}")
         row, astray = apex_within(name, row)
         odd += astray
     if folder.strays:
-        odd.append(f"{name}: {len(folder.strays)} files are no frames: {', '.join(map(repr, folder.strays[:3]))}")
+        odd.append(f"{name}: {len(folder.strays)} files are not frames: {', '.join(map(repr, folder.strays[:3]))}")
     if folder.twice:
-        odd.append(f"{name}: {len(folder.twice)} frame numbers stand on several files; the first by name is taken")
+        odd.append(f"{name}: {len(folder.twice)} frame numbers belong to several files; the first by name is used")
     places = {number: place for place, (number, _) in enumerate(frames)}
     onset, apex, offset = (None if mark is None else places.get(mark) for mark in (row.onset, row.apex, row.offset))
     recording = Recording(
@@ -147,25 +147,25 @@ def coded_clip(
 
 
 def backwards(row: CodedRow) -> str:
-    """Why a row's onset and offset cannot both be right, "" if they can."""
+    """Return why a row's onset and offset cannot both be right, or "" if they can."""
     if row.onset is None or row.offset is None or row.onset < row.offset:
         return ""
-    return f"the offset {row.offset} is not behind the onset {row.onset}"
+    return f"the offset {row.offset} is not after the onset {row.onset}"
 
 
 def apex_within(name: str, row: CodedRow) -> tuple[CodedRow, list[str]]:
-    """The row without an apex that is not between its onset and offset, and what is to be said of it."""
+    """Return the row without an apex that is outside onset and offset, and remarks on it."""
     marks = [mark for mark in (row.onset, row.apex, row.offset) if mark is not None]
     if row.apex is None or marks == sorted(marks):
         return row, []
-    told = f"{name}: the apex {row.apex} is not between onset and offset; taken as not coded"
+    told = f"{name}: the apex {row.apex} is not between onset and offset; treated as not coded"
     return dataclasses.replace(row, apex=None), [told]
 
 
 def corrected(
     row: CodedRow, name: str, frames: Sequence[int], known: Iterable[Correction]
 ) -> tuple[CodedRow, list[str]]:
-    """The row after all corrections, and a line for each that changed it."""
+    """Return the row after all corrections, and a line for each that changed it."""
     lines = []
     for correction in known:
         better = correction.apply(row, frames)

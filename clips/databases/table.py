@@ -1,8 +1,8 @@
-"""Any other database: a table of clips, one a line, with whatever is known of them.
+"""Any other database: a table of clips, one per line, with whatever is known about them.
 
-Columns, in any order: path (a video or a folder of pictures, from the table's own folder), subject, fps, and where
-known onset, apex, offset (as the pictures are numbered; a video is taken whole and its frames count from 0), action
-units, emotion, clip, and face: which one to take if the first frame shows several (left, right, or a number by size).
+Columns, in any order: path (a video or a folder of pictures, relative to the table's own folder), subject, fps and, if
+known, onset, apex, offset (as the pictures are numbered; a video is used whole and its frames count from 0), action
+units, emotion, clip, and face: which one to use if the first frame shows several (left, right, or a number by size).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from megbench.core.pictures import PICTURES, frames_folder
 from megbench.core.tables.reading import local_path
 from megbench.core.video import is_video
 
-# What file systems take as a name; asking about a longer one is an error of its own.
+# The longest name that file systems accept; asking about a longer one raises an error of its own.
 LONGEST_NAME = 200
 WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 # The last number in a picture's name is the frame's.
@@ -35,14 +35,14 @@ FRAME = re.compile(r".*?(\d+)\D*")
 
 
 class ClipTable:
-    """Adapter for a table of clips; the database is called as the file is."""
+    """Adapter for a table of clips; the database is named after the file."""
 
     name = "table"
 
     def survey(self, root: Path, sheet: Path | None = None, without: Sequence[str] = ()) -> Survey:
-        """Return all clips of the table `root`. Raise BenchError if a needed column is missing or a name is unfit."""
+        """Return all clips of the table `root`. Raise BenchError if a needed column is missing or a name is invalid."""
         if sheet is not None:
-            raise BenchError("The table itself is the sheet: give no --sheet beside it.")
+            raise BenchError("The table itself is the sheet. Remove --sheet.")
         corrections(self.name, without)
         if not root.is_file():
             raise BenchError(f"{root} is not a file. Give a table of clips as .csv or .xlsx.")
@@ -74,7 +74,7 @@ class ClipTable:
             clips.append(_facing(made, row.face))
             remarks += odd
         whole = sum(clip.recording.path.is_file() and bool(clip.row.onset or clip.row.offset) for clip in clips)
-        remarks += [f"{whole} videos with onset or offset are taken whole; nothing is cut"] * bool(whole)
+        remarks += [f"{whole} videos with onset or offset are used whole; nothing is cut"] * bool(whole)
         source = (f"sheet: {table.name}, {len(table.rows)} rows, header in line {table.header_line}",)
         told = {"missing": tuple(missing), "remarks": tuple(remarks), "incomplete": tuple(incomplete)}
         return Survey(database, source, tuple(clips), **told)
@@ -84,15 +84,15 @@ TABLE = ClipTable()
 
 
 def _repeated(rows: Sequence[CodedRow]) -> list[str]:
-    """Return a remark on rows that say the same as earlier ones, [] without any; all become clips."""
+    """Return a remark on rows that repeat earlier ones, [] if there are none; all rows become clips."""
     first: dict[CodedRow, int] = {}
     lines = [(row.line, first.setdefault(dataclasses.replace(row, number=0, line=0), row.line)) for row in rows]
-    told = [f"line {line} is line {before} again" for line, before in lines if line != before]
+    told = [f"line {line} repeats line {before}" for line, before in lines if line != before]
     return [f"{len(told)} rows repeat others ({few(told, 3)}); their clips count twice"] * bool(told)
 
 
 def _no_clip(row: CodedRow, path: Path, folder: Path) -> str:
-    """Return why a line of a table in `folder` names no clip, "" if it names one."""
+    """Return why a line of a table in `folder` does not name a clip, or "" if it does."""
     if max(map(len, path.parts), default=0) > LONGEST_NAME:
         return f"the path {shown(row.path)} is too long"
     if WINDOWS_DRIVE.match(row.path) and os.name != "nt":
@@ -136,7 +136,7 @@ def _facing(clip: CodedClip, choice: str) -> CodedClip:
 
 
 def _name_of(path: Path) -> str:
-    """Return a clip's name from its file or folder, with underscores for characters that names may not have."""
+    """Return a clip's name from its file or folder, with underscores in place of characters that names may not have."""
     name = path.stem if path.is_file() else path.name
     try:
         return check_name("clip", name)
@@ -150,11 +150,11 @@ def _without_pictures(path: Path, said: str) -> str:
     if not deeper or deeper[0][0] == ".":
         return f"{path}: no numbered pictures in it"
     verb = "does" if len(deeper) == 1 else "do"
-    return f"{path} holds no pictures itself; {counted(deeper)} {verb}: give {local_path(said)}/{deeper[0][0]}"
+    return f"{path} contains no pictures itself; {counted(deeper)} {verb}: give {local_path(said)}/{deeper[0][0]}"
 
 
 def _whole(row: CodedRow, folder: FrameFolder) -> CodedRow:
-    """The row with the first and last picture for an onset and offset that nobody coded."""
+    """Return the row with the first and last picture as onset and offset if neither was coded."""
     if row.onset is not None or row.offset is not None:
         return row
     return dataclasses.replace(row, onset=folder.numbers[0], offset=folder.numbers[-1])

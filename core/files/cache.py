@@ -1,7 +1,7 @@
-"""What is kept between runs: finished cells, prepared clips, features and partial scores, each under its content key.
+"""The cache between runs: finished cells, prepared clips, features and partial scores, each under its content key.
 
-Everything in the store may be deleted at any time; it is made again. Runs hold hard links to what they use, or copies
-where the file system knows no links.
+Everything in the store may be deleted at any time; it is recreated when needed. Runs hold hard links to what they use,
+or copies if the file system has no hard links.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from megbench.core.files.hashes import remember, unaltered
 from megbench.core.files.whole_files import whole_file
 from megbench.core.frames import Frames, content_hash, write_frames
 
-# Only what is made again by itself: the user's own weights and training folders lie beside these and are never deleted.
+# Only what can be recreated: the user's own weights and training folders lie beside these and are never deleted.
 KINDS = ("cells", "clips", "features", "media", "partials")
 CAP_BYTES = 20 * 1024**3
 # Entries used within a day are never trimmed: another run may be reading them.
@@ -31,24 +31,24 @@ TRIM_AGE_S = 24 * 3600
 
 
 def digest(value: Any) -> str:
-    """Content key of JSON values: blake2b of the canonical text, 32 hexadecimal digits."""
+    """Return the content key of JSON values: blake2b of the canonical text, 32 hexadecimal digits."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def write_text(path: Path, text: str, lasting: bool = True) -> None:
-    """Write text as UTF-8, the whole file or none; `lasting` as for `whole_file`."""
+    """Write text as UTF-8; the file is written whole or not at all. `lasting` is as for `whole_file`."""
     with whole_file(path, lasting) as file:
         file.write(text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """As `write_text`; absent values are null, NaN is a ValueError."""
+    """Write JSON as `write_text` does; absent values are null. Raise ValueError for NaN."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False))
 
 
 def read_json(path: Path) -> Any | None:
-    """The values in a JSON file, None if it is missing or damaged."""
+    """Return the values in a JSON file, or None if it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -56,12 +56,12 @@ def read_json(path: Path) -> Any | None:
 
 
 def write_kept(path: Path, facts: dict[str, Any]) -> None:
-    """As `write_json`, with the digest of the facts among them, so that `read_kept` finds any change."""
+    """Write facts as JSON together with their digest, so that `read_kept` detects any change."""
     write_text(path, json.dumps({**facts, "digest": digest(facts)}, allow_nan=False), lasting=False)
 
 
 def read_kept(path: Path) -> dict[str, Any] | None:
-    """What `write_kept` wrote, None if it is missing or any of it is another."""
+    """Return what `write_kept` wrote, or None if the file is missing or its digest does not match."""
     facts = read_json(path)
     if not isinstance(facts, dict):
         return None
@@ -71,13 +71,13 @@ def read_kept(path: Path) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class CellRecord:
-    """What is known of one finished or failed cell: `cell.json`.
+    """The facts about one finished or failed cell: `cell.json`.
 
-    key: hash of all that decides the frames. status: "ok", "failed" or, if its input was not supplied, "missing", with
-    the reason. seconds: time to animate.
-    content: hash of the frames. files: name -> size and blake2b. retry: the failure may not come again (a crash).
-    traceback: of an unexpected error, for whoever mends the method. peak_mb: the most main memory that the worker held
-    while it animated, in megabytes; None where that was not measured.
+    key: hash of everything that decides the frames. status: "ok", "failed" or, if its input was not supplied,
+    "missing", with the reason. seconds: time to animate. content: hash of the frames. files: name to size and blake2b.
+    retry: another attempt may succeed (after a crash). traceback: of an unexpected error, for whoever debugs the
+    method. peak_mb: the most main memory that the worker held while it animated, in megabytes; None if that was not
+    measured.
     """
 
     key: str
@@ -93,7 +93,7 @@ class CellRecord:
 
 
 def whole_archive(path: Path) -> bool:
-    """Whether an npz file is there and holds what was written into it, by its own checksums."""
+    """Return whether an npz file exists and is intact by its own checksums."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
@@ -103,10 +103,10 @@ def whole_archive(path: Path) -> bool:
 
 @contextlib.contextmanager
 def whole_folder(target: Path, whole: Callable[[Path], Any] = lambda folder: None) -> Iterator[Path]:
-    """Yield a temporary folder that becomes `target` if the block ends well, and is removed if it does not.
+    """Yield a temporary folder that becomes `target` if the block succeeds, and is removed otherwise.
 
-    It replaces what is there, unless `whole` finds that to be whole: another run that shares the store has made the
-    same meanwhile and may be reading it.
+    It replaces an existing folder, unless `whole` finds that folder to be complete: another run that shares the store
+    has made the same folder meanwhile and may be reading it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -119,7 +119,7 @@ def whole_folder(target: Path, whole: Callable[[Path], Any] = lambda folder: Non
         try:
             temporary.rename(target)
         except OSError:
-            # Another process has put the same content there; its copy is as good.
+            # Another process has put the same content there; its copy is just as good.
             if not target.exists():
                 raise
     finally:
@@ -127,7 +127,7 @@ def whole_folder(target: Path, whole: Callable[[Path], Any] = lambda folder: Non
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder so that it is either whole or gone: renamed first, then deleted."""
+    """Remove a folder by renaming it and then deleting it, so that it is never half there."""
     if not folder.exists():
         return
     doomed = folder.with_name(f".{folder.name}.{os.getpid()}.old")
@@ -138,7 +138,7 @@ def discard(folder: Path) -> None:
 def save_cell(folder: Path, key: str, frames: Frames, seconds: float, peak_mb: float | None = None) -> CellRecord:
     """Write a finished cell as `frames/*.png` and, last, `cell.json` with sizes and hashes.
 
-    If another run has made the same cell meanwhile, that one stays. Return the record of the cell that is kept.
+    If another run has made the same cell meanwhile, that one is kept. Return the record of the cell that is kept.
     """
     with whole_folder(folder, lambda there: read_cell(there, key)) as temporary:
         files = {f"frames/{name}": facts for name, facts in write_frames(temporary / "frames", frames).items()}
@@ -149,14 +149,14 @@ def save_cell(folder: Path, key: str, frames: Frames, seconds: float, peak_mb: f
 
 
 def save_failure(folder: Path, record: CellRecord) -> CellRecord:
-    """Write a failed or missing cell: only its `cell.json`, with the reason."""
+    """Write a failed or missing cell, which consists of its `cell.json` with the reason, and return the record."""
     with whole_folder(folder) as temporary:
         write_kept(temporary / "cell.json", vars(record))
     return record
 
 
 def read_cell(folder: Path, key: str) -> CellRecord | None:
-    """The record of a cell with this key, None where there is none, it is another's, or any file was altered."""
+    """Return the record of the cell with this key, or None if it is absent, has another key or any file was altered."""
     try:
         record = CellRecord(**(read_kept(folder / "cell.json") or {}))
     except TypeError:
@@ -167,7 +167,7 @@ def read_cell(folder: Path, key: str) -> CellRecord | None:
 
 
 def link_folder(source: Path, target: Path) -> None:
-    """Make `target` the same as `source` by hard links, or by copies where links fail."""
+    """Make `target` a copy of `source` by hard links, or by copying files if links fail."""
     with whole_folder(target) as temporary:
         for where, folders, files in os.walk(source):
             inside = temporary / os.path.relpath(where, source)
@@ -178,7 +178,7 @@ def link_folder(source: Path, target: Path) -> None:
 
 
 def link_file(source: Path, target: Path) -> None:
-    """One hard link, or a copy where links fail (another disk, a file system without them)."""
+    """Make one hard link, or copy the file if links fail (another disk, a file system without them)."""
     try:
         os.link(source, target)
     except OSError:
@@ -197,7 +197,7 @@ def _files(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One entry of the store: its bytes, and those that deleting it frees (not held by a run's hard link too)."""
+    """One entry of the store: its bytes, and the bytes that deleting it frees (those without hard links from runs)."""
 
     path: Path
     size: int
@@ -206,7 +206,7 @@ class CacheEntry:
 
 
 def entries(root: Path) -> list[CacheEntry]:
-    """All entries of the store at `root`, least recently used first; [] where there is no store."""
+    """Return all entries of the store at `root`, least recently used first; [] if there is no store."""
     found = []
     for kind in KINDS:
         for path in sorted((root / kind).glob("*")):
@@ -217,18 +217,20 @@ def entries(root: Path) -> list[CacheEntry]:
 
 
 def remove(entry: CacheEntry) -> None:
-    """Delete one entry. BenchError where the system refuses."""
+    """Delete one entry. Raise BenchError if the system refuses."""
     try:
         if entry.path.is_dir():
             discard(entry.path)
         else:
             entry.path.unlink(missing_ok=True)
     except OSError as error:
-        raise BenchError(f"{entry.path}: cannot be deleted ({error.strerror}). Check its owner and rights.") from None
+        raise BenchError(
+            f"{entry.path}: cannot be deleted ({error.strerror}). Check its owner and permissions."
+        ) from None
 
 
 def trim(root: Path, cap_bytes: int = CAP_BYTES) -> int:
-    """Delete the entries longest neither written nor touched, a day at least, until below the cap; bytes deleted."""
+    """Delete the least recently used entries, at least a day old, until below the cap; return the bytes deleted."""
     everything = entries(root)
     excess = sum(entry.size for entry in everything) - cap_bytes
     deleted = 0

@@ -1,7 +1,7 @@
-"""Locks between processes. The operating system takes each one back when its process ends, however that ends.
+"""Locks between processes. The operating system releases each lock when its process ends, however it ends.
 
-A file system may have no locks (some network file systems are mounted without). Then nobody waits and nobody is
-refused: files are written whole under their own names, so the worst case is work done twice.
+Some network file systems are mounted without locks. On those no process waits or is refused: files are written whole
+under their own names, so the worst case is work done twice.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from megbench.core.errors import BenchError
 from megbench.core.progress import note
 
 LOCK = ".lock"
-# How often a process that waits tries again.
+# How often a waiting process tries again.
 TRY_S = 0.2
-# What a file system without locks answers.
+# The errors that a file system without locks returns.
 WITHOUT_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
-# Characters of a holder's note that a message shows.
+# The most characters of a lock holder's note that a message shows.
 LONGEST_NOTE = 200
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a folder is for. name: in messages, and in the lock file. file: what every such folder holds in the end."""
+    """A kind of folder. name: in messages and in the lock file. file: what every finished folder of this kind
+    contains."""
 
     name: str
     file: str
@@ -47,11 +48,11 @@ CLIP_STORE = Kind("a clip store", "store.json")
 def locked_folder(folder: Path, kind: Kind, wait: bool = False) -> Iterator[None]:
     """Make a folder, unless it exists, and lock it for this process until the block ends.
 
-    wait: for a process that has the folder locked. Raise BenchError if the folder holds anything else than such a one
-    does or cannot be made, or, without `wait`, if another process has it locked.
+    wait: wait if another process has the folder locked. Raise BenchError if the folder contains something other than a
+    folder of this kind does, if it cannot be created, or, without `wait`, if another process has it locked.
     """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is(folder, kind)):
-        raise BenchError(f"{folder} exists and is not {kind.name}. Give --out another, empty or new folder.")
+        raise BenchError(f"{folder} exists and is not {kind.name}. Give --out a new or empty folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -62,13 +63,13 @@ def locked_folder(folder: Path, kind: Kind, wait: bool = False) -> Iterator[None
 
 @contextlib.contextmanager
 def locked_existing(folder: Path, kind: Kind) -> Iterator[None]:
-    """Lock a folder that is finished, to add to what it holds or to read it whole, until the block ends.
+    """Lock a finished folder, to add to it or to read it whole, until the block ends.
 
-    Raise BenchError if it is none of that kind, or if another process has it locked. What may not be written is not
-    locked either.
+    Raise BenchError if it is not of that kind, or if another process has it locked. A folder without write permission
+    is not locked.
     """
     if not (folder / kind.file).is_file():
-        raise BenchError(f"{folder} is not {kind.name}: it has no {kind.file}.")
+        raise BenchError(f"{folder} is not {kind.name}: it has no {kind.file}. Give a finished one.")
     if not os.access(folder, os.W_OK):
         yield
         return
@@ -87,7 +88,7 @@ def _locked(folder: Path, kind: Kind, wait: bool, remedy: str) -> Iterator[None]
         note(f"{_holder(folder)}; waiting for it.")
         lock = _acquire(file, wait=True)
     if lock is None:
-        note(f"{folder} is on a file system without locks: start no second process on it, nobody would notice.")
+        note(f"{folder} is on a file system without locks. Do not start a second process on it; nothing would stop it.")
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     _write_note(file, f"{kind.name}\nprocess {os.getpid()} on {socket.gethostname()}, since {now}")
     try:
@@ -99,7 +100,7 @@ def _locked(folder: Path, kind: Kind, wait: bool, remedy: str) -> Iterator[None]
 
 
 def check_free(folder: Path, kind: Kind) -> None:
-    """Raise BenchError as `locked_folder` does, and leave everything as it is: before work that ends in there."""
+    """Raise BenchError as `locked_folder` would, without changing anything; for use before long work."""
     if folder.is_dir() and not any(folder.iterdir()):
         return
     if folder.exists():
@@ -112,18 +113,18 @@ def check_free(folder: Path, kind: Kind) -> None:
 
 
 def _unmakeable(folder: Path, reason: str | None) -> BenchError:
-    return BenchError(f"{folder}: cannot be made ({reason}). Give --out a folder that can.")
+    return BenchError(f"{folder}: cannot be created ({reason}). Give --out a folder that can.")
 
 
 def _is(folder: Path, kind: Kind) -> bool:
-    """Return whether a folder is of that kind: finished, or begun by a process whose lock file notes no other kind."""
+    """Return whether a folder is of that kind: finished, or begun by a process whose lock file names no other kind."""
     begun = (folder / LOCK).exists() and _noted(folder)[0] in ("", kind.name)
     return begun or (folder / kind.file).is_file()
 
 
 @contextlib.contextmanager
 def in_turn(file: Path) -> Iterator[None]:
-    """Let one process at a time into the block, by a lock on `file`; others wait."""
+    """Let one process at a time into the block, by a lock on `file`; the others wait."""
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = _acquire(file, wait=True)
     try:
@@ -134,7 +135,8 @@ def in_turn(file: Path) -> Iterator[None]:
 
 
 def _acquire(file: Path, wait: bool) -> FileLock | None:
-    """Return a lock on `file`, or None if its file system has no locks. Raise Timeout if it is taken and not waited."""
+    """Return a lock on `file`, or None if its file system has no locks. Raise Timeout if it is taken and `wait` is
+    false."""
     lock = FileLock(file, fallback_to_soft=False)
     try:
         lock.acquire(timeout=-1 if wait else 0, poll_interval=TRY_S)
@@ -146,19 +148,20 @@ def _acquire(file: Path, wait: bool) -> FileLock | None:
 
 
 def _write_note(file: Path, text: str) -> None:
-    """Write who has a lock into its file, for messages only: a full disk is noticed soon enough by the work itself."""
+    """Write who holds a lock into its file, for messages only. Errors are ignored: the work itself will hit a full
+    disk."""
     with contextlib.suppress(OSError):
         file.write_text(text, encoding="utf-8")
 
 
 def _holder(folder: Path) -> str:
-    """Return a clause that names the process that has locked a folder, if it has written its note already."""
+    """Return a clause that names the process that has locked a folder, if it has already written its note."""
     said = _noted(folder)[1]
     return f"Another process works on {folder}{f' ({said})' if said else ''}"
 
 
 def _noted(folder: Path) -> tuple[str, str]:
-    """Return what the lock file of a folder says: its kind and who has it locked, "" for what is not there."""
+    """Return what the lock file of a folder says: the kind and who has it locked, "" for what is absent."""
     text = ""
     with contextlib.suppress(OSError, ValueError):
         text = (folder / LOCK).read_text(encoding="utf-8")[:LONGEST_NOTE]

@@ -1,8 +1,8 @@
-"""Hashes of files. Those of the files that decide numbers, besides the frames of clips, are part of the keys.
+"""Hashes of files. The hashes of the files that decide numbers, besides the frames of clips, are part of the keys.
 
-A file whose size, modification time and inode are those of a file that was hashed before is not read again, as git and
-make do; hard links share all three. For a file with one name its change time counts too, which no program can put back:
-other weights unpacked under the old name and time are noticed. `hash_anew` reads in any case.
+A file is not read again if it has the size, modification time and inode of a file that was hashed before, as in git and
+make; hard links share all three. For a file with a single name the change time counts too, which no program can set:
+different weights unpacked under the old name and time are detected. `hash_anew` always reads the file.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from typing import Any
 
 from megbench.core.files.memo import Memo, memo
 
-# A file may change twice within one tick of its file system's clock and keep its modification time. So what was
-# modified this recently when it was hashed is hashed again next time. Linux counts in ticks of up to 10 ms.
+# A file may change twice within one tick of its file system's clock and keep its modification time. A file modified
+# this recently when it was hashed is therefore hashed again next time. Linux counts in ticks of up to 10 ms.
 TICK_NS = 10_000_000
-# Where times are whole seconds: FAT counts in steps of two.
+# Used if times are whole seconds: FAT counts in steps of two.
 SECOND_NS = 1_000_000_000
 
 
 def file_hash(path: Path | str) -> str:
     """Return the blake2b hash of a file, 32 hexadecimal digits. Raise OSError if it cannot be read.
 
-    It is read unless this or an earlier process knows the hash for its size, modification time and inode.
+    The file is read unless this or an earlier process knows the hash for its size, modification time and inode.
     """
     return _hash_of(os.stat(path), path, _index())
 
 
 def hash_anew(path: Path) -> str:
-    """Return the hash of a file as `file_hash` does, but read it whatever is known of it."""
+    """Return the hash of a file as `file_hash` does, but always read the file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def hash_again(path: Path) -> str:
-    """Return the hash of a file as `hash_anew` does, and believe it from now on whatever was known of the file."""
+    """Return the hash of a file as `hash_anew` does, and store it in place of any hash known for the file."""
     facts, began = os.stat(path), time.time_ns()
     found = hash_anew(path)
     _keep(_index(), facts, found, began)
@@ -54,23 +54,23 @@ def hash_if_readable(path: Path) -> str | None:
 
 
 def states(paths: Sequence[Path]) -> list[list[str | None]]:
-    """Return the name and the hash of each file as JSON values; the hash is None where the file cannot be read."""
+    """Return the name and the hash of each file as JSON values; the hash is None if the file cannot be read."""
     return [[path.name, hash_if_readable(path)] for path in paths]
 
 
 def bytes_facts(data: bytes) -> dict[str, Any]:
-    """Return size and hash of the bytes of a file."""
+    """Return the size and the hash of a file's bytes."""
     return {"size": len(data), "blake2b": hashlib.blake2b(data, digest_size=16).hexdigest()}
 
 
 def file_facts(path: Path | str) -> dict[str, Any]:
-    """Return size and hash of a file, which is read as `file_hash` reads it. Raise OSError if it cannot be read."""
+    """Return the size and the hash of a file, read only if `file_hash` must. Raise OSError if it cannot be read."""
     facts = os.stat(path)
     return {"size": facts.st_size, "blake2b": _hash_of(facts, path, _index())}
 
 
 def unaltered(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Return whether all of these files are in a folder and as their facts say, read only where that is needed."""
+    """Return whether all of these files are in a folder and match their facts; files are read only if necessary."""
     index, inside = _index(), os.fspath(folder)
     try:
         return all(_as_known(f"{inside}/{name}", known, index) for name, known in files.items())
@@ -79,18 +79,19 @@ def unaltered(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
 
 
 def remember(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
-    """Keep the facts of files that this process has just written into a folder, so that nobody reads them again."""
+    """Store the facts of files that this process has just written into a folder, so that they need not be read
+    again."""
     index, now = _index(), time.time_ns()
     for name, known in files.items():
         facts = os.stat(folder / name)
         if facts.st_size == known["size"]:
-            # Under both keys, since runs will link what is written here.
+            # Store both keys, since runs will link what is written here.
             _keep(index, facts, known["blake2b"], now, _key(facts), _linked(facts))
     index.save()
 
 
 def keep_known() -> None:
-    """Let the next process know what this one knows."""
+    """Save the known hashes for later processes."""
     _index().save()
 
 
@@ -124,5 +125,5 @@ def _key(facts: os.stat_result) -> str:
 
 
 def _linked(facts: os.stat_result) -> str:
-    """Return the key of a file with several names: each new name changes its ctime, which nobody can put back."""
+    """Return the key of a file with several names, without its ctime, which every new name changes."""
     return f"{facts.st_dev:x}-{facts.st_ino:x}-{facts.st_size:x}-{facts.st_mtime_ns:x}"

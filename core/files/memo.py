@@ -1,7 +1,7 @@
-"""What was found out once and need not be found out again: a log in the store that any process may add to.
+"""Results worth remembering between processes: a log in the store to which any process may append.
 
-Losing the log costs time and nothing else, so it takes no locks. A process appends whole lines, each with a checksum of
-its own. A line that is cut off, altered or written into another one is skipped on reading.
+Losing the log costs only time, so it takes no locks. A process appends whole lines, each with its own checksum. A line
+that is cut off, altered or mixed up with another is skipped on reading.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 
 from megbench.core.files.working_folder import STORE, from_start
 
-# A log that has grown beyond this is begun anew: by then most of it is about files that are gone.
+# A log larger than this is started over: by then most of it is about files that no longer exist.
 MOST_BYTES = 64_000_000
 
 
 class Memo:
-    """One log: JSON values by key. Values that were put are found at once; `save` makes them last."""
+    """One log: JSON values by key. A value is available as soon as it is put; `save` makes it persistent."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -30,7 +30,7 @@ class Memo:
         self._read_to = 0
 
     def get(self, key: str) -> Any | None:
-        """Return the value of a key, None if nobody put one; what other processes have saved meanwhile counts."""
+        """Return the value of a key, or None if there is none; what other processes have saved meanwhile counts."""
         if key not in self._known:
             self._read_on()
         return self._known.get(key)
@@ -40,11 +40,11 @@ class Memo:
         self._known[key] = self._new[key] = value
 
     def save(self) -> None:
-        """Append what was put since the last time. Without a store, or without room in it, nothing is kept."""
+        """Append what was put since the last save. If there is no store or no space, nothing is saved."""
         if not self._new or not self.path.parent.is_dir():
             return
         body = json.dumps(self._new, separators=(",", ":")).encode()
-        # The first line break ends what a killed process may have left half written.
+        # The leading line break ends a line that a killed process may have left half written.
         line = b"\n" + _check(body) + b" " + body + b"\n"
         with contextlib.suppress(OSError):
             anew = os.O_TRUNC if self.path.exists() and self.path.stat().st_size > MOST_BYTES else 0
@@ -56,7 +56,7 @@ class Memo:
         self._new = {}
 
     def _read_on(self) -> None:
-        """Read what was appended since the last time, up to the last whole line."""
+        """Read what was appended since the last read, up to the last whole line."""
         with contextlib.suppress(OSError):
             size = os.stat(self.path).st_size
             if size == self._read_to:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever ends the process that writes them."""
+"""Files that are complete or absent, however the process that writes them ends."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import BinaryIO
 
 @contextlib.contextmanager
 def whole_file(path: Path, lasting: bool = True) -> Iterator[BinaryIO]:
-    """Open a temporary file that replaces `path` if the block ends well, and is removed if it does not.
+    """Yield a temporary file that replaces `path` if the block succeeds, and is removed otherwise.
 
-    lasting: also when the power goes in the next seconds. It takes a millisecond, which files that are checked on
-    reading and can be made again are not worth.
+    lasting: make the file survive a power failure in the next seconds. That takes a millisecond, too long for files
+    that are checked on reading and can be recreated.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

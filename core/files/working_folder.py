@@ -1,4 +1,4 @@
-"""The folder that the user started the command in. Relative paths refer to it, also in workers started elsewhere."""
+"""The folder in which the user started the command. Relative paths refer to it, also in workers started elsewhere."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from pathlib import Path
 STARTED_IN = "MEGBENCH_STARTED_IN"
 # The user's folder of weights, instead of the store's own.
 WEIGHTS = "MEGBENCH_WEIGHTS"
-# What the suite keeps for the user, in the folder that the command is started in.
+# Where the suite keeps things for the user, in the folder in which the command is started.
 STORE = Path(".megbench")
 
 
 def from_start(path: Path) -> Path:
-    """Return a relative path as seen from the folder that the command was started in; absolute paths are unchanged."""
+    """Return a relative path resolved against the folder in which the command was started; leave absolute paths
+    unchanged."""
     return Path(os.environ.get(STARTED_IN, "")) / path
 
 
 def in_store(name: str) -> Path:
-    """Return the path of a folder in the store of the folder that the command was started in."""
+    """Return the path of a folder in the store of the folder in which the command was started."""
     return from_start(STORE / name)
 
 
 def weights_folders() -> list[Path]:
-    """Return the folders where the user's weights are: the one that MEGBENCH_WEIGHTS names, if any; the store's."""
+    """Return the folders with the user's weights: the one that MEGBENCH_WEIGHTS names, if any, then the store's."""
     own = os.environ.get(WEIGHTS)
     return [*([from_start(Path(own))] if own else []), in_store("weights")]
 
 
 def worker_environment() -> dict[str, str]:
-    """Return the environment variables with which a worker on another machine finds the same folders."""
+    """Return the environment variables that let a worker on another machine find the same folders."""
     weights = os.environ.get(WEIGHTS)
     here = from_start(Path()).resolve()
     return {STARTED_IN: str(here), WEIGHTS: str(here / weights) if weights else ""}

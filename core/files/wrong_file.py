@@ -1,6 +1,6 @@
-"""Recognise what lies in the place of weights, videos or pictures: web pages, Git LFS pointers, archives around them.
+"""Recognise files saved in place of weights, videos or pictures: web pages, Git LFS pointers, archives around them.
 
-Download scripts save whatever a server answers. Only the first bytes and an archive's list of names are read.
+Download scripts save whatever a server returns. Only the first bytes and an archive's list of names are read.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from megbench.core.errors import BenchError, few, shown
 from megbench.core.files.kinds import HEAD_BYTES, PICKLE, WEB_PAGE, kind_of
 
-ITSELF = "Download the file itself, in a browser if need be"
+ITSELF = "Download the file itself, if necessary in a browser"
 AGAIN = "Download it again"
 ZIP, TAR, TAR_AT = b"PK\x03\x04", b"ustar", 257
 MOST_MEMBERS = 3
-# Bytes that do not occur in texts.
+# Bytes that do not occur in text.
 BINARY = bytes(set(range(32)) - {9, 10, 12, 13})
 
 
@@ -50,7 +50,8 @@ def why_not_weights(path: Path) -> str:
 
 
 def mistaken_download(path: Path) -> str:
-    """Return what is in a file's place, with the remedy: a web page or a Git LFS pointer; "" for anything else."""
+    """Return what a file is instead of the one wanted, with the remedy: a web page or a Git LFS pointer; "" for
+    others."""
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
@@ -60,12 +61,12 @@ def mistaken_download(path: Path) -> str:
 
 
 def _zip(path: Path) -> str:
-    """Return what a zip file is, "" if torch.save may have written it."""
+    """Return what a zip file is, or "" if torch.save may have written it."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return f"cut off or damaged ({path.stat().st_size} bytes are here). {AGAIN}"
+        return f"truncated or damaged ({path.stat().st_size} bytes are here). {AGAIN}"
     inside = {name.rpartition("/")[2] for name in names}
     if "constants.pkl" in inside:
         return "a TorchScript program, not weights alone. Save the networks' state_dict() instead"
@@ -91,7 +92,7 @@ def _members(names: list[str]) -> str:
 
 
 def _text(head: bytes) -> str:
-    """Return what a text file is, "" for a binary file."""
+    """Return what a text file is, or "" for a binary file."""
     text = _decoded(head).lstrip()
     if not text:
         return ""
@@ -108,7 +109,7 @@ def _text(head: bytes) -> str:
 
 
 def _placeholder(text: str) -> str:
-    """Return what a text in the place of another file is, a Git LFS pointer or a web page; "" for other texts."""
+    """Return what a text is, a Git LFS pointer or a web page, if it stands in for another file; "" for other texts."""
     if text.startswith("version https://git-lfs"):
         size = re.search(r"^size (\d{1,15})\s*$", text, re.MULTILINE)
         of = f" of {size[1]} bytes" if size else ""
@@ -134,7 +135,7 @@ def _decoded(head: bytes) -> str:
 
 
 def _quoted(pattern: str, text: str) -> str:
-    """Return the pattern's group in the text, such as a page's title, in brackets; "" without a match."""
+    """Return the pattern's group in the text, such as a page's title, in brackets; "" if there is no match."""
     found = re.search(pattern, text, re.IGNORECASE | re.DOTALL)
     words = " ".join(html.unescape(found[1]).split()) if found else ""
     return f" ({shown(words)})" if words else ""

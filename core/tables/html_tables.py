@@ -1,4 +1,4 @@
-"""Read the tables of an HTML page, as spreadsheets save them."""
+"""Read the tables of an HTML page as saved by spreadsheet programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_TABLES = 50
 
 
 def read_page(path: Path, text: str, limits: SheetLimits) -> list[Sheet]:
-    """Return every table of a page. Raise BenchError for a page that has no tables, ends in a tag, or is too large."""
+    """Return every table of a page. Raise BenchError if the page has no tables, ends within a tag, or is too large."""
     page = _Page(path, limits)
     try:
         page.feed(text)
@@ -24,19 +24,21 @@ def read_page(path: Path, text: str, limits: SheetLimits) -> list[Sheet]:
         raise BenchError(f"{path}: the page ends within a tag, a comment or a script. Save the sheet as XLSX or CSV.")
     page.close()
     if not page.tables:
-        raise BenchError(f"{path}: no table in it. A workbook saved as HTML keeps its sheets in {path.stem}.files/.")
+        raise BenchError(
+            f"{path}: the page has no table. A workbook saved as HTML keeps its sheets in {path.stem}.files/."
+        )
     return [Sheet("", trimmed(rows), tuple(merged)) for rows, merged in zip(page.tables, page.merged, strict=True)]
 
 
 class _Page(HTMLParser):
-    """Collects tables. A merged cell's text is at its top left; the cells it covers are blank, as in a workbook."""
+    """A collector of tables. A merged cell's text is at its top left; the other cells it covers are blank."""
 
     def __init__(self, path: Path, limits: SheetLimits) -> None:
         super().__init__(convert_charrefs=True)
         self._path, self._limits = path, limits
         self.tables: list[list[list[str]]] = []
         self.merged: list[list[Merged]] = []
-        self._covered: dict[int, int] = {}  # column -> rows below that a merged cell still covers
+        self._covered: dict[int, int] = {}  # column to number of rows below that a merged cell still covers
         self._cell: list[str] | None = None
         self._silent = 0
         self._row_open = False

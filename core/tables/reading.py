@@ -1,7 +1,8 @@
 """Read tables: CSV in any dialect, workbooks and web pages, recognised by their contents and not by their names.
 
-Files are untrusted and come from spreadsheets of all countries: columns separated by commas, semicolons or tabs; UTF-8,
-UTF-16, GB18030 (which includes gb2312 and GBK) or Windows-1252. Cells stay text, so "006" is never 6.
+Files are untrusted and come from spreadsheet programs of all countries: columns separated by commas, semicolons or
+tabs; text in UTF-8, UTF-16, GB18030 (which includes gb2312 and GBK) or Windows-1252. Cells stay text, so "006" is never
+read as 6.
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ from megbench.core.tables.html_tables import read_page
 from megbench.core.tables.sheet import Sheet, SheetLimits, trimmed
 from megbench.core.tables.workbook import read_workbook
 
-# Suffixes of files that may be tables; their contents decide. Excel's "Unicode text" is .txt. The last two, of WPS and
-# Numbers, are listed to be refused by name.
+# Suffixes of files that may be tables; their contents decide. Excel's "Unicode text" is .txt. The last two, from WPS
+# and Numbers, are listed so that they can be rejected by name.
 SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods", ".et", ".numbers")
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\xef\xbb\xbf": "utf-8"}
 PAGE = re.compile(r"<(html|table|frameset)\b", re.IGNORECASE)
-# Of delimiters that split the lines equally well, the first is taken: commas may be decimal marks.
+# If several delimiters split the lines equally well, the first is used: commas may be decimal marks.
 DELIMITERS = "\t;,"
 SNIFFED_LINES, SNIFFED_CHARACTERS = 200, 1_000_000
-# A whole cell in quotes, whatever is in it; the delimiter before it is kept.
+# A whole quoted cell, whatever it contains; the delimiter before it is kept.
 QUOTED = re.compile(r"(?:(?<=[\t;,\r\n ])|^)\"(?:[^\"]|\"\")*\"(?=[\t;,\r\n]|$)")
 # How much of a file is examined to find its encoding.
 SNIFFED_BYTES = 1_000_000
 
 
 def read_sheets(path: Path, limits: SheetLimits) -> list[Sheet]:
-    """Return all tables of a file: one of a CSV, the worksheets of a workbook, the tables of a page.
+    """Return all tables of a file: the one of a CSV, the worksheets of a workbook, or the tables of a page.
 
-    Raise BenchError if the file cannot be read, is too large, or is not a table; then the message says what it is.
+    Raise BenchError if the file cannot be read, is too large, or is not a table; the message then says what it is.
     """
     try:
         with path.open("rb") as file:
@@ -44,7 +45,7 @@ def read_sheets(path: Path, limits: SheetLimits) -> list[Sheet]:
         reason = error.strerror if isinstance(error, OSError) else error
         raise BenchError(f"{path}: cannot be read ({reason}). Give {limits.what}.") from None
     if len(data) > limits.bytes:
-        raise BenchError(f"{path}: is larger than {limits.bytes} bytes. Give {limits.what}.")
+        raise BenchError(f"{path} is larger than {limits.bytes} bytes. Give {limits.what}.")
     if data.startswith((b"PK", b"\xd0\xcf\x11\xe0")):
         return read_workbook(path, data, limits)
     kind = kind_of(data)
@@ -59,14 +60,14 @@ def read_sheets(path: Path, limits: SheetLimits) -> list[Sheet]:
 
 
 def read_sheet(path: Path, limits: SheetLimits) -> Sheet:
-    """Return the first table of a file that has any cells, or an empty one. Raise BenchError as `read_sheets`."""
+    """Return the first table of a file that has any cells, or an empty one. Raise BenchError as `read_sheets` does."""
     return next((sheet for sheet in read_sheets(path, limits) if sheet.rows), Sheet("", []))
 
 
 def table_called(path: Path) -> Path | None:
-    """Return the table that has the name of `path` and one of SUFFIXES, in upper or lower case; None without one.
+    """Return the table with the name of `path` and one of SUFFIXES, in upper or lower case, or None if there is none.
 
-    Of several, the first in the order of SUFFIXES.
+    If there are several, return the first in the order of SUFFIXES.
     """
     beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
     files = (file for file in beside if file.name.startswith(path.name) and file.is_file())
@@ -80,7 +81,8 @@ def local_path(text: str) -> str:
 
 
 def decoded(path: Path, data: bytes) -> str:
-    """Return text, decoded by its byte-order mark, the NULs of UTF-16, a page's own declaration, or its bytes."""
+    """Return data as text, decoded by its byte-order mark, the NULs of UTF-16, a page's own declaration, or its
+    bytes."""
     encodings = [encoding for mark, encoding in BYTE_ORDER_MARKS.items() if data.startswith(mark)]
     encodings = encodings or _utf_16(data) or [*_declared(data), "utf-8", _old_encoding(data)]
     for encoding in encodings:
@@ -89,13 +91,15 @@ def decoded(path: Path, data: bytes) -> str:
         except (UnicodeError, LookupError):
             continue
     raise BenchError(
-        f"{path}: cannot be read as CSV: it is neither UTF-8 nor gb2312 text, nor UTF-16. Save it as CSV in UTF-8, or"
-        " as XLSX."
+        f"{path}: cannot be read as CSV: the text is not UTF-8, gb2312 or UTF-16. Save it as CSV in UTF-8, or as XLSX."
     )
 
 
 def _utf_16(data: bytes) -> list[str]:
-    """Return the encoding of UTF-16 without a mark, [] for others: every other byte of digits and delimiters is NUL."""
+    """Return the encoding of UTF-16 without a byte-order mark, or [] for other data.
+
+    In UTF-16 every other byte of digits and delimiters is NUL.
+    """
     head = data[: SNIFFED_BYTES // 2 * 2]
     first, second = head[::2].count(0), head[1::2].count(0)
     if max(first, second) * 10 < len(head) // 2 or min(first, second) * 4 > max(first, second):
@@ -116,7 +120,7 @@ def _old_encoding(data: bytes) -> str:
 
 
 def _read_csv(path: Path, text: str, limits: SheetLimits) -> Sheet:
-    """Return the rows of a CSV. Raise BenchError beyond `limits`, as commas alone could fill the memory."""
+    """Return the rows of a CSV. Raise BenchError beyond `limits`, since commas alone could fill the memory."""
     delimiter, text = _dialect(text)
     rows: list[list[str]] = []
     try:
@@ -134,7 +138,7 @@ def _read_csv(path: Path, text: str, limits: SheetLimits) -> Sheet:
 def _dialect(text: str) -> tuple[str, str]:
     """Return the delimiter that splits most lines into the same number of cells, and the text without a "sep=" line."""
     if said := re.match(r"\"?sep=([\t;,])\"?[ ;,\t]*(\r\n?|\n)", text, re.IGNORECASE):
-        return said.group(1), text[said.start(2) :]  # the line stays, blank, so that lines keep their numbers
+        return said.group(1), text[said.start(2) :]  # the line stays, blank, so that the other lines keep their numbers
     outline = re.split(r"\r\n?|\n", QUOTED.sub("", text[:SNIFFED_CHARACTERS]))[:SNIFFED_LINES]
     widths = {delimiter: [line.count(delimiter) + 1 for line in outline] for delimiter in DELIMITERS}
     start = _table_start(widths)
@@ -147,7 +151,8 @@ def _dialect(text: str) -> tuple[str, str]:
 
 
 def _table_start(widths: dict[str, list[int]]) -> int:
-    """Return the first line of the largest block of lines with one width: prose above a header has delimiters too."""
+    """Return the first line of the largest block of lines of one width; prose above a header contains delimiters
+    too."""
     blocks = [
         (count * (width - 1), -lines.index(width))
         for lines in widths.values()

@@ -1,4 +1,4 @@
-"""A sheet: the cells of a table as text, whatever kind of file they came from."""
+"""A sheet: the cells of a table as text, whatever kind of file they come from."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ WHOLE = re.compile(r"\s*(\d+)[.,]0\s*")
 
 @dataclass(frozen=True)
 class SheetLimits:
-    """How much is read of one file: `bytes` on disk, bytes `unpacked`, rows and columns. what: its name in messages."""
+    """How much of a file is read: `bytes` on disk, bytes `unpacked`, rows and columns. what: its name in messages."""
 
     what: str
     bytes: int
     rows: int
     columns: int
     unpacked: int = 200_000_000
-    pages: bool = False  # whether the tables of an HTML page count
+    pages: bool = False  # whether tables of an HTML page are accepted
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Merged:
 class Sheet:
     """One table of a file: `rows` of text, "" for an empty cell, no blank rows at the end; rows may differ in length.
 
-    title: the worksheet's, "" for a CSV. merged: cells that cover rows below them, where `rows` is blank.
-    decimal_comma: whether a comma in a number is the decimal mark, which is so unless commas separate the columns.
+    title: the worksheet's, "" for a CSV. merged: cells that cover rows below them, in which `rows` is blank.
+    decimal_comma: whether a comma in a number is the decimal mark; true unless commas separate the columns.
     """
 
     title: str
@@ -57,7 +57,7 @@ class Sheet:
         return rows
 
     def number(self, text: str) -> float | None:
-        """Return the number that a cell holds ("29.97"; "29,97" with a decimal comma), None for any other text.
+        """Return the number in a cell ("29.97"; "29,97" with a decimal comma), or None for any other text.
 
         Thousands are never grouped in these tables: "1.234,5" is not a number.
         """
@@ -71,13 +71,14 @@ class Sheet:
 
 
 def whole(text: str) -> str:
-    """Return "12" for "12.0" and "12,0", as programs write whole numbers beside fractions; any other text as it is."""
+    """Return "12" for "12.0" and "12,0", which programs write in columns with fractions; return other text
+    unchanged."""
     found = WHOLE.fullmatch(text)
     return found[1] if found else text
 
 
 def trimmed(rows: list[list[str]]) -> list[list[str]]:
-    """Return rows without the blank cells at their ends and the blank rows at the end."""
+    """Return rows without blank cells at their ends and without blank rows at the end."""
     kept = [row[: next((i for i in range(len(row), 0, -1) if row[i - 1]), 0)] for row in rows]
     while kept and not kept[-1]:
         kept.pop()

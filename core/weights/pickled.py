@@ -1,7 +1,7 @@
 """Read published checkpoints: pickled state dicts in their usual wrappings, without running code from the file.
 
 DataParallel writes `module.` before every entry, trainers put everything under "state_dict", other scripts save one
-flat dict, and training loops leave numpy scalars beside the networks. All of this is read. Whole pickled modules are
+flat dict, and training loops leave NumPy scalars beside the networks. All of these are read. Whole pickled modules are
 not, since reading them can run code from the file.
 """
 
@@ -40,42 +40,44 @@ Value = TypeVar("Value")
 
 
 def check_size(path: Path) -> None:
-    """Raise BenchError for a file that is larger than any weights, on disk or unpacked (a zip bomb).
+    """Raise BenchError if a file is larger than any weights, on disk or unpacked (a zip bomb).
 
-    torch.save stores entries as they are, but the reader also unpacks what others have packed.
+    torch.save stores entries uncompressed, but the reader also unpacks compressed ones.
     """
     if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
-        raise BenchError(f"Weights {path} are larger than {LARGEST_WEIGHTS_BYTES} bytes.")
+        raise BenchError(f"Weights {path} are larger than {LARGEST_WEIGHTS_BYTES} bytes. Give a checkpoint.")
     if zipfile.is_zipfile(path):
         with contextlib.suppress(zipfile.BadZipFile, ValueError), zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > LARGEST_WEIGHTS_BYTES:
-                raise BenchError(f"Weights {path} unpack to more than {LARGEST_WEIGHTS_BYTES} bytes.")
+                raise BenchError(
+                    f"Weights {path} unpack to more than {LARGEST_WEIGHTS_BYTES} bytes. Give a checkpoint."
+                )
 
 
 def read_published(path: Path) -> dict[str, State]:
     """Return the state dicts of a pickled checkpoint by network name, with dtypes unchanged.
 
-    A single state dict (torchvision's) becomes the network "". What has no entries (optimisers, epochs) is left out.
-    Raise BenchError if the file is too large, damaged, not a checkpoint, or would run code.
+    A single state dict (torchvision's) becomes the network "". Anything without entries (optimisers, epochs) is left
+    out. Raise BenchError if the file is too large, damaged, not a checkpoint, or would run code.
     """
     import torch
 
     check_size(path)
     check_weights(path)
     try:
-        # An open file, since torch chooses another reader for some names.
+        # Pass an open file, since torch chooses another reader for some names.
         with path.open("rb") as file, torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's remarks on pickles that other programs wrote
             content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle makes torch's reader raise whatever it stumbles over
+    except Exception as error:  # torch's reader may raise anything on a damaged pickle
         raise BenchError(f"{path} cannot be read safely as weights: {_refusal(error)}.") from None
     if not isinstance(content, dict):
-        raise BenchError(f"{path} must hold a dict of state dicts, got {type(content).__name__}.")
+        raise BenchError(f"{path} must contain a dict of state dicts, got {type(content).__name__}.")
     networks = networks_in(content)
     if not networks:
-        raise BenchError(f"{path} holds no networks. Its entries are: {few(list(map(str, content)))}.")
+        raise BenchError(f"{path} contains no networks. Its entries are: {few(list(map(str, content)))}.")
     if len(copies := _copies(content)) > 1:
-        note(f"{path} holds networks more than once; read are those under {copies[0]!r}, not {', '.join(copies[1:])}.")
+        note(f"{path} contains networks more than once; using those under {copies[0]!r}, not {', '.join(copies[1:])}.")
     return {name: _dense(path, state) for name, state in networks.items()}
 
 
@@ -93,7 +95,7 @@ def networks_in(content: Mapping[Any, Any]) -> dict[str, State]:
 
 
 def by_network(flat: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
-    """Return the entries of a flat dict by network, the first part of their names once prefixes are removed."""
+    """Return the entries of a flat dict by network, which is the first part of their names after removing prefixes."""
     parts: dict[str, dict[str, Value]] = {}
     for entry, value in _bare(flat).items():
         head, _, rest = entry.partition(".")
@@ -111,7 +113,7 @@ def _bare(flat: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _copies(content: Mapping[Any, Any]) -> list[str]:
-    """Return the wrappers that hold tensors each, such as a model and its average; the first is the one read."""
+    """Return the wrappers that contain tensors, such as a model and its average; the first is the one read."""
     if any(name in content for name in MAIN_NETWORKS):
         return []
     return [key for key in WRAPPERS if isinstance(content.get(key), dict) and _has_tensors(content[key])]
@@ -152,7 +154,7 @@ def _without_prefix(state: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _numpy_scalars() -> list[Any]:
-    """Return what the reader may build besides tensors: NumPy's numbers, under their names in NumPy 1 and 2."""
+    """Return the types that the reader may build besides tensors: NumPy's numbers, by their names in NumPy 1 and 2."""
     codes = np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"
     scalar = np.float64(0).__reduce__()[0]
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
@@ -164,13 +166,13 @@ def _refusal(error: Exception) -> str:
     found = re.search(r"(?:GLOBAL|class|type) ([\w.]+\.[\w.]+)", str(error))
     if isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error) and found:
         return (
-            f"besides tensors it holds Python objects ({found[1]}), and reading those can run code from the file. Save"
-            " only state dicts: torch.save({'generator': generator.state_dict(), ...}, FILE)"
+            f"besides tensors it contains Python objects ({found[1]}), and reading those can run code from the file."
+            " Save only state dicts: torch.save({'generator': generator.state_dict(), ...}, FILE)"
         )
     if isinstance(error, pickle.UnpicklingError):
         return f"it is damaged or was not written by torch.save. {AGAIN}"
     said = clause(error)
-    return f"it is cut off or damaged{'' if 'weights_only' in said else f' ({said})'}. {AGAIN}"
+    return f"it is truncated or damaged{'' if 'weights_only' in said else f' ({said})'}. {AGAIN}"
 
 
 def _dense(path: Path, state: State) -> State:

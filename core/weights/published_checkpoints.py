@@ -1,7 +1,7 @@
-"""Published checkpoints made the suite's own: read in a process of their own, held against a manifest, written anew.
+"""Import of published checkpoints: read in a separate process, compared with a layout, written in the suite's form.
 
-A checkpoint comes from the internet. Reading it with weights_only=True runs no code; a damaged one may still crash the
-reader, which then is a child's death and one line for the user.
+A checkpoint comes from the internet. Reading it with weights_only=True runs no code, but a damaged one may still crash
+the reader; then only the child process dies, and the user sees one line.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from megbench.core.worker import Lane, work
 
 @dataclass(frozen=True)
 class Layout:
-    """One published layout: its config as JSON values, its networks' entries, and the networks that must be there."""
+    """One published layout: its config as JSON values, its networks' entries, and the networks that must be present."""
 
     config: Mapping[str, Any]
     networks: Mapping[str, Entries]
@@ -41,12 +41,12 @@ def no_others() -> Mapping[str, Sequence[Layout]]:
 def import_checkpoint(
     name: str, checkpoint: Path, layouts: Sequence[Layout], target: Path, others: Others = no_others
 ) -> dict[str, Any]:
-    """Write `checkpoint` as `target` (.safetensors, float32) and its JSON card, which is returned.
+    """Write `checkpoint` as `target` (.safetensors, float32) with a JSON card, and return the card.
 
     The file must have the names and shapes of one of the layouts; floating-point entries may have any precision.
     Networks that a layout does not require may be missing, as may batch norm counters. Anything that is not a network
-    (optimisers, epochs) is left out. Raise BenchError otherwise, naming the method in `others` that has the layout, if
-    there is one.
+    (optimisers, epochs) is left out. Raise BenchError if no layout matches, naming the method in `others` whose layout
+    does, if there is one.
     """
     if not checkpoint.is_file():
         raise BenchError(f"Checkpoint {checkpoint} {_not_a_file(checkpoint)}.")
@@ -93,13 +93,13 @@ def _read(name: str, layouts: Sequence[Layout], target: Path, others: Others, ch
 
 
 def _single(state: State, wanted: Entries) -> State:
-    """Return the entries in the layout's order, floating ones as float32."""
+    """Return the entries in the layout's order, floating-point ones as float32."""
     whole = with_counters(state, wanted)
     return {entry: whole[entry].float() if whole[entry].is_floating_point() else whole[entry] for entry in wanted}
 
 
 def _changes(states: Mapping[str, State], layout: Layout) -> list[str]:
-    """Return phrases on what is written differently from how it was read."""
+    """Return phrases that say what was changed between reading and writing."""
     precisions = {str(value.dtype).removeprefix("torch.") for state in states.values() for value in state.values()
                   if value.is_floating_point()} - {"float32"}  # fmt: skip
     lacking = sum(
@@ -114,7 +114,7 @@ def _changes(states: Mapping[str, State], layout: Layout) -> list[str]:
 def _layout_of(
     checkpoint: Path, states: Mapping[str, State], layouts: Sequence[Layout], others: Others = no_others
 ) -> Layout:
-    """Return the first layout that the networks have. Raise BenchError with the differences from the nearest one."""
+    """Return the first layout that the networks match. Raise BenchError with the differences from the nearest one."""
     held = {name: manifest(state) for name, state in states.items()}
     faults = [_faults(held, layout) for layout in layouts]
     for layout, found in zip(layouts, faults, strict=True):
@@ -127,10 +127,11 @@ def _layout_of(
 
 
 def _faults(held: Mapping[str, Entries], layout: Layout) -> dict[str, list[str]]:
-    """Return what differs from a layout, by kind as core.weights.state_dicts.misfits; entries are "network.entry"."""
-    holds = few(sorted(held)) if "" not in held else f"entries of one without a name: {few(list(held['']))}"
+    """Return the differences from a layout by kind, as core.weights.state_dicts.misfits; entries are
+    "network.entry"."""
+    holds = few(sorted(held)) if "" not in held else f"entries of an unnamed network: {few(list(held['']))}"
     lacking = ", ".join(repr(name) for name in layout.required if name not in held)
-    no_network = [f"{lacking} (it holds {holds or 'none'})"] if lacking else []
+    no_network = [f"{lacking} (it contains {holds or 'none'})"] if lacking else []
     known = [name for name in layout.networks if name in held]
     return {"no network": no_network, **misfits(_joined(held, known), _joined(layout.networks, known))}
 
@@ -146,7 +147,7 @@ def _joined(networks: Mapping[str, Entries], names: Sequence[str]) -> Entries:
 
 
 def _hint(faults: Mapping[str, Sequence[str]]) -> str:
-    """Return the usual cause of such differences, "" if there is none."""
+    """Return the usual cause of such differences, or "" if there is none."""
     others = [entry for kind, entries in faults.items() if kind != "of another shape" for entry in entries]
     if others or not all(".down.weight " in entry for entry in faults["of another shape"]):
         return ""

@@ -1,4 +1,4 @@
-"""Compare the entries of a state dict with those that a network expects, and describe the differences."""
+"""Comparison of a state dict's entries with those that a network expects, and a description of the differences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from megbench.core.errors import few
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Entry -> shape and dtype ("float32", ...).
+# Entry to shape and dtype ("float32", ...).
 Entries = Mapping[str, tuple[tuple[int, ...], str]]
 # How many entries an error names before it says "and N more".
 NAMED = 3
@@ -19,7 +19,7 @@ COUNTER = "num_batches_tracked"
 
 
 def manifest(state: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Return shape and dtype of every entry of a state dict."""
+    """Return the shape and dtype of every entry of a state dict."""
     return {entry: (tuple(value.shape), str(value.dtype).removeprefix("torch.")) for entry, value in state.items()}
 
 

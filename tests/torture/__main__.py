@@ -21,38 +21,38 @@ from tests.torture.arena import Arena
 from tests.torture.faults import FAULTS, Fault, Trial, Undisturbed
 
 PAGE = """\
-# What was done to runs, and what became of them
+# Fault-injection results
 
-Made by `make torture` on {date}, {machine}, seed {seed}, in {minutes:.1f} minutes; not written by hand.
+Made by `make torture` on {date}, {machine}, seed {seed}, in {minutes:.1f} minutes; not edited by hand.
 
 Each trial is a real run of its own (`bench.py {command}`: {cells} cells, {seconds:.1f} s undisturbed) that is
-disturbed once; then the same command is given again. "Same" means: every score and every frame equal, bit for bit, to
-those of a run that nobody disturbed, and the run sealed (`bench.py verify`). "Told" means: the disturbed process ended
-without a traceback and with the exit code it should have; "-" where it could not say anything: it was killed, or the
-damage was done to files of a finished run.
+disturbed once; then the same command is run again. "Same" means that every score and every frame equal, bit for bit,
+those of an undisturbed run, and that the run is sealed (`bench.py verify`). "Reported" means that the disturbed process
+ended without a traceback and with the right exit code; "-" means that it could not report anything, because it was
+killed or because the files of a finished run were damaged.
 
-| fault | tried | in the middle of a write | told | same after the same command |
+| fault | trials | during a write | reported | same after the same command |
 |---|---|---|---|---|
 {rows}
 
 {sum} trials, {lost} with a lost or differing score.
 
-## Which damage is found when
+## Which damage is detected when
 
 | damage to a file of a run or of its store | same command | `bench.py verify` (the run's files) |
 |---|---|---|
 | cut short, missing, added, or replaced by another file | found | found |
-| changed in place by any program | found: its modification time is another | found |
-| replaced under its old size and time, as from an archive | found by its change time, if it has one name | found |
-| changed within 10 ms of being hashed (2 s where times are whole seconds) | found: it is hashed again | found |
-| a bit that rotted on the disk; a linked file changed, with the old time put back | not found | found |
+| changed in place by any program | found: its modification time differs | found |
+| replaced with the old size and time, as by unpacking | found by its change time, if it has one name | found |
+| changed within 10 ms of being hashed (2 s if times are whole seconds) | found: it is hashed again | found |
+| a bit flipped by the disk; a linked file changed and its old time restored | not found | found |
 
-The same command asks the system for size, modification time and inode of each file, as git and make do, and reads
-what differs from what it knows (`.megbench/file_hashes`, which may be deleted at any time). `verify` reads every file
-of the run, whatever is known of it; what it finds, the same command then makes good. What rotted in the store is found
-when it is read: PNG files and archives have checksums of their own, kept scores and records a digest.
+Running the same command asks the system for size, modification time and inode of each file, as git and make do, and
+reads the files for which they differ from the recorded ones (`.megbench/file_hashes`, which may be deleted at any
+time). `verify` always reads every file of the run; the same command then repairs what it finds. Damage in the store is
+found when a file is read: PNG files and archives have their own checksums, kept scores and records have a digest.
 
-## What the processes said
+## What the processes printed
 
 {notes}
 """

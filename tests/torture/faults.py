@@ -193,7 +193,7 @@ FAULTS: dict[Fault, tuple[int, str]] = {
     killed: (34, "`kill -9` at a random moment"),
     killed_writing: (16, "`kill -9` in the middle of a write"),
     interrupted: (3, "Ctrl-C"),
-    worker_killed: (3, "a worker killed, as for want of memory"),
+    worker_killed: (3, "a worker killed, as when memory runs out"),
     disk_full: (3, "disk full"),
     read_only: (2, "folder read-only"),
     input_vanished: (2, "inputs gone"),
