@@ -24,7 +24,8 @@ class Method(Protocol):
     """A generator. Made as `Class(variant, options)` from `name@variant:key=value`.
 
     Optional attributes:
-    `options`, of the class, names the options that it takes; then any other one is an error.
+    `options`, of the class, names the options that it takes; then any other one is an error. `magnify` is the suite's
+    own and not handed over (docs/magnified.md).
     `purpose`, of the class, says in a line what a row that accompanies every run is for; `needs`, what its
     cells must have, a "truth" or a "foil".
     `marks` maps words for the tables to sentences: what a reader of its scores must know.

@@ -37,7 +37,7 @@ PLAIN: Mapping[str, float] = {
     **{"still": 0.0, "still_noise": 0.002, "ceiling": 0.001, "truth": 0.001},
 }
 # Magnifying the motion of a driver's frame, and making that of the output's smaller again.
-MAGNIFYING_S = 0.1
+MAGNIFYING_S = 0.06
 # Writing a frame of any row, and linking it into the run.
 KEEPING_S = 0.003
 # Measuring a frame of an output with the default metrics, and seeing one of a driver or a truth for the first time.

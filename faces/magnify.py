@@ -29,6 +29,8 @@ VERSION = "1"
 BLUR = 2.0
 # How far inside the outline flow mixes the face with what is behind it, pixels.
 OUTLINE = 4
+# Flow sees nine tenths of a motion or more; what asks for a larger correction of a move is a mistake.
+LARGEST_CORRECTION = 0.25
 # Beyond the outline the motion is that of the skin nearby, fading out over this many eye distances.
 FADE = 0.4
 
@@ -53,7 +55,13 @@ def _frame(frame: Frames, factor: float, motion: FacialFlow) -> Frames:
     move = (factor - 1) * seen
     made = _moved(spline, head, seen, move)
     _, came = motion(grey(made[None])[0])
-    return _moved(spline, head, seen, move + factor * seen - came)
+    return _moved(spline, head, seen, move + _limited(factor * seen - came, move))
+
+
+def _limited(correction: Float32s, move: Float32s) -> Float32s:
+    """Return a correction no longer than a share of the move that it corrects: flow loses what moves far."""
+    length, most = (np.linalg.norm(field, axis=2, keepdims=True) for field in (correction, move))
+    return np.asarray(correction * np.minimum(1, LARGEST_CORRECTION * most / np.maximum(length, 1e-6)), np.float32)
 
 
 class FacialFlow:

@@ -38,7 +38,7 @@ DRIVEN_BY = {
 # What may be put around a method, by the option that does it.
 AROUND = {"magnify": "megbench.methods.magnified:magnifying"}
 # Factors by which motion may be magnified; outputs are by the inverse. Micro-expressions move a face by half a pixel to
-# three: sixteen times that is most of the way from eye to eye, a sixteenth lies below the noise of flow.
+# three: sixteen times that is half of the way from eye to eye, a sixteenth lies below the noise of flow.
 LEAST_FACTOR, MOST_FACTOR = 1 / 16, 16.0
 PLAIN_NUMBER = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
 
@@ -125,7 +125,7 @@ def _factor(label: str, text: str) -> float:
         shown = text if len(text) <= 20 else f"{text[:20]}..."
         raise BenchError(
             f"{label.partition(':')[0]}: magnify={shown} must be a number from {LEAST_FACTOR:g} to {MOST_FACTOR:g}, by"
-            " which the driver's motion is multiplied: 16 times a micro-expression is most of the way from eye to eye,"
+            " which the driver's motion is multiplied: 16 times a micro-expression is half of the way from eye to eye,"
             " and a sixteenth lies below the noise of flow. Usual are 2, 4 and 8."
         )
     return factor

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from megbench.core.clip import Template
 from megbench.core.errors import BenchError, CellFailed
 from megbench.core.files.own_store import work_for
 from megbench.core.frames import grey
-from megbench.engine.runner import Row
+from megbench.engine.estimate import MAGNIFYING_S, _usual
+from megbench.engine.runner import Row, Settings
 from megbench.faces.features import Seen
 from megbench.faces.field import invert, sample, similarity, warp
 from megbench.faces.flow import FlowFrom
@@ -136,6 +138,13 @@ CODE = {"code": "source", "packages": "packages"}
 def row_of(text):
     label = parse_label(text)
     return Row.of(label.text, label.name, label.variant, label.options, row_maker(label))
+
+
+def test_an_estimate_counts_what_is_around_a_method():
+    here = Settings(Path("store"), "cpu", 0, 1)
+    for name in ("flow_warp", "fomm"):
+        plain, around = (_usual(SimpleNamespace(row=row_of(f"{name}{tail}")), here) for tail in ("", ":magnify=4"))
+        assert around == pytest.approx(plain + MAGNIFYING_S)
 
 
 @given(st.floats(LEAST_FACTOR, MOST_FACTOR).map(lambda factor: f"{factor:.4f}"))
