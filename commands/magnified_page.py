@@ -60,10 +60,10 @@ weights of the commit that added `magnify`:
 | `fomm` | grey200\\_positive on dim | .073 | .452 | .177 | .329 | 2.551 | .933 |
 | `mraa` | grey200\\_positive on dim | .222 | .475 | .283 | .289 | 1.438 | .890 |
 
-Agreement rises and error falls in all four; gain hardly becomes larger. That is the third point above: these networks'
-key points jitter by about the same amount whatever the driver does, and that jitter is divided by four. Four cells show
-that it can help, not how much on others, and nothing of what it does to strong, clean motion, where there is little
-jitter to lose and a large K folds the picture. Tables of whole runs, if there are any below, say more.
+Agreement rises and error falls in all four; gain rises in one, falls in one and stays in two. That fits the second
+point above: what these networks do wrong whatever the driver does is divided by four. Four cells show that it can help,
+not how much on others, and nothing of strong, clean motion, where there is less of this kind to lose and a large K
+folds the picture. Tables of whole runs, if there are any below, say more.
 
 In such tables means are over cells. A row helps where agreement is higher and error lower than at K = 1; differences
 under .01 are none. The report of a run that has `NAME` and `NAME:magnify=K` says the same sentences under its
