@@ -60,11 +60,12 @@ whose drivers move by half a pixel under noise, the others of `demo`.
 | `fomm` | grey200\\_positive on dim | 4 | .073 | .452 | .177 | .329 | 2.551 | .934 |
 | `mraa` | grey200\\_positive on dim | 4 | .222 | .471 | .283 | .289 | 1.438 | .894 |
 | `fomm` | colour100\\_surprise on collins | 2 | .948 | .981 | .847 | .949 | .322 | .193 |
+| `fomm` | colour100\\_surprise on collins | 4 | .948 | .991 | .847 | .977 | .322 | .134 |
 | `ulmegan` | colour100\\_surprise on collins | 2 | .889 | .883 | .484 | .400 | .573 | .636 |
 | `ulmegan` | colour100\\_surprise on collins | 4 | .889 | .861 | .484 | .205 | .573 | .804 |
 
-On the second cell `fomm` has agreement .577 and error .844 with K = 2, and .695 and .733 with K = 8: beyond 4 nothing
-is gained. Networks that see pictures are helped in all five cells. That fits the second point above: what they do wrong
+In the second row's cell `fomm` has agreement .577 and error .844 with K = 2, and .695 and .733 with K = 8: beyond 4
+nothing is gained there. Networks that see pictures are helped in every row. That fits the second point above: what they do wrong
 whatever the driver does is divided by K. `ulmegan` is hurt: the demo's units are clipped, so that the output is made
 smaller more than the units were made larger. These are few cells; tables of whole runs, if there are any below, say
 more.
