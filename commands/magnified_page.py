@@ -65,7 +65,8 @@ whose drivers move by half a pixel under noise, the others of `demo`.
 | `ulmegan` | colour100\\_surprise on collins | 4 | .889 | .861 | .484 | .205 | .573 | .804 |
 
 In the second row's cell `fomm` has agreement .577 and error .844 with K = 2, and .695 and .733 with K = 8: beyond 4
-nothing is gained there. Networks that see pictures are helped in every row. That fits the second point above: what they do wrong
+nothing is gained there. Networks that see pictures are helped in every row. That fits the second point above: what they
+do wrong
 whatever the driver does is divided by K. `ulmegan` is hurt: the demo's units are clipped, so that the output is made
 smaller more than the units were made larger. These are few cells; tables of whole runs, if there are any below, say
 more.
