@@ -59,7 +59,7 @@ def _lines_of(name: str) -> Callable[[Sequence[Cell]], Iterator[Line]]:
     from megbench.commands.trials import method_lines, metric_lines
     from megbench.core.registry import load, names
     from megbench.engine.plugins import check_options
-    from megbench.methods import make_method, method_names, parse_label
+    from megbench.methods import method_names, parse_label, row_maker
     from megbench.metrics import METRICS
 
     if name in names("metric", METRICS):
@@ -68,6 +68,6 @@ def _lines_of(name: str) -> Callable[[Sequence[Cell]], Iterator[Line]]:
     label = parse_label(name)
     if label.name not in method_names():
         raise unknown_name("method or metric", label.name, [*method_names(), *names("metric", METRICS)])
-    maker = make_method(label.name)
+    maker = row_maker(label)
     check_options(label.name, maker, label.options)
     return lambda cells: method_lines(functools.partial(maker, label.variant, label.options), cells)

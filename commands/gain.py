@@ -110,12 +110,12 @@ def _recogniser(by: str, epochs: int) -> Recogniser:
 def _rows(methods: Sequence[str]) -> list[Row]:
     """Return still copies, flow_warp and the methods asked for. BenchError for one that needs what no pair has."""
     from megbench.engine.runner import Row
-    from megbench.methods import make_method, parse_label
+    from megbench.methods import parse_label, row_maker
 
     rows = []
     for text in dict.fromkeys([CONTROL, CONTENDER, *methods]):
         label = parse_label(text)
-        row = Row.of(label.text, label.name, label.variant, label.options, make_method(label.name))
+        row = Row.of(label.text, label.name, label.variant, label.options, row_maker(label))
         if needs := getattr(row.maker, "needs", ""):
             raise BenchError(f"{text} needs a {needs}, which no pair of clips has. Leave it out.")
         rows.append(row)

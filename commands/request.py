@@ -61,14 +61,14 @@ def make_protocol(name: str, given: dict[str, Any], face: str = "", workers: int
 def make_rows(request: Request) -> list[Row]:
     """The methods asked for, then their companions: flow_warp and the controls."""
     from megbench.engine.runner import Row
-    from megbench.methods import COMPANIONS, ignored_methods, make_method, parse_label
+    from megbench.methods import COMPANIONS, ignored_methods, parse_label, row_maker
 
     _note_ignored(ignored_methods())
     companions = COMPANIONS if request.controls else ()
     rows = []
     for text in dict.fromkeys([*request.methods, *companions]):
         label = parse_label(text)
-        rows.append(Row.of(label.text, label.name, label.variant, label.options, make_method(label.name)))
+        rows.append(Row.of(label.text, label.name, label.variant, label.options, row_maker(label)))
     labels = [row.label for row in rows]
     if twice := {label for label in labels if labels.count(label) > 1}:
         raise BenchError(f"Several rows are called {min(twice)!r}. Rename one of the folders.")

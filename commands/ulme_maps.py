@@ -44,6 +44,8 @@ def ulme_maps(
     label = parse_label(method)
     if label.name != "ulmegan":
         raise BenchError(f"figure ulme_maps shows ulmegan, not {label.name!r}. Say --method ulmegan@VARIANT.")
+    if label.magnify is not None:
+        raise BenchError("figure ulme_maps shows what the network paints, with nothing around it. Leave magnify out.")
     cells = {
         each.name: each for each in make_protocol(protocol, folders(drivers, templates, data, portraits), face).cells()
     }

@@ -24,7 +24,8 @@ class Method(Protocol):
     """A generator, made as `Class(variant, options)` from `name@variant:key=value`.
 
     Optional attributes:
-    `options`, on the class, lists the options that it accepts; any other option is then an error.
+    `options`, on the class, lists the options that it accepts; any other option is then an error. `magnify` belongs to
+    the suite and is not passed on (docs/magnified.md).
     `purpose`, on the class, says in one line what a row that accompanies every run is for; `needs` says what its cells
     must have, a "truth" or a "foil".
     `marks` maps short labels in the tables to sentences that a reader of the scores must know.

@@ -37,6 +37,8 @@ PLAIN: Mapping[str, float] = {
     **{"flow_warp": 0.017, "apex_ramp": 0.006, "reversed": 0.006, "wrong_driver": 0.015, "rigid": 0.005},
     **{"still": 0.0, "still_noise": 0.002, "ceiling": 0.001, "truth": 0.001},
 }
+# Magnifying the motion of a driver's frame, and making that of the output's smaller again.
+MAGNIFYING_S = 0.06
 # Writing a frame of any row, and linking it into the run.
 KEEPING_S = 0.003
 # Measuring a frame of an output with the default metrics, and analysing a frame of a driver or a truth for the first
@@ -169,6 +171,12 @@ def estimate(work: Work, scorer: Scorer, settings: Settings, pace_s: float) -> E
 
 def _usual(job: Job, settings: Settings) -> float | None:
     """Return the seconds per frame that were measured once for a row of this kind, or None if there are none."""
+    own = _of_method(job, settings)
+    return own + MAGNIFYING_S if own is not None and "magnify" in job.row.identity else own
+
+
+def _of_method(job: Job, settings: Settings) -> float | None:
+    """Return the seconds per frame of a row's method alone, without what is done around it."""
     name = job.row.name
     if name in PLAIN:
         return PLAIN[name]

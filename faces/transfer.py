@@ -114,12 +114,12 @@ class StillFace:
         matrix = _to_pixels(head, self.face)
         if not expression.any() and np.array_equal(matrix, AT_REST):
             return self.image
-        backward = invert(_unfolded(self.field.dense(self.face.to_pixels(expression))))
+        backward = invert(unfolded(self.field.dense(self.face.to_pixels(expression))))
         before_head = np.asarray(cv2.transform(pixel_grid(), cv2.invertAffineTransform(matrix)), np.float32)
         return as_type(self._spline.at(before_head + sample(backward, before_head)), np.uint8)
 
 
-def _unfolded(field: Float32s) -> Float32s:
+def unfolded(field: Float32s) -> Float32s:
     """Return a forward field without folds: blurred, more each time, until no pixel shrinks below LEAST_AREA."""
     blur = 2.0
     while jacobian_determinant(field).min() < LEAST_AREA:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,12 @@ DRIVEN_BY = {
     "pictures": "megbench.methods.driving_pictures:DrivenByPictures",
     "action units": "megbench.methods.driving_units:DrivenByUnits",
 }
+# What may be put around a method, by the option that does it.
+AROUND = {"magnify": "megbench.methods.magnified:magnifying"}
+# Factors by which motion may be magnified; outputs are by the inverse. Micro-expressions move a face by half a pixel to
+# three: sixteen times that is half of the way from eye to eye, a sixteenth lies below the noise of flow.
+LEAST_FACTOR, MOST_FACTOR = 1 / 16, 16.0
+PLAIN_NUMBER = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
 
 # The rows of every run after the methods asked for: the contender without training, then the controls.
 COMPANIONS = ("flow_warp", "still", "still_noise", "rigid", "apex_ramp", "reversed", "wrong_driver", "ceiling", "truth")
@@ -66,12 +74,16 @@ def make_method(name: str) -> Callable[[str, Mapping[str, str]], Any]:
 
 @dataclass(frozen=True)
 class Label:
-    """What a user typed to name a row, taken apart. text: what the row is called in tables and folders."""
+    """What a user typed to name a row, taken apart. text: what the row is called in tables and folders.
+
+    magnify: the factor by which motion is magnified around the method, None if that was not asked for.
+    """
 
     text: str
     name: str
     variant: str
     options: dict[str, str]
+    magnify: float | None = None
 
 
 def parse_label(label: str) -> Label:
@@ -79,6 +91,8 @@ def parse_label(label: str) -> Label:
     head, colon, tail = label.partition(":")
     if head == "outputs" and colon:
         folder = Path(tail).expanduser().resolve()
+        if ";magnify=" in tail and not folder.exists():
+            raise BenchError(f"{label}: outputs made elsewhere cannot be magnified. Write outputs:DIR alone.")
         variant = check_name("outputs folder", folder.name)
         return Label(f"outputs@{variant}", head, variant, {"folder": str(folder)})
     name, at, variant = head.partition("@")
@@ -90,5 +104,28 @@ def parse_label(label: str) -> Label:
         key, equals, value = item.partition("=")
         if not equals or key in options:
             raise BenchError(f"Method {label!r}: {item!r} is no option. Write name@variant:key=value;key=value.")
-        options[check_name("option", key)] = check_name("value", value)
-    return Label(label, name, variant, options)
+        options[check_name("option", key)] = value if key == "magnify" else check_name("value", value)
+    factor = options.pop("magnify", None)
+    return Label(label, name, variant, options, None if factor is None else _factor(label, factor))
+
+
+def row_maker(label: Label) -> Callable[[str, Mapping[str, str]], Any]:
+    """Return what makes a row's method from its variant and options, with all that is asked for around it."""
+    maker = make_method(label.name)
+    if label.magnify is None:
+        return maker
+    around: Callable[..., Callable[[str, Mapping[str, str]], Any]] = load("option", "magnify", AROUND)
+    return around(label.name, maker, label.magnify)
+
+
+def _factor(label: str, text: str) -> float:
+    """Read the factor of `magnify=K`. Raise BenchError if it is no number within the limits."""
+    factor = float(text) if PLAIN_NUMBER.fullmatch(text) else math.nan
+    if not LEAST_FACTOR <= factor <= MOST_FACTOR:
+        shown = text if len(text) <= 20 else f"{text[:20]}..."
+        raise BenchError(
+            f"{label.partition(':')[0]}: magnify={shown} must be a number from {LEAST_FACTOR:g} to {MOST_FACTOR:g}, by"
+            " which the driver's motion is multiplied: 16 times a micro-expression is half of the way from eye to eye,"
+            " and a sixteenth lies below the noise of flow. Usual are 2, 4 and 8."
+        )
+    return factor

@@ -9,10 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from megbench.core.clip import Clip
-from megbench.core.openface_units import LARGEST, OPENFACE, column
+from megbench.core.files.working_folder import in_store
+from megbench.core.openface_units import LARGEST, OPENFACE, UnitTable, column
 from megbench.faces import action_units
-from megbench.faces.features import one_at_a_time, seen_clip
+from megbench.faces.features import SeenClip, one_at_a_time, seen_clip
 from megbench.methods.au_sources import ActionUnits
+
+# What the store calls the units that were found.
+KEPT = "units from flow"
 
 
 def flow(driver: Clip) -> ActionUnits:
@@ -24,7 +28,23 @@ def flow(driver: Clip) -> ActionUnits:
     """
     clip = seen_clip(f"driver {driver.name}", driver)
     with one_at_a_time(clip):
-        found = clip.action_units  # (T, K)
+        return ActionUnits(**clip.kept(KEPT, lambda: vars(_read(clip))))
+
+
+def seen_before(driver: Clip) -> ActionUnits | None:
+    """Return what `flow` found in a clip before, from the store; None if nobody asked."""
+
+    def nobody() -> dict[str, UnitTable]:
+        raise LookupError
+
+    try:
+        return ActionUnits(**SeenClip("driver", driver.frames, driver.content, in_store("features")).kept(KEPT, nobody))
+    except LookupError:
+        return None
+
+
+def _read(clip: SeenClip) -> ActionUnits:
+    found = clip.action_units  # (T, K)
     micro = np.zeros((len(found), len(OPENFACE)))
     for unit, track in zip(action_units.UNITS, found.T, strict=True):
         if (at := column(unit.partition("+")[0])) is not None:

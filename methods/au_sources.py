@@ -89,6 +89,8 @@ SOURCES = {
     "table": "megbench.methods.au_sources:table",
     "flow": "megbench.methods.au_from_flow:flow",
 }
+# What gives the units that were read from a driver's pictures before, for sources that look at them.
+SEEN_BEFORE = {"flow": "megbench.methods.au_from_flow:seen_before"}
 
 
 def chosen(name: str, driver: Clip) -> str:
@@ -111,6 +113,27 @@ def source(name: str) -> Callable[[Clip], ActionUnits]:
     """The source called `name`. BenchError with the choices for another name."""
     found: Callable[[Clip], ActionUnits] = load("source of action units", name, SOURCES)
     return found
+
+
+def known_units(name: str, driver: Clip) -> ActionUnits | None:
+    """Return a driver's action units as far as they can be had without looking at its pictures, else None."""
+    try:
+        if name not in SEEN_BEFORE:
+            return source(name)(driver)
+        seen: Callable[[Clip], ActionUnits | None] = load("source of action units", name, SEEN_BEFORE)
+        return seen(driver)
+    except CellFailed:
+        return None  # the cell fails with this reason
+
+
+def stronger(units: ActionUnits, factor: float) -> ActionUnits:
+    """Return action units with intensities times a factor, clipped at 5; presences stay."""
+    return ActionUnits(np.clip(factor * units.intensity, 0, LARGEST), units.presence)
+
+
+def clipped_frames(units: ActionUnits, factor: float) -> int:
+    """Return in how many frames `stronger` clips an intensity."""
+    return int((factor * units.intensity > LARGEST).any(1).sum())
 
 
 def files_of(name: str, driver: Clip) -> list[Path]:

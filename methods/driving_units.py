@@ -11,7 +11,19 @@ from megbench.core.errors import CellFailed
 from megbench.core.frames import Frames
 from megbench.core.generator import Generator
 from megbench.core.provenance import recipe
-from megbench.methods.au_sources import LONGEST_GAP, SOURCES, ActionUnits, check, chosen, files_of, interpolates, source
+from megbench.methods.au_sources import (
+    LONGEST_GAP,
+    SOURCES,
+    ActionUnits,
+    check,
+    chosen,
+    clipped_frames,
+    files_of,
+    interpolates,
+    known_units,
+    source,
+    stronger,
+)
 from megbench.methods.generator import GeneratorMethod
 from megbench.methods.marks import FROM_FLOW, counted
 
@@ -22,16 +34,24 @@ ESTIMATED = (
     "Its action units are estimated from the driver's optical flow, by which outputs are scored, too: what the driver"
     " does and how near an output comes to it share one flow. au_source=openface and au_source=table do not."
 )
+CLIPPED = (
+    "Intensities end at 5. Where the multiplied ones would pass it they are clipped, so that there the expression is"
+    " weaker than was asked for, and its course has another shape."
+)
 
 
 class DrivenByUnits(GeneratorMethod):
-    """A generator that sees the driver's action units and not its pictures."""
+    """A generator that sees the driver's action units and not its pictures.
+
+    strength: what intensities are multiplied by before they are clipped.
+    """
 
     takes: ClassVar[Mapping[str, tuple[str, ...]]] = {"au_source": tuple(SOURCES)}
 
     def __init__(self, generator: Generator, variant: str, options: Mapping[str, str]) -> None:
         super().__init__(generator, variant, options)
         self.asked = options.get("au_source", "")
+        self.strength = 1.0
 
     def identity(self) -> Mapping[str, Any]:
         """Return the identity of a generator, with the source of the action units."""
@@ -61,11 +81,21 @@ class DrivenByUnits(GeneratorMethod):
             found = {name for name, driver in drivers.items() if is_so(driver)}
             concerned = sum(cell.driver.name in found for cell in cells)
             marks |= {counted(word, concerned, len(cells)): sentence} if concerned else {}
-        return marks
+        return marks | (self._clipping_mark(list(drivers.values())) if self.strength != 1 else {})
 
     def units(self, driver: Clip) -> ActionUnits:
         """Return the driver's action units. Raise CellFailed if they are not to be had."""
-        return source(chosen(self.asked, driver))(driver)
+        return stronger(source(chosen(self.asked, driver))(driver), self.strength)
+
+    def _clipping_mark(self, drivers: Sequence[Clip]) -> dict[str, str]:
+        """Return a mark that counts the frames in which a multiplied intensity is clipped, {} if there are none.
+
+        Drivers whose units nobody has read yet, or that cannot be read, are not counted.
+        """
+        found = [units for driver in drivers if (units := known_units(chosen(self.asked, driver), driver))]
+        clipped = sum(clipped_frames(units, self.strength) for units in found)
+        frames = sum(len(units.intensity) for units in found)
+        return {f"units clipped in {clipped} of {frames} frames": CLIPPED} if clipped else {}
 
     def _estimates(self, driver: Clip) -> bool:
         return chosen(self.asked, driver) == "flow"

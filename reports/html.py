@@ -44,6 +44,7 @@ from megbench.reports.first_sight import first_sight
 from megbench.reports.headlines import RANKED_BY, left_out
 from megbench.reports.heat_map import heat_maps
 from megbench.reports.intervals import differences_table
+from megbench.reports.magnified import reading
 from megbench.reports.media import COLUMNS, KNEE, PER_SHEET, Media, Wanted, media_of_all
 from megbench.reports.missing import missing
 from megbench.reports.paper import for_paper
@@ -113,6 +114,7 @@ def write_report(
             unequal=told(run),
             common_means=common_means(run),
             pairs=differences_table(run, RANKED_BY),
+            magnified=reading(run),
             detectors=disagreements(run),
             explained=leaderboard.explained(run),
             left_out=left_out(run),

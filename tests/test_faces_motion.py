@@ -19,7 +19,7 @@ from megbench.faces.head import fit_head, head_flow
 from megbench.faces.mesh import fit_mesh
 from megbench.faces.motion import facial_motion, mean_over, slopes_over
 from megbench.faces.regions import GROUPS, REGIONS, face_regions
-from megbench.faces.transfer import LEAST_AREA, _to_face_units, _to_pixels, _unfolded
+from megbench.faces.transfer import LEAST_AREA, _to_face_units, _to_pixels, unfolded
 from tests.moving_face import MOUTH, face, make_cell, push_field, render
 
 LANDMARKS = seen_module.detect(grey(face()[None])[0])
@@ -135,10 +135,10 @@ def test_a_head_motion_survives_face_units(turn, shift):
 
 def test_gentle_fields_stay_and_folds_are_smoothed_out():
     gentle = push_field(MOUTH)
-    np.testing.assert_array_equal(_unfolded(gentle), gentle)
+    np.testing.assert_array_equal(unfolded(gentle), gentle)
     folded = 15 * gentle
     assert jacobian_determinant(folded).min() < 0
-    assert jacobian_determinant(_unfolded(folded)).min() >= LEAST_AREA
+    assert jacobian_determinant(unfolded(folded)).min() >= LEAST_AREA
 
 
 def test_regions_cover_the_groups_and_leave_the_mouth_in_parts():

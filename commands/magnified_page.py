@@ -1,0 +1,109 @@
+"""`python -m megbench.commands.magnified_page RUN ...` writes docs/magnified.md from finished runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from megbench.core.errors import BenchError
+from megbench.reports.html import command
+from megbench.reports.magnified import magnified_table, reading
+from megbench.reports.run_files import FinishedRun
+
+PAGE = Path(__file__).parent.parent / "docs" / "magnified.md"
+HEAD = """# Motion magnified around a method
+
+Written by `python -m megbench.commands.magnified_page RUN ...` from finished runs; not edited by hand.
+
+Animators are trained on motions of many pixels, and micro-expressions move a face by half a pixel to three. MagPlus
+([arXiv 2606.13312](https://arxiv.org/abs/2606.13312)) therefore magnifies the driver's motion, lets an animator do its
+work, and makes the motion of its output smaller again, with learned networks for the first and the last step.
+`magnify=K` does the same with measured flow instead of networks, around any row that animates:
+
+    python bench.py --methods fomm,fomm:magnify=4,external@fsrt:magnify=8,ulmegan:magnify=2
+
+- The driver's optical flow from frame 0, less what its head does, is multiplied by K. Each frame is resampled from its
+  own pixels; the head, the background and frame 0 stay as they are. What came of it is measured, and the frame is
+  resampled from its own pixels once more with what was missing added.
+- The method sees that driver. The motion of its output since the output's own first frame is then multiplied by 1/K in
+  the same way.
+- Methods that are driven by action units (`ulmegan`, `tps_rau`) see intensities times K, clipped at 5, instead; their
+  output is treated alike, or a strength of K would be all that is added. A mark counts the clipped frames; where the
+  units are read from the flow of a recording, once they were read. Rendered drivers reach 5 at the intensity of a
+  micro-expression, so that there is little to multiply.
+- K is a number from 0.0625 to 16. Sixteen times a motion of three pixels is half of the way from eye to eye; where a
+  motion would fold the picture it is blurred until it does not, so that large motions come out smaller than K times.
+  `magnify=1` is the method itself and shares its cells.
+- Controls that are handed the answer, and `outputs:DIR`, refuse it: nobody animates there.
+- The factor and the operator's version are in the row's identity, and its seconds are in the method's time. A row is
+  marked in every table.
+
+Know before you believe it:
+
+- The operator looks at the same optical flow as the scores do. What flow does not see of an output's motion is not made
+  smaller, and not scored either.
+- Errors of a method that do not grow with the motion are divided by K: a mouth that jumps by two pixels whatever the
+  driver does jumps by half a pixel at K = 4. Errors that do grow stay, relative to the motion.
+- What is not motion (a smile's folds, teeth, a change of shade) is neither magnified nor made smaller.
+- A driver or an output whose first frame shows no face fails, with that reason.
+"""
+GUIDE = """## Where it helps
+
+First tried on single cells, with the demo weights of the commit that added `magnify`: the first four of `demo_kit`,
+whose drivers move by half a pixel under noise, the others of `demo`.
+
+| method | cell | K | agreement, K = 1 | with K | gain, K = 1 | with K | error, K = 1 | with K |
+|---|---|---:|---:|---:|---:|---:|---:|---:|
+| `fpfomm` | colour200\\_negative on dim | 4 | .591 | .800 | .407 | .354 | .813 | .698 |
+| `fomm` | colour200\\_negative on dim | 4 | .422 | .694 | .479 | .475 | 1.154 | .720 |
+| `fomm` | grey200\\_positive on dim | 4 | .073 | .452 | .177 | .329 | 2.551 | .934 |
+| `mraa` | grey200\\_positive on dim | 4 | .222 | .471 | .283 | .289 | 1.438 | .894 |
+| `fomm` | colour100\\_surprise on collins | 2 | .948 | .981 | .847 | .949 | .322 | .193 |
+| `fomm` | colour100\\_surprise on collins | 4 | .948 | .991 | .847 | .977 | .322 | .134 |
+| `ulmegan` | colour100\\_surprise on collins | 2 | .889 | .883 | .484 | .400 | .573 | .636 |
+| `ulmegan` | colour100\\_surprise on collins | 4 | .889 | .861 | .484 | .205 | .573 | .804 |
+
+In the second row's cell `fomm` has agreement .577 and error .844 with K = 2, and .695 and .733 with K = 8: beyond 4
+nothing is gained there. Networks that see pictures are helped in every row. That fits the second point above: what they
+do wrong
+whatever the driver does is divided by K. `ulmegan` is hurt: the demo's units are clipped, so that the output is made
+smaller more than the units were made larger. These are few cells; tables of whole runs, if there are any below, say
+more.
+
+In such tables means are over cells. A row helps where agreement is higher and error lower than at K = 1; differences
+under .01 are none. The report of a run that has `NAME` and `NAME:magnify=K` says the same sentences under its
+leaderboard."""
+
+
+def page(runs: Sequence[FinishedRun]) -> str:
+    """Return docs/magnified.md as runs fill it. BenchError for a run without rows to compare."""
+    parts = [HEAD, GUIDE]
+    for run in runs:
+        table = magnified_table(run)
+        if table is None:
+            raise BenchError(
+                f"{run.folder}: no method beside itself with magnified motion. Run some: --methods fomm,fomm:magnify=4"
+            )
+        made, protocol = run.facts.provenance, run.facts.protocol
+        about = (
+            f"Run `{command(run)}`, {str(made.get('date', ''))[:10]}: protocol {protocol.name} {protocol.version},"
+            f" {len(run.facts.cells)} cells."
+        )
+        parts += [f"## {protocol.name}", about, table.markdown(), "\n".join(f"- {line}" for line in reading(run))]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def main() -> None:
+    """Write the page from the runs that the command line names."""
+    if len(sys.argv) < 2:
+        sys.exit("Usage: python -m megbench.commands.magnified_page runs/<id> ...")
+    try:
+        PAGE.write_text(page([FinishedRun(Path(name)) for name in sys.argv[1:]]), encoding="utf-8")
+    except BenchError as error:
+        sys.exit(f"Error: {error}")
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Facial motion of a clip made K times as large or small; the head's motion stays as it is.
+
+The flow from frame 0 that the head does not explain is measured, spread smoothly beyond the face's outline, multiplied,
+and the frame is resampled once. What came of it is measured in the same way, and the frame is resampled again, from its
+own pixels, with what was missing added: flow that sees 5 % too little of a motion leaves a seventh too much of it where
+three quarters are to go. Nothing is blurred over time: what jitters is made larger and smaller like all else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from megbench.core.clip import Float32s, pixel_grid
+from megbench.core.frames import Frames, grey
+from megbench.core.spline import Spline, as_type
+from megbench.faces.field import invert, sample
+from megbench.faces.flow import FlowFrom, box_around
+from megbench.faces.head import fit_head, head_flow
+from megbench.faces.landmarks import Grey, landmarks
+from megbench.faces.regions import FaceRegions, face_regions
+from megbench.faces.transfer import unfolded
+
+# Rises when outputs of the operator may change for reasons that its code does not show.
+VERSION = "1"
+# Blur of the motion, pixels.
+BLUR = 2.0
+# How far inside the outline flow mixes the face with what is behind it, pixels.
+OUTLINE = 4
+# Flow sees nine tenths of a motion or more; what asks for a larger correction of a move is a mistake.
+LARGEST_CORRECTION = 0.25
+# Beyond the outline the motion is that of the skin nearby, fading out over this many eye distances.
+FADE = 0.4
+
+
+def magnified(frames: Frames, factor: float, what: str) -> Frames:
+    """Return frames uint8 (T, 256, 256, 3) RGB whose facial motion since frame 0 is `factor` times as large.
+
+    Raise CellFailed, naming `what`, if frame 0 shows no face. A factor of 1 returns the frames as they are.
+    """
+    if factor == 1:
+        return frames
+    first = grey(frames[:1])[0]
+    motion = FacialFlow(first, face_regions(landmarks(first, what)))
+    return np.stack([_frame(frame, factor, motion) for frame in frames])
+
+
+def _frame(frame: Frames, factor: float, motion: FacialFlow) -> Frames:
+    head, seen = motion(grey(frame[None])[0])
+    if not seen.any():
+        return frame
+    spline = Spline(frame)
+    move = (factor - 1) * seen
+    made = _moved(spline, head, seen, move)
+    _, came = motion(grey(made[None])[0])
+    return _moved(spline, head, seen, move + _limited(factor * seen - came, move))
+
+
+def _limited(correction: Float32s, move: Float32s) -> Float32s:
+    """Return a correction no longer than a share of the move that it corrects: flow loses what moves far."""
+    length, most = (np.linalg.norm(field, axis=2, keepdims=True) for field in (correction, move))
+    return np.asarray(correction * np.minimum(1, LARGEST_CORRECTION * most / np.maximum(length, 1e-6)), np.float32)
+
+
+class FacialFlow:
+    """Flow of pictures from one face at rest, parted into what its head does and what it does itself."""
+
+    def __init__(self, first: Grey, face: FaceRegions) -> None:
+        self._stable = face.stable
+        self._follow = FlowFrom(first, box_around(face.face))
+        self._spread = spreading(face)
+
+    def __call__(self, picture: Grey) -> tuple[Float32s, Float32s]:
+        """Return the head's flow and the facial motion, (256, 256, 2) float32 each, of a picture (256, 256) uint8."""
+        flow = self._follow(picture)
+        head = head_flow(fit_head(flow, self._stable))
+        return head, self._spread(flow - head)
+
+
+def spreading(face: FaceRegions) -> Callable[[Float32s], Float32s]:
+    """Return what takes a field (256, 256, 2) inside a face's outline and lets it fade out beyond."""
+    side = 2 * OUTLINE + 1
+    inside = cv2.erode(face.face.astype(np.uint8), np.ones((side, side), np.uint8), borderValue=1)
+    away = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
+    near = FADE * face.eye_distance
+    fade = np.clip(1 - away / near, 0, 1)
+    fade = (fade * fade * (3 - 2 * fade)).astype(np.float32)[..., None]
+    share = inside.astype(np.float32)[..., None]
+    reach = cv2.GaussianBlur(share, (0, 0), near / 3)[..., None].clip(1e-3)
+
+    def spread(field: Float32s) -> Float32s:
+        beyond = cv2.GaussianBlur(field * share, (0, 0), near / 3) / reach
+        joined = field * share + (1 - share) * fade * beyond
+        return np.asarray(cv2.GaussianBlur(joined, (0, 0), BLUR), np.float32)
+
+    return spread
+
+
+def _moved(frame: Spline, head: Float32s, seen: Float32s, move: Float32s) -> Frames:
+    """Return a frame (256, 256, 3) uint8 in which a face that moved by `head` and `seen` has moved by `move` more.
+
+    Fields are of frame 0. The frame is sampled where a point of frame 0 is in it, seen from where it shall be.
+    """
+    there = unfolded(head + seen + move)
+    more = there - head - seen
+    came_from = pixel_grid() + invert(there)
+    return as_type(frame.at(pixel_grid() - sample(more, came_from)), np.uint8)
