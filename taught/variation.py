@@ -66,7 +66,7 @@ class Variation:
     noise: float = 0.012
     landmark_px: float = 0.7
     published_share: float = 0.6
-    clutter_share: float = 0.6
+    clutter_share: float = 0.8
     tone_share: float = 0.8
     tone: float = 0.4
 
