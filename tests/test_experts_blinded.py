@@ -141,10 +141,10 @@ def set_cell(place, value):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (set_cell("A6", "nocode"), "the code 'nocode' is not of this sheet"),
-        (lambda page: set_cell("A7", page["A6"].value)(page), "stands twice"),
+        (set_cell("A6", "nocode"), "the code 'nocode' does not belong to this sheet"),
+        (lambda page: set_cell("A7", page["A6"].value)(page), "appears twice. Remove one"),
         (set_cell("H8", 5), "lower is '5'"),
-        (set_cell("A5", "Kode"), "headings code, upper, lower and noise are gone"),
+        (set_cell("A5", "Kode"), "headings code, upper, lower and noise are missing"),
         (set_cell("A1", "MEG-Bench expert sheet 0123"), "no key in"),
     ],
 )
@@ -164,7 +164,7 @@ def test_scores_of_frames_that_changed_since_are_refused(call, run):
     path.write_text(json.dumps({**json.loads(path.read_text()), "content": "other"}))
     code, _, err = call("experts", "import", sheet, "--run", run)
     assert code == 2
-    assert "no longer the one that was judged" in err
+    assert "has changed since it was judged" in err
     code, _, err = call("experts", "import", sheet)
     assert code == 2
     assert "Add --run" in err
