@@ -1,6 +1,6 @@
-"""Stand-ins for programs of the field: the arguments that they take, and the kind of output that they leave.
+"""Stand-ins for programs of the field, with the arguments they take and the kind of output they write.
 
-Each "animates" by shifting the template: frame k is the template, k pixels to the right. Nothing else is theirs.
+Each "animates" by shifting the template: frame k is the template, k pixels to the right. They do nothing else.
 """
 
 import textwrap
@@ -36,7 +36,7 @@ def write(path, frames):
     write_video(path, frames, 25.0, lossless=True)
 """
 
-# As LIA-X: everything in a file of settings, after which the folder of the output is called.
+# Like LIA-X: all arguments are in a settings file, which also gives the output folder its name.
 SETTINGS = """
 import yaml
 given = arguments("--mode", "--cfg")
@@ -46,7 +46,7 @@ made = animated(read_picture(Path(cfg["source_path"])), len(read(cfg["driving_pa
 write(Path(cfg["save_path"]) / Path(given.cfg).stem / "vid_animation.mp4", made)
 """
 
-# As MCNet: source, driver and result side by side.
+# Like MCNet: source, driver and result side by side.
 SIDE_BY_SIDE = """
 given = arguments("--config", "--source_image", "--driving_video", "--result_video")
 source, driver = read_picture(Path(given.source_image)), read(given.driving_video)
@@ -54,8 +54,8 @@ made = animated(source, len(driver))
 write(Path(given.result_video), np.concatenate([np.stack([source] * len(driver)), driver, made], axis=2))
 """
 
-# As FasterLivePortrait: a folder with the time in its name where it was started, with two videos in it. Frames without
-# a face are skipped.
+# Like FasterLivePortrait: a folder in the working folder, with the time in its name and two videos in it; frames
+# without a face are skipped.
 TIME_STAMPED = """
 given = arguments("--src_image", "--dri_video", "--cfg")
 driver = read(given.dri_video)
@@ -68,7 +68,7 @@ write(place / f"{name}-org.mp4", made[seen])
 (place / "settings.yaml").write_text("seed: 1")
 """
 
-# As HelloMeme: the driver is brought to 8 frames a second.
+# Like HelloMeme: the driver is resampled to 8 frames a second.
 RESAMPLING = """
 given = arguments("--image", "--video", "--out")
 driver = read(given.video)
@@ -76,7 +76,7 @@ times = np.arange(0, len(driver) / frame_rate(Path(given.video)) - 1e-9, 1 / 8)
 write(Path(given.out), animated(read_picture(Path(given.image)), len(times)))
 """
 
-# As PerformRecast: a video for a template, as long as the shorter of both, the time in the names, 512 pixels.
+# Like PerformRecast: a video as template, the length of the shorter of both, the time in the names, 512 pixels.
 VIDEO_FOR_TEMPLATE = """
 given = arguments("-s", "-d", "-o", "--inference-mode")
 source, driver = read(given.s), read(given.d)
@@ -94,7 +94,7 @@ PROGRAMS = {
     "resampling": RESAMPLING,
     "video_for_template": VIDEO_FOR_TEMPLATE,
 }
-# What describes them, besides what all descriptions have.
+# The parts of their descriptions that not all descriptions share.
 DESCRIPTIONS = {
     "settings": {
         "command": ["{python}", "program.py", "--mode", "animation", "--cfg", "{config}"],
@@ -148,11 +148,11 @@ DESCRIPTIONS = {
 
 
 def write_program(folder: Path, name: str) -> None:
-    """Write one of PROGRAMS into a checkout of its own."""
+    """Write one of PROGRAMS into its own checkout."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "program.py").write_text(textwrap.dedent(SHARED + PROGRAMS[name]))
 
 
 def animated(picture: np.ndarray, shown: list[int]) -> np.ndarray:
-    """Return what the programs make of a template, where `shown` says which of their frames stand one by one."""
+    """Return what the programs make of a template; `shown` gives the index of each of their frames."""
     return np.stack([np.roll(picture, k, axis=1) for k in shown])

@@ -1,4 +1,4 @@
-"""Tables of every dialect, encoding and kind read the same, and what is no table is named."""
+"""Tables of every dialect, encoding and kind are read alike, and files that are not tables are named."""
 
 import csv
 import io
@@ -195,7 +195,7 @@ def test_text_that_only_looks_like_something_else_is_a_table(tmp_path):
         assert len(read_sheets(put(tmp_path / "t.csv", text), LIMITS)[0].rows) == 2
 
 
-# Coding sheets and tables of clips, by folders whose pictures nobody opens
+# Coding sheets and tables of clips, in folders whose pictures are not opened
 
 
 def touched(folder, names):
