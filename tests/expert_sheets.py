@@ -58,7 +58,7 @@ def write_xlsx(path: Path, *sheets) -> Path:
 
 
 def write_html(path: Path, rows) -> Path:
-    """Write a page as a spreadsheet program does: gb2312, datasets merged by rowspan, a style and a title in Chinese."""
+    """Write a page as a spreadsheet program does: gb2312, merged datasets as rowspan, a style and a Chinese title."""
     lines = [
         '<html xmlns:o="urn:schemas-microsoft-com:office:office"><head>',
         '<meta http-equiv=Content-Type content="text/html; charset=gb2312">',

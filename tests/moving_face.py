@@ -68,7 +68,7 @@ def make_clip(
 
 
 def make_cell(folder: Path, n_frames: int = T) -> Cell:
-    """Make a cell of the face driving itself: driver and reference differ in noise, the truth has none, foil: a brow."""
+    """Make a cell of the face driving itself: driver and reference differ in noise, the truth has none, foil: brow."""
     return Cell(
         protocol="tests",
         driver=make_clip(folder, "driver", MOUTH, 1, n_frames=n_frames),
