@@ -107,7 +107,7 @@ def copies_with(plan, pictures):
 class TestLessons:
     @pytest.mark.parametrize("each", [1, 2])
     def test_a_fold_is_handed_nothing_of_whom_it_holds_out(self, each):
-        """Other pictures and labels of a person, and of all that shows or copies the person, change only what is asked.
+        """Other pictures and labels of a person, and of all that shows or copies the person, change only the questions.
 
         So no scale, batch or pool of motion can contain anything of that person.
         """

@@ -28,7 +28,7 @@ def page(browser, report):
 
 
 def test_magnified_motion_is_what_moved_moved_further(page):
-    """The middle of the fixture's field moves by 0.2 pixels a frame: by 1.2 at frame 6, by 8.4 more for 8 times."""
+    """The middle of the fixture's field moves by 0.2 pixels a frame: by 1.2 at frame 6, by 8.4 more at 8 times."""
     page.locator("#magnification").select_option("8")
     page.locator("#frame").fill("6")
     picture, magnified = (pixels(page, view, 3) for view in ("picture", "magnified"))

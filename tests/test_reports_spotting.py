@@ -1,4 +1,4 @@
-"""What was spotted, on the page and in the log: every row, and the answer that never looks."""
+"""What was spotted, on the page and in the log: every row, and the answer that ignores the output."""
 
 import csv
 import dataclasses
@@ -31,7 +31,7 @@ SPOTS = {"fpfomm": (3, 9), "fomm:mode=absolute": (0, 2), "flow_warp": (4, 10), "
 
 
 def partial_of(label: str) -> Partial:
-    """Return what the metric keeps of a cell in which a row spots what it spots."""
+    """Return what the metric keeps of a cell in which a row spots its interval."""
     iou, counts = judged(SPOTS[label], TRUE)
     everything = whole_clip(FRAMES)
     sums = {

@@ -164,7 +164,7 @@ def compare(sides: Sequence[Side], folder: str) -> None:
 
 
 def demo(sides: Sequence[Side]) -> None:
-    """Compare the demo run, the same command again and the measuring of one output."""
+    """Compare the demo run, the same command again and the measurement of one output."""
     used = [side.bench("demo", *DEMO) for side in sides]
     networks = [animating(side.place / "demo" / "run") for side in sides]
     row("demo run, processor seconds", *(one.cpu for one in used))

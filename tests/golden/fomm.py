@@ -1,4 +1,4 @@
-"""Golden entries of FOMM: inference, training as vox-256 and vox-adv-256, and the spectrally normed discriminator."""
+"""Golden entries of FOMM: inference, training as vox-256 and vox-adv-256, the spectrally normalised discriminator."""
 
 from __future__ import annotations
 
