@@ -1,4 +1,4 @@
-"""TPS and TPS with relative action units: laws of the splines, sizes of the networks, what the switches do, training."""
+"""TPS and TPS with relative action units: laws of the splines, sizes of the networks, what switches do, training."""
 
 from dataclasses import replace
 
