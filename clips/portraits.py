@@ -1,8 +1,8 @@
-"""Portraits that rendered people are made from: two in the public domain, found where libraries ship them, or a user's.
+"""The portraits that rendered people are made from: two in the public domain, which libraries ship, or a user's own.
 
-A portrait is cut to a square around the face and held at twice the size of a frame, so that frames made from it need
-no anti-aliasing. The astronaut's open smile is closed, because clips begin neutral; a user's portrait stays as it is,
-since what closes that mouth well spoils others.
+A portrait is cropped to a square around the face and kept at twice the size of a frame, so that frames made from it
+need no anti-aliasing. The astronaut's open smile is closed, because clips begin neutral; a user's portrait stays
+unchanged, because the method that closes that mouth well spoils others.
 """
 
 import functools
@@ -25,24 +25,24 @@ from megbench.faces.landmarks import landmarks, points_in
 from megbench.faces.mesh import FittedMesh, fit_mesh
 
 TEXTURE = 2 * SIZE
-# Where the face lies in the square: eye distance as a share of its side, and the point between the eyes.
+# Where the face is in the square: eye distance as a share of the side, and the point between the eyes.
 EYE_SHARE, EYES_AT = 0.24, (0.5, 0.45)
-# Both pictures were made by NASA and the United States Navy; works of the federal government are public domain.
+# The pictures were made by NASA and the United States Navy; works of the federal government are in the public domain.
 BUILT_IN = {
     "astronaut": ("skimage", "data/astronaut.png"),
     "hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
 }
-# Who smiles among them, and what is taken back from that smile, as intensities.
+# The portrait that smiles, and the intensities of action units that are subtracted from its smile.
 SMILING, SMILE = "astronaut", {"AU12": 1.9, "AU06": 0.8}
-# How much of the inner lips' way their outer edges go when the mouth closes.
+# How far the outer edges of the lips move when the mouth closes, as a share of the inner lips' way.
 FOLLOW = 0.45
-# How far around its corners the closed mouth is mended, texture pixels.
+# Radius around its corners within which the closed mouth is repaired, texture pixels.
 HEALED = 14
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """`texture` uint8 (512, 512, 3) RGB; `face` is its mesh in frame pixels (256 x 256)."""
+    """A cropped portrait. `texture`: uint8 (512, 512, 3) RGB; `face`: its mesh in frame pixels (256 x 256)."""
 
     name: str
     texture: Frames
@@ -50,13 +50,16 @@ class Portrait:
 
 
 def to_texture(points: Points) -> Points:
-    """Frame pixels -> texture pixels: the centres of pixels stay where they are in the picture."""
+    """Convert frame pixels to texture pixels; pixel centres keep their place in the picture."""
     scale = TEXTURE / SIZE
     return points * scale + (scale - 1) / 2
 
 
 def portrait_path(portrait: str) -> Path:
-    """Where a portrait lies: "astronaut" (Eileen Collins), "hopper" (Grace Hopper), or the path of a user's picture."""
+    """Return the path of a portrait: "astronaut" (Eileen Collins), "hopper" (Grace Hopper), or a user's own path.
+
+    Raise BenchError if the package that ships a built-in portrait is not installed.
+    """
     if portrait not in BUILT_IN:
         return Path(portrait)
     package, path = BUILT_IN[portrait]
@@ -67,7 +70,7 @@ def portrait_path(portrait: str) -> Path:
 
 
 def portraits_in(folder: Path) -> list[Path]:
-    """The pictures of a user's folder by name. BenchError if there are none."""
+    """Return the paths of the pictures in a user's folder, sorted by name. Raise BenchError if there are none."""
     if not folder.is_dir():
         raise BenchError(f"The portraits folder {folder} does not exist. Give a folder of pictures with --portraits.")
     paths = pictures_in(folder)
@@ -78,9 +81,9 @@ def portraits_in(folder: Path) -> list[Path]:
 
 @functools.lru_cache(maxsize=8)
 def read_portrait(portrait: str) -> Portrait:
-    """Read a portrait, cut it to its face and, for the astronaut, close the mouth.
+    """Read a portrait, crop it to the face and, for the astronaut, close the mouth.
 
-    `portrait` is as for `portrait_path`. BenchError if the picture cannot be read or shows no face or several.
+    portrait: as in `portrait_path`. Raise BenchError if the picture cannot be read, or shows no face or several.
     """
     path = portrait_path(portrait)
     texture = _cut(read_picture(path), str(path))
@@ -104,7 +107,7 @@ def _cut(picture: Frames, what: str) -> Frames:
     """Return the square around the face, 512 x 512 pixels; beyond the picture its border is repeated."""
     ratio = min(1.0, 4 * TEXTURE / max(picture.shape[:2]))
     height, width = picture.shape[:2]
-    small = picture  # of large photographs a smaller copy is searched, which is faster
+    small = picture  # large photographs are searched in a smaller copy, which is faster
     if ratio < 1:
         small = resized(picture, max(round(width * ratio), 1), max(round(height * ratio), 1))
     face = only_face(small, what, "portrait")
@@ -116,9 +119,9 @@ def _cut(picture: Frames, what: str) -> Frames:
 
 
 def close_mouth(texture: Frames, face: FittedMesh) -> tuple[Frames, FittedMesh]:
-    """Take an open smile back and close the lips over the teeth: the new texture and its mesh.
+    """Relax an open smile and close the lips over the teeth; return the new texture and its mesh.
 
-    The inner lips meet on one curve. What lies there is taken from inside the lips, so that no tooth stays, and a
+    The inner lips meet on one curve. The texture there comes from inside the lips, so that no tooth remains, and a
     thin dark line is drawn where they meet.
     """
     units = dict(zip(facs.ACTION_UNITS, facs.in_pixels(face, facs.basis()), strict=True))
@@ -142,7 +145,7 @@ def close_mouth(texture: Frames, face: FittedMesh) -> tuple[Frames, FittedMesh]:
 
 
 def _heal_corners(texture: Frames, corners: Points) -> Frames:
-    """Fill the dark gaps and specks of teeth that an open smile leaves at the mouth's corners (2, 2)."""
+    """Inpaint the dark gaps and specks of teeth that an open smile leaves at the mouth's corners (2, 2)."""
     luma = grey(texture[None])[0].astype(np.float32)
     stranger = np.abs(luma - cv2.medianBlur(luma.astype(np.uint8), 41)) > 22
     near = np.linalg.norm(pixel_grid(TEXTURE)[:, :, None] - corners, axis=-1).min(-1) < HEALED
@@ -151,7 +154,7 @@ def _heal_corners(texture: Frames, corners: Points) -> Frames:
 
 
 def _dull(texture: Frames, lips: Points) -> Frames:
-    """Take most of the flash's gleam off lips inside an outline (N, 2): closed lips do not face the light."""
+    """Remove most of the flash's gleam from lips inside an outline (N, 2): closed lips do not face the light."""
     mask = np.zeros((TEXTURE, TEXTURE), np.float32)
     cv2.fillConvexPoly(mask, cv2.convexHull(np.round(lips).astype(np.int32)), 1.0)
     soft = cv2.GaussianBlur(mask, (0, 0), 2)[..., None]

@@ -1,7 +1,7 @@
 """Blinded sheets for a user's own experts: a folder to hand over, and a key that stays with the run.
 
-The folder holds `sheet.xlsx` and the videos, named by codes in random order; nothing in it says which method made
-what. The key says it, and which frames each code stood for, so that scores of other frames are not taken.
+The folder holds `sheet.xlsx` and the videos, which are named by codes in random order; nothing in it tells which method
+made which video. The key does, and it records the frames behind each code, so that scores of other frames are refused.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GUIDE = (
 
 
 class BlindedOutput(BaseModel):
-    """One output as the key knows it. `content` is the hash of its frames."""
+    """One output as recorded in the key. `content` is the hash of its frames."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,7 +45,7 @@ class BlindedOutput(BaseModel):
 
 
 class Key(BaseModel):
-    """What the codes of one expert's sheet stand for, in the sheet's order. `id` stands on the sheet as well."""
+    """The outputs behind the codes of one expert's sheet, in the sheet's order. `id` is also written on the sheet."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,7 +56,7 @@ class Key(BaseModel):
 
 @dataclass(frozen=True)
 class Shown:
-    """What an expert may know of a cell."""
+    """The facts about a cell that an expert may see."""
 
     emotion: str
     action_units: str
@@ -78,12 +78,12 @@ def make_key(run: str, expert: str, outputs: Sequence[BlindedOutput]) -> Key:
 
 
 def key_path(run: Path, expert: str) -> Path:
-    """Where an expert's key lies: in the run, beside the folder that is handed over."""
+    """Return the path of an expert's key, in the run, beside the folder that is handed over."""
     return run / FOLDER / f"{expert}.key.json"
 
 
 def write_sheet(path: Path, key: Key, shown: Mapping[tuple[str, str], Shown]) -> None:
-    """Write the XLSX sheet of a key. `shown`: what may be said of each (driver, template). Names stay text."""
+    """Write the XLSX sheet of a key, with all names as text. `shown`: the facts to show, by (driver, template)."""
     from openpyxl import Workbook
     from openpyxl.styles import Font
     from openpyxl.worksheet.datavalidation import DataValidation
@@ -116,7 +116,7 @@ def write_sheet(path: Path, key: Key, shown: Mapping[tuple[str, str], Shown]) ->
 
 
 def _put(page: Any, row: int, column: int, text: str) -> Any:
-    """A cell of text, whatever it begins with: a formula is never made of a name."""
+    """Write a text into a cell and return the cell; it stays text even if it looks like a formula."""
     cell = page.cell(row, column)
     cell.value = printable(text)
     cell.data_type = "s"
@@ -124,18 +124,18 @@ def _put(page: Any, row: int, column: int, text: str) -> Any:
 
 
 def write_key(run: Path, key: Key) -> None:
-    """Keep a key with its run."""
+    """Write a key into its run."""
     write_json(key_path(run, key.expert), key.model_dump())
 
 
 def replaceable(run: Path, key: Key) -> bool:
-    """Whether writing this key loses none: the expert has no key, or this very one (a sheet that was cut off)."""
+    """Return whether writing a key overwrites no other: the expert has none, or this one from an interrupted export."""
     kept = read_json(key_path(run, key.expert))
     return not key_path(run, key.expert).exists() or (isinstance(kept, dict) and kept.get("id") == key.id)
 
 
 def sheet_id(path: Path) -> str | None:
-    """The id that a blinded sheet carries above its table; None for any other file."""
+    """Return the id above the table of a blinded sheet, or None for any other file."""
     for grid in read_grids(path):
         for row in grid.rows[:3]:
             found = next((text for text in row if text.startswith(MARK)), None)
@@ -145,28 +145,29 @@ def sheet_id(path: Path) -> str | None:
 
 
 def find_key(run: Path, path: Path, identity: str) -> Key:
-    """The key of a sheet among those of its run. BenchError if it is not there or is not a key."""
+    """Return the run's key for a sheet. Raise BenchError if there is none, or if a key cannot be read."""
     for candidate in sorted((run / FOLDER).glob("*.key.json")):
         try:
             key = Key.model_validate_json(candidate.read_bytes())
         except (OSError, ValidationError):
-            raise BenchError(f"{candidate}: not a readable key. Make the expert's sheet again.") from None
+            raise BenchError(f"{candidate}: not a readable key. Create the expert's sheet again.") from None
         if key.id == identity:
             return key
     raise BenchError(f"{path}: no key in {run / FOLDER} is for sheet {identity}. Give --run the run it was made for.")
 
 
 def read_sheet(path: Path, key: Key, contents: Mapping[tuple[str, str, str], str]) -> Parsed:
-    """A filled-in sheet as judgements, by its key.
+    """Read the judgements in a filled-in sheet by its key.
 
     contents: the hash of the frames that the run holds now, by (method, driver, template). An output that changed
-    since the sheet was made is a fatal problem, a code without scores a warning. BenchError if it is not such a sheet.
+    since the sheet was made is a fatal problem, a code without scores a warning. Raise BenchError if the file is not a
+    blinded sheet.
     """
     grid = next((grid for grid in read_grids(path) if header(grid)), Grid("", []))
     found = header(grid)
     if found is None or "code" not in found[1]:
         raise BenchError(
-            f"{path}: the headings code, upper, lower and noise are gone. Fill in the sheet as it was made."
+            f"{path}: the headings code, upper, lower and noise are missing. Do not change the sheet's headings."
         )
     start, columns = found
     parsed = Parsed()
@@ -198,12 +199,12 @@ def read_sheet(path: Path, key: Key, contents: Mapping[tuple[str, str, str], str
 
 
 def _problem(code: str, key: Key, contents: Mapping[tuple[str, str, str], str], seen: set[str]) -> str:
-    """Why a row cannot count; "" if it can."""
+    """Return why a row cannot be used, or "" if it can."""
     if code not in key.codes:
-        return f"the code {code!r} is not of this sheet. Do not change the codes."
+        return f"the code {code!r} does not belong to this sheet. Restore the original code."
     if code in seen:
-        return f"the code {code} stands twice. Remove one of the rows."
+        return f"the code {code} appears twice. Remove one of the rows."
     output = key.codes[code]
     if contents.get((output.method, output.driver, output.template)) != output.content:
-        return f"the output behind {code} is no longer the one that was judged. Make a new sheet for this run."
+        return f"the output behind {code} has changed since it was judged. Create a new sheet for this run."
     return ""

@@ -1,6 +1,6 @@
-"""Score sheets as grids of short texts, from CSV, workbooks, and pages that a spreadsheet saved as HTML.
+"""Score sheets as grids of short texts, from CSV files, workbooks, and HTML pages saved by a spreadsheet program.
 
-The text of a merged cell is in its first row only, as in a CSV saved from it; megbench.experts.sheet fills in the rest.
+The text of a merged cell is in its first row only, as in a CSV export; megbench.experts.sheet fills in the other rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LONGEST_TEXT = 200
 
 @dataclass(frozen=True)
 class Grid:
-    """One sheet: `rows` of cells as text, blank for nothing; the first row is the file's row 1. `name`: the sheet's."""
+    """One sheet with its name. `rows`: the cells as text, "" if empty; the first row is row 1 of the file."""
 
     name: str
     rows: list[list[str]]
@@ -27,13 +27,13 @@ class Grid:
 def read_grids(path: Path) -> list[Grid]:
     """Return all sheets of a file; rows that begin with # are comments and become blank.
 
-    Raise BenchError if it cannot be read, is too large, or is not a table.
+    Raise BenchError if the file cannot be read, is too large, or is not a table.
     """
     return [Grid(sheet.title or path.stem, [_cells(row) for row in sheet.rows]) for sheet in read_sheets(path, LIMITS)]
 
 
 def _cells(row: list[str]) -> list[str]:
-    """Return the cells of a row, each on one line and cut to LONGEST_TEXT characters, 2.0 as 2."""
+    """Return the cells of a row, each as one line of at most LONGEST_TEXT characters, with 2.0 as 2."""
     if row and row[0].startswith("#"):
         return []
     return [whole(" ".join(cell.split())[:LONGEST_TEXT]) for cell in row]

@@ -1,4 +1,4 @@
-"""Files of expert scores as judgements, with everything that does not add up, by file and row."""
+"""Reading files of expert scores: the judgements, and every inconsistency by file and row."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from megbench.experts.sheet import Parsed, Problem, doubles, header, parse
 
 @dataclass
 class Imported:
-    """All judgements of some files, the problems found (fatal ones too), remarks, and what was checked.
+    """All judgements in some files, the problems found (fatal ones included), remarks, and what was checked.
 
-    lacking: rows left out since the run lacks what they name, by kind and name.
+    lacking: numbers of rows left out because the run lacks what they name, by kind and name.
     """
 
     judgements: list[Judgement] = field(default_factory=list)
@@ -31,22 +31,23 @@ class Imported:
 
     @property
     def errors(self) -> list[Problem]:
-        """The problems that must be mended."""
+        """The problems that must be fixed."""
         return [problem for problem in self.problems if problem.fatal]
 
 
 @dataclass(frozen=True)
 class Blinded:
-    """The run whose blinded sheets may be read, and the frames it holds: (method, driver, template) -> their hash."""
+    """The run whose blinded sheets may be read. `contents`: the hash of its frames by (method, driver, template)."""
 
     run: Path
     contents: Mapping[tuple[str, str, str], str]
 
 
 def import_files(paths: Sequence[Path], names: Names, blinded: Blinded | None = None) -> Imported:
-    """Read and check all files. BenchError for a file that is not a sheet, or a blinded one without its run.
+    """Read and check all files. Raise BenchError if one is not a sheet, or is a blinded sheet and `blinded` is None.
 
-    Where no column names the expert, a workbook's sheet does if it has several sheets with scores, else the file.
+    If no column names the expert, the sheet's name does in a workbook with several sheets of scores; otherwise the
+    file's name does.
     """
     parts: list[Parsed] = []
     for path in paths:
@@ -54,30 +55,30 @@ def import_files(paths: Sequence[Path], names: Names, blinded: Blinded | None = 
         if identity is None:
             parts += [parse(*task, names) for task in _tasks(path)]
         elif blinded is None:
-            raise BenchError(f"{path}: a blinded sheet; only its run knows the codes. Add --run RUN.")
+            raise BenchError(f"{path}: this is a blinded sheet, whose codes only its run can resolve. Add --run RUN.")
         else:
             parts.append(read_sheet(path, find_key(blinded.run, path, identity), blinded.contents))
     return _joined(parts)
 
 
 def _tasks(path: Path) -> list[tuple[Grid, str, str]]:
-    """Each sheet with scores: the grid, how messages call it, and the expert it stands for."""
+    """Return each sheet with scores as its grid, its name in messages, and the expert it belongs to."""
     grids = read_grids(path)
     scored = [grid for grid in grids if header(grid)] or grids[:1]
     if not scored:
-        raise BenchError(f"{path}: no sheet in it. Give a sheet with the headings upper, lower and noise.")
+        raise BenchError(f"{path}: the file holds no sheet. Give one with the headings upper, lower and noise.")
     if len(scored) == 1 or len({grid.name for grid in scored}) < len(scored):
         return [(grid, path.name, path.stem) for grid in scored]
     return [(grid, f"{path.name} [{grid.name}]", grid.name) for grid in scored]
 
 
 def _joined(parts: Sequence[Parsed]) -> Imported:
-    """The parts as one, with what only shows among all of them: doubles and missing cells."""
+    """Merge the parts and add the problems that only show across all of them: duplicates and missing cells."""
     judged = [pair for part in parts for pair in part.judgements]
     judgements = [judgement for judgement, _ in judged]
     problems = [*(problem for part in parts for problem in part.problems), *doubles(judged)]
     for (expert, method), cells in missing(judgements).items():
-        text = f"{expert} did not judge {method} on {', '.join(cells)}: what needs all videos is left open"
+        text = f"{expert} did not judge {method} on {', '.join(cells)}: figures that need all videos are not computed"
         problems.append(Problem("missing", text, fatal=False))
     return Imported(
         judgements,

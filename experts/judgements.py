@@ -1,4 +1,4 @@
-"""What experts said of outputs: one judgement is one expert's three scores of one method's output in one cell.
+"""Experts' judgements of outputs: a judgement is one expert's three scores of one method's output in one cell.
 
 The scale is MEGC2021's: upper face, lower face and noise, each 0 (completely incorrect), 1 (poor), 2 (good) or
 3 (excellent). A run keeps its judgements in `experts.csv`.
@@ -27,14 +27,14 @@ Item = Literal["sum", "motion", "upper", "lower", "noise"]
 ITEMS: tuple[Item, ...] = ("upper", "lower", "noise")
 BEST = 3
 PERFECT = BEST * len(ITEMS)
-# Scores as they are written.
+# Scores as written in a table.
 SCORES = tuple(map(str, range(BEST + 1)))
 LARGEST_BYTES = 20_000_000
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """One expert on one output; scores 0 to 3."""
+    """One expert's scores of one output, each 0 to 3."""
 
     method: str
     driver: str
@@ -46,11 +46,11 @@ class Judgement:
 
     @property
     def cell(self) -> str:
-        """The cell's name, as a run's."""
+        """The cell's name, as in a run."""
         return f"{self.driver}__{self.template}"
 
     def score(self, item: Item = "sum") -> int:
-        """One of the three scores, their sum (0 to 9), or "motion": upper and lower together (0 to 6)."""
+        """Return one of the three scores, their sum (0 to 9), or "motion": upper plus lower (0 to 6)."""
         match item:
             case "sum":
                 return self.upper + self.lower + self.noise
@@ -61,13 +61,13 @@ class Judgement:
 
 
 def write_judgements(path: Path, judgements: Iterable[Judgement]) -> None:
-    """Write them as CSV, whole or not at all; names stay text in spreadsheets."""
+    """Write judgements as CSV, either the whole file or nothing; names stay text in spreadsheets."""
     rows = [(*map(inert, astuple(j)[:4]), *astuple(j)[4:]) for j in judgements]
     write_text(path, pd.DataFrame(rows, columns=[*LABELS, *ITEMS]).to_csv(index=False, lineterminator="\n"))
 
 
 def read_judgements(path: Path) -> list[Judgement]:
-    """Read what `write_judgements` wrote. BenchError if missing, not such a table, or a score is outside 0..3."""
+    """Read what `write_judgements` wrote. Raise BenchError if it is missing, malformed, or has a score outside 0..3."""
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST_BYTES + 1)
@@ -83,7 +83,7 @@ def read_judgements(path: Path) -> list[Judgement]:
 
 
 def _judgements(text: str) -> list[Judgement]:
-    """Return the judgements in a CSV. Raise ValueError or csv.Error if it is not one of judgements."""
+    """Return the judgements in a CSV text. Raise ValueError or csv.Error if it is not a table of judgements."""
     table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     columns = (*LABELS, *ITEMS)
     if sorted(table.fieldnames or ()) != sorted(columns):
@@ -96,20 +96,20 @@ def _judgements(text: str) -> list[Judgement]:
         labels, scores = ([row[name] for name in names] for names in (LABELS, ITEMS))
         for item, score in zip(ITEMS, scores, strict=True):
             if score not in SCORES:
-                raise ValueError(f"line {line}: {item} is {shown(score)}, which is none of {', '.join(SCORES)}")
+                raise ValueError(f"line {line}: {item} is {shown(score)}, not one of {', '.join(SCORES)}")
         if tuple(labels) in found:
-            raise ValueError(f"line {line} judges an output again that the same expert has judged above")
+            raise ValueError(f"line {line} repeats an output that the same expert judged on an earlier line")
         found[tuple(labels)] = Judgement(*map(restored, labels), *map(int, scores))  # type: ignore[arg-type]
     return list(found.values())
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Each name once, in the order of first appearance."""
+    """Return each name once, in the order of first appearance."""
     return list(dict.fromkeys(names))
 
 
 def ratings(judgements: Sequence[Judgement], item: Item = "sum") -> tuple[list[tuple[str, str]], Float64s]:
-    """Scores as raters see them: outputs (method, cell), and scores (outputs, experts) with NaN for a missing one."""
+    """Return the outputs (method, cell) and their scores (outputs, experts), NaN if missing."""
     experts = {name: i for i, name in enumerate(in_order(j.expert for j in judgements))}
     outputs = {output: i for i, output in enumerate(dict.fromkeys((j.method, j.cell) for j in judgements))}
     scores = np.full((len(outputs), len(experts)), np.nan)
@@ -119,7 +119,7 @@ def ratings(judgements: Sequence[Judgement], item: Item = "sum") -> tuple[list[t
 
 
 def means(judgements: Sequence[Judgement], item: Item = "sum") -> dict[str, dict[str, float]]:
-    """Mean over experts by method and cell, of the outputs that every expert judged."""
+    """Return the mean score over experts, by method and cell, of each output that every expert judged."""
     found: dict[str, dict[str, float]] = {method: {} for method in in_order(j.method for j in judgements)}
     for (method, cell), scores in zip(*ratings(judgements, item), strict=True):
         if not np.isnan(scores).any():
@@ -128,12 +128,12 @@ def means(judgements: Sequence[Judgement], item: Item = "sum") -> dict[str, dict
 
 
 def drivers(judgements: Iterable[Judgement]) -> Mapping[str, str]:
-    """The driver of each cell."""
+    """Return the driver of each cell, by the cell's name."""
     return {j.cell: j.driver for j in judgements}
 
 
 def missing(judgements: Sequence[Judgement]) -> dict[tuple[str, str], list[str]]:
-    """Cells that an expert did not judge of a method, though somebody judged the cell: (expert, method) -> cells."""
+    """Return, by (expert, method), the cells that the expert did not judge although they occur in the judgements."""
     cells = in_order(j.cell for j in judgements)
     seen = {(j.expert, j.method, j.cell) for j in judgements}
     pairs = [(e, m) for e in in_order(j.expert for j in judgements) for m in in_order(j.method for j in judgements)]

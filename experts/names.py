@@ -1,4 +1,4 @@
-"""What a sheet calls things and what the suite calls them: rules first, then the user's own mapping file."""
+"""Translating a sheet's names to the suite's: by the user's mapping file first, then by rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from megbench.core.config import read_overlay
 from megbench.core.errors import BenchError
 
-# MEGC2021's two templates as its sheets, its kit and later sheets call them.
+# The names of MEGC2021's two templates in its sheets, its kit and later sheets.
 TEMPLATES = {
     **dict.fromkeys(("asianfemale", "normalizedasianfemale", "femaleasian"), "asianFemale"),
     **dict.fromkeys(
@@ -24,12 +24,12 @@ EMOTIONS = {"neg": "negative", "pos": "positive", "sur": "surprise"}
 
 
 def key(text: str) -> str:
-    """A name without case, spaces and punctuation; what is left where nothing else would be."""
+    """Return a name without case, spaces and punctuation, or the name itself if nothing would be left."""
     return re.sub(r"[\W_]+", "", text).casefold() or text
 
 
 class MappingFile(BaseModel):
-    """A mapping file: what sheets say -> what the suite says. A driver is keyed by "DATABASE EMOTION"."""
+    """A mapping file: the suite's names by the sheets' names. A driver's name in a sheet is "DATABASE EMOTION"."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,7 +41,7 @@ class MappingFile(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _as_text(cls, names: object) -> object:
-        """Team numbers need no quotes."""
+        """Normalise the sheets' names, and convert whole numbers to text, so that team numbers need no quotes."""
         if not isinstance(names, dict):
             return names
         return {key(str(name)): str(value) if isinstance(value, int) else value for name, value in names.items()}
@@ -49,7 +49,7 @@ class MappingFile(BaseModel):
 
 @dataclass(frozen=True)
 class Known:
-    """What may be named, where that is known (a run's rows and cells); () for anything."""
+    """The names that are allowed, if known (from a run's rows and cells); () allows any."""
 
     methods: tuple[str, ...] = ()
     drivers: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class Known:
 
 
 class NotInRun(Exception):
-    """A name of a sheet that the run lacks: `what` is its kind and the name, "method 3282"."""
+    """A sheet's name that is not in the run. `what` is its kind and the name: "method 3282"."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -66,14 +66,14 @@ class NotInRun(Exception):
 
 @dataclass(frozen=True)
 class Names:
-    """Translates a sheet's names. NotInRun for one that the run does not have."""
+    """Translates a sheet's names; raises NotInRun for one that the run does not have."""
 
     mapping: MappingFile = field(default_factory=MappingFile)
     known: Known = field(default_factory=Known)
 
     @classmethod
     def read(cls, path: Path | None, known: Known | None = None) -> Names:
-        """Names with the user's mapping file, if there is one. BenchError if it is not one."""
+        """Create from the user's mapping file, if there is one. Raise BenchError if it is not a valid mapping file."""
         values = read_overlay(path) if path else {}
         try:
             return cls(MappingFile.model_validate(values), known or Known())
@@ -84,31 +84,34 @@ class Names:
             raise BenchError(f"{path}: {place}: {first['msg']}. A mapping file has the parts {choices}.") from None
 
     def method(self, text: str) -> str:
-        """A team as a method."""
+        """Return the method that a team's name stands for."""
         return _translated("method", text, self.mapping.methods, {}, self.known.methods)
 
     def driver(self, database: str, emotion: str) -> str:
-        """Database and emotion as a driver: casme2_negative."""
+        """Return the driver of a database and an emotion: casme2_negative."""
         left = DATABASES.get(key(database), key(database))
         right = EMOTIONS.get(key(emotion)[:3], key(emotion))
         text = f"{database} {emotion}"
         return _translated("driver", text, self.mapping.drivers, {key(text): f"{left}_{right}"}, self.known.drivers)
 
     def named_driver(self, text: str) -> str:
-        """A driver that the sheet names itself."""
+        """Return the driver that a name in a driver column stands for."""
         return _translated("driver", text, self.mapping.drivers, {}, self.known.drivers)
 
     def template(self, text: str) -> str:
-        """A template."""
+        """Return the template that a name stands for."""
         return _translated("template", text, self.mapping.templates, TEMPLATES, self.known.templates)
 
     def expert(self, text: str) -> str:
-        """An expert."""
+        """Return the expert that a name stands for."""
         return self.mapping.experts.get(key(text), text)
 
 
 def _translated(kind: str, text: str, mapped: Mapping[str, str], rules: Mapping[str, str], known: Iterable[str]) -> str:
-    """By the mapping file, by rule, by what is known but for case and punctuation, else as it stands."""
+    """Translate a name by the mapping file or else by rule, then to the spelling of the known name with the same key.
+
+    Raise NotInRun if names are known and this is not one of them.
+    """
     found = mapped.get(key(text)) or rules.get(key(text)) or text
     by_key = {key(name): name for name in known}
     if by_key and key(found) not in by_key:

@@ -1,4 +1,4 @@
-"""Whether a metric puts the outputs of one cell in the same order as experts do."""
+"""Rank agreement: whether a metric orders outputs as experts do."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from megbench.core.statistics import DRAWS, LEVEL, Float64s, Interval, bootstrap
 
 @dataclass(frozen=True)
 class RankAgreement:
-    """How often two outputs of one cell are put in the same order by a metric and by experts.
+    """How often a metric and experts put two outputs of one cell in the same order.
 
-    kendall: tau-b over all such pairs, 1 the same order, 0 chance, -1 the opposite. accuracy: share of the pairs that
-    the experts do not tie which the metric orders as they do; a metric's tie counts half, chance is 0.5.
+    kendall: tau-b over all such pairs; 1 is the same order, 0 chance, -1 the opposite order. accuracy: the share of
+    the pairs not tied by the experts that the metric orders as they do; a tie of the metric counts half, chance is 0.5.
     """
 
     kendall: Interval
@@ -31,9 +31,9 @@ def rank_agreement(
     draws: int = DRAWS,
     level: float = LEVEL,
 ) -> RankAgreement:
-    """Compare a metric with experts, both higher for better; an item is one method's output in one cell.
+    """Compare a metric with experts; an item is one method's output in one cell, and higher is better in both.
 
-    Pairs are taken within a cell, where only the methods differ, and pooled; `clusters` names each item's driver.
+    Pairs are formed within a cell, so that only the methods differ, and pooled. `clusters` names each item's driver.
     """
     x, y = np.asarray(scores, float), np.asarray(judgements, float)
     i, j = np.triu_indices(len(x), 1)
@@ -44,7 +44,7 @@ def rank_agreement(
         reason = "the experts tie every pair" if len(i) else "no cell has two outputs with both"
         none = Interval(None, None, None, len(i), 0, level, reason)
         return RankAgreement(none, none)
-    # Columns: concordant less discordant; pairs untied by the metric; by the experts; half points of the accuracy.
+    # Columns: concordant minus discordant; not tied by the metric; not tied by the experts; accuracy in half points.
     parts = np.stack([dx * dy, dx != 0, dy != 0, (dy != 0) * (1 + dx * dy)], axis=1).astype(float)
     names = np.asarray(clusters, dtype=str)[i]
     sums, sizes = cluster_sums(parts, list(names))
@@ -61,12 +61,15 @@ def rank_agreement(
 
 
 def _tau_b(parts: Float64s) -> Float64s:
-    """Kendall's tau-b from sums (..., 4) as above: (C - D) / sqrt(untied by x * untied by y); NaN where 0 / 0."""
+    """Return Kendall's tau-b from sums of the columns (..., 3 or more): (C - D) / sqrt(untied by x * untied by y).
+
+    NaN if everything is tied by x or by y.
+    """
     return _ratio(parts[..., 0], np.sqrt(parts[..., 1] * parts[..., 2]))
 
 
 def _ratio(above: Float64s, below: Float64s) -> Float64s:
-    """above / below, NaN where below is 0."""
+    """Return above / below, NaN where below is 0."""
     return np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
 
 
@@ -78,9 +81,10 @@ def item_agreement(
     draws: int = DRAWS,
     level: float = LEVEL,
 ) -> Interval:
-    """Kendall's tau-b of a metric with experts over all items, of whatever cells; n counts the items.
+    """Return Kendall's tau-b of a metric with experts over the pairs of all items, across cells; n counts the items.
 
-    `clusters` names each item's driver: drivers are drawn with all their items, and items drawn twice make pairs twice.
+    `clusters` names each item's driver: the bootstrap draws drivers with all their items, and the pairs of items drawn
+    twice count twice.
     """
     x, y = np.asarray(scores, float), np.asarray(judgements, float)
     dx, dy = (np.sign(of[:, None] - of[None]) for of in (x, y))

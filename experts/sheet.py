@@ -1,8 +1,8 @@
-"""A grid of text as judgements: long tables and the challenge's wide sheets, with everything that does not add up.
+"""Judgements and inconsistencies in a grid of text: a long table or one of the challenge's wide sheets.
 
 The challenge's sheets have one row per video: team, dataset, emotion, gender (the template), upper, lower, noise, sum.
-Team, dataset and emotion stand only in the first of the rows they hold for (merged cells); a total row ends a team;
-remarks such as GRAY stand under the team's number. A long table names everything in every row, the expert as well.
+Team, dataset and emotion are only in the first row that they apply to (merged cells); a total row ends a team;
+remarks such as GRAY are written below the team's number. A long table has every name in every row, the expert's too.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ HEADINGS = {
 FIELDS = {name: field for field, names in HEADINGS.items() for name in names}
 TOTALS = ("total", "sum", "合计", "总分", "总计")
 COLOURS = ("gray", "grey", "color", "colour", "rgb")
-# The header is looked for in so many rows: titles and instructions may stand above it.
+# The header is searched in this many rows, because titles and instructions may precede it.
 HEADER_WITHIN = 30
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that does not add up. `fatal`: the scores cannot be trusted until it is mended."""
+    """An inconsistency. `fatal`: the scores cannot be trusted until it is fixed."""
 
     where: str
     text: str
@@ -50,9 +50,9 @@ class Problem:
 
 @dataclass
 class Parsed:
-    """What a sheet said: judgements with their rows, problems, remarks, and how many sums and totals were checked.
+    """What a sheet contains: judgements with their rows, problems, remarks, and how many sums and totals were checked.
 
-    lacking: how many rows name something that the run lacks, by its kind and name; they are checked all the same.
+    lacking: the number of rows that name something the run lacks, by its kind and name; these rows are checked, too.
     """
 
     judgements: list[tuple[Judgement, str]] = field(default_factory=list)
@@ -64,7 +64,10 @@ class Parsed:
 
 
 def header(grid: Grid) -> tuple[int, dict[str, int]] | None:
-    """Index of the first row that has the three scores as headings, and each field's column; None without one."""
+    """Return the index of the first row that has the three scores as headings, and each field's column.
+
+    None if there is no such row. Raise BenchError if several columns have the same field.
+    """
     for index, row in enumerate(grid.rows[:HEADER_WITHIN]):
         fields = [FIELDS.get(key(text)) for text in row]
         if all(item in fields for item in ITEMS):
@@ -76,9 +79,9 @@ def header(grid: Grid) -> tuple[int, dict[str, int]] | None:
 
 
 def parse(grid: Grid, where: str, expert: str, names: Names) -> Parsed:
-    """Judgements of one sheet; `expert` where no column says who. BenchError if the columns are not a sheet's.
+    """Read the judgements of one sheet. Raise BenchError if the necessary columns are missing.
 
-    where: the file (and worksheet), for messages.
+    where: the file (and worksheet), for messages. expert: the expert's name if no column gives it.
     """
     found = header(grid)
     if found is None:
@@ -98,7 +101,7 @@ def _wanted() -> str:
 
 
 class _Reader:
-    """Reads row after row and remembers what merged cells hold for the rows below."""
+    """Reads one row after another and remembers the contents of merged cells for the rows below."""
 
     def __init__(self, where: str, columns: dict[str, int], names: Names, expert: str) -> None:
         self.where, self.columns, self.names, self.expert = where, columns, names, expert
@@ -106,10 +109,10 @@ class _Reader:
         self.held: dict[str, str] = {}
         self.so_far: dict[str, int] = dict.fromkeys((*ITEMS, "sum"), 0)
         self.everything = dict(self.so_far)
-        self.complete = True  # whether all rows of the team could be read: else its total cannot be checked
+        self.complete = True  # whether all rows of the team could be read; otherwise its total cannot be checked
 
     def read(self, number: int, cells: list[str]) -> None:
-        """One row: a video, a total, a heading once more, a remark, or nothing."""
+        """Read one row: a video, a total, a repeated heading, a remark, or nothing."""
         at = f"{self.where} row {number}"
         row = {f: cells[column] if column < len(cells) else "" for f, column in self.columns.items()}
         if not any(row.values()) or FIELDS.get(key(row["upper"])) == "upper":
@@ -127,7 +130,7 @@ class _Reader:
             self.parsed.problems.append(Problem(at, str(error)))
 
     def _hold(self, row: dict[str, str], at: str) -> None:
-        """Carry team, dataset and emotion over to the rows whose cells are blank. A remark opens no team."""
+        """Remember team, dataset and emotion for the rows whose cells are blank. A remark does not begin a new team."""
         team, remarks = _without_colours(row["method"])
         opens = row.get("driver") or row.get("database")
         if team and team != self.held.get("method") and not opens:
@@ -144,7 +147,7 @@ class _Reader:
             self.held[part] = text
 
     def _video(self, row: dict[str, str], at: str) -> None:
-        """Judge one video. BenchError for what cannot be read."""
+        """Read the judgement of one video. Raise BenchError if it cannot be read."""
         driver = ("driver",) if "driver" in self.columns else ("database", "emotion")
         for part in ("method", *driver):
             if not self.held.get(part):
@@ -165,7 +168,7 @@ class _Reader:
             self.parsed.lacking[error.what] += 1
 
     def _judgement(self, row: dict[str, str], scores: dict[str, int]) -> Judgement:
-        """A row by the run's names. NotInRun where the run lacks one of them."""
+        """Return the judgement in a row, with the run's names. Raise NotInRun if the run lacks one of them."""
         return Judgement(
             self.names.method(self.held["method"]),
             self.names.named_driver(self.held["driver"])
@@ -177,7 +180,7 @@ class _Reader:
         )
 
     def _check_sum(self, said: str | None, scores: dict[str, int], at: str) -> None:
-        """Check the sum that a row says, if it says one, against its scores."""
+        """Check the sum that a row gives, if any, against its scores."""
         total = sum(scores.values())
         if said:
             self.parsed.sums += 1
@@ -187,7 +190,7 @@ class _Reader:
                 self.parsed.problems.append(Problem(at, text))
 
     def _close(self, row: dict[str, str], at: str) -> None:
-        """Check a total row against the rows of its team; one after the last team against all rows."""
+        """Check a total row against the rows of its team, or against all rows if it follows the last team's total."""
         said = {part: int(row[part]) for part in self.so_far if row.get(part, "").isdecimal()}
         texts = [row[part] for part in ("method", "database", "emotion") if row.get(part)]
         self.parsed.remarks += [f"{at}: remark {text!r}" for text in texts if key(text) not in TOTALS]
@@ -198,25 +201,25 @@ class _Reader:
         self.parsed.totals += 1
         for part, value in said.items():
             if value != counted[part] and self.complete:
-                text = f"the total of {part} says {value}, but {whose} add up to {counted[part]}. Correct either."
+                text = f"the total of {part} says {value}, but {whose} add up to {counted[part]}. Correct one of them."
                 self.parsed.problems.append(Problem(at, text))
         self.held = {}
 
 
 def score(text: str, item: str) -> int:
-    """A score 0 to 3. BenchError for anything else."""
+    """Return a score from 0 to 3. Raise BenchError for anything else."""
     if not text.isdecimal() or int(text) > BEST:
         raise BenchError(f"{item} is {text!r}; scores are whole numbers from 0 to {BEST}. Correct it.")
     return int(text)
 
 
 def _scored(row: dict[str, str]) -> bool:
-    """Whether a row holds three numbers that could be scores: a total would be larger."""
+    """Return whether a row holds three numbers that could be scores; totals are larger."""
     return all(row[item].isdecimal() and int(row[item]) <= BEST for item in ITEMS)
 
 
 def _without_colours(team: str) -> tuple[str, list[str]]:
-    """A team's cell as its number and the remarks on colour that were written into the same cell."""
+    """Split a team's cell into the team's number and the remarks on colour written into the same cell."""
     words = team.replace("(", " ").replace(")", " ").split()
     remarks = [word for word in words if key(word) in COLOURS]
     kept = " ".join(word for word in words if key(word) not in COLOURS)
@@ -224,11 +227,11 @@ def _without_colours(team: str) -> tuple[str, list[str]]:
 
 
 def doubles(judged: list[tuple[Judgement, str]]) -> Iterator[Problem]:
-    """Outputs that one expert judged twice."""
+    """Yield a problem for each output that one expert judged twice."""
     first: dict[tuple[str, str, str, str], str] = {}
     for j, at in judged:
         video = (j.method, j.driver, j.template, j.expert)
         if video in first:
-            text = f"{j.expert} judged {j.method} on {j.cell} already in {first[video]}. Remove one of the rows."
+            text = f"{j.expert} has already judged {j.method} on {j.cell} in {first[video]}. Remove one of the rows."
             yield Problem(at, text)
         first.setdefault(video, at)

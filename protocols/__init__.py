@@ -1,7 +1,7 @@
-"""What `--protocol` can name. A protocol is made as `Class(cache, ...)` with the folders that its parameters name.
+"""The protocols that `--protocol` can name, each created as `Class(cache, ...)` with the folders its parameters name.
 
-The folders that a user may give are `drivers`, `templates`, `data` and `portraits`; `face` says which of several faces
-in a driver to take, `workers` how many processes may render. Parameters without a default are required.
+Users can give the folders `drivers`, `templates`, `data` and `portraits`. `face` says which face to take if a driver
+shows several, `workers` how many processes may render. Parameters without a default are required.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def make(
     face: str = "",
     workers: int = 0,
 ) -> CellSource:
-    """Make the protocol with the user's folders and face. Raise BenchError for a missing or an unknown one.
+    """Create the protocol with the user's folders and face. Raise BenchError for a missing or an unknown folder.
 
-    workers: processes that render, for a protocol that takes them; 0: one for each processor.
+    workers: how many processes render, if the protocol takes the parameter; 0 for one per processor.
     """
     parameters = dict(inspect.signature(maker).parameters)
     del parameters["cache"]

@@ -1,7 +1,8 @@
 """The demo protocol: rendered micro-expressions with a true answer in every cell, laid out like MEGC2021.
 
-Nine drivers (three emotions in three recording styles) on two templates. Drivers and their references are two noise
-draws of one motion. Truths are noise-free and sharp, like the templates: a method is not asked to invent a camera.
+Nine drivers (three emotions in three recording styles) on two templates. A driver and its reference are the same
+motion with different noise. Truths are noise-free and sharp, like the templates, so that a method need not imitate a
+camera.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Strict(BaseModel):
 
 
 class Style(Strict):
-    """A recording style; its name is the database's. `exposures`: moments, in frames, that a frame averages."""
+    """A recording style, named like a database. `exposures`: the moments, in frames, that one frame averages."""
 
     colour: Literal["grey", "rgb"]
     fps: float
@@ -42,7 +43,7 @@ class Style(Strict):
 
 
 class Face(Strict):
-    """A template: a person by number."""
+    """A template: a person, identified by a number."""
 
     name: str
     portrait: str
@@ -50,7 +51,7 @@ class Face(Strict):
 
 
 class Driver(Strict):
-    """A driver: who, how recorded, and the key frames [frame, intensity] of each action unit."""
+    """A driver: the person, the recording style, and the key frames [frame, intensity] of each action unit."""
 
     name: str
     style: str
@@ -63,7 +64,7 @@ class Driver(Strict):
     units: dict[str, tuple[tuple[float, float], ...]]
 
     def performance(self) -> Performance:
-        """What the person does."""
+        """Return what the person does."""
         tracks = tuple(Track(unit, keys) for unit, keys in self.units.items())
         return Performance(tracks, self.frames, self.manner, self.head_px)
 
@@ -85,7 +86,7 @@ SHEET = DemoSheet.model_validate(yaml.safe_load(Path(__file__).with_suffix(".yam
 class Demo:
     """Nine rendered micro-expressions on two invented people, with the true answer of every cell.
 
-    workers: processes that render; 0: one for each processor.
+    workers: how many processes render; 0 for one per processor.
     """
 
     name = "demo"
@@ -98,18 +99,18 @@ class Demo:
         for path in own:
             if [other.stem for other in own].count(path.stem) > 1:
                 raise BenchError(f"{portraits}: several portraits are called {path.stem!r}. Rename all but one.")
-        # Own portraits are the templates, as they are; drivers are people drawn from them in turn.
+        # The user's portraits are used as templates unchanged; drivers are people drawn from them in turn.
         self.templates = {
             check_name("template", path.stem): Role(str(path.resolve()), path.stem, None) for path in own
         } or {face.name: self._face(index) for index, face in enumerate(self.sheet.templates)}
         self.portraits = [role.portrait for role in self.templates.values()] if own else [self.sheet.portrait]
 
     def cells(self) -> list[Cell]:
-        """All cells, driver by driver; rendered on first use. BenchError for a portrait without a face."""
+        """Return all cells, driver by driver, rendered on first use. Raise BenchError if a portrait shows no face."""
         return self._cells([driver.name for driver in self.sheet.drivers], list(self.templates))
 
     def few(self) -> list[Cell]:
-        """The first cell alone, as a sample: three scenes to render instead of 27."""
+        """Return only the first cell, as a sample: three scenes to render instead of 27."""
         return self._cells([self.sheet.drivers[0].name], [next(iter(self.templates))])
 
     def _cells(self, names: Sequence[str], templates: Sequence[str]) -> list[Cell]:
@@ -136,7 +137,7 @@ class Demo:
         ]
 
     def answer(self, cell: Cell) -> Answer:
-        """What the true answer of one of these cells is rendered from, to be made worse on purpose."""
+        """Return the scenes that a cell's true answer is rendered from, so that it can be degraded on purpose."""
         sheet = {driver.name: driver for driver in self.sheet.drivers}
         driver = sheet[cell.driver.name]
         other = next((name for name in self.templates if name != cell.template.name), cell.template.name)
@@ -150,23 +151,23 @@ class Demo:
         return Scene(driver.name, driver.style, driver.emotion, role, performance, camera, takes=2)
 
     def _camera(self, index: int) -> Camera:
-        """What films the driver with this number in the sheet."""
+        """Return the camera that films the sheet's driver at this index."""
         style = self.sheet.styles[self.sheet.drivers[index].style]
         return Camera(style.colour, style.fps, exposures=style.exposures)
 
     def _face(self, index: int) -> Role:
-        """Who is on the template with this number in the sheet."""
+        """Return the person on the sheet's template at this index."""
         face = self.sheet.templates[index]
         return Role(face.portrait, self.sheet.series, face.number)
 
     def _truth(self, driver: Driver, name: str) -> Scene:
-        """The template doing what the driver does, in the driver's manner."""
+        """Return the scene in which the template's person does what the driver does, in the driver's manner."""
         role, name = self.templates[name], _truth_name(driver, name)
         return Scene(name, driver.style, driver.emotion, role, driver.performance(), TEMPLATE_CAMERA)
 
 
 def _still(name: str, truth: Clip) -> Template:
-    """The neutral first frame, which all truths of a template share."""
+    """Return the template: the neutral first frame, which all its truths share."""
     return Template.of(name, truth.subject, read_png(frame_path(truth.folder / "frames", 0)))
 
 

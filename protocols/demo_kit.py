@@ -1,7 +1,7 @@
-"""The demo protocol in pictures as published kits have them: soft, saved as JPEG, enlarged, with weak motion.
+"""The demo protocol with pictures like those of published kits: soft, saved as JPEG, enlarged, with weak motion.
 
-Nine drivers on two templates, laid out as in `demo`. Of every truth the template's own picture moves, as soft as it is
-and without noise: a method is asked neither to sharpen nor to invent a camera.
+Nine drivers on two templates, laid out as in `demo`. Each truth moves the template's own picture, with its blur and
+without noise, so that a method need neither sharpen nor imitate a camera.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from megbench.clips.synthetic.look import Look
 from megbench.clips.synthetic.people import Role
 from megbench.protocols.demo import Demo, DemoSheet, Driver, Face, Strict, Style
 
-# Exponents of red, green and blue: below 1 is brighter.
+# Exponents of red, green and blue; below 1 brightens.
 Light = tuple[float, float, float]
 
 
 class Photograph(Strict):
-    """How a picture is saved: its height and width, and JPEG's quality."""
+    """How a picture is saved: its height and width in pixels, and the JPEG quality."""
 
     pixels: int
     quality: int
 
 
 class KitStyle(Style):
-    """A recording style, with its noise, its blur (pixels as filmed) and how its frames are saved."""
+    """A recording style with its noise, its blur (in pixels as filmed) and the way its frames are saved."""
 
     noise: float
     lens: float
@@ -37,14 +37,14 @@ class KitStyle(Style):
 
 
 class KitFace(Face):
-    """A template in its light, with the blur of its picture (pixels as saved)."""
+    """A template with its light and the blur of its picture (in pixels as saved)."""
 
     light: Light
     lens: float
 
 
 class KitDriver(Driver):
-    """A driver in its light."""
+    """A driver with its light."""
 
     light: Light
 

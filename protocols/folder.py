@@ -1,4 +1,4 @@
-"""Any drivers on any templates: every clip of one folder on every portrait of another."""
+"""Any drivers on any templates: every clip in one folder on every portrait in another."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from megbench.core.clip import Cell, Clip
 
 
 class Folder:
-    """Your own drivers (videos or folders of frames) on your own portraits; nobody knows the truth.
+    """Your own drivers (videos or folders of frames) on your own portraits; the truth is unknown.
 
-    face: which one to take if a driver's first frame shows several: "left", "right", a number by size, "" for the
+    face: which face to take if a driver's first frame shows several: "left", "right", its rank by size, or "" for the
     largest.
     """
 
@@ -25,7 +25,7 @@ class Folder:
         self.templates = templates
 
     def cells(self) -> list[Cell]:
-        """Return all cells; those of an unusable driver carry its problem. Raise BenchError for unfit folders."""
+        """Return all cells; those of an unusable driver carry its problem. Raise BenchError for an unusable folder."""
         portraits = read_templates(self.templates)
         clips = self.drivers.clips()
         others = foils(clips)
@@ -37,9 +37,9 @@ class Folder:
 
 
 def foils(clips: Sequence[Clip]) -> dict[str, Clip]:
-    """Return another usable clip for each by name: the next one in the folder, if possible with another emotion.
+    """Return a foil for each usable clip, by the clip's name: the next usable one, if possible with another emotion.
 
-    Nobody knows whether two drivers of a folder move the same parts of the face, so the floor made of them may be high.
+    Two drivers of a folder may move the same parts of the face, so the floor made from them may be high.
     """
     usable = [clip for clip in clips if not clip.problem]
     found = {}

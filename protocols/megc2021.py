@@ -1,6 +1,6 @@
 """The generation task of MEGC2021: nine micro-expressions of CASME II, SAMM and SMIC on two templates.
 
-The kit is the user's own, under its licence: nothing of it is shipped or fetched.
+Users supply the kit themselves, under its licence: no part of it is shipped or downloaded.
 """
 
 from __future__ import annotations
@@ -59,15 +59,15 @@ SHEET = Megc2021Sheet.model_validate(yaml.safe_load(Path(__file__).with_suffix("
 
 
 def recordings() -> frozenset[str]:
-    """The nine drivers as their databases' clips are called: "casme2/sub01_EP19_06f"."""
+    """Return the nine drivers by their names in the databases: "casme2/sub01_EP19_06f"."""
     return frozenset(driver.recording for driver in SHEET.drivers)
 
 
 class Megc2021:
-    """Nine clips of CASME II, SAMM and SMIC on two templates, from the kit; missing cells are named.
+    """Nine clips of CASME II, SAMM and SMIC on two templates, from the kit; a note names what is missing.
 
-    templates: names of templates to use, comma-separated (as --templates gives it, a path whose last part they are);
-    None for all. BenchError for a name that the kit does not have.
+    templates: the templates to use, None for all: their names, separated by commas, as the last part of a path (that is
+    how --templates passes them). Raise BenchError for a name that the kit does not have.
     """
 
     name = "megc2021"
@@ -83,7 +83,7 @@ class Megc2021:
         self.chosen = {name: names for name, names in self.faces.items() if name in chosen}
 
     def cells(self) -> list[Cell]:
-        """All cells of the kit in the sheet's order. BenchError without a single clip or template."""
+        """Return all cells of the kit in the sheet's order. Raise BenchError if it has no clip or no template."""
         kit = self.name.upper()
         if not self.data.is_dir():
             raise BenchError(f"The kit {self.data} is not a folder. Give --data the unpacked {kit} kit.")
@@ -91,7 +91,7 @@ class Megc2021:
         portraits = {name: path for name, names in self.chosen.items() if (path := self._picture_path(names))}
         if not found or not portraits:
             part = "clip under source_samples/" if not found else "template under target_template_face/"
-            raise BenchError(f"{self.data}: no {part} is known. Give --data the unpacked {kit} kit.")
+            raise BenchError(f"{self.data}: found no known {part}. Give --data the unpacked {kit} kit.")
         _mention_missing(found, portraits, self.chosen)
         templates = [template(path, name) for name, path in portraits.items()]
         recordings = [_recording(driver, found[driver.name]) for driver in SHEET.drivers if driver.name in found]
@@ -120,13 +120,13 @@ class Megc2021:
         return Cell(self.name, clip, face, reference=clip, foil=usable, known_as=known_as)
 
     def _clip_path(self, driver: Driver) -> Path | None:
-        """The clip's folder or video in its database's folder, under any of its names."""
+        """Return the clip's folder or video in its database's folder, under any of its names, or None."""
         database = _child(_child(self.data, ("source_samples",)) or self.data, (driver.folder,))
         path = _child(database, driver.names) if database else None
         return path if path and (is_video(path) or (path.is_dir() and pictures_in(path))) else None
 
     def _picture_path(self, names: Names) -> Path | None:
-        """The template under any of its names, in the kit's folder for templates or else in the kit itself."""
+        """Return the template's picture under any of its names, in the kit's template folder or else in the kit."""
         for folder in (_child(self.data, ("target_template_face",)), self.data):
             path = _child(folder, names) if folder else None
             if path and is_picture(path):
@@ -135,7 +135,7 @@ class Megc2021:
 
 
 def _child(folder: Path, names: tuple[str, ...]) -> Path | None:
-    """The entry of a folder that has one of the names, whatever its case and extension; the first name wins."""
+    """Return a folder's entry with one of the names, ignoring case and extension, or None; the first name wins."""
     entries: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         entries.setdefault((path.name if path.is_dir() else path.stem).lower(), path)
@@ -143,7 +143,7 @@ def _child(folder: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def _mention_missing(found: dict[str, Path], portraits: dict[str, Path], chosen: Iterable[str]) -> None:
-    """Name the drivers and templates that a kit lacks, and how many cells cannot be made without them."""
+    """Write a note that names the drivers and templates the kit lacks and counts the cells that need them."""
     faces = list(chosen)
     drivers = [driver for driver in SHEET.drivers if driver.name not in found]
     lacking = [f"{driver.name} ({driver.folder}/{driver.names[0]})" for driver in drivers]
@@ -154,7 +154,7 @@ def _mention_missing(found: dict[str, Path], portraits: dict[str, Path], chosen:
         named = [
             f"no {what} {', '.join(names)}" for what, names in (("driver", lacking), ("template", without)) if names
         ]
-        note(f"the kit is partial, {missing} of {total} cells are missing: {'; '.join(named)}")
+        note(f"the kit is incomplete, {missing} of {total} cells are missing: {'; '.join(named)}")
 
 
 def _recording(driver: Driver, path: Path) -> Recording:
@@ -171,12 +171,12 @@ def _recording(driver: Driver, path: Path) -> Recording:
 
 
 def _coded(driver: Driver, clip: Clip) -> Clip:
-    """Return the clip with onset, apex and offset counted from its first frame if its length is a known one."""
+    """Return the clip with onset, apex and offset counted from its first frame, if it has a known length."""
     expected = driver.offset - driver.onset + 1
     if clip.problem:
         return clip
     if clip.n_frames not in (expected, *driver.lengths):
-        note(f"{clip.name}: {clip.n_frames} frames, the sheet has {expected}; onset, apex and offset are left open")
+        note(f"{clip.name}: {clip.n_frames} frames, the sheet has {expected}; onset, apex and offset are not set")
         return clip
     apex = driver.apex - driver.onset
     return dataclasses.replace(clip, onset_frame=0, apex_frame=apex, offset_frame=expected - 1)

@@ -1,7 +1,7 @@
 """The generation task of MEGC2022: the nine micro-expressions of MEGC2021 on four templates, in colour.
 
-The kit is licensed for the challenge alone and must be deleted after it; other research needs an agreement of its own.
-So it is the user's folder: nothing of it is shipped or fetched, and a report made from it shows its faces.
+The kit is licensed for the challenge only and must be deleted afterwards; other research needs a separate agreement.
+Users supply it themselves: no part of it is shipped or downloaded. A report made from it shows its faces.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ SHEET = Faces.model_validate(yaml.safe_load(Path(__file__).with_suffix(".yaml").
 
 
 class Megc2022(Megc2021):
-    """Nine clips of CASME II, SAMM and SMIC on four templates, 36 cells in colour; missing cells are named.
+    """Nine clips of CASME II, SAMM and SMIC on four templates, 36 cells in colour; a note names what is missing.
 
-    The grid of the MEGC2022 repository, one template under nine drivers, is `--templates NAME`.
+    `--templates NAME` gives the grid of the MEGC2022 repository: nine drivers on one template.
     """
 
     name = "megc2022"

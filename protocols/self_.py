@@ -1,4 +1,4 @@
-"""Self-reenactment: the first frame of a clip is driven by the clip itself, so the clip is the truth."""
+"""Self-reenactment: a clip drives its own first frame, so the clip is the truth."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Self:
         self.drivers = ClipFolder(drivers, cache, face)
 
     def cells(self) -> list[Cell]:
-        """Return one cell per clip; that of an unusable clip carries its problem."""
+        """Return one cell per clip; the cell of an unusable clip carries the clip's problem."""
         clips = self.drivers.clips()
         others = foils(clips)
         return [_cell(clip, others.get(clip.name)) for clip in clips]
 
 
 def _cell(clip: Clip, foil: Clip | None) -> Cell:
-    # A clip that cannot be used has no first frame; a plain grey picture stands in its failed cell.
+    # An unusable clip has no first frame; its failed cell holds a plain grey picture instead.
     first = np.full((SIZE, SIZE, 3), 128, np.uint8) if clip.problem else clip.frames()[0]
     return Cell("self", clip, Template.of(clip.name, clip.subject, first), reference=clip, truth=clip, foil=foil)

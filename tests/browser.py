@@ -1,4 +1,4 @@
-"""Chromium for tests of the page: where it is, a page opened in it, what a canvas shows."""
+"""Chromium for tests of the page: finding it, opening a page, and reading a canvas."""
 
 import shutil
 
@@ -14,7 +14,7 @@ FLAGS = (
 
 
 def opened(browser, report, width=1400, height=900):
-    """A report opened in the browser, and the list that fills with whatever is wrong with it."""
+    """Open a report in the browser; yield the page and a list that collects everything that goes wrong with it."""
     page = browser.new_page(viewport={"width": width, "height": height})
     page.set_default_timeout(60_000)
     complaints = []
@@ -28,8 +28,8 @@ def opened(browser, report, width=1400, height=900):
 
 
 def pixels(page, canvas, player):
-    """RGB of a canvas of the opened cell, scaled to (256, 256, 3)."""
-    # As a text: a list of numbers takes seconds on its way. From 256 on, so that no letter is special.
+    """Return the RGB of a canvas of the opened cell, scaled to (256, 256, 3)."""
+    # As text, because a list of numbers takes seconds to transfer. From 256 on, so that no character is special.
     letters = page.evaluate(
         """([canvas, player]) => {
             const found = document.querySelectorAll(`.cell.shown .player .${canvas}`)[player];

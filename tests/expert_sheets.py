@@ -1,4 +1,4 @@
-"""Look-alikes of the challenge's sheets, made of the published judgements: one wide sheet for each expert."""
+"""Look-alikes of the challenge's sheets, made from the published judgements: one wide sheet per expert."""
 
 import csv
 from pathlib import Path
@@ -15,12 +15,12 @@ GENDERS = {"asianFemale": "asian female", "westernMale": "western male"}
 
 
 def published():
-    """The 216 judgements."""
+    """Return the 216 published judgements."""
     return import_files([MEGC2021_EXPERTS], Names()).judgements
 
 
 def wide(judgements, expert, blank=True):
-    """Rows of one expert's sheet: labels once or in every row, GRAY under the first team, a total for each."""
+    """Return the rows of one expert's sheet: labels once or in every row, GRAY below the first team, team totals."""
     rows, held, total = [HEAD], (None, None, None), 0
     mine = [j for j in judgements if j.expert == expert]
     for index, j in enumerate(mine):
@@ -45,7 +45,7 @@ def write_csv(path: Path, rows, delimiter=",") -> Path:
 
 
 def write_xlsx(path: Path, *sheets) -> Path:
-    """A workbook of (title, rows); the first columns' blanks are merged into the cell above, as in the originals."""
+    """Write a workbook of (title, rows); blanks in the first columns are merged into the cell above, like originals."""
     book = Workbook()
     book.remove(book.active)
     for title, rows in sheets:
@@ -58,7 +58,7 @@ def write_xlsx(path: Path, *sheets) -> Path:
 
 
 def write_html(path: Path, rows) -> Path:
-    """A page as a spreadsheet saves it: gb2312, merged datasets as rowspan, a style and a title in Chinese."""
+    """Write a page as a spreadsheet program does: gb2312, merged datasets as rowspan, a style and a Chinese title."""
     lines = [
         '<html xmlns:o="urn:schemas-microsoft-com:office:office"><head>',
         '<meta http-equiv=Content-Type content="text/html; charset=gb2312">',

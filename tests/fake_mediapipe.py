@@ -1,4 +1,4 @@
-"""A stand-in for MediaPipe's face landmarker: same names, same result types; coefficients are written in the pixels."""
+"""A stand-in for MediaPipe's face landmarker with the same names and result types; pixels encode the coefficients."""
 
 import sys
 import textwrap
@@ -10,7 +10,7 @@ from megbench.core.frames import SIZE, Frames
 from megbench.faces.blendshapes import BLENDSHAPES, UNITS
 
 NAMES = ("_neutral", *(name for names in BLENDSHAPES.values() for name in names), "cheekSquintLeft")
-CRASH = 255  # of the last pixel: the process ends, as a fault in a library ends it
+CRASH = 255  # of the last pixel: the process ends, as after a fault in a library
 
 PACKAGE = {
     "__init__.py": """
@@ -59,7 +59,7 @@ PACKAGE = {
 
 
 def write_package(folder: Path) -> Path:
-    """Write the package into `folder`, which is to be put on Python's path; return `folder`."""
+    """Write the package into `folder`, which must be put on Python's path; return `folder`."""
     for name, text in PACKAGE.items():
         path = folder / "mediapipe" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def write_package(folder: Path) -> Path:
 
 
 def frames_of(units: dict[str, np.ndarray], n_frames: int, sides: float = 0.0) -> Frames:
-    """Frames in which the stand-in reads these units (T,) in 0..1, left and right `sides` above and below the mean."""
+    """Return frames in which the stand-in reads these units (T,) in 0..1, left and right `sides` around the mean."""
     frames = np.full((n_frames, SIZE, SIZE, 3), 100, np.uint8)
     frames[:, 0, : len(NAMES)] = 0
     for unit, values in units.items():

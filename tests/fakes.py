@@ -12,19 +12,19 @@ import numpy as np
 from megbench.core.clip import Cell, Clip, Template, load_clip, save_clip
 from megbench.core.contracts import Figure, Partial
 
-# What the command line is given besides the suite's own, by name under --methods.
+# The plug-ins that the command line gets in addition to the suite's own, by name under --methods.
 FAKES = {"shift": "tests.fakes:Shift", "fragile": "tests.fakes:Fragile"}
 
 
 def flipped(data: bytes, at: int) -> bytes:
-    """Data with bit number `at` flipped."""
+    """Return data with bit number `at` flipped."""
     changed = bytearray(data)
     changed[at // 8] ^= 1 << at % 8
     return bytes(changed)
 
 
 def finished_cells(run: Path, row: str = "*") -> list[Path]:
-    """The records of a run's finished cells; what lies under a temporary name while it is written is not one."""
+    """Return the records of a run's finished cells, without temporary files that are still being written."""
     return sorted((run / "cells").glob(f"{row}/[!.]*/cell.json"))
 
 
@@ -54,7 +54,7 @@ class Shift:
 
 
 class Fragile(Shift):
-    """Fails on the driver called d1, in the way that the variant names."""
+    """Fails on the driver d1, in the way that the variant names."""
 
     name = "fragile"
 
@@ -76,7 +76,7 @@ class Fragile(Shift):
 
 
 class Unready(Shift):
-    """Cannot be prepared."""
+    """Fails in `prepare`."""
 
     name = "unready"
 
@@ -85,7 +85,7 @@ class Unready(Shift):
 
 
 def levels(name: str, title: str) -> Figure:
-    """Return a figure that is no group's."""
+    """Return a figure without a group."""
     text = "Mean absolute difference."
     return Figure(name, title, target="driver", ideal=0, bounds=(0, 255), unit="levels", description=text)
 
@@ -103,7 +103,7 @@ class Difference:
 
 
 class Seen:
-    """What the fake metrics look at: the frames of the output and of the driver."""
+    """The inputs of the fake metrics: the frames of the output and of the driver."""
 
     def __init__(self, cell, output_frames, cache):
         self.output = SimpleNamespace(frames=output_frames)
@@ -111,7 +111,7 @@ class Seen:
 
 
 class Faulty(Difference):
-    """Divides by zero on the driver d1, gives NaN on d2."""
+    """Divides by zero on the driver d1 and returns NaN on d2."""
 
     name = "faulty"
 
@@ -124,7 +124,7 @@ class Faulty(Difference):
 
 
 class Counted(Difference):
-    """Notes every measurement in the file that MEASURED_LOG names; keeps a file of the output beside it."""
+    """Notes every measurement in the file that MEASURED_LOG names, and keeps a file of the output beside it."""
 
     name = "counted"
     figures = (levels("counted", "Counted"),)

@@ -1,4 +1,4 @@
-"""Files that nobody should be able to hurt the suite with, made in memory: bombs, liars, cut-off and disguised ones."""
+"""Hostile files made in memory that must not harm the suite: bombs, false headers, truncated and disguised files."""
 
 import csv
 import functools
@@ -34,14 +34,14 @@ CLIP = ["01", "EP01_01", 1, 2, 3, "disgust"]
 
 
 def picture(kind="PNG", image=FACE, mode="", **options):
-    """A picture file."""
+    """Return a picture file."""
     options = {"compress_level": 1} | options if kind == "PNG" else options
     return saved(kind, image.tobytes(), image.shape, image.dtype.str, mode, tuple(options.items()))
 
 
 @functools.lru_cache(maxsize=100)
 def saved(kind, data, shape, dtype, mode, options):
-    """The file of a picture; the same few are in most cases."""
+    """Return the file of a picture; cached, because most cases use the same few."""
     file = io.BytesIO()
     made = Image.fromarray(np.frombuffer(data, dtype).reshape(shape))
     (made.convert(mode) if mode else made).save(file, kind, **dict(options))
@@ -49,7 +49,7 @@ def saved(kind, data, shape, dtype, mode, options):
 
 
 def png(width, height, data=b""):
-    """A PNG whose header says what it likes."""
+    """Return a PNG whose header gives any size."""
 
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -59,19 +59,19 @@ def png(width, height, data=b""):
 
 
 def strip():
-    """A picture that is 40 million pixels long and one high."""
+    """Return a picture that is 40 million pixels wide and one pixel high."""
     return png(40_000_000, 1, zlib.compress(bytes(40_000_001)))
 
 
 def turned():
-    """The face on its side, with the mark that says so."""
+    """Return the face on its side, with the orientation tag that says so."""
     exif = Image.Exif()
     exif[0x0112] = 6
     return picture("JPEG", np.ascontiguousarray(np.rot90(FACE)), quality=95, exif=exif.tobytes())
 
 
 def deep_tiff(width=384, height=384):
-    """RGB of 16 bits, which Pillow does not read; the header may lie about the size."""
+    """Return an RGB TIFF of 16 bits, which Pillow does not read; the header may give a false size."""
     body = (FACE.astype("<u2") * 257).tobytes()
     tags = [(256, 4, width), (257, 4, height), (258, 3, 0), (259, 3, 1), (262, 3, 2), (273, 4, 0), (277, 3, 3)]
     tags += [(278, 4, height), (279, 4, len(body))]
@@ -91,19 +91,19 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
 
 def shaking(count=4, size=384):
-    """The face, moving."""
+    """Return the face, moving."""
     return np.stack([np.roll(FACE[:size, :size], 2 * k, axis=1) for k in range(count)])
 
 
 def video(frames=None):
-    """An MP4 that keeps every pixel."""
+    """Return an MP4 that preserves every pixel."""
     file = io.BytesIO()
     write_video(file, shaking() if frames is None else frames, 25.0, lossless=True)
     return file.getvalue()
 
 
 def encoded(frames, suffix, codec="ffv1", times=None):
-    """A video of any size and, where `times` (milliseconds) are given, of a variable frame rate."""
+    """Return a video of any size, with a variable frame rate if `times` (milliseconds) are given."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"made{suffix}"
         with av.open(str(path), "w") as container:
@@ -120,7 +120,7 @@ def encoded(frames, suffix, codec="ffv1", times=None):
 
 
 def gif():
-    """The face, moving, as a GIF."""
+    """Return the face, moving, as a GIF."""
     file = io.BytesIO()
     first, *others = map(Image.fromarray, shaking())
     first.save(file, "GIF", save_all=True, append_images=others, duration=40)
@@ -128,7 +128,7 @@ def gif():
 
 
 def interlaced():
-    """A camcorder's stream, each frame of which is said to hold two fields."""
+    """Return a camcorder's stream whose frames are flagged as interlaced."""
     file = io.BytesIO()
     with av.open(file, "w", format="mpegts") as container:
         stream = container.add_stream("mpeg2video", rate=25, options={"flags": "+ildct+ilme", "top": "1"})
@@ -141,7 +141,7 @@ def interlaced():
 
 
 def rotated():
-    """A phone's video: the frames lie on their side, the header says how to turn them."""
+    """Return a phone's video: the frames lie on their side, and the header says how to turn them."""
     data = bytearray(video(np.ascontiguousarray(np.rot90(shaking(), axes=(1, 2)))))
     matrix = data.index(b"tkhd") + 44
     data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 384 << 16, 0, 1 << 30)
@@ -149,7 +149,7 @@ def rotated():
 
 
 def lying_length():
-    """A header that speaks of a million seconds."""
+    """Return a video whose header claims a million seconds."""
     data = bytearray(video())
     for box in (b"mvhd", b"mdhd"):
         place = data.index(box) + 4 + 16
@@ -161,46 +161,46 @@ def lying_length():
 
 
 class Evil:
-    """A pickle that makes a folder when it is read carelessly."""
+    """A pickle that makes a folder when it is loaded carelessly."""
 
     def __reduce__(self):
         return os.mkdir, ("was_here",)
 
 
 def checkpoint(**content):
-    """A file of torch's with a generator and a key-point detector, or what is given."""
+    """Return a torch file with a generator and a key-point detector, or with the given content."""
     file = io.BytesIO()
     torch.save(content or {"generator": {"final.weight": torch.ones(3)}, "kp_detector": {"a": torch.ones(1)}}, file)
     return file.getvalue()
 
 
 def code():
-    """A checkpoint that would run code."""
+    """Return a checkpoint that would run code."""
     return pickle.dumps({"generator": Evil()}, protocol=2)
 
 
 def stretched():
-    """A tensor that says it has 10^15 entries, of which one is there."""
+    """Return a tensor that claims 10^15 entries, of which one exists."""
     return checkpoint(generator={"w": torch.ones(1).expand(10**5, 10**5, 10**5)}, kp_detector={"a": torch.ones(1)})
 
 
 def sparse():
-    """A tensor that is no plain one."""
+    """Return a sparse tensor."""
     return checkpoint(generator={"w": torch.zeros(10, 10).to_sparse()}, kp_detector={"a": torch.ones(1)})
 
 
 def meta():
-    """A tensor without numbers."""
+    """Return a tensor on the meta device, without values."""
     return checkpoint(generator={"w": torch.ones(3, device="meta")}, kp_detector={"a": torch.ones(1)})
 
 
 def nan():
-    """Weights that are no numbers."""
+    """Return weights that are NaN."""
     return checkpoint(generator={"w": torch.tensor([float("nan")])}, kp_detector={"a": torch.ones(1)})
 
 
 def swelling(name, size, content=None):
-    """A zip file, one entry of which unpacks to `size` zeros."""
+    """Return a zip file with one entry that unpacks to `size` zeros."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for other in zipfile.ZipFile(io.BytesIO(content)).namelist() if content else ():
@@ -212,12 +212,12 @@ def swelling(name, size, content=None):
 
 
 def tensors(value=None):
-    """A whole safetensors file with one entry."""
+    """Return a valid safetensors file with one entry."""
     return safetensors({"generator.final.weight": torch.ones(3) if value is None else value})
 
 
 def header(offsets=(0, 12), dtype="F32", shape=(3,), length=None, more=None):
-    """A safetensors file whose header says what it likes."""
+    """Return a safetensors file with any header."""
     entries = {"generator.w": {"dtype": dtype, "shape": shape, "data_offsets": offsets}, **(more or {})}
     text = json.dumps(entries).encode()
     return struct.pack("<Q", len(text) if length is None else length) + text + bytes(12)
@@ -227,7 +227,7 @@ def header(offsets=(0, 12), dtype="F32", shape=(3,), length=None, more=None):
 
 
 def workbook(*rows, sheets=1, merge="", far=None):
-    """An XLSX of these rows; `far`: a cell beyond them."""
+    """Return an XLSX of these rows; `far` adds a cell far beyond them."""
     book = Workbook()
     for number in range(1, sheets):
         book.create_sheet(f"s{number}")
@@ -243,20 +243,20 @@ def workbook(*rows, sheets=1, merge="", far=None):
 
 
 def lines(*rows, encoding="utf-8"):
-    """A CSV of these rows."""
+    """Return a CSV of these rows."""
     file = io.StringIO()
     csv.writer(file).writerows(rows)
     return file.getvalue().encode(encoding)
 
 
 def page(*rows, head="", encoding="gb2312"):
-    """A page as a spreadsheet saves it."""
+    """Return a page as a spreadsheet program saves it."""
     cells = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f"<html><meta charset={encoding}>{head}<table>{cells}</table></html>".encode(encoding)
 
 
 def doctype():
-    """A workbook whose XML would read another file, in an encoding that hides it."""
+    """Return a workbook whose XML would read another file, in an encoding that hides this."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         text = '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>'
@@ -265,7 +265,7 @@ def doctype():
 
 
 def slip():
-    """A kit that would unpack beside its folder."""
+    """Return a kit archive that would unpack outside its folder."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("../was_here", "x")

@@ -1,10 +1,10 @@
-"""The MEGC2021 kit as it lies on people's disks, with rendered faces; and outputs as published repositories have them.
+"""The MEGC2021 kit as found on users' disks, with rendered faces; and outputs in the layout of published repositories.
 
     python -m tests.lookalike_kit FOLDER
 
-writes FOLDER/kit (nine drivers under their true names, in their lengths and frame numbers, two templates enlarged from
-128 pixels), FOLDER/ulme (all 18 outputs, weak, folders of JPEG) and FOLDER/fpb (seven outputs, GIFs that show each
-frame twice). Then, for example:
+writes FOLDER/kit (nine drivers with their true names, lengths and frame numbers, and two templates enlarged from 128
+pixels), FOLDER/ulme (all 18 outputs, weak, folders of JPEG) and FOLDER/fpb (seven outputs, GIFs that show each frame
+twice). Then, for example:
 
     python bench.py --protocol megc2021 --data FOLDER/kit \\
         --methods fpfomm,fomm,mraa,tps,tps_rau,ulmegan,outputs:FOLDER/ulme,outputs:FOLDER/fpb
@@ -32,7 +32,7 @@ PEOPLE = {"asianFemale": ("astronaut", 77), "westernMale": ("hopper", 15)}
 # Height and width of the pictures, as in the cropped versions of the databases, and the names of the files.
 SHAPES = {"casme2": (340, 280), "samm": (400, 400), "smic": (168, 137)}
 FILES = {"casme2": "img{}.jpg", "samm": "{subject}_{}.jpg", "smic": "image{}.bmp"}
-# The cells of which the repository with the best outputs shows any.
+# The cells of which the repository with the best outputs publishes any.
 SHOWN = ("samm_negative", "samm_positive", "samm_surprise", "smic_surprise")
 TIMES = 2
 
@@ -49,12 +49,12 @@ def performance(driver: Driver, strength: float = 1.0) -> Performance:
 
 
 def length(driver: Driver) -> int:
-    """Return the frames of the copy in circulation: smic_positive has one more than the sheet says."""
+    """Return the number of frames of the copy in circulation: smic_positive has one more than the sheet says."""
     return max(driver.offset - driver.onset + 1, *driver.lengths, 0)
 
 
 def write_driver(folder: Path, driver: Driver) -> None:
-    """Write a driver's frames as its database has them: numbers, sizes, grey or colour."""
+    """Write a driver's frames as in its database: file numbers, sizes, grey or colour."""
     person = Role("astronaut", "demo", demo.SHEET.drivers[SHEET.drivers.index(driver)].number).person()
     camera = Camera("grey" if driver.database == "samm" else "rgb", driver.fps)
     pictures, _ = film(Actor(person), performance(driver), camera)
@@ -77,7 +77,7 @@ def actor(template: str) -> Actor:
 
 
 def answer(driver: Driver, template: str, strength: float) -> Frames:
-    """Return a template doing what a driver does: (T, 256, 256, 3) uint8, as soft as the template."""
+    """Return the true answer, a template doing what a driver does: (T, 256, 256, 3) uint8, with the template's blur."""
     frames, _ = film(actor(template), performance(driver, strength), demo.TEMPLATE_CAMERA)
     return np.stack([np.asarray(soft(frame)) for frame in frames.round().clip(0, 255).astype(np.uint8)])
 

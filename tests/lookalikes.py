@@ -1,6 +1,6 @@
-"""CASME II, SAMM and SMIC as they lie on people's disks, with rendered faces; written from the databases' descriptions.
+"""CASME II, SAMM and SMIC as found on users' disks, with rendered faces; written from the databases' descriptions.
 
-Nothing here is taken from the adapters: names, numbers and oddities are those of the published layouts. The nine
+Nothing here is taken from the adapters: names, numbers and irregularities are those of the published layouts. The nine
 drivers of MEGC2021 have their true names and frame numbers. Clips are few, most are short, and frames share files.
 """
 
@@ -24,7 +24,7 @@ STATES = 5
 
 @functools.cache
 def faces(portrait: str) -> tuple[np.ndarray, ...]:
-    """A person who smiles a little and relaxes: STATES pictures (256, 256, 3)."""
+    """Return pictures of a person who smiles a little and relaxes: STATES pictures (256, 256, 3)."""
     actor = Actor(Role(portrait, "lookalike", None).person())
     smile = personal_basis(np.random.default_rng(1))[ACTION_UNITS.index("AU12")] * MICRO * 1.5
     strengths = np.sin(np.pi * np.arange(STATES) / (STATES - 1))
@@ -33,7 +33,7 @@ def faces(portrait: str) -> tuple[np.ndarray, ...]:
 
 @functools.cache
 def coded(portrait: str, size: tuple[int, int], kind: str, grey: bool = False) -> tuple[bytes, ...]:
-    """The same person in the middle of a room, as files; without a portrait only the room."""
+    """Write pictures of the same person in the middle of a room, or of the room alone without a portrait."""
     room = np.random.default_rng(5).normal(90, 4, (size[1], size[0], 3))
     files = []
     for face in faces(portrait) if portrait else [None] * STATES:
@@ -78,7 +78,7 @@ CASME2_HEADER = [
 CASME2_ROWS = {
     0: ("01", "EP19_06f", 36, 71, 161, "4+5+L10", "disgust"),  # a driver
     1: ("19", "EP01_01f", 121, 189, 220, 12, "happiness"),  # a driver, whose file name another subject shares
-    2: ("02", "EP01_01f", 96, 100, 104, "L14+L15", "repression"),  # its numbers pass from two digits to three
+    2: ("02", "EP01_01f", 96, 100, 104, "L14+L15", "repression"),  # its numbers grow from two digits to three
     3: ("17", "EP01_13", 76, 134, 166, 2, "surprise"),  # a driver
     4: ("04", "EP12_01f", 10, "/", 14, "?", "others"),  # an apex that nobody estimated either
     29: ("05", "EP03_06", 276, "/", 281, "1+R2+25", "surprise"),  # an apex that MEB estimated: 279
@@ -90,7 +90,7 @@ CASME2_ROWS = {
 
 
 def casme2(root: Path) -> Path:
-    """CASME II: the selected raw frames, some cropped again, two versions of the sheet."""
+    """Write CASME II: the selected raw frames, some of them also cropped, and two versions of the sheet."""
     raw = root / "CASME2_RAW_selected"
     for subject, name, onset, _, offset, _, _ in CASME2_ROWS.values():
         last = max(int(offset), onset + 15 if name == "EP15_02" else 0)
@@ -114,7 +114,7 @@ def casme2(root: Path) -> Path:
 
 
 def _casme2_row(number: int, row: tuple | None, kind: type) -> list[object]:
-    """A line of the sheet; lines that stand for the rest of the database have no frames here."""
+    """Return a row of the sheet; rows that stand for the rest of the database have no frames here."""
     subject, name, onset, apex, offset, units, emotion = row or ("26", f"EP99_{number:02d}", 1, 5, 9, 4, "others")
     return [kind(subject), name, None, onset, apex, offset, None, units, emotion]
 
@@ -123,7 +123,7 @@ SAMM_HEADER = [
     "Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration", "Micro",
     "Action Units", "Estimated Emotion", "Objective Classes", "Notes",
 ]  # fmt: skip
-# By row: subject, file name, onset, apex, offset, action units, emotion, and how wide frame numbers are written.
+# By row: subject, file name, onset, apex, offset, action units, emotion, and the number of digits of frame numbers.
 SAMM_ROWS = {
     0: ("006", "006_1_2", 5562, 5564, 5567, "12A+ref(24)", "Anger", 5),
     1: (18, "018_3_1", 1405, 1456, 1500, "A9E+ref(10)", "Disgust", 4),  # a driver
@@ -139,7 +139,7 @@ SAMM_ROWS = {
 
 
 def samm(root: Path) -> Path:
-    """SAMM: grey frames, and a sheet that begins with 13 lines of notes."""
+    """Write SAMM: grey frames, and a sheet that begins with 13 lines of notes."""
     for _, name, onset, _, offset, _, _, width in SAMM_ROWS.values():
         last = 5739 if name == "014_6_1" else offset
         names = between(f"{name[:3]}_{{:0{width}d}}.jpg", onset, last)
@@ -169,7 +169,7 @@ SMIC_EMOTIONS = {"ne": "negative", "po": "positive", "sur": "surprise"}
 
 
 def smic(root: Path) -> Path:
-    """SMIC: raw frames of three cameras, what is not micro-expression beside them, cropped ones, and no sheet."""
+    """Write SMIC: raw frames of three cameras, clips without micro-expressions beside them, cropped ones, no sheet."""
     for camera, subject, clip, first, last in SMIC_CLIPS:
         folder = root / "SMIC_all_raw" / camera / subject / "micro" / SMIC_EMOTIONS[clip.split("_")[1]] / clip
         files = coded("astronaut", (640, 480), "BMP")
@@ -182,7 +182,7 @@ def smic(root: Path) -> Path:
 
 
 def smic_e(root: Path) -> Path:
-    """SMIC-E: clips that are longer than the expression, subjects with leading zeros, a sheet for each camera."""
+    """Write SMIC-E: clips that are longer than the expression, subjects with leading zeros, one sheet per camera."""
     for camera, first, last in (("HS", 304640, 304659), ("VIS", 76150, 76159), ("NIR", 76170, 76179)):
         folder = root / "SMIC-E_raw image" / f"{camera}_long" / f"SMIC-{camera}-E" / "s03" / "s03_po_05"
         frames(folder, between("image{:06d}.jpg", first, last), coded("astronaut", (640, 480), "JPEG"))
@@ -191,7 +191,7 @@ def smic_e(root: Path) -> Path:
         ["s03", "s03_po_05", 304650, 304654, 304660, "po", None, None],  # one beyond the last file
         ["s04", "s04_ne_01", "see notes", 12, 20, "ne", "-", "-"],
         [None] * 8,
-        [" ", *[None] * 7],  # empty to the eye
+        [" ", *[None] * 7],  # looks empty
     ]
     older = ["s03", "s03_po_05", 304655, 304656, 304658, "po", None, None]
     sheet(
@@ -206,7 +206,7 @@ def smic_e(root: Path) -> Path:
 
 
 def table(root: Path) -> Path:
-    """A database that nobody has heard of: a table, folders of pictures and a video."""
+    """Write an unknown database: a table, folders of pictures and a video."""
     from megbench.core.video_writing import write_video
 
     frames(root / "a" / "first", between("frame_{}.jpg", 7, 14), coded("hopper", (640, 480), "JPEG"))

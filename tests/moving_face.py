@@ -1,4 +1,4 @@
-"""A small clip with exact motion for tests: one public-domain face whose mouth corner (or brow) is pushed about."""
+"""A small clip with exact motion for tests: a public-domain face whose mouth corner (or brow) is pushed to and fro."""
 
 import functools
 from pathlib import Path
@@ -13,33 +13,33 @@ from megbench.faces.field import invert, sample, warp
 from megbench.faces.landmarks import landmarks
 
 T = 7
-# Where the push is strongest, which way, and when it peaks.
+# Where the push is strongest, its direction, and when it peaks.
 MOUTH = ((98.0, 167.0), (-2.6, -2.0), 4)
 BROW = ((100.0, 93.0), (0.0, -3.0), 6)
 Push = tuple[tuple[float, float], tuple[float, float], int]
 
 
 def face() -> Frames:
-    """The face at rest: uint8 (256, 256, 3) RGB."""
+    """Return the face at rest: uint8 (256, 256, 3) RGB."""
     return crop(np.ascontiguousarray(data.astronaut()), (133, 22, 313, 202))
 
 
 def push_field(push: Push) -> np.ndarray:
-    """Displacement of frame 0 at full strength: (256, 256, 2) float32, pixels."""
+    """Return the displacement from frame 0 at full strength: (256, 256, 2) float32, pixels."""
     place, move, _ = push
     distance = np.square(pixel_grid() - np.array(place, np.float32)).sum(-1, keepdims=True)
     return np.exp(-distance / (2 * 16.0**2)).astype(np.float32) * np.array(move, np.float32)
 
 
 def strengths(push: Push, n_frames: int = T) -> np.ndarray:
-    """Strength at every frame, 0 in the first: (n_frames,) float32."""
+    """Return the strength at every frame, 0 in the first: (n_frames,) float32."""
     frames, peak = np.arange(n_frames), push[2]
     fall = np.maximum(1 - 0.5 * (frames - peak) / max(n_frames - peak, 1), 0)
     return np.where(frames <= peak, frames / peak, fall).astype(np.float32)
 
 
 def render(push: Push, noise_seed: int | None = None, n_frames: int = T) -> tuple[Frames, KnownMotion]:
-    """Frames and exact motion; with a seed, camera noise of sigma 2."""
+    """Return the frames and their exact motion; with a seed, add camera noise of sigma 2."""
     frames, known = moved(push, n_frames)
     if noise_seed is not None:
         noise = np.random.default_rng(noise_seed).normal(0, 2, frames.shape)
@@ -49,7 +49,7 @@ def render(push: Push, noise_seed: int | None = None, n_frames: int = T) -> tupl
 
 @functools.cache
 def moved(push: Push, n_frames: int) -> tuple[Frames, KnownMotion]:
-    """The frames without noise, and their motion."""
+    """Return the frames without noise, and their motion."""
     field, strength = push_field(push), strengths(push, n_frames)
     frames = np.stack([warp(face(), invert(amount * field)) for amount in strength]).astype(np.uint8)
     head = np.repeat(np.eye(2, 3, dtype=np.float32)[None], n_frames, axis=0)
@@ -68,7 +68,7 @@ def make_clip(
 
 
 def make_cell(folder: Path, n_frames: int = T) -> Cell:
-    """The face drives itself: driver and reference with different noise, truth without, foil at the brow."""
+    """Make a cell of the face driving itself: driver and reference differ in noise, the truth has none, foil: brow."""
     return Cell(
         protocol="tests",
         driver=make_clip(folder, "driver", MOUTH, 1, n_frames=n_frames),

@@ -1,6 +1,6 @@
 """Look-alike databases with planted rules: brows for negative, mouth corners for positive, raised brows for surprise.
 
-Rendered people in four frames each: neutral, half, apex, half again. They are stores as `bench.py prepare` leaves them.
+Rendered people in four frames each: neutral, half, apex, half again, in stores like those of `bench.py prepare`.
 """
 
 import functools
@@ -29,7 +29,7 @@ def _actor(person: int) -> Actor:
 
 @functools.cache
 def acted(person: int, emotion: str, take: int, noise: float = 2.0) -> np.ndarray:
-    """A person's clip, (4, 256, 256, 3); another manner and other noise in each take."""
+    """Return a person's clip (4, 256, 256, 3), with a different manner and noise in each take."""
     actor = _actor(person)
     seed = [person, list(RULES).index(emotion), take]
     manner = personal_basis(np.random.default_rng(seed))
@@ -41,17 +41,17 @@ def acted(person: int, emotion: str, take: int, noise: float = 2.0) -> np.ndarra
 
 @functools.cache
 def neutral(person: int) -> np.ndarray:
-    """The person at rest, without noise."""
+    """Return the person at rest, without noise."""
     return _actor(person).shoot(np.zeros((256, 256, 2), np.float32)).frame
 
 
 def landmarks(person: int) -> np.ndarray:
-    """The person's landmarks (68, 2)."""
+    """Return the person's landmarks (68, 2)."""
     return _actor(person).person.face.landmarks
 
 
 def store(folder: Path, database: str, people: list[int], takes: int = 2) -> Path:
-    """Write a database of people who show every emotion `takes` times; SMIC codes no apex, as the real one."""
+    """Write a database of people who show every emotion `takes` times; like the real one, SMIC codes no apex."""
     listed = {}
     for person in people:
         subject = f"s{person}" if database == "smic" else f"{person:03d}"

@@ -36,7 +36,7 @@ ENCODED: dict[bytes, bytes] = {}
 
 
 def write_frames(folder: Path, frames: Frames) -> None:
-    """Write frames as the suite does, but encode each picture once: every run holds the same."""
+    """Write frames as the suite does, but encode each picture only once, because every run holds the same ones."""
     folder.mkdir(parents=True, exist_ok=True)
     for index, frame in enumerate(frames):
         path, key = frame_path(folder, index), hashlib.blake2b(frame.tobytes()).digest()
@@ -49,7 +49,7 @@ def write_frames(folder: Path, frames: Frames) -> None:
 
 @functools.cache
 def moving_face(strength: float, seed: int, frames: int = FRAMES, noise: float = 1.0) -> Frames:
-    """A textured disc whose two blobs move by up to `strength` pixels: (T, 256, 256, 3) uint8."""
+    """Return a textured disc with two blobs that move by up to `strength` pixels: (T, 256, 256, 3) uint8."""
     rng = np.random.default_rng(seed)
     grid = pixel_grid()
     x, y = grid[..., 0], grid[..., 1]
@@ -64,7 +64,7 @@ def moving_face(strength: float, seed: int, frames: int = FRAMES, noise: float =
 
 
 def write_field(path: Path, frames: int) -> Path:
-    """Write what scoring keeps of a clip whose middle moves to the right, by 0.2 pixels a frame, in 32 x 32 blocks."""
+    """Write the field that scoring keeps of a clip whose middle moves right 0.2 pixels a frame, in 32 x 32 blocks."""
     field = np.zeros((frames, 32, 32, 2), np.float16)
     field[:, 8:24, 8:24, 0] = 0.2 * np.arange(frames)[:, None, None]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -262,7 +262,7 @@ def _facts(cells: list[dict]) -> dict:
 
 
 def with_metric(folder: Path, named: bool, value: str, *figures: Figure) -> FinishedRun:
-    """Return a run after one more metric has measured the given value in every row, cell and over all cells."""
+    """Return a run after one more metric has measured the given value in every row and cell, and over all cells."""
     facts = json.loads((folder / "run.json").read_text())
     facts["metrics"].append({"name": "extra", "version": "1", "figures": [dataclasses.asdict(f) for f in figures]})
     facts["request"]["named_metrics"] = ["extra"] if named else []

@@ -1,4 +1,4 @@
-"""A small training, to be killed or to be one of two."""
+"""A small training that tests kill, or run as one of two processes."""
 
 from pathlib import Path
 
@@ -28,13 +28,13 @@ SMALL = {
 
 
 class Shifted:
-    """Two "frames" of a smooth picture, the second a little shifted and brighter, with landmarks anywhere."""
+    """Two "frames" of a smooth picture, the second slightly shifted and brighter, with random landmarks."""
 
     def __init__(self, dtype):
         self.dtype = dtype
 
     def batch(self, split, size, rng):
-        """source, driving, landmarks."""
+        """Return a batch of source, driving frame and landmarks."""
         assert size == 1
         coarse = torch.from_numpy(rng.random((1, 3, 9, 9))).to(self.dtype)
         picture = F.interpolate(coarse, size=SIZE + 8, mode="bicubic").clamp(0, 1)
@@ -48,7 +48,7 @@ class Shifted:
 
 
 def train(out: Path, steps: int, dtype: torch.dtype, group: Group) -> None:
-    """FPB-FOMM with everything that has a state: batch norm, adversary, average; one look a step."""
+    """Train FPB-FOMM with all parts that have a state: batch norm, adversary, average; validate at every step."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     trainer = resolve(Recipe, [SMALL]).trainer()

@@ -1,4 +1,4 @@
-"""The grammar of action units: every notation that the databases' sheets are known to hold, and laws for the rest."""
+"""The grammar of action units: every notation found in the databases' sheets, and laws for all others."""
 
 import pytest
 from hypothesis import given, settings
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from megbench.faces.coded_units import Coding, Unit, parse
 
-# What coders wrote in CASME II, SAMM, CAS(ME)3, 4DME and DFME, and what is meant by it.
+# What coders wrote in CASME II, SAMM, CAS(ME)3, 4DME and DFME, and its meaning.
 WRITTEN = {
     "12": [[Unit(12)]],
     "4+L10": [[Unit(4)], [Unit(10, side="L")]],

@@ -1,4 +1,4 @@
-"""docs/add_a_method.md does what it says: its package is installed from the document, run and trained."""
+"""docs/add_a_method.md is right: its package is installed from the document's files, run and trained."""
 
 import configparser
 import re
@@ -23,7 +23,7 @@ BLOCK = re.compile(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOT
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """The document's files in a folder that Python looks in, with the metadata that pip would write."""
+    """Write the document's files into a folder on Python's path, with the metadata that pip would write."""
     folder = tmp_path / "site"
     metadata = folder / "my_methods-1.dist-info"
     metadata.mkdir(parents=True)
@@ -60,7 +60,7 @@ def test_a_method_without_training(call, tmp_path, package, in_this_process):
     make_clips(tmp_path / "clips")
     _, out, scores = on_fakes(call, "imprint,imprint:strength=0,still")
     assert scores[scores["method"].str.startswith("imprint")]["value"].notna().all(), out
-    assert "Difference ↓" in out  # a metric that --metrics names has its column, though its figure has no group
+    assert "Difference ↓" in out  # a metric named by --metrics has its column, though its figure has no group
     assert mean(scores, "imprint:strength=0") == mean(scores, "still") != mean(scores, "imprint")
     assert "imprint" in call("list", "methods")[1]
     code, _, err = call("--methods", "imprint:strenght=2", "--protocol", "fakes", "--drivers", "clips", "--dry-run")
@@ -94,7 +94,7 @@ def test_a_method_that_learns(call, tmp_path, package, monkeypatch, in_this_proc
 
 
 def test_a_learnt_generator_is_one_folder_and_one_line(package):
-    """The whole of what is added: the folder's files, and the line that names the descriptor."""
+    """All that must be added is the folder's files and the line that names the descriptor."""
     made = [path.relative_to(package).as_posix() for path in (package / "learnt_flow").rglob("*")]
     assert sorted(made) == [
         f"learnt_flow/{name}" for name in ("generator.py", "model.py", "published.yaml", "training.py")

@@ -1,4 +1,4 @@
-"""docs/add_a_metric.md does what it says: one file and one line, and everybody sees the metric."""
+"""docs/add_a_metric.md is right: one file and one line, and every run has the metric."""
 
 import csv
 import re
@@ -20,7 +20,7 @@ NAME, TARGET = re.findall(r'"([^"]+)"', LINE)
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder that Python looks in, with the one file."""
+    """Write the one file into a folder on Python's path."""
     assert list(FILES) == ["mouth_travel.py"]
     place = tmp_path / "site"
     place.mkdir()
@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def in_package(folder):
-    """A package with the document's entry point, as pip would install it."""
+    """Write a package with the document's entry point, as pip would install it."""
     metadata = folder / "mine-1.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1\n")
@@ -42,7 +42,7 @@ def in_package(folder):
 
 @pytest.fixture
 def in_table(folder, monkeypatch):
-    """The line in metrics/__init__.py; the file lies elsewhere, for this folder must not change."""
+    """Add the line to metrics/__init__.py; the file is kept elsewhere, because this folder must not change."""
     before = len(METRICS)
     monkeypatch.setitem(METRICS, NAME, TARGET.removeprefix("megbench.metrics."))
     assert len(METRICS) == before + 1

@@ -1,4 +1,4 @@
-"""Action units read from flow, and the figures made of any detector's tracks."""
+"""Action units read from flow, and the figures computed from any detector's tracks."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ SCENES = {
 
 
 def filmed(manner: int, units: dict, frames: int = 14) -> tuple[Frames, KnownMotion]:
-    """A drawn person making `units` (its own way), with a small head motion and camera noise."""
+    """Film a drawn person moving `units` in a personal manner, with a small head motion and camera noise."""
     performance = Performance(tuple(Track(unit, keys) for unit, keys in units.items()), frames, manner, 0.8)
     pictures, known = film(Actor(Role("astronaut", "demo", 48).person()), performance, Camera())
     return Camera().record(pictures, np.random.default_rng(manner)), known
@@ -78,7 +78,7 @@ BUMP = np.sin(np.linspace(0, np.pi, 12))
 
 
 def tracks(*strengths: float) -> np.ndarray:
-    """Bumps of the given strengths, one a unit (12, 4)."""
+    """Return bumps of the given strengths, one per unit (12, 4)."""
     return BUMP[:, None] * np.array(strengths)
 
 
@@ -89,7 +89,7 @@ def test_a_copy_is_perfect_and_a_still_face_nothing():
     assert copy.coverage == 1
     still = agreement(np.zeros_like(driver), driver, 6, DETECTOR)
     assert (still.cosine, still.leakage, still.coverage) == (0, 0, 0)
-    assert still.track is None  # a constant track has no correlation: it counts in coverage, not as 0
+    assert still.track is None  # a constant track has no correlation: it counts in the coverage, not as 0
     assert still.icc == pytest.approx(0)
 
 
@@ -104,7 +104,7 @@ def test_what_a_driver_does_not_define_is_absent_not_0():
     nothing = agreement(moved, still, 6, DETECTOR)
     assert (nothing.cosine, nothing.pcc, nothing.leakage, nothing.coverage) == (None, None, None, None)
     everywhere = tracks(0.8, 0.5, 0.4, 0.3)
-    assert agreement(everywhere, everywhere, 6, DETECTOR).leakage is None  # no unit is quiet
+    assert agreement(everywhere, everywhere, 6, DETECTOR).leakage is None  # no unit is still
     assert agreement(everywhere, everywhere, 6, DETECTOR).cosine == pytest.approx(1)
 
 
@@ -150,7 +150,7 @@ def test_a_column_may_stand_for_several_units():
 
 
 def test_icc_is_the_textbooks():
-    """Shrout and Fleiss (1979): four judges, ICC(3,1) = .71; here their first two columns by the same formula."""
+    """Shrout and Fleiss (1979): four judges, ICC(3,1) = .71; here the same formula for their first two columns."""
     table = np.array([[9, 2], [6, 1], [8, 4], [7, 1], [10, 5], [6, 2]], float)
     rows, columns = table.mean(1), table.mean(0)
     between = 2 * ((rows - table.mean()) ** 2).sum() / 5

@@ -1,4 +1,4 @@
-"""The blendshape course: MediaPipe's coefficients in a process of its own, compared over time and never in size."""
+"""The blendshape course: MediaPipe's coefficients from a separate process, compared over time and never in size."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ LATE = np.interp(np.arange(T), (0, 12, 33, T - 1), (0, 0, 1, 0.8))
 
 @pytest.fixture(scope="module", autouse=True)
 def installed(tmp_path_factory):
-    """A machine with the stand-in and a stand-in of its model."""
+    """Install the stand-in and a stand-in for its model."""
     folder = write_package(tmp_path_factory.mktemp("site"))
     weights = tmp_path_factory.mktemp("weights")
     (weights / FILES["landmarker"].file).write_bytes(b"\x80a model")
@@ -44,7 +44,7 @@ def clip(role, frames):
 
 
 def scored(output, driver, truth=None, coded=None):
-    """The metric's finding on frames of an output, a driver and a truth."""
+    """Return the metric's result on frames of an output, a driver and a truth."""
     cell = SimpleNamespace(driver=SimpleNamespace(apex_frame=APEX, action_units=coded))
     clips = {"output": output, "driver": driver, "truth": truth}
     seen = SimpleNamespace(**{role: None if f is None else clip(role, f) for role, f in clips.items()})

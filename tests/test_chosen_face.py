@@ -1,4 +1,4 @@
-"""Which face is taken: the rule, the choice among several, and refusals that say what to do."""
+"""Which face is used: the rule, the choice among several, and refusals that say what to do."""
 
 import functools
 import io
@@ -49,14 +49,14 @@ def portrait(name):
 
 @functools.cache
 def head(name, width):
-    """The head of a portrait as a square of its own, its face about `width` dlib pixels wide."""
+    """Return the head of a portrait as a separate square, with a face about `width` dlib pixels wide."""
     left, top, side = {"astronaut": (130, 30, 190), "hopper": (85, 30, 380)}[name]
     size = round(width * side / {"astronaut": 88, "hopper": 216}[name])
     return cv2.resize(portrait(name)[top : top + side, left : left + side], (size, size), interpolation=cv2.INTER_AREA)
 
 
 def beside(left, right, height=260, width=480):
-    """Two heads (name, width of the face) in one grey room: one in the left half, one in the right."""
+    """Return two heads (name, width of the face) in one grey room, one in the left half and one in the right."""
     room = np.full((height, width, 3), 90, np.uint8)
     for start, (name, face) in ((10, left), (width // 2, right)):
         picture = head(name, face)
@@ -75,7 +75,7 @@ def clip(folder, *pictures):
 
 
 def vector(picture):
-    """dlib's embedding of the face that the suite would measure in a picture."""
+    """Return dlib's embedding of the face that the suite would measure in a picture."""
     luma = grey(picture[None])[0]
     return embeddings([picture], [points_in(luma, believed(candidates(luma))[0])])[0]
 
@@ -86,13 +86,13 @@ def known(name):
 
 
 def who(frame):
-    """The person that the suite would measure in a frame: by dlib's rule people are .6 apart."""
+    """Return the person that the suite would measure in a frame; by dlib's rule people are .6 apart."""
     seen = vector(frame)
     return min(BUILT_IN, key=lambda name: np.linalg.norm(seen - known(name)))
 
 
 def variants(picture):
-    """35 everyday versions of a picture, each with its scale and its shift."""
+    """Return 35 everyday versions of a picture, each with its scale and its shift."""
     for quality in (98, 95, 92, 90, 85, 80, 75, 60, 50):
         file = io.BytesIO()
         Image.fromarray(picture).save(file, "JPEG", quality=quality)
@@ -123,7 +123,7 @@ def test_everyday_variants_of_a_portrait_give_the_same_face(name):
         assert np.linalg.norm(centre - wanted) < NEAR * unit
         assert face.width / ALIKE < found.width / scale < face.width * ALIKE
         largest_is_another += max(seen, key=lambda other: other.width).box != found.box
-    # The law is worth something: the clothes are the larger box in some variants of the one, in none of the other.
+    # This proves something: in some variants of one picture the clothes are the larger box, in none of the other.
     assert (largest_is_another > 5) == (name == "astronaut")
 
 
@@ -158,14 +158,14 @@ def test_boxes_of_one_face_share_most_and_neighbours_nothing(corner, size, off):
         return Face((x, y, x + side, y + side), 1.0)
 
     box = face(*corner, size)
-    moved = face(corner[0] + size * off // 300, corner[1] + size * off // 300, size)  # by a fifth at most
+    moved = face(corner[0] + size * off // 300, corner[1] + size * off // 300, size)  # by at most a fifth
     assert overlap(box, box) == 1
     assert overlap(box, moved) == overlap(moved, box) >= ONE_FACE
     assert overlap(box, face(corner[0] + size + 1, corner[1], size)) == 0
 
 
 def test_a_box_that_the_second_pass_confirms_stays_in_place(monkeypatch):
-    """So that the frames of a clip whose score crosses .4 are not measured from boxes that jump."""
+    """The frames of a clip whose score crosses .4 must not be measured from boxes that jump."""
     weak, confirmation, far = Face((72, 86, 197, 211), 0.24), Face((62, 77, 191, 206), 1.04), Face((0, 0, 40, 40), 0.9)
     poor, better = Face((166, 74, 285, 193), 0.17), Face((180, 77, 266, 163), 1.19)
     passes = {0: [weak, poor], 1: [confirmation, far, better]}
@@ -175,7 +175,7 @@ def test_a_box_that_the_second_pass_confirms_stays_in_place(monkeypatch):
 
 
 def test_a_small_face_is_found_beside_a_larger_one():
-    """For it the detector needs a second pass, which it makes for everyone's sake, and only then."""
+    """The detector needs a second pass to find it, and makes one only if everyone is asked for."""
     luma = grey(BOTH[None])[0]
     assert len(believed(candidates(luma))) == 1
     assert len(believed(candidates(luma, everyone=True))) == 2
@@ -287,7 +287,7 @@ def test_a_refusal_gives_the_best_score(monkeypatch):
 
 
 def test_a_single_face_between_the_bounds_drives():
-    """Dim and ever noisier, as from a dark laboratory: taken down to .3, refused below."""
+    """Dim and increasingly noisy, as in a dark laboratory: accepted down to .3, refused below."""
     grain = np.random.default_rng(0).normal(0, 1, head("astronaut", 90).shape[:2])[..., None]
     taken = []
     for noise in range(8, 24):
@@ -305,7 +305,7 @@ def test_a_single_face_between_the_bounds_drives():
 
 
 def test_a_crop_that_shows_another_face_first_is_refused(monkeypatch):
-    """The crop here is the whole picture, in which the larger face would be measured whoever is chosen."""
+    """The crop is the whole picture here, in which the larger face would be measured whichever is chosen."""
     square = beside(("astronaut", 60), ("hopper", 100), height=480)
     monkeypatch.setattr(chosen_face, "crop_box", lambda *_: (0, 0, 480, 480))
     assert frame_clip(square, [], "right", "a").widths == frame_clip(square, [], "", "a").widths

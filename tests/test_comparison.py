@@ -1,4 +1,4 @@
-"""Comparisons of runs: differences by cell, refused where they would mislead."""
+"""Comparisons of runs: differences by cell, refused if they would mislead."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def edit(run, change):
 
 
 def unmarked(section):
-    """A section's heading without the marks of its rows."""
+    """Return a section's heading without the marks of its rows."""
     return re.sub(r" \([^)]*\)", "", section.heading)
 
 
@@ -66,7 +66,7 @@ def test_the_difference_is_the_mean_over_cells(first, second):
 
 
 def test_pooled_agreement_is_pooled_over_the_shared_cells(second):
-    """Neither a mean over cells nor what one cell has under that name: the leaderboard's number."""
+    """It is neither a mean over cells nor the cell's figure of the same name, but the leaderboard's number."""
     sums = [{"driver": [4.0, 4.0, 4.0]}, {"driver": [0.0, 9.0, 1.0]}, {"driver": [3.0, 9.0, 4.0]}, {}]
     for cell, kept in zip(FinishedRun(second).facts.cells, sums, strict=True):
         path = second / "partials" / "fpfomm" / f"{cell.name}.json"
@@ -76,7 +76,7 @@ def test_pooled_agreement_is_pooled_over_the_shared_cells(second):
     row = rows(comparison(FinishedRun(second), FinishedRun(second), ("fpfomm", "flow_warp")), "fpfomm - flow_warp")[
         "agreement_pooled"
     ]
-    # The last cell's driver does not move: its metric has no sums to pool.
+    # The last cell's driver does not move, so its metric has no sums to pool.
     assert row[1].value == pytest.approx(pooled_agreement([kept["driver"] for kept in sums[:3]]))
     assert row[2].value == pytest.approx(0.95)
     assert row[3].value == pytest.approx(row[1].value - 0.95)
@@ -86,7 +86,7 @@ def test_pooled_agreement_is_pooled_over_the_shared_cells(second):
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.floats(-0.9, 0.9), st.floats(-0.9, 0.9)), min_size=5, max_size=7))
 def test_pooled_differences_of_alike_cells_are_tested_as_means_are(values):
-    """With cells of equal motion pooling is averaging, so that interval and p must be those of the mean."""
+    """If cells have equal motion, pooling is averaging, so that interval and p must be those of the mean."""
     cells = {f"c{i}": pair for i, pair in enumerate(values)}
     first, second = ({cell: pair[k] for cell, pair in cells.items()} for k in (0, 1))
     of_drivers = {cell: cell for cell in cells}

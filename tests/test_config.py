@@ -1,4 +1,4 @@
-"""Configs: overlays over defaults, exact types, unknown keys refused."""
+"""Configs: overlays over defaults, exact types, unknown keys are refused."""
 
 import datetime
 import math

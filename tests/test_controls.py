@@ -1,4 +1,4 @@
-"""Controls and the contender without training: each does what its name says, and the scores can tell."""
+"""The controls and the untrained contender: each does what its name says, and the scores show it."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The course of facial motion, and what is made of it: timing beside the driver's, and what is spotted."""
+"""The course of facial motion, and the figures computed from it: timing relative to the driver, and spotting."""
 
 import doctest
 import importlib
@@ -24,7 +24,7 @@ REST, PEAK, END = 30, 12, 40
 
 
 def expression(rest: int = REST, fall: float = 0.3) -> np.ndarray:
-    """A trajectory (T, 12, 2): rest, a rise over 12 frames, a fall to a share of the peak, and that for good."""
+    """Return a trajectory (T, 12, 2): rest, a rise over 12 frames, a fall to a share of the peak, then constant."""
     rise = np.linspace(0, 1, PEAK, endpoint=False)
     strength = np.concatenate([np.zeros(rest), rise, np.linspace(1, fall, END - PEAK), np.full(REST, fall)])
     ways = np.random.default_rng(3).normal(0, 0.01, (12, 2))
@@ -32,7 +32,7 @@ def expression(rest: int = REST, fall: float = 0.3) -> np.ndarray:
 
 
 def seen_of(output: np.ndarray, driver: np.ndarray) -> SimpleNamespace:
-    """A cell seen by stand-ins that moved along trajectories."""
+    """Return a cell as seen by stand-ins that moved along trajectories."""
 
     def clip(track):
         return SimpleNamespace(frames=track, motion=SimpleNamespace(trajectory=track))
@@ -166,7 +166,7 @@ def test_a_driver_that_does_not_move_has_nothing_to_spot():
 @settings(deadline=None)
 @given(st.floats(0.05, 1), st.integers(0, 12))
 def test_the_answer_of_the_whole_clip_is_kept_beside_any_output(strength, delay):
-    """It never looks at the output: with still frames around the clip it misses what fills most of it."""
+    """It never looks at the output; with still frames around the clip, it misses even what fills most of the clip."""
     driver = expression(rest=5)[:50]
     late = np.concatenate([np.zeros((delay, 12, 2)), driver])[: len(driver)]
     *counts, first, last = spot(strength * late, driver).sums["whole_clip"]

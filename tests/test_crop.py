@@ -1,4 +1,4 @@
-"""A face keeps its shape: squares in display proportions, cut out with equal scales in both directions."""
+"""A face keeps its shape: squares in display proportions, cropped with equal scales in both directions."""
 
 import struct
 from fractions import Fraction
@@ -21,14 +21,14 @@ from megbench.core.video import first_size, pixel_aspect, read_clip
 from megbench.faces.crop import crop, display_size, face_square, square_at, whole_square
 from megbench.faces.landmarks import crop_box, landmarks
 
-# 512 x 512; the face is 88 pixels wide, its middle near (223, 126).
+# 512 x 512; the face is 88 pixels wide, its centre near (223, 126).
 PHOTO = astronaut()
 ASPECTS = st.one_of(st.just(1.0), st.floats(0.25, 4.0), st.sampled_from([16 / 15, 64 / 45, 4 / 3, 8 / 9, 404 / 405]))
 
 
 @st.composite
 def faces(draw, largest=3000):
-    """A picture's columns and rows, its pixel aspect, and a face box in display pixels that touches it."""
+    """Draw a picture's columns and rows, its pixel aspect, and a face box in display pixels that touches it."""
     columns, rows, aspect = draw(st.integers(1, largest)), draw(st.integers(1, largest)), draw(ASPECTS)
     width = round(columns * aspect)
     side = draw(st.integers(1, 1 + round(1.3 * max(width, rows))))
@@ -49,7 +49,7 @@ def test_a_face_gets_a_square_within_the_picture_or_around_it(case):
             assert 0 <= start <= extent - side
         else:  # symmetric padding
             assert abs((start + start + side) - extent) <= 1.001
-        if side < round(max(size)):  # what the picture shows of the face lies inside
+        if side < round(max(size)):  # the part of the face that the picture shows is inside
             assert start <= max(low, 0)
             assert start + side >= min(high, int(extent))
 
@@ -57,11 +57,11 @@ def test_a_face_gets_a_square_within_the_picture_or_around_it(case):
 @pytest.mark.parametrize(
     ("size", "face", "expected"),
     [
-        ((256, 256), (30, 40, 220, 230), (0, 0, 256, 256)),  # a square face crop stays what it is
+        ((256, 256), (30, 40, 220, 230), (0, 0, 256, 256)),  # a square face crop stays unchanged
         ((280, 340), (40, 60, 240, 260), (-30, 0, 310, 340)),  # CASME II
         ((137, 168), (15, 30, 120, 135), (-16, 0, 152, 168)),  # SMIC
         ((350, 622), (45, 150, 305, 410), (-20, 85, 370, 475)),  # a close selfie 9:16
-        ((350, 622), (0, 200, 350, 550), (-88, 96, 438, 622)),  # and its face as wide as the picture
+        ((350, 622), (0, 200, 350, 550), (-88, 96, 438, 622)),  # with a face as wide as the picture
         ((350, 466), (45, 30, 305, 290), (-20, 0, 370, 390)),  # a selfie 3:4, the face near the upper edge
         ((640, 480), (-10, -10, 90, 90), (0, 0, 150, 150)),  # corners
         ((640, 480), (550, 400, 650, 500), (490, 330, 640, 480)),
@@ -73,7 +73,7 @@ def test_squares_of_everyday_pictures(size, face, expected):
 
 
 def rectangle(columns, rows, area):
-    """A grey picture with a lighter rectangle (left, top, right, bottom)."""
+    """Return a grey picture with a lighter rectangle (left, top, right, bottom)."""
     picture = np.full((rows, columns, 3), 80, np.uint8)
     left, top, right, bottom = area
     picture[top:bottom, left:right] = 176
@@ -98,12 +98,12 @@ def test_both_scales_are_the_same_in_the_pixels(case):
     across, down = found[y].sum() / 96 / ((right - left) * aspect), found[:, x].sum() / 96 / (bottom - top)
     assert across / down == pytest.approx(1, abs=0.005)
     assert across == pytest.approx(scale, rel=0.005)
-    for line, wanted in ((found[y], middle[0]), (found[:, x], middle[1])):  # and it lies where it should
+    for line, wanted in ((found[y], middle[0]), (found[:, x], middle[1])):  # and it is in the right place
         assert (line * (np.arange(256) + 0.5)).sum() / line.sum() == pytest.approx(wanted, abs=0.8)
 
 
 def disc(columns, rows, aspect):
-    """A disc in the middle of the display picture, as its pixels of another shape show it."""
+    """Return a disc in the middle of the display picture, in pixels of another shape."""
     y, x = np.mgrid[0:rows, 0:columns] + 0.5
     far = np.hypot(x * aspect - columns * aspect / 2, y - rows / 2)
     weight = np.clip(0.3 * min(columns * aspect, rows) - far + 0.5, 0, 1)[..., None]
@@ -145,7 +145,7 @@ def test_padding_repeats_the_border():
 
 
 def around(width, height, zoom=1.0):
-    """The photo around its face, this wide and high, after enlarging."""
+    """Return the photo around its face, this wide and high, after enlarging."""
     large = cv2.resize(PHOTO, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
     large = cv2.copyMakeBorder(large, 200, 200, 200, 200, cv2.BORDER_REFLECT)
     x, y = round(223 * zoom) + 200 - width // 2, round(126 * zoom) + 200 - int(0.45 * height)
@@ -153,7 +153,7 @@ def around(width, height, zoom=1.0):
 
 
 def face_shape(picture):
-    """From the nose's root to the chin, over the distance between the eyes; of the photo 1.76."""
+    """Return the distance from the nose's root to the chin over that between the eyes; the photo's is 1.76."""
     points = landmarks(grey(picture), "test")
     eyes = points[36:42].mean(0) - points[42:48].mean(0)
     return float(np.linalg.norm(points[27] - points[8]) / np.linalg.norm(eyes))
@@ -178,7 +178,7 @@ def test_faces_of_templates_keep_their_shape(tmp_path, picture):
 
 
 def video(path, frames, aspect, turned=False, codec="libx264"):
-    """A video whose header gives this pixel aspect; turned: to be shown a quarter turn clockwise."""
+    """Return a video whose header gives this pixel aspect; turned: to be shown rotated clockwise by 90 degrees."""
     height, width = frames[0].shape[:2]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options={"crf": "4"})

@@ -1,4 +1,4 @@
-"""Adapters on look-alikes of the databases: what is found, what is missing, what is corrected; every known oddity."""
+"""Adapters on look-alikes of the databases: what is found, missing and corrected, and every known irregularity."""
 
 import dataclasses
 import shutil
@@ -25,7 +25,7 @@ def survey(name, path, **options):
 
 @pytest.fixture(scope="module")
 def found(databases):
-    """Surveys of all look-alikes."""
+    """Return the surveys of all look-alikes."""
     made = {name: survey(name, databases[name]) for name in ("casme2", "samm", "smic", "table")}
     made |= {name: survey(name, databases["smic"]) for name in ("smic-vis", "smic-nir")}
     return made | {"smic_e": survey("smic", databases["smic_e"])}
@@ -55,7 +55,7 @@ def test_the_nine_drivers_are_found_as_the_challenge_has_them(found):
         assert (recording.onset_frame, recording.offset_frame) == (0, driver.offset - driver.onset)
         assert (recording.subject, recording.fps) == (driver.subject, driver.fps)
         assert recording.database == driver.database
-        if driver.database != "smic":  # nobody coded its apexes and action units
+        if driver.database != "smic":  # its apexes and action units are not coded
             assert recording.apex_frame == driver.apex - driver.onset
             assert recording.action_units == driver.action_units
         else:
@@ -101,7 +101,7 @@ def test_a_sheet_saved_again_without_its_blank_columns_is_the_same(databases, fo
 def test_a_slash_is_no_apex(found, databases):
     assert marks(clips(found["casme2"])["sub04_EP12_01f"]) == (10, None, 14)
     assert clips(found["casme2"])["sub04_EP12_01f"].recording.apex_frame is None
-    assert not any("'/'" in remark for remark in found["casme2"].remarks)  # it is meant so
+    assert not any("'/'" in remark for remark in found["casme2"].remarks)  # this is intended
     plain = survey("casme2", databases["casme2"], without=["casme2-apex"])
     assert marks(clips(plain)["sub05_EP03_06"]) == (276, None, 281)
 
@@ -233,7 +233,7 @@ def test_every_camera_has_its_own_sheet(databases, found, tmp_path):
     for row in ("s03,s03_po_05,304650,304659", "s11,s11_ne_02,514569,514599"):
         (tmp_path / "SMIC-HS-E_annotation.csv").write_text(f"Subject,Filename,OnsetF,OffsetF\n{row}\n")
         (clip,) = survey("smic-vis", tmp_path).clips
-        assert numbers(clip) == list(range(4100, 4105))  # by its folder; no sheet of this camera is there
+        assert numbers(clip) == list(range(4100, 4105))  # by its folder; this camera has no sheet
 
 
 def test_a_sheet_of_ones_own_with_the_clips_as_material_is_read(databases, tmp_path):
@@ -262,7 +262,7 @@ def test_sheets_are_found_whatever_their_ending_and_readmes_are_none(databases, 
     coded = "Subject\tFilename\tOnset\tOffset\n01\tEP19_06f\t51\t60\n"
     (root / "Coding.TXT").write_bytes(coded.encode("utf-16"))  # Excel's "Unicode text"
     assert "sheet: Coding.TXT, 1 rows, header in line 1" in survey("casme2", root).source
-    (tmp_path / "beside.tsv").write_text(coded)  # the first choice, though it lies farther away
+    (tmp_path / "beside.tsv").write_text(coded)  # the first choice, though it is farther away
     assert "sheet: beside.tsv, 1 rows, header in line 1" in survey("casme2", root).source
 
 
@@ -275,7 +275,7 @@ def test_smic_e_needs_its_sheet_and_is_cut_by_it(databases, found, tmp_path):
     assert "line 3: the onset 'see notes' is not a frame number" in remarks
     assert "further columns named OnsetF2, OffsetF2 (further expressions?) are not read; " in remarks
     assert "2 rows" in found["smic_e"].source[1]  # empty ones at its end do not count ...
-    assert len(found["smic_e"].remarks) == 3  # ... and are nothing to speak of
+    assert len(found["smic_e"].remarks) == 3  # ... and are not reported
     shutil.copytree(databases["smic_e"] / "SMIC-E_raw image", tmp_path / "e" / "SMIC-E_raw image")
     with pytest.raises(BenchError, match="no coding sheet of SMIC HS"):
         survey("smic", tmp_path / "e")
@@ -291,7 +291,7 @@ def test_a_table_describes_any_database(found):
     assert numbers(first) == [9, 10, 11, 12, 13]
     assert first.recording.recording == "our_clips/p1_first"
     assert (first.recording.fps, first.recording.emotion, first.recording.action_units) == (120, "happiness", "6+12")
-    assert len(second.recording.files) == 5  # nobody coded it
+    assert len(second.recording.files) == 5  # it is not coded
     assert second.recording.action_units is None
     assert (third.recording.path.name, third.recording.apex_frame, third.recording.files) == ("third.mp4", 2, ())
     assert [line.partition(":")[0] for line in found["table"].missing] == ["line 5"]

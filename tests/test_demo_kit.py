@@ -1,4 +1,4 @@
-"""The demo protocol in pictures as published kits have them: held to what was measured on a real kit."""
+"""The demo protocol with pictures like those of published kits, compared with measurements of a real kit."""
 
 import functools
 
@@ -17,17 +17,17 @@ from megbench.protocols.demo_kit import SHEET, DemoKit
 from megbench.taught.training_set import PORTRAIT as TRAINED_ON
 from tests.test_demo import units
 
-# The official MEGC2021 kit, as measured over whole pictures: luma, variance of the Laplacian, red less green, median
-# and 20th percentile of the noise in time. Least and most of three drivers each, of CASME II, SAMM and SMIC.
+# The official MEGC2021 kit, measured over whole pictures: luma, variance of the Laplacian, red minus green, median
+# and 20th percentile of the noise in time. Lowest and highest of three drivers each, of CASME II, SAMM and SMIC.
 REAL = {
     "colour200": ((91, 120), (69, 119), (26, 36), (1.7, 1.8), (1.3, 1.5)),
     "grey200": ((110, 162), (82, 121), (0, 0), (1.7, 2.1), (1.3, 1.7)),
     "enlarged100": ((78, 87), (39, 71), (20, 25), (1.4, 1.6), (0.75, 0.9)),
 }
-# Both templates: the same without noise.
+# Both templates: the same figures without noise.
 REAL_TEMPLATES = {"dim": (91, (19, 26), 49), "bright": (148, (19, 26), 31)}
-# Peak motion of micro-expressions, pixels of a frame, as the mean of the region that moves most: all drivers, and their
-# median.
+# Peak motion of micro-expressions in pixels of a frame, as the mean of the region that moves most: all drivers, and
+# their median.
 PEAKS, MEDIAN = (0.3, 1.5), 0.7
 FRAMES = 40
 INDEX = {driver.name: index for index, driver in enumerate(SHEET.drivers)}
@@ -45,7 +45,7 @@ def at_rest(role):
 
 
 def looks(frames):
-    """Return luma, variance of the Laplacian and red less green of the first of (T, 256, 256, 3) frames; the noise."""
+    """Return luma, Laplacian variance and red minus green of the first of (T, 256, 256, 3) frames, and the noise."""
     luma = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
     noise = np.diff(luma.astype(np.float32), axis=0).std(0) / np.sqrt(2)
     red, green, _ = frames[0].reshape(-1, 3).mean(0)

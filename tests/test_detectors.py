@@ -1,4 +1,4 @@
-"""Action units from elsewhere: OpenFace's CSVs as it writes them, and py-feat's process with stand-in weights."""
+"""Action units from other detectors: OpenFace's CSVs as it writes them, and py-feat's process with stand-in weights."""
 
 import json
 import sys
@@ -32,7 +32,7 @@ BUMP = np.sin(np.linspace(0, np.pi, T))
 
 
 def table(strength: float, spaces: bool = True) -> pd.DataFrame:
-    """What FeatureExtraction writes of a clip in which AU12 (and a little AU06) rises and falls."""
+    """Return what FeatureExtraction writes for a clip in which AU12 (and a little AU06) rises and falls."""
     rows = {"frame": np.arange(1, T + 1), "face_id": 0, "timestamp": 0.0, "confidence": 0.98, "success": 1}
     rows |= {f"{unit}_r": 0.1 for unit in UNITS} | {f"{unit}_c": 0.0 for unit in UNITS}
     rows |= {"AU12_r": 0.1 + strength * BUMP, "AU06_r": 0.1 + 0.4 * strength * BUMP}
@@ -67,7 +67,7 @@ def test_zeros_without_a_face_are_no_scores(tmp_path):
 
 
 def test_one_file_a_frame(tmp_path):
-    """FaceLandmarkImg: `face, confidence, ...`, several faces a picture, no rows without one."""
+    """FaceLandmarkImg writes `face, confidence, ...`, several faces per picture, and no row if there is no face."""
     made = table(1).drop(columns=[" frame", " success", " timestamp", " face_id"])
     for k in range(T):
         rows = made.iloc[[k]].assign(face=0)
@@ -135,7 +135,7 @@ def test_occurrence_scores_are_named_so_and_have_no_size():
 
 @contextmanager
 def feat():
-    """py-feat's modules without what its `__init__` imports; nothing of them stays."""
+    """Import py-feat's modules without what its `__init__` imports; all of them are removed afterwards."""
     pyfeat.bare_package("feat")
     try:
         yield
@@ -146,7 +146,7 @@ def feat():
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory) -> Path:
-    """Random weights in py-feat's layout (config in the file's metadata), of its smallest network."""
+    """Return random weights in py-feat's layout (config in the file's metadata), for its smallest network."""
     path = tmp_path_factory.mktemp("pyfeat") / FILES["pyfeat"].file
     torch.manual_seed(0)
     with feat():

@@ -1,4 +1,4 @@
-"""Action units by several detectors in one report: every column and curve names its own, and disagreement is shown."""
+"""Action units by several detectors in one report: every column and curve names its detector, disagreement is shown."""
 
 import csv
 import dataclasses
@@ -24,7 +24,7 @@ from tests.report_fixture import CONTROLS, FRAMES, LABELS, make_run
 
 BUMP = np.sin(np.pi * np.arange(FRAMES) / (FRAMES - 1))
 RISE = np.arange(FRAMES) / (FRAMES - 1)
-# Frames that the blendshapes are of; on them the two courses below differ.
+# Frames that the blendshapes are measured on; the two courses below differ on them.
 FEW = sampled_frames(FRAMES, FRAMES // 2, 6)
 QUALITY = {**LABELS, **CONTROLS}
 # What each detector reads of AU12 and AU04 in any clip: blendshapes see AU04 fall as it rises, and no AU06.
@@ -36,7 +36,7 @@ CURVES = {
 
 
 def with_detectors(folder, *metrics):
-    """A look-alike of a run in which these detectors scored; blendshapes put the rows in the opposite order."""
+    """Return a look-alike of a run scored by these detectors; blendshapes put the rows in the opposite order."""
     facts = json.loads((folder / "run.json").read_text())
     scores = pd.read_csv(folder / "scores.csv", keep_default_na=False, dtype="str")
     like, rows = scores[scores.figure == "gain"], []

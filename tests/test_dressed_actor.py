@@ -1,4 +1,4 @@
-"""What the training set paints over rendered faces: open mouths, lids, glasses; and that nothing else changes."""
+"""What the training set paints over rendered faces: open mouths, lids and glasses; nothing else changes."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
-"""Sampling moves pictures by what it is asked to: ramps, waves and faces, rendered at twice the size or warped.
+"""Sampling moves pictures by exactly the given motion: ramps, waves and faces, rendered at twice the size or warped.
 
-Motion is measured before noise and rounding, by least squares on analytic gradients, never by the suite's flow.
+Motion is measured before noise and rounding, by least squares on analytic gradients, never by the suite's own flow.
 """
 
 from collections.abc import Callable
@@ -25,12 +25,12 @@ from megbench.taught.displaced import STEP, displaced
 SIZES = (0.02, 0.05, 0.1, 0.2, 0.375, 0.5, 1.0)
 DIRECTIONS = ((1, 0), (0, 1), (1, 1), (-1, 1))
 SHIFTS = [size * np.array(direction) for size in SIZES for direction in DIRECTIONS]
-# Where the pixels of a frame lie between those of the picture that it is sampled from.
+# Where the pixels of a frame are between those of the picture that it is sampled from.
 OFFSETS = ((0, 0), (0.37, 0.61))
 EXACT = 0.005
 PORTRAITS = ("astronaut", "hopper")
 NAMES = ("ramp", "waves", *PORTRAITS)
-# What is compared: every second pixel, off the border.
+# The points that are compared: every second pixel, away from the border.
 INSIDE = slice(16, -16, 2)
 # Brightness, and its slopes along x and y, at columns (W,) and rows (H, 1) in pixels.
 Scene = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -42,7 +42,7 @@ def ramp(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def waves(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Six plane waves, none shorter than 6 pixels."""
+    """Return the brightness and slopes of six plane waves, none shorter than 6 pixels."""
     rng = np.random.default_rng(3)
     angle, length = rng.uniform(0, np.pi, 6), rng.uniform(6, 40, 6)
     across, down = 2 * np.pi / length * np.cos(angle), 2 * np.pi / length * np.sin(angle)
@@ -63,7 +63,7 @@ def scene_of(picture: np.ndarray) -> Scene:
 
 
 def misplaced(picture: np.ndarray, scene: Scene, at: np.ndarray) -> float:
-    """Return how far a picture (H, W) lies from the scene at points `at` (H, W, 2) of an upright grid, in pixels."""
+    """Return how far a picture (H, W) is displaced from the scene at points `at` (H, W, 2) of an upright grid, px."""
     value, dx, dy = (part.ravel() for part in scene(at[0, INSIDE, 0], at[INSIDE, :1, 1]))
     difference = picture[INSIDE, INSIDE].ravel() - value
     return float(np.abs(np.linalg.lstsq(np.column_stack([dx, dy]), difference, rcond=None)[0]).max())
@@ -82,7 +82,7 @@ def actors() -> dict[str, Actor]:
 
 
 def subject(name: str, size: int, actors: dict[str, Actor]) -> tuple[np.ndarray, Scene]:
-    """Return a picture (size, size, 1) float32, and the scene that it shows."""
+    """Return a picture (size, size, 1) float32 and the scene that it shows."""
     if name not in PORTRAITS:
         scene = {"ramp": ramp, "waves": waves}[name]
         return picture_of(scene, size), scene
@@ -125,9 +125,9 @@ def test_the_measure_finds_the_fault_of_a_cubic_kernel():
 
 
 @pytest.mark.parametrize("unit", ["AU12", "AU04"])
-@pytest.mark.parametrize("amplitude", [0.1, 0.37])  # .27 and 1 px where it moves most
+@pytest.mark.parametrize("amplitude", [0.1, 0.37])  # .27 and 1 px at the fastest points
 def test_an_expression_moves_the_skin_by_the_exact_flow(unit, amplitude, actors):
-    """Read in the frame where the exact flow says, the skin is that of the neutral face."""
+    """Sampled where the exact flow points to, the frame's skin is that of the neutral face."""
     face = actors["hopper"].person.face
     texture = np.repeat(np.rint(picture_of(waves, TEXTURE)), 3, axis=-1).astype(np.uint8)
     actor = Actor(Person("waves", texture, face))
@@ -168,7 +168,7 @@ def test_integers_are_rounded_and_kept_in_range():
 
 
 def test_torch_s_bicubic_overshoots_as_its_docstring_says():
-    """taught/displaced.py names these figures: demo networks were trained with that kernel."""
+    """taught/displaced.py gives these figures: demo networks were trained with that kernel."""
     axis = torch.arange(64.0) / 64
     picture, inside = axis.expand(1, 3, 64, 64), slice(16, -16)
     for asked, moved in ((0.05, 0.071), (0.1, 0.136), (0.25, 0.297), (0.5, 0.5), (0.75, 0.703)):

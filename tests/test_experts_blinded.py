@@ -1,4 +1,4 @@
-"""Sheets for a user's own experts: they reveal no method, and come back as judgements of the right outputs."""
+"""Sheets for a user's own experts: they reveal no method, and are read as judgements of the right outputs."""
 
 import json
 import random
@@ -32,7 +32,7 @@ def run(made, tmp_path):
 
 
 def fill(sheet, score):
-    """Write scores into a sheet: `score(code)` gives upper, lower, noise."""
+    """Write scores into a sheet: `score(code)` returns upper, lower, noise."""
     book = openpyxl.load_workbook(sheet)
     page = book["scores"]
     for row in page.iter_rows(min_row=6):
@@ -82,14 +82,14 @@ def test_filled_in_sheets_become_the_runs_judgements(call, run, tmp_path):
     seal(run)
     code, out, err = call("experts", "import", *sheets, "--run", run)
     assert code == 0, err
-    assert faults(run) == []  # the seal knows of the judgements
+    assert faults(run) == []  # the seal includes the judgements
     judgements = read_judgements(run / FILE)
     assert len(judgements) == 2 * 3 * 4
     assert {(j.method, j.expert): j.upper for j in judgements}["flow_warp", "anna"] == 3
     assert "flow_warp" in out.splitlines()[2]
 
     code, out, err = call("experts", "import", sheets[0], "--run", run)
-    assert len(read_judgements(run / FILE)) == 24  # the same expert again replaces, and Ben's are kept
+    assert len(read_judgements(run / FILE)) == 24  # a second import replaces anna's scores and keeps Ben's
     assert "Note: 12 earlier judgements of anna, of the same outputs, are replaced" in err
 
     code, out, err = call("experts", "agreement", run)
@@ -123,7 +123,7 @@ def test_filled_in_sheets_become_the_runs_judgements(call, run, tmp_path):
 
 
 def faulty(run, tmp_path, change):
-    """A sheet of anna's, filled in and then changed by `change(page)`."""
+    """Return a sheet of anna's, filled in and then changed by `change(page)`."""
     sheet = fill(run / "experts" / "anna" / "sheet.xlsx", lambda code: (1, 1, 1))
     book = openpyxl.load_workbook(sheet)
     change(book["scores"])
@@ -141,10 +141,10 @@ def set_cell(place, value):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (set_cell("A6", "nocode"), "the code 'nocode' is not of this sheet"),
-        (lambda page: set_cell("A7", page["A6"].value)(page), "stands twice"),
+        (set_cell("A6", "nocode"), "the code 'nocode' does not belong to this sheet"),
+        (lambda page: set_cell("A7", page["A6"].value)(page), "appears twice. Remove one"),
         (set_cell("H8", 5), "lower is '5'"),
-        (set_cell("A5", "Kode"), "headings code, upper, lower and noise are gone"),
+        (set_cell("A5", "Kode"), "headings code, upper, lower and noise are missing"),
         (set_cell("A1", "MEG-Bench expert sheet 0123"), "no key in"),
     ],
 )
@@ -164,7 +164,7 @@ def test_scores_of_frames_that_changed_since_are_refused(call, run):
     path.write_text(json.dumps({**json.loads(path.read_text()), "content": "other"}))
     code, _, err = call("experts", "import", sheet, "--run", run)
     assert code == 2
-    assert "no longer the one that was judged" in err
+    assert "has changed since it was judged" in err
     code, _, err = call("experts", "import", sheet)
     assert code == 2
     assert "Add --run" in err
@@ -214,7 +214,7 @@ def test_sheets_of_one_expert_add_up_whether_they_come_together_or_one_by_one(ca
 
 
 def test_the_published_judgements_fit_a_run_that_has_a_part_of_them(call, run, tmp_path):
-    """One team and one driver of the kit: what fits is taken, the rest counted, and the page shows it at once."""
+    """One team and one driver of the kit: matching rows are used, the others counted, and the page shows them."""
     mapping = tmp_path / "names.yaml"
     mapping.write_text(
         "methods: {3295: fpfomm, 3311: flow_warp}\ndrivers: {SAMM positive: d1}\ntemplates: {westernMale: ta}\n"

@@ -1,4 +1,4 @@
-"""Score sheets of every kind give the published judgements; what does not add up is reported with its row."""
+"""Score sheets of every kind give the published judgements; inconsistencies are reported with their rows."""
 
 import contextlib
 import zipfile
@@ -25,7 +25,7 @@ def as_set(judgements):
 
 
 def one_team(**changes):
-    """Team 3311's wide sheet by E1 with single cells changed: {(row, column): value}, rows as in the file."""
+    """Write team 3311's wide sheet by E1 with single cells changed: {(row, column): value}, rows as in the file."""
     rows = [HEAD, *(row for row in wide([j for j in PUBLISHED if j.method == "3311"], "E1")[1:])]
     for (row, column), value in changes.get("cells", {}).items():
         rows[row - 1][column] = value
@@ -133,7 +133,7 @@ def test_a_mapping_file_renames_and_a_run_says_what_it_knows(tmp_path):
     assert len(partial.judgements) == 4
     assert sum(partial.lacking.values()) == 14
     assert partial.lacking["driver samm_positive"] == 2
-    assert (partial.sums, partial.totals) == (18, 1)  # of what is left out, too
+    assert (partial.sums, partial.totals) == (18, 1)  # of the rows left out, too
     mapping.write_text("method: {3311: fomm}\n")
     with pytest.raises(BenchError, match="methods, drivers, templates, experts"):
         Names.read(mapping)
@@ -170,7 +170,7 @@ def test_formulas_count_by_their_saved_value_only(tmp_path):
     path = write_xlsx(tmp_path / "e.xlsx", ("s", one_team()))
     book = openpyxl.load_workbook(path)
     book["s"]["H2"] = "=SUM(E2:G2)"
-    book.save(path)  # openpyxl saves no value with it
+    book.save(path)  # openpyxl saves formulas without their values
     found = import_files([path], NAMES)
     assert found.errors == []
     assert found.sums == 17
@@ -211,11 +211,11 @@ COLUMNS = "method,driver,template,expert,upper,lower,noise\n"
     [
         (b"a,b\n1,2\n", "its columns are not method, driver, template, expert, upper, lower, noise"),
         (b"", "its columns are not"),
-        (f"{COLUMNS}a,b,c,d,1,2,4\n".encode(), "line 2: noise is '4', which is none of 0, 1, 2, 3"),
-        (f"{COLUMNS}a,b,c,d,1,,3\n".encode(), "line 2: lower is '', which is none of"),
+        (f"{COLUMNS}a,b,c,d,1,2,4\n".encode(), "line 2: noise is '4', not one of 0, 1, 2, 3"),
+        (f"{COLUMNS}a,b,c,d,1,,3\n".encode(), "line 2: lower is '', not one of 0, 1, 2, 3"),
         (f"{COLUMNS}a,b,c,d,1,2,3\na,b,c,e,1,2\n".encode(), "line 3 does not have 7 cells"),
         (f"{COLUMNS}a,b,c,d,1,2,3,4\n".encode(), "line 2 does not have 7 cells"),
-        (f"{COLUMNS}a,b,c,d,1,2,3\na,b,c,d,1,2,3\n".encode(), "line 3 judges an output again"),
+        (f"{COLUMNS}a,b,c,d,1,2,3\na,b,c,d,1,2,3\n".encode(), "line 3 repeats an output"),
         (f'{COLUMNS}a,"b,c,d,1,2,3\n'.encode(), "unexpected end of data"),
         (COLUMNS.encode() + b"\xff\n", "can't decode byte 0xff"),
     ],

@@ -1,4 +1,4 @@
-"""Table 1 to the last digit, its intervals and groups; hostile names stay text in every form."""
+"""Table 1 to the last digit, its intervals and groups; hostile names stay text in every format."""
 
 import csv
 import io
@@ -137,7 +137,7 @@ def test_latex_holds_no_command_of_a_name(name):
     escapes = {"textbackslash", "textasciitilde", "textasciicircum", "textasciigrave", "textless", "textgreater"}
     assert commands_in(table(name).latex()) <= mine | escapes | {"textbar", *"&%$#_{}"}
     body = table(name).latex().split("\\midrule")[1]
-    assert body.count(" & ") == body.count(r" \\") - 1  # one break for the section's heading, none for a name
+    assert body.count(" & ") == body.count(r" \\") - 1  # one line break for the section's heading, none for a name
     assert not re.search(r"(?<!\\)[%$#~^]", re.sub(r"\\text\w+\{\}", "", body))
 
 

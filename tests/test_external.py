@@ -1,4 +1,4 @@
-"""Programs from elsewhere: a script stands in for one, well-behaved or not."""
+"""External programs: a script stands in for a program, whether well-behaved or not."""
 
 import json
 import os
@@ -59,7 +59,7 @@ with open(os.environ["CALLS"], "a") as calls:
 
 @pytest.fixture
 def described(tmp_path, monkeypatch):
-    """Describe the stand-in in a folder of its own; returns a function that writes a description and names it."""
+    """Return a function that writes a description of the stand-in in a folder and returns its name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CALLS", str(tmp_path / "calls.txt"))
     monkeypatch.setenv("ELSEWHERE", str(tmp_path / "elsewhere"))
@@ -128,8 +128,8 @@ def test_a_program_that_misbehaves_costs_its_cell_and_says_why(described, cell, 
     assert time.monotonic() - started < 30
 
 
-# Stands in for Docker: notes how it is called. A container of the image "host" is its program on this machine, one of
-# any other image is a process that outlives its client.
+# Stands in for Docker and notes how it is called. A container of the image "host" is its program on this machine;
+# one of any other image is a process that outlives its client.
 DOCKER = """#!/bin/sh
 echo "$@" >> "$PLACE/calls"
 if [ "$1" = rm ]; then kill -9 "$(cat "$PLACE/$3")" && echo killed >> "$PLACE/calls"; exit; fi
@@ -146,7 +146,7 @@ wait
 
 @pytest.fixture
 def docker(tmp_path, monkeypatch):
-    """Put the stand-in on the PATH; returns the folder where it notes calls and, by name, containers' processes."""
+    """Put the stand-in on the PATH; return the folder where it notes calls and, by name, containers' processes."""
     place = tmp_path / "docker"
     place.mkdir()
     (place / "docker").write_text(DOCKER)

@@ -86,14 +86,14 @@ CASES = {
 
 @pytest.fixture(params=CASES)
 def case(request):
-    """A method's networks with the goldens' weights, which exercise every layer, and what paints with them."""
+    """Return a method's networks with the goldens' weights, which exercise every layer, and their paint function."""
     nets, family, paint = CASES[request.param]
     made = {name: fill(copy.deepcopy(net), "", family).eval().requires_grad_(False) for name, net in nets.items()}
     return made, paint
 
 
 def quickly(nets, paint):
-    """Painted by rearranged networks, in which every Conv3x3 is Winograd's, however narrow and small."""
+    """Paint with rearranged networks in which every Conv3x3 is Winograd's, however narrow and small."""
     everywhere = {"FEWEST_CHANNELS": 1, "FEWEST_TOGETHER": 2, "SMALLEST_MAP": 16}
     used = mock.patch.object(winograd._Convolution, "apply", side_effect=winograd._Convolution.apply)
     with mock.patch.multiple(winograd, **everywhere), used as convolution:
@@ -141,7 +141,7 @@ def test_compiled_blocks_paint_what_the_others_paint(block, side):
     rearrange(block)
     compile_blocks(block)
     assert any(module._compiled_call_impl is not None for module in block.modules())
-    with torch._inductor.config.patch(compile_threads=1):  # none of the processes that many blocks are shared among
+    with torch._inductor.config.patch(compile_threads=1):  # no pool of processes, which pays off only for many blocks
         for _ in range(2):
             torch.testing.assert_close(block(x), plain)
 
@@ -157,7 +157,7 @@ def test_nothing_is_left_to_fold():
     norms = sum(isinstance(module, nn.BatchNorm2d) for net in nets.values() for module in net.modules())
     folded = rearranged({name: net.eval() for name, net in nets.items()})
     left = sum(isinstance(module, nn.BatchNorm2d) for net in folded.values() for module in net.modules())
-    assert left == FOMM.generator.num_bottleneck_blocks  # those before an activation stay
+    assert left == FOMM.generator.num_bottleneck_blocks  # norms before an activation stay
     assert norms > 10
 
 

@@ -1,4 +1,4 @@
-"""What is known of a file need not be read again, unless size, modification time or inode has changed."""
+"""A known file is not read again unless its size, modification time or inode has changed."""
 
 import os
 import random
@@ -27,7 +27,7 @@ LONG_AGO = 1_700_000_000_123_456_789
 
 @pytest.fixture
 def read(tmp_path, monkeypatch):
-    """A store in a folder of its own, and the names of the files that are read there."""
+    """Put the store into a separate folder; return a list of the names of the files that are read there."""
     found = []
 
     def reading(path):
@@ -42,7 +42,7 @@ def read(tmp_path, monkeypatch):
 
 
 def another_process():
-    """Forget what this process knows; what it has saved is there."""
+    """Forget what this process knows, as a new process would; what was saved remains."""
     keep_known()
     memo._memo.cache_clear()
 
@@ -87,7 +87,7 @@ def test_a_file_replaced_under_its_old_time_is_read_again(tmp_path, read):
 
 
 def test_a_linked_file_that_keeps_all_three_is_found_by_reading_alone(tmp_path, read):
-    """The limit, as for git and make; `verify` reads everything, and what it found is known from then on."""
+    """This is the limit, as for git and make; `verify` reads everything, and its findings are known from then on."""
     path = made(tmp_path / "a")
     os.link(path, tmp_path / "linked")
     first = file_hash(path)
@@ -164,7 +164,7 @@ def test_a_damaged_log_loses_values_and_changes_none(tmp_path):
         assert len(lost) <= 2, at
         assert all(found.get(key) is None for key in lost), at
     for end in range(0, len(whole), 7):
-        path.write_bytes(whole[:end])  # a process was killed while writing; the next one goes on
+        path.write_bytes(whole[:end])  # a process was killed while writing; the next one carries on
         log = Memo(path)
         log.put("next", 1)
         log.save()

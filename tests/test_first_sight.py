@@ -1,4 +1,4 @@
-"""What the page shows first: the best and the worst cell."""
+"""What the page shows at first sight: the best and the worst cell."""
 
 import base64
 import io
@@ -67,13 +67,13 @@ def test_without_scored_cells_or_pictures_nothing_comes_first(tmp_path):
 
 
 def shown(tile):
-    """The pixels of a tile."""
+    """Return the pixels of a tile."""
     with Image.open(io.BytesIO(base64.b64decode(tile.picture.partition(",")[2]))) as image:
         return np.asarray(image.convert("L"), float)
 
 
 def test_the_heads_motion_is_taken_out_of_differences_where_it_was_measured(tmp_path):
-    """A picture that moves by 2 pixels a frame as a whole: without that motion nothing is left of the difference."""
+    """In a picture that moves by 2 pixels a frame as a whole, nothing is left of the difference without that motion."""
     folder = make_run(tmp_path / "run", 5, drivers=1)
     wide = np.random.default_rng(0).integers(0, 256, (34, 34)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
     clips = ("inputs/drivers/d1", *(f"cells/{label}/d1__ta" for label in LABELS))

@@ -1,4 +1,4 @@
-"""Locks: one process has a folder, the next is told whose it is or waits, and a lock ends with its process."""
+"""Locks: one process holds a folder, the next is told by whom or waits, and a lock ends with its process."""
 
 import errno
 import multiprocessing
@@ -40,7 +40,7 @@ def started(target, *arguments):
 
 @pytest.fixture
 def holder(tmp_path):
-    """Another process that has `tmp_path / "run"` locked."""
+    """Start another process that holds the lock on `tmp_path / "run"`."""
     process = started(hold, tmp_path / "run", 120)
     while not (tmp_path / "run" / "held").exists():
         assert process.is_alive()
@@ -139,7 +139,7 @@ def test_a_folder_of_another_kind_is_refused_and_one_without_its_lock_file_taken
         (folder / "cells").mkdir()
     with pytest.raises(BenchError, match="is not a clip store"), locked_folder(folder, CLIP_STORE):
         pass
-    check_free(folder, RUN)  # begun, then killed
+    check_free(folder, RUN)  # started, then killed
     (folder / LOCK).unlink()
     with pytest.raises(BenchError, match="is not the folder of a run"):
         check_free(folder, RUN)

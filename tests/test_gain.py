@@ -1,4 +1,4 @@
-"""Gain: who may be animated on whom, what a fold is handed, the leak beside the last epoch, and a whole experiment."""
+"""Gain: who may be animated on whom, the data of a fold, the leak beside the last epoch, and a whole experiment."""
 
 import csv
 import dataclasses
@@ -31,7 +31,7 @@ from tests.test_recognisers import crowd
 
 
 def people_with(counts):
-    """Samples of people with so many clips each, without pictures that mean anything."""
+    """Return samples of people with the given number of clips each, and with meaningless pictures."""
     made = [
         Sample(
             "samm",
@@ -73,7 +73,7 @@ class TestPairs:
         assert np.array_equal(again.templates, pairs.templates)
 
     def test_people_who_share_a_frame_are_one_person(self):
-        """The same recording under two names: neither is the other's template, nor learned from when one is asked."""
+        """The same recording under two names: neither is the other's template, nor learned from for its answer."""
         data = people_with([2, 2, 2, 2])
         copied = [*data.samples]
         copied[2] = dataclasses.replace(copied[2], pixels=(copied[2].pixels[0], copied[0].pixels[0]))
@@ -99,7 +99,7 @@ def plan_of(data, each=1):
 
 
 def copies_with(plan, pictures):
-    """Copies of all pairs as `gain_rows.copies_of` makes them."""
+    """Return copies of all pairs as `gain_rows.copies_of` makes them."""
     pairs = plan.pairs
     return gain_rows.Copies("real + x", "generator", pictures, pairs.drivers, pairs.used, {})
 
@@ -107,9 +107,9 @@ def copies_with(plan, pictures):
 class TestLessons:
     @pytest.mark.parametrize("each", [1, 2])
     def test_a_fold_is_handed_nothing_of_whom_it_holds_out(self, each):
-        """Other pictures and labels of a person, and of all that shows or copies it, change nothing but the questions.
+        """Other pictures and labels of a person, and of all that shows or copies the person, change only the questions.
 
-        So no scale, batch or pool of motion can hold anything of that person.
+        So no scale, batch or pool of motion can contain anything of that person.
         """
         data = crowd(people=4, each=1)
         plan = plan_of(data, each)
@@ -132,7 +132,7 @@ class TestLessons:
         leaky = dataclasses.replace(pairs, used=np.ones_like(pairs.used))
         wrong = dataclasses.replace(plan, pairs=leaky)
         seen = course_of(wrong, copies_with(wrong, made))
-        assert len(seen.lesson(0).labels) > 9 + 9 * each  # what the test would notice
+        assert len(seen.lesson(0).labels) > 9 + 9 * each  # so the test would notice a leak
 
     def test_the_last_epoch_counts_whatever_the_test_epochs_were(self):
         data = crowd(people=3, each=1, noise=3)
@@ -177,7 +177,7 @@ class TestLessons:
 
 
 def _with_others(data, mine):
-    """The same samples, with other pictures and labels of some of them."""
+    """Return the same samples with other pictures and labels for some of them."""
     samples = tuple(
         dataclasses.replace(one, picture=50 - 3 * one.picture) if changed else one
         for one, changed in zip(data.samples, mine, strict=True)
@@ -296,7 +296,7 @@ class TestCommand:
         monkeypatch.setattr("megbench.commands.gain.STORE", cache)
 
     def test_a_whole_experiment_stopped_twice(self, call, store, tmp_path, monkeypatch):
-        """Stopped while animating and while learning, it ends with the same bytes as one that nobody disturbed."""
+        """Stopped while animating and while learning, it ends with the same bytes as an undisturbed one."""
         given = ("gain", "flow_warp", "--clips", f"samm={store}", "--by", "ststnet", "--epochs", "3", "--show-leak")
         asked = (*given, "--workers", "1", "--out")
         write, save = gain_rows.write_kept, gain_rows.animate
@@ -337,7 +337,7 @@ class TestCommand:
         assert "best_test_epoch" not in (tmp_path / "a" / "gain.json").read_text()
 
     def test_copies_show_what_their_drivers_do(self, call, store, cache, tmp_path):
-        """Planted rules survive being carried over to another face, and a still copy has no motion."""
+        """Planted rules survive the transfer to another face, and a still copy has no motion."""
         assert call("gain", "flow_warp", "--clips", f"samm={store}", "--workers", "1", "--out", tmp_path / "a")[0] == 0
         learning = tmp_path / "a" / "learning"
         assert not np.load(learning / "real_+_still_copies.npz")["pictures"][9:].any()
@@ -368,7 +368,7 @@ class TestCommand:
     )
     def test_bad_input_is_one_line(self, call, store, tmp_path, given, message):
         def fewer(name, wanted):
-            """The store with some of its clips only."""
+            """Make a store with only some of the clips."""
             facts = json.loads((store / "store.json").read_text())
             (tmp_path / name).mkdir()
             for clip in facts["clips"]:

@@ -1,4 +1,4 @@
-"""Descriptors say what is: their places exist, their switches are taken, and the page is made from them."""
+"""Descriptors are correct: their places exist, their switches are accepted, and the page is made from them."""
 
 import re
 from typing import get_args

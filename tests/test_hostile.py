@@ -1,8 +1,8 @@
-"""Every kind of hostile input x every entry that reads it: one clear line, or handled right.
+"""Every kind of hostile input for every entry that reads it: one clear line of refusal, or correct results.
 
-A case puts a file where an entry reads it, runs the command line in this process, and says how that has to end.
-Whatever the case, it ends in time and without much memory, never in a traceback, and leaves nothing outside the
-suite's folders.
+A case puts a file where an entry reads it, runs the command line in this process, and states how the command must end.
+Every case must end in time and without using much memory, never in a traceback, and leave nothing outside the suite's
+folders.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ from tests.fakes import make_clips
 from tests.golden.fill import undrawn
 
 SECONDS, MEGABYTES = 20, 1000
-# What the suite makes in the working folder.
+# What the suite creates in the working folder.
 OURS = {".megbench", "runs", "out"}
 LONG = "x" * 300
 SMALL = {
@@ -48,7 +48,7 @@ SMALL = {
 
 
 def small_database(where):
-    """A clip of CASME II: three frames."""
+    """Write a clip of CASME II: three frames."""
     folder = where / "db" / "sub01" / "EP01_01"
     folder.mkdir(parents=True)
     for number in (1, 2, 3):
@@ -56,28 +56,28 @@ def small_database(where):
 
 
 def portrait(where):
-    """A good template."""
+    """Write a valid template."""
     put(where / "templates" / "face.png", files.picture())
 
 
 def driver(where):
-    """A good driver: a folder of frames."""
+    """Write a valid driver: a folder of frames."""
     for number, frame in enumerate(files.shaking(2)):
         put(where / "drivers" / "good" / f"{number}.png", files.picture(image=frame))
 
 
 def clip(where):
-    """A clip for the fake protocol."""
+    """Write a clip for the fake protocol."""
     make_clips(where / "clips", count=1)
 
 
 def sheet(where):
-    """A good score sheet."""
+    """Write a valid score sheet."""
     put(where / "good.csv", files.lines(files.HEAD, files.SCORE))
 
 
 def kit(where):
-    """A kit with one clip."""
+    """Write a kit with one clip."""
     for number, frame in enumerate(files.shaking(2)):
         put(
             where / "kit" / "source_samples" / "casme2_challenge" / "EP19_06f" / f"{number}.png",
@@ -86,7 +86,7 @@ def kit(where):
 
 
 def nothing(where):
-    """No surroundings."""
+    """Write nothing."""
 
 
 def put(path, content):
@@ -96,7 +96,7 @@ def put(path, content):
 
 
 def start_from(where, place):
-    """`train --init`, whose training set would take minutes to render."""
+    """Run only this part of `train --init`, because its training set would take minutes to render."""
     from megbench.training.command import start_from
 
     start_from(where / place, SimpleNamespace(networks=lambda: {"generator": nn.Linear(3, 1)}))
@@ -104,14 +104,14 @@ def start_from(where, place):
 
 @pytest.fixture(autouse=True)
 def networks_undrawn():
-    """Build the networks that a file does not fit without weights of their own, which take longer than everything."""
+    """Build networks for unsuitable files without initial weights, which would take longer than everything else."""
     with undrawn():
         yield
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a file goes ({}: its name) and what reads it; `around` makes what else the command needs."""
+    """Where a file goes ({}: its name) and what reads it; `around` writes what else the command needs."""
 
     place: str
     command: str
@@ -145,7 +145,7 @@ ENTRIES = {
 
 @dataclass(frozen=True)
 class Case:
-    """One file for one entry. code: how the command ends. says: what must be told, on stderr or stdout."""
+    """One file for one entry. code: the command's exit code. says: a text it must write to stderr or stdout."""
 
     entry: str
     name: str
@@ -155,7 +155,7 @@ class Case:
 
 
 def each(entries, name, content, says, code=2):
-    """A case for each of several entries."""
+    """Return a case for each of several entries."""
     return [Case(entry, name, content, says, code) for entry in entries.split(", ")]
 
 
@@ -164,7 +164,7 @@ VIDEOS = "drivers, self, outputs"
 SHEETS = "validate, prepare"
 SETTINGS = "config, mapping, external"
 EMPTY, F = b"", files
-# A kit's template and an output must have a certain name; the others may be called as what they are.
+# A kit's template and an output need a certain name; the names of the others can describe them.
 NAMES = {"kit": "normalized_asianFemale", "outputs": "d0__t0"}
 
 CASES = [
@@ -315,7 +315,7 @@ def label(case):
 
 @pytest.fixture
 def here(monkeypatch, in_this_process):
-    """Work is done in this process, and checkpoints without a card are held against a small network."""
+    """Do all work in this process, and compare checkpoints without a card with a small network."""
     settings = GeneratorMethod.settings
     monkeypatch.setattr(GeneratorMethod, "settings", lambda method: settings(method) or SMALL)
     monkeypatch.setattr(
@@ -326,12 +326,12 @@ def here(monkeypatch, in_this_process):
 
 @contextlib.contextmanager
 def bounded():
-    """A block that must end in time and without much memory."""
+    """Fail if the block takes too long or too much memory."""
 
     def late(*_):
-        raise KeyboardInterrupt(f"longer than {SECONDS} s")  # which nothing takes for a failure of its own
+        raise KeyboardInterrupt(f"longer than {SECONDS} s")  # which no code mistakes for a failure of its own
 
-    # Seconds of this process, not of the clock: the machine may be busy.
+    # Processor seconds of this process: the machine may be busy.
     handler = signal.signal(signal.SIGPROF, late)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -344,7 +344,7 @@ def bounded():
 
 
 def outcome(call, where, arguments):
-    """Exit code, stdout and stderr of a command that must behave itself; `where` it works is all it may write to."""
+    """Run a command; return exit code, stdout and stderr. It may write only into its working folder `where`."""
     around, inside = set(where.parent.iterdir()), set(where.iterdir())
     with bounded():
         code, out, err = call(*arguments)
@@ -389,7 +389,7 @@ def test_hostile_files_end_in_one_line_or_are_read(call, tmp_path, monkeypatch, 
         assert path.name in told or case.entry == "archive" or repr(path.name) in told, told
 
 
-# Handled, not refused
+# Accepted, not refused
 
 UPRIGHT = {
     "sixteen.png": lambda: files.picture(image=files.FACE[..., 0].astype(np.uint16) * 257),
@@ -456,7 +456,7 @@ def test_pictures_that_hold_fewer_bits_than_they_say_are_told(call, tmp_path, bi
     deep = np.rint(files.FACE[..., 0] / 255 * (2**bits - 1)).astype(np.uint16)
     put(tmp_path / "templates" / "deep.png", files.picture(image=deep))
     code, _, err = call(*FOLDER.split())
-    assert code == (2 if bits == 12 else 0)  # at a quarter of its contrast the face is still found
+    assert code == (2 if bits == 12 else 0)  # the face is still found at a quarter of its contrast
     assert "deep.png: " in err
     assert "t is nearly black: its bright parts have " in err
 
@@ -464,7 +464,7 @@ def test_pictures_that_hold_fewer_bits_than_they_say_are_told(call, tmp_path, bi
 # Names
 
 ODD = ["a\nb", "<script>", "x" * 200, "f\u043emm", "a\u202eb", "a b", "CON", "nul.v1", "a..b", "a__b", "-a", "a."]
-# A driver folder and a file keep these; a path cannot.
+# No folder or file can have these names, so only `check_name` is tested with them.
 PATHS = ["../x", "", ".x", "/x", "x/y", LONG]
 
 

@@ -1,4 +1,4 @@
-"""Published checkpoints become the suite's own weights, or one line of refusal."""
+"""Published checkpoints are converted to the suite's own weights, or refused in one line."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ def test_the_layouts_are_the_published_manifests(name):
 
 
 def small(name="fomm"):
-    """The published layout with two entries a network, and a checkpoint that has it."""
+    """Return the published layout with two entries per network, and a checkpoint in it."""
     whole = layouts(KNOWN[name])[0]
     few = {network: dict(list(entries.items())[-2:]) for network, entries in whole.networks.items()}
     states = {

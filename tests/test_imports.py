@@ -1,4 +1,4 @@
-"""The house's table of rooms: who may import whom. Nobody walks back, and everybody says `megbench`."""
+"""The table of rooms: which room may import which. Imports only go down, and all of them name `megbench`."""
 
 import ast
 from pathlib import Path
@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "core": set(),
     "engine": {"core"},
     "experts": {"core"},
-    "nets": {"core"},  # the contracts: what a trainer shared by two rooms yields
+    "nets": {"core"},  # contracts: what a trainer yields is shared by two rooms
     "faces": {"core"},
     "training": {"baselines", "nets", "core"},  # the table of generators; nets.fast
     "reports": {"engine", "experts", "core"},
@@ -21,17 +21,17 @@ MAY_IMPORT = {
     "clips": {"faces", "core"},
     "fpfomm": {"nets", "faces", "core"},
     "baselines": {"nets", "faces", "core"},
-    "metrics": {"nets", "faces", "core"},  # fast convolutions for the networks that judge
+    "metrics": {"nets", "faces", "core"},  # fast convolutions for the networks of metrics
     "recognition": {"clips", "faces", "core"},
     "taught": {"fpfomm", "baselines", "nets", "training", "clips", "faces", "core"},
     "methods": {"taught", "fpfomm", "baselines", "nets", "faces", "core"},
     "protocols": {"clips", "core"},
 }
-MAY_IMPORT["commands"] = set(MAY_IMPORT)  # the roof: commands join rooms
+MAY_IMPORT["commands"] = set(MAY_IMPORT)  # the top: commands join rooms
 
 
 def imported_modules(tree):
-    """Names of all modules that a source imports or may mean, also inside functions."""
+    """Return the names of all modules that a source imports, or may import, including those inside functions."""
     return {name for names in imports_of(tree) for name in names}
 
 
@@ -44,13 +44,13 @@ def parsed(path):
 
 
 def file_of(module):
-    """The file of a module of ours, None for others."""
+    """Return the file of a module of ours, None for others."""
     base = ROOT.joinpath(*module.removeprefix("megbench.").split("."))
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 
 def reached(module, found=None):
-    """Names of the modules of ours that a module imports, directly or not, also inside functions."""
+    """Return the names of our modules that a module imports, directly or not, including those inside functions."""
     found = set() if found is None else found
     path = file_of(module) if module.startswith("megbench.") else None
     if path and module not in found:
@@ -85,7 +85,7 @@ def test_no_room_imports_the_command_line_or_the_tests():
 
 
 def test_a_module_has_one_name():
-    """Imported as `core.errors` and as `megbench.core.errors`, an error would be two classes."""
+    """If imported both as `core.errors` and as `megbench.core.errors`, an error would be two classes."""
     for path in [
         ROOT / "bench.py",
         *ROOT.glob("tests/**/*.py"),

@@ -1,4 +1,4 @@
-"""The MEGC2021 kit on look-alikes: what is found, what is said beforehand, what is missing and not failed."""
+"""The MEGC2021 kit on look-alikes: what is found, what is announced, and what is missing rather than failed."""
 
 import json
 from dataclasses import replace
@@ -24,7 +24,7 @@ SMILE = next(driver for driver in SHEET.drivers if driver.name == "smic_positive
 
 @pytest.fixture(scope="module")
 def look_alike(tmp_path_factory):
-    """A kit of one driver, and outputs of it as JPEG and as GIF."""
+    """Write a kit of one driver, and outputs for it as JPEG and as GIF."""
     folder = tmp_path_factory.mktemp("look-alike")
     lookalike_kit.write_kit(folder / "kit", (SMILE,))
     lookalike_kit.write_jpegs(folder / "ulme", (SMILE,))

@@ -1,4 +1,4 @@
-"""requirements.hashed.txt is what requirements.txt and constraints.txt ask for; `make lock` makes it."""
+"""requirements.hashed.txt matches requirements.txt and constraints.txt; `make lock` writes it."""
 
 import re
 from pathlib import Path

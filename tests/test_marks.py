@@ -1,4 +1,4 @@
-"""Marks and caveats travel with the numbers: into every table in every form, into figures and onto the page."""
+"""Marks and caveats accompany the numbers: in every table in every format, in figures and on the page."""
 
 import csv
 import html
@@ -57,7 +57,7 @@ def tables(run):
 
 
 def plain(text, form):
-    """What a reader sees of a written table: without escapes and line breaks."""
+    """Return what a reader sees of a written table: without escapes and line breaks."""
     if form == "latex":
         text = re.sub(r"\\([&%$#_{}])", r"\1", text)
     if form == "markdown":

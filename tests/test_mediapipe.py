@@ -1,4 +1,4 @@
-"""MediaPipe itself, where somebody has installed it: tests/fake_mediapipe.py stands for it everywhere else."""
+"""MediaPipe itself, if it is installed; tests/fake_mediapipe.py stands in for it in all other tests."""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""FOMM, FPB-FOMM and MRAA as methods: where weights come from, what decides frames, what is kept between cells."""
+"""FOMM, FPB-FOMM and MRAA as methods: where weights come from, what determines frames, what is kept between cells."""
 
 import dataclasses
 import subprocess
@@ -31,7 +31,7 @@ CHECKPOINT = ("generator", "kp_detector", "discriminator")
 
 @pytest.fixture(autouse=True)
 def weights(tmp_path, monkeypatch):
-    """A checkout whose demo weights are tiny random networks."""
+    """Make a checkout whose demo weights are tiny random networks."""
     monkeypatch.setattr(megbench.methods.cards, "ROOT", tmp_path)
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "user"))
     for name, (_, model, config) in CASES.items():
@@ -44,7 +44,7 @@ def weights(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def face():
-    """A real face: the picture that scikit-image ships, 256 x 256."""
+    """Return a real face: the picture that scikit-image ships, 256 x 256."""
     from skimage import data
 
     from megbench.core.frames import grey

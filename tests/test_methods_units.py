@@ -1,4 +1,4 @@
-"""TPS, TPS with relative action units and ULME-GAN as methods; and where action units come from."""
+"""TPS, TPS with relative action units and ULME-GAN as methods; and the sources of action units."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +40,7 @@ N = 5
 
 @pytest.fixture(autouse=True)
 def weights(tmp_path, monkeypatch):
-    """A checkout whose demo weights are tiny random networks, and an empty folder of action units."""
+    """Make a checkout whose demo weights are tiny random networks, and an empty folder of action units."""
     monkeypatch.setattr(megbench.methods.cards, "ROOT", tmp_path)
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "user"))
     monkeypatch.setattr(au_sources, "in_store", lambda name: tmp_path / name)
@@ -58,7 +58,7 @@ def weights(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def face():
-    """A real face: the picture that scikit-image ships, 256 x 256."""
+    """Return a real face: the picture that scikit-image ships, 256 x 256."""
     from skimage import data
 
     from megbench.core.frames import grey
@@ -71,7 +71,7 @@ def face():
 
 @pytest.fixture
 def driver(tmp_path, face):
-    """A clip that says of itself what a rendered one does: a smile that comes and goes."""
+    """Return a clip with the facts of a rendered one: a smile that comes and goes."""
     smile = np.array([0, 0.5, 1, 0.5, 0], np.float32)
     known = KnownMotion(
         ("AU12", "AU43"),
@@ -179,7 +179,7 @@ def test_published_files_of_ulmegan_load_as_they_are(weights, face, driver):
     torch.save(state, weights / "ulmegan@40.pth")
     method = ready(UlmeGan, "40", mode="plain")
     loaded = method.networks["gen"].state_dict()
-    for name in ("color_top.0.weight", "au_top.0.weight"):  # laid out for four pixels at once by megbench.nets.fast
+    for name in ("color_top.0.weight", "au_top.0.weight"):  # rearranged for four pixels at once by megbench.nets.fast
         loaded[name] = loaded[name][::4, :, :7, :7]
     assert loaded.keys() - state.keys() <= {"color_top.0.bias", "au_top.0.bias"}
     assert all(torch.equal(loaded[name], value) for name, value in state.items())
@@ -190,7 +190,7 @@ def test_published_files_of_ulmegan_load_as_they_are(weights, face, driver):
 
 
 def test_published_files_of_relative_units_get_the_published_switches(weights, monkeypatch):
-    """At full size the networks are large: here only what is asked to be built is looked at."""
+    """At full size the networks are large, so only the request to build them is checked here."""
     weights.mkdir()
     asked = []
     names = ("inpainting_network", "dense_motion_network", "kp_detector")
@@ -219,7 +219,7 @@ def test_the_truth_is_read_in_openface_scale(driver, recording):
 
 
 def openface_csv(folder: Path, rows: int, **changes: object) -> Path:
-    """What OpenFace's FeatureExtraction writes, with its blanks."""
+    """Write what OpenFace's FeatureExtraction writes, with its blanks."""
     names = [f"AU{unit:02d}" for unit in OPENFACE]
     values = {"frame": range(1, rows + 1), "face_id": [0] * rows, "confidence": [0.98] * rows, "success": [1] * rows}
     values |= {f"{name}_r": np.linspace(0, 2, rows) for name in names}
@@ -303,7 +303,7 @@ def test_the_maps_of_ulmegan_are_drawn(face, driver, tmp_path, monkeypatch):
 
 
 def test_flow_is_read_as_micro_intensities(face, driver, monkeypatch):
-    """Against a stand-in for the estimator, so that what is mapped is known."""
+    """A stand-in replaces the estimator, so that the mapped values are known."""
     tracks = np.array([[0, 0, 0], [0.02, 0.1, 0.0], [0.2, 2.0, 0.5], [0.2, 2.0, 0.5], [0.0, 0.0, 0.0]])
 
     def intensities(flow, n_frames, points):

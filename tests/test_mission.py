@@ -1,4 +1,4 @@
-"""docs/training.md from its first command to its last, on look-alikes of the databases, with small networks."""
+"""docs/training.md from the first command to the last, on look-alikes of the databases, with small networks."""
 
 import csv
 import json
@@ -28,9 +28,9 @@ ROOT = Path(__file__).parent.parent
 HOURGLASS = {"hourglass": {"block_expansion": 4, "max_features": 8, "num_blocks": 2}, "down": 8}
 WIDTHS = {"block_expansion": 4, "max_features": 8}
 LOSS = {"perceptual": "pyramid", "factors": [8]}
-# Of the training that is killed, and of the others; a state is saved where one validates.
+# For the training that is killed, and for the others; a state is saved after each validation.
 STEPS, FEW, VALIDATED = 20, 5, 10
-# Skips: so few steps paint no face, but the warped template shows through.
+# With skips: after so few steps no face is painted, but the warped template shows through.
 NETWORKS = {
     "detector": HOURGLASS,
     "dense_motion": HOURGLASS,
@@ -54,7 +54,7 @@ TEAMS = ("3295", "3311")
 
 
 def recipe() -> list[list[str]]:
-    """The commands of docs/training.md, without "python bench.py"."""
+    """Return the commands of docs/training.md, without "python bench.py"."""
     text = (ROOT / "docs/training.md").read_text().replace("\\\n", "")
     lines = [line.strip() for line in text.splitlines() if line.startswith("    python bench.py ")]
     return [shlex.split(line)[2:] for line in lines]
@@ -62,10 +62,10 @@ def recipe() -> list[list[str]]:
 
 @pytest.fixture
 def disk(tmp_path, databases):
-    """What the recipe finds: databases under data/, a part of the kit, two teams' videos, the teams' names."""
+    """Write what the recipe finds: databases under data/, a part of the kit, two teams' videos, the teams' names."""
     for name in ("casme2", "samm", "smic"):
         shutil.copytree(databases[name], tmp_path / "data" / name.upper(), copy_function=os.link)
-    for person in ("s2", "s4"):  # without its drivers, a single person is left of the look-alike
+    for person in ("s2", "s4"):  # without its drivers, only one person is left of the look-alike
         clip = tmp_path / f"data/SMIC/SMIC_all_raw/HS/{person}/micro/positive/{person}_po_01"
         frames(clip, between("image{:06d}.bmp", 200, 206), coded("astronaut", (640, 480), "BMP"))
     for of_kit, of_database in KIT.items():
@@ -90,7 +90,7 @@ def disk(tmp_path, databases):
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_the_recipe_leads_from_databases_to_table_1(disk, call):
-    """Every command of the recipe ends well and leaves what the document says."""
+    """Every command of the recipe succeeds and leaves what the document says."""
 
     def done(arguments, *more):
         code, out, err = call(*arguments, *more)
@@ -124,7 +124,7 @@ def test_the_recipe_leads_from_databases_to_table_1(disk, call):
 
 
 def parts(commands):
-    """The commands by what they do: validate, prepare, train, and the report with all that follows."""
+    """Group the commands by purpose: validate, prepare, train, and the report with all that follows."""
     kinds = [arguments[0] for arguments in commands]
     assert kinds[:12] == [kind for kind, count in (("validate", 3), ("prepare", 3), ("train", 6)) for _ in range(count)]
     assert kinds[12:] == ["--methods", "experts", "experts", "report", "experts"]
@@ -132,12 +132,12 @@ def parts(commands):
 
 
 def small(arguments):
-    """A training of the recipe with small networks and few steps."""
+    """Return a training of the recipe with small networks and few steps."""
     return [*arguments, "--config", f"{arguments[1]}.yaml", "--device", "cpu"]
 
 
 def kill_after(arguments, folder, step):
-    """Begin a training in a process of its own, kill it after a logged step; how many logged steps that loses."""
+    """Start a training in a new process and kill it after a logged step; return how many logged steps that loses."""
     log = folder / ".megbench/training/fpfomm@mix"
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     child = subprocess.Popen([sys.executable, ROOT / "bench.py", *arguments], cwd=folder, env=environment)
@@ -150,7 +150,7 @@ def kill_after(arguments, folder, step):
 
 
 def check_card(card, databases):
-    """A card lists every clip that was seen, and the drivers of its databases, none of which was."""
+    """Check that a card lists every clip that was seen, and its databases' drivers, none of which was seen."""
     drivers = {driver for driver in recordings() if driver.partition("/")[0] in databases}
     assert set(card["data"]["clips_left_out"]) == drivers
     assert len(drivers) == 3 * len(databases)
@@ -160,7 +160,7 @@ def check_card(card, databases):
 
 
 def fitting(path):
-    """Write the published judgements of the two teams on the cells of this kit; the rows."""
+    """Write the published judgements of the two teams on the cells of this kit; return their rows."""
     with MEGC2021_EXPERTS.open() as file:
         rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
     cells = [cell.partition("__")[0] for cell in CELLS]
@@ -179,7 +179,7 @@ def fitting(path):
 
 
 def check_report(run, judgements):
-    """The page and the tables have every row, action units, marks and the experts' means; Table 1 is in LaTeX."""
+    """Check that page and tables have every row, action units, marks and the experts' means; Table 1 is in LaTeX."""
     page = (run / "report.html").read_text()
     board = (run / "tables/leaderboard.tex").read_text()
     with (run / "tables/leaderboard.csv").open(newline="") as file:

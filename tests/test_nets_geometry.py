@@ -1,4 +1,4 @@
-"""Laws of the maths under the networks: grids, moments, matrices, warps, anti-aliasing, the random transform."""
+"""Laws of the maths behind the networks: grids, moments, matrices, warps, anti-aliasing, the random transform."""
 
 import numpy as np
 import pytest

@@ -48,7 +48,7 @@ MRAA = mraa.MraaConfig(
 )
 LANDMARKS = torch.from_numpy(np.random.default_rng(0).uniform(60, 200, (1, 68, 2)).round())
 
-# Parameters of the published networks (specs/fomm_family).
+# Numbers of parameters of the published networks (specs/fomm_family).
 PUBLISHED = [
     (fomm, fomm.FommConfig(), {"generator": 45_575_391, "kp_detector": 14_215_368, "discriminator": 2_758_849}),
     (fpb, fpb.FpFommConfig(), {"generator": 45_685_959, "kp_detector": 14_288_994, "discriminator": 2_758_849}),
@@ -83,7 +83,7 @@ def test_configs_survive_their_json(config):
 
 @pytest.mark.parametrize("model", [fomm, fpb, mraa])
 def test_untaught_detectors_are_ready_for_training(model):
-    """Jacobians start at the identity, so FOMM's and FPB's motion starts from the points alone."""
+    """Jacobians start as the identity, so FOMM's and FPB's motion initially comes from the points alone."""
     if model is mraa:
         background = mraa.networks(MRAA)["bg_predictor"].eval()
         assert torch.allclose(background(pictures(), pictures()), torch.eye(3).expand(2, 3, 3))
@@ -173,7 +173,7 @@ def test_prior_maps_differ_as_the_paper_and_the_code_do():
 
 
 def steps(trainer, batch, stage):
-    """Run one training step as a loop does; returns the losses and how far each network moved."""
+    """Run one training step as a loop does; return the losses and how far each network moved."""
     networks = trainer.networks()
     before = {name: [p.detach().clone() for p in network.parameters()] for name, network in networks.items()}
     optimisers = {
@@ -232,7 +232,7 @@ def test_mraa_trains_in_two_stages(batch):
 
 
 def test_published_optimisers():
-    """What the golden vectors cannot pin: betas, decay, schedule (specs/fomm_family)."""
+    """Tests what the golden vectors cannot: betas, decay, schedule (specs/fomm_family)."""
     spec = FommTrainer(FOMM).optimisers("main")["generator"]
     assert (spec.lr, spec.betas, spec.weight_decay, spec.milestones) == (2e-4, (0.5, 0.999), 0, (60, 90))
     spec = MraaTrainer(MRAA).optimisers("avd")["avd"]
@@ -310,7 +310,7 @@ def test_batches_and_split_inference_equal_frame_by_frame(model, config):
     single, _, _ = animated(model, config, 1)
     assert batched.shape == frames.shape
     assert np.abs(batched.astype(int) - single).max() <= 1
-    with torch.no_grad():  # the whole networks in one call, as the papers have it, for one frame
+    with torch.no_grad():  # the whole networks in one call for one frame, as in the papers
         x = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
         arguments = (given_points(LANDMARKS),) if model is fpb else ()
         detector = nets["region_predictor" if model is mraa else "kp_detector"]

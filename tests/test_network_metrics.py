@@ -1,4 +1,4 @@
-"""LPIPS, FID and KID: equal to the reference packages on the same features; stand-in weights of the right layout."""
+"""LPIPS, FID and KID equal the reference packages on the same features; stand-in weights have the right layout."""
 
 import hashlib
 import itertools
@@ -33,7 +33,7 @@ def cell(tmp_path_factory):
 
 
 def trunk(make) -> dict[str, torch.Tensor]:
-    """Random weights of a network's convolutions; of its head, which is most of it, none are drawn."""
+    """Return random weights for a network's convolutions; its head, which is most of it, gets none."""
     with torch.device("meta"):
         layers = make(weights=None).features
     for layer in layers.to_empty(device="cpu").modules():
@@ -44,7 +44,7 @@ def trunk(make) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def standins(tmp_path_factory) -> dict[str, Path]:
-    """Files of random weights under the published names: trunks (convolutions only) and pytorch-fid's Inception."""
+    """Write files of random weights under the published names: trunks (convolutions only), pytorch-fid's Inception."""
     from pytorch_fid import inception
 
     torch.manual_seed(0)
@@ -69,7 +69,7 @@ def standins(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture
 def weights(standins, monkeypatch):
-    """The stand-ins where the user's weights lie, with their own hashes in the table."""
+    """Put the stand-ins into the user's weights folder, and their hashes into the table."""
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(next(iter(standins.values())).parent))
     for name, path in standins.items():
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -81,7 +81,7 @@ def weights(standins, monkeypatch):
 
 @pytest.fixture
 def no_weights(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)  # what was fetched into the checkout is not there
+    monkeypatch.chdir(tmp_path)  # hides what was downloaded into the checkout
     for name in ("MEGBENCH_WEIGHTS", "TORCH_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     perceptual_model.cache_clear()
@@ -92,7 +92,7 @@ def pictures(count: int) -> Frames:
 
 
 def distances(model: PerceptualModel, frames: Frames, others: Frames) -> np.ndarray:
-    """LPIPS of each frame from its own other one, or of all from the same one, a pair at a time."""
+    """Return the LPIPS of each frame from its own counterpart, or of all from the same one, one pair at a time."""
     pairs = zip(frames, others if len(others) > 1 else itertools.cycle(others), strict=False)
     return np.concatenate([model.compare(a[None], b[None], None).template for a, b in pairs])
 
@@ -112,7 +112,7 @@ def test_frechet_distance_is_torchmetrics(n, m, d):
 
 
 def test_frechet_distance_is_pytorch_fids_definition():
-    """pytorch-fid's own function fails with SciPy 1.18 (`disp`), so its formula is taken with sqrtm as that has it."""
+    """pytorch-fid's own function fails with SciPy 1.18 (`disp`), so its formula is applied with that SciPy's sqrtm."""
     from scipy.linalg import sqrtm
 
     a, b = features(200, 16, 1), features(300, 16, 2)
@@ -169,7 +169,7 @@ def test_one_pass_gives_what_pairwise_comparison_gives(standins):
     np.testing.assert_allclose(found.template, distances(model, frames, template), rtol=1e-5)
     np.testing.assert_allclose(found.first[1:], distances(model, frames[1:], frames[:1]), rtol=1e-5)
     assert found.first[0] == 0
-    # The truth's coordinates wait in float16 for the next output.
+    # The truth's coordinates are kept in float16 for the next output.
     np.testing.assert_allclose(found.truth, distances(model, frames, truth), rtol=1e-3)
     np.testing.assert_allclose(model.compare(frames, template, None).pooled, model.pooled(frames), rtol=1e-5)
     assert model.compare(frames, template, None).truth is None

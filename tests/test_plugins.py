@@ -1,4 +1,4 @@
-"""What plug-ins must have is said when they are loaded; `check` tries them, `explain` says how a number came about."""
+"""Requirements for plug-ins are checked on loading; `check` tries them, `explain` says how a number was computed."""
 
 import functools
 import re
@@ -154,7 +154,7 @@ def test_check_names_each_fault_of_a_metric(cells):
 
 
 class Exact(Good):
-    """1 for the very frames of the reference, 0 for others; a still face is stated."""
+    """Returns 1 for exactly the frames of the reference, 0 for others; states a value for a still face."""
 
     figures = (Figure("size", "Size", target="driver", ideal=1, still=0, bounds=(0, 1), description="A stand-in."),)
     combine = None
@@ -281,7 +281,7 @@ def test_a_value_that_no_figure_names_fails_the_metric():
 
 
 def install(monkeypatch, site, package, entries):
-    """Make Python find a package that consists of entry points."""
+    """Let Python find a package that consists of entry points."""
     metadata = site / f"{package}-1.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1\n")

@@ -1,4 +1,4 @@
-"""Portraits: found where libraries ship them, cut to the face, mouths closed."""
+"""Portraits: found where libraries ship them, cropped to the face, mouths closed."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""Recognisers and their scores: pooled as MEGC2019 does, folds that see nothing of each other, two machines."""
+"""Recognisers and their scores: pooled as in MEGC2019, folds that see nothing of each other, two machines."""
 
 import dataclasses
 
@@ -28,7 +28,7 @@ def sample(person, emotion, picture, database="samm"):
 
 
 def crowd(people=5, each=2, noise=0.3, seed=0):
-    """People who each show three emotions, with pictures of their own around one pattern per emotion."""
+    """Return people who each show three emotions, in pictures around one pattern per emotion."""
     rng = np.random.default_rng(seed)
     patterns = rng.normal(0, 0.01, (3, 3, SIDE, SIDE))
     made = [
@@ -54,7 +54,7 @@ def test_scores_are_scikit_learns_over_the_classes_shown(pairs):
 
 
 def test_scores_are_pooled_over_folds_as_megc2019_does():
-    """By hand: two people, one matrix. Means of two folds' scores would be others."""
+    """Computed by hand: two people, one matrix. Means of two folds' scores would differ."""
     true, said = np.array([0, 0, 1, 2, 0, 1]), np.array([0, 1, 1, 2, 0, 0])
     found = pooled_recognition(true, said[None], 3, ["a", "a", "a", "a", "b", "b"])
     # negative: 2 hits, 1 false, 1 missed; positive: 1 hit, 1 false, 1 missed; surprise: 1 hit.
@@ -81,7 +81,7 @@ def test_one_answer_to_everything_has_the_closed_forms(first, second, third):
 
 
 def test_intervals_draw_drivers_and_keep_every_class():
-    """One answer to everything has the recall 1/3 however drivers are drawn."""
+    """The same answer to everything has the recall 1/3 however drivers are drawn."""
     true, drivers = np.repeat([0, 1, 2], 6), [str(k // 2) for k in range(18)]
     one = pooled_recognition(true, np.zeros((1, 18), np.int64), 3, drivers)
     assert (one.uar.low, one.uar.value, one.uar.high) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
@@ -120,7 +120,7 @@ def test_classes_are_those_of_the_composite_database():
 def test_folds_hold_out_whoever_shares_a_clips_pixels():
     data = crowd(people=3, each=1)
     copied = [*data.samples]
-    # The second person has a clip that ends as one of the first person's does.
+    # The second person has a clip that ends like one of the first person's.
     copied[3] = dataclasses.replace(copied[3], pixels=(copied[3].pixels[0], copied[0].pixels[1]))
     data = labelled(copied, "megc2019")
     folds = leave_one_out(data)
@@ -210,7 +210,7 @@ class Plain(nn.Module):
 
 
 def plain_of(net, fold):
-    """The plain network with one fold's weights; its kernels still want pictures divided by the fold's scales."""
+    """Return the plain network with one fold's weights; it still needs pictures divided by the fold's scales."""
     plain = Plain()
     kernels, biases = net.kernels[fold].detach().split((3, 5, 8)), net.bias[fold].detach().split((3, 5, 8))
     for stream, kernel, bias in zip(plain.streams, kernels, biases, strict=True):
@@ -228,7 +228,7 @@ def test_ststnet_has_the_parameters_of_its_table():
 
 
 def test_folds_together_learn_what_each_learns_alone():
-    """The grouped network against the table's layers, trained fold after fold by a plain loop."""
+    """The grouped network is compared with the table's layers, trained fold after fold by a plain loop."""
     data = crowd(people=3, each=2)
     folds = leave_one_out(data)
     recogniser = StstNet(epochs=3, lr=0.003, batch=7, seeds=(4,))

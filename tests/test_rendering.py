@@ -1,4 +1,4 @@
-"""Rendered clips: what is said of their motion is what their pixels do."""
+"""Rendered clips: the stated motion is the motion of the pixels."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ from megbench.faces.field import sample, similarity
 from megbench.faces.flow import FlowFrom
 from megbench.faces.mesh import LEFT_EYE, OVAL, RIGHT_EYE
 
-# Nobody of the demo and nobody of a training set: held out from what the renderer was adjusted on.
+# People in neither the demo nor a training set: held out from those that the renderer was adjusted on.
 HELD_OUT = Role("astronaut", "test", 4)
 SMILE_AND_FROWN = Performance(
     tracks=(Track("AU12", ((1, 0), (6, 0.9), (9, 0.4))), Track("AU04", ((3, 0), (9, 0.7)))),
@@ -140,7 +140,7 @@ def test_people_are_what_their_number_says_and_differ(actor):
     again, other = HELD_OUT.person(), dataclasses.replace(HELD_OUT, number=5).person()
     assert np.array_equal(again.texture, actor.person.texture)
     assert np.abs(other.texture.astype(float) - again.texture).mean() > 5
-    for number in range(4, 8):  # some of them with left and right exchanged
+    for number in range(4, 8):  # some of them mirrored
         vertices = dataclasses.replace(HELD_OUT, number=number).person().face.vertices
         assert vertices[RIGHT_EYE].mean(0)[0] < vertices[LEFT_EYE].mean(0)[0]
 

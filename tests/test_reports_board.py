@@ -1,4 +1,4 @@
-"""The leaderboard in a browser: it sorts, folds until it fits, keeps its first column, and is whole on paper."""
+"""The leaderboard in a browser: it sorts, folds until it fits, keeps its first column, and is complete on paper."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.report_fixture import make_run, with_metric
 
 @pytest.fixture(scope="module")
 def wide(browser, tmp_path_factory):
-    """A report whose leaderboard has 25 columns more, in the suite's groups and two others."""
+    """Write a report whose leaderboard has 25 more columns, in the suite's groups and two others."""
     folder = tmp_path_factory.mktemp("wide")
     figures = [
         Figure(
@@ -42,7 +42,7 @@ def columns_shown(page):
 
 
 def reaches_out(page):
-    """By how many pixels the leaderboard and the page are wider than they show."""
+    """Return by how many pixels the leaderboard and the page are wider than their visible parts."""
     return page.evaluate(
         """() => [document.querySelector("#board .folding .table-scroll"), document.documentElement]
             .map((box) => box.scrollWidth - box.clientWidth)"""
@@ -71,7 +71,7 @@ def test_a_click_on_a_heading_sorts_within_each_section(board):
 
 
 def test_groups_of_columns_fold_until_the_leaderboard_fits(board):
-    """Each keeps its first column, and the first group stays open."""
+    """Each group keeps its first column, and the first group stays open."""
     every = board.locator("#board .folding thead tr:last-child th").count()
     assert reaches_out(board) == [0, 0]
     shown = columns_shown(board)
@@ -103,7 +103,7 @@ def test_a_click_or_a_key_on_a_groups_head_opens_and_folds_it(board):
 
 def test_on_paper_all_columns_stand_in_tables_that_fit(board):
     every = board.locator("#board .folding thead tr:last-child th").all_inner_texts()
-    board.set_viewport_size({"width": 718, "height": 1000})  # A4, upright
+    board.set_viewport_size({"width": 718, "height": 1000})  # A4, portrait
     assert not board.locator("#board .paper").is_visible()
     board.emulate_media(media="print")
     assert not board.locator("#board .folding").is_visible()

@@ -1,4 +1,4 @@
-"""The magnified view: it shows what moves moved further, leaves noise alone, and folds nothing."""
+"""The magnified view: it moves what moves further, leaves noise unchanged, and folds nothing."""
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from tests.report_fixture import FRAMES, make_run
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """A report in which the measured motion of flow_warp's first cell is noise."""
+    """Write a report in which the measured motion of flow_warp's first cell is noise."""
     folder = make_run(tmp_path_factory.mktemp("run"))
     noise = np.random.default_rng(0).choice([-0.06, 0.06], (FRAMES, 32, 32, 2)).astype(np.float16)
     np.savez(folder / "motion" / "cells" / "flow_warp" / "d1__ta.npz", field=noise)
@@ -28,7 +28,7 @@ def page(browser, report):
 
 
 def test_magnified_motion_is_what_moved_moved_further(page):
-    """The middle of the fixture's field moves by 0.2 pixels a frame: by 1.2 at frame 6, by 8.4 more for 8 times."""
+    """The middle of the fixture's field moves by 0.2 pixels a frame: by 1.2 at frame 6, by 8.4 more at 8 times."""
     page.locator("#magnification").select_option("8")
     page.locator("#frame").fill("6")
     picture, magnified = (pixels(page, view, 3) for view in ("picture", "magnified"))
@@ -48,7 +48,7 @@ def test_noise_of_the_measured_motion_is_not_magnified(page):
 def test_motion_that_would_fold_the_picture_when_magnified_is_smoothed(browser, tmp_path):
     """The middle of a ramp from dark to bright moves by 10 pixels, 160 when magnified: it must stay a ramp.
 
-    A clip without a measured motion says so.
+    A clip without a measured motion must say so.
     """
     folder = make_run(tmp_path / "run", 2, drivers=1)
     ramp = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None], (2, 256, 256, 3))

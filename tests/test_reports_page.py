@@ -1,4 +1,4 @@
-"""The page as a file: complete, self-contained, escaped; and the readers of a run's files."""
+"""The page as a file, complete, self-contained and escaped, and the readers of a run's files."""
 
 import base64
 import dataclasses
@@ -32,7 +32,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """Coded clips, kept for all tests: most show the same ones."""
+    """Return a folder of encoded clips, shared by all tests, because most show the same ones."""
     return tmp_path_factory.mktemp("media")
 
 
@@ -42,7 +42,7 @@ def page(run, cache):
 
 
 class Resources(HTMLParser):
-    """Elements and whatever they would load."""
+    """Collects elements and everything they would load."""
 
     def __init__(self):
         super().__init__()
@@ -283,7 +283,7 @@ def test_outputs_made_elsewhere_have_no_seconds_per_frame(tmp_path):
 
 
 def not_supplied(run, label, *cells):
-    """Alter a finished run: what a row was to be given in these cells was not there."""
+    """Alter a finished run so that the outputs a row needed in these cells were missing."""
     scores = pd.read_csv(run / "scores.csv", keep_default_na=False, dtype="str")
     for cell in cells:
         record = {"key": "k", "status": "missing", "reason": f"no output for {cell}"}
@@ -319,7 +319,7 @@ def test_cells_that_were_not_supplied_are_missing_and_means_over_common_cells_st
     page = write_report(run, cache=cache).read_text()
     assert "Means over the 2 cells that every method has" in page
     data = json.loads(re.search(r'id="page-data">(.*?)</script>', page)[1])
-    assert data["cells"][data["opened"]]["name"] == "d2__ta"  # the first with all clips
+    assert data["cells"][data["opened"]]["name"] == "d2__ta"  # the first row with all clips
     not_supplied(run, "fpfomm", "d2__ta")
     assert common_cells.common_means(FinishedRun(run)).title == "Means over the one cell that every method has"
     not_supplied(run, "fpfomm", "d2__tb")
@@ -432,7 +432,7 @@ def test_drivers_that_show_several_faces_are_named(tmp_path):
     facts = json.loads((folder / "run.json").read_text())
     for cell in facts["cells"]:
         cell |= {"face": "left", "faces": [105, 73]} if cell["driver"] == "d1" else {"faces": [105]}
-    facts["provenance"]["code"] = {"sources": "0123456789abcdef"}  # as where the suite came without git
+    facts["provenance"]["code"] = {"sources": "0123456789abcdef"}  # as if the suite had come without git
     (folder / "run.json").write_text(json.dumps(facts))
     page = write_report(folder, Pictures.none).read_text(encoding="utf-8")
     told = "2 faces in its first frame (105 and 73 px wide), the left one was used"

@@ -1,4 +1,4 @@
-"""Plain words about a cell: every rule fires where it should and nowhere else."""
+"""Plain words about a cell: every rule applies where it should and nowhere else."""
 
 import numpy as np
 import pytest
@@ -57,8 +57,8 @@ def test_each_fault_has_its_sentence(change, sentence):
     ("template", "driver", "sentence"),
     [
         (9.13, 2.01, "Grainy or over-sharp: 201% of the driver's sharpness, of which the template itself has 22%."),
-        (9.13, 0.9, ""),  # nine times as sharp as a template enlarged from 128 pixels, and no sharper than its driver
-        (1.0, 0.22, ""),  # keeps what the template has
+        (9.13, 0.9, ""),  # nine times as sharp as a template enlarged from 128 pixels, but no sharper than its driver
+        (1.0, 0.22, ""),  # keeps the template's sharpness
         (0.5, 0.11, "Soft: 11% of the driver's sharpness, of which the template itself has 22%."),
         (0.5, 1.0, ""),  # a grainy template
     ],

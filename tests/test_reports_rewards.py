@@ -1,4 +1,4 @@
-"""What scores reward: who is best in each figure, in the report and in docs/what_scores_reward.md."""
+"""What scores reward: which row is best in each figure, in the report and in docs/what_scores_reward.md."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def test_alone_nobody_is_best():
 
 
 def with_truth(folder):
-    """The fixture's run, in which `still` is a control of that name and `wrong_driver` is the truth."""
+    """Return the fixture's run with `still` as a control of that name and `wrong_driver` as the truth."""
     for file in ("run.json", "scores.csv"):
         (folder / file).write_text((folder / file).read_text().replace("wrong_driver", "truth"))
     return FinishedRun(folder)
@@ -81,7 +81,7 @@ def test_without_controls_there_is_no_table_and_no_page(tmp_path):
 
 
 def test_the_page_in_docs_has_the_generators_form_and_every_figure():
-    """Its numbers come from a run; who adds a metric makes it again: python -m megbench.commands.rewards_page RUN."""
+    """Its numbers come from a run; after adding a metric, rewrite it: python -m megbench.commands.rewards_page RUN."""
     text = PAGE.read_text(encoding="utf-8")
     assert text.startswith(HEAD)
     assert text.endswith(VBENCH)

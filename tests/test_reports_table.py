@@ -1,4 +1,4 @@
-"""One table in four forms: the same values everywhere, absent ones as dashes with their reasons, nothing unescaped."""
+"""One table in four formats: the same values everywhere, absent ones as dashes with reasons, everything escaped."""
 
 import csv
 import html.parser
@@ -171,7 +171,7 @@ def test_exports_have_the_intervals_and_bold_of_the_page_and_a_label():
     latex = PAPER.latex()
     assert r"\label{tab:leaderboard}" in latex
     assert r"\textbf{0.90} {\scriptsize [$-$0.10, 0.95]}" in latex
-    assert latex.count(r"\textbf") == 1  # the control of the same value is no method
+    assert latex.count(r"\textbf") == 1  # the control with the same value is not a method
     assert "$-$1.50" in latex
     assert "**0.90 (-0.10 to 0.95)**" in PAPER.markdown()
     assert PAPER.csv().splitlines()[:2] == [

@@ -1,4 +1,4 @@
-"""What selfcheck found stands in the explanations, but only of the version that it looked at."""
+"""The findings of selfcheck are in the explanations, but only for the version that was checked."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""docs/seen.md is what faces/features.py offers: every name, type and shape, and nothing else."""
+"""docs/seen.md lists what faces/features.py offers: every name, type and shape, and nothing else."""
 
 import dataclasses
 import re
@@ -19,7 +19,7 @@ SHAPE = re.compile(r"(\w+) (\([^)]*\))")
 
 
 def rows(heading):
-    """The names in the table under a heading, with the cell after each."""
+    """Return the names in the table under a heading, with the cell after each."""
     (section,) = [part for part in PAGE.split("\n## ") if part.startswith(heading)]
     return dict(ROW.findall(section))
 

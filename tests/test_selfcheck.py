@@ -1,4 +1,4 @@
-"""What selfcheck says of a figure, on figures whose worth is known; and the degradations it is said of."""
+"""What selfcheck says of figures with known properties, and the degradations it uses."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from megbench.protocols.demo import SHEET
 
 
 def values(of) -> dict:
-    """A figure's value on every variant: of(series, level), with level 1 of the scale the unharmed answer."""
+    """Return a figure's value on every variant, from of(series, level); the scale's level 1 is the unharmed answer."""
     return {(name, level): float(of(name, level)) for name, level in variants()}
 
 
@@ -63,7 +63,7 @@ def test_a_small_steady_change_is_weak_neither_seen_nor_unseen():
 
 @pytest.mark.parametrize("strong", [0.03, 0.2])
 def test_nothing_is_both_seen_and_unseen(strong):
-    """Noise whose weaker level is the floor itself, and moves the figure as much as its stronger one."""
+    """Noise whose weaker level is the floor itself, and moves the figure as much as the stronger one."""
     judged = worth("noisy", values(lambda name, level: strong if name == "noise" else float(name == "still")))
     assert "camera noise" in judged.sensitive + judged.weak
     assert not set(judged.sensitive + judged.weak) & set(judged.blind)
@@ -99,7 +99,7 @@ def test_a_constant_figure_sees_nothing():
 
 
 def obedient(figure):
-    """Figures as the laws want them."""
+    """Return figures that obey the laws."""
     low = {"still": 0.0, "wrong_driver": 0.1, "reversed": 0.2}
     late = figure in ("timing_error", "onset_shift", "apex_shift")
 
@@ -196,6 +196,6 @@ def test_degradations_do_what_their_names_say(answer):
     assert np.abs(answer.frames(("wrong_identity", 0.0)) - truth)[0].mean() > 5
     assert np.abs(answer.frames(("noise", 2)) - truth).std() == pytest.approx(1.2, abs=0.3)  # |N(0, 2)|, rounded
     leaked = answer.frames(("leak", 0.6)).astype(float)
-    assert np.abs(leaked - truth)[:, :100].max() > 10  # AU01 moves the brows of a clip of the mouth
+    assert np.abs(leaked - truth)[:, :100].max() > 10  # AU01 moves the brows in a clip of the mouth
     assert answer.frames(("jitter", 4)).shape == truth.shape
     assert answer.frames(("blur", 2)).astype(float).std() < truth.std()

@@ -1,4 +1,4 @@
-"""Several processes at one run or one store, and several machines at one run: nothing is lost."""
+"""Several processes using one run or one store, and several machines using one run: nothing is lost."""
 
 import contextlib
 import json
@@ -41,7 +41,7 @@ CELLS = 8
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """Clips for eight cells, and logs of what was animated and measured."""
+    """Write clips for eight cells, and logs of what was animated and measured."""
     make_clips(tmp_path / "drivers", count=CELLS // 2)
     monkeypatch.setenv("FAKES_LOG", str(tmp_path / "animated.txt"))
     monkeypatch.setenv("MEASURED_LOG", str(tmp_path / "measured.txt"))
@@ -57,7 +57,7 @@ def make_run(place, sleep=0.0, engine="local", folder="run", workers=1, row=None
 
 
 def complete(place, sleep, folder="run"):
-    """Do a run as `bench.py` does it; what a user would read is in a file named by this process."""
+    """Complete a run as `bench.py` does; what a user would read is written to a file named by this process."""
     run = make_run(place, sleep, folder=folder)
     try:
         with locked_folder(run.folder, RUN):
@@ -88,7 +88,7 @@ def test_of_two_processes_at_one_run_one_works_and_one_is_told(place):
     first = started(complete, place, 0.2)
     while not (place / "animated.txt").exists():
         time.sleep(0.02)
-    os.kill(first.pid, signal.SIGSTOP)  # it has the folder for as long as the other takes to come
+    os.kill(first.pid, signal.SIGSTOP)  # it holds the folder until the other process arrives
     second = started(complete, place, 0.2)
     second.join(60)
     os.kill(first.pid, signal.SIGCONT)
@@ -154,7 +154,7 @@ def test_a_scheduler_that_is_not_there_is_one_line(place, monkeypatch):
 
 @contextlib.contextmanager
 def cluster(place, workers):
-    """A real scheduler and its workers on this machine; yields the engine's name and the workers' processes."""
+    """Start a real scheduler and its workers on this machine; yield the engine's name and the workers' processes."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     told, elsewhere = place / "scheduler.json", place / "elsewhere"
     elsewhere.mkdir(exist_ok=True)
@@ -208,7 +208,7 @@ def test_a_cluster_gives_what_one_machine_gives_and_what_dies_or_hangs_costs_its
 
 
 class Finder(Shift):
-    """Rolls by what a file in the user's weights says."""
+    """Rolls the template by the number in a file among the user's weights."""
 
     name = "finder"
 

@@ -66,7 +66,7 @@ def test_copies_within_a_driver_do_not_make_the_interval_narrower():
 
 
 def test_intervals_of_nine_drivers_cover_the_truth_as_often_as_they_say():
-    """Two cells share their driver's share of the value; plain percentiles cover 89 % here."""
+    """Two cells share a part of their value that is their driver's; plain percentiles cover 89 % here."""
     rng = np.random.default_rng(1)
     drivers = np.repeat(np.arange(9), 2).astype(str)
     covered = []
@@ -122,7 +122,7 @@ def test_pairs_are_formed_over_shared_cells_only():
     ],
 )
 def test_rows_that_no_test_could_separate_say_so(drivers, methods, least):
-    """However far apart the rows are, and though all drivers say the same."""
+    """This holds however far apart the rows are, and although all drivers agree."""
     cells = [f"d{i}" for i in range(drivers)]
     values = {f"m{k}": {cell: -1000.0 * k - i for i, cell in enumerate(cells)} for k in range(methods)}
     pairs = paired_all(values, {cell: cell for cell in cells})

@@ -1,4 +1,4 @@
-"""The store: whole or absent, checked when read back, shared by links, trimmed by use."""
+"""The store: complete or absent, checked when read, shared by links, trimmed by use."""
 
 import os
 import time

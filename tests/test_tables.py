@@ -1,4 +1,4 @@
-"""Tables of every dialect, encoding and kind read the same, and what is no table is named."""
+"""Tables of every dialect, encoding and kind are read alike, and files that are not tables are named."""
 
 import csv
 import io
@@ -138,7 +138,7 @@ def test_kinds_of_file_give_the_same_coding(tmp_path):
 
 
 def test_whole_numbers_that_were_saved_as_fractions_are_whole(tmp_path):
-    """As pandas writes a column with blanks: subject 1 is not subject 10."""
+    """pandas writes columns with blanks this way; subject 1.0 is subject 1 and not subject 10."""
     rows = [["1.0", "a", "46.0", "50.0", "57.0", "12.0", "x"], ["2.0", "b", "46.0", "", "57.0", "", "x"]]
     for delimiter, mark in ((",", "."), (";", ",")):
         cells = [[cell.replace(".", mark) for cell in row] for row in rows]
@@ -195,7 +195,7 @@ def test_text_that_only_looks_like_something_else_is_a_table(tmp_path):
         assert len(read_sheets(put(tmp_path / "t.csv", text), LIMITS)[0].rows) == 2
 
 
-# Coding sheets and tables of clips, by folders whose pictures nobody opens
+# Coding sheets and tables of clips, in folders whose pictures are not opened
 
 
 def touched(folder, names):

@@ -1,4 +1,4 @@
-"""TPS and TPS with relative action units: laws of the splines, the networks' sizes, what the switches do, trainings."""
+"""TPS and TPS with relative action units: laws of the splines, sizes of the networks, what switches do, training."""
 
 from dataclasses import replace
 

@@ -70,7 +70,7 @@ def test_the_grid_takes_the_source_to_the_target(rendered, variation):
     batch = RenderedSet(rendered, held_out=1, variation=variation).batch("train", 12, np.random.default_rng(1))
     grid = F.interpolate(batch["grid"].permute(0, 3, 1, 2), size=256, mode="bilinear", align_corners=True)
     warped = F.grid_sample(batch["source"], grid.permute(0, 2, 3, 1), align_corners=True)
-    seen = (grid.abs() < 0.95).all(1, keepdim=True)  # what comes from beyond the picture's border is made up
+    seen = (grid.abs() < 0.95).all(1, keepdim=True)  # pixels from beyond the picture's border are made up
     still = ((batch["source"] - batch["target"]).abs() * seen).mean()
     error = ((warped - batch["target"]).abs() * seen).mean()
     assert still > 0.003
@@ -163,7 +163,7 @@ def test_published_milestones():
 
 
 class Line:
-    """A trainable that fits a line: two stages, two optimisers, batch norm among its parts."""
+    """A trainable that fits a line: two stages, two optimisers, and a batch norm."""
 
     stages = ("first", "second")
 
@@ -341,7 +341,7 @@ def test_a_training_takes_no_folder_of_anything_else_and_no_other_trainings(rend
     with locked_folder(held, TRAINING):
         with pytest.raises(BenchError, match=r"Another process works on .*held \(process"):
             train(*arguments, held, tmp_path / "w")
-        monkeypatch.setenv("RANK", "1")  # one of the same training's processes: the first one has the lock
+        monkeypatch.setenv("RANK", "1")  # one of the same training's processes: the first one holds the lock
         with pytest.raises(pytest.fail.Exception, match="clips are rendered"):
             train(*arguments, held, tmp_path / "w", Machine("cpu", 2))
     assert not (tmp_path / "w").exists()

@@ -1,4 +1,4 @@
-"""What the loop does besides learning: dividing batches, averaging, stopping, keeping, showing, computing in bf16."""
+"""What the loop does besides learning: dividing batches, averaging, stopping, saving, logging, computing in bf16."""
 
 import dataclasses
 import json
@@ -67,7 +67,7 @@ def test_each_forgets_what_was_drawn_before():
 
 
 class Slope(Line):
-    """Without batch norm, so that parts of a batch are nothing but its parts."""
+    """A line without batch norm, so that the losses of a batch's parts add up to that of the batch."""
 
     def __init__(self):
         torch.manual_seed(0)

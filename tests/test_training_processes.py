@@ -1,4 +1,4 @@
-"""Trainings in processes of their own: killed at any moment, or two that are one."""
+"""Trainings in separate processes: killed at any moment, or two that act as one."""
 
 import json
 import multiprocessing
@@ -22,9 +22,9 @@ ALONE = Group(torch.device("cpu"))
 
 
 def start(target, *arguments):
-    """Begin a call in a process of its own: a fork of one that has imported what it needs and done nothing else.
+    """Call a function in a new process, forked from one that has imported what it needs and done nothing else.
 
-    Once autograd has used threads, as other tests may make it, no fork of this process could train.
+    Once autograd has used threads, which other tests may cause, no fork of this process could train.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.small_training"])
@@ -40,7 +40,7 @@ def finish(processes):
 
 
 def start_two(target, *arguments):
-    """Begin a call in two processes that torchrun could have started; `target` also gets their group."""
+    """Call a function in two processes as torchrun would start them; `target` also gets their group."""
     port = free_port()
     return [start(as_one_of_two, rank, port, target, *arguments) for rank in range(2)]
 
@@ -55,7 +55,7 @@ def as_one_of_two(rank, port, target, *arguments):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run left alone."""
+    """Train without interruption."""
     out = tmp_path_factory.mktemp("whole")
     train(out, STEPS, torch.float32, ALONE)
     return out
@@ -102,7 +102,7 @@ def test_a_folder_that_is_not_shared_is_an_error_in_every_process(tmp_path):
 
 
 def test_two_processes_are_one_with_the_whole_batch(tmp_path):
-    """In float64: Adam's first steps are signs of gradients, and make of float32's rounding what it likes."""
+    """In float64, because Adam's first steps are signs of gradients, which float32's rounding may flip."""
     children = start_two(train, tmp_path / "2", 6, torch.float64)
     train(tmp_path / "1", 6, torch.float64, ALONE)
     finish(children)
@@ -114,7 +114,7 @@ def test_two_processes_are_one_with_the_whole_batch(tmp_path):
 
 
 def exchange(out, group):
-    """What each process gets to know of the other."""
+    """Write what each process learns of the other."""
     gradients = [torch.zeros(3), torch.zeros(2, 2), torch.zeros(1)]
     for tensor in gradients[:2]:
         tensor.grad = torch.full_like(tensor, float(group.rank))

@@ -1,4 +1,4 @@
-"""The training set: every person in every state, with the exact motion, and complete or not there."""
+"""The training set: every person in every state, with the exact motion, and either complete or absent."""
 
 import json
 import math
@@ -70,7 +70,7 @@ def test_flow_and_inverse_lead_there_and_back(arrays):
     flow, inverse = (arrays[name].astype(np.float32).reshape(-1, 64, 64, 2) for name in ("flow", "inverse"))
     grid = cells(64)
     missed = [np.abs(back + at(there, grid + back)).max(-1) for there, back in zip(flow, inverse, strict=True)]
-    # Only where lips part is motion not smooth on the coarse grid.
+    # Motion is not smooth on the coarse grid only where lips part.
     assert np.mean(np.array(missed) < 0.3) > 0.985
     assert np.median(missed) < 0.01
 
@@ -94,7 +94,7 @@ def test_a_finished_set_is_kept_and_an_unfinished_one_made_again(made, monkeypat
     monkeypatch.setattr(training_set, "in_parallel", stop)
     monkeypatch.setattr(training_set, "cast", stop)
     with pytest.raises(InterruptedError):
-        build(made, PEOPLE, STATES + 1, seed=3)  # another request: the marker goes first
+        build(made, PEOPLE, STATES + 1, seed=3)  # another request: the marker is removed first
     assert not (made / "set.json").exists()
 
 

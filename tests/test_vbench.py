@@ -37,7 +37,7 @@ def test_below_eight_frames_a_second_the_threshold_grows(fps):
 
 
 def test_of_two_frames_nothing_is_asked():
-    """round(2 / 4) is 0 in Python: what VBench's rule says of a quarter of a second at 200 frames a second."""
+    """round(2 / 4) is 0 in Python: that is VBench's rule for a quarter of a second at 200 frames a second."""
     assert enough([0.0], 2, 200.0)
     assert not enough([0.0, 0.0], 3, 200.0)
 
@@ -58,7 +58,7 @@ def test_a_shift_of_ten_pixels_is_dynamic_and_one_of_two_is_not():
 
 
 def measured(frames, fps):
-    """What the metric finds in an output whose driver has this many frames per second."""
+    """Return the metric's result for an output whose driver has this many frames per second."""
     cell = SimpleNamespace(driver=SimpleNamespace(fps=fps))
     return Vbench().measure(cell, SimpleNamespace(output=SimpleNamespace(frames=frames, grey=grey(frames))))
 

@@ -1,4 +1,4 @@
-"""A finished run is sealed: one flipped bit anywhere is found, and its cells come out again."""
+"""A finished run is sealed: one flipped bit anywhere is found, and the same command restores its cells."""
 
 import os
 import random
@@ -120,7 +120,7 @@ def test_an_altered_page_is_made_again(call, run):
 
 
 def test_bits_that_rot_under_an_old_time_are_found_by_verify(call, run):
-    """The same command reads no linked file of known size, time and inode; `verify` reads all, and is believed."""
+    """The same command reads no linked file of known size, time and inode; `verify` reads all and is believed."""
     picture = next(run.glob("cells/shift/*/frames/00001.png"))
     os.utime(picture, ns=(10**18 + 1, 10**18 + 1))
     assert sealed(run)
@@ -154,7 +154,7 @@ def test_what_other_commands_added_is_not_declared_whole_by_the_runs_own(call, r
 
 
 def test_the_same_command_makes_good_whatever_was_altered(call, tmp_path):
-    """One file of every kind that a run and its store keep, each with a flipped bit and then cut in half."""
+    """One file of every kind that a run and its store keep, each first with a flipped bit and then cut in half."""
     write_frames(tmp_path / "drivers" / "brow", render(BROW, n_frames=3)[0])
     (tmp_path / "templates").mkdir()
     write_png(tmp_path / "templates" / "face.png", face())

@@ -1,4 +1,4 @@
-"""Reading what users have: pictures and videos of every make, and what is wrong with them in one line."""
+"""Reading users' files: pictures and videos of every kind, and their faults reported in one line."""
 
 import struct
 
@@ -17,7 +17,7 @@ from megbench.core.video_writing import write_video
 
 
 def gradient(height=64, width=48):
-    """A smooth picture, every corner of another colour."""
+    """Return a smooth picture with a different colour in every corner."""
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([x * 255 // (width - 1), y * 255 // (height - 1), (x + y) % 256], -1).astype(np.uint8)
 
@@ -101,7 +101,7 @@ def test_lossless_pictures_are_read_exactly(tmp_path, suffix):
 
 def test_exif_rotation_is_applied(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: show it 90 degrees clockwise
+    exif[0x0112] = 6  # the camera was turned: show it rotated clockwise by 90 degrees
     Image.fromarray(gradient()).save(tmp_path / "a.png", exif=exif)
     assert np.array_equal(read_picture(tmp_path / "a.png"), np.rot90(gradient(), -1))
 
@@ -156,7 +156,7 @@ def test_a_rotated_video_is_shown_upright(tmp_path):
     ],
 )
 def test_a_mirrored_video_is_shown_mirrored(tmp_path, matrix, shown):
-    """As front cameras save it: else left and right are exchanged, or the picture stands on its head."""
+    """Front cameras save such videos; otherwise left and right are exchanged, or the picture is upside down."""
     path = tmp_path / "a.mp4"
     write_video(path, moving(), 25.0, lossless=True)
     data = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Videos for viewers: the motion of a micro-expression is still in them, and every browser plays them."""
+"""Videos for viewers: they preserve the motion of a micro-expression, and every browser plays them."""
 
 import av
 import numpy as np
@@ -14,14 +14,14 @@ from tests.moving_face import MOUTH, face, render
 # The apex of a very small motion, in pixels.
 APEX = 0.15
 SIZE = 256
-# Standard deviation of the noise of rendered clips' camera, grey levels.
+# Standard deviation of the camera noise of rendered clips, grey levels.
 NOISE = 2.0
 
 
 def skin_moving(noise):
-    """A portrait with a cheek that moves aside by up to APEX: frames, derivative of luma by motion, motion in pixels.
+    """Return frames of a portrait whose cheek moves by up to APEX, luma's derivative by motion, and the motion in px.
 
-    Splines through the pixels are exact for any shift, and so is their derivative: nothing here is the suite's own.
+    Splines through the pixels are exact for any shift, and so is their derivative; none of this uses the suite's code.
     """
     portrait = data.astronaut()[:SIZE, 96 : 96 + SIZE].astype(float)
     rows, columns = np.mgrid[:SIZE, :SIZE].astype(float)
@@ -41,13 +41,13 @@ def skin_moving(noise):
 
 
 def kept(frames, slope, motion):
-    """The share of the motion that is in frames, by least squares on the exact derivative."""
+    """Return the share of the motion that is in frames, by least squares on the exact derivative."""
     luma = frames @ np.array([0.299, 0.587, 0.114])
     found = np.array([(slope * (frame - luma[0])).sum() for frame in luma]) / (slope**2).sum()
     return (found * motion).sum() / (motion**2).sum()
 
 
-# Without noise one cheek in 13 frames tells a few hundredths less exactly: whole pixels round all frames alike.
+# Without noise the estimate from one cheek in 13 frames is a few hundredths worse: rounding is alike in all frames.
 @pytest.mark.parametrize(("noise", "least"), [(NOISE, 0.95), (0.0, 0.9)])
 def test_a_video_keeps_a_very_small_motion_of_smooth_skin(noise, least):
     frames, slope, motion = skin_moving(noise)

@@ -1,4 +1,4 @@
-"""Weights files: written and read back, strict, finite, and never run as code."""
+"""Weights files: written and read back, strict, finite, and never executed as code."""
 
 import hashlib
 import json
@@ -82,7 +82,7 @@ def test_published_checkpoints_load_without_their_other_contents(tmp_path):
 
 
 class Evil:
-    """A pickle that would create a folder in the current one when read carelessly."""
+    """A pickle that would create a folder in the current one when loaded carelessly."""
 
     def __reduce__(self):
         return os.mkdir, ("was_here",)

@@ -17,7 +17,7 @@ from megbench.nets.winograd import Conv3x3
 
 
 def fast_conv(channels_in, channels_out):
-    """A convolution as `speed_up` makes it."""
+    """Return a convolution that `speed_up` has replaced."""
     conv = nn.Conv2d(channels_in, channels_out, 3, padding=1)
     speed_up(conv)
     assert type(conv) is Conv3x3
@@ -25,7 +25,7 @@ def fast_conv(channels_in, channels_out):
 
 
 def fast_block(channels_in, channels_out):
-    """An UpBlock as `speed_up` makes it."""
+    """Return an UpBlock that `speed_up` has replaced."""
     block = UpBlock(channels_in, channels_out)
     speed_up(block)
     return block
@@ -36,7 +36,7 @@ FIXABLE = pytest.mark.parametrize("layer", [fast_conv, fast_block])
 
 @pytest.fixture(autouse=True)
 def for_narrow_and_small_maps(monkeypatch):
-    """So that tests are quick."""
+    """Lower the limits so that Winograd's algorithm is used for small maps, which keeps tests fast."""
     for name in ("FEWEST_CHANNELS", "FEWEST_LEARNING"):
         monkeypatch.setattr(winograd, name, 1)
     monkeypatch.setattr(winograd, "FEWEST_TOGETHER", 2)
@@ -44,14 +44,14 @@ def for_narrow_and_small_maps(monkeypatch):
 
 
 def gradients(conv, x, gradient):
-    """The results and the gradients of input, weight and bias."""
+    """Return the result and the gradients of input, weight and bias."""
     x = x.detach().requires_grad_()
     y = conv(x)
     return y.detach(), *torch.autograd.grad(y, (x, *conv.parameters()), gradient)
 
 
 def far(found, exact):
-    """The largest error, of the largest value."""
+    """Return the largest error as a share of the largest value."""
     return float((found - exact).abs().max() / exact.abs().max())
 
 

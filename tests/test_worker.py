@@ -36,7 +36,7 @@ def doubler(fatal=None, how="kill"):
 
 
 def fresh_pages():
-    """Pages that the kernel has to clear for 16 MB after as much was freed."""
+    """Return how many pages the kernel has to clear for 16 MB after as much was freed."""
     np.ones(2**21)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     np.ones(2**21)
@@ -57,7 +57,7 @@ def test_every_item_is_done_by_single_threaded_workers():
     outcomes = list(work(lanes, workers=2))
     assert sorted(outcome.result[0] for outcome in outcomes) == [2, 4, 6, 20, 40]
     assert {outcome.result[2] for outcome in outcomes} == {"1"}
-    assert max(outcome.result[3] for outcome in outcomes) < 100  # hundreds, if it went back to the kernel
+    assert max(outcome.result[3] for outcome in outcomes) < 100  # hundreds, if memory went back to the kernel
     assert os.getpid() not in {outcome.result[1] for outcome in outcomes}
     assert os.environ.get("OMP_NUM_THREADS") == before
 
@@ -111,7 +111,7 @@ def test_leaving_early_ends_the_workers():
 
 
 def slow(seconds):
-    """A set-up that takes `seconds`, for items that take 60 s where they are 0; each starts a program first."""
+    """Take `seconds` to set up; items that are 0 then take 60 s. Each item starts a program first."""
     time.sleep(seconds)
 
     def do(item):

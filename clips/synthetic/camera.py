@@ -1,4 +1,4 @@
-"""The camera: sensor noise, grey or colour, the blur of a long exposure, and how frames were published."""
+"""The camera: sensor noise, grey or colour, motion blur of a long exposure, and the look of published frames."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ import numpy as np
 from megbench.clips.synthetic.look import Look
 from megbench.core.frames import Frames, grey
 
-# Standard deviation of the sensor noise, grey levels of 255.
+# Standard deviation of the sensor noise, in grey levels of 255.
 NOISE = 2.0
 
 
@@ -16,8 +16,8 @@ NOISE = 2.0
 class Camera:
     """A recording style.
 
-    exposures: sub-frame moments, in frames, that one frame averages (motion blur). look: how its frames were published,
-    None for as they were filmed.
+    exposures: sub-frame moments, in frames, that one frame averages (motion blur). look: the look of published frames,
+    or None for frames as filmed.
     """
 
     colour: Literal["grey", "rgb"] = "rgb"
@@ -27,7 +27,7 @@ class Camera:
     look: Look | None = None
 
     def record(self, pictures: Frames, rng: np.random.Generator) -> Frames:
-        """Noisy frames of noise-free pictures, both uint8 (T, 256, 256, 3) RGB; a grey camera's channels are equal."""
+        """Return noisy frames of noise-free pictures, both uint8 (T, 256, 256, 3) RGB; equal channels if grey."""
         if self.look:
             pictures, size = np.stack([self.look.filmed(picture) for picture in pictures]), pictures.shape[1]
         grey_camera = self.colour == "grey"

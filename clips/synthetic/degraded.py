@@ -1,4 +1,4 @@
-"""True answers made worse on purpose, step by step: what every metric is held against (`bench.py selfcheck`)."""
+"""True answers degraded on purpose, step by step, to check every metric against (`bench.py selfcheck`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from megbench.clips.synthetic.render import Actor
 from megbench.clips.synthetic.rendered_clips import Scene
 from megbench.core.frames import Frames
 
-# Levels of each series, the unharmed answer first (0, or 1 for the scale).
+# Levels of each series; 0, or 1 for the scale, is the unharmed answer.
 SERIES: dict[str, tuple[float, ...]] = {
     "scale": (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5),
     "delay": (0, 2, 4, 8),
@@ -27,7 +27,7 @@ SERIES: dict[str, tuple[float, ...]] = {
 }
 SINGLES = ("still", "reversed", "wrong_driver", "wrong_identity")
 UNHARMED = ("scale", 1.0)
-# A unit that leaks in: one of the other half of the face than most of the clip's.
+# The unit that leaks in: for a clip mainly of the upper half of the face, and for one mainly of the lower half.
 LEAKS = ("AU17", "AU01")
 UPPER = ("AU01", "AU02", "AU04", "AU05", "AU07")
 
@@ -35,7 +35,7 @@ Variant = tuple[str, float]
 
 
 def variants() -> list[Variant]:
-    """All that is made of one answer; a series' unharmed level is the scale's 1 and not made again."""
+    """Return all variants of one answer; the unharmed level is only included once, as the scale's 1."""
     made = [("scale", level) for level in SERIES["scale"]]
     made += [(name, level) for name, levels in SERIES.items() if name != "scale" for level in levels[1:]]
     return [*made, *((name, 0.0) for name in SINGLES)]
@@ -43,14 +43,14 @@ def variants() -> list[Variant]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the variants of a cell are made of: its truth, the foil's, and the driver's on another face."""
+    """The scenes that a cell's variants are made from: its truth, the foil's, and the driver's on another face."""
 
     truth: Scene
     foil: Scene
     other: Scene
 
     def frames(self, variant: Variant) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB of a variant; the same call gives the same frames."""
+        """Return the frames uint8 (T, 256, 256, 3) RGB of a variant; the same call gives the same frames."""
         name, level = variant
         make: dict[str, Callable[[], Frames]] = {
             "scale": lambda: shot(self.truth, _scaled(self.truth.performance, level)),
@@ -73,7 +73,7 @@ class Answer:
 
 @functools.lru_cache(maxsize=3)
 def shot(scene: Scene, performance: Performance | None = None) -> Frames:
-    """A scene as a perfect camera sees it, with another performance where one is given; read-only."""
+    """Return read-only frames of a scene without noise, with another performance if one is given."""
     camera = replace(scene.camera, noise=0.0)
     frames, _ = film(_actor(scene.role), performance or scene.performance, camera)
     frames.flags.writeable = False
@@ -94,7 +94,7 @@ def _scaled(performance: Performance, factor: float) -> Performance:
 
 
 def _leaking(performance: Performance, strength: float) -> Performance:
-    """A further unit, in the quieter half of the face, that rises and falls over the clip."""
+    """Add a unit in the quieter half of the face that rises and falls over the clip."""
     upper = sum(unit in UPPER for unit in performance.units)
     unit = LEAKS[0] if 2 * upper > len(performance.units) else LEAKS[1]
     end = performance.n_frames - 1
@@ -107,7 +107,7 @@ def _at(frames: Frames, indices: np.ndarray) -> Frames:
 
 
 def _jittered(count: int, sigma: float) -> np.ndarray:
-    """Frame numbers with Gaussian unrest; the first stays, so that motion still counts from rest."""
+    """Return frame numbers with Gaussian jitter; the first stays 0, so that motion is still measured from rest."""
     moved = np.arange(count) + sigma * np.random.default_rng(11).standard_normal(count)
     moved[0] = 0
     return moved.round().astype(int)

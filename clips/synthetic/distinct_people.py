@@ -1,4 +1,4 @@
-"""Auditions: of many drawn people, those that are plainly people and plainly not each other."""
+"""Auditions: choosing, from many drawn people, those with plausible faces that differ clearly from each other."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,12 @@ from megbench.core.frames import grey
 from megbench.faces.embedding import embeddings
 from megbench.faces.landmarks import detect
 
-# dlib's inner landmarks on the noisy picture lie this close to the mesh, in eye distances, or the person is sent home.
+# A person is rejected unless dlib's inner landmarks on the noisy picture are this close to the mesh, in eye distances.
 LANDMARK_ERROR = 0.03
 
 
 def audition(role: Role) -> npt.NDArray[np.float64] | None:
-    """Face embedding (128,) of a person's noisy neutral picture; None if dlib does not see the face where it is."""
+    """Return the face embedding (128,) of a person's neutral picture, or None if dlib misplaces the face."""
     person = role.person()
     picture = Actor(person).shoot(np.zeros((256, 256, 2), np.float32)).frame
     noisy = Camera(colour="grey").record(picture[None], np.random.default_rng(role.number or 0))[0]
@@ -30,9 +30,9 @@ def audition(role: Role) -> npt.NDArray[np.float64] | None:
 
 
 def cast(portrait: str, series: str, count: int, draws: int, progress: bool = False) -> list[Role]:
-    """Choose `count` people out of `draws`: each next one is the furthest from all chosen (dlib's embedding).
+    """Choose `count` people out of `draws`: each next one is the furthest from those chosen, by dlib's embedding.
 
-    Raises BenchError when too few pass the audition.
+    Raise BenchError if too few pass the audition.
     """
     roles = [Role(portrait, series, number) for number in range(draws)]
     seen = in_parallel(audition, roles, "casting", progress)

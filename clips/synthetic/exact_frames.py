@@ -13,9 +13,9 @@ from megbench.faces.field import jacobian_determinant, sample
 
 
 def film(actor: Actor, performance: Performance, camera: Camera) -> tuple[Frames, KnownMotion]:
-    """Pictures uint8 (T, 256, 256, 3) RGB without noise, and the motion they were made with.
+    """Return noise-free pictures uint8 (T, 256, 256, 3) RGB and the motion they were made with.
 
-    A camera with several exposures a frame averages them; the known motion is that of the frame's own moment.
+    A camera with several exposures per frame averages them; the known motion is that at the frame's own moment.
     """
     known = plan(actor, performance)
     pictures = np.stack([_exposed(actor, performance, camera, known, frame) for frame in range(performance.n_frames)])
@@ -23,7 +23,7 @@ def film(actor: Actor, performance: Performance, camera: Camera) -> tuple[Frames
 
 
 def plan(actor: Actor, performance: Performance) -> KnownMotion:
-    """The exact motion, before anything is rendered."""
+    """Return the exact motion without rendering anything."""
     face = actor.person.face
     manner = personal_basis(np.random.default_rng([performance.manner, 0]))
     chosen = [ACTION_UNITS.index(unit) for unit in performance.units]
@@ -37,13 +37,13 @@ def plan(actor: Actor, performance: Performance) -> KnownMotion:
 
 
 def least_jacobian(known: KnownMotion) -> float:
-    """Smallest det J of any frame's facial motion; 0 or less is a fold."""
+    """Return the smallest det J of the facial motion in any frame; 0 or less is a fold."""
     forward = (expression(known.au_intensity[frame], known) for frame in range(len(known.au_intensity)))
     return min(float(jacobian_determinant(field).min()) for field in forward)
 
 
 def expression(intensity: Float32s, known: KnownMotion) -> Float32s:
-    """Forward field (256, 256, 2) of intensities (K,), without the head."""
+    """Return the forward field (256, 256, 2) of intensities (K,), without the head's motion."""
     return np.asarray(np.tensordot(intensity, known.bases.astype(np.float32), axes=1), np.float32)
 
 

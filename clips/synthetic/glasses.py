@@ -1,4 +1,4 @@
-"""Glasses that go with the head, whatever the skin does."""
+"""Glasses that move with the head and not with the skin."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from megbench.faces.mesh import FittedMesh, Points
 
 Map = npt.NDArray[np.float32]
 
-# Colours of rims, RGB: black, brown, horn, red, blue; thin ones are of metal, too: gold, silver.
+# Colours of rims, RGB: black, brown, horn, red, blue; only thin rims can also be metal: gold, silver.
 RIMS = np.array(
     [[24, 22, 24], [62, 40, 28], [104, 66, 38], [116, 32, 36], [36, 48, 92], [150, 122, 78], [150, 150, 155]], float
 )
@@ -21,11 +21,12 @@ PLASTIC = 5
 
 @dataclass(frozen=True)
 class Glasses:
-    """Lengths in face units, about the point between the eyes.
+    """A pair of glasses; lengths are in face units, relative to the point between the eyes.
 
-    lens: half width and half height of a lens; power: of the superellipse that it is (2: oval, more: boxier);
-    apart, low: where a lens' middle lies beside and below; rim: its thickness; colour, tint: RGB 0..255;
-    tinted, gleam: opacity of the glass and of the reflection across it; slant: of the reflection, radians.
+    lens: half width and half height of a lens, a superellipse; power: its exponent (2 is oval, larger is boxier);
+    apart, low: the offset of a lens' centre to the side and down; rim: the rim's thickness; colour, tint: RGB 0..255 of
+    rim and glass; tinted, gleam: opacity of the glass and of the reflection across it; slant: the reflection's angle,
+    radians.
     """
 
     lens: tuple[float, float]
@@ -41,7 +42,7 @@ class Glasses:
 
 
 def drawn_glasses(rng: np.random.Generator) -> Glasses:
-    """Draw a pair of glasses."""
+    """Draw a random pair of glasses."""
     half = float(rng.uniform(0.34, 0.42))
     thick = rng.random() < 0.5
     return Glasses(
@@ -59,9 +60,9 @@ def drawn_glasses(rng: np.random.Generator) -> Glasses:
 
 
 def worn(glasses: Glasses, face: FittedMesh, anchor: Points, head: Float32s) -> Painted:
-    """Return glasses as they lie over a picture.
+    """Return the layer of glasses to lay over a picture.
 
-    anchor (2,): how far the skull moved at the bridge of the nose, face units; head: the similarity (2, 3) after it.
+    anchor (2,): how far the skull moved at the bridge of the nose, face units; head: the similarity (2, 3) after that.
     """
     between = face.vertices[np.r_[mesh.RIGHT_EYE, mesh.LEFT_EYE]].mean(0)
     origin = between + face.to_pixels(anchor)
@@ -91,7 +92,7 @@ def worn(glasses: Glasses, face: FittedMesh, anchor: Points, head: Float32s) -> 
 
 
 def _from_lens(glasses: Glasses, x: Map, y: Map) -> Map:
-    """Distance (h, w) from the nearer lens' outline, negative inside."""
+    """Return the distance (h, w) from the nearer lens' outline, negative inside."""
     across, down = np.abs(x) - glasses.apart, y - glasses.low
     width, height = glasses.lens
     ratio = (np.abs(across / width) ** glasses.power + np.abs(down / height) ** glasses.power) ** (1 / glasses.power)
@@ -99,7 +100,7 @@ def _from_lens(glasses: Glasses, x: Map, y: Map) -> Map:
 
 
 def _from_bars(glasses: Glasses, x: Map, y: Map) -> Map:
-    """Distance (h, w) from the bridge and the arms."""
+    """Return the distance (h, w) from the bridge and the arms."""
     width, height = glasses.lens
     inner, outer = glasses.apart - width, glasses.apart + width
     arch = glasses.low - 0.35 * height - 0.03 * np.cos(np.clip(x / max(inner, 0.02), -1, 1) * np.pi / 2)

@@ -1,7 +1,7 @@
-"""Invented people: a portrait with another face shape, other colours and other light.
+"""Invented people: a portrait with a different face shape, different colours and different light.
 
-Shape is moved on the face mesh, like an expression but larger and for good; colour is changed in CIE Lab. Portraits
-are few, so these are many variations of few people, and reports say so.
+The shape is changed on the face mesh, like an expression but larger and permanent; colours are changed in CIE Lab.
+There are few portraits, so these are many variations of few people, and reports say so.
 """
 
 import functools
@@ -21,7 +21,7 @@ from megbench.faces.mesh import FittedMesh, canonical
 
 Map = npt.NDArray[np.float32]
 
-# One row per trait and standard deviation, in face units (see faces/facs.py).
+# One row per trait: its displacement per standard deviation, in face units (see faces/facs.py).
 # fmt: off
 TRAITS: tuple[Bump | Pull, ...] = (
     #    trait                 dx     dy     x     y     sx    sy
@@ -54,7 +54,7 @@ LARGEST = 1.8
 
 @dataclass(frozen=True)
 class Person:
-    """`texture` uint8 (512, 512, 3) RGB at twice the frame size; `face` is the neutral mesh in frame pixels."""
+    """A person. `texture`: uint8 (512, 512, 3) RGB at twice the frame size; `face`: neutral mesh in frame pixels."""
 
     name: str
     texture: Frames
@@ -74,7 +74,7 @@ class Parts:
 
 
 def make_person(portrait: Portrait, name: str, rng: np.random.Generator) -> Person:
-    """Draw one person: shape on the mesh, then colour, light, and for every second person left and right exchanged."""
+    """Draw one person: shape on the mesh, then colour and light; every second person on average is mirrored."""
     traits = np.clip(rng.normal(size=len(TRAITS)), -LARGEST, LARGEST) * STRENGTH
     shape = np.tensordot(traits, np.stack([displacement(row) for row in TRAITS]), axes=1)
     face = FittedMesh(portrait.face.vertices + portrait.face.to_pixels(shape))
@@ -93,7 +93,7 @@ def _mirrored(face: FittedMesh) -> FittedMesh:
 
 
 def _reshape_field(before: FittedMesh, after: FittedMesh, volume: float) -> Map:
-    """Backward field (512, 512, 2) that gives the portrait its new shape; `volume` swells or flattens the hair."""
+    """Return the backward field (512, 512, 2) to the new shape; `volume` enlarges (> 0) or flattens the hair."""
     source, target = to_texture(before.vertices), to_texture(after.vertices)
     backward = MeshField(target, TEXTURE).dense(source - target)
     grid = pixel_grid(TEXTURE)
@@ -133,7 +133,7 @@ def _parts_of(name: str, texture: bytes, vertices: bytes) -> Parts:
 
 
 def _silhouette(picture: Frames, face: npt.NDArray[np.bool_]) -> Map:
-    """Soft mask of the person in front of the background: GrabCut from the face outwards."""
+    """Return a soft mask (512, 512) of the person in front of the background, by GrabCut from the face outwards."""
     labels = np.full((TEXTURE, TEXTURE), cv2.GC_PR_BGD, np.uint8)
     height, width = np.nonzero(face)
     left, right = max(int(width.min()) - 90, 0), int(width.max()) + 90

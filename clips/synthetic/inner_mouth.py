@@ -1,8 +1,9 @@
-"""What parted lips bare: a dark cavity, teeth, gums and a tongue, painted between the inner lips.
+"""The inside of an open mouth: a dark cavity, teeth, gums and a tongue, painted between the inner lips.
 
-Lengths are in face units (eye distances, x to the person's left, y down the face), about the middle of the closed
-mouth, in a frame that goes with the head. The upper teeth stay in it; the lower teeth and the tongue go down with the
-jaw. Sizes of teeth: adult permanent incisors and canines after Wheeler's Dental Anatomy, at 63 mm between the eyes.
+Lengths are in face units (eye distances, x to the person's left, y down the face), relative to the middle of the
+closed mouth, in a coordinate frame that moves with the head. The upper teeth are fixed in it; the lower teeth and the
+tongue move down with the jaw. Sizes of teeth are of adult permanent incisors and canines after Wheeler's Dental
+Anatomy, at 63 mm between the eyes.
 """
 
 from dataclasses import dataclass
@@ -16,17 +17,17 @@ from megbench.core.frames import Frames, grey
 from megbench.faces import mesh
 from megbench.faces.mesh import FittedMesh, Points
 
-# Parted by less than this many pixels, nothing shows; from there on it appears over as many more as named.
+# Pixels by which the lips must part before the interior shows, and the further pixels over which it fades in.
 LEAST_GAP, APPEARS = 0.6, 1.2
-# Pixels over which the interior fades at the lips.
+# Pixels over which the interior fades out at the lips.
 SOFT = 1.0
-# Apparent widths of upper and lower teeth from the midline outwards: the arch turns them away from the camera.
+# Apparent widths of upper and lower teeth from the midline outwards; the arch turns outer ones away from the camera.
 UPPER_WIDTHS = np.array([0.135, 0.100, 0.095, 0.070, 0.050, 0.035])
 LOWER_WIDTHS = np.array([0.082, 0.088, 0.088, 0.070, 0.050, 0.035])
 UPPER_HEIGHT, LOWER_HEIGHT = 0.165, 0.140
-# Edges of the closed teeth below the line of the lips; the upper incisors overlap the lower.
+# Distances of the closed teeth's edges below the line of the lips; the upper incisors overlap the lower ones.
 UPPER_EDGE, LOWER_EDGE = 0.035, 0.015
-# Skin beside the mouth, right and left, whose brightness is the light's; and how bright it is in full light.
+# Vertices of skin beside the mouth, right and left, whose brightness estimates the light; its brightness in full light.
 LIT, FULL_LIGHT = ((205, 207, 212), (425, 427, 432)), 150.0
 
 Map = npt.NDArray[np.float32]
@@ -34,9 +35,10 @@ Map = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Mouth:
-    """A person's mouth. size: of the teeth, share; edge: of the upper teeth, face units; colours RGB 0..255.
+    """A person's mouth; colours are RGB 0..255.
 
-    turned, uneven: of every tooth (2, 12), shares of its width; grin: how much the row of teeth rises to the sides.
+    size: width and height of the teeth as factors. edge: where the upper teeth end, face units. grin: how much the row
+    of teeth rises to the sides. uneven: irregularity of each tooth (2, 12), as a share of its width.
     """
 
     size: tuple[float, float]
@@ -50,7 +52,7 @@ class Mouth:
 
 
 def drawn_mouth(rng: np.random.Generator) -> Mouth:
-    """Draw a person's mouth."""
+    """Draw a random mouth."""
     shade = rng.uniform(0, 1)  # from white to yellow
     tooth = np.array([246.0, 238, 226]) - shade * np.array([14, 24, 48]) + rng.normal(0, 3, 3)
     width, height = np.exp(rng.normal(0, [0.07, 0.10]))
@@ -68,7 +70,7 @@ def drawn_mouth(rng: np.random.Generator) -> Mouth:
 
 @dataclass(frozen=True)
 class Opening:
-    """The inner lips after a motion: x (N,) increasing, upper and lower (N,) y of their edges; face units."""
+    """The inner lips after a motion: increasing x (N,), and y (N,) of the upper and lower edge; face units."""
 
     x: Points
     upper: Points
@@ -76,14 +78,14 @@ class Opening:
 
     @property
     def gap(self) -> Points:
-        """How far the lips are apart (N,); never less than 0."""
+        """The distance between the lips (N,); never negative."""
         return np.maximum(self.lower - self.upper, 0)
 
 
 def opening(face: FittedMesh, displacement: Points, anchor: Points) -> Opening:
-    """The inner lips of a face after `displacement` (478, 2), face units, seen from the head, which moved by `anchor`.
+    """Return the inner lips after `displacement` (478, 2), face units, relative to the head, which moved by `anchor`.
 
-    What lay between the lips of the neutral face is no part of it: a mouth that does not move is closed.
+    The gap between the lips of the neutral face does not count: a mouth that does not move is closed.
     """
     rest = face.to_face_units(face.vertices - middle(face))
     moved = rest + displacement - anchor
@@ -94,7 +96,7 @@ def opening(face: FittedMesh, displacement: Points, anchor: Points) -> Opening:
 
 
 def middle(face: FittedMesh) -> Points:
-    """The middle of the closed mouth (2,), pixels."""
+    """Return the middle of the closed mouth (2,), pixels."""
     return np.asarray(face.vertices[[13, 14]].mean(0))
 
 
@@ -104,7 +106,7 @@ def paint(
     """Return a frame (256, 256, 3) uint8 with the interior of the mouth, or the frame itself if the lips do not part.
 
     displacement (478, 2): of the vertices. anchor (2,): how far the skull moved at the mouth. jaw: how far the lower
-    teeth go down. All in face units. head: the similarity (2, 3) that was applied to the picture last.
+    teeth move down. All in face units. head: the similarity (2, 3) that was applied to the picture last.
     """
     lips = opening(face, displacement, anchor)
     pixel = 1 / face.eye_distance
@@ -127,7 +129,7 @@ def paint(
 
 
 def _interior(mouth: Mouth, x: Map, y: Map, jaw: float) -> Map:
-    """Colours (h, w, 3) in 0..255 of the open mouth in full light."""
+    """Return the colours (h, w, 3) in 0..255 of the open mouth in full light."""
     width, height = mouth.size
     colour = np.broadcast_to(mouth.cavity, (*x.shape, 3)).astype(np.float32)
     low = LOWER_EDGE + jaw
@@ -143,7 +145,7 @@ def _interior(mouth: Mouth, x: Map, y: Map, jaw: float) -> Map:
 def _row(
     colour: Map, mouth: Mouth, x: Map, deep: Map, widths: Points, height: float, uneven: Points, light: float
 ) -> Map:
-    """One row of teeth and their gum over `colour`; deep: how far (h, w) from the biting edge, gumwards."""
+    """Paint one row of teeth and its gum over `colour`. deep: distance (h, w) from the biting edge towards the gum."""
     bounds = np.r_[-np.cumsum(widths)[::-1], 0, np.cumsum(widths)]
     which = np.clip(np.searchsorted(bounds, x) - 1, 0, len(bounds) - 2)
     left, right = bounds[which], bounds[which + 1]
@@ -167,7 +169,7 @@ def _over(below: Map, above: npt.NDArray[np.floating], share: npt.NDArray[np.flo
 
 
 def _light(frame: Frames, face: FittedMesh, displacement: Points, head: Float32s, x: Map) -> Map:
-    """Brightness (h, w) of the light in the mouth: the skin's on both sides of it, in between linear."""
+    """Return the brightness (h, w) of light in the mouth, interpolated linearly between the skin on both sides."""
     vertices = face.vertices + face.to_pixels(displacement)
     sides = []
     for where in LIT:

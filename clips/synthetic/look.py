@@ -1,4 +1,4 @@
-"""How published kits look: small, soft pictures, saved as JPEG and enlarged."""
+"""The look of published kits: small, soft pictures, saved as JPEG and enlarged."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ from megbench.faces.crop import resized
 class Look:
     """What happens to a picture before it is published.
 
-    light: exponents of red, green and blue, below 1 for brighter; a curve burns out no skin. lens: standard deviation
-    of the blur, in pixels as filmed. pixels: height and width of the picture as filmed and saved. quality: JPEG's, 0 to
-    100.
+    light: exponents of red, green and blue, below 1 to brighten; unlike a gain, an exponent does not overexpose skin.
+    lens: standard deviation of the blur, in pixels as filmed. pixels: height and width of the picture as filmed and
+    saved. quality: the JPEG quality, 0 to 100.
     """
 
     light: tuple[float, float, float]
@@ -25,7 +25,7 @@ class Look:
     quality: int
 
     def filmed(self, picture: Frames) -> Frames:
-        """Return what the sensor sees of a square uint8 RGB picture, without noise: (pixels, pixels, 3) uint8."""
+        """Return a square uint8 RGB picture as the sensor sees it, without noise: (pixels, pixels, 3) uint8."""
         lit = 255 * (picture.astype(np.float32) / 255) ** np.array(self.light, np.float32)
         scale = len(picture) / self.pixels
         blurred = cv2.GaussianBlur(lit, (0, 0), self.lens * scale)  # before shrinking, so that nothing aliases
@@ -33,12 +33,12 @@ class Look:
         return as_type(np.asarray(small, np.float32), np.uint8)
 
     def published(self, picture: Frames, size: int) -> Frames:
-        """Return a filmed picture (pixels, pixels, 3) uint8 after JPEG, enlarged to (size, size, 3)."""
+        """Return a filmed picture (pixels, pixels, 3) uint8 after JPEG compression, enlarged to (size, size, 3)."""
         _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])
         decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
         assert decoded is not None, "it was encoded just now"
         return resized(np.ascontiguousarray(decoded[..., ::-1], np.uint8), size, size)
 
     def of(self, picture: Frames) -> Frames:
-        """Return a square uint8 RGB picture as it is published, without noise and in its own size."""
+        """Return a square uint8 RGB picture as it would be published, without noise and in its original size."""
         return self.published(self.filmed(picture), len(picture))

@@ -1,4 +1,4 @@
-"""Things painted over a rendered frame: drawn finer than its pixels, averaged down, laid on."""
+"""Painting over a rendered frame: draw at a higher resolution, average down to pixels, and composite."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from megbench.core.clip import Float32s
 from megbench.core.frames import SIZE, Frames
 from megbench.faces.mesh import Points
 
-# How many samples a pixel's side has.
+# Samples along the side of a pixel.
 SUPER = 4
-# Softness of what is painted, pixels: as soft as the portraits.
+# Blur of painted things, pixels; it matches the portraits.
 LENS = 0.55
 
 Box = tuple[slice, slice]
@@ -21,20 +21,20 @@ Box = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class Layer:
-    """colour (h, w, 3) float32 in 0..255 and alpha (h, w) in 0..1."""
+    """A painted layer: colour (h, w, 3) float32 in 0..255 and alpha (h, w) in 0..1."""
 
     colour: Float32s
     alpha: Float32s
 
 
-# A layer of pixels and where it lies in the frame.
+# A layer of pixels and its place in the frame.
 Painted = tuple[Box, Layer]
 
 
 def lattice(points: Points, head: Float32s, margin: int = 3) -> tuple[Box, Float32s]:
-    """The box of pixels around points (N, 2) after the head's similarity (2, 3), and where its samples were before.
+    """Return the box around points (N, 2) moved by the head's similarity (2, 3), and its samples before that motion.
 
-    Rows and columns of the frame, and (SUPER * rows, SUPER * columns, 2) float32 in pixels.
+    The box is rows and columns of the frame, the samples' positions (SUPER * rows, SUPER * columns, 2) float32 pixels.
     """
     there = points @ head[:, :2].T + head[:, 2]
     low = np.clip(np.floor(there.min(0)).astype(int) - margin, 0, SIZE - 1)
@@ -46,7 +46,7 @@ def lattice(points: Points, head: Float32s, margin: int = 3) -> tuple[Box, Float
 
 
 def shrunk(layer: Layer) -> Layer:
-    """Average a layer of samples down to pixels, seen through the lens; transparent samples have no colour."""
+    """Blur a layer of samples and average it down to pixels; transparent samples contribute no colour."""
     premultiplied = np.dstack([layer.colour * layer.alpha[..., None], layer.alpha]).astype(np.float32)
     soft = cv2.GaussianBlur(premultiplied, (0, 0), LENS * SUPER, borderType=cv2.BORDER_CONSTANT)
     height, width = layer.alpha.shape
@@ -56,7 +56,7 @@ def shrunk(layer: Layer) -> Layer:
 
 
 def laid(frame: Frames, box: Box, layer: Layer) -> Frames:
-    """Return a copy of a frame (256, 256, 3) uint8 with a layer of pixels over a box of it."""
+    """Return a copy of a frame (256, 256, 3) uint8 with a layer of pixels composited over one of its boxes."""
     below = frame[box].astype(np.float32)
     result = frame.copy()
     mixed = below + (layer.colour - below) * layer.alpha[..., None]
@@ -65,7 +65,7 @@ def laid(frame: Frames, box: Box, layer: Layer) -> Frames:
 
 
 def curve_at(points: Points, x: Float32s) -> Float32s:
-    """Height of the smooth curve through points (N, 2) at every x (h, w); beyond its ends it is level."""
+    """Return the height at every x (h, w) of the smooth curve through points (N, 2); it is level beyond its ends."""
     across = np.maximum.accumulate(points[:, 0] + 1e-6 * np.arange(len(points)))
     table = np.linspace(across[0], across[-1], 400)
     heights = scipy.interpolate.PchipInterpolator(across, points[:, 1])(table)
@@ -73,6 +73,6 @@ def curve_at(points: Points, x: Float32s) -> Float32s:
 
 
 def softstep(value: npt.NDArray[np.floating], start: float | npt.NDArray[np.floating], over: float) -> Float32s:
-    """0 up to `start`, 1 from `over` further on, smooth in between."""
+    """Return 0 up to `start`, 1 from `start + over` on, and a smooth transition in between."""
     share = np.clip((value - start) / over, 0, 1)
     return np.asarray(share * share * (3 - 2 * share), np.float32)

@@ -1,4 +1,4 @@
-"""Work on clips, on several processes with a progress bar."""
+"""Work on clips in several processes, with a progress bar."""
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -13,16 +13,16 @@ from megbench.core.progress import track
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-# So few tasks are done sooner than processes start.
+# This many tasks finish sooner than processes start.
 FEW = 4
 
 
 def in_parallel(
     work: Callable[[Task], Result], tasks: Sequence[Task], title: str, progress: bool = True, workers: int = 0
 ) -> list[Result]:
-    """`[work(task) for task in tasks]`, in that order, on fresh processes; few are done here. `work` is importable.
+    """Return `[work(task) for task in tasks]`, computed in new processes, or in this one if there are few tasks.
 
-    workers: how many processes; 0: one for each processor that this one may use.
+    work: an importable function. workers: the number of processes; 0 for one per processor that this process may use.
     """
     if len(tasks) <= FEW:
         return [work(task) for task in tasks]
@@ -35,7 +35,7 @@ def in_parallel(
 
 
 def _set_up() -> None:
-    """Leave Ctrl-C to the first process, so that tasks under way are finished; a thread each."""
+    """Leave Ctrl-C to the parent, so that running tasks finish, and limit OpenCV to one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
 

@@ -13,8 +13,9 @@ from megbench.clips.synthetic.look import Look
 class Role:
     """A person by number: the same portrait, series and number always give the same person.
 
-    `portrait` is a built-in's name or a path. Without a number the portrait is taken as it is. look: how the person's
-    photograph was published, None for a person in front of a camera; what moves is the photograph, JPEG and all.
+    portrait: the name of a built-in one, or a path. number: None for the portrait unchanged. look: how the person's
+    photograph was published, or None for a person in front of a camera; with a look, the published photograph moves,
+    JPEG artefacts included.
     """
 
     portrait: str
@@ -23,7 +24,7 @@ class Role:
     look: Look | None = None
 
     def person(self) -> Person:
-        """Make the person. BenchError if the portrait cannot be read or shows no face."""
+        """Create the person. Raise BenchError if the portrait cannot be read or shows no face."""
         person = self._drawn()
         return replace(person, texture=self.look.of(person.texture)) if self.look else person
 

@@ -1,4 +1,4 @@
-"""What a person is asked to do in a clip: action units over time, a manner, a small head motion."""
+"""The performance of a person in a clip: action units over time, a manner, and a small head motion."""
 
 from dataclasses import dataclass
 
@@ -14,28 +14,28 @@ Times = npt.NDArray[np.float64]
 
 # Frames between the turning points of the head's drift.
 HEAD_PERIOD = 12
-# One pixel of shift goes with this much turning (radians) and growing.
+# Rotation (radians) and growth that accompany one pixel of shift.
 HEAD_TURN, HEAD_SCALE = 0.004, 0.002
-# Intensities below this are not seen; they decide where onset and offset lie.
+# Intensity above which motion is visible; it determines onset and offset.
 SEEN = 0.05
 
 
 @dataclass(frozen=True)
 class Track:
-    """One action unit: key frames (frame, intensity), smooth and without overshoot between them."""
+    """One action unit: key frames (frame, intensity), interpolated smoothly and without overshoot."""
 
     unit: str
     keys: tuple[tuple[float, float], ...]
 
     def at(self, times: Times) -> Times:
-        """Intensity at any times, in frames; before the first key and after the last it stays as it is there."""
+        """Return the intensity at any times, in frames; it is constant before the first key and after the last."""
         frames, values = np.array(self.keys, np.float64).T
         return np.asarray(scipy.interpolate.PchipInterpolator(frames, values)(np.clip(times, frames[0], frames[-1])))
 
 
 @dataclass(frozen=True)
 class Performance:
-    """`manner` seeds the person's own basis and the head's path; `head_px` is about how far the head drifts."""
+    """A performance. manner: seeds the person's basis and the head's path. head_px: roughly how far the head drifts."""
 
     tracks: tuple[Track, ...]
     n_frames: int
@@ -49,15 +49,15 @@ class Performance:
 
     @property
     def coded(self) -> str:
-        """As a coder would write it: "4+7+9"."""
+        """The action units as a coder would write them: "4+7+9"."""
         return "+".join(str(number) for number in sorted(int(unit[2:]) for unit in self.units))
 
     def intensity(self, times: Times) -> Float32s:
-        """Intensities (len(times), K)."""
+        """Return the intensities (len(times), K)."""
         return np.stack([track.at(times) for track in self.tracks], axis=1).astype(np.float32)
 
     def head(self, times: Times, centre: Points) -> Float32s:
-        """The head's similarity about `centre` at each time (len(times), 2, 3), at rest until time 1."""
+        """Return the head's similarity about `centre` at each time (len(times), 2, 3); it is at rest until time 1."""
         rng = np.random.default_rng([self.manner, 1])
         frames = np.r_[0, np.arange(1, self.n_frames + HEAD_PERIOD, HEAD_PERIOD)]  # at rest until frame 1
         steps = np.r_[np.zeros((2, 4)), rng.normal(0, self.head_px / 2, (len(frames) - 2, 4))]
@@ -70,7 +70,7 @@ class Performance:
         )
 
     def phases(self) -> tuple[int, int, int]:
-        """Onset, apex and offset frame: first seen, strongest (root of the squares' sum), last seen."""
+        """Return onset, apex and offset frames: first visible, strongest (root of the sum of squares), last visible."""
         intensity = self.intensity(np.arange(self.n_frames, dtype=np.float64))
         strength = np.linalg.norm(intensity, axis=1)
         seen = np.flatnonzero(strength > SEEN)

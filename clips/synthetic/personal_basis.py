@@ -1,6 +1,6 @@
-"""A person's own manner of moving: the FACS basis, slightly different for everybody.
+"""A person's manner of moving: the FACS basis with small individual differences.
 
-The manner belongs to the motion. A truth on a template moves the template's mesh in the driver's manner.
+The manner belongs to the motion: a truth on a template moves the template's mesh in the driver's manner.
 """
 
 from dataclasses import replace
@@ -10,12 +10,12 @@ import numpy as np
 from megbench.faces.facs import ACTION_UNITS, TABLE, Bump, Jaw, Lids, Lips, Points, Pull, Row, basis
 from megbench.faces.mesh import canonical
 
-# Spread between people: strength and sides as shares, direction in radians, place in eye distances.
+# Spread between people: strength and left-right difference as shares, direction in radians, place in eye distances.
 GAIN, SIDES, DIRECTION, PLACE = 0.2, 0.12, np.radians(10), 0.045
 
 
 def personal_basis(rng: np.random.Generator) -> Points:
-    """A drawn person's basis (18, 478, 2) in face units, as `megbench.faces.facs.basis`."""
+    """Draw a person's basis (18, 478, 2) in face units, like `megbench.faces.facs.basis`."""
     gains = dict(zip(ACTION_UNITS, np.exp(rng.normal(0, GAIN, len(ACTION_UNITS))), strict=True))
     table = tuple(_varied(row, gains[row.unit], rng) for row in TABLE)
     side = np.tanh(canonical()[:, 0] / 0.15)  # -1 on the person's right, 1 on the left, smooth between
@@ -28,7 +28,7 @@ def _varied(row: Row, gain: float, rng: np.random.Generator) -> Row:
     match row:
         case Bump():
             cos, sin = np.cos(turn := rng.normal(0, DIRECTION)), np.sin(turn)
-            across = 0.0 if row.x == 0 else dx  # what sits on the midline stays there
+            across = 0.0 if row.x == 0 else dx  # keeps rows centred on the midline there
             move = gain * (cos * row.dx - sin * row.dy), gain * (sin * row.dx + cos * row.dy)
             return replace(row, dx=move[0], dy=move[1], x=row.x + across, y=row.y + dy)
         case Pull():

@@ -1,4 +1,4 @@
-"""The studio: scenes become clips on disk, each kept under the hash of all that decides its frames."""
+"""The studio: renders scenes to clips on disk, each stored under a hash of everything that determines its frames."""
 
 import itertools
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from megbench.core.provenance import recipe
 
 @dataclass(frozen=True)
 class Scene:
-    """One performance of one person, recorded `takes` times: the same motion, each time with other noise."""
+    """One performance of one person, recorded `takes` times: the same motion with different noise each time."""
 
     name: str
     database: str
@@ -35,19 +35,19 @@ class Scene:
     takes: int = 1
 
     def key(self, take: int) -> str:
-        """Return the content key of a take: of the scene, its portrait, and the code and packages that render it."""
+        """Return the content key of a take: a hash of the scene, its portrait, and the rendering code and packages."""
         portrait = file_hash(portrait_path(self.role.portrait))
         return digest([recipe(__name__), asdict(replace(self, takes=1)), portrait, take])
 
 
 def shoot(scenes: Sequence[Scene], cache: Path, workers: int = 0) -> list[list[Clip]]:
-    """Clips of all takes of all scenes, in order; what is not in `cache` is rendered.
+    """Return the clips of all takes of all scenes, in order; render those that are not in `cache`.
 
-    workers: as in in_parallel.
+    workers: as in `in_parallel`.
     """
     kept = [_kept(scene, cache) for scene in scenes]
     if _missing(scenes, kept):
-        with in_turn(cache / ".rendering.lock"):  # another run may have rendered them by the time it is our turn
+        with in_turn(cache / ".rendering.lock"):  # another run may have rendered them while this one waited
             kept = [_kept(scene, cache) for scene in scenes]
             missing = _missing(scenes, kept)
             in_parallel(partial(_record, cache), missing, "Rendering clips", workers=workers)
@@ -67,7 +67,7 @@ def _kept(scene: Scene, cache: Path) -> list[Clip]:
 
 
 def _record(cache: Path, scene: Scene) -> None:
-    """Render one scene and write each take's folder, whole or not at all."""
+    """Render one scene and write each take's folder, either completely or not at all."""
     pictures, known = film(Actor(scene.role.person()), scene.performance, scene.camera)
     onset, apex, offset = scene.performance.phases()
     for take in range(scene.takes):

@@ -1,7 +1,7 @@
 """Compare this checkout with the baseline commit, on this machine and in one sitting: `make bench`.
 
-Each side runs the same commands in folders and stores of its own, which begin empty. Processor seconds are user plus
-system time of the command and of all the processes it starts. Nothing else should be running.
+Each side runs the same commands in its own folders and stores, which are empty at first. Processor seconds are user
+plus system time of the command and of all processes it starts. Nothing else should be running.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from megbench.core.worker import THREADS
 BASELINE = "0073482"
 HERE = Path(__file__).resolve().parents[2]
 DEMO = ("--methods", "fpfomm,fomm,mraa", "--out", "run")
-# Drivers that are folders of pictures have no known action units; a cell without a source of them fails.
+# Drivers that are folders of pictures have no known action units; a cell without a source of units fails.
 SIX_METHODS = "fpfomm,fomm,mraa,tps,tps_rau:au_source=flow,ulmegan:au_source=flow"
 SIX = ("--methods", SIX_METHODS, "--protocol", "folder", "--out", "run")
 
 
 @dataclass(frozen=True)
 class Used:
-    """What a command took: wall and processor seconds, and the memory of its largest process in MB."""
+    """The cost of a command: wall and processor seconds, and the memory of its largest process in MB."""
 
     wall: float
     cpu: float
@@ -52,7 +52,7 @@ class Side:
         return self._timed(folder, [str(self.checkout / "bench.py"), *arguments])
 
     def probe(self, name: str, *arguments: str) -> list[float]:
-        """Run a script of this folder with this side's code, a thread as workers have; return what it prints."""
+        """Run a script of this folder with this side's code, on one thread as workers do; return what it prints."""
         script = str(Path(__file__).with_name(name))
         environment = {**self.environment(), **dict.fromkeys(THREADS, "1")}
         done = subprocess.run([sys.executable, script, *arguments], env=environment, capture_output=True, text=True)
@@ -88,7 +88,7 @@ def check_out(place: Path) -> Path:
 
 
 def animating(run: Path) -> float:
-    """Return the seconds that the networks of a run needed, as its cells recorded them."""
+    """Return the seconds that the networks of a run took, as its cells recorded them."""
     facts = json.loads((run / "run.json").read_text())
     labels = [method["label"] for method in facts["methods"] if not method["is_control"]]
     return float(sum(cell["seconds"] for label, cell in cells(run) if label in labels))
@@ -114,7 +114,7 @@ def shape(run: Path) -> dict[str, Any]:
 
 
 def differences(ours: Path, theirs: Path) -> list[str]:
-    """Return a line for everything that the two runs do not have in common."""
+    """Return a line for everything that differs between two runs."""
     mine, other = shape(ours), shape(theirs)
     lines = []
     for name in mine:
@@ -130,7 +130,7 @@ def differences(ours: Path, theirs: Path) -> list[str]:
 
 
 def changed_recipes(ours: Path, theirs: Path) -> Iterator[str]:
-    """Yield a line with both values for each row's mean of the metrics whose version is another."""
+    """Yield a line with both values for each row's mean of the metrics whose version differs."""
 
     def versions(run: Path) -> dict[str, str]:
         return {metric["name"]: metric["version"] for metric in json.loads((run / "run.json").read_text())["metrics"]}
@@ -149,12 +149,12 @@ def changed_recipes(ours: Path, theirs: Path) -> Iterator[str]:
 
 
 def row(what: str, theirs: float, ours: float) -> None:
-    """Print a row of the table at once, since the whole takes most of an hour."""
+    """Print a row of the table at once, because the whole takes most of an hour."""
     print(f"| {what} | {theirs:.2f} | {ours:.2f} | {ours / theirs:.3f} |", flush=True)
 
 
 def compare(sides: Sequence[Side], folder: str) -> None:
-    """Print what the two runs of `folder` do not have in common, then the figures whose recipe changed."""
+    """Print what differs between the two runs of `folder`, then the figures whose recipe changed."""
     theirs, ours = (side.place / folder / "run" for side in sides)
     lines = differences(ours, theirs)
     print(f"\n{folder}: " + ("these differ:" if lines else "same cells, frames, figures and clips on the page"))
@@ -164,7 +164,7 @@ def compare(sides: Sequence[Side], folder: str) -> None:
 
 
 def demo(sides: Sequence[Side]) -> None:
-    """Compare the demo run, the same command again and the measuring of one output."""
+    """Compare the demo run, the same command again and the measurement of one output."""
     used = [side.bench("demo", *DEMO) for side in sides]
     networks = [animating(side.place / "demo" / "run") for side in sides]
     row("demo run, processor seconds", *(one.cpu for one in used))
@@ -192,7 +192,7 @@ def large(sides: Sequence[Side], count: int = 9) -> None:
 
 
 def main(parts: Sequence[str]) -> None:
-    """Run both sides; print the table as it grows, what differs between them, and figures whose recipe changed."""
+    """Run both sides; print the table as it grows, the differences between them, and figures whose recipe changed."""
     known = {"demo": demo, "large": large, "third": functools.partial(large, count=3)}
     if unknown := set(parts) - set(known):
         sys.exit(f"Unknown part {min(unknown)!r}. Choose from {', '.join(known)}; without any: demo, large.")

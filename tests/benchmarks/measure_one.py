@@ -1,7 +1,7 @@
-"""Print the processor seconds that one output of 40 frames takes to measure, driver and truth being known.
+"""Print the processor seconds it takes to measure one output of 40 frames if driver and truth are known.
 
-Usage: measure_one.py PLACE, where PLACE holds a finished demo run in `run` and its store. Runs with the code that is
-first on the path, the baseline's too, so it uses only what both have.
+Usage: measure_one.py PLACE. PLACE contains a finished demo run in `run` and its store. The code that is first on the
+path is used, which may be the baseline's, so this uses only what both have.
 """
 
 import statistics
@@ -24,7 +24,7 @@ def main(place: Path) -> None:
     cells = [cell for cell in Demo(place / ".megbench" / "clips").cells() if cell.driver.n_frames == 40]
     named = [load("metric", name, METRICS) for name in METRICS if name not in ON_REQUEST]
     metrics = [make() for make in named if not lacking(make)]
-    features = place / "features_of_one"  # empty: nothing that the run kept is found
+    features = place / "features_of_one"  # empty, so that nothing the run kept is found
     seconds = []
     for row in ROWS:
         frames = read_frames(place / "run" / "cells" / row / cells[0].name / "frames", 40)

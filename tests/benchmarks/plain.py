@@ -1,7 +1,7 @@
-"""FPB-FOMM's training step written plainly from the specification's text, to measure ours against.
+"""FPB-FOMM's training step written plainly from the specification's text, to compare ours with.
 
-One line of the text is one line here, in its order and with torch's own building blocks; nothing is slowed down and
-nothing is rearranged to be fast. Entry names are the published ones, so it meets the same golden vectors.
+Each line of the text is one line here, in the same order and with torch's own building blocks; nothing is slowed down
+and nothing is rearranged for speed. Entry names are the published ones, so it meets the same golden vectors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from megbench.nets.vgg import LAYERS, MEAN, STD, TAPS
 
 
 def grid_of(height, width):
-    """Coordinates (H, W, 2) in [-1, 1], x then y."""
+    """Return coordinates (H, W, 2) in [-1, 1], x then y."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
     return torch.stack([x, y], -1)
 
@@ -108,7 +108,7 @@ class Hourglass(nn.Module):
 
 
 def prior(points, size=256, cells=64, sigma=0.75):
-    """The prior map of one set of points (18, 2), a map per point in a loop, in float64."""
+    """Return the prior map of one set of points (18, 2), computed with a loop over points in float64."""
     total = 0
     index = np.arange(1, cells + 1)
     for x, y in points.numpy().astype(np.float64) * cells / size:
@@ -266,7 +266,7 @@ class Vgg(nn.Module):
 
 
 class Plain:
-    """megbench.core.contracts.Trainable, as the published step."""
+    """The published step as a megbench.core.contracts.Trainable."""
 
     stages = ("main",)
 
@@ -313,7 +313,7 @@ class Plain:
 
 
 def map_points(transform, points):
-    """T at points (B, N, 2)."""
+    """Return T at points (B, N, 2)."""
     side = math.isqrt(transform.control_params.shape[-1])
     length = (points[:, :, None] - grid_of(side, side).view(1, 1, -1, 2)).abs().sum(-1)
     lift = (transform.control_params * length**2 * torch.log(length + 1e-6)).sum(-1, keepdim=True)
@@ -322,7 +322,7 @@ def map_points(transform, points):
 
 
 def slope(transform, points):
-    """dT/dz at points, in closed form."""
+    """Return dT/dz at points, in closed form."""
     side = math.isqrt(transform.control_params.shape[-1])
     offset = points[:, :, None] - grid_of(side, side).view(1, 1, -1, 2)
     r = offset.abs().sum(-1)
@@ -332,7 +332,7 @@ def slope(transform, points):
 
 
 def warped_grid(transform, shape):
-    """T at every pixel."""
+    """Return T at every pixel."""
     batch, _, height, width = shape
     grid = grid_of(height, width).view(1, -1, 2).expand(batch, -1, -1)
     return map_points(transform, grid).view(batch, height, width, 2)

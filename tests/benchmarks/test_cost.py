@@ -1,7 +1,7 @@
-"""What a template and a frame cost each method, counted and timed on one thread: `make bench`.
+"""The cost of a template and of a frame for each method, counted and timed on one thread: `make bench`.
 
-Multiply-adds are of convolutions and matrix products; bytes are what every operation reads and writes, so the traffic
-of a machine without caches. No target: a table for docs/performance.md.
+Multiply-adds are those of convolutions and matrix products; bytes are what every operation reads and writes, that is
+the traffic of a machine without caches. There is no target: this prints a table for docs/performance.md.
 """
 
 import time
@@ -20,7 +20,7 @@ TRAINED = ("fomm", "fpfomm", "mraa", "tps", "tps_rau", "ulmegan")
 
 
 class Traffic(TorchDispatchMode):
-    """Sums the bytes of what operations read and write; views and repeats of one number are free."""
+    """Adds up the bytes that operations read and write; views and repeats of one number are free."""
 
     def __init__(self):
         super().__init__()
@@ -33,13 +33,13 @@ class Traffic(TorchDispatchMode):
         places = {value.untyped_storage().data_ptr() for value in given}
         is_view = all(value.untyped_storage().data_ptr() in places for value in made)
         if function._schema.is_mutable or (given and not is_view):
-            seen = given if "out" in function._overloadname else (*given, *made)  # what is written is among the given
+            seen = given if "out" in function._overloadname else (*given, *made)  # outputs are among `given`
             self.bytes += sum(min(v.nbytes, v.untyped_storage().nbytes()) for v in seen)
         return found
 
 
 def prepared(name, published):
-    """A method with random weights of the demo's or of the published sizes."""
+    """Return a method with random weights of the demo's or of the published sizes."""
     method = make_method(name)("untrained", {})
     if published:
         method.settings = dict
@@ -48,21 +48,21 @@ def prepared(name, published):
 
 
 def counted(work):
-    """GMAC and MB of some work."""
+    """Return the GMAC and MB of some work."""
     with FlopCounterMode(display=False) as flops, Traffic() as traffic:
         work()
     return flops.get_total_flops() / 2e9, traffic.bytes / 1e6
 
 
 def timed(work):
-    """Seconds of some work, which was done before."""
+    """Return the seconds of some work, which has been done before."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
 def costs(name, published, template, clip):
-    """One row of the table."""
+    """Return one row of the table."""
     method = prepared(name, published)
 
     def encode():
@@ -74,7 +74,7 @@ def costs(name, published, template, clip):
         method.animate(template, clip)
 
     gmac, megabytes = counted(encode)
-    frame_gmac, frame_megabytes = (value / FRAMES for value in counted(animate))  # the template is encoded by now
+    frame_gmac, frame_megabytes = (value / FRAMES for value in counted(animate))  # the template is already encoded
     numbers = sum(value.numel() for network in method.networks.values() for value in network.state_dict().values())
     return {
         "method": name,

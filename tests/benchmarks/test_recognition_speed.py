@@ -1,7 +1,7 @@
-"""Recognisers at MEGC2019's size, 442 clips and 68 people left out in turn: `make bench`.
+"""Recognisers at MEGC2019's size, with 442 clips and 68 people left out in turn: `make bench`.
 
-The machine's whole leave-one-out; STSTNet's folds together beside the table's layers fold after fold, in interleaved
-epochs of the same process. An epoch costs the same first and last, so 500 of them take 500 times as long.
+Measures the support vector machine's whole leave-one-out, and STSTNet's folds together against the table's layers fold
+after fold, in interleaved epochs of the same process. All epochs cost the same, so 500 take 500 times as long as one.
 """
 
 import resource
@@ -21,7 +21,7 @@ SVM_S, NET_S, MEMORY_GB = 20, 20 * 60, 2.0
 
 
 def composite():
-    """Pictures, labels and people of MEGC2019's counts."""
+    """Return pictures, labels and people in MEGC2019's numbers."""
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], [250, 109, 83])
     people = np.r_[np.arange(PEOPLE), rng.integers(0, PEOPLE, CLIPS - PEOPLE)]

@@ -1,7 +1,7 @@
-"""What the runner itself costs: ten thousand cells of two frames that take no time to make: `make bench`.
+"""The cost of the runner itself: ten thousand cells of two frames that take no time to make: `make bench`.
 
-The runner's time is its own process's. Its workers' is printed beside it, as part of the whole: most of that is coding
-two PNG files, which is a cell's own work.
+The runner's time is that of its own process. Its workers' time is printed beside it, as part of the whole; most of it
+is encoding two PNG files, which is part of a cell's work.
 """
 
 import resource
@@ -19,7 +19,7 @@ DRIVERS, TEMPLATES = 100, 100
 
 
 class Trivial:
-    """Every one of the drivers on every one of the templates."""
+    """Every driver on every template."""
 
     name = "trivial"
     version = "1"
@@ -31,7 +31,7 @@ class Trivial:
         self.listed = [Cell("trivial", clip, face, reference=clip) for clip in clips for face in faces]
 
     def cells(self):
-        """All cells."""
+        """Return all cells."""
         return self.listed
 
 

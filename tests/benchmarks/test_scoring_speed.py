@@ -1,4 +1,4 @@
-"""Scoring a run beside calling its metrics one after another on decoded files, in one process: `make bench`.
+"""Scoring a run against calling its metrics one after another on decoded files, in one process: `make bench`.
 
 Both score the same eight frames of each output with every metric that needs no fetched weights.
 """
@@ -54,7 +54,7 @@ class Small:
         self.folder = folder
 
     def cells(self):
-        """Four cells of eight frames."""
+        """Return four cells of eight frames."""
         templates = [Template.of(name, name, image) for name, image in (("a", face()), ("b", face()[:, ::-1].copy()))]
         return [
             Cell("small", self.clip(name, 1), template, reference=self.clip(name, 2), truth=self.clip(name, None))
@@ -63,7 +63,7 @@ class Small:
         ]
 
     def clip(self, name, noise):
-        """A clip of one push."""
+        """Return a clip of one push."""
         frames, motion = render(PUSHES[name], noise, FRAMES)
         label = f"{name}{noise or ''}"
         clip = Clip(self.folder, label, "small", "astronaut", "positive", 0, "", apex_frame=4, rendered=True)
@@ -71,7 +71,7 @@ class Small:
 
 
 def one_after_another(run, jobs, makers):
-    """Every metric by itself: it decodes the files and sees what it needs, as separate tools do."""
+    """Measure every metric by itself: it decodes the files and computes what it needs, as separate tools do."""
     values = {}
     for job in jobs:
         for make in makers:
@@ -113,7 +113,7 @@ def test_scoring_is_faster_than_metrics_one_after_another(tmp_path, benchmark):
 
 
 def plain_frechet(a, b):
-    """FID's last step as its tools do it: the square root of the product of the covariances."""
+    """Return FID's last step as its tools do it: with the square root of the product of the covariances."""
     mean = a.mean(0) - b.mean(0)
     first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     root = scipy.linalg.sqrtm(first @ second).real

@@ -1,6 +1,6 @@
-"""A training step of ours beside the plain recipe's, in one process, in turns: `make bench`.
+"""A training step of ours against the plain recipe's, in one process, alternating: `make bench`.
 
-The plain recipe must meet the same golden vectors first, or the comparison would say nothing.
+The plain recipe must meet the same golden vectors first, or the comparison would be meaningless.
 """
 
 import statistics
@@ -56,7 +56,7 @@ def test_the_plain_recipe_meets_the_training_goldens(golden, vgg):
 
 
 def plain_step(trainer, optimisers, batch, index):
-    """A step as the published code does it: zero, backward, step."""
+    """Do a step as the published code does: zero, backward, step."""
     for phase in trainer.step("main", batch, 0, index, np.random.default_rng(index)):
         for name in phase.optimisers:
             optimisers[name].zero_grad()

@@ -3,8 +3,8 @@
     python -m tests.golden FILE.npz [--salt S] [--device D]    the largest difference of every entry; 1 above a bound
     python -m tests.golden FILE.npz --reduce    write the reduced file into tests/golden, with its pictures
 
-The model is chosen by the file's base name, the bounds by base name and entry name (tests/golden/bounds.py). The salt
-is that of the weights the file was made with; inputs are read from the file.
+The file's base name determines the model; base name and entry name determine the bounds (tests/golden/bounds.py). The
+salt is that of the weights the file was made with; inputs are read from the file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.golden.bounds import HERE, Bound, UnboundEntryError
 from tests.golden.files import Golden, compare
 from tests.golden.fill import filled_vgg, undrawn
 
-# The module with a file's entries, and the family whose weights it was made with, by the file's base name.
+# For each file's base name, the module with its entries and the family whose weights it was made with.
 FILES = {name: (name, "fomm") for name in ("fomm", "fpb", "mraa")} | {
     model + part: (model, "tps")
     for model, parts in {
@@ -41,7 +41,7 @@ NOT_REDUCED = (
 
 
 def differences(path: Path, salt: str = "", left_out: str = "") -> Iterator[tuple[str, float | None, Bound]]:
-    """(entry, largest difference or None, bound) for every entry of a golden file that `left_out` does not match."""
+    """Yield (entry, largest difference or None, bound) for every entry of a file that `left_out` does not match."""
     if path.stem not in FILES:
         raise SystemExit(f"{path}: no golden file is called {path.stem!r}; choices: {', '.join(FILES)}")
     if not path.is_file():
@@ -57,14 +57,14 @@ def differences(path: Path, salt: str = "", left_out: str = "") -> Iterator[tupl
 
 
 def spent(found: float, bound: Bound) -> float:
-    """A difference as a share of its bound; a bound of 0 asks for equality."""
+    """Return a difference as a share of its bound; a bound of 0 demands equality."""
     if not found:
         return 0.0
     return found / bound.bound if bound.bound else float("inf")
 
 
 def main() -> int:
-    """Print the differences, worst (as a share of their bounds) last."""
+    """Print the differences, the largest (as shares of their bounds) last."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
     parser.add_argument("--salt", default="")

@@ -1,32 +1,33 @@
-"""How far an entry of a golden file may be off: FACTOR times what float32 is off by in our own networks.
+"""Bounds on the entries of golden files: FACTOR times the error of float32 in our own networks.
 
 `python -m tests.golden.measure` runs every golden file's computation in float32 and in float64, for SEEDS seeds of
-weights and inputs, and notes the largest difference of each stage in a file for the kind of processor it runs on
-(tests/golden/processors/*.json). The bound of an entry is FACTOR times the largest that any of these files has for its
-stage. So no bound is set by hand, and a processor that rounds in other ways brings its own file.
+weights and inputs, and writes the largest difference of each stage to a file for the kind of processor it runs on
+(tests/golden/processors/*.json). The bound of an entry is FACTOR times the largest difference in any of these files for
+its stage. So no bound is set by hand, and a processor that rounds differently gets its own file.
 
-Measured beforehand rather than with every comparison: in float64 a training step takes two to three times as long as
-the comparison itself, and the difference with one set of weights and pictures may be small by luck. Other sets of
-golden files have other inputs but the same stages. FACTOR is what the specification recommends for the official
-float32-to-float64 difference: 2, since the expected entry and ours round each in their own way, times 2.5 for what
-eight seeds do not show (the largest of a stage is 1.1 times the second largest in the median).
+Differences are measured beforehand and not with every comparison, because a training step in float64 takes two to
+three times as long as the comparison itself, and the difference with one set of weights and pictures may be small by
+luck. Other sets of golden files have other inputs but the same stages. FACTOR is what the specification recommends for
+the official float32-to-float64 difference: 2, because the expected entry and ours round independently, times 2.5 for
+what eight seeds do not show (the largest of a stage is 1.1 times the second largest in the median).
 
-A stage is what an entry is without its mode, epoch or variant (`standard/` and `relative/`, `ac0_` and `ac1_`), which
-go through the same layers: which of them comes out near float64 is luck. Every seed measures every stage, half of them
-in one variant and half in another where there are two.
+A stage is an entry without its mode, epoch or variant (`standard/` and `relative/`, `ac0_` and `ac1_`). These go
+through the same layers, and it is a matter of luck which of them comes out near float64. Every seed measures every
+stage; if a stage has two variants, half of the seeds measure one and half the other.
 
 A difference is the largest of an entry's values, but a gradient's is the upper quartile, relative to the gradient's
-largest value. For a gradient is not continuous: where a ReLU is about to open, or a sample lies on a pixel's border,
-rounding decides between two values. Splines carry such a jump far: their five points lie close together, so that what
-happens to one sample at a picture's border moves one point's gradient by forty times as much. With one of the eight
-seeds a single sample makes two fifths of the largest gradient of a key point in 64 x 64 pixels (0.42; 0.016 with the
-second worst seed), and nothing could be told from a bound above that. Yet it moves one spline's points in one
-direction, a few entries of the tensor, and the quartile by no more than 0.015. A mistake (a sign, a weight, a detached
-term) moves all entries. The same goes for parameters after a step of Adam, whose first goes by the sign of the gradient
-alone. Losses of a second step have what such signs amplify in their measured difference, as float64 takes its own step.
+largest value. The reason is that a gradient is not continuous: if a ReLU is about to open, or a sample is on a pixel's
+border, rounding decides between two values. Splines amplify such a jump: their five points are close together, so that
+a change of one sample at a picture's border changes one point's gradient by forty times as much. With one of the eight
+seeds a single sample makes up two fifths of the largest gradient of a key point in 64 x 64 pixels (0.42; 0.016 with the
+second worst seed), and a bound above that would detect nothing. Yet it moves only one spline's points in one direction,
+a few entries of the tensor, and changes the quartile by no more than 0.015. A mistake (a sign, a weight, a detached
+term) changes all entries. The same holds for parameters after a step of Adam, because its first step depends only on
+the sign of the gradient. The measured differences of a second step's losses include what such signs amplify, because
+float64 takes its own step.
 
-An entry whose float32 happens to be exact has the spacing of float32 numbers at its largest value. Entries in float64
-have the same differences times 2^-29, the ratio of the two spacings.
+An entry that happens to be exact in float32 gets the spacing of float32 numbers at its largest value. Entries in
+float64 have the same differences times 2^-29, the ratio of the two spacings.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ FLOAT64_SPACING = 2.0**-29  # of float64 numbers, as a share of float32's
 # A large entry of the second family is stored as values at some indices, modulo its size, and as statistics.
 PICKED_SUFFIX, STATISTICS_SUFFIX = "@s", "@stat"
 
-# What an entry is: the first kind with a pattern that its name matches, else "absolute".
+# The kind of an entry: the first one with a pattern that matches its name, else "absolute".
 KINDS = {
     "input": (
         # pictures, random transforms and where to try them, given points and regions, draws
@@ -56,7 +57,7 @@ KINDS = {
         r"|aus|(src|tar)_aus|.*/gp_alpha|ganloss/map|tv/in|f64/[abc]/table|f64/curve/.*|quant/(float|uint8_full)"
     ),
     "ignored": (
-        # gradients that are nothing but rounding: softmax-invariant, before a batch norm, before an instance norm
+        # gradients that are only rounding: softmax-invariant, before a batch norm, before an instance norm
         r"train(adv)?_ac[01]_grad_(kp_detector\.kp|region_predictor\.regions|generator\.first\.conv)\.bias"
         r"|.*(grad|after_step)/inpainting_network\.resblock\.\d\.conv\d\.bias"
     ),
@@ -64,12 +65,12 @@ KINDS = {
     "gradient": r".*_grad_.*|(.*/)?grad/.*",
     "step": r".*after_step/.*",
 }
-# What is left out of an entry's name for its stage: mode, epoch, variant, `align_corners`, which picture.
+# Parts of an entry's name that are not part of its stage: mode, epoch, variant, `align_corners`, which picture.
 VARIANT = (
     r"^(standard|bg|relative|small2?|moved|epoch\d+|default|masked)/((au\d?|plain)/)?(dense/)?"
     r"|^anim_[a-z]+\d_(?=ac)|(?<=anim_)[a-z]+\d_|(?<![a-z])ac[01]_|(?<=train)adv|^[kr][sd]_"
 )
-# What is computed at one go; "" is what every variant needs.
+# The groups of entries that are computed together; "" is what every variant needs.
 TURN = (
     r"^((anim_(?P<mode>[a-z]+\d)_)?(?P<ac>(train(adv)?_)?ac[01])_"
     r"|(?P<part>epoch\d+|default|masked|standard|bg|relative|avd|(small2?|moved|pixel)/\w+)/)"
@@ -89,34 +90,34 @@ class Bound:
 
 
 class UnboundEntryError(ValueError):
-    """An entry of which no processor's file has the stage."""
+    """Raised for an entry whose stage is not in any processor's file."""
 
 
 def plain(name: str) -> str:
-    """An entry's name without the suffix that says how it is stored."""
+    """Return an entry's name without the suffix that says how it is stored."""
     return name.removesuffix(PICKED_SUFFIX).removesuffix(STATISTICS_SUFFIX)
 
 
 def kind_of(entry: str, stem: str) -> str:
-    """The kind of an entry of a golden file."""
-    if plain(entry) == "AU_diff":  # what one file computes the others take
+    """Return the kind of an entry of a golden file."""
+    if plain(entry) == "AU_diff":  # one file computes what the others take as input
         return "absolute" if stem.endswith("_au") else "input"
     return next((kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, plain(entry))), "absolute")
 
 
 def stage_of(entry: str) -> str:
-    """The stage of an entry, which it shares with its variants."""
+    """Return the stage of an entry, which it shares with its variants."""
     return re.sub(VARIANT, "", plain(entry))
 
 
 def turn_of(entry: str) -> str:
-    """What an entry is computed with."""
+    """Return the group that an entry is computed with."""
     found = re.match(TURN, entry)
     return (found["part"] or found["ac"] + (found["mode"] or "")) if found else ""
 
 
 class Bounds:
-    """The bounds that the processors' files give."""
+    """The bounds from the processors' files."""
 
     def __init__(self, folder: Path = PROCESSORS) -> None:
         self.largest: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
@@ -127,7 +128,7 @@ class Bounds:
                     self.largest[stem][stage] = max(self.largest[stem][stage], largest)
 
     def of(self, entry: str, stem: str) -> Bound:
-        """The bound of an entry of a golden file; UnboundEntryError if its stage was never measured."""
+        """Return the bound of an entry of a golden file. Raise UnboundEntryError if its stage was never measured."""
         kind = kind_of(entry, stem)
         if kind in ("input", "ignored"):
             return Bound(kind)

@@ -36,7 +36,7 @@ class Golden:
         self.names = set(self.arrays)
 
     def __getitem__(self, name: str) -> Tensor:
-        """An input. A reduced file names its pictures, which lie beside it."""
+        """Return an input. In a reduced file pictures are named and stored beside it."""
         array = self.arrays[name]
         if array.dtype.kind == "U" and name.endswith(LEVELS):
             array = np.stack([read_picture(self.path.parent / file).transpose(1, 2, 0) for file in array])
@@ -47,11 +47,11 @@ class Golden:
         return given.to(torch.get_default_dtype()) if given.dtype == torch.float32 else given
 
     def any(self, prefix: str) -> bool:
-        """Whether the file has entries of this prefix, so that what only they need can be left undone."""
+        """Return whether the file has entries with this prefix, so that work for absent ones can be skipped."""
         return any(name.startswith(prefix) for name in self.names)
 
     def difference(self, name: str, found: np.ndarray, bound: Bound) -> float:
-        """The largest difference of a computed entry, in the bound's terms; infinite for another shape or NaN."""
+        """Return the largest difference of an entry, in terms of its bound; infinite for another shape or NaN."""
         expected = self.arrays[name].astype(np.float64)
         found = np.asarray(found, np.float64)
         if name.endswith(STATISTICS_SUFFIX):
@@ -80,7 +80,7 @@ class Golden:
 
 
 def off_by(kind: str, found: np.ndarray, expected: np.ndarray) -> float:
-    """How far float64 arrays differ in the terms of a bound's kind."""
+    """Return how far float64 arrays differ in terms of a bound's kind."""
     error = np.abs(found - expected)
     if kind == "relative":
         error = error / np.maximum(np.abs(expected), 1e-12)
@@ -88,19 +88,19 @@ def off_by(kind: str, found: np.ndarray, expected: np.ndarray) -> float:
         error = error / max(np.abs(expected).max(), 1e-12)
     if not error.size:
         return 0.0
-    # No interpolation: MOST of the values are within a bound if and only if this one is.
+    # No interpolation, so that MOST of the values are within a bound if and only if this one is.
     return float(np.quantile(error, MOST, method="inverted_cdf") if kind in ("gradient", "step") else error.max())
 
 
 def sampled(array: np.ndarray) -> np.ndarray:
-    """The array if it is small, else evenly spaced values of it in one row."""
+    """Return the array if it is small, else evenly spaced values of it in one row."""
     if array.size <= WHOLE:
         return array
     return array.reshape(-1)[np.linspace(0, array.size - 1, SAMPLES).astype(np.int64)]
 
 
 def write_picture(folder: Path, picture: np.ndarray) -> str:
-    """Write (3, H, W) float32, exact multiples of 1/255, as lossless WebP named by its content; returns the name."""
+    """Write (3, H, W) float32, exact multiples of 1/255, as lossless WebP named by its content; return the name."""
     levels = np.rint(picture * 255).astype(np.uint8)
     if not np.array_equal(levels.astype(np.float32) / np.float32(255), picture):
         raise ValueError("pictures of golden files must be exact multiples of 1/255")
@@ -108,7 +108,7 @@ def write_picture(folder: Path, picture: np.ndarray) -> str:
 
 
 def write_levels(folder: Path, levels: np.ndarray) -> str:
-    """Write (H, W, 3) uint8 RGB as lossless WebP named by its content; returns the name."""
+    """Write (H, W, 3) uint8 RGB as lossless WebP named by its content; return the name."""
     name = f"{hashlib.blake2b(levels.tobytes(), digest_size=4).hexdigest()}.webp"
     cv2.imwrite(str(folder / name), levels[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 101])
     return name
@@ -120,7 +120,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def compare(golden: Golden, entries: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, float | None, Bound]]:
-    """Difference of every entry of the file, None for inputs and ignored ones; an uncomputed entry is infinite."""
+    """Return the difference of every entry, None for inputs and ignored ones; infinite if it was not computed."""
     bounds = Bounds()
     wanted = {name: bounds.of(name, golden.path.stem) for name in sorted(golden.names)}
     compared = {name for name, bound in wanted.items() if bound.kind not in ("input", "ignored")}

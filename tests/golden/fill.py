@@ -24,13 +24,13 @@ from megbench.nets.vgg import Vgg19
 
 Family = Literal["fomm", "tps"]
 
-# Buffers that a network computes itself are left alone.
+# Buffers that a network computes itself are not filled.
 CONSTRUCTED: dict[Family, str] = {
     "fomm": r"(.*\.)?down\.weight",
     "tps": r"(.*\.)?(grid|down\.weight|downs\.[^.]+\.weight|mean|std|real_label|fake_label)",
 }
 
-# Output layers that are kept near a useful working point: layer -> (factor on the weight, centre of the bias).
+# Output layers that are kept near a useful working point, with (factor on the weight, centre of the bias).
 HEADS: dict[Family, dict[str, tuple[float, tuple[float, ...]]]] = {
     "fomm": {
         "jacobian": (0.1, (1, 0, 0, 1)),
@@ -49,10 +49,10 @@ HEADS: dict[Family, dict[str, tuple[float, tuple[float, ...]]]] = {
 
 
 # One model's networks are filled several times (per align_corners, per training), and FOMM and FPB-FOMM have the same
-# generator and judges; 500 entries hold one model.
+# generator and discriminators; a cache of 500 entries holds one model.
 @functools.lru_cache(maxsize=500)
 def draw(name: str, shape: tuple[int, ...], salt: str, family: Family) -> np.ndarray:
-    """Values float32 of `shape` for the entry `name`."""
+    """Draw float32 values of `shape` for the entry `name`."""
     rng = np.random.Generator(np.random.PCG64(zlib.crc32((salt + name).encode())))
     z = rng.standard_normal(shape)
     layer, _, leaf = name.rpartition(".")
@@ -73,7 +73,7 @@ def draw(name: str, shape: tuple[int, ...], salt: str, family: Family) -> np.nda
 
 
 def fill(network: nn.Module, salt: str, family: Family = "fomm") -> nn.Module:
-    """Overwrite a network's floating entries; integer entries become 0. All become of torch's default type."""
+    """Overwrite a network's floating entries; set integer entries to 0. All get torch's default type."""
     with torch.no_grad():
         for name, entry in network.state_dict().items():
             if re.fullmatch(CONSTRUCTED[family], name):
@@ -87,7 +87,7 @@ def fill(network: nn.Module, salt: str, family: Family = "fomm") -> nn.Module:
 
 @contextlib.contextmanager
 def undrawn() -> Iterator[None]:
-    """Build networks without the random weights that they have at first, for whoever fills or never uses them."""
+    """Build networks without drawing initial weights, for callers that fill or never use them."""
 
     def as_it_is(tensor: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
         return tensor
@@ -97,7 +97,7 @@ def undrawn() -> Iterator[None]:
 
 
 def filled_vgg(salt: str, family: Family) -> dict[str, torch.Tensor]:
-    """State of the perceptual loss's VGG-19. "tps" names its layers by slice, each of which ends at a tap."""
+    """Return the state of the perceptual loss's VGG-19. "tps" names its layers by slice; each slice ends at a tap."""
     if family == "fomm":
         return fill(Vgg19(), salt).state_dict()
     state = Vgg19().state_dict()

@@ -1,4 +1,4 @@
-"""Golden entries of FOMM: inference, training as vox-256 and vox-adv-256, and the spectrally normed discriminator."""
+"""Golden entries of FOMM: inference, training as vox-256 and vox-adv-256, the spectrally normalised discriminator."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VOX_ADV = FommConfig(discriminator=DiscriminatorConfig(use_kp=True), loss=LossCo
 
 
 def entries(golden: Golden, salt: str, vgg: Path) -> Iterator[tuple[str, Tensor]]:
-    """All entries of FOMM's golden files."""
+    """Yield all entries of FOMM's golden files."""
     with torch.no_grad():
         yield from probes(golden)
         yield from spectral(golden, salt)
@@ -48,7 +48,7 @@ def entries(golden: Golden, salt: str, vgg: Path) -> Iterator[tuple[str, Tensor]
 
 
 def spectral(golden: Golden, salt: str) -> Iterator[tuple[str, Tensor]]:
-    """vox-256's discriminator in train mode, one forward pass."""
+    """Yield the entries of vox-256's discriminator in train mode, from one forward pass."""
     judge = fill(Discriminator(VOX.discriminator, VOX.num_kp), salt).train()
     verdict = judge({1: golden["batch_driving"]})[0]
     yield "sn_disc_prediction_map", verdict.scores

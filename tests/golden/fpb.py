@@ -23,7 +23,7 @@ BATCH = slice(2, 4)
 
 
 def entries(golden: Golden, salt: str, vgg: Path) -> Iterator[tuple[str, Tensor]]:
-    """All entries of FPB-FOMM's golden files."""
+    """Yield all entries of FPB-FOMM's golden files."""
     with torch.no_grad():
         yield from probes(golden)
         yield from priors(golden)
@@ -47,7 +47,7 @@ def entries(golden: Golden, salt: str, vgg: Path) -> Iterator[tuple[str, Tensor]
 
 
 def priors(golden: Golden) -> Iterator[tuple[str, Tensor]]:
-    """Given points and their prior maps."""
+    """Yield given points and their prior maps."""
     points = given_points(golden["landmarks68"])
     yield "keypoints18", points
     yield "prior_f64", prior_map(PriorConfig(), points)

@@ -36,12 +36,12 @@ class Detections:
 
 
 def filled(networks: dict[str, nn.Module], salt: str) -> dict[str, nn.Module]:
-    """Networks with deterministic weights, each by its own names, in eval mode."""
+    """Return networks with deterministic weights, each by its own names, in eval mode."""
     return {name: fill(network, salt).eval() for name, network in networks.items()}
 
 
 def inference(golden: Golden, generators: dict[str, KeyPointGenerator], found: Detections) -> Entries:
-    """Eval-mode entries; generators are keyed by align_corners, "ac0" and "ac1"."""
+    """Yield eval-mode entries; generators are keyed by align_corners, "ac0" and "ac1"."""
     source, driving = found.source, found.driving
     for name, points in (("ks", source), ("kd", driving)):
         assert points.heatmap is not None
@@ -76,12 +76,12 @@ def inference(golden: Golden, generators: dict[str, KeyPointGenerator], found: D
 
 
 def transform(golden: Golden) -> RandomTransform:
-    """The random transform of the file's training batch."""
+    """Return the random transform of the file's training batch."""
     return RandomTransform(golden["tps_theta"], golden["tps_control_params"])
 
 
 def probes(golden: Golden) -> Entries:
-    """The random transform and its jacobian at a few points."""
+    """Yield the random transform and its jacobian at a few points."""
     points = golden["tps_probe_points"]
     yield "tps_probe_warped", transform(golden).points(points)
     yield "tps_probe_jacobian", transform(golden).jacobian(points)
@@ -90,7 +90,7 @@ def probes(golden: Golden) -> Entries:
 def training(
     golden: Golden, prefix: str, make: Callable[[Path], Any], batch: dict[str, Tensor], vgg: Path, salt: str
 ) -> Entries:
-    """Two steps of a trainer, `make(vgg)`, under `prefix`; nothing if the file has no such entries."""
+    """Yield two steps of a trainer, `make(vgg)`, under `prefix`; nothing if the file has no such entries."""
     if not golden.any(prefix):
         return
     torch.manual_seed(0)

@@ -1,10 +1,10 @@
-"""Measure how far float32 is off from float64 on this kind of processor, for the bounds of the golden files.
+"""Measure how far float32 deviates from float64 on this kind of processor, for the bounds of the golden files.
 
     python -m tests.golden.measure --name "AMD EPYC, Zen 3" [FILE.npz ...]
 
 Without files it measures all of ../shared/specs (about an hour on one core) and writes
-tests/golden/processors/amd_epyc_zen_3.json; with files it replaces what that file has of these. Nothing of the expected
-entries is used: weights are drawn by another salt for each seed, and inputs are redrawn from the files' own.
+tests/golden/processors/amd_epyc_zen_3.json; with files it replaces only their part of it. Expected entries are not
+used: weights are drawn with a different salt for each seed, and inputs are redrawn from those in the files.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from tests.golden.fill import filled_vgg, undrawn
 
 SPECS = Path(__file__).parent.parent.parent.parent / "shared" / "specs"
 Arrays = dict[str, np.ndarray]
-# The transform of filters by which convolutions are fast, in float64.
+# The transform of filters that makes convolutions fast, in float64.
 WEIGHTS = torch.kron(winograd._weight_transform(), winograd._weight_transform())
 
 
 class Redrawn(Golden):
-    """A golden file's names with other inputs: the same pictures in other colours and positions, other draws."""
+    """A golden file's names with other inputs: the same pictures in other colours and positions, and new draws."""
 
     def __init__(self, path: Path, seed: int) -> None:
         super().__init__(path)
@@ -52,7 +52,7 @@ class Redrawn(Golden):
 
 
 def in_turn(names: set[str], backwards: bool) -> set[str]:
-    """The entries of so many variants that every stage is among them, taken in order of their names or backwards."""
+    """Choose variants by name, or backwards, until every stage is included; return the chosen variants' entries."""
     chosen: set[str] = set()
     missing = {stage_of(name) for name in names}
     for turn in sorted({turn_of(name) for name in names}, reverse=backwards):
@@ -64,7 +64,7 @@ def in_turn(names: set[str], backwards: bool) -> set[str]:
 
 
 def redrawn(name: str, array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """An input like the file's, drawn by `rng`."""
+    """Return an input like the file's, drawn by `rng`."""
     if name.endswith(LEVELS) or name in PICTURES:
         channels, rows, columns = (3, 1, 2) if name.endswith(LEVELS) else (-3, -2, -1)
         array = np.take(array, rng.permutation(3), axis=channels)
@@ -86,13 +86,13 @@ def redrawn(name: str, array: np.ndarray, rng: np.random.Generator) -> np.ndarra
 
 
 def shuffled(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The values in another order and with other signs."""
+    """Return the values in another order and with other signs."""
     values = rng.permutation(array.reshape(-1)) * rng.choice(np.array([-1, 1], array.dtype), array.size)
     return values.reshape(array.shape)
 
 
 def convolved(conv: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Stand in for nn.Conv2d._conv_forward in float64, where torch itself takes three times as long on large maps."""
+    """Replace nn.Conv2d._conv_forward in float64, where torch itself takes three times as long on large maps."""
     height, width = x.shape[2:]
     large = height * width >= winograd.SMALLEST_MAP and height % 4 == width % 4 == 0
     if large and winograd.Conv3x3.suits(conv) and min(weight.shape[:2]) >= 16:
@@ -104,7 +104,7 @@ def convolved(conv: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -
         and conv.stride == (1, 1)
         and weight.shape[1] > 4 * len(weight)
     ):
-        rows = weight.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2)  # 49 O, C: what a cell adds to its neighbours
+        rows = weight.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2)  # 49 O, C: contributions of a cell to its neighbours
         y = F.fold(rows @ x.flatten(2), (height, width), 7, padding=3)
         return y if bias is None else y + bias[:, None, None]
     return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
@@ -112,10 +112,10 @@ def convolved(conv: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -
 
 @contextlib.contextmanager
 def computing(dtype: torch.dtype, family: str) -> Iterator[None]:
-    """Compute in one type; in float32 the later systems as published.
+    """Compute in one type; in float32 the later systems are computed as published.
 
-    Ours do in float64 what is badly conditioned. The published ones do not, and multiply by the inverse of a spline's
-    system, which is 400 times less exact than to solve it where all points coincide.
+    Our networks use float64 for ill-conditioned steps. The published ones do not, and multiply by the inverse of a
+    spline's system, which is 400 times less exact than solving it if all points coincide.
     """
     torch.set_default_dtype(dtype)
     with contextlib.ExitStack() as stack:
@@ -134,7 +134,7 @@ def computing(dtype: torch.dtype, family: str) -> Iterator[None]:
 
 
 def computed(path: Path, seed: int, dtype: torch.dtype) -> Arrays:
-    """The entries of a golden file with redrawn weights and inputs, by their plain names."""
+    """Return the entries of a golden file with redrawn weights and inputs, by their plain names."""
     module, family = FILES[path.stem]
     golden, salt = Redrawn(path, seed), f"seed{seed}/"
     wanted = {plain(name) for name in golden.names}
@@ -151,7 +151,7 @@ def computed(path: Path, seed: int, dtype: torch.dtype) -> Arrays:
 
 
 def differences(stem: str, single: Arrays, double: Arrays) -> dict[str, float]:
-    """The largest difference of each stage, at least the spacing of float32 numbers at its largest value."""
+    """Return the largest difference of each stage, at least the spacing of float32 numbers at its largest value."""
     off: dict[str, float] = {}
     for name, expected in double.items():
         if expected.dtype.kind in "iu":
@@ -170,7 +170,7 @@ def differences(stem: str, single: Arrays, double: Arrays) -> dict[str, float]:
 
 
 def reference(path: Path, seed: int, kept: Path | None) -> Arrays:
-    """The entries in float64, read from `kept` if another run left them there."""
+    """Return the entries in float64, read from `kept` if another run left them there."""
     file = kept and kept / f"{path.stem}_{seed}.npz"
     if file and file.exists():
         with np.load(file) as data:
@@ -182,7 +182,7 @@ def reference(path: Path, seed: int, kept: Path | None) -> Arrays:
 
 
 def add(content: dict[str, Any], stem: str, off: dict[str, float]) -> None:
-    """Count a seed of a file in, keeping the largest difference of each stage."""
+    """Add a seed to a file, keeping the largest difference of each stage."""
     stages = content["differences"].setdefault(stem, {})
     for stage, value in off.items():
         stages[stage] = max(stages.get(stage, 0.0), float(f"{value:.3g}"))
@@ -190,7 +190,7 @@ def add(content: dict[str, Any], stem: str, off: dict[str, float]) -> None:
 
 
 def main() -> None:
-    """Measure, and write after every seed; seeds that an interrupted run has measured are not measured again."""
+    """Measure, and write after every seed; seeds measured by an interrupted run are skipped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="*")
     parser.add_argument("--name", required=True, help="kind of processor, and how it was limited if it was")

@@ -33,7 +33,7 @@ TINY = replace(FULL, dense_motion=TINY_TPS.dense_motion, inpainting=TINY_TPS.inp
 
 
 def entries(golden: Golden, salt: str, vgg: Path) -> Entries:
-    """All entries of the golden files `megc2022`, `megc2022_tiny`, their `_train`, `_tiny_f64` and `_au`."""
+    """Yield all entries of the golden files `megc2022`, `megc2022_tiny`, their `_train`, `_tiny_f64` and `_au`."""
     stem = golden.path.stem
     config = TINY if "tiny" in stem else FULL
     if stem.endswith("_train"):
@@ -46,7 +46,7 @@ def entries(golden: Golden, salt: str, vgg: Path) -> Entries:
 
 
 def inference(golden: Golden, config: RauConfig, salt: str) -> Entries:
-    """Eval-mode entries: saturated points, small-valued ones, and points that move."""
+    """Yield eval-mode entries: saturated points, small-valued ones, and points that move."""
     source = pictures(golden["images_u8"])[:1]
     with_units = filled(networks(config), salt)
     plain = filled(networks(replace(config, condition="none")), salt)
@@ -68,7 +68,7 @@ def inference(golden: Golden, config: RauConfig, salt: str) -> Entries:
 
 
 def in_float64(golden: Golden, config: RauConfig, salt: str) -> Entries:
-    """Predictions in float64, which show the little that the action units change."""
+    """Yield predictions in float64, which reveal the small changes that the action units make."""
     nets = {name: network.double() for name, network in filled(networks(config), salt).items()}
     made = generator(nets)
     picture = (golden["images_u8"][:1].permute(0, 3, 1, 2).float() / 255).double()
@@ -82,7 +82,7 @@ def in_float64(golden: Golden, config: RauConfig, salt: str) -> Entries:
 
 
 def training(golden: Golden, config: RauConfig, salt: str, vgg: Path) -> Entries:
-    """One step in each of two epochs, each from the same weights."""
+    """Yield one step in each of two epochs, both from the same weights."""
     source, driving = (pictures(golden[f"{name}_u8"]) for name in ("source", "driving"))
     for epoch in (0, 8):
         if not golden.any(f"epoch{epoch}/"):
@@ -97,7 +97,7 @@ def training(golden: Golden, config: RauConfig, salt: str, vgg: Path) -> Entries
 
 
 def action_units(golden: Golden) -> Entries:
-    """Relative action units of a table, and the landmarks that become points."""
+    """Yield relative action units of a table, and the landmarks that become points."""
     table, rows = golden["f64/table"].numpy(), golden["rows"].numpy()
     noise = golden["f64/noise_source"].numpy(), golden["f64/noise_driving"].numpy()
     yield "AU_diff", torch.from_numpy(au_difference(table[rows[:, 0]], table[rows[:, 1]], noise))

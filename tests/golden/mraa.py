@@ -23,7 +23,7 @@ CONFIG = MraaConfig()
 
 
 def entries(golden: Golden, salt: str, vgg: Path) -> Entries:
-    """All entries of MRAA's golden files."""
+    """Yield all entries of MRAA's golden files."""
     with torch.no_grad():
         yield from inference(golden, salt)
     yield from avd_training(golden, salt)
@@ -32,7 +32,7 @@ def entries(golden: Golden, salt: str, vgg: Path) -> Entries:
 
 
 def inference(golden: Golden, salt: str) -> Entries:
-    """Eval-mode entries."""
+    """Yield eval-mode entries."""
     nets: dict[str, Any] = {}
     generators: dict[str, MraaGenerator] = {}
     for ac in (ac for ac in (0, 1) if golden.any(f"ac{ac}_")):
@@ -77,14 +77,14 @@ def inference(golden: Golden, salt: str) -> Entries:
 
 
 def named(prefix: str, regions: Regions) -> Entries:
-    """The three parameters of regions as entries."""
+    """Yield the three parameters of regions as entries."""
     yield f"{prefix}shift", regions.shift
     yield f"{prefix}affine", regions.affine
     yield f"{prefix}covar", regions.covar
 
 
 def avd_training(golden: Golden, salt: str) -> Entries:
-    """The AVD network in eval mode, and its losses before and after one step of its optimiser."""
+    """Yield the AVD network's outputs in eval mode, and its losses before and after one step of its optimiser."""
     trainer = MraaTrainer(replace(CONFIG, loss=replace(CONFIG.loss, perceptual="pyramid")))
     network = filled({"avd_network": trainer.networks()["avd_network"]}, salt)["avd_network"]
     identity, target = given(golden, "avd_id"), given(golden, "avd_posegt")
@@ -104,13 +104,13 @@ def avd_training(golden: Golden, salt: str) -> Entries:
 
 
 def given(golden: Golden, name: str) -> Regions:
-    """Regions given by shift and affine."""
+    """Return regions given by shift and affine."""
     affine = golden[f"{name}_affine"]
     return Regions(golden[f"{name}_shift"], affine, product(affine, affine.transpose(-1, -2)))
 
 
 def main_training(golden: Golden, ac: int, salt: str, vgg: Path) -> Entries:
-    """Two steps of the main stage; nothing if the file has no such entries."""
+    """Yield two steps of the main stage; nothing if the file has no such entries."""
     prefix = f"train_ac{ac}_"
     if not golden.any(prefix):
         return

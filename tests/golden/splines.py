@@ -1,4 +1,4 @@
-"""What the golden entries of TPS and TPS with relative AUs have in common: stages by hooks, a training step."""
+"""The common parts of the golden entries of TPS and TPS with relative AUs: stages by hooks, a training step."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ INPAINT = {"down": "down_blocks", "res": "resblock", "up": "up_blocks"}
 
 
 def filled(networks: dict[str, nn.Module], salt: str) -> dict[str, nn.Module]:
-    """Networks with deterministic weights, each by its own names, in eval mode."""
+    """Return networks with deterministic weights, each by its own names, in eval mode."""
     return {name: fill(network, salt, "tps").eval() for name, network in networks.items()}
 
 
 def pictures(levels: Tensor) -> Tensor:
-    """Pictures (N, H, W, 3) uint8 -> (N, 3, H, W) in [0, 1], float32 as the default type is, or its numbers in it."""
+    """Convert pictures (N, H, W, 3) uint8 to (N, 3, H, W) in [0, 1], computed in float32, in torch's default type."""
     return (levels.permute(0, 3, 1, 2).float() / 255).contiguous().to(torch.get_default_dtype())
 
 
 @contextmanager
 def outputs(network: nn.Module, layers: dict[str, str], single: dict[str, str]) -> Iterator[dict[str, Tensor]]:
-    """Outputs of a network's layers by entry: lists of layers ("up" -> up0, up1 ...) and single ones."""
+    """Yield outputs of a network's layers by entry: lists of layers ("up" gives up0, up1 ...) and single ones."""
     named = {f"{entry}{index}": f"{path}.{index}" for entry, path in layers.items() for index in range(24)}
     modules = dict(network.named_modules())
     seen: dict[str, Tensor] = {}
@@ -62,7 +62,7 @@ def outputs(network: nn.Module, layers: dict[str, str], single: dict[str, str]) 
 def dense_entries(
     prefix: str, made: TpsGenerator, picture: Tensor, source: Tensor, driving: Tensor, background: Tensor | None = None
 ) -> Iterator[tuple[str, Any]]:
-    """Entries of the dense motion network under `prefix`; the last item is ("motion", its output)."""
+    """Yield entries of the dense motion network under `prefix`; the last item is ("motion", its output)."""
     network = made.dense_motion
     small = made.small(picture)
     with outputs(network, DENSE, {"maps_logits": "maps"}) as seen:
@@ -88,7 +88,7 @@ def dense_entries(
 def inpaint_entries(
     prefix: str, made: TpsGenerator, picture: Tensor, motion: SplineMotion, condition: Tensor | None = None
 ) -> Entries:
-    """Entries of the inpainting network under `prefix`."""
+    """Yield entries of the inpainting network under `prefix`."""
     network = made.inpainting
     with outputs(network, INPAINT, {"first": "first", "final_logits": "final"}) as seen:
         features = network.features(picture)
@@ -108,9 +108,9 @@ def training_entries(
     start: Callable[[Dropout, ThinPlate], Phase],
     others: tuple[str, ...],
 ) -> Entries:
-    """One step of an epoch under `epoch<N>/`, from the file's draws; `start` is the trainer's step under draws.
+    """Yield one step of an epoch under `epoch<N>/`, with the file's draws; `start` is the trainer's step with draws.
 
-    others: components that the trainer lacks or that have no parameters. The networks are changed by the step.
+    others: components that the trainer lacks or that have no parameters. The step changes the networks.
     """
     prefix = f"epoch{epoch}/"
     dropout = Dropout(golden[f"{prefix}tps_dropout_rand"], trainer.config.dropout.probability(epoch))
@@ -131,7 +131,7 @@ def training_entries(
     motion = seen["dense_motion_network"][0]
     yield f"{prefix}contribution_maps", motion.mask
     yield from ((f"{prefix}occlusion_map{index}", mask) for index, mask in enumerate(motion.masks))
-    points = (seen["kp_detector"] * 3)[:3]  # points that are given are found once
+    points = (seen["kp_detector"] * 3)[:3]  # given points are only found once
     for name, found in zip(("kp_source", "kp_driving", "transformed_kp"), points, strict=True):
         yield f"{prefix}{name}", found.value
     yield f"{prefix}transformed_frame", plate.frame(driving)
@@ -158,7 +158,7 @@ def clip_and_step(trainer: Trainable, optimisers: dict[str, torch.optim.Adam], n
 
 
 def gradient_norm(network: nn.Module | None) -> Tensor:
-    """(L2 norm over all parameters, largest entry, number of parameters with a gradient)."""
+    """Return (L2 norm over all parameters, largest entry, number of parameters with a gradient)."""
     parameters = () if network is None else network.parameters()
     found = [parameter.grad.double() for parameter in parameters if parameter.grad is not None]
     if not found:
@@ -169,7 +169,7 @@ def gradient_norm(network: nn.Module | None) -> Tensor:
 
 
 def _parameters(golden: Golden, prefix: str, networks: dict[str, nn.Module], value: Callable[[Any], Tensor]) -> Entries:
-    """The parameters, or their gradients, that the file names "<prefix><network>.<parameter>"."""
+    """Yield the parameters, or their gradients, that the file names "<prefix><network>.<parameter>"."""
     for name in sorted(golden.names):
         if name.startswith(prefix) and not name.endswith("@stat"):
             network, _, parameter = name.removeprefix(prefix).removesuffix("@s").partition(".")

@@ -40,7 +40,7 @@ STAGES = ("conv1", "bn1", "maxpool", "layer1", "layer2", "layer3", "layer4", "av
 
 
 def entries(golden: Golden, salt: str, vgg: Path) -> Entries:
-    """All entries of TPS's golden files: `tpsmm`, `tpsmm_tiny` and their `_train`."""
+    """Yield all entries of TPS's golden files: `tpsmm`, `tpsmm_tiny` and their `_train`."""
     config = TINY if "tiny" in golden.path.stem else FULL
     if golden.path.stem.endswith("_train"):
         yield from training(golden, config, salt, vgg)
@@ -50,7 +50,7 @@ def entries(golden: Golden, salt: str, vgg: Path) -> Entries:
 
 
 def inference(golden: Golden, config: TpsConfig, salt: str) -> Entries:
-    """Eval-mode entries."""
+    """Yield eval-mode entries."""
     nets = filled(networks(config), salt)
     source, first, driving = pictures(golden["images_u8"]).split(1)
     with outputs(nets["kp_detector"], {}, {f"kp/{name}": f"fg_encoder.{name}" for name in STAGES}) as seen:
@@ -82,7 +82,7 @@ def inference(golden: Golden, config: TpsConfig, salt: str) -> Entries:
 
 
 def training(golden: Golden, config: TpsConfig, salt: str, vgg: Path) -> Entries:
-    """One step in each of two epochs, each from the same weights."""
+    """Yield one step in each of two epochs, both from the same weights."""
     source, driving = (pictures(golden[f"{name}_u8"]) for name in ("source", "driving"))
     for epoch in (0, 12):
         if not golden.any(f"epoch{epoch}/"):

@@ -25,10 +25,10 @@ def two_steps(
     detector: str,
     calls: Callable[[str, Any], Entries],
 ) -> Entries:
-    """Entries of step 1, and where the file has them the losses of step 2 after one step of every optimiser.
+    """Yield the entries of step 1, and if the file has them the losses of step 2, after a step of every optimiser.
 
-    detector: the network that is called three times; `calls` turns a call's name (source, driving, transformed) and
-    output into entries. Gradients are taken only in networks of which the file has some.
+    detector: the network that is called three times. calls: turns a call's name (source, driving, transformed) and
+    output into entries. Gradients are computed only for networks whose gradients are in the file.
     """
     networks = trainer.networks()
     for network in networks.values():
@@ -50,7 +50,7 @@ def two_steps(
         if components:
             backward(phase, [value for name in components for value in networks[name].parameters()])
         yield from _gradients(golden, networks, components, prefix)
-        if second or len(phase.optimisers) < len(optimisers):  # somebody comes after it
+        if second or len(phase.optimisers) < len(optimisers):  # a later phase needs it
             for name in phase.optimisers:
                 optimisers[name].step()
     for hook in hooks:
@@ -69,13 +69,13 @@ def two_steps(
 
 
 def components_of(trainer: Trainable, phase: Phase) -> list[str]:
-    """The networks that a phase's optimisers step."""
+    """Return the networks that a phase's optimisers step."""
     specs = trainer.optimisers(trainer.stages[0])
     return [network for name in phase.optimisers for network in specs[name].networks]
 
 
 def adams(trainer: Trainable, stage: str) -> dict[str, torch.optim.Adam]:
-    """The Adam optimisers of a stage by name."""
+    """Return the Adam optimisers of a stage by name."""
     networks = trainer.networks()
     return {
         name: torch.optim.Adam(
@@ -89,7 +89,7 @@ def adams(trainer: Trainable, stage: str) -> dict[str, torch.optim.Adam]:
 
 
 def backward(phase: Phase, parameters: list[Tensor]) -> None:
-    """Fresh gradients of a phase's losses in some parameters."""
+    """Compute fresh gradients of a phase's losses in some parameters."""
     for parameter in parameters:
         parameter.grad = None
     torch.stack(list(phase.losses.values())).sum().backward(inputs=parameters)
@@ -111,5 +111,5 @@ def _gradients(golden: Golden, networks: dict[str, nn.Module], components: list[
 
 
 def buffer(network: nn.Module, norm: str) -> Tensor:
-    """A copy of a batch norm's running mean."""
+    """Return a copy of a batch norm's running mean."""
     return network.get_buffer(f"{norm}.running_mean").clone()

@@ -26,7 +26,7 @@ CONFIGS = {
 
 
 def entries(golden: Golden, salt: str, vgg: Path) -> Entries:
-    """All entries of the golden files `ulmegan`, `ulmegan_train` and `ulmegan_au`."""
+    """Yield all entries of the golden files `ulmegan`, `ulmegan_train` and `ulmegan_au`."""
     if golden.path.stem.endswith("_train"):
         for name, config in CONFIGS.items():
             yield from training(golden, name, config, salt)
@@ -41,12 +41,12 @@ def entries(golden: Golden, salt: str, vgg: Path) -> Entries:
 
 
 def seen_by(levels: Tensor) -> Tensor:
-    """Pictures (N, H, W, 3) uint8 as the networks see them."""
+    """Return pictures (N, H, W, 3) uint8 as the networks see them."""
     return (pictures(levels) - 0.5) / 0.5
 
 
 def inference(golden: Golden, salt: str) -> Entries:
-    """Both networks on three pictures."""
+    """Yield both networks' outputs on three pictures."""
     nets = filled(networks(UlmeConfig()), salt)
     source = seen_by(golden["images_u8"])
     heads = {"color_logits": "color_top.0", "attention_logits": "au_top.0", "embed": "model"}
@@ -63,7 +63,7 @@ def inference(golden: Golden, salt: str) -> Entries:
 
 
 def training(golden: Golden, name: str, config: UlmeConfig, salt: str) -> Entries:
-    """One step of discriminator and generator under `<name>/`."""
+    """Yield one step of discriminator and generator under `<name>/`."""
     if not golden.any(f"{name}/"):
         return
     trainer = UlmeTrainer(config)
@@ -105,13 +105,13 @@ def _recording(made: Callable[..., dict[str, Tensor]], seen: dict[str, Tensor]) 
 
 
 def recorded(trainer: UlmeTrainer, seen: dict[str, Tensor]) -> None:
-    """Have the losses written into `seen` before they are weighed."""
+    """Write the losses into `seen` before they are weighted."""
     for name in ("discriminator_terms", "generator_terms"):
         setattr(trainer, name, _recording(getattr(trainer, name), seen))
 
 
 def parameters(golden: Golden, prefix: str, network: nn.Module, gradient: bool) -> Entries:
-    """The parameters, or their gradients, that the file names under `prefix`."""
+    """Yield the parameters, or their gradients, that the file names under `prefix`."""
     for name in sorted(golden.names):
         if name.startswith(prefix):
             parameter = network.get_parameter(name.removeprefix(prefix))
@@ -121,7 +121,7 @@ def parameters(golden: Golden, prefix: str, network: nn.Module, gradient: bool) 
 
 
 def losses(golden: Golden) -> Entries:
-    """The loss helpers alone."""
+    """Yield the losses of the loss functions alone."""
     for kind in ("wgan-gp", "lsgan"):
         for real, name in ((True, "real"), (False, "fake")):
             yield f"ganloss/{kind}_{name}", gan_loss(kind, golden["ganloss/map"], real)
@@ -129,7 +129,7 @@ def losses(golden: Golden) -> Entries:
 
 
 def rates() -> Entries:
-    """Published learning rates, one an epoch."""
+    """Yield the published learning rates, one per epoch."""
     for epochs, start in ((20, 1), (40, 41)):
         spec = UlmeTrainer(replace(CONFIGS["default"], epochs=epochs)).optimisers("main")["gen"]
         plan = StagePlan(steps_per_epoch=1)
@@ -138,7 +138,7 @@ def rates() -> Entries:
 
 
 def sequences(golden: Golden) -> Entries:
-    """Re-encoded tables, their apexes, and fitted sequences."""
+    """Yield re-encoded tables, their apexes, and fitted sequences."""
     for case in ("a", "b", "c"):
         plain, presence = split_table(golden[f"f64/{case}/table"].numpy())
         for name, units in (("recoded", recoded(plain, presence)), ("plain", plain)):
@@ -157,7 +157,7 @@ def sequences(golden: Golden) -> Entries:
 
 
 def eight_bits(golden: Golden) -> Entries:
-    """Truncation to eight bits, and doubling; the file holds the upper left corners."""
+    """Yield truncation to eight bits, and doubling; the file holds the upper left corners."""
     yield "quant/uint8", torch.from_numpy(outside(golden["quant/float"][None], as_published=True)[0])
     full = enlarged(golden["quant/uint8_full"].numpy(), 256)
     yield "quant/resized_256", torch.from_numpy(full[:64, :64].copy())

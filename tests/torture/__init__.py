@@ -1,1 +1,1 @@
-"""Faults done to real runs, and what became of them: `make torture` writes docs/reliability.md."""
+"""Faults inflicted on real runs, and their consequences: `make torture` writes docs/reliability.md."""

@@ -1,6 +1,6 @@
 """`python -m tests.torture`: disturb many real runs, compare each with an undisturbed one, write the table.
 
-Exit code 1 if a score was lost or differs, or a process ended otherwise than it should.
+The exit code is 1 if a score was lost or differs, or if a process did not end as it should.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="only the faults whose function has this in its name")
     given = parser.parse_args()
-    # A shell starts what it puts into the background deaf to Ctrl-C, and so would be all that is started here.
+    # A shell starts background processes with SIGINT ignored, and all processes started here would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="megbench-torture-") as folder:
@@ -94,7 +94,7 @@ def main() -> int:
 
 
 def undisturbed(folder: Path) -> Undisturbed:
-    """The run that nobody disturbs, twice, in two folders: its result must not depend on anything but its inputs."""
+    """Do the undisturbed run twice, in two folders: its result must not depend on anything but its inputs."""
     results = []
     for name in ("first", "second"):
         arena = Arena(folder / name)
@@ -109,7 +109,7 @@ def undisturbed(folder: Path) -> Undisturbed:
 
 
 def written(trials: list[tuple[Fault, Trial]], whole: Undisturbed, seed: int, minutes: float) -> str:
-    """The page."""
+    """Return the page."""
     from tests.torture.arena import COMMAND
 
     facts = provenance("cpu")
@@ -144,19 +144,19 @@ def written(trials: list[tuple[Fault, Trial]], whole: Undisturbed, seed: int, mi
 
 
 def told(tried: list[Trial]) -> str:
-    """How many processes ended as they should, or - where none could."""
+    """Return how many processes ended as they should, or - if none could."""
     said = [trial.told for trial in tried if trial.told is not None]
     return str(sum(said)) if said else "-"
 
 
 def shown(trial: Trial) -> str:
-    """A trial's note, with what went wrong first."""
+    """Return a trial's note, preceded by what went wrong."""
     faults = [word for word, bad in (("NOT TOLD", trial.told is False), ("NOT THE SAME", not trial.equal)) if bad]
     return " ".join([*faults, trial.note])
 
 
 def count(values: Iterator[bool]) -> int:
-    """How many are true."""
+    """Return how many values are true."""
     return sum(map(bool, values))
 
 

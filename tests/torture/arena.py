@@ -1,4 +1,4 @@
-"""A small real run in a folder of its own: its command, how to disturb it, and what it must come to."""
+"""A small real run in its own folder: its command, ways to disturb it, and the result it must have."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LONGEST_S = 300.0
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit code (negative: the signal), what it said, and how long it took."""
+    """How a process ended: its exit code (negative: the signal), its output, and how long it took."""
 
     code: int
     said: str
@@ -58,7 +58,7 @@ class Arena:
             write_png(self.folder / "templates" / f"{name}.png", picture)
 
     def start(self, before: Sequence[str] = ()) -> subprocess.Popen[str]:
-        """The command, in a process group of its own; `before` it, what takes rights from it."""
+        """Start the command in its own process group. before: a command prefix that removes rights from it."""
         return subprocess.Popen(
             [*before, sys.executable, str(ROOT / "bench.py"), *COMMAND, "--workers", "1"],
             cwd=self.folder,
@@ -69,7 +69,7 @@ class Arena:
         )
 
     def finish(self, process: subprocess.Popen[str] | None = None) -> Ended:
-        """Let a run (a new one) come to its end."""
+        """Let a run (by default a new one) finish."""
         began = time.monotonic()
         process = process or self.start()
         try:
@@ -80,7 +80,7 @@ class Arena:
         return Ended(process.returncode, said, time.monotonic() - began)
 
     def wait_for(self, there: Callable[[], bool], process: subprocess.Popen[str]) -> bool:
-        """Wait until something is there, or the process has ended; whether it came."""
+        """Wait until something is there or the process has ended; return whether it is there."""
         while process.poll() is None:
             if there():
                 return True
@@ -88,7 +88,7 @@ class Arena:
         return False
 
     def writing(self) -> list[Path]:
-        """Temporary files and folders: what is being written at this moment, or was when a process was killed."""
+        """Return temporary files and folders: those being written now, or when a process was killed."""
         return [
             Path(where) / name
             for part in ("run", ".megbench")
@@ -98,11 +98,11 @@ class Arena:
         ]
 
     def cells(self) -> list[Path]:
-        """The finished cells of the run."""
+        """Return the finished cells of the run."""
         return finished_cells(self.folder / "run")
 
     def result(self) -> dict[str, str]:
-        """What a run comes to: every score and the frames of every cell, as hashes; {} where there is no whole run."""
+        """Return the result of a run: every score and the frames of every cell, as hashes; {} if it is incomplete."""
         run = self.folder / "run"
         with contextlib.suppress(OSError, ValueError, KeyError):
             found = {"scores": digest(run / "scores.csv")}
@@ -114,30 +114,30 @@ class Arena:
         return {}
 
     def sealed(self) -> bool:
-        """Whether every file of the run is as it was, as `bench.py verify` finds it."""
+        """Return whether every file of the run is unchanged, according to `bench.py verify`."""
         return faults(self.folder / "run") == []
 
 
 @functools.cache
 def drivers() -> dict[str, Frames]:
-    """The drivers' frames by name."""
+    """Return the drivers' frames by name."""
     return {name: render(push, n_frames=FRAMES)[0] for name, push in PUSHES.items()}
 
 
 def digest(path: Path) -> str:
-    """blake2b of a file."""
+    """Return the blake2b digest of a file."""
     return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """SIGKILL for a run and all its workers, as a power cut would have it."""
+    """Kill a run and all its workers with SIGKILL, as a power cut would."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 
 def workers(process: subprocess.Popen[str]) -> list[int]:
-    """Process numbers of a run's workers."""
+    """Return the process numbers of a run's workers."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     with contextlib.suppress(OSError):
         return [
@@ -150,7 +150,7 @@ def workers(process: subprocess.Popen[str]) -> list[int]:
 
 @contextlib.contextmanager
 def small_disk(folder: Path, kilobytes: int) -> Iterator[Callable[[int], None]]:
-    """A file system of its own at `folder`; yields what changes its size. OSError without the right to mount one."""
+    """Mount a file system at `folder`; yield a function that sets its size. Raise OSError if mounting is forbidden."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def mount(options: str) -> None:
@@ -168,7 +168,7 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Callable[[int], None]]:
 
 @contextlib.contextmanager
 def unwritable(folders: Sequence[Path]) -> Iterator[None]:
-    """These folders and all in them without the right to write, for a process that was started `as_others`."""
+    """Remove the right to write from these folders and all in them, for a process that was started `as_others`."""
     found = [Path(where) for folder in folders for where, _, _ in os.walk(folder)]
     for folder in found:
         folder.chmod(0o555)
@@ -180,5 +180,5 @@ def unwritable(folders: Sequence[Path]) -> Iterator[None]:
 
 
 def as_others() -> list[str]:
-    """What makes root heed the rights of folders, to be put before a command; for others nothing is needed."""
+    """Return a command prefix that makes root respect the rights of folders; other users need none."""
     return ["setpriv", "--bounding-set", "-dac_override"] if os.geteuid() == 0 else []

@@ -1,4 +1,4 @@
-"""What is done to a run, one function for each fault; every trial ends with the same command given again."""
+"""The faults inflicted on a run, one function for each; every trial ends with the same command given again."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tests.torture.arena import Arena, Ended, as_others, end, small_disk, unwrit
 Result = dict[str, str]
 
 
-# Cells that a run is let finish, at most, before it is disturbed; it has four.
+# The most cells that a run finishes before it is disturbed; it has four.
 CELLS = 3
-# A disk with room for everything, and the room that is left when it is to fill up: the run makes about 3,000 kB.
+# A disk with room for everything, and the room left on one that fills up: the run writes about 3,000 kB.
 LARGE_KB = 400_000
 ROOM_KB = (300, 2400)
 
@@ -27,9 +27,9 @@ ROOM_KB = (300, 2400)
 class Trial:
     """One disturbed run. told: whether the disturbed process ended as it should (in one line, with its exit code).
 
-    told is None where it could say nothing, being killed, or where nothing was running. equal: whether the command
-    given again came to the undisturbed result, sealed. writing: whether something was being written at that moment.
-    note: what happened, for the table. tried: False where this machine does not allow it.
+    told is None if the process could say nothing because it was killed, or if nothing was running. equal: whether the
+    command given again produced the undisturbed result, sealed. writing: whether something was being written at that
+    moment. note: what happened, for the table. tried: False if this machine does not allow the fault.
     """
 
     told: bool | None
@@ -41,7 +41,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What the run comes to when nobody disturbs it, and how long it takes."""
+    """The result of the undisturbed run, and how long it takes."""
 
     result: Result
     seconds: float
@@ -51,7 +51,7 @@ Fault = Callable[[Arena, random.Random, Undisturbed], Trial]
 
 
 def settled(arena: Arena, whole: Undisturbed, told: bool | None, note: str, writing: bool = False) -> Trial:
-    """Give the command once more and compare."""
+    """Give the command again and compare."""
     again = arena.finish()
     equal = again.code == 0 and arena.result() == whole.result and arena.sealed()
     if not equal:
@@ -60,18 +60,18 @@ def settled(arena: Arena, whole: Undisturbed, told: bool | None, note: str, writ
 
 
 def last_line(ended: Ended) -> str:
-    """The last line a process printed, errors before progress bars."""
+    """Return the last line a process printed, preferring errors to progress bars."""
     lines = ended.said.strip().splitlines() or ["nothing"]
     return next((line for line in reversed(lines) if line.startswith("Error: ")), lines[-1])[:200]
 
 
 def one_line(ended: Ended, code: int) -> bool:
-    """Whether a process ended with this exit code and without a traceback."""
+    """Return whether a process ended with this exit code and without a traceback."""
     return ended.code == code and "Traceback" not in ended.said
 
 
 def killed(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """kill -9 at a moment uniform over the run; in half of the trials the workers outlive their parent."""
+    """Kill with SIGKILL at a moment uniform over the run; in half of the trials the workers outlive their parent."""
     process = arena.start()
     moment, alone = rng.uniform(0.05, 0.98) * whole.seconds, rng.random() < 0.5
     time.sleep(moment)
@@ -84,7 +84,7 @@ def killed(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
 
 
 def killed_writing(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """kill -9 of the whole group in the middle of a write: a temporary file is there."""
+    """Kill the whole group with SIGKILL in the middle of a write, while a temporary file exists."""
     process = arena.start()
     time.sleep(rng.uniform(0.2, 0.9) * whole.seconds)
     arena.wait_for(lambda: bool(arena.writing()), process)
@@ -93,7 +93,7 @@ def killed_writing(arena: Arena, rng: random.Random, whole: Undisturbed) -> Tria
 
 
 def interrupted(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """Ctrl-C while cells are made."""
+    """Send Ctrl-C while cells are made."""
     process = arena.start()
     arena.wait_for(lambda: len(arena.cells()) > rng.randrange(CELLS), process)
     process.send_signal(signal.SIGINT)
@@ -102,7 +102,7 @@ def interrupted(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
 
 
 def worker_killed(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """The kernel's memory killer takes a worker: its cell fails, the others are done, the next command makes it."""
+    """Kill a worker as the kernel's memory killer does: its cell fails, others finish, the next command makes it."""
     process = arena.start()
     arena.wait_for(lambda: len(arena.cells()) > rng.randrange(CELLS) and bool(workers(process)), process)
     for number in workers(process):
@@ -112,7 +112,7 @@ def worker_killed(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial
 
 
 def disk_full(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """The disk fills up in the middle of the run, then there is room again."""
+    """Fill up the disk in the middle of the run, then make room again."""
     shutil.rmtree(arena.folder)
     try:
         with small_disk(arena.folder, LARGE_KB) as resize:
@@ -126,7 +126,7 @@ def disk_full(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
 
 
 def read_only(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """The folders become read-only in the middle of the run, then writable again."""
+    """Make the folders read-only in the middle of the run, then writable again."""
     process, wanted = arena.start(as_others()), rng.randrange(CELLS)
     arena.wait_for(lambda: len(arena.cells()) > wanted, process)
     with unwritable([arena.folder / "run", arena.folder / ".megbench"]):
@@ -135,17 +135,17 @@ def read_only(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
 
 
 def used_kb(folder: Path) -> int:
-    """Kilobytes in use on the file system of a folder."""
+    """Return the kilobytes in use on the file system of a folder."""
     return shutil.disk_usage(folder).used // 1024
 
 
 def said(ended: Ended) -> str:
-    """How a process ended, for the table."""
+    """Describe how a process ended, for the table."""
     return f"exit code {ended.code}: {last_line(ended)}"
 
 
 def input_vanished(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """The drivers' folder goes while the run works, and comes back."""
+    """Remove the drivers' folder while the run works, then bring it back."""
     process = arena.start()
     arena.wait_for(lambda: len(arena.cells()) > rng.randrange(CELLS), process)
     aside = arena.folder / "aside"
@@ -158,7 +158,7 @@ def input_vanished(arena: Arena, rng: random.Random, whole: Undisturbed) -> Tria
 
 
 def altered(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """One file of a finished run or of its store is cut short or has a bit flipped."""
+    """Cut one file of a finished run or of its store short, or flip a bit in it."""
     arena.finish()
     path = rng.choice(kept(arena))
     data = bytearray(path.read_bytes())
@@ -171,13 +171,13 @@ def altered(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
 
 
 def kept(arena: Arena) -> list[Path]:
-    """Files that a run and its store keep, but for locks."""
+    """Return the files that a run and its store keep, except locks."""
     found = [path for part in ("run", ".megbench") for path in (arena.folder / part).rglob("*") if path.is_file()]
     return sorted(path for path in found if not path.name.startswith(".") and path.suffix != ".lock")
 
 
 def raced(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """Two processes with the same command and the same folder, the second a moment later: one works, one is told."""
+    """Run two processes with the same command and folder, the second a moment later: one works, the other is told."""
     first = arena.start()
     time.sleep(rng.uniform(0, 0.3) * whole.seconds)
     second = arena.start()
@@ -188,7 +188,7 @@ def raced(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
     return settled(arena, whole, told, "; ".join(last_line(each) for each in ended.values()))
 
 
-# Fault -> how often it is tried, and its name in the table.
+# For each fault, how often it is tried and its name in the table.
 FAULTS: dict[Fault, tuple[int, str]] = {
     killed: (34, "`kill -9` at a random moment"),
     killed_writing: (16, "`kill -9` in the middle of a write"),
