@@ -9,6 +9,7 @@ import typer
 
 from megbench.core.errors import BenchError
 from megbench.core.files.names import check_name
+from megbench.core.installation import COMMAND
 
 app = typer.Typer(help="Programs from elsewhere as methods (external@NAME).", no_args_is_help=True)
 
@@ -51,4 +52,4 @@ def add(
     values = described.model_dump(mode="json", exclude_defaults=True) | given
     path = in_store(OWN) / f"{name}.yaml"
     write_text(path, yaml.safe_dump({key: value for key, value in values.items() if value}, sort_keys=False))
-    print(f"{path} written. Use it: python bench.py --methods external@{name}")
+    print(f"{path} written. Use it: {COMMAND} --methods external@{name}")

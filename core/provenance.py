@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from megbench import EXPORTS
+from megbench.core.installation import ROOT
 from megbench.core.source_code import Source, read_source
 
 PACKAGE = "megbench"
-# The folder of the rooms: a checkout, or the package itself if it is installed.
-ROOT = Path(__file__).resolve().parent.parent
 # Packages whose version may change a number, directly or as dependencies of other packages.
 PACKAGES = (
     *("torch", "torchvision", "numpy", "scipy", "opencv-python-headless", "dlib-bin", "av", "pillow", "pandas"),
@@ -53,6 +52,7 @@ COMPUTES_NOTHING = {
     "megbench.core.generator": "data on generators; what decides frames is in their identities",
     "megbench.core.files.names": "refuses names, changes none",
     "megbench.core.files.own_store": "finds a folder",
+    "megbench.core.installation": "says where the suite is and how it is called",
     "megbench.core.files.wrong_file": "says in messages what is in the place of a file",
     "megbench.core.processors": "counts processors",
     "megbench.core.progress": "bars and notes on the terminal",
