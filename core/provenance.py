@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import platform
@@ -90,13 +91,13 @@ def version_of(package: str) -> str | None:
 
 
 def _git_state() -> dict[str, Any]:
-    """Commit and whether tracked files differ from it; without git, a hash of all sources."""
-    try:
-        commit = _git("rev-parse", "HEAD")
-        return {"commit": commit, "modified": bool(_git("status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.SubprocessError):
-        sources = sorted(path for path in ROOT.glob("*/**/*.py") if not path.relative_to(ROOT).parts[0].startswith("."))
-        return {"sources": _hash_files(sources)}
+    """Commit and whether tracked files differ from it; where the suite is in no repository, a hash of all sources."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        top, commit = _git("rev-parse", "--show-toplevel", "HEAD").splitlines()
+        if Path(top).resolve() == ROOT:  # an installed package may lie in somebody else's repository
+            return {"commit": commit, "modified": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+    sources = sorted(path for path in ROOT.glob("*/**/*.py") if not path.relative_to(ROOT).parts[0].startswith("."))
+    return {"sources": _hash_files(sources)}
 
 
 def _git(*arguments: str) -> str:

@@ -224,14 +224,22 @@ def _run(command: list[str], environment: Mapping[str, str], described: Descript
             raise CellFailed(f"{described.system} took longer than {described.timeout_s:g} s (timeout_s)") from None
         finally:
             ended = process.poll() is not None
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _end(process)
             if described.image and not ended:
                 containers.remove(work)
     if code != 0:
         how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         raise CellFailed(f"{described.system} {how}: {_last_line(log)}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a program with all that it has started; Windows has no groups of processes, so there it is ended alone."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
 
 
 def _last_line(log: Path) -> str:
