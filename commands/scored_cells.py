@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,6 @@ from megbench.core.clip import Cell
 from megbench.core.contracts import Figure, Metric, Partial
 from megbench.engine.score_table import COLUMNS, SCORES
 
-# Columns that hold numbers; names such as "022" stay texts.
-NUMBERS = ("value", "is_control", "n_scored", "n_cells")
 # What figures against the truth lack if the drivers are recordings, and where there is one.
 NO_TRUTH = "nobody knows the true result; the protocols demo, demo_kit and self have one (megbench.run)"
 OVER_ALL = "over_all_cells"
@@ -23,9 +23,11 @@ UNDEFINED = Partial("ok").why_absent("")
 
 def read_scores(run: Path) -> pd.DataFrame:
     """Return the scores of a finished run as they were written: numbers to the last digit, absent ones NaN."""
-    texts = dict.fromkeys(set(COLUMNS) - set(NUMBERS), str)
-    absent = {"value": [""]}
-    return pd.read_csv(run / SCORES, dtype=texts, float_precision="round_trip", keep_default_na=False, na_values=absent)
+    with (run / SCORES).open(newline="", encoding="utf-8") as file:
+        table = pd.DataFrame(list(csv.DictReader(file)), columns=COLUMNS)  # names such as "022" stay texts
+    table["value"] = [float(text) if text else math.nan for text in table["value"]]
+    table["is_control"] = table["is_control"] == "True"
+    return table.astype({"n_scored": int, "n_cells": int})
 
 
 def by_cell(scores: pd.DataFrame, cells: Sequence[Cell], metrics: Sequence[Metric]) -> pd.DataFrame:

@@ -27,6 +27,8 @@ MAY_IMPORT = {
     "protocols": {"clips", "core"},
 }
 MAY_IMPORT["commands"] = set(MAY_IMPORT)  # the roof: commands join rooms
+# Above all rooms, for those who call the suite from outside: the command line and the functions of `megbench`.
+ABOVE = {"megbench.api", "megbench.bench"}
 
 
 def imported_modules(tree):
@@ -78,8 +80,9 @@ def test_a_room_imports_only_from_rooms_below_it(room):
 def test_no_room_imports_the_command_line_or_the_tests():
     for room in MAY_IMPORT:
         for path in sources(room):
-            heads = {name.partition(".")[0] for name in imported_modules(parsed(path))}
-            assert not heads & {"bench", "tests"}, path
+            names = imported_modules(parsed(path))
+            assert not {name.partition(".")[0] for name in names} & {"bench", "tests"}, path
+            assert not names & ABOVE, path
             assert room == "commands" or "commands" not in rooms_imported(parsed(path)), path
 
 
@@ -87,6 +90,7 @@ def test_a_module_has_one_name():
     """Imported as `core.errors` and as `megbench.core.errors`, an error would be two classes."""
     for path in [
         ROOT / "bench.py",
+        *ROOT.glob("megbench/*.py"),
         *ROOT.glob("tests/**/*.py"),
         *(path for room in MAY_IMPORT for path in sources(room)),
     ]:
@@ -117,5 +121,5 @@ def test_what_plug_ins_import_is_defined_where_the_package_looks_for_it():
 
 
 def test_type_checkers_see_every_room():
-    assert {path.name for path in (ROOT / "typings" / "megbench").iterdir()} == {*MAY_IMPORT, "__init__.py"}
+    assert {path.name for path in (ROOT / "typings" / "megbench").iterdir()} == {*MAY_IMPORT, "__init__.py", "api.py"}
     assert all(path.resolve().parent in (ROOT, ROOT / "megbench") for path in (ROOT / "typings" / "megbench").iterdir())
