@@ -106,6 +106,17 @@ def test_the_walk_sees_every_form_of_import():
     assert rooms_imported(ast.parse(forms)) == {"core", "faces", "nets", "metrics"}
 
 
+def test_messages_name_the_command_that_is_there():
+    """An installed suite has no bench.py: a message says `{COMMAND} weights list` (megbench.core.installation)."""
+    for path in (path for room in MAY_IMPORT for path in sources(room)):
+        if path.name.endswith("_page.py") or path.name == "installation.py":  # documents of this repository; COMMAND
+            continue
+        tree = parsed(path)
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings)
+        assert not [node.value for node in texts if "bench.py" in str(node.value)], path
+
+
 def test_relative_imports_are_not_used():
     for room in MAY_IMPORT:
         for path in sources(room):
