@@ -116,7 +116,7 @@ def test_the_command_that_made_the_run_is_given_as_one_would_type_it(page):
 
 @pytest.mark.parametrize(
     ("program", "typed"),
-    [("/venv/bin/megbench", "megbench"), ("megbench.exe", "megbench"), ("x/megbench/__main__.py", "python -m megbench")],
+    [("/v/bin/megbench", "megbench"), ("megbench.exe", "megbench"), ("megbench/__main__.py", "python -m megbench")],
 )
 def test_an_installed_command_is_typed_by_its_name(program, typed):
     facts = SimpleNamespace(provenance={"argv": [program, "--methods", "still"]})
