@@ -1,5 +1,6 @@
 """`megbench.score` and `megbench.run`: inputs of every form, the command's results, one line for what is wrong."""
 
+import re
 import sys
 import threading
 from pathlib import Path
@@ -162,3 +163,20 @@ def test_frames_on_disk_and_in_memory_score_alike(tmp_path, monkeypatch, in_this
     write_png(tmp_path / "faces" / "template.png", face())
     here = megbench.score("made", "clips", "faces", "motion_agreement", store="kept")
     pd.testing.assert_frame_equal(here, megbench.score(frames, frames, face(), "motion_agreement", store="kept"))
+
+
+def test_the_documents_calls_work(tmp_path, monkeypatch, capsys, in_this_process):
+    """docs/install.md: outputs in folders, then in memory. The demo, its third block, takes too long here."""
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parent.parent / "docs" / "install.md").read_text()
+    folders, memory, _ = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    clip = render(MOUTH, n_frames=4)[0]
+    write_frames(tmp_path / "my_clips" / "smile", clip)
+    write_frames(tmp_path / "my_outputs" / "smile__anna", clip)
+    (tmp_path / "my_faces").mkdir()
+    write_png(tmp_path / "my_faces" / "anna.png", face())
+    exec(folders, {})
+    assert "agreement_truth" in capsys.readouterr().out
+    names = {"megbench": megbench, "made": clip, "clip": clip, "face": face()}
+    exec(memory, names)
+    assert names["table"]["agreement"][0] > 0.9

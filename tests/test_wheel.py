@@ -145,7 +145,6 @@ import megbench
 with open("began", "a") as began:
     began.write("once")
 table = megbench.score("made", "drivers", "templates", {",".join(METRICS)!r}, workers=2)
-table.to_json("table.json", orient="split", double_precision=15)
 print(json.dumps([table.to_dict("records"), table.attrs]))
 """
 
