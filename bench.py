@@ -4,12 +4,11 @@ python bench.py --methods fpfomm,fomm,mraa
 python bench.py --methods flow_warp --protocol folder --drivers DIR --templates DIR
 python bench.py list methods
 
-This file is the benchmark itself; everything else that can be asked for lives in commands/.
+What these commands do lives in commands/, the benchmark itself in commands/benchmarking.py.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from megbench.commands import (
+    benchmarking,
     check,
     compare,
     databases,
@@ -33,7 +33,6 @@ from megbench.commands import (
     listing,
     openface,
     pack,
-    perturbing,
     recognition,
     results,
     runs,
@@ -44,7 +43,6 @@ from megbench.commands import (
 )
 from megbench.commands.group import Commands
 from megbench.commands.options import (
-    RUNS,
     DataOption,
     Device,
     DeviceOption,
@@ -60,21 +58,13 @@ from megbench.commands.options import (
     resolve_device,
     resumable,
 )
-from megbench.commands.request import (
-    Request,
-    chosen_metrics,
-    load_metrics,
-    make_protocol,
-    make_rows,
-    mention,
-    possible_rows,
-)
+from megbench.commands.request import Request, chosen_metrics
 from megbench.core.errors import BenchError
 from megbench.core.files.working_folder import STORE
 from megbench.core.processors import usable
 from megbench.core.tables.spreadsheet_text import printable
 from megbench.engine.dispatch import CELL_LIMIT_S, LOCAL, check_engine
-from megbench.engine.run_folder import PAGES, PERTURBED, RECOGNITION, REPORT, SUMMARY
+from megbench.engine.run_folder import REPORT, SUMMARY
 
 if TYPE_CHECKING:
     from megbench.engine.runner import Settings
@@ -188,71 +178,16 @@ def benchmark(
     perturb: alterations of the drivers with which everything is done again (megbench.clips.perturbed).
     """
     from megbench.clips.perturbed import perturbations
-    from megbench.commands.precision import hint
-    from megbench.core.files.cache import digest, trim
-    from megbench.core.files.folder_lock import RUN, check_free, locked_folder
-    from megbench.core.progress import note
-    from megbench.engine.benchmark import Benchmark
-    from megbench.engine.estimate import forecast, outlook, work_left
-    from megbench.engine.foreseen import check_files, foreseen
-    from megbench.engine.scoring import Scorer
-    from megbench.engine.seal import page_as_sealed, seal
-    from megbench.faces.features import Seen
 
     began = time.monotonic()
-    folder = out or RUNS / f"{request.protocol}-{digest(request.deciding())[:10]}"
-
     altering = perturbations(perturb)
-    source = make_protocol(request.protocol, request.folders, request.face, settings.workers)
-    scorer = Scorer(load_metrics(request), Seen, settings.store, settings.workers, settings.engine, settings.limit_s)
-    rows = make_rows(request)  # wrong names are told before anything is rendered
-    named = [row.label for row in rows[: len(set(request.methods))]]
-    if not dry_run:
-        check_free(folder, RUN)  # before anything is rendered
-    cells = source.cells()
-    asked, rows = rows, possible_rows(rows, request, cells)
-    # Reports unreadable outputs before anything is animated.
-    marks = {row.label: row.marks_on(cells) for row in rows}
-    mention(asked, marks, scorer.metrics, cells)
-    run = Benchmark(
-        folder, {**dataclasses.asdict(request), "media_all": media_all}, source, cells, rows, settings, scorer
-    )
-    for line in foreseen(run.jobs, named):
-        note(line)
+    run = benchmarking.planned(request, settings, out, media_all, dry_run)
     if dry_run:
-        missing = run.missing()
-        check_files(missing)
-        left = work_left(folder, run.jobs, missing, media_all)
-        print(f"Run {folder}\n{forecast(run.jobs, left, scorer, settings)}")
-        for altered in perturbing.altered_runs(run, altering):
-            left = work_left(altered.folder, altered.jobs, altered.missing(), media_all)
-            print(f"{altered.folder}\n{outlook(dataclasses.replace(left, page_frames=0), scorer, settings)}")
+        print(benchmarking.forecast_of(run, altering, media_all))
         return 0
-    if request.device == "cpu" and (faster := hint(run.jobs, run.missing)):
-        note(faster)
-    page = runs.page_recipe()
-    with locked_folder(folder, RUN):
-        failures = None if _outdated(folder) else run.finished(page)
-        if failures is None:
-            failures = run.complete(page)
-            run.changed |= runs.keep_motion(folder, run.jobs)
-            if run.changed or _outdated(folder) or not page_as_sealed(folder):
-                runs.make_report(folder, media_all)
-            seal(folder)
-        if altering:
-            failures = [*failures, *perturbing.complete(run, altering, media_all)]
-        trim(settings.store)
-    _show(folder, failures, time.monotonic() - began)
+    failures = benchmarking.completed(run, altering, media_all)
+    _show(run.folder, failures, time.monotonic() - began)
     return 1 if failures else 0
-
-
-def _outdated(run: Path) -> bool:
-    """Whether a page or summary is missing or older than what it shows, as after a kill or when experts have judged."""
-    shown = [path for name in ("run.json", "scores.csv", "experts.csv", RECOGNITION) if (path := run / name).exists()]
-    shown += run.glob(f"{PERTURBED}/*/scores.csv")
-    newest = max((path.stat().st_mtime_ns for path in shown), default=0)
-    pages = [run / name for name in PAGES]
-    return any(not page.exists() or page.stat().st_mtime_ns < newest for page in pages)
 
 
 def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:

@@ -18,6 +18,7 @@ from megbench.core.files.cache import digest, discard, whole_folder, write_text
 from megbench.core.files.folder_lock import CLIP_STORE, locked_folder
 from megbench.core.files.hashes import file_hash
 from megbench.core.frames import grey, is_grey
+from megbench.core.installation import COMMAND
 from megbench.core.prepared_clips import (
     CLIP,
     FRAMES,
@@ -82,7 +83,7 @@ def prepare(
         left_out |= {task.recording.name: why for task, why in zip(waiting, problems, strict=True) if why}
         if len(left_out) == len(survey.clips):
             first = next((f" {name}: {why}." for name, why in left_out.items()), "")
-            raise BenchError(f"{survey.database}: no clip can be used.{first} `bench.py validate` says more.")
+            raise BenchError(f"{survey.database}: no clip can be used.{first} `{COMMAND} validate` says more.")
         names = [task.recording.name for task in tasks if task.recording.name not in left_out]
         facts = StoreFacts(
             version=VERSION,

@@ -11,6 +11,7 @@ import typer
 
 from megbench.commands.options import WorkersOption, resumable
 from megbench.core.errors import few
+from megbench.core.installation import COMMAND
 from megbench.core.tables.spreadsheet_text import printable
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def prepare(
     store = prepared(survey(database, path, sheet, without or []), out, colour, workers)
     people = len({clip.person for clip in store.clips})
     print(f"{len(store.clips)} clips of {people} people in {out}, {len(store.facts.left_out)} left out.")
-    print(f"To train on them: python bench.py train fpfomm --clips {shlex.quote(f'{store.facts.database}={out}')}")
+    print(f"To train on them: {COMMAND} train fpfomm --clips {shlex.quote(f'{store.facts.database}={out}')}")
 
 
 def survey(database: str, path: Path, sheet: Path | None = None, without: list[str] | None = None) -> Survey:

@@ -9,6 +9,7 @@ import typer
 
 from megbench.core.errors import BenchError
 from megbench.core.files.names import check_name
+from megbench.core.installation import COMMAND
 
 if TYPE_CHECKING:
     from megbench.methods.external_description import Description
@@ -65,8 +66,8 @@ def add(
     values = described.model_dump(mode="json", exclude_defaults=True) | given
     path = in_store(OWN) / f"{name}.yaml"
     write_text(path, yaml.safe_dump({key: value for key, value in values.items() if value}, sort_keys=False))
-    print(f"{path} written. Try it: python bench.py external check {name}")
-    print(f"Then use it: python bench.py --methods external@{name}")
+    print(f"{path} written. Try it: {COMMAND} external check {name}")
+    print(f"Then use it: {COMMAND} --methods external@{name}")
 
 
 @app.command("check")

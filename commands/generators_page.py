@@ -8,7 +8,7 @@ from pathlib import Path
 
 from megbench.baselines import GENERATORS
 from megbench.core.generator import DEMO, Generator, descriptors
-from megbench.core.provenance import ROOT
+from megbench.core.installation import ROOT
 from megbench.reports.table import markdown_row
 
 PAGE = ROOT / "docs" / "generators.md"

@@ -57,7 +57,8 @@ def page_recipe() -> str:
     """Return the hash of what decides a page besides the run's files: code, packages and templates."""
     from megbench.core.files.cache import digest
     from megbench.core.files.hashes import states
-    from megbench.core.provenance import ROOT, recipe
+    from megbench.core.installation import ROOT
+    from megbench.core.provenance import recipe
 
     assets = sorted(
         path for path in (ROOT / "reports").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")

@@ -21,6 +21,7 @@ from megbench.core.errors import BenchError
 from megbench.core.files.hashes import file_hash
 from megbench.core.files.names import check_name
 from megbench.core.frames import SIZE, Frames
+from megbench.core.installation import COMMAND
 
 # 2: crops keep the display's proportions; in version 1 faces may be stretched.
 VERSION = "2"
@@ -96,7 +97,7 @@ class ClipStore:
         if self.facts.version != VERSION:
             raise BenchError(
                 f"{folder}: a clip store of version {self.facts.version!a}; this version of the suite reads {VERSION!a}"
-                " (faces in a store of version '1' may be stretched). Run `bench.py prepare` again."
+                f" (faces in a store of version '1' may be stretched). Run `{COMMAND} prepare` again."
             )
         self.clips = tuple(self._clip(name, expected) for name, expected in self.facts.clips.items())
         if check:
@@ -155,9 +156,9 @@ def read_facts(path: Path, kind: type[Kind]) -> Kind:
         return kind.model_validate_json(path.read_bytes())
     except OSError as error:
         raise BenchError(
-            f"{path}: cannot be read ({error.strerror}); a finished clip store has one. Run `bench.py prepare` again."
+            f"{path}: cannot be read ({error.strerror}); a finished clip store has one. Run `{COMMAND} prepare` again."
         ) from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
-        raise BenchError(f"{path}: {place}: {first['msg']}. Run `bench.py prepare` again.") from None
+        raise BenchError(f"{path}: {place}: {first['msg']}. Run `{COMMAND} prepare` again.") from None

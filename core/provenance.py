@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import platform
@@ -17,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from megbench import EXPORTS
+from megbench.core.installation import ROOT
 from megbench.core.source_code import Source, read_source
 
 PACKAGE = "megbench"
-# The folder of the rooms: a checkout, or the package itself if it is installed.
-ROOT = Path(__file__).resolve().parent.parent
 # Packages whose version may change a number, directly or as dependencies of other packages.
 PACKAGES = (
     *("torch", "torchvision", "numpy", "scipy", "opencv-python-headless", "dlib-bin", "av", "pillow", "pandas"),
@@ -53,6 +53,7 @@ COMPUTES_NOTHING = {
     "megbench.core.generator": "data on generators; what decides frames is in their identities",
     "megbench.core.files.names": "rejects names, changes none",
     "megbench.core.files.own_store": "finds a folder",
+    "megbench.core.installation": "says where the suite is and how it is called",
     "megbench.core.files.wrong_file": "identifies wrong files for messages",
     "megbench.core.processors": "counts processors",
     "megbench.core.progress": "bars and notes on the terminal",
@@ -90,13 +91,13 @@ def version_of(package: str) -> str | None:
 
 
 def _git_state() -> dict[str, Any]:
-    """Return the commit and whether tracked files differ from it, or a hash of all sources if there is no git."""
-    try:
-        commit = _git("rev-parse", "HEAD")
-        return {"commit": commit, "modified": bool(_git("status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.SubprocessError):
-        sources = sorted(path for path in ROOT.glob("*/**/*.py") if not path.relative_to(ROOT).parts[0].startswith("."))
-        return {"sources": _hash_files(sources)}
+    """Return the commit and whether tracked files differ from it, or a hash of all sources without a repository."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        top, commit = _git("rev-parse", "--show-toplevel", "HEAD").splitlines()
+        if Path(top).resolve() == ROOT:  # an installed package may lie in somebody else's repository
+            return {"commit": commit, "modified": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+    sources = sorted(path for path in ROOT.glob("*/**/*.py") if not path.relative_to(ROOT).parts[0].startswith("."))
+    return {"sources": _hash_files(sources)}
 
 
 def _git(*arguments: str) -> str:

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections import deque
@@ -157,12 +158,14 @@ def _worker_environment() -> Iterator[None]:
     Ctrl-C."""
     inherited = {**dict.fromkeys(THREADS, "1"), **MEMORY}
     before = {name: os.environ.get(name) for name in inherited}
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    in_charge = threading.current_thread() is threading.main_thread()  # Ctrl-C reaches no other thread
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_charge else None
     os.environ.update(inherited)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        if in_charge:
+            signal.signal(signal.SIGINT, handler)
         for name, value in before.items():
             os.environ.pop(name)
             if value is not None:

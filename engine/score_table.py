@@ -15,6 +15,7 @@ from megbench.core.files.cache import write_text
 from megbench.engine.runner import Job
 from megbench.engine.scoring import Partials, finite, place
 
+SCORES = "scores.csv"
 COLUMNS = [
     *("method", "is_control", "scope", "group", "driver", "template", "database", "emotion"),
     *("metric", "figure", "value", "status", "reason", "warning", "n_scored", "n_cells"),
@@ -42,7 +43,7 @@ def combine(run: Path, jobs: Sequence[Job], partials: Partials, metrics: Sequenc
             rows += _cell_rows(metric, of_label, partials)
             rows += _combined_rows(metric, of_label, partials)
     text = _table(rows)
-    path = run / "scores.csv"
+    path = run / SCORES
     if path.exists() and path.read_bytes() == text.encode():
         return False
     write_text(path, text)

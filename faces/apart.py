@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from megbench.core.errors import BenchError, clause
-from megbench.core.provenance import ROOT
+from megbench.core.installation import IMPORTED_FROM
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -35,7 +35,7 @@ class Apart:
 
     def __init__(self, title: str, module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         self._title, self._module, self._arguments = title, module, arguments
-        places = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        places = os.pathsep.join(filter(None, (str(IMPORTED_FROM), os.environ.get("PYTHONPATH"))))
         self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment, "PYTHONPATH": places}
         self._process: subprocess.Popen[bytes] | None = None
         atexit.register(self.stop)
@@ -71,7 +71,7 @@ class Apart:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=self._environment,
-            cwd=ROOT,
+            cwd=IMPORTED_FROM,
         )
 
 

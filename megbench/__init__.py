@@ -8,7 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-__path__.append(str(Path(__file__).resolve().parents[1]))
+HERE = Path(__file__).resolve().parent
+if not (HERE / "core").is_dir():  # in a checkout; an installed package has its modules inside
+    __path__.append(str(HERE.parent))
 
 EXPORTS = {
     **dict.fromkeys(("BenchError", "CellFailed", "NotSupplied", "Unavailable"), "megbench.core.errors"),
@@ -17,6 +19,7 @@ EXPORTS = {
     "Figure": "megbench.core.figures",
     **dict.fromkeys(("OptimiserSpec", "Phase", "Trainable"), "megbench.core.contracts"),
     **dict.fromkeys(("Generator", "Mode"), "megbench.core.generator"),
+    **dict.fromkeys(("Result", "run", "score"), "megbench.api"),
 }
 
 

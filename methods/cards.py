@@ -9,7 +9,7 @@ from typing import Any
 from megbench.core.errors import BenchError, few
 from megbench.core.files.working_folder import weights_folders
 from megbench.core.generator import DEMO, DEMO_MARK, Weights
-from megbench.core.provenance import ROOT
+from megbench.core.installation import COMMAND, ROOT
 from megbench.core.weights.network_weights import card_path, read_card
 
 SUFFIXES = (".safetensors", ".pth", ".pth.tar")
@@ -31,7 +31,7 @@ def find_weights(name: str, variant: str) -> Path:
         path = demo_weights(name)
         if not path.is_file():
             own = [file.stem for file in weights_folders()[0].glob(f"{name}@*.safetensors")]
-            train = f"Train some with `python bench.py train {name} --clips demo`, then name them: {name}@mine."
+            train = f"Train some with `{COMMAND} train {name} --clips demo`, then name them: {name}@mine."
             advice = f"Name yours: {few(own)}." if own else train
             raise BenchError(f"{name}: weights/{DEMO}/{path.name} does not exist. {advice}")
         return path
@@ -42,7 +42,7 @@ def find_weights(name: str, variant: str) -> Path:
                 return path
     raise BenchError(
         f"{stem}: no weights {weights_folders()[0] / stem} with {', '.join(SUFFIXES)}. Put a checkpoint there, or"
-        f" train one with `python bench.py train {name} --clips demo --as {variant}`."
+        f" train one with `{COMMAND} train {name} --clips demo --as {variant}`."
     )
 
 

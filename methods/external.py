@@ -25,7 +25,7 @@ from megbench.core.files.cache import digest
 from megbench.core.files.folder_lock import in_turn
 from megbench.core.files.hashes import file_hash, hash_if_readable
 from megbench.core.frames import SIZE, Frames, write_frames, write_png
-from megbench.core.provenance import ROOT
+from megbench.core.installation import COMMAND, ROOT
 from megbench.core.video_writing import write_video
 from megbench.core.worker import MEMORY
 from megbench.methods import containers
@@ -53,7 +53,7 @@ class External:
         if options:
             raise unknown_name("option of external:", next(iter(options)), [])
         if not variant:
-            raise BenchError("external needs the name of a description: external@NAME. See `bench.py external list`.")
+            raise BenchError(f"external needs the name of a description: external@NAME. See `{COMMAND} external list`.")
         self._take(variant, read_description(variant))
 
     @classmethod
@@ -68,7 +68,7 @@ class External:
         if "{checkout}" in self.description.text and not self.description.checkout:
             raise BenchError(
                 f"external@{variant}: the program's checkout is yours to bring ({self.description.source}). Say where"
-                f" it lies: python bench.py external add {variant} --checkout DIR --python PATH"
+                f" it lies: {COMMAND} external add {variant} --checkout DIR --python PATH"
             )
         if self.description.checkout and not Path(self.description.checkout).is_dir():
             raise BenchError(f"external@{variant}: the checkout {self.description.checkout} is not a folder.")

@@ -16,7 +16,7 @@ from megbench.core.config import merge, parse_set, read_overlay, read_yaml
 from megbench.core.errors import BenchError, unknown_name
 from megbench.core.files.working_folder import from_start, in_store
 from megbench.core.frames import SIZE
-from megbench.core.provenance import ROOT
+from megbench.core.installation import ROOT
 
 OWN = "external"
 READY_MADE = ROOT / "configs" / "external"

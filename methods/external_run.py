@@ -43,14 +43,22 @@ def run(command: Sequence[str], environment: Mapping[str, str], described: Descr
             raise CellFailed(f"{described.system} took longer than {described.timeout_s:g} s (timeout_s)") from None
         finally:
             ended = process.poll() is not None
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _end(process)
             if described.image and not ended:
                 containers.remove(work)
     if code != 0:
         how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         raise CellFailed(f"{described.system} {how}: {said_last(log)}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a program with everything it started; Windows has no process groups, so there only the program is ended."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
 
 
 def said_last(log: Path) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from megbench.core.clip import Cell
 from megbench.core.errors import Unavailable
 from megbench.core.figures import OPENFACE
+from megbench.core.installation import COMMAND
 from megbench.faces import openface
 from megbench.faces.features import Seen, SeenClip
 from megbench.metrics.au_figures import figures_of
@@ -32,7 +33,7 @@ class OpenFaceIntensity(AuAgreement):
     @staticmethod
     def missing() -> str:
         """Return what must be done before any clip has scores, or "" if some clips have scores."""
-        return "" if openface.imported() else "no OpenFace scores were imported: run bench.py openface RUN CSVS"
+        return "" if openface.imported() else f"no OpenFace scores were imported: run {COMMAND} openface RUN CSVS"
 
     def sources(self, cell: Cell, output: str) -> Sequence[Path]:
         """Return the paths of the imported scores of the output, the driver and the truth."""
@@ -53,6 +54,6 @@ def _found(role: str, content: str, n_frames: int) -> Tracks:
     scores = openface.kept(content, n_frames)
     if scores is None:
         raise Unavailable(
-            f"no OpenFace scores of the {role}: run OpenFace on its frames, then bench.py openface RUN CSVS"
+            f"no OpenFace scores of the {role}: run OpenFace on its frames, then {COMMAND} openface RUN CSVS"
         )
     return scores

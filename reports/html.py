@@ -177,7 +177,10 @@ def command(run: FinishedRun) -> str:
     made = run.facts.provenance.get("argv")
     if not isinstance(made, list) or not made:
         return ""
-    return shlex.join(["python", Path(str(made[0])).name, *map(str, made[1:])])
+    program = Path(str(made[0])).name
+    started = ["python", program] if program.endswith(".py") else [program.removesuffix(".exe")]
+    started = ["python", "-m", "megbench"] if program == "__main__.py" else started
+    return shlex.join([*started, *map(str, made[1:])])
 
 
 def page_data(cells: Sequence[CellView], coded: Sequence[Media], beside: bool) -> dict[str, Any]:

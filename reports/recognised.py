@@ -9,6 +9,7 @@ from pydantic import ValidationError, field_validator, model_validator
 
 from megbench.core.errors import BenchError
 from megbench.core.files.cache import write_text
+from megbench.core.installation import COMMAND
 from megbench.engine.run_folder import RECOGNITION
 from megbench.reports.run_facts import CellFacts, Facts
 from megbench.reports.run_files import FinishedRun
@@ -30,7 +31,7 @@ class Answered(Facts):
     fewer: bool = False
 
 
-NOT_LABELLED = Answered(reason="not labelled: give `bench.py recognition` again")
+NOT_LABELLED = Answered(reason=f"not labelled: give `{COMMAND} recognition` again")
 
 
 class LearntFrom(Facts):
@@ -134,14 +135,14 @@ def read_recognised(run: FinishedRun) -> Recognised | None:
         return None
     try:
         if path.stat().st_size > LARGEST_BYTES:
-            raise BenchError(f"{path}: larger than {LARGEST_BYTES} bytes. Give `bench.py recognition` again.")
+            raise BenchError(f"{path}: larger than {LARGEST_BYTES} bytes. Give `{COMMAND} recognition` again.")
         found = Recognised.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror}). Give `bench.py recognition` again.") from None
+        raise BenchError(f"{path}: cannot be read ({error.strerror}). Give `{COMMAND} recognition` again.") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BenchError(f"{path}: {place}: {first['msg']}. Give `bench.py recognition` again.") from None
+        raise BenchError(f"{path}: {place}: {first['msg']}. Give `{COMMAND} recognition` again.") from None
     known = {
         label: {
             cell.name: answered

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from megbench.core.errors import BenchError, clause
 from megbench.core.figures import Figure
+from megbench.core.installation import COMMAND
 from megbench.reports.run_facts import MetricFacts
 
 KEPT = Path(__file__).with_name("selfcheck.json")
@@ -55,7 +56,7 @@ def read_worth(path: Path = KEPT) -> Kept | None:
     try:
         return Kept.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise BenchError(f"{path}: {clause(error)}. Make it again: python bench.py selfcheck --keep") from None
+        raise BenchError(f"{path}: {clause(error)}. Make it again: {COMMAND} selfcheck --keep") from None
 
 
 def sentence(metric: MetricFacts, figure: Figure, path: Path = KEPT) -> str:

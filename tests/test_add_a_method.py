@@ -1,9 +1,7 @@
-"""docs/add_a_method.md is right: its package is installed from the document's files, run and trained."""
+"""docs/add_a_method.md does what it says: pip installs its package as it is printed, which is run and trained."""
 
-import configparser
 import re
 import sys
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -15,32 +13,24 @@ from megbench.core.files.working_folder import in_store
 from megbench.core.weights.network_weights import read_card
 from megbench.training import TRAINABLES
 from tests.fakes import make_clips
+from tests.pip_install import install
 from tests.rendered_set import write_rendered_set
 
 PAGE = Path(__file__).parent.parent / "docs" / "add_a_method.md"
-BLOCK = re.compile(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILES = dict(re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL))
+
+
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory):
+    """The folder that the document's command fills."""
+    return install(FILES, tmp_path_factory.mktemp("methods"))
 
 
 @pytest.fixture
-def package(tmp_path, monkeypatch):
-    """Write the document's files into a folder on Python's path, with the metadata that pip would write."""
-    folder = tmp_path / "site"
-    metadata = folder / "my_methods-1.dist-info"
-    metadata.mkdir(parents=True)
-    files = dict(BLOCK.findall(PAGE.read_text()))
-    for name, text in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text)
-    project = tomllib.loads(files["pyproject.toml"])["project"]
-    points = configparser.ConfigParser()
-    points.read_dict(project["entry-points"])
-    with (metadata / "entry_points.txt").open("w") as file:
-        points.write(file)
-    (metadata / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    )
-    monkeypatch.syspath_prepend(folder)
-    yield folder
+def package(plugins, monkeypatch):
+    """Put the installed folder on Python's path."""
+    monkeypatch.syspath_prepend(plugins)
+    yield plugins
     for name in [name for name in sys.modules if name.partition(".")[0] in ("imprint", "learnt_flow")]:
         del sys.modules[name]
 
@@ -93,15 +83,14 @@ def test_a_method_that_learns(call, tmp_path, package, monkeypatch, in_this_proc
     assert ".megbench/weights/learnt_flow@nobodys" in err
 
 
-def test_a_learnt_generator_is_one_folder_and_one_line(package):
+def test_a_learnt_generator_is_one_folder_and_one_line(plugins):
     """All that must be added is the folder's files and the line that names the descriptor."""
-    made = [path.relative_to(package).as_posix() for path in (package / "learnt_flow").rglob("*")]
-    assert sorted(made) == [
-        f"learnt_flow/{name}" for name in ("generator.py", "model.py", "published.yaml", "training.py")
-    ]
-    lines = [line for line in (package / "pyproject.toml").read_text().splitlines() if "learnt_flow.generator" in line]
+    made = [path.name for path in (plugins / "learnt_flow").iterdir() if path.is_file()]
+    assert sorted(made) == ["generator.py", "model.py", "published.yaml", "training.py"]
+    lines = [line for line in FILES["pyproject.toml"].splitlines() if "learnt_flow.generator" in line]
     assert lines == ['learnt_flow = "learnt_flow.generator:GENERATOR"']
-    elsewhere = [path.read_text() for path in package.glob("*.py")]
+    elsewhere = [path.read_text() for path in plugins.glob("*.py")]
+    assert elsewhere
     assert not any("learnt_flow" in text for text in elsewhere)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,39 +11,36 @@ from megbench.commands.metrics_page import page
 from megbench.metrics import METRICS
 from megbench.reports.export import tables_of
 from tests.moving_face import MOUTH, make_clip
+from tests.pip_install import install
 
 TEXT = (Path(__file__).parent.parent / "docs" / "add_a_metric.md").read_text()
 FILES = dict(re.findall(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL))
+SOURCE = "mouth_travel.py"
 (LINE,) = re.findall(r'^    ("\w+": "[\w.:]+"),$', TEXT, re.MULTILINE)
-(ENTRY,) = re.findall(r"^```toml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 NAME, TARGET = re.findall(r'"([^"]+)"', LINE)
 
 
+@pytest.fixture(autouse=True)
+def forgotten():
+    """Import the module anew in each test."""
+    yield
+    sys.modules.pop(Path(SOURCE).stem, None)
+
+
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Write the one file into a folder on Python's path."""
-    assert list(FILES) == ["mouth_travel.py"]
+def in_package(tmp_path, monkeypatch):
+    """Install the document's package by its command into a folder on Python's path."""
+    assert list(FILES) == [SOURCE, "pyproject.toml"]
+    monkeypatch.syspath_prepend(install(FILES, tmp_path / "metrics"))
+
+
+@pytest.fixture
+def in_table(tmp_path, monkeypatch):
+    """Add the line to metrics/__init__.py; the file is kept elsewhere, because this folder must not change."""
     place = tmp_path / "site"
     place.mkdir()
-    for name, text in FILES.items():
-        (place / name).write_text(text)
+    (place / SOURCE).write_text(FILES[SOURCE])
     monkeypatch.syspath_prepend(place)
-    return place
-
-
-@pytest.fixture
-def in_package(folder):
-    """Write a package with the document's entry point, as pip would install it."""
-    metadata = folder / "mine-1.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1\n")
-    group, line = re.search(r'entry-points\."([\w.]+)"\]\n(.*)', ENTRY).groups()
-    (metadata / "entry_points.txt").write_text(f"[{group}]\n{line.replace(chr(34), '')}\n")
-
-
-@pytest.fixture
-def in_table(folder, monkeypatch):
-    """Add the line to metrics/__init__.py; the file is kept elsewhere, because this folder must not change."""
     before = len(METRICS)
     monkeypatch.setitem(METRICS, NAME, TARGET.removeprefix("megbench.metrics."))
     assert len(METRICS) == before + 1

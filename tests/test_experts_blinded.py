@@ -9,7 +9,7 @@ import pytest
 
 import bench
 from megbench.core.errors import BenchError
-from megbench.core.provenance import ROOT
+from megbench.core.installation import ROOT
 from megbench.engine.seal import faults, seal
 from megbench.experts.judgements import FILE, read_judgements
 from megbench.reports.metric_agreement import metrics_against_experts

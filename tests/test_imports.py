@@ -28,6 +28,8 @@ MAY_IMPORT = {
     "protocols": {"clips", "core"},
 }
 MAY_IMPORT["commands"] = set(MAY_IMPORT)  # the top: commands join rooms
+# Above all rooms, for those who call the suite from outside: the command line and the functions of `megbench`.
+ABOVE = {"megbench.api", "megbench.bench"}
 
 
 def imported_modules(tree):
@@ -79,8 +81,9 @@ def test_a_room_imports_only_from_rooms_below_it(room):
 def test_no_room_imports_the_command_line_or_the_tests():
     for room in MAY_IMPORT:
         for path in sources(room):
-            heads = {name.partition(".")[0] for name in imported_modules(parsed(path))}
-            assert not heads & {"bench", "tests"}, path
+            names = imported_modules(parsed(path))
+            assert not {name.partition(".")[0] for name in names} & {"bench", "tests"}, path
+            assert not names & ABOVE, path
             assert room == "commands" or "commands" not in rooms_imported(parsed(path)), path
 
 
@@ -88,6 +91,7 @@ def test_a_module_has_one_name():
     """If imported both as `core.errors` and as `megbench.core.errors`, an error would be two classes."""
     for path in [
         ROOT / "bench.py",
+        *ROOT.glob("megbench/*.py"),
         *ROOT.glob("tests/**/*.py"),
         *(path for room in MAY_IMPORT for path in sources(room)),
     ]:
@@ -101,6 +105,17 @@ def test_the_walk_sees_every_form_of_import():
         "def late():\n    from megbench.nets.blocks import Block\n    from megbench import metrics\n"
     )
     assert rooms_imported(ast.parse(forms)) == {"core", "faces", "nets", "metrics"}
+
+
+def test_messages_name_the_command_that_is_there():
+    """An installed suite has no bench.py: a message says `{COMMAND} weights list` (megbench.core.installation)."""
+    for path in (path for room in MAY_IMPORT for path in sources(room)):
+        if path.name.endswith("_page.py") or path.name == "installation.py":  # documents of this repository; COMMAND
+            continue
+        tree = parsed(path)
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings)
+        assert not [node.value for node in texts if "bench.py" in str(node.value)], path
 
 
 def test_relative_imports_are_not_used():
@@ -118,5 +133,5 @@ def test_what_plug_ins_import_is_defined_where_the_package_looks_for_it():
 
 
 def test_type_checkers_see_every_room():
-    assert {path.name for path in (ROOT / "typings" / "megbench").iterdir()} == {*MAY_IMPORT, "__init__.py"}
+    assert {path.name for path in (ROOT / "typings" / "megbench").iterdir()} == {*MAY_IMPORT, "__init__.py", "api.py"}
     assert all(path.resolve().parent in (ROOT, ROOT / "megbench") for path in (ROOT / "typings" / "megbench").iterdir())

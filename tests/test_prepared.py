@@ -109,7 +109,7 @@ def test_the_list_of_clips_stays_while_nothing_changes(databases, tmp_path):
 def test_a_store_whose_faces_may_be_stretched_is_refused(stores, tmp_path):
     facts = json.loads((stores["samm"].folder / "store.json").read_text())
     (tmp_path / "store.json").write_text(json.dumps(facts | {"version": "1"}))
-    with pytest.raises(BenchError, match=r"version '1'.* may be stretched.* Run `bench.py prepare` again"):
+    with pytest.raises(BenchError, match=r"version '1'.* may be stretched.* Run `python bench.py prepare` again"):
         ClipStore(tmp_path)
 
 

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -20,6 +21,7 @@ from megbench.reports import common_cells, headlines, heat_map, leaderboard
 from megbench.reports.caveats import caveats
 from megbench.reports.cells import FACTORS, amplification, magnification, stretch, two_cells
 from megbench.reports.html import Pictures, write_report
+from megbench.reports.html import command as typed_command
 from megbench.reports.missing import missing
 from megbench.reports.run_files import FinishedRun
 from tests.report_fixture import CONTROLS, HOSTILE, LABELS, make_run
@@ -110,6 +112,15 @@ def test_faces_of_others_are_announced(page, tmp_path, cache):
 def test_the_command_that_made_the_run_is_given_as_one_would_type_it(page):
     command = "python bench.py --methods fpfomm,fomm:mode=absolute --drivers 'my clips; rm -rf'"
     assert html.escape(command, quote=False).replace("'", "&#39;") in page
+
+
+@pytest.mark.parametrize(
+    ("program", "typed"),
+    [("/v/bin/megbench", "megbench"), ("megbench.exe", "megbench"), ("megbench/__main__.py", "python -m megbench")],
+)
+def test_an_installed_command_is_typed_by_its_name(program, typed):
+    facts = SimpleNamespace(provenance={"argv": [program, "--methods", "still"]})
+    assert typed_command(SimpleNamespace(facts=facts)) == f"{typed} --methods still"
 
 
 def test_large_clips_lie_beside_the_page_and_are_taken_away_again(tmp_path, cache, monkeypatch):

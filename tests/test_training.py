@@ -18,8 +18,8 @@ from megbench.core.config import build
 from megbench.core.contracts import OptimiserSpec, Phase
 from megbench.core.errors import BenchError
 from megbench.core.files.folder_lock import TRAINING, locked_folder
+from megbench.core.installation import ROOT
 from megbench.core.openface_units import column
-from megbench.core.provenance import ROOT
 from megbench.core.weights.network_weights import load_networks
 from megbench.faces.mesh import OF_68
 from megbench.taught import TRAININGS

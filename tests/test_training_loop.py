@@ -13,7 +13,7 @@ from megbench.core.config import build, read_overlay, resolve
 from megbench.core.contracts import Phase
 from megbench.core.draws import each, generator
 from megbench.core.errors import BenchError
-from megbench.core.provenance import ROOT
+from megbench.core.installation import ROOT
 from megbench.core.registry import load
 from megbench.fpfomm.training import Recipe
 from megbench.taught import TAUGHT

@@ -33,7 +33,8 @@ def main():
     for name in ("template", "driver"):
         with open(getattr(given, f"{name}_points")) as file:
             torch.save(torch.tensor(json.load(file)), os.path.join(points, f"{name}.pt"))
-    os.symlink(points, os.path.join(given.work, ".\\keypoint_folder"))
+    if os.sep == "/":  # the program names the folder as Windows does
+        os.symlink(points, os.path.join(given.work, ".\\keypoint_folder"))
     pairs = os.path.join(given.work, "pairs.csv")
     with open(pairs, "w", newline="") as file:
         csv.writer(file).writerows([("distance", "source", "driving", "frame"), (0, "template", "driver", 0)])
@@ -44,7 +45,10 @@ def main():
     with open(os.path.join(given.work, "config.yaml"), "w") as file:
         yaml.safe_dump(config, file)
     checkpoint = os.path.join(log, os.path.basename(given.checkpoint))
-    os.symlink(os.path.abspath(given.checkpoint), checkpoint)  # results go where the checkpoint lies
+    try:  # results go where the checkpoint lies
+        os.symlink(os.path.abspath(given.checkpoint), checkpoint)
+    except OSError:  # Windows lets few users make links
+        shutil.copy(given.checkpoint, checkpoint)
     command = [sys.executable, given.program, "--mode", "animate", "--config", os.path.join(given.work, "config.yaml")]
     if code := subprocess.call([*command, "--checkpoint", checkpoint], cwd=given.work):
         sys.exit(code)  # its own last line says why

@@ -48,7 +48,8 @@ class Memo:
         line = b"\n" + _check(body) + b" " + body + b"\n"
         with contextlib.suppress(OSError):
             anew = os.O_TRUNC if self.path.exists() and self.path.stat().st_size > MOST_BYTES else 0
-            file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | anew, 0o644)
+            as_it_is = getattr(os, "O_BINARY", 0)  # Windows would end lines in its own way
+            file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | as_it_is | anew, 0o644)
             try:
                 os.write(file, line)
             finally:

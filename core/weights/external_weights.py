@@ -22,6 +22,7 @@ from megbench.core.errors import BenchError, Unavailable, clause, unknown_name
 from megbench.core.files.whole_files import whole_file
 from megbench.core.files.working_folder import weights_folders
 from megbench.core.files.wrong_file import check_weights, why_not_weights
+from megbench.core.installation import COMMAND
 from megbench.core.progress import note
 from megbench.core.weights import packaged_trunks
 from megbench.core.weights.packaged_trunks import TRUNKS, Trunk
@@ -63,7 +64,7 @@ class WeightFile:
     @property
     def fetched_by(self) -> str:
         """The command that fetches it, as shown in messages."""
-        return f"python bench.py weights fetch {self.advised or self.name}"
+        return f"{COMMAND} weights fetch {self.advised or self.name}"
 
     @property
     def certainty(self) -> str:
@@ -149,7 +150,7 @@ def check(row: WeightFile, path: Path, file: str = "") -> Path:
         packaged_trunks.check(row.trunk, path)
         return path
     if what:
-        raise BenchError(f"{path} is not {row.file}: it is {what}, then run: python bench.py weights add FILE")
+        raise BenchError(f"{path} is not {row.file}: it is {what}, then run: {COMMAND} weights add FILE")
     found = sha256(path)
     if not found.startswith(row.sha256):
         raise BenchError(
@@ -217,7 +218,7 @@ def _fetch_from_owner(row: WeightFile) -> None:
         except Exception as error:
             raise BenchError(
                 f"{row.file} could not be fetched ({clause(error)}). Fetch it on a machine with network access, then"
-                " run: python bench.py weights add FILE"
+                f" run: {COMMAND} weights add FILE"
             ) from None
 
 

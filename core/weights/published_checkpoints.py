@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from megbench.core.errors import BenchError, few
+from megbench.core.installation import COMMAND
 from megbench.core.weights.network_weights import check_finite, read_as_they_are, save_states
 from megbench.core.weights.pickled import State
 from megbench.core.weights.state_dicts import COUNTER, Entries, in_words, manifest, misfits, with_counters
@@ -122,7 +123,7 @@ def _layout_of(
             return layout
     nearest = min(faults, key=lambda found: sum(map(len, found.values())))
     fits = [other for other, known in others().items() if any(not any(_faults(held, one).values()) for one in known)]
-    hint = f" It has the layout of {fits[0]}: python bench.py import {fits[0]} {checkpoint}" if fits else _hint(nearest)
+    hint = f" It has the layout of {fits[0]}: {COMMAND} import {fits[0]} {checkpoint}" if fits else _hint(nearest)
     raise BenchError(f"{checkpoint} does not have the published layout ({in_words(nearest)}).{hint}")
 
 

@@ -1,0 +1,72 @@
+"""A run's scores as data frames: all of them, and those of one row with a line for each cell."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from megbench.core.clip import Cell
+from megbench.core.contracts import Figure, Metric, Partial
+from megbench.engine.score_table import COLUMNS, SCORES
+
+# What figures against the truth lack if the drivers are recordings, and where there is one.
+NO_TRUTH = "nobody knows the true result; the protocols demo, demo_kit and self have one (megbench.run)"
+OVER_ALL = "over_all_cells"
+OF_ALL = f"of all cells together: attrs[{OVER_ALL!r}]"
+UNDEFINED = Partial("ok").why_absent("")
+
+
+def read_scores(run: Path) -> pd.DataFrame:
+    """Return the scores of a finished run as they were written: numbers to the last digit, absent ones NaN."""
+    with (run / SCORES).open(newline="", encoding="utf-8") as file:
+        table = pd.DataFrame(list(csv.DictReader(file)), columns=COLUMNS)  # names such as "022" stay texts
+    table["value"] = [float(text) if text else math.nan for text in table["value"]]
+    table["is_control"] = table["is_control"] == "True"
+    return table.astype({"n_scored": int, "n_cells": int})
+
+
+def by_cell(scores: pd.DataFrame, cells: Sequence[Cell], metrics: Sequence[Metric]) -> pd.DataFrame:
+    """Return the scores of a run with one row of outputs: a line for each cell.
+
+    Columns: driver, template, each figure, and reason, which says for all absent figures why; a metric without any
+    figure is named itself. `attrs["over_all_cells"]`: each figure over all cells, None where it is absent.
+    """
+    figures = {figure.name: figure for metric in metrics for figure in metric.figures}
+    of_cells = scores[scores["scope"] == "cell"].to_dict("records")
+    found = {(row["driver"], row["template"], row["figure"]): row for row in of_cells}
+    lines: list[dict[str, Any]] = []
+    for cell in cells:
+        names = {"driver": cell.driver.name, "template": cell.template.name}
+        of_cell = {figure: found[cell.driver.name, cell.template.name, figure] for figure in figures}
+        absent = {name: _why(figures[name], row) for name, row in of_cell.items() if pd.isna(row["value"])}
+        values = {name: float(row["value"]) for name, row in of_cell.items()}
+        lines.append({**names, **values, "reason": _told(absent, metrics)})
+    table = pd.DataFrame(lines, columns=["driver", "template", *figures, "reason"])
+    whole = scores[scores["scope"] == "all"]
+    table.attrs[OVER_ALL] = {
+        name: None if pd.isna(value) else float(value) for name, value in zip(whole.figure, whole.value, strict=True)
+    }
+    return table
+
+
+def _why(figure: Figure, row: Mapping[Hashable, Any]) -> str:
+    """Return why a figure is absent in a cell, with the remedy if there is one."""
+    if figure.target == "truth" and row["status"] not in ("failed", "missing"):
+        return NO_TRUTH
+    return OF_ALL if figure.pooling == "set" and row["reason"] == UNDEFINED else str(row["reason"])
+
+
+def _told(absent: Mapping[str, str], metrics: Sequence[Metric]) -> str:
+    """Return the reasons, each once, behind the figures that it concerns or the metrics that have no others."""
+    told: dict[str, list[str]] = {}
+    for metric in metrics:
+        reasons = {figure.name: absent.get(figure.name, "") for figure in metric.figures}
+        for reason in dict.fromkeys(filter(None, reasons.values())):
+            concerned = [name for name, why in reasons.items() if why == reason]
+            told.setdefault(reason, []).extend([metric.name] if len(concerned) == len(reasons) else concerned)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in told.items())

@@ -1,0 +1,49 @@
+"""Build the wheel: in a checkout the rooms are folders beside `megbench`, in the wheel they are inside it."""
+
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOMS = sorted(
+    file.parent.name for file in Path().glob("*/__init__.py") if file.parent.name not in ("megbench", "tests")
+)
+# Folders without code of their own that modules find by `megbench.core.provenance.ROOT`.
+DATA = ("configs", "weights")
+KINDS = ("css", "csv", "j2", "js", "json", "md", "py", "safetensors", "sh", "yaml")
+# What is installed to run the suite stands in requirements.txt before this line; what follows is for working on it.
+DEVELOPMENT = "# Development"
+
+
+class BuildRooms(build_py):
+    """Build from empty folders, so that no file of an earlier commit gets in; the command line goes along."""
+
+    def run(self) -> None:
+        """Empty the folder that the wheel is packed from, then fill it."""
+        shutil.rmtree(self.build_lib, ignore_errors=True)
+        super().run()
+
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        """Return package, name and file of each module; bench.py is `megbench.bench`."""
+        found = list(super().find_package_modules(package, package_dir))
+        return [*found, ("megbench", "bench", "bench.py")] if package == "megbench" else found
+
+
+def required() -> list[str]:
+    """Return what requirements.txt asks for before its section on development."""
+    lines = Path("requirements.txt").read_text(encoding="utf-8").partition(DEVELOPMENT)[0].splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+inside = [*ROOMS, *DATA]
+setup(
+    packages=[
+        *("megbench", *(f"megbench.{name}" for name in inside)),
+        *(f"megbench.{room}.{package}" for room in ROOMS for package in find_packages(room)),
+    ],
+    package_dir={"megbench": "megbench", **{f"megbench.{name}": name for name in inside}},
+    package_data={"": [f"**/*.{kind}" for kind in KINDS]},
+    install_requires=required(),
+    cmdclass={"build_py": BuildRooms},
+)

@@ -1,0 +1,1 @@
+../../megbench/api.py
