@@ -19,14 +19,14 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 STRENGTH = (
-    "Strength: logarithm, in the model of Bradley and Terry with Davidson's ties, which estimates how often people see"
-    " no difference instead of counting a tie for anybody; the strengths of these methods sum to 0. Where people see a"
-    " difference, they prefer a method that is stronger by 1 2.7 times as often."
+    "Strength: the logarithm of a method's worth in the model of Bradley and Terry with Davidson's ties: how often"
+    " people see no difference is estimated too, and a tie pulls two strengths together. The strengths of these methods"
+    " sum to 0. If one is stronger by 1, people who see a difference prefer it 2.7 times as often as the other."
 )
 CLUSTERED = (
     f"In brackets: {LEVEL:.0%} intervals, clustered by rater and by driver; none with fewer than five of either."
-    " Repeated questions count once, by the first answer."
 )
+ONCE = "A pair that a rater was asked about twice counts once, by the first answer."
 ALIKE = (
     "Ordered alike: of the answers that prefer one of two outputs, the share for which the figure is nearer to its"
     " ideal at that output; a figure's tie is half right, chance is 0.5. Answers of no difference do not count, nor do"
@@ -52,7 +52,8 @@ def pairs_tables(run: FinishedRun, everything: bool = False) -> dict[str, Table]
         "people_raters": raters_table(judgements),
         "metrics_against_people": metrics_against_people(run, judgements, everything),
     }
-    return {name: marked(run, table) for name, table in tables.items()}
+    # No method is named in the table of raters.
+    return {name: table if name == "people_raters" else marked(run, table) for name, table in tables.items()}
 
 
 @functools.lru_cache(maxsize=2)  # two tables show the same fit
@@ -97,7 +98,7 @@ def strengths_table(judgements: Sequence[PairJudgement]) -> Table:
         for number, method in enumerate(methods)
     )
     asked = f"{len(first)} answers of {len(raters)} raters on {len(drivers)} drivers."
-    return Table("People asked in pairs", columns, (Section("", rows),), (asked, STRENGTH, CLUSTERED))
+    return Table("People asked in pairs", columns, (Section("", rows),), (asked, STRENGTH, CLUSTERED, ONCE))
 
 
 def met_table(judgements: Sequence[PairJudgement]) -> Table:
@@ -116,7 +117,7 @@ def met_table(judgements: Sequence[PairJudgement]) -> Table:
         both = [each for each in first if set(each.pair.methods) == {one, other}]
         entries = (Entry(float(n)) for n in _counts(both, one))
         rows.append((Entry(f"{one} - {other}"), with_interval(found.difference(i, j), 2), *entries))
-    return Table("Pairs of methods, people asked in pairs", columns, (Section("", tuple(rows)),), (CLUSTERED,))
+    return Table("Pairs of methods, people asked in pairs", columns, (Section("", tuple(rows)),), (CLUSTERED, ONCE))
 
 
 def raters_table(judgements: Sequence[PairJudgement]) -> Table:
@@ -167,10 +168,14 @@ def metrics_against_people(run: FinishedRun, judgements: Sequence[PairJudgement]
         Column("answers", "", 0, "Answers that prefer one of two outputs which both have the figure."),
         Column("ties", "", 0, "Of these, answers about two outputs which the figure ties."),
     )
-    notes = [ALIKE, CLUSTERED]
+    notes = [ALIKE, CLUSTERED, ONCE]
     if folded:
         notes.append(f"Folded: {len(folded)} tracks of single action units; --all shows them, so does the CSV table.")
     kept = tuple(row for row in rows if row[2].value)
+    if without := [str(row[0].value) for row in rows if not row[2].value]:
+        notes.append(f"Left out, for no two outputs that people tell apart have both the figure: {', '.join(without)}.")
+    if unsided := [name for name in run.figures if name not in sided]:
+        notes.append(f"Left out, for neither more nor less is better: {', '.join(unsided)}.")
     return Table("Metrics against people asked in pairs", columns, (Section("", kept),), tuple(notes))
 
 

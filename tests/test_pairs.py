@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megbench.core.errors import BenchError
+from megbench.experts.blinded import BlindedOutput
 from megbench.experts.pairs import (
     COLUMNS,
     PairJudgement,
@@ -21,7 +22,7 @@ from megbench.experts.pairs import (
     write_pairs,
 )
 from megbench.experts.pairs_design import Asked, all_pairs, chosen, in_order, repeats
-from megbench.experts.pairs_keys import LARGEST_ANSWERS
+from megbench.experts.pairs_keys import LARGEST_ANSWERS, asked_before, make_asks
 from megbench.experts.preferences import UNBOUNDED, UNCONNECTED, Compared, fit
 from megbench.experts.two_way import ALIKE, FEW, share_interval, two_way
 from tests.report_fixture import make_run
@@ -73,7 +74,24 @@ def test_the_design_is_balanced(methods, drivers, raters, each, seed):
             assert len({each for each in questions if each.in_alphabet == pair}) == 2
     counts = [asked.pairs[pair] for pair in pairs]
     assert max(counts) - min(counts) <= 1
-    assert max(asked.methods.values()) - min(asked.methods.values()) <= 1 or len(asked.methods) < methods
+    met = [asked.methods[two] for two in itertools.combinations([f"m{m}" for m in range(methods)], 2)]
+    assert max(met) - min(met) <= 1
+
+
+def test_the_same_run_and_raters_are_asked_the_same_and_later_ones_are_balanced_with_them():
+    outputs = [
+        BlindedOutput(method=method, driver=driver, template="t", content=method + driver)
+        for method in ("a", "b", "c")
+        for driver in ("d1", "d2", "d3", "d4")
+    ]
+    first, second = (make_asks("run", ["anna", "ben"], outputs, 5, Asked()) for _ in range(2))
+    assert first == second
+    assert first[0].questions != first[1].questions
+    later = make_asks("run", ["carl"], outputs, 2, asked_before(first))
+    counts = asked_before([*first, *later])
+    assert sorted(counts.pairs.values()) == [1] * 12
+    assert set(counts.methods.values()) == {4}
+    assert make_asks("run", ["anna"], outputs, 6, Asked())[0].id != first[0].id
 
 
 def compared(wins, losses, ties, raters=6, drivers=6):

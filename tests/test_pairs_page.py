@@ -1,6 +1,8 @@
 """A rater's folder in a browser: clips keep step, keys answer, nothing is lost, and no method is named."""
 
+import html
 import json
+import shutil
 
 import pytest
 
@@ -60,7 +62,7 @@ def test_nothing_in_the_folder_names_a_method_or_asks_elsewhere(folder):
         assert "https:" not in text
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert not any(f'"{label}"' in page for label in CONTROLS)
-    assert "default-src 'none'" in page
+    assert "default-src 'none'; script-src 'sha256-" in html.unescape(page)
 
 
 def test_all_clips_of_a_question_are_at_one_frame_to_the_end(page):
@@ -130,8 +132,6 @@ def test_the_saved_file_is_what_import_reads(call, run, page, tmp_path):
 
 
 def test_a_clip_that_is_gone_is_told(browser, folder, tmp_path):
-    import shutil
-
     copy = shutil.copytree(folder, tmp_path / "copy")
     for clip in (copy / "clips").iterdir():
         clip.unlink()
