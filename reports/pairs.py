@@ -89,9 +89,9 @@ def strengths_table(judgements: Sequence[PairJudgement]) -> Table:
     columns = (
         Column("method"),
         Column("strength", "↑", 2, STRENGTH, "", True),
-        Column("preferred", "↑", 0, "Answers that prefer this method.", "Answers", True),
+        Column("preferred", "", 0, "Answers that prefer this method.", "Answers"),
         Column("no difference", "", 0, "Answers that see none.", "Answers"),
-        Column("not preferred", "↓", 0, "Answers that prefer the other method.", "Answers"),
+        Column("not preferred", "", 0, "Answers that prefer the other method.", "Answers"),
     )
     rows = tuple(
         (Entry(method), with_interval(found.of(number), 2), *(Entry(float(n)) for n in _counts(first, method)))
