@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megbench.core.errors import BenchError
+from megbench.engine.seal import faults, seal
 from megbench.experts.blinded import BlindedOutput
 from megbench.experts.pairs import (
     COLUMNS,
@@ -248,6 +249,8 @@ def test_a_dry_run_says_how_many_pairs_it_asks_for_and_writes_nothing(call, judg
 
 def test_answers_become_tables_and_stand_on_the_page(call, judged_run, tmp_path):
     raters = "anna,ben,carl,dora,eve"
+    (judged_run / "report.html").write_text("old")
+    seal(judged_run)
     code, _, err = call("experts", "pairs", judged_run, "--rater", raters, "--each", "14")
     assert code == 0, err
     files = []
@@ -255,9 +258,9 @@ def test_answers_become_tables_and_stand_on_the_page(call, judged_run, tmp_path)
         rng = random.Random(number)
         path = tmp_path / f"pairs_{rater}.json"
         files.append(answers_of(judged_run, rater, lambda output, rng=rng: rated(output, rng), path))
-    (judged_run / "report.html").write_text("old")
     code, out, err = call("experts", "import", *files, "--run", judged_run)
     assert code == 0, err
+    assert faults(judged_run) == []  # the seal knows of folders, keys and answers
     assert "People asked in pairs" in out
     lines = {line.split("  ")[0]: line for line in out.splitlines() if line}
     assert "flow_warp - fomm:mode=absolute" in lines
