@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from megbench.commands.judged_runs import blinded, chosen, known, open_run, show_on_page
 from megbench.commands.options import names as names_in
-from megbench.core.errors import BenchError, check_choice
+from megbench.core.errors import BenchError
 from megbench.core.tables.spreadsheet_text import printable
 
 if TYPE_CHECKING:
-    from megbench.experts.blinded import BlindedOutput, Key
-    from megbench.experts.importing import Blinded, Imported
+    from megbench.experts.blinded import Key
+    from megbench.experts.importing import Imported
     from megbench.experts.judgements import Judgement
-    from megbench.experts.names import Known
     from megbench.reports.run_files import FinishedRun
 
 app = typer.Typer(help="Experts' judgements: import sheets, make blinded ones, compare metrics with experts.")
@@ -27,13 +27,17 @@ MOST_LINES = 30
 
 @app.command("import")
 def import_(
-    files: Annotated[list[Path], typer.Argument(help="CSV, XLSX or HTML sheets, or filled-in blinded ones.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="CSV, XLSX or HTML sheets, filled-in blinded ones, or answers to pairs (JSON).")
+    ],
     mapping: Annotated[Path | None, typer.Option(help="YAML: methods, drivers, templates, experts by name.")] = None,
     run: Annotated[Path | None, typer.Option(help="Run whose outputs were judged; keeps them as experts.csv.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the tables as HTML, CSV, Markdown and LaTeX.")] = None,
 ) -> None:
-    """Check score sheets, print Table 1 with intervals, and how far the experts agree."""
+    """Check score sheets, print Table 1 with intervals, and how far the experts agree; of pairs, methods' strengths."""
+    from megbench.commands.pairs import answered, import_pairs
     from megbench.core.files.folder_lock import RUN, locked_existing
+    from megbench.experts.blinded import FOLDER
     from megbench.experts.importing import import_files
     from megbench.experts.judgements import FILE, write_judgements
     from megbench.experts.names import Names
@@ -41,15 +45,19 @@ def import_(
     from megbench.reports.export import experts_tables, write_tables
     from megbench.reports.marks import exported
 
+    if answered(files):
+        import_pairs(files, run, out)
+        return
     with locked_existing(run, RUN) if run else contextlib.nullcontext():
-        opened = _open(run) if run else None
-        imported = import_files(files, Names.read(mapping, _known(opened)), _blinded(opened))
+        opened = open_run(run) if run else None
+        imported = import_files(files, Names.read(mapping, known(opened)), blinded(opened))
         _say(imported)
         _refuse(imported)
         judgements = imported.judgements
         if run:
             judgements = _kept(run, judgements)
-            _show_on_page(run, opened)
+            sheets = [f"{FOLDER}/{each.name}" for each in (run / FOLDER).glob("*") if each.is_dir()]
+            show_on_page(run, opened, FILE, *sheets)
     tables = experts_tables(judgements, opened)
     print("\n".join(table.text() for table in tables.values()))
     print(gap(judgements))
@@ -108,21 +116,6 @@ def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
     return judgements
 
 
-def _show_on_page(folder: Path, run: FinishedRun | None) -> None:
-    """Make a run's page again, if it has one, so that it shows the judgements."""
-    from megbench.commands.runs import make_report
-    from megbench.engine.run_folder import REPORT
-    from megbench.engine.seal import seal_again
-    from megbench.experts.blinded import FOLDER
-    from megbench.experts.judgements import FILE
-
-    if run and (folder / REPORT).exists():
-        page = make_report(folder, media_all=run.facts.request.get("media_all") is True)
-        print(f"{page}: made again, with the judgements", file=sys.stderr)
-    sheets = [f"{FOLDER}/{each.name}" for each in (folder / FOLDER).glob("*") if each.is_dir()]
-    seal_again(folder, FILE, *sheets)
-
-
 @app.command()
 def sheet(
     run: Path,
@@ -135,12 +128,8 @@ def sheet(
     from megbench.engine.seal import seal_again
     from megbench.experts.blinded import FOLDER, make_key, replaceable, write_key
 
-    opened = _open(run)
-    labels = [method.label for method in opened.facts.methods]
-    chosen = names_in(methods) or tuple(method.label for method in opened.methods)
-    outputs = _outputs(opened, [check_choice("row of this run:", label, labels) for label in chosen])
-    if not outputs:
-        raise BenchError(f"{run}: no finished output of {', '.join(chosen) or 'any method'}. Finish the run first.")
+    opened = open_run(run)
+    outputs = chosen(opened, methods)
     keys = [make_key(opened.facts.id, name, outputs) for name in names_in(expert)]
     for key in keys:
         if (run / FOLDER / key.expert).exists() or not replaceable(run, key):
@@ -151,6 +140,25 @@ def sheet(
         _hand_over(opened, run / FOLDER / key.expert, key)
         print(f"{run / FOLDER / key.expert}: give this folder to {key.expert}; the key stays beside it")
     seal_again(run, *(f"{FOLDER}/{key.expert}{end}" for key in keys for end in ("", ".key.json")))
+
+
+@app.command()
+def pairs(
+    run: Path,
+    rater: Annotated[
+        str, typer.Option(help="Comma-separated; each gets a folder, questions and an order.")
+    ] = "R1,R2,R3",
+    methods: Annotated[str, typer.Option(help="Comma-separated rows of the run; default: all but controls.")] = "",
+    each: Annotated[int, typer.Option(min=1, help="Pairs of each rater; a tenth of them is asked again.")] = 100,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked, and write nothing.")] = False,
+) -> None:
+    """Make folders in which people compare outputs two by two, in a browser, without knowing the methods."""
+    from megbench.commands.pairs import hand_over
+    from megbench.core.files.folder_lock import RUN, locked_existing
+
+    with locked_existing(run, RUN):
+        opened = open_run(run)
+        hand_over(opened, names_in(rater), chosen(opened, methods), each, dry_run)
 
 
 def _hand_over(run: FinishedRun, folder: Path, key: Key) -> None:
@@ -186,53 +194,14 @@ def agreement(
     run: Path,
     everything: Annotated[bool, typer.Option("--all", help="Tracks of single action units too.")] = False,
 ) -> None:
-    """Compare every metric of a run with its experts: Kendall's tau-b and pairwise accuracy."""
+    """Compare every metric of a run with its experts: tau-b and accuracy; with pairs, the share ordered alike."""
+    from megbench.commands.pairs import print_tables
+    from megbench.experts import pairs as in_pairs
     from megbench.experts.judgements import FILE, read_judgements
     from megbench.reports.metric_agreement import metrics_against_experts
+    from megbench.reports.pairs import pairs_tables
 
-    print(metrics_against_experts(_open(run), read_judgements(run / FILE), everything).text())
-
-
-def _open(folder: Path) -> FinishedRun:
-    from megbench.reports.run_files import FinishedRun
-
-    return FinishedRun(folder)
-
-
-def _known(run: FinishedRun | None) -> Known:
-    """The names that sheets of a run may use."""
-    from megbench.experts.names import Known
-
-    if run is None:
-        return Known()
-    cells = run.facts.cells
-    return Known(
-        tuple(method.label for method in run.facts.methods),
-        tuple(dict.fromkeys(cell.driver for cell in cells)),
-        tuple(dict.fromkeys(cell.template for cell in cells)),
-    )
-
-
-def _blinded(run: FinishedRun | None) -> Blinded | None:
-    """The run's outputs as its blinded sheets know them; None without a run."""
-    from megbench.experts.importing import Blinded
-
-    if run is None:
-        return None
-    outputs = _outputs(run, [method.label for method in run.facts.methods])
-    return Blinded(run.folder, {(o.method, o.driver, o.template): o.content for o in outputs})
-
-
-def _outputs(run: FinishedRun, labels: Sequence[str]) -> list[BlindedOutput]:
-    """The finished outputs of some rows, with the hash of their frames."""
-    from megbench.core.files.cache import read_json
-    from megbench.experts.blinded import BlindedOutput
-
-    found = []
-    for label in labels:
-        for cell in run.facts.cells:
-            record = read_json(run.output_frames(label, cell).parent / "cell.json")
-            if record and record.get("status") == "ok":
-                content = str(record.get("content", ""))
-                found.append(BlindedOutput(method=label, driver=cell.driver, template=cell.template, content=content))
-    return found
+    opened = open_run(run)
+    print_tables(pairs_tables(opened, everything))
+    if (run / FILE).exists() or not (run / in_pairs.FILE).exists():
+        print(metrics_against_experts(opened, read_judgements(run / FILE), everything).text())

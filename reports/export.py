@@ -17,6 +17,7 @@ from megbench.reports.heat_map import heat_maps
 from megbench.reports.intervals import differences_table
 from megbench.reports.marks import exported, marked
 from megbench.reports.metric_agreement import metrics_against_experts
+from megbench.reports.pairs import pairs_tables
 from megbench.reports.perturbed import perturbed_tables
 from megbench.reports.published import reported_table
 from megbench.reports.recognition import recognition_tables
@@ -96,11 +97,12 @@ def tables_of(folder: Path, columns: Sequence[str] = (), reference: str = "") ->
 
 def judged_tables(run: FinishedRun, everything: bool = False) -> dict[str, Table]:
     """Return the tables on experts by file name, {} if the run has no judgements; `everything` folds no figures."""
+    asked = pairs_tables(run, everything)
     if not (run.folder / FILE).exists():
-        return {}
+        return asked
     judgements = read_judgements(run.folder / FILE)
     against = metrics_against_experts(run, judgements, everything)
-    return experts_tables(judgements, run) | {"metrics_against_experts": against}
+    return experts_tables(judgements, run) | {"metrics_against_experts": against} | asked
 
 
 def experts_tables(judgements: Sequence[Judgement], run: FinishedRun | None = None) -> dict[str, Table]:

@@ -1,0 +1,153 @@
+"""`bench.py experts pairs`: folders in which people compare outputs two by two; their answers, imported and kept."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from megbench.commands.judged_runs import contents_of, open_run, show_on_page
+from megbench.core.errors import BenchError
+from megbench.core.tables.spreadsheet_text import printable
+
+if TYPE_CHECKING:
+    from megbench.experts.blinded import BlindedOutput
+    from megbench.experts.pairs_keys import Asks
+    from megbench.reports.run_files import FinishedRun
+    from megbench.reports.table import Table
+
+SUFFIX = ".json"
+
+
+def hand_over(run: FinishedRun, raters: Sequence[str], outputs: Sequence[BlindedOutput], each: int, dry: bool) -> None:
+    """Say how many pairs are asked for, then write a folder and a key for each rater; a dry run writes nothing."""
+    from megbench.core.files.names import check_name
+    from megbench.engine.seal import seal_again
+    from megbench.experts.pairs_design import all_pairs, repeats
+    from megbench.experts.pairs_keys import (
+        FOLDER,
+        MOST_QUESTIONS,
+        asked_before,
+        key_path,
+        make_asks,
+        read_asks,
+        write_asks,
+    )
+    from megbench.reports.pairs_page import write_pairs_folder
+
+    if not raters:
+        raise BenchError("--rater names nobody. Name each rater, such as --rater anna,ben.")
+    for rater in raters:
+        check_name("rater", rater)
+        if key_path(run.folder, rater).exists() or (run.folder / FOLDER / rater).exists():
+            taken = f"{run.folder / FOLDER / rater} or its key exists"
+            raise BenchError(f"{taken}, and answers may be under way. Name another --rater, or delete both.")
+    possible = len(all_pairs((output.method, f"{output.driver}__{output.template}") for output in outputs))
+    if not possible:
+        raise BenchError(
+            f"{run.folder}: no cell has finished outputs of two methods. Finish the run, or name --methods."
+        )
+    each = min(each, possible)
+    if each + repeats(each) > MOST_QUESTIONS:
+        raise BenchError(f"--each {each} is more than a rater can answer. Ask for {MOST_QUESTIONS // 2} at most.")
+    before = read_asks(run.folder)
+    counts = asked_before(before)
+    made = make_asks(run.facts.id, raters, outputs, each, counts)
+    print(_told(made, outputs, possible, each, len(before)), file=sys.stderr)
+    if dry:
+        return
+    for asks in made:
+        page = write_pairs_folder(run, run.folder / FOLDER / asks.key.expert, asks)
+        write_asks(run.folder, asks)
+        print(f"{page.parent}: give this folder to {asks.key.expert}; the key stays beside it")
+    names = [asks.key.expert for asks in made]
+    seal_again(run.folder, *(f"{FOLDER}/{name}{end}" for name in names for end in ("", ".key.json")))
+
+
+def _told(made: Sequence[Asks], outputs: Sequence[BlindedOutput], possible: int, each: int, before: int) -> str:
+    """What will be asked, in numbers."""
+    from megbench.experts.pairs_keys import asked_before
+
+    counts = asked_before(made)
+    methods, cells = {out.method for out in outputs}, {(out.driver, out.template) for out in outputs}
+    questions = sum(len(asks.questions) for asks in made)
+    met, asked = counts.methods.values(), counts.pairs.values()
+    never = possible - len(counts.pairs)
+    again = len(made[0].questions) - each
+    lines = [
+        f"{len(methods)} methods in {len(cells)} cells: {possible} pairs of outputs.",
+        f"{len(made)} raters, {each} pairs each and {again} of them again: {questions} questions.",
+        f"Every two methods meet {_times(met)}.",
+        f"{len(counts.pairs)} pairs of outputs are asked {_times(asked)}"
+        + (f", the other {never} by none of these raters." if never else "."),
+    ]
+    if before:
+        lines.append(f"Balanced with what {before} earlier raters are asked.")
+    return printable(" ".join(lines))
+
+
+def _times(values: Collection[int]) -> str:
+    low, high = min(values), max(values)
+    return f"{low} to {high} times" if low < high else "once" if low == 1 else f"{low} times"
+
+
+def answered(files: Sequence[Path]) -> bool:
+    """Return whether files are raters' answers (JSON) rather than score sheets. BenchError for some of each."""
+    found = [path.suffix.lower() == SUFFIX for path in files]
+    if any(found) and not all(found):
+        raise BenchError("Score sheets and answers to pairs (.json) are imported one kind at a time. Name one kind.")
+    return any(found)
+
+
+def _keep(files: Sequence[Path], run: FinishedRun, contents: Mapping[tuple[str, str, str], str]) -> None:
+    """Read raters' answers and keep them as the run's `pairs.csv`; a rater's new answers replace the earlier ones."""
+    from megbench.experts.pairs import FILE, PairJudgement, read_pairs, write_pairs
+    from megbench.experts.pairs_keys import read_answers, read_asks
+
+    keys = read_asks(run.folder)
+    found: dict[str, list[PairJudgement]] = {}
+    for path in files:
+        rater, judgements, blank = read_answers(path, keys, contents)
+        if rater in found:
+            raise BenchError(f"{path}: the answers of {rater} are given twice. Name one file for each rater.")
+        found[rater] = judgements
+        rest = f"; {blank} questions have no answer" if blank else ""
+        print(printable(f"{path}: {len(judgements)} answers of {rater}{rest}"), file=sys.stderr)
+    path = run.folder / FILE
+    old = read_pairs(path) if path.exists() else []
+    kept = [judgement for judgement in old if judgement.rater not in found]
+    if len(kept) < len(old):
+        named = ", ".join(rater for rater in found if any(judgement.rater == rater for judgement in old))
+        told = f"{len(old) - len(kept)} earlier answers of {named} are replaced."
+        print(printable(f"Note: {told}"), file=sys.stderr)
+    judgements = [*kept, *(judgement for given in found.values() for judgement in given)]
+    write_pairs(path, judgements)
+    print(f"{path}: {len(judgements)} answers", file=sys.stderr)
+
+
+def import_pairs(files: Sequence[Path], run: Path | None, out: Path | None) -> None:
+    """Keep answers to pairs with their run, make its page again, and print the tables."""
+    from megbench.core.files.folder_lock import RUN, locked_existing
+    from megbench.experts.pairs import FILE
+    from megbench.reports.export import write_tables
+    from megbench.reports.marks import exported
+    from megbench.reports.pairs import pairs_tables
+
+    if run is None:
+        raise BenchError(f"{files[0]}: answers to pairs; only their run knows the outputs. Add --run RUN.")
+    with locked_existing(run, RUN):
+        opened = open_run(run)
+        _keep(files, opened, contents_of(opened))
+        show_on_page(run, opened, FILE)
+    tables = pairs_tables(opened)
+    print_tables(tables)
+    if out:
+        written = {name: exported(table, opened) for name, table in tables.items()}
+        print(f"Tables: {len(write_tables(out, written))} files in {out}")
+
+
+def print_tables(tables: Mapping[str, Table]) -> None:
+    """Print tables, each under its title."""
+    for table in tables.values():
+        print(f"{table.title}\n\n{table.text()}")

@@ -1,0 +1,146 @@
+"""Folders for people who are asked in pairs: their questions, the keys that stay with the run, their answers.
+
+A rater's folder shows outputs by number; which methods made them stays in a key beside the folder, in the run. The
+rater sends back a file of answers, which counts for the frames that were shown and for no others.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from megbench.core.errors import BenchError, clause, shown
+from megbench.core.files.cache import digest, write_json
+from megbench.experts.blinded import BlindedOutput, Key, make_key
+from megbench.experts.pairs import Answer, PairJudgement, read_small
+from megbench.experts.pairs_design import Asked, Pair, all_pairs, chosen, in_order
+
+FOLDER = "pairs"
+MARK = "MEG-Bench pairs 1"
+MOST_QUESTIONS = 5000
+LARGEST_ANSWERS = 200_000
+LARGEST_KEY = 50_000_000
+
+
+class Asks(BaseModel):
+    """The key of one rater's folder: what the codes stand for, and which two codes each question shows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    key: Key
+    questions: list[tuple[str, str]]
+
+    def outputs(self, number: int) -> tuple[BlindedOutput, BlindedOutput]:
+        """The output on the left and the one on the right of a question, counted from 0."""
+        left, right = self.questions[number]
+        return self.key.codes[left], self.key.codes[right]
+
+
+class Answers(BaseModel):
+    """A file of answers as the page writes it; null for a question without an answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    format: Literal["MEG-Bench pairs 1"]
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    answers: Annotated[list[Answer | None], Field(max_length=MOST_QUESTIONS)]
+
+
+def make_asks(
+    run: str, raters: Sequence[str], outputs: Sequence[BlindedOutput], each: int, earlier: Asked
+) -> list[Asks]:
+    """Return a key for each rater: `each` pairs of outputs, balanced with those `earlier` asked of others.
+
+    The same run, raters and outputs give the same questions, sides and order.
+    """
+    by_place = {(output.method, f"{output.driver}__{output.template}"): output for output in outputs}
+    driver_of = {cell: output.driver for (_, cell), output in by_place.items()}
+    pairs = all_pairs(by_place)
+    made = []
+    for rater in raters:
+        key = make_key(f"{run} {FOLDER}", rater, outputs)
+        rng = random.Random(key.id)
+        code_of = {(out.method, f"{out.driver}__{out.template}"): code for code, out in key.codes.items()}
+        asked = in_order(chosen(pairs, driver_of, each, rng, earlier), rng)
+        questions = [(code_of[pair.left, pair.cell], code_of[pair.right, pair.cell]) for pair in asked]
+        made.append(Asks(id=digest([key.id, questions])[:16], key=key, questions=questions))
+    return made
+
+
+def key_path(run: Path, rater: str) -> Path:
+    """Where a rater's key lies: in the run, beside the folder that is handed over."""
+    return run / FOLDER / f"{rater}.key.json"
+
+
+def write_asks(run: Path, asks: Asks) -> None:
+    """Keep a rater's key with its run."""
+    write_json(key_path(run, asks.key.expert), asks.model_dump())
+
+
+def read_asks(run: Path) -> list[Asks]:
+    """Return the keys that a run keeps. BenchError for one that cannot be read."""
+    found = []
+    for path in sorted((run / FOLDER).glob("*.key.json")):
+        try:
+            asks = Asks.model_validate_json(read_small(path, LARGEST_KEY))
+            for number in range(len(asks.questions)):
+                asks.outputs(number)
+        except (ValidationError, KeyError):
+            raise BenchError(f"{path}: not a readable key. Make the rater's folder again.") from None
+        found.append(asks)
+    return found
+
+
+def asked_before(keys: Iterable[Asks]) -> Asked:
+    """Return how often everything is asked about in a run's keys; a rater's repeats do not count."""
+    counts = Asked()
+    for asks in keys:
+        outputs = [asks.outputs(number) for number in range(len(asks.questions))]
+        pairs = [Pair(f"{left.driver}__{left.template}", left.method, right.method) for left, right in outputs]
+        for pair in dict.fromkeys(pair.in_alphabet for pair in pairs):
+            counts.add(pair)
+    return counts
+
+
+def read_answers(
+    path: Path, keys: Sequence[Asks], contents: Mapping[tuple[str, str, str], str]
+) -> tuple[str, list[PairJudgement], int]:
+    """Read a file of answers by its key: the rater, the judgements, and how many questions have no answer.
+
+    contents: the hash of the frames that the run holds now, by (method, driver, template). BenchError if the file is
+    not one of answers, belongs to no key, has none, or an output changed since the folder was made.
+    """
+    try:
+        given = Answers.model_validate_json(read_small(path, LARGEST_ANSWERS))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise BenchError(
+            f"{path}: not a file of answers ({shown(place)}: {clause(first['msg'])}). Give what the page saved."
+        ) from None
+    asks = next((asks for asks in keys if asks.id == given.id), None)
+    if asks is None:
+        raise BenchError(f"{path}: no key of this run is for {given.id}. Give --run the run whose folder was answered.")
+    if len(given.answers) != len(asks.questions):
+        counts = f"{len(given.answers)} answers to {len(asks.questions)} questions"
+        raise BenchError(f"{path}: {counts}. Give the file as the page saved it.")
+    found = []
+    for number, answer in enumerate(given.answers):
+        if answer is None:
+            continue
+        left, right = asks.outputs(number)
+        for output in (left, right):
+            if contents.get((output.method, output.driver, output.template)) != output.content:
+                what = f"the output of {output.method} on {output.driver}__{output.template}"
+                raise BenchError(f"{path}: {what} is no longer the one that was judged. Make new folders for this run.")
+        found.append(
+            PairJudgement(asks.key.expert, left.driver, left.template, left.method, right.method, answer, number)
+        )
+    if not found:
+        raise BenchError(f"{path}: no question has an answer. Ask the rater for the file saved at the end.")
+    return asks.key.expert, found, len(given.answers) - len(found)
