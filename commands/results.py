@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from megbench.core.errors import BenchError
+from megbench.core.installation import COMMAND
 
 app = typer.Typer(help="Results files, and the table that is made of them.")
 RunArgument = Annotated[Path, typer.Argument(help="The folder of a finished run, runs/<id>.")]
@@ -89,7 +90,7 @@ def add(
     if path.exists():
         raise BenchError(f"{path} exists. Give the entry another --name, or remove the file to replace it.")
     write_submission(made, path)
-    print(f"Wrote {path}. Look at it with `python bench.py results board`, then open a pull request with this text:\n")
+    print(f"Wrote {path}. Look at it with `{COMMAND} results board`, then open a pull request with this text:\n")
     print(pull_request(made, path))
 
 

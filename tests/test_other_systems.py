@@ -17,7 +17,7 @@ from megbench.core.errors import CellFailed
 from megbench.core.files.memo import Memo
 from megbench.core.tables import workbook_child
 from megbench.core.worker import Lane, work
-from megbench.methods import containers, external
+from megbench.methods import containers, external_run
 from megbench.methods.external_description import Description
 from tests.test_imports import MAY_IMPORT, sources
 
@@ -47,7 +47,7 @@ GUARDED = {
     "core/processors.py": {"os.sched_getaffinity"},  # tests/test_bench.py
     "core/tables/workbook_child.py": {"resource"},
     "methods/containers.py": {"os.getgid", "os.getuid"},
-    "methods/external.py": {"os.killpg", "signal.SIGKILL"},
+    "methods/external_run.py": {"os.killpg", "signal.SIGKILL"},
 }
 # Files that only Linux has, and who looks there: after `sys.platform`, or with an answer without them.
 FILES = {"commands/options.py": "/dev", "core/provenance.py": "/proc/cpuinfo"}
@@ -99,13 +99,13 @@ def test_a_machine_is_described_without_proc(monkeypatch):
 
 def test_a_program_that_is_too_slow_is_ended_where_there_are_no_groups_of_processes(monkeypatch, tmp_path):
     monkeypatch.delattr(os, "killpg")
-    monkeypatch.setattr(external, "signal", SimpleNamespace())
+    monkeypatch.setattr(external_run, "signal", SimpleNamespace())
     described = Description(
         system="slow", source="here", licence="none", command=("{python}",), checkout=str(tmp_path), timeout_s=3
     )
     sleeper = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"]
     with pytest.raises(CellFailed, match="took longer than 3 s"):
-        external._run(sleeper, os.environ, described, tmp_path)
+        external_run.run(sleeper, os.environ, described, tmp_path)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "log.txt").read_text()), 0)
 
