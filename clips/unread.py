@@ -48,9 +48,7 @@ def remedies(folder: Path, entries: Collection[Path]) -> list[str]:
         if found:
             place = folder / found[0][0]
             place = place.parent if kind == "Pictures" else place
-            sentences.append(
-                f"{kind} are in subfolders: {counted(found)}. Give a folder of clips, such as {place}."
-            )
+            sentences.append(f"{kind} are in subfolders: {counted(found)}. Give a folder of clips, such as {place}.")
     names = {path.suffix.lower(): path.name for path in entries if path.is_file()}
     if others := sorted(set(names) & set(OTHER_VIDEOS)):
         example = names[others[0]]

@@ -10,14 +10,13 @@ import functools
 from collections.abc import Sequence
 
 import cv2
-import dlib
 import numpy as np
 import numpy.typing as npt
 
 from megbench.core.errors import BenchError
 from megbench.core.frames import Frames
 from megbench.faces.features import Found, SeenClip
-from megbench.faces.landmarks import BORDER, Points, model_path, padded
+from megbench.faces.landmarks import BORDER, Points, load_dlib, model_path, padded
 from megbench.faces.onnx_graph import Graph
 
 WEIGHTS = "dlib_face_recognition_resnet_model_v1.dat"
@@ -56,6 +55,7 @@ def embedding_at(clip: SeenClip, indices: Sequence[int]) -> list[Found]:
 
 def _chip(image: Frames, points: Points) -> Frames:
     """Return the face in a picture, upright: (150, 150, 3) uint8."""
+    dlib = load_dlib()
     parts = [dlib.point(round(x) + BORDER, round(y) + BORDER) for x, y in points]
     shape = dlib.full_object_detection(dlib.rectangle(), parts)
     return np.asarray(dlib.get_face_chip(np.ascontiguousarray(padded(image)), shape, CHIP, ROOM), np.uint8)

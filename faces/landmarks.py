@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import dlib
 import numpy as np
 import numpy.typing as npt
 
@@ -46,13 +45,28 @@ def model_path(name: str) -> Path:
 
 
 @functools.cache
+def load_dlib() -> Any:
+    """Return the module dlib. Raise BenchError if it is missing.
+
+    It is imported when the first face is looked for: rendering a training set and training do without it.
+    """
+    try:
+        import dlib
+    except ImportError as error:
+        raise BenchError(
+            f"dlib, which finds faces, cannot be imported ({error}). Remedy: pip install -c constraints.txt dlib-bin"
+        ) from None
+    return dlib
+
+
+@functools.cache
 def _detector() -> Any:
-    return dlib.get_frontal_face_detector()
+    return load_dlib().get_frontal_face_detector()
 
 
 @functools.cache
 def _predictor() -> Any:
-    return dlib.shape_predictor(str(model_path("shape_predictor_68_face_landmarks.dat")))
+    return load_dlib().shape_predictor(str(model_path("shape_predictor_68_face_landmarks.dat")))
 
 
 def padded(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -167,7 +181,7 @@ def find(image: Grey, what: str) -> Face:
 
 def points_in(image: Grey, face: Face) -> Points:
     """Return the 68 landmarks (68, 2) of one face of a grey picture (H, W) uint8."""
-    shape = _predictor()(padded(image), dlib.rectangle(*(edge + BORDER for edge in face.box)))
+    shape = _predictor()(padded(image), load_dlib().rectangle(*(edge + BORDER for edge in face.box)))
     return np.array([(point.x - BORDER, point.y - BORDER) for point in shape.parts()], dtype=np.float64)
 
 

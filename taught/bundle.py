@@ -21,8 +21,8 @@ from megbench.faces.facs import ACTION_UNITS, MICRO, basis
 from megbench.faces.field import sample
 from megbench.faces.landmarks import landmarks
 from megbench.faces.mesh import OVAL
-from megbench.taught.states import PORTRAIT, SERIES
-from megbench.taught.training_set import DRAWS, GRID
+from megbench.taught.people import CAST_SERIES, PORTRAIT
+from megbench.taught.training_set import GRID
 
 PEOPLE = 24
 
@@ -60,4 +60,4 @@ def write_bundle(path: Path, people: Sequence[Role]) -> Path:
 
 if __name__ == "__main__":
     count = int(sys.argv[2]) if len(sys.argv) > 2 else PEOPLE
-    print(write_bundle(Path(sys.argv[1]), cast(PORTRAIT, f"{SERIES}0.", count, DRAWS * count, progress=True)))
+    print(write_bundle(Path(sys.argv[1]), cast(PORTRAIT, CAST_SERIES, count, 3 * count, progress=True)))

@@ -10,9 +10,9 @@ from megbench.clips.synthetic.overlay import Painted, laid
 from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.render import AT_REST, Actor, Shot
 from megbench.core.clip import Float32s
-from megbench.core.frames import Frames
 from megbench.faces.field import invert_steep
 from megbench.faces.mesh import Points
+from megbench.taught.people import person
 from megbench.taught.states import Cue
 
 # Where the skull's turn is felt by the teeth and by the glasses: vertices of the upper lip's inner edge and the bridge.
@@ -25,15 +25,11 @@ class DressedActor:
     """A person in front of the camera, with a mouth and perhaps glasses that are theirs in every state."""
 
     def __init__(self, role: Role, wears_glasses: bool) -> None:
-        self._actor = Actor(role.person())
+        self._actor = Actor(person(role))
         self.face = self._actor.person.face
         seed = [*role.series.encode(), role.number or 0]
         self._mouth = inner_mouth.drawn_mouth(np.random.default_rng([MOUTHS, *seed]))
         self._glasses = glasses.drawn_glasses(np.random.default_rng([GLASSES, *seed])) if wears_glasses else None
-
-    def bare(self) -> Frames:
-        """The neutral picture (256, 256, 3) uint8 without glasses."""
-        return self._actor.shoot(self._actor.move(np.zeros_like(self.face.vertices))).frame
 
     def shoot(self, cue: Cue) -> Shot:
         """The picture of a state and its motion, which is that of the skin."""

@@ -6,15 +6,14 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.personal_basis import personal_basis
 from megbench.clips.synthetic.render import Actor
 from megbench.core.clip import Float32s
 from megbench.faces.facs import ACTION_UNITS, MICRO, Points
 from megbench.faces.field import jacobian_determinant, similarity
 from megbench.faces.turned import turned_by
+from megbench.taught.people import SERIES, person, role
 
-PORTRAIT, SERIES = "astronaut", "train"
 # Half of the expressive states are micro and below, a third plain expressions up to 12 pixels, a sixth wide ones: nets
 # that know micro-motion alone tear the mouth of a real smile.
 KINDS = ("micro", "plain", "micro", "wide", "micro", "plain")
@@ -117,7 +116,7 @@ def draw_states(count: int, seed: int) -> list[State]:
 
 @cache
 def _tried_on() -> list[Actor]:
-    return [Actor(Role(PORTRAIT, SERIES, number).person()) for number in TRIED_ON]
+    return [Actor(person(role(number, SERIES))) for number in TRIED_ON]
 
 
 def _least_jacobian(displacement: Points) -> float:

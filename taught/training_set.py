@@ -17,7 +17,6 @@ glasses (of every fifth person) have no flow of their own.
 Until then begun.json says what is being made, and done/<person> which people are finished.
 """
 
-import json
 import shutil
 from dataclasses import asdict
 from functools import partial
@@ -28,39 +27,39 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from megbench.clips.synthetic.distinct_people import cast
 from megbench.clips.synthetic.parallel import in_parallel
-from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.render import hull
+from megbench.core.errors import BenchError
 from megbench.core.files.cache import read_json, write_json
-from megbench.core.frames import SIZE, grey
+from megbench.core.frames import SIZE
 from megbench.core.processors import usable
 from megbench.core.progress import duration, note
 from megbench.faces.field import sample
-from megbench.faces.landmarks import landmarks
 from megbench.faces.mesh import OVAL
 from megbench.taught.dressed_actor import DressedActor
-from megbench.taught.states import PORTRAIT, SERIES, Cue, draw_states
+from megbench.taught.people import read_people, role
+from megbench.taught.states import Cue, draw_states
 
 VERSION = "4"
 BEGUN, DONE = "begun.json", "done"
 GRID = 64
 # People, states and seed of the demo weights' set.
 DEMO_SET = (36, 220, 0)
-# Candidates drawn for each person that is kept.
-DRAWS = 3
 # One in so many people wears glasses.
 WEARERS = 5
-# Seconds of a processor for each person in each state, and for each who auditions; for estimates.
-STATE_S, CASTING_S = 0.04, 0.5
+# Seconds of a processor for each person in each state; for estimates.
+STATE_S = 0.04
 
 
 def build(folder: Path, identities: int, states: int, seed: int, progress: bool = False) -> Path:
     """Render `identities` people in `states` states into `folder` (new or overwritten) and return it.
 
     A complete set made with the same arguments is left as it is; of one that was stopped, the finished people are kept.
-    The people are chosen apart from each other among DRAWS times as many; all stem from one portrait.
+    The people are the first of the file (taught/people.py), whatever the seed, which draws the states. BenchError if
+    the file has fewer.
     """
+    if identities > (most := len(read_people().numbers)):
+        raise BenchError(f"A training set of {identities} people: there are {most}. Ask for {most} or fewer.")
     request = {"version": VERSION, "identities": identities, "states": states, "seed": seed}
     marker = folder / "set.json"
     if (read_json(marker) or {}).get("request") == request:
@@ -72,7 +71,7 @@ def build(folder: Path, identities: int, states: int, seed: int, progress: bool 
         goes_on = read_json(folder / BEGUN) == request
         kept = len(list((folder / DONE).glob("*"))) if goes_on else 0
         if progress:
-            work = (identities - kept) * states * STATE_S + (0 if goes_on else DRAWS * identities * CASTING_S)
+            work = (identities - kept) * states * STATE_S
             size = sum(float(np.prod(shape)) * np.dtype(of).itemsize for _, shape, of in _arrays(identities, states))
             before = f", {kept} of them finished before," if kept else ""
             note(
@@ -80,9 +79,8 @@ def build(folder: Path, identities: int, states: int, seed: int, progress: bool 
                 f" about {duration(work / usable())}. It may be stopped; finished people are kept."
             )
         if not goes_on:
-            _begin(folder, request, progress)
-        people = [Role(**role) for role in json.loads((folder / "identities.json").read_text())]
-        waiting = [(index, role) for index, role in enumerate(people) if not (folder / DONE / str(index)).exists()]
+            _begin(folder, request)
+        waiting = [index for index in range(identities) if not (folder / DONE / str(index)).exists()]
         wanted = draw_states(states, seed)
         cues = [state.cue() for state in wanted]
         in_parallel(partial(_film, folder, cues), waiting, "rendering people", progress)
@@ -93,14 +91,13 @@ def build(folder: Path, identities: int, states: int, seed: int, progress: bool 
     return folder
 
 
-def _begin(folder: Path, request: dict[str, Any], progress: bool) -> None:
-    """Choose the people of a new set and make room for them."""
+def _begin(folder: Path, request: dict[str, Any]) -> None:
+    """Make room for the people of a new set."""
     (folder / "set.json").unlink(missing_ok=True)
     (folder / BEGUN).unlink(missing_ok=True)
     shutil.rmtree(folder / DONE, ignore_errors=True)
     count = request["identities"]
-    people = cast(PORTRAIT, f"{SERIES}{request['seed']}.", count, DRAWS * count, progress)
-    write_json(folder / "identities.json", [asdict(role) for role in people])
+    write_json(folder / "identities.json", [asdict(role(number)) for number in read_people().numbers[:count]])
     for name, shape, dtype in _arrays(count, request["states"]):
         np.lib.format.open_memmap(folder / name, "w+", dtype, shape)
     (folder / DONE).mkdir()
@@ -124,10 +121,10 @@ def _arrays(people: int, states: int) -> list[tuple[str, tuple[int, ...], npt.DT
     ]
 
 
-def _film(folder: Path, cues: list[Cue], task: tuple[int, Role]) -> None:
+def _film(folder: Path, cues: list[Cue], index: int) -> None:
     """Render one person in all states, straight into the mapped files."""
-    index, role = task
-    actor = DressedActor(role, index % WEARERS == WEARERS // 2)
+    people = read_people()
+    actor = DressedActor(role(people.numbers[index]), index % WEARERS == WEARERS // 2)
     face = actor.face
     out = {path.stem: np.load(path, mmap_mode="r+") for path in folder.glob("*.npy")}
     axis = np.linspace(0, SIZE - 1, GRID)
@@ -138,7 +135,7 @@ def _film(folder: Path, cues: list[Cue], task: tuple[int, Role]) -> None:
         out["flow"][index, number] = sample(shot.forward, grid)
         out["inverse"][index, number] = sample(shot.backward, grid)
         out["mesh"][index, number] = face.vertices + sample(shot.forward, face.vertices)
-    out["landmarks"][index] = landmarks(grey(actor.bare()[None])[0], f"training person {index}")
+    out["landmarks"][index] = people.landmarks[index]
     out["face"][index] = hull(face.vertices[OVAL])[np.ix_(np.round(axis).astype(int), np.round(axis).astype(int))]
     for array in out.values():
         array.flush()

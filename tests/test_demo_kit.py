@@ -14,7 +14,7 @@ from megbench.core.errors import BenchError
 from megbench.faces.regions import face_regions
 from megbench.protocols import demo, make
 from megbench.protocols.demo_kit import SHEET, DemoKit
-from megbench.taught.training_set import PORTRAIT as TRAINED_ON
+from megbench.taught.people import PORTRAIT as TRAINED_ON
 from tests.test_demo import units
 
 # The official MEGC2021 kit, measured over whole pictures: luma, variance of the Laplacian, red minus green, median

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from megbench.clips.portraits import read_portrait
+from megbench.clips.portraits import Portrait, read_portrait
 from megbench.clips.synthetic.identities import Person, make_person
 from megbench.clips.synthetic.look import Look
 
@@ -23,13 +23,15 @@ class Role:
     number: int | None
     look: Look | None = None
 
-    def person(self) -> Person:
-        """Create the person. Raise BenchError if the portrait cannot be read or shows no face."""
-        person = self._drawn()
+    def person(self, portrait: Portrait | None = None) -> Person:
+        """Create the person. Raise BenchError if the portrait cannot be read or shows no face.
+
+        portrait: what is in `self.portrait`, if the caller has it; None: it is read, and dlib looks for the face.
+        """
+        person = self._drawn(portrait or read_portrait(self.portrait))
         return replace(person, texture=self.look.of(person.texture)) if self.look else person
 
-    def _drawn(self) -> Person:
-        portrait = read_portrait(self.portrait)
+    def _drawn(self, portrait: Portrait) -> Person:
         if self.number is None:
             return Person(self.series, portrait.texture, portrait.face)
         rng = np.random.default_rng([*self.series.encode(), self.number])
