@@ -46,7 +46,7 @@ its measures are beside the others to show what they would reward.
 
 
 def page(run: FinishedRun) -> str:
-    """Return docs/what_scores_reward.md as a run fills it. BenchError for a run without truth or controls."""
+    """Return docs/what_scores_reward.md for a run. Raise BenchError if the run has no truth or no controls."""
     table = rewards_table(run)
     if table is None or TRUTH not in compared(run):
         raise BenchError(
@@ -64,7 +64,7 @@ def page(run: FinishedRun) -> str:
 
 
 def _absent(run: FinishedRun) -> list[str]:
-    """Return a sentence on the suite's metrics that the run did not ask for, [] if there are none."""
+    """Return a sentence on the suite's metrics that the run did not ask for, or [] if there are none."""
     asked = {metric.name for metric in run.facts.metrics}
     lost = [f"`{name}`" for name in METRICS if name not in asked]
     on_request = all(name.strip("`") in ON_REQUEST for name in lost)

@@ -415,5 +415,5 @@ def test_ctrl_c_on_a_training_is_one_line(call, monkeypatch):
     assert call("train", "fpfomm") == (
         130,
         "",
-        "Interrupted. What is finished is kept; the same command goes on from there.\n",
+        "Interrupted. What is finished is kept; the same command continues from there.\n",
     )

@@ -102,7 +102,7 @@ def test_two_metrics_with_one_heading_are_refused(call, tmp_path, monkeypatch):
     make_clips(tmp_path / "clips", 1)
     where = ("--methods", "still", "--protocol", "fakes", "--drivers", "clips", "--dry-run", "--metrics")
     code, _, err = call(*where, "first,second")
-    assert (code, "first of first and second of second have one short title, 'Size', in one group" in err) == (2, True)
+    assert (code, "first of first and second of second have the same short title, 'Size', in a group" in err) == (2, True)
     assert call(*where, "first,third")[0] == 0
 
 
