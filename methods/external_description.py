@@ -1,4 +1,4 @@
-"""What an external program is told and leaves, as a small YAML file says it."""
+"""A small YAML file that describes an external program: its command, inputs and output."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from megbench.core.provenance import ROOT
 
 OWN = "external"
 READY_MADE = ROOT / "configs" / "external"
-# How `found` begins where a program leaves its output in its own checkout.
+# How `found` begins if a program leaves its output in its own checkout.
 IN_CHECKOUT = "{checkout}/"
 PANEL = re.compile(r"([1-9])/([2-9])")
-# What a command and a config may name; the last four are those of methods/external_inputs.py.
+# Placeholders that a command and a config may use; the last four are those of methods/external_inputs.py.
 NAMES = (
     *("python", "checkout", "template", "driver", "output", "work", "suite", "frames"),
     *("template_points", "driver_points", "template_edges", "driver_edges"),
 )
-# YAML would read {template}, where it is not quoted, as a mapping.
+# YAML would read {template} as a mapping if it is not quoted.
 QUOTED = re.compile(r"\{(" + "|".join(NAMES) + r")\}")
-# Entries that say something about a program and change nothing of what it makes.
+# Entries that say something about a program and do not affect what it makes.
 ABOUT = frozenset({"paper", "weights_licence", "weights_from", "environment", "micro_motion", "arguments"})
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 STANDS_FOR = re.compile(r"<megbench:([a-z_]+)>")
 
 
 class Description(BaseModel):
-    """How a program is run; unknown entries are errors. docs/external.md shows them at work.
+    """How a program is run. Unknown entries are errors. docs/external.md has examples.
 
     command: words of the command line with {python}, {checkout}, {template}, {driver}, {output} and {work} in them;
     {work} is a folder of this cell's own, where inputs lie and output must be. {suite} is this repository, {frames} the
@@ -86,17 +86,17 @@ class Description(BaseModel):
 
     @property
     def text(self) -> str:
-        """All text in which placeholders may stand."""
+        """All text that may contain placeholders."""
         return " ".join([*self.command, self.config, self.found])
 
     @property
     def read_at(self) -> str:
-        """The commit, shortened, at which the program's own argument parser was read; "" if it was not."""
+        """The shortened commit at which the program's own argument parser was read, or "" if it was not."""
         return re.split(r"/([0-9a-f]{40})/", self.arguments)[1][:7] if self.arguments else ""
 
     @property
     def leaves_in_checkout(self) -> bool:
-        """Whether the output is looked for in the program's checkout."""
+        """Whether the output is in the program's checkout."""
         return self.found.startswith(IN_CHECKOUT)
 
     @property
@@ -106,7 +106,7 @@ class Description(BaseModel):
         return (int(match[1]), int(match[2])) if match else (1, 1)
 
     def settings(self) -> dict[str, Any]:
-        """Return what `config` says, with placeholders as STANDS_FOR finds them. Raise BenchError if it is unfit."""
+        """Return the settings in `config`, with placeholders as STANDS_FOR finds them. Raise BenchError if invalid."""
         read = read_yaml(self._quoted, "config:")
         if not isinstance(read, dict):
             raise BenchError("config: no names with values. Give settings in YAML or JSON.")
@@ -155,7 +155,7 @@ class Description(BaseModel):
 def read_description(name: str, sets: Sequence[str] = ()) -> Description:
     """Return the description `name`, the user's own or a ready-made one. Raise BenchError if faulty or unknown.
 
-    sets: entries "key=value" that take the place of the file's.
+    sets: entries "key=value" that replace those of the file.
     """
     places = [folder / f"{name}.yaml" for folder in (in_store(OWN), READY_MADE)]
     path = next((path for path in places if path.is_file()), None)
@@ -164,7 +164,7 @@ def read_description(name: str, sets: Sequence[str] = ()) -> Description:
         raise unknown_name("external program", name, known)
     try:
         entries = functools.reduce(merge, map(parse_set, sets), read_overlay(path))
-        # An entry without a value (`panel=`) is not given.
+        # An entry without a value (`panel=`) counts as missing.
         described = Description.model_validate({key: value for key, value in entries.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]

@@ -302,7 +302,7 @@ def break_protocol(where):
 
 def break_option(where):
     arguments = ["--methods", "shift:by", *ON_FAKES]
-    return "'by' is no option. Write name@variant:key=value", arguments
+    return "'by' is not an option. Write name@variant:key=value", arguments
 
 
 def break_lack(where):

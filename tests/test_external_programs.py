@@ -92,7 +92,7 @@ def test_the_newest_that_this_run_wrote_is_taken_and_its_settings_are_no_code(de
     assert "frames may repeat" in External(name, {}).marks
     program = Path(read_description(name).checkout) / "run.py"
     program.write_text("print('no time')")
-    with pytest.raises(CellFailed, match=r"wrote no video that .* finds \(2 older ones are there\)"):
+    with pytest.raises(CellFailed, match=r"wrote no video that matches .* \(2 older ones are there\)"):
         animate(name, cell)
 
 
