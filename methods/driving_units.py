@@ -35,7 +35,7 @@ ESTIMATED = (
     " its score share one flow. au_source=openface and au_source=table do not."
 )
 CLIPPED = (
-    "Intensities end at 5. Multiplied ones above that are clipped: there the expression is weaker than was asked for, and"
+    "Intensities end at 5. Multiplied ones above that are clipped: there the expression is weaker than asked for, and"
     " its course has another shape."
 )
 

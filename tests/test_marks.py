@@ -261,5 +261,5 @@ def test_the_terminal_names_metrics_that_have_no_figure_in_its_table(tmp_path):
     facts = json.loads((folder / "run.json").read_text())
     facts["metrics"] = [{"name": "openface_intensity", "version": "1", "figures": []}]
     (folder / "run.json").write_text(json.dumps(facts))
-    told = "Of openface_intensity no figure stands here; scores.csv has all."
+    told = "No figure of openface_intensity is shown here; scores.csv has all."
     assert told in leaderboard.brief(FinishedRun(folder)).text()
