@@ -44,7 +44,7 @@ def _section(each: Generator) -> Iterator[str]:
     yield from _modes(each)
     yield ""
     yield from _options(each)
-    yield f"- Weights that come with the suite: {_weights(each)}"
+    yield f"- Weights supplied with the suite: {_weights(each)}"
     yield f"- Published checkpoints: {_published(each)}"
     yield f"- Training: {_training(each)}"
     if (defects := folder(each) / "defects.md").is_file():

@@ -195,7 +195,7 @@ def test_demo_weights_say_that_they_are_not_the_published_model(name):
     assert ("MRAA's skips" in sentence) == ('"skips": true' in config and name != "mraa")
     assert ("bicubic" in sentence) <= ('"picture_sampling": "bicubic"' in config)
     assert ("ridge" in sentence) == ('"ridge": 1e-05' in config)
-    assert ("moves the template by what it paints" in sentence) == ('"displaced": true' in config)
+    assert ("moves the template instead of painting it" in sentence) == ('"displaced": true' in config)
     assert ("gates" in sentence) == ('"units": "gates"' in config)
 
 
