@@ -24,14 +24,14 @@ reduces the motion of its output again, with learned networks for the first and 
     python bench.py --methods fomm,fomm:magnify=4,external@fsrt:magnify=8,ulmegan:magnify=2
 
 - The driver's optical flow since frame 0, without head motion, is multiplied by K. Each frame is resampled from its own
-  pixels; the head, the background and frame 0 do not change. The result is measured, and the frame is resampled from its
-  own pixels again with the missing motion added.
+  pixels; the head, the background and frame 0 do not change. The result is measured, and the frame is resampled from
+  its own pixels again with the missing motion added.
 - The method sees that driver. The motion of its output since the output's own first frame is then multiplied by 1/K in
   the same way.
 - Methods that are driven by action units (`ulmegan`, `tps_rau`) see intensities times K, clipped at 5, instead. The
-  motion of their output is also multiplied by 1/K; otherwise the effect would only be a strength of K. A mark counts the
-  clipped frames; if the units are read from a recording's flow, it appears once they have been read. Rendered drivers
-  reach 5 at the intensity of a micro-expression, so there is little to multiply.
+  motion of their output is also multiplied by 1/K; otherwise the effect would only be a strength of K. A mark counts
+  the clipped frames; if the units are read from a recording's flow, it appears once they have been read. Rendered
+  drivers reach 5 at the intensity of a micro-expression, so there is little to multiply.
 - K is a number from 0.0625 to 16. Sixteen times a motion of three pixels is half of the eye distance. A motion that
   would fold the picture is blurred until it does not, so large motions are magnified by less than K.
   `magnify=1` is the method itself and shares its cells.
@@ -41,8 +41,8 @@ reduces the motion of its output again, with learned networks for the first and 
 
 Before you rely on it:
 
-- The operator uses the same optical flow as the scores. Motion of an output that flow does not see is neither reduced nor
-  scored.
+- The operator uses the same optical flow as the scores. Motion of an output that flow does not see is neither reduced
+  nor scored.
 - Errors of a method that do not grow with the motion are divided by K: a mouth that jumps by two pixels whatever the
   driver does jumps by half a pixel at K = 4. Errors that grow with the motion keep their size relative to it.
 - Changes other than motion (a smile's folds, teeth, a change of shade) are neither magnified nor reduced.
@@ -67,11 +67,12 @@ These single cells were tried first, with the demo weights of the commit that ad
 In the second row's cell `fomm` has agreement .577 and error .844 with K = 2, and .695 and .733 with K = 8: beyond 4
 there is no gain. Networks that see pictures improve in every row. This fits the second point above: errors that do not
 depend on the driver are divided by K. `ulmegan` gets worse: the demo's units are clipped, so the output is reduced by
-more than the units were increased. These are few cells; tables of whole runs, if there are any below, are more reliable.
+more than the units were increased. These are few cells; tables of whole runs, if there are any below, are more
+reliable.
 
-In such tables means are over cells. Magnification helps if agreement is higher and error lower than at K = 1; differences
-under .01 do not count. The report of a run that has `NAME` and `NAME:magnify=K` shows the same sentences under its
-leaderboard."""
+In such tables means are over cells. Magnification helps if agreement is higher and error lower than at K = 1;
+differences under .01 do not count. The report of a run that has `NAME` and `NAME:magnify=K` shows the same sentences
+under its leaderboard."""
 
 
 def page(runs: Sequence[FinishedRun]) -> str:

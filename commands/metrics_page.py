@@ -25,8 +25,8 @@ hand.
 - *against*: what the output is compared with; "output" means a property of the output alone.
 - *over cells*: the mean of the cells that have the figure; pooled from the products of all cells; or of all cells as a
   set. Absent values are left out and counted; they are never zero.
-- *shown*: the group of columns in the leaderboard, T if it is also in the terminal's table, H if it has a heat map; — if
-  it is only in the list of all figures.
+- *shown*: the group of columns in the leaderboard, T if it is also in the terminal's table, H if it has a heat map; —
+  if it is only in the list of all figures.
 - O and D are the facial motion of output and driver (or truth) as vectors over twelve regions and all T frames, with
   head motion removed, in units of the eye distance. o and d are the changes of action units from onset to apex.
 - A metric that is *measured on request* must be named by `--metrics`. [How to add a metric](add_a_metric.md).

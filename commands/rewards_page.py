@@ -36,8 +36,8 @@ large; its measures are included to show what they would reward here.
   frame is kept, n in all. Flow is measured between successive ones. The mean length of the 5 % longest vectors
   must exceed 6 px · (shorter side / 256), which is 6 px here, and more in proportion below 8 frames a second (as in
   VBench's repository; its release 0.1.5 has no such factor). A clip is dynamic, 1, if that happens in at least
-  round(n / 4) pairs; halves are rounded to the even number, as Python does. With n = 2, as for the demo's clips with 200
-  frames a second, that is 0 pairs: such a clip is dynamic whatever it shows, even a still face
+  round(n / 4) pairs; halves are rounded to the even number, as Python does. With n = 2, as for the demo's clips with
+  200 frames a second, that is 0 pairs: such a clip is dynamic whatever it shows, even a still face
   (`findings/vbench_still_clip_is_dynamic.sh`). With n = 1 there is no pair, and the figure is absent here.
 - **Motion smoothness** is described, not computed, since it needs the weights of a network (AMT). Every second frame is
   predicted from its neighbours, and the score is (255 - mean |frame - prediction|) / 255. A clip without
