@@ -194,7 +194,8 @@ def check_laws(found: dict[str, Values], judged: dict[str, Worth]) -> Iterator[L
         yield follows(figure, "delay", -1, "falls with delay")
         yield follows(figure, "jitter", -1, "falls with unsteady timing")
         ordered = sorted(found[figure], key=lambda variant: found[figure][variant])
-        lowest = [name for name, level in ordered if (name, level) != ("scale", 0.0)][:3]  # scale 0 is a still face too
+        # Scale 0 is a still face too.
+        lowest = [name for name, level in ordered if (name, level) != ("scale", 0.0)][:3]
         wanted = {"still", "wrong_driver", "reversed"}
         yield Law(f"{figure}: still, wrong_driver and reversed agree least", ", ".join(lowest), set(lowest) == wanted)
     for figure in ("timing_error", "onset_shift", "apex_shift"):

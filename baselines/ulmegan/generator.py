@@ -12,8 +12,8 @@ GENERATOR = Generator(
     driven_by="action units",
     modes={
         "recode_linear": Mode(
-            "drops units present in less than half of the frames and makes the others rise linearly to the apex and fall"
-            " again, as entered for MEGC2021",
+            "drops units present in less than half of the frames; the others rise linearly to the apex and fall again,"
+            " as entered for MEGC2021",
             NETWORKS,
         ),
         "recode": Mode("drops units present in less than half of the frames", NETWORKS),
