@@ -104,9 +104,7 @@ def card_marks(card: Mapping[str, Any], of_demo: Mapping[str, Any], demo: Weight
         if config == of_demo.get("config"):
             marks["demo network"] = f"Not the published architecture: {demo.note}."
         elif is_displaced(config):
-            marks["another network"] = (
-                "Not the published architecture: it moves the template instead of painting it."
-            )
+            marks["another network"] = "Not the published architecture: it moves the template instead of painting it."
     return marks
 
 

@@ -116,7 +116,7 @@ def test_filled_in_sheets_become_the_runs_judgements(call, run, tmp_path):
     assert {"reported.csv", "cells_agreement.tex", "by_database.md"} <= names
     page = (run / "report.html").read_text()
     assert 'id="experts"' in page
-    assert "never to be set beside" in page.lower()
+    assert "do not compare these numbers with those above" in page.lower()
     for path in (run / "tables").iterdir():
         if path.suffix != ".csv":
             assert "<script" not in path.read_text()
