@@ -90,7 +90,7 @@ def _weights(each: Generator) -> str:
 
 def _published(each: Generator) -> str:
     if each.published is None:
-        return f"read as they are, from `.megbench/weights/{each.name}@NAME.pth.tar` (or `.pth`)."
+        return f"read directly from `.megbench/weights/{each.name}@NAME.pth.tar` (or `.pth`)."
     required = " and ".join(f"`{name}`" for name in each.published.required)
     count = len(each.published.settings)
     layouts = "one layout" if count == 1 else f"{count} layouts"

@@ -34,7 +34,7 @@ def import_(
     if not generator.published:
         place = weights.with_suffix(".pth.tar")
         raise BenchError(
-            f"Checkpoints of {name} are not imported but read as they are: copy {checkpoint} to {place}, then run"
+            f"Checkpoints of {name} are not imported but read directly: copy {checkpoint} to {place}, then run"
             f" --methods {weights.stem}. Methods with an import: {', '.join(imported)}."
         )
     others = functools.partial(layouts_besides, name)

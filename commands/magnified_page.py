@@ -82,7 +82,7 @@ def page(runs: Sequence[FinishedRun]) -> str:
         table = magnified_table(run)
         if table is None:
             raise BenchError(
-                f"{run.folder}: no method beside itself with magnified motion. Run some: --methods fomm,fomm:magnify=4"
+                f"{run.folder}: no method with and without magnified motion. Run both: --methods fomm,fomm:magnify=4"
             )
         made, protocol = run.facts.provenance, run.facts.protocol
         about = (

@@ -77,7 +77,7 @@ def _checked(metric: type[Metric]) -> Iterator[str]:
 
 
 def _cells(figure: Figure) -> Sequence[str]:
-    """Return what the table has on a figure beside its name."""
+    """Return a figure's entries in the table after its name."""
     places = (figure.group, "T" if figure.brief else "", "H" if figure.heat_map else "")
     return (
         f"{figure.title}. {figure.description}",

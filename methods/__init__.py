@@ -124,8 +124,8 @@ def _factor(label: str, text: str) -> float:
     if not LEAST_FACTOR <= factor <= MOST_FACTOR:
         shown = text if len(text) <= 20 else f"{text[:20]}..."
         raise BenchError(
-            f"{label.partition(':')[0]}: magnify={shown} must be a number from {LEAST_FACTOR:g} to {MOST_FACTOR:g}, by"
-            " which the driver's motion is multiplied: 16 times a micro-expression is half of the way from eye to eye,"
-            " and a sixteenth lies below the noise of flow. Usual are 2, 4 and 8."
+            f"{label.partition(':')[0]}: magnify={shown} must be a number from {LEAST_FACTOR:g} to {MOST_FACTOR:g}. It"
+            " multiplies the driver's motion: 16 times a micro-expression is half of the eye distance, and a sixteenth"
+            " is below the noise of flow. Usual factors are 2, 4 and 8."
         )
     return factor

@@ -39,19 +39,19 @@ STANDS_FOR = re.compile(r"<megbench:([a-z_]+)>")
 class Description(BaseModel):
     """How a program is run. Unknown entries are errors. docs/external.md has examples.
 
-    command: words of the command line with {python}, {checkout}, {template}, {driver}, {output} and {work} in them;
-    {work} is a folder of this cell's own, where inputs lie and output must be. {suite} is this repository, {frames} the
-    number of the driver's frames, further inputs are those of methods/external_inputs.py. config: settings in YAML or
-    JSON, with placeholders, for programs that read their inputs' paths from a file; {config} is where it lies.
-    python, conda, image: its environment, an interpreter's path, the name of a conda environment or a container image;
-    none for what the PATH has. checkout: working folder of the program. template, driver: how both are handed over, the
-    template as a picture or as a video of the driver's length. driver_fps: the rate written into videos that are handed
-    over, for programs that resample; None for the driver's own. output: what comes back. found: pattern in {output} by
-    which the output is found where the program chooses its name, or, after {checkout}/, in the checkout, where it is
-    the newest that this run wrote. panel: which part of pictures side by side is the result, "3/3" for the last of
-    three. skipped: whether a few frames that the program leaves out are filled by those before them. size: height and
-    width it makes. weights: files in the checkout whose hashes are recorded. The entries of ABOUT are for people.
-    arguments: a link to the file, at a commit, that the command's arguments were taken from; "" if none was read.
+    command: words of the command line, which may contain {python}, {checkout}, {template}, {driver}, {output} and
+    {work}. {work} is this cell's own folder, with its inputs and output. {suite} is this repository, {frames} the
+    number of the driver's frames; methods/external_inputs.py has further inputs. config: settings in YAML or JSON, with
+    placeholders, for programs that read their inputs' paths from a file, whose path is {config}.
+    python, conda, image: the environment, as an interpreter's path, a conda environment's name or a container image;
+    none of them for the PATH's python3. checkout: the program's working folder. template, driver: the form of both, the
+    template as a picture or as a video of the driver's length. driver_fps: the rate written into input videos, for
+    programs that resample; None for the driver's own. output: the form of the output. found: a pattern in {output} that
+    finds the output if the program chooses its name, or, after {checkout}/, in the checkout, where it is the newest
+    that this run wrote. panel: which part of pictures side by side is the result, "3/3" for the last of three.
+    skipped: whether a few frames that the program leaves out are filled by those before them. size: height and width of
+    its pictures. weights: files in the checkout whose hashes are recorded. The entries of ABOUT are for readers.
+    arguments: a link to the file, at a commit, that defines the command's arguments, or "" if none was read.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -146,9 +146,9 @@ class Description(BaseModel):
         except BenchError as error:
             raise ValueError(str(error)) from None
         if self.panel and (not PANEL.fullmatch(self.panel) or self.panels[0] > self.panels[1]):
-            raise ValueError(f"panel: {self.panel!r} is no part of a row; write 3/3 for the last of three")
+            raise ValueError(f"panel: {self.panel!r} is not a part of a row; write 3/3 for the last of three")
         if self.driver_fps and "video" not in (self.driver, self.template):
-            raise ValueError("driver_fps: frames are handed over, which have no rate")
+            raise ValueError("driver_fps: the driver is passed as frames, which have no rate")
         return self
 
 

@@ -126,7 +126,7 @@ def _filled(output: Path, count: int, n_frames: int, described: Description) -> 
     """
     made = f"{described.system} made {count} frame{'s' if count > 1 else ''}, the driver has {n_frames}"
     if described.driver_fps:
-        made += f" and was handed over at {described.driver_fps:g} a second (driver_fps)"
+        made += f" and was passed at {described.driver_fps:g} a second (driver_fps)"
     if described.skipped == "refuse" or count > n_frames:
         raise CellFailed(made)
     if count < (1 - MOST_SKIPPED) * n_frames:

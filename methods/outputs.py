@@ -99,8 +99,8 @@ class Outputs:
         frames = _once_each(frames, n_frames)
         if len(frames) != n_frames:
             raise CellFailed(
-                f"{output.path} has {len(frames)} frames, the driver has {n_frames}. Give one for each of the driver's,"
-                f" or say in {MAPPING} (column frames) which of them its pictures show"
+                f"{output.path} has {len(frames)} frames, the driver has {n_frames}. Give one per driver frame, or list"
+                f" in {MAPPING} (column frames) which of them the pictures show"
             )
         return frames
 

@@ -25,7 +25,7 @@ DEMO_WEIGHTS = (
 )
 SEEN = (
     "Trained on clips of this run.",
-    "A row marked so was trained on some of the drivers it is scored on, or on other clips of the people in them."
+    "A row with this mark was trained on some of the drivers it is scored on, or on other clips of the people in them."
     " Its scores there say what it remembers as well as what it can do; train it without them to compare it.",
 )
 SEVERAL_FACES = "Drivers that show several faces."

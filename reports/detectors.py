@@ -18,8 +18,8 @@ from megbench.reports.table import Column, Entry, Section, Table
 Values = npt.NDArray[np.float64]
 SHORTEST = 3
 NOTE = (
-    "Mean correlation over time of what two detectors read in the same clip, over the cells (in brackets) in which both"
-    " say that the driver moves the unit and neither finds the output constant. 1: they see the same course; around 0:"
+    "Mean correlation over time of two detectors' curves of the same clip, over the cells (in brackets) in which both"
+    " say that the driver moves the unit and neither finds the output constant. 1: they see the same curve; around 0:"
     " at least one of them does not see this unit."
 )
 NO_CELL = "in no cell do both detectors see this unit move"

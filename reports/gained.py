@@ -19,7 +19,7 @@ Kind = Literal["real", "control", "generator"]
 EPOCHLESS = "a support vector machine has no epochs to choose among"
 LEAK = (
     "Best test epoch: what would be reported if each fold kept the epoch that labels its held-out person best, as some"
-    " published code does. It chooses by the answers that it reports and is no result; it is shown for its size."
+    " published code does. It chooses by the answers that it reports, so it is not a result; it is shown for its size."
 )
 
 

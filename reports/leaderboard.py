@@ -38,7 +38,7 @@ def leaderboard(run: FinishedRun) -> Table:
             "s/frame",
             "↓",
             3,
-            "Seconds per frame when each cell was made; cells taken over from earlier runs keep their time.",
+            "Seconds per frame when each cell was made; cells reused from earlier runs keep their time.",
             "Time",
             False,
         )

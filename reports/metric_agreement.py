@@ -19,12 +19,12 @@ from megbench.reports.table import Column, Entry, Section, Table
 
 AGAINST: dict[Item, str] = {"sum": "sum", "motion": "upper + lower", "noise": "noise"}
 HOW = (
-    "Tau: Kendall's tau-b with the experts' mean over all judged outputs, 1 the same order, 0 chance. Accuracy: of the"
-    " pairs of outputs of one cell that the experts do not tie, the share that the metric orders as their sum does; a"
-    " metric's tie is half right, chance is 0.5; in brackets the pairs. Tau's brackets: {level:.0%} bootstrap"
-    " intervals, drivers drawn; none with fewer than five drivers. Figures count by how near they are to their ideal."
+    "Tau: Kendall's tau-b with the experts' mean over all judged outputs; 1 is the same order, 0 is chance. Accuracy:"
+    " the share of pairs of outputs of one cell, not tied by the experts, that the metric orders as the experts' sum; a"
+    " metric's tie is half right, chance is 0.5; the number of pairs is in brackets. Tau's brackets: {level:.0%}"
+    " bootstrap intervals, drivers drawn; none with fewer than five drivers. Figures are ordered by nearness to ideal."
 )
-POOLS = "Pooled figures are pooled over a row's judged cells: their items are rows, not outputs, and have no interval."
+POOLS = "Pooled figures are pooled over a row's judged cells: their items are rows, not outputs, without an interval."
 # Two rows can only be in the same or the opposite order, whatever the metric.
 FEWEST_ROWS = 3
 # Figures of single action units' tracks: dozens of lines that hardly differ.

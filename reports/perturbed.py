@@ -24,20 +24,20 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 CHANGE = (
-    "With altered drivers, less without: means over rows, of each row over the cells that it has in both runs. Outputs"
-    " are made from the altered drivers and compared with them; what is compared with the truth is compared with the"
-    " unaltered one. Figures that may miss their ideal on both sides are shown by their distance from it, cell by cell:"
+    "Values with altered drivers minus values without: means over rows, each row over the cells that it has in both"
+    " runs. Outputs are made from the altered drivers and compared with them; figures against the truth use the"
+    " unaltered truth. Figures that may miss their ideal on both sides are shown as distances from it, cell by cell:"
     " less is better. If rows or cells are missing, the count is beside the value, as is the unaltered mean over the"
-    " same rows and cells. Figures of all cells as a set are of those that each run has."
+    " same rows and cells. Figures of all cells as a set use the cells that each run has."
 )
 ORDER = (
     "Kendall's tau of the rows' order with altered drivers and without, by how near each row is to the figure's ideal:"
-    " 1 the same order, 0 chance. Beside it how many of how many pairs changed places. Rows that the leaderboard cannot"
-    " tell apart may do so by chance."
+    " 1 the same order, 0 chance. Beside it the number of pairs that changed places and of all pairs. Rows that the"
+    " leaderboard cannot tell apart may change places by chance."
 )
 RATE = (
     "half_rate: figures in frames are counted in frames of the unaltered driver, twice as many as at half the rate,"
-    " which leaves the order of rows as it is."
+    " which does not change the order of rows."
 )
 # Entries of a request that do not affect the scores.
 UNDECIDING = ("perturb", "media_all", "named_metrics", "reference")

@@ -22,12 +22,12 @@ UAR = "Mean over the classes of the share recognised, from the same matrix."
 INTERVALS = "Intervals: 95 % bootstrap, drivers drawn; none with fewer than five drivers."
 WHAT_FOR = (
     "An output counts as recognised if a recogniser gives it the driver's emotion. It learned from no clip of the"
-    " driver's person or the template, found by name and by identical frames; the same clip cropped otherwise is not."
-    " It may read any motion that goes with an emotion, right or not: docs/recognition.md."
+    " driver's person or the template, which are found by name and by identical frames; the same clip with another crop"
+    " is not found. It may respond to any motion that goes with an emotion, right or not: docs/recognition.md."
 )
 FEWER = (
-    '"N by fewer classes": so many labels are by a recogniser that could not give every class, since only who'
-    " is held out has it."
+    '"N by fewer classes": N labels are by a recogniser that could not give every class, because only the person'
+    " held out has it."
 )
 
 

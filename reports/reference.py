@@ -29,8 +29,8 @@ REFERENCES = {"megc2021": HERE / "real_kit.csv"}
 # The end of the source of a row that only the independent program measured.
 PROTOTYPE_ONLY = "prototype only"
 WHAT = (
-    "Measured elsewhere, once, by motion agreement 1, on outputs that published repositories show. These rows are in no"
-    " mean, interval, test or rank of this run. Figures of motion agreement 2, which the other tables have, cannot be"
+    "Measured elsewhere, once, by motion agreement 1, on outputs in published repositories. No mean, interval, test or"
+    " rank of this run includes these rows. Figures of motion agreement 2, which the other tables have, cannot be"
     " compared with them."
 )
 PROTOTYPE = "{}: an independent program's figures, from GIFs of 128 pixels; this suite has not measured these outputs."
@@ -97,7 +97,7 @@ def reference_tables(run: FinishedRun, reference: str) -> dict[str, Table]:
         raise BenchError(f"--reference {reference}: its rows are of {METRIC} {VERSION}, not of {versions[METRIC]}.")
     beside = _Beside(run, published_rows(REFERENCES[reference]))
     if not beside.systems:
-        raise BenchError(f"--reference {reference}: no published output is of a cell of this run. Leave it out.")
+        raise BenchError(f"--reference {reference}: this run has no cell with a published output. Leave it out.")
     tables = {"reference": beside.means()}
     return tables | {f"reference_{name}": beside.every_cell(name) for name in FIGURES}
 

@@ -19,8 +19,8 @@ DECIMALS = 3
 # Dozens of figures that differ only in their action unit.
 TRACK = re.compile(r"_track_AU")
 NOTE = (
-    "Means over cells. Best is who comes nearest to what the figure calls ideal; values equal to three decimals share"
-    " it. Figures of which no value is better than another, and those of single action units, are not here."
+    "Means over cells. Best is the row nearest to the figure's ideal; rows equal to three decimals share it. Figures"
+    " without an ideal and figures of single action units are not listed."
 )
 
 

@@ -96,8 +96,8 @@ def spotting_table(run: FinishedRun) -> Table | None:
     sections.append(Section("Answer that never looks", (_constant_row(constant),)))
     around = -constant[0].spotted[0]
     note = (
-        f"{WHOLE_CLIP}: every clip as one interval, with the {around} still frames that it is thought to stand between"
-        " on either side."
+        f"{WHOLE_CLIP}: every clip as one interval, including the {around} still frames that are assumed on either"
+        " side of it."
     )
     below = (*filter(None, [caution(run)]), note)
     return marked(run, Table("Spotting: counts over cells", (Column("method"), *columns), tuple(sections), below))
