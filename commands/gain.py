@@ -112,6 +112,7 @@ def _recogniser(by: str, epochs: int) -> Recogniser:
 
 def _rows(methods: Sequence[str]) -> list[Row]:
     """Return still copies, flow_warp and the methods asked for.
+
     Raise BenchError if a method needs something that pairs of clips do not have.
     """
     from megbench.engine.runner import Row

@@ -133,9 +133,7 @@ def learnt_from(run: FinishedRun, databases: str, classes: str, workers: int) ->
 
 
 def drivers_of(run: FinishedRun) -> list[Driver]:
-    """Return the drivers whose frames the run holds. Drivers with an apex outside the clip or not after the onset are
-    left out.
-    """
+    """Return the drivers whose frames the run holds, except those whose apex is not after onset and in the clip."""
     from megbench.recognition.moments import why_guessed
     from megbench.recognition.view import Driver
 

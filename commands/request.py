@@ -124,9 +124,9 @@ def mention(
 
 
 def chosen_metrics(given: Sequence[str]) -> tuple[str, ...]:
-    """Return the metrics that --metrics means: the defaults if `given` is empty; the defaults and `given` if all names
+    """Return the metrics that --metrics means: the defaults if `given` is empty, or the defaults and names with a +.
 
-    have a +. Raise BenchError if only some of the names have a +.
+    Raise BenchError if only some of the names have a +.
     """
     from megbench.metrics import METRICS, ON_REQUEST
 

@@ -92,9 +92,10 @@ def asked_reference(run: FinishedRun) -> str:
 def keep_motion(run: Path, jobs: Sequence[Job]) -> bool:
     """Link the clips' motion that scoring measured from the store into a run, where its page finds it.
 
-    Return whether anything was added. A driver's motion is that of its reference, with which scores compare: the same
+    Return whether anything changed.
 
-    motion under another noise. Motion that no metric of the run used, or that has left the store since, is missing.
+    A driver's motion is that of its reference, with which scores compare: the same motion under another noise. Motion
+    that no metric of the run used, or that has left the store since, is missing.
     """
     from megbench.core.files.cache import link_file, read_kept, whole_folder
     from megbench.core.frames import read_frames

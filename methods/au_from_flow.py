@@ -21,8 +21,8 @@ KEPT = "units from flow"
 
 def flow(driver: Clip) -> ActionUnits:
     """Return a clip's units by megbench.faces.action_units: five times its intensities (1 is micro), clipped.
-    A unit is present above the noise. Units that flow cannot tell apart count as the first of them (14 for 14 and 20,
 
+    A unit is present above the noise. Units that flow cannot tell apart count as the first of them (14 for 14 and 20,
     23 for 23 and 24, 25 for 25 and 26). Raise CellFailed without a face in frame 0.
     """
     clip = seen_clip(f"driver {driver.name}", driver)

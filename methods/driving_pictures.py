@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 class DrivenByPictures(GeneratorMethod):
     """A generator whose motion comes from points (or regions) of template and driver (megbench.nets.inference).
+
     A template is encoded once, and a driver read once, for the cells that share them (cells come driver by driver).
     """
 

@@ -108,8 +108,9 @@ class External:
         self.device = device
 
     def animate(self, template: Template, driver: Clip) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed if the program fails, is too slow or leaves
-        something else.
+        """Return frames uint8 (T, 256, 256, 3) RGB.
+
+        Raise CellFailed if the program fails, is too slow or leaves something else.
         """
         described = self.description
         with tempfile.TemporaryDirectory(prefix="megbench-") as folder, self._in_turn():

@@ -145,9 +145,9 @@ class GeneratorMethod(ABC):
         return card_marks(card_of(self.weights), card_of(demo_weights(self.name)), known)
 
     def identity(self) -> Mapping[str, Any]:
-        """Return everything that determines frames besides inputs and code: weights, config, mode, batch sizes and
+        """Return everything that determines frames besides inputs and code: weights, config, mode, batch, arithmetic.
 
-        arithmetic. The code of modules that are imported by name only (networks, landmarks) is added.
+        The code of modules that are imported by name only (networks, landmarks) is added.
         """
         settings, mode = self.settings(), self.generator.modes[self.mode]
         return {

@@ -106,8 +106,7 @@ class Outputs:
 
 
 def _squared(path: Path) -> Frames:
-    """Return all frames of an output as (T, 256, 256, 3), each padded to a square as `megbench.faces.crop` pads a face
-    crop.
+    """Return all frames of an output as (T, 256, 256, 3), padded to squares as `megbench.faces.crop` pads face crops.
 
     A method that was given face crops of 137x168 returns frames of that shape; its driver was padded in the same way.
     Raise CellFailed for pictures that cannot be a single face.

@@ -79,9 +79,7 @@ def _motion(values: Values, figures: Mapping[str, Figure]) -> list[Remark]:
 
 
 def _places(driver: Curves, output: Curves, values: Values) -> list[Remark]:
-    """Return remarks on regions that are missing, weak, too strong, unlike the driver's or moved for nothing, and
-    on a peak at the wrong time.
-    """
+    """Return remarks on regions that are missing, weak, strong, unlike the driver's or moved in vain, and on timing."""
     groups = [group for group in driver if group in output and group != "head"]
     share = motion_share(values)
     if not groups or share is None or share < STILL:
