@@ -1,11 +1,11 @@
-# Two commands from a fresh machine: `make demo` and `make test`. See README.md for the same in plain pip.
+# On a fresh machine run `make demo` or `make test`. README.md has the same steps with plain pip.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .PHONY: demo test goldens bench torture lock install-verified check format clean
 
-# Without a network LPIPS's column says what it lacks, and the run goes on.
+# Without a network the run continues, and LPIPS's column says what is missing.
 demo: $(VENV)/.complete
 	-$(BIN)/python bench.py weights fetch lpips
 	$(BIN)/python bench.py --methods fpfomm,fomm,mraa
@@ -13,17 +13,17 @@ demo: $(VENV)/.complete
 test: $(VENV)/.complete check
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-# Every golden vector of the published networks, the large ones too (many minutes); GOLDENS is where they lie.
+# Every golden vector of the published networks, including the large ones (many minutes). GOLDENS is their folder.
 GOLDENS ?= ../shared/specs
 goldens: $(VENV)/.complete
 	for file in $(GOLDENS)/*/golden/*.npz; do echo "$$file"; $(BIN)/python -m tests.golden "$$file" || exit 1; done
 
-# Speed beside plain recipes at full size, then beside the baseline commit: an hour on a machine with nothing else to do.
+# Compare speed with plain recipes at full size, then with the baseline commit: an hour on an otherwise idle machine.
 bench: $(VENV)/.complete
 	$(BIN)/python -m pytest -o addopts= -s tests/benchmarks
 	$(BIN)/python -m tests.benchmarks.against_baseline
 
-# Runs killed, starved and raced on purpose, each compared with an undisturbed one; writes docs/reliability.md.
+# Kill, starve and race runs on purpose and compare each with an undisturbed one; write docs/reliability.md.
 torture: $(VENV)/.complete
 	$(BIN)/python -m tests.torture
 
@@ -36,14 +36,14 @@ format: $(VENV)/.complete
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The marker is written last, so an installation that was cut off is done again.
+# The marker is written last, so an interrupted installation is repeated.
 $(VENV)/.complete: requirements.txt constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements.txt
 	touch $@
 
-# Every package with the hashes of its files, for whoever wants to install nothing else.
+# List every package with the hashes of its files, for installations that accept nothing else.
 lock: $(VENV)/.complete
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile requirements.txt -c constraints.txt --universal --python-version 3.11 --generate-hashes \

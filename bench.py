@@ -1,4 +1,4 @@
-"""MEG-Bench's command line. It reads as the benchmark works: clips -> protocols -> methods -> metrics -> reports.
+"""MEG-Bench's command line. It follows the benchmark's steps: clips, protocols, methods, metrics, reports.
 
 python bench.py --methods fpfomm,fomm,mraa
 python bench.py --methods flow_warp --protocol folder --drivers DIR --templates DIR
@@ -111,26 +111,26 @@ def run(
     data: DataOption = None,
     portraits: PortraitsOption = None,
     face: FaceOption = "",
-    metrics: Annotated[str, typer.Option(help="Comma-separated, not the default ones; +NAME adds to them.")] = "",
+    metrics: Annotated[str, typer.Option(help="Comma-separated, instead of the defaults; +NAME adds to them.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default: runs/<protocol>-<hash>.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: DeviceOption = Device.auto,
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one for each core.")] = 0,
     engine: Annotated[str, typer.Option(help="local, or dask://HOST:PORT: a cluster that shares this folder.")] = LOCAL,
     cell_timeout: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Seconds after which a cell is given up, its worker ended.")
+        int, typer.Option(min=1, max=1_000_000, help="Seconds after which a cell is given up and its worker ended.")
     ] = CELL_LIMIT_S,
-    no_controls: Annotated[bool, typer.Option("--no-controls", help="Only the methods named.")] = False,
+    no_controls: Annotated[bool, typer.Option("--no-controls", help="Run only the methods named.")] = False,
     media_all: MediaAllOption = False,
     perturb: Annotated[
         str | None,
         typer.Option(
-            help="Also with altered drivers: jpeg, h264, noise, brightness, half_size, shift, half_rate; jpeg=50 sets a"
-            " strength."
+            help="Also run with altered drivers: jpeg, h264, noise, brightness, half_size, shift, half_rate; jpeg=50"
+            " sets a strength."
         ),
     ] = None,
     reference: ReferenceOption = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what a run would do.")] = False,
 ) -> None:
     """Compare generators of facial micro-expressions: animate, measure and report."""
     if context.invoked_subcommand:
@@ -159,7 +159,7 @@ def run(
     settings = Settings(
         STORE.resolve(), request.device, seed, workers or usable(), check_engine(engine), limit_s=cell_timeout
     )
-    # An empty list is a mistake, perhaps an unset variable of a script: told as an unknown name.
+    # An empty list is a mistake, perhaps an unset variable in a script: it is reported as an unknown name.
     altering = () if perturb is None else names(perturb) or ("",)
     with resumable():
         raise typer.Exit(benchmark(request, settings, out, media_all, dry_run, altering))
@@ -175,7 +175,7 @@ def benchmark(
 ) -> int:
     """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed.
 
-    perturb: alterations of the drivers with which everything is done again (megbench.clips.perturbed).
+    perturb: alterations of the drivers; the whole run is repeated with each (megbench.clips.perturbed).
     """
     from megbench.clips.perturbed import perturbations
 
@@ -191,7 +191,7 @@ def benchmark(
 
 
 def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
-    """The headline figures of every row, what was not supplied, the failures, the time and where the report is."""
+    """Print every row's headline figures, what was not supplied, failures, the time and where the report is."""
     from megbench.core.files.cache import read_json
     from megbench.methods import COMPANIONS
 
@@ -207,8 +207,8 @@ def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
 
 
 def main() -> None:
-    """Run the command line; the one place where errors become a line and an exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names in a script that an old terminal lacks are shown escaped
+    """Run the command line. This is the one place where errors become a line and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # escape characters that an old terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
@@ -216,10 +216,10 @@ def main() -> None:
         print(printable(f"Error: {error}"), file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        # The system's own refusals: a name that is too long, a full disk, a folder that may not be written.
+        # The system's own refusals: a name that is too long, a full disk, a folder without write permission.
         named = f"{error.filename}: " if error.filename else ""
         reason = error.strerror or type(error).__name__
-        print(printable(f"Error: {named}{reason}. Check the name, the disk and the rights."), file=sys.stderr)
+        print(printable(f"Error: {named}{reason}. Check the name, the disk and the permissions."), file=sys.stderr)
         sys.exit(2)
 
 

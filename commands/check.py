@@ -1,4 +1,4 @@
-"""`bench.py check`: try a method or a metric against its contract."""
+"""`bench.py check`: test a method or a metric against its contract."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check(
     portraits: PortraitsOption = None,
     face: FaceOption = "",
 ) -> None:
-    """Try a method or a metric against its contract, on the first cells of a protocol; exit code 1 for a fault."""
+    """Test a method or a metric against its contract, on the first cells of a protocol; exit code 1 for a fault."""
     source = make_protocol(protocol, folders(drivers, templates, data, portraits), face)
     make = _lines_of(name)
     cells = [cell for cell in (source.few() if hasattr(source, "few") else source.cells()) if not cell.problem]
@@ -55,7 +55,7 @@ def _counted(count: int, thing: str) -> str:
 
 
 def _lines_of(name: str) -> Callable[[Sequence[Cell]], Iterator[Line]]:
-    """Return what tries the method or metric of that name. Raise BenchError if there is none, or for wrong options."""
+    """Return the function that tests the method or metric `name`. Raise BenchError for unknown names or options."""
     from megbench.commands.trials import method_lines, metric_lines
     from megbench.core.registry import load, names
     from megbench.engine.plugins import check_options

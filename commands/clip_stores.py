@@ -11,8 +11,8 @@ from megbench.core.files.working_folder import STORE
 def clip_stores(text: str, option: str, instead: str = "") -> dict[str, Path]:
     """Return the stores that NAME=PATH[,NAME=PATH] means, by database; a raw database is prepared first.
 
-    option, instead: for messages, as "--clips" and "demo or ". BenchError for another text, if a store is another
-    database's, or one is named twice.
+    option, instead: used in messages, such as "--clips" and "demo or ". Raise BenchError for other text, if a store
+    holds another database, or if one is named twice.
     """
     pairs = [item.partition("=")[::2] for item in text.split(",")]
     if not all(database and path for database, path in pairs):
@@ -25,14 +25,14 @@ def clip_stores(text: str, option: str, instead: str = "") -> dict[str, Path]:
 
 
 def _store(database: str, path: Path, option: str) -> Path:
-    """The store of a database: `path` itself if it is one, else what is prepared from the raw database there."""
+    """Return a database's store: `path` itself if it is one, or else the store prepared from the database there."""
     from megbench.core.files.cache import digest
     from megbench.core.prepared_clips import ClipStore, is_store
 
     if is_store(path):
         found = ClipStore(path).facts.database
         if database != found:
-            raise BenchError(f"{option} {database}={path}: the store there holds {found}. Say {found}={path}.")
+            raise BenchError(f"{option} {database}={path}: the store there holds {found}. Write {found}={path}.")
         return path
     from megbench.clips.databases import DATABASES
     from megbench.commands.databases import prepared, survey

@@ -1,4 +1,4 @@
-"""Databases on the user's disk: `validate` says what is there, `prepare` makes of it what training reads."""
+"""Databases on the user's disk: `validate` says what is there, `prepare` makes clips that training reads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHALLENGE = "MEGC2021"
 
 
 class Colour(StrEnum):
-    """What becomes of colour: kept, luma, or the published preparation's grey, which takes red for blue."""
+    """What becomes of colour: kept, luma, or the published preparation's grey, which mistakes red for blue."""
 
     recorded = "recorded"
     luma = "luma"
@@ -31,7 +31,7 @@ class Colour(StrEnum):
 
 
 DatabaseArgument = Annotated[str, typer.Argument(help="casme2, samm, smic, smic-vis, smic-nir or table.")]
-PathArgument = Annotated[Path, typer.Argument(help="The unpacked database; of a table, the file itself.")]
+PathArgument = Annotated[Path, typer.Argument(help="The unpacked database; for table, the file itself.")]
 SheetOption = Annotated[Path | None, typer.Option("--sheet", help="The coding sheet, if not the one found.")]
 WithoutOption = Annotated[list[str] | None, typer.Option("--without", help="A correction to leave out, or all.")]
 
@@ -39,7 +39,7 @@ WithoutOption = Annotated[list[str] | None, typer.Option("--without", help="A co
 def validate(
     database: DatabaseArgument, path: PathArgument, sheet: SheetOption = None, without: WithoutOption = None
 ) -> None:
-    """Say what is there of a database, what is missing and what is corrected; write nothing. Exit code 1: no clip."""
+    """Say which parts of a database are there, missing or corrected; write nothing. Exit code 1 if there is no clip."""
     found = survey(database, path, sheet, without or [])
     print("\n".join(map(printable, found.describe())))
     from megbench.protocols.megc2021 import recordings
@@ -57,11 +57,11 @@ def prepare(
     sheet: SheetOption = None,
     without: WithoutOption = None,
     colour: Annotated[
-        Colour, typer.Option(help="Keep it, or grey: luma, or as published (swapped).")
+        Colour, typer.Option(help="Keep colour, or make it grey: luma, or as published (swapped).")
     ] = Colour.recorded,
     workers: WorkersOption = 0,
 ) -> None:
-    """Cut a database's clips to their faces, once, for training; the same command goes on where it was cut off."""
+    """Crop a database's clips to their faces, once, for training; if interrupted, the same command continues."""
     store = prepared(survey(database, path, sheet, without or []), out, colour, workers)
     people = len({clip.person for clip in store.clips})
     print(f"{len(store.clips)} clips of {people} people in {out}, {len(store.facts.left_out)} left out.")
@@ -69,7 +69,7 @@ def prepare(
 
 
 def survey(database: str, path: Path, sheet: Path | None = None, without: list[str] | None = None) -> Survey:
-    """What there is of a database at `path`."""
+    """Return which clips of a database are at `path`, and what is missing or corrected."""
     from megbench.clips.databases import DATABASES
     from megbench.core.registry import load
 
@@ -78,7 +78,7 @@ def survey(database: str, path: Path, sheet: Path | None = None, without: list[s
 
 
 def prepared(found: Survey, out: Path, colour: Colour = Colour.recorded, workers: int = 0) -> ClipStore:
-    """The database as a clip store in `out`, with the drivers of the challenge marked; says what is left out."""
+    """Write a database as a clip store to `out`, mark the challenge's drivers and print which clips are left out."""
     from megbench.clips.prepare import prepare as store
     from megbench.protocols.megc2021 import recordings
 
@@ -92,7 +92,7 @@ def prepared(found: Survey, out: Path, colour: Colour = Colour.recorded, workers
 
 
 def given_points(landmarks: Points) -> Points:
-    """FPB-FOMM's 18 points (18, 2) of 68 landmarks (68, 2)."""
+    """Return FPB-FOMM's 18 points (18, 2) from 68 landmarks (68, 2)."""
     import numpy as np
     import torch
 

@@ -19,17 +19,17 @@ from megbench.reports.run_files import FinishedRun
 
 # MEGC asks for 256 x 256 at 100 frames a second, whatever the driver's rate.
 FPS = 100.0
-# Finer than for viewers: at crf 4 a noisy clip with hardly any motion loses some of it in its noise.
+# Finer than for viewing: at crf 4 a noisy clip with hardly any motion loses part of that motion.
 FINE = {**VIEWED, "crf": "1"}
-# Of files in the zip: the earliest that the format knows, so that the same videos give the same zip.
+# Date of the files in the zip: the earliest that the format allows, so that the same videos give the same zip.
 DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def write_entry(run: FinishedRun, label: str, names: Mapping[str, str], target: Path) -> None:
-    """Write a row's outputs as `<name>.mp4` into a zip, the whole file or none.
+    """Write a row's outputs as `<name>.mp4` into a zip, completely or not at all.
 
-    names: what each of the run's cells is called in the entry, by the cell's name. BenchError naming the cell if an
-    output is missing or not the one that was scored, or if its video does not keep its frames or their motion.
+    names: the cells' names in the entry, by their names in the run. Raise BenchError with the cell's name if an output
+    is missing or not the one that was scored, or if its video does not keep its frames or their motion.
     """
     cells = [cell for cell in run.facts.cells if cell.name in names]
     for cell in cells:  # before anything is encoded
@@ -45,7 +45,7 @@ def write_entry(run: FinishedRun, label: str, names: Mapping[str, str], target: 
 
 
 def _video(run: FinishedRun, label: str, cell: CellFacts) -> bytes:
-    """Return the video of one output. BenchError if it is not as it should be."""
+    """Return the video of one output. Raise BenchError if it does not match the scored frames."""
     frames = read_frames(run.output_frames(label, cell), cell.n_frames)
     where, scored = f"{label} on {cell.name}", run.content(label, cell)
     if scored and content_hash(frames) != scored:
@@ -61,7 +61,7 @@ def _video(run: FinishedRun, label: str, cell: CellFacts) -> bytes:
 
 
 def _points(run: FinishedRun, cell: CellFacts) -> Points:
-    """Return landmarks of a cell's template, whose face is that of an output's frame 0. CellFailed without a face."""
+    """Return landmarks of a cell's template, whose face is that of an output's frame 0. Raise CellFailed if no face."""
     return landmarks(grey(read_png(run.template_picture(cell))[None])[0], f"template {cell.template}")
 
 

@@ -1,4 +1,4 @@
-"""`bench.py experts`: score sheets in, Table 1 out; blinded sheets for your own experts; metrics against experts."""
+"""`bench.py experts`: import score sheets, make blinded sheets for your own experts, compare metrics with experts."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ def import_(
         list[Path], typer.Argument(help="CSV, XLSX or HTML sheets, filled-in blinded ones, or answers to pairs (JSON).")
     ],
     mapping: Annotated[Path | None, typer.Option(help="YAML: methods, drivers, templates, experts by name.")] = None,
-    run: Annotated[Path | None, typer.Option(help="Run whose outputs were judged; keeps them as experts.csv.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Run whose outputs were judged; they are kept there as experts.csv.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the tables as HTML, CSV, Markdown and LaTeX.")] = None,
 ) -> None:
-    """Check score sheets, print Table 1 with intervals, and how far the experts agree; of pairs, methods' strengths."""
+    """Check score sheets; print Table 1 with intervals and how far the experts agree; for pairs, methods' strengths."""
     from megbench.commands.pairs import answered, import_pairs
     from megbench.core.files.folder_lock import RUN, locked_existing
     from megbench.experts.blinded import FOLDER
@@ -68,7 +70,7 @@ def import_(
 
 
 def _say(imported: Imported) -> None:
-    """What was found: counts, remarks and problems, a line each."""
+    """Print what was found: counts, remarks and problems, one line each."""
     counts = f"{len(imported.judgements)} judgements; {imported.sums} row sums and {imported.totals} totals checked"
     print(counts, file=sys.stderr)
     lines = [f"Note: {remark}" for remark in imported.remarks]
@@ -82,16 +84,18 @@ def _say(imported: Imported) -> None:
 
 
 def _lacking(imported: Imported) -> str:
-    """What the run lacks of the sheets, with how many rows name it."""
+    """Return what the sheets name and the run lacks, with the number of rows that name it."""
     named = ", ".join(f"{what} ({count} rows)" for what, count in imported.lacking.items())
-    return f"the run has no {named}. What it has under another name belongs into a --mapping file."
+    return f"the run has no {named}. If it has them under other names, map these in a --mapping file."
 
 
 def _refuse(imported: Imported) -> None:
-    """BenchError where scores cannot be trusted, or there are none."""
+    """Raise BenchError if scores cannot be trusted or there are none."""
     if imported.errors:
         rows = "; ".join(problem.where for problem in imported.errors[:10])
-        raise BenchError(f"Nothing was imported: {len(imported.errors)} contradictions or faults ({rows}). Mend them.")
+        raise BenchError(
+            f"Nothing was imported: {len(imported.errors)} contradictions or faults ({rows}). Correct them."
+        )
     if not imported.judgements and imported.lacking:
         raise BenchError(f"Nothing was imported: {_lacking(imported)}")
     if not imported.judgements:
@@ -99,7 +103,7 @@ def _refuse(imported: Imported) -> None:
 
 
 def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
-    """Write the run's judgements: the new ones, and those it had of other outputs or by other experts. Return all."""
+    """Write and return a run's judgements: the new ones, and earlier ones of other outputs or by other experts."""
     from megbench.experts.judgements import FILE, read_judgements, write_judgements
 
     path = folder / FILE
@@ -110,7 +114,7 @@ def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
     write_judgements(path, judgements)
     if replaced := len(old) - len(others):
         named = ", ".join(sorted({judgement.expert for judgement in new}))
-        told = f"{replaced} earlier judgements of {named}, of the same outputs, are replaced."
+        told = f"Replaced {replaced} earlier judgements of the same outputs by {named}."
         print(printable(f"Note: {told}"), file=sys.stderr)
     print(f"{path}: {len(judgements)} judgements", file=sys.stderr)
     return judgements
@@ -120,11 +124,11 @@ def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
 def sheet(
     run: Path,
     expert: Annotated[
-        str, typer.Option(help="Comma-separated; each gets a folder, an order and codes of their own.")
+        str, typer.Option(help="Comma-separated; each gets their own folder, order and codes.")
     ] = "E1,E2,E3",
     methods: Annotated[str, typer.Option(help="Comma-separated rows of the run; default: all but controls.")] = "",
 ) -> None:
-    """Make blinded sheets with videos for your own experts; the keys stay in the run."""
+    """Make blinded sheets with videos for your own experts. The keys stay in the run."""
     from megbench.engine.seal import seal_again
     from megbench.experts.blinded import FOLDER, make_key, replaceable, write_key
 
@@ -134,7 +138,7 @@ def sheet(
     for key in keys:
         if (run / FOLDER / key.expert).exists() or not replaceable(run, key):
             taken = f"{run / FOLDER / key.expert} or its key exists"
-            raise BenchError(f"{taken}, and scores may be under way. Name another --expert, or delete both.")
+            raise BenchError(f"{taken}, and an expert may be scoring it. Name another --expert, or delete both.")
     for key in keys:
         write_key(run, key)
         _hand_over(opened, run / FOLDER / key.expert, key)

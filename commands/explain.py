@@ -16,7 +16,7 @@ def explain(
     figure: Annotated[str, typer.Argument(help="A figure, such as agreement.")],
     cell: Annotated[str, typer.Argument(help="A cell, as driver__template.")],
 ) -> None:
-    """Say how one number came about: inputs, what the metric found on the way, definition, version."""
+    """Explain how one number came about: inputs, intermediate results of the metric, definition, version."""
     from megbench.reports.explain import explanation
     from megbench.reports.run_files import FinishedRun
 

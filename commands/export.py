@@ -1,4 +1,4 @@
-"""`bench.py export`: what was measured, in layouts that other people's programs read."""
+"""`bench.py export`: measurements in layouts that other programs read."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from megbench.core.files.working_folder import STORE
 if TYPE_CHECKING:
     from megbench.recognition.flow_export import Exported
 
-# What file names of the layout may not hold.
+# Characters that file names of the layout must not contain.
 NO_NAME = re.compile(r"[^A-Za-z0-9-]+")
-app = typer.Typer(help="What was measured, in layouts that other programs read.")
+app = typer.Typer(help="Export measurements in layouts that other programs read.")
 
 
 @app.callback()
 def main() -> None:
-    """Write what was measured in layouts that other programs read."""
+    """Export measurements in layouts that other programs read."""
 
 
 @app.command()
 def flow(
     out: Annotated[Path, typer.Option(help="A new folder.")],
     clips: Annotated[str, typer.Option(help="NAME=PATH[,NAME=PATH]: databases, raw or prepared.")] = "",
-    run: Annotated[Path | None, typer.Option(help="A run whose outputs to export, beside --clips or alone.")] = None,
+    run: Annotated[Path | None, typer.Option(help="A run whose outputs to export, with or without --clips.")] = None,
     methods: Annotated[str, typer.Option(help="Comma-separated rows of the run; default: all but controls.")] = "",
     classes: ClassesOption = "megc2019",
     workers: WorkersOption = 0,
 ) -> None:
-    """Write u, v and strain from onset to apex as STSTNet, HTNet and CausalNet read them, a fold for each subject.
+    """Write u, v and strain from onset to apex as STSTNet, HTNet and CausalNet read them, one fold per subject.
 
-    Outputs beside databases are learned from, in the folds of everybody but their driver's person; alone they are
-    clips like others, by their driver's person.
+    With databases, outputs only serve for training, in every fold but that of their driver's person. Without any, they
+    are clips like others, whose subject is their driver's person.
     """
     from megbench.core.progress import note
     from megbench.recognition.flow_export import write_flow

@@ -1,4 +1,4 @@
-"""`bench.py external`: programs from elsewhere, described by a small YAML file each."""
+"""`bench.py external`: programs from elsewhere, each described by a small YAML file."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ app = typer.Typer(help="Programs from elsewhere as methods (external@NAME).", no
 
 
 @app.command("list")
-def list_(name: Annotated[str, typer.Argument(help="One of them, with all that is known of it.")] = "") -> None:
-    """List the descriptions, ready-made ones and your own: what they run, and whether their arguments were verified."""
+def list_(name: Annotated[str, typer.Argument(help="Show one with everything known about it.")] = "") -> None:
+    """List ready-made descriptions and your own: what they run, and whether their arguments were verified."""
     from megbench.core.files.working_folder import in_store
     from megbench.core.tables.spreadsheet_text import printable
     from megbench.methods.external_description import OWN, READY_MADE, read_description
@@ -35,8 +35,8 @@ def list_(name: Annotated[str, typer.Argument(help="One of them, with all that i
         told = f"{described.system} ({described.source}; licence: {described.licence}){place}"
         print(printable(f"{known:26} {described.read_at or 'unverified':10} {told}"))
     print(
-        "arguments: the commit at which the program's own were read; unverified: they were not. external list NAME"
-        " tells more. Where no folder is named, bring your checkout: external add NAME --checkout DIR"
+        "arguments: the commit at which the program's own were read, or unverified. `external list NAME` shows more."
+        " If no folder is named, supply your checkout: external add NAME --checkout DIR"
     )
 
 
@@ -48,7 +48,7 @@ def add(
     conda: Annotated[str, typer.Option(help="Or the name of its conda environment.")] = "",
     image: Annotated[str, typer.Option(help="Or a container image.")] = "",
 ) -> None:
-    """Say where a program lies: writes .megbench/external/NAME.yaml, which you can edit."""
+    """Say where a program is; this writes .megbench/external/NAME.yaml, which you can edit."""
     import yaml
 
     from megbench.core.files.cache import write_text
@@ -78,7 +78,7 @@ def check_(
         typer.Option("--set", help="ENTRY=VALUE instead of the description's, such as python=PATH; may be repeated."),
     ] = None,
 ) -> None:
-    """Try a description on two frames: say in a line what is wrong, or that it works and how fast."""
+    """Test a description on two frames: say in one line what is wrong, or that it works and how fast."""
     from megbench.commands.external_trial import check
     from megbench.core.tables.spreadsheet_text import printable
     from megbench.methods.external import External
@@ -89,7 +89,7 @@ def check_(
 
 
 def _facts(described: Description) -> list[str]:
-    """Return what a description says to people, a line each."""
+    """Return a description's facts for readers, one line each."""
     told = {
         "source": described.source,
         "paper": described.paper,

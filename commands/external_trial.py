@@ -1,4 +1,4 @@
-"""A description tried on two frames, and what is wrong with it in one line."""
+"""Test an external program's description on two frames and say in one line what is wrong with it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from megbench.methods.external import External
 from megbench.methods.external_description import IN_CHECKOUT, Description
 
 COUNT = 2
-# Where the driver's face moves, (x, y), how far, and how wide around it; pixels.
+# Where the driver's face moves (x, y), how far, and the width of the moving area; in pixels.
 BROW, MOVE, SPREAD = (100.0, 93.0), (0.0, -1.0), 16.0
-# What a program's last words say about why it failed, and what to do; the first that fits.
+# Patterns in a program's last output, each with the cause of the failure and a remedy; the first match counts.
 CAUSES = (
     (
         r"unrecogni[sz]ed (argument|option)|no such option|invalid choice|arguments? (is|are) required"
@@ -33,12 +33,12 @@ CAUSES = (
     (
         r"No module named|ModuleNotFound|ImportError|cannot import name|has no attribute|missing 1 required positional",
         "its environment does not fit",
-        "Install what its authors say: {environment}.",
+        "Install what its authors list: {environment}.",
     ),
     (
         r"cuda|nvidia|\bgpu\b",
         "it finds no GPU",
-        "Run it on a machine that has one that this environment's PyTorch can use.",
+        "Run it on a machine with a GPU that this environment's PyTorch can use.",
     ),
     (
         r"FileNotFound|no such file|does not exist|not found",
@@ -49,7 +49,7 @@ CAUSES = (
 
 
 def check(method: External) -> str:
-    """Return that a program works on two frames and how long it took. Raise BenchError with what is wrong."""
+    """Return a sentence that a program works on two frames and how long it took. Raise BenchError if it does not."""
     described = method.description
     _check_files(described, method.variant)
     if "{python}" in described.text and not described.image and not method.versions():
@@ -61,7 +61,7 @@ def check(method: External) -> str:
     with tempfile.TemporaryDirectory(prefix="megbench-check-") as folder:
         template, driver = made_frames(Path(folder))
         handed = driver.frames()
-        method.prepare("cuda")  # visible to it, unless its description says gpu: false
+        method.prepare("cuda")  # the program sees a GPU unless its description says gpu: false
         started = time.monotonic()
         try:
             made = method.animate(template, driver)
@@ -70,17 +70,17 @@ def check(method: External) -> str:
         took = time.monotonic() - started
     if _distance(made, handed) < _distance(made, np.repeat(template.image[None], COUNT, axis=0)):
         raise BenchError(
-            f"{method.variant}: its output looks like the driver, not like the template. Say which part of the picture"
-            " is the result (panel), or which file (found)."
+            f"{method.variant}: its output looks like the driver, not like the template. State in the description which"
+            " part of the picture is the result (panel), or which file (found)."
         )
     return (
-        f"{method.variant} works: {COUNT} frames of {SIZE}x{SIZE} in {took:.1f} s, {took / COUNT:.1f} s a frame, with"
-        " the time to start and to load its weights"
+        f"{method.variant} works: {COUNT} frames of {SIZE}x{SIZE} in {took:.1f} s, {took / COUNT:.1f} s a frame,"
+        " including the time to start and to load its weights"
     )
 
 
 def made_frames(folder: Path) -> tuple[Template, Clip]:
-    """Return a template and, written to a folder, a driver of two frames: two portraits, one of which raises a brow."""
+    """Write a driver of two frames, the second with a raised brow, to `folder`. Return a template and the driver."""
     faces = [cut_portrait(read_picture(portrait_path(name)), name, "portrait") for name in ("hopper", "astronaut")]
     distance = np.square(pixel_grid() - np.array(BROW, np.float32)).sum(axis=-1, keepdims=True)
     raised = np.exp(-distance / (2 * SPREAD**2)).astype(np.float32) * np.array(MOVE, np.float32)
@@ -90,7 +90,7 @@ def made_frames(folder: Path) -> tuple[Template, Clip]:
 
 
 def _check_files(described: Description, variant: str) -> None:
-    """Raise BenchError for a program or weights that are not in the checkout."""
+    """Raise BenchError if the program or its weights are not in the checkout."""
     checkout = Path(described.checkout)
     words = [word.removeprefix(IN_CHECKOUT) for word in described.command if word.startswith(IN_CHECKOUT)]
     for name in (word for word in words if word.endswith(".py") and "{" not in word):
@@ -101,12 +101,12 @@ def _check_files(described: Description, variant: str) -> None:
     for name in described.weights:
         if not (checkout / name).is_file():
             raise BenchError(
-                f"{variant}: weights missing: {checkout / name}. They are here: {_told(described.weights_from)}."
+                f"{variant}: weights missing: {checkout / name}. Get them from: {_told(described.weights_from)}."
             )
 
 
 def _explained(message: str, described: Description) -> str:
-    """Return what a failure means, where its words tell, and what to do; else the message alone."""
+    """Return a failure's cause and remedy if its words are known, otherwise the message alone."""
     for words, cause, remedy in CAUSES:
         if " ended with exit code " in message and re.search(words, message, re.IGNORECASE):
             told = remedy.format(
@@ -123,5 +123,5 @@ def _told(text: str) -> str:
 
 
 def _distance(one: Frames, other: Frames) -> float:
-    """Return the mean difference in grey levels."""
+    """Return the mean absolute difference in grey levels."""
     return float(np.abs(one.astype(np.float32) - other.astype(np.float32)).mean())

@@ -1,4 +1,4 @@
-"""`bench.py figure`: the figures of the papers from any run, and the facial prior on any portrait."""
+"""`bench.py figure`: the papers' figures from any run, and the facial prior on any portrait."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from megbench.commands.ulme_maps import ulme_maps
 app = typer.Typer(help="Draw the papers' figures: prior, strip, variants, gif, ulme_maps.", no_args_is_help=True)
 app.command("ulme_maps")(ulme_maps)
 
-CellsOption = Annotated[list[str] | None, typer.Option("--cell", help="driver__template, may be repeated.")]
+CellsOption = Annotated[list[str] | None, typer.Option("--cell", help="driver__template; may be repeated.")]
 RowsOption = Annotated[str, typer.Option("--rows", help="Comma-separated rows of the run; default: all methods.")]
 OutOption = Annotated[Path | None, typer.Option(help="File (.png, .svg, .pdf); default: in the run's folder.")]
 
 
 class Kind(StrEnum):
-    """Which of the two published priors."""
+    """The two published priors."""
 
     code = "code"
     paper = "paper"
@@ -33,7 +33,7 @@ def prior(
     kind: Annotated[Kind, typer.Option(help="As the code computes it, or as the paper prints it.")] = Kind.code,
     out: Annotated[Path, typer.Option(help="File (.png, .svg, .pdf).")] = Path("prior.png"),
 ) -> None:
-    """The 18 given points, the prior map of one and of all (MM '21, figures 2 and 3)."""
+    """Draw the 18 given points and the prior maps of one and of all of them (MM '21, figures 2 and 3)."""
     import torch
 
     from megbench.clips.folder import template
@@ -60,7 +60,7 @@ def strip(
     without_head: Annotated[bool, typer.Option("--without-head", help="Differences with head motion removed.")] = False,
     out: OutOption = None,
 ) -> None:
-    """Template, driver, truth and rows from onset over apex to offset, differences below (MM '21, figure 4)."""
+    """Draw template, driver, truth and rows from onset to apex to offset, with differences below (MM '21, figure 4)."""
     from megbench.reports.figures.grid import save_figure
     from megbench.reports.figures.shown import chosen_cells
     from megbench.reports.figures.strip import draw_strip
@@ -74,7 +74,7 @@ def strip(
 
 @app.command()
 def variants(run: Path, cell: CellsOption = None, rows: RowsOption = "", out: OutOption = None) -> None:
-    """Source, driver and rows of the run side by side at the apex (MM '21, figure 5)."""
+    """Draw source, driver and rows of the run side by side at the apex (MM '21, figure 5)."""
     from megbench.reports.figures.grid import save_figure
     from megbench.reports.figures.shown import chosen_cells
     from megbench.reports.figures.variants import draw_variants
@@ -94,7 +94,7 @@ def gif(
     differences: Annotated[bool, typer.Option("--differences", help="Amplified differences below.")] = False,
     out: Annotated[Path | None, typer.Option(help="File (.gif); default: in the run's folder.")] = None,
 ) -> None:
-    """The slowed-down animated table: source, driver, methods."""
+    """Write an animated table in slow motion: source, driver, methods."""
     from megbench.reports.figures.gif import write_gif
     from megbench.reports.figures.shown import chosen_cells
     from megbench.reports.run_files import FinishedRun

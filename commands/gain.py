@@ -1,4 +1,4 @@
-"""`bench.py gain`: does a recogniser get better by animated data, people left out?"""
+"""`bench.py gain`: does animated training data improve a recogniser on people who were left out?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from megbench.reports.gained import Gain, GainRow
 
 RENDERED = "rendered"
-# Rendered people where no database is given: enough to show what the command does, in minutes.
+# Rendered people, if no database is given: enough to show in minutes what the command does.
 PEOPLE = 12
 VERSION = "1"
 CONTROL, CONTENDER = "still", "flow_warp"
@@ -43,10 +43,13 @@ def gain(
     ],
     by: ByOption = "svm",
     classes: ClassesOption = "megc2019",
-    templates: Annotated[int, typer.Option(min=1, help="Templates that each clip is animated on.")] = 1,
-    epochs: Annotated[int, typer.Option(min=0, help="Of ststnet; 0: 500, as published. The last one counts.")] = 0,
+    templates: Annotated[int, typer.Option(min=1, help="Number of templates that each clip animates.")] = 1,
+    epochs: Annotated[
+        int, typer.Option(min=0, help="Epochs of ststnet; 0: 500, as published. The last one counts.")
+    ] = 0,
     show_leak: Annotated[
-        bool, typer.Option("--show-leak", help="Also what choosing the best test epoch would report; not a result.")
+        bool,
+        typer.Option("--show-leak", help="Also show what choosing the best test epoch would report; not a result."),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder; default: runs/gain-<hash>.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides pairs and the mirror's amplitudes.")] = 0,
@@ -58,7 +61,7 @@ def gain(
     ] = CELL_LIMIT_S,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes.")] = False,
 ) -> None:
-    """Train a recogniser on real clips with and without animated copies, one person left out after the other."""
+    """Train a recogniser on real clips with and without animated copies, leaving out one person at a time."""
     from megbench.commands.gain_rows import Plan, cells_of, check_possible
     from megbench.core.files.cache import digest, trim
     from megbench.core.files.folder_lock import GAIN, check_free, locked_folder
@@ -95,7 +98,7 @@ def gain(
 
 
 def _recogniser(by: str, epochs: int) -> Recogniser:
-    """Return the recogniser, with another number of epochs than the published one if it is not 0."""
+    """Return the recogniser. epochs: the number of training epochs, or 0 for the published one."""
     from megbench.recognition.recogniser import make_recogniser
     from megbench.recognition.ststnet import StstNet
 
@@ -108,7 +111,10 @@ def _recogniser(by: str, epochs: int) -> Recogniser:
 
 
 def _rows(methods: Sequence[str]) -> list[Row]:
-    """Return still copies, flow_warp and the methods asked for. BenchError for one that needs what no pair has."""
+    """Return still copies, flow_warp and the methods asked for.
+
+    Raise BenchError if a method needs something that pairs of clips do not have.
+    """
     from megbench.engine.runner import Row
     from megbench.methods import parse_label, row_maker
 
@@ -123,7 +129,7 @@ def _rows(methods: Sequence[str]) -> list[Row]:
 
 
 def _samples(clips: str, workers: int) -> tuple[list[Sample], list[str], Mapping[str, Origin]]:
-    """Return the clips with their pictures, notes on them, and where their frames are, by name."""
+    """Return the clips with their pictures, notes on them, and the places of their frames by name."""
     from megbench.recognition.rendered import rendered_samples
     from megbench.recognition.samples import stored_samples
     from megbench.recognition.two_frames import rendered_origins, stored_origins
@@ -139,7 +145,7 @@ def _samples(clips: str, workers: int) -> tuple[list[Sample], list[str], Mapping
 def _experiment(
     folder: Path, plan: Plan, rows: Sequence[Row], jobs: Sequence[Job], recogniser: Recogniser, settings: Settings
 ) -> tuple[Gain, list[str]]:
-    """Animate, measure and learn whatever is missing; return what came out and what failed."""
+    """Animate, measure and learn whatever is missing; return the results and what failed."""
     from megbench.commands.gain_rows import animated, copies_of, mirror_copies, no_copies, seen_motion, taught
     from megbench.engine.benchmark import forget_others
 
@@ -180,7 +186,7 @@ def _gain(plan: Plan, rows: Sequence[GainRow], recogniser: Recogniser) -> Gain:
 def _write(
     folder: Path, found: Gain, failures: Sequence[str], asked: Mapping[str, Any], show_leak: bool, device: str
 ) -> None:
-    """Write page, tables and JSON, and print the tables. The same results give the same bytes."""
+    """Write page, tables and JSON, and print the tables. Equal results give identical bytes."""
     from megbench.core.files.cache import write_json, write_text
     from megbench.core.progress import note
     from megbench.core.provenance import provenance
@@ -220,14 +226,14 @@ def _forecast(
     parallel = min(settings.workers, usable())
     measuring = FLOW_S * len(todo) * slower / PACE_S / parallel
     real, copies = int(plan.folds.training.sum()), int(plan.pairs.used.sum())
-    visits = (len(rows) + 2) * real + (len(rows) + 1) * copies  # all rows but one have copies, too
+    visits = (len(rows) + 2) * real + (len(rows) + 1) * copies  # all rows but one also have copies
     runs = getattr(recogniser, "epochs", 1) * len(getattr(recogniser, "seeds", (0,)))
     learning = LEARNING_S * runs * visits * slower / PACE_S / parallel
     people = len(plan.folds.people)
     yield f"{len(data.samples)} clips of {people} people ({', '.join(data.classes)}), {people} folds."
     yield "Rows: real only, real + still copies, real + mirror, " + ", ".join(f"real + {row.label}" for row in rows[1:])
     each = len(plan.pairs.drivers)
-    yield f"{each} pairs of onset and apex for each generator; {len(todo)} of all {len(jobs)} are to be animated."
+    yield f"{each} pairs of onset and apex for each generator; {len(todo)} of all {len(jobs)} remain to be animated."
     yield (
         f"About {duration(animating.animate + measuring + learning)} with {settings.workers} worker"
         f"{'s' if settings.workers > 1 else ''}: animating {duration(animating.animate)}, their flow"

@@ -1,4 +1,4 @@
-"""What `bench.py gain` animates and lets recognisers learn: cells of pairs, courses of rows, answers of folds."""
+"""What `bench.py gain` animates and what recognisers learn: cells from pairs, what each fold learns, its answers."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 REAL, MIRROR = "real only", "real + mirror"
 LEARNING, FOLDS = "learning", "folds"
 SEEN = (
-    "Its model was trained on people who are held out here: their clips reach the recogniser by way of the model, so a"
-    " gain may be what it remembers of them."
+    "Its model was trained on people who are held out here: the recogniser may learn about them through the model, so"
+    " a gain may come from what the model remembers of them."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Who is held out, what is animated and in how many copies."""
+    """Who is held out, what is animated, and how many copies are made."""
 
     data: Labelled
     folds: Folds
@@ -50,9 +50,9 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Copies:
-    """What one row adds to the real clips, and what a reader must know of it.
+    """What one row adds to the real clips, and what a reader must know about it.
 
-    pictures: (M, 3, 28, 28); copied: (M,), the places of the samples that they copy. used: (F, M) bool.
+    pictures: (M, 3, 28, 28). copied: (M,), indices of the samples that they copy. used: (F, M) bool.
     """
 
     name: str
@@ -65,16 +65,16 @@ class Copies:
 
     @property
     def file(self) -> str:
-        """The name as a file's."""
+        """Return the row's name as a file name."""
         return self.name.replace(" ", "_")
 
     def taught(self, fold: int) -> bool:
-        """Return whether a fold is of interest: the row adds something there, if it adds anything at all."""
+        """Return whether a fold is taught: the row adds something to it, or is the one of real clips only."""
         return self.kind == "real" or bool(self.used[fold].any())
 
 
 def cells_of(plan: Plan, origins: Mapping[str, Origin], settings: Settings) -> list[Cell]:
-    """Return each pair as a cell: onset and apex of the driver, the template's onset."""
+    """Return each pair as a cell: the driver's onset and apex, and the template's onset."""
     clips = as_drivers(plan.data.samples, origins, settings.store / "clips", settings.workers)
     faces = {place: as_template(clips[place]) for place in sorted(set(plan.pairs.templates.tolist()))}
     pairs = zip(plan.pairs.drivers.tolist(), plan.pairs.templates.tolist(), strict=True)
@@ -82,7 +82,7 @@ def cells_of(plan: Plan, origins: Mapping[str, Origin], settings: Settings) -> l
 
 
 def check_possible(jobs: Sequence[Job]) -> None:
-    """Raise BenchError for a row that can do none of its cells, before anything is animated."""
+    """Raise BenchError, before anything is animated, if a row can animate none of its cells."""
     for label in dict.fromkeys(job.row.label for job in jobs):
         own = [job for job in jobs if job.row.label == label]
         refused = [record for job in own if (record := refusal(job))]
@@ -93,7 +93,7 @@ def check_possible(jobs: Sequence[Job]) -> None:
 def animated(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, CellRecord]:
     """Animate what is neither in the folder nor in the store; return the records by key.
 
-    Raise BenchError, with nothing done, if a row's own files cannot be loaded.
+    Raise BenchError before animating anything if a row's own files cannot be loaded.
     """
     found = look_up(run, jobs, settings)
     check_files(found.todo)
@@ -113,7 +113,7 @@ def seen_motion(
 
 
 def copies_of(plan: Plan, row: Row, jobs: Sequence[Job], motion: Sequence[Measured | str]) -> Copies:
-    """Return what a row adds. jobs: the row's, in the order of the pairs. motion: what their outputs show."""
+    """Return what a row adds. jobs: the row's jobs in the order of the pairs. motion: what their outputs show."""
     made = {place: one for place, one in enumerate(motion) if isinstance(one, Measured)}
     reasons = [one for one in motion if isinstance(one, str)]
     places = np.array(list(made), np.int64)
@@ -136,27 +136,27 @@ def copies_of(plan: Plan, row: Row, jobs: Sequence[Job], motion: Sequence[Measur
 
 
 def seen_mark(row: Row, data: Labelled) -> dict[str, str]:
-    """Return the mark of a row whose model was trained on people of these clips, {} for others."""
+    """Return the mark of a row whose model was trained on people in these clips, or {} for other rows."""
     people, clips = set(row.seen.get("people", ())), {without_camera(clip) for clip in row.seen.get("clips", ())}
     seen = {one.person for one in data.samples if one.person in people or without_camera(one.clip) in clips}
     return {f"trained on {len(seen)} of {len(set(data.people))} people": SEEN} if seen else {}
 
 
 def mirror_copies(plan: Plan) -> Copies:
-    """Return the augmentation without a generator: as many copies of every training clip."""
+    """Return augmentation without a generator: the same number of copies of every training clip."""
     copied = np.tile(np.arange(len(plan.data.samples)), plan.each)
     pictures = mirrored_and_scaled(plan.data, plan.each, plan.seed)
     return Copies(MIRROR, "control", pictures, copied, plan.folds.training[:, copied], {})
 
 
 def no_copies(plan: Plan) -> Copies:
-    """Return nothing to add."""
+    """Return a row that adds nothing."""
     nothing = np.zeros(0, np.int64)
     return Copies(REAL, "real", plan.data.pictures[:0], nothing, plan.folds.training[:, :0], {})
 
 
 def course_of(plan: Plan, copies: Copies) -> Course:
-    """Return what each fold learns: the real clips of its people, and those copies of them that it may see."""
+    """Return what each fold learns: the real clips of its people, and the copies of them that it may see."""
     data = plan.data
     return Course(
         np.concatenate([data.pictures, copies.pictures]),
@@ -170,7 +170,7 @@ def course_of(plan: Plan, copies: Copies) -> Course:
 def taught(
     run: Path, plan: Plan, rows: Sequence[Copies], recogniser: Recogniser, settings: Settings
 ) -> tuple[list[GainRow], list[str]]:
-    """Teach every fold of every row, each kept in the run's folder as it comes; return the rows and what failed."""
+    """Teach every fold of every row and save each in the run's folder at once; return the rows and what failed."""
     courses = [course_of(plan, copies) for copies in rows]
     numbers = range(len(plan.folds.people))
     asked = [(row, fold) for row, copies in enumerate(rows) for fold in numbers if copies.taught(fold)]

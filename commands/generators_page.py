@@ -15,13 +15,14 @@ PAGE = ROOT / "docs" / "generators.md"
 HEAD = """\
 # Generators
 
-This page is made from the descriptors (`generator.py` in each folder) by `python -m megbench.commands.generators_page`.
-`python bench.py list methods` prints the same in short, with installed plug-ins.
+This page is generated from the descriptors (`generator.py` in each folder) by
+`python -m megbench.commands.generators_page`.
+`python bench.py list methods` prints a summary that includes installed plug-ins.
 """
 
 
 def page() -> str:
-    """Return the page: a table of all generators, then a section each."""
+    """Return the page: a table of all generators, then a section on each."""
     found = descriptors(GENERATORS)
     return "\n".join([HEAD, *_table(found.values()), *(line for each in found.values() for line in _section(each))])
 
@@ -36,14 +37,14 @@ def _table(found: Iterable[Generator]) -> Iterator[str]:
 
 
 def _section(each: Generator) -> Iterator[str]:
-    """Yield the section of a generator."""
+    """Yield the section on a generator."""
     yield ""
     yield f"## {each.title} (`{each.name}`)"
     yield ""
     yield from _modes(each)
     yield ""
     yield from _options(each)
-    yield f"- Weights that come with the suite: {_weights(each)}"
+    yield f"- Weights supplied with the suite: {_weights(each)}"
     yield f"- Published checkpoints: {_published(each)}"
     yield f"- Training: {_training(each)}"
     if (defects := folder(each) / "defects.md").is_file():
@@ -62,7 +63,7 @@ def _modes(each: Generator) -> Iterator[str]:
 def _options(each: Generator) -> Iterator[str]:
     yield f"- Default mode: {_default(each)}."
     if each.mode_variants:
-        yield f"- A mode can be named as a variant, too: `{each.name}@{list(each.modes)[-1]}`."
+        yield f"- A mode can also be given as a variant: `{each.name}@{list(each.modes)[-1]}`."
     for option, choices in each.options.items():
         yield f"- Option `{option}`: {', '.join(f'`{choice}`' for choice in choices)}; the first is the default."
     if each.driven_by == "action units":
@@ -72,7 +73,7 @@ def _options(each: Generator) -> Iterator[str]:
 
 
 def _default(each: Generator) -> str:
-    """Return the default mode in words; it depends on the weights if it needs a network of a later stage."""
+    """Return the default mode in words. It depends on the weights if it needs a network of a later stage."""
     first, *_ = each.modes
     later = [network for network in each.modes[first].networks if network in each.later]
     if not later:
@@ -89,7 +90,7 @@ def _weights(each: Generator) -> str:
 
 def _published(each: Generator) -> str:
     if each.published is None:
-        return f"read as they are, from `.megbench/weights/{each.name}@NAME.pth.tar` (or `.pth`)."
+        return f"read directly from `.megbench/weights/{each.name}@NAME.pth.tar` (or `.pth`)."
     required = " and ".join(f"`{name}`" for name in each.published.required)
     count = len(each.published.settings)
     layouts = "one layout" if count == 1 else f"{count} layouts"

@@ -1,4 +1,4 @@
-"""How the command line tells that a word cannot be the value of an argument or option."""
+"""How the command line reports an invalid value of an argument or option."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from megbench.core.errors import BenchError
 
 
 class Commands(TyperGroup):
-    """The commands. What cannot be the value of an argument or option is an error like any other: a line."""
+    """The commands. An invalid value of an argument or option is reported in one line, like other errors."""
 
     def make_context(self, *given: Any, **more: Any) -> Any:
-        """Read the options before the command. BenchError for a value that cannot be."""
+        """Read the options before the command. Raise BenchError for an invalid value."""
         with _in_a_line():
             return super().make_context(*given, **more)
 
     def invoke(self, ctx: Any) -> Any:
-        """Read a command's own arguments and run it. BenchError for a value that cannot be."""
+        """Read a command's own arguments and run it. Raise BenchError for an invalid value."""
         with _in_a_line():
             return super().invoke(ctx)
 
@@ -31,5 +31,5 @@ def _in_a_line() -> Iterator[None]:
     try:
         yield
     except typer.BadParameter as error:
-        # Pydantic, by which typer reads values, puts these words before what typer itself has to say.
+        # Typer reads values with pydantic, which puts these words before typer's own message.
         raise BenchError(error.format_message().replace("Value error, ", "", 1)) from None

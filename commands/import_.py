@@ -1,4 +1,4 @@
-"""`bench.py import`: a published checkpoint made usable by name."""
+"""`bench.py import`: make a published checkpoint usable by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from megbench.commands.options import user_weights
 from megbench.core.errors import BenchError, check_choice
 from megbench.core.generator import descriptors, generators
 
-# What imported weights are called, unless --as says otherwise.
+# The variant's name of imported weights unless --as gives another.
 VARIANT = "published"
 IMPORTED = [name for name, generator in descriptors(GENERATORS).items() if generator.published]
 
@@ -23,7 +23,7 @@ def import_(
     checkpoint: Annotated[Path, typer.Argument(help="The file, such as vox-cpk.pth.tar.")],
     variant: Annotated[str, typer.Option("--as", help="Name of the weights: NAME@VARIANT.")] = VARIANT,
 ) -> None:
-    """Check a published checkpoint and keep it as NAME@VARIANT."""
+    """Check a published checkpoint and save it as NAME@VARIANT."""
     from megbench.core.weights.published_checkpoints import import_checkpoint
     from megbench.training.published import layouts, layouts_besides
 
@@ -34,7 +34,7 @@ def import_(
     if not generator.published:
         place = weights.with_suffix(".pth.tar")
         raise BenchError(
-            f"Checkpoints of {name} are not imported but read as they are: copy {checkpoint} to {place}, then run"
+            f"Checkpoints of {name} are not imported but read directly: copy {checkpoint} to {place}, then run"
             f" --methods {weights.stem}. Methods with an import: {', '.join(imported)}."
         )
     others = functools.partial(layouts_besides, name)

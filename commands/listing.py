@@ -1,4 +1,4 @@
-"""`bench.py list`: what there is."""
+"""`bench.py list`: available methods, metrics, protocols, clips and published figures."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def list_(
     portraits: PortraitsOption = None,
     face: FaceOption = "",
 ) -> None:
-    """List what there is: methods, metrics, protocols, the clips of a protocol, or figures that papers report."""
+    """List methods, metrics, protocols, the clips of a protocol, or figures that papers report."""
     if what is Listed.reported:
         from megbench.reports.published import reported_table
 
@@ -59,9 +59,9 @@ def list_(
 
 
 def meanings(what: Listed) -> Iterator[tuple[str, str]]:
-    """Yield each method, metric or protocol with a line on it: of its descriptor, else the first of its docstring.
+    """Yield each method, metric or protocol with a line on it: from its descriptor, or the first of its docstring.
 
-    Plug-ins whose name is taken come last.
+    Plug-ins whose name is already taken come last.
     """
     from megbench.core.errors import BenchError
     from megbench.core.registry import ignored, load, names
@@ -78,7 +78,7 @@ def meanings(what: Listed) -> Iterator[tuple[str, str]]:
     for name in listed:
         try:
             found = find(name)
-        except BenchError as error:  # a broken plug-in; the others are listed
+        except BenchError as error:  # a broken plug-in; the others are still listed
             yield name, str(error)
             continue
         text = in_a_line(found) if isinstance(found, Generator) else (inspect.getdoc(found) or "").partition("\n")[0]
@@ -87,6 +87,6 @@ def meanings(what: Listed) -> Iterator[tuple[str, str]]:
 
 
 def in_a_line(generator: Generator) -> str:
-    """Return a line on a generator: its title, what it sees of the driver, its modes, its weights here."""
+    """Return a line on a generator: its title, what it sees of the driver, its modes, and the weights supplied here."""
     weights = "; ".join(f"{name}: {each.status}" for name, each in generator.weights.items()) or "none here"
     return f"{generator.title}. Driven by {generator.driven_by}; modes {', '.join(generator.modes)}; weights {weights}."

@@ -17,41 +17,41 @@ HEAD = """# Motion magnified around a method
 Written by `python -m megbench.commands.magnified_page RUN ...` from finished runs; not edited by hand.
 
 Animators are trained on motions of many pixels, and micro-expressions move a face by half a pixel to three. MagPlus
-([arXiv 2606.13312](https://arxiv.org/abs/2606.13312)) therefore magnifies the driver's motion, lets an animator do its
-work, and makes the motion of its output smaller again, with learned networks for the first and the last step.
+([arXiv 2606.13312](https://arxiv.org/abs/2606.13312)) therefore magnifies the driver's motion, runs an animator, and
+reduces the motion of its output again, with learned networks for the first and the last step.
 `magnify=K` does the same with measured flow instead of networks, around any row that animates:
 
     python bench.py --methods fomm,fomm:magnify=4,external@fsrt:magnify=8,ulmegan:magnify=2
 
-- The driver's optical flow from frame 0, less what its head does, is multiplied by K. Each frame is resampled from its
-  own pixels; the head, the background and frame 0 stay as they are. What came of it is measured, and the frame is
-  resampled from its own pixels once more with what was missing added.
+- The driver's optical flow since frame 0, without head motion, is multiplied by K. Each frame is resampled from its own
+  pixels; the head, the background and frame 0 do not change. The result is measured, and the frame is resampled from
+  its own pixels again with the missing motion added.
 - The method sees that driver. The motion of its output since the output's own first frame is then multiplied by 1/K in
   the same way.
-- Methods that are driven by action units (`ulmegan`, `tps_rau`) see intensities times K, clipped at 5, instead; their
-  output is treated alike, or a strength of K would be all that is added. A mark counts the clipped frames; where the
-  units are read from the flow of a recording, once they were read. Rendered drivers reach 5 at the intensity of a
-  micro-expression, so that there is little to multiply.
-- K is a number from 0.0625 to 16. Sixteen times a motion of three pixels is half of the way from eye to eye; where a
-  motion would fold the picture it is blurred until it does not, so that large motions come out smaller than K times.
+- Methods that are driven by action units (`ulmegan`, `tps_rau`) see intensities times K, clipped at 5, instead. The
+  motion of their output is also multiplied by 1/K; otherwise the effect would only be a strength of K. A mark counts
+  the clipped frames; if the units are read from a recording's flow, it appears once they have been read. Rendered
+  drivers reach 5 at the intensity of a micro-expression, so there is little to multiply.
+- K is a number from 0.0625 to 16. Sixteen times a motion of three pixels is half of the eye distance. A motion that
+  would fold the picture is blurred until it does not, so large motions are magnified by less than K.
   `magnify=1` is the method itself and shares its cells.
-- Controls that are handed the answer, and `outputs:DIR`, refuse it: nobody animates there.
-- The factor and the operator's version are in the row's identity, and its seconds are in the method's time. A row is
-  marked in every table.
+- Controls that know the answer, and `outputs:DIR`, refuse it, because they do not animate.
+- The factor and the operator's version are part of the row's identity, and the operator's time is included in the
+  method's. Such a row is marked in every table.
 
-Know before you believe it:
+Before you rely on it:
 
-- The operator looks at the same optical flow as the scores do. What flow does not see of an output's motion is not made
-  smaller, and not scored either.
+- The operator uses the same optical flow as the scores. Motion of an output that flow does not see is neither reduced
+  nor scored.
 - Errors of a method that do not grow with the motion are divided by K: a mouth that jumps by two pixels whatever the
-  driver does jumps by half a pixel at K = 4. Errors that do grow stay, relative to the motion.
-- What is not motion (a smile's folds, teeth, a change of shade) is neither magnified nor made smaller.
-- A driver or an output whose first frame shows no face fails, with that reason.
+  driver does jumps by half a pixel at K = 4. Errors that grow with the motion keep their size relative to it.
+- Changes other than motion (a smile's folds, teeth, a change of shade) are neither magnified nor reduced.
+- A cell fails if the first frame of its driver or output shows no face.
 """
 GUIDE = """## Where it helps
 
-First tried on single cells, with the demo weights of the commit that added `magnify`: the first four of `demo_kit`,
-whose drivers move by half a pixel under noise, the others of `demo`.
+These single cells were tried first, with the demo weights of the commit that added `magnify`. The first four are of
+`demo_kit`, whose drivers move by half a pixel under noise, the others of `demo`.
 
 | method | cell | K | agreement, K = 1 | with K | gain, K = 1 | with K | error, K = 1 | with K |
 |---|---|---:|---:|---:|---:|---:|---:|---:|
@@ -65,15 +65,14 @@ whose drivers move by half a pixel under noise, the others of `demo`.
 | `ulmegan` | colour100\\_surprise on collins | 4 | .889 | .861 | .484 | .205 | .573 | .804 |
 
 In the second row's cell `fomm` has agreement .577 and error .844 with K = 2, and .695 and .733 with K = 8: beyond 4
-nothing is gained there. Networks that see pictures are helped in every row. That fits the second point above: what they
-do wrong
-whatever the driver does is divided by K. `ulmegan` is hurt: the demo's units are clipped, so that the output is made
-smaller more than the units were made larger. These are few cells; tables of whole runs, if there are any below, say
-more.
+there is no gain. Networks that see pictures improve in every row. This fits the second point above: errors that do not
+depend on the driver are divided by K. `ulmegan` gets worse: the demo's units are clipped, so the output is reduced by
+more than the units were increased. These are few cells; tables of whole runs, if there are any below, are more
+reliable.
 
-In such tables means are over cells. A row helps where agreement is higher and error lower than at K = 1; differences
-under .01 are none. The report of a run that has `NAME` and `NAME:magnify=K` says the same sentences under its
-leaderboard."""
+In such tables means are over cells. Magnification helps if agreement is higher and error lower than at K = 1;
+differences under .01 do not count. The report of a run that has `NAME` and `NAME:magnify=K` shows the same sentences
+under its leaderboard."""
 
 
 def page(runs: Sequence[FinishedRun]) -> str:
@@ -83,7 +82,7 @@ def page(runs: Sequence[FinishedRun]) -> str:
         table = magnified_table(run)
         if table is None:
             raise BenchError(
-                f"{run.folder}: no method beside itself with magnified motion. Run some: --methods fomm,fomm:magnify=4"
+                f"{run.folder}: no method with and without magnified motion. Run both: --methods fomm,fomm:magnify=4"
             )
         made, protocol = run.facts.provenance, run.facts.protocol
         about = (

@@ -20,15 +20,15 @@ HEAD = """# Metrics
 Written by `python -m megbench.commands.metrics_page` from the figures of each metric (`core/figures.py`); not edited by
 hand.
 
-- *ideal*: what a perfect output has; none if no value is better than another. *still face*: what the repeated template
-  has; — if that depends on the clips or does not exist.
-- *against*: what the output is compared with; output: a property of its own.
-- *over cells*: mean of the cells that have the figure; pooled from the products of all cells; or of all cells as a set.
-  Absent values are left out and counted, never zero.
-- *shown*: the group of columns in the leaderboard, T in the terminal's table too, H with a heat map; — in the list of
-  all figures only.
-- O and D are the facial motion of output and driver (or truth) as vectors: that of twelve regions in all T frames, head
-  motion removed, in units of the eye distance. o and d are the changes of action units from onset to apex.
+- *ideal*: the value of a perfect output; none if no value is better than another. *still face*: the value of the
+  repeated template; — if it depends on the clips or does not exist.
+- *against*: what the output is compared with; "output" means a property of the output alone.
+- *over cells*: the mean of the cells that have the figure; pooled from the products of all cells; or of all cells as a
+  set. Absent values are left out and counted; they are never zero.
+- *shown*: the group of columns in the leaderboard, T if it is also in the terminal's table, H if it has a heat map; —
+  if it is only in the list of all figures.
+- O and D are the facial motion of output and driver (or truth) as vectors over twelve regions and all T frames, with
+  head motion removed, in units of the eye distance. o and d are the changes of action units from onset to apex.
 - A metric that is *measured on request* must be named by `--metrics`. [How to add a metric](add_a_metric.md).
 """
 COLUMNS = ("figure", "what it is", "formula", "range", "ideal", "still face", "against", "over cells", "shown")
@@ -77,7 +77,7 @@ def _checked(metric: type[Metric]) -> Iterator[str]:
 
 
 def _cells(figure: Figure) -> Sequence[str]:
-    """Return what the table has on a figure beside its name."""
+    """Return a figure's entries in the table after its name."""
     places = (figure.group, "T" if figure.brief else "", "H" if figure.heat_map else "")
     return (
         f"{figure.title}. {figure.description}",

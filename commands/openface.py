@@ -1,4 +1,4 @@
-"""`bench.py openface`: take over what OpenFace wrote about the clips of a run."""
+"""`bench.py openface`: import what OpenFace wrote about the clips of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from megbench.core.errors import BenchError, few
 def openface(run: Path, csvs: Path) -> None:
     """Import OpenFace's CSVs of a run: CSVS/<method>/<cell>.csv, CSVS/drivers/<driver>.csv, CSVS/truth/<cell>.csv.
 
-    Each may also be a TSV, a workbook, or a folder with one CSV a frame. Then run the benchmark again with --metrics
+    Each may also be a TSV, a workbook, or a folder with one CSV per frame. Then run the benchmark again with --metrics
     +openface_intensity.
     """
     from megbench.core.files.folder_lock import RUN, locked_existing
@@ -21,7 +21,7 @@ def openface(run: Path, csvs: Path) -> None:
 
 
 def _take_over(run: Path, csvs: Path) -> None:
-    """Keep the scores in `csvs` of the clips of a run that nobody else is working on."""
+    """Save the scores in `csvs` for the clips of a run. Nobody else must be working on the run."""
     from megbench.core.files.cache import read_json
     from megbench.core.progress import note
     from megbench.core.tables.reading import table_called
@@ -46,4 +46,4 @@ def _take_over(run: Path, csvs: Path) -> None:
         keep(content, found)
     if others:
         note(f"Left out, as {run} has no clip of that name: {few(others)}")
-    print(f"Took over {len(files)} of {len(outputs) + len(inputs)} clips.")
+    print(f"Imported {len(files)} of {len(outputs) + len(inputs)} clips.")

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what becomes of them."""
+"""Options that several commands share, and how they are interpreted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from megbench.core.files.names import check_name
 from megbench.core.files.working_folder import weights_folders
 
 RUNS = Path("runs")
-# Variants that mean something else than a file of the user's (methods/generator.py).
+# Variants that do not mean a file of the user's (methods/generator.py).
 RESERVED = ("demo", "untrained")
 
 
@@ -56,31 +56,31 @@ MediaAllOption = Annotated[bool, typer.Option("--media-all", help="Show the cont
 
 
 def names(text: str) -> tuple[str, ...]:
-    """The names in a comma-separated list, each once, in order."""
+    """Return the names in a comma-separated list, each once, in order."""
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def folders(
     drivers: Path | None, templates: Path | None, data: Path | None, portraits: Path | None
 ) -> dict[str, str | None]:
-    """The folders that protocols read, as absolute paths."""
+    """Return the folders that protocols read, as absolute paths."""
     given = {"drivers": drivers, "templates": templates, "data": data, "portraits": portraits}
     return {name: str(path.resolve()) if path else None for name, path in given.items()}
 
 
 @contextlib.contextmanager
 def resumable() -> Iterator[None]:
-    """Answer Ctrl-C with a line and exit code 130; to decorate commands that go on where they were stopped."""
+    """Answer Ctrl-C with a line and exit code 130. Decorates commands that continue where they were stopped."""
     try:
         yield
     except KeyboardInterrupt:
-        print("Interrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
+        print("Interrupted. What is finished is kept; the same command continues from there.", file=sys.stderr)
         raise typer.Exit(130) from None
 
 
 def resolve_device(device: Device) -> str:
-    """`auto` as cuda where torch finds one. BenchError for a cuda that is not there."""
-    # Asking torch takes seconds, and where the system has no such device there is nothing to ask.
+    """Return "cpu" or "cuda"; auto means cuda if torch finds one. Raise BenchError if cuda is asked for and missing."""
+    # Importing torch takes seconds, which is pointless if the system has no such device.
     if device is Device.cpu or (device is Device.auto and _has_no_gpu()):
         return "cpu"
     import torch
@@ -93,12 +93,12 @@ def resolve_device(device: Device) -> str:
 
 
 def _has_no_gpu() -> bool:
-    """Whether this is a Linux without the devices of NVIDIA's and AMD's drivers and of WSL."""
+    """Return whether this is a Linux without the devices of NVIDIA's and AMD's drivers and of WSL."""
     return sys.platform == "linux" and not any(Path("/dev", name).exists() for name in ("nvidiactl", "kfd", "dxg"))
 
 
 def user_weights(name: str, variant: str) -> Path:
-    """Where the weights of `name@variant` are kept. BenchError for a variant that the suite keeps for its own."""
+    """Return the path of the weights `name@variant`. Raise BenchError for a variant that the suite reserves."""
     if check_name("variant", variant) in RESERVED:
-        raise BenchError(f"--as {variant}: the variants {', '.join(RESERVED)} are the suite's own. Give another name.")
+        raise BenchError(f"--as {variant}: the variants {', '.join(RESERVED)} are reserved. Give another name.")
     return weights_folders()[0] / f"{name}@{variant}.safetensors"

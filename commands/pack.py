@@ -1,4 +1,4 @@
-"""`bench.py pack`: a row's outputs in the form in which a challenge takes entries."""
+"""`bench.py pack`: a row's outputs in the form in which a challenge accepts entries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from megbench.core.errors import BenchError, check_choice, few
 if TYPE_CHECKING:
     from megbench.reports.run_files import FinishedRun
 
-# What a row's label may hold that a file's name should not.
+# Characters that a row's label may contain and a file's name should not.
 NO_NAME = re.compile(r"[^A-Za-z0-9._@=+-]+")
 
 
@@ -24,10 +24,10 @@ def pack(
         Path | None, typer.Option("--out", "-o", help="The .zip file; default: RUN_METHOD.zip beside the run.")
     ] = None,
 ) -> None:
-    """Pack a row's outputs as an entry: videos of 256x256 at 100 fps under the challenge's names, in one zip.
+    """Pack a row's outputs as an entry: 256x256 videos at 100 fps under the challenge's names, in one zip.
 
-    Every video is decoded again: it must have its driver's number of frames and keep the motion of the face. Runs of
-    other protocols are packed alike, their videos named <driver>__<template>.
+    Every video is decoded again: it must have its driver's number of frames and keep the motion of the face. For runs
+    of other protocols the videos are named <driver>__<template>.
     """
     from megbench.commands.entry import write_entry
     from megbench.core.progress import note
@@ -37,11 +37,11 @@ def pack(
     label = check_choice("row of this run:", method, [row.label for row in opened.facts.methods])
     target = out or run.resolve().with_name(f"{run.resolve().name}_{NO_NAME.sub('_', label)}.zip")
     if target.suffix.lower() != ".zip" or target.is_dir():
-        raise BenchError(f"--out {target}: an entry is one file that ends in .zip. Give such a name.")
+        raise BenchError(f"--out {target}: an entry is one .zip file. Give a name that ends in .zip.")
     names = _challenge_names(opened)
     if not names:
         names = {cell.name: cell.name for cell in opened.facts.cells}
-        note(f"{opened.facts.protocol.name} is no challenge's protocol: videos are named <driver>__<template>.")
+        note(f"{opened.facts.protocol.name} is not a challenge's protocol: videos are named <driver>__<template>.")
     write_entry(opened, label, names, target)
     size = target.stat().st_size / 1e6
     print(f"{target}: {len(names)} videos of 256x256 at 100 fps, {size:.1f} MB; each decodes to its driver's number of"
@@ -49,9 +49,9 @@ def pack(
 
 
 def _challenge_names(run: FinishedRun) -> dict[str, str]:
-    """Return the videos' names in an entry by cell, {} if the protocol is no challenge's.
+    """Return the videos' names in an entry by cell, or {} if the protocol is not a challenge's.
 
-    BenchError if the run lacks cells that the challenge asks for.
+    Raise BenchError if the run lacks cells that the challenge asks for.
     """
     from megbench.core.registry import load
     from megbench.protocols import PROTOCOLS

@@ -1,4 +1,4 @@
-"""The same run once more on altered drivers (`--perturb`), each alteration a run of its own within the first."""
+"""Repeat a run on altered drivers (`--perturb`). Each alteration is a separate run inside the first run's folder."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def altered_runs(run: Benchmark, perturbations: Sequence[Perturbation]) -> Iterator[Benchmark]:
-    """Yield the run of each alteration; its clips are made when it is its turn.
+    """Yield the run of each alteration, whose clips are made only then.
 
-    Rows that show outputs made elsewhere are left out: nobody has made them again from the altered drivers.
+    Rows of outputs made elsewhere are left out: they were made from unaltered drivers.
     """
     from megbench.clips.perturbed import perturbed_cells
 
     rows = [row for row in run.rows if not hasattr(row.maker, "unused")]
     if left := [row.label for row in run.rows if row not in rows]:
-        note(f"{', '.join(left)}: outputs made elsewhere, from unaltered drivers; left out with altered ones.")
+        note(f"{', '.join(left)}: outputs made elsewhere from unaltered drivers; left out with altered ones.")
     for one in perturbations:
         note(f"altered drivers, {one.label}: {one.says}.")
         request = {**run.request, "perturb": {"label": one.label, "says": one.says}}
@@ -35,9 +35,9 @@ def altered_runs(run: Benchmark, perturbations: Sequence[Perturbation]) -> Itera
 
 
 def complete(run: Benchmark, perturbations: Sequence[Perturbation], media_all: bool) -> list[str]:
-    """Complete the runs of all alterations and print what changed; return their failures, a line each.
+    """Complete the runs of all alterations and print what changed; return their failures, one line each.
 
-    If anything was done, the first run's page and seal are made again.
+    If anything was done, make the first run's page and seal again.
     """
     from megbench.commands.runs import make_report
     from megbench.engine.seal import seal
@@ -59,7 +59,7 @@ def complete(run: Benchmark, perturbations: Sequence[Perturbation], media_all: b
 
 
 def _write_tables(folder: Path) -> str:
-    """Write how figures and the order of rows changed as CSV into the run's folder; return it for a terminal."""
+    """Write how figures and the order of rows changed to the run's folder as CSV; return it as text for a terminal."""
     from megbench.core.files.cache import write_text
     from megbench.reports.perturbed import perturbed_tables
     from megbench.reports.run_files import FinishedRun

@@ -1,4 +1,4 @@
-"""Whether `precision=bf16` is worth asking for on this machine's processor, and what it costs."""
+"""Whether `precision=bf16` pays on this machine's processor, and what it costs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from megbench.core.provenance import bfloat16_instructions
 from megbench.engine.runner import Job
 
-# What docs/performance.md measured, by kind of bfloat16 instructions.
+# Measured for docs/performance.md, by kind of bfloat16 instructions.
 GAINS = {
     "AVX-512": "demo networks animate 1.2 to 1.3 times as fast as in float32, full-size FPB-FOMM 1.1 to 1.4 times",
     "AMX": "published sizes animated twice as fast as in float32 with an earlier version; this one was not measured",
 }
 COST = "With demo weights its frames are 60 to 67 dB from float32's, and agreement changes by at most .003"
-# Frames from which a run is long enough for a hint: with demo networks ten minutes of a core in float32.
+# The number of frames from which a hint is worthwhile: with demo networks ten minutes of a core in float32.
 MANY_FRAMES = 10_000
 
 
@@ -28,9 +28,9 @@ def advice() -> str:
 
 
 def hint(jobs: Sequence[Job], missing: Callable[[], Sequence[Job]]) -> str:
-    """Return `advice` where networks have many frames to animate in float32 and bf16 would be faster, else "".
+    """Return `advice` if networks have many frames to animate in float32 and bf16 would be faster, otherwise "".
 
-    `missing` says which of the jobs are left; it is asked only where all of them would be many.
+    missing: returns the jobs that are left; it is called only if all jobs together have many frames.
     """
     if (
         bfloat16_instructions() not in GAINS
@@ -42,6 +42,6 @@ def hint(jobs: Sequence[Job], missing: Callable[[], Sequence[Job]]) -> str:
 
 
 def _frames(jobs: Sequence[Job]) -> int:
-    """Return how many frames of the jobs are animated by networks in float32."""
+    """Return how many frames of the jobs networks animate in float32."""
     precisions = ((job, job.row.identity.get("arithmetic", {}).get("precision")) for job in jobs)
     return sum(job.cell.driver.n_frames for job, precision in precisions if precision == "float32")

@@ -35,7 +35,7 @@ ByOption = Annotated[str, typer.Option("--by", help="svm (linear, exact) or stst
 
 
 def known_classes(scheme: str) -> str:
-    """Return what `--classes` names, before anything is measured. BenchError for another word."""
+    """Return the classes that `--classes` names, before anything is measured. Raise BenchError for another word."""
     from megbench.recognition.classes import classes
 
     classes(scheme)
@@ -60,7 +60,7 @@ def recognition(
     stretched: StretchedOption = False,
     workers: WorkersOption = 0,
 ) -> None:
-    """Label a run's outputs by a recogniser kept from the driver's person and the template (name, same frames)."""
+    """Label a run's outputs by a recogniser that never saw the driver's person or the template (name, same frames)."""
     from megbench.commands.runs import make_report
     from megbench.core.files.folder_lock import RUN, locked_existing
     from megbench.core.progress import note
@@ -71,7 +71,7 @@ def recognition(
     from megbench.reports.recognition import recognition_tables
     from megbench.reports.run_files import FinishedRun
 
-    chosen = make_recogniser(by, stretched)  # a wrong name is told before anything is measured
+    chosen = make_recogniser(by, stretched)  # a wrong name is reported before anything is measured
     with locked_existing(run, RUN):
         opened = FinishedRun(run)
         recognised = recognise(opened, recogniser, chosen, classes, workers)
@@ -87,7 +87,7 @@ def recognition(
 
 
 def _kept(run: FinishedRun) -> str:
-    """Return what an earlier command left in a run: recogniser, classes and databases; "" if nothing."""
+    """Return what an earlier command left in a run (recogniser, classes and databases), or "" if nothing."""
     from megbench.reports.recognised import read_recognised
 
     try:
@@ -101,7 +101,7 @@ def _kept(run: FinishedRun) -> str:
 
 
 def recognise(run: FinishedRun, databases: str, chosen: Recogniser, classes: str, workers: int) -> Recognised:
-    """Return what a recogniser says of a run's outputs. BenchError without any, or with nothing to learn from."""
+    """Return a recogniser's labels of a run's outputs. Raise BenchError without outputs or clips to learn from."""
     from megbench.recognition.view import Shown, label
 
     data = learnt_from(run, databases, classes, workers)
@@ -114,7 +114,7 @@ def recognise(run: FinishedRun, databases: str, chosen: Recogniser, classes: str
 
 
 def learnt_from(run: FinishedRun, databases: str, classes: str, workers: int) -> Labelled:
-    """Return the clips that a recogniser learns from. BenchError for recordings without a database."""
+    """Return the clips that a recogniser learns from. Raise BenchError for recordings without a database."""
     from megbench.recognition.rendered import rendered_samples
     from megbench.recognition.samples import labelled, stored_samples
 
@@ -125,7 +125,7 @@ def learnt_from(run: FinishedRun, databases: str, classes: str, workers: int) ->
     recorded = sorted({cell.driver for cell in run.facts.cells if not cell.rendered})
     if recorded:
         raise BenchError(
-            f"{run.folder}: {len(recorded)} of its drivers are recordings ({recorded[0]}), of which rendered people"
+            f"{run.folder}: {len(recorded)} of its drivers are recordings ({recorded[0]}), about which rendered people"
             " teach nothing. Give --recogniser NAME=PATH[,NAME=PATH], such as casme2=/data/CASME2."
         )
     samples, notes = rendered_samples(STORE.resolve(), workers)
@@ -133,7 +133,7 @@ def learnt_from(run: FinishedRun, databases: str, classes: str, workers: int) ->
 
 
 def drivers_of(run: FinishedRun) -> list[Driver]:
-    """Return the drivers whose frames the run holds. An apex not after the onset or not in the clip is left out."""
+    """Return the drivers whose frames the run holds, except those whose apex is not after onset and in the clip."""
     from megbench.recognition.moments import why_guessed
     from megbench.recognition.view import Driver
 
@@ -147,7 +147,7 @@ def drivers_of(run: FinishedRun) -> list[Driver]:
 
 
 def outputs_of(run: FinishedRun) -> list[Shown]:
-    """Return every finished output, row by row."""
+    """Return all finished outputs, row by row."""
     from megbench.recognition.view import Shown
 
     return [

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from megbench.engine.runner import Row
 
 
-# Of a request, what its page shows and no score hangs on.
+# Parts of a request that its page shows and that do not affect scores.
 SHOWN = ("named_metrics", "reference")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for, in plain values: all that decides the scores, and two wishes about the page.
+    """What the user asks for, in plain values: everything that affects scores, and two options for the page.
 
-    named_metrics: those have their column in every leaderboard; the default ones have theirs where a figure says so.
-    reference: whose published rows stand beside the run's (megbench.reports.reference), "" for none.
+    named_metrics: these have columns in every leaderboard; default metrics have them if their figures say so.
+    reference: whose published rows are shown beside the run's (megbench.reports.reference), or "".
     """
 
     methods: tuple[str, ...]
@@ -41,7 +41,7 @@ class Request:
     reference: str = ""
 
     def deciding(self) -> dict[str, Any]:
-        """Return all that decides the scores as plain values; their hash names the run."""
+        """Return everything that affects the scores as plain values, whose hash names the run."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in SHOWN}
 
 
@@ -59,7 +59,7 @@ def make_protocol(name: str, given: dict[str, Any], face: str = "", workers: int
 
 
 def make_rows(request: Request) -> list[Row]:
-    """The methods asked for, then their companions: flow_warp and the controls."""
+    """Return the methods asked for, then their companions: flow_warp and the controls."""
     from megbench.engine.runner import Row
     from megbench.methods import COMPANIONS, ignored_methods, parse_label, row_maker
 
@@ -76,12 +76,12 @@ def make_rows(request: Request) -> list[Row]:
 
 
 def possible_rows(rows: Sequence[Row], request: Request, cells: Sequence[Cell]) -> list[Row]:
-    """Return the rows without companions that these cells do not allow, unless they were asked for by name."""
+    """Return the rows without the companions that these cells do not allow, unless they were asked for by name."""
     return [row for row in rows if row.label in request.methods or not impossible(row, cells)]
 
 
 def impossible(row: Row, cells: Sequence[Cell]) -> str:
-    """Return why these cells do not allow a companion, "" if they do."""
+    """Return why these cells do not allow a companion, or "" if they do."""
     needs = getattr(row.maker, "needs", "")
     if needs == "truth" and not all(cell.truth for cell in cells):
         return "nobody knows how these templates make the drivers' expressions"
@@ -94,9 +94,9 @@ def impossible(row: Row, cells: Sequence[Cell]) -> str:
 def mention(
     rows: Sequence[Row], marks: Mapping[str, Mapping[str, str]], metrics: Sequence[Any], cells: Sequence[Cell]
 ) -> None:
-    """Print what a run will lack and why: companions, metrics; and that demo weights have never seen recordings.
+    """Print which companions and metrics a run will lack and why, and warn of demo weights on recordings.
 
-    rows: all that were asked for, companions too. marks: of those that the run has, by label, on these cells.
+    rows: all rows asked for and their companions. marks: the marks of the run's rows on these cells, by label.
     """
     from megbench.core.generator import DEMO_MARK
     from megbench.core.progress import note
@@ -112,8 +112,8 @@ def mention(
     estimated = [label for label, words in marks.items() if any(word.startswith(FROM_FLOW) for word in words)]
     if estimated:
         note(
-            f"{', '.join(estimated)}: action units are estimated from the drivers' optical flow (au_source=flow), by"
-            " which outputs are scored, too. au_source=openface and au_source=table do not use it."
+            f"{', '.join(estimated)}: action units are estimated from the drivers' optical flow (au_source=flow), which"
+            " also scores outputs. au_source=openface and au_source=table do not use it."
         )
     demo = [label for label, words in marks.items() if DEMO_MARK in words]
     if demo and not all(cell.driver.rendered for cell in cells):
@@ -124,7 +124,7 @@ def mention(
 
 
 def chosen_metrics(given: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the metrics that --metrics means: the default ones without any, and before those with a +.
+    """Return the metrics that --metrics means: the defaults if `given` is empty, or the defaults and names with a +.
 
     Raise BenchError if only some of the names have a +.
     """
@@ -144,8 +144,8 @@ def chosen_metrics(given: Sequence[str]) -> tuple[str, ...]:
 def load_metrics(request: Request) -> list[Any]:
     """Return the classes of the metrics asked for.
 
-    Raise BenchError for one that lacks what the contract asks for, and if two of them have a figure of one name, or one
-    short title in one group of columns.
+    Raise BenchError if one does not meet the contract, or if two have a figure of the same name or the same short title
+    in a group of columns.
     """
     from megbench.core.registry import ignored, load
     from megbench.engine.plugins import check_metric
@@ -160,13 +160,13 @@ def load_metrics(request: Request) -> list[Any]:
         for figure in make.figures:
             if (owner := owners.setdefault(figure.name, name)) != name:
                 raise BenchError(
-                    f"The metrics {owner} and {name} both have a figure called {figure.name!r}, and tables go by that"
-                    f" name. Rename it in one of them, or leave one out: --metrics {name}."
+                    f"The metrics {owner} and {name} both have a figure called {figure.name!r}, which must be unique in"
+                    f" tables. Rename it in one of them, or leave one out: --metrics {name}."
                 )
             if (other := headed.setdefault((figure.group or name, figure.label), figure.name)) != figure.name:
                 raise BenchError(
-                    f"The figures {other} of {owners[other]} and {figure.name} of {name} have one short title,"
-                    f" {figure.label!r}, in one group of columns. Give one of them another `short`, or leave one out:"
+                    f"The figures {other} of {owners[other]} and {figure.name} of {name} have the same short title,"
+                    f" {figure.label!r}, in a group of columns. Give one of them another `short`, or leave one out:"
                     f" --metrics {name}."
                 )
     return makers

@@ -1,4 +1,4 @@
-"""`bench.py results`: results that travel, from a run to a line of the public table."""
+"""`bench.py results`: results files, from a run to a line of the public table."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import typer
 from megbench.core.errors import BenchError
 from megbench.core.installation import COMMAND
 
-app = typer.Typer(help="Results files, and the table that is made of them.")
+app = typer.Typer(help="Results files and the table made from them.")
 RunArgument = Annotated[Path, typer.Argument(help="The folder of a finished run, runs/<id>.")]
 EntriesOption = Annotated[Path | None, typer.Option(help="Folder of the table's files; default: results/entries.")]
 
 
 @app.callback()
 def main() -> None:
-    """Write, check and show results files: scores without a picture."""
+    """Write, check and show results files: scores without pictures."""
 
 
 @app.command()
 def export(run: RunArgument, out: Annotated[Path, typer.Option("-o", "--out", help="The file, NAME.json.")]) -> None:
-    """Write a run's scores, versions, hashes and marks into one file without a picture."""
+    """Write a run's scores, versions, hashes and marks into one file without pictures."""
     from megbench.results.export import submission_of, write_submission
 
     write_submission(submission_of(run), out)
@@ -37,7 +37,7 @@ def check(
     sample: Annotated[int, typer.Option(min=0, help="With --run: outputs to measure again, drawn at random.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Which outputs are drawn.")] = 0,
 ) -> None:
-    """Tell what is wrong with a results file; exit code 1 if anything is. Only --run finds a consistent forgery."""
+    """Say what is wrong with a results file; exit code 1 if anything is. Only --run detects a consistent forgery."""
     from megbench.commands.results_again import measured_again
     from megbench.results.against_run import against_run
     from megbench.results.check import findings
@@ -55,7 +55,7 @@ def check(
     if again:
         print(f"{again} outputs measured again from the run's frames: the same scores")
     if not run:
-        print("The file agrees with itself. Only --run RUN finds one that was forged in every place at once.")
+        print("The file is consistent. Only --run RUN detects a forgery that changed every place consistently.")
 
 
 @app.command()
@@ -63,7 +63,7 @@ def board(
     out: Annotated[Path, typer.Option(help="Folder for the site; an earlier one there is replaced.")] = Path("board"),
     entries: EntriesOption = None,
 ) -> None:
-    """Make the table of all results files: a folder of pages that open from disk and ask for nothing."""
+    """Make the table of all results files: a folder of pages that open from disk and load nothing else."""
     from megbench.results.board import write_board
     from megbench.results.reading import ENTRIES
 
@@ -76,7 +76,7 @@ def add(
     name: Annotated[str, typer.Option(help="Name of the entry; default: protocol and seal.")] = "",
     entries: EntriesOption = None,
 ) -> None:
-    """Put a finished run among the table's files and write the text of a pull request."""
+    """Add a finished run to the table's files and write the text of a pull request."""
     from megbench.core.files.names import check_name
     from megbench.results.check import findings
     from megbench.results.export import submission_of, values_of, write_submission
@@ -95,7 +95,7 @@ def add(
 
 
 def known_weights() -> dict[str, str]:
-    """Return the hashes of the weights that come with the suite, each with the status of a row that uses them."""
+    """Return the hashes of the weights supplied with the suite, each with the status of a row that uses them."""
     from megbench.baselines import GENERATORS
     from megbench.core.generator import DEMO, descriptors
     from megbench.core.weights.network_weights import weights_hash
@@ -110,7 +110,7 @@ def known_weights() -> dict[str, str]:
 
 
 def _tell(what: Path, lines: Sequence[str]) -> None:
-    """Print findings and end with exit code 1; say nothing without any."""
+    """Print findings and exit with code 1; do nothing if there are none."""
     if not lines:
         return
     from megbench.core.tables.spreadsheet_text import printable

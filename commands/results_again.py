@@ -1,4 +1,4 @@
-"""Measuring a sample of a run's outputs again, for `results check --run`: are the scores those of its frames?"""
+"""Measure a sample of a run's outputs again, for `results check --run`: do the scores belong to its frames?"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from megbench.results.submission import CellResult, Submission
 def measured_again(made: Submission, run: Path, sample: int, seed: int) -> tuple[int, list[str]]:
     """Measure `sample` outputs of a run again, drawn at random. Return how many, and a line for each that differs.
 
-    The frames are the run's, drivers and truths the protocol's. BenchError if the run's request cannot be met here.
+    Frames come from the run, drivers and truths from the protocol. Raise BenchError if this machine cannot do the run.
     """
     asked = (read_json(run / "run.json") or {})["request"]
     request = Request(**{name: asked[name] for name in Request.__dataclass_fields__ if name in asked})

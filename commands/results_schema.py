@@ -1,4 +1,4 @@
-"""Writes results/schema.json from the models that read results files: `python -m megbench.commands.results_schema`."""
+"""Write results/schema.json from the models that read results files: `python -m megbench.commands.results_schema`."""
 
 from megbench.core.files.cache import write_text
 from megbench.results.reading import SCHEMA, schema_text

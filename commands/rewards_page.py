@@ -14,39 +14,39 @@ from megbench.reports.run_files import FinishedRun
 PAGE = Path(__file__).parent.parent / "docs" / "what_scores_reward.md"
 HEAD = """# What scores reward
 
-Written by `python -m megbench.commands.rewards_page RUN` from a finished run; not edited by hand. A report has the same
-table of its own run under "What scores reward".
+Written by `python -m megbench.commands.rewards_page RUN` from a finished run; not edited by hand. Each report has
+the same table for its own run under "What scores reward".
 
-A measure of micro-expressions must not be won by a face that does not move, by noise, by a moving head or by the wrong
-expression. These rows show what each figure gives them:
+A still face, noise, a moving head or the wrong expression must not win a measure of micro-expressions. This page shows
+what each figure gives these rows:
 
 - `still`: the template, repeated. `still_noise`: the same with camera noise of sigma 2.
 - `rigid`: the template moved by the driver's head motion only.
-- `wrong_driver`: another expression. `reversed`: the right one, played backwards. Both by `flow_warp`.
-- `truth`: the rendered answer, recorded by a simulated camera with noise of its own.
+- `wrong_driver`: another expression. `reversed`: the right one, played backwards. Both are made by `flow_warp`.
+- `truth`: the rendered answer, recorded by a simulated camera with its own noise.
 """
 VBENCH = """## VBench's measures
 
-`vbench` is measured on request. VBench (Huang et al. 2024) was made for clips from text, where motion is large; here
-its measures are beside the others to show what they would reward.
+`vbench` is measured on request. VBench (Huang et al. 2024) was made for clips generated from text, whose motion is
+large; its measures are included to show what they would reward here.
 
 - **Temporal flickering** is VBench's formula on all pixels and channels: (255 - mean |I[t+1] - I[t]|) / 255. A still
-  face has 1, the best there is.
+  face has 1, the best possible value.
 - **Dynamic degree** follows VBench's rule on *this suite's* optical flow instead of RAFT's. Every round(fps / 8)th
-  frame is kept, n in all. Flow runs between those that follow each other. The mean length of the 5 % longest vectors
+  frame is kept, n in all. Flow is measured between successive ones. The mean length of the 5 % longest vectors
   must exceed 6 px · (shorter side / 256), which is 6 px here, and more in proportion below 8 frames a second (as in
   VBench's repository; its release 0.1.5 has no such factor). A clip is dynamic, 1, if that happens in at least
-  round(n / 4) pairs; halves are rounded to the even number, as Python does. With n = 2, as of the demo's clips with 200
-  frames a second, that is 0 pairs: such a clip is dynamic whatever it shows, a still face too
+  round(n / 4) pairs; halves are rounded to the even number, as Python does. With n = 2, as for the demo's clips with
+  200 frames a second, that is 0 pairs: such a clip is dynamic whatever it shows, even a still face
   (`findings/vbench_still_clip_is_dynamic.sh`). With n = 1 there is no pair, and the figure is absent here.
 - **Motion smoothness** is described, not computed, since it needs the weights of a network (AMT). Every second frame is
-  predicted from its neighbours, and the score is (255 - mean |frame - prediction|) / 255. What does not move is
-  predicted without effort, so a still face stands near 1.
+  predicted from its neighbours, and the score is (255 - mean |frame - prediction|) / 255. A clip without
+  motion is easy to predict, so a still face scores near 1.
 """
 
 
 def page(run: FinishedRun) -> str:
-    """Return docs/what_scores_reward.md as a run fills it. BenchError for a run without truth or controls."""
+    """Return docs/what_scores_reward.md for a run. Raise BenchError if the run has no truth or no controls."""
     table = rewards_table(run)
     if table is None or TRUTH not in compared(run):
         raise BenchError(
@@ -64,7 +64,7 @@ def page(run: FinishedRun) -> str:
 
 
 def _absent(run: FinishedRun) -> list[str]:
-    """Return a sentence on the suite's metrics that the run did not ask for, [] if there are none."""
+    """Return a sentence on the suite's metrics that the run did not ask for, or [] if there are none."""
     asked = {metric.name for metric in run.facts.metrics}
     lost = [f"`{name}`" for name in METRICS if name not in asked]
     on_request = all(name.strip("`") in ON_REQUEST for name in lost)

@@ -1,4 +1,4 @@
-"""Commands on finished runs and on the store behind them: `report`, `clean`."""
+"""Commands for finished runs and the store behind them: `report`, `clean`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TABLES = "tables"
 def report(
     runs: list[Path],
     media_all: MediaAllOption = False,
-    no_media: Annotated[bool, typer.Option("--no-media", help="A page for sharing: no face in it.")] = False,
+    no_media: Annotated[bool, typer.Option("--no-media", help="A page for sharing, without faces.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Also the tables as LaTeX, in RUN/tables.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Also the tables as CSV, in RUN/tables.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Also the tables as Markdown, in RUN/tables.")] = False,
@@ -45,16 +45,16 @@ def report(
         with locked_existing(run, RUN):
             print(make_report(run, media_all, no_media, reference))
             if forms:
-                # A confusion matrix is one only as a whole.
+                # Part of a confusion matrix is meaningless, so it is exported whole.
                 whole = ["recognition_confusion", *(["leaderboard"] if columns else [])]
                 tables = tables_of(run, names(columns), reference or asked_reference(FinishedRun(run)))
                 print(f"{len(write_tables(run / TABLES, tables, forms, whole))} tables in {run / TABLES}")
             for name in seal_again(run, *([TABLES] if forms else [])):
-                note(f"{run / name}: altered since it was sealed, which `verify` will tell. Make it again.")
+                note(f"{run / name}: altered since it was sealed; `verify` will report it. Make it again.")
 
 
 def page_recipe() -> str:
-    """Return the hash of what decides a page besides the run's files: code, packages and templates."""
+    """Return the hash of what determines a page besides the run's files: code, packages and templates."""
     from megbench.core.files.cache import digest
     from megbench.core.files.hashes import states
     from megbench.core.installation import ROOT
@@ -67,9 +67,9 @@ def page_recipe() -> str:
 
 
 def make_report(run: Path, media_all: bool, no_media: bool = False, reference: str = "") -> Path:
-    """Write a run's page, whose path is returned, its summary for terminals and the log of what was spotted.
+    """Write a run's page, its summary for terminals and its spotting log; return the page's path.
 
-    reference: whose published rows stand beside the run's; "" for those that the run was asked for with, if any.
+    reference: whose published rows are shown beside the run's; "" for those of the run's own command, if any.
     """
     from megbench.core.files.cache import write_text
     from megbench.reports.common_cells import summary
@@ -86,17 +86,17 @@ def make_report(run: Path, media_all: bool, no_media: bool = False, reference: s
 
 
 def asked_reference(run: FinishedRun) -> str:
-    """Return the --reference of the command that made a run, "" if it had none."""
+    """Return the --reference of the command that made a run, or "" if it had none."""
     return str(run.facts.request.get("reference") or "")
 
 
 def keep_motion(run: Path, jobs: Sequence[Job]) -> bool:
-    """Link what scoring saw of the clips' motion from the store into a run, where its page finds it.
+    """Link the clips' motion that scoring measured from the store into a run, where its page finds it.
 
-    Return whether the run did not hold it already.
+    Return whether anything changed.
 
-    A driver's is its reference's, which scores compare with: the same motion under another noise. What the run's
-    metrics did not look at, or what was taken from the store since, is not there.
+    A driver's motion is that of its reference, with which scores compare: the same motion under another noise. Motion
+    that no metric of the run used, or that has left the store since, is missing.
     """
     from megbench.core.files.cache import link_file, read_kept, whole_folder
     from megbench.core.frames import read_frames
@@ -125,9 +125,9 @@ def keep_motion(run: Path, jobs: Sequence[Job]) -> bool:
 
 
 def clean(
-    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only say what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only say what would be deleted.")] = False,
 ) -> None:
-    """Delete the store (.megbench), from which runs are made faster; runs keep what they hold."""
+    """Delete the cache (.megbench) that makes runs faster; finished runs keep their files."""
     from megbench.core.files.cache import KINDS, entries, remove
 
     found = entries(STORE)
@@ -137,7 +137,7 @@ def clean(
             freed, size = (sum(getattr(entry, part) for entry in of_kind) / 1e6 for part in ("freed", "size"))
             print(f"{kind:10} {len(of_kind):6} entries {size:9.1f} MB, of which {freed:.1f} MB are held by no run")
     if not found:
-        print(f"Nothing to free: {STORE} is empty or not there.")
+        print(f"Nothing to free: {STORE} is empty or missing.")
     elif yes:
         for entry in found:
             remove(entry)

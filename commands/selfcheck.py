@@ -1,4 +1,4 @@
-"""`bench.py selfcheck`: every metric on true answers made worse on purpose, and what that says of it."""
+"""`bench.py selfcheck`: test every metric on true answers that are degraded on purpose."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from megbench.metrics.sensitivity import Values, Worth
     from megbench.metrics.true_courses import Courses
 
-# What the report shows (megbench.reports.selfcheck reads it).
+# The outcome that reports show (megbench.reports.selfcheck reads it).
 KEPT = Path(__file__).parent.parent / "reports" / "selfcheck.json"
 FIRMLY = 0.95
-# Laws are of means; a single cell has oddities of its own.
+# Laws hold for means; a single cell may deviate.
 FEWEST = 2
-# The share of true answers that spotting must find: 16 of 18.
+# The minimum share of true answers that spotting must find: 16 of 18.
 SPOTS = 16 / 18
-# Agreement may differ by so much over scales of .25 and more.
+# The largest range of agreement over scales of .25 and more.
 BLIND = 0.05
 BLENDSHAPE = "au_blendshape"
-# Units whose coefficients follow the true intensity at least so well; AU07 and AU17 are told as they come.
+# Units whose coefficients must follow the true intensity at least this well; AU07 and AU17 are only printed.
 FOLLOWED, FOLLOWS = ("AU01", "AU02", "AU04", "AU05", "AU10", "AU12", "AU15"), 0.7
 
 
 @dataclass(frozen=True)
 class Law:
-    """Something that must hold of the headline figures, with what was found."""
+    """Something that must hold for the headline figures, with what was found."""
 
     text: str
     found: str
@@ -45,11 +45,11 @@ class Law:
 
 
 def selfcheck(
-    cells: Annotated[int, typer.Option(min=1, max=9, help="How many demo cells, each another driver.")] = 3,
+    cells: Annotated[int, typer.Option(min=1, max=9, help="How many demo cells, each with another driver.")] = 3,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     keep: Annotated[bool, typer.Option("--keep", help="Write the outcome to where reports read it.")] = False,
 ) -> None:
-    """Prove the metrics: true answers made worse step by step, and what each metric sees of it."""
+    """Test the metrics: degrade true answers step by step and see how each metric responds."""
     from megbench.core.files.cache import write_json
     from megbench.metrics.sensitivity import worth
 
@@ -78,7 +78,7 @@ def selfcheck(
 
 
 def measure_all(count: int, workers: int) -> tuple[dict[str, Values], dict[str, tuple[str, str]]]:
-    """Every figure on every variant, over `count` demo cells; and the metric and version of each figure."""
+    """Return every figure on every variant over `count` demo cells, and the metric and version of each figure."""
     from megbench.clips.synthetic.degraded import variants
     from megbench.core.combine import combined
     from megbench.core.progress import track
@@ -89,7 +89,7 @@ def measure_all(count: int, workers: int) -> tuple[dict[str, Values], dict[str, 
     everything = protocol.cells()
     chosen = chosen_cells(everything, count)
     makers = checked_metrics()
-    # Two batches a cell, so that two workers have as much to do.
+    # Two batches per cell, so that two workers have equal work.
     tasks = [[(cell, protocol.answer(cell), v) for v in variants()[half::2]] for cell in chosen for half in (0, 1)]
     lane = Lane("selfcheck", _Checker(makers, STORE.resolve() / "features"), tasks)
     partials: dict[Variant, list[dict[str, Partial]]] = {variant: [] for variant in variants()}
@@ -109,7 +109,7 @@ def measure_all(count: int, workers: int) -> tuple[dict[str, Values], dict[str, 
 
 
 def checked_metrics() -> list[Callable[[], Any]]:
-    """Return the default metrics and CHECKED_TOO, without what this machine cannot compute; of CHECKED_TOO tell why."""
+    """Return the default metrics and CHECKED_TOO, without those that this machine lacks; note which of CHECKED_TOO."""
     from megbench.core.progress import note
     from megbench.core.registry import load
     from megbench.engine.scoring import lacking
@@ -124,7 +124,7 @@ def checked_metrics() -> list[Callable[[], Any]]:
 
 
 def measure_courses() -> dict[str, tuple[str, Courses]]:
-    """Return the version of every detector of action units, and how its units follow those of the demo's drivers."""
+    """Return every action unit detector's version and how well its units follow the true ones of the demo's drivers."""
     from megbench.metrics.au_scores import AuAgreement
     from megbench.metrics.true_courses import true_courses
     from megbench.protocols.demo import Demo
@@ -136,7 +136,7 @@ def measure_courses() -> dict[str, tuple[str, Courses]]:
 
 
 def course_laws(courses: dict[str, tuple[str, Courses]]) -> Iterator[Law]:
-    """What blendshapes must show of the units that they stand for, if they were measured."""
+    """Yield what must hold for blendshapes and the units that they represent, if they were measured."""
     if BLENDSHAPE in courses:
         _, units = courses[BLENDSHAPE]
         found = {unit: units[unit][0] for unit in FOLLOWED if unit in units}
@@ -146,10 +146,10 @@ def course_laws(courses: dict[str, tuple[str, Courses]]) -> Iterator[Law]:
 
 
 def chosen_cells(cells: Sequence[Cell], count: int) -> list[Cell]:
-    """`count` cells, each with another driver, going through styles, emotions and templates in turn."""
+    """Return `count` cells, each with another driver, that cycle through styles, emotions and templates."""
     drivers = list(dict.fromkeys(cell.driver.name for cell in cells))
     step = len(cells) // len(drivers)
-    order = sorted(range(len(drivers)), key=lambda k: (k % 4, k))  # 0, 4, 8 differ in style and in emotion
+    order = sorted(range(len(drivers)), key=lambda k: (k % 4, k))  # 0, 4, 8 differ in style and emotion
     return [cells[step * k + place % step] for place, k in enumerate(order[:count])]
 
 
@@ -175,7 +175,7 @@ class _Checker:
 
 
 def check_laws(found: dict[str, Values], judged: dict[str, Worth]) -> Iterator[Law]:
-    """What the headline figures must do on these variants."""
+    """Yield what must hold for the headline figures on these variants."""
     from megbench.metrics.sensitivity import UNHARMED, series_of
 
     def follows(figure: str, series: str, sign: int, text: str) -> Law:
@@ -194,7 +194,8 @@ def check_laws(found: dict[str, Values], judged: dict[str, Worth]) -> Iterator[L
         yield follows(figure, "delay", -1, "falls with delay")
         yield follows(figure, "jitter", -1, "falls with unsteady timing")
         ordered = sorted(found[figure], key=lambda variant: found[figure][variant])
-        lowest = [name for name, level in ordered if (name, level) != ("scale", 0.0)][:3]  # a still face, too
+        # Scale 0 is a still face too.
+        lowest = [name for name, level in ordered if (name, level) != ("scale", 0.0)][:3]
         wanted = {"still", "wrong_driver", "reversed"}
         yield Law(f"{figure}: still, wrong_driver and reversed agree least", ", ".join(lowest), set(lowest) == wanted)
     for figure in ("timing_error", "onset_shift", "apex_shift"):
@@ -214,7 +215,7 @@ def outcome(
     laws: Sequence[Law],
     courses: dict[str, tuple[str, Courses]],
 ) -> dict[str, Any]:
-    """The outcome as JSON values."""
+    """Return the outcome as JSON values."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "cells": cells,

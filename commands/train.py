@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from megbench.training.command import TrainingSource
 
 DEMO, MIX = "demo", "mix"
-# What weights learnt from the rendered set are called, unless --as says otherwise.
+# The variant's name of weights trained on the rendered set unless --as gives another.
 OWN = "mine"
 
 
 class LeaveOut(StrEnum):
-    """What is not trained on: the challenge's drivers, all clips of the people in them, or nothing."""
+    """Clips excluded from training: the challenge's drivers, all clips of the people in them, or nothing."""
 
     drivers = "drivers"
     people = "people"
@@ -34,7 +34,7 @@ class LeaveOut(StrEnum):
 
 
 def trainable_names() -> list[str]:
-    """Return the names of all methods that learn, those of installed plug-ins last; no plug-in is loaded for it."""
+    """Return the names of all methods that learn, installed plug-ins last. No plug-in is loaded."""
     return names("trainable", names(KIND, TRAINABLES))
 
 
@@ -47,24 +47,26 @@ def train(
     config: Annotated[
         Path | None, typer.Option(help="Settings; default: the published ones, or the demo weights' for demo.")
     ] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="a.b=value, may be repeated.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="a.b=value; may be repeated.")] = None,
     variant: Annotated[str, typer.Option("--as", help="Name of the weights; default: database, mix or mine.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder; default: .megbench/training/<name>@<variant>.")] = None,
     init: Annotated[Path | None, typer.Option(help="Weights to start from; default: random ones.")] = None,
-    leave_out: Annotated[LeaveOut, typer.Option(help="Of a database, what is not trained on.")] = LeaveOut.drivers,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps in all.")] = None,
-    max_minutes: Annotated[float | None, typer.Option(min=0, help="Stop this call after so many minutes.")] = None,
+    leave_out: Annotated[
+        LeaveOut, typer.Option(help="Which clips of a database to exclude from training.")
+    ] = LeaveOut.drivers,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after this many steps in all.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(min=0, help="Stop this call after this many minutes.")] = None,
     device: DeviceOption = Device.auto,
     devices: Annotated[int, typer.Option(min=1, help="GPUs (or CPU processes) on each machine.")] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines; start it on each like torchrun; they share --out.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines; start on each as with torchrun; they share --out.")] = 1,
 ) -> None:
-    """Train a method; the same command goes on where it was cut off or came to a limit."""
+    """Train a method; if it was interrupted or reached a limit, the same command continues."""
     from megbench.taught import TRAININGS
     from megbench.training import command as training
     from megbench.training.plan import Limits
 
     trainings = TRAININGS | {"published": recipes(generators(GENERATORS))}
-    # A wrong name is told before anything is rendered or prepared.
+    # A wrong name is reported before anything is rendered or prepared.
     recipe = load("trainable", name, trainings["published"])
     if init is not None and not init.is_file():
         raise BenchError(f"--init {init} is not a file. Give weights as .safetensors, or a checkpoint.")
@@ -72,7 +74,7 @@ def train(
     weights = user_weights(name, variant or (OWN if label == DEMO else label))
     folder = out or STORE / "training" / weights.stem
     if weights.exists() and not folder.exists():
-        raise BenchError(f"{weights} holds those of another training. Give --as another name, or move the file away.")
+        raise BenchError(f"{weights} holds weights of another training. Give --as another name, or move the file away.")
     changes = list(overrides or [])
     if label != DEMO:
         changes.append(f"data.prepared.leave_out={leave_out}")
@@ -91,7 +93,7 @@ def train(
 
 
 def default_config(name: str, label: str, recipe: type) -> Path | None:
-    """Return the settings of the demo weights for rendered people, else a recipe's published ones, else None."""
+    """Return the demo weights' settings for rendered people, otherwise the recipe's published settings, or None."""
     from megbench.taught import CONFIGS
     from megbench.training.command import published_config
 
@@ -100,16 +102,16 @@ def default_config(name: str, label: str, recipe: type) -> Path | None:
 
 
 def training_data(clips: str) -> tuple[str, TrainingSource]:
-    """What --clips means: the variant's name ("demo", the database's, or "mix") and what to learn from.
+    """Return what --clips means: the variant's name ("demo", the database's, or "mix") and what to learn from.
 
-    A raw database is prepared first. BenchError where the text is neither, or a store is another database's.
+    A raw database is prepared first. Raise BenchError for other text, or if a store holds another database.
     """
     if clips == DEMO:
         from megbench.taught.rendered import rendered_set
         from megbench.taught.training_set import demo_set
 
         folder = STORE.resolve() / "clips"
-        return DEMO, rendered_set(lambda: demo_set(folder))  # rendered once the settings hold
+        return DEMO, rendered_set(lambda: demo_set(folder))  # rendered only after the settings are checked
     from megbench.training.prepared import prepared_set
 
     stores = clip_stores(clips, "--clips", "demo or ")

@@ -1,4 +1,4 @@
-"""Trying a method or a metric against its contract: what it does, in lines. A plug-in may raise anything."""
+"""Test a method or a metric against its contract and report line by line. A plug-in may raise anything."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from megbench.core.contracts import Metric, Partial
     from megbench.core.frames import Frames
 
-# How a line of the list begins: what is right, what is wrong, what may be meant so, and what is only to be read.
+# How a line begins: what is right, what is wrong, what may be intended, and ("") information only.
 Verdict = Literal["ok", "FAULT", "WARN", ""]
 Line = tuple[Verdict, str]
-# Differences from what a figure states for a still face that are none, relative to the way from there to the ideal.
+# Tolerance for the value that a figure states for a still face, relative to the distance from there to the ideal.
 STILL_ENOUGH = 0.05
 
 
 def _in_lines(attempt: Callable[[Any, Any], Iterator[Line]]) -> Callable[[Any, Any], Iterator[Line]]:
-    """Make a generator of lines end in a line, too, if the plug-in that it is given first raises anything."""
+    """Wrap a generator of lines so that whatever the plug-in (its first argument) raises becomes a last line."""
 
     @functools.wraps(attempt)
     def lines(plugin: Any, given: Any) -> Iterator[Line]:
@@ -45,15 +45,15 @@ def _in_lines(attempt: Callable[[Any, Any], Iterator[Line]]) -> Callable[[Any, A
 
 
 def raised(error: Exception, plugin: Callable[..., Any]) -> str:
-    """Return an exception in a line: its class, its message, and the last place in the plug-in that it came through.
+    """Return an exception in one line: its class, its message, and the last place in the plug-in that it passed.
 
-    plugin: what makes the method or metric, its class or a functools.partial.
+    plugin: what makes the method or metric: its class or a functools.partial.
     """
     made_of = [module_of(plugin)]
     while isinstance(plugin, functools.partial):
         made_of += [part.model for part in plugin.args if isinstance(part, Generator)]
         plugin = plugin.func
-    # Of a plug-in's generator, it is its own modules that matter, not those here that run it.
+    # For a plug-in's generator its own modules matter, not the ones here that run it.
     tops = {module.partition(".")[0] for module in made_of}
     modules = [sys.modules[top] for top in (tops - {"megbench"} or tops) if top in sys.modules]
     roots = [place for module in modules for place in (*getattr(module, "__path__", ()), module.__file__) if place]
@@ -65,7 +65,7 @@ def raised(error: Exception, plugin: Callable[..., Any]) -> str:
 
 @_in_lines
 def method_lines(make: Callable[[], Any], cells: Sequence[Cell]) -> Iterator[Line]:
-    """Try a method: its attributes, a stable identity, frames of the right shape, the same ones twice."""
+    """Test a method: its attributes, a stable identity, frames of the right shape, the same frames twice."""
     from megbench.engine.plugins import method_faults
     from megbench.engine.runner import make_ready
 
@@ -88,7 +88,7 @@ def method_lines(make: Callable[[], Any], cells: Sequence[Cell]) -> Iterator[Lin
 
 
 def _of_another_length(method: Any, cells: Sequence[Cell]) -> Cell | None:
-    """Return a cell whose driver has more or fewer frames than the first one's; its foil may do, for a method."""
+    """Return a cell whose driver (or foil) has another number of frames than the first cell's, or None."""
     from megbench.engine.runner import handed_the_cell
 
     first = cells[0]
@@ -99,7 +99,7 @@ def _of_another_length(method: Any, cells: Sequence[Cell]) -> Cell | None:
 
 
 def _frames_lines(method: Any, cell: Cell) -> Iterator[Line]:
-    """Try a method that is ready on a cell, twice."""
+    """Test a prepared method on a cell, twice."""
     from megbench.core.frames import check_frames
 
     frames = _made(method, cell)
@@ -118,11 +118,11 @@ def _verdict(good: bool) -> Verdict:
 def _contract_lines(faults: Sequence[str]) -> Iterator[Line]:
     yield from (("FAULT", fault) for fault in faults)
     if not faults:
-        yield "ok", "it has what the contract asks for"
+        yield "ok", "it has everything that the contract asks for"
 
 
 def _made(method: Any, cell: Cell) -> Frames:
-    """Return the frames of a cell as a run makes them, with the libraries' random generators at the cell's own seed."""
+    """Return a cell's frames as a run makes them, with the libraries' random generators seeded by the cell."""
     from megbench.engine.runner import frames_of, seed_libraries
 
     seed_libraries(0, cell.name)
@@ -133,14 +133,14 @@ def _identity(first: Any, second: Any) -> Line:
     try:
         texts = [json.dumps(each, sort_keys=True, allow_nan=False) for each in (first, second)]
     except (TypeError, ValueError) as error:
-        return "FAULT", f"its identity is not of JSON values: {error}"
+        return "FAULT", f"its identity does not consist of JSON values: {error}"
     same = texts[0] == texts[1]
     return _verdict(same), f"two instances have {'the same identity' if same else 'different identities'}"
 
 
 @_in_lines
 def metric_lines(kind: Callable[[], Metric], cell: Cell) -> Iterator[Line]:
-    """Try a metric: its attributes, then on a perfect, a still, a black and a very short output, and its pooling."""
+    """Test a metric: its attributes, a perfect, a still, a black and a very short output, and its pooling."""
     from megbench.engine.plugins import metric_faults
 
     faults = list(metric_faults(kind))
@@ -151,7 +151,7 @@ def metric_lines(kind: Callable[[], Metric], cell: Cell) -> Iterator[Line]:
     perfect = (cell.truth or cell.reference).frames()
     still = np.repeat(cell.template.image[None], len(perfect), axis=0)
     outputs = {"perfect": perfect, "still": still, "black": np.zeros_like(perfect), "one frame": perfect[:1]}
-    with TemporaryDirectory() as store:  # of features that a metric compares as a set
+    with TemporaryDirectory() as store:  # for features that a metric compares as a set
         yield from _measured_lines(metric, cell, outputs, Path(store))
 
 
@@ -181,9 +181,9 @@ def _measured_lines(metric: Metric, cell: Cell, outputs: Mapping[str, Frames], s
 def _still_lines(
     metric: Metric, perfect: Mapping[str, float | None], still: Mapping[str, float | None]
 ) -> Iterator[Line]:
-    """Warn of figures that rate a still face otherwise than they state, or that rate it no lower than a perfect output.
+    """Warn if a figure rates a still face differently than it states, or at least as well as a perfect output.
 
-    A figure whose `still` is its ideal is a guard: it is meant to be content with a still face.
+    A figure whose `still` is its ideal is a guard, which accepts a still face on purpose.
     """
     for figure in metric.figures:
         best, value = perfect.get(figure.name), still.get(figure.name)

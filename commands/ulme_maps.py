@@ -1,4 +1,4 @@
-"""`bench.py figure ulme_maps`: what ULME-GAN paints and where it lets the template through."""
+"""`bench.py figure ulme_maps`: what ULME-GAN paints and where it keeps the template."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from megbench.core.errors import BenchError, check_choice
 if TYPE_CHECKING:
     from megbench.core.clip import Cell
 
-# Columns of the figure: the driver's frames at these shares of its length, besides the strongest.
+# Columns of the figure: the driver's frames at these shares of its length, and the strongest frame.
 SHARES = (0.0, 0.5, 1.0)
 
 
@@ -37,15 +37,15 @@ def ulme_maps(
     face: FaceOption = "",
     out: Annotated[Path, typer.Option(help="File (.png, .svg, .pdf).")] = Path("ulme_maps.png"),
 ) -> None:
-    """Attention (white keeps the template), colour map and picture of ULME-GAN over a driver's frames."""
+    """Draw ULME-GAN's attention (white keeps the template), colour map and picture over a driver's frames."""
     from megbench.methods import make_method, parse_label
     from megbench.reports.figures.grid import save_figure
 
     label = parse_label(method)
     if label.name != "ulmegan":
-        raise BenchError(f"figure ulme_maps shows ulmegan, not {label.name!r}. Say --method ulmegan@VARIANT.")
+        raise BenchError(f"figure ulme_maps shows ulmegan, not {label.name!r}. Give --method ulmegan@VARIANT.")
     if label.magnify is not None:
-        raise BenchError("figure ulme_maps shows what the network paints, with nothing around it. Leave magnify out.")
+        raise BenchError("figure ulme_maps shows what the network itself paints. Leave magnify out.")
     cells = {
         each.name: each for each in make_protocol(protocol, folders(drivers, templates, data, portraits), face).cells()
     }
@@ -56,7 +56,7 @@ def ulme_maps(
 
 
 def draw(generator: Any, cell: Cell, title: str) -> Any:
-    """The figure of a prepared ULME-GAN on a cell: a column a frame, rows attention, colour map and picture."""
+    """Return the figure of a prepared ULME-GAN on a cell: a column per frame; rows: attention, colour map, picture."""
     from matplotlib.figure import Figure
 
     from megbench.baselines.ulmegan.model import outside

@@ -1,4 +1,4 @@
-"""`bench.py verify`: is a run still what it was, and does it come out again?"""
+"""`bench.py verify`: is a run unchanged, and can it be reproduced?"""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def verify(
     if not isinstance(facts, dict) or "request" not in facts:
         raise BenchError(f"{run} is not the folder of a run (no readable run.json). Give runs/<id>.")
     lines = faults(run)
-    print(f"{run}: every file as it was" if not lines else f"{run}: {len(lines)} files are not as they were")
+    print(f"{run}: no file has changed" if not lines else f"{run}: {len(lines)} files have changed")
     done, differing = _again(run, facts["request"], sample, seed) if sample and not lines else (0, [])
     if done:
         print(f"{done} cells animated again, {len(differing)} differ")
@@ -42,7 +42,7 @@ def verify(
 
 
 def _again(run: Path, asked: dict[str, Any], sample: int, seed: int) -> tuple[int, list[str]]:
-    """Animate `sample` finished cells once more, in a store of their own. How many, and a line for each other."""
+    """Animate `sample` finished cells again in a temporary store. Return how many, and a line for each that differs."""
     from megbench.commands.request import Request, make_protocol, make_rows, possible_rows
     from megbench.engine.runner import Settings, animate, cell_folder, plan
 
@@ -65,7 +65,7 @@ def _again(run: Path, asked: dict[str, Any], sample: int, seed: int) -> tuple[in
 
 
 def _record(folder: Path) -> CellRecord:
-    """The record of a cell as the run has it, whoever made it; one without a status where there is none."""
+    """Return a cell's record as the run has it, whoever made it, or one without a status if there is none."""
     from megbench.core.files.cache import CellRecord, read_kept
 
     return CellRecord(**(read_kept(folder / "cell.json") or {"key": "", "status": ""}))

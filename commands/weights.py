@@ -23,7 +23,7 @@ def weights(
     action: Action,
     what: Annotated[str, typer.Argument(help="fetch: a name or a metric of the list, or all; add: a file.")] = "",
 ) -> None:
-    """Other people's weights: list them, fetch one (needs a network), add a file."""
+    """List other people's weights, fetch one (needs a network), or add a file."""
     from megbench.core.weights import external_weights
     from megbench.core.weights.packaged_trunks import PACKAGE
 
@@ -49,7 +49,7 @@ def weights(
 
 
 def _whole(name: str) -> Path | None:
-    """Return where a file is, None if it is nowhere or damaged: it can be fetched again."""
+    """Return a file's path, or None if it is missing or damaged, so that it can be fetched again."""
     from megbench.core.weights import external_weights
 
     try:
@@ -69,7 +69,7 @@ def _place(name: str) -> str:
 
 
 def doctor() -> None:
-    """Say what this machine can compute: device, packages, and every metric with what it lacks."""
+    """Say what this machine can compute: device, packages, and every metric with what is missing for it."""
     import inspect
     import platform
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Bicubic warps do not move a picture by what they are asked to. OpenCV's INTER_CUBIC (remap, warpAffine) shifts smooth
+# Bicubic warps do not move a picture by the requested distance. OpenCV's INTER_CUBIC (remap, warpAffine) shifts smooth
 # shading by .136 pixels where .1 is meant and by .703 where .75 is; Pillow's BICUBIC transform by .172 and .656. Both use
 # Keys' kernel with another constant than the -1/2 that makes it exact on a linear ramp: OpenCV -.75, Pillow's
 # transform -1 (its resize -.5). Bilinear sampling, which is thought to be worse, and interpolating B-splines (SciPy
-# order 3) move the ramp exactly. Whoever makes test pictures for optical flow by cubic warps has a wrong ground truth,
+# order 3) move the ramp exactly. Test pictures for optical flow made by cubic warps have a wrong ground truth,
 # by a third of the motion at a tenth of a pixel, and flow that is right looks wrong.
 # The error depends on the fractional shift alone and is zero at 0, 1/2 and 1, so tests at half pixels do not show it.
 # Seen with OpenCV 5.0.0 (opencv-python-headless 5.0.0.93), Pillow 13.0.0, SciPy 1.17.1.

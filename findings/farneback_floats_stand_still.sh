@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# OpenCV 5.0.0 (and 4.14): calcOpticalFlowFarneback takes float32 pictures without a word, but its answer depends on
+# OpenCV 5.0.0 (and 4.14): calcOpticalFlowFarneback accepts float32 pictures without a warning, but its answer depends on
 # their unit. Pictures in 0..255 give the flow of uint8 pictures. The same pictures in 0..1, as deep learning keeps them,
 # give almost no flow at all: a shift of one pixel is measured as less than a hundredth.
 #

@@ -6,7 +6,7 @@
 # computes the variance as the mean of squares minus the square of the mean, from running sums in float32, and what is
 # left after the subtraction is mostly rounding. On maps of 256x256 with mean 30 and deviation 1 results (which have
 # deviation 1) are off by .01 to .03; in planar layout by 3e-6. InstanceNorm2d, which is group norm with a channel a group,
-# goes another way and is exact in either layout, but many times slower there: swapping it for group norm is
+# uses another method and is exact in either layout, but many times slower there: swapping it for group norm is
 # a tempting way to make a network faster. Seen at every ATEN_CPU_CAPABILITY (default, avx2, avx512).
 set -euo pipefail
 work=$(mktemp -d)

@@ -3,7 +3,7 @@
 # they made, writes H.264 at crf 25: its quality is 5 of 10 unless one says otherwise. Of a motion of .15 pixels in a clean
 # clip a fifth is left, of .3 pixels three fifths, of half a pixel three quarters. So a generator that moves a face exactly
 # as a micro-expression does seems, from its own demo's video, to move it too little, the more so the smaller the motion,
-# and one that exaggerates seems right. Nothing is to be seen of it. quality=10 (crf 0) keeps the motion whole.
+# and one that exaggerates seems right. The loss is invisible to the eye. quality=10 (crf 0) keeps the motion whole.
 # Measured by least squares on the exact derivative. Seen with imageio 2.38.1, imageio-ffmpeg 0.8.1 and the ffmpeg in it.
 set -euo pipefail
 work=$(mktemp -d)

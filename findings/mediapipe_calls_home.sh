@@ -3,8 +3,8 @@
 # in IMAGE mode opens, when it is closed and from a thread of its own, a connection to play.googleapis.com to send
 # usage data. Neither its documentation nor its options speak of it, its public source does not hold the code (issue 6291
 # of google-ai-edge/mediapipe), and there is no switch. BaseOptions hand CA certificates to the C library: that is why a
-# library for pictures depends on certifi. Whoever analyses faces that may not leave the building must know: the
-# process cannot be called offline unless it is made so.
+# library for pictures depends on certifi. If you analyse faces that must not leave the building, note that
+# the process is not offline unless you make it so.
 # The uploader is libcurl and obeys https_proxy: with a proxy that does not exist nothing leaves the machine, and results
 # are the same. Here the proxy is a socket of our own that writes down where MediaPipe wants to go, and lets nothing
 # through; so this script needs no network but for pip.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # H.264 at crf 18, the usual advice for archives ("visually lossless"), takes most of a motion of .15 px out of a clean
 # clip: here four fifths, measured by least squares on the exact derivative. No motion vector is to blame. The motion
-# changes the picture by a grey level or two, and the encoder rounds that to nothing, the sooner since adaptive
+# changes the picture by a grey level or two, and the encoder rounds that to nothing, all the more because adaptive
 # quantisation, trellis, dead zones and the decimation of small coefficients all spare such blocks. A lower crf alone helps
 # slowly: crf 10 still loses a third. At crf 4 without those four nearly all of it is left. Micro-expressions are motions
 # of this size: data sets and expert studies handed on as "high quality" H.264 can have lost them. Camera noise helps, as

@@ -12,8 +12,8 @@ GENERATOR = Generator(
     driven_by="pictures",
     landmarks=True,
     modes={
-        "relative": Mode("the template's given points take on the change of the driver's jacobians", NETWORKS),
-        "absolute": Mode("the template takes on the driver's points, too, which training never shows", NETWORKS),
+        "relative": Mode("applies the change of the driver's jacobians to the template's given points", NETWORKS),
+        "absolute": Mode("also moves the template to the driver's points, which never happens in training", NETWORKS),
     },
     model="megbench.fpfomm.model:FpFommConfig",
     training="megbench.fpfomm.training",

@@ -1,7 +1,7 @@
 """MEG-Bench as one package: `megbench.core`, `megbench.faces` and so on; plug-ins import what they need from here.
 
-In a checkout the rooms are folders beside this one, as their top-level names are fixed. So this package looks for its
-modules there too. The names of EXPORTS are imported when first asked for: `from megbench import Figure` loads no torch.
+In a checkout the subpackages are folders beside this one because their top-level names are fixed, so this package looks
+for its modules there too. The names in EXPORTS are imported on first use: `from megbench import Figure` loads no torch.
 """
 
 from importlib import import_module
@@ -24,7 +24,7 @@ EXPORTS = {
 
 
 def __getattr__(name: str) -> Any:
-    """Return what EXPORTS names, imported from the module that defines it."""
+    """Return an object that EXPORTS lists, imported from the module that defines it."""
     if name not in EXPORTS:
         raise AttributeError(f"module 'megbench' has no attribute {name!r}")
     return getattr(import_module(EXPORTS[name]), name)

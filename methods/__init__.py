@@ -30,15 +30,15 @@ OTHERS = {
     "truth": "megbench.methods.controls:Truth",
 }
 METHODS = {**GENERATORS, **OTHERS}
-# What runs a generator, by what it sees of the driver.
+# Classes that run generators, by what these see of the driver.
 DRIVEN_BY = {
     "pictures": "megbench.methods.driving_pictures:DrivenByPictures",
     "action units": "megbench.methods.driving_units:DrivenByUnits",
 }
-# What may be put around a method, by the option that does it.
+# Wrappers of methods, by the option that asks for them.
 AROUND = {"magnify": "megbench.methods.magnified:magnifying"}
-# Factors by which motion may be magnified; outputs are by the inverse. Micro-expressions move a face by half a pixel to
-# three: sixteen times that is half of the way from eye to eye, a sixteenth lies below the noise of flow.
+# Factors by which motion may be magnified; the output's is multiplied by the inverse. Micro-expressions move a face by
+# half a pixel to three: 16 times that is half of the eye distance, and a sixteenth is below the noise of flow.
 LEAST_FACTOR, MOST_FACTOR = 1 / 16, 16.0
 PLAIN_NUMBER = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
 
@@ -52,7 +52,7 @@ def method_names() -> list[str]:
 
 
 def ignored_methods() -> list[tuple[str, str]]:
-    """Return name and a line of each plug-in that no name reaches, as another method has it."""
+    """Return the name and a line of each plug-in that is ignored because another method has its name."""
     return [*ignored("method", METHODS), *ignored(KIND, names("method", METHODS))]
 
 
@@ -64,7 +64,7 @@ def find_method(name: str) -> Any:
 
 
 def make_method(name: str) -> Callable[[str, Mapping[str, str]], Any]:
-    """Return what makes the method called `name` from a variant and options: its class, or what runs its descriptor."""
+    """Return what makes the method `name` from a variant and options: its class, or the runner of its descriptor."""
     found = find_method(name)
     if not isinstance(found, Generator):
         maker: Callable[[str, Mapping[str, str]], Any] = found
@@ -74,9 +74,9 @@ def make_method(name: str) -> Callable[[str, Mapping[str, str]], Any]:
 
 @dataclass(frozen=True)
 class Label:
-    """What a user typed to name a row, taken apart. text: what the row is called in tables and folders.
+    """The parts of a row's name as typed by a user. text: the row's name in tables and folders.
 
-    magnify: the factor by which motion is magnified around the method, None if that was not asked for.
+    magnify: the factor by which motion is magnified around the method, or None.
     """
 
     text: str
@@ -87,7 +87,7 @@ class Label:
 
 
 def parse_label(label: str) -> Label:
-    """Read `name[@variant][:key=value[;key=value]]` or `outputs:DIR`; BenchError where it is malformed."""
+    """Read `name[@variant][:key=value[;key=value]]` or `outputs:DIR`. Raise BenchError if it is malformed."""
     head, colon, tail = label.partition(":")
     if head == "outputs" and colon:
         folder = Path(tail).expanduser().resolve()
@@ -103,14 +103,14 @@ def parse_label(label: str) -> Label:
     for item in tail.split(";") if colon else []:
         key, equals, value = item.partition("=")
         if not equals or key in options:
-            raise BenchError(f"Method {label!r}: {item!r} is no option. Write name@variant:key=value;key=value.")
+            raise BenchError(f"Method {label!r}: {item!r} is not an option. Write name@variant:key=value;key=value.")
         options[check_name("option", key)] = value if key == "magnify" else check_name("value", value)
     factor = options.pop("magnify", None)
     return Label(label, name, variant, options, None if factor is None else _factor(label, factor))
 
 
 def row_maker(label: Label) -> Callable[[str, Mapping[str, str]], Any]:
-    """Return what makes a row's method from its variant and options, with all that is asked for around it."""
+    """Return what makes a row's method from its variant and options, including the wrappers asked for."""
     maker = make_method(label.name)
     if label.magnify is None:
         return maker
@@ -119,13 +119,13 @@ def row_maker(label: Label) -> Callable[[str, Mapping[str, str]], Any]:
 
 
 def _factor(label: str, text: str) -> float:
-    """Read the factor of `magnify=K`. Raise BenchError if it is no number within the limits."""
+    """Read the factor of `magnify=K`. Raise BenchError unless it is a number within the limits."""
     factor = float(text) if PLAIN_NUMBER.fullmatch(text) else math.nan
     if not LEAST_FACTOR <= factor <= MOST_FACTOR:
         shown = text if len(text) <= 20 else f"{text[:20]}..."
         raise BenchError(
-            f"{label.partition(':')[0]}: magnify={shown} must be a number from {LEAST_FACTOR:g} to {MOST_FACTOR:g}, by"
-            " which the driver's motion is multiplied: 16 times a micro-expression is half of the way from eye to eye,"
-            " and a sixteenth lies below the noise of flow. Usual are 2, 4 and 8."
+            f"{label.partition(':')[0]}: magnify={shown} must be a number from {LEAST_FACTOR:g} to {MOST_FACTOR:g}. It"
+            " multiplies the driver's motion: 16 times a micro-expression is half of the eye distance, and a sixteenth"
+            " is below the noise of flow. Usual factors are 2, 4 and 8."
         )
     return factor

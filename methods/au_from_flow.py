@@ -1,7 +1,7 @@
 """Action units estimated from the driver's own flow: the choice `au_source=flow`.
 
-An estimate of seventeen numbers a frame, not flow: what a method is given of the driver is what OpenFace would give.
-Reached by name only (methods/au_sources.py), so that no trained method imports measured flow.
+A method gets seventeen estimated numbers a frame, not flow: the same as OpenFace would give about the driver.
+This module is imported by name only (methods/au_sources.py), so that no trained method imports measured flow.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from megbench.faces import action_units
 from megbench.faces.features import SeenClip, one_at_a_time, seen_clip
 from megbench.methods.au_sources import ActionUnits
 
-# What the store calls the units that were found.
+# The store's name for the units that were found.
 KEPT = "units from flow"
 
 
 def flow(driver: Clip) -> ActionUnits:
-    """Units of a clip by megbench.faces.action_units: five times its intensities (1 is micro), clipped; present above
-    its noise.
+    """Return a clip's units by megbench.faces.action_units: five times its intensities (1 is micro), clipped.
 
-    Units that flow cannot tell apart count as the first of them (14 for 14 and 20, 23 for 23 and 24, 25 for 25 and 26).
-    CellFailed without a face in frame 0.
+    A unit is present above the noise. Units that flow cannot tell apart count as the first of them (14 for 14 and 20,
+    23 for 23 and 24, 25 for 25 and 26). Raise CellFailed without a face in frame 0.
     """
     clip = seen_clip(f"driver {driver.name}", driver)
     with one_at_a_time(clip):
@@ -32,7 +31,7 @@ def flow(driver: Clip) -> ActionUnits:
 
 
 def seen_before(driver: Clip) -> ActionUnits | None:
-    """Return what `flow` found in a clip before, from the store; None if nobody asked."""
+    """Return what `flow` found in a clip earlier, from the store, or None if it was never called for the clip."""
 
     def nobody() -> dict[str, UnitTable]:
         raise LookupError

@@ -1,6 +1,6 @@
-"""Where action units come from, for the methods that are driven by them: the option `au_source`.
+"""Sources of action units for the methods that are driven by them: the option `au_source`.
 
-Where it is not given, rendered clips give the exact ones and recordings an estimate from their flow.
+Without the option, rendered clips use the exact units and recordings an estimate from their flow.
 
 | au_source | intensities 0..5 | presences |
 |---|---|---|
@@ -9,7 +9,7 @@ Where it is not given, rendered clips give the exact ones and recordings an esti
 | `table` | `.megbench/aus/table/<driver>.csv`, frames x 17, or a table without `_c` columns | above zero |
 | `flow` | estimated from the driver's flow (methods/au_from_flow.py), as in `truth` | above the noise |
 
-But for `flow`, none looks at the driver's pictures.
+Only `flow` looks at the driver's pictures.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from megbench.faces.openface_rows import COLUMNS, LIMITS, files_in
 
 # Sources that read a table of the driver.
 TABLES = ("openface", "table")
-# Missing frames in a row that are interpolated; at 200 fps a blink is longer.
+# The largest number of missing frames in a row to interpolate; at 200 fps a blink is longer.
 LONGEST_GAP = 3
 
 
@@ -50,7 +50,7 @@ def truth(driver: Clip) -> ActionUnits:
     known = driver.known()
     if known is None:
         others = " or ".join(f"au_source={name}" for name in SOURCES if name != "truth")
-        raise CellFailed(f"driver {driver.name} is a recording, whose action units nobody knows. Use {others}.")
+        raise CellFailed(f"driver {driver.name} is a recording, whose true action units are unknown. Use {others}.")
     units = dict(zip(known.action_units, known.au_intensity.T, strict=True))
     intensity = np.clip(LARGEST * np.broadcast_to(shares(units), (driver.n_frames, len(OPENFACE))), 0, LARGEST)
     return ActionUnits(intensity, np.asarray(intensity > 0, np.float64))
@@ -59,14 +59,14 @@ def truth(driver: Clip) -> ActionUnits:
 def table_path(source: str, driver: Clip) -> Path:
     """Return the path of a driver's table for `au_source=openface` and `au_source=table`.
 
-    A CSV file, another table or a workbook named after the driver, or a folder of that name with one CSV a frame.
+    It is a CSV file, another table or a workbook named after the driver, or a folder of that name with a CSV per frame.
     """
     folder = in_store("aus") / source / driver.name
     return folder if folder.is_dir() else table_called(folder) or folder.with_name(f"{driver.name}.csv")
 
 
 def openface(driver: Clip) -> ActionUnits:
-    """Return what OpenFace found. Raise CellFailed if the table is missing, does not fit or lacks too many frames."""
+    """Return OpenFace's units. Raise CellFailed if the table is missing, does not fit or lacks too many frames."""
     path, found = _table_of("openface", driver)
     tell(path, found.remarks)
     assert found.presence is not None
@@ -82,24 +82,24 @@ def table(driver: Clip) -> ActionUnits:
     return ActionUnits(intensity, np.asarray(intensity > 0, np.float64))
 
 
-# By name, as every table of the house, so that what is not asked for is not imported.
+# By name, like all tables of this kind, so that only what is asked for is imported.
 SOURCES = {
     "truth": "megbench.methods.au_sources:truth",
     "openface": "megbench.methods.au_sources:openface",
     "table": "megbench.methods.au_sources:table",
     "flow": "megbench.methods.au_from_flow:flow",
 }
-# What gives the units that were read from a driver's pictures before, for sources that look at them.
+# For sources that look at pictures: functions that return units found earlier.
 SEEN_BEFORE = {"flow": "megbench.methods.au_from_flow:seen_before"}
 
 
 def chosen(name: str, driver: Clip) -> str:
-    """Return the name of a driver's source: the one that was asked for, else the truth where it is known, or flow."""
+    """Return the name of a driver's source: the one asked for, or else the truth if it is known, or else flow."""
     return name or ("truth" if driver.rendered else "flow")
 
 
 def check(name: str, driver: Clip) -> None:
-    """Raise CellFailed if a source cannot give a driver's action units, as far as its files and facts say."""
+    """Raise CellFailed if a driver's files and facts already show that a source cannot give its action units."""
     if name == "truth":
         truth(driver)
     if name in TABLES:
@@ -110,13 +110,13 @@ def check(name: str, driver: Clip) -> None:
 
 
 def source(name: str) -> Callable[[Clip], ActionUnits]:
-    """The source called `name`. BenchError with the choices for another name."""
+    """Return the source called `name`. Raise BenchError with the choices for another name."""
     found: Callable[[Clip], ActionUnits] = load("source of action units", name, SOURCES)
     return found
 
 
 def known_units(name: str, driver: Clip) -> ActionUnits | None:
-    """Return a driver's action units as far as they can be had without looking at its pictures, else None."""
+    """Return a driver's action units if they are available without looking at its pictures, otherwise None."""
     try:
         if name not in SEEN_BEFORE:
             return source(name)(driver)
@@ -127,12 +127,12 @@ def known_units(name: str, driver: Clip) -> ActionUnits | None:
 
 
 def stronger(units: ActionUnits, factor: float) -> ActionUnits:
-    """Return action units with intensities times a factor, clipped at 5; presences stay."""
+    """Return action units with intensities multiplied by a factor and clipped at 5, and unchanged presences."""
     return ActionUnits(np.clip(factor * units.intensity, 0, LARGEST), units.presence)
 
 
 def clipped_frames(units: ActionUnits, factor: float) -> int:
-    """Return in how many frames `stronger` clips an intensity."""
+    """Return the number of frames in which `stronger` clips an intensity."""
     return int((factor * units.intensity > LARGEST).any(1).sum())
 
 
@@ -145,7 +145,7 @@ def files_of(name: str, driver: Clip) -> list[Path]:
 
 
 def interpolates(name: str, driver: Clip) -> bool:
-    """Return whether a source interpolates frames missing from the driver's table. Raise CellFailed as it does."""
+    """Return whether a source interpolates frames missing from the driver's table. Raise CellFailed if it does."""
     if name not in TABLES:
         return False
     _, found = _table_of(name, driver)
@@ -167,7 +167,7 @@ def _table_of(name: str, driver: Clip) -> tuple[Path, ActionUnitTable]:
 
 
 def _matrix(path: Path, driver: Clip) -> ActionUnitTable | None:
-    """Return a table of numbers alone, one row per frame; None if its first row names columns or it has no rows."""
+    """Return a table without a header, one row per frame, or None if its first row names columns or it has no rows."""
     sheet = read_sheet(path, LIMITS) if path.is_file() else Sheet("", [])
     if not sheet.rows or any(re.search(r"AU\d", cell, re.IGNORECASE) for cell in sheet.rows[0]):
         return None
@@ -208,8 +208,8 @@ def _bridged(values: UnitTable, path: Path, first: int) -> UnitTable:
 def _gaps(values: UnitTable, path: Path, first: int) -> list[int]:
     """Return the frames in gaps of at most LONGEST_GAP frames.
 
-    first: number of the file's first frame. Raise CellFailed, naming the frames, for a longer gap and for one at the
-    beginning or end of the clip, where there is nothing to interpolate between.
+    first: number of the file's first frame. Raise CellFailed, naming the frames, for a longer gap, or one at the
+    beginning or end of the clip, which cannot be interpolated.
     """
     lacking = np.flatnonzero(np.isnan(values).any(1))
     for gap in np.split(lacking, np.flatnonzero(np.diff(lacking) > 1) + 1) if len(lacking) else ():

@@ -1,4 +1,4 @@
-"""Weights of generators: where they are, and what their cards say of their networks and their training."""
+"""Weights of generators: where they are, and what their cards say about their networks and training."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from megbench.core.weights.network_weights import card_path, read_card
 SUFFIXES = (".safetensors", ".pth", ".pth.tar")
 # Settings in cards of versions up to 1.x, with the values that mean the published architecture (see taught/).
 RETIRED = {"displaced": False, "units": "planes"}
-# Weights of fewer steps are marked: published trainings take about so many for one epoch of a database (150 to 250
-# clips, 50 visits to each, 9 pairs a step), and a hundred epochs.
+# Weights of fewer steps are marked. Published trainings take about this many for one epoch of a database (150 to 250
+# clips, 50 visits to each, 9 pairs a step), and last a hundred epochs.
 FEW_STEPS = 1000
 
 
 def demo_weights(name: str) -> Path:
-    """Return the path of the weights that come with the suite."""
+    """Return the path of the weights supplied with the suite."""
     return ROOT / "weights" / DEMO / f"{name}.safetensors"
 
 
 def find_weights(name: str, variant: str) -> Path:
-    """Return the weights file of a variant. Raise BenchError if there is none: where it should be, how to train it."""
+    """Return a variant's weights file. Raise BenchError if there is none, saying where to put it or how to train it."""
     if variant == DEMO:
         path = demo_weights(name)
         if not path.is_file():
@@ -47,7 +47,7 @@ def find_weights(name: str, variant: str) -> Path:
 
 
 def card_of(weights: Path) -> dict[str, Any]:
-    """Return the card of a weights file, {} if it has none."""
+    """Return the card of a weights file, or {} if it has none."""
     return read_card(weights) if card_path(weights).is_file() else {}
 
 
@@ -58,16 +58,16 @@ def current(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_displaced(config: Mapping[str, Any]) -> bool:
-    """Return whether networks of these settings move the template by what they paint (taught/displaced.py)."""
+    """Return whether networks with these settings move the template instead of painting it (taught/displaced.py)."""
     return config.get("displaced") is True or any(
         is_displaced(value) for value in config.values() if isinstance(value, Mapping)
     )
 
 
 def untrained_networks(card: Mapping[str, Any], later: Mapping[str, str]) -> set[str]:
-    """Return the networks that the training of a card did not come to, of those that a later stage makes.
+    """Return those networks of later stages that the training on a card did not reach.
 
-    later: network -> stage.
+    later: stages by network.
     """
     kept, init = card.get("kept_steps"), card.get("init")
     if not isinstance(kept, dict):
@@ -78,7 +78,7 @@ def untrained_networks(card: Mapping[str, Any], later: Mapping[str, str]) -> set
 
 
 def status_marks(weights: Weights) -> dict[str, str]:
-    """Return the marks of weights that come with the suite, by their status: a word for the tables and a sentence."""
+    """Return the marks of the suite's own weights by their status: a word for the tables and a sentence."""
     if weights.status == "published":
         return {}
     if weights.status == "reproducing":
@@ -92,9 +92,9 @@ def status_marks(weights: Weights) -> dict[str, str]:
 
 
 def card_marks(card: Mapping[str, Any], of_demo: Mapping[str, Any], demo: Weights | None) -> dict[str, str]:
-    """Return the marks of a user's weights: a word for the tables and a sentence each; {} for those without a card.
+    """Return the marks of a user's weights, a word for the tables and a sentence each, or {} without a card.
 
-    of_demo, demo: the card of the generator's demo weights, {} if it has none, and what its descriptor says of them.
+    of_demo, demo: the card of the generator's demo weights ({} if it has none), and its descriptor's entry on them.
     """
     marks = _steps_mark(card)
     if _rendered_only(card):
@@ -104,14 +104,12 @@ def card_marks(card: Mapping[str, Any], of_demo: Mapping[str, Any], demo: Weight
         if config == of_demo.get("config"):
             marks["demo network"] = f"Not the published architecture: {demo.note}."
         elif is_displaced(config):
-            marks["another network"] = (
-                "Not the published architecture: it moves the template by what it paints instead of painting it."
-            )
+            marks["another network"] = "Not the published architecture: it moves the template instead of painting it."
     return marks
 
 
 def _steps_mark(card: Mapping[str, Any]) -> dict[str, str]:
-    """Return the mark of weights that were trained for few steps, or not to the end of their plan; {} for others."""
+    """Return the mark of weights that were trained for few steps or not to the end of their plan, {} for others."""
     kept, plan = card.get("kept_steps"), card.get("plan")
     stages = plan.get("stages") if isinstance(plan, dict) else None
     if not isinstance(kept, dict) or not isinstance(stages, dict):
@@ -119,14 +117,14 @@ def _steps_mark(card: Mapping[str, Any]) -> dict[str, str]:
     done = sum(step for step in kept.values() if isinstance(step, int))
     planned = sum(stage.get("steps", 0) for stage in stages.values() if isinstance(stage, dict))
     if card.get("finished") is False:
-        return {f"{done:,} of {planned:,} steps": "Its training was not brought to its end: it may become better."}
+        return {f"{done:,} of {planned:,} steps": "Its training was not finished: it may still improve."}
     if done < FEW_STEPS:
-        return {f"{done:,} steps": "Trained this briefly, a network shows that it runs, not what the method can do."}
+        return {f"{done:,} steps": "A network trained this briefly shows that it runs, not what the method can do."}
     return {}
 
 
 def _rendered_only(card: Mapping[str, Any]) -> bool:
-    """Return whether a card says that training showed rendered people, and names no recordings."""
+    """Return whether a card says that training used rendered people and names no recordings."""
     data = card.get("data")
     data = data if isinstance(data, dict) else {}
     return "trained_on_identities" in {**card, **data} and not data.get("clips_seen")

@@ -1,4 +1,4 @@
-"""A stranger's program in a container: it has no network, and one folder of ours that it can write to."""
+"""Run a stranger's program in a container, without network and with one writable folder."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# How long removing a container may take.
+# Seconds that removing a container may take.
 REMOVAL_S = 60
 
 
 def started(
     image: str, work: Path, read: Sequence[str], variables: Mapping[str, str], inside: str, gpu: bool
 ) -> list[str]:
-    """Return the words of the command line before those of the program that is run in the image.
+    """Return the words of the command line that come before the program run in the image.
 
-    work: the folder of this run, which the container is called after. It can be written to and is the program's home,
-    because the image does not know the user. read: folders that can only be read. inside: the folder it is started in.
+    work: the folder of this run, after which the container is named. It is writable and is the program's home, because
+    the image does not know the user. read: read-only folders. inside: the folder in which the program starts.
     All have the same paths inside and outside.
     """
     mounts = [f"{work}:{work}", *(f"{folder}:{folder}:ro" for folder in read)]
@@ -34,6 +34,6 @@ def started(
 
 
 def remove(work: Path) -> None:
-    """Stop and remove the container that was started for `work`: it would outlive its client, which was killed."""
+    """Stop and remove the container that was started for `work`; it outlives its client, which was killed."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         subprocess.run(["docker", "rm", "--force", work.name], capture_output=True, timeout=REMOVAL_S, check=False)

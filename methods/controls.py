@@ -1,4 +1,4 @@
-"""Controls that know the answer or ignore the driver: they show what the scores are worth."""
+"""Controls that know the answer or ignore the driver, to show what the scores are worth."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NOISE = 2.0
 
 
 class Plain:
-    """A row without variants and options; anything else is refused.
+    """A row without variants and options, which are refused.
 
-    purpose: what the row is for, in the report. needs: what a cell must have for it besides driver and template.
+    purpose: the row's purpose, for the report. needs: what a cell must have besides driver and template.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Plain:
         self.variant = ""
 
     def identity(self) -> dict[str, str]:
-        """Nothing but the name decides the frames: no weights, no settings."""
+        """Return the name, which alone determines the frames: there are no weights or settings."""
         return {"name": self.name}
 
 
@@ -45,7 +45,7 @@ class Still(Plain):
     purpose = "the template, unmoved: loved by measures of the picture, worth nothing as motion"
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB, all equal."""
+        """Return frames uint8 (T, 256, 256, 3) RGB, all equal."""
         return np.repeat(cell.template.image[None], cell.driver.n_frames, axis=0)
 
 
@@ -56,7 +56,7 @@ class StillNoise(Plain):
     purpose = "the same with camera noise"
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB; the same cell gives the same noise."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. The same cell gets the same noise."""
         seed = hashlib.blake2b(f"{cell.protocol} {cell.name} {cell.template.content}".encode(), digest_size=8).digest()
         shape = cell.driver.n_frames, *cell.template.image.shape
         noise = np.random.default_rng(int.from_bytes(seed)).standard_normal(shape, np.float32)
@@ -72,23 +72,23 @@ class Rigid(Plain):
     purpose = "the template moved by the driver's head motion only: must not pay"
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB. CellFailed without a face in driver or template."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed without a face in driver or template."""
         motion = lift_motion(cell.driver)
         return still_face(cell.template.image).move(CarriedMotion(np.zeros_like(motion.expression), motion.head))
 
 
 class Ceiling(Plain):
-    """What a perfect copy would score: the driver's other noise draw, or a recording as a video for experts shows it.
+    """What a perfect copy would score: the driver with other noise, or a recording as an expert's video shows it.
 
-    A recording has no second take. Handed over bit by bit it would agree with itself in every figure, which says
-    nothing; a copy that has been through the experts' videos says what those keep.
+    A recording has no second take. An identical copy would score perfectly in every figure, which says nothing; a copy
+    that was encoded like the experts' videos shows what these preserve.
     """
 
     name = "ceiling"
     purpose = "the driver's own motion once more (another draw of noise, or re-encoded): what a perfect copy scores"
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB of the driver, which are not the ones that scores compare with."""
+        """Return frames uint8 (T, 256, 256, 3) RGB of the driver, other than those that scores compare with."""
         frames = cell.driver.frames()
         return frames if cell.reference.content != cell.driver.content else reencode(frames)
 
@@ -101,7 +101,7 @@ class Truth(Plain):
     needs = "truth"
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB. CellFailed where nobody knows the truth."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed if the truth is unknown."""
         return _present(cell.truth, "truth").frames()
 
 

@@ -1,4 +1,4 @@
-"""Running generators that see the driver's pictures."""
+"""Run generators that see the driver's pictures."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
 
 
 class DrivenByPictures(GeneratorMethod):
-    """A generator whose motion comes from points (or regions) of template and driver; `animator` is
-    megbench.nets.inference's.
+    """A generator whose motion comes from points (or regions) of template and driver (megbench.nets.inference).
 
-    A template is encoded once and a driver read once for the cells that share them (cells come driver by driver).
+    A template is encoded once, and a driver read once, for the cells that share them (cells come driver by driver).
     """
 
     _driver: tuple[str, Any] | None = None
@@ -27,7 +26,7 @@ class DrivenByPictures(GeneratorMethod):
         return self.animator.face(template.image, self._detector(template.image, f"template {template.name}"))
 
     def moved(self, template: Template, driver: Clip) -> Frames:
-        """Return the template, moved as the driver moves. Raise CellFailed if a face is needed and none is found."""
+        """Return the template with the driver's motion. Raise CellFailed if a face is needed and none is found."""
         face = self.face(template)
         if self._driver is None or self._driver[0] != driver.content:
             frames = driver.frames()
@@ -37,7 +36,7 @@ class DrivenByPictures(GeneratorMethod):
         return output
 
     def _detector(self, image: Frames, what: str) -> Callable[[Tensor], Any]:
-        """Return what finds points in the pictures of a clip whose frame 0 is `image`; `what` names it in errors."""
+        """Return a function that finds points in a clip's pictures. image: its frame 0. what: its name in errors."""
         points = self.landmarks(image, what) if self.generator.landmarks else None
         detector: Callable[[Tensor], Any] = self.model.detector(self.networks, points, self.device)
         return detector

@@ -1,4 +1,4 @@
-"""Running generators that see the driver's action units; their option `au_source`."""
+"""Run generators that see the driver's action units, with their option `au_source`."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ INTERPOLATED = (
     f"Action units are missing for up to {LONGEST_GAP} of a driver's frames in a row; they are interpolated there."
 )
 ESTIMATED = (
-    "Its action units are estimated from the driver's optical flow, by which outputs are scored, too: what the driver"
-    " does and how near an output comes to it share one flow. au_source=openface and au_source=table do not."
+    "Its action units are estimated from the driver's optical flow, which also scores outputs: the method's input and"
+    " its score share one flow. au_source=openface and au_source=table do not."
 )
 CLIPPED = (
-    "Intensities end at 5. Where the multiplied ones would pass it they are clipped, so that there the expression is"
-    " weaker than was asked for, and its course has another shape."
+    "Intensities end at 5. Multiplied ones above that are clipped: there the expression is weaker than asked for, and"
+    " its course has another shape."
 )
 
 
 class DrivenByUnits(GeneratorMethod):
     """A generator that sees the driver's action units and not its pictures.
 
-    strength: what intensities are multiplied by before they are clipped.
+    strength: the factor by which intensities are multiplied before they are clipped.
     """
 
     takes: ClassVar[Mapping[str, tuple[str, ...]]] = {"au_source": tuple(SOURCES)}
@@ -58,7 +58,7 @@ class DrivenByUnits(GeneratorMethod):
         return {**super().identity(), "au_source": self.asked or "truth of rendered clips, flow of recordings"}
 
     def identity_on(self, cell: Cell) -> Mapping[str, Any]:
-        """Return what decides the action units of the cell's driver besides its files: their source and its code."""
+        """Return what determines the driver's action units besides its files: their source and its code."""
         name = chosen(self.asked, cell.driver)
         return {"au_source": {"name": name, **recipe(source(name).__module__)}}
 
@@ -67,11 +67,11 @@ class DrivenByUnits(GeneratorMethod):
         return files_of(chosen(self.asked, cell.driver), cell.driver)
 
     def check(self, cell: Cell) -> None:
-        """Raise CellFailed if the driver's action units are not to be had."""
+        """Raise CellFailed if the driver's action units are not available."""
         check(chosen(self.asked, cell.driver), cell.driver)
 
     def marks_on(self, cells: Sequence[Cell]) -> dict[str, str]:
-        """Return marks if action units of these cells' drivers are interpolated, or estimated from flow."""
+        """Return marks if action units of these cells' drivers are interpolated or estimated from flow."""
         drivers = {cell.driver.name: cell.driver for cell in cells}
         marks: dict[str, str] = {}
         for word, sentence, is_so in (
@@ -84,13 +84,13 @@ class DrivenByUnits(GeneratorMethod):
         return marks | (self._clipping_mark(list(drivers.values())) if self.strength != 1 else {})
 
     def units(self, driver: Clip) -> ActionUnits:
-        """Return the driver's action units. Raise CellFailed if they are not to be had."""
+        """Return the driver's action units. Raise CellFailed if they are not available."""
         return stronger(source(chosen(self.asked, driver))(driver), self.strength)
 
     def _clipping_mark(self, drivers: Sequence[Clip]) -> dict[str, str]:
-        """Return a mark that counts the frames in which a multiplied intensity is clipped, {} if there are none.
+        """Return a mark that counts the frames in which a multiplied intensity is clipped, or {} if there are none.
 
-        Drivers whose units nobody has read yet, or that cannot be read, are not counted.
+        Drivers whose units have not been read yet, or cannot be read, are not counted.
         """
         found = [units for driver in drivers if (units := known_units(chosen(self.asked, driver), driver))]
         clipped = sum(clipped_frames(units, self.strength) for units in found)
@@ -107,12 +107,12 @@ class DrivenByUnits(GeneratorMethod):
             return False  # the cell fails with this reason
 
     def encoded(self, template: Template) -> Any:
-        """Return the template as the animator wants it. Raise CellFailed if a face is needed and none is found."""
+        """Return the template in the animator's form. Raise CellFailed if a face is needed and none is found."""
         points = self.landmarks(template.image, f"template {template.name}") if self.generator.landmarks else None
         return self.animator.face(template.image, points)
 
     def moved(self, template: Template, driver: Clip) -> Frames:
-        """Return the template under the driver's action units. Raise CellFailed if they are not to be had."""
+        """Return the template animated by the driver's action units. Raise CellFailed if they are not available."""
         units = self.units(driver)
         points = None
         if self.generator.modes[self.mode].driver_landmarks:

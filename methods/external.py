@@ -1,7 +1,7 @@
 """Programs from elsewhere as methods: `--methods external@NAME`, described by a small YAML file.
 
 A program runs in its own environment, gets a template picture and a driver (lossless video or a folder of PNG files)
-and leaves a video or a folder of pictures. It is not shut in: it can do what you can. A container image is the way to
+and leaves a video or a folder of pictures. It is not sandboxed: it can do whatever you can. Use a container image to
 run a stranger's program.
 """
 
@@ -44,7 +44,7 @@ VERSIONS = (
 
 
 class External:
-    """A program of its own, run once for each cell in its own environment: `external@NAME`."""
+    """An external program, run once for each cell in its own environment: `external@NAME`."""
 
     name = "external"
     is_control = False
@@ -58,7 +58,7 @@ class External:
 
     @classmethod
     def of(cls, variant: str, description: Description) -> External:
-        """Return the method for a description that is not in a file as it stands. Raise BenchError as for a file."""
+        """Return the method for a description that differs from its file. Raise BenchError as for a file."""
         method = cls.__new__(cls)
         method._take(variant, description)
         return method
@@ -67,15 +67,15 @@ class External:
         self.variant, self.description = variant, description
         if "{checkout}" in self.description.text and not self.description.checkout:
             raise BenchError(
-                f"external@{variant}: the program's checkout is yours to bring ({self.description.source}). Say where"
-                f" it lies: {COMMAND} external add {variant} --checkout DIR --python PATH"
+                f"external@{variant}: you must supply the program's checkout ({self.description.source}). Say where"
+                f" it is: {COMMAND} external add {variant} --checkout DIR --python PATH"
             )
         if self.description.checkout and not Path(self.description.checkout).is_dir():
             raise BenchError(f"external@{variant}: the checkout {self.description.checkout} is not a folder.")
 
     @property
     def marks(self) -> dict[str, str]:
-        """What a reader of the scores must know: a word for the table and a sentence."""
+        """Notes for readers of the scores: a word for the table and a sentence each."""
         marks = {}
         if self.description.output == "video":
             marks["video"] = "The program hands its frames over as video; compression alters motion of half a pixel."
@@ -87,7 +87,7 @@ class External:
         return marks
 
     def identity(self) -> Mapping[str, Any]:
-        """Return the description, the checkout's commit and code, the environment's versions and weights' hashes."""
+        """Return description, commit and code of the checkout, versions of the environment and hashes of weights."""
         described = self.description
         checkout = Path(described.checkout or ".")
         git = ["git", "-C", str(checkout)]
@@ -104,11 +104,14 @@ class External:
         return _answer([*self._interpreter(), "-c", VERSIONS])
 
     def prepare(self, device: str) -> None:
-        """The device is handed to the program by CUDA_VISIBLE_DEVICES."""
+        """Set the device, which the program sees through CUDA_VISIBLE_DEVICES."""
         self.device = device
 
     def animate(self, template: Template, driver: Clip) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB. CellFailed if the program fails, is too slow or leaves something else."""
+        """Return frames uint8 (T, 256, 256, 3) RGB.
+
+        Raise CellFailed if the program fails, is too slow or leaves something else.
+        """
         described = self.description
         with tempfile.TemporaryDirectory(prefix="megbench-") as folder, self._in_turn():
             work, before = Path(folder), there_already(described)
@@ -117,13 +120,13 @@ class External:
             return frames_of(output_of(work, described, before), described, driver.n_frames)
 
     def _in_turn(self) -> contextlib.AbstractContextManager[None]:
-        """Let one run at a time into a checkout that holds the outputs: nothing else says whose the newest is."""
+        """Allow one run at a time if outputs are in the checkout, so that the newest is certainly this run's."""
         if not self.description.leaves_in_checkout:
             return contextlib.nullcontext()
         return in_turn(Path(self.description.checkout) / ".megbench.lock")
 
     def _hand_over(self, work: Path, template: Template, driver: Clip) -> dict[str, str]:
-        """Copies of the inputs, and what the placeholders stand for."""
+        """Write copies of the inputs and return the values of the placeholders."""
         described, frames = self.description, driver.frames()
         rate = described.driver_fps or driver.fps or 25.0
         if described.template == "picture":
@@ -154,7 +157,7 @@ class External:
         return places
 
     def _interpreter(self) -> list[str]:
-        """How the program's Python is called."""
+        """Return the command line of the program's Python."""
         if self.description.conda:
             return ["conda", "run", "--no-capture-output", "-n", self.description.conda, "python"]
         return [self.description.python or "python3"]
@@ -177,14 +180,14 @@ class External:
 
     def _environment(self, work: Path) -> dict[str, str]:
         hidden = {} if self._on_gpu else {"CUDA_VISIBLE_DEVICES": ""}
-        # The suite's own single thread, and how it keeps memory, are for its workers, not for programs of others.
+        # The settings for threads and memory are for the suite's own workers, not for external programs.
         own = ("_NUM_THREADS", *MEMORY)
         inherited = {name: value for name, value in os.environ.items() if not name.endswith(own)}
         return {**inherited, "TMPDIR": str(work), **hidden, **self.description.variables}
 
 
 def _filled(word: str, places: Mapping[str, str]) -> str:
-    """A word of the command with its placeholders filled in; other braces stay."""
+    """Return a word of the command with its placeholders filled in; other braces stay."""
     for name, value in places.items():
         word = word.replace(f"{{{name}}}", value)
     return word
@@ -200,7 +203,7 @@ def _write_config(work: Path, described: Description, places: Mapping[str, str])
 
 
 def _in_place(value: Any, places: Mapping[str, str]) -> Any:
-    """Return a setting with its placeholders filled in; the number of frames is a number where it stands alone."""
+    """Return a setting with its placeholders filled in; {frames} alone becomes a number."""
     if isinstance(value, dict):
         return {_in_place(name, places): _in_place(item, places) for name, item in value.items()}
     if isinstance(value, list):
@@ -213,7 +216,7 @@ def _in_place(value: Any, places: Mapping[str, str]) -> Any:
 
 
 def _answer(command: list[str]) -> str:
-    """The first line a command prints; "" where it fails."""
+    """Return the first line that a command prints, or "" if it fails."""
     try:
         found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -224,7 +227,7 @@ def _answer(command: list[str]) -> str:
 def _code(checkout: Path, results: PurePath | None) -> str:
     """Return a hash of a checkout's code and settings, committed or not.
 
-    Environments inside it are left out, and the folder of its results: programs write their settings beside them.
+    Environments inside it are left out, and so is the folder of its results, where programs also write settings.
     """
     inside = {path.relative_to(checkout): path for kind in CODE for path in checkout.rglob(f"*{kind}")}
     others = ("site-packages", "__pycache__")

@@ -1,4 +1,4 @@
-"""What an external program is told and leaves, as a small YAML file says it."""
+"""A small YAML file that describes an external program: its command, inputs and output."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from megbench.core.installation import ROOT
 
 OWN = "external"
 READY_MADE = ROOT / "configs" / "external"
-# How `found` begins where a program leaves its output in its own checkout.
+# How `found` begins if a program leaves its output in its own checkout.
 IN_CHECKOUT = "{checkout}/"
 PANEL = re.compile(r"([1-9])/([2-9])")
-# What a command and a config may name; the last four are those of methods/external_inputs.py.
+# Placeholders that a command and a config may use; the last four are those of methods/external_inputs.py.
 NAMES = (
     *("python", "checkout", "template", "driver", "output", "work", "suite", "frames"),
     *("template_points", "driver_points", "template_edges", "driver_edges"),
 )
-# YAML would read {template}, where it is not quoted, as a mapping.
+# YAML would read {template} as a mapping if it is not quoted.
 QUOTED = re.compile(r"\{(" + "|".join(NAMES) + r")\}")
-# Entries that say something about a program and change nothing of what it makes.
+# Entries that say something about a program and do not affect what it makes.
 ABOUT = frozenset({"paper", "weights_licence", "weights_from", "environment", "micro_motion", "arguments"})
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 STANDS_FOR = re.compile(r"<megbench:([a-z_]+)>")
 
 
 class Description(BaseModel):
-    """How a program is run; unknown entries are errors. docs/external.md shows them at work.
+    """How a program is run. Unknown entries are errors. docs/external.md has examples.
 
-    command: words of the command line with {python}, {checkout}, {template}, {driver}, {output} and {work} in them;
-    {work} is a folder of this cell's own, where inputs lie and output must be. {suite} is this repository, {frames} the
-    number of the driver's frames, further inputs are those of methods/external_inputs.py. config: settings in YAML or
-    JSON, with placeholders, for programs that read their inputs' paths from a file; {config} is where it lies.
-    python, conda, image: its environment, an interpreter's path, the name of a conda environment or a container image;
-    none for what the PATH has. checkout: working folder of the program. template, driver: how both are handed over, the
-    template as a picture or as a video of the driver's length. driver_fps: the rate written into videos that are handed
-    over, for programs that resample; None for the driver's own. output: what comes back. found: pattern in {output} by
-    which the output is found where the program chooses its name, or, after {checkout}/, in the checkout, where it is
-    the newest that this run wrote. panel: which part of pictures side by side is the result, "3/3" for the last of
-    three. skipped: whether a few frames that the program leaves out are filled by those before them. size: height and
-    width it makes. weights: files in the checkout whose hashes are recorded. The entries of ABOUT are for people.
-    arguments: a link to the file, at a commit, that the command's arguments were taken from; "" if none was read.
+    command: words of the command line, which may contain {python}, {checkout}, {template}, {driver}, {output} and
+    {work}. {work} is this cell's own folder, with its inputs and output. {suite} is this repository, {frames} the
+    number of the driver's frames; methods/external_inputs.py has further inputs. config: settings in YAML or JSON, with
+    placeholders, for programs that read their inputs' paths from a file, whose path is {config}.
+    python, conda, image: the environment, as an interpreter's path, a conda environment's name or a container image;
+    none of them for the PATH's python3. checkout: the program's working folder. template, driver: the form of both, the
+    template as a picture or as a video of the driver's length. driver_fps: the rate written into input videos, for
+    programs that resample; None for the driver's own. output: the form of the output. found: a pattern in {output} that
+    finds the output if the program chooses its name, or, after {checkout}/, in the checkout, where it is the newest
+    that this run wrote. panel: which part of pictures side by side is the result, "3/3" for the last of three.
+    skipped: whether a few frames that the program leaves out are filled by those before them. size: height and width of
+    its pictures. weights: files in the checkout whose hashes are recorded. The entries of ABOUT are for readers.
+    arguments: a link to the file, at a commit, that defines the command's arguments, or "" if none was read.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -86,17 +86,17 @@ class Description(BaseModel):
 
     @property
     def text(self) -> str:
-        """All text in which placeholders may stand."""
+        """All text that may contain placeholders."""
         return " ".join([*self.command, self.config, self.found])
 
     @property
     def read_at(self) -> str:
-        """The commit, shortened, at which the program's own argument parser was read; "" if it was not."""
+        """The shortened commit at which the program's own argument parser was read, or "" if it was not."""
         return re.split(r"/([0-9a-f]{40})/", self.arguments)[1][:7] if self.arguments else ""
 
     @property
     def leaves_in_checkout(self) -> bool:
-        """Whether the output is looked for in the program's checkout."""
+        """Whether the output is in the program's checkout."""
         return self.found.startswith(IN_CHECKOUT)
 
     @property
@@ -106,7 +106,7 @@ class Description(BaseModel):
         return (int(match[1]), int(match[2])) if match else (1, 1)
 
     def settings(self) -> dict[str, Any]:
-        """Return what `config` says, with placeholders as STANDS_FOR finds them. Raise BenchError if it is unfit."""
+        """Return the settings in `config`, with placeholders as STANDS_FOR finds them. Raise BenchError if invalid."""
         read = read_yaml(self._quoted, "config:")
         if not isinstance(read, dict):
             raise BenchError("config: no names with values. Give settings in YAML or JSON.")
@@ -146,16 +146,16 @@ class Description(BaseModel):
         except BenchError as error:
             raise ValueError(str(error)) from None
         if self.panel and (not PANEL.fullmatch(self.panel) or self.panels[0] > self.panels[1]):
-            raise ValueError(f"panel: {self.panel!r} is no part of a row; write 3/3 for the last of three")
+            raise ValueError(f"panel: {self.panel!r} is not a part of a row; write 3/3 for the last of three")
         if self.driver_fps and "video" not in (self.driver, self.template):
-            raise ValueError("driver_fps: frames are handed over, which have no rate")
+            raise ValueError("driver_fps: the driver is passed as frames, which have no rate")
         return self
 
 
 def read_description(name: str, sets: Sequence[str] = ()) -> Description:
     """Return the description `name`, the user's own or a ready-made one. Raise BenchError if faulty or unknown.
 
-    sets: entries "key=value" that take the place of the file's.
+    sets: entries "key=value" that replace those of the file.
     """
     places = [folder / f"{name}.yaml" for folder in (in_store(OWN), READY_MADE)]
     path = next((path for path in places if path.is_file()), None)
@@ -164,7 +164,7 @@ def read_description(name: str, sets: Sequence[str] = ()) -> Description:
         raise unknown_name("external program", name, known)
     try:
         entries = functools.reduce(merge, map(parse_set, sets), read_overlay(path))
-        # An entry without a value (`panel=`) is not given.
+        # An entry without a value (`panel=`) counts as missing.
         described = Description.model_validate({key: value for key, value in entries.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]

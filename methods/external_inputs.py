@@ -1,4 +1,4 @@
-"""What some programs want besides pictures: FPB-FOMM's given points and edge maps, made where a command names them."""
+"""Further inputs of some programs: FPB-FOMM's given points and edge maps, made if a command names them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from megbench.core.frames import Frames, grey, write_png
 from megbench.core.video_writing import write_video
 from megbench.faces.landmarks import landmarks
 
-# Canny's two thresholds; the programs' own are not published.
+# Canny's two thresholds; those of the programs are not published.
 EDGES = (100, 200)
 
 
 def extras(text: str, work: Path, template: Template, driver: Clip, rate: float) -> dict[str, str]:
-    """Files for the placeholders {NAME} of this file that occur in a text. CellFailed where they need a face.
+    """Write the files for this module's placeholders {NAME} in a text. Raise CellFailed if one needs a face.
 
     template_points, driver_points: JSON, 18 points [x, y] in pixels of the clip's first frame (megbench.fpfomm.points).
     template_edges: PNG, driver_edges: lossless video of `rate` frames a second; Canny edges, white on black.
@@ -44,7 +44,7 @@ def _points(path: Path, image: Frames, what: str) -> Path:
 
 
 def _edges(frames: Frames) -> Frames:
-    """Edges of frames (T, 256, 256, 3) uint8, in three equal channels."""
+    """Return edges of frames (T, 256, 256, 3) uint8, in three equal channels."""
     maps = np.stack([cv2.Canny(np.ascontiguousarray(luma), *EDGES) for luma in grey(frames)])
     return np.repeat(maps[..., None], 3, axis=-1).astype(np.uint8)
 

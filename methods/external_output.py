@@ -1,4 +1,4 @@
-"""What an external program left: found, cut to the result, and brought to one frame for each of the driver's."""
+"""An external program's output: find it, cut it to the result, and make one frame for each of the driver's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from megbench.core.video import TooShort, is_video, read_clip
 from megbench.faces.crop import resized
 from megbench.methods.external_description import IN_CHECKOUT, Description
 
-# Which share of a driver's frames a program may leave out, to be filled (`skipped: repeat`).
+# The largest share of a driver's frames that a program may leave out, to be filled (`skipped: repeat`).
 MOST_SKIPPED = 0.1
 
 
@@ -26,23 +26,23 @@ def place_of(work: Path, described: Description) -> Path:
 
 
 def results_folder(described: Description) -> PurePath | None:
-    """Return the folder in the checkout that outputs are looked for in; None if that is elsewhere or the checkout."""
+    """Return the checkout's folder of outputs, or None if they are elsewhere or in the checkout itself."""
     inside = PurePath(described.found.removeprefix(IN_CHECKOUT)).parts[:-1]
     fixed = tuple(takewhile(lambda part: not set(part) & set("*?["), inside))
     return PurePath(*fixed) if described.leaves_in_checkout and fixed else None
 
 
 def there_already(described: Description) -> dict[Path, int]:
-    """Return what `found` finds in the checkout before a run, with the time of its last change; {} for {output}."""
+    """Return what `found` matches in the checkout before a run, with its time of change, or {} for {output}."""
     if not described.leaves_in_checkout:
         return {}
     return {path: _changed(path) for path in _candidates(Path(described.checkout), described)}
 
 
 def output_of(work: Path, described: Description, before: Mapping[Path, int]) -> Path:
-    """Return the one output a program left. Raise CellFailed if there is none, several, or one that leads elsewhere.
+    """Return a program's only output. Raise CellFailed if there is none, several, or one that leads elsewhere.
 
-    In the checkout it is the newest of those that are not as they were `before`.
+    In the checkout it is the newest of those that changed since `before`.
     """
     kind = "video" if described.output == "video" else "folder of pictures"
     if described.leaves_in_checkout:
@@ -50,7 +50,7 @@ def output_of(work: Path, described: Description, before: Mapping[Path, int]) ->
         written = [path for path in _candidates(home, described) if _changed(path) != before.get(path)]
         if not written:
             older = f" ({len(before)} older ones are there)" if before else ""
-            raise CellFailed(f"{described.system} wrote no {kind} that {described.found} finds{older}")
+            raise CellFailed(f"{described.system} wrote no {kind} that matches {described.found}{older}")
         output = max(written, key=_changed)
     else:
         home = work
@@ -66,14 +66,14 @@ def output_of(work: Path, described: Description, before: Mapping[Path, int]) ->
 
 
 def _left(place: Path, candidates: Sequence[Path]) -> str:
-    """Return the names of several outputs, or of what there is besides, for an error."""
+    """Return the names of several outputs, or of other files if there is none, for an error."""
     shown = candidates or sorted(path for path in place.rglob("*") if path.is_file())
     names = few([path.relative_to(place).as_posix() for path in shown]) or "nothing"
     return f" (found: {names})" if candidates else f"; {{output}} holds {names} (found)"
 
 
 def frames_of(output: Path, described: Description, n_frames: int) -> Frames:
-    """Return an output as (n_frames, 256, 256, 3) uint8 RGB. Raise CellFailed unless it is as described."""
+    """Return an output as (n_frames, 256, 256, 3) uint8 RGB. Raise CellFailed unless it matches the description."""
     pictures: list[Picture] = []
     try:
         for picture in read_clip(output):
@@ -81,7 +81,7 @@ def frames_of(output: Path, described: Description, n_frames: int) -> Frames:
     except TooShort:
         if not pictures:
             raise CellFailed(f"{described.system} left a video without frames") from None
-        # of one frame: told below, beside the driver's count
+        # of one frame: reported below with the driver's count
     except CellFailed:
         raise
     except BenchError as error:
@@ -95,7 +95,7 @@ def frames_of(output: Path, described: Description, n_frames: int) -> Frames:
 
 
 def _candidates(place: Path, described: Description) -> list[Path]:
-    """Return what may be an output in a place, or the place itself, by name."""
+    """Return possible outputs in a place, or the place itself, sorted by name."""
     found = sorted(place.glob(described.found.removeprefix(IN_CHECKOUT))) if described.found else [place]
     if described.output == "video":
         return [path for path in found if is_video(path)]
@@ -103,7 +103,7 @@ def _candidates(place: Path, described: Description) -> list[Path]:
 
 
 def _changed(path: Path) -> int:
-    """Return when a file, or anything in a folder, was changed last: nanoseconds."""
+    """Return when a file, or anything in a folder, was last changed, in nanoseconds."""
     return max(each.stat().st_mtime_ns for each in [path, *(path.iterdir() if path.is_dir() else [])])
 
 
@@ -120,13 +120,13 @@ def _panel(picture: Picture, described: Description) -> Picture:
 
 
 def _filled(output: Path, count: int, n_frames: int, described: Description) -> Sequence[int]:
-    """Return which of `count` pictures stands at each of the driver's frames: the last that is not later.
+    """Return the index of the picture to show at each of the driver's frames: the last that is not later.
 
-    Numbers in the names of pictures say which are missing; else those that are there are spread evenly.
+    Numbers in the pictures' names say which are missing; without numbers, pictures are spread evenly.
     """
     made = f"{described.system} made {count} frame{'s' if count > 1 else ''}, the driver has {n_frames}"
     if described.driver_fps:
-        made += f" and was handed over at {described.driver_fps:g} a second (driver_fps)"
+        made += f" and was passed at {described.driver_fps:g} a second (driver_fps)"
     if described.skipped == "refuse" or count > n_frames:
         raise CellFailed(made)
     if count < (1 - MOST_SKIPPED) * n_frames:
@@ -134,13 +134,13 @@ def _filled(output: Path, count: int, n_frames: int, described: Description) -> 
     numbers = _numbers(output, n_frames)
     at = np.linspace(0, n_frames - 1, count).round() if numbers is None else numbers
     last = np.searchsorted(at, np.arange(n_frames), side="right") - 1
-    return [int(index) for index in last.clip(0)]  # before the first there is nothing to repeat but it
+    return [int(index) for index in last.clip(0)]  # frames before the first picture repeat it
 
 
 def _numbers(output: Path, n_frames: int) -> np.ndarray | None:
-    """Return which of the driver's frames the pictures of a folder are by their names, counted from 0 or 1.
+    """Return the driver's frames that a folder's pictures show according to their names, counted from 0 or 1.
 
-    None for a video, and for names that do not tell.
+    Return None for a video, or if the names do not say.
     """
     if not output.is_dir():
         return None

@@ -1,4 +1,4 @@
-"""An external program run to its end, and what it said if it failed."""
+"""Run an external program to its end, and find its error message if it failed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from megbench.core.errors import CellFailed, clause
 from megbench.methods import containers
 from megbench.methods.external_description import Description
 
-# How much of what a program printed is searched for what it says last.
+# How much of a program's output is searched for its last message.
 LOG_BYTES = 1_000_000
-# Lines of a box that is drawn around a message, as tyro and Rich do: its top, a rule in it, and the side of the others.
+# Lines of the box that tyro and Rich draw around a message: its top, a rule in it, and the side of the other lines.
 TOP, RULE, SIDE = "╭", re.compile(r"[─━]+"), "│"
 
 
@@ -25,7 +25,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], described: Descr
     log = work / "log.txt"
     with log.open("wb") as out:
         try:
-            # A group of its own, so that a program that is too slow goes with all its children.
+            # A process group of its own, so that a program that is too slow is ended with all its children.
             process = subprocess.Popen(
                 command,
                 cwd=described.checkout or work,
@@ -62,7 +62,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def said_last(log: Path) -> str:
-    """Return the last line that a program printed; of a message in a box, the text above its rule."""
+    """Return the last line that a program printed, or the text above the rule if its message is in a box."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - LOG_BYTES))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]

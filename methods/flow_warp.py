@@ -1,4 +1,4 @@
-"""The contender without training: the template warped by the driver's facial motion; and three controls made of it."""
+"""The contender without training, the template warped by the driver's facial motion, and three controls from it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from megbench.methods.controls import Plain
 
 
 class FlowWarp(Plain):
-    """The template repeats what dense flow saw the driver do.
+    """The template repeats the driver's motion as measured by dense flow.
 
-    The head goes along, as in rendered truths and in generators with relative motion; agreement does not see it.
+    Head motion is included, as in rendered truths and generators with relative motion; agreement ignores it.
     """
 
     name = "flow_warp"
@@ -23,10 +23,10 @@ class FlowWarp(Plain):
     is_control = False
 
     def prepare(self, device: str) -> None:
-        """Nothing to load; runs on the processor whatever the device."""
+        """Do nothing: there is nothing to load, and it runs on the CPU whatever the device."""
 
     def animate(self, template: Template, driver: Clip) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB. CellFailed without a face in driver or template."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed without a face in driver or template."""
         return still_face(template.image).move(lift_motion(driver))
 
 
@@ -37,7 +37,7 @@ class ApexRamp(Plain):
     purpose = "flow_warp's apex, reached and left in straight lines: right place, wrong time"
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB; without a coded apex, that of the largest motion is taken."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. Without a coded apex the frame of largest motion is the apex."""
         motion = lift_motion(cell.driver)
         apex = cell.driver.apex_frame
         if apex is None:
@@ -53,7 +53,7 @@ class Reversed(Plain):
     purpose = "flow_warp of the driver played backwards: wrong time"
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB; frame 0 is the template at rest."""
+        """Return frames uint8 (T, 256, 256, 3) RGB; frame 0 is the template at rest."""
         motion = lift_motion(cell.driver)
         backwards = CarriedMotion(motion.expression[::-1], motion.head[::-1])
         return still_face(cell.template.image).move(backwards.from_rest())
@@ -67,32 +67,32 @@ class WrongDriver(Plain):
     needs = "foil"
 
     def check(self, cell: Cell) -> None:
-        """Raise NotSupplied where the protocol names no foil."""
+        """Raise NotSupplied if the protocol names no foil."""
         if cell.foil is None:
             raise NotSupplied("this cell has no foil: the protocol names no driver that moves another part of the face")
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Frames uint8 (T, 256, 256, 3) RGB. Raise NotSupplied where the protocol names no foil."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. Raise NotSupplied if the protocol names no foil."""
         self.check(cell)
         assert cell.foil is not None
         return still_face(cell.template.image).move(_stretched(lift_motion(cell.foil), cell.driver.n_frames))
 
 
 def ramp(n_frames: int, apex: int) -> npt.NDArray[np.float64]:
-    """Strength at every frame: 0 at the first, 1 at the apex, 0 at the last, linear between."""
+    """Return the strength at every frame: 0 at the first, 1 at the apex, 0 at the last, and linear between."""
     peak = min(max(apex, 1), n_frames - 1)
     return np.interp(np.arange(n_frames), [0, peak, max(n_frames - 1, peak + 1)], [0, 1, 0])
 
 
 def _scaled(motion: CarriedMotion, apex: int, strength: npt.NDArray[np.float64]) -> CarriedMotion:
-    """The moment `apex` at other strengths (T,)."""
+    """Return the motion at `apex`, scaled by strengths (T,)."""
     at_rest = np.eye(2, 3)
     scale = strength[:, None, None]
     return CarriedMotion(scale * motion.expression[apex], at_rest + scale * (motion.head[apex] - at_rest))
 
 
 def _stretched(motion: CarriedMotion, n_frames: int) -> CarriedMotion:
-    """Linear in time to another number of frames."""
+    """Return motion interpolated linearly in time to another number of frames."""
     at = np.linspace(0, len(motion.head) - 1, n_frames)
     low = np.floor(at).astype(int)
     high = np.minimum(low + 1, len(motion.head) - 1)

@@ -1,4 +1,4 @@
-"""Running any generator by its descriptor (core/generator.py): settings, networks, and templates that are kept."""
+"""Run any generator by its descriptor (core/generator.py): settings, networks and encoded templates."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ from megbench.methods.cards import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# The demo variant's networks with seeded random weights: what the same networks do before they have learnt anything.
+# The demo variant's networks with seeded random weights: what the same networks do before any training.
 UNTRAINED = "untrained"
 SEED = 0
 # Frames in one call on each kind of device. Rounding depends on it, so it is part of the identity.
 BATCH_SIZES = {"cpu": 4, "cuda": 16}
-# Version of the rearrangement in nets/fast.py; cells of another may differ in their last bit.
+# Version of the rearrangement in nets/fast.py; another version may change the last bit.
 FAST_PATH = "4"
 SPEED = {"precision": ("float32", "bf16"), "compile": ("no", "yes")}
 # Encoded templates kept at a time; each holds its features (6 MB for the demo sizes, 30 MB for the published ones).
 MOST_FACES = 16
-# What finds the landmarks of a face; imported by name, so that only generators that need it have it in their keys.
+# The module that finds landmarks, imported by name so that only generators that need it have it in their keys.
 LANDMARKS = "megbench.faces.landmarks"
-# Settings of networks that are not the published ones, where a card says `displaced`: they are the demo weights'.
+# The demo weights' settings for networks other than the published ones, used if a card says `displaced`.
 DISPLACED = {
     "tps_rau": "megbench.taught.tps_rau:DisplacedRauConfig",
     "ulmegan": "megbench.taught.ulmegan:DisplacedUlmeConfig",
@@ -64,14 +64,14 @@ class GeneratorMethod(ABC):
     """A generator with weights: `name[@variant][:mode=MODE]`, and the options of its descriptor.
 
     Every one takes `precision` (bf16: convolutions in bfloat16, geometry and softmaxes in float32) and `compile` (yes:
-    by torch.compile, which needs a C++ compiler).
+    use torch.compile, which needs a C++ compiler).
     Variant "" is "demo", the weights in the repository. "untrained" is the demo variant with random weights, and a
-    control. Any other variant is the file <name>@<variant> in the folder that MEGBENCH_WEIGHTS names, else in
-    `.megbench/weights`: .safetensors (and its JSON), .pth or .pth.tar (published sizes). BenchError for an unknown
-    option or mode, and where weights are missing.
+    control. Any other variant is the file <name>@<variant> in the folder that MEGBENCH_WEIGHTS names, or in
+    `.megbench/weights`: .safetensors (and its JSON), .pth or .pth.tar (published sizes). Raise BenchError for an
+    unknown option or mode, or if weights are missing.
     """
 
-    # Options of all generators that are driven alike, with their choices.
+    # Options, with their choices, of all generators that are driven by the same input.
     takes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def __init__(self, generator: Generator, variant: str, options: Mapping[str, str]) -> None:
@@ -100,7 +100,7 @@ class GeneratorMethod(ABC):
 
     @abstractmethod
     def encoded(self, template: Template) -> Any:
-        """Return the template as the animator wants it; made once for all drivers."""
+        """Return the template in the animator's form, made once for all drivers."""
 
     @abstractmethod
     def moved(self, template: Template, driver: Clip) -> Frames:
@@ -108,21 +108,21 @@ class GeneratorMethod(ABC):
 
     @functools.cached_property
     def mode(self) -> str:
-        """How motion is transferred: what was asked for, else the first mode whose networks the weights hold."""
+        """The mode of motion transfer: the one asked for, or else the first whose networks the weights hold."""
         return self._mode or next(mode for mode in self.generator.modes if not self._lacking(mode))
 
     @property
     def whose(self) -> str:
-        """The variant whose weights are used: the demo weights where the variant is a mode."""
+        """The variant whose weights are used: demo if the variant is a mode."""
         return DEMO if self._is_mode else self.variant
 
     @property
     def weights(self) -> Path:
-        """The weights file of the variant. BenchError if there is none, saying where it should be or how to train."""
+        """The variant's weights file. Raise BenchError if there is none, saying where to put it or how to train it."""
         return find_weights(self.name, DEMO if self.is_control else self.whose)
 
     def settings(self) -> dict[str, Any]:
-        """Return the config in the card beside the weights; {} for published checkpoints, which have default sizes."""
+        """Return the config in the weights' card, or {} for published checkpoints, which have default sizes."""
         if self._is_blank or self.weights.suffix != ".safetensors":
             return {}
         config = read_card(self.weights).get("config")
@@ -131,23 +131,23 @@ class GeneratorMethod(ABC):
         return current(config)
 
     def seen(self) -> Mapping[str, list[str]]:
-        """Return "clips" and "people" that the weights were trained on, {} if nobody knows."""
+        """Return the "clips" and "people" that the weights were trained on, or {} if unknown."""
         return {} if self.is_control else clips_seen(self.weights)
 
     @property
     def marks(self) -> dict[str, str]:
-        """What a reader of the scores must know of the weights: a word for the tables and a sentence each."""
+        """Notes on the weights for readers of the scores: a word for the tables and a sentence each."""
         if self.is_control:
-            return {"untrained": "The demo network with random weights: what it does before it has learnt anything."}
+            return {"untrained": "The demo network with random weights: what it does before any training."}
         known = self.generator.weights.get(DEMO)
         if self.whose == DEMO and known:
             return status_marks(known)
         return card_marks(card_of(self.weights), card_of(demo_weights(self.name)), known)
 
     def identity(self) -> Mapping[str, Any]:
-        """Return weights, config, mode, batch sizes and arithmetic: all that decides frames besides inputs and code.
+        """Return everything that determines frames besides inputs and code: weights, config, mode, batch, arithmetic.
 
-        The code of what is only imported by name is added: networks and landmarks.
+        The code of modules that are imported by name only (networks, landmarks) is added.
         """
         settings, mode = self.settings(), self.generator.modes[self.mode]
         return {
@@ -181,7 +181,7 @@ class GeneratorMethod(ABC):
         self._faces: dict[str, Any] = {}
 
     def check_files(self) -> None:
-        """Load the weights as `prepare` does, and forget them. Raise BenchError if they cannot be loaded."""
+        """Load the weights as `prepare` does and discard them. Raise BenchError if they cannot be loaded."""
         if not self.is_control:
             self._loaded()
 
@@ -198,9 +198,9 @@ class GeneratorMethod(ABC):
         return config, networks
 
     def build(self, states: Mapping[str, Mapping[str, Tensor]]) -> tuple[Any, dict[str, nn.Module]]:
-        """Return the settings of the networks, and those that the mode needs, with fresh weights.
+        """Return the networks' settings, and the networks that the mode needs, not yet loaded.
 
-        states: the weights by network name, {} for random ones; published checkpoints show their settings by them.
+        states: the weights by network name, or {} for random ones; they reveal the settings of published checkpoints.
         """
         if lacking := self._lacking(self.mode):
             other = next(mode for mode in self.generator.modes if not self._lacking(mode))
@@ -229,7 +229,7 @@ class GeneratorMethod(ABC):
         return BATCH_SIZES[self.device]
 
     def face(self, template: Template) -> Any:
-        """Return the template, encoded; kept for the next cell with it."""
+        """Return the encoded template, which is kept for the next cell with it."""
         if template.content not in self._faces:
             if len(self._faces) >= MOST_FACES:
                 self._faces.clear()
@@ -251,23 +251,23 @@ class GeneratorMethod(ABC):
 
     @property
     def _is_blank(self) -> bool:
-        """Whether there is no file of weights at all: random ones of the published sizes."""
+        """Return whether there is no weights file at all, so that random weights of the published sizes are used."""
         return self.is_control and DEMO not in self.generator.weights
 
     def _places(self, settings: Mapping[str, Any]) -> list[str]:
-        """Return where the networks are, "module:Class": the published ones, then those of the weights if others."""
+        """Return the networks as "module:Class": the published ones, then the weights' own if they are others."""
         published = self.generator.model
         other = DISPLACED.get(self.name, published) if is_displaced(settings) else published
         return list(dict.fromkeys([published, other]))
 
     def _lacking(self, mode: str) -> Sequence[str]:
-        """Return the networks of a later stage that a mode needs and the weights lack, or hold untrained."""
+        """Return the later stages' networks that a mode needs and the weights lack or hold untrained."""
         wanted = [name for name in self.generator.modes[mode].networks if name in self.generator.later]
         return [name for name in wanted if name not in self._trained]
 
     @functools.cached_property
     def _trained(self) -> set[str]:
-        """The networks that the weights hold, without those that their training did not come to."""
+        """Return the networks in the weights, without those that training did not reach."""
         if self._is_blank:
             return set()
         return network_names(self.weights) - untrained_networks(card_of(self.weights), self.generator.later)

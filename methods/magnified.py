@@ -1,4 +1,4 @@
-"""Magnify, animate, de-magnify: `NAME:magnify=K` around a method that is handed a driver (docs/magnified.md)."""
+"""Magnify, animate, de-magnify: `NAME:magnify=K` around a method that takes a driver (docs/magnified.md)."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from megbench.faces.features import one_at_a_time, seen_clip
 from megbench.methods.driving_units import DrivenByUnits
 
 Maker = Callable[[str, Mapping[str, str]], Any]
-# What a reader of the scores must know.
+# Notes for readers of the scores.
 PICTURES = (
-    "The driver's facial motion was made {by} before the method saw it, and that of its output then {back}, about its"
-    " first frame; both by the optical flow that scores look at, too (docs/magnified.md)."
+    "The driver's facial motion was made {by} before the method saw it, and that of its output then {back}, relative to"
+    " its first frame; both by the optical flow that scores also use (docs/magnified.md)."
 )
 UNITS = (
     "The driver's action units were multiplied by {factor:g} and clipped at 5 before the method saw them, and the"
-    " motion of its output then made {back}, about its first frame, by the optical flow that scores look at, too"
+    " motion of its output then made {back}, relative to its first frame, by the optical flow that scores also use"
     " (docs/magnified.md)."
 )
 
 
 def magnifying(name: str, maker: Maker, factor: float) -> Maker:
-    """Return what makes the method `name` with motion magnified by `factor` around it; by 1 it is the method itself.
+    """Return what makes the method `name` with motion magnified by `factor` around it; 1 means the method itself.
 
-    Raise BenchError for a method that is handed no driver: a control, or outputs made elsewhere.
+    Raise BenchError for a method that takes no driver: a control, or outputs made elsewhere.
     """
     if hasattr(maker, "animate_cell"):
         raise _handed_nothing(name, factor)
@@ -44,8 +44,8 @@ def magnifying(name: str, maker: Maker, factor: float) -> Maker:
 
 def _handed_nothing(name: str, factor: float) -> BenchError:
     return BenchError(
-        f"{name}: magnify={factor:g} cannot be done, for {name} is handed no driver: it is a control or shows outputs"
-        " made elsewhere. Leave magnify out, or put it around a method that animates."
+        f"{name}: magnify={factor:g} is impossible, because {name} takes no driver: it is a control or shows outputs"
+        " made elsewhere. Leave magnify out, or use it with a method that animates."
     )
 
 
@@ -57,29 +57,29 @@ class Magnifying:
     factor: float
 
     def __call__(self, variant: str, options: Mapping[str, str]) -> Magnified:
-        """Return the method. Raise BenchError as making the inner one does."""
+        """Return the method. Raise BenchError if making the inner method does."""
         return Magnified(self.maker, self.factor, variant, options)
 
     @property
     def options(self) -> Any:
-        """The options that the inner method's class says it takes, None if it does not say."""
+        """The options that the inner method's class declares, or None if it declares none."""
         return getattr(self.maker, "options", None)
 
     @property
     def purpose(self) -> str:
-        """What the inner method's row is for, "" if its class does not say."""
+        """The purpose of the inner method's row, or "" if its class does not state it."""
         return getattr(self.maker, "purpose", "")
 
     @property
     def needs(self) -> str:
-        """What a cell must have for the inner method, "" if its class does not say."""
+        """What a cell must have for the inner method, or "" if its class does not state it."""
         return getattr(self.maker, "needs", "")
 
 
 class Magnified:
-    """A method that sees a driver whose facial motion is `factor` times as large; its output's is divided by it.
+    """A method that sees a driver whose facial motion is `factor` times as large; its output's is divided by `factor`.
 
-    Methods driven by action units see intensities times the factor. All else is the inner method's.
+    Methods driven by action units see intensities times the factor. Everything else is the inner method's.
     """
 
     def __init__(self, maker: Maker, factor: float, variant: str, options: Mapping[str, str]) -> None:
@@ -100,7 +100,7 @@ class Magnified:
 
     @property
     def marks(self) -> dict[str, str]:
-        """What a reader of the scores must know: the inner method's marks and what was done around it."""
+        """Notes for readers of the scores: the inner method's marks and the magnification."""
         sentence = UNITS if self._by_units else PICTURES
         told = sentence.format(factor=self.factor, by=_times(self.factor), back=_times(1 / self.factor))
         return {**getattr(self.method, "marks", {}), f"magnified {self.factor:g}x": told}
@@ -111,7 +111,7 @@ class Magnified:
         return found
 
     def seen(self) -> Mapping[str, list[str]]:
-        """Return what the inner method's model was trained on, {} if nobody knows."""
+        """Return what the inner method's model was trained on, or {} if unknown."""
         found: Mapping[str, list[str]] = self._inner("seen", dict)()
         return found
 
@@ -121,20 +121,20 @@ class Magnified:
         return found
 
     def identity_on(self, cell: Cell) -> Mapping[str, Any]:
-        """Return what else decides the inner method's frames of a cell."""
+        """Return what else determines the inner method's frames of a cell."""
         found: Mapping[str, Any] = self._inner("identity_on", dict)(cell)
         return found
 
     def check(self, cell: Cell) -> None:
-        """Raise CellFailed or NotSupplied as the inner method does."""
+        """Raise CellFailed or NotSupplied if the inner method does."""
         self._inner("check", dict)(cell)
 
     def check_files(self) -> None:
-        """Raise BenchError as the inner method does."""
+        """Raise BenchError if the inner method does."""
         self._inner("check_files", dict)()
 
     def prepare(self, device: str) -> None:
-        """Prepare the inner method; motion is magnified on the processor whatever the device."""
+        """Prepare the inner method. Motion is magnified on the CPU, whatever the device."""
         self.method.prepare(device)
 
     def animate(self, template: Template, driver: Clip) -> Frames:
@@ -144,13 +144,13 @@ class Magnified:
         return magnify.magnified(frames, 1 / self.factor, "the output, whose motion is to be made smaller again")
 
     def _inner(self, name: str, empty: type) -> Callable[..., Any]:
-        """Return a function that methods may lack; then one that returns an `empty` value."""
+        """Return an optional function of the inner method, or one that returns an `empty` value if it is missing."""
         return getattr(self.method, name, lambda *_: empty())
 
     def _magnified(self, driver: Clip) -> Clip:
-        """Return the driver with its facial motion magnified; nobody knows its motion exactly, so `known` is lost.
+        """Return the driver with its facial motion magnified. Its exact motion is unknown, so `known` is dropped.
 
-        In a worker it is made once for all rows: whoever comes second waits and finds it in the store.
+        Workers make it once for all rows: a second one waits and then finds it in the store.
         """
         clip = seen_clip(f"driver {driver.name}", driver)
         with one_at_a_time(clip):
@@ -165,7 +165,7 @@ class Magnified:
             return dataclasses.replace(made, folder=folder)
 
     def _clips(self) -> Path:
-        """Return the folder where magnified drivers are kept: the store's, else one as long-lived as the method."""
+        """Return the folder of magnified drivers: in the store if there is one, otherwise one that the method owns."""
         if (store := own_store()) is not None:
             return store / "clips"
         self._own = self._own or TemporaryDirectory(prefix="megbench-")

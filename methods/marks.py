@@ -1,6 +1,6 @@
-"""Words of marks, and how one says that it concerns some of a row's cells only."""
+"""Words of marks, and how a mark says that it concerns only some of a row's cells."""
 
-# Rows whose action units are estimated from the flow by which outputs are scored.
+# Rows whose action units are estimated from the same flow that scores outputs.
 FROM_FLOW = "units from flow"
 
 

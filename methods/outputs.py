@@ -1,9 +1,9 @@
-"""Outputs that somebody else made: `--methods outputs:DIR` scores folders of pictures or videos as they are.
+"""Outputs made elsewhere: `--methods outputs:DIR` scores folders of pictures or videos as they are.
 
 DIR holds `<driver>__<template>` (a folder of pictures, or a video or GIF of that name), the names of a challenge's kit
 (methods/outputs_folder.py), or other names and a `mapping.csv` with the columns output, driver, template and frames.
-The last says which of the driver's frames the pictures show, counted from 0: "0-11 13 15" where frames were dropped,
-"0 0 1 1 2" where they are repeated; empty for one picture a frame.
+The last says which of the driver's frames the pictures show, counted from 0: "0-11 13 15" if frames were dropped,
+"0 0 1 1 2" if they are repeated; empty for one picture per frame.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ LONGEST_SHAPE = 1.5
 
 
 class Outputs:
-    """Frames made elsewhere, scored as they are; compressed or resized outputs and those lacking frames are marked.
+    """Frames made elsewhere, scored as they are. Outputs that are compressed, resized or lack frames are marked.
 
-    It is handed the whole cell for the names by which a kit knows driver and template, and looks at nothing else of it.
+    It receives the whole cell for the names that a kit gives driver and template, and uses nothing else of it.
     """
 
     name = "outputs"
@@ -41,7 +41,7 @@ class Outputs:
         self.folder = OutputsFolder(Path(options["folder"]))
 
     def marks_on(self, cells: Sequence[Cell]) -> dict[str, str]:
-        """Return what a reader of these cells' scores must know of their files: a word and a sentence each."""
+        """Return what a reader of these cells' scores must know about their files: a word and a sentence each."""
         scored = [(output, cell.driver) for cell in cells if (output := self.folder.of(cell))]
         marks = {}
         for word, sentence in MARKS.items():
@@ -56,21 +56,21 @@ class Outputs:
         return self.folder.others({output.path for cell in cells if (output := self.folder.of(cell))})
 
     def identity(self) -> Mapping[str, object]:
-        """Return nothing: each cell is decided by its own files (`sources`) and the mapping's line for it."""
+        """Return nothing: each cell depends on its own files (`sources`) and its line in the mapping."""
         return {}
 
     def sources(self, cell: Cell) -> Sequence[Path]:
-        """Return the files of one cell's output, none where it has no output."""
+        """Return the files of one cell's output, or none if it has no output."""
         output = self.folder.of(cell)
         return output.files() if output else []
 
     def identity_on(self, cell: Cell) -> Mapping[str, object]:
-        """Return which of the driver's frames one cell's output shows, None for all of them."""
+        """Return which of the driver's frames one cell's output shows, or None for all of them."""
         output = self.folder.of(cell)
         return {"frames": output.frames if output else None}
 
     def check(self, cell: Cell) -> None:
-        """Raise NotSupplied for a cell without an output, with entries of its name in another kind of file."""
+        """Raise NotSupplied for a cell without an output, naming similar entries in the folder."""
         if self.folder.of(cell):
             return
         where = self.folder.folder
@@ -83,7 +83,7 @@ class Outputs:
         raise NotSupplied(f"{missing}: no folder of pictures, video or GIF is called {cell.name}{kit}{there}")
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed if they do not match, NotSupplied without any."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed if their number is wrong, NotSupplied if none."""
         self.check(cell)
         output = self.folder.of(cell)
         assert output is not None
@@ -99,15 +99,14 @@ class Outputs:
         frames = _once_each(frames, n_frames)
         if len(frames) != n_frames:
             raise CellFailed(
-                f"{output.path} has {len(frames)} frames, the driver has {n_frames}. Give one for each of the driver's,"
-                f" or say in {MAPPING} (column frames) which of them its pictures show"
+                f"{output.path} has {len(frames)} frames, the driver has {n_frames}. Give one per driver frame, or list"
+                f" in {MAPPING} (column frames) which of them the pictures show"
             )
         return frames
 
 
 def _squared(path: Path) -> Frames:
-    """Return all frames of an output as (T, 256, 256, 3), each padded to a square as `megbench.faces.crop` pads a face
-    crop.
+    """Return all frames of an output as (T, 256, 256, 3), padded to squares as `megbench.faces.crop` pads face crops.
 
     A method that was given face crops of 137x168 returns frames of that shape; its driver was padded in the same way.
     Raise CellFailed for pictures that cannot be a single face.
@@ -125,7 +124,7 @@ def _squared(path: Path) -> Frames:
 
 
 def _once_each(frames: Frames, n_frames: int) -> Frames:
-    """Return one of each frame where all are repeated equally often and without change, as published GIFs are."""
+    """Return each frame once if all are repeated equally often and unchanged, as in published GIFs."""
     times, rest = divmod(len(frames), n_frames)
     if times < 2 or rest:
         return frames
@@ -134,7 +133,7 @@ def _once_each(frames: Frames, n_frames: int) -> Frames:
 
 
 def _held(frames: Frames, output: Output, n_frames: int) -> Frames:
-    """Return all frames of the driver's time: the first picture of each kept frame stands until the next one."""
+    """Return a picture for every frame of the driver: the first picture of each kept frame is held until the next."""
     shown = np.array(output.frames)
     if len(shown) != len(frames):
         raise CellFailed(f"{output.path} has {len(frames)} frames, its mapping names {len(shown)}")

@@ -1,7 +1,7 @@
-"""What lies in a folder of outputs: which file or folder belongs to which cell, and what a reader must know of it.
+"""A folder of outputs: which file or folder belongs to which cell, and what a reader must know about it.
 
-Names are `<driver>__<template>`, or what a `mapping.csv` says. Cells of a challenge's kit are also found by the kit's
-own names, whatever their case and joint: `Positive_022_3_3-normalized_asianFemale.mp4`, or folder in folder,
+Names are `<driver>__<template>`, or those in a `mapping.csv`. Cells of a challenge's kit are also found by the kit's
+own names, whatever their case and separators: `Positive_022_3_3-normalized_asianFemale.mp4`, or nested folders,
 `SAMM_challenge/Positive_022_3_3/asianFemale`.
 """
 
@@ -27,31 +27,31 @@ from megbench.core.video import first_size, is_video
 
 MAPPING = "mapping.csv"
 RESIZED, PADDED, HELD = "resized", "padded", "held"
-# Marks of outputs: the word for the tables and the sentence below them.
+# Marks of outputs: a word for the tables and a sentence below them.
 MARKS = {
     "GIF": "A GIF has 256 colours a frame; its palette jumps by more than a micro-expression moves.",
     "video": "Read from video files; compression alters motion of half a pixel.",
     "JPEG": "Pictures saved as JPEG; compression alters motion of half a pixel.",
     "WebP": "Pictures saved as lossy WebP; compression alters motion of half a pixel.",
     RESIZED: "Outputs of {sizes} pixels were scaled to {size}x{size}.",
-    PADDED: "Outputs of {sizes} pixels were padded to squares, as pictures of such sizes are.",
+    PADDED: "Outputs of {sizes} pixels were padded to squares, like face crops of such sizes.",
     HELD: "Outputs lack frames of the driver; the frame before each gap is held through it.",
 }
-# Pictures saved with loss, whatever their names, by their first bytes.
+# Lossy pictures, recognised by their first bytes, whatever their names.
 LOSSY: dict[str, Callable[[bytes], bool]] = {
     "JPEG": lambda head: kind_of(head) == JPEG,
     "WebP": lambda head: head[8:12] == b"WEBP" and b"VP8 " in head,
 }
 LIMITS = SheetLimits("a mapping of outputs", bytes=1_000_000, rows=20_000, columns=50)
 LONGEST_CLIP = 5000
-# Published outputs lie at most in a driver's folder in a database's folder; folders beyond the number are not searched.
+# Published outputs are at most in a driver's folder in a database's folder; deeper or further folders are not searched.
 DEEPEST, MOST_FOLDERS = 3, 2000
 Place = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Output:
-    """The path of one cell's output, and which of the driver's frames it shows; None for all of them."""
+    """The path of one cell's output, and which of the driver's frames it shows, None for all."""
 
     path: Path
     frames: tuple[int, ...] | None = None
@@ -62,7 +62,7 @@ class Output:
 
     @functools.cached_property
     def marks(self) -> frozenset[str]:
-        """Words for outputs that are compressed or resized. BenchError if files cannot be read."""
+        """Return words for outputs that are compressed or resized. Raise BenchError if files cannot be read."""
         if self.path.is_dir():
             heads = [_head(path) for path in self.files()]
             kinds = {word for word, is_so in LOSSY.items() if any(map(is_so, heads))}
@@ -73,18 +73,18 @@ class Output:
         return frozenset(kinds | {word for word, is_so in found.items() if is_so})
 
     def marks_on(self, driver: Clip) -> frozenset[str]:
-        """Return the words of `marks`, and one if the output lacks frames of the driver."""
+        """Return the words of `marks`, and another if the output lacks frames of the driver."""
         lacks = self.frames is not None and len(set(self.frames)) < driver.n_frames
         return self.marks | {HELD} if lacks else self.marks
 
     @functools.cached_property
     def size(self) -> tuple[int, int]:
-        """Width and height of the first frame."""
+        """Return width and height of the first frame."""
         return first_size(self.path)
 
 
 class OutputsFolder:
-    """A folder of outputs. BenchError for a missing folder, one without outputs, or a faulty mapping."""
+    """A folder of outputs. Raise BenchError if it is missing, has no outputs or a faulty mapping."""
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -99,7 +99,7 @@ class OutputsFolder:
             )
 
     def of(self, cell: Cell) -> Output | None:
-        """Return a cell's output by its own names, else by those that others give it. BenchError for two of them."""
+        """Return a cell's output by its own name, or else by a kit's names. Raise BenchError if there are two."""
         if found := self._named.get((cell.driver.name, cell.template.name)):
             return found
         keys = {_key(*names) for pair in cell.known_as for names in (pair, pair[::-1])}
@@ -110,13 +110,13 @@ class OutputsFolder:
         return others[0] if others else None
 
     def near(self, cell: Cell) -> list[str]:
-        """Return entries that are called as a cell's output but for its case and for the kind of file."""
+        """Return entries whose names differ from a cell's output only in case or file type."""
         return [path.name for path in sorted(self.folder.iterdir()) if _label(path).lower() == cell.name.lower()]
 
     def others(self, used: set[Path]) -> list[str]:
-        """Return what else lies in the folder than some outputs, without the mapping and hidden files.
+        """Return what else is in the folder besides the outputs in `used`, without the mapping and hidden files.
 
-        Entries of the folder, and in those that hold an output that is used, further outputs.
+        These are entries of the folder, and unused outputs inside entries that hold a used one.
         """
         inside = {path.relative_to(self.folder).parts[0] for path in used}
         names = [path.name for path in self.folder.iterdir() if path.name not in {*inside, MAPPING}]
@@ -127,7 +127,7 @@ class OutputsFolder:
 
     @functools.cached_property
     def _keyed(self) -> dict[str, list[Output]]:
-        """Outputs by the keys of all names that they may go by: the last folders and the name together."""
+        """Return outputs by the keys of all their possible names: the last folders and the name together."""
         found: dict[str, list[Output]] = {}
         if self.mapped:
             for names, output in self._named.items():
@@ -142,12 +142,12 @@ class OutputsFolder:
 
 
 def _key(*names: str) -> str:
-    """Return names as one, without regard to case and to what joins them."""
+    """Return joined names without regard to case and separators."""
     return re.sub(r"[\W_]+", "_", " ".join(names)).strip("_").casefold()
 
 
 def _deeper(folder: Path) -> list[Path]:
-    """Return folders of pictures, videos and GIFs in a folder and in its folders, in order, without hidden ones."""
+    """Return folders of pictures, videos and GIFs in a folder and its subfolders, in order, without hidden ones."""
     found = []
     for where, folders, files in itertools.islice(os.walk(folder), MOST_FOLDERS):
         here = Path(where)
@@ -210,9 +210,9 @@ def _mapped(folder: Path, mapping: Path) -> dict[Place, Output]:
 
 
 def kept_frames(text: str, where: str) -> tuple[int, ...] | None:
-    """Return the frame numbers in "0-11 13 15" or "0 0 1 1 2", None for an empty text.
+    """Return the frame numbers in "0-11 13 15" or "0 0 1 1 2", or None for an empty text.
 
-    A number that is repeated means as many pictures of that frame. BenchError for numbers that fall or begin after 0.
+    A repeated number means several pictures of that frame. Raise BenchError for numbers that fall or begin after 0.
     """
     if not text.strip():
         return None
@@ -220,18 +220,18 @@ def kept_frames(text: str, where: str) -> tuple[int, ...] | None:
     for part in re.split(r"[\s;]+", text.strip()):
         match = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part)
         if not match:
-            raise BenchError(f"{where}: {part!r} is no frame number. Write the kept frames as 0-11 13 15.")
+            raise BenchError(f"{where}: {part!r} is not a frame number. Write the kept frames as 0-11 13 15.")
         first, last = int(match[1]), int(match[2] or match[1])
         if last > LONGEST_CLIP:
             raise BenchError(f"{where}: frame {last} lies beyond the longest clip ({LONGEST_CLIP} frames).")
         numbers += range(first, last + 1)
     if numbers[:1] != [0] or any(b < a for a, b in itertools.pairwise(numbers)):
-        raise BenchError(f"{where}: the kept frames {text!r} must rise from frame 0 on; only repeats may stand.")
+        raise BenchError(f"{where}: the kept frames {text!r} must begin with 0 and never fall; repeats are allowed.")
     return tuple(numbers)
 
 
 def _inside(folder: Path, path: Path) -> Path:
-    """`path`, which must not lead out of `folder`, by its name or by a link."""
+    """Return `path`. Raise BenchError if its name or a link leads out of `folder`."""
     if not path.resolve().is_relative_to(folder.resolve()):
         raise BenchError(f"outputs: {str(path)!r} leads out of {folder}. Put the outputs into the folder itself.")
     return path

@@ -1,4 +1,4 @@
-"""What altered drivers are judged by: a figure of each row without and with them, and the rows' two orders."""
+"""How altered drivers are compared: a figure of each row without and with them, and the two orders of rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from megbench.reports.pooled import products
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Entry
 
-# Neighbouring frames lie twice as far apart at half the rate; no factor makes up for that.
+# Neighbouring frames are twice as far apart at half the rate; no factor compensates for that.
 OTHER_RATE = "another frame rate: taken over neighbouring frames, which are twice as far apart"
 NO_ORDER = "an order needs two rows"
 ALL_TIED = "the rows do not differ"
@@ -26,8 +26,8 @@ Values = Mapping[str, tuple[float, float]]
 def both(run: FinishedRun, other: FinishedRun, figure: Figure, rows: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Return a figure of each row without and with altered drivers, over the cells that have it in both runs.
 
-    It is in the unaltered drivers' frames, and by its distance from the ideal if it may miss that on both sides. {}
-    where the two runs' frame rates cannot be compared.
+    It is in the unaltered drivers' frames, and as a distance from the ideal if values may miss that on both sides.
+    Return {} if the two runs' frame rates cannot be compared.
     """
     if not comparable(other, figure):
         return {}
@@ -40,7 +40,7 @@ def both(run: FinishedRun, other: FinishedRun, figure: Figure, rows: Sequence[st
 
 
 def comparable(other: FinishedRun, figure: Figure) -> bool:
-    """Return whether a figure of a run on altered drivers means the same as without: not if it hangs on the rate."""
+    """Return whether a figure means the same with altered drivers as without; not if it depends on the frame rate."""
     return not (at_half_rate(other) and figure.neighbours)
 
 
@@ -51,7 +51,7 @@ def at_half_rate(run: FinishedRun) -> bool:
 
 
 def shared_cells(run: FinishedRun, other: FinishedRun, label: str, figure: Figure) -> list[str]:
-    """Return the cells that have what the row's figure is made of in both runs; [] for a figure of a set."""
+    """Return the cells that have the row's figure, or the sums to pool it, in both runs; [] for a figure of a set."""
     if figure.pooling == "set":
         return []
     of = of_cells if figure.pooling == "mean" else products
@@ -59,7 +59,7 @@ def shared_cells(run: FinishedRun, other: FinishedRun, label: str, figure: Figur
 
 
 def _over_cells(run: FinishedRun, label: str, figure: Figure, cells: Sequence[str]) -> float | None:
-    """Return what `both` compares, of one row in one run; None where no cell has it."""
+    """Return what `both` compares, for one row in one run, or None if no cell has it."""
     per_frame = 2.0 if figure.unit == "frames" and at_half_rate(run) else 1.0
     if figure.pooling == "set":
         value = run.combined(label, figure.name).value
@@ -78,12 +78,12 @@ def _aimed(figure: Figure, value: float) -> float:
 
 
 def _far(figure: Figure, value: float) -> float:
-    """Return how far from the ideal a row is, of what `both` returns."""
+    """Return how far from the ideal a value returned by `both` is."""
     return value if figure.two_sided else figure.distance(value)
 
 
 def order_entry(figure: Figure, values: Values) -> Entry:
-    """Return tau of the rows' two orders, of values as `both` has them, and how many pairs changed places, "1 of 6"."""
+    """Return tau of the two orders of rows and how many pairs changed places ("1 of 6"). values: those of `both`."""
     if len(values) < 2:
         return Entry(None, NO_ORDER)
     before, after = ([_far(figure, of[i]) for of in values.values()] for i in (0, 1))
@@ -95,7 +95,7 @@ def order_entry(figure: Figure, values: Values) -> Entry:
 
 
 def swapped(figure: Figure, values: Values) -> list[str]:
-    """Return the pairs of rows that changed places, "fomm and mraa", the one first that was better."""
+    """Return the pairs of rows that changed places, such as "fomm and mraa", the one that was better first."""
     before, after = ({label: _far(figure, of[i]) for label, of in values.items()} for i in (0, 1))
     ranked = sorted(before, key=lambda label: before[label])
     return [

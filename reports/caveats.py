@@ -1,4 +1,4 @@
-"""What to know before believing a page or passing it on: what its clips and weights are, whose faces it shows."""
+"""What to know before trusting or sharing a page: what its clips and weights are, and whose faces it shows."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ RENDERED = (
 )
 DEMO_WEIGHTS = (
     "Small networks trained briefly on rendered faces, so that the whole suite can be seen at work at once. They are"
-    " not the published models, and their order here says nothing of the papers'. The model cards tell how they were"
+    " not the published models, and their order here says nothing about the papers'. The model cards say how they were"
     " trained."
 )
 SEEN = (
     "Trained on clips of this run.",
-    "A row marked so was trained on some of the drivers it is scored on, or on other clips of the people in them."
+    "A row with this mark was trained on some of the drivers it is scored on, or on other clips of the people in them."
     " Its scores there say what it remembers as well as what it can do; train it without them to compare it.",
 )
 SEVERAL_FACES = "Drivers that show several faces."
-# How many drivers the notice at the top names.
+# The number of drivers that the notice at the top names.
 MOST_NAMED = 5
 
 
 def caveats(run: FinishedRun) -> list[tuple[str, str]]:
-    """Return what to know about the clips, weights and files of this run, each as a title and a text."""
+    """Return notes on the clips, weights and files of this run, each as a title and a text."""
     texts = []
     if any(cell.rendered for cell in run.facts.cells):
         title, text = RENDERED
@@ -68,7 +68,7 @@ def caveats(run: FinishedRun) -> list[tuple[str, str]]:
 
 
 def faces_inside(run: FinishedRun) -> str:
-    """Whose faces the page's clips show where they are not the suite's own; "" where all are."""
+    """Return whose faces the page's clips show besides the suite's own, or "" if there are no others."""
     recorded = dict.fromkeys(cell.database for cell in run.facts.cells if not cell.rendered)
     shown = f"recordings from {', '.join(recorded)}" if recorded else ""
     given = run.facts.request.get("folders")

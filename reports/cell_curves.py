@@ -1,4 +1,4 @@
-"""The curves of a cell: facial motion, action units by every detector beside each other, what other metrics kept."""
+"""The curves of a cell: facial motion, action units by every detector side by side, and other metrics' curves."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from megbench.reports.curves import (
 from megbench.reports.run_facts import CellFacts
 from megbench.reports.run_files import Series
 
-# Numbered CSS colours for methods; a ninth method begins anew.
+# The number of CSS colours for methods; a ninth method begins again.
 COLOURS = 8
-# The metric of facial motion, and the one whose intensities have the unit of those that clips are rendered from.
+# The metric of facial motion, and the one whose intensities have the unit of those from which clips are rendered.
 MOTION = "motion_agreement"
 RENDERED_UNIT = "au_flow"
 KNOWN = "known"
-# Panels in one row; of other metrics' curves no more are shown.
+# Panels in one row; other metrics' curves get only one row.
 MOST_PANELS = 6
 MOTION_TEXT = (
     "Mean length of the facial motion since frame 0, head motion removed (last panel: the head's own), by region, in %"
@@ -41,9 +41,9 @@ Kept = Mapping[str, Mapping[str, Series]]
 
 @dataclass(frozen=True)
 class Curves:
-    """Pictures of curves with one key; `roles` are the ink lines in them, `methods` the coloured ones with titles.
+    """Pictures of curves with one key. roles: the ink lines in them. methods: the coloured lines with their titles.
 
-    more: further pictures, which the page folds under `summary`. text: what is shown, without the full stop.
+    more: further pictures, which the page folds under `summary`. text: what is shown, without a full stop.
     """
 
     metric: str
@@ -79,8 +79,8 @@ def cell_curves(cell: CellFacts, kept: Kept, detectors: Mapping[str, str]) -> It
 def unit_curves(cell: CellFacts, kept: Kept, detectors: Mapping[str, str]) -> Iterator[Curves]:
     """Yield the curves of action units, by every detector that ran: a panel for each unit and detector.
 
-    Panels of one unit are neighbours, those of one detector share a scale. Known intensities are drawn over those that
-    are read from flow, which have the same unit, else in panels of their own.
+    Panels of one unit are neighbours; those of one detector share a scale. Known intensities are drawn over those read
+    from flow, which have the same unit, or else in panels of their own.
     """
     found = {word: lines for metric, word in detectors.items() if (lines := _lines(kept, metric))}
     flow = detectors.get(RENDERED_UNIT, "")
@@ -102,7 +102,7 @@ def unit_curves(cell: CellFacts, kept: Kept, detectors: Mapping[str, str]) -> It
 
 
 def _plots(found: Mapping[str, Sequence[Line]]) -> Iterator[list[Plot]]:
-    """Yield the panels of each unit, the units that reach farthest on some detector's scale first.
+    """Yield the panels of each unit, beginning with units that reach farthest on some detector's scale.
 
     found: lines by detector. A unit that one detector reads together with others ("AU14+20") has all their panels.
     """
@@ -129,7 +129,7 @@ def _plots(found: Mapping[str, Sequence[Line]]) -> Iterator[list[Plot]]:
 
 
 def _apart(names: Iterable[str]) -> list[frozenset[str]]:
-    """Return the units' numbers, those that some detector reads together in one set; in ascending order."""
+    """Return sets of the units' numbers in ascending order; units that some detector reads together share a set."""
     units: list[frozenset[str]] = []
     for unit in sorted(set(map(numbers, names)), key=lambda unit: (-len(unit), sorted(unit))):
         if not any(unit <= other for other in units):
@@ -138,7 +138,7 @@ def _apart(names: Iterable[str]) -> list[frozenset[str]]:
 
 
 def _rows(units: Sequence[Sequence[Plot]]) -> Iterator[list[Plot]]:
-    """Yield rows of panels: units in the given order, as many whole ones as fit, at least one."""
+    """Yield rows of panels: units in the given order, as many complete ones as fit and at least one."""
     row: list[Plot] = []
     for plots in units:
         if row and len(row) + len(plots) > MOST_PANELS:
@@ -150,7 +150,7 @@ def _rows(units: Sequence[Sequence[Plot]]) -> Iterator[list[Plot]]:
 
 
 def _lines(kept: Kept, metric: str) -> list[Line]:
-    """Return the curves that a metric kept of a cell, in the order in which they are drawn, the driver's on top."""
+    """Return the curves that a metric stored for a cell, in drawing order, the driver's on top."""
     series = [(number, of[metric]) for number, of in enumerate(kept.values()) if metric in of]
     inks = {role: next((line for _, s in series if (line := s.of(role))), {}) for role in ("truth", "driver")}
     frames = series[0][1].frames if series else ()
@@ -163,7 +163,7 @@ def _lines(kept: Kept, metric: str) -> list[Line]:
 
 
 def _keys(kept: Kept, lines: Sequence[Line]) -> tuple[tuple[str, ...], tuple[tuple[str, int], ...]]:
-    """Return the ink lines' roles and the methods with their colours, as far as there are lines of them."""
+    """Return the ink lines' roles and the methods with their colours, if they have lines."""
     roles = [role for role in ("driver", KNOWN, "truth") if any(line.role == role for line in lines)]
     colours = {line.colour for line in lines if line.colour is not None}
     numbered = ((label, number % COLOURS) for number, label in enumerate(kept))
@@ -171,7 +171,7 @@ def _keys(kept: Kept, lines: Sequence[Line]) -> tuple[tuple[str, ...], tuple[tup
 
 
 def known_curves(cell: CellFacts, measured: Iterable[str]) -> dict[str, Sequence[float]]:
-    """The known intensities under the names that a metric gives them: AU14 counts for its "AU14+20" too."""
+    """Return the known intensities under a metric's names: AU14 also counts for its "AU14+20"."""
     own = {name: numbers(name) for name in measured}
     return {
         name: curve
@@ -186,5 +186,5 @@ def _names(lines: Sequence[Line]) -> list[str]:
 
 
 def numbers(unit: str) -> frozenset[str]:
-    """The numbers of a unit: "AU14+20" -> 14, 20."""
+    """Return the numbers of a unit: 14 and 20 for "AU14+20"."""
     return frozenset(re.findall(r"\d+", unit))

@@ -1,4 +1,4 @@
-"""The cells of the page: which clips stand in which cell, with their scores, words and curves."""
+"""The cells of the page: the clips in each cell with their scores, remarks and curves."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,16 +18,16 @@ from megbench.reports.softness import sharpness_of
 
 # Grey levels either side of mid-grey that the amplified difference may fill.
 FULL_CONTRAST = 127
-# Pixels that the longest arrow of a motion field may take: somewhat more than the way to the next one.
+# Longest arrow of a motion field in pixels: somewhat more than the distance to the next one.
 ARROW = 22
-# Factors by which the page magnifies facial motion, and the pixels that the one chosen for a driver makes of its peak.
+# Factors by which the page magnifies facial motion, and the pixels to which a driver's peak motion is magnified.
 FACTORS = (4, 8, 16)
 SEEN_EASILY = 8.0
 
 
 @dataclass(frozen=True)
 class ScoreLine:
-    """One score under a player, as shown; `reason` where it is absent."""
+    """One score under a player, as shown, or the `reason` why it is absent."""
 
     title: str
     shown: str
@@ -37,9 +37,9 @@ class ScoreLine:
 
 @dataclass(frozen=True)
 class Player:
-    """One clip in a cell: its place in the page's media (None with the `reason` why there is none), scores, words.
+    """One clip in a cell: its index in the page's media (or None with the `reason`), scores and remarks.
 
-    remarks: what its scores say. marks: the words of its row's marks.
+    remarks: its scores in words. marks: the words of its row's marks.
     """
 
     title: str
@@ -65,13 +65,13 @@ class CellView:
 
 
 class MediaList:
-    """The clips that the page needs, each once, in the order in which they are first asked for."""
+    """The clips that the page needs, each once, in the order of first use."""
 
     def __init__(self) -> None:
         self.wanted: dict[tuple[Path, int], int] = {}
 
     def place(self, path: Path, count: int) -> int:
-        """Number of a frame folder (or picture) among the page's media."""
+        """Return the index of a frame folder (or picture) among the page's media."""
         return self.wanted.setdefault((path, count), len(self.wanted))
 
 
@@ -82,7 +82,7 @@ def with_outputs(run: FinishedRun) -> tuple[CellFacts, ...]:
 
 
 def two_cells(cells: tuple[CellFacts, ...]) -> list[CellFacts]:
-    """The first cell, and the first that shares neither its template nor its emotion (else the last); [] of none."""
+    """Return the first cell and the first with another template and emotion (or else the last), or [] without cells."""
     if not cells:
         return []
     first = cells[0]
@@ -91,7 +91,7 @@ def two_cells(cells: tuple[CellFacts, ...]) -> list[CellFacts]:
 
 
 def cell_view(run: FinishedRun, cell: CellFacts, media: MediaList | None, with_controls: bool) -> CellView:
-    """Players, scores, words and curves of one cell; `media` None for a page without pictures."""
+    """Return players, scores, remarks and curves of one cell. media: None for a page without pictures."""
     inputs: list[Player] = []
     if media is not None:
         inputs = [
@@ -115,7 +115,7 @@ def cell_view(run: FinishedRun, cell: CellFacts, media: MediaList | None, with_c
 
 
 def first_frame(cell: CellFacts, driver: Mapping[str, Sequence[float]]) -> int:
-    """The frame at which a cell is opened: its apex; where nobody coded it, where a region of the driver moves most."""
+    """Return the frame at which a cell opens: its coded apex, or else where a region of the driver moves most."""
     if cell.apex_frame is not None:
         return cell.apex_frame
     facial = [curve for group, curve in driver.items() if group != "head"]
@@ -143,7 +143,7 @@ def _player(
 
 
 def score_lines(run: FinishedRun, cell: CellFacts, method: MethodFacts) -> Iterator[ScoreLine]:
-    """The leaderboard's figures of one cell, without those that only exist over many cells."""
+    """Yield the leaderboard's figures of one cell, without those that only exist over many cells."""
     for figure in headlines(run):
         if figure.pooling == "pooled" or (figure.target == "truth" and not cell.has_truth):
             continue
@@ -153,36 +153,36 @@ def score_lines(run: FinishedRun, cell: CellFacts, method: MethodFacts) -> Itera
 
 
 def _input(role: str, what: str, path: Path, count: int, media: MediaList) -> Player:
-    """A template, driver or truth; without a clip where the run could not prepare it."""
+    """Return a template, driver or truth as a player, without a clip if the run could not prepare it."""
     if not path.exists():
         return Player(role, "input", None, "not prepared in this run: see the reason beside it")
     return Player(role, "input", media.place(path, count), what)
 
 
 def _sharp(run: FinishedRun, cell: CellFacts, role: str, what: str) -> str:
-    """Return what a template or driver is for, with how sharp it is itself."""
+    """Return the purpose of a template or driver, with its own sharpness."""
     found = sharpness_of(run, cell, role)
     return what if found is None else f"{what}; sharpness {found:.0f}"
 
 
 def amplification(reach: float) -> int:
-    """The power of two from 2 to 32 that brings differences of `reach` grey levels near full contrast, not over it."""
+    """Return the power of two from 2 to 32 that brings differences of `reach` grey levels near full contrast."""
     return max((factor for factor in (2, 4, 8, 16, 32) if factor * reach <= FULL_CONTRAST), default=2)
 
 
 def stretch(moves: float) -> int:
-    """The power of two from 1 to 64 that lengthens arrows of `moves` pixels to nearly their room."""
+    """Return the power of two from 1 to 64 that lengthens arrows of `moves` pixels to nearly their room."""
     return max((factor for factor in (1, 2, 4, 8, 16, 32, 64) if factor * moves <= ARROW), default=1)
 
 
 def magnification(moves: float) -> int:
-    """The factor that brings a peak motion of `moves` pixels nearest to what is seen easily; the largest if it is 0."""
+    """Return the factor that best brings a peak motion of `moves` pixels to what is seen easily; the largest for 0."""
     if not moves:
         return FACTORS[-1]
     return min(FACTORS, key=lambda factor: abs(math.log(factor * moves / SEEN_EASILY)))
 
 
 def driver_clip(view: CellView, coded: Sequence[Media]) -> Media | None:
-    """The cell's driver among the page's clips, None where there is none to show."""
+    """Return the cell's driver among the page's clips, or None if there is none to show."""
     shown = (player.media for player in view.inputs if player.title == "driver")
     return next((coded[media] for media in shown if media is not None), None)

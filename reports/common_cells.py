@@ -1,7 +1,7 @@
-"""Means over the cells that all methods share, to stand beside means over whichever cells each method has.
+"""Means over the cells that all methods share, shown beside means over whichever cells each method has.
 
-Outputs that others made are seldom there for all cells, and cells differ in difficulty: a mean over seven of them says
-nothing beside one over eighteen.
+Outputs made by others seldom cover all cells, and cells differ in difficulty: a mean over seven of them cannot be
+compared with one over eighteen.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from megbench.reports.table import Column, Entry, Section, Table
 
 
 def unequal(run: FinishedRun) -> tuple[CellFacts, ...] | None:
-    """Return the cells that all methods with any score have in common; None if they all have the same ones."""
+    """Return the cells that all methods with any score have in common, or None if all have the same cells."""
     kept = [
         {cell.name for cell in run.facts.cells if run.of_cell(method.label, cell, RANKED_BY).value is not None}
         for method in run.methods
@@ -33,7 +33,7 @@ def unequal(run: FinishedRun) -> tuple[CellFacts, ...] | None:
 
 
 def common_means(run: FinishedRun) -> Table | None:
-    """Return the leaderboard over the cells that all methods have; None if they have the same ones or share none."""
+    """Return the leaderboard over the cells that all methods have, or None if all have the same cells or share none."""
     cells = unequal(run)
     if not cells:
         return None
@@ -53,7 +53,7 @@ def common_means(run: FinishedRun) -> Table | None:
 
 
 def told(run: FinishedRun) -> str:
-    """Return what to know of a leaderboard whose methods have unequal cells, with their common means; "" otherwise."""
+    """Return a note on a leaderboard whose methods have unequal cells, with their common means, or "" if equal."""
     cells = unequal(run)
     if cells is None:
         return ""
@@ -70,14 +70,14 @@ def _counted(cells: Sequence[CellFacts]) -> str:
 
 
 def summary(run: FinishedRun) -> Table:
-    """Return the leaderboard for a terminal; below it means over common cells where cells are unequal, and cautions."""
+    """Return the leaderboard for a terminal, with means over common cells below it if cells differ, and cautions."""
     table = brief(run)
     lines = (told(run), *table.footnotes, caution(run))
     return dataclasses.replace(table, footnotes=tuple(filter(None, lines)))
 
 
 def _mean(run: FinishedRun, method: MethodFacts, figure: str, cells: tuple[CellFacts, ...]) -> Entry:
-    """Return the mean of a row's values, with how many of how many cells have one where some lack it."""
+    """Return the mean of a row's values, with the numbers of cells with a value and of all cells if they differ."""
     found = [run.of_cell(method.label, cell, figure) for cell in cells]
     values = [one.value for one in found if one.value is not None]
     if not values:

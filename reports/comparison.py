@@ -42,7 +42,7 @@ class Pair:
 
 
 def check_comparable(a: FinishedRun, b: FinishedRun) -> None:
-    """BenchError unless both runs have the same protocol and cells, and the same versions of the metrics they share."""
+    """Raise BenchError unless both runs have the same protocol, cells and versions of the metrics they share."""
     protocols = [f"{run.facts.protocol.name} {run.facts.protocol.version}" for run in (a, b)]
     if protocols[0] != protocols[1]:
         raise BenchError(f"The protocols differ: {' and '.join(protocols)}. Compare runs of one protocol and version.")
@@ -57,7 +57,7 @@ def check_comparable(a: FinishedRun, b: FinishedRun) -> None:
             f"{name} ({shown(was)} and {shown(pair[1][name])})" for name, was in pair[0].items() if was != pair[1][name]
         ]
         raise BenchError(
-            f"The cells differ in what is known of them: {few(changed)}. In {changed[0]} it is {few(facts)}. Make both"
+            f"The cells' facts differ: {few(changed)}. In {changed[0]} it is {few(facts)}. Make both"
             " runs from the same clips, with the same options."
         )
     versions = [{metric.name: metric.version for metric in run.facts.metrics} for run in (a, b)]
@@ -70,7 +70,7 @@ def check_comparable(a: FinishedRun, b: FinishedRun) -> None:
 
 
 def pairs_of(a: FinishedRun, b: FinishedRun, methods: Sequence[str]) -> list[Pair]:
-    """The rows to compare: every row that both runs have, or the one or two that `methods` names."""
+    """Return the rows to compare: every row that both runs have, or the one or two that `methods` names."""
     labels = [[method.label for method in run.facts.methods] for run in (a, b)]
     if methods:
         if len(methods) > 2:
@@ -86,10 +86,10 @@ def pairs_of(a: FinishedRun, b: FinishedRun, methods: Sequence[str]) -> list[Pai
 
 
 def comparison(a: FinishedRun, b: FinishedRun, methods: Sequence[str] = ()) -> Table:
-    """Return differences of headline figures (of all, if there is none), first minus second.
+    """Return differences of headline figures (or of all, if there is none), first minus second.
 
     p is corrected as for the leaderboard's groups: for each figure of FAMILY over the pairs of rows, others not at all.
-    BenchError where the runs cannot be compared.
+    Raise BenchError if the runs cannot be compared.
     """
     check_comparable(a, b)
     headline = list(dict.fromkeys(figure.name for run in (a, b) for figure in headlines(run)))
@@ -100,7 +100,7 @@ def comparison(a: FinishedRun, b: FinishedRun, methods: Sequence[str] = ()) -> T
     tests = {name: {pair: test for pair, test in of.items() if test.found.difference.n} for name, of in tests.items()}
     tested = [pair for pair in pairs if any(pair in of for of in tests.values())]
     if not tested:
-        raise BenchError("No cell has a score in both. Look into the reports for the reasons.")
+        raise BenchError("No cell has a score in both. See the reports for the reasons.")
     family = {name: corrected({pair: test.found for pair, test in tests.get(name, {}).items()}) for name in FAMILY}
     rows: dict[str, list[tuple[Entry, ...]]] = {}
     for pair in tested:
@@ -122,7 +122,7 @@ def comparison(a: FinishedRun, b: FinishedRun, methods: Sequence[str] = ()) -> T
 
 
 def _test(a: FinishedRun, b: FinishedRun, pair: Pair, name: str) -> Test:
-    """Compare two rows in a figure, over the cells that have it in both: pooled anew, or mean over cells."""
+    """Compare two rows in a figure over the cells that have it in both: pooled over these, or mean over cells."""
     figure = a.figures[name][1]
     if figure.pooling == "pooled":
         return Test(*paired_pooled(products(a, pair.first, name), products(b, pair.second, name), of_drivers(a)))

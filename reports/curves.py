@@ -1,7 +1,7 @@
 """Pictures of curves over time, as SVG inside the page (templates/curves.svg.j2), and how their axes are chosen.
 
-They take their colours from the page's style, so that they follow light and dark, and every panel holds a cursor line
-that the page's script moves with the scrubber.
+They take their colours from the page's style, so that they follow light and dark mode, and every panel has a cursor
+line that the page's script moves with the scrubber.
 """
 
 import math
@@ -26,18 +26,18 @@ GROUPS = {
 UNIT = 14
 PANEL, LABELS, ACROSS = 217, 34, 173
 HEIGHT, TOP, BOTTOM = 190, 38, 168
-# At most so many steps between ticks.
+# The largest number of steps between ticks.
 STEPS = 5
-# Room above the highest curve, and the least that an axis reaches to.
+# Room above the highest curve, and the least upper end of an axis.
 ROOM, LEAST = 1.05, 0.1
 
 
 @dataclass(frozen=True)
 class Line:
-    """One clip's curves by what they show: a region group, an AU.
+    """One clip's curves by what they show, such as a region group or an AU.
 
-    `colour` is the number of a method's CSS variable; None for the ink of the driver, the truth and what is known.
-    `frames` are those that the curves have values of, () for all; values of some frames are shown as dots, too.
+    colour: the number of a method's CSS variable, or None for the ink of driver, truth and known values.
+    frames: the frames with values, () for all; values of only some frames are also shown as dots.
     """
 
     curves: Mapping[str, Sequence[float]]
@@ -47,12 +47,12 @@ class Line:
 
     @property
     def name(self) -> str:
-        """What the page's script calls the line: its role, or the number of its colour."""
+        """The line's name in the page's script: its role, or the number of its colour."""
         return self.role if self.colour is None else str(self.colour)
 
 
 def panel_names(lines: Sequence[Line], most: int) -> list[str]:
-    """What there are curves of: in the given order if all are few, else the `most` that reach farthest."""
+    """Return the names of the curves: all in the given order if at most `most`, or else those that reach farthest."""
     names = list(dict.fromkeys(name for line in lines for name in line.curves))
     if len(names) <= most:
         return names
@@ -62,7 +62,7 @@ def panel_names(lines: Sequence[Line], most: int) -> list[str]:
 
 
 def reach(curve: Sequence[float]) -> float:
-    """Return how far a curve goes from zero, 0 if it has no value."""
+    """Return how far a curve goes from zero, or 0 if it has no value."""
     return max((abs(value) for value in curve if math.isfinite(value)), default=0.0)
 
 
@@ -70,7 +70,7 @@ def reach(curve: Sequence[float]) -> float:
 class Panel:
     """One drawn plot: where it begins (SVG units), ticks (height, label), curves (name, colour, path, path of dots).
 
-    numbered: whether its ticks' labels are shown, which panels with the same scale share.
+    numbered: whether its ticks' labels are shown; panels with the same scale share them.
     """
 
     left: float
@@ -82,7 +82,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Scale:
-    """What a plot shows from bottom to top: `low` to `high`."""
+    """The range of a plot from bottom to top: `low` to `high`."""
 
     low: float
     high: float
@@ -100,7 +100,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Plot:
-    """One panel: which of the lines' curves it shows, under which title, on which scale."""
+    """One panel: which of the lines' curves it shows, its title and its scale."""
 
     name: str
     title: str
@@ -109,14 +109,14 @@ class Plot:
 
 
 def on_one_scale(lines: Sequence[Line], panels: Mapping[str, str], apart: str = "") -> list[Plot]:
-    """Return plots of panels (name -> title) on one scale, on which a quiet region looks quiet; `apart` has its own."""
+    """Return plots on one scale, so that quiet regions look quiet. panels: titles by name. apart: has its own scale."""
     shared = Scale.of([line.curves[name] for line in lines for name in panels if name in line.curves and name != apart])
     own = Scale.of([line.curves[apart] for line in lines if apart in line.curves])
     return [Plot(name, title, tuple(lines), own if name == apart else shared) for name, title in panels.items()]
 
 
 def draw_plots(cell: CellFacts, plots: Sequence[Plot], unit: str) -> Markup:
-    """Draw panels side by side as inline SVG. Neighbours with one scale have its numbers once."""
+    """Draw panels side by side as inline SVG. Neighbours with the same scale show its numbers once."""
     step = ACROSS / max(cell.n_frames - 1, 1)
     moments = ((cell.onset_frame, "on"), (cell.apex_frame, "apex"), (cell.offset_frame, "off"))
     drawn = []
@@ -157,7 +157,7 @@ def draw_plots(cell: CellFacts, plots: Sequence[Plot], unit: str) -> Markup:
 
 
 def ticks_between(low: float, high: float, steps: int, least: float = 0.0) -> Iterator[tuple[float, str]]:
-    """Yield round numbers from `low` to `high` with their labels, in at most about `steps` steps.
+    """Yield round numbers from `low` to `high` with their labels, in about `steps` steps at most.
 
     They are 1, 2 or 5 times a power of ten apart, and at least `least`.
     """
@@ -170,9 +170,9 @@ def ticks_between(low: float, high: float, steps: int, least: float = 0.0) -> It
 
 
 def path_of(curve: Sequence[float], step: float, scale: Scale, frames: Sequence[int] = ()) -> str:
-    """Return an SVG path through a curve's values, with gaps where there is none.
+    """Return an SVG path through a curve's values, with gaps for absent ones.
 
-    A frame is `step` units wide. frames: those that the values are of, () for all.
+    step: the width of a frame in units. frames: the frames of the values, () for all.
     """
     parts, pen = [], "M"
     for frame, value in zip(frames or range(len(curve)), curve, strict=True):
@@ -185,6 +185,6 @@ def path_of(curve: Sequence[float], step: float, scale: Scale, frames: Sequence[
 
 
 def dots_of(curve: Sequence[float], step: float, scale: Scale, frames: Sequence[int]) -> str:
-    """Return an SVG path of a dot at each value of some frames; "" for a curve of all frames."""
+    """Return an SVG path with a dot at each value of some frames, or "" for a curve of all frames."""
     values = zip(frames, curve, strict=bool(frames))
     return "".join(f"M{step * frame:.1f} {scale.height(value)}h0" for frame, value in values if math.isfinite(value))

@@ -1,4 +1,4 @@
-"""Where detectors of action units disagree: their courses in the same clips, and the order into which they put rows."""
+"""How far detectors of action units agree: their curves in the same clips, and the order in which they put rows."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from megbench.reports.table import Column, Entry, Section, Table
 Values = npt.NDArray[np.float64]
 SHORTEST = 3
 NOTE = (
-    "Mean correlation over time of what two detectors read in the same clip, over the cells (in brackets) in which both"
-    " say that the driver moves the unit and neither finds the output constant. 1: they see the same course; around 0:"
+    "Mean correlation over time of two detectors' curves of the same clip, over the cells (in brackets) in which both"
+    " say that the driver moves the unit and neither finds the output constant. 1: they see the same curve; around 0:"
     " at least one of them does not see this unit."
 )
 NO_CELL = "in no cell do both detectors see this unit move"
@@ -27,12 +27,12 @@ DRIVER = "driver"
 
 
 def disagreements(run: FinishedRun) -> list[Table]:
-    """Return a table for each two detectors that ran: units by driver and methods; [] with fewer than two."""
+    """Return a table for each pair of detectors that ran (units by driver and methods), or [] with fewer than two."""
     return [table for pair in itertools.combinations(run.detectors, 2) if (table := _table(run, *pair))]
 
 
 def _table(run: FinishedRun, one: str, other: str) -> Table | None:
-    """Return how two metrics' curves correlate, None if they have no unit in common."""
+    """Return how two metrics' curves correlate, or None if they have no unit in common."""
     pairs = [(a, b) for a in _units(run, one) for b in _units(run, other) if numbers(a) & numbers(b)]
     if not pairs:
         return None
@@ -65,9 +65,9 @@ def _units(run: FinishedRun, metric: str) -> list[str]:
 def _correlations(
     run: FinishedRun, metrics: tuple[str, str], pairs: Sequence[tuple[str, str]], role: str, labels: Sequence[str]
 ) -> list[list[float]]:
-    """Return for each pair of units how the two detectors' curves correlate, a number for each cell that counts.
+    """Return for each pair of units the correlations of the two detectors' curves, one for each cell that counts.
 
-    labels: the rows whose scores hold the curves; of a cell's, the first that counts is taken.
+    labels: the rows whose scores hold the curves; in each cell the first row that counts is used.
     """
     found: list[list[float]] = [[] for _ in pairs]
     for cell in run.facts.cells:
@@ -85,13 +85,13 @@ def _moves(run: FinishedRun, label: str, cell: CellFacts, metric: str, unit: str
 
 
 def _at(series: Series, name: str) -> dict[int, float]:
-    """Return a curve's values by frame, {} if the metric kept no such curve."""
+    """Return a curve's values by frame, or {} if the metric stored no such curve."""
     curve = series.curves.get(name, [])
     return dict(zip(series.frames or range(len(curve)), curve, strict=bool(curve)))
 
 
 def _correlation(one: dict[int, float], other: dict[int, float]) -> Iterator[float]:
-    """Yield the correlation over the frames that both curves have, nothing where it does not exist."""
+    """Yield the correlation over the frames that both curves have, or nothing if it does not exist."""
     a, b = (np.array([of[frame] for frame in sorted(one.keys() & other.keys())]) for of in (one, other))
     kept = np.isfinite(a) & np.isfinite(b)
     a, b = a[kept], b[kept]
@@ -104,7 +104,7 @@ def _entry(values: Sequence[float]) -> Entry:
 
 
 def _order(run: FinishedRun, one: str, other: str) -> str:
-    """Return in a sentence whether two detectors put the rows in the same order."""
+    """Return a sentence on whether two detectors put the rows in the same order."""
     words = " and ".join(run.detectors[metric] for metric in (one, other))
     scores = [
         [run.combined(method.label, f"{metric}_track").value for metric in (one, other)] for method in run.facts.methods

@@ -1,4 +1,4 @@
-"""Where the pages' templates come from: one Jinja environment, escaping everything."""
+"""The Jinja environment of the pages' templates, which escapes everything."""
 
 import functools
 from pathlib import Path
@@ -12,7 +12,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @functools.cache
 def environment() -> Environment:
-    """Jinja with autoescape for every file, and an error rather than a blank for a name that is not there."""
+    """Return a Jinja environment with autoescape for every file and an error for every undefined name."""
     found = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

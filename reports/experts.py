@@ -1,4 +1,4 @@
-"""What experts' judgements say: Table 1 of MEGC2021 with intervals, pairs of methods, agreement of the experts."""
+"""Tables of experts' judgements: Table 1 of MEGC2021 with intervals, pairs of methods, agreement of the experts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ INTERVALS = (
 
 @dataclass(frozen=True)
 class Totals:
-    """Scores of every method summed up: `totals` (methods, experts), NaN where an expert did not judge every cell.
+    """Summed scores of every method: `totals` (methods, experts), NaN if an expert did not judge every cell.
 
     normalised, of_perfect and per_video: a value with its interval for each method.
     """
@@ -52,7 +52,7 @@ class Totals:
 
 
 def add_up(judgements: Sequence[Judgement]) -> Totals:
-    """The totals and the three normalisations of the challenge.
+    """Return the totals and the three normalisations of the challenge.
 
     normalised: sum over experts of total / best total. of_perfect: sum over experts of total / perfect score.
     per_video: mean over experts and videos, 0 to 9. Intervals draw drivers; each draw has its own best totals.
@@ -94,7 +94,7 @@ def add_up(judgements: Sequence[Judgement]) -> Totals:
 
 
 def _normalised(totals: Float64s) -> Float64s:
-    """Sum over experts (last axis) of total / best total over methods (the axis before); NaN where one is missing."""
+    """Return the sum over experts (last axis) of total / best total over methods (second last axis). NaN propagates."""
     best = np.fmax.reduce(totals, axis=-2, keepdims=True)
     return _share(totals, np.broadcast_to(best, totals.shape)).sum(-1)
 
@@ -105,14 +105,14 @@ def _share(above: Float64s, below: Float64s) -> Float64s:
 
 @functools.lru_cache(maxsize=4)
 def _compared(judgements: tuple[Judgement, ...]) -> dict[tuple[str, str], Paired]:
-    """Pairs of methods, best mean first, on means over experts by cell."""
+    """Return comparisons of all pairs of methods, better mean first, on means over experts by cell."""
     values = means(judgements)
     ranked = sorted(values, key=lambda m: -np.mean(list(values[m].values())) if values[m] else np.inf)
     return paired_all({method: values[method] for method in ranked}, drivers(judgements))
 
 
 def table_one(judgements: Sequence[Judgement]) -> Table:
-    """Table 1: totals by expert, overall, and the three normalisations with intervals; the best method first."""
+    """Return Table 1: totals by expert and overall, and the three normalisations with intervals; best method first."""
     found = add_up(judgements)
     order = sorted(range(len(found.methods)), key=lambda m: -(found.per_video[m].value or 0.0))
     tied = groups(_compared(tuple(judgements)))
@@ -145,12 +145,12 @@ def _total(value: float) -> Entry:
 
 
 def pairs_table(judgements: Sequence[Judgement]) -> Table:
-    """Every pair of methods: the difference in the mean per video with its interval, p by sign flips, p by Holm."""
+    """Return every pair of methods: difference in the mean per video with its interval, p by sign flips, p by Holm."""
     return paired_table("Pairs of methods, mean per video", _compared(tuple(judgements)))
 
 
 def agreement_table(judgements: Sequence[Judgement]) -> Table:
-    """How far the experts agree, for each score and for the videos' sums."""
+    """Return how far the experts agree, for each score and for the videos' sums."""
     k = len(in_order(j.expert for j in judgements))
     columns = (
         Column("score"),
@@ -175,7 +175,7 @@ def agreement_table(judgements: Sequence[Judgement]) -> Table:
 
 
 def gap(judgements: Sequence[Judgement]) -> str:
-    """One sentence on the two best methods; "" where there is only one."""
+    """Return a sentence on the two best methods, or "" if there is only one."""
     pairs = _compared(tuple(judgements))
     if not pairs:
         return ""

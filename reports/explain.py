@@ -1,4 +1,4 @@
-"""How one number came about: inputs, what the metric found on the way, the figure's definition and the version."""
+"""How one number came about: inputs, the metric's intermediate results, the figure's definition and the version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from megbench.reports.run_files import FinishedRun
 
 
 def explanation(run: FinishedRun, label: str, figure: str, cell: str) -> str:
-    """Return in lines how `figure` of row `label` came about in `cell`.
+    """Return lines on how `figure` of row `label` came about in `cell`.
 
     Raise BenchError for a row, figure or cell that the run does not have.
     """
@@ -39,7 +39,7 @@ def explanation(run: FinishedRun, label: str, figure: str, cell: str) -> str:
 
 
 def _kept(run: FinishedRun, label: str, cell: CellFacts, metric: str) -> dict[str, Any]:
-    """Return what the metric kept of the cell. Raise BenchError if it kept nothing."""
+    """Return what the metric stored for the cell. Raise BenchError if it stored nothing."""
     path = run.folder / "partials" / label / f"{cell.name}.json"
     kept = (read_json(path) or {}).get(metric)
     if not isinstance(kept, dict):
@@ -56,7 +56,7 @@ def _definition(metric: MetricFacts, figure: Figure, kept: dict[str, Any]) -> li
 
 
 def _inputs(run: FinishedRun, label: str, cell: CellFacts, target: str) -> list[str]:
-    """Return the clips that the figure comes from, with where they are."""
+    """Return the clips that the figure comes from, with their paths."""
     output = run.output_frames(label, cell)
     record = read_json(output.parent / "cell.json") or {}
     lines = ["Inputs", f"  output: {output}, {cell.n_frames} frames, content {str(record.get('content', '?'))[:12]}"]
@@ -70,7 +70,7 @@ def _inputs(run: FinishedRun, label: str, cell: CellFacts, target: str) -> list[
 
 
 def _beside(metric: MetricFacts, figure: Figure, kept: dict[str, Any]) -> list[str]:
-    """Return what the metric found on the way: sums, curves, its other figures of this target, and what is absent."""
+    """Return the metric's intermediate results: sums, curves, its other figures of this target, and what is absent."""
     values, reasons = kept.get("values") or {}, kept.get("reasons") or {}
     lines = [
         f"  sums for pooling, {name}: {', '.join(f'{value:.6g}' for value in sums)}"

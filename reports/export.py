@@ -29,7 +29,7 @@ from megbench.reports.table import Table
 
 
 def page(table: Table) -> str:
-    """One table as a page of its own, which asks for nothing."""
+    """Return a table as a page of its own, which loads nothing else."""
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     return environment().get_template("one_table.html.j2").render(table=table, style=style)
 
@@ -42,16 +42,16 @@ FORMS: dict[str, tuple[str, Callable[[Table], str]]] = {
 }
 
 
-# Forms for a paper's page, which takes few columns; the others hold them all.
+# Forms for a paper's page, which has room for few columns; the others have all columns.
 NARROW = ("markdown", "latex")
 
 
 def write_tables(
     folder: Path, tables: dict[str, Table], forms: Iterable[str] = tuple(FORMS), whole: Container[str] = ()
 ) -> list[Path]:
-    """Write each table in each form as `folder/<name>.<extension>`; the paths.
+    """Write each table in each form as `folder/<name>.<extension>` and return the paths.
 
-    LaTeX and Markdown have 8 columns at most, but for the tables named in `whole`.
+    LaTeX and Markdown have 8 columns at most, except for the tables named in `whole`.
     """
     paths = []
     for name, table in tables.items():
@@ -65,8 +65,8 @@ def write_tables(
 def tables_of(folder: Path, columns: Sequence[str] = (), reference: str = "") -> dict[str, Table]:
     """Return every table of a run by file name; those on experts only if the run has judgements.
 
-    columns: the leaderboard's, by figure; () for all. reference: whose published rows to add, "" for none. BenchError
-    for one that there is not.
+    columns: the leaderboard's, by figure; () for all. reference: whose published rows to add, or "". Raise BenchError
+    for unknown ones.
     """
     run = FinishedRun(folder)
     board = leaderboard.leaderboard(run)
@@ -90,13 +90,13 @@ def tables_of(folder: Path, columns: Sequence[str] = (), reference: str = "") ->
     tables["figures"] = leaderboard.all_figures(run)
     tables |= recognition_tables(run)
     tables |= judged_tables(run, everything=True)
-    # What was measured elsewhere carries no versions of this run's metrics.
+    # Rows measured elsewhere do not have the versions of this run's metrics.
     elsewhere = reference_tables(run, reference) | {"reported": reported_table()}
     return {name: exported(table, run) for name, table in tables.items()} | elsewhere
 
 
 def judged_tables(run: FinishedRun, everything: bool = False) -> dict[str, Table]:
-    """Return the tables on experts by file name, {} if the run has no judgements; `everything` folds no figures."""
+    """Return the tables on experts by file name, or {} if the run has no judgements. everything: fold no figures."""
     asked = pairs_tables(run, everything)
     if not (run.folder / FILE).exists():
         return asked

@@ -1,7 +1,7 @@
 """Motion fields for the page: how each block of the face moves, coded so that a tenth of a pixel survives.
 
 A displacement v (pixels) is stored as 128 + 127 asinh(v / knee) / asinh(32 / knee), x in red and y in green of a
-lossless WebP with one tile a frame. They are those that scoring saw and left in the run: a report measures nothing.
+lossless WebP with one tile per frame. Scoring measured them and stored them in the run: a report measures nothing.
 """
 
 import io
@@ -17,16 +17,16 @@ KNEE, FARTHEST = 1.0, 32.0
 COLUMNS = 32
 # WebP holds pictures of up to 16383 pixels a side.
 MOST_FRAMES = 8192
-# Blocks along a side of a field; more are not of our making.
+# The largest number of blocks along a side of a field that this suite makes.
 MOST_BLOCKS = 64
 
 Floats = npt.NDArray[np.floating]
 
 
 def read_field(path: Path, count: int) -> Floats | None:
-    """Return what scoring kept of the motion of a clip of `count` frames: (T, G, G, 2), pixels since frame 0.
+    """Return the motion of a clip of `count` frames that scoring stored: (T, G, G, 2), pixels since frame 0.
 
-    None where it kept nothing, or the file is damaged.
+    Return None if it stored nothing or the file is damaged.
     """
     field = _kept(path, "field")
     if field is None:
@@ -36,7 +36,7 @@ def read_field(path: Path, count: int) -> Floats | None:
 
 
 def read_head(path: Path) -> Floats | None:
-    """Return the head's motion since frame 0 as scoring kept it: (T, 2, 3), pixels. None as `read_field`."""
+    """Return the head's motion since frame 0 as scoring stored it: (T, 2, 3), pixels, or None as in `read_field`."""
     head = _kept(path, "head")
     whole = head is not None and head.shape[1:] == (2, 3) and np.issubdtype(head.dtype, np.floating)
     return head if whole else None
@@ -51,7 +51,7 @@ def _kept(path: Path, name: str) -> Floats | None:
 
 
 def encode_field(field: Floats) -> bytes:
-    """A field (T, G, G, 2) as lossless WebP, tiles of G x G in rows of 32; b"" for more frames than one file holds."""
+    """Return a field (T, G, G, 2) as lossless WebP, G x G tiles in rows of 32, or b"" if one file cannot hold it."""
     count, grid = field.shape[:2]
     if count > MOST_FRAMES:
         return b""
@@ -66,7 +66,7 @@ def encode_field(field: Floats) -> bytes:
 
 
 def decode_field(coded: bytes, count: int, grid: int) -> npt.NDArray[np.float32]:
-    """What the page reads from `encode_field`'s file: (T, G, G, 2) float32."""
+    """Return what the page reads from `encode_field`'s file: (T, G, G, 2) float32."""
     with Image.open(io.BytesIO(coded)) as image:
         pixels = np.asarray(image.convert("RGB"), np.float32)
     tiles = pixels.reshape(-1, grid, COLUMNS, grid, 3).transpose(0, 2, 1, 3, 4).reshape(-1, grid, grid, 3)
@@ -74,6 +74,6 @@ def decode_field(coded: bytes, count: int, grid: int) -> npt.NDArray[np.float32]
 
 
 def field_reach(field: Floats) -> float:
-    """What 99 of 100 displacements of the frame that moves most stay under, in pixels; 0 for no frames."""
+    """Return the 99th percentile of the displacements in the frame that moves most, in pixels; 0 without frames."""
     lengths = np.linalg.norm(field.astype(np.float32), axis=3)  # (T, G, G)
     return float(max((np.percentile(frame, 99) for frame in lengths), default=0.0))

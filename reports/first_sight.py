@@ -1,4 +1,4 @@
-"""What the page shows first: the best and the worst cell at the apex, as faces and as amplified differences."""
+"""What the page shows first: the best and the worst cell at the apex, as faces and amplified differences."""
 
 import base64
 import io
@@ -21,13 +21,13 @@ from megbench.reports.headlines import FAMILY, RANKED_BY
 from megbench.reports.run_facts import CellFacts, MethodFacts
 from megbench.reports.run_files import FinishedRun
 
-# A quality in which ten pictures take about 100 KB.
+# A WebP quality at which ten pictures take about 100 KB.
 QUALITY = 80
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture: WebP as a data URI, the words below it, and the words for who cannot see it."""
+    """One picture: WebP as a data URI, its caption and its alternative text."""
 
     picture: str
     title: str
@@ -38,7 +38,7 @@ class Tile:
 class Sight:
     """One cell of one row: "Best cell", the cell, the row's label, its numbers in words, five pictures.
 
-    head_still: whether the head's motion is taken out of the differences, which needs what scoring measured.
+    head_still: whether head motion is removed from the differences, which requires scoring's measurements.
     """
 
     heading: str
@@ -50,9 +50,9 @@ class Sight:
 
 
 def first_sight(run: FinishedRun, views: Sequence[CellView]) -> list[Sight]:
-    """Return the cells with most and with least agreement among rows that are no controls; [] if none was scored.
+    """Return the cells with most and least agreement among rows other than controls, or [] if none was scored.
 
-    Of a run with one scored cell it is that one alone. Pictures are of the frame at which the page opens the cell.
+    For a run with one scored cell it is that cell alone. Pictures show the frame at which the page opens the cell.
     """
     found = list(_scored(run, views))
     if not found:
@@ -63,7 +63,7 @@ def first_sight(run: FinishedRun, views: Sequence[CellView]) -> list[Sight]:
 
 
 def _scored(run: FinishedRun, views: Sequence[CellView]) -> Iterator[tuple[float, MethodFacts, CellView]]:
-    """Yield the agreement of every row that is no control in every cell that has its frames and its driver's."""
+    """Yield the agreement of every row but controls in every cell that has its frames and its driver's."""
     for method in run.methods:
         for view in views:
             value = run.of_cell(method.label, view.facts, RANKED_BY).value
@@ -96,7 +96,7 @@ def _sight(run: FinishedRun, heading: str, method: MethodFacts, view: CellView) 
 
 
 def _numbers(run: FinishedRun, method: MethodFacts, cell: CellFacts) -> str:
-    """Return agreement, gain and error of a cell in words, as far as it has them."""
+    """Return those of agreement, gain and error that a cell has, in words."""
     values = ((name, run.of_cell(method.label, cell, name).value) for name in FAMILY)
     return ", ".join(f"{name} {value:.2f}" for name, value in values if value is not None)
 

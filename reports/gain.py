@@ -1,4 +1,4 @@
-"""Does animated data help a recogniser? UF1 and UAR with and without it, people left out; a page, CSV and JSON."""
+"""Does animated data help a recogniser? UF1 and UAR with and without it, leaving people out; page, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from megbench.reports.table import Column, Entry, Section, Table
 HEADINGS: Mapping[Kind, str] = {"real": "Real clips", "control": "Controls", "generator": "Generators"}
 TITLE = "Recognition gain"
 WHAT = (
-    "A recogniser is trained without one person after the other and labels that person's clips; UF1 and UAR come from"
-    " one matrix of all answers (MEGC2019). Every row learns from the same real clips; rows below the first also learn"
-    " from copies of them, made of nobody's clips but those of the same fold."
+    "A recogniser is trained without one person at a time and labels that person's clips; UF1 and UAR come from one"
+    " matrix of all answers (MEGC2019). Every row learns from the same real clips; rows below the first also learn from"
+    " copies of them, made only from clips of the same fold."
 )
 INTERVALS = f"Intervals ({LEVEL:.0%}) draw people with all their clips; none with fewer than {FEWEST_CLUSTERS} people."
 STILL = (
     "Still copies are the template repeated: they show no motion under the clip's emotion. What they change comes from"
-    " having more to learn from (more steps, another scale), so a generator has to beat them and the mirror, too."
+    " having more to learn from (more steps, another scale), so a generator must also beat them and the mirror."
 )
 HOW = (
     "First less second, over the clips that both label. In brackets: intervals, people drawn. p exchanges the two"
@@ -38,7 +38,7 @@ def gain_tables(gain: Gain, show_leak: bool) -> dict[str, Table]:
 
 
 def gain_page(tables: Sequence[Table]) -> str:
-    """Return the page, which asks for nothing and shows no face."""
+    """Return the page, which loads nothing else and shows no face."""
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     return environment().get_template("tables.html.j2").render(title=TITLE, tables=tables, style=style)
 
@@ -170,12 +170,12 @@ def _differences(gain: Gain) -> Table:
 
 
 def _p(p: float | None, difference: Interval) -> Entry:
-    """Return a p, shown as "< 0.001" if it is smaller; the reason if there is none."""
+    """Return a p, shown as "< 0.001" if it is smaller, or the reason if there is none."""
     return Entry(p, difference.reason or "fewer than two people: no test", least=LEAST_P)
 
 
 def _untestable(found: Mapping[str, Compared]) -> list[str]:
-    """Return why no test could separate any pair, [] if one could."""
+    """Return why no test could separate any pair, or [] if one could."""
     pairs = list(found["uf1"].values())
     tested = [pair for pair in pairs if pair.p_least is not None]
     if not tested or any(pair.testable() for pair in tested):

@@ -1,4 +1,4 @@
-"""What `bench.py gain` found: every row's answers, their scores and paired differences; `gain.json`."""
+"""The results of `bench.py gain`: every row's answers, their scores and paired differences; `gain.json`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Kind = Literal["real", "control", "generator"]
 EPOCHLESS = "a support vector machine has no epochs to choose among"
 LEAK = (
     "Best test epoch: what would be reported if each fold kept the epoch that labels its held-out person best, as some"
-    " published code does. It chooses by the answers that it reports and is no result; it is shown for its size."
+    " published code does. It chooses by the answers that it reports, so it is not a result; it is shown for its size."
 )
 
 
@@ -27,9 +27,9 @@ LEAK = (
 class GainRow:
     """What one row learned from and answered.
 
-    answers: (S, N) after the last epoch, -1 where a fold gave none; habit: of the best test epochs, None for
+    answers: (S, N) after the last epoch, -1 if a fold gave none. habit: answers of the best test epochs, None for
     recognisers without epochs. added: how many copies each fold learned from. marks: words for the tables and a
-    sentence each. reason: why answers lack.
+    sentence each. reason: why answers are missing.
     """
 
     name: str
@@ -44,10 +44,10 @@ class GainRow:
 
 @dataclass(frozen=True, eq=False)
 class Gain:
-    """A whole experiment. clips, people: of the N clips, by name; people who share frames are one. true: classes (N,).
+    """A whole experiment. clips, people: names (N,); people who share frames count as one. true: classes (N,).
 
-    rows: real only, then still copies and the mirror, then generators. epochs: None for recognisers without.
-    databases: name -> clips and people.
+    rows: real only, then still copies and the mirror, then generators. epochs: None for recognisers without epochs.
+    databases: numbers of clips and people by name.
     """
 
     recogniser: str
@@ -71,7 +71,7 @@ Compared = dict[tuple[str, str], Paired]
 
 
 def differences(gain: Gain) -> dict[str, Compared]:
-    """Return figure -> pairs of rows: each with real only, generators also with each control; p corrected by Holm."""
+    """Return pairs of rows by figure: each row with real only, generators also with controls; p corrected by Holm."""
     real = [row for row in gain.rows if row.kind == "real"]
     controls = [row for row in gain.rows if row.kind == "control"]
     generators = [row for row in gain.rows if row.kind == "generator"]
@@ -86,7 +86,7 @@ def differences(gain: Gain) -> dict[str, Compared]:
 
 
 def gain_json(gain: Gain, show_leak: bool) -> dict[str, Any]:
-    """Return everything as JSON values: clips, answers, scores and differences; absent ones are null with a reason."""
+    """Return everything as JSON values: clips, answers, scores and differences. Absent ones are null with a reason."""
     return {
         **{name: getattr(gain, name) for name in ("recogniser", "epochs", "seeds", "templates", "classes", "notes")},
         "databases": {name: {"clips": clips, "people": people} for name, (clips, people) in gain.databases.items()},
@@ -125,6 +125,6 @@ def _row_values(gain: Gain, row: GainRow, show_leak: bool) -> dict[str, Any]:
 
 
 def _interval_values(found: Interval) -> dict[str, Any]:
-    """Return value, ends and, where the value is absent, the reason."""
+    """Return the value, the interval's ends and, if the value is absent, the reason."""
     values = {"value": found.value, "low": found.low, "high": found.high}
     return values if found.value is not None else values | {"reason": found.reason}

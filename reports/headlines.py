@@ -1,4 +1,4 @@
-"""Which figures have a column in the leaderboard, in which order, how it is headed, explained and filled."""
+"""Which figures have columns in the leaderboard, in which order, with their headings, explanations and entries."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -8,8 +8,8 @@ from megbench.reports.run_facts import MetricFacts
 from megbench.reports.run_files import NOT_SCORED, FinishedRun, Found
 from megbench.reports.table import Column, Entry
 
-# The figure by which methods are told apart, and the figures whose p is corrected for the pairs of rows, each by
-# itself. These have their columns even if no row has a value: then with the reasons.
+# The figure by which methods are compared, and the figures whose p is corrected for the pairs of rows, each separately.
+# These have columns even if no row has a value, which then show the reasons.
 RANKED_BY = "agreement"
 FAMILY = ("agreement", "gain", "error")
 
@@ -17,8 +17,8 @@ FAMILY = ("agreement", "gain", "error")
 def headlines(run: FinishedRun) -> list[Figure]:
     """Return the leaderboard's figures in their order, each with a group.
 
-    These are the figures with a group that some row has a value of, FAMILY, and for every metric that `--metrics` named
-    at least one, which a terminal shows, too.
+    These are the figures with a group of which some row has a value, FAMILY, and at least one for every metric that
+    `--metrics` named, which is also shown in a terminal.
     """
     chosen = {name for name, figure in _grouped(run).items() if name in FAMILY or _scored(run, name)}
     for metric in run.named_metrics:
@@ -35,14 +35,14 @@ def headlines(run: FinishedRun) -> list[Figure]:
 def _headline(run: FinishedRun, name: str) -> Figure:
     """Return a figure as the leaderboard shows it: with a group, its metric's name if it has none of its own."""
     metric, figure = run.figures[name]
-    # Where nobody coded an apex, the frame that moves most is compared.
+    # If no apex is coded, the frame that moves most is compared.
     coded = any(cell.apex_frame is not None for cell in run.facts.cells)
     label = figure.short if coded else figure.short.replace("onset to apex", "onset to most")
     return dataclasses.replace(figure, group=figure.group or metric.name, short=label)
 
 
 def _in_order(run: FinishedRun, figures: Iterable[Figure]) -> list[Figure]:
-    """Return figures by group, then by their order in it, then as the run has them."""
+    """Return figures sorted by group, then by their order in it, then by the run's order."""
     given, names = list(figures), list(run.figures)
     groups = list(dict.fromkeys([*GROUPS, *(figure.group for figure in given)]))
     return sorted(given, key=lambda figure: (groups.index(figure.group), figure.order, names.index(figure.name)))
@@ -67,13 +67,13 @@ def left_out(run: FinishedRun, only_brief: bool = False) -> list[str]:
 
 
 def against_truth(figure: Figure, form: str) -> str:
-    """Return a figure's short title; in this form if it is compared with the truth, unless the title says so."""
+    """Return a figure's short title, in `form` if it is compared with the truth and the title does not say so."""
     named = figure.target != "truth" or "truth" in figure.label
     return figure.label if named else form.format(figure.label)
 
 
 def _why_absent(run: FinishedRun, figure: str) -> str:
-    """Return why no row has a figure: one reason, or several, each with its rows; the last one has the other rows."""
+    """Return why no row has a figure: one reason, or several with their rows, the last for all other rows."""
     rows: dict[str, list[str]] = {}
     for method in run.facts.methods:
         rows.setdefault(_own_reason(run, method.label, figure), []).append(method.label)
@@ -83,7 +83,7 @@ def _why_absent(run: FinishedRun, figure: str) -> str:
 
 
 def _own_reason(run: FinishedRun, label: str, figure: str) -> str:
-    """Return why a row lacks a figure: that of a cell with other figures, if any, else its first one."""
+    """Return why a row lacks a figure: the reason in a cell with other figures, if any, or else its first reason."""
     others = [other.name for other in headlines(run)]
     for cell in run.facts.cells:
         found = run.of_cell(label, cell, figure)
@@ -94,7 +94,7 @@ def _own_reason(run: FinishedRun, label: str, figure: str) -> str:
 
 
 def column(run: FinishedRun, figure: Figure, part: str = "") -> Column:
-    """Return a figure's column, explained by its own description; under its group, or under a `part` of the cells."""
+    """Return a figure's column with its description, under its group or under a `part` of the cells."""
     named = bool(figure.short and figure.detector)
     return Column(
         figure.short if named else figure.label,
@@ -110,13 +110,13 @@ def column(run: FinishedRun, figure: Figure, part: str = "") -> Column:
 
 
 def explanation(metric: MetricFacts, figure: Figure) -> str:
-    """Return one paragraph on a figure: what it is, and in brackets all else that its metric says of it."""
+    """Return one paragraph on a figure: what it is, and in brackets everything else that its metric says about it."""
     facts = [*figure_facts(figure), f"{metric.name} {metric.version}"]
     return f"{figure.title}: {figure.description.rstrip('.')}. ({'; '.join(facts)})"
 
 
 def figure_facts(figure: Figure) -> list[str]:
-    """Return a figure's unit, range, ideal, what a still face has, what it compares with, and its formula."""
+    """Return a figure's unit, range, ideal, value for a still face, what it compares with, and its formula."""
     facts = [
         f"unit {figure.unit}" if figure.unit else "",
         f"range {figure.span}" if figure.bounds != (None, None) else "",
@@ -130,7 +130,7 @@ def figure_facts(figure: Figure) -> list[str]:
 
 
 def entry(found: Found, link: str = "", interval: tuple[float, float] | None = None) -> Entry:
-    """Return a score as a table shows it, with its warning and with how many of how many cells where some lack it."""
+    """Return a score as a table shows it, with its warning, and its numbers of cells if some cells lack it."""
     if found.value is None:
         return Entry(None, found.reason or found.status, "", link)
     counts = f"{found.n_scored}/{found.n_cells}" if found.n_scored not in (None, found.n_cells) else ""

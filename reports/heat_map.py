@@ -1,4 +1,4 @@
-"""Heat maps of the cells: one figure of every row in every cell, tinted by how right it is."""
+"""Heat maps of the cells: one figure of every row in every cell, tinted by how near it is to the ideal."""
 
 from megbench.reports.headlines import headlines
 from megbench.reports.marks import marked
@@ -11,7 +11,7 @@ NOT_SUPPLIED = "not supplied (see Missing)"
 
 
 def heat_maps(run: FinishedRun) -> list[tuple[str, Table]]:
-    """Return the heat map of each figure that has one and a value somewhere, with the figure's name."""
+    """Return the heat map of each figure that has one and any value, with the figure's name."""
     return [
         (figure.name, heat_map(run, figure.name))
         for figure in headlines(run)

@@ -1,8 +1,8 @@
 """One page for one run: `report.html`, which opens from disk without a network.
 
-It reads what the run left behind (`megbench.reports.run_files`) and writes nothing but the page and the coded media,
-which are kept by content under `cache` so that a second page costs little. A page whose clips would make it too large
-for mail and browsers keeps them in the folder `report_media` beside it.
+It reads the run's files (`megbench.reports.run_files`) and writes only the page and the coded media, which are stored
+by content under `cache` so that a second page costs little. If clips would make a page too large for mail and browsers,
+they are in the folder `report_media` beside it.
 """
 
 import base64
@@ -59,12 +59,12 @@ from megbench.reports.table import Table
 
 CACHE = STORE / "media"
 SCRIPTS = ("tables.js", "clips.js", "magnify.js", "player.js")
-# Bytes of coded clips that one page may hold; with more they lie in a folder beside it.
+# Bytes of coded clips that one page may hold; more are put in a folder beside it.
 PAGE_BUDGET = 23_000_000
 
 
 class Pictures(Enum):
-    """Whose clips a page shows; controls are many and dull, so in most cells their scores are enough."""
+    """Which clips a page shows. Controls are many and dull, so in most cells their scores are enough."""
 
     none = "none"
     controls_in_two_cells = "two"
@@ -77,10 +77,10 @@ def write_report(
     cache: Path = CACHE,
     reference: str = "",
 ) -> Path:
-    """Write `report.html` into a run folder and return its path; BenchError if the run cannot be read.
+    """Write `report.html` to a run folder and return its path. Raise BenchError if the run cannot be read.
 
-    Without pictures it is `report_no_media.html`, which holds no face and may be shared. `cache` keeps coded media
-    between reports. reference: whose published rows stand beside the run's (megbench.reports.reference), "" for none.
+    Without pictures it is `report_no_media.html`, which contains no face and may be shared. cache: the folder of coded
+    media. reference: whose published rows to show beside the run's (megbench.reports.reference), or "".
     """
     run = FinishedRun(run_folder)
     media = None if pictures is Pictures.none else MediaList()
@@ -154,12 +154,12 @@ def write_report(
 
 
 def breakdowns(run: FinishedRun) -> list[Table]:
-    """A table for each scope with more than one group."""
+    """Return a table for each scope with more than one group."""
     return [leaderboard.breakdown(run, scope) for scope in leaderboard.SCOPES if len(run.groups(scope)) > 1]
 
 
 def when(run: FinishedRun) -> str:
-    """Date, machine and code in one line; only what the run recorded."""
+    """Return date, machine and code in one line, as far as the run recorded them."""
     made = run.facts.provenance
     machine, code = made.get("machine") or {}, made.get("code") or {}
     commit = str(code.get("commit") or code.get("sources") or "")[:10]
@@ -173,7 +173,7 @@ def when(run: FinishedRun) -> str:
 
 
 def command(run: FinishedRun) -> str:
-    """The command line that made the run, as one would type it; "" where it was not recorded."""
+    """Return the command line that made the run, as typed in a shell, or "" if it was not recorded."""
     made = run.facts.provenance.get("argv")
     if not isinstance(made, list) or not made:
         return ""
@@ -184,7 +184,7 @@ def command(run: FinishedRun) -> str:
 
 
 def page_data(cells: Sequence[CellView], coded: Sequence[Media], beside: bool) -> dict[str, Any]:
-    """What the page's script must know besides the media."""
+    """Return what the page's script must know besides the media."""
     return {
         "folder": MEDIA_FOLDER if beside else "",
         "field": {"columns": fields.COLUMNS, "knee": fields.KNEE, "farthest": fields.FARTHEST},
@@ -212,7 +212,7 @@ def _cell_data(view: CellView, driver: Media | None) -> dict[str, Any]:
 
 
 def _lines(values: Any, path: str = "") -> list[tuple[str, str]]:
-    """Nested JSON values as (dotted name, text) pairs."""
+    """Return nested JSON values as (dotted name, text) pairs."""
     if isinstance(values, dict):
         return [
             pair for name, value in values.items() for pair in _lines(value, f"{path}.{name}" if path else str(name))
@@ -223,7 +223,7 @@ def _lines(values: Any, path: str = "") -> list[tuple[str, str]]:
 
 
 def _json(value: Any) -> Markup:
-    """JSON that may stand inside a script element: nothing in it can end the element."""
+    """Return JSON that is safe inside a script element: nothing in it can end the element."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
@@ -233,14 +233,14 @@ def _asset(name: str) -> Markup:
 
 
 def _script() -> Markup:
-    """The page's script, in a block of its own."""
+    """Return the page's script, in a block of its own."""
     return Markup("\n").join([Markup('"use strict";\n{'), *map(_asset, SCRIPTS), Markup("}")])
 
 
 def _policy(script: str, beside: bool) -> str:
-    """The page's Content-Security-Policy: its own script by hash, styles, pictures made by that script, no more.
+    """Return the page's Content-Security-Policy: its own script by hash, styles, and pictures made by that script.
 
-    Clips beside the page are scripts too, since a page on disk may read nothing else there.
+    Clips beside the page are scripts too, because a page on disk may read nothing else there.
     """
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     scripts = f"'sha256-{digest}'" + (" 'self' file:" if beside else "")
@@ -251,7 +251,7 @@ def _policy(script: str, beside: bool) -> str:
 
 
 def _write_beside(folder: Path, texts: Sequence[str]) -> None:
-    """Put each clip into a file of its own under `folder`, whole or not at all; without clips remove the folder."""
+    """Write each clip to its own file under `folder`, completely or not at all; without clips remove the folder."""
     if not texts:
         shutil.rmtree(folder, ignore_errors=True)
         return

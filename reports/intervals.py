@@ -1,4 +1,4 @@
-"""How sure a run's means are: bootstrap intervals by driver, and which methods cannot be told apart."""
+"""How certain a run's means are: bootstrap intervals by driver, and which methods cannot be told apart."""
 
 from collections.abc import Mapping, Sequence
 
@@ -29,7 +29,7 @@ FLIPS = (
 def intervals(run: FinishedRun, figure: str) -> dict[str, tuple[float, float]]:
     """Return the 95 % interval of a figure's mean over cells by row, drivers drawn with all their cells.
 
-    Rows with fewer than five drivers have none, nor has a figure that is summed up otherwise than by its mean.
+    Rows with fewer than five drivers have none, and neither have figures that are not means over cells.
     """
     if figure not in run.figures or run.figures[figure][1].pooling != "mean":
         return {}
@@ -43,7 +43,7 @@ def intervals(run: FinishedRun, figure: str) -> dict[str, tuple[float, float]]:
 
 
 def compared(run: FinishedRun, figure: str) -> dict[tuple[str, str], Paired]:
-    """Every pair of methods that have the figure, the better mean first, p corrected by Holm over all these pairs."""
+    """Return every pair of methods that have the figure, better mean first, with p corrected by Holm over all pairs."""
     values = {method.label: of_cells(run, method.label, figure) for method in run.methods}
     values = {label: cells for label, cells in values.items() if cells}
     order = sorted(values, key=lambda label: -sum(values[label].values()) / len(values[label]))
@@ -51,9 +51,9 @@ def compared(run: FinishedRun, figure: str) -> dict[tuple[str, str], Paired]:
 
 
 def groups(pairs: Mapping[tuple[str, str], Paired]) -> dict[str, Entry]:
-    """Return the numbers of each method's tied groups, as "1 2", from all pairs with the better one first.
+    """Return the numbers of each method's tied groups, such as "1 2", from all pairs with the better one first.
 
-    A method that no test could separate from any other has the reason instead. {} without pairs.
+    A method that no test could separate from any other gets the reason instead. Return {} without pairs.
     """
     order = list(dict.fromkeys(label for pair in pairs for label in pair))
     found: dict[str, Entry] = {}
@@ -64,24 +64,24 @@ def groups(pairs: Mapping[tuple[str, str], Paired]) -> dict[str, Entry]:
 
 
 def of_cells(run: FinishedRun, label: str, figure: str) -> dict[str, float]:
-    """The scored values of a figure by cell name."""
+    """Return the scored values of a figure by cell name."""
     found = {cell.name: run.of_cell(label, cell, figure).value for cell in run.facts.cells}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def of_drivers(run: FinishedRun) -> dict[str, str]:
-    """The driver of each cell."""
+    """Return the driver of each cell."""
     return {cell.name: cell.driver for cell in run.facts.cells}
 
 
 def differences_table(run: FinishedRun, figure: str) -> Table | None:
-    """Return the paired differences of a figure between all methods; None where there is no pair."""
+    """Return the paired differences of a figure between all methods, or None without pairs."""
     pairs = compared(run, figure)
     return paired_table(f"Paired differences in {figure}", pairs) if pairs else None
 
 
 def paired_table(title: str, pairs: Mapping[tuple[str, str], Paired], decimals: int = 2) -> Table:
-    """Differences, first less second, with interval and p alone and among all rows."""
+    """Return differences, first less second, with interval and p alone and among all rows."""
     columns = (
         Column("pair"),
         Column("difference", "", decimals, "First less second, mean over cells."),
@@ -102,7 +102,7 @@ def paired_table(title: str, pairs: Mapping[tuple[str, str], Paired], decimals: 
 
 
 def unseparated(pairs: Sequence[Paired]) -> list[str]:
-    """Return why no test among all these pairs could separate any of them, and what still can; [] if one could."""
+    """Return why no test among all these pairs could separate any of them and what still can, or [] if one could."""
     why = why_untestable(pairs, len(pairs))
     if not why:
         return []
@@ -114,7 +114,7 @@ def unseparated(pairs: Sequence[Paired]) -> list[str]:
 
 
 def with_interval(found: Interval, decimals: int) -> Entry:
-    """A value with its interval as a remark; the reason where it is absent."""
+    """Return a value with its interval as a remark, or the reason if it is absent."""
     if found.value is None:
         return Entry(None, found.reason)
     if found.low is None or found.high is None:
@@ -123,5 +123,5 @@ def with_interval(found: Interval, decimals: int) -> Entry:
 
 
 def p_entry(p: float | None, cells: int) -> Entry:
-    """A p, shown as "< 0.001" where it is smaller; the reason where there is none."""
+    """Return a p, shown as "< 0.001" if it is smaller, or the reason if there is none."""
     return Entry(p, UNTESTED if cells else "no cell has both", least=LEAST_P)

@@ -1,4 +1,4 @@
-"""What a run's experts say of its rows, beside what was measured: columns of the leaderboard."""
+"""Experts' scores of a run's rows beside measured ones: columns of the leaderboard."""
 
 import dataclasses
 
@@ -12,9 +12,9 @@ SHOWN: tuple[Item, ...] = (*ITEMS, "sum")
 
 
 def with_experts(run: FinishedRun, table: Table) -> Table:
-    """Return a table whose first column names rows with the experts' mean scores of their videos.
+    """Return a table, whose first column names rows, with the experts' mean scores of the rows' videos added.
 
-    Of a run without judgements the table is returned as it is.
+    For a run without judgements return the table unchanged.
     """
     if not (run.folder / FILE).exists():
         return table

@@ -13,12 +13,12 @@ from megbench.reports.run_facts import MethodFacts, MetricFacts
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
-# Columns of a terminal's table for a run that has none of the brief figures.
+# Columns of the terminal's table if a run has none of the brief figures.
 FEW = 6
 FLOOR_CONTROL = "wrong_driver"
-# A percentile of fewer cells is little more than the highest of them.
+# A percentile of fewer cells is hardly more than their maximum.
 FEWEST_FOR_FLOOR = 5
-# What the cells can be broken down by.
+# The scopes by which cells can be broken down.
 SCOPES = ("database", "emotion", "template")
 TIED = (
     "Methods that share a number cannot be told apart in {} on these drivers: paired differences by cell, signs flipped"
@@ -38,7 +38,7 @@ def leaderboard(run: FinishedRun) -> Table:
             "s/frame",
             "↓",
             3,
-            "Seconds per frame when each cell was made; cells taken over from earlier runs keep their time.",
+            "Seconds per frame when each cell was made; cells reused from earlier runs keep their time.",
             "Time",
             False,
         )
@@ -57,14 +57,14 @@ def leaderboard(run: FinishedRun) -> Table:
 
 
 def _time(method: MethodFacts) -> Entry:
-    """Return a row's seconds per frame; none for outputs made elsewhere, which are only read here."""
+    """Return a row's seconds per frame, absent for outputs made elsewhere, which are only read here."""
     if method.name == "outputs":
         return Entry(None, "made elsewhere; only read here")
     return Entry(method.seconds_per_frame, "not timed")
 
 
 def brief(run: FinishedRun) -> Table:
-    """Return the leaderboard for a terminal of 100 columns; without any of its figures, with the first there are."""
+    """Return the leaderboard for a terminal of 100 columns, with the run's first figures if none of the usual exist."""
     shown = headlines(run)
     chosen = [figure for figure in shown if figure.brief] or shown[:FEW]
     columns = (Column("method"), *(column(run, figure) for figure in chosen))
@@ -75,7 +75,7 @@ def brief(run: FinishedRun) -> Table:
     lost = tuple(f"Left out: {line}." for line in left_out(run, only_brief=True))
     if not chosen:
         lost += (
-            f"Of {', '.join(metric.name for metric in run.facts.metrics)} no figure stands here; scores.csv has all.",
+            f"No figure of {', '.join(metric.name for metric in run.facts.metrics)} is shown here; scores.csv has all.",
         )
     return marked(run, Table("Leaderboard: means over cells", columns, _sections(run, row), lost))
 
@@ -117,7 +117,7 @@ def all_figures(run: FinishedRun) -> Table:
 
 
 def notes(run: FinishedRun) -> list[tuple[MetricFacts, list[str]]]:
-    """Every metric with a paragraph on each of its figures."""
+    """Return every metric with a paragraph on each of its figures."""
     return [
         (metric, [explanation(metric, figure) + selfcheck.sentence(metric, figure) for figure in metric.figures])
         for metric in run.facts.metrics
@@ -130,16 +130,16 @@ def explained(run: FinishedRun) -> list[tuple[str, str]]:
 
 
 def floor(run: FinishedRun, figure: str = "agreement") -> float | None:
-    """The 95th percentile of the wrong-driver control's cells: what motion of the wrong expression can score by chance.
+    """Return the 95th percentile of the wrong-driver control's cells: what a wrong expression can score by chance.
 
-    None where that control did not run or scored no cell.
+    None if that control did not run or scored no cell.
     """
     values = run.cell_values(FLOOR_CONTROL, figure)
     return float(np.percentile(values, 95)) if values else None
 
 
 def floor_caution(run: FinishedRun, figure: str = "agreement") -> str:
-    """Return what to know of a floor that few cells make; "" where there are enough, or no floor."""
+    """Return a caution on a floor of few cells, or "" if there are enough cells or there is no floor."""
     cells = len(run.cell_values(FLOOR_CONTROL, figure))
     if not 0 < cells < FEWEST_FOR_FLOOR:
         return ""
@@ -148,7 +148,7 @@ def floor_caution(run: FinishedRun, figure: str = "agreement") -> str:
 
 
 def above_ceiling(run: FinishedRun, figure: str = "agreement") -> list[str]:
-    """Labels of the methods that pass the ceiling made of recordings; [] for rendered drivers and without it."""
+    """Return the labels of the methods above the ceiling of recordings, or [] for rendered drivers or no ceiling."""
     if all(method.label != "ceiling" for method in run.facts.methods) or any(cell.rendered for cell in run.facts.cells):
         return []
     bar = run.combined("ceiling", figure).value
@@ -157,7 +157,7 @@ def above_ceiling(run: FinishedRun, figure: str = "agreement") -> list[str]:
 
 
 def why_no_floor(run: FinishedRun) -> str:
-    """Why the floor is absent, "" where there is one."""
+    """Return why the floor is absent, or "" if there is one."""
     if floor(run) is not None:
         return ""
     if all(method.label != FLOOR_CONTROL for method in run.facts.methods):
@@ -167,7 +167,7 @@ def why_no_floor(run: FinishedRun) -> str:
 
 
 def under_floor(run: FinishedRun, figure: str = "agreement") -> list[str]:
-    """Labels of the methods that do not pass the floor; [] where there is none."""
+    """Return the labels of the methods that do not exceed the floor, or [] if there is no floor."""
     bar = floor(run, figure)
     found = {method.label: run.combined(method.label, figure).value for method in run.methods}
     return [label for label, value in found.items() if bar is not None and value is not None and value <= bar]

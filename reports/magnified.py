@@ -1,4 +1,4 @@
-"""What magnifying motion around a method changes (`NAME:magnify=K`): each such row beside the same without it."""
+"""What magnifying motion around a method changes (`NAME:magnify=K`): each such row beside the one without it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 FIGURES = ("agreement", "gain", "error")
-# Differences of agreement and error that are none.
+# Differences of agreement and error below this do not count.
 ALIKE = 0.01
-# What an identity has by the suite's own code, which differs once anything is put around a method.
+# Entries of an identity from the suite's own code, which differ once a method is wrapped.
 CODE = ("source", "packages", "magnify")
 
 
@@ -26,14 +26,14 @@ class Beside:
 
 
 def factor_of(method: MethodFacts) -> float:
-    """Return the factor by which motion is magnified around a row's method, 1 for a row as it is."""
+    """Return the factor by which motion is magnified around a row's method, 1 if it is not magnified."""
     done = method.identity.get("magnify")
     factor = done.get("factor") if isinstance(done, dict) else None
     return float(factor) if isinstance(factor, int | float) else 1.0
 
 
 def pairs(run: FinishedRun) -> list[Beside]:
-    """Return each row with magnified motion whose method itself is a row of the run, too."""
+    """Return each row with magnified motion whose method itself is also a row of the run."""
     plain = [method for method in run.facts.methods if factor_of(method) == 1]
     return [
         Beside(own[0].label, method.label, factor_of(method))
@@ -82,7 +82,7 @@ def _verdict(before: tuple[float, ...], after: tuple[float, ...]) -> str:
 
 
 def magnified_table(run: FinishedRun) -> Table | None:
-    """Return agreement, gain and error by method and factor, None for a run without rows to compare."""
+    """Return agreement, gain and error by method and factor, or None for a run without rows to compare."""
     methods = list(_by_method(run))
     if not methods:
         return None

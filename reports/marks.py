@@ -1,6 +1,6 @@
-"""Marks: what a reader of a row's scores must know, as a word at its name in every table and a sentence below.
+"""Marks: notes for readers of a row's scores, as a word at its name in every table and a sentence below.
 
-They come from the methods (demo weights, outputs that arrived as GIFs) and from the run (trained on its drivers).
+They come from the methods (demo weights, outputs supplied as GIFs) and from the run (trained on its drivers).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 SEEN = (
-    "Its model was trained on these drivers, or on other clips of the people in them: its scores there say what it"
+    "Its model was trained on these drivers, or on other clips of the people in them: its scores there show what it"
     " remembers as well as what it can do."
 )
 
@@ -28,7 +28,7 @@ def marks(run: FinishedRun, method: MethodFacts) -> dict[str, str]:
 
 
 def words(run: FinishedRun, label: str) -> list[str]:
-    """Return the words of a row's marks; [] for a row without marks and for a label that names no row."""
+    """Return the words of a row's marks, or [] for a row without marks or an unknown label."""
     return next((list(marks(run, method)) for method in run.facts.methods if method.label == label), [])
 
 
@@ -50,7 +50,7 @@ def footnotes(run: FinishedRun, labels: Iterable[str] | None = None) -> tuple[st
 
 
 def marked(run: FinishedRun, table: Table) -> Table:
-    """Return a table with the words at rows' names, in the first column and in headings, and with the footnotes."""
+    """Return a table with marks' words added to rows' names, in the first column and in headings, and footnotes."""
 
     def entry(first: Entry) -> Entry:
         found = words(run, first.value) if isinstance(first.value, str) else []
@@ -70,14 +70,14 @@ def marked(run: FinishedRun, table: Table) -> Table:
 
 
 def exported(table: Table, *runs: FinishedRun) -> Table:
-    """Return a table for use outside the run's page: versions of its metrics and caveats are footnotes."""
+    """Return a table for use outside the run's page, with versions of its metrics and caveats as footnotes."""
     lines = [f"Measured by {'; '.join(f'{m.name} {m.version}' for m in _measured(run))}." for run in runs]
     lines += [f"{title} {text}" for run in runs for title, text in caveats(run)]
     return dataclasses.replace(table, footnotes=tuple(dict.fromkeys((*table.footnotes, *lines))))
 
 
 def _measured(run: FinishedRun) -> list[MetricFacts]:
-    """Return the metrics that gave the run any number; what could not be computed here is left out."""
+    """Return the metrics that gave the run any number, without those that could not be computed here."""
     return [
         metric
         for metric in run.facts.metrics

@@ -5,9 +5,9 @@ coding differences to frame 0 keeps it: on clips of micro size the blurred diffe
 instead of 4 dB at the same size. A difference d (-255..255) is stored as 128 + 127 asinh(d/32) / asinh(255/32), fine
 near zero and coarse far from it, so nothing clips. The page computes base + d, and the amplified view from d alone.
 
-Recordings of large motion are the other way round (27 dB for differences, 29 dB for frames, fewer specks of colour), so
-clips that reach far from frame 0 are tried both ways and the better one is kept. All from the lossless frames. Coding
-and quality are chosen on a few of a clip's frames, which then is coded once.
+For recordings of large motion the opposite holds (27 dB for differences, 29 dB for frames, fewer specks of colour), so
+clips that reach far from frame 0 are tried both ways and the better one is kept. Everything is coded from the lossless
+frames. Coding and quality are chosen on a few of a clip's frames; then the clip is coded once.
 """
 
 import base64
@@ -33,7 +33,7 @@ from megbench.core.frames import SIZE, Frames, frame_path, grey, read_frames
 from megbench.core.processors import usable
 from megbench.reports.fields import encode_field, field_reach, read_field
 
-# Written into the cache key: change it whenever the bytes may change.
+# Part of the cache key: change it whenever the bytes may change.
 RECIPE = "asinh32-webp-7"
 KNEE = 32.0
 COLUMNS = 8
@@ -41,12 +41,12 @@ COLUMNS = 8
 PER_SHEET = 64
 # Frames on which coding and quality are chosen and the error is measured.
 TRIED = 8
-# What a frame may cost on average, so that a demo report stays under 25 MB after base64.
+# Largest mean size of a frame, so that a demo report stays under 25 MB after base64.
 BYTES_PER_FRAME = 3300
 BASE_QUALITY = 92
 # From this reach on (luma, grey levels) both codings are tried; below it differences have always won.
 FAR = 50.0
-# So few frames are coded sooner than other processes have started.
+# Up to this many frames are coded faster than other processes start.
 FEW_FRAMES = 300
 QUALITIES = (90, 82, 74, 66, 58, 50, 42, 34, 26, 18, 10)
 
@@ -58,11 +58,11 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 class Media:
     """One clip as the page holds it: WebP files, `sheets` of up to 64 tiles in rows of 8.
 
-    `base` is frame 0 and the tiles are coded differences to it; where `base` is empty the tiles are the frames.
+    `base` is frame 0 and the tiles are coded differences to it; if `base` is empty the tiles are the frames.
     A still picture has no sheets. `error` is the root mean square error of the differences in up to 8 frames, which
-    are coded as all are; `reach` is what 98 of 100 differences stay under; both in grey levels of luma, 0 for a still
-    picture.
-    `field` is the coded motion field (b"" where nobody measured one), `moves` how far it reaches in pixels.
+    are coded like all others; `reach` is the 98th percentile of the differences; both in grey levels of luma, 0 for a
+    still picture.
+    `field` is the coded motion field (b"" if not measured), `moves` its reach in pixels.
     """
 
     n_frames: int
@@ -74,24 +74,24 @@ class Media:
     moves: float = 0.0
 
     def for_page(self) -> dict[str, object]:
-        """What the page's script reads, as JSON values."""
+        """Return what the page's script reads, as JSON values."""
         base, field, *sheets = (base64.b64encode(part).decode() for part in (self.base, self.field, *self.sheets))
         return {"n": self.n_frames, "base": base, "field": field, "sheets": sheets}
 
 
-# Code of each difference -255..255, and the difference that each code stands for (the page's script has this one).
+# The code of each difference -255..255, and the difference of each code (the page's script has the latter).
 ENCODE = np.rint(128 + 127 * np.arcsinh(np.arange(-255, 256) / KNEE) / np.arcsinh(255 / KNEE)).astype(np.uint8)
 DECODE = (KNEE * np.sinh((np.arange(256) - 128) / 127 * np.arcsinh(255 / KNEE))).astype(np.float32)
 
 
-# The same for what is brighter than in frame 0 and, to be subtracted, for what is darker.
+# The same for pixels brighter than in frame 0 and, to be subtracted, for darker ones.
 BRIGHTER, DARKER = ENCODE[255:], 128 - ENCODE[255::-1]
 
 
 def encode_clip(frames: Frames, field: Float32s | None = None) -> Media:
     """Return the media of frames (T, 256, 256, 3) uint8: the better coding, at the best quality that the size allows.
 
-    field: the clip's motion (T, G, G, 2) in pixels, None where nobody measured it.
+    field: the clip's motion (T, G, G, 2) in pixels, or None if not measured.
     """
     reach = _reach(grey(frames))
     codings = (True, False) if reach > FAR else (True,)
@@ -104,13 +104,13 @@ def encode_clip(frames: Frames, field: Float32s | None = None) -> Media:
 
 
 def _reach(luma: npt.NDArray[np.uint8]) -> float:
-    """Return what 98 of 100 differences to frame 0 stay under, from luma (T, 256, 256); 0 for a single frame."""
+    """Return the 98th percentile of the differences to frame 0 from luma (T, 256, 256); 0 for a single frame."""
     counts = sum(np.bincount(cv2.absdiff(later, luma[0]).ravel(), minlength=256) for later in luma[1:])
     return float(np.searchsorted(np.cumsum(counts), 0.98 * np.sum(counts))) if len(luma) > 1 else 0.0
 
 
 def _tried(frames: Frames, differences: bool) -> tuple[float, bool, int]:
-    """Code a few frames: the error of their differences in luma, the coding, and the place of the best quality."""
+    """Code a few frames; return the error of their differences in luma, the coding, and the best quality's index."""
     chosen = np.linspace(min(len(frames) - 1, len(frames) > TRIED), len(frames) - 1, min(len(frames), TRIED))
     part = frames[chosen.round().astype(int)]
     tiles = _tiles(part, frames[0], differences)
@@ -122,7 +122,7 @@ def _tried(frames: Frames, differences: bool) -> tuple[float, bool, int]:
 
 
 def _tiles(frames: Frames, first: Frames, differences: bool) -> npt.NDArray[np.uint8]:
-    """Return what is coded of frames (T, 256, 256, 3): the frames, or their differences to `first`."""
+    """Return what to code of frames (T, 256, 256, 3): the frames, or their differences to `first`."""
     if not differences:
         return frames
     up, down = BRIGHTER.reshape(1, 256), DARKER.reshape(1, 256)
@@ -132,14 +132,14 @@ def _tiles(frames: Frames, first: Frames, differences: bool) -> npt.NDArray[np.u
 
 
 def picture(image: Frames) -> Media:
-    """A still picture (256, 256, 3) uint8 as a clip of one frame."""
+    """Return a still picture (256, 256, 3) uint8 as a clip of one frame."""
     return Media(1, _webp(image, BASE_QUALITY), (), 0.0, 0.0)
 
 
 def _best_quality(tiles: npt.NDArray[np.uint8]) -> tuple[int, bytes]:
-    """Return the place of the best quality in which tiles (T, 256, 256, 3) take no more than they may, and their sheet.
+    """Return the index of the best quality in which tiles (T, 256, 256, 3) fit the size, and their sheet.
 
-    Where none is low enough it is the last. Most micro-expressions fit in the best, so that one is tried first.
+    If none is low enough it is the last. Most micro-expressions fit in the best, which is therefore tried first.
     """
     image, limit, lowest = _grid(tiles), BYTES_PER_FRAME * len(tiles), len(QUALITIES) - 1
     sheet = functools.cache(lambda place: _webp(image, QUALITIES[place]))
@@ -152,7 +152,7 @@ def _best_quality(tiles: npt.NDArray[np.uint8]) -> tuple[int, bytes]:
 
 
 def _sheet(tiles: npt.NDArray[np.uint8], quality: int) -> bytes:
-    """Return up to 64 tiles (T, 256, 256, 3) as WebP in this quality (its place), lower where that does not fit."""
+    """Return up to 64 tiles (T, 256, 256, 3) as WebP in this quality (an index), or a lower one if they do not fit."""
     image, limit = _grid(tiles), BYTES_PER_FRAME * len(tiles)
     coded = (_webp(image, value) for value in QUALITIES[quality:])
     last = b""
@@ -169,7 +169,7 @@ def _webp(image: npt.NDArray[np.uint8], quality: int) -> bytes:
 
 
 def _grid(tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Tiles in rows of 8 on one picture, the rest filled with mid-grey."""
+    """Return tiles in rows of 8 on one picture, the rest filled with mid-grey."""
     rows = -(-len(tiles) // COLUMNS)
     full = np.full((rows * COLUMNS, SIZE, SIZE, 3), 128, np.uint8)
     full[: len(tiles)] = tiles
@@ -178,7 +178,7 @@ def _grid(tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _untiled(sheet: bytes) -> npt.NDArray[np.uint8]:
-    """The tiles of a coded sheet, with those that fill its last row: (8 rows, 256, 256, 3)."""
+    """Return the tiles of a coded sheet, including those that fill its last row: (8 * rows, 256, 256, 3)."""
     with Image.open(io.BytesIO(sheet)) as image:
         pixels = np.asarray(image.convert("RGB"))
     rows = pixels.shape[0] // SIZE
@@ -190,7 +190,7 @@ def _untiled(sheet: bytes) -> npt.NDArray[np.uint8]:
 class Wanted:
     """A clip for the page: its frame folder (or one PNG), its number of frames, the file with its motion field.
 
-    That file may be missing: what scoring did not see has no field.
+    That file is missing if scoring did not measure the clip's motion.
     """
 
     folder: Path
@@ -201,14 +201,14 @@ class Wanted:
 def media_of(wanted: Wanted, cache: Path) -> Media:
     """Return the media of a clip, made once for the same files and read from `cache` after that.
 
-    BenchError if a frame is missing or damaged.
+    Raise BenchError if a frame is missing or damaged.
     """
     kept = _kept_path(wanted, cache)
     return _read_kept(kept) or _made(wanted, kept)
 
 
 def _made(wanted: Wanted, kept: Path) -> Media:
-    """Code a clip and keep its media at the path `kept`."""
+    """Code a clip and save its media to the path `kept`."""
     if wanted.folder.suffix == ".png":
         media = picture(_still(wanted.folder)[0])
     else:
@@ -219,7 +219,7 @@ def _made(wanted: Wanted, kept: Path) -> Media:
 
 
 def _kept_path(wanted: Wanted, cache: Path) -> Path:
-    """Where the media of these files are kept; BenchError if a frame is missing."""
+    """Return the path of these files' media. Raise BenchError if a frame is missing."""
     folder = wanted.folder
     files = [folder] if folder.suffix == ".png" else [frame_path(folder, index) for index in range(wanted.count)]
     if wanted.field and wanted.field.is_file():
@@ -251,10 +251,10 @@ def _keep(path: Path, media: Media) -> None:
 
 
 def media_of_all(wanted: Sequence[Wanted], cache: Path) -> list[Media]:
-    """Return the media of many clips, coded in as many processes as we may use cores; order is kept."""
+    """Return the media of many clips in the same order, coded in as many processes as there are usable cores."""
     paths = [_kept_path(clip, cache) for clip in wanted]
     found = [_read_kept(path) for path in paths]
-    # The same files may be asked for twice, as the output of ceiling is where it copies the driver.
+    # The same files may be asked for twice: the output of ceiling may be a copy of the driver.
     lost = {path: clip for path, clip, media in zip(paths, wanted, found, strict=True) if media is None}
     if sum(clip.count for clip in lost.values()) <= FEW_FRAMES:
         made = [_made(clip, path) for path, clip in lost.items()]

@@ -1,4 +1,4 @@
-"""Metrics against experts: does a metric order outputs as the experts do, within a cell and over all of them?"""
+"""Metrics against experts: does a metric order outputs as the experts do, within cells and over all of them?"""
 
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -19,21 +19,21 @@ from megbench.reports.table import Column, Entry, Section, Table
 
 AGAINST: dict[Item, str] = {"sum": "sum", "motion": "upper + lower", "noise": "noise"}
 HOW = (
-    "Tau: Kendall's tau-b with the experts' mean over all judged outputs, 1 the same order, 0 chance. Accuracy: of the"
-    " pairs of outputs of one cell that the experts do not tie, the share that the metric orders as their sum does; a"
-    " metric's tie is half right, chance is 0.5; in brackets the pairs. Tau's brackets: {level:.0%} bootstrap"
-    " intervals, drivers drawn; none with fewer than five drivers. Figures count by how near they are to their ideal."
+    "Tau: Kendall's tau-b with the experts' mean over all judged outputs; 1 is the same order, 0 is chance. Accuracy:"
+    " the share of pairs of outputs of one cell, not tied by the experts, that the metric orders as the experts' sum; a"
+    " metric's tie is half right, chance is 0.5; the number of pairs is in brackets. Tau's brackets: {level:.0%}"
+    " bootstrap intervals, drivers drawn; none with fewer than five drivers. Figures are ordered by nearness to ideal."
 )
-POOLS = "Pooled figures are pooled over a row's judged cells: their items are rows, not outputs, and have no interval."
-# Two rows are in the same order or in the opposite one, whatever the metric.
+POOLS = "Pooled figures are pooled over a row's judged cells: their items are rows, not outputs, without an interval."
+# Two rows can only be in the same or the opposite order, whatever the metric.
 FEWEST_ROWS = 3
-# Tracks of single action units: dozens of lines that hardly differ.
+# Figures of single action units' tracks: dozens of lines that hardly differ.
 TRACK = re.compile(r"_track_AU")
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A judged output, or with a pooled figure a judged row: the metric's score, higher for better, and its places."""
+    """A judged output, or a judged row for a pooled figure: the metric's score, higher is better, and its names."""
 
     score: float
     label: str
@@ -42,10 +42,10 @@ class Judged:
 
 
 def metrics_against_experts(run: FinishedRun, judgements: Sequence[Judgement], everything: bool = False) -> Table:
-    """Return each figure's order against the experts': tau over all outputs, accuracy within cells, with counts.
+    """Return how each figure's order agrees with the experts': tau over all outputs, accuracy within cells, counts.
 
-    Figures without a better side are left out, tracks of single action units too unless `everything` is asked for.
-    BenchError where no output of the run was judged.
+    Figures without a better side are left out, and so are tracks of single action units unless `everything` is set.
+    Raise BenchError if no output of the run was judged.
     """
     judged = {item: means(judgements, item) for item in AGAINST}
     outputs = _outputs(run, judged["sum"])
@@ -81,7 +81,7 @@ def _pooled(run: FinishedRun, name: str) -> bool:
 
 
 def _one_sided(outputs: Sequence[tuple[str, str]]) -> list[str]:
-    """A warning where all pairs within cells are of the same two rows."""
+    """Return a warning if all pairs within cells are of the same two rows, otherwise []."""
     by_cell: dict[str, list[str]] = {}
     for label, cell in outputs:
         by_cell.setdefault(cell, []).append(label)
@@ -93,7 +93,7 @@ def _one_sided(outputs: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _outputs(run: FinishedRun, judged: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str]]:
-    """Outputs of the run that were judged: (method, cell)."""
+    """Return the run's judged outputs as (method, cell)."""
     return [
         (method.label, cell.name)
         for method in run.facts.methods
@@ -125,7 +125,7 @@ def _of_rows(
     judged: Mapping[Item, Mapping[str, Mapping[str, float]]],
     outputs: Sequence[tuple[str, str]],
 ) -> Iterator[Entry]:
-    """The entries of a pooled figure, whose items are rows."""
+    """Yield the entries of a pooled figure, whose items are rows."""
     items = _rows(run, name, outputs)
     cells = {j.label: products(run, j.label, name).keys() for j in items}
     for of in judged.values():
@@ -139,13 +139,13 @@ def _of_rows(
 
 
 def _accuracy(found: RankAgreement) -> Entry:
-    """The accuracy with the number of pairs that the experts do not tie."""
+    """Return the accuracy with the number of pairs that the experts do not tie."""
     n = found.accuracy.n
     return Entry(found.accuracy.value, found.accuracy.reason, f"of {n}" if found.accuracy.value is not None else "")
 
 
 def _scores(run: FinishedRun, name: str, outputs: Sequence[tuple[str, str]]) -> list[Judged]:
-    """Return the judged outputs that have a figure, with how near they are to its ideal (0 at it, negative else)."""
+    """Return the judged outputs that have a figure, with minus their distance from its ideal as the score."""
     cells = {cell.name: cell for cell in run.facts.cells}
     distance = run.figures[name][1].distance
     return [
@@ -156,7 +156,7 @@ def _scores(run: FinishedRun, name: str, outputs: Sequence[tuple[str, str]]) -> 
 
 
 def _rows(run: FinishedRun, name: str, outputs: Sequence[tuple[str, str]]) -> list[Judged]:
-    """The rows with a figure pooled over their judged cells."""
+    """Return the rows that have a figure, pooled over their judged cells."""
     found = []
     for label in dict.fromkeys(label for label, _ in outputs):
         sums = products(run, label, name)
@@ -167,5 +167,5 @@ def _rows(run: FinishedRun, name: str, outputs: Sequence[tuple[str, str]]) -> li
 
 
 def _mean(values: Mapping[str, float], cells: Container[str]) -> float:
-    """The mean over those of a row's judged cells that its pooled figure counts."""
+    """Return the mean over those of a row's judged cells that its pooled figure counts."""
     return float(np.mean([value for cell, value in values.items() if cell in cells]))

@@ -1,4 +1,4 @@
-"""What a run lacks, in one table with the reasons: cells not supplied or without frames, scores that were not taken."""
+"""What a run lacks, in one table with reasons: cells not supplied or without frames, and missing scores."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -7,12 +7,12 @@ from megbench.core.errors import few
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
-# Cells named in one line before the rest is only counted.
+# The number of cells to name in one line; the rest are only counted.
 NAMED = 4
 
 
 def missing(run: FinishedRun) -> Table | None:
-    """One line for each reason: what is missing, in which rows, in which cells; None where nothing is."""
+    """Return a line for each reason: what is missing, in which rows and cells. Return None if nothing is missing."""
     sections = [
         Section("Not supplied", tuple(_lines(run, _without_frames(run, supplied=False)))),
         Section("Without frames", tuple(_lines(run, _without_frames(run, supplied=True)))),
@@ -27,7 +27,7 @@ Gap = tuple[str, str, str, str]  # what, reason, label, cell
 
 
 def _without_frames(run: FinishedRun, supplied: bool) -> Iterator[Gap]:
-    """Cells that were to be done and have no frames, or those for which an input was not supplied."""
+    """Yield cells that should have frames and have none, or those for which an input was not supplied."""
     for method in run.facts.methods:
         for cell in run.facts.cells:
             failure = run.failure(method.label, cell)
@@ -37,7 +37,7 @@ def _without_frames(run: FinishedRun, supplied: bool) -> Iterator[Gap]:
 
 
 def _without_score(run: FinishedRun) -> Iterator[Gap]:
-    """Metrics that failed or were skipped on frames that are there; figures that do not exist in a cell are no gap."""
+    """Yield metrics that failed or were skipped on existing frames. Figures that a cell cannot have are not counted."""
     gaps = itertools.chain(_without_frames(run, supplied=True), _without_frames(run, supplied=False))
     no_frames = {(label, cell) for _, _, label, cell in gaps}
     cells = {(cell.driver, cell.template): cell.name for cell in run.facts.cells}
@@ -64,7 +64,7 @@ def _lines(run: FinishedRun, gaps: Iterator[Gap]) -> Iterator[tuple[Entry, ...]]
 
 
 def _some(cells: Sequence[str], of: int) -> str:
-    """Return the first cells by name and how many more there are, or that it is all of them."""
+    """Return the names of the first cells and the number of further ones, or say that it is all cells."""
     if len(cells) == of:
         return f"all {of}"
     return few(cells, NAMED)

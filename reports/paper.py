@@ -1,11 +1,11 @@
-"""Tables on paper: what a screen folds stands there in several narrow tables, one below the other."""
+"""Tables on paper: columns that a screen folds are split over several narrow tables, one below the other."""
 
 import dataclasses
 import itertools
 
 from megbench.reports.table import Table
 
-# Columns that stand beside the first one on an upright sheet of A4.
+# Columns that fit beside the first one on an A4 page in portrait format.
 MOST = 8
 
 

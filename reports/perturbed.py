@@ -1,4 +1,4 @@
-"""What became of a run's figures, and of the order of its rows, with altered drivers (`--perturb`)."""
+"""How a run's figures and the order of its rows change with altered drivers (`--perturb`)."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 CHANGE = (
-    "With altered drivers, less without: means over rows, of each row over the cells that it has in both runs. Outputs"
-    " are made from the altered drivers and compared with them; what is compared with the truth is compared with the"
-    " unaltered one. Figures that may miss their ideal on both sides are shown by their distance from it, cell by cell:"
-    " less is better. Where rows or cells are missing, the count stands at the value, and the unaltered mean over the"
-    " same rows and cells. Figures of all cells as a set are of those that each run has."
+    "Values with altered drivers minus values without: means over rows, each row over the cells that it has in both"
+    " runs. Outputs are made from the altered drivers and compared with them; figures against the truth use the"
+    " unaltered truth. Figures that may miss their ideal on both sides are shown as distances from it, cell by cell:"
+    " less is better. If rows or cells are missing, the count is beside the value, as is the unaltered mean over the"
+    " same rows and cells. Figures of all cells as a set use the cells that each run has."
 )
 ORDER = (
     "Kendall's tau of the rows' order with altered drivers and without, by how near each row is to the figure's ideal:"
-    " 1 the same order, 0 chance. Beside it how many of how many pairs changed places. Rows that the leaderboard cannot"
-    " tell apart may do so by chance."
+    " 1 the same order, 0 chance. Beside it the number of pairs that changed places and of all pairs. Rows that the"
+    " leaderboard cannot tell apart may change places by chance."
 )
 RATE = (
     "half_rate: figures in frames are counted in frames of the unaltered driver, twice as many as at half the rate,"
-    " which leaves the order of rows as it is."
+    " which does not change the order of rows."
 )
-# What a request says besides what decides the scores.
+# Entries of a request that do not affect the scores.
 UNDECIDING = ("perturb", "media_all", "named_metrics", "reference")
 
 
 def altered_runs(run: FinishedRun) -> dict[str, FinishedRun]:
-    """Return the finished runs on altered drivers within a run, by what was done to them.
+    """Return the finished runs on altered drivers within a run, by alteration.
 
-    Those of another request, or made by methods or metrics that have changed since, are left out.
+    Runs of another request, or by methods or metrics that have changed since, are left out.
     """
     found = {}
     for path in sorted((run.folder / PERTURBED).glob("*/run.json"), key=lambda path: path.stat().st_mtime_ns):
         try:
             other = FinishedRun(path.parent)
-        except BenchError:  # half done: the same command completes it
+        except BenchError:  # unfinished: the same command completes it
             continue
         done = other.facts.request.get("perturb")
         if other.facts.finished and isinstance(done, dict) and _of_one_kind(run, other):
@@ -71,7 +71,7 @@ def _of_one_kind(run: FinishedRun, other: FinishedRun) -> bool:
 
 
 def perturbed_tables(run: FinishedRun) -> dict[str, Table]:
-    """Return how each figure changed with altered drivers, and whether the order of rows did; {} without such runs."""
+    """Return how each figure and the order of rows changed with altered drivers, or {} without such runs."""
     others = altered_runs(run)
     if not others:
         return {}
@@ -123,9 +123,9 @@ def _changes(
 
 
 def _change(run: FinishedRun, other: FinishedRun, figure: Figure, rows: Sequence[str], plain: Sequence[str]) -> Entry:
-    """Return the mean change over rows; beside it how many rows and cells it is of, where some are missing.
+    """Return the mean change over rows, with the numbers of rows and cells if some are missing.
 
-    The unaltered mean over the same rows and cells is told, too, where that of all `plain` rows is another.
+    The unaltered mean over the same rows and cells is added if it differs from that of all `plain` rows.
     """
     values = both(run, other, figure, plain)
     if not values:
@@ -176,7 +176,7 @@ def _who(
 
 
 def _lost(run: FinishedRun, others: Mapping[str, FinishedRun]) -> list[str]:
-    """Return a line for each alteration with which rows lack outputs that they have without."""
+    """Return a line for each alteration on the cells that fail with altered drivers only."""
     lines = []
     for label, other in others.items():
         rows = [method.label for method in other.facts.methods]

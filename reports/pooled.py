@@ -1,4 +1,4 @@
-"""Agreement pooled over cells, as the leaderboard has it, for any draw and exchange of drivers."""
+"""Agreement pooled over cells, as in the leaderboard, for any draw and exchange of drivers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Products = Mapping[str, list[float]]
 
 
 def products(run: FinishedRun, label: str, figure: str) -> dict[str, list[float]]:
-    """What a pooled figure sums up, <O,D>, |O|^2 and |D|^2, by cell, of the cells that its metric has sums of."""
+    """Return what a pooled figure sums (<O,D>, |O|^2 and |D|^2) by cell, for the cells with sums of its metric."""
     metric, facts = run.figures[figure]
     found = {cell.name: run.sums(label, cell).get(metric.name, {}).get(facts.target) for cell in run.facts.cells}
     return {name: sums for name, sums in found.items() if sums and len(sums) == 3}
 
 
 def paired_pooled(first: Products, second: Products, cluster_of: Mapping[str, str]) -> tuple[float, float, Paired]:
-    """Compare two methods over the cells that both have: pooled agreement of each, and their difference.
+    """Compare two methods over the cells that both have; return each one's pooled agreement and their difference.
 
     The interval draws drivers and pools again; p exchanges the two methods' cells by driver.
     """
@@ -38,14 +38,14 @@ def paired_pooled(first: Products, second: Products, cluster_of: Mapping[str, st
 
 
 def _of_one_length(sums: Float64s) -> Float64s:
-    """Scale a method's outputs so that |O|^2 over all drivers is 1, which leaves its agreement as it is.
+    """Scale a method's outputs so that |O|^2 over all drivers is 1, which does not change its agreement.
 
-    Else exchanging the cells of a weak and a strong method would mix amplitudes, and p would depend on their gains.
+    Otherwise exchanging cells of a weak and a strong method would mix amplitudes, and p would depend on their gains.
     """
     length = np.sqrt(sums[:, 1].sum())
     return sums / (length, length**2, 1) if length > 0 else sums
 
 
 def _difference(a: Float64s, b: Float64s, kept: Float64s, exchanged: Float64s) -> Float64s:
-    """Pooled difference (draws,) where each cluster counts `kept` times as it is and `exchanged` times exchanged."""
+    """Return pooled differences (draws,); each cluster counts `kept` times as is and `exchanged` times exchanged."""
     return pooled(kept @ a + exchanged @ b) - pooled(kept @ b + exchanged @ a)

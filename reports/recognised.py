@@ -1,4 +1,4 @@
-"""What a recogniser said of a run's outputs: `recognition.json` in its folder, which `bench.py recognition` writes."""
+"""A recogniser's labels of a run's outputs: `recognition.json` in its folder, which `bench.py recognition` writes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LARGEST_BYTES = 50_000_000
 
 
 class Answered(Facts):
-    """One output's labels, places among the classes: one by each seed, () where `reason` says why there is none.
+    """One output's labels as indices of classes, one by each seed, or () with the `reason`.
 
-    content: hash of the output's frames, "" for a driver. apex: the frame that was looked at.
-    fewer: whether the recogniser learned from fewer than all classes, since only who is held out has the others.
+    content: hash of the output's frames, "" for a driver. apex: the frame that was used.
+    fewer: whether the recogniser learned from fewer than all classes, because only the person held out has the others.
     """
 
     answers: tuple[int, ...] = ()
@@ -45,8 +45,8 @@ class LearntFrom(Facts):
 class Recognised(Facts):
     """The whole file.
 
-    seeds: how many, 1 for a recogniser without. of_classes: the clips of each class that it learned from. emotions: the
-    class of each driver, None for one that has none of them. rows: row of the run -> cell -> labels. drivers: the
+    seeds: how many, 1 for a recogniser without seeds. of_classes: the number of clips of each class that it learned
+    from. emotions: the class of each driver, None if it has none of them. rows: labels by row and cell. drivers: the
     labels of the drivers themselves.
     """
 
@@ -68,19 +68,21 @@ class Recognised(Facts):
         if len(names) < 2:
             raise ValueError("fewer than two classes")
         if len(set(names)) < len(names):
-            raise ValueError("a class stands there twice")
+            raise ValueError("a class occurs twice")
         return names
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        """Check what one part of the file says against the others."""
+        """Check that the parts of the file agree."""
         if self.seeds < 1:
             raise ValueError(f"seeds: {self.seeds} is not 1 or more")
         if len(self.of_classes) != len(self.classes) or min(self.of_classes) < 0:
-            raise ValueError(f"of_classes: {self.of_classes} is no count for each of {len(self.classes)} classes")
+            raise ValueError(
+                f"of_classes: {self.of_classes} does not have a count for each of {len(self.classes)} classes"
+            )
         for driver, emotion in self.emotions.items():
             if emotion is not None and emotion not in self.classes:
-                raise ValueError(f"emotions.{driver}: {emotion!r} is none of the classes {', '.join(self.classes)}")
+                raise ValueError(f"emotions.{driver}: {emotion!r} is not one of the classes {', '.join(self.classes)}")
         for row, cells in {
             "drivers": self.drivers,
             **{f"rows.{row}": cells for row, cells in self.rows.items()},
@@ -96,10 +98,10 @@ class Recognised(Facts):
         if len(one.answers) != self.seeds:
             return f"{len(one.answers)} answers by {self.seeds} seeds"
         wrong = [answer for answer in one.answers if not -1 <= answer < len(self.classes)]
-        return f"answer {wrong[0]} is none of -1 (no answer) to {len(self.classes) - 1}" if wrong else ""
+        return f"answer {wrong[0]} is not between -1 (no answer) and {len(self.classes) - 1}" if wrong else ""
 
     def true(self, cell: CellFacts) -> int | None:
-        """Return the class of a cell's driver, None where it has none."""
+        """Return the class of a cell's driver, or None if it has none."""
         return self._place(cell.driver)
 
     def _place(self, driver: str) -> int | None:
@@ -107,7 +109,7 @@ class Recognised(Facts):
         return self.classes.index(name) if name in self.classes else None
 
     def of_foil(self, cell: CellFacts) -> int | None:
-        """Return the class of a cell's foil, None where it has none or nobody knows it."""
+        """Return the class of a cell's foil, or None if there is no foil or its class is unknown."""
         return self._place(cell.foil)
 
     def given(self, label: str, cell: CellFacts) -> Answered:
@@ -120,15 +122,15 @@ class Recognised(Facts):
 
 
 def write_recognised(run: Path, found: Recognised) -> Path:
-    """Write it into a run's folder, whole or not at all; return the path."""
+    """Write the file to a run's folder, completely or not at all; return its path."""
     write_text(run / RECOGNITION, found.model_dump_json(indent=1))
     return run / RECOGNITION
 
 
 def read_recognised(run: FinishedRun) -> Recognised | None:
-    """Return what was written, None where nothing was. Labels of outputs that are others by now are taken out.
+    """Return what was written, or None if nothing was. Labels of outputs that have changed since are removed.
 
-    BenchError if the file is not as it should be.
+    Raise BenchError if the file is invalid.
     """
     path = run.folder / RECOGNITION
     if not path.exists():

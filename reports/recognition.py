@@ -1,4 +1,4 @@
-"""Does a recogniser see the driver's emotion in the outputs? UF1 and UAR of each row, and what was taken for what."""
+"""Does a recogniser see the driver's emotion in the outputs? UF1, UAR and confusion matrix of each row."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ UAR = "Mean over the classes of the share recognised, from the same matrix."
 INTERVALS = "Intervals: 95 % bootstrap, drivers drawn; none with fewer than five drivers."
 WHAT_FOR = (
     "An output counts as recognised if a recogniser gives it the driver's emotion. It learned from no clip of the"
-    " driver's person or the template, found by name and by identical frames; the same clip cropped otherwise is not."
-    " It may read any motion that goes with an emotion, right or not: docs/recognition.md."
+    " driver's person or the template, which are found by name and by identical frames; the same clip with another crop"
+    " is not found. It may respond to any motion that goes with an emotion, right or not: docs/recognition.md."
 )
 FEWER = (
-    '"N by fewer classes": so many labels are by a recogniser that could not give every class, since only who'
-    " is held out has it."
+    '"N by fewer classes": N labels are by a recogniser that could not give every class, because only the person'
+    " held out has it."
 )
 
 
@@ -35,7 +35,7 @@ FEWER = (
 class Row:
     """A row's labels over the N cells with a class: true classes (N,), answers (S, N), drivers (N).
 
-    reason: why some cell has no answer. fewer: how many answers are by a recogniser that knows not all classes.
+    reason: why a cell has no answer. fewer: how many answers are by a recogniser that does not know all classes.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Row:
 
 
 def recognition_tables(run: FinishedRun) -> dict[str, Table]:
-    """Return the scores and the confusion matrices by file name; {} for a run that no recogniser has looked at."""
+    """Return scores and confusion matrices by file name, or {} for a run that no recogniser has labelled."""
     found = read_recognised(run)
     if found is None:
         return {}
@@ -82,7 +82,7 @@ def _row(
     given: Callable[[CellFacts], Answered],
     true: Callable[[CellFacts], int | None] | None = None,
 ) -> Row:
-    """Return a row over the cells with a class; `true` is the class that counts as right (default: the driver's)."""
+    """Return a row over the cells with a class. true: the class that counts as right (default: the driver's)."""
     known = [(cell, place) for cell in run.facts.cells if (place := (true or found.true)(cell)) is not None]
     said = [given(cell) for cell, _ in known]
     answers = np.array([one.answers or (-1,) * found.seeds for one in said], np.int64)
@@ -133,7 +133,7 @@ def _score(found: Interval, reason: str, remark: str) -> Entry:
 
 
 def _without_looking(run: FinishedRun, found: Recognised, width: int) -> tuple[tuple[Entry, ...], ...]:
-    """Return what one answer to everything and what guessing have on the same cells."""
+    """Return the scores of a constant answer and of guessing on the same cells."""
     true = [place for cell in run.facts.cells if (place := found.true(cell)) is not None]
     shown = np.bincount(np.array(true, np.int64), minlength=len(found.classes))
     most = int(np.argmax(found.of_classes))
@@ -169,7 +169,7 @@ def _footnotes(run: FinishedRun, found: Recognised) -> Iterable[str]:
 
 
 def _foil(run: FinishedRun, found: Recognised) -> str:
-    """Return how far the wrong driver's emotion is recognised in the control that shows it, "" without that control."""
+    """Return how well the wrong driver's emotion is recognised in the control that shows it, or "" without it."""
     if FLOOR_CONTROL not in found.rows:
         return ""
     row = _row(run, found, FLOOR_CONTROL, _of(found, FLOOR_CONTROL), found.of_foil)
@@ -177,7 +177,7 @@ def _foil(run: FinishedRun, found: Recognised) -> str:
     if score.uf1.value is None or score.uar.value is None:
         return ""
     return (
-        f"{FLOOR_CONTROL} shows another driver's expression: held against that one's emotion it has UF1"
+        f"{FLOOR_CONTROL} shows another driver's expression: compared with that driver's emotion it has UF1"
         f" {score.uf1.value:.2f} and UAR {score.uar.value:.2f} ({score.uf1.n} cells)."
     )
 

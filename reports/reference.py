@@ -1,7 +1,7 @@
 """Scores of published outputs, measured elsewhere, beside a run's own on the same cells (`--reference`).
 
-They are shown and nothing else: no mean, interval, test or rank of a run counts them. They are figures of motion
-agreement 1, so only a run's figures of that version stand beside them.
+They are only shown: no mean, interval, test or rank of a run counts them. They are figures of motion agreement 1, so
+they are shown only beside a run's figures of that version.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 METRIC, VERSION = "motion_agreement_v1", "1"
-# A run's figures by the columns of the files.
+# The run's figures, by the files' columns.
 FIGURES = {"agreement": "agreement_v1", "gain": "gain_v1", "error": "error_v1"}
-# Protocols that have published rows, with the file that holds them; real_kit.md there says what they are.
+# Protocols that have published rows, with the file that holds them; real_kit.md beside it describes them.
 REFERENCES = {"megc2021": HERE / "real_kit.csv"}
-# How a row's source ends that only the independent program measured.
+# The end of the source of a row that only the independent program measured.
 PROTOTYPE_ONLY = "prototype only"
 WHAT = (
-    "Measured elsewhere, once, by motion agreement 1, on outputs that published repositories show. These rows are in no"
-    " mean, interval, test or rank of this run. Figures of motion agreement 2, which the other tables have, cannot be"
+    "Measured elsewhere, once, by motion agreement 1, on outputs in published repositories. No mean, interval, test or"
+    " rank of this run includes these rows. Figures of motion agreement 2, which the other tables have, cannot be"
     " compared with them."
 )
 PROTOTYPE = "{}: an independent program's figures, from GIFs of 128 pixels; this suite has not measured these outputs."
@@ -38,7 +38,7 @@ PROTOTYPE = "{}: an independent program's figures, from GIFs of 128 pixels; this
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """The scores of one published output. frames: how many it has, None where nobody noted them."""
+    """The scores of one published output. frames: how many it has, or None if nobody noted them."""
 
     system: str
     driver: str
@@ -49,9 +49,9 @@ class PublishedRow:
 
 
 def check_reference(reference: str, protocol: str, metrics: Container[str]) -> None:
-    """Raise BenchError if there is no such reference, or if it has nothing to stand beside in a run.
+    """Raise BenchError if there is no such reference, or if a run has nothing to compare with it.
 
-    metrics: names of those that the run measures.
+    metrics: the names of those that the run measures.
     """
     if reference not in REFERENCES:
         raise unknown_name("reference", reference, REFERENCES)
@@ -87,7 +87,7 @@ def published_rows(path: Path) -> tuple[PublishedRow, ...]:
 def reference_tables(run: FinishedRun, reference: str) -> dict[str, Table]:
     """Return the published rows beside a run's methods by file name: means over shared cells, then every cell.
 
-    {} without a reference. BenchError as check_reference raises it, and if the run and the rows share no cell.
+    {} without a reference. Raise BenchError as check_reference does, and if the run and the rows share no cell.
     """
     if not reference:
         return {}
@@ -97,13 +97,13 @@ def reference_tables(run: FinishedRun, reference: str) -> dict[str, Table]:
         raise BenchError(f"--reference {reference}: its rows are of {METRIC} {VERSION}, not of {versions[METRIC]}.")
     beside = _Beside(run, published_rows(REFERENCES[reference]))
     if not beside.systems:
-        raise BenchError(f"--reference {reference}: no published output is of a cell of this run. Leave it out.")
+        raise BenchError(f"--reference {reference}: this run has no cell with a published output. Leave it out.")
     tables = {"reference": beside.means()}
     return tables | {f"reference_{name}": beside.every_cell(name) for name in FIGURES}
 
 
 class _Beside:
-    """The published rows that lie on a run's cells, and what the run's methods have there."""
+    """The published rows on a run's cells, and the scores of the run's methods there."""
 
     def __init__(self, run: FinishedRun, rows: Sequence[PublishedRow]) -> None:
         places = {(cell.driver, cell.template): cell for cell in run.facts.cells}

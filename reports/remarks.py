@@ -1,7 +1,7 @@
 """A cell's scores in plain words: what a method got right or wrong, for a reader who is new to the figures.
 
-Every sentence is a rule on figures that are shown beside it: a figure's own thresholds (megbench.core.figures), or here
-one on several figures or curves together. A figure that is absent gives no sentence.
+Every sentence comes from a rule on figures that are shown beside it: a figure's own thresholds (megbench.core.figures),
+or a rule here on several figures or curves. A figure that is absent gives no sentence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ from megbench.core.figures import Figure, Grade
 STILL = 0.15
 # Gain outside these is too weak or too strong; so is a region's peak as a share of the driver's there.
 WEAK, STRONG = 0.6, 1.6
-# Under this share of the driver's motion a region that the driver moves is missing from the output.
+# Below this share of the driver's motion, a region that the driver moves is missing from the output.
 MISSING = 0.35
 # The driver moves a region if it reaches this share of its strongest one.
 MOVED = 0.3
-# Under this agreement of its own a region that moves does not move as the driver's does.
+# Below this agreement of its own, a moving region does not move like the driver's.
 UNLIKE = 0.4
 SOFT, OVERSHARP = 0.7, 1.5
 # Frames by which a peak may be early or late without a remark, as a share of the clip.
@@ -39,9 +39,9 @@ class Remark:
 
 
 def read_cell(values: Values, figures: Mapping[str, Figure], driver: Curves, output: Curves) -> list[Remark]:
-    """Return the remarks on one output: on its motion, on where and when it moves, on its picture.
+    """Return the remarks on one output: on its motion, on where and when it moves, and on its picture.
 
-    values: its scores by figure. figures: what is known of those. driver, output: motion by region group over frames.
+    values: its scores by figure. figures: facts on these. driver, output: motion by region group over frames.
     """
     others = [figure for name, figure in figures.items() if name != AGREEMENT]
     own = [remark for figure in others for remark in _own(figure, values)]
@@ -49,14 +49,14 @@ def read_cell(values: Values, figures: Mapping[str, Figure], driver: Curves, out
 
 
 def _own(figure: Figure, values: Values) -> list[Remark]:
-    """Return the remark that a figure's own thresholds give, [] for none."""
+    """Return the remark that a figure's own thresholds give, or []."""
     value = values.get(figure.name)
     found = None if value is None else figure.remark(value)
     return [Remark(*found)] if found else []
 
 
 def motion_share(values: Values) -> float | None:
-    """|O| / |D|, the output's facial motion as a share of the driver's; from error^2 = share^2 - 2 gain + 1."""
+    """Return |O| / |D|, the output's facial motion as a share of the driver's, from error^2 = share^2 - 2 gain + 1."""
     gain, error = values.get("gain"), values.get("error")
     if gain is None or error is None:
         return None
@@ -64,7 +64,7 @@ def motion_share(values: Values) -> float | None:
 
 
 def _motion(values: Values, figures: Mapping[str, Figure]) -> list[Remark]:
-    """Return whether it moves at all, as what, and how strongly."""
+    """Return whether the output moves at all, what its motion resembles, and how strong it is."""
     agreement, gain, share = values.get(AGREEMENT), values.get("gain"), motion_share(values)
     if agreement is None:
         return []
@@ -79,7 +79,7 @@ def _motion(values: Values, figures: Mapping[str, Figure]) -> list[Remark]:
 
 
 def _places(driver: Curves, output: Curves, values: Values) -> list[Remark]:
-    """Every region that is missing, weak, too strong, unlike the driver's or moved for nothing; a peak out of time."""
+    """Return remarks on regions that are missing, weak, strong, unlike the driver's or moved in vain, and on timing."""
     groups = [group for group in driver if group in output and group != "head"]
     share = motion_share(values)
     if not groups or share is None or share < STILL:
@@ -90,7 +90,7 @@ def _places(driver: Curves, output: Curves, values: Values) -> list[Remark]:
     if strongest <= 0:
         return []
     moved = {g: shown[g] / wanted[g] for g in groups if wanted[g] >= MOVED * strongest}
-    # Moved for nothing: as much as the driver's regions that count as moved, where the driver is quiet.
+    # Moved for nothing: as much as regions count as moved by the driver, although the driver is quiet there.
     added = [g for g in groups if g not in moved and shown[g] > max(MOVED * strongest, 2 * wanted[g])]
     missing = [g for g, share in moved.items() if share < MISSING]
     alike = {g: values.get(f"agreement_{g}") for g in moved if g not in missing}
@@ -106,7 +106,7 @@ def _places(driver: Curves, output: Curves, values: Values) -> list[Remark]:
 
 
 def _timing(driver: Curves, output: Curves, group: str, missing: Sequence[str]) -> list[Remark]:
-    """Whether a region peaks at another time; a plateau that holds the driver's peak as well is no other time."""
+    """Return a remark if a region peaks at another time. A plateau that includes the driver's peak is on time."""
     late = _peak(output[group]) - _peak(driver[group])
     held = output[group][_peak(driver[group])] >= HELD * max(output[group])
     if group in missing or held or abs(late) <= LATE_SHARE * len(driver[group]):
@@ -120,10 +120,10 @@ def _peak(curve: Sequence[float]) -> int:
 
 
 def _sharpness(values: Values) -> list[Remark]:
-    """Whether a picture is soft or grainy: beside the truth; without one, beside template and driver at once.
+    """Return a remark if a picture is soft or grainy compared with the truth, or without one with template and driver.
 
-    The template may have been enlarged and the driver be full of sensor noise, so an output is soft only if it is
-    softer than both, and grainy only beside the sharper one.
+    The template may have been enlarged and the driver may be full of sensor noise, so an output is soft only if it is
+    softer than both, and grainy only if it is grainier than the sharper one.
     """
     truth, template, driver = (values.get(f"sharpness_{of}") for of in ("truth", "template", "driver"))
     if truth is not None:

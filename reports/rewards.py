@@ -1,4 +1,4 @@
-"""What each figure rewards: what a still face, noise, wrong motions and the truth have, and which of them is best."""
+"""What each figure rewards: its values for a still face, noise, wrong motions and the truth, and which is best."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 TRUTH, STILL = "truth", "still"
-# Controls that make nothing or the wrong thing, and the right answer.
+# Controls that show no motion or a wrong one, and the right answer.
 COMPARED = (STILL, "still_noise", "rigid", "wrong_driver", "reversed", TRUTH)
 DECIMALS = 3
-# Dozens of figures that differ by their action unit only.
+# Dozens of figures that differ only in their action unit.
 TRACK = re.compile(r"_track_AU")
 NOTE = (
-    "Means over cells. Best is who comes nearest to what the figure calls ideal; values equal to three decimals share"
-    " it. Figures of which no value is better than another, and those of single action units, are not here."
+    "Means over cells. Best is the row nearest to the figure's ideal; rows equal to three decimals share it. Figures"
+    " without an ideal and figures of single action units are not listed."
 )
 
 
 @dataclass(frozen=True)
 class Reward:
-    """One figure, and the labels of those that are best in it; () unless two controls at least have a value."""
+    """One figure, and the labels of the best rows, () unless at least two have a value."""
 
     figure: Figure
     best: tuple[str, ...]
 
 
 def rewards(run: FinishedRun) -> list[Reward]:
-    """Return who is best in every figure of the table of rewards, in its order."""
+    """Return which rows are best in every figure of the table of rewards, in its order."""
     return [Reward(figure, best(figure, values(run, metric, figure))) for metric, figure in _measured(run)]
 
 
@@ -45,26 +45,26 @@ def compared(run: FinishedRun) -> list[str]:
 
 
 def values(run: FinishedRun, metric: MetricFacts, figure: Figure) -> dict[str, float]:
-    """Return a figure over all cells of those that have it, by label."""
+    """Return a figure over all cells by label, for the rows that have it."""
     found = {label: run.over_all(label, metric, figure).value for label in compared(run)}
     return {label: value for label, value in found.items() if value is not None}
 
 
 def best(figure: Figure, of: Mapping[str, float]) -> tuple[str, ...]:
-    """Return who of two or more comes nearest to the figure's ideal, as three decimals show it."""
+    """Return which of two or more rows come nearest to the figure's ideal, to three decimals."""
     distances = {label: round(figure.distance(round(value, DECIMALS)), DECIMALS) for label, value in of.items()}
     return tuple(label for label, far in distances.items() if len(of) > 1 and far == min(distances.values()))
 
 
 def rewards_table(run: FinishedRun) -> Table | None:
-    """Return the table of rewards, a row for each figure; None for a run without controls to compare."""
+    """Return the table of rewards with a row for each figure, or None for a run without controls to compare."""
     labels = compared(run)
     if not labels:
         return None
 
     def row(metric: MetricFacts, figure: Figure) -> tuple[Entry, ...]:
         name = Entry(f"{figure.name} {figure.arrow}".rstrip(), remark=figure.unit)
-        # Counts of pictures, which are warnings, would make every column as wide as themselves.
+        # Warnings, such as counts of pictures, would make every column as wide as themselves.
         found = (entry(replace(run.over_all(label, metric, figure), warning="")) for label in labels)
         first = best(figure, values(run, metric, figure))
         last = Entry(", ".join(first)) if first else Entry(None, "fewer than two have a value")
@@ -84,18 +84,18 @@ def rewards_table(run: FinishedRun) -> Table | None:
 
 
 def asked(figure: Figure) -> bool:
-    """Whether the table of rewards shows a figure that was measured: one with an ideal, not of a single action unit."""
+    """Return whether the table of rewards shows a figure: one with an ideal that is not of a single action unit."""
     return figure.ideal is not None and not TRACK.search(figure.name)
 
 
 def _measured(run: FinishedRun) -> list[tuple[MetricFacts, Figure]]:
-    """Return the figures asked for of which some row compared has a value, each with its metric."""
+    """Return the table's figures that any compared row has, each with its metric."""
     every = ((metric, figure) for metric in run.facts.metrics for figure in filter(asked, metric.figures))
     return [(metric, figure) for metric, figure in every if values(run, metric, figure)]
 
 
 def _left_out(run: FinishedRun) -> list[str]:
-    """Return a sentence on each metric that lacks figures because no row compared has a value: which, and why."""
+    """Return a sentence on each metric with figures that no compared row has: which, and why."""
     measured, sentences = [figure for _, figure in _measured(run)], []
     for metric in run.facts.metrics:
         lost = [figure for figure in filter(asked, metric.figures) if figure not in measured]
@@ -109,9 +109,9 @@ def _left_out(run: FinishedRun) -> list[str]:
 
 
 def summary(run: FinishedRun) -> list[str]:
-    """Return sentences on how many figures the truth is best in, and in which one a control is as good or better.
+    """Return sentences on how often the truth is best, and in which figures a control is as good or better.
 
-    [] for a run without a truth or without controls to compare.
+    Return [] for a run without a truth or without controls to compare.
     """
     if TRUTH not in compared(run):
         return []
@@ -129,5 +129,5 @@ def summary(run: FinishedRun) -> list[str]:
 
 
 def _listed(start: str, found: list[Reward]) -> list[str]:
-    """Return a sentence that names figures, [] if there are none."""
+    """Return a sentence that names figures, or [] if there are none."""
     return [f"{start} {len(found)}: {', '.join(reward.figure.name for reward in found)}."] if found else []

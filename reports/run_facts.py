@@ -1,4 +1,4 @@
-"""run.json as the report reads it: what was asked for, on which cells, by which methods, with which figures."""
+"""run.json as the report reads it: the request, cells, methods and figures."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from megbench.core.figures import Figure
 
 
 class Facts(BaseModel):
-    """Common to all parts of run.json: frozen, and fields this report does not know are left alone."""
+    """Common to all parts of run.json: frozen, and unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
@@ -25,11 +25,11 @@ class ProtocolFacts(Facts):
 
 
 class CellFacts(Facts):
-    """One driver on one template, as run.json tells it. Frame numbers count from 0; None where nobody coded them.
+    """One driver on one template, as in run.json. Frame numbers count from 0, or are None if not coded.
 
-    foil: another driver that moves another part of the face, "" where the protocol names none.
+    foil: another driver that moves another part of the face, "" if the protocol names none.
     faces: widths of the faces in the driver's original first frame, pixels, largest first. face: the one asked for.
-    medium: what the kind of the driver's file does to motion, "" for ordinary ones.
+    medium: how the driver's file type affects motion, "" for ordinary ones.
     """
 
     name: str
@@ -51,24 +51,24 @@ class CellFacts(Facts):
     face: str = ""
     faces: tuple[int, ...] = ()
     medium: str = ""
-    # Intensities of the driver's AUs at every frame, where the clip was rendered from them.
+    # Intensities of the driver's AUs at every frame, if the clip was rendered from them.
     known_aus: dict[str, tuple[float, ...]] = {}
 
     @property
     def several_faces(self) -> str:
-        """What to know of a driver that shows several faces, "" for others."""
+        """A note on a driver that shows several faces, "" for others."""
         return several_faces(self.faces, self.face)
 
 
 class MethodFacts(Facts):
-    """One row of the run: a method or a control. `label` is what the user typed.
+    """One row of the run: a method or a control. label: what the user typed.
 
-    purpose: what a row of the suite's own is for, "" for a method that somebody wants scores of.
-    marks: what a reader of its scores must know, a word for the tables and a sentence each. unused: its files that fit
+    purpose: the purpose of one of the suite's own rows, "" for a method that was asked for.
+    marks: notes for readers of its scores, a word for the tables and a sentence each. unused: its files that fit
     no cell.
-    seconds_per_frame, peak_mb: of its finished cells; the most main memory that any of them took. None if unmeasured.
-    seen_drivers: drivers that its model was trained on; seen_people: others whose person it knows from other clips.
-    people_known: everybody whom its model was trained on or chosen by, as its card says.
+    seconds_per_frame: mean over its finished cells. peak_mb: the most main memory that any took. None if not measured.
+    seen_drivers: drivers that its model was trained on. seen_people: others whose person it knows from other clips.
+    people_known: everybody on whom its model was trained or by whom it was chosen, according to its card.
     """
 
     label: str
@@ -87,7 +87,7 @@ class MethodFacts(Facts):
 
 
 class MetricFacts(Facts):
-    """One metric with its figures; `description` is its first line on itself."""
+    """One metric with its figures. description: the first line of its docstring."""
 
     name: str
     version: str
@@ -110,7 +110,7 @@ class RunFacts(Facts):
 
 
 def read_facts(path: Path) -> RunFacts:
-    """Read run.json; BenchError naming the first entry that is missing or not as it should be."""
+    """Read run.json. Raise BenchError naming the first entry that is missing or invalid."""
     try:
         return RunFacts.model_validate_json(path.read_bytes())
     except OSError as error:
@@ -118,4 +118,4 @@ def read_facts(path: Path) -> RunFacts:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BenchError(f"{path}: {place}: {first['msg']}. Run the same command again to write it anew.") from None
+        raise BenchError(f"{path}: {place}: {first['msg']}. Run the same command again to rewrite it.") from None

@@ -1,4 +1,4 @@
-"""A finished run as the report sees it: run.json, scores.csv, partials and frame folders, read and never written."""
+"""A finished run as reports see it: run.json, scores.csv, partials and frame folders, read-only."""
 
 import functools
 import math
@@ -34,7 +34,7 @@ COUNTS = ["n_scored", "n_cells"]
 
 @dataclass(frozen=True)
 class Found:
-    """One score as read: a value, perhaps with a warning to show beside it, or None with the reason."""
+    """One score as read: a value, with a warning if any, or None with the reason."""
 
     value: float | None
     status: str
@@ -46,13 +46,13 @@ class Found:
 
 @dataclass(frozen=True)
 class Series:
-    """What a metric kept of one cell over time: curves "<what>_<role>", NaN where absent, at `frames` (() for all)."""
+    """A metric's curves of one cell over time: "<what>_<role>", NaN for absent values, at `frames` (() for all)."""
 
     curves: Mapping[str, list[float]] = field(default_factory=dict)
     frames: tuple[int, ...] = ()
 
     def of(self, role: str) -> dict[str, list[float]]:
-        """Return the curves of a role ("output", "driver", "truth") by what they show; {} for none."""
+        """Return the curves of a role ("output", "driver", "truth") by what they show, or {} if there are none."""
         ending = f"_{role}"
         return {n.removesuffix(ending): curve for n, curve in self.curves.items() if curve and n.endswith(ending)}
 
@@ -61,7 +61,7 @@ NOT_SCORED = Found(None, "unavailable", "not scored in this run")
 
 
 class FinishedRun:
-    """A run folder opened for reading. BenchError names the file that is missing or not as it should be."""
+    """A run folder opened for reading. Raise BenchError naming the file that is missing or invalid."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,23 +70,23 @@ class FinishedRun:
 
     @property
     def methods(self) -> tuple[MethodFacts, ...]:
-        """Rows that are not controls, in the run's order."""
+        """The rows that are not controls, in the run's order."""
         return tuple(method for method in self.facts.methods if not method.is_control)
 
     @property
     def controls(self) -> tuple[MethodFacts, ...]:
-        """Rows that are controls, in the run's order."""
+        """The rows that are controls, in the run's order."""
         return tuple(method for method in self.facts.methods if method.is_control)
 
     @functools.cached_property
     def named_metrics(self) -> tuple[MetricFacts, ...]:
-        """The metrics that `--metrics` named; () for a run on the default ones."""
+        """The metrics that `--metrics` named, or () for a run with the defaults."""
         named = self.facts.request.get("named_metrics")
         return tuple(metric for metric in self.facts.metrics if isinstance(named, list) and metric.name in named)
 
     @functools.cached_property
     def figures(self) -> dict[str, tuple[MetricFacts, Figure]]:
-        """Every figure of the run by name; where two metrics share a name the first keeps it."""
+        """Every figure of the run by name; if two metrics share a name, the first one's figure."""
         table: dict[str, tuple[MetricFacts, Figure]] = {}
         for metric in self.facts.metrics:
             for figure in metric.figures:
@@ -123,11 +123,11 @@ class FinishedRun:
         return rows
 
     def combined(self, label: str, figure: str, scope: str = "all", group: str = "") -> Found:
-        """A figure summed up over all cells (`scope` "all") or over one database, emotion or template."""
+        """Return a figure over all cells (`scope` "all") or over one database, emotion or template."""
         return self._find(label, (scope, group, ""), figure)
 
     def of_cell(self, label: str, cell: CellFacts, figure: str) -> Found:
-        """A figure of one cell."""
+        """Return a figure of one cell."""
         return self._find(label, ("cell", cell.driver, cell.template), figure)
 
     def _find(self, label: str, place: tuple[str, str, str], figure: str) -> Found:
@@ -136,20 +136,20 @@ class FinishedRun:
         return self._index.get((label, *place, self.figures[figure][0].name, figure), NOT_SCORED)
 
     def over_all(self, label: str, metric: MetricFacts, figure: Figure) -> Found:
-        """A figure over all cells where its name alone might not tell which metric is meant."""
+        """Return a metric's figure over all cells; its name alone may be ambiguous."""
         return self._index.get((label, "all", "", "", metric.name, figure.name), NOT_SCORED)
 
     def cell_values(self, label: str, figure: str) -> list[float]:
-        """All scored values of one figure over the cells, without the absent ones."""
+        """Return all scored values of one figure over the cells, without absent ones."""
         found = (self.of_cell(label, cell, figure).value for cell in self.facts.cells)
         return [value for value in found if value is not None]
 
     def groups(self, scope: str) -> list[str]:
-        """The groups of a scope ("database", "emotion", "template") in the order of the cells."""
+        """Return the groups of a scope ("database", "emotion", "template") in the order of the cells."""
         return list(dict.fromkeys(getattr(cell, scope) for cell in self.facts.cells))
 
     def series(self, label: str, cell: CellFacts) -> dict[str, Series]:
-        """The curves over frames that each metric kept for one cell; {} where there are none."""
+        """Return the curves over frames that each metric saved for one cell, or {} if there are none."""
         try:
             partials = read_json(self._inside("partials", label, f"{cell.name}.json")) or {}
             found = {metric: _series(partial) for metric, partial in partials.items()}
@@ -158,7 +158,7 @@ class FinishedRun:
             return {}
 
     def sums(self, label: str, cell: CellFacts) -> dict[str, dict[str, list[float]]]:
-        """What each metric kept of one cell to pool over several, by metric and role; {} where there is nothing."""
+        """Return the sums for pooling that each metric saved for one cell, by metric and role, or {} without any."""
         try:
             partials = read_json(self._inside("partials", label, f"{cell.name}.json")) or {}
             kept = {metric: partial.get("sums") or {} for metric, partial in partials.items()}
@@ -167,48 +167,48 @@ class FinishedRun:
             return {}
 
     def failure(self, label: str, cell: CellFacts) -> str | None:
-        """Why a cell has no frames, None where it has them."""
+        """Return why a cell has no frames, or None if it has them."""
         record = self.record(label, cell)
         if not record:
             return "not done: the run was stopped before this cell"
         return None if record.get("status") == "ok" else str(record.get("reason") or "failed without a reason")
 
     def content(self, label: str, cell: CellFacts) -> str:
-        """Return the hash of an output's frames, "" where there are none."""
+        """Return the hash of an output's frames, or "" if there are none."""
         return str(self.record(label, cell).get("content") or "")
 
     def supplied(self, label: str, cell: CellFacts) -> bool:
-        """Whether all that others were to supply for a cell was there."""
+        """Return whether everything that others had to supply for a cell was there."""
         return self.record(label, cell).get("status") != "missing"
 
     def record(self, label: str, cell: CellFacts) -> dict[str, Any]:
-        """Return what the run kept of an output (megbench.core.files.cache.CellRecord), {} where it kept nothing."""
+        """Return the run's record of an output (megbench.core.files.cache.CellRecord), or {} if there is none."""
         record = read_json(self._inside("cells", label, cell.name) / "cell.json")
         return record if isinstance(record, dict) else {}
 
     def output_frames(self, label: str, cell: CellFacts) -> Path:
-        """Frame folder of a method's output."""
+        """Return the frame folder of a method's output."""
         return self._inside("cells", label, cell.name, "frames")
 
     def driver_frames(self, cell: CellFacts) -> Path:
-        """Frame folder of the cell's driver."""
+        """Return the frame folder of the cell's driver."""
         return self._inside("inputs", "drivers", cell.driver, "frames")
 
     def truth_frames(self, cell: CellFacts) -> Path:
-        """Frame folder of the cell's truth; only where `has_truth`."""
+        """Return the frame folder of the cell's truth, which exists only if `has_truth`."""
         return self._inside("inputs", "truth", cell.name, "frames")
 
     def template_picture(self, cell: CellFacts) -> Path:
-        """The cell's template."""
+        """Return the path of the cell's template."""
         return self._inside("inputs", "templates", f"{cell.template}.png")
 
     def motion_of(self, frames: Path) -> Path:
-        """Where the motion of one of the run's clips is, by its frame folder; missing where scoring did not see it."""
+        """Return the file with a clip's motion, by its frame folder. It is missing if scoring did not need it."""
         place = frames.parent.relative_to(self.folder)
         return self._inside(MOTION_FOLDER, *place.parts[:-1], f"{place.name}.npz")
 
     def _inside(self, *parts: str) -> Path:
-        """A path under the run folder; BenchError where a name in run.json would lead out of it."""
+        """Return a path under the run folder. Raise BenchError if a name in run.json leads out of it."""
         path = self.folder.joinpath(*parts)
         if not path.resolve().is_relative_to(self.folder.resolve()) or any("/" in part for part in parts):
             raise BenchError(f"{self.folder / 'run.json'}: the name {'/'.join(parts)!r} leads out of the run's folder.")
@@ -216,7 +216,7 @@ class FinishedRun:
 
 
 def _series(partial: Mapping[str, Any]) -> Series:
-    """Return the curves of a partial score. ValueError or TypeError if they are none."""
+    """Return the curves of a partial score. Raise ValueError or TypeError if they are invalid."""
     frames = tuple(int(frame) for frame in partial.get("frames") or ())
     curves = partial.get("series") or {}
     read = {name: [math.nan if v is None else float(v) for v in curve] for name, curve in curves.items()}

@@ -1,4 +1,4 @@
-"""What `bench.py selfcheck` found of every figure, for the page: made once, kept in a file beside this."""
+"""What `bench.py selfcheck` found about every figure, for the page: made once and stored in a file beside this one."""
 
 import functools
 from pathlib import Path
@@ -14,7 +14,7 @@ KEPT = Path(__file__).with_name("selfcheck.json")
 
 
 class Finding(BaseModel):
-    """One figure: by which version of its metric, and what it sees, in words."""
+    """One figure: its metric's version, and what the figure responds to, in words."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -50,7 +50,7 @@ class Kept(BaseModel):
 
 @functools.cache
 def read_worth(path: Path = KEPT) -> Kept | None:
-    """Return the kept outcome, None if selfcheck has kept none. Raise BenchError if the file is damaged."""
+    """Return the stored outcome, or None if there is none. Raise BenchError if the file is damaged."""
     if not path.is_file():
         return None
     try:
@@ -60,7 +60,7 @@ def read_worth(path: Path = KEPT) -> Kept | None:
 
 
 def sentence(metric: MetricFacts, figure: Figure, path: Path = KEPT) -> str:
-    """What a figure was found to be worth; "" where nobody looked, or at another version of its metric."""
+    """Return what selfcheck found about a figure, or "" if it checked none or another version of its metric."""
     kept = read_worth(path)
     found = kept.figures.get(figure.name) if kept else None
     if kept is None or found is None or (found.metric, found.version) != (metric.name, metric.version):

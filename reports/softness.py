@@ -1,4 +1,4 @@
-"""How sharp a run's templates and drivers are themselves: what the sharpness of an output is to be read beside."""
+"""The sharpness of a run's templates and drivers, with which to compare that of outputs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SOFT_SHARE = 0.5
 
 
 def sharpness_of(run: FinishedRun, cell: CellFacts, role: str) -> float | None:
-    """Return the variance of the Laplacian in the face of a cell's "template" or "driver", None if not measured."""
+    """Return the variance of the Laplacian in the face of a cell's "template" or "driver", or None if not measured."""
     found = (run.of_cell(method.label, cell, f"{role}_sharpness").value for method in run.facts.methods)
     return next((value for value in found if value is not None), None)
 
 
 def soft_templates(run: FinishedRun) -> str:
-    """Return which templates are much softer than their drivers, and what follows for the figures; "" for none."""
+    """Return which templates are much softer than their drivers and what that means for the figures, or ""."""
     values: dict[str, dict[str, float]] = {"template": {}, "driver": {}}
     for cell in run.facts.cells:
         for role, of_role in values.items():
@@ -39,6 +39,6 @@ def soft_templates(run: FinishedRun) -> str:
     reach = f"{drivers[0]:.0f} to {drivers[-1]:.0f}" if len(drivers) > 1 else f"{drivers[0]:.0f}"
     return (
         f"By the variance of the Laplacian in the face, {listed}; the drivers have {reach}. Such a template was"
-        " enlarged or smoothed, so anything drawn on it looks grainy beside it: read the sharpness of outputs beside"
-        " the driver's as well."
+        " enlarged or smoothed, so anything drawn on it looks grainy in comparison: also compare outputs' sharpness"
+        " with the driver's."
     )

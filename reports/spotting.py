@@ -1,4 +1,4 @@
-"""What was spotted: a table with the answer that never looks beside every row, and MEGC's log of the intervals."""
+"""Spotting: a table that compares every row with a constant answer, and MEGC's log of the intervals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WHOLE_CLIP = "whole clip"
 FIGURES = ("tp", "fp", "fn", "precision", "recall", "f1", "iou")
 RATES = tuple(f"{METRIC}_{name}" for name in FIGURES[3:])
 SHORT = {"tp": "TP", "fp": "FP", "fn": "FN", "f1": "F1", "iou": "IoU"}
-# What the metric keeps of a cell, with how many numbers.
+# What the metric stores for a cell, with its number of values.
 KEPT = {"counts": (3,), "driver_interval": (2,), "output_interval": (0, 2), "whole_clip": (5,)}
 RESULTS = ("TP", "FP", "FN")
 COLUMNS = ("video", "method", "true_onset", "true_offset", "spotted_onset", "spotted_offset", "iou", "result")
@@ -35,7 +35,7 @@ COLUMNS = ("video", "method", "true_onset", "true_offset", "spotted_onset", "spo
 
 @dataclass(frozen=True)
 class Spotted:
-    """What was spotted in one cell: first and last frame of both intervals, () for none; counts: TP, FP, FN."""
+    """What was spotted in one cell: first and last frame of both intervals, () for none. counts: TP, FP, FN."""
 
     cell: str
     method: str
@@ -45,11 +45,11 @@ class Spotted:
 
     @property
     def iou(self) -> float:
-        """Intersection over union of the intervals, 0 without a spotted one."""
+        """The intersection over union of the intervals, 0 without a spotted one."""
         return overlap(self.spotted, self.true) if self.spotted else 0.0  # type: ignore[arg-type]
 
     def rows(self) -> Iterator[tuple[object, ...]]:
-        """Yield the log's rows: one for each count, so that a miss beside the true interval has two."""
+        """Yield the log's rows: one for each count, so that a spotted interval that misses the true one has two."""
         for result, count in zip(RESULTS, self.counts, strict=True):
             if count:
                 true = self.true if result != "FP" else ("", "")
@@ -65,7 +65,7 @@ class Spotted:
 
 
 def spotting_table(run: FinishedRun) -> Table | None:
-    """Return counts and rates of every row and of the answer that each clip is one interval; None without any."""
+    """Return counts and rates of every row and of the answer that each clip is one interval, or None without any."""
     constant = constant_answers(run)
     if not constant or any(f"{METRIC}_{name}" not in run.figures for name in FIGURES):
         return None
@@ -96,23 +96,23 @@ def spotting_table(run: FinishedRun) -> Table | None:
     sections.append(Section("Answer that never looks", (_constant_row(constant),)))
     around = -constant[0].spotted[0]
     note = (
-        f"{WHOLE_CLIP}: every clip as one interval, with the {around} still frames that it is thought to stand between"
-        " on either side."
+        f"{WHOLE_CLIP}: every clip as one interval, including the {around} still frames that are assumed on either"
+        " side of it."
     )
     below = (*filter(None, [caution(run)]), note)
     return marked(run, Table("Spotting: counts over cells", (Column("method"), *columns), tuple(sections), below))
 
 
 def _shown(run: FinishedRun, label: str, figure: Figure) -> Entry:
-    """Return a row's entry; over how many of the cells it is stands beside rates only: "3 3/6" is no count."""
+    """Return a row's entry. Only rates show their number of cells, because "3 3/6" would not be a count."""
     found = entry(run.combined(label, figure.name))
     return found if figure.name in RATES else dataclasses.replace(found, remark="")
 
 
 def caution(run: FinishedRun) -> str:
-    """Return in how many cells the whole clip itself counts as found, and what follows; "" if it does in none.
+    """Return in how many cells the whole clip itself counts as found, with the consequence, or "" if in none.
 
-    The still frames around a clip are too few for that where the driver's interval fills most of a long clip.
+    This happens if the driver's interval fills most of a long clip, so that the still frames around it are too few.
     """
     answers = constant_answers(run)
     found = sum(answer.counts[0] for answer in answers)
@@ -131,7 +131,7 @@ def _constant_row(answers: Sequence[Spotted]) -> tuple[Entry, ...]:
 
 
 def write_log(run: FinishedRun) -> None:
-    """Write the intervals of every row and of the constant answer into the run; no file where nothing was measured."""
+    """Write the intervals of every row and of the constant answer to the run, but no file if nothing was measured."""
     path, answers = run.folder / SPOTTING_LOG, constant_answers(run)
     if not answers:
         path.unlink(missing_ok=True)
@@ -146,7 +146,7 @@ def write_log(run: FinishedRun) -> None:
 
 
 def constant_answers(run: FinishedRun) -> list[Spotted]:
-    """Return what the answer of the whole clip is in every cell that some row was measured in."""
+    """Return the whole-clip answer in every cell in which some row was measured."""
     found = []
     for cell in run.facts.cells:
         measured = (_sums(run, method.label, cell) for method in run.facts.methods)
@@ -164,7 +164,7 @@ def _spotted(run: FinishedRun, label: str, cell: CellFacts) -> Spotted | None:
 
 
 def _sums(run: FinishedRun, label: str, cell: CellFacts) -> dict[str, tuple[int, ...]]:
-    """Return what the metric kept of a cell, in whole frames; {} if it was not measured there, or kept otherwise."""
+    """Return what the metric stored for a cell, in whole frames, or {} if it is missing or has another form."""
     kept = run.sums(label, cell).get(METRIC, {})
     whole = {name: tuple(int(n) for n in numbers if math.isfinite(n)) for name, numbers in kept.items()}
     return whole if all(len(whole.get(name, ())) in lengths for name, lengths in KEPT.items()) else {}

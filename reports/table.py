@@ -20,9 +20,9 @@ from megbench.core.tables.spreadsheet_text import inert, printable
 from megbench.reports.environment import environment
 
 DASH = "—"
-# Columns that a page of a paper takes.
+# The number of columns that fit a page of a paper.
 WIDEST = 8
-# The section of a CSV file's rows that are footnotes.
+# The section of those rows of a CSV file that are footnotes.
 NOTE = "note"
 
 
@@ -31,8 +31,8 @@ class Column:
     """A column: `title`, `arrow` ("↑", "↓" or what the reader should aim at), decimals, and an explanation.
 
     `remark` follows the title in brackets, as an entry's follows its value. `key` names the column in CSV files and for
-    a choice of columns; where it is empty the title does. `brief` columns are kept
-    where there is room for a few.
+    a choice of columns; if it is empty, the title does. `brief` columns are kept
+    if there is room for only a few.
     """
 
     title: str
@@ -47,12 +47,12 @@ class Column:
 
     @property
     def heading(self) -> str:
-        """Title, remark in brackets and arrow, as shown."""
+        """The title, remark in brackets and arrow, as shown."""
         return f"{self.named} {self.arrow}".rstrip()
 
     @property
     def named(self) -> str:
-        """Title and remark in brackets."""
+        """The title, with the remark in brackets."""
         return f"{self.title} ({self.remark})" if self.remark else self.title
 
 
@@ -60,8 +60,8 @@ class Column:
 class Entry:
     """A value in a table: a number, a text, or None with the `reason` why it is absent.
 
-    `remark` stands small behind the value ("17/18" where one cell is missing). `link` is a fragment of the page.
-    `shade`, -1 to 1, tints the background in HTML; `interval` is drawn there below the value. A value from 0 to under
+    `remark` follows the value in small print ("17/18" if one cell is missing). `link` is a fragment of the page.
+    `shade`, -1 to 1, tints the background in HTML, where `interval` is drawn below the value. A value from 0 to below
     `least` is shown as "< least": a small p is not 0.
     """
 
@@ -74,7 +74,7 @@ class Entry:
     least: float = 0.0
 
     def shown(self, decimals: int) -> str:
-        """The value as a reader sees it, a dash where it is absent."""
+        """Return the value as a reader sees it, or a dash if it is absent."""
         if self.value is None:
             return DASH
         if isinstance(self.value, str):
@@ -82,7 +82,7 @@ class Entry:
         if 0 <= self.value < self.least:
             return f"< {self.least:.{decimals}f}"
         text = f"{self.value:.{decimals}f}"
-        # A rounded nothing has no sign.
+        # A value rounded to zero has no sign.
         return text.lstrip("-") if not text.strip("-0.") else text
 
 
@@ -96,7 +96,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns and sections of rows; the first column names the row. `footnotes`: what a reader must know of it all."""
+    """Columns and sections of rows; the first column names the row. footnotes: notes on the whole table."""
 
     title: str
     columns: tuple[Column, ...]
@@ -109,17 +109,17 @@ class Table:
                 raise ValueError(f"table {self.title!r}: a row of {len(row)} entries under {len(self.columns)} columns")
 
     def rows(self) -> Iterator[tuple[Entry, ...]]:
-        """All rows of all sections."""
+        """Yield all rows of all sections."""
         for section in self.sections:
             yield from section.rows
 
     def column_groups(self) -> list[tuple[str, int]]:
-        """Headings over neighbouring columns with how many they span; [] where no column has one."""
+        """Return headings over neighbouring columns with how many they span, or [] if no column has one."""
         groups = [(name, len(list(run))) for name, run in itertools.groupby(column.group for column in self.columns)]
         return groups if any(name for name, _ in groups) else []
 
     def names(self) -> list[str]:
-        """Return the columns' names, with the group where two are named alike: a plain line has no groups."""
+        """Return the columns' names, with the group if two have the same name: a plain line has no groups."""
         names = [column.named for column in self.columns]
         return [
             name if names.count(name) == 1 else f"{name} ({column.group})"
@@ -127,7 +127,7 @@ class Table:
         ]
 
     def keys(self) -> list[str]:
-        """Return a name of its own for each column: its key, else its name, numbered where another has it already."""
+        """Return a unique name for each column: its key, or else its name, numbered if it is already taken."""
         found: list[str] = []
         for name, column in zip(self.names(), self.columns, strict=True):
             plain = column.key or name
@@ -136,7 +136,7 @@ class Table:
         return found
 
     def only(self, keys: Sequence[str]) -> Table:
-        """Return the table with its first column and those that `keys` name, in that order. BenchError for another."""
+        """Return the table with its first column and those in `keys`, in that order. Raise BenchError if unknown."""
         places = {key: place for place, key in enumerate(self.keys())}
         chosen = [0, *(places[check_choice(f"column of {self.title!r}:", key, list(places))] for key in keys)]
         chosen = list(dict.fromkeys(chosen))
@@ -146,7 +146,7 @@ class Table:
         return dataclasses.replace(self, columns=tuple(self.columns[i] for i in chosen), sections=sections)
 
     def narrow(self) -> Table:
-        """Return the table as papers take it: at most WIDEST columns, and a footnote that names the others.
+        """Return the table as it fits a paper: at most WIDEST columns, and a footnote that names the others.
 
         Columns marked `brief` come first; a table without any keeps its first ones.
         """
@@ -161,24 +161,24 @@ class Table:
         return dataclasses.replace(kept, footnotes=(*kept.footnotes, note))
 
     def notes(self) -> list[str]:
-        """The reasons of all absent values, each once, in reading order; numbered from 1 in what is shown."""
+        """Return the reasons of all absent values, each once, in reading order; they are numbered from 1 when shown."""
         return list(dict.fromkeys(e.reason for row in self.rows() for e in row if e.value is None and e.reason))
 
     def cell_text(self, column: int, entry: Entry, notes: list[str]) -> str:
-        """An entry as Markdown and the terminal show it: value, remark in brackets, note number."""
+        """Return an entry as Markdown and the terminal show it: value, remark in brackets, note number."""
         remark = f" ({entry.remark})" if entry.remark else ""
         mark = f" [{notes.index(entry.reason) + 1}]" if entry.value is None and entry.reason else ""
         return entry.shown(self.columns[column].decimals) + remark + mark
 
     def textual(self, column: int) -> bool:
-        """Whether a column holds texts, which read from the left."""
+        """Return whether a column holds texts, which are aligned left."""
         values = [row[column].value for row in self.rows() if row[column].value is not None]
         return bool(values) and all(isinstance(value, str) for value in values)
 
     def best(self, column: int) -> float | None:
-        """The best number of the first section in a column with a better side; None where there is no contest.
+        """Return the best number of the first section in a column with a better side, or None if there is none.
 
-        Numbers taken over different counts (which their remarks show) are not compared.
+        Numbers over different counts (which their remarks show) are not compared.
         """
         better = self.columns[column].better
         entries = [row[column] for row in self.sections[0].rows] if self.sections else []
@@ -189,12 +189,12 @@ class Table:
         return max(values) if better else min(values)
 
     def span(self, column: int) -> tuple[float, float]:
-        """From where to where the intervals of a column reach, 0 included; a point where it has none."""
+        """Return the range of a column's intervals, 0 included; (0, 0) if it has none."""
         ends = [end for row in self.rows() for end in row[column].interval or ()]
         return min([0.0, *ends]), max([0.0, *ends])
 
     def html(self) -> Markup:
-        """The table as HTML, everything escaped; sortable where the page's script runs."""
+        """Return the table as HTML, with everything escaped; it is sortable if the page's script runs."""
         template = environment().get_template("table.html.j2")
         return Markup(template.render(table=self, notes=self.notes(), dash=DASH))
 
@@ -204,7 +204,7 @@ class Table:
         A column with intervals is followed by two with their ends. Every column has a name of its own (`keys`).
 
         Remarks on a row's name and values, and why values are absent, are in an extra last column; each footnote is a
-        row of the section "note". Names stay text where a spreadsheet opens it
+        row of the section "note". Names stay text if a spreadsheet opens it
         (`megbench.core.tables.spreadsheet_text.inert`).
         """
         out = io.StringIO()
@@ -240,7 +240,7 @@ class Table:
         return "; ".join(filter(None, (row[0].remark, *(f"{', '.join(of)}: {text}" for text, of in told.items()))))
 
     def markdown(self) -> str:
-        """A GitHub table per section, reasons below."""
+        """Return a GitHub table per section, with reasons below."""
         notes, parts = self.notes(), []
         head = [f"{name} {column.arrow}".rstrip() for name, column in zip(self.names(), self.columns, strict=True)]
         for section in self.sections:
@@ -255,7 +255,7 @@ class Table:
         return "\n\n".join(parts) + "\n"
 
     def _markdown(self, column: int, entry: Entry, section: Section, notes: list[str]) -> str:
-        """An entry in Markdown, with its interval, bold if it is the best method's."""
+        """Return an entry in Markdown, with its interval, in bold if it is the best method's."""
         if entry.interval:
             ends = " to ".join(f"{end:.{self.columns[column].decimals}f}" for end in entry.interval)
             entry = dataclasses.replace(entry, remark="; ".join(filter(None, (ends, entry.remark))))
@@ -263,12 +263,12 @@ class Table:
         return f"**{text}**" if self.is_best(column, entry, section) else text
 
     def is_best(self, column: int, entry: Entry, section: Section) -> bool:
-        """Whether an entry is the best number of a column, as the page shows in bold."""
+        """Return whether an entry is the best number of a column, which the page shows in bold."""
         first = self.sections[0] is section
         return first and isinstance(entry.value, float | int) and entry.value == self.best(column)
 
     def text(self) -> str:
-        """Aligned columns for a terminal, reasons below. Control characters in names are shown escaped."""
+        """Return aligned columns for a terminal, with reasons below. Control characters in names are escaped."""
         notes = self.notes()
         body = [[printable(self.cell_text(i, entry, notes)) for i, entry in enumerate(row)] for row in self.rows()]
         head = [f"{name} {column.arrow}".rstrip() for name, column in zip(self.names(), self.columns, strict=True)]
@@ -281,9 +281,9 @@ class Table:
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
     def latex(self) -> str:
-        """A LaTeX table for booktabs, every name escaped; reasons and footnotes in small print below.
+        """Return a LaTeX table for booktabs, with every name escaped, and reasons and footnotes in small print below.
 
-        Intervals stand small behind their values, the best method's value is bold; the label is made of the title.
+        Intervals follow their values in small print, the best method's value is bold; the title makes the label.
         """
         notes, width = self.notes(), len(self.columns)
         label = re.sub(r"[^a-z0-9]+", "-", self.title.partition(":")[0].lower()).strip("-") or "table"
@@ -311,7 +311,7 @@ class Table:
         return "\n".join([*lines, "\\end{table}"]) + "\n"
 
     def _latex(self, column: int, entry: Entry, section: Section, notes: list[str]) -> str:
-        """An entry in LaTeX, with its interval, bold if it is the best method's."""
+        """Return an entry in LaTeX, with its interval, in bold if it is the best method's."""
         decimals = self.columns[column].decimals
         text = _latex(self.cell_text(column, entry, notes))
         if isinstance(entry.value, float | int):
@@ -323,7 +323,7 @@ class Table:
         return text
 
     def _below(self, notes: list[str]) -> list[str]:
-        """What stands below: numbered reasons, then footnotes."""
+        """Return the lines below the table: numbered reasons, then footnotes."""
         return [*(f"[{number}] {note}" for number, note in enumerate(notes, 1)), *self.footnotes]
 
 
@@ -346,28 +346,28 @@ def _name(text: str) -> str:
 LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": r"\textasciigrave{}"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "{''}"},
-    # At the start of a row these would belong to the line break before it.
+    # At the start of a row LaTeX would read these as part of the line break before it.
     **{"[": "{[}", "]": "{]}", "*": "{*}"},
     **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "→": r"$\rightarrow$", "∞": r"$\infty$", DASH: r"\textemdash{}"},
 }
 
 
 def _latex(text: str) -> str:
-    """Text that LaTeX sets as it is: no command, no ligature, no cell end."""
+    """Return text that LaTeX prints literally: no command, no ligature, no cell end."""
     return "".join(LATEX.get(c, c) for c in printable(text)).replace("--", "-{}-")
 
 
 def _minus(number: str) -> str:
-    """A number in LaTeX: its sign is a minus, not a hyphen."""
+    """Return a number in LaTeX, whose sign is a minus, not a hyphen."""
     return _latex(number).replace("-", "$-$")
 
 
 def markdown_row(cells: Iterable[str]) -> str:
-    """Return a row of a Markdown table; its cells are Markdown already."""
+    """Return a row of a Markdown table. Its cells must already be Markdown."""
     return f"| {' | '.join(cells)} |"
 
 
 def _markdown(text: str) -> str:
-    """Text that Markdown shows as it is: no markup, no HTML, no cell end."""
+    """Return text that Markdown shows literally: no markup, no HTML, no cell end."""
     escaped = "".join("\\" + c if c in "\\`*_[]|#" else c for c in printable(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

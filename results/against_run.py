@@ -1,4 +1,4 @@
-"""A results file against the run that it came from: what the run's own files say otherwise, a line each."""
+"""Compare a results file with the run that it came from: a line for each difference from the run's own files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from megbench.results.export import submission_of, values_of
 
 # Lists whose members have names, by the entry that names them.
 NAMED = {"cells": "name", "metrics": "name", "rows": "label", "figures": "name"}
-# Findings that are told; a file of another run differs everywhere.
+# The largest number of findings to list; a file of another run differs everywhere.
 MOST_TOLD = 30
 
 
 def against_run(facts: dict[str, Any], run: Path) -> list[str]:
-    """Return how a file's JSON values differ from what its run says; [] if they do not.
+    """Return how a file's JSON values differ from its run's, or [] if they do not.
 
-    The run's files are hashed again first. BenchError if the folder is no finished run.
+    The run's files are hashed again first. Raise BenchError if the folder is not a finished run.
     """
     truth = values_of(submission_of(run))
     lines = [f"{run}: {line}" for line in faults(run)]
@@ -33,12 +33,12 @@ def against_run(facts: dict[str, Any], run: Path) -> list[str]:
 
 
 def _differences(here: Any, there: Any, place: str) -> Iterator[str]:
-    """Yield a line for each value that differs, by its place from the outside in."""
+    """Yield a line for each value that differs, with its path from the outside in."""
     if isinstance(here, dict) and isinstance(there, dict):
         for name in dict.fromkeys([*there, *here]):
             inner = f"{place}, {name}" if place else str(name)
             if name not in here:
-                yield f"{inner}: missing, and in the run"
+                yield f"{inner}: missing, but in the run"
             elif name not in there:
                 yield f"{inner}: not in the run"
             else:
@@ -48,6 +48,6 @@ def _differences(here: Any, there: Any, place: str) -> Iterator[str]:
 
 
 def _by_name(entry: str, value: Any) -> Any:
-    """Return a list of named things as a table by name; anything else as it is."""
+    """Return a list of named things as a dict by name, and anything else unchanged."""
     key = NAMED.get(entry)
     return {part[key]: part for part in value} if key and isinstance(value, list) else value

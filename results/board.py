@@ -1,4 +1,4 @@
-"""The public table as a static site: pages in one folder that open from disk and ask nobody for anything."""
+"""The public table as a static site: pages in one folder that open from disk and load nothing else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from megbench.results.submission import FigureFacts, Row
 
 TEMPLATES = Path(__file__).parent / "templates"
 INDEX = "index.html"
-# By this file a folder is known as a site of ours, which may be replaced.
+# A folder with this file is an earlier site, which may be replaced.
 MARKER = "made_by_megbench_results_board"
 
 
@@ -34,12 +34,12 @@ def write_board(
 ) -> Path:
     """Write the site of all results files in a folder; return its first page.
 
-    Raise BenchError if a file is at fault, there is none, or `out` holds something else.
+    Raise BenchError if a file is faulty, there is none, or `out` holds something else.
     """
     found = read_entries(entries, known_weights)
     shown = paper_numbers() if numbers is None else numbers
     if out.exists() and not (out.is_dir() and ((out / MARKER).is_file() or not any(out.iterdir()))):
-        raise BenchError(f"{out} holds something else than an earlier site. Give --out a new folder.")
+        raise BenchError(f"{out} holds something other than an earlier site. Give --out a new folder.")
     with whole_folder(out.absolute()) as folder:
         (folder / MARKER).write_text("", encoding="utf-8")
         (folder / INDEX).write_text(_index(rankings(found, shown)), encoding="utf-8")
@@ -51,19 +51,21 @@ def write_board(
 
 
 def read_entries(folder: Path, known_weights: Mapping[str, str]) -> list[Entry]:
-    """Return all results files of a folder, in the order of their names. BenchError for the first that is at fault."""
+    """Return all results files of a folder, sorted by name. Raise BenchError for the first faulty one."""
     found = []
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
         name = check_name("entry", path.stem)
         made, facts = read_submission(path)
         if lines := findings(facts, known_weights):
-            raise BenchError(f"{path}: {lines[0]}. `results check` tells all; remove the file or export it anew.")
+            raise BenchError(
+                f"{path}: {lines[0]}. `results check` lists all faults; remove the file or export it again."
+            )
         found.append(Entry(name, made))
     if not found:
         raise BenchError(f"{folder}: no results file (*.json). `results add RUN` makes one.")
     lower = [entry.name.lower() for entry in found]
     if twice := [name for name in lower if lower.count(name) > 1]:
-        raise BenchError(f"{folder}: two files are called {twice[0]}.json but for capitals. Rename one.")
+        raise BenchError(f"{folder}: the names of two files, {twice[0]}.json, differ only in capitals. Rename one.")
     return found
 
 
@@ -110,7 +112,7 @@ def number(value: float | None, figure: FigureFacts) -> str:
 
 
 def aim(figure: FigureFacts) -> str:
-    """Return what to aim at: ↑, ↓, or an arrow to an ideal that values may miss on both sides; "" without an ideal."""
+    """Return what to aim at: ↑, ↓, an arrow to an ideal that values may miss on both sides, or "" without an ideal."""
     if figure.ideal is None:
         return ""
     return "↑" if figure.ideal == figure.most else "↓" if figure.ideal == figure.least else f"→ {figure.ideal:g}"
@@ -130,7 +132,7 @@ def _environment() -> Environment:
 
 
 def _page(template: str, **values: Any) -> str:
-    """Return a page with its style and script inside, and a policy that lets it load nothing."""
+    """Return a page with its style and script inside, and a policy that forbids it to load anything."""
     style = "\n".join((folder / name).read_text(encoding="utf-8") for folder, name in STYLES)
     inside = "\n".join((folder / name).read_text(encoding="utf-8") for folder, name in SCRIPTS)
     script = f'"use strict";\n{{\n{inside}\n}}'

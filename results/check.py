@@ -1,8 +1,8 @@
-"""What is wrong with a results file, as far as the file alone can tell: a line for each finding.
+"""What is wrong with a results file, as far as the file alone can show: a line for each finding.
 
-Two nets. The hashes of the parts tell every change since the export, and where it is. What follows from other parts is
-computed again, so that a change whose hash was mended as well is found if it contradicts anything else. A file that was
-forged in every place at once is not found here; comparing it with its run does (megbench.results.against_run).
+There are two checks. The hashes of the parts reveal every change since the export, and where it is. Values that follow
+from other parts are computed again, so that a change whose hash was also replaced is found if it contradicts anything.
+A consistent forgery is not found here; comparison with the run finds it (megbench.results.against_run).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from megbench.results.means import mean_of, pooled_of, same
 from megbench.results.reading import form_faults
 from megbench.results.submission import FigureFacts, Row, Submission
 
-# The word that reports.marks puts at a row that was trained on what it is scored on.
+# The word with which reports.marks marks a row that was trained on what it is scored on.
 SEEN_MARK = "trained on"
-# Marks that a status must have, and that no other may have.
+# Marks that a status must have and no other status may have.
 MARK_OF = {"demo weights": DEMO_MARK, "reproducing": "reproducing", "untrained": "untrained"}
 HASHED = ("published weights", "reproducing", "demo weights", "own weights")
 # Controls that every protocol allows; wrong_driver needs a foil, truth a known one.
@@ -29,9 +29,9 @@ FOIL_CONTROL = "wrong_driver"
 
 
 def findings(facts: dict[str, Any], known_weights: Mapping[str, str]) -> list[str]:
-    """Return every fault of a file's JSON values, a line each; [] for a file that nothing speaks against.
+    """Return every fault of a file's JSON values, a line each, or [] for a file without faults.
 
-    known_weights: hashes of the weights that come with the suite, with the status that a row of theirs has.
+    known_weights: hashes of the weights supplied with the suite, with the status of a row that uses them.
     """
     if lines := form_faults(facts):
         return lines
@@ -39,7 +39,7 @@ def findings(facts: dict[str, Any], known_weights: Mapping[str, str]) -> list[st
 
 
 def altered(facts: dict[str, Any]) -> Iterator[str]:
-    """Yield what is not as it was exported: parts altered, removed or added, by their hashes."""
+    """Yield the parts that were altered, removed or added since the export, by their hashes."""
     now, then = digests_of(facts), facts["digests"]
     for name in then["parts"]:
         if name not in now["parts"]:
@@ -59,7 +59,7 @@ def _contradictions(made: Submission, known_weights: Mapping[str, str]) -> Itera
     yield from _kind(made)
     yield from _controls(made)
     labels = [row.label for row in made.rows]
-    yield from (f"row {label}: stands twice" for label in dict.fromkeys(labels) if labels.count(label) > 1)
+    yield from (f"row {label}: occurs twice" for label in dict.fromkeys(labels) if labels.count(label) > 1)
     for row in made.rows:
         for line in (*_marks(made, row, known_weights), *_seen(made, row), *_work(made, row), *_scores(made, row)):
             yield f"row {row.label}: {line}"
@@ -70,10 +70,10 @@ def _cells(made: Submission) -> Iterator[str]:
     templates: dict[str, str | None] = {}
     names = [cell.name for cell in made.cells]
     done = {name for row in made.rows for name, result in row.cells.items() if result.status == "ok"}
-    yield from (f"cell {name}: stands twice" for name in dict.fromkeys(names) if names.count(name) > 1)
+    yield from (f"cell {name}: occurs twice" for name in dict.fromkeys(names) if names.count(name) > 1)
     for cell in made.cells:
         if cell.name != f"{cell.driver}__{cell.template}":
-            yield f"cell {cell.name}: is of driver {cell.driver} and template {cell.template}"
+            yield f"cell {cell.name}: names driver {cell.driver} and template {cell.template}"
         facts = (cell.driver_content, cell.frames, cell.fps, cell.database, cell.subject, cell.emotion, cell.rendered)
         if drivers.setdefault(cell.driver, facts) != facts:
             yield f"cell {cell.name}: its driver {cell.driver} is another clip than in other cells"
@@ -85,14 +85,14 @@ def _cells(made: Submission) -> Iterator[str]:
     for what, hashes in (("drivers", {n: f[0] for n, f in drivers.items()}), ("templates", templates)):
         given = [value for value in hashes.values() if value]
         if len(set(given)) < len(given):
-            yield f"cells: two {what} have one hash"
+            yield f"cells: two {what} have the same hash"
 
 
 def _figures(made: Submission) -> Iterator[str]:
     names = [figure.name for metric in made.metrics for figure in metric.figures]
-    yield from (f"figure {name}: of two metrics" for name in dict.fromkeys(names) if names.count(name) > 1)
+    yield from (f"figure {name}: belongs to two metrics" for name in dict.fromkeys(names) if names.count(name) > 1)
     metrics = [metric.name for metric in made.metrics]
-    yield from (f"metric {name}: stands twice" for name in dict.fromkeys(metrics) if metrics.count(name) > 1)
+    yield from (f"metric {name}: occurs twice" for name in dict.fromkeys(metrics) if metrics.count(name) > 1)
     for metric in made.metrics:
         if made.kind == "sealed run" and metric.recipe is None:
             yield f"metric {metric.name}: without the hash of its code"
@@ -102,11 +102,11 @@ def _kind(made: Submission) -> Iterator[str]:
     of_run = {"seal": made.seal, "asked": made.asked, "made": made.made}
     for name, value in of_run.items():
         if made.kind == "sealed run" and value is None:
-            yield f"{name}: missing, which a sealed run has"
+            yield f"{name}: missing, but a sealed run has it"
         if made.kind == "measured elsewhere" and value is not None:
-            yield f"{name}: there, which what was measured elsewhere has not"
+            yield f"{name}: present, but results measured elsewhere have none"
     if made.kind == "measured elsewhere" and not made.note:
-        yield "note: empty; what was measured elsewhere says where and how"
+        yield "note: empty, but results measured elsewhere must say where and how"
 
 
 def _controls(made: Submission) -> Iterator[str]:
@@ -114,7 +114,7 @@ def _controls(made: Submission) -> Iterator[str]:
     if made.asked is None:
         return
     if not made.asked.controls:
-        yield "rows: without controls (--no-controls), by which others' scores are judged. Run it with them"
+        yield "rows: no controls (--no-controls), with which other scores are compared. Run it with them"
         return
     labels = {row.label for row in made.rows}
     foils = any(cell.foil for cell in made.cells)
@@ -123,10 +123,12 @@ def _controls(made: Submission) -> Iterator[str]:
     for label in wanted:
         if label not in labels:
             yield f"row {label}: missing, a companion of every run on such cells"
-    yield from (f"row {label}: missing, and was asked for" for label in made.asked.methods if label not in labels)
+    yield from (
+        f"row {label}: missing, although it was asked for" for label in made.asked.methods if label not in labels
+    )
     for row in made.rows:
         if row.label in (*CONTROLS, FOIL_CONTROL, "truth") and not row.is_control:
-            yield f"row {row.label}: not marked as the control that it is"
+            yield f"row {row.label}: a control that is not marked as one"
 
 
 def _marks(made: Submission, row: Row, known_weights: Mapping[str, str]) -> Iterator[str]:
@@ -145,10 +147,10 @@ def _marks(made: Submission, row: Row, known_weights: Mapping[str, str]) -> Iter
 
 
 def _seen(made: Submission, row: Row) -> Iterator[str]:
-    """Yield what is wrong with what a row says of the people whom its model has seen."""
+    """Yield what is wrong with what a row says about the people whom its model has seen."""
     drivers = {cell.driver: cell for cell in made.cells}
     told = {*row.seen_drivers, *row.seen_people}
-    yield from (f"has seen {name}, which is no driver here" for name in sorted(told - drivers.keys()))
+    yield from (f"has seen {name}, which is not a driver here" for name in sorted(told - drivers.keys()))
     known = set(row.people_known)
     for name, cell in drivers.items():
         if not cell.rendered and person(cell.database, cell.subject) in known and name not in told:
@@ -159,7 +161,7 @@ def _seen(made: Submission, row: Row) -> Iterator[str]:
     if seen and f"{SEEN_MARK} {seen}" not in marked:
         yield f"is scored on people whom it has seen, without the mark '{SEEN_MARK} {seen}'"
     if marked and not seen:
-        yield f"has the mark {marked[0]!r}, and names nobody whom it has seen"
+        yield f"has the mark {marked[0]!r}, but names nobody whom it has seen"
 
 
 def _work(made: Submission, row: Row) -> Iterator[str]:
@@ -168,7 +170,7 @@ def _work(made: Submission, row: Row) -> Iterator[str]:
     yield from (f"cell {name}: missing" for name in wanted if name not in row.cells)
     yield from (f"cell {name}: not one of the table's" for name in row.cells if name not in wanted)
     if list(row.cells) != wanted and set(row.cells) == set(wanted):
-        yield "cells: in another order than the table's"
+        yield "cells: not in the table's order"
     done = {name: cell for name, cell in row.cells.items() if cell.seconds is not None}
     seconds = sum(cell.seconds or 0.0 for cell in done.values()) if done else None
     frames = sum(cell.frames or 0 for cell in made.cells if cell.name in done)
@@ -178,25 +180,27 @@ def _work(made: Submission, row: Row) -> Iterator[str]:
         yield f"frames per second: {row.frames_per_second}, but its cells say {frames} frames in {seconds} s"
     peaks = [cell.peak_mb for cell in row.cells.values() if cell.peak_mb is not None]
     if row.peak_mb != max(peaks, default=None):
-        yield f"peak memory: {row.peak_mb} MB, but the most of its cells is {max(peaks, default=None)} MB"
+        yield f"peak memory: {row.peak_mb} MB, but the largest of its cells is {max(peaks, default=None)} MB"
     for name, cell in row.cells.items():
         if made.kind == "sealed run" and (cell.status == "ok") != (cell.output is not None):
             yield f"cell {name}: {cell.status}, {'with' if cell.output else 'without'} the hash of its frames"
         if cell.status != "ok" and cell.scores:
-            yield f"cell {name}: has scores, and no frames ({cell.status})"
+            yield f"cell {name}: has scores, but no frames ({cell.status})"
 
 
 def _scores(made: Submission, row: Row) -> Iterator[str]:
     figures = made.figures
-    yield from (f"{name}: no figure of the file's metrics" for name in row.scores if name not in figures)
+    yield from (f"{name}: not a figure of the file's metrics" for name in row.scores if name not in figures)
     yield from (f"{name}: without a mean" for name in figures if name not in row.scores)
     for name, cell in row.cells.items():
         absent = [figure for names in cell.absent.values() for figure in names]
         twice = set(absent) & cell.scores.keys() or {figure for figure in absent if absent.count(figure) > 1}
-        yield from (f"{figure} on {name}: there and absent, or absent twice" for figure in sorted(twice))
+        yield from (f"{figure} on {name}: both present and absent, or absent twice" for figure in sorted(twice))
         told = {*absent, *cell.scores}
         yield from (f"{figure} on {name}: neither a value nor a reason" for figure in figures if figure not in told)
-        yield from (f"{figure} on {name}: no figure of the file's metrics" for figure in sorted(told - figures.keys()))
+        yield from (
+            f"{figure} on {name}: not a figure of the file's metrics" for figure in sorted(told - figures.keys())
+        )
         for figure, value in cell.scores.items():
             if figure in figures and (line := _impossible(figures[figure][1], value)):
                 yield f"{figure} on {name}: {line}"
@@ -213,7 +217,7 @@ def _summed(made: Submission, row: Row, figure: FigureFacts) -> Iterator[str]:
     if found.n_cells != len(made.cells):
         yield f"of {found.n_cells} cells, but the table has {len(made.cells)}"
     if (found.value is None) != bool(found.reason):
-        yield "mean: a value with a reason for its absence, or neither"
+        yield "mean: has both a value and a reason for its absence, or neither"
     mean, low, high, n = mean_of(figure.name, row.cells, made.driver_of)
     if figure.pooling == "mean":
         if found.n_scored != n:
@@ -224,7 +228,7 @@ def _summed(made: Submission, row: Row, figure: FigureFacts) -> Iterator[str]:
             yield f"interval {found.low} to {found.high}, but its cells give {low} to {high}"
         return
     if (found.low, found.high) != (None, None):
-        yield "interval: there is none of a figure that is no mean"
+        yield "interval: a figure that is not a mean has none"
     if found.n_scored > found.n_cells:
         yield f"from {found.n_scored} cells of {found.n_cells}"
     if figure.pooling == "pooled":
@@ -234,8 +238,8 @@ def _summed(made: Submission, row: Row, figure: FigureFacts) -> Iterator[str]:
 
 
 def _impossible(figure: FigureFacts, value: float) -> str:
-    """Return that a value is outside of a figure's range, "" if it may be."""
-    # Rounding may carry a perfect score past its bound.
+    """Return a message if a value is outside a figure's range, otherwise ""."""
+    # Rounding may move a perfect score past its bound.
     room = 1e-6 * max(1.0, abs(value))
     low = figure.least is not None and value < figure.least - room
     high = figure.most is not None and value > figure.most + room

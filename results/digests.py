@@ -1,4 +1,4 @@
-"""Hashes of a results file's parts: what tells a change, and where it is."""
+"""Hashes of a results file's parts, which show whether and where it was changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def digests_of(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parts(facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield each part of a file by what messages call it."""
+    """Yield each part of a file with its name in messages."""
     for name in ("kind", "note", "protocol", "asked", "made", "seal"):
         yield name, facts[name]
     for cell in facts["cells"]:

@@ -1,4 +1,4 @@
-"""From a finished run to a results file: scores and where they come from; no picture, no path of the user's."""
+"""From a finished run to a results file: scores and their origin, without pictures or the user's paths."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from megbench.results.means import kept
 from megbench.results.submission import FORMAT, LONGEST_TEXT, Submission
 
 CELL_FACTS = {"name", "driver", "template", "database", "emotion", "subject", "fps", "rendered", "foil"}
-# How deep in the file values stand in one line: the result of a cell, a figure over all cells, the facts of a figure.
+# The depth in the file from which values are on one line: a cell's result, a figure over all cells, a figure's facts.
 LINES_FROM = 4
 UNTIMED = {"outputs": "made elsewhere; only read here", "external": "memory is another program's: not measured"}
 
@@ -33,7 +33,7 @@ def submission_of(folder: Path) -> Submission:
     seal = measured_digest(folder)
     if not run.facts.finished or seal is None:
         raise BenchError(
-            f"{folder}: the run is not finished or its manifest is not whole. Run the same command again, then export."
+            f"{folder}: the run is not finished or its manifest is incomplete. Run the same command again, then export."
         )
     hide = _Hider(run)
     facts = {
@@ -52,7 +52,7 @@ def submission_of(folder: Path) -> Submission:
 
 
 def completed(facts: dict[str, Any]) -> Submission:
-    """Return a submission from its entries without `digests`. Raise BenchError if they do not fit the form."""
+    """Return a submission from its entries without `digests`. Raise BenchError if they do not fit the format."""
     try:
         made = Submission.model_validate_json(json.dumps({**facts, "digests": {"parts": {}, "whole": "0" * 32}}))
         whole = {name: value for name, value in values_of(made).items() if name != "digests"}
@@ -62,7 +62,7 @@ def completed(facts: dict[str, Any]) -> Submission:
 
 
 def values_of(submission: Submission) -> dict[str, Any]:
-    """Return the JSON values of a results file; what is as it mostly is, such as an empty warning, is left out."""
+    """Return the JSON values of a results file, without defaults such as an empty warning."""
     return submission.model_dump(mode="json", exclude_defaults=True)
 
 
@@ -85,13 +85,13 @@ def _text(value: Any, depth: int = 0) -> str:
 
 
 def write_submission(submission: Submission, path: Path) -> None:
-    """Write a results file, the whole of it or none."""
+    """Write a results file, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, text_of(submission))
 
 
 class _Hider:
-    """Takes the user's folders out of texts: of /home/ann/outputs remains its last name."""
+    """Removes the user's folders from texts: only the last name of /home/ann/outputs remains."""
 
     def __init__(self, run: FinishedRun) -> None:
         given = run.facts.request.get("folders")
@@ -133,7 +133,7 @@ def _metric(metric: MetricFacts) -> dict[str, Any]:
 
 def _asked(run: FinishedRun, hide: _Hider) -> dict[str, Any]:
     request = run.facts.request
-    asked = len(set(request.get("methods") or ()))  # companions come after what was asked for
+    asked = len(set(request.get("methods") or ()))  # companions come after the methods asked for
     return {
         "methods": [hide(method.label) for method in run.facts.methods[:asked]],
         "controls": bool(request.get("controls")),
@@ -186,7 +186,7 @@ def _row(
 
 
 def status_of(method: MethodFacts) -> str:
-    """Return what a row's weights are, by its name and its marks."""
+    """Return the status of a row's weights, by its name and its marks."""
     if method.name == "outputs":
         return "outputs made elsewhere"
     if method.name == "external":
@@ -198,7 +198,7 @@ def status_of(method: MethodFacts) -> str:
 
 
 def weights_of(method: MethodFacts) -> dict[str, str] | None:
-    """Return the hashes of a row's weights by file, None for a row without any that are known."""
+    """Return the hashes of a row's weights by file, or None if there are none or they are unknown."""
     found = method.identity.get("weights")
     if isinstance(found, str):
         found = {"weights": found}

@@ -1,4 +1,4 @@
-"""What follows from the scores of single cells: means, intervals, pooled agreement, time."""
+"""Values computed from the scores of single cells: means, intervals and pooled agreement."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from megbench.core.pooled import pooled
 from megbench.core.statistics import Interval, bootstrap_mean
 from megbench.results.submission import CellResult, FigureFacts, Metric
 
-# Digits that a file keeps of a number: more than any figure is sure of, and a line of text less a number.
+# Significant digits of numbers in a file: more than any figure is certain of.
 DIGITS = 9
 
 
 def kept(value: float | None) -> float | None:
-    """Return a number as a file keeps it."""
+    """Return a number rounded as in a file."""
     return None if value is None else float(f"{value:.{DIGITS}g}")
 
 
 def same(first: float | None, second: float | None) -> bool:
-    """Return whether two numbers are the same as far as a file keeps them."""
+    """Return whether two numbers are equal to the digits in a file."""
     if first is None or second is None:
         return first is second
     return math.isclose(first, second, rel_tol=1e-6, abs_tol=1e-6)
@@ -31,7 +31,7 @@ def same(first: float | None, second: float | None) -> bool:
 def mean_of(
     figure: str, cells: Mapping[str, CellResult], driver_of: Mapping[str, str]
 ) -> tuple[float | None, float | None, float | None, int]:
-    """Return mean, ends of the interval (None with fewer than five drivers) and number of the cells with a figure."""
+    """Return mean, interval (None with fewer than five drivers) and the number of cells with a figure."""
     values = {name: cell.scores[figure] for name, cell in cells.items() if figure in cell.scores}
     found = _bootstrap(tuple(values.values()), tuple(driver_of[name] for name in values))
     return kept(found.value), kept(found.low), kept(found.high), found.n
@@ -43,7 +43,7 @@ def _bootstrap(values: tuple[float, ...], drivers: tuple[str, ...]) -> Interval:
 
 
 def pooled_of(metric: Metric, figure: FigureFacts, cells: Sequence[CellResult]) -> float | None:
-    """Return a figure pooled from the cells' sums, None if no cell has any."""
+    """Return a figure pooled from the cells' sums, or None if no cell has any."""
     sums = [cell.sums[metric.name] for cell in cells if metric.name in cell.sums]
     products = [found[figure.target] for found in sums if figure.target in found]
     return kept(float(pooled(np.sum(products, axis=0)))) if products else None

@@ -18,7 +18,7 @@ FILE = Path(__file__).parent / "papers.yaml"
 
 
 class PaperNumber(BaseModel):
-    """One printed number. within: the largest difference at which a row reproduces it; None where none can, and why."""
+    """One printed number. within: the largest difference at which a row reproduces it, or None with `why` none can."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,7 +44,7 @@ class PaperNumber(BaseModel):
 
 @dataclass(frozen=True)
 class Beside:
-    """What stands beside a row's number: the printed one, whose it is, and whether the row reproduces it."""
+    """A printed number beside a row's: its value, its source, and whether the row reproduces it."""
 
     printed: str
     paper: str
@@ -54,16 +54,16 @@ class Beside:
 
 @functools.cache
 def paper_numbers() -> tuple[PaperNumber, ...]:
-    """Return all printed numbers of the repository."""
+    """Return all printed numbers in the repository."""
     return TypeAdapter(tuple[PaperNumber, ...]).validate_python(yaml.safe_load(FILE.read_text(encoding="utf-8")))
 
 
 def beside(
     row: Row, protocol: Protocol, versions: dict[str, tuple[str, str]], numbers: Sequence[PaperNumber]
 ) -> dict[str, Beside]:
-    """Return what papers print of a row, by figure. versions: metric and version of each figure.
+    """Return the numbers that papers print for a row, by figure. versions: metric and version of each figure.
 
-    A number stands beside a row of the same protocol, metric version and number of cells only.
+    A number is shown only beside a row of the same protocol, metric version and number of cells.
     """
     found = {}
     for number in numbers:

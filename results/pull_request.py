@@ -1,4 +1,4 @@
-"""The text of a pull request that brings a results file to the table."""
+"""The text of a pull request that adds a results file to the table."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 from megbench.results.submission import Row, Submission
 
-# Figures that the text shows, as far as the run has them.
+# Figures that the text shows if the run has them.
 SHOWN = ("agreement", "gain", "error")
 
 
 def pull_request(made: Submission, path: Path) -> str:
-    """Return title and text: what was run, where, with which scores, and what the submitter confirms."""
+    """Return title and text: what was run, where, the scores, and what the submitter confirms."""
     methods = [row for row in made.rows if not row.is_control]
     figures = [name for name in SHOWN if name in made.figures]
     head = ["row", "status", *figures, "marks"]
@@ -35,8 +35,8 @@ def pull_request(made: Submission, path: Path) -> str:
             f"- Seal of the run: {made.seal}.",
             "",
             f"- [x] `python bench.py results check results/entries/{path.name}` finds nothing.",
-            "- [ ] I keep the run and can be asked for `results check --run`.",
-            "- [ ] The file and this text hold scores only, and no picture of a database.",
+            "- [ ] I keep the run and can run `results check --run` on request.",
+            "- [ ] The file and this text contain only scores, and no pictures from a database.",
             "- [ ] I may publish scores on these databases.",
         )
     )

@@ -1,4 +1,4 @@
-"""Which rows of which submissions may stand in one table: same protocol, cells, metric and version."""
+"""Which rows of which submissions may share a table: those with the same protocol, cells, metric and version."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from megbench.core.files.cache import digest
 from megbench.results.paper_numbers import Beside, PaperNumber, beside
 from megbench.results.submission import Cell, FigureFacts, Mean, Metric, Row, Submission
 
-# Figures of a metric that a table shows where none has a group.
+# The number of a metric's figures that a table shows if none has a group.
 FEW = 6
 
 
@@ -28,7 +28,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A row in a ranking, with what papers print of it by figure."""
+    """A row in a ranking, with the numbers that papers print of it by figure."""
 
     entry: Entry
     row: Row
@@ -36,13 +36,13 @@ class Ranked:
 
     @property
     def status(self) -> str:
-        """What the table is filtered by: what was measured elsewhere says so whatever its weights are."""
+        """The status by which tables are filtered: "measured elsewhere" takes precedence over that of the weights."""
         return self.entry.made.kind if self.entry.made.kind == "measured elsewhere" else self.row.status
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Rows that may be compared: on exactly these cells, by this version of this metric. The best come first."""
+    """Rows that may be compared: on exactly these cells, by this version of this metric, best first."""
 
     protocol: str
     protocol_version: str
@@ -54,19 +54,19 @@ class Ranking:
 
     @property
     def figures(self) -> list[FigureFacts]:
-        """The columns: figures of the metric that have a group of columns and that some row has; else the first few."""
+        """The columns: figures of the metric with a group that some row has, or else the first few."""
         grouped = sorted((figure for figure in self.metric.figures if figure.group), key=lambda figure: figure.order)
         chosen = grouped or list(self.metric.figures[:FEW])
         return [figure for figure in chosen if any(_value(ranked.row, figure) is not None for ranked in self.rows)]
 
     @property
     def methods(self) -> list[Ranked]:
-        """The rows that are not controls."""
+        """Return the rows that are not controls."""
         return [ranked for ranked in self.rows if not ranked.row.is_control]
 
     @property
     def controls(self) -> list[Ranked]:
-        """Controls; one that several submissions have with the same scores stands once."""
+        """Return the controls; one that several submissions have with the same scores is listed once."""
         found: dict[str, Ranked] = {}
         for ranked in self.rows:
             if ranked.row.is_control:
@@ -76,7 +76,7 @@ class Ranking:
 
 
 def rankings(entries: Iterable[Entry], numbers: Sequence[PaperNumber]) -> list[Ranking]:
-    """Return all rankings: motion agreement first, within a metric those with most rows first."""
+    """Return all rankings, motion agreement first; within a metric, those with most rows first."""
     found: dict[str, Ranking] = {}
     for entry in entries:
         made = entry.made
@@ -100,7 +100,7 @@ def rankings(entries: Iterable[Entry], numbers: Sequence[PaperNumber]) -> list[R
 
 
 def headline(metric: Metric) -> bool:
-    """Return whether a metric is a version of motion agreement, which the table opens with."""
+    """Return whether a metric is a version of motion agreement, with which the table begins."""
     return metric.name.startswith("motion_agreement")
 
 
@@ -111,7 +111,7 @@ def scored_cells(made: Submission, row: Row, metric: Metric) -> tuple[Cell, ...]
 
 
 def ranking_key(made: Submission, cells: Sequence[Cell], metric: Metric) -> str:
-    """Return the hash of all that rows of one ranking share."""
+    """Return the hash of everything that the rows of a ranking share."""
     contents = [
         [cell.name, cell.frames, cell.driver_content, cell.template_content, cell.truth_content] for cell in cells
     ]
@@ -120,7 +120,7 @@ def ranking_key(made: Submission, cells: Sequence[Cell], metric: Metric) -> str:
 
 
 def _distance(chosen: FigureFacts | None, ranked: Ranked) -> tuple[bool, float, str]:
-    """Return what rows are ordered by: how far their figure is from its ideal, absent ones last."""
+    """Return the key that orders rows: the distance of their figure from its ideal, absent ones last."""
     value = _value(ranked.row, chosen) if chosen else None
     far = 0.0 if chosen is None or value is None else abs(value - (chosen.ideal or 0.0))
     return value is None, far, ranked.row.label

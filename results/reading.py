@@ -1,4 +1,4 @@
-"""Reading results files, which strangers write: size, depth and every value are checked before anything is believed."""
+"""Read results files, which strangers write: size, depth and every value are checked before anything is trusted."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from megbench.results.submission import Submission
 
 # Bytes. A run of 20 rows on 18 cells with all metrics has about one million.
 LARGEST = 16_000_000
-# Where the submissions of the public table lie, one file each.
+# The folder of the public table's submissions, one file each.
 ENTRIES = ROOT / "results" / "entries"
 SCHEMA = ROOT / "results" / "schema.json"
-# Errors of the form that are told of one file.
+# The largest number of format errors to list for one file.
 MOST_TOLD = 20
 
 
 def read_submission(path: Path) -> tuple[Submission, dict[str, Any]]:
-    """Return a results file, checked and as the JSON values that stand in it. BenchError with its first fault."""
+    """Return a results file, checked, and its JSON values. Raise BenchError with its first fault."""
     facts = read_facts(path)
     if lines := form_faults(facts):
         raise BenchError(f"{path}: {lines[0]}")
@@ -30,7 +30,7 @@ def read_submission(path: Path) -> tuple[Submission, dict[str, Any]]:
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file. BenchError if there is none, it is too large, or an entry stands twice."""
+    """Return the JSON object in a file. Raise BenchError if it is missing, too large, or has an entry twice."""
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
@@ -50,13 +50,13 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def form_faults(facts: dict[str, Any]) -> list[str]:
-    """Return what does not fit the published form (results/schema.json), a line each; [] if all does."""
+    """Return what does not fit the published format (results/schema.json), a line each, or [] if everything fits."""
     try:
         Submission.model_validate_json(json.dumps(facts))
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False)
         lines = [f"{_place(fault['loc'])}: {clause(fault['msg'])}: {shown(fault['input'])}" for fault in found]
-        more = [f"and {len(lines) - MOST_TOLD} more faults of form"] if len(lines) > MOST_TOLD else []
+        more = [f"and {len(lines) - MOST_TOLD} more format errors"] if len(lines) > MOST_TOLD else []
         return [*lines[:MOST_TOLD], *more]
     return []
 
@@ -81,9 +81,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the entry {shown(twice)} stands twice")
+        raise ValueError(f"the entry {shown(twice)} occurs twice")
     return found
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")

@@ -1,7 +1,7 @@
-"""The results file: what a run found, in one JSON file without a picture. `results/schema.json` is made from this.
+"""The results file: a run's results in one JSON file without pictures. `results/schema.json` is made from this.
 
-Everything is strict: unknown entries, numbers that are not finite, texts too long and names that could not be a file's
-are refused when a file is read.
+Everything is strict: reading refuses unknown entries, numbers that are not finite, texts that are too long and names
+that are not valid file names.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from megbench.core.figures import Pooling
 from megbench.core.files.names import check_name
 
 FORMAT = "megbench-results-1"
-# Limits of a file: far above any honest one, far below what would make a page or a reader suffer.
+# Limits of a file: far above any honest file, far below what would overload a page or a reader.
 MOST_ROWS, MOST_CELLS, MOST_METRICS, MOST_FIGURES, MOST_NAMES = 200, 2_000, 100, 1_000, 5_000
 LONGEST_NAME, LONGEST_TEXT = 200, 2_000
 
-# What a row's weights are: those of the suite by their marks, the user's own, none because nothing is learnt; or that
-# other programs or people made the output.
+# The status of a row's weights: the suite's (by their marks), the user's own, or none because nothing is learnt; or
+# that other programs or people made the output.
 Status = Literal[
     "published weights",
     "reproducing",
@@ -31,7 +31,7 @@ Status = Literal[
     "external program",
     "outputs made elsewhere",
 ]
-# The status of a row with weights of the suite, by that of the weights (megbench.core.generator.Weights).
+# The status of a row with the suite's weights, by the weights' own status (megbench.core.generator.Weights).
 STATUS_OF: dict[str, Status] = {
     "published": "published weights",
     "reproducing": "reproducing",
@@ -42,7 +42,7 @@ Kind = Literal["sealed run", "measured elsewhere"]
 
 
 def _safe(name: str) -> str:
-    """Return a name that can be a file's; ValueError otherwise, as pydantic wants it."""
+    """Return a valid file name. Raise ValueError, which pydantic reports, for other names."""
     try:
         return check_name("cell, driver or template", name)
     except BenchError as error:
@@ -87,9 +87,9 @@ class Protocol(Part):
 
 
 class Cell(Part):
-    """One driver on one template. Hashes are of the prepared frames; null where nobody has them.
+    """One driver on one template. Hashes are of the prepared frames, or null if nobody has them.
 
-    foil: the driver that the control wrong_driver shows instead, "" without one.
+    foil: the driver that the control wrong_driver shows instead, or "" without one.
     """
 
     name: CellName
@@ -160,7 +160,7 @@ class Made(Part):
 
 
 class Mean(Part):
-    """A figure over all cells that have it, with its 95 % interval (drivers drawn); null with the reason."""
+    """A figure over all cells that have it, with its 95 % interval (drivers drawn), or null with the reason."""
 
     value: Number | None
     low: Number | None = None
@@ -172,7 +172,7 @@ class Mean(Part):
 
 
 class CellResult(Part):
-    """A row on one cell: figures that it has, and those that it lacks by reason.
+    """A row on one cell: the figures that it has, and those that it lacks, by reason.
 
     sums: the products from which agreement over all cells is pooled, by metric and target.
     """
@@ -188,9 +188,9 @@ class CellResult(Part):
 
 
 class Row(Part):
-    """A method or a control. weights: hashes by file, null if nobody knows them or there are none.
+    """A method or a control. weights: hashes by file, or null if they are unknown or there are none.
 
-    identity: the hash of all that decides its frames besides the clips. untimed: why time or memory are null.
+    identity: the hash of everything that determines its frames besides the clips. untimed: why time or memory is null.
     """
 
     label: Name
@@ -213,14 +213,14 @@ class Row(Part):
 
 
 class Digests(Part):
-    """Hashes of the file's parts and of the whole, so that a change says where it is."""
+    """Hashes of the file's parts and of the whole file, to find where a change is."""
 
     parts: Annotated[dict[Text, Hash], Field(max_length=MOST_ROWS * MOST_CELLS)]
     whole: Hash
 
 
 class Submission(Part):
-    """The whole file. seal: the hash of the run's sealed frames, partial scores and table; null without a run."""
+    """The whole file. seal: the hash of the run's sealed frames, partial scores and table, or null without a run."""
 
     format: Literal["megbench-results-1"]
     kind: Kind
@@ -236,10 +236,10 @@ class Submission(Part):
 
     @property
     def figures(self) -> dict[str, tuple[Metric, FigureFacts]]:
-        """Every figure by name, with its metric."""
+        """Return every figure by name, with its metric."""
         return {figure.name: (metric, figure) for metric in self.metrics for figure in metric.figures}
 
     @property
     def driver_of(self) -> dict[str, str]:
-        """The driver of each cell."""
+        """Return the driver of each cell."""
         return {cell.name: cell.driver for cell in self.cells}

@@ -302,7 +302,7 @@ def break_protocol(where):
 
 def break_option(where):
     arguments = ["--methods", "shift:by", *ON_FAKES]
-    return "'by' is no option. Write name@variant:key=value", arguments
+    return "'by' is not an option. Write name@variant:key=value", arguments
 
 
 def break_lack(where):
@@ -415,5 +415,5 @@ def test_ctrl_c_on_a_training_is_one_line(call, monkeypatch):
     assert call("train", "fpfomm") == (
         130,
         "",
-        "Interrupted. What is finished is kept; the same command goes on from there.\n",
+        "Interrupted. What is finished is kept; the same command continues from there.\n",
     )

@@ -66,7 +66,7 @@ def test_a_sheet_reveals_no_method_and_names_stay_text(call, run):
     assert order != sorted(order, key=lambda pair: list(LABELS).index(pair[0]))
     code, _, err = call("experts", "sheet", run, "--expert", "anna")
     assert code == 2
-    assert "scores may be under way" in err
+    assert "an expert may be scoring it" in err
 
 
 def test_filled_in_sheets_become_the_runs_judgements(call, run, tmp_path):
@@ -90,7 +90,7 @@ def test_filled_in_sheets_become_the_runs_judgements(call, run, tmp_path):
 
     code, out, err = call("experts", "import", sheets[0], "--run", run)
     assert len(read_judgements(run / FILE)) == 24  # a second import replaces anna's scores and keeps Ben's
-    assert "Note: 12 earlier judgements of anna, of the same outputs, are replaced" in err
+    assert "Note: Replaced 12 earlier judgements of the same outputs by anna" in err
 
     code, out, err = call("experts", "agreement", run)
     assert code == 0, err
@@ -116,7 +116,7 @@ def test_filled_in_sheets_become_the_runs_judgements(call, run, tmp_path):
     assert {"reported.csv", "cells_agreement.tex", "by_database.md"} <= names
     page = (run / "report.html").read_text()
     assert 'id="experts"' in page
-    assert "never to be set beside" in page.lower()
+    assert "do not compare these numbers with those above" in page.lower()
     for path in (run / "tables").iterdir():
         if path.suffix != ".csv":
             assert "<script" not in path.read_text()
@@ -210,7 +210,7 @@ def test_sheets_of_one_expert_add_up_whether_they_come_together_or_one_by_one(ca
         code, _, err = call("experts", "import", sheet, "--run", run)
         assert code == 0, err
     assert {(each.method, each.upper) for each in read_judgements(run / FILE)} == {("fpfomm", 3), ("flow_warp", 2)}
-    assert "Note: 1 earlier judgements of E1, of the same outputs, are replaced" in err
+    assert "Note: Replaced 1 earlier judgements of the same outputs by E1" in err
 
 
 def test_the_published_judgements_fit_a_run_that_has_a_part_of_them(call, run, tmp_path):

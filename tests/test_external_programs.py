@@ -92,7 +92,7 @@ def test_the_newest_that_this_run_wrote_is_taken_and_its_settings_are_no_code(de
     assert "frames may repeat" in External(name, {}).marks
     program = Path(read_description(name).checkout) / "run.py"
     program.write_text("print('no time')")
-    with pytest.raises(CellFailed, match=r"wrote no video that .* finds \(2 older ones are there\)"):
+    with pytest.raises(CellFailed, match=r"wrote no video that matches .* \(2 older ones are there\)"):
         animate(name, cell)
 
 
@@ -197,9 +197,9 @@ def test_what_does_not_fit_is_told_in_a_line(tmp_path, changes, width, count, wo
         ({"command": ["a", "{config}"], "config": "just a word"}, "config: no names with values"),
         ({"command": ["a", "{config}"], "config": "a: !!python/name:os.system"}, "config: "),
         ({"command": ["a", "{drivr}"]}, "command: Unknown placeholder 'drivr'. Did you mean 'driver'"),
-        ({"panel": "last"}, "panel: 'last' is no part of a row; write 3/3"),
-        ({"panel": "3/2"}, "panel: '3/2' is no part of a row"),
-        ({"driver": "frames", "driver_fps": 8}, "driver_fps: frames are handed over, which have no rate"),
+        ({"panel": "last"}, "panel: 'last' is not a part of a row; write 3/3"),
+        ({"panel": "3/2"}, "panel: '3/2' is not a part of a row"),
+        ({"driver": "frames", "driver_fps": 8}, "driver_fps: the driver is passed as frames, which have no rate"),
         ({"driver_fps": 0}, "driver_fps: Input should be greater than 0"),
         ({"template": "movie"}, "template: Input should be 'picture' or 'video'"),
         ({"skipped": "fill"}, "skipped: Input should be 'refuse' or 'repeat'"),

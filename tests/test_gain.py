@@ -234,7 +234,7 @@ class TestTables:
         assert table.column_groups()[-1] == ("Not a result", 3)
         line = next(table.rows())
         assert [entry.value for entry in line[-3:]] == pytest.approx([1, 1, 5 / 6])
-        assert any("is no result" in note for note in table.footnotes)
+        assert any("is not a result" in note for note in table.footnotes)
         plain = gain_tables(gain, show_leak=False)["gain"]
         assert not any("best test" in column.note.lower() for column in plain.columns)
         without = gain_tables(gain_of([row("real only", "real", self.right)]), show_leak=True)["gain"]

@@ -163,7 +163,7 @@ def test_other_factors_are_refused_with_the_limits(text):
 
 @pytest.mark.parametrize("label", ["still:magnify=4", "truth:magnify=1", "apex_ramp:magnify=2", "outputs@x:magnify=4"])
 def test_what_is_handed_no_driver_cannot_be_magnified(label):
-    with pytest.raises(BenchError, match=r"cannot be done, for .* is handed no driver"):
+    with pytest.raises(BenchError, match=r"is impossible, because .* takes no driver"):
         row_maker(parse_label(label))
 
 

@@ -79,7 +79,7 @@ def test_a_program_that_skips_a_frame_is_magnified_and_resumed(call, folders, tm
     ("row", "words"),
     [
         ("external@echo:magnify=0", "must be a number from 0.0625 to 16"),
-        ("still:magnify=4", "still is handed no driver"),
+        ("still:magnify=4", "still takes no driver"),
         ("outputs:there;magnify=4", "outputs made elsewhere cannot be magnified"),
     ],
 )

@@ -195,7 +195,7 @@ def test_demo_weights_say_that_they_are_not_the_published_model(name):
     assert ("MRAA's skips" in sentence) == ('"skips": true' in config and name != "mraa")
     assert ("bicubic" in sentence) <= ('"picture_sampling": "bicubic"' in config)
     assert ("ridge" in sentence) == ('"ridge": 1e-05' in config)
-    assert ("moves the template by what it paints" in sentence) == ('"displaced": true' in config)
+    assert ("moves the template instead of painting it" in sentence) == ('"displaced": true' in config)
     assert ("gates" in sentence) == ('"units": "gates"' in config)
 
 
@@ -261,5 +261,5 @@ def test_the_terminal_names_metrics_that_have_no_figure_in_its_table(tmp_path):
     facts = json.loads((folder / "run.json").read_text())
     facts["metrics"] = [{"name": "openface_intensity", "version": "1", "figures": []}]
     (folder / "run.json").write_text(json.dumps(facts))
-    told = "Of openface_intensity no figure stands here; scores.csv has all."
+    told = "No figure of openface_intensity is shown here; scores.csv has all."
     assert told in leaderboard.brief(FinishedRun(folder)).text()

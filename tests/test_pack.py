@@ -106,7 +106,7 @@ def test_other_protocols_are_packed_under_the_suite_s_names_the_same_every_time(
     assert code == 0, err
     target = tmp_path / "small_fomm_mode=absolute.zip"
     assert str(target) in out
-    assert "demo is no challenge's protocol" in err
+    assert "demo is not a challenge's protocol" in err
     call("pack", small_run, LABEL, "-o", tmp_path / "again.zip")
     assert target.read_bytes() == (tmp_path / "again.zip").read_bytes()
     with zipfile.ZipFile(target) as packed:
@@ -172,8 +172,8 @@ def test_a_part_of_a_kit_is_no_entry(call, tmp_path):
     ("arguments", "said"),
     [
         (["fom"], "Unknown row of this run: 'fom'"),
-        ([LABEL, "--out", "entry.mp4"], "an entry is one file that ends in .zip"),
-        ([LABEL, "--out", "folder.zip"], "an entry is one file that ends in .zip"),
+        ([LABEL, "--out", "entry.mp4"], "an entry is one .zip file"),
+        ([LABEL, "--out", "folder.zip"], "an entry is one .zip file"),
     ],
 )
 def test_a_wrong_name_is_one_line(call, small_run, tmp_path, arguments, said):

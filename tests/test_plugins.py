@@ -102,7 +102,8 @@ def test_two_metrics_with_one_heading_are_refused(call, tmp_path, monkeypatch):
     make_clips(tmp_path / "clips", 1)
     where = ("--methods", "still", "--protocol", "fakes", "--drivers", "clips", "--dry-run", "--metrics")
     code, _, err = call(*where, "first,second")
-    assert (code, "first of first and second of second have one short title, 'Size', in one group" in err) == (2, True)
+    told = "first of first and second of second have the same short title, 'Size', in a group"
+    assert (code, told in err) == (2, True)
     assert call(*where, "first,third")[0] == 0
 
 
@@ -302,7 +303,7 @@ def test_a_plug_in_whose_name_is_taken_is_said_to_be_ignored(call, tmp_path, mon
         listed = call("list", what)[1]
         for name in names:
             kind = "generator" if name == "fomm" else what.removesuffix("s")
-            assert f"The {kind} {name} of the package bold is ignored: MEG-Bench itself has one" in listed
+            assert f"The {kind} {name} of the package bold is ignored: MEG-Bench itself already has that name" in listed
             assert len(re.findall(rf"^{name} ", listed, re.MULTILINE)) == 2, "the suite's own is still there"
     make_clips(tmp_path / "clips", 1)
     run = ("--methods", "still", "--protocol", "fakes", "--drivers", "clips", "--metrics", "own", "--dry-run")

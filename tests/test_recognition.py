@@ -272,7 +272,7 @@ class TestCommand:
         assert values["chance"] == pytest.approx([1 / 3, 1 / 3])
         assert values["wrong_driver"] == [0, 0]
         assert any(
-            "held against that one's emotion it has UF1 1.00 and UAR 1.00 (12 cells)" in f for f in scores.footnotes
+            "compared with that driver's emotion it has UF1 1.00 and UAR 1.00 (12 cells)" in f for f in scores.footnotes
         )
         assert any("learned from samm: 18 clips of 3 people; smic: 6 clips of 2 people" in f for f in scores.footnotes)
         rows = {row[0].value: [entry.value for entry in row[1:]] for row in taken.rows()}
@@ -290,7 +290,7 @@ class TestCommand:
         assert "\nalways negative" in out
         page = write_report(run, Pictures.none).read_text()
         assert '<a href="#recognition">' in page
-        assert "held against that one&#39;s emotion" in page
+        assert "compared with that driver&#39;s emotion" in page
 
     def test_seeds_are_summed_up(self, call, run, stores, monkeypatch):
         quick = StstNet(epochs=3, lr=0.01, batch=4, seeds=(0, 1))
@@ -325,7 +325,7 @@ class TestCommand:
         whole = json.loads(path.read_text())
         cell = next(name for name, one in whole["rows"]["fpfomm"].items() if one["answers"])
         edits = {
-            f"rows.fpfomm.{cell}: answer 7 is none of -1 \\(no answer\\) to 2": [7],
+            f"rows.fpfomm.{cell}: answer 7 is not between -1 \\(no answer\\) and 2": [7],
             f"rows.fpfomm.{cell}: 2 answers by 1 seeds": [0, 0],
             f"rows.fpfomm.{cell}: neither answers nor a reason": [],
         }

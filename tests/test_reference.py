@@ -112,7 +112,7 @@ def test_prototypes_and_short_outputs_are_marked_and_what_is_left_out_is_counted
     short = row_of(tables["reference_gain"], "smic_positive on westernMale")["published MRAA"]
     assert short.remark == "16 of 31 frames"
     notes = " ".join(tables["reference"].footnotes)
-    assert "in no mean, interval, test or rank" in " ".join(notes.split())
+    assert "No mean, interval, test or rank of this run includes these rows" in " ".join(notes.split())
     on_others = sum((row.driver, row.template) not in {(KIT[d], KIT[t]) for d, t in OWN} for row in ROWS)
     assert f"Left out: {on_others} published outputs" in notes
 
@@ -162,7 +162,11 @@ def altered(run, change):
         (lambda facts: facts["protocol"].update(name="demo"), "megc2021", "this run is of demo"),
         (lambda facts: facts["metrics"].pop(), "megc2021", "Add --metrics +motion_agreement_v1"),
         (lambda facts: facts["metrics"][-1].update(version="2"), "megc2021", "of motion_agreement_v1 1, not of 2"),
-        (lambda facts: [cell.update(driver="d3") for cell in facts["cells"]], "megc2021", "no published output"),
+        (
+            lambda facts: [cell.update(driver="d3") for cell in facts["cells"]],
+            "megc2021",
+            "no cell with a published output",
+        ),
     ],
 )
 def test_what_has_nothing_to_stand_beside_is_one_line(call, run, change, reference, said):

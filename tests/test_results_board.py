@@ -186,7 +186,7 @@ def test_every_page_forbids_requests_and_escapes_what_strangers_wrote(site):
 def test_a_site_replaces_an_earlier_one_and_nothing_else(entries, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(BenchError, match="something else"):
+    with pytest.raises(BenchError, match="something other than an earlier site"):
         write_board(entries, tmp_path / "mine", SUITE)
     assert (tmp_path / "mine" / "thesis.txt").exists()
     for _ in range(2):

@@ -26,7 +26,7 @@ def run(call, tmp_path):
 def test_a_finished_run_verifies_and_its_cells_come_out_again(call, run):
     code, out, err = call("verify", "out")
     assert code == 0, out + err
-    assert "every file as it was" in out
+    assert "no file has changed" in out
     assert "5 cells animated again, 0 differ" in out
 
 

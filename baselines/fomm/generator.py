@@ -17,10 +17,16 @@ GENERATOR = Generator(
     licence="MIT",
     driven_by="pictures",
     modes={
-        "relative": Mode("the template's key points take on the change of the driver's points and jacobians", NETWORKS),
-        "relative_scale": Mode("as relative, the points' change scaled by the ratio of the two faces' sizes", NETWORKS),
-        "relative_value": Mode("the change of the driver's points alone, with the driver's jacobians", NETWORKS),
-        "absolute": Mode("the template takes on the driver's points and jacobians", NETWORKS),
+        "relative": Mode(
+            "applies the change of the driver's points and jacobians to the template's key points", NETWORKS
+        ),
+        "relative_scale": Mode(
+            "as relative, with the points' change scaled by the ratio of the two faces' sizes", NETWORKS
+        ),
+        "relative_value": Mode(
+            "applies the change of the driver's points, with the driver's jacobians as they are", NETWORKS
+        ),
+        "absolute": Mode("gives the template the driver's points and jacobians", NETWORKS),
     },
     model="megbench.baselines.fomm.model:FommConfig",
     training="megbench.baselines.fomm.training",

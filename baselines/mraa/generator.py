@@ -13,8 +13,8 @@ GENERATOR = Generator(
     driven_by="pictures",
     modes={
         "avd": Mode("a network gives the template's regions the driver's pose", (*NETWORKS, AVD)),
-        "relative": Mode("the template's regions take on the change of the driver's", NETWORKS),
-        "standard": Mode("the driver's regions as they are, for a driver of the same face", NETWORKS),
+        "relative": Mode("applies the change of the driver's regions to the template's", NETWORKS),
+        "standard": Mode("uses the driver's regions unchanged, for a driver of the same face", NETWORKS),
     },
     model="megbench.baselines.mraa.model:MraaConfig",
     training="megbench.baselines.mraa.training",

@@ -12,9 +12,9 @@ GENERATOR = Generator(
     licence="MIT",
     driven_by="pictures",
     modes={
-        "relative": Mode("the template's key points take on the scaled change of the driver's", NETWORKS),
+        "relative": Mode("applies the scaled change of the driver's key points to the template's", NETWORKS),
         "avd": Mode("a network gives the template's key points the driver's pose", (*NETWORKS, AVD)),
-        "standard": Mode("the driver's key points as they are, for a driver of the same face", NETWORKS),
+        "standard": Mode("uses the driver's key points unchanged, for a driver of the same face", NETWORKS),
     },
     model="megbench.baselines.tps.model:TpsConfig",
     training="megbench.baselines.tps.training",
@@ -22,7 +22,7 @@ GENERATOR = Generator(
     weights={
         "demo": Weights(
             "demo with another architecture",
-            "no background and AVD networks, a narrower ResNet, hardly any ridge in the splines, "
+            "no background and AVD networks, a narrower ResNet, almost no ridge regularisation of the splines, "
             "bicubic sampling of the template",
         )
     },

@@ -12,8 +12,10 @@ GENERATOR = Generator(
     driven_by="action units",
     landmarks=True,
     modes={
-        "relative": Mode("the template under what changed since the driver's first frame, in its own place", NETWORKS),
-        "absolute": Mode("the same, with the template's geometry moved to the driver's, as published", NETWORKS, True),
+        "relative": Mode("applies the change since the driver's first frame to the template where it is", NETWORKS),
+        "absolute": Mode(
+            "as relative, with the template's geometry moved to the driver's, as published", NETWORKS, True
+        ),
     },
     model="megbench.baselines.tps_rau.model:RauConfig",
     training="megbench.baselines.tps_rau.training",
@@ -21,8 +23,8 @@ GENERATOR = Generator(
     weights={
         "demo": Weights(
             "demo with another architecture",
-            "it moves the template by what it paints instead of painting it, narrower layers, "
-            "hardly any ridge in the splines",
+            "it moves the template instead of painting it, narrower layers, "
+            "almost no ridge regularisation of the splines",
         )
     },
 )

@@ -12,13 +12,13 @@ GENERATOR = Generator(
     driven_by="action units",
     modes={
         "recode_linear": Mode(
-            "units present in under half of the frames dropped, the others linear up to the apex and down again, as"
-            " entered for MEGC2021",
+            "drops units present in less than half of the frames; the others rise linearly to the apex and fall again,"
+            " as entered for MEGC2021",
             NETWORKS,
         ),
-        "recode": Mode("units present in under half of the frames dropped", NETWORKS),
-        "plain": Mode("the action units as they are", NETWORKS),
-        "apex_frame": Mode("recoded, from rest up to the units of the apex frame and down again", NETWORKS),
+        "recode": Mode("drops units present in less than half of the frames", NETWORKS),
+        "plain": Mode("uses the action units unchanged", NETWORKS),
+        "apex_frame": Mode("recodes, then goes linearly from rest to the units of the apex frame and back", NETWORKS),
     },
     mode_variants=True,
     options={"fit": ("intended", "published"), "output": ("clean", "published")},
@@ -27,7 +27,7 @@ GENERATOR = Generator(
     weights={
         "demo": Weights(
             "demo with another architecture",
-            "it moves the template by what it paints instead of painting it, action units as gates, narrower layers",
+            "it moves the template instead of painting it, action units as gates, narrower layers",
         )
     },
 )

@@ -1,4 +1,4 @@
-"""The animated table of the papers' repositories: source, driver and methods side by side, slowed down."""
+"""The animated table of the papers' repositories: source, driver and methods side by side in slow motion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ HEADER, CAPTION, GAP = 24, 18, 4
 # Characters of a title that fit above a picture.
 LETTERS = 32
 INK, GROUND = (28, 30, 33), (255, 255, 255)
-# Hundredths of a second are GIF's unit; viewers slow down what is faster than two of them.
+# GIF's unit is a hundredth of a second; viewers slow down frames that are shorter than two.
 SHORTEST = 20
 FPS = 25.0
 
@@ -38,7 +38,7 @@ def write_gif(
 ) -> Path:
     """Animate a table with a line for each cell, `slower` times slower than recorded, and return its path.
 
-    With `differences` the amplified differences to the onset stand below. Clips that end early hold their last frame.
+    differences: show amplified differences to the onset below. Clips that end early hold their last frame.
     """
     if path.suffix != ".gif":
         raise BenchError(f"{path}: not a name for an animation. Give --out a name that ends in .gif.")
@@ -60,11 +60,11 @@ class _Line:
     factor: int
 
     def pictures(self, frame: int) -> list[Frames | None]:
-        """Template and clips at a frame."""
+        """Return the template and the clips at a frame."""
         return [self.source, *(None if clip.frames is None else clip.frames[frame] for clip in self.clips)]
 
     def changes(self, frame: int) -> list[Frames | None]:
-        """The amplified differences that stand below them; the template has none."""
+        """Return the amplified differences shown below them; the template has none."""
         rest = onset(self.cell)
         return [
             None,

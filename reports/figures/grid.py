@@ -19,7 +19,7 @@ FORMATS = ("png", "svg", "pdf")
 SETTINGS: Any = {"font.family": "sans-serif", "font.size": 8, "svg.fonttype": "path", "text.parse_math": False}
 
 TilePicture = npt.NDArray[np.uint8]
-# A title, and a picture (or the text that stands where there is none) for each column.
+# A title, and for each column a picture or the text that replaces it.
 Row = tuple[str, Sequence[TilePicture | str]]
 
 
@@ -53,12 +53,12 @@ def _show(axis: Axes, picture: TilePicture | str) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as its suffix says (PNG at 200 dpi); BenchError for other suffixes or where it cannot be."""
+    """Write a figure as its suffix says (PNG at 200 dpi). Raise BenchError for other suffixes or if writing fails."""
     check_choice("figure format", path.suffix.removeprefix("."), list(FORMATS))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with mpl.rc_context(SETTINGS), warnings.catch_warnings():
-            # A name in a script that the font lacks shows boxes; that is no reason to stop.
+            # A name in a script that the font lacks is shown as boxes, which is no reason to stop.
             warnings.filterwarnings("ignore", message="Glyph .* missing from")
             figure.savefig(path, dpi=200)
     except OSError as error:

@@ -13,7 +13,7 @@ Floats = npt.NDArray[np.floating]
 
 
 def draw_prior(picture: Frames, points: Floats, one: Floats, every: Floats, chosen: int) -> Figure:
-    """A face (256, 256, 3) with its points (K, 2), and maps (S, S) of the point `chosen` and of all, in 0..1."""
+    """Draw a face (256, 256, 3) with its points (K, 2), and maps (S, S) in 0..1 of the point `chosen` and of all."""
     with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(6 * SIDE, 2 * SIDE + 0.25))
         panels = figure.subplots(1, 3)
@@ -27,7 +27,7 @@ def draw_prior(picture: Frames, points: Floats, one: Floats, every: Floats, chos
             panel.spines[:].set_visible(False)
         _points(panels[0], points, chosen)
         for panel, prior in zip(panels[1:], (one, every), strict=True):
-            # Dark where the detector does not look, so that the face shows through where it does.
+            # Darken where the prior is low, so that the face shows through where the detector looks.
             panel.imshow(
                 prior, cmap="inferno", vmin=0, vmax=1, alpha=0.6, extent=(0, SIZE, SIZE, 0), interpolation="nearest"
             )
@@ -36,7 +36,7 @@ def draw_prior(picture: Frames, points: Floats, one: Floats, every: Floats, chos
 
 
 def _points(panel: Axes, points: Floats, chosen: int) -> None:
-    """Numbered dots; points outside the picture are left out by its edge."""
+    """Draw numbered dots; points outside the picture are clipped by its edge."""
     for number, (x, y) in enumerate(points):
         colour = "#ff5a4d" if number == chosen else "#ffe14d"
         panel.plot(x, y, "o", color=colour, markersize=4, markeredgecolor="black", markeredgewidth=0.5)

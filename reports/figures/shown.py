@@ -1,4 +1,4 @@
-"""What a figure of a run shows: which cells, which rows, their frames and the differences to the onset."""
+"""What a figure of a run shows: the cells, the rows, their frames and the differences to the onset."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ DRIVER, TRUTH, SOURCE = "driver", "truth", "source"
 
 @dataclass(frozen=True)
 class Shown:
-    """A clip in a figure: `frames` uint8 (T, 256, 256, 3), None with the `reason` why there are none.
+    """A clip in a figure: `frames` uint8 (T, 256, 256, 3), or None with the `reason`.
 
-    motion: the file in which scoring left the clip's motion.
+    motion: the file in which scoring stored the clip's motion.
     """
 
     title: str
@@ -35,7 +35,7 @@ class Shown:
 
 
 def chosen_cells(run: FinishedRun, names: Sequence[str]) -> list[CellFacts]:
-    """The cells called `names`, without names the run's first one; BenchError for a name that is none."""
+    """Return the cells called `names`, or the run's first one without names. Raise BenchError for an unknown name."""
     known = {cell.name: cell for cell in run.facts.cells}
     for name in names:
         check_choice("cell", name, list(known))
@@ -43,14 +43,14 @@ def chosen_cells(run: FinishedRun, names: Sequence[str]) -> list[CellFacts]:
 
 
 def chosen_rows(run: FinishedRun, labels: Sequence[str]) -> list[str]:
-    """The rows called `labels`, without labels all methods; BenchError for a label that is none."""
+    """Return the rows called `labels`, or all methods without labels. Raise BenchError for an unknown label."""
     for label in labels:
         check_choice("row", label, [method.label for method in run.facts.methods])
     return list(labels) or [method.label for method in run.methods]
 
 
 def driver_clip(run: FinishedRun, cell: CellFacts) -> Shown:
-    """The cell's driver."""
+    """Return the cell's driver."""
     folder = run.driver_frames(cell)
     if not folder.exists():
         return Shown(DRIVER, None, "not prepared in this run")
@@ -58,7 +58,7 @@ def driver_clip(run: FinishedRun, cell: CellFacts) -> Shown:
 
 
 def truth_clip(run: FinishedRun, cell: CellFacts) -> list[Shown]:
-    """The cell's truth; [] where nobody knows it."""
+    """Return the cell's truth, or [] if it is unknown."""
     if not cell.has_truth:
         return []
     folder = run.truth_frames(cell)
@@ -78,37 +78,37 @@ def output_clips(run: FinishedRun, cell: CellFacts, labels: Sequence[str]) -> li
 
 
 def source_picture(run: FinishedRun, cell: CellFacts) -> Frames:
-    """The cell's template (256, 256, 3)."""
+    """Return the cell's template (256, 256, 3)."""
     return read_png(run.template_picture(cell))
 
 
 def onset(cell: CellFacts) -> int:
-    """The frame that differences are taken to: the onset, frame 0 where nobody coded one."""
+    """Return the frame that differences refer to: the onset, or frame 0 if none is coded."""
     return cell.onset_frame or 0
 
 
 def apex(cell: CellFacts) -> int:
-    """The frame that shows most: the apex, the middle where nobody coded one."""
+    """Return the frame that shows most: the apex, or the middle frame if none is coded."""
     return cell.n_frames // 2 if cell.apex_frame is None else cell.apex_frame
 
 
 def key_frames(cell: CellFacts) -> list[int]:
-    """Onset, apex and offset (else first, middle and last frame) and one between each two; sorted, each once."""
+    """Return onset, apex and offset (or first, middle and last frame) and one between each two, sorted, each once."""
     start, peak = onset(cell), apex(cell)
     end = cell.n_frames - 1 if cell.offset_frame is None else cell.offset_frame
     return sorted({start, (start + peak + 1) // 2, peak, (peak + end + 1) // 2, end})
 
 
 def frame_title(cell: CellFacts, frame: int) -> str:
-    """A frame's number, with "onset", "apex" or "offset" where it is one."""
+    """Return a frame's number, with "onset", "apex" or "offset" if it is one."""
     marks = {cell.offset_frame: "offset", cell.apex_frame: "apex", cell.onset_frame: "onset"}
     return f"{marks[frame]} {frame}" if frame in marks else str(frame)
 
 
 def head_still(clip: Shown, chosen: Sequence[int]) -> Frames | None:
-    """Return some frames of a clip, uint8 (N, 256, 256, 3), with the head where it is in frame 0.
+    """Return some frames of a clip, uint8 (N, 256, 256, 3), with the head moved back to its place in frame 0.
 
-    None if scoring left no head motion of this clip.
+    Return None if scoring stored no head motion of this clip.
     """
     heads = read_head(clip.motion) if clip.motion else None
     if clip.frames is None or heads is None or len(heads) != len(clip.frames):
@@ -121,13 +121,13 @@ def head_still(clip: Shown, chosen: Sequence[int]) -> Frames | None:
 
 
 def difference(frames: Frames, frame: int, rest: int, factor: float) -> npt.NDArray[np.uint8]:
-    """Luma of a frame less that of frame `rest`, times `factor`, around mid-grey: uint8 (256, 256)."""
+    """Return the luma of a frame less that of frame `rest`, times `factor`, around mid-grey: uint8 (256, 256)."""
     change = (frames[frame].astype(np.float32) - frames[rest]) @ LUMA
     return np.clip(np.rint(128 + factor * change), 0, 255).astype(np.uint8)
 
 
 def fitting_factor(cell: CellFacts, clips: Sequence[Shown]) -> int:
-    """The amplification at which the first of the clips with frames nearly fills the contrast at its apex."""
+    """Return the amplification at which the first of the clips with frames nearly fills the contrast at its apex."""
     for clip in clips:
         if clip.frames is not None:
             return fitting_amplification(clip.frames, apex(cell), onset(cell))
@@ -135,6 +135,6 @@ def fitting_factor(cell: CellFacts, clips: Sequence[Shown]) -> int:
 
 
 def fitting_amplification(frames: Frames, frame: int, rest: int) -> int:
-    """The amplification at which the difference of a frame to the frame `rest` nearly fills the contrast."""
+    """Return the amplification at which the difference of a frame to the frame `rest` nearly fills the contrast."""
     change = (frames[frame].astype(np.float32) - frames[rest]) @ LUMA
     return amplification(float(np.percentile(np.abs(change), 98)))

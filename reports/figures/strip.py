@@ -1,4 +1,4 @@
-"""The difference strip (Zhang et al., MM '21, figure 4): frames of each clip over time, their differences below."""
+"""The difference strip (Zhang et al., MM '21, figure 4): frames of each clip over time, with differences below."""
 
 from collections.abc import Sequence
 
@@ -24,9 +24,9 @@ from megbench.reports.run_files import FinishedRun
 
 
 def draw_strip(run: FinishedRun, cell: CellFacts, labels: Sequence[str], without_head: bool = False) -> Figure:
-    """Template, then driver, truth and outputs from onset over apex to offset, each with amplified differences below.
+    """Draw the template, then driver, truth and outputs from onset to apex to offset, with amplified differences below.
 
-    Differences are to the clip's own onset. without_head: the head is first moved back to where it is in frame 0.
+    Differences are to the clip's own onset. without_head: first move the head back to its place in frame 0.
     """
     clips = [driver_clip(run, cell), *truth_clip(run, cell), *output_clips(run, cell, chosen_rows(run, labels))]
     factor, frames = fitting_factor(cell, clips), key_frames(cell)

@@ -1,4 +1,4 @@
-"""Variants side by side (Zhang et al., MM '21, figure 5): each cell at its apex, what moved below."""
+"""Variants side by side (Zhang et al., MM '21, figure 5): each cell at its apex, with differences below."""
 
 from collections.abc import Sequence
 

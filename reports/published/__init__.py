@@ -22,7 +22,7 @@ class Strict(BaseModel):
 
 
 class Group(Strict):
-    """Values of one figure that one source puts side by side: name of the method -> value, as printed."""
+    """Values of one figure that one source compares: printed values by method."""
 
     paper: str
     figure: str
@@ -47,12 +47,12 @@ class Published(Strict):
 
 @functools.cache
 def published() -> Published:
-    """All reported figures."""
+    """Return all reported figures."""
     return Published.model_validate(yaml.safe_load((HERE / "figures.yaml").read_text(encoding="utf-8")))
 
 
 def reported_table() -> Table:
-    """Every reported figure, a section for each source and figure; each row is marked as reported."""
+    """Return every reported figure, with a section for each source and figure; each row is marked as reported."""
     columns = (Column("method"), Column("value"), Column("status"), Column("source"))
     found = published()
     sections = tuple(

@@ -1,7 +1,7 @@
-// Clips: frame 0 and coded differences to it (or frames, where the motion is large), and how the blocks of the face move.
+// Clips: frame 0 and coded differences to it (or frames, if the motion is large), and how the blocks of the face move.
 const page = JSON.parse(find("#page-data").textContent);
 const SIZE = page.size;
-// Codes 0..255 -> grey levels, and -> pixels: the inverses of reports/media.py and reports/fields.py.
+// Convert codes 0..255 to grey levels and to pixels: the inverses of reports/media.py and reports/fields.py.
 const spread = (knee, most) => Float32Array.from({ length: 256 }, (_, code) =>
   knee * Math.sinh(((code - 128) / 127) * Math.asinh(most / knee)));
 const DIFFERENCE = spread(page.knee, 255);
@@ -18,7 +18,7 @@ function pixels(source, x, y, size = SIZE) {
   return tile.getImageData(0, 0, size, size).data;
 }
 
-// A clip lies in the page, or in a script beside it that hands it to `receive`.
+// A clip is in the page, or in a script beside it that passes it to `receive`.
 const arriving = new Map();
 globalThis.receive = (number, coded) => {
   arriving.get(number)?.(coded);
@@ -61,7 +61,7 @@ class Clip {
     const codes = pixels(sheet, (place % page.columns) * SIZE, Math.floor(place / page.columns) * SIZE);
     for (let i = 0; i < delta.length; i++) delta[i] = this.whole ? codes[i] - this.base[i] : DIFFERENCE[codes[i]];
   }
-  // The same for the frame that differences are taken to, read once.
+  // The same for the frame that differences refer to, read once.
   rest(frame) {
     if (this.restOf !== frame) {
       this.restDelta ??= new Float32Array(this.base.length);
@@ -115,7 +115,7 @@ const veil = offscreen(1);
 const hue = (x, y) => (Math.atan2(y, x) * 180) / Math.PI;
 const LONGEST = 22;
 
-// Says on a canvas that nobody measured how this clip moves.
+// Write on a canvas that this clip's motion was not measured.
 function writeNoField(context) {
   const unit = context.canvas.width / SIZE;
   context.fillStyle = "#fff";
@@ -135,7 +135,7 @@ function drawMotion(canvas, clip, frame, stretch) {
   if (!clip.field) { writeNoField(context); return; }
   const [grid, x, y] = clip.moves(frame);
   const block = canvas.width / grid;
-  // One pixel a block, stretched smoothly over the picture.
+  // One pixel per block, stretched smoothly over the picture.
   veil.canvas.width = veil.canvas.height = grid;
   for (let i = 0; i < x.length; i++) {
     const strength = Math.min(1, (stretch * Math.hypot(x[i], y[i])) / LONGEST);
@@ -156,7 +156,7 @@ function drawMotion(canvas, clip, frame, stretch) {
     }
   }
 }
-// An arrow from a point on; a motion too short to have a direction is left out.
+// Draw an arrow from a point; motion too short to have a direction is left out.
 function drawArrow(context, fromX, fromY, x, y, scale) {
   const length = Math.min(Math.hypot(x, y), 1.6 * LONGEST * scale);
   if (length < 2.5 * scale) return;

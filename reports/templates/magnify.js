@@ -1,11 +1,11 @@
-// The magnified view: a frame warped by what makes its facial motion since frame 0 `factor` times as large. The motion
-// is the one that scoring measured, the head's taken off, so that the head moves as it does in the picture.
+// The magnified view: a frame warped so that its facial motion since frame 0 becomes `factor` times as large. The motion
+// is the one that scoring measured, without the head's, so that the head moves as it does in the picture.
 
-// Noise of the measurement must not become waves. Over blocks of 8 pixels the field is smoothed, then let fade to
-// nothing from 2 FLOOR to FLOOR pixels. Of the demo's two templates with camera noise of sigma 2 (4) the smoothed field
+// Measurement noise must not become waves. The field is smoothed over blocks of 8 pixels, then faded to nothing from
+// 2 FLOOR to FLOOR pixels. Of the demo's two templates with camera noise of sigma 2 (4) the smoothed field
 // is at most 0.08 (0.10) pixels.
 const FLOOR = 0.1;
-// Least area that a pixel may shrink to (as in faces/transfer.py): where magnified motion would fold the picture, the
+// Least area that a pixel may shrink to (as in faces/transfer.py): if magnified motion would fold the picture, the
 // field is smoothed once more.
 const LEAST_AREA = 0.15;
 const MOST_SMOOTHING = 200;
@@ -21,7 +21,7 @@ function smoothed(plane, grid) {
   return along(along(plane, 1, (i) => i % grid), grid, (i) => Math.floor(i / grid));
 }
 
-// How much of a motion of this length (pixels) is magnified: nothing of noise, all of what stands out of it.
+// The share of a motion of this length (pixels) that is magnified: none for noise, all for motion well above it.
 function trusted(length) {
   const share = Math.min(Math.max(length / FLOOR - 1, 0), 1);
   return share * share * (3 - 2 * share);
@@ -50,7 +50,7 @@ function between(plane, grid, column, row) {
   return above + down * (below - above);
 }
 
-// How far what the magnified frame shows in each block has been moved beyond its own motion: x and y of each, pixels.
+// How far the content of each block of the magnified frame was moved beyond its own motion: x and y of each, in pixels.
 function magnifying(clip, frame, factor) {
   let [grid, x, y] = clip.moves(frame);
   const block = SIZE / grid;

@@ -1,4 +1,4 @@
-// The player: one state for all clips of a cell, so that they keep step.
+// The player: one state for all clips of a cell, so that they stay synchronised.
 const state = { cell: -1, frame: 0, playing: false, clips: new Map() };
 const slider = find("#frame"), speed = find("#speed"), choose = find("#choose");
 const amplification = find("#amplification"), magnification = find("#magnification");
@@ -6,7 +6,7 @@ const views = all("#views button");
 const facts = () => page.cells[state.cell];
 const article = () => find(`#cell-${state.cell}`);
 const shows = (view) => document.body.dataset.view.split(" ").includes(view);
-// Differences are taken to the onset; to frame 0 where nobody coded one.
+// Differences refer to the onset, or to frame 0 if none is coded.
 const restFrame = () => facts().marks.onset ?? 0;
 
 // What each view paints of a clip whose frame is in `delta`.
@@ -44,7 +44,7 @@ function goTo(frame) {
   draw();
 }
 
-// ---- The strip of a cell: frames from onset over apex to offset, and below each its difference.
+// ---- The strip of a cell: frames from onset to apex to offset, each with its difference below.
 const THUMB = 144;
 function stripFrames() {
   const { frames, marks, first } = facts();
@@ -81,7 +81,7 @@ function drawStrip() {
   strip.dataset.frames = frames.join(" ");
 }
 
-// ---- Cells: clips are decoded when their cell (or its controls) opens and forgotten when it is left.
+// ---- Cells: clips are decoded when their cell (or its controls) opens and discarded when it is left.
 async function load() {
   const shown = all("[data-media]", article()).filter((player) => !player.closest("details.controls:not([open])"));
   const wanted = new Set(shown.map((player) => player.dataset.media));
@@ -130,7 +130,7 @@ function play(on) {
 const step = (by) => { play(false); goTo(state.frame + by); };
 const turn = (by) => open((state.cell + by + page.cells.length) % page.cells.length);
 
-// ---- What is shown of each clip; something always is.
+// ---- Which views of each clip are shown; at least one always is.
 function show(button) {
   const chosen = views.filter((other) => (other === button) !== (other.getAttribute("aria-pressed") === "true"));
   if (!chosen.length) return;
@@ -167,7 +167,7 @@ document.addEventListener("keydown", (event) => {
   if (act && !taken) { event.preventDefault(); act(); }
 });
 
-// ---- Pointing at a clip singles out its curve.
+// ---- Pointing at a clip highlights its curve.
 for (const player of all(".player[data-line]")) {
   const cell = player.closest(".cell");
   const others = () => all('[class^="curve-"]', cell).filter((curve) => !curve.classList.contains(`curve-${player.dataset.line}`));

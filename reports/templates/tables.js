@@ -22,7 +22,7 @@ for (const button of all(".sortable thead button")) {
 }
 
 // ---- Groups of the leaderboard's columns fold to their first column: from the right until the table fits, and as the
-// reader chooses by a click on a group's head. (On paper others stand in its place, which hold all columns.)
+// reader chooses by a click on a group's heading. (On paper other tables with all columns replace it.)
 class Folding {
   constructor(table) {
     this.table = table;
@@ -75,7 +75,7 @@ function showHeat() {
 }
 if (heat) { heat.addEventListener("change", showHeat); showHeat(); }
 
-// The reader's choice of light or dark goes before the system's.
+// The reader's choice of light or dark overrides the system's.
 const theme = find("#theme");
 theme.addEventListener("click", () => {
   const root = document.documentElement;

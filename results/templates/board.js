@@ -1,4 +1,4 @@
-// Filters of the table: rankings by protocol and metric, rows by status; controls are shown or not.
+// Filters of the table: rankings by protocol and metric, rows by status; controls can be hidden.
 const filters = find("#filters");
 function filter() {
   const [protocol, metric, status] = ["#protocol", "#metric", "#status"].map((name) => find(name).value);
