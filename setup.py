@@ -11,7 +11,7 @@ ROOMS = sorted(
 )
 # Folders without code of their own that modules find by `megbench.core.provenance.ROOT`.
 DATA = ("configs", "weights")
-KINDS = ("css", "csv", "j2", "js", "json", "md", "py", "safetensors", "sh", "yaml")
+KINDS = ("css", "csv", "j2", "js", "json", "md", "npz", "py", "safetensors", "sh", "yaml")
 # What is installed to run the suite stands in requirements.txt before this line; what follows is for working on it.
 DEVELOPMENT = "# Development"
 

@@ -11,14 +11,15 @@ from typing import Any
 import pandas as pd
 
 from megbench.core.clip import Cell
-from megbench.core.contracts import Figure, Metric, Partial
+from megbench.core.contracts import Figure, Metric
 from megbench.engine.score_table import COLUMNS, SCORES
 
 # What figures against the truth lack if the drivers are recordings, and where there is one.
 NO_TRUTH = "nobody knows the true result; the protocols demo, demo_kit and self have one (megbench.run)"
 OVER_ALL = "over_all_cells"
 OF_ALL = f"of all cells together: attrs[{OVER_ALL!r}]"
-UNDEFINED = Partial("ok").why_absent("")
+# How metrics end the reason of a figure that a single cell does not have.
+OF_SEVERAL = "see the rows over several cells"
 
 
 def read_scores(run: Path) -> pd.DataFrame:
@@ -58,7 +59,7 @@ def _why(figure: Figure, row: Mapping[Hashable, Any]) -> str:
     """Return why a figure is absent in a cell, with the remedy if there is one."""
     if figure.target == "truth" and row["status"] not in ("failed", "missing"):
         return NO_TRUTH
-    return OF_ALL if figure.pooling == "set" and row["reason"] == UNDEFINED else str(row["reason"])
+    return OF_ALL if str(row["reason"]).endswith(OF_SEVERAL) else str(row["reason"])
 
 
 def _told(absent: Mapping[str, str], metrics: Sequence[Metric]) -> str:

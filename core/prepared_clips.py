@@ -151,7 +151,7 @@ def read_facts(path: Path, kind: type[Kind]) -> Kind:
         if path.stat().st_size > LARGEST_JSON_BYTES:
             raise BenchError(
                 f"{path} is larger than {LARGEST_JSON_BYTES} bytes, too large for a clip store."
-                " Run `bench.py prepare` again."
+                f" Run `{COMMAND} prepare` again."
             )
         return kind.model_validate_json(path.read_bytes())
     except OSError as error:

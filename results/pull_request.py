@@ -34,7 +34,7 @@ def pull_request(made: Submission, path: Path) -> str:
             f"- Code {code}; machine {machine}.",
             f"- Seal of the run: {made.seal}.",
             "",
-            f"- [x] `python bench.py results check results/entries/{path.name}` finds nothing.",
+            f"- [x] `{COMMAND} results check results/entries/{path.name}` finds nothing.",
             "- [ ] I keep the run and can run `results check --run` on request.",
             "- [ ] The file and this text contain only scores, and no pictures from a database.",
             "- [ ] I may publish scores on these databases.",

@@ -106,7 +106,9 @@ def test_without_a_say_of_the_system_all_processors_are_usable(monkeypatch):
     asking = [
         path for path in ROOT.rglob("*.py") if ".venv" not in path.parts and "sched_getaffinity" in path.read_text()
     ]
-    assert {path.relative_to(ROOT).as_posix() for path in asking} == {"core/processors.py", "tests/test_bench.py"}
+    assert {path.relative_to(ROOT).as_posix() for path in asking} == {
+        *("core/processors.py", "tests/test_bench.py", "tests/test_other_systems.py")
+    }
 
 
 def test_the_demo_is_rendered_by_as_many_processes_as_workers(call, monkeypatch):

@@ -220,9 +220,9 @@ def test_fewer_faces_than_asked_for(tmp_path, capfd):
     clip(tmp_path / "drivers" / "talk", BOTH, BOTH)
     alone, talk = ClipFolder(tmp_path / "drivers", tmp_path / "cache", "2").clips()
     assert talk.problem == ""
-    assert "face 2 was asked for" in alone.problem
+    assert "face 2 was requested" in alone.problem
     assert "shows one face (" in alone.problem
-    assert "driver alone cannot be used: face 2 was asked for" in capfd.readouterr().err
+    assert "driver alone cannot be used: face 2 was requested" in capfd.readouterr().err
     with pytest.raises(BenchError, match=r"No driver can be used: face 3 .* shows one face .*Choose 1, left or right"):
         ClipFolder(tmp_path / "drivers", tmp_path / "cache", "3").clips()
 

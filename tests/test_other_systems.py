@@ -15,6 +15,7 @@ import pytest
 from megbench.core import provenance
 from megbench.core.errors import CellFailed
 from megbench.core.files.memo import Memo
+from megbench.core.peak_memory import forget_peak, peak_mb
 from megbench.core.tables import workbook_child
 from megbench.core.worker import Lane, work
 from megbench.methods import containers, external_run
@@ -50,7 +51,11 @@ GUARDED = {
     "methods/external_run.py": {"os.killpg", "signal.SIGKILL"},
 }
 # Files that only Linux has, and who looks there: after `sys.platform`, or with an answer without them.
-FILES = {"commands/options.py": "/dev", "core/provenance.py": "/proc/cpuinfo"}
+FILES = {
+    "commands/options.py": {"/dev"},
+    "core/peak_memory.py": {"/proc/self/clear_refs", "/proc/self/status"},
+    "core/provenance.py": {"/proc/cpuinfo"},
+}
 
 
 def used(path):
@@ -85,7 +90,7 @@ def test_files_of_linux_are_read_where_a_fallback_is():
         return {text for text in texts if str(text).startswith(("/proc", "/dev", "/sys", "/etc", "/tmp"))}
 
     found = {path.relative_to(ROOT).as_posix(): named(path) for path in places()}
-    assert {path: names for path, names in found.items() if names} == {path: {name} for path, name in FILES.items()}
+    assert {path: names for path, names in found.items() if names} == FILES
 
 
 def test_a_machine_is_described_without_proc(monkeypatch):
@@ -93,7 +98,10 @@ def test_a_machine_is_described_without_proc(monkeypatch):
         raise FileNotFoundError(2, "No such file or directory", str(self))
 
     monkeypatch.setattr(Path, "read_text", missing)
+    monkeypatch.setattr(Path, "write_text", missing)
     assert provenance._processor()
+    assert not forget_peak()
+    assert peak_mb() is None
     assert provenance.bfloat16_instructions() == "other"
 
 
