@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from megbench.core.installation import COMMAND
 from megbench.results.submission import Row, Submission
 
 # Figures that the text shows if the run has them.
