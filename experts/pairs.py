@@ -15,6 +15,7 @@ from typing import Literal
 import pandas as pd
 
 from megbench.core.errors import BenchError, clause, shown
+from megbench.core.files.bounded import read_bounded
 from megbench.core.files.cache import write_text
 from megbench.core.tables.spreadsheet_text import inert, restored
 from megbench.experts.pairs_design import Pair
@@ -25,6 +26,7 @@ ANSWERS: dict[str, Answer] = {"left": "left", "right": "right", "same": "same"}
 LABELS = ("rater", "driver", "template", "left", "right")
 COLUMNS = (*LABELS, "answer", "number")
 LARGEST_TABLE = 50_000_000
+REMEDY = "Check the path and its permissions."
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def write_pairs(path: Path, judgements: Iterable[PairJudgement]) -> None:
 def read_pairs(path: Path) -> list[PairJudgement]:
     """Read what `write_pairs` wrote. BenchError if it is missing or is not such a table."""
     try:
-        return _pairs(read_small(path, LARGEST_TABLE).decode("utf-8-sig"))
+        return _pairs(read_bounded(path, LARGEST_TABLE, REMEDY).decode("utf-8-sig"))
     except (ValueError, csv.Error) as error:
         raise BenchError(f"{path}: not a table of pairs ({clause(error)}). Import the answers again.") from None
 
@@ -102,15 +104,3 @@ def _pairs(text: str) -> list[PairJudgement]:
             raise ValueError(f"line {line} compares a method with itself, or answers a question twice")
         found[rater, int(number)] = PairJudgement(rater, driver, template, left, right, ANSWERS[answer], int(number))
     return list(found.values())
-
-
-def read_small(path: Path, largest: int) -> bytes:
-    """Return the bytes of a file. BenchError if it cannot be read or has more than `largest`."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(largest + 1)
-    except OSError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror}). Check the path and its permissions.") from None
-    if len(data) > largest:
-        raise BenchError(f"{path}: larger than {largest} bytes, which no such file is. Check the path.")
-    return data

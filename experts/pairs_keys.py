@@ -14,9 +14,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from megbench.core.errors import BenchError, clause, shown
+from megbench.core.files.bounded import read_bounded
 from megbench.core.files.cache import digest, write_json
 from megbench.experts.blinded import BlindedOutput, Key, make_key
-from megbench.experts.pairs import Answer, PairJudgement, read_small
+from megbench.experts.pairs import REMEDY, Answer, PairJudgement
 from megbench.experts.pairs_design import Asked, Pair, all_pairs, chosen, in_order
 
 FOLDER = "pairs"
@@ -36,7 +37,7 @@ class Asks(BaseModel):
     questions: list[tuple[str, str]]
 
     def outputs(self, number: int) -> tuple[BlindedOutput, BlindedOutput]:
-        """The output on the left and the one on the right of a question, counted from 0."""
+        """Return the left and the right output of a question, counted from 0."""
         left, right = self.questions[number]
         return self.key.codes[left], self.key.codes[right]
 
@@ -87,7 +88,7 @@ def read_asks(run: Path) -> list[Asks]:
     found = []
     for path in sorted((run / FOLDER).glob("*.key.json")):
         try:
-            asks = Asks.model_validate_json(read_small(path, LARGEST_KEY))
+            asks = Asks.model_validate_json(read_bounded(path, LARGEST_KEY, REMEDY))
             for number in range(len(asks.questions)):
                 asks.outputs(number)
         except (ValidationError, KeyError):
@@ -116,7 +117,7 @@ def read_answers(
     not one of answers, belongs to no key, has none, or an output changed since the folder was made.
     """
     try:
-        given = Answers.model_validate_json(read_small(path, LARGEST_ANSWERS))
+        given = Answers.model_validate_json(read_bounded(path, LARGEST_ANSWERS, REMEDY))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"

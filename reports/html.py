@@ -5,17 +5,12 @@ by content under `cache` so that a second page costs little. If clips would make
 they are in the folder `report_media` beside it.
 """
 
-import base64
-import hashlib
-import json
 import shlex
 import shutil
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
-
-from markupsafe import Markup
 
 from megbench.core.errors import BenchError
 from megbench.core.files.cache import whole_folder, write_text
@@ -47,6 +42,7 @@ from megbench.reports.intervals import differences_table
 from megbench.reports.magnified import reading
 from megbench.reports.media import COLUMNS, KNEE, PER_SHEET, Media, Wanted, media_of_all
 from megbench.reports.missing import missing
+from megbench.reports.page_script import joined, json_inside, policy, script_of
 from megbench.reports.paper import for_paper
 from megbench.reports.perturbed import perturbed_tables
 from megbench.reports.published import reported_table
@@ -58,7 +54,7 @@ from megbench.reports.spotting import caution, spotting_table
 from megbench.reports.table import Table
 
 CACHE = STORE / "media"
-SCRIPTS = ("tables.js", "clips.js", "magnify.js", "player.js")
+SCRIPTS = ("find.js", "tables.js", "clips.js", "magnify.js", "player.js")
 # Bytes of coded clips that one page may hold; more are put in a folder beside it.
 PAGE_BUDGET = 23_000_000
 
@@ -90,11 +86,12 @@ def write_report(
     cells = [cell_view(run, cell, media, cell.name in with_controls) for cell in run.facts.cells]
     wanted = [Wanted(path, count, run.motion_of(path)) for path, count in media.wanted] if media else []
     coded = media_of_all(wanted, cache)
-    texts = [_json(clip.for_page()) for clip in coded]
+    texts = [json_inside(clip.for_page()) for clip in coded]
     beside = sum(map(len, texts)) > PAGE_BUDGET
     if media is not None:
         _write_beside(run_folder / MEDIA_FOLDER, texts if beside else [])
-    script = _script()
+    opened = run.facts.cells.index(whole[0]) if whole else 0
+    script = script_of([TEMPLATES / name for name in SCRIPTS])
     page = (
         environment()
         .get_template("report.html.j2")
@@ -142,11 +139,11 @@ def write_report(
             with_controls=with_controls,
             errors=sorted(clip.error for clip in coded if clip.sheets) or [0.0],
             coded=[] if beside else texts,
-            data=_json({**page_data(cells, coded, beside), "opened": run.facts.cells.index(whole[0]) if whole else 0}),
+            data=json_inside(page_data(cells, coded, beside) | {"opened": opened}),
             identities=[(method.label, _lines(method.identity)) for method in run.facts.methods],
             provenance=_lines({"request": run.facts.request, **run.facts.provenance}),
-            policy=_policy(script, beside),
-            style=_asset("report.css"),
+            policy=policy(script, beside),
+            style=joined([TEMPLATES / "report.css"]),
             script=script,
         )
     )
@@ -220,34 +217,6 @@ def _lines(values: Any, path: str = "") -> list[tuple[str, str]]:
     if isinstance(values, list):
         return [(path, ", ".join(map(str, values)))]
     return [(path, "—" if values is None else str(values))]
-
-
-def _json(value: Any) -> Markup:
-    """Return JSON that is safe inside a script element: nothing in it can end the element."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
-
-
-def _asset(name: str) -> Markup:
-    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
-
-
-def _script() -> Markup:
-    """Return the page's script, in a block of its own."""
-    return Markup("\n").join([Markup('"use strict";\n{'), *map(_asset, SCRIPTS), Markup("}")])
-
-
-def _policy(script: str, beside: bool) -> str:
-    """Return the page's Content-Security-Policy: its own script by hash, styles, and pictures made by that script.
-
-    Clips beside the page are scripts too, because a page on disk may read nothing else there.
-    """
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    scripts = f"'sha256-{digest}'" + (" 'self' file:" if beside else "")
-    return (
-        f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none';"
-        " form-action 'none'"
-    )
 
 
 def _write_beside(folder: Path, texts: Sequence[str]) -> None:

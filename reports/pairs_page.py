@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
-
-from markupsafe import Markup
 
 from megbench.core.files.cache import whole_folder
 from megbench.core.frames import SIZE
@@ -17,12 +12,13 @@ from megbench.reports import fields
 from megbench.reports.environment import TEMPLATES, environment
 from megbench.reports.html import CACHE
 from megbench.reports.media import COLUMNS, KNEE, PER_SHEET, Wanted, media_of_all
+from megbench.reports.page_script import joined, json_inside, policy, script_of
 from megbench.reports.run_facts import CellFacts
 from megbench.reports.run_files import FinishedRun
 
 PAGE = "index.html"
 CLIPS = "clips"
-SCRIPTS = ("clips.js", "pairs.js")
+SCRIPTS = ("find.js", "clips.js", "pairs.js")
 # As in the challenge, nothing is played faster than 100 frames a second.
 FASTEST, USUAL = 100.0, 25.0
 
@@ -38,7 +34,7 @@ def write_pairs_folder(run: FinishedRun, folder: Path, asks: Asks, cache: Path =
             _number(clips, run.output_frames(output.method, cell), cell.n_frames)
     questions = [_question(run, clips, asks, number, cells) for number in range(len(asks.questions))]
     coded = media_of_all(list(clips), cache)
-    script = _script()
+    script = script_of([TEMPLATES / name for name in SCRIPTS])
     data = {
         "format": MARK,
         "id": asks.id,
@@ -55,17 +51,17 @@ def write_pairs_folder(run: FinishedRun, folder: Path, asks: Asks, cache: Path =
         environment()
         .get_template("pairs.html.j2")
         .render(
-            data=_json(data),
+            data=json_inside(data),
             count=len(questions),
-            policy=_policy(script),
-            style=Markup("\n").join(map(_asset, ("report.css", "pairs.css"))),
+            policy=policy(script, beside=True),
+            style=joined([TEMPLATES / name for name in ("report.css", "pairs.css")]),
             script=script,
         )
     )
     with whole_folder(folder) as place:
         (place / CLIPS).mkdir()
         for number, media in enumerate(coded):
-            text = f"receive({number}, {_json(media.for_page())});\n"
+            text = f"receive({number}, {json_inside(media.for_page())});\n"
             (place / CLIPS / f"{number}.js").write_text(text, encoding="utf-8")
         (place / PAGE).write_text(page, encoding="utf-8")
     return folder / PAGE
@@ -89,28 +85,3 @@ def _question(
         "frames": cell.n_frames,
         "fps": min(cell.fps or USUAL, FASTEST),
     }
-
-
-def _json(value: Any) -> Markup:
-    """JSON that may stand inside a script element: nothing in it can end the element."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
-
-
-def _asset(name: str) -> Markup:
-    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
-
-
-def _script() -> Markup:
-    """The page's script, in a block of its own."""
-    find = Markup("const find = (selector) => document.querySelector(selector);")
-    return Markup("\n").join([Markup('"use strict";\n{'), find, *map(_asset, SCRIPTS), Markup("}")])
-
-
-def _policy(script: str) -> str:
-    """The page's Content-Security-Policy: its own script, clips beside it, pictures made from them, no more."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest}' 'self' file:; style-src 'unsafe-inline';"
-        " img-src data: blob:; base-uri 'none'; form-action 'none'"
-    )

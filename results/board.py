@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from megbench.core.errors import BenchError
 from megbench.core.files.cache import whole_folder
 from megbench.core.files.names import check_name
 from megbench.reports.environment import TEMPLATES as REPORT_TEMPLATES
+from megbench.reports.page_script import joined, policy, script_of
 from megbench.results.check import findings
 from megbench.results.export import text_of
 from megbench.results.paper_numbers import PaperNumber, beside, paper_numbers
@@ -133,17 +131,11 @@ def _environment() -> Environment:
 
 def _page(template: str, **values: Any) -> str:
     """Return a page with its style and script inside, and a policy that forbids it to load anything."""
-    style = "\n".join((folder / name).read_text(encoding="utf-8") for folder, name in STYLES)
-    inside = "\n".join((folder / name).read_text(encoding="utf-8") for folder, name in SCRIPTS)
-    script = f'"use strict";\n{{\n{inside}\n}}'
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; base-uri 'none';"
-        " form-action 'none'"
-    )
+    script = script_of([folder / name for folder, name in SCRIPTS])
+    style = joined([folder / name for folder, name in STYLES])
     page = _environment().get_template(template)
-    return page.render(style=Markup(style), script=Markup(script), policy=policy, **values)
+    return page.render(style=style, script=script, policy=policy(script, pictures=False), **values)
 
 
 STYLES = ((REPORT_TEMPLATES, "report.css"), (TEMPLATES, "board.css"))
-SCRIPTS = ((REPORT_TEMPLATES, "tables.js"), (TEMPLATES, "board.js"))
+SCRIPTS = ((REPORT_TEMPLATES, "find.js"), (REPORT_TEMPLATES, "tables.js"), (TEMPLATES, "board.js"))

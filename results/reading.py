@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from megbench.core.errors import BenchError, clause, shown
+from megbench.core.files.bounded import read_bounded
 from megbench.core.provenance import ROOT
 from megbench.results.submission import Submission
 
@@ -31,13 +32,7 @@ def read_submission(path: Path) -> tuple[Submission, dict[str, Any]]:
 
 def read_facts(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file. Raise BenchError if it is missing, too large, or has an entry twice."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
-    except OSError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror}). Give a file made by `results export`.") from None
-    if len(data) > LARGEST:
-        raise BenchError(f"{path}: larger than {LARGEST / 1e6:g} MB, which no results file is.")
+    data = read_bounded(path, LARGEST, "Give a file made by `results export`.")
     try:
         facts = json.loads(data, object_pairs_hook=_once, parse_constant=_no_constant)
     except RecursionError:

@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from megbench.core.errors import BenchError
+from megbench.core.files.bounded import read_bounded
 from megbench.core.files.kinds import kind_of
 from megbench.core.tables.html_tables import read_page
 from megbench.core.tables.sheet import Sheet, SheetLimits, trimmed
@@ -38,14 +39,7 @@ def read_sheets(path: Path, limits: SheetLimits) -> list[Sheet]:
 
     Raise BenchError if the file cannot be read, is too large, or is not a table; the message then says what it is.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(limits.bytes + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise BenchError(f"{path}: cannot be read ({reason}). Give {limits.what}.") from None
-    if len(data) > limits.bytes:
-        raise BenchError(f"{path} is larger than {limits.bytes} bytes. Give {limits.what}.")
+    data = read_bounded(path, limits.bytes, f"Give {limits.what}.")
     if data.startswith((b"PK", b"\xd0\xcf\x11\xe0")):
         return read_workbook(path, data, limits)
     kind = kind_of(data)

@@ -1,0 +1,21 @@
+"""Files from elsewhere, read whole but never more of them than a file of their kind can have."""
+
+from pathlib import Path
+
+from megbench.core.errors import BenchError
+
+
+def read_bounded(path: Path, largest: int, remedy: str) -> bytes:
+    """Return the bytes of a file. Raise BenchError, ending in `remedy`, if it is unreadable or exceeds `largest` bytes.
+
+    A device or a pipe without end is not read further than that.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(largest + 1)
+    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BenchError(f"{path}: cannot be read ({reason}). {remedy}") from None
+    if len(data) > largest:
+        raise BenchError(f"{path} is larger than {largest} bytes. {remedy}")
+    return data
