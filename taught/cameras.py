@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from megbench.clips.synthetic.look import saved
 from megbench.core.clip import Float32s
-from megbench.core.frames import Frames
-from megbench.faces.crop import resized
+from megbench.core.frames import SIZE, Frames
 from megbench.taught.variation import Variation
 from megbench.training.variation import LUMA
 
-SIZE = 256
 # Noise is drawn once and shifted at random, which is twenty times as fast as drawing it anew.
 GRAIN = np.random.default_rng(0).standard_normal((SIZE, SIZE, 3), dtype=np.float32)
 # Published pictures: least and most pixels as filmed, JPEG quality, blur in filmed pixels, noise in the [0, 1] range.
@@ -110,7 +109,8 @@ class Camera:
         noisy = lit + self.noise * self._grain(len(lit), rng)
         if self.published is None:
             return np.asarray(np.clip(noisy, 0, 1), np.float32)
-        return _saved(np.asarray(np.clip(np.round(255 * noisy), 0, 255), np.uint8), self.published.quality)
+        shown = saved(np.asarray(np.clip(np.round(255 * noisy), 0, 255), np.uint8), self.published.quality, SIZE)
+        return np.asarray(shown / np.float32(255), np.float32)
 
     def _grain(self, side: int, rng: np.random.Generator) -> Float32s:
         """Return noise (side, side, 3 or 1) of deviation 1."""
@@ -128,12 +128,3 @@ def _softer(picture: Float32s, side: int) -> Float32s:
 def _pixels(rng: np.random.Generator) -> int:
     """Draw a size as filmed: half of the pictures are not enlarged."""
     return SIZE if rng.random() < 0.5 else int(rng.integers(*PIXELS))
-
-
-def _saved(picture: Frames, quality: int) -> Float32s:
-    """Return a filmed picture (side, side, 3) uint8 after JPEG and enlarged: (256, 256, 3) float32 in [0, 1]."""
-    _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-    assert decoded is not None, "it was encoded just now"
-    shown = resized(np.ascontiguousarray(decoded[..., ::-1], np.uint8), SIZE, SIZE)
-    return np.asarray(shown / np.float32(255), np.float32)

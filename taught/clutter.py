@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from megbench.core.clip import Float32s
-from megbench.core.frames import Frames
+from megbench.core.frames import SIZE, Frames
 
-SIZE = 256
 # So many scenes are drawn once; each is mirrored, turned and shifted at random. Shapes a scene, least and most.
 SCENES, SHAPES = 96, (6, 26)
 # The face's mask is blurred by this many cells of 64; the threshold says how much around the face is kept.

@@ -32,7 +32,7 @@ class DressedActor:
         self._glasses = glasses.drawn_glasses(np.random.default_rng([GLASSES, *seed])) if wears_glasses else None
 
     def shoot(self, cue: Cue) -> Shot:
-        """The picture of a state and its motion, which is that of the skin."""
+        """Return the picture of a state and its motion, which is that of the skin."""
         forward = self._actor.move(cue.displacement)
         head = cue.matrix(self.face.landmarks[36:48].mean(0)) if cue.head[0] != 1 else AT_REST
         shot = self._actor.shoot(forward, head, invert_steep(forward))

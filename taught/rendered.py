@@ -20,6 +20,7 @@ from torch import Tensor
 from megbench.core import openface_units
 from megbench.core.clip import Float32s
 from megbench.core.errors import BenchError
+from megbench.core.frames import SIZE
 from megbench.taught.cameras import Camera
 from megbench.taught.clutter import around
 from megbench.taught.mirror import MANY_VERTICES, POINT_PARTNERS
@@ -28,7 +29,6 @@ from megbench.training.command import PUBLISHED, TrainingSet, TrainingSource
 from megbench.training.mirror import LANDMARK_PARTNERS
 from megbench.training.variation import StoreSettings
 
-SIZE = 256
 # Scale, angle, shift x and y of a head that does not move.
 AT_REST = (1.0, 0.0, 0.0, 0.0)
 # Mesh vertices that FOMM's key points are taught to follow: brows, upper lids, nose tip, mouth corners, lips, chin.
@@ -84,7 +84,7 @@ class RenderedSet:
         self.still = np.array([state["head"] == list(AT_REST) for state in self.states])
 
     def describe(self) -> str:
-        """The set in words."""
+        """Return a description of the set in words."""
         return (
             f"{self.n_identities} rendered people ({self.held_out} held out to validate) in {self.n_states} states each"
         )
@@ -107,7 +107,7 @@ class RenderedSet:
         return range(first_held) if split == "train" else range(first_held, self.n_identities)
 
     def batch(self, split: str, size: int, rng: np.random.Generator, driven: bool = True) -> dict[str, Tensor]:
-        """A batch of `size` pairs, every draw from `rng`; pictures (B, 3, 256, 256) float32 RGB in [0, 1].
+        """Return a batch of `size` pairs, every draw from `rng`; pictures (B, 3, 256, 256) float32 RGB in [0, 1].
 
         source: b in state s. target: b in state t. initial: a in state s. driving: a in state t.
         grid: (B, 64, 64, 2), where every pixel of target lies in source, in [-1, 1] with align_corners=True.
@@ -222,7 +222,7 @@ def to_unit(pixels: Float32s) -> Float32s:
 
 
 def mirrored(sample: dict[str, Float32s], points: bool = True) -> dict[str, Float32s]:
-    """The sample seen in a mirror: pictures, grid and points flipped, left and right partners exchanged.
+    """Return the sample as a mirror shows it: pictures, grid and points flipped, left and right partners exchanged.
 
     points False leaves landmarks and points where they were, as FPB-FOMM's published loader does.
     """

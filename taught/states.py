@@ -59,7 +59,7 @@ class Cue:
     head: tuple[float, float, float, float]
 
     def matrix(self, centre: Points) -> Float32s:
-        """The head's similarity (2, 3) about `centre`."""
+        """Return the head's similarity (2, 3) about `centre`."""
         scale, angle, x, y = self.head
         return similarity(scale, angle, (x, y), centre)
 
@@ -78,7 +78,7 @@ class State:
     turn: tuple[float, float] = (0.0, 0.0)
 
     def cue(self) -> Cue:
-        """What the state does to any face."""
+        """Return what the state does to any face."""
         manner, turned = _manner(self.manner), turned_by(*self.turn)
         closing, jaw = (self.action_units.get(unit, 0.0) for unit in ("AU43", "AU26"))
         units = self.action_units | {"AU43": min(closing, LIDS)}
@@ -88,13 +88,13 @@ class State:
         return Cue(np.asarray(displacement), turned, float(drop), float(lids), self.head)
 
     def weaker(self) -> "State":
-        """The same state, a little less of all."""
+        """Return the same state with everything a little weaker."""
         units = {unit: 0.85 * amount for unit, amount in self.action_units.items()}
         return State(units, self.manner, self.head, (0.85 * self.turn[0], 0.85 * self.turn[1]))
 
 
 def draw_states(count: int, seed: int) -> list[State]:
-    """The first `count` states of a seed; state 0 is neutral."""
+    """Return the first `count` states of a seed; state 0 is neutral."""
     rng = np.random.default_rng([*SERIES.encode(), seed])
     states = [State({}, 0, (1.0, 0.0, 0.0, 0.0))]
     expressive = 0
@@ -150,7 +150,7 @@ def _draw_units(kind: str, number: int, rng: np.random.Generator) -> dict[str, f
 
 
 def _draw_wide(recipe: Mapping[str, tuple[float, float]], rng: np.random.Generator) -> dict[str, float]:
-    """A recipe's intensities, correlated; sometimes one more unit of the upper face."""
+    """Draw a recipe's intensities, correlated; sometimes one more unit of the upper face."""
     together = rng.random()
     units = {}
     for unit, (least, most) in recipe.items():

@@ -105,7 +105,7 @@ def _begin(folder: Path, request: dict[str, Any]) -> None:
 
 
 def demo_set(clips: Path) -> Path:
-    """The set that the demo weights learnt from, rendered under `clips` unless it is there."""
+    """Return the demo networks' training set, rendered under `clips` unless it is there."""
     return build(clips / "training", *DEMO_SET, progress=True)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from megbench.core.clip import Float32s, pixel_grid
-from megbench.core.frames import Frames
+from megbench.core.frames import SIZE, Frames
 from megbench.core.spline import Spline, as_type
 from megbench.faces.field import sample
 
@@ -19,7 +19,6 @@ Matrix = npt.NDArray[np.float64]
 # The ellipse around the landmarks' box that moves rigidly with a head, in widths and heights of the box; its centre
 # lies higher than the box's, because of the forehead. Beyond FAR times its radii nothing moves.
 RADII, HIGHER, FAR = (0.65, 0.75), 0.12, 1.6
-SIZE = 256
 # A bend is drawn at so many places a side; a point's way through it is found in so many steps, each at least twice
 # as exact as the last.
 BEND_CELLS, UNBENDING = 5, 10

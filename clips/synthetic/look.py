@@ -34,11 +34,16 @@ class Look:
 
     def published(self, picture: Frames, size: int) -> Frames:
         """Return a filmed picture (pixels, pixels, 3) uint8 after JPEG compression, enlarged to (size, size, 3)."""
-        _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])
-        decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-        assert decoded is not None, "it was encoded just now"
-        return resized(np.ascontiguousarray(decoded[..., ::-1], np.uint8), size, size)
+        return saved(picture, self.quality, size)
 
     def of(self, picture: Frames) -> Frames:
         """Return a square uint8 RGB picture as it would be published, without noise and in its original size."""
         return self.published(self.filmed(picture), len(picture))
+
+
+def saved(picture: Frames, quality: int, size: int) -> Frames:
+    """Return a picture (H, W, 3) uint8 RGB after JPEG compression of a quality, enlarged to (size, size, 3)."""
+    _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    assert decoded is not None, "it was encoded just now"
+    return resized(np.ascontiguousarray(decoded[..., ::-1], np.uint8), size, size)
