@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Experts' judgements: import sheets, make blinded ones, compare metrics with experts.")
 MOST_LINES = 30
+RowsOption = Annotated[str, typer.Option(help="Comma-separated rows of the run; default: all but controls.")]
 
 
 @app.command("import")
@@ -126,7 +127,7 @@ def sheet(
     expert: Annotated[
         str, typer.Option(help="Comma-separated; each gets their own folder, order and codes.")
     ] = "E1,E2,E3",
-    methods: Annotated[str, typer.Option(help="Comma-separated rows of the run; default: all but controls.")] = "",
+    methods: RowsOption = "",
 ) -> None:
     """Make blinded sheets with videos for your own experts. The keys stay in the run."""
     from megbench.engine.seal import seal_again
@@ -152,7 +153,7 @@ def pairs(
     rater: Annotated[
         str, typer.Option(help="Comma-separated; each gets a folder, questions and an order.")
     ] = "R1,R2,R3",
-    methods: Annotated[str, typer.Option(help="Comma-separated rows of the run; default: all but controls.")] = "",
+    methods: RowsOption = "",
     each: Annotated[int, typer.Option(min=1, help="Pairs of each rater; a tenth of them is asked again.")] = 100,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked, and write nothing.")] = False,
 ) -> None:

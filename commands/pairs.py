@@ -66,7 +66,7 @@ def hand_over(run: FinishedRun, raters: Sequence[str], outputs: Sequence[Blinded
 
 
 def _told(made: Sequence[Asks], outputs: Sequence[BlindedOutput], possible: int, each: int, before: int) -> str:
-    """What will be asked, in numbers."""
+    """Return what will be asked, in numbers."""
     from megbench.experts.pairs_keys import asked_before
 
     counts = asked_before(made)

@@ -146,7 +146,7 @@ def fsrt(given: argparse.Namespace) -> None:
 
 
 def lia(given: argparse.Namespace) -> None:
-    """A folder after the model, a file after both inputs."""
+    """Write a folder named after the model, and a file named after both inputs."""
     driver, rate = _read(given.driving_path)
     name = f"{Path(given.source_path).stem}_{Path(given.driving_path).stem}.mp4"
     _write(Path(given.save_folder) / given.model / name, _made(read_picture(Path(given.source_path)), driver), rate)
@@ -177,7 +177,7 @@ def xportrait(given: argparse.Namespace) -> None:
 
 
 def fasterliveportrait(given: argparse.Namespace) -> None:
-    """A folder called after the time where it was started, two videos in it, whole rates. Skips what has no face."""
+    """Write a folder named after the time, where it was started, with two videos in it. Skip frames without a face."""
     source, (driver, rate) = read_picture(Path(given.src_image)), _read(given.dri_video)
     made = _made(source, driver)
     seen = [k for k in range(len(driver)) if str(k) not in os.environ.get("FACELESS", "").split()]
@@ -191,7 +191,7 @@ def fasterliveportrait(given: argparse.Namespace) -> None:
 
 
 def liveportrait(given: argparse.Namespace) -> None:
-    """A file after both inputs, another with everything side by side, and the driver's motion beside the driver."""
+    """Write a file after both inputs, one with everything side by side, and the driver's motion beside the driver."""
     source, (driver, rate) = read_picture(Path(given.source)), _read(given.driving)
     made = _made(source, driver)
     name = f"{given.output_dir}/{Path(given.source).stem}--{Path(given.driving).stem}"
@@ -201,7 +201,7 @@ def liveportrait(given: argparse.Namespace) -> None:
 
 
 def performrecast(given: argparse.Namespace) -> None:
-    """A video for a template, as long as the shorter of both, the time in the names, whole rates."""
+    """Take a video for a template, as long as the shorter of both, the time in the names, whole rates."""
     (source, rate), (driver, other) = _read(given.source), _read(given.driving)
     assert (source == source[0]).all()
     assert rate == other

@@ -22,7 +22,7 @@ FILES = dict(re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", PAGE.read_text()
 
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory):
-    """The folder that the document's command fills."""
+    """Return the folder that the document's command fills."""
     return install(FILES, tmp_path_factory.mktemp("methods"))
 
 

@@ -14,16 +14,12 @@ from megbench.engine.seal import faults, seal
 from megbench.experts.judgements import FILE, read_judgements
 from megbench.reports.metric_agreement import metrics_against_experts
 from megbench.reports.run_files import FinishedRun
-from tests.report_fixture import HOSTILE, LABELS, make_run
+from tests.report_fixture import HOSTILE, LABELS, make_judged_run
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    folder = make_run(tmp_path_factory.mktemp("run") / "run", frames=3)
-    for path in folder.glob("cells/*/*/cell.json"):
-        record = json.loads(path.read_text())
-        path.write_text(json.dumps({**record, "content": f"{path.parent.parent.name} {path.parent.name}"}))
-    return folder
+    return make_judged_run(tmp_path_factory.mktemp("run") / "run", frames=3)
 
 
 @pytest.fixture

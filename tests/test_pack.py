@@ -32,7 +32,7 @@ STRONG = ((98.0, 167.0), (-2.0, -1.5), 4)
 
 
 def write_run(folder, cells, protocol="megc2021", frames=2):
-    """A run of one row whose outputs are one weak motion, of as many frames everywhere but in the first cell."""
+    """Write a run of one row whose outputs are one weak motion, of as many frames everywhere but in the first cell."""
     shared = {"database": "casme2", "emotion": "positive"}
     facts = {
         "id": folder.name,

@@ -26,17 +26,13 @@ from megbench.experts.pairs_design import Asked, all_pairs, chosen, in_order, re
 from megbench.experts.pairs_keys import LARGEST_ANSWERS, asked_before, make_asks
 from megbench.experts.preferences import UNBOUNDED, UNCONNECTED, Compared, fit
 from megbench.experts.two_way import ALIKE, FEW, share_interval, two_way
-from tests.report_fixture import make_run
+from tests.report_fixture import make_judged_run
 from tests.simulated_pairs import STUDIES, coverage
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    folder = make_run(tmp_path_factory.mktemp("run") / "run", frames=3, drivers=6)
-    for path in folder.glob("cells/*/*/cell.json"):
-        record = json.loads(path.read_text())
-        path.write_text(json.dumps({**record, "content": f"{path.parent.parent.name} {path.parent.name}"}))
-    return folder
+    return make_judged_run(tmp_path_factory.mktemp("run") / "run", frames=3, drivers=6)
 
 
 @pytest.fixture
@@ -226,7 +222,7 @@ def rated(output, rng):
 
 
 def answers_of(run, rater, best, path):
-    """A file of answers by a rater who prefers the method of largest `best`, as the page would save it."""
+    """Write a file of answers by a rater who prefers the method of largest `best`, as the page would save it."""
     key = key_of(run, rater)
     codes = key["key"]["codes"]
     given = []

@@ -8,18 +8,14 @@ import pytest
 
 from megbench.experts.pairs import read_pairs
 from tests.browser import opened
-from tests.report_fixture import CONTROLS, LABELS, make_run
+from tests.report_fixture import CONTROLS, LABELS, make_judged_run
 
 FRAMES = 4
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    folder = make_run(tmp_path_factory.mktemp("run") / "run", frames=FRAMES)
-    for path in folder.glob("cells/*/*/cell.json"):
-        record = json.loads(path.read_text())
-        path.write_text(json.dumps({**record, "content": f"{path.parent.parent.name} {path.parent.name}"}))
-    return folder
+    return make_judged_run(tmp_path_factory.mktemp("run") / "run", frames=FRAMES)
 
 
 @pytest.fixture

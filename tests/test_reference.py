@@ -30,7 +30,7 @@ def renamed(text):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run of four of the kit's cells with figures of both versions; the second method lacks one cell."""
+    """Write a run of four of the kit's cells with figures of both versions; the second method lacks one cell."""
     folder = make_run(tmp_path_factory.mktemp("run") / "run", frames=31)
     facts = json.loads(renamed((folder / "run.json").read_text()))
     facts["protocol"]["name"] = "megc2021"

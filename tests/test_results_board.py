@@ -20,7 +20,7 @@ NEWER = {**METRIC, "version": "3"}
 
 
 def number(within):
-    """What a paper prints of the row fomm: its gain, nearly."""
+    """Return what a paper prints of the row fomm: its gain, nearly."""
     facts = {"row": "fomm", "protocol": "folder", "cells": 12, "metric": "motion_agreement", "version": "2"}
     printed = f"{WHOLE['rows'][0]['scores']['gain']['value']:.3f}"
     why = "" if within is not None else "The paper does not say how."

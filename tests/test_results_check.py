@@ -22,7 +22,7 @@ def found(facts):
 
 
 def tampered(change):
-    """The whole file's values after a change in place, as they stand and with all hashes mended."""
+    """Return the whole file's values after a change in place, as they stand and with all hashes mended."""
     facts = copy.deepcopy(WHOLE)
     change(facts)
     return facts, mended(facts)
@@ -41,7 +41,7 @@ def of(label):
 
 
 def set_at(*path, to):
-    """A change: the value at a path of keys."""
+    """Return a change: the value at a path of keys."""
 
     def change(facts):
         for key in path[:-1]:

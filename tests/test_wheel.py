@@ -28,7 +28,7 @@ METRICS = ("motion_agreement", "fidelity", "face_distance", "lpips_squeeze")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel of this checkout, built from a copy: a build leaves folders behind."""
+    """Return the wheel of this checkout, built from a copy: a build leaves folders behind."""
     folder = tmp_path_factory.mktemp("wheel")
     shutil.copytree(ROOT, folder / "checkout", ignore=LEFT_OUT)
     pip("wheel", *OFFLINE, "--wheel-dir", folder / "made", folder / "checkout")
@@ -38,7 +38,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(wheel):
-    """The wheel installed into a folder of its own, beside the libraries of this environment."""
+    """Return the wheel installed into a folder of its own, beside the libraries of this environment."""
     pip("install", *OFFLINE, "--target", wheel.parent / "site", wheel)
     return wheel.parent / "site"
 
