@@ -29,7 +29,7 @@ hand.
   if it is only in the list of all figures.
 - O and D are the facial motion of output and driver (or truth) as vectors over twelve regions and all T frames, with
   head motion removed, in units of the eye distance. o and d are the changes of action units from onset to apex.
-- A metric that is *measured on request* must be named by `--metrics`. [How to add a metric](add_a_metric.md).
+- A metric that is *measured on request* must be named by `--metrics`. [How to add a metric](extend.md#a-metric).
 """
 COLUMNS = ("figure", "what it is", "formula", "range", "ideal", "still face", "against", "over cells", "shown")
 # Dozens of figures that differ by their unit only.

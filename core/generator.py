@@ -2,7 +2,7 @@
 
 A generator has a folder with `generator.py` (its descriptor, GENERATOR), `model.py`, `training.py` and
 `published.yaml`, and a line in `baselines.GENERATORS` or, in a plug-in, the entry point `megbench.generators`.
-docs/add_a_method.md describes what these files must define.
+docs/extend.md describes what these files must define.
 """
 
 from __future__ import annotations
@@ -133,6 +133,6 @@ def _checked(name: str, found: Any) -> Generator:
     if what:
         raise BenchError(
             f"The generator {name} must be a megbench.Generator of that name with at least one mode, but it is"
-            f" {what}. See docs/add_a_method.md."
+            f" {what}. See docs/extend.md."
         )
     return found

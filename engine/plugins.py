@@ -29,7 +29,7 @@ def check_options(name: str, maker: Any, options: Mapping[str, str]) -> None:
 
 def _refuse(what: str, name: str, faults: Iterator[str]) -> None:
     if found := list(faults):
-        raise BenchError(f"The {what} {name} cannot be used: {'; '.join(found)}. See docs/add_a_{what}.md.")
+        raise BenchError(f"The {what} {name} cannot be used: {'; '.join(found)}. See docs/extend.md.")
 
 
 def metric_faults(kind: Any) -> Iterator[str]:

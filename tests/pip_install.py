@@ -14,10 +14,15 @@ def pip(*arguments: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def install(files: Mapping[str, str], folder: Path) -> Path:
-    """Write a package's files and install it as a document says; return the folder to name in PYTHONPATH."""
+def write_files(files: Mapping[str, str], folder: Path) -> None:
+    """Write texts into files of a folder, by their relative paths."""
     for name, text in files.items():
-        (folder / "package" / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "package" / name).write_text(text)
-    pip("install", *OFFLINE, "--target", folder / "plugins", folder / "package")
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def install(files: Mapping[str, str], folder: Path) -> Path:
+    """Write packages, each in its own top folder, and install all at once; return the folder to name in PYTHONPATH."""
+    write_files(files, folder / "packages")
+    pip("install", *OFFLINE, "--target", folder / "plugins", *sorted((folder / "packages").iterdir()))
     return folder / "plugins"

@@ -1,6 +1,7 @@
 """The table of rooms: which room may import which. Imports only go down, and all of them name `megbench`."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,14 @@ def test_a_room_imports_only_from_rooms_below_it(room):
         for other in rooms_imported(parsed(path)) - MAY_IMPORT[room] - {room}
     ]
     assert wrong == []
+
+
+def test_the_document_has_this_table():
+    """docs/architecture.md lists every room with the rooms that it may import."""
+    rows = re.findall(r"^\| `(\w+)` \| .* \| ([\w, ]*)\|$", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
+    written = {room: set(re.findall(r"\w+", below)) for room, below in rows}
+    assert written.pop("commands") == {"all"}
+    assert written == {room: below for room, below in MAY_IMPORT.items() if room != "commands"}
 
 
 def test_no_room_imports_the_command_line_or_the_tests():
