@@ -14,11 +14,11 @@ from megbench.reports.run_files import FinishedRun
 PAGE = Path(__file__).parent.parent / "docs" / "what_scores_reward.md"
 HEAD = """# What scores reward
 
-Written by `python -m megbench.commands.rewards_page RUN` from a finished run; not edited by hand. Each report has
+Written by `python -m megbench.commands.rewards_page RUN` from a finished run; not edited by hand. Every report has
 the same table for its own run under "What scores reward".
 
-A still face, noise, a moving head or the wrong expression must not win a measure of micro-expressions. This page shows
-what each figure gives these rows:
+No measure of micro-expressions should be won by a still face, noise, a moving head or the wrong expression. This page
+shows the value that each figure gives to these rows:
 
 - `still`: the template, repeated. `still_noise`: the same with camera noise of sigma 2.
 - `rigid`: the template moved by the driver's head motion only.
@@ -28,7 +28,7 @@ what each figure gives these rows:
 VBENCH = """## VBench's measures
 
 `vbench` is measured on request. VBench (Huang et al. 2024) was made for clips generated from text, whose motion is
-large; its measures are included to show what they would reward here.
+large. Two of its measures are included to show what they reward here.
 
 - **Temporal flickering** is VBench's formula on all pixels and channels: (255 - mean |I[t+1] - I[t]|) / 255. A still
   face has 1, the best possible value.
@@ -39,9 +39,9 @@ large; its measures are included to show what they would reward here.
   round(n / 4) pairs; halves are rounded to the even number, as Python does. With n = 2, as for the demo's clips with
   200 frames a second, that is 0 pairs: such a clip is dynamic whatever it shows, even a still face
   (`findings/vbench_still_clip_is_dynamic.sh`). With n = 1 there is no pair, and the figure is absent here.
-- **Motion smoothness** is described, not computed, since it needs the weights of a network (AMT). Every second frame is
+- **Motion smoothness** is not computed, because it needs the weights of a network (AMT). Every second frame is
   predicted from its neighbours, and the score is (255 - mean |frame - prediction|) / 255. A clip without
-  motion is easy to predict, so a still face scores near 1.
+  motion is easy to predict, so a still face would score near 1.
 """
 
 

@@ -13,11 +13,11 @@ from megbench.reports.table import Column, Entry, Section, Table
 FIGURES = ("agreement", "gain", "error")
 POOLED = "agreement_pooled"
 FEW = 4
-INTRODUCTION = """# Motion agreement by version 2 and by version 1
+INTRODUCTION = """# Motion agreement, versions 2 and 1
 
-Version 2 measures motion by `faces/flow.py`, version 1 by DIS over the whole frame (`--metrics motion_agreement_v1`).
-Each pair of columns is one figure of the same frames, first by version 2, then by version 1. "pooled" is agreement over
-all cells at once. The page is made by `python -m tests.motion_versions TITLE=RUN ...` and contains only figures.
+Version 2 measures motion with `faces/flow.py`, version 1 with DIS over the whole frame (`--metrics
+motion_agreement_v1`). Each pair of columns shows one figure for the same frames, first by version 2, then by version 1;
+"pooled" is the agreement over all cells at once. `python -m tests.motion_versions TITLE=RUN ...` prints this page.
 """
 
 

@@ -20,26 +20,30 @@ from megbench.core.provenance import provenance
 from tests.torture.arena import Arena
 from tests.torture.faults import FAULTS, Fault, Trial, Undisturbed
 
+EXAMPLES = 3
 PAGE = """\
-# Fault-injection results
+# Reliability
 
-Made by `make torture` on {date}, {machine}, seed {seed}, in {minutes:.1f} minutes; not edited by hand.
+Measured by `make torture` on {date} with the code of that day, on {machine}, seed {seed}, in {minutes:.1f} minutes; not
+edited by hand.
 
-Each trial is a real run of its own (`bench.py {command}`: {cells} cells, {seconds:.1f} s undisturbed) that is
-disturbed once; then the same command is run again. "Same" means that every score and every frame equal, bit for bit,
-those of an undisturbed run, and that the run is sealed (`bench.py verify`). "Reported" means that the disturbed process
-ended without a traceback and with the right exit code; "-" means that it could not report anything, because it was
-killed or because the files of a finished run were damaged.
+Each trial is a real run (`bench.py {command}`: {cells} cells, {seconds:.1f} s undisturbed) that is disturbed once.
+Then the same command is run again.
+
+- *same*: every score and every frame is equal, bit for bit, to that of an undisturbed run, and the run is sealed
+  (`bench.py verify`).
+- *reported*: the disturbed process ended without a traceback and with the right exit code; "-" if it could report
+  nothing, because it was killed or because the files of a finished run were damaged.
 
 | fault | trials | during a write | reported | same after the same command |
 |---|---|---|---|---|
 {rows}
 
-{sum} trials, {lost} with a lost or differing score.
+{sum} trials, {lost} with a lost or different score.
 
-## Which damage is detected when
+## Which damage is found
 
-| damage to a file of a run or of its store | same command | `bench.py verify` (the run's files) |
+| damage to a file of a run or of the store | by the same command | by `bench.py verify` (the run's files) |
 |---|---|---|
 | cut short, missing, added, or replaced by another file | found | found |
 | changed in place by any program | found: its modification time differs | found |
@@ -47,12 +51,14 @@ killed or because the files of a finished run were damaged.
 | changed within 10 ms of being hashed (2 s if times are whole seconds) | found: it is hashed again | found |
 | a bit flipped by the disk; a linked file changed and its old time restored | not found | found |
 
-Running the same command asks the system for size, modification time and inode of each file, as git and make do, and
-reads the files for which they differ from the recorded ones (`.megbench/file_hashes`, which may be deleted at any
-time). `verify` always reads every file of the run; the same command then repairs what it finds. Damage in the store is
+The same command asks the system for the size, modification time and inode of each file, as git and make do, and reads
+only files for which they differ from the recorded ones (`.megbench/file_hashes`, which may be deleted at any time).
+`verify` always reads every file of the run; the same command then repairs what it finds. Damage in the store is
 found when a file is read: PNG files and archives have their own checksums, kept scores and records have a digest.
 
 ## What the processes printed
+
+Examples, at most {examples} for each fault:
 
 {notes}
 """
@@ -126,7 +132,7 @@ def written(trials: list[tuple[Fault, Trial]], whole: Undisturbed, seed: int, mi
             f"| {title} | {len(tried)} | {count(trial.writing for trial in tried)} |"
             f" {told(tried)} | {count(trial.equal for trial in tried)} |"
         )
-        notes += [f"- {title}: {note}" for note in sorted({shown(trial) for trial in tried})[:6]]
+        notes += [f"- {title}: {note}" for note in sorted({shown(trial) for trial in tried})[:EXAMPLES]]
     done = [trial for _, trial in trials if trial.tried]
     return PAGE.format(
         date=str(facts["date"])[:10],
@@ -139,6 +145,7 @@ def written(trials: list[tuple[Fault, Trial]], whole: Undisturbed, seed: int, mi
         rows="\n".join(rows),
         sum=len(done),
         lost=count(not trial.equal for trial in done),
+        examples=EXAMPLES,
         notes="\n".join(notes),
     )
 
