@@ -157,7 +157,7 @@ def test_a_protocol(call, tmp_path):
     for name, push in (("brow", BROW), ("mouth", MOUTH)):
         write_frames(tmp_path / "clips" / name, render(push, n_frames=4)[0])
     where = ("--protocol", "across", "--drivers", "clips")
-    assert re.search(r"^across +Each clip of a folder drives the first frames", call("list", "protocols")[1], re.MULTILINE)
+    assert re.search(r"^across +Each clip of a folder drives the first", call("list", "protocols")[1], re.MULTILINE)
     listed = call("list", "clips", *where)[1]
     assert [line.partition(":")[0] for line in listed.splitlines()] == ["brow", "mouth"]
     code, out, scores = scored(call, "still", *where)
