@@ -58,7 +58,7 @@ def test_commands_are_accepted(page):
 
 def test_commands_that_do_not_exist_are_found():
     for wrong in (["report", "RUN", "--pdf"], ["list", "methodes"], ["compare", "RUN"], ["experts", "judge", "RUN"]):
-        with pytest.raises(Exception, match="--pdf|methodes|RUN_B|judge"):
+        with pytest.raises(Exception, match=r"--pdf|methodes|RUN_B|judge"):
             parsed(wrong)
 
 
