@@ -13,9 +13,10 @@ demo: $(VENV)/.complete
 test: $(VENV)/.complete check
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-# Every golden vector of the published networks, including the large ones (many minutes). GOLDENS is their folder.
-GOLDENS ?= ../shared/specs
+# Every golden vector of the published networks, including the large ones (many minutes): make goldens GOLDENS=FOLDER
+GOLDENS ?= $(MEGBENCH_GOLDENS)
 goldens: $(VENV)/.complete
+	@test -n "$(GOLDENS)" || { echo "make goldens needs the vectors' folder: make goldens GOLDENS=FOLDER"; exit 1; }
 	for file in $(GOLDENS)/*/golden/*.npz; do echo "$$file"; $(BIN)/python -m tests.golden "$$file" || exit 1; done
 
 # Compare speed with plain recipes at full size, then with the baseline commit: an hour on an otherwise idle machine.

@@ -16,7 +16,7 @@ app.command("ulme_maps")(ulme_maps)
 
 CellsOption = Annotated[list[str] | None, typer.Option("--cell", help="driver__template; may be repeated.")]
 RowsOption = Annotated[str, typer.Option("--rows", help="Comma-separated rows of the run; default: all methods.")]
-OutOption = Annotated[Path | None, typer.Option(help="File (.png, .svg, .pdf); default: in the run's folder.")]
+OutOption = Annotated[Path | None, typer.Option(help="File (.png, .jpg, .svg, .pdf); default: in the run's folder.")]
 
 
 class Kind(StrEnum):
@@ -31,7 +31,7 @@ def prior(
     portrait: Annotated[Path | None, typer.Argument(help="A picture with one face; default: Grace Hopper.")] = None,
     point: Annotated[int, typer.Option(min=0, max=17, help="Whose map is shown alone.")] = 0,
     kind: Annotated[Kind, typer.Option(help="As the code computes it, or as the paper prints it.")] = Kind.code,
-    out: Annotated[Path, typer.Option(help="File (.png, .svg, .pdf).")] = Path("prior.png"),
+    out: Annotated[Path, typer.Option(help="File (.png, .jpg, .svg, .pdf).")] = Path("prior.png"),
 ) -> None:
     """Draw the 18 given points and the prior maps of one and of all of them (MM '21, figures 2 and 3)."""
     import torch

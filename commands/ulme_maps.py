@@ -35,7 +35,7 @@ def ulme_maps(
     data: DataOption = None,
     portraits: PortraitsOption = None,
     face: FaceOption = "",
-    out: Annotated[Path, typer.Option(help="File (.png, .svg, .pdf).")] = Path("ulme_maps.png"),
+    out: Annotated[Path, typer.Option(help="File (.png, .jpg, .svg, .pdf).")] = Path("ulme_maps.png"),
 ) -> None:
     """Draw ULME-GAN's attention (white keeps the template), colour map and picture over a driver's frames."""
     from megbench.methods import make_method, parse_label

@@ -5,7 +5,7 @@ ridge-regularised least squares with non-negative intensities, robustly weighted
 unit (the fastest vertex moves by 5 % of the eye distance), so figures compare between faces, not with a coder's A to E.
 
 Validity: on rendered clips whose people have their own basis the estimates follow the true intensities. On recordings
-they are indicative only: the basis explains about half of real facial motion (facts: R2 .08 to .68).
+they are indicative only: the basis explains about half of real facial motion (R2 .08 to .68 on drivers of MEGC2021).
 """
 
 from __future__ import annotations

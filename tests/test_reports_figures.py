@@ -137,13 +137,13 @@ def test_still_parts_of_a_gif_do_not_flicker(run, tmp_path):
     assert all((frame == still[0]).all() for frame in still)
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "svg", "pdf"])
 def test_figures_are_written_as_their_suffix_says(tmp_path, suffix):
     figure = draw_grid([HOSTILE, "$x_"], [("row\n\u6f22", [np.zeros((256, 256), np.uint8), HOSTILE])])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         path = save_figure(figure, tmp_path / "new" / f"a.{suffix}")
-    head = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix]
+    head = {"png": b"\x89PNG", "jpg": b"\xff\xd8\xff", "svg": b"<?xml", "pdf": b"%PDF"}[suffix]
     assert path.read_bytes().startswith(head)
     assert b"<img" not in path.read_bytes()
 

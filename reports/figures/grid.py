@@ -15,7 +15,7 @@ from megbench.core.errors import BenchError, check_choice
 
 # Inches: a picture, a line of a column title, a character of a row title, and the widest margin for row titles.
 SIDE, HEADER, LETTER, MOST_MARGIN = 1.25, 0.25, 0.075, 2.5
-FORMATS = ("png", "svg", "pdf")
+FORMATS = ("png", "jpg", "svg", "pdf")
 SETTINGS: Any = {"font.family": "sans-serif", "font.size": 8, "svg.fonttype": "path", "text.parse_math": False}
 
 TilePicture = npt.NDArray[np.uint8]
@@ -53,7 +53,7 @@ def _show(axis: Axes, picture: TilePicture | str) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as its suffix says (PNG at 200 dpi). Raise BenchError for other suffixes or if writing fails."""
+    """Write a figure as its suffix says (pixels: 200 dpi). Raise BenchError for other suffixes or if writing fails."""
     check_choice("figure format", path.suffix.removeprefix("."), list(FORMATS))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,7 @@
 """Deterministic weights: every entry of a state dict is drawn from a generator seeded by its own name.
 
 Two implementations with the same names and shapes get the same weights, so their outputs can be compared without
-shipping weights. The rules are those of the published golden vectors, one for each family: specs/fomm_family/goldens.md
-("fomm") and specs/tps_ulme/README.md ("tps").
+shipping weights. The rules are those by which the golden vectors were made, one for each family: "fomm" and "tps".
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Measure how far float32 deviates from float64 on this kind of processor, for the bounds of the golden files.
 
-    python -m tests.golden.measure --name "AMD EPYC, Zen 3" [FILE.npz ...]
+    python -m tests.golden.measure --name "AMD EPYC, Zen 3" FILE.npz ...
 
-Without files it measures all of ../shared/specs (about an hour on one core) and writes
-tests/golden/processors/amd_epyc_zen_3.json; with files it replaces only their part of it. Expected entries are not
-used: weights are drawn with a different salt for each seed, and inputs are redrawn from those in the files.
+It writes what it measures on these files into tests/golden/processors/amd_epyc_zen_3.json (all golden files take about
+an hour on one core). Expected entries are not used: weights are drawn with a different salt for each seed, and inputs
+are redrawn from those in the files.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from tests.golden.bounds import FLOAT64_SPACING, PROCESSORS, SEEDS, kind_of, pla
 from tests.golden.files import LEVELS, PICTURES, Golden, off_by
 from tests.golden.fill import filled_vgg, undrawn
 
-SPECS = Path(__file__).parent.parent.parent.parent / "shared" / "specs"
 Arrays = dict[str, np.ndarray]
 # The transform of filters that makes convolutions fast, in float64.
 WEIGHTS = torch.kron(winograd._weight_transform(), winograd._weight_transform())
@@ -192,7 +191,7 @@ def add(content: dict[str, Any], stem: str, off: dict[str, float]) -> None:
 def main() -> None:
     """Measure, and write after every seed; seeds measured by an interrupted run are skipped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", type=Path, nargs="*")
+    parser.add_argument("files", type=Path, nargs="+", help="golden files, .npz")
     parser.add_argument("--name", required=True, help="kind of processor, and how it was limited if it was")
     parser.add_argument("--kept", type=Path, help="keep float64 results here, for another kind on the same machine")
     arguments = parser.parse_args()
@@ -202,8 +201,7 @@ def main() -> None:
     if target.exists():
         content |= json.loads(target.read_text())
     content["torch"] = torch.__version__
-    paths = arguments.files or sorted(SPECS.glob("*/golden/*.npz"))
-    for seed, path in ((seed, path) for seed in range(SEEDS) for path in paths):
+    for seed, path in ((seed, path) for seed in range(SEEDS) for path in arguments.files):
         if content["seeds"].get(path.stem, 0) <= seed:
             single, double = computed(path, seed, torch.float32), reference(path, seed, arguments.kept)
             add(content, path.stem, differences(path.stem, single, double))
