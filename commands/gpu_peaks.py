@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # TFLOP/s by the name that PyTorch gives a GPU: float32 without tensor cores (TF32 is off), then bfloat16 on tensor
-# cores with dense matrices and sums in float32. Sources, all of NVIDIA: "H100 Tensor Core GPU Architecture" (whitepaper) and
-# "H200 Tensor Core GPU" (datasheet), whose chip is the same; "A100 Tensor Core GPU" (datasheet); "L40S" and "L4 Tensor
-# Core GPU" (datasheets; bfloat16 is stated with sparsity, twice the dense figure, for the L4); "NVIDIA Ada GPU
-# Architecture" (whitepaper) for the GeForce.
+# cores with dense matrices and sums in float32. Sources, all of NVIDIA: "H100 Tensor Core GPU Architecture"
+# (whitepaper) and "H200 Tensor Core GPU" (datasheet), whose chip is the same; "A100 Tensor Core GPU" (datasheet);
+# "L40S" and "L4 Tensor Core GPU" (datasheets; the L4's states bfloat16 with sparsity, twice the dense figure); "NVIDIA
+# Ada GPU Architecture" (whitepaper) for the GeForce.
 HOPPER, AMPERE = (66.9, 989.4), (19.5, 312.0)
 PEAKS = {
     "NVIDIA H200": HOPPER,

@@ -100,7 +100,7 @@ def _why_no_gpu() -> str:
 
     if torch.version.cuda is None and torch.version.hip is None:
         return f"PyTorch {torch.__version__} is a build for CPUs only. Install one for your GPU"
-    return f"PyTorch {torch.__version__} finds no GPU here. Check with `nvidia-smi` that one is listed, with a recent driver"
+    return f"PyTorch {torch.__version__} finds no GPU here. Check that `nvidia-smi` lists one with a recent driver"
 
 
 def _has_no_gpu() -> bool:
