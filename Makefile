@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test goldens bench torture lock install-verified check format clean
+.PHONY: demo test goldens bench torture gpu lock install-verified check format clean
 
 # Without a network the run continues, and LPIPS's column says what is missing.
 demo: $(VENV)/.complete
@@ -27,6 +27,10 @@ bench: $(VENV)/.complete
 # Kill, starve and race runs on purpose and compare each with an undisturbed one; write docs/reliability.md.
 torture: $(VENV)/.complete
 	$(BIN)/python -m tests.torture
+
+# Compare generators and trainings on this machine's GPU with its CPU, measure them, and write .megbench/gpu.md.
+gpu: $(VENV)/.complete
+	$(BIN)/python bench.py gpu
 
 check: $(VENV)/.complete
 	$(BIN)/ruff check .

@@ -29,6 +29,7 @@ from megbench.commands import (
     external,
     figure,
     gain,
+    gpu,
     import_,
     listing,
     openface,
@@ -98,6 +99,7 @@ app.command()(pack.pack)
 app.command()(weights.weights)
 app.command()(weights.doctor)
 app.command()(selfcheck.selfcheck)
+app.command()(gpu.gpu)
 app.command()(openface.openface)
 
 

@@ -48,7 +48,9 @@ FaceOption = Annotated[
     ),
 ]
 WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0: one for each core.")]
-DeviceOption = Annotated[Device, typer.Option("--device", help="Where networks run.")]
+DeviceOption = Annotated[
+    Device, typer.Option("--device", help="Where networks run; auto: on a GPU if PyTorch finds one.")
+]
 ReferenceOption = Annotated[
     str, typer.Option(help="Show published outputs' scores beside motion_agreement_v1's on the same cells: megc2021.")
 ]
@@ -88,8 +90,17 @@ def resolve_device(device: Device) -> str:
     if torch.cuda.is_available():
         return "cuda"
     if device is Device.cuda:
-        raise BenchError("Device cuda was asked for, but torch finds none here. Choices: auto, cpu.")
+        raise BenchError(f"--device cuda: {_why_no_gpu()} (docs/training.md, On a GPU). Other choices: auto, cpu.")
     return "cpu"
+
+
+def _why_no_gpu() -> str:
+    """Return why torch finds no GPU, and the remedy."""
+    import torch
+
+    if torch.version.cuda is None and torch.version.hip is None:
+        return f"PyTorch {torch.__version__} is a build for CPUs only. Install one for your GPU"
+    return f"PyTorch {torch.__version__} finds no GPU here. Check that `nvidia-smi` lists one with a recent driver"
 
 
 def _has_no_gpu() -> bool:

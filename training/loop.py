@@ -8,6 +8,7 @@ steps the run takes a look at the losses. Between two looks nothing waits for th
 from __future__ import annotations
 
 import functools
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -86,6 +87,17 @@ class TrainingRun:
             self.progress |= {"stage": number + 1, "step": 0, "best": float("inf")}
             self._save({"networks": states(self.networks)})
         return True
+
+    def repeated(self, name: str) -> Iterator[Losses]:
+        """Yield the losses of step after step of a stage, all on its first batch, for those who compare or measure.
+
+        After each, the parameters hold the gradients that it used. Nothing is validated, logged or saved.
+        """
+        stage, loader = self.plan.stages[name], self._loader(self.stages.index(name))
+        parts, optimisers = loader.one(TRAIN, 0), self._optimisers(name)
+        for step in itertools.count():
+            self._set_modes(name, stage, step, loader)
+            yield self._step(name, step, parts, optimisers)
 
     def _train_stage(self, number: int, saved: dict[str, Any] | None) -> bool:
         """Train one stage to its end; return False if stopped by a limit."""

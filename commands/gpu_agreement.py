@@ -1,0 +1,106 @@
+"""Whether a device computes what the CPU computes: the frames of every generator, and a training step of each.
+
+Both start from the demo weights and see the same pictures (commands/gpu_material.py), with TensorFloat-32 off, so that
+only the order of sums and the choice of algorithms differ.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from megbench.commands.gpu_material import STATES, Material
+from megbench.core.config import resolve
+from megbench.core.frames import Frames
+from megbench.core.registry import load
+from megbench.core.weights.network_weights import load_networks, read_card
+from megbench.methods import make_method
+from megbench.methods.cards import current, demo_weights
+from megbench.taught import TAUGHT
+from megbench.training.loop import TrainingRun
+from megbench.training.plan import Plan, StagePlan
+from megbench.training.processes import Group
+
+# Pairs of the training step. Batch norms see both.
+PAIRS = 2
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far a device is from the CPU.
+
+    largest, mean: of the frames, in levels of 255. loss: of the step's summed losses, relative. gradient: Euclidean, of
+    all parameters' gradients after the step, relative to their norm.
+    """
+
+    largest: float
+    mean: float
+    loss: float
+    gradient: float
+
+    @property
+    def within(self) -> bool:
+        """Whether every difference is within its bound. One that is not a number is not."""
+        return all(getattr(self, name) <= bound for name, bound in BOUNDS.items())
+
+
+BOUNDS = {"largest": 1.0, "mean": 0.02, "loss": 1e-4, "gradient": 1e-2}
+
+
+def difference(name: str, device: str, material: Material) -> Difference:
+    """Return how far a generator's frames and training step on `device` are from those on the CPU."""
+    expected, found = (frames(name, where, material).astype(np.float32) for where in ("cpu", device))
+    off = np.abs(found - expected)
+    (loss, gradient), (other_loss, other_gradient) = (step(name, where, material) for where in ("cpu", device))
+    return Difference(
+        float(off.max()),
+        float(off.mean()),
+        abs(other_loss - loss) / abs(loss),
+        float((other_gradient - gradient).norm() / gradient.norm()),
+    )
+
+
+def frames(name: str, device: str, material: Material) -> Frames:
+    """Return what a generator makes with its demo weights: uint8 (STATES, 256, 256, 3) RGB."""
+    method = make_method(name)("", {})
+    method.prepare(device)
+    scene = material.scene(STATES)
+    return scene.animated(method.generator, method.mode, method.animator, method.networks, device)
+
+
+def step(name: str, device: str, material: Material) -> tuple[float, Tensor]:
+    """Do a step of the last stage of the training that made the demo weights, from these weights.
+
+    Return the sum of its losses, and the gradients as one vector, float64 on the CPU.
+    """
+    trainer, points = trainer_of(name)
+    stage = trainer.stages[-1]
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Plan({stage: StagePlan(steps=1, batch_size=PAIRS)})
+        group = Group(torch.device(device))
+        run = TrainingRun(trainer, material.batches("taught", points), plan, Path(folder), group)
+        losses = next(run.repeated(stage))
+    gradients = [
+        parameter.grad.flatten().double().cpu()
+        for network in trainer.networks().values()
+        for parameter in network.parameters()
+        if parameter.grad is not None
+    ]
+    return sum(float(loss) for loss in losses.values()), torch.cat(gradients)
+
+
+def trainer_of(name: str) -> tuple[Any, int]:
+    """Return the trainable that made a generator's demo weights, holding them, and how many mesh points it follows."""
+    weights = demo_weights(name)
+    card = read_card(weights)
+    settings = {part: value for part, value in card["training"].items() if part != "training"}
+    recipe: Any = resolve(load("trainable", name, TAUGHT), [{"model": current(card["config"]), **settings}])
+    trainer = recipe.trainer()
+    load_networks(weights, trainer.networks())
+    return trainer, card["data"].get("points", 10)

@@ -1,0 +1,42 @@
+"""What GPUs can compute at most, as their maker states it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# TFLOP/s by the name that PyTorch gives a GPU: float32 without tensor cores (TF32 is off), then bfloat16 on tensor
+# cores with dense matrices and sums in float32. Sources, all of NVIDIA: "H100 Tensor Core GPU Architecture"
+# (whitepaper) and "H200 Tensor Core GPU" (datasheet), whose chip is the same; "A100 Tensor Core GPU" (datasheet);
+# "L40S" and "L4 Tensor Core GPU" (datasheets; the L4's states bfloat16 with sparsity, twice the dense figure); "NVIDIA
+# Ada GPU Architecture" (whitepaper) for the GeForce.
+HOPPER, AMPERE = (66.9, 989.4), (19.5, 312.0)
+PEAKS = {
+    "NVIDIA H200": HOPPER,
+    "NVIDIA H100 80GB HBM3": HOPPER,
+    "NVIDIA A100-SXM4-40GB": AMPERE,
+    "NVIDIA A100-SXM4-80GB": AMPERE,
+    "NVIDIA A100-PCIE-40GB": AMPERE,
+    "NVIDIA A100 80GB PCIe": AMPERE,
+    "NVIDIA L40S": (91.6, 362.05),
+    "NVIDIA L4": (30.3, 121.0),
+    "NVIDIA GeForce RTX 4090": (82.6, 165.2),
+}
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The dense peak of a device, in TFLOP/s; None where it is not known: a share is then not stated."""
+
+    float32: float | None = None
+    bf16: float | None = None
+
+    @classmethod
+    def of(cls, device: str) -> Peak:
+        """Return the peak of a GPU by PyTorch's name. A part of one (MIG) has another name and is not known."""
+        return cls(*PEAKS.get(device, ()))
+
+    def used(self, tflops: float, precision: str) -> str:
+        """Return how much of the peak TFLOP/s are, in words. precision: "float32" or "bf16"."""
+        peak = self.float32 if precision == "float32" else self.bf16
+        share = f", {tflops / peak:.0%} of {peak:g}" if peak else ""
+        return f"{tflops:.3g} TFLOP/s{share}"

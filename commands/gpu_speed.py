@@ -1,0 +1,214 @@
+"""How fast a device generates and trains, how much memory that takes, and how much arithmetic it is."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from megbench.baselines import GENERATORS
+from megbench.commands.gpu_material import Material
+from megbench.core.config import build, resolve
+from megbench.core.generator import Generator, descriptors, networks_at
+from megbench.core.peak_memory import forget_peak, peak_mb
+from megbench.core.registry import load
+from megbench.methods.generator import BATCH_SIZES
+from megbench.nets.fast import rearrange
+from megbench.training import TRAINABLES
+from megbench.training.command import PUBLISHED
+from megbench.training.loop import TrainingRun
+from megbench.training.plan import Plan, StagePlan
+from megbench.training.processes import Group
+
+Precision = Literal["float32", "bf16"]
+
+# Steps after which a training repeats itself: ULME-GAN's generator learns in one of five.
+CYCLE = 5
+HOURGLASS = {"hourglass": {"block_expansion": 8, "max_features": 32}}
+NARROW = {"block_expansion": 8, "max_features": 32}
+LIKE_FOMM = {"detector": HOURGLASS, "dense_motion": HOURGLASS, "generator": {**NARROW, "num_bottleneck_blocks": 1}}
+LIKE_TPS = {"resnet_width": 16, "dense_motion": HOURGLASS, "inpainting": NARROW}
+# Widths with which a CPU has done everything within a minute.
+SMALL: Mapping[str, Mapping[str, Any]] = {
+    "fpfomm": {**LIKE_FOMM, "discriminator": NARROW},
+    "fomm": LIKE_FOMM,
+    "mraa": {**LIKE_FOMM, "background": NARROW},
+    "tps": LIKE_TPS,
+    "tps_rau": LIKE_TPS,
+    "ulmegan": {"width": 8, "discriminator_width": 8},
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured.
+
+    sizes: settings of the networks by generator; without them they have their published sizes. frames: of the driver.
+    rounds: how often it is animated; the fastest counts. pairs: of a training step. steps: of the training, after
+    `first` steps that do not count.
+    """
+
+    sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    frames: int = 256
+    rounds: int = 3
+    pairs: int = 16
+    first: int = CYCLE
+    steps: int = 4 * CYCLE
+    precisions: tuple[Precision, ...] = ("float32", "bf16")
+
+
+SCALES = {"cuda": Scale(), "cpu": Scale(SMALL, 4, 1, 1, 0, 1, ("float32",))}
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured of a generation or a training.
+
+    per_second: frames or pairs. memory_mb: the peak in megabytes of 10^6 bytes, of the GPU's memory or of this process;
+    None where the system does not tell it.
+    """
+
+    per_second: float
+    memory_mb: float | None
+
+
+@dataclass(frozen=True)
+class Built:
+    """A generator's networks with random weights, on which speed does not depend, and their settings."""
+
+    generator: Generator
+    config: Any
+    networks: Mapping[str, nn.Module]
+
+    @classmethod
+    def of(cls, name: str, scale: Scale) -> Built:
+        """Build the networks on the CPU in eval mode, as torch runs them without nets/fast.py."""
+        generator = descriptors(GENERATORS)[name]
+        module, kind = networks_at(generator.model)
+        config = build(kind, dict(scale.sizes.get(name, {})), "model")
+        networks = {key: network.eval().requires_grad_(False) for key, network in module.networks(config).items()}
+        return cls(generator, config, networks)
+
+    def animate(self, n_frames: int, device: str, material: Material) -> None:
+        """Read a template and a driver, paint all frames, and copy them from the device, where the networks are."""
+        mode = next(iter(self.generator.modes))
+        options = {"mode": mode, **{option: choices[0] for option, choices in self.generator.options.items()}}
+        module, _ = networks_at(self.generator.model)
+        animator = module.animator(self.config, self.networks, options, device, BATCH_SIZES[device])
+        material.scene(n_frames).animated(self.generator, mode, animator, self.networks, device)
+
+
+def generation(name: str, precision: Precision, device: str, material: Material) -> Speed:
+    """Measure frames a second: template and driver are read, all frames painted and copied from the device."""
+    scale = SCALES[device]
+    built = Built.of(name, scale)
+    for network in built.networks.values():
+        rearrange(network.to(device))
+    with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+        if device != "cpu":
+            built.animate(BATCH_SIZES[device], device, material)  # libraries are loaded and choose their algorithms
+        forget(device)
+        seconds = min(timed(lambda: built.animate(scale.frames, device, material), device) for _ in range(scale.rounds))
+    return Speed(scale.frames / seconds, peak(device))
+
+
+def training(name: str, precision: Precision, device: str, material: Material) -> Speed:
+    """Measure pairs a second of the training on the published losses, with the perceptual loss that needs no weights.
+
+    A batch is drawn once, before: how fast a CPU draws batches is not measured.
+    """
+    scale = SCALES[device]
+    trainer = published(name, scale)
+    stage = trainer.stages[0]
+    plan = Plan({stage: StagePlan(steps=scale.first + scale.steps, batch_size=scale.pairs)}, precision=precision)
+    forget(device)
+    with tempfile.TemporaryDirectory() as folder:
+        batches = material.batches(PUBLISHED)
+        steps = TrainingRun(trainer, batches, plan, Path(folder), Group(torch.device(device))).repeated(stage)
+        for _ in range(scale.first):
+            next(steps)
+        seconds = timed(lambda: [next(steps) for _ in range(scale.steps)], device)
+    return Speed(scale.pairs * scale.steps / seconds, peak(device))
+
+
+def frame_flops(name: str, device: str, material: Material) -> float:
+    """Return the floating-point operations of a frame: what a second one adds to reading a template and a first one."""
+    built = Built.of(name, SCALES[device])
+    for network in built.networks.values():
+        network.to(device)
+    one, two = (counted(functools.partial(built.animate, count, device, material)) for count in (1, 2))
+    return two - one
+
+
+def published(name: str, scale: Scale) -> Any:
+    """Return the training of a generator on the published losses, with fresh weights."""
+    kind: Any = load("trainable", name, TRAINABLES)
+    loss = {"loss": {"perceptual": "pyramid"}} if hasattr(kind().model, "loss") else {}
+    return resolve(kind, [{"model": {**scale.sizes.get(name, {}), **loss}}]).trainer()
+
+
+def step_flops(name: str, scale: Scale, material: Material) -> float:
+    """Return the floating-point operations of a training step for each pair, counted without computing anything."""
+    trainer = published(name, scale)
+    stage = trainer.stages[0]
+    networks = {one: network.to("meta") for one, network in trainer.networks().items()}
+    specs = trainer.optimisers(stage)
+    batch = {
+        one: value.to("meta")
+        for one, value in material.batches(PUBLISHED).batch("train", 1, np.random.default_rng(0)).items()
+    }
+
+    def cycle() -> None:
+        for index in range(CYCLE):
+            for phase in trainer.step(stage, batch, 0, index, np.random.default_rng(index)):
+                learning = [one for key in phase.optimisers for one in specs[key].networks]
+                parameters = [value for one in learning for value in networks[one].parameters()]
+                torch.stack(list(phase.losses.values())).sum().backward(inputs=parameters)
+
+    return counted(cycle) / CYCLE
+
+
+def counted(work: Callable[[], object]) -> int:
+    """Return the floating-point operations of matrix products and convolutions in `work`; two for a multiply-add."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def timed(work: Callable[[], object], device: str) -> float:
+    """Return the seconds that `work` takes until the device has done it."""
+    finish(device)
+    began = time.perf_counter()
+    work()
+    finish(device)
+    return time.perf_counter() - began
+
+
+def finish(device: str) -> None:
+    """Wait until a GPU has done everything that was asked for."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def forget(device: str) -> None:
+    """Release what earlier measurements left, and forget the peak of the memory."""
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        forget_peak()
+
+
+def peak(device: str) -> float | None:
+    """Return the peak since `forget`, in megabytes of 10^6 bytes."""
+    return torch.cuda.max_memory_allocated() / 1e6 if device == "cuda" else peak_mb()

@@ -1,0 +1,105 @@
+"""`bench.py gpu` on a CPU, what it says without a GPU and of a wrong one, and which peaks it knows."""
+
+import math
+import os
+
+import pytest
+import torch
+
+from megbench.baselines import GENERATORS
+from megbench.commands import gpu_table
+from megbench.commands.gpu_agreement import Difference
+from megbench.commands.gpu_material import Material
+from megbench.commands.gpu_peaks import PEAKS, Peak
+from megbench.commands.gpu_speed import SCALES, Scale, Speed, counted, step_flops
+from tests.test_without_dlib import ROOT, python
+
+SAME = Difference(0.0, 0.0, 0.0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    return Material.rendered(tmp_path_factory.mktemp("people"))
+
+
+def test_every_generator_is_compared_and_measured_without_dlib(tmp_path):
+    done = python(tmp_path, str(ROOT / "bench.py"), "gpu", "--device", "cpu", "--out", "table.md")
+    assert done.returncode == 0, done.stderr[-2000:]
+    page = (tmp_path / "table.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if "float32 |" in line]
+    assert [row[0] for row in rows] == [f"{name}, float32" for name in GENERATORS]
+    for row in rows:
+        assert [float(entry) for entry in row[1:5]] == [0, 0, 0, 0], "the CPU agrees with itself"
+        assert all(" TFLOP/s)" in row[place] and float(row[place].split()[0]) > 0 for place in (5, 7))
+    assert "TOO LARGE" not in page
+    assert "at most 1 level of 255" in page
+
+
+@pytest.fixture
+def quick(monkeypatch, material):
+    """Replace what takes long; return the differences that are found, by generator, for a test to change."""
+    found = dict.fromkeys(GENERATORS, SAME)
+    monkeypatch.setattr(Material, "rendered", lambda folder: material)
+    monkeypatch.setattr(gpu_table, "difference", lambda name, device, material: found[name])
+    monkeypatch.setattr(gpu_table, "frame_flops", lambda name, device, material: 2e9)
+    monkeypatch.setattr(gpu_table, "step_flops", lambda name, scale, material: 3e9)
+    for measure in ("generation", "training"):
+        monkeypatch.setattr(gpu_table, measure, lambda name, precision, device, material: Speed(500.0, None))
+    return found
+
+
+@pytest.mark.parametrize("wrong", [{"largest": 2.0}, {"mean": 0.5}, {"loss": 1e-3}, {"gradient": math.nan}])
+def test_a_difference_beyond_its_bound_is_named_and_ends_with_1(call, quick, wrong):
+    quick["mraa"] = Difference(**(vars(SAME) | wrong))
+    code, out, err = call("gpu", "--device", "cpu")
+    assert code == 1
+    assert out.count("TOO LARGE") == 1
+    assert "mraa: cpu differs from the CPU by more than the bounds" in err
+
+
+def test_a_device_that_agrees_ends_with_0_and_writes_where_it_says(call, quick, tmp_path):
+    code, out, _ = call("gpu", "--device", "cpu")
+    assert code == 0
+    assert out.splitlines()[-1] == f"Table: {os.path.join('.megbench', 'gpu.md')}"
+    page = (tmp_path / ".megbench" / "gpu.md").read_text()
+    assert "| 500.0 (1 TFLOP/s) |" in page  # 500 frames of 2 GFLOP a second, and no share of an unknown peak
+    assert "does not tell a process's peak memory" in page
+
+
+def test_what_does_not_fit_into_memory_is_absent_with_the_reason(call, quick, monkeypatch):
+    def too_large(*_):
+        raise torch.OutOfMemoryError("Tried to allocate 20 GiB")
+
+    monkeypatch.setattr(gpu_table, "training", too_large)
+    code, out, _ = call("gpu", "--device", "cpu")
+    assert code == 0
+    assert "out of memory: Tried to allocate 20 GiB" in out
+
+
+@pytest.mark.parametrize("arguments", [("gpu",), ("train", "fomm"), ("--methods", "fomm")])
+@pytest.mark.parametrize(("cuda", "reason"), [("13.2", "finds no GPU here"), (None, "is a build for CPUs only")])
+def test_without_a_gpu_one_line_says_what_to_do(call, monkeypatch, arguments, cuda, reason):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    code, out, err = call(*arguments, "--device", "cuda")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"Error: --device cuda: PyTorch {torch.__version__} {reason}. ")
+    assert err.endswith("(docs/training.md, On a GPU). Other choices: auto, cpu.\n")
+
+
+def test_a_share_is_stated_of_a_known_peak_only():
+    assert Peak.of("NVIDIA A100-SXM4-40GB").used(3.9, "float32") == "3.9 TFLOP/s, 20% of 19.5"
+    assert Peak.of("NVIDIA A100-SXM4-40GB").used(78, "bf16") == "78 TFLOP/s, 25% of 312"
+    assert Peak.of("NVIDIA A100-SXM4-40GB MIG 1g.5gb").used(3.9, "float32") == "3.9 TFLOP/s"
+    assert all(bf16 > float32 for float32, bf16 in PEAKS.values())
+
+
+def test_a_multiply_add_counts_as_two():
+    assert counted(lambda: torch.ones(3, 4) @ torch.ones(4, 5)) == 2 * 3 * 4 * 5
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_training_at_published_sizes_stays_on_its_device(name, material):
+    """On the meta device, which has no values, a tensor made on the CPU is an error, as it would be on a GPU."""
+    small = step_flops(name, SCALES["cpu"], material)
+    assert 0 < 10 * small < step_flops(name, Scale(), material)
