@@ -71,7 +71,7 @@ def pictures(batch=2, size=256, seed=0):
 
 @pytest.mark.parametrize(("model", "config", "counts"), PUBLISHED, ids=["fomm", "fpb", "mraa"])
 def test_default_configs_have_the_published_sizes(model, config, counts):
-    with torch.device("meta"):  # sizes without memory
+    with torch.device("meta"):  # allocates no memory
         networks = model.networks(config)
     assert {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()} == counts
 
@@ -134,7 +134,7 @@ def test_relative_regions_keep_the_drivers_covariance_unless_asked():
 
 
 def test_skips_copy_visible_pixels():
-    """With skips and nothing occluded the picture is the warped source, whatever the decoder paints."""
+    """With skips and no occlusion, the output is the warped source, whatever the decoder paints."""
     sizes = replace(GENERATOR, skips=True, resize_align_corners=True)
     generator = fomm.networks(replace(FOMM, generator=sizes))["generator"].eval()
     points = KeyPoints(torch.zeros(1, 10, 2), torch.eye(2).expand(1, 10, 2, 2))
@@ -173,7 +173,7 @@ def test_prior_maps_differ_as_the_paper_and_the_code_do():
 
 
 def steps(trainer, batch, stage):
-    """Run one training step as a loop does; return the losses and how far each network moved."""
+    """Run one training step as the training loop does. Return the losses and whether each network's weights changed."""
     networks = trainer.networks()
     before = {name: [p.detach().clone() for p in network.parameters()] for name, network in networks.items()}
     optimisers = {
@@ -232,7 +232,7 @@ def test_mraa_trains_in_two_stages(batch):
 
 
 def test_published_optimisers():
-    """Tests what the golden vectors cannot: betas, decay, schedule (specs/fomm_family)."""
+    """Betas, decay and schedule, which golden vectors cannot test, are as published (specs/fomm_family)."""
     spec = FommTrainer(FOMM).optimisers("main")["generator"]
     assert (spec.lr, spec.betas, spec.weight_decay, spec.milestones) == (2e-4, (0.5, 0.999), 0, (60, 90))
     spec = MraaTrainer(MRAA).optimisers("avd")["avd"]
@@ -310,7 +310,7 @@ def test_batches_and_split_inference_equal_frame_by_frame(model, config):
     single, _, _ = animated(model, config, 1)
     assert batched.shape == frames.shape
     assert np.abs(batched.astype(int) - single).max() <= 1
-    with torch.no_grad():  # the whole networks in one call for one frame, as in the papers
+    with torch.no_grad():  # the complete networks in one call for one frame, as in the papers
         x = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
         arguments = (given_points(LANDMARKS),) if model is fpb else ()
         detector = nets["region_predictor" if model is mraa else "kp_detector"]

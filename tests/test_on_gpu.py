@@ -1,4 +1,4 @@
-"""What runs on a GPU machine: nothing it lacks is imported, and people are rendered there from a bundle."""
+"""Code for a GPU machine imports no package that is missing there, and renders people from a bundle."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def test_rendered_people_move_as_their_flow_says(rendered):
     assert torch.equal(batch["source"][0], batch["source"][0].clamp(0, 1))
 
 
-# A machine without them: everything that can be trained or compared with golden files is loaded there, then it trains.
+# A machine without these packages: it loads all that can be trained or compared with golden files, then trains.
 LACKING_MACHINE = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -75,7 +75,7 @@ def test_two_processes_stand_in_for_two_gpus_and_import_nothing_that_their_machi
     assert done.returncode == 0, done.stderr[-2000:]
     card = json.loads((tmp_path / "fomm.json").read_text())
     assert (card["processes"], card["finished"]) == (2, False)
-    # It is not known when the rate will be low enough for them to be frozen.
+    # The step at which the learning rate is low enough to freeze batch normalisation is not known in advance.
     assert card["plan"]["stages"]["motion"]["freeze_batch_norm_at"] is None
     assert (tmp_path / "fomm.safetensors").is_file()
     assert [line["split"] for line in map(json.loads, (tmp_path / f"fomm-small.{LOG}").open())] == ["train"]
