@@ -179,7 +179,7 @@ def fitting(path):
 
 
 def check_report(run, judgements):
-    """Check that page and tables contain all rows, action units, marks and the experts' means, and Table 1 their sums."""
+    """Check that page and tables contain all rows, action units, marks and experts' means, and Table 1 their sums."""
     page = (run / "report.html").read_text()
     board = (run / "tables/leaderboard.tex").read_text()
     with (run / "tables/leaderboard.csv").open(newline="") as file:

@@ -48,7 +48,7 @@ MRAA = mraa.MraaConfig(
 )
 LANDMARKS = torch.from_numpy(np.random.default_rng(0).uniform(60, 200, (1, 68, 2)).round())
 
-# Numbers of parameters of the published networks (specs/fomm_family).
+# The number of parameters of each published network.
 PUBLISHED = [
     (fomm, fomm.FommConfig(), {"generator": 45_575_391, "kp_detector": 14_215_368, "discriminator": 2_758_849}),
     (fpb, fpb.FpFommConfig(), {"generator": 45_685_959, "kp_detector": 14_288_994, "discriminator": 2_758_849}),
@@ -232,7 +232,7 @@ def test_mraa_trains_in_two_stages(batch):
 
 
 def test_published_optimisers():
-    """Betas, decay and schedule, which golden vectors cannot test, are as published (specs/fomm_family)."""
+    """Betas, decay and schedule, which golden vectors cannot test, are as published."""
     spec = FommTrainer(FOMM).optimisers("main")["generator"]
     assert (spec.lr, spec.betas, spec.weight_decay, spec.milestones) == (2e-4, (0.5, 0.999), 0, (60, 90))
     spec = MraaTrainer(MRAA).optimisers("avd")["avd"]

@@ -1,4 +1,4 @@
-"""Challenge entries have the required names and format, each video keeps its frames and motion, and no zip is partial."""
+"""Challenge entries have the required names and format, videos keep their frames and motion, and no zip is partial."""
 
 import io
 import itertools

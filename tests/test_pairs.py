@@ -165,7 +165,7 @@ def test_a_share_stays_within_0_and_1_and_whole_clusters_make_it_wide():
 
 @pytest.mark.parametrize("study", STUDIES[:2])
 def test_intervals_cover_the_known_truth(study):
-    """This is a small part of docs/pairs.md: 60 simulations of five methods give 300 strengths, which are correlated."""
+    """This is a small part of docs/pairs.md: 60 simulations of five methods give 300 correlated strengths."""
     found = coverage(study, 60)
     assert found.unbounded == 0
     assert 0.9 <= found.strengths <= 0.995

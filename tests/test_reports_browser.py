@@ -1,4 +1,4 @@
-"""The page in a browser: it runs without errors, its clips are synchronous, its tables can be sorted."""
+"""The page in a browser: it runs without errors, its clips stay in sync, and its tables can be sorted."""
 
 import json
 
@@ -226,7 +226,7 @@ def test_curve_cursors_follow_the_frame(page):
     start = cursors()
     page.locator("#frame").fill(str(FRAMES - 1))
     ways = [end - begin for begin, end in zip(start, cursors(), strict=True)]
-    assert len(ways) == 6 + 2  # the regions, two known action units
+    assert len(ways) == 6 + 2  # six curves of regions and two of known action units
     assert min(ways) > 80
 
 
