@@ -155,7 +155,7 @@ def test_check_names_each_fault_of_a_metric(cells):
 
 
 class Exact(Good):
-    """A metric that returns 1 for the reference's exact frames and 0 for others, and states a value for a still face."""
+    """A metric that is 1 for the reference's exact frames and 0 for others, and states a value for a still face."""
 
     figures = (Figure("size", "Size", target="driver", ideal=1, still=0, bounds=(0, 1), description="A stand-in."),)
     combine = None

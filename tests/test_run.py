@@ -277,7 +277,7 @@ def test_a_faulty_metric_is_absent_not_zero(tmp_path, drivers):
 
 @pytest.fixture
 def measured(tmp_path, monkeypatch):
-    """Return a function that returns the cells that Counted has measured. Counted keeps its files in the same folder."""
+    """Return a function that lists the cells that Counted has measured. Counted keeps its files in the same folder."""
     monkeypatch.setenv("MEASURED_LOG", str(tmp_path / "measured.txt"))
     return lambda: (tmp_path / "measured.txt").read_text().splitlines()
 

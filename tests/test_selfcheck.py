@@ -194,7 +194,7 @@ def test_degradations_do_what_their_names_say(answer):
     np.testing.assert_array_equal(answer.frames(("delay", 2))[2:], truth[:-2])
     np.testing.assert_array_equal(answer.frames(("reversed", 0.0)), truth[::-1])
     assert np.abs(answer.frames(("wrong_identity", 0.0)) - truth)[0].mean() > 5
-    assert np.abs(answer.frames(("noise", 2)) - truth).std() == pytest.approx(1.2, abs=0.3)  # deviation of |N(0, 2)|, rounded
+    assert np.abs(answer.frames(("noise", 2)) - truth).std() == pytest.approx(1.2, abs=0.3)  # of |N(0, 2)|, rounded
     leaked = answer.frames(("leak", 0.6)).astype(float)
     assert np.abs(leaked - truth)[:, :100].max() > 10  # AU01 moves the brows in a clip of the mouth
     assert answer.frames(("jitter", 4)).shape == truth.shape

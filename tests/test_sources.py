@@ -133,7 +133,7 @@ def test_the_exact_motion_of_a_clip_is_part_of_its_keys(cell, tmp_path):
 
 @pytest.fixture
 def score(cell, tmp_path, monkeypatch):
-    """Return a function that scores the truth as an output, and returns its partial and whether anything was measured."""
+    """Return a function that scores the truth as an output, and returns its partial and whether it was measured."""
 
     def perform(lanes, *_):
         for lane in lanes:
@@ -191,7 +191,7 @@ def _watch(event, arguments):
 
 @pytest.fixture(scope="module")
 def opened():
-    """Return a function that calls another one and returns the files it opened, without code, packages and system files."""
+    """Return a function that calls another and returns the files it opened, except code, packages and system files."""
     sys.addaudithook(_watch)
     of_python = [
         Path(place).resolve() for place in (sys.prefix, sys.base_prefix, *sys.path) if Path(place).resolve() != ROOT

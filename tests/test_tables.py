@@ -149,7 +149,7 @@ def test_whole_numbers_that_were_saved_as_fractions_are_whole(tmp_path):
 
 
 def test_old_workbooks_are_read_with_their_merged_cells():
-    """tests/data/coding.xls (BIFF8, by xlwt 1.3.0) has text, numbers, a subject that spans two rows, and a second sheet."""
+    """tests/data/coding.xls (BIFF8, xlwt 1.3.0) has text, numbers, a subject spanning two rows, and a second sheet."""
     coding = read_coding(Path(__file__).parent / "data" / "coding.xls")
     assert [(row.subject, row.clip, row.onset, row.apex) for row in coding.rows] == [
         ("006", "006_1_2", 5562, 5564), ("006", "006_1_3", 5600, None), ("018", "018_3_1", 1405, 1456)
