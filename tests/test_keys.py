@@ -113,7 +113,7 @@ def test_what_is_computed_changes_the_keys_of_what_uses_it(edited, what):
 
 
 def test_the_modules_that_are_passed_over_compute_nothing():
-    """The list is repeated here, so that no module is added to it by accident."""
+    """The list of modules is repeated here, so that none is left out of the keys by accident."""
     core = "contracts errors generator installation processors progress provenance registry source_code"
     files = "cache folder_lock hashes kinds memo names own_store whole_files working_folder wrong_file"
     passed_over = {f"core.{name}" for name in core.split()} | {f"core.files.{name}" for name in files.split()}

@@ -1,4 +1,4 @@
-"""MEGC2021 on a look-alike kit: which outputs are found, what a run announces, which cells are missing, not failed."""
+"""MEGC2021 on a look-alike kit: which outputs are found, what a run announces, and which cells count as missing."""
 
 import json
 from dataclasses import replace

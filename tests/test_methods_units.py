@@ -71,7 +71,7 @@ def face():
 
 @pytest.fixture
 def driver(tmp_path, face):
-    """Return a clip with known motion, as rendered clips have it: a smile that comes and goes."""
+    """Return a clip with known motion, like a rendered clip: a smile that comes and goes."""
     smile = np.array([0, 0.5, 1, 0.5, 0], np.float32)
     known = KnownMotion(
         ("AU12", "AU43"),

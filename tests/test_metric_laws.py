@@ -18,7 +18,7 @@ from megbench.metrics import METRICS, ON_REQUEST
 from tests.moving_face import BROW, T, make_cell, render
 
 ALL: dict[str, Metric] = {name: load("metric", name, METRICS)() for name in METRICS}
-# Metrics that this machine can measure without the user's files; the others have tests with stand-ins.
+# Metrics that this machine can measure without the user's files. The others have tests with stand-ins.
 MEASURABLE = [name for name, metric in ALL.items() if name not in ON_REQUEST and not getattr(metric, "weights", ())]
 
 
@@ -46,7 +46,7 @@ def outputs(cell):
 
 @pytest.fixture(scope="module")
 def found(cell, store, outputs) -> dict[str, dict[str, Partial]]:
-    """Measure every metric on every output; return the results by output and metric."""
+    """Measure every metric on every output, and return the results by output and metric."""
     partials: dict[str, dict[str, Partial]] = {}
     for name, frames in outputs.items():
         seen = Seen(cell, frames, store)

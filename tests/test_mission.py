@@ -30,7 +30,7 @@ WIDTHS = {"block_expansion": 4, "max_features": 8}
 LOSS = {"perceptual": "pyramid", "factors": [8]}
 # Steps of the training that is killed, of the others, and between validations. Each validation saves a state.
 STEPS, FEW, VALIDATED = 20, 5, 10
-# With skips, because after so few steps no face is painted, but the warped template shows through.
+# Skips let the warped template show through, because after so few steps the networks paint no face.
 NETWORKS = {
     "detector": HOURGLASS,
     "dense_motion": HOURGLASS,
@@ -179,7 +179,7 @@ def fitting(path):
 
 
 def check_report(run, judgements):
-    """Check that page and tables contain all rows, action units, marks and experts' means, and Table 1 their sums."""
+    """Check rows, action units, marks and experts' means on the page and in tables, and experts' sums in Table 1."""
     page = (run / "report.html").read_text()
     board = (run / "tables/leaderboard.tex").read_text()
     with (run / "tables/leaderboard.csv").open(newline="") as file:

@@ -166,7 +166,7 @@ def test_prior_maps_differ_as_the_paper_and_the_code_do():
         assert prior.shape == (1, 1, 64, 64)
         assert prior.max() == 1
         assert prior.min() >= 0
-    assert (code == 0).any()  # the code cuts each point's map at its mean
+    assert (code == 0).any()  # the published code sets each point's map to 0 below its mean
     assert (paper > 0).all()
     sharp = prior_map(PriorConfig("paper"), torch.tensor([[[128.0, 64.0]]]))
     assert sharp[0, 0].flatten().argmax() == 16 * 64 + 32  # row y = 64 / 4, column x = 128 / 4

@@ -44,7 +44,7 @@ def trunk(make) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def standins(tmp_path_factory) -> dict[str, Path]:
-    """Write files of random weights under the published names: trunks (convolutions only), pytorch-fid's Inception."""
+    """Write random weights under the published file names: trunks (convolutions only) and pytorch-fid's Inception."""
     from pytorch_fid import inception
 
     torch.manual_seed(0)
@@ -92,7 +92,7 @@ def pictures(count: int) -> Frames:
 
 
 def distances(model: PerceptualModel, frames: Frames, others: Frames) -> np.ndarray:
-    """Return the LPIPS between each frame and its counterpart, or a single picture for all, computed pair by pair."""
+    """Return the LPIPS between each frame and its counterpart (or the only one in `others`), computed pair by pair."""
     pairs = zip(frames, others if len(others) > 1 else itertools.cycle(others), strict=False)
     return np.concatenate([model.compare(a[None], b[None], None).template for a, b in pairs])
 

@@ -81,7 +81,7 @@ def test_frames_are_those_that_everybody_gets(stores, databases, tmp_path):
 
 @pytest.mark.usefixtures("in_this_process")
 def test_several_prepare_one_database_together(databases, tmp_path, monkeypatch, capsys):
-    """The processes of a training on several devices do this."""
+    """Several processes do this when a training uses several devices."""
     monkeypatch.chdir(tmp_path)
     for _ in range(2):  # first all clips, then only those that cannot be prepared
         with ThreadPoolExecutor(3) as together:
@@ -432,7 +432,7 @@ TINY = {
 
 @pytest.mark.usefixtures("in_this_process")
 def test_from_databases_to_a_marked_report(databases, stores, tmp_path, monkeypatch, capfd):
-    """The commands validate, prepare, train on a mix of raw and prepared data, and benchmark the variant."""
+    """The commands validate, prepare, train on a mix of raw and prepared data, and benchmark the trained variant."""
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(yaml.safe_dump(TINY))
 

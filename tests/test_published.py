@@ -1,4 +1,4 @@
-"""Published checkpoints: unusual formats are read, and errors state what any other file is."""
+"""Published checkpoints: unusual formats are read, and errors state what other files really are."""
 
 import gzip
 import io

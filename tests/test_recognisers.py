@@ -54,7 +54,7 @@ def test_scores_are_scikit_learns_over_the_classes_shown(pairs):
 
 
 def test_scores_are_pooled_over_folds_as_megc2019_does():
-    """Scores computed by hand for two people in one matrix, which differ from the means of two folds' scores."""
+    """The scores are computed by hand for two people in one matrix. Means of two folds' scores would differ."""
     true, said = np.array([0, 0, 1, 2, 0, 1]), np.array([0, 1, 1, 2, 0, 0])
     found = pooled_recognition(true, said[None], 3, ["a", "a", "a", "a", "b", "b"])
     # negative: 2 hits, 1 false, 1 missed; positive: 1 hit, 1 false, 1 missed; surprise: 1 hit.

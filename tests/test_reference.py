@@ -118,7 +118,7 @@ def test_prototypes_and_short_outputs_are_marked_and_what_is_left_out_is_counted
 
 
 def test_nothing_else_of_a_run_knows_of_them(run, tables):
-    """Apart from their own tables and section, the tables and the page are the same with and without references."""
+    """With and without references, all other tables and the rest of the page are identical."""
     without = tables_of(run)
     assert {name: table for name, table in tables.items() if not name.startswith("reference")} == without
     assert sorted(set(tables) - set(without)) == [

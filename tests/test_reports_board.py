@@ -50,7 +50,7 @@ def reaches_out(page):
 
 
 def test_a_click_on_a_heading_sorts_within_each_section(board):
-    """The columns are agreement and a column of a group that was folded."""
+    """The test sorts by agreement and by a column of a group that was folded."""
 
     def column(place):
         return board.eval_on_selector_all(

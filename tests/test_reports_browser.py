@@ -101,7 +101,7 @@ def test_views_are_switched_one_by_one_and_one_always_stays(page):
 
 
 def seven_clips_in_rows(page, width):
-    """Return how many rows seven clips of a cell take in a window of this width."""
+    """Return the number of rows that seven clips of a cell take in a window of this width."""
     page.set_viewport_size({"width": width, "height": 800})
     return page.evaluate(
         """() => {

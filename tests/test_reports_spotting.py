@@ -88,7 +88,7 @@ def test_the_table_has_every_row_and_the_answer_that_never_looks(run):
 
 
 def test_where_the_whole_clip_counts_as_found_page_table_and_terminal_say_so(run, tmp_path):
-    """This happens if the driver's interval is at least half as long as the clip and the 40 frames around it."""
+    """The whole clip is found if the driver's interval is at least half as long as the clip and 40 frames around it."""
     assert "Caution" not in spotting_table(FinishedRun(run)).text() + summary(FinishedRun(run)).text()
     folder = shutil.copytree(run, tmp_path / "run")
     for path in (folder / "partials").glob("*/d1__ta.json"):

@@ -41,7 +41,7 @@ CELLS = 8
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """Write clips for eight cells, and log there what is animated and measured. Return the folder."""
+    """Write clips for eight cells, and let runs log what they animate and measure. Return the folder."""
     make_clips(tmp_path / "drivers", count=CELLS // 2)
     monkeypatch.setenv("FAKES_LOG", str(tmp_path / "animated.txt"))
     monkeypatch.setenv("MEASURED_LOG", str(tmp_path / "measured.txt"))

@@ -76,7 +76,7 @@ def test_flow_and_inverse_lead_there_and_back(arrays):
     flow, inverse = (arrays[name].astype(np.float32).reshape(-1, 64, 64, 2) for name in ("flow", "inverse"))
     grid = cells(64)
     missed = [np.abs(back + at(there, grid + back)).max(-1) for there, back in zip(flow, inverse, strict=True)]
-    # Only where lips part is the motion not smooth on the coarse grid.
+    # On the coarse grid, motion is smooth except where lips part.
     assert np.mean(np.array(missed) < 0.3) > 0.985
     assert np.median(missed) < 0.01
 

@@ -68,7 +68,7 @@ def test_the_wheel_holds_every_file_and_one_name(wheel):
 
 
 def test_folders_that_modules_look_in_are_in_the_wheel():
-    """Every `ROOT / "name"` in a room is a folder of the wheel, or that of the documents, which only developers write."""
+    """Every `ROOT / "name"` in a room names a folder of the wheel, or the documents, which only developers write."""
     sources = [path.read_text() for room in MAY_IMPORT for path in (ROOT / room).rglob("*.py")]
     named = {name for text in sources for name in re.findall(r'\bROOT / "(\w+)"', text)}
     assert {"configs", "reports", "weights"} <= named
@@ -124,7 +124,7 @@ def test_general_names_are_on_nobodys_path_and_the_command_finds_its_data(site, 
 
 @pytest.fixture
 def folders(tmp_path):
-    """Write two drivers, one named by a number, two portraits of different sizes, and outputs for three of four cells."""
+    """Write two drivers, one named by a number, two portraits of unequal size, and outputs for three of four cells."""
     clips = {"d0": render(MOUTH, n_frames=6)[0], "022": render(BROW, 1, n_frames=6)[0]}
     for name, frames in clips.items():
         write_frames(tmp_path / "drivers" / name, frames)
