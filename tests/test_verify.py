@@ -120,7 +120,7 @@ def test_an_altered_page_is_made_again(call, run):
 
 
 def test_bits_that_rot_under_an_old_time_are_found_by_verify(call, run):
-    """The same command skips linked files of known size, time and inode. `verify` reads them and has the last word."""
+    """The same command skips linked files of known size, time and inode. `verify` reads them and its findings count."""
     picture = next(run.glob("cells/shift/*/frames/00001.png"))
     os.utime(picture, ns=(10**18 + 1, 10**18 + 1))
     assert sealed(run)
