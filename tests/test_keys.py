@@ -1,4 +1,4 @@
-"""Keys include everything that determines a number, and nothing else."""
+"""The keys of stored results include everything that determines a number, and nothing else."""
 
 import functools
 import importlib
@@ -48,7 +48,7 @@ def recipes():
 
 @pytest.fixture
 def edited(tmp_path, monkeypatch):
-    """Return a function that computes the recipes of all modules as if one of our files had another text."""
+    """Yield a function that returns the modules whose recipes change if one source file is edited."""
     recipes()
 
     def changed(name, old, new):
@@ -113,7 +113,7 @@ def test_what_is_computed_changes_the_keys_of_what_uses_it(edited, what):
 
 
 def test_the_modules_that_are_passed_over_compute_nothing():
-    """The list is fixed: adding a module needs a reason, given here."""
+    """The list of modules is repeated here, so that none is left out of the keys by accident."""
     core = "contracts errors generator installation processors progress provenance registry source_code"
     files = "cache folder_lock hashes kinds memo names own_store whole_files working_folder wrong_file"
     passed_over = {f"core.{name}" for name in core.split()} | {f"core.files.{name}" for name in files.split()}

@@ -1,4 +1,4 @@
-"""The MEGC2021 kit on look-alikes: what is found, what is announced, and what is missing rather than failed."""
+"""MEGC2021 on a look-alike kit: which outputs are found, what a run announces, and which cells count as missing."""
 
 import json
 from dataclasses import replace
@@ -24,7 +24,7 @@ SMILE = next(driver for driver in SHEET.drivers if driver.name == "smic_positive
 
 @pytest.fixture(scope="module")
 def look_alike(tmp_path_factory):
-    """Write a kit of one driver, and outputs for it as JPEG and as GIF."""
+    """Return a folder with a kit of one driver and outputs for it, as JPEG files and as GIFs. One GIF is missing."""
     folder = tmp_path_factory.mktemp("look-alike")
     lookalike_kit.write_kit(folder / "kit", (SMILE,))
     lookalike_kit.write_jpegs(folder / "ulme", (SMILE,))

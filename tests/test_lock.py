@@ -1,4 +1,4 @@
-"""requirements.hashed.txt matches requirements.txt and constraints.txt; `make lock` writes it."""
+"""requirements.hashed.txt, written by `make lock`, matches requirements.txt and constraints.txt."""
 
 import re
 from pathlib import Path

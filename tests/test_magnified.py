@@ -1,4 +1,4 @@
-"""Magnify, animate, de-magnify: what the operator does to motion, and how a row asks for it."""
+"""Magnify, animate, de-magnify: what the operator does to motion, and how a row requests it."""
 
 import dataclasses
 import functools
@@ -43,7 +43,7 @@ def frames():
 
 
 def moved_by(pictures, at=PLACE):
-    """How far the place moved at the peak, x and y in pixels."""
+    """Return the displacement (2,) of the point `at` in the apex frame, x and y in pixels."""
     luma = grey(pictures)
     return sample(FlowFrom(luma[0])(luma[MOUTH[2]]), at)[0]
 

@@ -14,7 +14,7 @@ from tests.test_external import ROOT
 
 N = 11
 QUICK = "--metrics", "difference", "--no-controls"
-# Hands the driver back as its output, without frame 5.
+# A program that writes the driver's frames as its output, except frame 5.
 ECHO = f"""
 import sys
 from pathlib import Path
@@ -29,7 +29,7 @@ for k, picture in enumerate(read_clip(Path(sys.argv[1]))):
 
 @pytest.fixture
 def folders(tmp_path):
-    """Drivers and templates in the folder where `call` works, and a description of the program."""
+    """Write drivers, templates and the program's description where `call` runs. Return the arguments that name them."""
     write_frames(tmp_path / "drivers" / "smile", render(MOUTH, n_frames=N)[0])
     (tmp_path / "faces").mkdir()
     write_png(tmp_path / "faces" / "face.png", face())

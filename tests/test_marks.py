@@ -53,11 +53,11 @@ def tables(run):
     found = tables_of(run.folder)
     found["comparison"] = exported(comparison(run, run), run)
     found["pair"] = exported(comparison(run, run, ["fpfomm", "fomm:mode=absolute"]), run)
-    return {name: table for name, table in found.items() if name not in ("reported", "rewards")}  # without methods
+    return {name: table for name, table in found.items() if name not in ("reported", "rewards")}  # they name no methods
 
 
 def plain(text, form):
-    """Return what a reader sees of a written table: without escapes and line breaks."""
+    """Return the text of a written table as a reader sees it, without escapes and line breaks."""
     if form == "latex":
         text = re.sub(r"\\([&%$#_{}])", r"\1", text)
     if form == "markdown":

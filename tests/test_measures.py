@@ -1,4 +1,4 @@
-"""The other measures besides motion agreement: perfect output scores best, bad output worse, absent is never zero."""
+"""Measures besides motion agreement: perfect output scores best, bad output worse, and missing values are not zero."""
 
 import dataclasses
 from pathlib import Path
@@ -21,7 +21,7 @@ from megbench.metrics import METRICS, ON_REQUEST
 from megbench.metrics.fidelity import l1, psnr, ssim
 from tests.moving_face import MOUTH, T, face, make_cell, strengths
 
-# Metrics that need the user's files have their own tests, with stand-ins; face_distance compares sets, not cells.
+# Metrics that need the user's files have their own tests, with stand-ins. face_distance compares sets, not cells.
 LOADED: dict[str, Metric] = {
     name: load("metric", name, METRICS)() for name in METRICS if name not in (*ON_REQUEST, "face_distance")
 }
@@ -68,7 +68,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def measure(cell: Cell, frames: Frames, cache: Path, *names: str) -> dict[str, float | None]:
-    """Return all values of the named metrics (of all if none is named); None if a reason replaces one or all."""
+    """Return all values of the named metrics, or of all metrics. A value is None where the metric gives a reason."""
     seen, found = Seen(cell, frames, cache), {}
     for metric in (ALL[name] for name in names or ALL):
         partial = metric.measure(cell, seen)
@@ -133,7 +133,7 @@ def test_softness_and_noise_show(cell, cache, perfect):
     noisy = cell.reference.frames()  # the truth's motion with noise of sigma 2
     found = measure(cell, noisy, cache, "sharpness", "flicker", "fidelity")
     assert found["sharpness_truth"] > 1.05
-    # Half a second difference of noise: sigma sqrt(3/2), and the mean of its absolute value.
+    # Half the second difference of noise has deviation sigma sqrt(3/2). Its mean absolute value is sqrt(2/pi) of that.
     expected = np.hypot(2, 0.29) * np.sqrt(1.5) * np.sqrt(2 / np.pi) * np.sqrt(0.299**2 + 0.587**2 + 0.114**2)
     assert found["flicker"] == pytest.approx(expected + perfect["flicker"], rel=0.15)
     assert 38 < found["psnr_truth"] < 50
@@ -150,7 +150,7 @@ def test_another_face_is_further_away(cell, cache, perfect):
 
 
 def test_amplitude_is_seen_by_gain_not_by_agreement(cell, cache, perfect):
-    """Frame k of the truth at half the strength is an earlier, weaker frame, so the order of strengths is known."""
+    """Each frame of the truth is replaced by an earlier one of half its strength, which changes only the amplitude."""
     strength = strengths(MOUTH)
     half = [int(np.abs(strength[: MOUTH[2] + 1] - value / 2).argmin()) for value in strength]
     found = measure(cell, cell.truth.frames()[half], cache, "motion_agreement")

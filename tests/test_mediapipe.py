@@ -1,4 +1,4 @@
-"""MediaPipe itself, if it is installed; tests/fake_mediapipe.py stands in for it in all other tests."""
+"""MediaPipe itself, if it is installed. In all other tests, tests/fake_mediapipe.py stands in for it."""
 
 from importlib.util import find_spec
 

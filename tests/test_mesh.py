@@ -1,4 +1,4 @@
-"""The face mesh: symmetrical, in face units, and fitted without surprises."""
+"""The face mesh: it is symmetrical, uses face units, and one bad landmark hardly changes its fit elsewhere."""
 
 import numpy as np
 import pytest

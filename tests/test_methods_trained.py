@@ -31,7 +31,7 @@ CHECKPOINT = ("generator", "kp_detector", "discriminator")
 
 @pytest.fixture(autouse=True)
 def weights(tmp_path, monkeypatch):
-    """Make a checkout whose demo weights are tiny random networks."""
+    """Make a checkout whose demo weights are tiny random networks. Return the folder of these weights."""
     monkeypatch.setattr(megbench.methods.cards, "ROOT", tmp_path)
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "user"))
     for name, (_, model, config) in CASES.items():
@@ -44,7 +44,7 @@ def weights(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def face():
-    """Return a real face: the picture that scikit-image ships, 256 x 256."""
+    """Return a real face, cropped to 256 x 256 pixels from a photograph that comes with scikit-image."""
     from skimage import data
 
     from megbench.core.frames import grey

@@ -1,4 +1,4 @@
-"""TPS, TPS with relative action units and ULME-GAN as methods; and the sources of action units."""
+"""TPS, TPS with relative action units and ULME-GAN as methods, and the sources of action units."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +40,7 @@ N = 5
 
 @pytest.fixture(autouse=True)
 def weights(tmp_path, monkeypatch):
-    """Make a checkout whose demo weights are tiny random networks, and an empty folder of action units."""
+    """Make a checkout with tiny random demo weights and an empty store. Return the user's weights folder."""
     monkeypatch.setattr(megbench.methods.cards, "ROOT", tmp_path)
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "user"))
     monkeypatch.setattr(au_sources, "in_store", lambda name: tmp_path / name)
@@ -58,7 +58,7 @@ def weights(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def face():
-    """Return a real face: the picture that scikit-image ships, 256 x 256."""
+    """Return a real face, cropped to 256 x 256 pixels from a photograph that comes with scikit-image."""
     from skimage import data
 
     from megbench.core.frames import grey
@@ -71,7 +71,7 @@ def face():
 
 @pytest.fixture
 def driver(tmp_path, face):
-    """Return a clip with the facts of a rendered one: a smile that comes and goes."""
+    """Return a clip with known motion, like a rendered clip: a smile that comes and goes."""
     smile = np.array([0, 0.5, 1, 0.5, 0], np.float32)
     known = KnownMotion(
         ("AU12", "AU43"),
@@ -179,7 +179,7 @@ def test_published_files_of_ulmegan_load_as_they_are(weights, face, driver):
     torch.save(state, weights / "ulmegan@40.pth")
     method = ready(UlmeGan, "40", mode="plain")
     loaded = method.networks["gen"].state_dict()
-    for name in ("color_top.0.weight", "au_top.0.weight"):  # rearranged for four pixels at once by megbench.nets.fast
+    for name in ("color_top.0.weight", "au_top.0.weight"):  # rearranged by megbench.nets.fast for four pixels at once
         loaded[name] = loaded[name][::4, :, :7, :7]
     assert loaded.keys() - state.keys() <= {"color_top.0.bias", "au_top.0.bias"}
     assert all(torch.equal(loaded[name], value) for name, value in state.items())
@@ -219,7 +219,7 @@ def test_the_truth_is_read_in_openface_scale(driver, recording):
 
 
 def openface_csv(folder: Path, rows: int, **changes: object) -> Path:
-    """Write what OpenFace's FeatureExtraction writes, with its blanks."""
+    """Write a CSV file as OpenFace's FeatureExtraction does, with a space after each comma."""
     names = [f"AU{unit:02d}" for unit in OPENFACE]
     values = {"frame": range(1, rows + 1), "face_id": [0] * rows, "confidence": [0.98] * rows, "success": [1] * rows}
     values |= {f"{name}_r": np.linspace(0, 2, rows) for name in names}

@@ -1,4 +1,4 @@
-"""Laws that every metric of the table obeys, whatever it measures."""
+"""Laws that every metric in the table obeys, whatever it measures."""
 
 import doctest
 import importlib
@@ -18,7 +18,7 @@ from megbench.metrics import METRICS, ON_REQUEST
 from tests.moving_face import BROW, T, make_cell, render
 
 ALL: dict[str, Metric] = {name: load("metric", name, METRICS)() for name in METRICS}
-# Metrics that this machine can measure without the user's files; the others have tests with stand-ins.
+# Metrics that this machine can measure without the user's files. The others have tests with stand-ins.
 MEASURABLE = [name for name, metric in ALL.items() if name not in ON_REQUEST and not getattr(metric, "weights", ())]
 
 
@@ -46,7 +46,7 @@ def outputs(cell):
 
 @pytest.fixture(scope="module")
 def found(cell, store, outputs) -> dict[str, dict[str, Partial]]:
-    """Measure every metric on every output; return the results by output and metric."""
+    """Measure every metric on every output, and return the results by output and metric."""
     partials: dict[str, dict[str, Partial]] = {}
     for name, frames in outputs.items():
         seen = Seen(cell, frames, store)
@@ -76,19 +76,19 @@ def test_a_perfect_output_scores_best_against_the_truth(found, name):
         for output, value in values.items():
             if value is not None:
                 better = figure.distance(best) - figure.distance(value)
-                # Flow is smooth: where nothing moves, a ten-thousandth of a pixel leaks in from where something does.
+                # Flow is smooth, so a ten-thousandth of a pixel of motion leaks from moving regions into still ones.
                 assert better <= (1e-3 if figure.unit == "px" else 1e-9), (figure.name, output)
 
 
 @pytest.mark.parametrize("name", MEASURABLE)
 def test_a_still_face_and_a_perfect_output_have_what_the_figures_say(found, name):
-    """`still` and, against the truth, `ideal` are measured, not believed."""
+    """The declared `still` and, for figures against the truth, `ideal` equal the measured values."""
     for figure in ALL[name].figures:
         still, perfect = (found[output][name].values.get(figure.name) for output in ("still", "perfect"))
         if figure.still is not None and still is not None:
             assert still == pytest.approx(figure.still, abs=1e-6), figure.name
         if figure.target == "truth" and figure.ideal is not None and perfect is not None:
-            # True flow compares measured flow with exact flow, and its measurement is not exact.
+            # True flow compares measured flow with exact flow, and measured flow is not exact.
             assert perfect == pytest.approx(figure.ideal, abs=0.2 if name == "true_flow" else 1e-6), figure.name
 
 
@@ -150,7 +150,7 @@ def test_frames_that_are_none_are_refused_before_any_metric_sees_them(cell, fram
 def test_a_metric_is_the_same_alone_and_in_company_and_leaves_the_frames_as_they_were(
     cell, outputs, found, name, tmp_path
 ):
-    """Features are computed anew, in this metric's order: no batch, cache or other metric changes a value."""
+    """Features are recomputed in this metric's order. No batch, cache or other metric changes a value."""
     frames = outputs["noisy"].copy()
     before = content_hash(frames)
     alone = measure(ALL[name], cell, Seen(cell, frames, tmp_path)).values
@@ -165,7 +165,7 @@ def test_a_metric_is_the_same_alone_and_in_company_and_leaves_the_frames_as_they
 
 @pytest.mark.parametrize("name", MEASURABLE)
 def test_eight_bits_are_all_that_is_read(cell, outputs, found, name, store):
-    """Frames with another memory layout are the same frames: a metric reads uint8 values, not a buffer."""
+    """Frames in another memory layout give the same values, because a metric reads uint8 values, not the raw buffer."""
     strided = np.asfortranarray(outputs["perfect"])
     values = measure(ALL[name], cell, Seen(cell, strided, store)).values
     assert values == found["perfect"][name].values

@@ -1,4 +1,4 @@
-"""docs/training.md from the first command to the last, on look-alikes of the databases, with small networks."""
+"""docs/training.md from the first command to the last, run on look-alikes of the databases with small networks."""
 
 import csv
 import json
@@ -28,9 +28,9 @@ ROOT = Path(__file__).parent.parent
 HOURGLASS = {"hourglass": {"block_expansion": 4, "max_features": 8, "num_blocks": 2}, "down": 8}
 WIDTHS = {"block_expansion": 4, "max_features": 8}
 LOSS = {"perceptual": "pyramid", "factors": [8]}
-# For the training that is killed, and for the others; a state is saved after each validation.
+# Steps of the training that is killed, of the others, and between validations. Each validation saves a state.
 STEPS, FEW, VALIDATED = 20, 5, 10
-# With skips: after so few steps no face is painted, but the warped template shows through.
+# Skips let the warped template show through, because after so few steps the networks paint no face.
 NETWORKS = {
     "detector": HOURGLASS,
     "dense_motion": HOURGLASS,
@@ -44,7 +44,7 @@ SMALL["fomm"] = SMALL["fpfomm"]
 PLAN = {"stages": {"main": {"steps": FEW, "batch_size": 1}}, "log_every": 4, "validate_every": VALIDATED}
 ALL = ("casme2", "samm", "smic")
 VARIANTS = {f"fpfomm@{name}": (name,) for name in ALL} | {f"{name}@mix": ALL for name in ("fpfomm", "fomm", "mraa")}
-# Two drivers of the kit that are each other's foils, and their files in the database; one template.
+# Two drivers of the kit that are each other's foils, with their clips in the database. There is one template.
 KIT = {
     "Smic_challenge/Positive_s3_po_05": "HS/s3/micro/positive/s3_po_05",
     "Smic_challenge/Surprise_s20_sur_01": "HS/s20/micro/surprise/s20_sur_01",
@@ -62,10 +62,10 @@ def recipe() -> list[list[str]]:
 
 @pytest.fixture
 def disk(tmp_path, databases):
-    """Write what the recipe finds: databases under data/, a part of the kit, two teams' videos, the teams' names."""
+    """Write the recipe's inputs: databases under data/, a part of the kit, two teams' videos and the teams' names."""
     for name in ("casme2", "samm", "smic"):
         shutil.copytree(databases[name], tmp_path / "data" / name.upper(), copy_function=os.link)
-    for person in ("s2", "s4"):  # without its drivers, only one person is left of the look-alike
+    for person in ("s2", "s4"):  # without the kit's drivers, the look-alike has only one person
         clip = tmp_path / f"data/SMIC/SMIC_all_raw/HS/{person}/micro/positive/{person}_po_01"
         frames(clip, between("image{:06d}.bmp", 200, 206), coded("astronaut", (640, 480), "BMP"))
     for of_kit, of_database in KIT.items():
@@ -83,14 +83,14 @@ def disk(tmp_path, databases):
     (tmp_path / "teams.yaml").write_text(yaml.safe_dump(rows))
     for name, model in SMALL.items():
         settings = {"model": model, "plan": PLAN, "data": {"held_out": 1}}
-        (tmp_path / f"{name}.yaml").write_text(json.dumps(settings))  # which is YAML, without anchors
+        (tmp_path / f"{name}.yaml").write_text(json.dumps(settings))  # JSON is YAML without anchors
     return tmp_path
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_the_recipe_leads_from_databases_to_table_1(disk, call):
-    """Every command of the recipe succeeds and leaves what the document says."""
+    """Every command of the recipe succeeds and produces what the document says."""
 
     def done(arguments, *more):
         code, out, err = call(*arguments, *more)
@@ -124,7 +124,7 @@ def test_the_recipe_leads_from_databases_to_table_1(disk, call):
 
 
 def parts(commands):
-    """Group the commands by purpose: validate, prepare, train, and the report with all that follows."""
+    """Group the commands by purpose: validate, prepare, train, and the run with everything after it."""
     kinds = [arguments[0] for arguments in commands]
     assert kinds[:12] == [kind for kind, count in (("validate", 3), ("prepare", 3), ("train", 6)) for _ in range(count)]
     assert kinds[12:] == ["--methods", "experts", "experts", "report", "experts"]
@@ -132,12 +132,12 @@ def parts(commands):
 
 
 def small(arguments):
-    """Return a training of the recipe with small networks and few steps."""
+    """Return a training command of the recipe, changed to use small networks and few steps."""
     return [*arguments, "--config", f"{arguments[1]}.yaml", "--device", "cpu"]
 
 
 def kill_after(arguments, folder, step):
-    """Start a training in a new process and kill it after a logged step; return how many logged steps that loses."""
+    """Start training in a new process and kill it once `step` is logged. Return the number of logged steps lost."""
     log = folder / ".megbench/training/fpfomm@mix"
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     child = subprocess.Popen([sys.executable, ROOT / "bench.py", *arguments], cwd=folder, env=environment)
@@ -150,7 +150,7 @@ def kill_after(arguments, folder, step):
 
 
 def check_card(card, databases):
-    """Check that a card lists every clip that was seen, and its databases' drivers, none of which was seen."""
+    """Check that a card lists clips of its databases as seen, and all their drivers as left out."""
     drivers = {driver for driver in recordings() if driver.partition("/")[0] in databases}
     assert set(card["data"]["clips_left_out"]) == drivers
     assert len(drivers) == 3 * len(databases)
@@ -160,7 +160,7 @@ def check_card(card, databases):
 
 
 def fitting(path):
-    """Write the published judgements of the two teams on the cells of this kit; return their rows."""
+    """Write the published judgements of the two teams on this kit's cells to `path`, and return their rows."""
     with MEGC2021_EXPERTS.open() as file:
         rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
     cells = [cell.partition("__")[0] for cell in CELLS]
@@ -179,13 +179,13 @@ def fitting(path):
 
 
 def check_report(run, judgements):
-    """Check that page and tables have every row, action units, marks and the experts' means; Table 1 is in LaTeX."""
+    """Check rows, action units, marks and experts' means on the page and in tables, and experts' sums in Table 1."""
     page = (run / "report.html").read_text()
     board = (run / "tables/leaderboard.tex").read_text()
     with (run / "tables/leaderboard.csv").open(newline="") as file:
         rows = {row["method"]: row for row in csv.DictReader(file)}
     for label in (*VARIANTS, *(f"outputs@{team}" for team in TEAMS), *COMPANIONS):
-        if label != "truth":  # recordings have none
+        if label != "truth":  # recordings have no truth
             assert f">{label}<" in page, label
             assert label.replace("_", r"\_") in board, label
     for stem in VARIANTS:

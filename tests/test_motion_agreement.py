@@ -1,4 +1,4 @@
-"""Motion agreement, compared with an independent prototype's figures and with laws that any such measure must obey."""
+"""Motion agreement matches an independent prototype's figures and obeys laws that hold for any such measure."""
 
 from types import SimpleNamespace
 
@@ -161,7 +161,7 @@ def test_a_region_outside_the_picture_is_left_out_of_both():
 
 
 def seen_of(output: np.ndarray, driver: np.ndarray) -> Seen:
-    """Return a cell as seen by stand-ins that moved along trajectories (T, 12, 2)."""
+    """Return stand-ins for a cell's output and driver, which move along trajectories (T, 12, 2)."""
 
     def clip(track: np.ndarray) -> SimpleNamespace:
         still = np.zeros(len(track), np.float32)
@@ -202,7 +202,7 @@ def test_a_driver_that_is_still_has_no_agreement_an_output_that_is_still_has_non
 
 
 def run_of(metric, partials):
-    """Return as much of a finished run of one row as pooled figures are read from."""
+    """Return a stand-in for a finished run of one row, with only the parts that pooled figures need."""
     cells = [SimpleNamespace(name=name) for name in partials]
     return SimpleNamespace(
         figures={figure.name: (metric, figure) for figure in metric.figures},

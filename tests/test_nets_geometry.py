@@ -1,4 +1,4 @@
-"""Laws of the maths behind the networks: grids, moments, matrices, warps, anti-aliasing, the random transform."""
+"""The mathematics behind the networks: grids, moments, matrices, warps, anti-aliasing and the random transform."""
 
 import numpy as np
 import pytest
@@ -95,7 +95,7 @@ def test_anti_alias_of_factor_one_passes_through():
 def test_transform_jacobian_is_its_derivative():
     transform = random_transform(1, seed=3)
     points = torch.tensor([[[0.31, -0.72], [0.13, 0.44], [-0.9, 0.05]]])
-    rows = torch.autograd.functional.jacobian(lambda p: transform.points(p).sum(1), points)  # 1 2 1 3 2
+    rows = torch.autograd.functional.jacobian(lambda p: transform.points(p).sum(1), points)  # (1, 2, 1, 3, 2)
     assert torch.allclose(transform.jacobian(points)[0], rows[0, :, 0].permute(1, 0, 2), atol=1e-5)
 
 

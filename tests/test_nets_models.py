@@ -48,7 +48,7 @@ MRAA = mraa.MraaConfig(
 )
 LANDMARKS = torch.from_numpy(np.random.default_rng(0).uniform(60, 200, (1, 68, 2)).round())
 
-# Numbers of parameters of the published networks.
+# The number of parameters of each published network.
 PUBLISHED = [
     (fomm, fomm.FommConfig(), {"generator": 45_575_391, "kp_detector": 14_215_368, "discriminator": 2_758_849}),
     (fpb, fpb.FpFommConfig(), {"generator": 45_685_959, "kp_detector": 14_288_994, "discriminator": 2_758_849}),
@@ -71,7 +71,7 @@ def pictures(batch=2, size=256, seed=0):
 
 @pytest.mark.parametrize(("model", "config", "counts"), PUBLISHED, ids=["fomm", "fpb", "mraa"])
 def test_default_configs_have_the_published_sizes(model, config, counts):
-    with torch.device("meta"):  # sizes without memory
+    with torch.device("meta"):  # allocates no memory
         networks = model.networks(config)
     assert {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()} == counts
 
@@ -134,7 +134,7 @@ def test_relative_regions_keep_the_drivers_covariance_unless_asked():
 
 
 def test_skips_copy_visible_pixels():
-    """With skips and nothing occluded the picture is the warped source, whatever the decoder paints."""
+    """With skips and no occlusion, the output is the warped source, whatever the decoder paints."""
     sizes = replace(GENERATOR, skips=True, resize_align_corners=True)
     generator = fomm.networks(replace(FOMM, generator=sizes))["generator"].eval()
     points = KeyPoints(torch.zeros(1, 10, 2), torch.eye(2).expand(1, 10, 2, 2))
@@ -166,14 +166,14 @@ def test_prior_maps_differ_as_the_paper_and_the_code_do():
         assert prior.shape == (1, 1, 64, 64)
         assert prior.max() == 1
         assert prior.min() >= 0
-    assert (code == 0).any()  # the code cuts each point's map at its mean
+    assert (code == 0).any()  # the published code sets each point's map to 0 below its mean
     assert (paper > 0).all()
     sharp = prior_map(PriorConfig("paper"), torch.tensor([[[128.0, 64.0]]]))
     assert sharp[0, 0].flatten().argmax() == 16 * 64 + 32  # row y = 64 / 4, column x = 128 / 4
 
 
 def steps(trainer, batch, stage):
-    """Run one training step as a loop does; return the losses and how far each network moved."""
+    """Run one training step as the training loop does. Return the losses and whether each network's weights changed."""
     networks = trainer.networks()
     before = {name: [p.detach().clone() for p in network.parameters()] for name, network in networks.items()}
     optimisers = {
@@ -232,7 +232,7 @@ def test_mraa_trains_in_two_stages(batch):
 
 
 def test_published_optimisers():
-    """Tests what the golden vectors cannot: betas, decay, schedule."""
+    """Betas, decay and schedule, which golden vectors cannot test, are as published."""
     spec = FommTrainer(FOMM).optimisers("main")["generator"]
     assert (spec.lr, spec.betas, spec.weight_decay, spec.milestones) == (2e-4, (0.5, 0.999), 0, (60, 90))
     spec = MraaTrainer(MRAA).optimisers("avd")["avd"]
@@ -310,7 +310,7 @@ def test_batches_and_split_inference_equal_frame_by_frame(model, config):
     single, _, _ = animated(model, config, 1)
     assert batched.shape == frames.shape
     assert np.abs(batched.astype(int) - single).max() <= 1
-    with torch.no_grad():  # the whole networks in one call for one frame, as in the papers
+    with torch.no_grad():  # the complete networks in one call for one frame, as in the papers
         x = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
         arguments = (given_points(LANDMARKS),) if model is fpb else ()
         detector = nets["region_predictor" if model is mraa else "kp_detector"]

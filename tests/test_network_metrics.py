@@ -1,4 +1,4 @@
-"""LPIPS, FID and KID equal the reference packages on the same features; stand-in weights have the right layout."""
+"""LPIPS, FID and KID equal the reference packages' values on the same features. The weights are random stand-ins."""
 
 import hashlib
 import itertools
@@ -33,7 +33,7 @@ def cell(tmp_path_factory):
 
 
 def trunk(make) -> dict[str, torch.Tensor]:
-    """Return random weights for a network's convolutions; its head, which is most of it, gets none."""
+    """Return random weights for a network's convolutions, but not for its head, which has most of the weights."""
     with torch.device("meta"):
         layers = make(weights=None).features
     for layer in layers.to_empty(device="cpu").modules():
@@ -44,7 +44,7 @@ def trunk(make) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def standins(tmp_path_factory) -> dict[str, Path]:
-    """Write files of random weights under the published names: trunks (convolutions only), pytorch-fid's Inception."""
+    """Write random weights under the published file names: trunks (convolutions only) and pytorch-fid's Inception."""
     from pytorch_fid import inception
 
     torch.manual_seed(0)
@@ -69,7 +69,7 @@ def standins(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture
 def weights(standins, monkeypatch):
-    """Put the stand-ins into the user's weights folder, and their hashes into the table."""
+    """Make the stand-ins' folder the user's weights folder, and enter their hashes in the table of weights."""
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(next(iter(standins.values())).parent))
     for name, path in standins.items():
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -81,7 +81,7 @@ def weights(standins, monkeypatch):
 
 @pytest.fixture
 def no_weights(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)  # hides what was downloaded into the checkout
+    monkeypatch.chdir(tmp_path)  # hides weights downloaded into the checkout
     for name in ("MEGBENCH_WEIGHTS", "TORCH_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     perceptual_model.cache_clear()
@@ -92,7 +92,7 @@ def pictures(count: int) -> Frames:
 
 
 def distances(model: PerceptualModel, frames: Frames, others: Frames) -> np.ndarray:
-    """Return the LPIPS of each frame from its own counterpart, or of all from the same one, one pair at a time."""
+    """Return the LPIPS between each frame and its counterpart (or the only one in `others`), computed pair by pair."""
     pairs = zip(frames, others if len(others) > 1 else itertools.cycle(others), strict=False)
     return np.concatenate([model.compare(a[None], b[None], None).template for a, b in pairs])
 
@@ -112,7 +112,7 @@ def test_frechet_distance_is_torchmetrics(n, m, d):
 
 
 def test_frechet_distance_is_pytorch_fids_definition():
-    """pytorch-fid's own function fails with SciPy 1.18 (`disp`), so its formula is applied with that SciPy's sqrtm."""
+    """pytorch-fid's function fails with SciPy 1.18 (`disp`), so its formula is evaluated here with SciPy's sqrtm."""
     from scipy.linalg import sqrtm
 
     a, b = features(200, 16, 1), features(300, 16, 2)

@@ -1,4 +1,4 @@
-"""OpenFace-like tables: the frame number counts, for scoring and for au_source alike; missing is not zero."""
+"""OpenFace-like tables: scoring and au_source both go by the frame numbers, and missing values are not zero."""
 
 from types import SimpleNamespace
 
@@ -23,7 +23,7 @@ DRIVER = SimpleNamespace(name="d", n_frames=N)
 
 
 def rows(n=N, first=1):
-    """Return one dictionary per frame, as FeatureExtraction writes it."""
+    """Return one dictionary per frame, with the columns that FeatureExtraction writes."""
     made = []
     for k in range(n):
         row = {"frame": first + k, "face_id": 0, "timestamp": k / 30, "confidence": 0.98, "success": 1}
@@ -41,7 +41,7 @@ def text(made, delimiter=", ", comma=False):
 
 @pytest.fixture
 def told(monkeypatch):
-    """Return what was written to the terminal."""
+    """Return the list of notes written to the terminal."""
     said = []
     monkeypatch.setattr(openface, "note", said.append)
     openface._note_once.cache_clear()
@@ -58,7 +58,7 @@ def folders(tmp_path, monkeypatch, told):
 
 @pytest.fixture
 def scored(tmp_path):
-    """Return AU12 by frame as scoring reads it from a table."""
+    """Return a function that returns AU12 (n,) per frame as scoring reads it from a table."""
 
     def read(made, n=N, **options):
         path = tmp_path / "c.csv"
@@ -70,7 +70,7 @@ def scored(tmp_path):
 
 @pytest.fixture
 def driving(tmp_path):
-    """Return AU12 by frame as it drives a method."""
+    """Return a function that returns AU12 (N,) per frame as it drives a method."""
 
     def read(made, name="openface", **options):
         (tmp_path / "aus" / name / "d.csv").write_text(text(made, **options))
@@ -80,7 +80,7 @@ def driving(tmp_path):
 
 
 def changed(k, **values):
-    """Return the table with other values in frame `k`."""
+    """Return the rows of a table in which row `k` has other `values`."""
     made = rows()
     made[k] |= values
     return made
@@ -260,7 +260,7 @@ def test_columns_of_other_programs_are_named(scored, driving, rename, words):
 
 
 def test_presences_are_needed_by_openface_and_not_by_table(driving):
-    """Like pyfaceau's: frames from 0, True and False, intensities only."""
+    """A table like pyfaceau's counts frames from 0, writes success as True or False, and has intensities only."""
     made = [{k: v for k, v in row.items() if not k.endswith("_c")} | {"success": True} for row in rows(first=0)]
     with pytest.raises(CellFailed, match=r"lacks the column AU01_c.*au_source=table"):
         driving(made)
@@ -339,7 +339,7 @@ def test_a_matrix_of_ones_own_is_read_in_every_dialect_or_named(tmp_path):
         lines = [delimiter.join(map(str, row)) for row in values]
         path.write_text("\n".join(lines).replace(".", "," if delimiter == ";" else "."))
         assert np.allclose(source("table")(DRIVER).intensity, values)
-    np.savetxt(path, values[:, ::-1], delimiter=",", header=",".join(COLUMNS[::-1]))  # after a "# "
+    np.savetxt(path, values[:, ::-1], delimiter=",", header=",".join(COLUMNS[::-1]))  # the header is written after "# "
     assert np.allclose(source("table")(DRIVER).intensity, values)
     np.savetxt(path, values)
     with pytest.raises(CellFailed, match="has 1 columns; it needs 17, separated by commas, semicolons or tabs"):

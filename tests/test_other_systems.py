@@ -1,4 +1,4 @@
-"""macOS and Windows are kept possible: what only some systems have is asked for behind a guard, and has a fallback."""
+"""The code stays portable to macOS and Windows: what only some systems provide is guarded and has a fallback."""
 
 import ast
 import json
@@ -42,7 +42,7 @@ NAMES = {
     },
     "signal": {"SIGALRM", "SIGCHLD", "SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "alarm", "pause", "setitimer"},
 }
-# Where such a thing is used: with a guard beside it, and a test below or in the file named.
+# The files that use these names. Each use is guarded and has a test below or in the file named beside it.
 GUARDED = {
     "configs/external/fpb_layout.py": {"os.symlink"},  # tests/test_external.py
     "core/processors.py": {"os.sched_getaffinity"},  # tests/test_bench.py
@@ -50,7 +50,7 @@ GUARDED = {
     "methods/containers.py": {"os.getgid", "os.getuid"},
     "methods/external_run.py": {"os.killpg", "signal.SIGKILL"},
 }
-# Files that only Linux has, and who looks there: after `sys.platform`, or with an answer without them.
+# Sources that name files only Linux has. They check `sys.platform` first, or work without these files.
 FILES = {
     "commands/options.py": {"/dev"},
     "core/peak_memory.py": {"/proc/self/clear_refs", "/proc/self/status"},
@@ -59,7 +59,7 @@ FILES = {
 
 
 def used(path):
-    """Things in a source that Windows or macOS lack."""
+    """Yield the names in a source file that Windows or macOS lack."""
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in MODULES)
@@ -120,7 +120,7 @@ def test_a_program_that_is_too_slow_is_ended_where_there_are_no_groups_of_proces
 
 @pytest.mark.parametrize("linked", [True, False])
 def test_the_layout_of_fpb_fomm_is_made_where_links_are_not_allowed(monkeypatch, tmp_path, linked):
-    """The program writes its result beside the checkpoint that it is given, so that must lie in the working folder."""
+    """The program writes its result beside its checkpoint, so the checkpoint must be in the working folder."""
     layout = runpy.run_path(str(ROOT / "configs" / "external" / "fpb_layout.py"))
     (tmp_path / "frames").mkdir()
     inputs = {
@@ -167,7 +167,7 @@ def test_workbooks_are_read_where_memory_cannot_be_limited():
 
 
 def test_what_was_found_out_is_kept_byte_by_byte(tmp_path, monkeypatch):
-    """Windows ends lines its own way unless a file is opened with O_BINARY; the checksums would not fit."""
+    """Without O_BINARY, Windows would change the line endings, and the checksums would not match."""
     opened = []
     system = os.open
     monkeypatch.setattr(os, "O_BINARY", 0x8000_0000, raising=False)
@@ -189,7 +189,7 @@ def doubler():
 
 
 def test_work_is_done_from_a_thread_that_hears_no_ctrl_c():
-    """`signal.signal` is for the main thread; a server may call `megbench.score` in another one."""
+    """`signal.signal` works only in the main thread, but a server may call `megbench.score` in another thread."""
     found = []
     thread = threading.Thread(target=lambda: found.extend(work([Lane("a", doubler, [[21]])], workers=1)))
     thread.start()

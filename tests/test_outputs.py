@@ -1,4 +1,4 @@
-"""Outputs made elsewhere: found, mapped, gaps filled, marked."""
+"""Outputs made elsewhere are found and mapped, their gaps are filled, and their rows are marked."""
 
 import itertools
 from contextlib import suppress
@@ -36,7 +36,7 @@ def animate(made, template, driver, *known_as):
 
 
 def cells(driver, template, *names):
-    """Return cells of one driver on templates with some names."""
+    """Return cells of one driver on templates with these names."""
     return [Cell("p", driver, replace(template, name=name), driver) for name in names]
 
 
@@ -91,7 +91,7 @@ def test_gifs_videos_and_other_sizes_are_marked(tmp_path, cell):
 
 
 def test_outputs_in_the_proportions_of_a_face_crop_are_padded_as_such_a_driver_is(tmp_path, cell):
-    """A method that was given SMIC's crops of 137x168 answers in their proportions."""
+    """A method whose input was SMIC's crops of 137x168 pixels makes outputs in the same proportions."""
     template, driver = cell
     narrow = [cv2.resize(frame, (137, 168)) for frame in driver.frames()]
     (tmp_path / "made" / "d0__t0").mkdir(parents=True)
@@ -249,7 +249,7 @@ def test_outputs_that_repeat_each_frame_are_scored_once_each(tmp_path, cell, tim
 
 @pytest.mark.parametrize(("durations", "count"), [(40, 6), (10, 6), ([40, 40, 40, 40, 40, 80], 7)])
 def test_gifs_are_expanded_by_how_long_their_pictures_stay(tmp_path, cell, durations, count):
-    """Pillow merges the rest at the beginning into one picture of three times the duration."""
+    """Pillow merges the three equal frames at the beginning into one picture with three times the duration."""
     template, driver = cell
     pictures = [Image.fromarray(frame) for frame in driver.frames()[[0, 0, 0, 1, 2, 3]]]
     pictures[0].save(tmp_path / "d0__t0.gif", save_all=True, append_images=pictures[1:], duration=durations)

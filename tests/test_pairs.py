@@ -1,4 +1,4 @@
-"""People asked in pairs: a balanced design, answers that are checked, strengths and shares with intervals."""
+"""People asked in pairs: a balanced design, checked answers, and strengths and shares with intervals."""
 
 import itertools
 import json
@@ -67,7 +67,7 @@ def test_the_design_is_balanced(methods, drivers, raters, each, seed):
         assert 1 <= len(again) <= repeats(len(mine))
         assert len(questions) == len(mine) + len(again)
         assert max(map(abs, sides.values())) <= 1 + len(again)
-        for pair in again:  # with the sides exchanged
+        for pair in again:  # it is repeated with the sides exchanged
             assert len({each for each in questions if each.in_alphabet == pair}) == 2
     counts = [asked.pairs[pair] for pair in pairs]
     assert max(counts) - min(counts) <= 1
@@ -110,7 +110,7 @@ def test_two_methods_differ_by_the_logarithm_of_the_odds_whatever_the_ties():
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000))
 def test_each_method_is_expected_to_win_as_often_as_it_did(seed):
-    """The condition of the largest likelihood: wins and half the ties, observed and under the fit."""
+    """At the maximum likelihood, the expected number of wins plus half the ties equals the observed one."""
     rng = np.random.default_rng(seed)
     answers = [
         Compared(int(a), int(b), int(rng.choice([1, 0, -1])), f"r{n % 5}", f"d{n % 7}")
@@ -120,7 +120,7 @@ def test_each_method_is_expected_to_win_as_often_as_it_did(seed):
     assert v.sum() == pytest.approx(0, abs=1e-9)
     tied = sum(each.outcome == 0 for each in answers)
     low, high = 1e-6, 1e6
-    for _ in range(100):  # the share of ties, by bisection: as many as there were
+    for _ in range(100):  # find the tie parameter by bisection: as many ties expected as observed
         middle = np.sqrt(low * high)
         of_tie = [middle / (middle + 2 * np.cosh((v[a.first] - v[a.second]) / 2)) for a in answers]
         low, high = (middle, high) if sum(of_tie) < tied else (low, middle)
@@ -155,7 +155,7 @@ def test_clusters_that_are_the_same_either_way_count_once():
 def test_a_share_stays_within_0_and_1_and_whole_clusters_make_it_wide():
     raters, drivers = [f"r{n % 6}" for n in range(120)], [f"d{n // 6 % 10}" for n in range(120)]
     alone = share_interval([float(n % 10 < 9) for n in range(120)], raters, drivers)
-    whole = share_interval([float(n % 6 < 3) for n in range(120)], raters, drivers)  # each rater always the same
+    whole = share_interval([float(n % 6 < 3) for n in range(120)], raters, drivers)  # each rater always answers alike
     assert 0 < alone.low < alone.value < alone.high < 1
     assert whole.high - whole.low > 0.5
     assert share_interval([1.0] * 120, raters, drivers).reason == ALIKE
@@ -165,7 +165,7 @@ def test_a_share_stays_within_0_and_1_and_whole_clusters_make_it_wide():
 
 @pytest.mark.parametrize("study", STUDIES[:2])
 def test_intervals_cover_the_known_truth(study):
-    """A small part of docs/pairs.md: 60 simulations of five methods are 300 strengths, which hang together."""
+    """This is a small part of docs/pairs.md: 60 simulations of five methods give 300 correlated strengths."""
     found = coverage(study, 60)
     assert found.unbounded == 0
     assert 0.9 <= found.strengths <= 0.995
@@ -182,7 +182,7 @@ def test_the_first_answer_counts_and_the_second_tests_it():
     assert {(each.rater, each.number) for each in first_answers(asked)} == {("anna", 2), ("anna", 3), ("ben", 2)}
     ((first, second),) = repeated(asked)
     assert (first.number, second.number) == (2, 7)
-    assert first.preferred == "a" != second.preferred == "b"  # always left: not consistent
+    assert first.preferred == "a" != second.preferred == "b"  # left both times, so inconsistent
 
 
 def test_pairs_come_back_as_they_were_written(tmp_path):
@@ -217,12 +217,12 @@ def key_of(run, rater):
 
 
 def rated(output, rng):
-    """How good a rater finds an output, in steps."""
+    """Return how good a rater finds an output, as a whole number: the method's quality plus noise."""
     return round({"fpfomm": 1.0, "flow_warp": 1.6, "fomm:mode=absolute": 0.0}[output["method"]] + rng.gauss(0, 1))
 
 
 def answers_of(run, rater, best, path):
-    """Write a file of answers by a rater who prefers the method of largest `best`, as the page would save it."""
+    """Write the answers file that the page would save for a rater who prefers outputs with the larger `best`."""
     key = key_of(run, rater)
     codes = key["key"]["codes"]
     given = []
@@ -256,7 +256,7 @@ def test_answers_become_tables_and_stand_on_the_page(call, judged_run, tmp_path)
         files.append(answers_of(judged_run, rater, lambda output, rng=rng: rated(output, rng), path))
     code, out, err = call("experts", "import", *files, "--run", judged_run)
     assert code == 0, err
-    assert faults(judged_run) == []  # the seal knows of folders, keys and answers
+    assert faults(judged_run) == []  # the seal covers folders, keys and answers
     assert "People asked in pairs" in out
     lines = {line.split("  ")[0]: line for line in out.splitlines() if line}
     assert "flow_warp - fomm:mode=absolute" in lines

@@ -1,4 +1,4 @@
-"""A rater's folder in a browser: clips keep step, keys answer, nothing is lost, and no method is named."""
+"""A rater's folder in a browser: clips stay in sync, keys give answers, nothing is lost, and no method is named."""
 
 import html
 import json
@@ -20,7 +20,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def folder(call, run):
-    """Anna's folder, made once for all tests: her key stays in the run."""
+    """Return Anna's folder, made once for all tests. Her key stays in the run."""
     made = run / "pairs" / "anna"
     if not made.exists():
         code, _, err = call("experts", "pairs", run, "--rater", "anna", "--each", "4")

@@ -1,4 +1,4 @@
-"""Altered drivers: what each alteration does to a clip and its cells, and runs and tables of them."""
+"""Altered drivers: what each alteration does to a clip and its cells, and runs and tables with altered drivers."""
 
 import csv
 import dataclasses
@@ -26,7 +26,7 @@ EVERY = [Perturbation(name, kind.strength) for name, kind in KINDS.items()]
 
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory):
-    """Return a rendered cell; its reference has different noise, and its truth is known."""
+    """Return a rendered cell whose reference has different noise and whose truth is known."""
     return make_cell(tmp_path_factory.mktemp("clips"), n_frames=6)
 
 
@@ -138,7 +138,7 @@ GAIN = Figure("gain", "Gain", target="driver", ideal=1, bounds=(None, None), des
 
 
 def test_the_order_goes_by_distance_from_the_ideal():
-    values = {"a": (0.1, 0.02), "b": (0.2, 0.1), "c": (0.9, 0.05)}  # of |gain - 1|
+    values = {"a": (0.1, 0.02), "b": (0.2, 0.1), "c": (0.9, 0.05)}  # |gain - 1|, unaltered and altered
     entry = order_entry(GAIN, values)
     assert (entry.value, entry.remark) == (pytest.approx(1 / 3), "1 of 3")
     assert swapped(GAIN, values) == ["b and c"]
@@ -155,7 +155,7 @@ JUMPS = dataclasses.replace(WRONG, name="flicker", title="Flicker", unit="grey l
 
 
 def measured(folder, values):
-    """Give a figure's cells the value of their row; "" for a cell that fails."""
+    """Set the figures of rows' cells on matching drivers to the given values. Cells with the value "" have failed."""
     scores = pd.read_csv(folder / "scores.csv", keep_default_na=False, dtype="str")
     for (row, driver), value in values.items():
         mine = (scores.metric == "extra") & (scores.method == row) & (scores.scope == "cell")
@@ -166,7 +166,7 @@ def measured(folder, values):
 
 @pytest.fixture
 def altered(tmp_path):
-    """Return the tables of three figures, all 2 in a run, and with a test's values on altered drivers."""
+    """Return a function that returns the tables of three figures, which are 2 except for the values passed to it."""
 
     def made(label, before, after):
         run = make_run(tmp_path / "run")
@@ -183,7 +183,7 @@ def altered(tmp_path):
 
 
 def entries(table, section, figure):
-    """Return a figure's row in the section whose heading begins like this."""
+    """Return a figure's entries in the section whose heading begins with `section`."""
     rows = next(s.rows for s in table.sections if s.heading.startswith(section))
     return next(row for row in rows if figure in row[0].value.lower())[1:]
 

@@ -1,4 +1,4 @@
-"""Requirements for plug-ins are checked on loading; `check` tries them, `explain` says how a number was computed."""
+"""Plug-ins are checked when loaded, `check` tries them out, and `explain` states how a value was computed."""
 
 import functools
 import re
@@ -155,7 +155,7 @@ def test_check_names_each_fault_of_a_metric(cells):
 
 
 class Exact(Good):
-    """Returns 1 for exactly the frames of the reference, 0 for others; states a value for a still face."""
+    """A metric that is 1 for the reference's exact frames and 0 for others, and states a value for a still face."""
 
     figures = (Figure("size", "Size", target="driver", ideal=1, still=0, bounds=(0, 1), description="A stand-in."),)
     combine = None
@@ -180,7 +180,7 @@ class Exact(Good):
             "size is 1 for a still face, nearer to its ideal 1 than the .* output's 0.25",
         ),
         (None, lambda same: 0.5, "size is 0.5 for a still face, no further from its ideal 1 than"),
-        (1, lambda same: 1 - 0.75 * same, None),  # a guard
+        (1, lambda same: 1 - 0.75 * same, None),  # a guard figure
         (1, lambda same: 1.0, None),
         (1, lambda same: float(same), "size is 0 for a still face, and its `still` says 1"),
     ],
@@ -282,7 +282,7 @@ def test_a_value_that_no_figure_names_fails_the_metric():
 
 
 def install(monkeypatch, site, package, entries):
-    """Let Python find a package that consists of entry points."""
+    """Make Python find a package that has only entry points."""
     metadata = site / f"{package}-1.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1\n")

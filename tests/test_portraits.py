@@ -1,4 +1,4 @@
-"""Portraits: found where libraries ship them, cropped to the face, mouths closed."""
+"""Portraits: found in the packages that include them, cropped to the face, with their mouths closed."""
 
 import shutil
 

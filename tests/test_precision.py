@@ -1,4 +1,4 @@
-"""What is said about bfloat16, depending on the processor's instructions and the length of a run."""
+"""The advice on bfloat16 depends on the processor's instructions and the length of a run."""
 
 from pathlib import Path
 from types import SimpleNamespace

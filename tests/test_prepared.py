@@ -1,4 +1,4 @@
-"""From databases on disk to stores of clips, from stores to batches, weights and marked rows; on look-alikes."""
+"""From databases on disk to stores of clips, and from stores to batches, weights and marked rows, on look-alikes."""
 
 import dataclasses
 import json
@@ -38,7 +38,7 @@ PLAIN = PreparedSettings(flip=False, jitter=Jitter(0, 0, 0, 0))
 
 
 def survey(name, path, names=None):
-    """Return a look-alike's survey, with the named clips only."""
+    """Return a look-alike's survey, with only the named clips if `names` is given."""
     found = load("database", name, DATABASES).survey(path)
     kept = [clip for clip in found.clips if names is None or clip.recording.name in names]
     return dataclasses.replace(found, clips=tuple(kept))
@@ -66,7 +66,7 @@ def stores(databases, tmp_path_factory):
 
 
 def test_frames_are_those_that_everybody_gets(stores, databases, tmp_path):
-    """A store's clip has, as a driver, exactly the frames that the same files give as a folder of drivers."""
+    """A stored clip has exactly the frames that the same files have when read from a folder of drivers."""
     from megbench.clips.folder import ClipFolder
 
     (tmp_path / "drivers").mkdir()
@@ -81,9 +81,9 @@ def test_frames_are_those_that_everybody_gets(stores, databases, tmp_path):
 
 @pytest.mark.usefixtures("in_this_process")
 def test_several_prepare_one_database_together(databases, tmp_path, monkeypatch, capsys):
-    """This is what the processes of a training on several devices do."""
+    """Several processes do this when a training uses several devices."""
     monkeypatch.chdir(tmp_path)
-    for _ in range(2):  # first everything, then only what cannot be prepared
+    for _ in range(2):  # first all clips, then only those that cannot be prepared
         with ThreadPoolExecutor(3) as together:
             labels = {label for label, _ in together.map(training_data, [f"table={databases['table']}"] * 3)}
         assert labels == {"table"}
@@ -170,7 +170,7 @@ def test_preparation_goes_on_where_it_was_cut_off(databases, tmp_path, monkeypat
         prepared(found, tmp_path / "out")
     with pytest.raises(BenchError, match="a finished clip store has one"):
         ClipStore(tmp_path / "out")
-    (tmp_path / "out" / ".sub09_EP02_02f.1.tmp").mkdir()  # of a killed process
+    (tmp_path / "out" / ".sub09_EP02_02f.1.tmp").mkdir()  # left by a killed process
     stamps = {name: (tmp_path / "out" / name / "frames.npy").stat().st_mtime_ns for name in done}
     monkeypatch.setattr(clip_store, "cut_frames", cut)
     store = prepared(found, tmp_path / "out")
@@ -233,7 +233,7 @@ def test_drivers_are_not_trained_on_unless_asked(mix):
 
 
 def test_the_people_in_the_drivers_can_be_left_out_whole(databases, tmp_path):
-    """Subject 2 is among the drivers here, so another clip of the same person is left out, too."""
+    """Subject 2 is among the drivers here, so another clip of the same person is also left out."""
     found = survey(
         "casme2", databases["casme2"], ("sub02_EP01_01f", "sub04_EP12_01f", "sub05_EP03_06", "sub07_EP06_01")
     )
@@ -257,9 +257,9 @@ def test_nobody_is_on_both_sides_of_the_split(stores, mix):
     people = {split: set(data.identities(split)) for split in ("train", "validation")}
     assert len(people["validation"]) == 3
     assert not people["train"] & people["validation"]
-    # Two cameras recorded s11 ...
+    # Two cameras recorded s11, ...
     both = [split for split in people if {"smic/s11_ne_02", "smic-vis/s11_ne_02"} & set(data.recordings(split))]
-    assert len(both) == 1  # ... and their clips are on one side.
+    assert len(both) == 1  # ... and the clips of both are on one side.
     assert data.videos == len(data.recordings("train"))
     assert "casme2, samm, smic, smic-vis" in data.describe()
 
@@ -376,7 +376,7 @@ def test_what_cannot_be_trained_on_is_said(mix, stores, tmp_path):
         training_data("casme=/nowhere")
 
 
-# Rows that have seen a driver are marked
+# Rows trained on a driver are marked
 
 
 def test_a_store_is_a_folder_of_drivers(stores, tmp_path):
@@ -432,7 +432,7 @@ TINY = {
 
 @pytest.mark.usefixtures("in_this_process")
 def test_from_databases_to_a_marked_report(databases, stores, tmp_path, monkeypatch, capfd):
-    """validate, prepare, train on a mix of raw and prepared data, and benchmark the variant, by the command line."""
+    """The commands validate, prepare, train on a mix of raw and prepared data, and benchmark the trained variant."""
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(yaml.safe_dump(TINY))
 

@@ -1,4 +1,4 @@
-"""Protocols on the user's own files: which cells they make, and what they say about missing ones."""
+"""Protocols on the user's own files: which cells they make, and what they report about missing cells."""
 
 import shutil
 from importlib.util import find_spec
@@ -116,7 +116,7 @@ def test_a_partial_kit_gives_its_cells_and_names_the_others(tmp_path, capfd):
 
 @pytest.mark.parametrize(("count", "coded"), [(30, (0, 13, 29)), (31, (0, 13, 29)), (29, (None,) * 3)])
 def test_smic_positive_is_coded_whichever_copy_it_is(tmp_path, count, coded):
-    """The sheet has 30 frames, three independent copies have 31: one frame after the offset."""
+    """The sheet states 30 frames, but three independent copies have 31, with one frame after the offset."""
     kit(tmp_path / "kit", [("Smic_challenge", "Positive_s3_po_05", count)], ("westMale.jpg",))
     (cell,) = Megc2021(tmp_path / "cache", tmp_path / "kit").cells()
     assert cell.driver.n_frames == count

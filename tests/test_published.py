@@ -1,4 +1,4 @@
-"""Published checkpoints: unusual formats are read, and other files are named as what they are."""
+"""Published checkpoints: unusual formats are read, and errors state what other files really are."""
 
 import gzip
 import io
@@ -55,7 +55,7 @@ def uncounted(state):
 
 
 def numpy_1(content):
-    """Pickle a numpy scalar as numpy 1 writes it."""
+    """Return a pickle with its NumPy scalars as NumPy 1 writes them."""
     return content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
 
 
@@ -93,7 +93,7 @@ ODD = {
 
 @pytest.fixture
 def here(monkeypatch):
-    """Read in this process instead of a reader's process."""
+    """Read checkpoints in this process instead of a separate reader process."""
     monkeypatch.setattr(
         "megbench.core.weights.published_checkpoints.work",
         lambda lanes, _: [answer(set_up(lanes[0].set_up), lanes[0].batches[0][0])],
@@ -255,7 +255,7 @@ def test_cut_files_are_told_at_every_length(tmp_path, old):
     data = (tmp_path / "a.pth").read_bytes()
     for length in np.linspace(1, len(data) - 1, 25).astype(int):
         (tmp_path / "a.pth").write_bytes(data[:length])
-        # If cut within a name, the old format holds an object with half the name.
+        # If cut within a name, a file in the old format contains an object with half the name.
         with pytest.raises(BenchError, match=r"Download|contains Python objects") as error:
             read_weights(tmp_path / "a.pth")
         assert "weights_only" not in str(error.value)
@@ -332,7 +332,7 @@ contents = st.recursive(
 )
 
 
-# Importing torch takes long if the machine is busy.
+# Importing torch takes long on a busy machine.
 @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(names | st.integers(), contents))
 def test_any_content_is_networks_of_tensors(content):
@@ -406,6 +406,6 @@ def test_json_cards_are_no_checkpoints(tmp_path):
 
 
 def test_a_long_row_of_comments_is_recognised_at_once():
-    """Each comment could also begin a longer one, so that the ways to divide the row double with each comment."""
+    """Each comment may also begin a longer one, so the number of ways to divide the text doubles with each comment."""
     assert kind_of(b"<!-- -->" * 400) == ""
     assert kind_of(b"<!-- -->\n" * 400 + b"<html>") == "a web page"

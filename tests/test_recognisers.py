@@ -1,4 +1,4 @@
-"""Recognisers and their scores: pooled as in MEGC2019, folds that see nothing of each other, two machines."""
+"""Recognisers and their scores: pooling as in MEGC2019, separate folds, STSTNet and a support vector machine."""
 
 import dataclasses
 
@@ -28,7 +28,7 @@ def sample(person, emotion, picture, database="samm"):
 
 
 def crowd(people=5, each=2, noise=0.3, seed=0):
-    """Return people who each show three emotions, in pictures around one pattern per emotion."""
+    """Return labelled samples: each person shows three emotions, and pictures vary around one pattern per emotion."""
     rng = np.random.default_rng(seed)
     patterns = rng.normal(0, 0.01, (3, 3, SIDE, SIDE))
     made = [
@@ -54,14 +54,14 @@ def test_scores_are_scikit_learns_over_the_classes_shown(pairs):
 
 
 def test_scores_are_pooled_over_folds_as_megc2019_does():
-    """Computed by hand: two people, one matrix. Means of two folds' scores would differ."""
+    """The scores are computed by hand for two people in one matrix. Means of two folds' scores would differ."""
     true, said = np.array([0, 0, 1, 2, 0, 1]), np.array([0, 1, 1, 2, 0, 0])
     found = pooled_recognition(true, said[None], 3, ["a", "a", "a", "a", "b", "b"])
     # negative: 2 hits, 1 false, 1 missed; positive: 1 hit, 1 false, 1 missed; surprise: 1 hit.
     assert found.uf1.value == pytest.approx((4 / 6 + 2 / 4 + 1) / 3)
     assert found.uar.value == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
     assert found.uf1.low is None  # two people
-    # Two seeds: the mean of their scores, both in one matrix.
+    # With two seeds, the scores are averaged and the matrices are added.
     both = pooled_recognition(true, np.stack([said, true]), 3, list("aaaabb"))
     assert both.of_seeds == (found.uf1.value, 1.0)
     assert both.uf1.value == pytest.approx((found.uf1.value + 1) / 2)
@@ -81,7 +81,7 @@ def test_one_answer_to_everything_has_the_closed_forms(first, second, third):
 
 
 def test_intervals_draw_drivers_and_keep_every_class():
-    """The same answer to everything has the recall 1/3 however drivers are drawn."""
+    """If every answer is the same, the recall is 1/3 however drivers are drawn."""
     true, drivers = np.repeat([0, 1, 2], 6), [str(k // 2) for k in range(18)]
     one = pooled_recognition(true, np.zeros((1, 18), np.int64), 3, drivers)
     assert (one.uar.low, one.uar.value, one.uar.high) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
@@ -120,7 +120,7 @@ def test_classes_are_those_of_the_composite_database():
 def test_folds_hold_out_whoever_shares_a_clips_pixels():
     data = crowd(people=3, each=1)
     copied = [*data.samples]
-    # The second person has a clip that ends like one of the first person's.
+    # A clip of the second person has the same apex frame as one of the first person's.
     copied[3] = dataclasses.replace(copied[3], pixels=(copied[3].pixels[0], copied[0].pixels[1]))
     data = labelled(copied, "megc2019")
     folds = leave_one_out(data)
@@ -157,7 +157,7 @@ class TestEveryRecogniser:
         assert uf1(confusion(data.labels, said, 3)) > 0.9
 
     def test_learns_nothing_from_who_is_held_out(self, recogniser):
-        """Not even a scale: other pictures of the held-out person, with other labels, change no answer of the fold."""
+        """Other pictures and labels of the held-out person change no answer of the fold, not even through a scale."""
         recogniser = dataclasses.replace(recogniser, **({"epochs": 2} if recogniser.name == "ststnet" else {}))
         data, other = crowd(), crowd(noise=3.0, seed=1)
         mine = np.array(data.people) == "samm/000"
@@ -197,7 +197,7 @@ def test_a_recogniser_of_stretched_pictures_sees_no_amplitude():
 
 
 class Plain(nn.Module):
-    """STSTNet from the table, layer by layer."""
+    """STSTNet built layer by layer from the paper's table."""
 
     def __init__(self):
         super().__init__()
@@ -210,7 +210,7 @@ class Plain(nn.Module):
 
 
 def plain_of(net, fold):
-    """Return the plain network with one fold's weights; it still needs pictures divided by the fold's scales."""
+    """Return the plain network with one fold's weights. Its inputs must be divided by the fold's scales."""
     plain = Plain()
     kernels, biases = net.kernels[fold].detach().split((3, 5, 8)), net.bias[fold].detach().split((3, 5, 8))
     for stream, kernel, bias in zip(plain.streams, kernels, biases, strict=True):
@@ -228,7 +228,7 @@ def test_ststnet_has_the_parameters_of_its_table():
 
 
 def test_folds_together_learn_what_each_learns_alone():
-    """The grouped network is compared with the table's layers, trained fold after fold by a plain loop."""
+    """The grouped network equals the table's layers trained by a plain loop, one fold after the other."""
     data = crowd(people=3, each=2)
     folds = leave_one_out(data)
     recogniser = StstNet(epochs=3, lr=0.003, batch=7, seeds=(4,))

@@ -1,4 +1,4 @@
-"""From prepared databases to recognisers, from a run to its table: on look-alikes with known rules."""
+"""From prepared databases to recognisers, and from a run to its table, on look-alikes with known rules."""
 
 import csv
 import dataclasses
@@ -77,7 +77,7 @@ class TestPictures:
         assert np.abs(seen - other).max() < 0.15 * np.abs(seen).max()
 
     def test_corners_of_a_smile_move_outwards_and_up_in_eye_distances(self):
-        """The fastest vertex moves by 5 % of the eye distance at intensity 1; here the intensity is .8."""
+        """At intensity 1, the fastest vertex moves by 5 % of the eye distance. Here the intensity is 0.8."""
         u, v, strain = flow_picture(*pair(11, "positive"))
         mouth = np.s_[17:24]
         assert u[mouth, :14].mean() < 0 < u[mouth, 14:].mean()
@@ -142,7 +142,7 @@ class TestDatabases:
 
 
 class Spy:
-    """Answers the first class, and remembers the people that were learned from."""
+    """A recogniser that always answers the first class and remembers which samples it may learn from."""
 
     name = "spy"
 
@@ -176,7 +176,7 @@ class TestView:
         assert self.look(tmp_path / "x", data, "099", other, planted.neutral(31)) == set()
 
     def test_the_drivers_person_is_held_out_by_content(self, tmp_path, data):
-        """A clip of the database has another name: the person in it is not learned from."""
+        """If the driver is a copy of a database clip under another name, the person in that clip is held out."""
         copied = planted.acted(12, "positive", 1)
         assert self.look(tmp_path, data, "driver", copied, planted.neutral(31)) == {"samm/012"}
 
@@ -190,7 +190,7 @@ class TestView:
         driver = Driver("d", "samm", "011", folder, 4, 0, 2)
         found = label([Shown("m", "c", "d", folder, None)], [driver], alone, LinearSvm(), None)
         assert found.reasons == {0: "only the driver's person is in the clips that svm learns from"}
-        pair = [*range(6), 6, 7]  # adds a second person, who does not show every class
+        pair = [*range(6), 6, 7]  # add a second person, who does not show every class
         two = dataclasses.replace(data, samples=tuple(data.samples[k] for k in pair), labels=data.labels[pair])
         found = label([Shown("m", "c", "d", folder, None)], [driver], two, LinearSvm(), None)
         assert found.notes[0] == "held out, by name and by identical frames: 1 person in 1 of 1 cells"
@@ -219,7 +219,7 @@ def test_the_demos_recogniser_meets_nobody_of_the_demo():
 
 
 def run_of_faces(folder):
-    """Make a run with planted faces in frames 1 and 6, onset and apex: fpfomm is right, wrong_driver shows the foil."""
+    """Make a run with planted faces at onset and apex (frames 1 and 6). fpfomm is right, wrong_driver shows foils."""
     make_run(folder, drivers=6)
     facts = json.loads((folder / "run.json").read_text())
     for cell in facts["cells"]:
@@ -267,7 +267,7 @@ class TestCommand:
         (scores, taken) = recognition_tables(FinishedRun(run)).values()
         values = {row[0].value: [entry.value for entry in row[1:3]] for row in scores.rows()}
         assert values["fpfomm"] == values["flow_warp"] == values["the drivers themselves"] == [1, 1]
-        assert values["still"] == pytest.approx([1 / 6, 1 / 3])  # 2a / (3 (1 + a)) of a = 1/3
+        assert values["still"] == pytest.approx([1 / 6, 1 / 3])  # 2a / (3 (1 + a)) for a = 1/3
         assert values["always negative"] == pytest.approx([1 / 6, 1 / 3])
         assert values["chance"] == pytest.approx([1 / 3, 1 / 3])
         assert values["wrong_driver"] == [0, 0]
@@ -435,7 +435,7 @@ class TestFlowExport:
         arrays = np.load(out / "flow.npy")
         assert arrays.dtype == np.float32
         assert np.array_equal(arrays, data.pictures)
-        path = out / "three_norm_u_v_os" / "012" / "u_train" / "0" / "011_011_ne_1 .png"  # the original has this blank
+        path = out / "three_norm_u_v_os" / "012" / "u_train" / "0" / "011_011_ne_1 .png"  # the original has this space
         assert np.array_equal(
             cv2.imread(str(path))[..., ::-1], np.round(255 * np.moveaxis(stretched(arrays[0]), 0, -1))
         )

@@ -1,4 +1,4 @@
-"""`--reference`: published rows stand beside a run's figures of the same version and cells, and count nowhere."""
+"""`--reference` shows published rows beside a run's figures of the same version and cells, and changes no figure."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from tests.report_fixture import LABELS, make_run
 KIT = {"d1": "smic_positive", "d2": "casme2_positive", "ta": "asianFemale", "tb": "westernMale"}
 ROWS = published_rows(REFERENCES["megc2021"])
 PUBLISHED = {(row.system, row.driver, row.template): row.scores for row in ROWS}
-# The run's own figures of version 1, by cell and figure; no other figure of the run has such values.
+# The run's own version 1 figures, by cell and figure. No other figure of the run has these values.
 OWN = {
     (driver, template): {"agreement_v1": 0.4 + place / 100, "gain_v1": 0.7 + place / 100, "error_v1": 0.9 + place / 100}
     for place, (driver, template) in enumerate((d, t) for d in ("d1", "d2") for t in ("ta", "tb"))
@@ -30,7 +30,7 @@ def renamed(text):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Write a run of four of the kit's cells with figures of both versions; the second method lacks one cell."""
+    """Write a run of four of the kit's cells with figures of both versions. The second method lacks one cell."""
     folder = make_run(tmp_path_factory.mktemp("run") / "run", frames=31)
     facts = json.loads(renamed((folder / "run.json").read_text()))
     facts["protocol"]["name"] = "megc2021"
@@ -81,7 +81,7 @@ def test_means_are_over_the_cells_that_the_published_system_has(tables):
         assert row[f"{name} published"].value == pytest.approx(sum(theirs) / 2)
         ours = [OWN[cell][figure] for cell in cells]
         assert row[f"{name} fpfomm"].value == pytest.approx(sum(ours) / 2)
-    # This method failed in smic_positive on westernMale.
+    # This method failed on the cell smic_positive on westernMale.
     lacking = row["agreement fomm:mode=absolute"]
     assert (lacking.value, lacking.remark) == (pytest.approx(OWN["d2", "tb"]["agreement_v1"]), "1/2")
     every = row_of(tables["reference"], "ULME-GAN")
@@ -118,7 +118,7 @@ def test_prototypes_and_short_outputs_are_marked_and_what_is_left_out_is_counted
 
 
 def test_nothing_else_of_a_run_knows_of_them(run, tables):
-    """Every other table is the same with and without, and so is the page around their section."""
+    """With and without references, all other tables and the rest of the page are identical."""
     without = tables_of(run)
     assert {name: table for name, table in tables.items() if not name.startswith("reference")} == without
     assert sorted(set(tables) - set(without)) == [
@@ -127,7 +127,7 @@ def test_nothing_else_of_a_run_knows_of_them(run, tables):
         "reference_error",
         "reference_gain",
     ]
-    # The best of a column is never a matter between them and the run's rows.
+    # No best value is chosen in tables that mix published rows with the run's own.
     for table in (tables[name] for name in set(tables) - set(without)):
         assert all(table.best(place) is None for place in range(len(table.columns)))
     plain = write_report(run, Pictures.none).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Rendered clips: the stated motion is the motion of the pixels."""
+"""Rendered clips: the recorded motion is the motion of the pixels."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ from megbench.faces.field import sample, similarity
 from megbench.faces.flow import FlowFrom
 from megbench.faces.mesh import LEFT_EYE, OVAL, RIGHT_EYE
 
-# People in neither the demo nor a training set: held out from those that the renderer was adjusted on.
+# A person in neither the demo nor a training set, who was not used to tune the renderer.
 HELD_OUT = Role("astronaut", "test", 4)
 SMILE_AND_FROWN = Performance(
     tracks=(Track("AU12", ((1, 0), (6, 0.9), (9, 0.4))), Track("AU04", ((3, 0), (9, 0.7)))),

@@ -1,4 +1,4 @@
-"""The leaderboard in a browser: it sorts, folds until it fits, keeps its first column, and is complete on paper."""
+"""The leaderboard in a browser: it sorts, folds until it fits, keeps its first column, and prints completely."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.report_fixture import make_run, with_metric
 
 @pytest.fixture(scope="module")
 def wide(browser, tmp_path_factory):
-    """Write a report whose leaderboard has 25 more columns, in the suite's groups and two others."""
+    """Write a report whose leaderboard has 25 more columns, in the suite's own groups and two others."""
     folder = tmp_path_factory.mktemp("wide")
     figures = [
         Figure(
@@ -42,7 +42,7 @@ def columns_shown(page):
 
 
 def reaches_out(page):
-    """Return by how many pixels the leaderboard and the page are wider than their visible parts."""
+    """Return how many pixels the leaderboard and the page extend beyond their visible width."""
     return page.evaluate(
         """() => [document.querySelector("#board .folding .table-scroll"), document.documentElement]
             .map((box) => box.scrollWidth - box.clientWidth)"""
@@ -50,7 +50,7 @@ def reaches_out(page):
 
 
 def test_a_click_on_a_heading_sorts_within_each_section(board):
-    """By agreement, and by a column of a group that was folded."""
+    """The test sorts by agreement and by a column of a group that was folded."""
 
     def column(place):
         return board.eval_on_selector_all(

@@ -1,4 +1,4 @@
-"""The page in a browser: it runs without errors, its clips are synchronous, its tables can be sorted."""
+"""The page in a browser: it runs without errors, its clips stay in sync, and its tables can be sorted."""
 
 import json
 
@@ -101,7 +101,7 @@ def test_views_are_switched_one_by_one_and_one_always_stays(page):
 
 
 def seven_clips_in_rows(page, width):
-    """Return how many rows seven clips of a cell take in a window of this width."""
+    """Return the number of rows that seven clips of a cell take in a window of this width."""
     page.set_viewport_size({"width": width, "height": 800})
     return page.evaluate(
         """() => {
@@ -226,7 +226,7 @@ def test_curve_cursors_follow_the_frame(page):
     start = cursors()
     page.locator("#frame").fill(str(FRAMES - 1))
     ways = [end - begin for begin, end in zip(start, cursors(), strict=True)]
-    assert len(ways) == 6 + 2  # the regions, two known action units
+    assert len(ways) == 6 + 2  # six curves of regions and two of known action units
     assert min(ways) > 80
 
 

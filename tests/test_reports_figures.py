@@ -1,4 +1,4 @@
-"""The papers' figures: their contents, where they are written, and what is refused."""
+"""Figures for papers: their contents, where they are written, and which requests are refused."""
 
 import warnings
 
@@ -49,7 +49,7 @@ def test_a_strip_has_frames_and_differences_of_driver_and_methods(run):
     shown = pictures(figure)
     assert len(shown) == 1 + (2 + len(LABELS)) * 2 * 5
     assert {"template", "truth"} <= set(texts(figure))
-    shown = shown[1:]  # minus the template
+    shown = shown[1:]  # without the template
     # The first column is the onset: its difference to itself is grey in every second row.
     assert all((shown[row * 5] == 128).all() for row in range(1, len(shown) // 5, 2))
     assert all(np.ptp(shown[row * 5 + 2]) > 50 for row in range(1, len(shown) // 5, 2))

@@ -1,4 +1,4 @@
-"""The magnified view: it moves what moves further, leaves noise unchanged, and folds nothing."""
+"""The magnified view enlarges motion, leaves noise unchanged, and does not fold the picture."""
 
 import cv2
 import numpy as np
@@ -28,7 +28,7 @@ def page(browser, report):
 
 
 def test_magnified_motion_is_what_moved_moved_further(page):
-    """The middle of the fixture's field moves by 0.2 pixels a frame: by 1.2 at frame 6, by 8.4 more at 8 times."""
+    """The middle of the fixture's field moves by 0.2 pixels per frame: 1.2 by frame 6, and 8.4 more at factor 8."""
     page.locator("#magnification").select_option("8")
     page.locator("#frame").fill("6")
     picture, magnified = (pixels(page, view, 3) for view in ("picture", "magnified"))
@@ -46,7 +46,7 @@ def test_noise_of_the_measured_motion_is_not_magnified(page):
 
 
 def test_motion_that_would_fold_the_picture_when_magnified_is_smoothed(browser, tmp_path):
-    """The middle of a ramp from dark to bright moves by 10 pixels, 160 when magnified: it must stay a ramp.
+    """A ramp from dark to bright, whose middle moves by 10 pixels and by 160 when magnified, must stay a ramp.
 
     A clip without a measured motion must say so.
     """

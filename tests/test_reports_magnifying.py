@@ -1,4 +1,4 @@
-"""What magnifying motion around a method changes: sentences under the leaderboard, and docs/magnified.md."""
+"""How magnifying motion around a method changes its scores: sentences in the report, and docs/magnified.md."""
 
 import json
 
@@ -17,7 +17,7 @@ SCORES = st.tuples(st.floats(-1, 1), st.floats(-2, 2), st.floats(0, 3))
 
 
 def magnified_run(folder, factor=4.0, **others):
-    """Return the fixture's run, in which the second row is the first one with motion magnified around it."""
+    """Return the fixture's run, changed so that its second row is the first row with magnified motion."""
     make_run(folder, 1)
     facts = json.loads((folder / "run.json").read_text())
     plain, row = facts["methods"][:2]

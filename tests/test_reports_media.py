@@ -1,4 +1,4 @@
-"""Encoded clips: small enough, true to half a pixel of motion, encoded only once."""
+"""Encoded clips are small enough, preserve half a pixel of motion, and are encoded only once."""
 
 import functools
 import os
@@ -159,7 +159,7 @@ def test_a_field_of_another_shape_or_a_damaged_one_is_none(tmp_path, shape):
 
 
 def test_the_sheet_is_coded_in_the_quality_that_its_sample_allows(monkeypatch):
-    """In a lower quality if the sample was cheaper than the rest."""
+    """A lower quality is used if the sample took fewer bytes per frame than the complete sheet does."""
     noisy = np.random.default_rng(0).integers(0, 40, (20, 256, 256, 3)).astype(np.uint8)
     coded = []
 
@@ -192,14 +192,14 @@ def test_a_run_holds_the_motion_that_scoring_saw_and_gets_it_again_where_it_was_
     (held,) = (tmp_path / "run").rglob("*.npz")
     assert held == tmp_path / "run" / "motion" / "inputs" / "drivers" / f"{cell.driver.name}.npz"
     whole = held.read_bytes()
-    held.write_bytes(whole[:100])  # and with it the store's copy, which is the same file
+    held.write_bytes(whole[:100])  # this also damages the store's copy, which is the same file
     assert keep_motion(tmp_path / "run", [job])
     assert held.read_bytes() == whole
     assert measured.calls == 2
 
 
 def mark(method):
-    """Return a stand-in for the function that measures motion; it counts its calls."""
+    """Return a stand-in for the function that measures motion, which counts its calls."""
 
     @functools.wraps(method)
     def measure(clip):

@@ -1,4 +1,4 @@
-"""The page as a file, complete, self-contained and escaped, and the readers of a run's files."""
+"""The report page is complete, self-contained and escaped, and faults in a run's files are reported."""
 
 import base64
 import dataclasses
@@ -34,7 +34,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """Return a folder of encoded clips, shared by all tests, because most show the same ones."""
+    """Return a folder for encoded clips, shared by all tests, because most of them show the same clips."""
     return tmp_path_factory.mktemp("media")
 
 
@@ -44,7 +44,7 @@ def page(run, cache):
 
 
 class Resources(HTMLParser):
-    """Collects elements and everything they would load."""
+    """A parser that collects tags, ids, event handlers and everything that the page would load."""
 
     def __init__(self):
         super().__init__()
@@ -294,7 +294,7 @@ def test_outputs_made_elsewhere_have_no_seconds_per_frame(tmp_path):
 
 
 def not_supplied(run, label, *cells):
-    """Alter a finished run so that the outputs a row needed in these cells were missing."""
+    """Alter a finished run so that a row's outputs for these cells were not supplied."""
     scores = pd.read_csv(run / "scores.csv", keep_default_na=False, dtype="str")
     for cell in cells:
         record = {"key": "k", "status": "missing", "reason": f"no output for {cell}"}
@@ -330,7 +330,7 @@ def test_cells_that_were_not_supplied_are_missing_and_means_over_common_cells_st
     page = write_report(run, cache=cache).read_text()
     assert "Means over the 2 cells that every method has" in page
     data = json.loads(re.search(r'id="page-data">(.*?)</script>', page)[1])
-    assert data["cells"][data["opened"]]["name"] == "d2__ta"  # the first row with all clips
+    assert data["cells"][data["opened"]]["name"] == "d2__ta"  # the first cell with all clips
     not_supplied(run, "fpfomm", "d2__ta")
     assert common_cells.common_means(FinishedRun(run)).title == "Means over the one cell that every method has"
     not_supplied(run, "fpfomm", "d2__tb")
@@ -443,7 +443,7 @@ def test_drivers_that_show_several_faces_are_named(tmp_path):
     facts = json.loads((folder / "run.json").read_text())
     for cell in facts["cells"]:
         cell |= {"face": "left", "faces": [105, 73]} if cell["driver"] == "d1" else {"faces": [105]}
-    facts["provenance"]["code"] = {"sources": "0123456789abcdef"}  # as if the suite had come without git
+    facts["provenance"]["code"] = {"sources": "0123456789abcdef"}  # as if the suite had been installed without git
     (folder / "run.json").write_text(json.dumps(facts))
     page = write_report(folder, Pictures.none).read_text(encoding="utf-8")
     told = "2 faces in its first frame (105 and 73 px wide), the left one was used"

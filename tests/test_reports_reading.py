@@ -1,4 +1,4 @@
-"""Plain words about a cell: every rule applies where it should and nowhere else."""
+"""Remarks in words about a cell: each rule applies where it should and nowhere else."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_a_good_output_gets_one_good_sentence():
     [
         ({"agreement": 0.0, "gain": 0.0, "error": 1.0}, "nearly still: gain 0.00."),
         ({"gain": 0.4, "error": 0.62}, "Too weak: gain 0.40."),
-        ({"agreement": 0.29, "gain": 0.23, "error": 1.09}, "Too weak: gain 0.23."),  # 80 % of the motion, elsewhere
+        ({"agreement": 0.29, "gain": 0.23, "error": 1.09}, "Too weak: gain 0.23."),  # 80 % of the motion, misplaced
         ({"gain": 2.0, "error": 1.1}, "Too strong: gain 2.00."),
         ({"agreement": -0.1, "gain": -0.05, "error": 1.2}, "none of the driver's motion: gain -0.05."),
         ({"agreement": 0.75}, "mostly"),

@@ -38,7 +38,7 @@ def test_alone_nobody_is_best():
 
 
 def with_truth(folder):
-    """Return the fixture's run with `still` as a control of that name and `wrong_driver` as the truth."""
+    """Return the fixture's run with its row `wrong_driver` renamed to `truth`. Its row `still` stays as it is."""
     for file in ("run.json", "scores.csv"):
         (folder / file).write_text((folder / file).read_text().replace("wrong_driver", "truth"))
     return FinishedRun(folder)
@@ -81,7 +81,7 @@ def test_without_controls_there_is_no_table_and_no_page(tmp_path):
 
 
 def test_the_page_in_docs_has_the_generators_form_and_every_figure():
-    """Its numbers come from a run; after adding a metric, rewrite it: python -m megbench.commands.rewards_page RUN."""
+    """Its numbers come from a run. After adding a metric, run: python -m megbench.commands.rewards_page RUN."""
     text = PAGE.read_text(encoding="utf-8")
     assert text.startswith(HEAD)
     assert text.endswith(VBENCH)

@@ -1,4 +1,4 @@
-"""What was spotted, on the page and in the log: every row, and the answer that ignores the output."""
+"""Spotting results on the page and in the log: every row, and the constant answer that ignores the output."""
 
 import csv
 import dataclasses
@@ -26,12 +26,12 @@ from megbench.reports.spotting import COLUMNS, spotting_table, write_log
 from tests.report_fixture import CONTROLS, FRAMES, LABELS, make_run
 
 TRUE = (3, 9)
-# What each row of the fixture spots, the same in all cells.
+# The interval that each row of the fixture spots in every cell.
 SPOTS = {"fpfomm": (3, 9), "fomm:mode=absolute": (0, 2), "flow_warp": (4, 10), "still": None, "wrong_driver": (9, 11)}
 
 
 def partial_of(label: str) -> Partial:
-    """Return what the metric keeps of a cell in which a row spots its interval."""
+    """Return the metric's partial for a cell in which the row spots its interval."""
     iou, counts = judged(SPOTS[label], TRUE)
     everything = whole_clip(FRAMES)
     sums = {
@@ -45,7 +45,7 @@ def partial_of(label: str) -> Partial:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Make the look-alike of a run, with the results of spotting in it."""
+    """Make a look-alike of a run that includes spotting results."""
     folder = make_run(tmp_path_factory.mktemp("spotted"))
     facts = json.loads((folder / "run.json").read_text())
     figures = [dataclasses.asdict(figure) for figure in Spotting.figures]
@@ -81,14 +81,14 @@ def test_the_table_has_every_row_and_the_answer_that_never_looks(run):
     assert found["still"] == [0, 0, 4, None, 0, 0, 0]
     assert found["fomm:mode=absolute"][:6] == [0, 3, 3, 0, 0, 0]  # one of its cells failed
     (absolute,) = [row for row in table.rows() if row[0].value == "fomm:mode=absolute"]
-    # A fraction after a count would read as part of it.
+    # Counts have no fraction beside them, because it would read as part of the number.
     assert [entry.remark for entry in absolute[1:]] == [*[""] * 3, *["3/4"] * 4]
     iou = (TRUE[1] - TRUE[0] + 1) / (FRAMES + 40)
     assert found["whole clip"] == [0, 4, 4, 0, 0, 0, pytest.approx(iou)]
 
 
 def test_where_the_whole_clip_counts_as_found_page_table_and_terminal_say_so(run, tmp_path):
-    """As in a long clip in which the driver's interval is half of the clip's frames and the 40 around them."""
+    """The whole clip is found if the driver's interval is at least half as long as the clip and 40 frames around it."""
     assert "Caution" not in spotting_table(FinishedRun(run)).text() + summary(FinishedRun(run)).text()
     folder = shutil.copytree(run, tmp_path / "run")
     for path in (folder / "partials").glob("*/d1__ta.json"):
@@ -181,6 +181,6 @@ def test_the_same_command_makes_an_altered_or_lost_log_again(run, tmp_path):
     assert not page_as_sealed(folder)
     write_log(FinishedRun(folder))
     assert (folder / SPOTTING_LOG).read_text() == whole
-    seal(folder)  # as the command does in the end: nothing of the altered log remains in the seal
+    seal(folder)  # as the command does at the end, so that nothing of the altered log remains in the seal
     assert page_as_sealed(folder)
     assert faults(folder) == []

@@ -1,4 +1,4 @@
-"""One table in four formats: the same values everywhere, absent ones as dashes with reasons, everything escaped."""
+"""One table in four formats: the same values in each, absent ones as dashes with reasons, all text escaped."""
 
 import csv
 import html.parser
@@ -34,7 +34,7 @@ def tables(draw):
 
 
 class Cells(html.parser.HTMLParser):
-    """Texts of body cells, row by row, without footnote marks."""
+    """A parser that collects the texts of cells, row by row, without footnote marks."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The findings of selfcheck are in the explanations, but only for the version that was checked."""
+"""The findings of selfcheck are in the explanations, but only for the metric version that was checked."""
 
 import json
 

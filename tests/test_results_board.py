@@ -1,4 +1,4 @@
-"""The table in a browser: rows that may be compared stand together, filters and sorting work, nothing is asked for."""
+"""The results in a browser: only comparable rows share a table, filters and sorting work, nothing is requested."""
 
 import copy
 import html
@@ -20,7 +20,7 @@ NEWER = {**METRIC, "version": "3"}
 
 
 def number(within):
-    """Return what a paper prints of the row fomm: its gain, nearly."""
+    """Return a number that a paper prints for the row fomm: its gain, rounded to three decimals."""
     facts = {"row": "fomm", "protocol": "folder", "cells": 12, "metric": "motion_agreement", "version": "2"}
     printed = f"{WHOLE['rows'][0]['scores']['gain']['value']:.3f}"
     why = "" if within is not None else "The paper does not say how."
@@ -28,7 +28,7 @@ def number(within):
 
 
 WHOLE = results()
-# A second submission of the same cells and version, one by a newer version of the metric, one on fewer cells.
+# A second submission on the same cells and with the same version of the metric.
 SECOND = results(
     rows=[{**row("mine", 30, marks={HOSTILE: HOSTILE}), "label": f"mine {HOSTILE}"}, *WHOLE["rows"][3:]],
     asked={"methods": [f"mine {HOSTILE}"], "controls": True, "seed": 0, "device": "cpu"},
@@ -57,7 +57,7 @@ def page(browser, site):
 
 
 def shown(page):
-    """Label of every visible method, table by table."""
+    """Return the labels of all visible methods, one list per table."""
     return page.eval_on_selector_all(
         ".ranking:not([hidden])",
         """all => all.map(one => [...one.querySelectorAll("tbody.methods tr[data-status]:not([hidden]) th a")]
@@ -91,7 +91,7 @@ def test_rows_share_a_table_only_on_the_same_cells_by_the_same_version():
     assert together == [["a", "b", "e"], ["c"], ["d"], ["e"]]
     (short,) = [ranking for ranking in found if len(ranking.cells) == 11]
     assert [ranked.row.label for ranked in short.methods] == ["fomm"]
-    # The same control of two submissions stands once.
+    # A control that occurs in two submissions is listed once.
     shared = next(ranking for ranking in found if len(ranking.methods) > 4)
     labels = [ranked.row.label for ranked in shared.controls]
     assert len(labels) == len(set(labels))

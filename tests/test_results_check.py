@@ -1,4 +1,4 @@
-"""Every kind of tampering with a results file is found, and a whole file is not found fault with."""
+"""Every kind of tampering with a results file is found, and an intact file has no findings."""
 
 import copy
 import json
@@ -22,7 +22,7 @@ def found(facts):
 
 
 def tampered(change):
-    """Return the whole file's values after a change in place, as they stand and with all hashes mended."""
+    """Return an intact file's values after a change: with the old hashes, and with all hashes recomputed."""
     facts = copy.deepcopy(WHOLE)
     change(facts)
     return facts, mended(facts)
@@ -41,7 +41,7 @@ def of(label):
 
 
 def set_at(*path, to):
-    """Return a change: the value at a path of keys."""
+    """Return a change that sets the value at a path of keys to `to`."""
 
     def change(facts):
         for key in path[:-1]:
@@ -82,7 +82,8 @@ def hide_seen(facts):
     trained |= {"marks": {}, "seen_drivers": [], "seen_people": []}
 
 
-# Changes that contradict something else in the file: found although every hash was mended. The words of the finding.
+# Changes that contradict something else in the file, with words of the finding. They are found even if every hash
+# was recomputed.
 CONTRADICTING = {
     "a score": (set_at("rows", 0, "cells", FIRST, "scores", "agreement", to=0.95), "row fomm: agreement: mean"),
     "a mean": (set_at("rows", 0, "scores", "gain", "value", to=0.99), "row fomm: gain: mean 0.99"),
@@ -122,7 +123,7 @@ CONTRADICTING = {
     "no seal": (set_at("seal", to=None), "seal: missing"),
     "a hash of frames": (drop_at("rows", 0, "cells", FIRST, "output"), "output"),
 }
-# Changes that contradict nothing: only the hashes tell, and where all hashes are mended only the run.
+# Changes that contradict nothing in the file. Hashes reveal them, or only the run if all hashes were recomputed.
 ONLY_ALTERED = {
     "swapped cells of one driver": (swap_with(SAME_DRIVER), "row fomm on d0__ta: altered"),
     "a metric's version": (set_at("metrics", 0, "version", to="3"), "metric motion_agreement: altered"),
@@ -154,7 +155,7 @@ def test_every_other_change_is_found_by_the_hash_of_its_part(name):
     change, words = ONLY_ALTERED[name]
     plain, forged = tampered(change)
     assert any(words in line for line in found(plain)), found(plain)
-    assert found(forged) == []  # docs/submit.md says so: only the run tells
+    assert found(forged) == []  # as docs/submit.md states, only the run reveals this
 
 
 @settings(max_examples=15, deadline=None)

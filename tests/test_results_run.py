@@ -1,4 +1,4 @@
-"""From a run to a file and into the table: exported, checked against its run, added with the text of a pull request."""
+"""A run's results are exported, checked against the run, and added to the table with the text of a pull request."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def test_a_run_becomes_a_file_that_agrees_with_it(call, run, tmp_path):
     assert code == 0, out + err
     assert "3 outputs measured again" in out
 
-    # What agrees with itself everywhere is found by the run only.
+    # A forgery that is consistent within the file is found only by comparison with the run.
     facts["rows"][0]["cells"]["d0__t0"]["output"] = "0" * 32
     write(mended(facts), tmp_path / "forged.json")
     assert call("results", "check", "forged.json")[0] == 0
@@ -47,7 +47,7 @@ def test_a_run_becomes_a_file_that_agrees_with_it(call, run, tmp_path):
 
 
 def test_scores_that_the_frames_do_not_have_are_found_by_measuring_again(call, run, tmp_path):
-    """A run whose table was altered and sealed anew says what the file says; its frames do not."""
+    """If a run's table was altered and the run resealed, the file agrees with the table but not with the frames."""
     from megbench.engine.seal import seal
 
     table = (run / "scores.csv").read_text()

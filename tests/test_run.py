@@ -1,4 +1,4 @@
-"""A run: keyed by content, resumable, checked, and the same for any number of workers."""
+"""Runs are keyed by content, resumable, checked, and the same for any number of workers."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("in_this_process")
 
 @pytest.fixture
 def in_worker_processes(in_this_process, monkeypatch):
-    """Undo `in_this_process`."""
+    """Undo `in_this_process`, so that worker processes do the work."""
     monkeypatch.undo()
 
 
@@ -174,7 +174,7 @@ def test_altered_frames_are_found_and_made_again(tmp_path, drivers, log, where):
     run.complete()
     picture = run.folder / "cells/shift/d1__t0/frames/00001.png"
     good = picture.read_bytes()
-    if where == "run":  # as an editor saves: a new file under the old name
+    if where == "run":  # as an editor saves it: a new file with the old name
         picture.unlink()
     picture.write_bytes(good[:-30] + b"\0" * 30)
     others = {path: stamp for path, stamp in stamps(run.folder / "cells").items() if "d1__t0" not in str(path)}
@@ -198,7 +198,7 @@ def test_results_do_not_depend_on_workers_or_order(tmp_path, drivers, in_worker_
 
 
 class FromFiles(Fragile):
-    """A row with files: one mark that counts the cells it is asked about, and one file that fits none of them."""
+    """A method with files: its mark lists the cells passed to it, and some of its files match none of them."""
 
     name = "from_files"
 
@@ -235,7 +235,7 @@ REASONS = {
 @pytest.mark.parametrize("variants", [("killed", "exits", "hangs"), ("raises", "short", "floats")])
 def test_failing_cells_cost_only_themselves(tmp_path, drivers, monkeypatch, variants):
     if "killed" in variants:
-        monkeypatch.undo()  # in separate processes
+        monkeypatch.undo()  # work in separate processes
     rows = [row(f"fragile@{variant}", Fragile, variant) for variant in variants]
     limit_s = 3 if "hangs" in variants else 600
     run = make_run(tmp_path, drivers, [*rows, row("unready", Unready), row()], limit_s=limit_s)
@@ -277,7 +277,7 @@ def test_a_faulty_metric_is_absent_not_zero(tmp_path, drivers):
 
 @pytest.fixture
 def measured(tmp_path, monkeypatch):
-    """Return the cells that Counted has measured so far; the file also holds what it keeps of each."""
+    """Return a function that lists the cells that Counted has measured. Counted keeps its files in the same folder."""
     monkeypatch.setenv("MEASURED_LOG", str(tmp_path / "measured.txt"))
     return lambda: (tmp_path / "measured.txt").read_text().splitlines()
 
@@ -290,13 +290,13 @@ def test_a_metric_added_to_a_finished_run_is_measured_alone(tmp_path, drivers, l
     assert len(measured()) == 6
     assert len(log()) == 6
     assert set(scores(both)["metric"]) == {"counted", "difference"}
-    (tmp_path / "d1__t0.npz").unlink()  # the files that sets are compared by may be deleted with the store
+    (tmp_path / "d1__t0.npz").unlink()  # the files of metrics that compare sets may be deleted with the store
     make_run(tmp_path, drivers, metrics=(Counted, Difference)).complete()
     assert measured()[6:] == ["d1__t0"]
 
 
 def test_a_metric_without_its_weights_is_unavailable_and_the_run_goes_on(tmp_path, drivers, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # hides what was downloaded into the checkout
+    monkeypatch.chdir(tmp_path)  # hides weights downloaded into the checkout
     for variable in ("MEGBENCH_WEIGHTS", "TORCH_HOME"):
         monkeypatch.setenv(variable, str(tmp_path / "nothing"))
     run = make_run(tmp_path, drivers, metrics=(Needy, Difference))

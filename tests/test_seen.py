@@ -19,7 +19,7 @@ SHAPE = re.compile(r"(\w+) (\([^)]*\))")
 
 
 def rows(heading):
-    """Return the names in the table under a heading, with the cell after each."""
+    """Return the names in the table under a heading, each with the text of the next column."""
     (section,) = [part for part in PAGE.split("\n## ") if part.startswith(heading)]
     return dict(ROW.findall(section))
 

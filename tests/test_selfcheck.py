@@ -1,4 +1,4 @@
-"""What selfcheck says of figures with known properties, and the degradations it uses."""
+"""Selfcheck's verdicts on figures with known properties, and the degradations that it uses."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from megbench.protocols.demo import SHEET
 
 
 def values(of) -> dict:
-    """Return a figure's value on every variant, from of(series, level); the scale's level 1 is the unharmed answer."""
+    """Return a figure's values, of(series, level), on all variants. Level 1 of `scale` is the undegraded answer."""
     return {(name, level): float(of(name, level)) for name, level in variants()}
 
 
@@ -56,14 +56,14 @@ def test_a_change_within_the_noise_is_not_seen():
 
 def test_a_small_steady_change_is_weak_neither_seen_nor_unseen():
     judged = worth("weak", values(lambda name, level: level if name == "scale" else 1 - 0.01 * level))
-    assert "delay" in judged.sensitive  # .08 of a span of 1.5
-    assert "unsteady timing" in judged.weak  # .04
+    assert "delay" in judged.sensitive  # 0.08 of a span of 1.5
+    assert "unsteady timing" in judged.weak  # 0.04
     assert "blur" in judged.blind
 
 
 @pytest.mark.parametrize("strong", [0.03, 0.2])
 def test_nothing_is_both_seen_and_unseen(strong):
-    """Noise whose weaker level is the floor itself, and moves the figure as much as the stronger one."""
+    """The weaker level of noise is the floor itself, and moves the figure as much as the stronger level does."""
     judged = worth("noisy", values(lambda name, level: strong if name == "noise" else float(name == "still")))
     assert "camera noise" in judged.sensitive + judged.weak
     assert not set(judged.sensitive + judged.weak) & set(judged.blind)
@@ -99,7 +99,7 @@ def test_a_constant_figure_sees_nothing():
 
 
 def obedient(figure):
-    """Return figures that obey the laws."""
+    """Return values on all variants with which a figure obeys the laws."""
     low = {"still": 0.0, "wrong_driver": 0.1, "reversed": 0.2}
     late = figure in ("timing_error", "onset_shift", "apex_shift")
 
@@ -194,7 +194,7 @@ def test_degradations_do_what_their_names_say(answer):
     np.testing.assert_array_equal(answer.frames(("delay", 2))[2:], truth[:-2])
     np.testing.assert_array_equal(answer.frames(("reversed", 0.0)), truth[::-1])
     assert np.abs(answer.frames(("wrong_identity", 0.0)) - truth)[0].mean() > 5
-    assert np.abs(answer.frames(("noise", 2)) - truth).std() == pytest.approx(1.2, abs=0.3)  # |N(0, 2)|, rounded
+    assert np.abs(answer.frames(("noise", 2)) - truth).std() == pytest.approx(1.2, abs=0.3)  # of |N(0, 2)|, rounded
     leaked = answer.frames(("leak", 0.6)).astype(float)
     assert np.abs(leaked - truth)[:, :100].max() > 10  # AU01 moves the brows in a clip of the mouth
     assert answer.frames(("jitter", 4)).shape == truth.shape

@@ -1,4 +1,4 @@
-"""Several processes using one run or one store, and several machines using one run: nothing is lost."""
+"""Nothing is lost when several processes use one run or one store, or several machines use one run."""
 
 import contextlib
 import json
@@ -41,7 +41,7 @@ CELLS = 8
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """Write clips for eight cells, and logs of what was animated and measured."""
+    """Write clips for eight cells, and let runs log what they animate and measure. Return the folder."""
     make_clips(tmp_path / "drivers", count=CELLS // 2)
     monkeypatch.setenv("FAKES_LOG", str(tmp_path / "animated.txt"))
     monkeypatch.setenv("MEASURED_LOG", str(tmp_path / "measured.txt"))
@@ -57,7 +57,7 @@ def make_run(place, sleep=0.0, engine="local", folder="run", workers=1, row=None
 
 
 def complete(place, sleep, folder="run"):
-    """Complete a run as `bench.py` does; what a user would read is written to a file named by this process."""
+    """Complete a run as `bench.py` does. Write the error that a user would read to a file named after this process."""
     run = make_run(place, sleep, folder=folder)
     try:
         with locked_folder(run.folder, RUN):
@@ -154,7 +154,7 @@ def test_a_scheduler_that_is_not_there_is_one_line(place, monkeypatch):
 
 @contextlib.contextmanager
 def cluster(place, workers):
-    """Start a real scheduler and its workers on this machine; yield the engine's name and the workers' processes."""
+    """Start a real scheduler and its workers on this machine. Yield the engine's name and the workers' processes."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     told, elsewhere = place / "scheduler.json", place / "elsewhere"
     elsewhere.mkdir(exist_ok=True)
@@ -208,7 +208,7 @@ def test_a_cluster_gives_what_one_machine_gives_and_what_dies_or_hangs_costs_its
 
 
 class Finder(Shift):
-    """Rolls the template by the number in a file among the user's weights."""
+    """A method that rolls the template by the number in a file in the user's weights folder."""
 
     name = "finder"
 

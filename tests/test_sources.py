@@ -1,4 +1,4 @@
-"""Files besides the clips: each one that determines a number is in its key, and scores follow it at once."""
+"""Every file besides the clips that determines a number is in that number's key, and scores follow it at once."""
 
 import functools
 import sys
@@ -41,7 +41,7 @@ T = 5
 
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory):
-    """Make a face that drives itself for five frames, with truth and foil."""
+    """Make a cell in which a face drives itself for five frames, with truth and foil."""
     folder = tmp_path_factory.mktemp("clips")
     clips = {
         "driver": make_clip(folder, "driver", MOUTH, 1, n_frames=T),
@@ -54,7 +54,7 @@ def cell(tmp_path_factory):
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
-    """Make empty folders of the user's: action units for methods, OpenFace's scores for the metric."""
+    """Make an empty store for the user's action units, read by methods, and OpenFace's scores, read by the metric."""
     monkeypatch.setattr(au_sources, "in_store", lambda name: tmp_path / name)
     monkeypatch.setattr(openface, "in_store", lambda name: tmp_path / name)
     return tmp_path
@@ -133,7 +133,7 @@ def test_the_exact_motion_of_a_clip_is_part_of_its_keys(cell, tmp_path):
 
 @pytest.fixture
 def score(cell, tmp_path, monkeypatch):
-    """Score the truth as an output in this process; return its partial score and whether anything was measured."""
+    """Return a function that scores the truth as an output, and returns its partial and whether it was measured."""
 
     def perform(lanes, *_):
         for lane in lanes:
@@ -180,7 +180,7 @@ def test_scores_follow_newly_imported_tables_at_once(cell, folders, score):
     assert error() == poor
 
 
-# An audit hook cannot be removed, so this one records only while this is a list.
+# An audit hook cannot be removed, so this one records only while `watched` is a list.
 watched: list[Path] | None = None
 
 
@@ -191,7 +191,7 @@ def _watch(event, arguments):
 
 @pytest.fixture(scope="module")
 def opened():
-    """Return a function that calls something and returns the files opened, except packages, ours and the system's."""
+    """Return a function that calls another and returns the files it opened, except code, packages and system files."""
     sys.addaudithook(_watch)
     of_python = [
         Path(place).resolve() for place in (sys.prefix, sys.base_prefix, *sys.path) if Path(place).resolve() != ROOT
@@ -230,7 +230,7 @@ def clip_folders(cell):
 
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
-    """Write small files under the names of the weights, and replace the networks that read them if they are large."""
+    """Write small files under the names of the weights, and replace the large networks that read them."""
     folder = tmp_path / "weights"
     folder.mkdir()
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(folder))
@@ -260,7 +260,7 @@ def weights(tmp_path, monkeypatch):
     monkeypatch.setattr(pyfeat_occurrence, "detector", detector)
 
 
-# One class for all three networks of LPIPS; the smallest stands for them.
+# The three networks of LPIPS share one class, so the smallest represents them.
 MEASURED = [name for name in METRICS if name not in ("lpips", "lpips_vgg", "frechet_alexnet")]
 
 
@@ -284,7 +284,7 @@ def test_every_file_that_a_metric_opens_is_in_its_key(name, cell, folders, weigh
 ROWS = [
     *("still", "still_noise", "rigid", "apex_ramp", "reversed", "wrong_driver", "ceiling", "truth", "flow_warp"),
     *("ulmegan", "ulmegan:au_source=openface", "ulmegan:au_source=table", "ulmegan:au_source=flow"),
-    # The generators find and read their weights by the same code; two represent those that see no action units.
+    # All generators find and read their weights by the same code, so two represent those without action units.
     *("tps_rau:au_source=table", "fpfomm", "mraa"),
 ]
 

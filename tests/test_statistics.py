@@ -28,7 +28,7 @@ from megbench.reports.intervals import p_entry
 
 # Shrout & Fleiss 1979, table 2: six targets, four judges.
 SHROUT_FLEISS = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
-# Krippendorff 2011, "Computing Krippendorff's alpha-reliability": four observers, twelve units; 0 is missing.
+# Krippendorff 2011, "Computing Krippendorff's alpha-reliability": four observers, twelve units. 0 means missing.
 KRIPPENDORFF = [
     [1, 2, 3, 3, 2, 1, 4, 1, 2, 0, 0, 0],
     [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, 0, 3],
@@ -66,7 +66,7 @@ def test_copies_within_a_driver_do_not_make_the_interval_narrower():
 
 
 def test_intervals_of_nine_drivers_cover_the_truth_as_often_as_they_say():
-    """Two cells share a part of their value that is their driver's; plain percentiles cover 89 % here."""
+    """A driver's two cells share a part of their value. Plain percentile intervals cover 89 % here."""
     rng = np.random.default_rng(1)
     drivers = np.repeat(np.arange(9), 2).astype(str)
     covered = []
@@ -122,7 +122,7 @@ def test_pairs_are_formed_over_shared_cells_only():
     ],
 )
 def test_rows_that_no_test_could_separate_say_so(drivers, methods, least):
-    """This holds however far apart the rows are, and although all drivers agree."""
+    """This holds however far apart the rows are, even if all drivers agree."""
     cells = [f"d{i}" for i in range(drivers)]
     values = {f"m{k}": {cell: -1000.0 * k - i for i, cell in enumerate(cells)} for k in range(methods)}
     pairs = paired_all(values, {cell: cell for cell in cells})
@@ -133,7 +133,7 @@ def test_rows_that_no_test_could_separate_say_so(drivers, methods, least):
 
 @given(st.lists(st.integers(2, 12), min_size=1, max_size=8), st.randoms(use_true_random=False))
 def test_no_corrected_p_is_below_the_smallest_that_its_drivers_allow(drivers, random):
-    """Pairs may have different numbers of drivers: those with many come first in Holm's steps."""
+    """Pairs may have different numbers of drivers. Those with the most come first in Holm's steps."""
     none = Interval(None, None, None, 0, 0, 0.95)
     least = [smallest_p(n) for n in drivers]
     pairs = {i: Paired(none, random.uniform(p, 1), p_least=p) for i, p in enumerate(least)}

@@ -1,4 +1,4 @@
-"""The store: complete or absent, checked when read, shared by links, trimmed by use."""
+"""The store's entries are complete or absent, checked when read, shared by links, and trimmed by last use."""
 
 import os
 import time

@@ -64,7 +64,7 @@ def test_any_dialect_and_encoding_reads_the_same(tmp_path_factory, rows, delimit
     ("text", "rows"),
     [
         ("a;b\n1,5;2,5\n0,5;1,5\n", [["a", "b"], ["1,5", "2,5"], ["0,5", "1,5"]]),
-        ("0,1;0,2;0,3\n0,4;0,5;0,6\n", [["0,1", "0,2", "0,3"], ["0,4", "0,5", "0,6"]]),  # no header to count in
+        ("0,1;0,2;0,3\n0,4;0,5;0,6\n", [["0,1", "0,2", "0,3"], ["0,4", "0,5", "0,6"]]),  # no header row to go by
         ("Notes, in prose\n\na;b\n1;2\n3;4\n", [["Notes, in prose"], [], ["a", "b"], ["1", "2"], ["3", "4"]]),
         ('a,b\n"1;2;3",x\n"4;5;6",y\n', [["a", "b"], ["1;2;3", "x"], ["4;5;6", "y"]]),
         ("Notes, all\n" * 5 + "a;b;c;d\n1;2;3;4\n", [["Notes, all"]] * 5 + [[*"abcd"], [*"1234"]]),
@@ -138,7 +138,7 @@ def test_kinds_of_file_give_the_same_coding(tmp_path):
 
 
 def test_whole_numbers_that_were_saved_as_fractions_are_whole(tmp_path):
-    """pandas writes columns with blanks this way; subject 1.0 is subject 1 and not subject 10."""
+    """pandas writes columns with empty cells this way. Subject 1.0 is subject 1, not subject 10."""
     rows = [["1.0", "a", "46.0", "50.0", "57.0", "12.0", "x"], ["2.0", "b", "46.0", "", "57.0", "", "x"]]
     for delimiter, mark in ((",", "."), (";", ",")):
         cells = [[cell.replace(".", mark) for cell in row] for row in rows]
@@ -149,7 +149,7 @@ def test_whole_numbers_that_were_saved_as_fractions_are_whole(tmp_path):
 
 
 def test_old_workbooks_are_read_with_their_merged_cells():
-    """tests/data/coding.xls: BIFF8 by xlwt 1.3.0; text, numbers, a subject that spans two rows, a second sheet."""
+    """tests/data/coding.xls (BIFF8, xlwt 1.3.0) has text, numbers, a subject spanning two rows, and a second sheet."""
     coding = read_coding(Path(__file__).parent / "data" / "coding.xls")
     assert [(row.subject, row.clip, row.onset, row.apex) for row in coding.rows] == [
         ("006", "006_1_2", 5562, 5564), ("006", "006_1_3", 5600, None), ("018", "018_3_1", 1405, 1456)

@@ -263,7 +263,7 @@ def test_the_later_systems_learn_from_one_batch(recipe):
 
 
 def look_alike():
-    """Return two pairs like those that taught/rendered.py draws, of smooth noise that shifts by two pixels."""
+    """Return two pairs like those drawn by taught/rendered.py, but of smooth noise that shifts by two pixels."""
     generator = torch.Generator().manual_seed(1)
     picture = F.interpolate(torch.rand(2, 3, 16, 16, generator=generator), size=256, mode="bicubic").clamp(0, 1)
     moved = torch.roll(picture, 2, dims=3)

@@ -21,7 +21,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def nine(tmp_path_factory):
-    """Make a run on nine drivers; fpfomm's agreement is 0.72, 0.74 ... 0.88 on them, 0.8 in the mean."""
+    """Make a run on nine drivers. fpfomm's agreement on them is 0.72, 0.74 ... 0.88, and 0.8 on average."""
     folder = make_run(tmp_path_factory.mktemp("nine") / "run", 1, drivers=9)
     scores = pd.read_csv(folder / "scores.csv", keep_default_na=False)
     mine = (scores["scope"] == "cell") & (scores["figure"] == "agreement") & (scores["method"] == "fpfomm")
@@ -73,7 +73,7 @@ def test_rows_that_no_test_could_separate_say_so_and_what_can(run, nine):
 
 
 def test_what_a_still_driver_has_not_is_absent_with_its_reason_everywhere(tmp_path):
-    """The columns remain: otherwise a reader of terminal or CSV file would not know that they were measured."""
+    """The columns remain, so that readers of the terminal or CSV file know that these figures were measured."""
     folder = make_run(tmp_path / "run", 1)
     scores = pd.read_csv(folder / "scores.csv", keep_default_na=False)
     motion = scores["metric"] == "motion_agreement"

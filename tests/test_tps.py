@@ -1,4 +1,4 @@
-"""TPS and TPS with relative action units: laws of the splines, sizes of the networks, what switches do, training."""
+"""TPS and TPS with relative action units: laws of the splines, network sizes, effects of the settings, and training."""
 
 from dataclasses import replace
 

@@ -163,7 +163,7 @@ def test_published_milestones():
 
 
 class Line:
-    """A trainable that fits a line: two stages, two optimisers, and a batch norm."""
+    """A trainable that fits a line, with two stages, one optimiser and batch normalisation."""
 
     stages = ("first", "second")
 
@@ -341,7 +341,7 @@ def test_a_training_takes_no_folder_of_anything_else_and_no_other_trainings(rend
     with locked_folder(held, TRAINING):
         with pytest.raises(BenchError, match=r"Another process works on .*held \(process"):
             train(*arguments, held, tmp_path / "w")
-        monkeypatch.setenv("RANK", "1")  # one of the same training's processes: the first one holds the lock
+        monkeypatch.setenv("RANK", "1")  # another process of the training whose first process holds the lock
         with pytest.raises(pytest.fail.Exception, match="clips are rendered"):
             train(*arguments, held, tmp_path / "w", Machine("cpu", 2))
     assert not (tmp_path / "w").exists()

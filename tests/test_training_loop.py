@@ -67,7 +67,7 @@ def test_each_forgets_what_was_drawn_before():
 
 
 class Slope(Line):
-    """A line without batch norm, so that the losses of a batch's parts add up to that of the batch."""
+    """A line without batch normalisation, so that the losses of a batch's parts combine to the loss of the batch."""
 
     def __init__(self):
         torch.manual_seed(0)

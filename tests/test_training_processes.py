@@ -1,4 +1,4 @@
-"""Trainings in separate processes: killed at any moment, or two that act as one."""
+"""Training in separate processes: one that is killed at any moment, and two that act as one."""
 
 import json
 import multiprocessing
@@ -22,9 +22,9 @@ ALONE = Group(torch.device("cpu"))
 
 
 def start(target, *arguments):
-    """Call a function in a new process, forked from one that has imported what it needs and done nothing else.
+    """Call a function in a new process, forked from one that has done nothing but the imports.
 
-    Once autograd has used threads, which other tests may cause, no fork of this process could train.
+    Other tests may make autograd use threads in this process, and after that no fork of it could train.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.small_training"])
@@ -40,7 +40,7 @@ def finish(processes):
 
 
 def start_two(target, *arguments):
-    """Call a function in two processes as torchrun would start them; `target` also gets their group."""
+    """Call a function in two processes, started as torchrun would start them. `target` also gets their group."""
     port = free_port()
     return [start(as_one_of_two, rank, port, target, *arguments) for rank in range(2)]
 
@@ -55,7 +55,7 @@ def as_one_of_two(rank, port, target, *arguments):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Train without interruption."""
+    """Train without interruption, and return the folder."""
     out = tmp_path_factory.mktemp("whole")
     train(out, STEPS, torch.float32, ALONE)
     return out
@@ -102,7 +102,7 @@ def test_a_folder_that_is_not_shared_is_an_error_in_every_process(tmp_path):
 
 
 def test_two_processes_are_one_with_the_whole_batch(tmp_path):
-    """In float64, because Adam's first steps are signs of gradients, which float32's rounding may flip."""
+    """The test uses float64, because Adam's first steps are signs of gradients, which float32 rounding may flip."""
     children = start_two(train, tmp_path / "2", 6, torch.float64)
     train(tmp_path / "1", 6, torch.float64, ALONE)
     finish(children)
@@ -114,7 +114,7 @@ def test_two_processes_are_one_with_the_whole_batch(tmp_path):
 
 
 def exchange(out, group):
-    """Write what each process learns of the other."""
+    """Write what this process receives from the other one."""
     gradients = [torch.zeros(3), torch.zeros(2, 2), torch.zeros(1)]
     for tensor in gradients[:2]:
         tensor.grad = torch.full_like(tensor, float(group.rank))
@@ -175,7 +175,7 @@ def test_a_process_that_fails_ends_the_one_that_waits_for_it(tmp_path, monkeypat
         with ending_together([subprocess.Popen([sys.executable, "-S", "-c", "raise SystemExit(3)"])]):
             time.sleep(60)
 
-    child = multiprocessing.get_context("fork").Process(target=wait_for_it)  # it trains nothing
+    child = multiprocessing.get_context("fork").Process(target=wait_for_it)  # safe, as it trains nothing
     child.start()
     child.join(60)
     assert child.exitcode == 1

@@ -1,4 +1,4 @@
-"""The training set: every person in every state, with the exact motion, and either complete or absent."""
+"""The training set has every person in every state, with exact motion, and is either complete or absent."""
 
 import json
 import math
@@ -40,7 +40,7 @@ PEOPLE, STATES = 2, 9
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parallel, "FEW", sys.maxsize)  # in this process, which has imported everything
+        patch.setattr(parallel, "FEW", sys.maxsize)  # work in this process, which has done the imports
         return build(tmp_path_factory.mktemp("training") / "set", PEOPLE, STATES, seed=3)
 
 
@@ -76,14 +76,14 @@ def test_flow_and_inverse_lead_there_and_back(arrays):
     flow, inverse = (arrays[name].astype(np.float32).reshape(-1, 64, 64, 2) for name in ("flow", "inverse"))
     grid = cells(64)
     missed = [np.abs(back + at(there, grid + back)).max(-1) for there, back in zip(flow, inverse, strict=True)]
-    # Motion is not smooth on the coarse grid only where lips part.
+    # On the coarse grid, motion is smooth except where lips part.
     assert np.mean(np.array(missed) < 0.3) > 0.985
     assert np.median(missed) < 0.01
 
 
 def test_people_differ_and_do_the_same(arrays, made):
     assert np.abs(arrays["frames"][0, 0].astype(float) - arrays["frames"][1, 0]).mean() > 5
-    # In eye distances, because one of the first two people, who are the least alike, has a face 7 % larger.
+    # Compare in eye distances: the first two people are the least alike, and one of the faces is 7 % larger.
     lips = [FittedMesh(one[0]).to_face_units(one[:, 61] - one[0, 61]) for one in arrays["mesh"]]
     assert np.allclose(lips[0], lips[1], atol=0.008)
     assert np.abs(lips[0]).max() > 0.1
@@ -102,7 +102,7 @@ def test_a_finished_set_is_kept_and_an_unfinished_one_made_again(made, tmp_path,
 
     monkeypatch.setattr(training_set, "in_parallel", stop)
     with pytest.raises(InterruptedError):
-        build(other, PEOPLE, STATES + 1, seed=3)  # another request: the marker is removed first
+        build(other, PEOPLE, STATES + 1, seed=3)  # another request, for which the marker is removed first
     assert not (other / "set.json").exists()
 
 

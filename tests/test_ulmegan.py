@@ -1,4 +1,4 @@
-"""ULME-GAN: sequences of action units, the networks' laws, its training."""
+"""ULME-GAN: sequences of action units, laws of its networks, and its training."""
 
 from dataclasses import replace
 
@@ -51,7 +51,7 @@ def test_the_published_slope_never_arrives_and_an_early_apex_stands_still():
 def test_units_present_in_less_than_half_of_the_frames_go():
     intensity, presence = sequence(1), np.ones((12, 17))
     presence[:7, 2] = 0
-    presence[:6, 5] = 0  # exactly half is kept
+    presence[:6, 5] = 0  # present in exactly half, so kept
     kept = recoded(intensity, presence)
     assert not kept[:, 2].any()
     assert np.array_equal(np.delete(kept, 2, axis=1), np.delete(intensity, 2, axis=1))

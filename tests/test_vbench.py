@@ -1,4 +1,4 @@
-"""VBench's temporal flickering, and the rule of its dynamic degree."""
+"""VBench's temporal flickering and the rule for its dynamic degree."""
 
 from types import SimpleNamespace
 
@@ -37,7 +37,7 @@ def test_below_eight_frames_a_second_the_threshold_grows(fps):
 
 
 def test_of_two_frames_nothing_is_asked():
-    """round(2 / 4) is 0 in Python: that is VBench's rule for a quarter of a second at 200 frames a second."""
+    """A quarter of a second at 200 frames per second leaves two frames. VBench requires round(2 / 4) = 0 fast pairs."""
     assert enough([0.0], 2, 200.0)
     assert not enough([0.0, 0.0], 3, 200.0)
 

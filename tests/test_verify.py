@@ -85,7 +85,7 @@ def test_a_run_that_is_not_finished_is_not_verified(call, run):
 def test_the_same_command_seals_anew_what_was_repaired(call, run):
     picture = next(run.glob("cells/shift/*/frames/00001.png"))
     whole = picture.read_bytes()
-    picture.unlink()  # a link into the store, whose copy stays whole
+    picture.unlink()  # a link into the store, whose copy stays intact
     picture.write_bytes(whole[:-1])
     assert call("verify", "out")[0] == 1
     call(*RUN, "--no-controls", "--out", "out")
@@ -120,7 +120,7 @@ def test_an_altered_page_is_made_again(call, run):
 
 
 def test_bits_that_rot_under_an_old_time_are_found_by_verify(call, run):
-    """The same command reads no linked file of known size, time and inode; `verify` reads all and is believed."""
+    """The same command skips linked files of known size, time and inode. `verify` reads them and its findings count."""
     picture = next(run.glob("cells/shift/*/frames/00001.png"))
     os.utime(picture, ns=(10**18 + 1, 10**18 + 1))
     assert sealed(run)
@@ -149,12 +149,12 @@ def test_what_other_commands_added_is_not_declared_whole_by_the_runs_own(call, r
     assert code == 0
     assert "tables/notes.csv: altered since it was sealed" in err
     assert faults(run) == ["tables/notes.csv: altered"]
-    assert seal_again(run, "tables") == []  # by the command that wrote it
+    assert seal_again(run, "tables") == []  # sealed by the command that wrote it
     assert faults(run) == []
 
 
 def test_the_same_command_makes_good_whatever_was_altered(call, tmp_path):
-    """One file of every kind that a run and its store keep, each first with a flipped bit and then cut in half."""
+    """One file of every kind in a run and its store is damaged, first by a flipped bit and then by halving it."""
     write_frames(tmp_path / "drivers" / "brow", render(BROW, n_frames=3)[0])
     (tmp_path / "templates").mkdir()
     write_png(tmp_path / "templates" / "face.png", face())

@@ -1,4 +1,4 @@
-"""Reading users' files: pictures and videos of every kind, and their faults reported in one line."""
+"""Users' pictures and videos of every kind are read, and their faults are reported in one line."""
 
 import struct
 
@@ -73,13 +73,13 @@ def test_a_picture_of_a_gif_that_lasts_n_of_the_shortest_durations_is_n_frames(t
 
 
 def test_durations_that_do_not_divide_are_rounded_and_none_is_one_frame():
-    assert frames_of_durations([30, 40, 30]) == [1, 1, 1]  # a third of a tenth of a second, as encoders write it
+    assert frames_of_durations([30, 40, 30]) == [1, 1, 1]  # thirds of a tenth of a second, as encoders write them
     assert frames_of_durations([0, 0, 0]) == [1, 1, 1]
     assert frames_of_durations([0, 20, 50]) == [1, 1, 2]
 
 
 def test_gifs_faster_than_a_hundredth_are_read_whole(tmp_path):
-    """Their delays are 0; FFmpeg reads such a file as one picture."""
+    """Their delays are written as 0, and FFmpeg reads such a file as one picture."""
     noise = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
     images = [Image.fromarray(picture) for picture in noise]
     images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=5)
@@ -101,7 +101,7 @@ def test_lossless_pictures_are_read_exactly(tmp_path, suffix):
 
 def test_exif_rotation_is_applied(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: show it rotated clockwise by 90 degrees
+    exif[0x0112] = 6  # the camera was turned, so rotate the picture clockwise by 90 degrees
     Image.fromarray(gradient()).save(tmp_path / "a.png", exif=exif)
     assert np.array_equal(read_picture(tmp_path / "a.png"), np.rot90(gradient(), -1))
 
@@ -138,7 +138,7 @@ def test_a_rotated_video_is_shown_upright(tmp_path):
     path = tmp_path / "a.mp4"
     write_video(path, moving(), 25.0, lossless=True)
     data = bytearray(path.read_bytes())
-    matrix = data.index(b"tkhd") + 4 + 40  # version, flags, times, ids, layer, volume: then nine numbers
+    matrix = data.index(b"tkhd") + 4 + 40  # nine numbers after version, flags, times, ids, layer and volume
     turn = (0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)  # 90 degrees clockwise
     data[matrix : matrix + 36] = struct.pack(">9i", *turn)
     path.write_bytes(data)
@@ -156,7 +156,7 @@ def test_a_rotated_video_is_shown_upright(tmp_path):
     ],
 )
 def test_a_mirrored_video_is_shown_mirrored(tmp_path, matrix, shown):
-    """Front cameras save such videos; otherwise left and right are exchanged, or the picture is upside down."""
+    """Front cameras save such videos, which would otherwise have left and right exchanged or be upside down."""
     path = tmp_path / "a.mp4"
     write_video(path, moving(), 25.0, lossless=True)
     data = bytearray(path.read_bytes())
@@ -198,7 +198,7 @@ def test_a_truncated_video_is_an_error(tmp_path, share):
 
 
 def test_a_video_whose_index_comes_first_is_found_truncated(tmp_path):
-    """The index promises frames that lie beyond the end of the file."""
+    """The index lists frames that lie beyond the end of the file."""
     import av
 
     write_video(tmp_path / "whole.mp4", moving(20), 25.0)

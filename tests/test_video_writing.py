@@ -19,9 +19,9 @@ NOISE = 2.0
 
 
 def skin_moving(noise):
-    """Return frames of a portrait whose cheek moves by up to APEX, luma's derivative by motion, and the motion in px.
+    """Return frames of a portrait whose cheek moves by up to APEX px, the derivative of luma by motion, and the motion.
 
-    Splines through the pixels are exact for any shift, and so is their derivative; none of this uses the suite's code.
+    Splines through the pixels and their derivatives are exact for any shift. None of this uses the suite's code.
     """
     portrait = data.astronaut()[:SIZE, 96 : 96 + SIZE].astype(float)
     rows, columns = np.mgrid[:SIZE, :SIZE].astype(float)
@@ -41,13 +41,13 @@ def skin_moving(noise):
 
 
 def kept(frames, slope, motion):
-    """Return the share of the motion that is in frames, by least squares on the exact derivative."""
+    """Return the share of the motion that the frames contain, by least squares on the exact derivative."""
     luma = frames @ np.array([0.299, 0.587, 0.114])
     found = np.array([(slope * (frame - luma[0])).sum() for frame in luma]) / (slope**2).sum()
     return (found * motion).sum() / (motion**2).sum()
 
 
-# Without noise the estimate from one cheek in 13 frames is a few hundredths worse: rounding is alike in all frames.
+# Without noise, the estimate from one cheek in 13 frames is a few hundredths worse, as all frames are rounded alike.
 @pytest.mark.parametrize(("noise", "least"), [(NOISE, 0.95), (0.0, 0.9)])
 def test_a_video_keeps_a_very_small_motion_of_smooth_skin(noise, least):
     frames, slope, motion = skin_moving(noise)

@@ -1,4 +1,4 @@
-"""The table of external weights: what is looked for where, what is refused, and that nothing is downloaded unasked."""
+"""External weights: where files are looked for, which files are refused, and that nothing is downloaded unasked."""
 
 import hashlib
 from dataclasses import replace
@@ -20,7 +20,7 @@ HASH = hashlib.sha256(DATA).hexdigest()
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Return the weights folder of a machine without weights, with `alexnet` defined as a small file."""
-    monkeypatch.chdir(tmp_path)  # hides what was downloaded into the checkout
+    monkeypatch.chdir(tmp_path)  # hides weights downloaded into the checkout
     monkeypatch.setitem(FILES, "alexnet", replace(FILES["alexnet"], sha256=HASH, size=len(DATA)))
     monkeypatch.setenv("MEGBENCH_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))

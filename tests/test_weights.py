@@ -1,4 +1,4 @@
-"""Weights files: written and read back, strict, finite, and never executed as code."""
+"""Weights files are read back as written, must fit exactly and be finite, and are never executed as code."""
 
 import hashlib
 import json
@@ -82,7 +82,7 @@ def test_published_checkpoints_load_without_their_other_contents(tmp_path):
 
 
 class Evil:
-    """A pickle that would create a folder in the current one when loaded carelessly."""
+    """A pickle that creates a folder in the working folder if it is loaded unsafely."""
 
     def __reduce__(self):
         return os.mkdir, ("was_here",)

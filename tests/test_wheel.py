@@ -1,4 +1,4 @@
-"""The wheel: everything inside `megbench`, all data files, and the checkout's numbers where there is no checkout."""
+"""The wheel keeps everything inside `megbench`, contains all data files, and gives the same numbers as a checkout."""
 
 import email
 import json
@@ -28,7 +28,7 @@ METRICS = ("motion_agreement", "fidelity", "face_distance", "lpips_squeeze")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Return the wheel of this checkout, built from a copy: a build leaves folders behind."""
+    """Return the wheel of this checkout, built from a copy because a build leaves folders behind."""
     folder = tmp_path_factory.mktemp("wheel")
     shutil.copytree(ROOT, folder / "checkout", ignore=LEFT_OUT)
     pip("wheel", *OFFLINE, "--wheel-dir", folder / "made", folder / "checkout")
@@ -38,7 +38,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(wheel):
-    """Return the wheel installed into a folder of its own, beside the libraries of this environment."""
+    """Install the wheel into a separate folder, beside this environment's libraries, and return the folder."""
     pip("install", *OFFLINE, "--target", wheel.parent / "site", wheel)
     return wheel.parent / "site"
 
@@ -68,7 +68,7 @@ def test_the_wheel_holds_every_file_and_one_name(wheel):
 
 
 def test_folders_that_modules_look_in_are_in_the_wheel():
-    """`ROOT / "name"` in a room: a folder of the wheel, or the documents, which only developers write."""
+    """Every `ROOT / "name"` in a room names a folder of the wheel, or the documents, which only developers write."""
     sources = [path.read_text() for room in MAY_IMPORT for path in (ROOT / room).rglob("*.py")]
     named = {name for text in sources for name in re.findall(r'\bROOT / "(\w+)"', text)}
     assert {"configs", "reports", "weights"} <= named
@@ -124,7 +124,7 @@ def test_general_names_are_on_nobodys_path_and_the_command_finds_its_data(site, 
 
 @pytest.fixture
 def folders(tmp_path):
-    """Two drivers, one called by a number; a portrait that is larger; the outputs of three of four cells."""
+    """Write two drivers, one named by a number, two portraits of unequal size, and outputs for three of four cells."""
     clips = {"d0": render(MOUTH, n_frames=6)[0], "022": render(BROW, 1, n_frames=6)[0]}
     for name, frames in clips.items():
         write_frames(tmp_path / "drivers" / name, frames)
@@ -137,7 +137,7 @@ def folders(tmp_path):
     return tmp_path
 
 
-# There is no `if __name__ == "__main__"`, and nothing of it is run twice.
+# The script has no `if __name__ == "__main__"`, and yet no part of it runs twice.
 SCRIPT = f"""
 import json
 import megbench

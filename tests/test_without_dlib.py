@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parent.parent
-# Python imports this file in every process, also in those that a command starts. What it names stays installed: the
-# face mesh and dlib's models are files that are read by path.
+# Python imports this file in every process, including those that a command starts. The packages that it names stay
+# installed, because the face mesh and dlib's models are files that are read by path.
 REFUSING = """
 import importlib.abc, importlib.machinery, sys
 

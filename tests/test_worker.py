@@ -1,4 +1,4 @@
-"""Workers: a death costs one item, a faulty set-up costs its lane, and the order of results does not matter."""
+"""Workers: a crash costs one item, a faulty set-up costs its lane, and the order of results does not matter."""
 
 import functools
 import os
@@ -36,7 +36,7 @@ def doubler(fatal=None, how="kill"):
 
 
 def fresh_pages():
-    """Return how many pages the kernel has to clear for 16 MB after as much was freed."""
+    """Return the number of pages that the kernel clears for 16 MB after 16 MB were freed."""
     np.ones(2**21)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     np.ones(2**21)
@@ -57,7 +57,7 @@ def test_every_item_is_done_by_single_threaded_workers():
     outcomes = list(work(lanes, workers=2))
     assert sorted(outcome.result[0] for outcome in outcomes) == [2, 4, 6, 20, 40]
     assert {outcome.result[2] for outcome in outcomes} == {"1"}
-    assert max(outcome.result[3] for outcome in outcomes) < 100  # hundreds, if memory went back to the kernel
+    assert max(outcome.result[3] for outcome in outcomes) < 100  # hundreds if memory were returned to the kernel
     assert os.getpid() not in {outcome.result[1] for outcome in outcomes}
     assert os.environ.get("OMP_NUM_THREADS") == before
 
@@ -111,7 +111,7 @@ def test_leaving_early_ends_the_workers():
 
 
 def slow(seconds):
-    """Take `seconds` to set up; items that are 0 then take 60 s. Each item starts a program first."""
+    """Take `seconds` to set up. Each item then starts a program, and an item that is 0 takes 60 s."""
     time.sleep(seconds)
 
     def do(item):
