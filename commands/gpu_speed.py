@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from megbench.baselines import GENERATORS
 from megbench.commands.gpu_material import Material
@@ -157,32 +157,48 @@ def published(name: str, scale: Scale) -> Any:
     return resolve(kind, [{"model": {**scale.sizes.get(name, {}), **loss}}]).trainer()
 
 
-def step_flops(name: str, scale: Scale, material: Material) -> float:
-    """Return the floating-point operations of a training step for each pair, counted without computing anything."""
+def step_flops(name: str, device: str, material: Material) -> float:
+    """Return the floating-point operations of a training step, for each pair: the mean over a cycle of steps."""
+    scale = SCALES[device]
     trainer = published(name, scale)
     stage = trainer.stages[0]
-    networks = {one: network.to("meta") for one, network in trainer.networks().items()}
-    specs = trainer.optimisers(stage)
-    batch = {
-        one: value.to("meta")
-        for one, value in material.batches(PUBLISHED).batch("train", 1, np.random.default_rng(0)).items()
-    }
+    plan = Plan({stage: StagePlan(steps=CYCLE, batch_size=scale.pairs)})
+    with tempfile.TemporaryDirectory() as folder:
+        batches = material.batches(PUBLISHED)
+        steps = TrainingRun(trainer, batches, plan, Path(folder), Group(torch.device(device))).repeated(stage)
+        return counted(lambda: [next(steps) for _ in range(CYCLE)]) / (CYCLE * scale.pairs)
 
-    def cycle() -> None:
-        for index in range(CYCLE):
-            for phase in trainer.step(stage, batch, 0, index, np.random.default_rng(index)):
-                learning = [one for key in phase.optimisers for one in specs[key].networks]
-                parameters = [value for one in learning for value in networks[one].parameters()]
-                torch.stack(list(phase.losses.values())).sum().backward(inputs=parameters)
 
-    return counted(cycle) / CYCLE
+class FlopCounter(TorchDispatchMode):
+    """Count the operations of matrix products and convolutions by PyTorch's own formulas.
+
+    torch.utils.flop_counter.FlopCounterMode also tracks modules, which fails where a gradient is differentiated again,
+    as ULME-GAN's gradient penalty is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation and add its floating-point operations, or those of the operations that it consists of."""
+        formula, named = flop_registry.get(func._overloadpacket), kwargs or {}
+        if formula is None:
+            with self:
+                parts = func.decompose(*args, **named)
+            if parts is not NotImplemented:
+                return parts
+        result = func(*args, **named)
+        if formula is not None:
+            self.total += int(formula(*args, **named, out_val=result))
+        return result
 
 
 def counted(work: Callable[[], object]) -> int:
     """Return the floating-point operations of matrix products and convolutions in `work`; two for a multiply-add."""
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounter() as counter:
         work()
-    return counter.get_total_flops()
+    return counter.total
 
 
 def timed(work: Callable[[], object], device: str) -> float:

@@ -67,7 +67,7 @@ def measured(device: str, material: Material) -> list[Row]:
             name,
             difference(name, device, material),
             frame_flops(name, device, material),
-            step_flops(name, scale, material),
+            step_flops(name, device, material),
             {one: _within_memory(generation, name, one, device, material) for one in scale.precisions},
             {one: _within_memory(training, name, one, device, material) for one in scale.precisions},
         )

@@ -11,7 +11,7 @@ from megbench.commands import gpu_table
 from megbench.commands.gpu_agreement import Difference
 from megbench.commands.gpu_material import Material
 from megbench.commands.gpu_peaks import PEAKS, Peak
-from megbench.commands.gpu_speed import SCALES, Scale, Speed, counted, step_flops
+from megbench.commands.gpu_speed import Speed, counted
 from tests.test_without_dlib import ROOT, python
 
 SAME = Difference(0.0, 0.0, 0.0, 0.0)
@@ -42,7 +42,7 @@ def quick(monkeypatch, material):
     monkeypatch.setattr(Material, "rendered", lambda folder: material)
     monkeypatch.setattr(gpu_table, "difference", lambda name, device, material: found[name])
     monkeypatch.setattr(gpu_table, "frame_flops", lambda name, device, material: 2e9)
-    monkeypatch.setattr(gpu_table, "step_flops", lambda name, scale, material: 3e9)
+    monkeypatch.setattr(gpu_table, "step_flops", lambda name, device, material: 3e9)
     for measure in ("generation", "training"):
         monkeypatch.setattr(gpu_table, measure, lambda name, precision, device, material: Speed(500.0, None))
     return found
@@ -98,8 +98,22 @@ def test_a_multiply_add_counts_as_two():
     assert counted(lambda: torch.ones(3, 4) @ torch.ones(4, 5)) == 2 * 3 * 4 * 5
 
 
-@pytest.mark.parametrize("name", GENERATORS)
-def test_a_training_at_published_sizes_stays_on_its_device(name, material):
-    """On the meta device, which has no values, a tensor made on the CPU is an error, as it would be on a GPU."""
-    small = step_flops(name, SCALES["cpu"], material)
-    assert 0 < 10 * small < step_flops(name, Scale(), material)
+def test_the_gradient_of_a_gradient_is_counted():
+    """ULME-GAN's gradient penalty needs it: one product forwards, two for its gradients, more for theirs."""
+
+    def penalty():
+        one = torch.ones(3, 4, requires_grad=True)
+        (slope,) = torch.autograd.grad(
+            ((one @ torch.ones(4, 5, requires_grad=True)) ** 2).sum(), one, create_graph=True
+        )
+        slope.square().sum().backward()
+
+    assert counted(penalty) > 3 * (2 * 3 * 4 * 5)
+
+
+def test_convolutions_are_counted_without_gradients_too():
+    def convolved():
+        with torch.inference_mode():
+            torch.nn.functional.conv2d(torch.ones(1, 2, 8, 8), torch.ones(3, 2, 3, 3))
+
+    assert counted(convolved) == 2 * (6 * 6) * 3 * (2 * 3 * 3)
