@@ -1,4 +1,4 @@
-"""Choose the face to which a clip or a picture is cropped, or refuse and say what to do."""
+"""Choose the face to which a clip or a picture is cropped, or reject it with a remedy."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from megbench.core.frames import SIZE, Frames, grey
 from megbench.faces.crop import Box, crop, displayed
 from megbench.faces.landmarks import ONE_FACE, SURE, Face, believed, candidates, crop_box, overlap, refusal
 
-# Choices besides numbers: the face furthest to that side of the picture, as the viewer sees it.
+# Choices besides numbers: the face furthest to this side of the picture, as the viewer sees it.
 SIDES = ("left", "right")
-# The detector does not find faces narrower than 40 pixels, behind sunglasses or a mask, or with overexposed skin.
+# The detector does not find faces that are narrower than 40 pixels, covered by sunglasses or a mask, or overexposed.
 NEEDED = "an upright frontal face, uncovered, neither too dark nor too bright, and at least 40 pixels wide"
-# To give hints, copies of pictures with at most GLIMPSED pixels a side are searched: this takes a tenth of a second and
+# For hints, copies of pictures with sides of at most GLIMPSED pixels are searched: this takes a tenth of a second and
 # finds faces at least a sixteenth as wide. Of the LATER frames after the first, every STEP-th is searched.
 GLIMPSED, LATER, STEP = 640, 300, 10
-# A picture is called dark if 99 % of its pixels are below this level of 255. 14 bits saved in 16 reach 63, 12 bits 15.
+# A picture counts as dark if 99 % of its pixels are below this level of 255. If it stores 14 bits in 16, its values
+# reach 63; if 12 bits, 15.
 DARK = 80
-# Quarter turns to the left, and how messages describe them.
+# The number of quarter turns to the left, and its description in messages.
 TURNS = {1: "by 90 degrees to the left", 3: "by 90 degrees to the right", 2: "by 180 degrees"}
 
 
@@ -32,7 +33,8 @@ TURNS = {1: "by 90 degrees to the left", 3: "by 90 degrees to the right", 2: "by
 class Framing:
     """The square `box` around one face of the first frame, to which all frames of a clip are cropped.
 
-    widths: of all faces in that frame, largest first. All values are in display pixels (megbench.faces.crop).
+    widths: the widths of all faces in that frame, largest first. All values are in display pixels
+    (megbench.faces.crop).
     """
 
     box: Box
@@ -50,7 +52,7 @@ def check_face(choice: str) -> str:
     if choice.isascii() and choice.isdecimal() and len(choice) < 4 and int(choice):
         return str(int(choice))
     raise BenchError(
-        f"The face {shown(choice)} cannot be chosen. Give left or right (a side of the picture), or a number by size"
+        f"The face {shown(choice)} cannot be chosen. Choose left or right (a side of the picture), or a number by size"
         " (1 is the largest)."
     )
 
@@ -58,9 +60,9 @@ def check_face(choice: str) -> str:
 def frame_clip(first: Frames, later: Iterable[Frames], choice: str, what: str, aspect: float = 1.0) -> Framing:
     """Return how to crop a clip whose first frame is `first`, (H, W, 3) uint8.
 
-    choice: as `check_face` returns it. later: the following frames, read only if the first shows no face, to say which
-    one does. aspect: width of a pixel over its height. Raise CellFailed if there is no face, if the chosen one does not
-    exist, or if another face in its crop would be measured instead.
+    choice: as returned by `check_face`. later: the following frames, read only if the first shows no face, to find one
+    that does. aspect: the width of a pixel divided by its height. Raise CellFailed if there is no face, if the chosen
+    one does not exist, or if another face in its crop would be measured instead.
     """
     picture = displayed(first, aspect)
     luma = grey(picture[None])[0]
@@ -75,7 +77,7 @@ def frame_clip(first: Frames, later: Iterable[Frames], choice: str, what: str, a
 def cut_portrait(picture: Frames, what: str, role: str) -> Frames:
     """Return the only face of a still picture (H, W, 3) uint8 as (256, 256, 3).
 
-    role: what the picture is for, in messages. Raise BenchError unless the picture shows exactly one face: only the
+    role: the purpose of the picture, for messages. Raise BenchError unless the picture shows exactly one face: only the
     user knows which of several is meant.
     """
     face = only_face(picture, what, role)
@@ -86,13 +88,13 @@ def cut_portrait(picture: Frames, what: str, role: str) -> Frames:
 
 
 def only_face(picture: Frames, what: str, role: str) -> Face:
-    """Return the only face of a still picture (H, W, 3) uint8. Raise BenchError as `cut_portrait` does."""
+    """Return the only face of a still picture (H, W, 3) uint8. Raise BenchError if there is none or several."""
     luma = grey(picture[None])[0]
     seen = candidates(luma, everyone=True)
     found = believed(seen)
     if not found:
         turn = _turn(luma)
-        remedy = f"Turned {turn}, it shows a face: turn the picture" if turn else darkness(luma) or f"Give {NEEDED}"
+        remedy = f"Turned {turn}, it shows a face: turn the picture" if turn else darkness(luma) or f"Supply {NEEDED}"
         raise BenchError(f"{what}: {refusal(seen, f'the {role}')}. {remedy}.")
     if len(found) > 1:
         raise BenchError(
@@ -107,7 +109,7 @@ def darkness(picture: Frames) -> str:
     if brightest >= DARK:
         return ""
     return (
-        f"It is nearly black: its bright parts have {brightest} of 255 grey levels. If it stores 10, 12 or 14 bits in"
+        f"It is nearly black: its bright parts reach only level {brightest} of 255. If it stores 10, 12 or 14 bits in"
         " 16, stretch it to the full range"
     )
 
@@ -134,8 +136,8 @@ def _chosen(found: Sequence[Face], choice: str, what: str) -> Face:
 def _checked(picture: Frames, face: Face, what: str) -> Box:
     """Return the crop around a face. Raise CellFailed unless the same face is found in the crop.
 
-    All later steps see only the crop and use its largest face: a larger neighbour, half inside, would be measured
-    instead of the chosen one.
+    All later steps see only the crop and use the largest face in it: a larger neighbouring face that is half inside the
+    crop would be measured instead of the chosen one.
     """
     box = crop_box(grey(picture[None])[0], what, face)
     seen = candidates(grey(crop(picture, box)[None])[0])
@@ -143,8 +145,8 @@ def _checked(picture: Frames, face: Face, what: str) -> Box:
     if not found:
         lost = refusal(seen, f"the crop of {SIZE}x{SIZE}")
         raise CellFailed(
-            f"the face in {what} (score {face.score:.2f}) is not found again in its own crop: {lost}. Give a face that"
-            " is larger, sharper, better lit or further from the border"
+            f"the face in {what} (score {face.score:.2f}) is not found again in its own crop: {lost}. Supply a face"
+            " that is larger, sharper, better lit or further from the border"
         )
     if overlap(found[0], _placed(face, box)) < ONE_FACE:
         raise CellFailed(
@@ -155,7 +157,7 @@ def _checked(picture: Frames, face: Face, what: str) -> Box:
 
 
 def _placed(face: Face, box: Box) -> Face:
-    """Return where a face of the picture lies in its crop."""
+    """Return a face of the picture with its position in the crop."""
     corners = np.reshape(face.box, (2, 2)) - box[:2]
     left, top, right, bottom = np.rint(corners * SIZE / (box[2] - box[0])).astype(int).ravel().tolist()
     return Face((left, top, right, bottom), face.score)
@@ -168,11 +170,11 @@ def _clip_remedy(luma: Frames, later: Iterable[Frames]) -> str:
     for index, frame in enumerate(islice(later, LATER), start=1):
         if index % STEP == 0 and _glimpse(grey(frame[None])[0]):
             return f"Frame {index} (the first is 0) shows a face: start the clip there"
-    return darkness(luma) or f"Give a clip that begins with {NEEDED}"
+    return darkness(luma) or f"Supply a clip that begins with {NEEDED}"
 
 
 def _turn(luma: Frames) -> str:
-    """Return the turn after which a picture (H, W) surely shows a face, or "" if no quarter turn helps."""
+    """Return the turn after which a picture (H, W) certainly shows a face, or "" if no quarter turn helps."""
     scores = {turn: _glimpse(np.ascontiguousarray(np.rot90(luma, turn))) for turn in TURNS}
     best = max(scores, key=lambda turn: scores[turn])
     return TURNS[best] if scores[best] else ""

@@ -1,4 +1,4 @@
-"""Any folder of the user's: videos or folders of numbered pictures as clips, pictures as templates."""
+"""Any folder supplied by the user: videos or folders of numbered pictures as clips, pictures as templates."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from megbench.core.provenance import package_versions
 from megbench.core.video import frame_rate, is_video, medium_of, pixel_aspect, read_clip
 from megbench.faces.crop import crop
 
-# 2: squares in display proportions, around a face chosen by its score; before, faces could be stretched. 3: mirrored
-# videos are read as players show them.
+# 2: squares in display proportions, around a face chosen by its score; previously, faces could be stretched. 3:
+# mirrored videos are read as players show them.
 PREPARATION = "crop-4"
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A clip before preparation: where its frames are, and what is known about it, as in megbench.core.clip.Clip.
+    """A clip before preparation: the location of its frames and its metadata, as in megbench.core.clip.Clip.
 
-    files: the pictures in the folder `path` that make up the clip, in order; () means all of them. face: which one to
-    use if the first frame shows several, as megbench.clips.chosen_face.check_face returns it.
+    files: the pictures in the folder `path` that make up the clip, in order; () means all of them. face: the choice of
+    a face if the first frame shows several, as returned by megbench.clips.chosen_face.check_face.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class Recording:
     files: tuple[Path, ...] = ()
 
     def facts(self) -> dict[str, Any]:
-        """Return the facts that its clip keeps."""
+        """Return the facts that are kept in its clip."""
         names = {field.name for field in dataclasses.fields(self)} - {"path", "files"}
         return {name: getattr(self, name) for name in sorted(names)}
 
@@ -65,9 +65,10 @@ class Recording:
 
 
 class ClipFolder:
-    """Adapter for a folder whose entries are videos or folders of pictures; other entries are named and left out.
+    """Adapter for a folder whose entries are videos or folders of pictures; other entries are reported and left out.
 
-    It may also be a clip store (`bench.py prepare`). face: which one drives if a clip's first frame shows several.
+    The folder may also be a clip store (`bench.py prepare`). face: the choice of the face that drives if a clip's first
+    frame shows several.
     """
 
     def __init__(self, folder: Path, cache: Path, face: str = "") -> None:
@@ -76,26 +77,26 @@ class ClipFolder:
         self.face = check_face(face)
 
     def clips(self) -> list[Clip]:
-        """Return all clips, prepared, by name. Raise BenchError if the folder is missing or empty, or for an invalid
-        name."""
+        """Return all clips, prepared, sorted by name. Raise BenchError if the folder is missing or empty, or for an
+        invalid name."""
         if not is_store(self.folder):
             return prepare_all(self.recordings(), self.cache)
         if self.face:
             raise BenchError(
-                f"--face {self.face}: the clips of {self.folder} are already cropped. Prepare them again from a table"
-                " whose column face chooses a face."
+                f"--face {self.face}: the clips in {self.folder} are already cropped. Prepare them again from a table"
+                " with a column named face that chooses one."
             )
         clips = stored_clips(self.folder, self.cache)
         mention_clips(clips)
         return clips
 
     def recordings(self) -> list[Recording]:
-        """Return the recordings in the folder, by name, without reading them. Raise BenchError as `clips` does."""
+        """Return the recordings in the folder, by name, without reading them. Raise BenchError if `clips` would."""
         listing = _listing("drivers", self.folder)
         paths = [path for path in listing if is_video(path) or (path.is_dir() and pictures_in(path))]
         if not paths:
             loose = sum(map(is_picture, listing))
-            move = [f"Move the {loose} pictures into a folder of their own within it."] * bool(loose)
+            move = [f"Move the {loose} pictures into a subfolder of their own."] * bool(loose)
             remedy = " ".join(move + remedies(self.folder, listing)) or f"Add some{_holds(listing)}."
             raise BenchError(f"{self.folder}: no videos or folders of pictures in the drivers folder. {remedy}")
         _mention_others("drivers", listing, paths)
@@ -113,9 +114,9 @@ def _clip_name(path: Path) -> str:
 def _listing(role: str, folder: Path) -> list[Path]:
     """Return the entries of a folder by name, without hidden ones. Raise BenchError if it is not a folder."""
     if not folder.exists():
-        raise BenchError(f"The {role} folder {folder} does not exist. Give an existing folder with --{role}.")
+        raise BenchError(f"The {role} folder {folder} does not exist. Pass an existing folder with --{role}.")
     if not folder.is_dir():
-        raise BenchError(f"The {role} path {folder} is a file. Give the folder that contains it with --{role}.")
+        raise BenchError(f"The {role} path {folder} is a file. Pass the folder that contains it with --{role}.")
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
@@ -143,15 +144,15 @@ def _mention_others(role: str, listing: Iterable[Path], used: list[Path]) -> Non
 def _check_unique(kind: str, folder: Path, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise BenchError(f"{folder}: {names.count(name)} {kind}s have the name {name!r}. Rename all but one.")
+            raise BenchError(f"{folder}: {names.count(name)} {kind}s are named {name!r}. Rename all but one.")
 
 
 def prepare_all(recordings: list[Recording], cache: Path) -> list[Clip]:
-    """Return clips of all recordings; unusable ones carry their `problem`. Raise BenchError if none is usable."""
+    """Return clips of all recordings; an unusable clip has a `problem`. Raise BenchError if none is usable."""
     clips = [prepare(recording, cache) for recording in track(recordings, "Preparing clips", "clip")]
     broken = [clip for clip in clips if clip.problem]
     if len(broken) == len(clips):
-        more = f" (and {len(broken) - 1} more clips without a usable frame)" if len(broken) > 1 else ""
+        more = f" (and {len(broken) - 1} more clips have no usable frame)" if len(broken) > 1 else ""
         raise BenchError(f"No driver can be used: {broken[0].problem}{more}")
     for clip in broken:
         note(f"driver {clip.name} cannot be used: {clip.problem}")
@@ -160,7 +161,7 @@ def prepare_all(recordings: list[Recording], cache: Path) -> list[Clip]:
 
 
 def mention_clips(clips: Iterable[Clip | StoredClip]) -> None:
-    """Print which clips show several faces, with how to choose another one, and which come from a lossy kind of
+    """Print which clips show several faces, how to choose a different face, and which clips come from a lossy type of
     file."""
     media: dict[str, list[str]] = {}
     for clip in clips:
@@ -168,14 +169,14 @@ def mention_clips(clips: Iterable[Clip | StoredClip]) -> None:
             media.setdefault(clip.medium, []).append(clip.name)
         if told := several_faces(clip.faces, clip.face):
             note(
-                f"{clip.name}: {told}; choose another with --face left, right or a number, or in a table's column face"
+                f"{clip.name}: {told}; choose another with --face left, right or a number, or in a table's face column"
             )
     for medium, names in media.items():
         note(f"{few(names)}: each is {medium}. Results are marked.")
 
 
 def prepare(recording: Recording, cache: Path) -> Clip:
-    """Return one recording as a clip of 256 x 256 frames, kept in `cache` by the contents of its files.
+    """Return one recording as a clip of 256 x 256 frames, kept in `cache` under a key of its files' contents.
 
     All frames are cropped to the square around a face of the first frame. A recording that cannot be read, or whose
     first frame shows no face, becomes a clip with a `problem` and without frames.
@@ -183,7 +184,7 @@ def prepare(recording: Recording, cache: Path) -> Clip:
     path = recording.path
     facts = recording.facts()
     try:
-        # The packages that decode a video and find the face in it decide the frames as much as our own code does.
+        # The packages that decode a video and find the face in it determine the frames as much as our own code does.
         folder = cache / digest([PREPARATION, package_versions(__name__), facts, path.name, _files_hash(recording)])
     except OSError as error:
         problem = f"{error.filename or path}: the file cannot be read ({error.strerror}). Check its permissions."
@@ -205,9 +206,9 @@ def prepare(recording: Recording, cache: Path) -> Clip:
 
 
 def cut_frames(recording: Recording) -> tuple[Frames, Framing]:
-    """Return all frames (T, 256, 256, 3) uint8, cropped to a face of the first one, and how they are cropped.
+    """Return all frames (T, 256, 256, 3) uint8, cropped to a face in the first one, and their framing.
 
-    Raise BenchError as `read_clip` does and CellFailed as `frame_clip` does.
+    Raise BenchError in the same cases as `read_clip`, and CellFailed in the same cases as `frame_clip`.
     """
     aspect = pixel_aspect(recording.path)
     for file in recording.pictures()[:1]:
@@ -227,13 +228,13 @@ def _mention_darkness(path: Path, picture: Frames) -> None:
 def _mention_density(path: Path) -> None:
     if is_picture(path) and (density := stated_density(path)):
         note(
-            f"{path}: its header has unequal horizontal and vertical densities ({density}); pixels are read as square."
-            " If the face looks squeezed, save the picture in its true proportions."
+            f"{path}: its header states different horizontal and vertical densities ({density}), but pixels are read"
+            " as square. If the face looks squeezed, save the picture in its true proportions."
         )
 
 
 def _files_hash(recording: Recording) -> str:
-    """Return the hash of a video file, or of the names and bytes of a folder's pictures in order."""
+    """Return the hash of a video file, or of the names and bytes of a folder's pictures, in order."""
     state = hashlib.blake2b(digest_size=16)
     for file in recording.pictures():
         state.update(file.name.encode(errors="surrogateescape") + b"\0")
@@ -243,10 +244,10 @@ def _files_hash(recording: Recording) -> str:
 
 
 def templates(folder: Path) -> list[Template]:
-    """Return all pictures of a folder as templates, by name.
+    """Return all pictures in a folder as templates, sorted by name.
 
     Raise BenchError if the folder is missing or has no pictures, for an invalid name, and for a picture with no face or
-    several: only the user knows which face is meant.
+    with several: only the user knows which face is meant.
     """
     listing = _listing("templates", folder)
     paths = [path for path in listing if is_picture(path)]

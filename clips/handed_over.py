@@ -1,4 +1,4 @@
-"""Clips, portraits and outputs that a program hands over as arrays or by name, as the folders that the suite reads."""
+"""Convert clips, portraits and outputs passed by a program, as arrays or paths, to the folders that the suite reads."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from megbench.core.video import is_video
 Pixels = npt.NDArray[np.uint8]
 Place = str | os.PathLike[str]
 Given = Place | Pixels | Mapping[Any, Place | Pixels]
-# Names of what is handed over as a single array.
+# The names given to a clip or a portrait that is passed as a single array.
 DRIVER, TEMPLATE = "driver", "template"
 JOINT = "__"
 WAYS = "a folder, a mapping of names to paths or arrays, or one array"
 
 
 def drivers_folder(given: Given, target: Path) -> Path:
-    """Return a folder of clips: the one that is given, else `target` with a clip for each name.
+    """Return a folder of clips: the folder passed, or else `target`, filled with one clip per name.
 
     A clip is a video, a folder of pictures or an array uint8 (T, H, W, 3) RGB. Raise BenchError for anything else.
     """
@@ -35,16 +35,16 @@ def drivers_folder(given: Given, target: Path) -> Path:
 
 
 def templates_folder(given: Given, target: Path) -> Path:
-    """Return a folder of portraits as `drivers_folder` does; one is a picture or an array uint8 (H, W, 3) RGB."""
+    """Return a folder of portraits in the same way; a portrait is a picture or an array uint8 (H, W, 3) RGB."""
     return _folder("templates", given, target, TEMPLATE)
 
 
 def outputs_folder(given: Given, target: Path) -> Path:
-    """Return a folder of outputs as `drivers_folder` does; names are (driver, template) or "driver__template"."""
+    """Return a folder of outputs in the same way; their names are (driver, template) or "driver__template"."""
     if isinstance(given, Mapping):
         cells = {_cell_name(name): one for name, one in given.items()}
         if len(cells) < len(given):
-            raise BenchError("outputs: a cell is named twice, as (driver, template) and as a text. Keep one of them.")
+            raise BenchError("outputs: a cell is named twice, as (driver, template) and as a string. Keep one of them.")
         return _folder("outputs", cells, target, "")
     return _folder("outputs", given, target, f"{DRIVER}{JOINT}{TEMPLATE}")
 
@@ -52,19 +52,19 @@ def outputs_folder(given: Given, target: Path) -> Path:
 def _cell_name(name: object) -> str:
     parts = name.split(JOINT) if isinstance(name, str) else name
     if not isinstance(parts, tuple | list) or len(parts) != 2 or not all(isinstance(part, str) for part in parts):
-        raise BenchError(f"outputs: {name!r} names no cell. Write (driver, template) or 'driver{JOINT}template'.")
+        raise BenchError(f"outputs: {name!r} is not a cell. Write (driver, template) or 'driver{JOINT}template'.")
     return JOINT.join(check_name(role, part) for role, part in zip((DRIVER, TEMPLATE), parts, strict=True))
 
 
 def _folder(role: str, given: Given, target: Path, alone: str) -> Path:
-    """Return the folder that is given, or fill `target`. alone: the name of a single array."""
+    """Return the folder passed as `given`, or fill `target` and return it. alone: the name of a single array."""
     if isinstance(given, str | os.PathLike):
         return Path(given).expanduser().resolve()
     named = {alone: given} if isinstance(given, np.ndarray) else given
     if not isinstance(named, Mapping):
-        raise BenchError(f"{role}: {type(given).__name__} cannot be read. Give {WAYS}.")
+        raise BenchError(f"{role}: {type(given).__name__} cannot be read. Pass {WAYS}.")
     if not named:
-        raise BenchError(f"{role}: the mapping is empty. Give {WAYS}.")
+        raise BenchError(f"{role}: the mapping is empty. Pass {WAYS}.")
     target.mkdir(parents=True)
     for name, one in named.items():
         place = target / (name if role == "outputs" else _name(role, name))
@@ -73,22 +73,22 @@ def _folder(role: str, given: Given, target: Path, alone: str) -> Path:
         elif isinstance(one, str | os.PathLike):
             _copy(role, str(name), Path(one).expanduser(), place)
         else:
-            raise BenchError(f"{role}: {name} is of type {type(one).__name__}. Give a path or an array.")
+            raise BenchError(f"{role}: {name} is of type {type(one).__name__}. Pass a path or an array.")
     return target
 
 
 def _name(role: str, name: object) -> str:
     if not isinstance(name, str):
-        raise BenchError(f"{role}: the name {name!r} must be a text.")
+        raise BenchError(f"{role}: the name {name!r} must be a string.")
     return check_name(role.removesuffix("s"), name)
 
 
 def _write(role: str, name: str, pixels: Pixels, place: Path) -> None:
-    """Write an array without loss."""
+    """Write an array as lossless PNG."""
     shape = ("H", "W", "3") if role == "templates" else ("T", "H", "W", "3")
     if pixels.dtype != np.uint8 or pixels.ndim != len(shape) or pixels.shape[-1] != 3 or not pixels.size:
         raise BenchError(
-            f"{role}: {name} is an array {pixels.dtype} {pixels.shape}. Give uint8 ({', '.join(shape)}), RGB from 0 to"
+            f"{role}: {name} is an array {pixels.dtype} {pixels.shape}. Pass uint8 ({', '.join(shape)}), RGB from 0 to"
             " 255."
         )
     if role == "templates":
@@ -98,7 +98,7 @@ def _write(role: str, name: str, pixels: Pixels, place: Path) -> None:
 
 
 def _copy(role: str, name: str, path: Path, place: Path) -> None:
-    """Copy a picture, a video, or the pictures of a folder; the suite reads no outputs from outside of their folder."""
+    """Copy a picture, a video, or the pictures in a folder; the suite reads no outputs from outside their folder."""
     pictures = pictures_in(path) if path.is_dir() and role != "templates" else []
     if pictures:
         place.mkdir()

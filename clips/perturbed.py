@@ -1,6 +1,6 @@
-"""Drivers altered as another recording might have altered them: does the ranking of methods survive (`--perturb`)?
+"""Drivers altered as different recording conditions might, to test whether the ranking of methods holds (`--perturb`).
 
-Each altered driver is a separate clip with its own content. Truths stay as they are, except that they lose the frames
+Each altered driver is a separate clip with its own content. Truths remain unchanged, except that they lose the frames
 that are left out of their drivers.
 """
 
@@ -23,7 +23,7 @@ from megbench.core.progress import track
 from megbench.core.provenance import recipe
 from megbench.core.video_writing import reencode
 
-# For clips of unknown frame rate; H.264 hardly depends on it.
+# For clips of unknown frame rate, on which H.264 hardly depends.
 USUAL_FPS = 25.0
 
 
@@ -31,10 +31,10 @@ USUAL_FPS = 25.0
 class Kind:
     """One way of altering a driver.
 
-    says: a sentence that contains the strength. alter: returns altered frames, given frames uint8 (T, 256, 256, 3),
-    their clip and a strength; None if frames are only dropped. strength: the usual one, None if there is nothing to
-    choose. least, most: its limits. whole: only whole numbers are allowed. nothing: the strength that alters nothing,
-    None if every strength alters something.
+    says: a sentence with a placeholder for the strength. alter: returns altered frames, given frames uint8 (T, 256,
+    256, 3), their clip and a strength; None if frames are only dropped. strength: the usual strength, None if there is
+    nothing to choose. least, most: the limits of the strength. whole: only whole numbers are allowed. nothing: the
+    strength that alters nothing, None if every strength alters something.
     """
 
     says: str
@@ -56,8 +56,8 @@ def _h264(frames: Frames, clip: Clip, crf: float) -> Frames:
 
 
 def _noise(frames: Frames, clip: Clip, sigma: float) -> Frames:
-    """Return frames with noise drawn from the clip's content: driver and reference differ, but a clip always gets the
-    same."""
+    """Return frames with noise seeded by the clip's content: it differs between driver and reference, but is always the
+    same for one clip."""
     drawn = np.random.default_rng(int(clip.content[:16], 16)).standard_normal(frames.shape, dtype=np.float32)
     return _rounded(frames + np.float32(sigma) * (drawn[..., :1] if clip.colour == "grey" else drawn))
 
@@ -81,7 +81,7 @@ def _rounded(values: np.ndarray) -> Frames:
 
 
 def _moved(maps: np.ndarray, by: int) -> np.ndarray:
-    """Return maps (N, 256, 256, C) moved right and down by whole pixels, with the border repeated."""
+    """Return maps (N, 256, 256, C) moved to the right and down by whole pixels, with the border repeated."""
     came_from = np.clip(np.arange(SIZE) - by, 0, SIZE - 1)
     return np.ascontiguousarray(maps[:, came_from][:, :, came_from])
 
@@ -106,7 +106,7 @@ class Perturbation:
 
     @property
     def label(self) -> str:
-        """The alteration as the command line writes it: "jpeg=50"."""
+        """The alteration as written on the command line: "jpeg=50"."""
         return self.kind if self.strength is None else f"{self.kind}={self.strength:g}"
 
     @property
@@ -116,7 +116,7 @@ class Perturbation:
 
 
 def perturbations(given: Sequence[str]) -> list[Perturbation]:
-    """Return what `--perturb` names, each "name" or "name=strength".
+    """Return the perturbations listed in `--perturb`, each as "name" or "name=strength".
 
     Raise BenchError for an unknown name or an invalid strength.
     """
@@ -141,14 +141,14 @@ def _perturbation(text: str) -> Perturbation:
         raise BenchError(f"--perturb {text}: the strength must be {what} from {kind.least:g} to {kind.most:g}.")
     if strength == kind.nothing:
         usual = f"such as the usual {name}={kind.strength:g}"
-        raise BenchError(f"--perturb {text}: this alters nothing. Choose another strength, {usual}.")
+        raise BenchError(f"--perturb {text}: this strength alters nothing. Choose another, {usual}.")
     return Perturbation(name, strength + 0.0)  # turns -0 into 0
 
 
 def perturbed_cells(cells: Sequence[Cell], perturbation: Perturbation, cache: Path) -> list[Cell]:
     """Return the cells with altered drivers, references and foils; clips that are not in `cache` are made.
 
-    If every second frame is left out, truths lose theirs too; otherwise truths stay unchanged.
+    If every second frame is left out, it is also left out of the truths; otherwise truths remain unchanged.
     """
     made: dict[tuple[str, str], Clip] = {}
 
@@ -207,7 +207,7 @@ def _every_second(known: KnownMotion) -> KnownMotion:
 
 
 def _known_moved(known: KnownMotion, by: int) -> KnownMotion:
-    """Return the motion of a picture moved right and down by so many pixels."""
+    """Return the motion of a picture that was moved to the right and down by `by` pixels."""
     head = known.head.copy()
     head[:, :, 2] += by - by * known.head[:, :, :2].sum(-1)  # the head rotates about the moved position
     return dataclasses.replace(known, bases=_moved(known.bases, by), head=head, landmarks=known.landmarks + by)

@@ -1,8 +1,8 @@
-"""The portraits that rendered people are made from: two in the public domain, which libraries ship, or a user's own.
+"""The portraits from which people are rendered: two in the public domain, supplied by libraries, or the user's own.
 
 A portrait is cropped to a square around the face and kept at twice the size of a frame, so that frames made from it
-need no anti-aliasing. The astronaut's open smile is closed, because clips begin neutral; a user's portrait stays
-unchanged, because the method that closes that mouth well spoils others.
+need no anti-aliasing. The astronaut's open smile is closed, because clips begin neutral; a user's portrait remains
+unchanged, because the method works well for this mouth but spoils others.
 """
 
 import functools
@@ -25,18 +25,18 @@ from megbench.faces.landmarks import landmarks, points_in
 from megbench.faces.mesh import FittedMesh, fit_mesh
 
 TEXTURE = 2 * SIZE
-# Where the face is in the square: eye distance as a share of the side, and the point between the eyes.
+# The position of the face in the square: eye distance as a share of the side, and the point between the eyes.
 EYE_SHARE, EYES_AT = 0.24, (0.5, 0.45)
 # The pictures were made by NASA and the United States Navy; works of the federal government are in the public domain.
 BUILT_IN = {
     "astronaut": ("skimage", "data/astronaut.png"),
     "hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
 }
-# The portrait that smiles, and the intensities of action units that are subtracted from its smile.
+# The smiling portrait, and the intensities of action units that are subtracted to remove the smile.
 SMILING, SMILE = "astronaut", {"AU12": 1.9, "AU06": 0.8}
-# How far the outer edges of the lips move when the mouth closes, as a share of the inner lips' way.
+# How far the outer edges of the lips move when the mouth closes, as a share of the distance that the inner lips move.
 FOLLOW = 0.45
-# Radius around its corners within which the closed mouth is repaired, texture pixels.
+# The radius around the mouth's corners within which the closed mouth is repaired, in texture pixels.
 HEALED = 14
 
 
@@ -50,7 +50,7 @@ class Portrait:
 
 
 def to_texture(points: Points) -> Points:
-    """Convert frame pixels to texture pixels; pixel centres keep their place in the picture."""
+    """Convert frame pixels to texture pixels; pixel centres keep their position in the picture."""
     scale = TEXTURE / SIZE
     return points * scale + (scale - 1) / 2
 
@@ -65,14 +65,14 @@ def portrait_path(portrait: str) -> Path:
     package, path = BUILT_IN[portrait]
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise BenchError(f"The portrait {portrait} is missing: {package} ships it. Remedy: pip install {package}")
+        raise BenchError(f"The portrait {portrait} is missing; it is part of {package}. Remedy: pip install {package}")
     return Path(spec.submodule_search_locations[0]) / path
 
 
 def portraits_in(folder: Path) -> list[Path]:
     """Return the paths of the pictures in a user's folder, sorted by name. Raise BenchError if there are none."""
     if not folder.is_dir():
-        raise BenchError(f"The portraits folder {folder} does not exist. Give a folder of pictures with --portraits.")
+        raise BenchError(f"The portraits folder {folder} does not exist. Pass a folder of pictures with --portraits.")
     paths = pictures_in(folder)
     if not paths:
         raise BenchError(f"{folder}: no pictures in the portraits folder. Add frontal portraits as PNG or JPEG.")
@@ -83,7 +83,7 @@ def portraits_in(folder: Path) -> list[Path]:
 def read_portrait(portrait: str) -> Portrait:
     """Read a portrait, crop it to the face and, for the astronaut, close the mouth.
 
-    portrait: as in `portrait_path`. Raise BenchError if the picture cannot be read, or shows no face or several.
+    portrait: as in `portrait_path`. Raise BenchError if the picture cannot be read, or shows no face or several faces.
     """
     path = portrait_path(portrait)
     texture = _cut(read_picture(path), str(path))
@@ -99,12 +99,12 @@ def _fit(texture: Frames, what: str) -> FittedMesh:
     try:
         found = landmarks(grey(texture[None])[0], f"the square cut out of {what}")
     except CellFailed as error:
-        raise BenchError(f"{error}. Give a sharper or better lit portrait.") from None
+        raise BenchError(f"{error}. Supply a sharper or better lit portrait.") from None
     return fit_mesh((found - (scale - 1) / 2) / scale)
 
 
 def _cut(picture: Frames, what: str) -> Frames:
-    """Return the square around the face, 512 x 512 pixels; beyond the picture its border is repeated."""
+    """Return the square around the face, 512 x 512 pixels; beyond the picture, its border is repeated."""
     ratio = min(1.0, 4 * TEXTURE / max(picture.shape[:2]))
     height, width = picture.shape[:2]
     small = picture  # large photographs are searched in a smaller copy, which is faster
@@ -154,7 +154,7 @@ def _heal_corners(texture: Frames, corners: Points) -> Frames:
 
 
 def _dull(texture: Frames, lips: Points) -> Frames:
-    """Remove most of the flash's gleam from lips inside an outline (N, 2): closed lips do not face the light."""
+    """Remove most of the flash's reflection from lips within an outline (N, 2): closed lips do not face the light."""
     mask = np.zeros((TEXTURE, TEXTURE), np.float32)
     cv2.fillConvexPoly(mask, cv2.convexHull(np.round(lips).astype(np.int32)), 1.0)
     soft = cv2.GaussianBlur(mask, (0, 0), 2)[..., None]

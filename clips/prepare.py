@@ -1,4 +1,4 @@
-"""Preparation of a database: its clips become a store that training reads without decoding pictures again."""
+"""Prepare a database: convert its clips to a store that training can read without decoding pictures again."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from megbench.core.progress import duration, note
 from megbench.core.video import medium_of
 from megbench.faces.landmarks import Points, landmarks
 
-# recorded: as the pictures are. luma: grey. swapped: the published preparation's grey, which swaps red and blue.
+# recorded: unchanged. luma: grey. swapped: grey as in the published preparation, which swaps red and blue.
 Colour = Literal["recorded", "luma", "swapped"]
-# Seconds of a processor for a clip's face and for each frame of 640 x 480; for estimates.
+# Processor seconds for finding a clip's face and for each frame of 640 x 480; for estimates.
 CLIP_S, FRAME_S = 0.25, 0.006
-# From 68 landmarks to the 18 points.
+# A function from the 68 landmarks to the 18 points.
 Pick = Callable[[Points], Points]
 
 
@@ -58,12 +58,12 @@ class Task:
 def prepare(
     survey: Survey, out: Path, pick: Pick, drivers: Collection[str], challenge: str, colour: Colour, workers: int
 ) -> ClipStore:
-    """Prepare all usable clips of a database into the store `out` and return it; finished clips there are kept.
+    """Prepare all usable clips of a database into the store `out` and return it; clips already finished are kept.
 
-    pick: returns the 18 points of 68 landmarks. drivers: recordings that `challenge` uses as drivers. workers: number
-    of processes; 0 means one for each core. Clips that cannot be read or show no face in their first frame are listed
-    in the store with the reason. If another process is preparing into `out`, wait for it. Raise BenchError if no clip
-    is left, or if `out` is something else.
+    pick: returns the 18 points for 68 landmarks. drivers: recordings that `challenge` uses as drivers. workers: number
+    of processes; 0 means one per core. Clips that cannot be read or show no face in their first frame are listed in the
+    store with the reason. If another process is preparing into `out`, wait for it. Raise BenchError if no clip can be
+    used, or if `out` exists and is not a clip store.
     """
     tasks = [_task(clip.recording, out, pick, drivers, challenge, colour) for clip in survey.usable]
     with locked_folder(out, CLIP_STORE, wait=True):
@@ -73,7 +73,7 @@ def prepare(
         waiting = [task for task in tasks if not _finished(task)]
         stale = {place.parent for place in out.glob(f"*/{CLIP}")} - {task.place for task in tasks}
         before = _left_out_before(out)
-        if stale or any(task.recording.name not in before for task in waiting):  # otherwise others may be reading it
+        if stale or any(task.recording.name not in before for task in waiting):  # else keep it: others may be reading
             (out / STORE).unlink(missing_ok=True)
         for folder in stale:
             discard(folder)
@@ -83,7 +83,7 @@ def prepare(
         left_out |= {task.recording.name: why for task, why in zip(waiting, problems, strict=True) if why}
         if len(left_out) == len(survey.clips):
             first = next((f" {name}: {why}." for name, why in left_out.items()), "")
-            raise BenchError(f"{survey.database}: no clip can be used.{first} `{COMMAND} validate` says more.")
+            raise BenchError(f"{survey.database}: no clip can be used.{first} For details, run `{COMMAND} validate`.")
         names = [task.recording.name for task in tasks if task.recording.name not in left_out]
         facts = StoreFacts(
             version=VERSION,
@@ -105,7 +105,7 @@ def prepare(
 def _task(
     recording: Recording, out: Path, pick: Pick, drivers: Collection[str], challenge: str, colour: Colour
 ) -> Task:
-    """Return the task for one clip; its key depends on its files' names, sizes and times, not on their bytes."""
+    """Return the task for one clip; its key depends on the names, sizes and times of its files, not on their bytes."""
     driver_of = challenge if without_camera(recording.recording) in drivers else ""
     files = [[file.name, (stat := file.stat()).st_size, stat.st_mtime_ns] for file in recording.pictures()]
     key = digest([VERSION, PREPARATION, recording.facts(), colour, driver_of, files])
@@ -113,17 +113,17 @@ def _task(
 
 
 def _announce(database: str, waiting: Collection[Task], wanted: int, out: Path, workers: int) -> None:
-    """Print what is prepared and about how long it takes."""
+    """Print what will be prepared and approximately how long it will take."""
     frames = sum(len(task.recording.files) for task in waiting)
     many = f"{len(waiting)} clips of {database}" if len(waiting) > 1 else f"1 clip of {database}"
-    done = f" ({wanted - len(waiting)} more are already there)" if len(waiting) < wanted else ""
+    done = f" ({wanted - len(waiting)} more are already prepared)" if len(waiting) < wanted else ""
     pictures = f", {frames:,} pictures," if frames else ""  # the frames of a video are not counted
     seconds = (len(waiting) * CLIP_S + frames * FRAME_S) / workers
     note(f"preparing {many}{done}{pictures} into {out}: about {duration(seconds)}.")
 
 
 def _left_out_before(out: Path) -> Collection[str]:
-    """Return the clips that an earlier call could not use; they are tried again, which does not affect the others."""
+    """Return the clips that an earlier call could not use; they are tried again, which does not affect other clips."""
     try:
         return read_facts(out / STORE, StoreFacts).left_out
     except BenchError:
@@ -139,7 +139,7 @@ def _finished(task: Task) -> bool:
 
 
 def _prepare(task: Task) -> str:
-    """Prepare one clip; return why it cannot be prepared, or "" if it was."""
+    """Prepare one clip; return the reason why it cannot be prepared, or "" if it was prepared."""
     recording = task.recording
     try:
         frames, framing = cut_frames(recording)
@@ -152,7 +152,7 @@ def _prepare(task: Task) -> str:
     for mark in ("onset", "apex", "offset"):
         at = getattr(recording, f"{mark}_frame")
         if at is not None and at >= len(frames):
-            return f"its {mark} {at} is after its last frame {len(frames) - 1}"
+            return f"its {mark} {at} is after its last frame, {len(frames) - 1}"
     with whole_folder(task.place) as temporary:
         np.save(temporary / FRAMES, frames[..., 0] if colour == "grey" else frames)
         clip = StoredClip(

@@ -11,7 +11,7 @@ from megbench.core.prepared_clips import ClipStore, StoredClip, three_channels
 
 
 def stored_clips(folder: Path, cache: Path) -> list[Clip]:
-    """Return the clips of a store as drivers, kept in `cache` like any others."""
+    """Return the clips of a store as drivers, kept in `cache` like all other clips."""
     store = ClipStore(folder)
     return [_as_clip(store, stored, cache) for stored in store.clips]
 

@@ -1,4 +1,4 @@
-"""Messages that say what a folder contains where clips were expected, and how to turn it into clips."""
+"""Messages about a folder's contents where clips were expected, and about how to turn them into clips."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from megbench.core.errors import few
 from megbench.core.pictures import PICTURES, natural
 from megbench.core.video import VIDEOS
 
-# Files of cameras and recorders that are not opened, although their streams are common ones.
+# File types of cameras and recorders that are not opened, although their streams are in common formats.
 OTHER_VIDEOS = (".mxf", ".dv", ".rm", ".rmvb")
-# Picture formats of phones and cameras that are not read.
+# Picture formats of phones and cameras that are not supported.
 OTHER_PICTURES = (".heic", ".heif", ".avif", ".gif", ".dng", ".cr2", ".nef", ".arw", ".jp2", ".jxl", ".pdf")
-# The most levels and folders that are searched.
+# The maximum number of levels and of folders that are searched.
 DEEPEST, MOST_FOLDERS = 4, 2000
 SHOWN = 3
 
 
 def below(folder: Path, suffixes: Collection[str]) -> list[tuple[str, int]]:
-    """Return the folders in `folder`, itself included as ".", that contain files with such suffixes, with the
-    counts."""
+    """Return the folders in `folder`, including itself as ".", that contain files with one of these suffixes, each with
+    the number of such files."""
     found = []
     for place, folders, files in itertools.islice(os.walk(folder), MOST_FOLDERS):
         path = Path(place).relative_to(folder)
@@ -34,12 +34,12 @@ def below(folder: Path, suffixes: Collection[str]) -> list[tuple[str, int]]:
 
 
 def counted(found: list[tuple[str, int]]) -> str:
-    """Return the first folders with their numbers of files: "color (12), depth (12)"."""
+    """Return the first folders with the number of files in each: "color (12), depth (12)"."""
     return few([f"{name} ({count})" for name, count in found], SHOWN)
 
 
 def remedies(folder: Path, entries: Collection[Path]) -> list[str]:
-    """Return how to turn entries of a folder into clips, a sentence for each kind of entry; [] for unknown kinds."""
+    """Return how to turn entries of a folder into clips, one sentence per kind of entry; [] for unknown kinds."""
     sentences = []
     nested = [entry for entry in entries if entry.is_dir()]
     for kind, suffixes in (("Pictures", PICTURES), ("Videos", VIDEOS)):
@@ -48,7 +48,7 @@ def remedies(folder: Path, entries: Collection[Path]) -> list[str]:
         if found:
             place = folder / found[0][0]
             place = place.parent if kind == "Pictures" else place
-            sentences.append(f"{kind} are in subfolders: {counted(found)}. Give a folder of clips, such as {place}.")
+            sentences.append(f"{kind} are in subfolders: {counted(found)}. Pass a folder of clips, such as {place}.")
     names = {path.suffix.lower(): path.name for path in entries if path.is_file()}
     if others := sorted(set(names) & set(OTHER_VIDEOS)):
         example = names[others[0]]
@@ -59,7 +59,7 @@ def remedies(folder: Path, entries: Collection[Path]) -> list[str]:
 
 
 def picture_remedies(entries: Collection[Path]) -> list[str]:
-    """Return how pictures in other formats become templates, in one sentence; [] if there are none."""
+    """Return how to turn pictures in other formats into templates, in one sentence; [] if there are none."""
     names = {path.suffix.lower(): path.name for path in entries if path.is_file() and not path.name.startswith(".")}
     others = sorted(set(names) & set(OTHER_PICTURES))
     return [f"{', '.join(others)} is not read: save {names[others[0]]!r} as PNG or JPEG."] if others else []

@@ -1,4 +1,4 @@
-"""Clips, templates and cells: a run of frames with what is known about it, a still face, and a pair of the two.
+"""Clips (sequences of frames with their metadata), templates (still faces) and cells (a clip on a template).
 
 On disk a clip is a folder: `frames/00000.png ...`, `known.npz` for rendered clips, and `clip.json`, written last.
 """
@@ -34,7 +34,7 @@ class KnownMotion:
     action_units: the K units that move, such as "AU12".
     au_intensity: (T, K) float32; 1 moves the fastest vertex by 5 % of the distance between the eye centres.
     bases: (K, 256, 256, 2) float16, x and y displacement in pixels of frame 0 at intensity 1.
-    head: (T, 2, 3) float32, similarity in pixels, applied after the action units.
+    head: (T, 2, 3) float32, a similarity transform in pixels, applied after the action units.
     landmarks: (T, 68, 2) float32, exact landmark positions in pixels (iBUG order).
     """
 
@@ -60,19 +60,19 @@ def pixel_grid(size: int = SIZE) -> Float32s:
 
 @dataclass(frozen=True)
 class Clip:
-    """A run of prepared frames (256 x 256 RGB) in `folder`.
+    """A sequence of prepared frames (256 x 256 RGB) in `folder`.
 
-    Frame numbers count from 0 within the clip; a frame that nobody coded is None. `emotion` is "negative", "positive",
-    "surprise" or the database's own label. `action_units` is the coders' raw text ("4+L10"). `box` is the square (left,
-    top, right, bottom) that was cut from the upright original picture, in display pixels; it may extend beyond the
-    picture (megbench.faces.crop), and is None for rendered clips. `content` is the hash of the frames. `recording` is
-    the name by which the databases' clip is known everywhere ("casme2/sub19_EP01_01f"), so that one can tell whether a
-    model has seen it; "" for other clips. `rendered` distinguishes clips rendered by this suite from recordings.
-    `faces` lists the widths in display pixels of the faces in the original first frame, largest first; `face` is the
-    user's choice among them ("left", "right", or a rank by size), "" for the largest. `medium` says how the file format
-    affects motion (a GIF, an interlaced video), "" for ordinary files. `problem` says why the frames cannot be used (no
-    face was found, the video is damaged): cells with this clip fail with that reason and the run continues. It is ""
-    for a usable clip.
+    Frame numbers count from 0 within the clip; the number of a frame that was not coded is None. `emotion` is
+    "negative", "positive", "surprise" or the database's own label. `action_units` is the coders' raw text ("4+L10").
+    `box` is the square (left, top, right, bottom) that was cropped from the upright original picture, in display
+    pixels; it may extend beyond the picture (megbench.faces.crop), and is None for rendered clips. `content` is the
+    hash of the frames. `recording` is the clip's unique name across all databases ("casme2/sub19_EP01_01f"), by which
+    one can tell whether a model has seen it; it is "" for other clips. `rendered` distinguishes clips rendered by this
+    suite from recordings. `faces` lists the widths in display pixels of the faces in the original first frame, largest
+    first; `face` is the user's choice among them ("left", "right", or a rank by size), "" for the largest. `medium`
+    states how the file format affects motion (a GIF, an interlaced video), "" for ordinary files. `problem` states why
+    the frames cannot be used (no face was found, the video is damaged): cells with this clip fail with that reason and
+    the run continues. It is "" for a usable clip.
     """
 
     folder: Path
@@ -98,7 +98,7 @@ class Clip:
 
     @property
     def person(self) -> str:
-        """The person shown: see `person`."""
+        """The name of the person shown, as returned by the function `person`."""
         return person(self.database, self.subject)
 
     def frames(self) -> Frames:
@@ -109,7 +109,7 @@ class Clip:
         if self.problem:
             raise CellFailed(self.problem)
         frames = check_frames(read_frames(self.folder / "frames", self.n_frames), f"Clip {self.name}")
-        kept = load_clip(self.folder)  # hashes as few files as it can; files are a fifth the size of the pixels
+        kept = load_clip(self.folder)  # hashes as few files as possible; files are a fifth of the size of the pixels
         if (kept is None or kept.content != self.content) and content_hash(frames) != self.content:
             raise BenchError(f"{self.folder}: frames were altered. Run the same command again to recreate them.")
         return frames
@@ -143,7 +143,8 @@ class Clip:
 def several_faces(widths: Sequence[int], choice: str) -> str:
     """Return a note for readers about a clip that shows several faces, or "" for other clips.
 
-    widths: of its faces in pixels, largest first. choice: as returned by megbench.clips.chosen_face.check_face.
+    widths: the widths of the faces in pixels, largest first. choice: as returned by
+    megbench.clips.chosen_face.check_face.
     """
     if len(widths) < 2:
         return ""
@@ -153,7 +154,7 @@ def several_faces(widths: Sequence[int], choice: str) -> str:
 
 
 def widths_in_words(widths: Sequence[int]) -> str:
-    """Return widths in pixels as "105, 105 and 73 px wide"."""
+    """Return widths in pixels as a phrase, such as "105, 105 and 73 px wide"."""
     *others, last = map(str, widths)
     return f"{', '.join(others)} and {last} px wide" if others else f"{last} px wide"
 
@@ -164,7 +165,7 @@ def family(database: str) -> str:
 
 
 def person(database: str, subject: str) -> str:
-    """Return the name of the person shown, the same for all cameras of a database: "smic/s11"."""
+    """Return the name of the person shown, which is the same for all cameras of a database: "smic/s11"."""
     return f"{family(database)}/{subject}"
 
 
@@ -198,7 +199,7 @@ def save_clip(folder: Path, clip: Clip, frames: Frames, known: KnownMotion | Non
 
 
 def keep_facts(folder: Path, clip: Clip, files: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write `clip.json` into a clip's folder: the clip's facts, with the sizes and hashes of its files."""
+    """Write `clip.json` into a clip's folder: the clip's facts and the sizes and hashes of its files."""
     (folder / "clip.json").unlink(missing_ok=True)
     write_kept(folder / "clip.json", {**clip.facts(), "files": dict(files)})
 
@@ -235,13 +236,13 @@ class Template:
 class Cell:
     """One driver on one template under a protocol.
 
-    driver: what methods are given.
-    reference: what scores compare with. For a rendered clip it has the same motion with different camera noise, so that
-    no method is rewarded for copying noise; for a recording it is the driver itself.
+    driver: the clip passed to methods.
+    reference: the clip that outputs are scored against. For a rendered clip it shows the same motion with different
+    camera noise, so that no method is rewarded for copying noise; for a recording it is the driver itself.
     truth: the template rendered with the driver's expression, or None if it is not known.
-    foil: another driver that moves another part of the face (any other driver in a folder of recordings), or None if
-    the protocol names none.
-    known_as: pairs of names by which others may know driver and template; () if the protocol knows no other names.
+    foil: a different driver that moves another part of the face (in a folder of recordings, any other driver), or None
+    if the protocol names none.
+    known_as: pairs of alternative names for driver and template; () if the protocol has no other names for them.
     """
 
     protocol: str
@@ -259,7 +260,7 @@ class Cell:
 
     @property
     def problem(self) -> str:
-        """Why no method can do this cell; "" if it can be done."""
+        """The reason why no method can process this cell; "" if there is none."""
         return self.driver.problem or self.reference.problem or (self.truth.problem if self.truth else "")
 
 

@@ -11,7 +11,7 @@ from megbench.core.errors import BenchError, few
 
 
 def combined(metric: Metric, partials: Sequence[Partial]) -> list[Score]:
-    """Return the score of each of a metric's figures, in their order, over the cells that `partials` come from.
+    """Return the score of each of a metric's figures, in order, over the cells from which `partials` come.
 
     Raise BenchError if the metric's `combine` omits a figure whose pooling is not the mean.
     """
@@ -29,7 +29,7 @@ def combined(metric: Metric, partials: Sequence[Partial]) -> list[Score]:
 
 
 def mean_score(figure: str, partials: Sequence[Partial]) -> Score:
-    """Return the plain mean of a figure over the cells that have it, with their number and the number of all cells.
+    """Return the plain mean of a figure over the cells that have it, the number of those cells and that of all cells.
 
     If no cell has the figure, the value is None, with the status and reason of the first supplied cell that lacks it.
     """
@@ -40,7 +40,7 @@ def mean_score(figure: str, partials: Sequence[Partial]) -> Score:
 
 
 def absent_score(figure: str, partials: Sequence[Partial]) -> Score:
-    """Return the score of a figure that no cell has. The reason is that of a supplied cell, if there is one."""
+    """Return the score of a figure that no cell has, with the reason given by a supplied cell if there is one."""
     if not partials:
         return Score(figure, None, "skipped", "no cells", 0, 0)
     first = min(partials, key=lambda partial: partial.status == "missing")

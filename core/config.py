@@ -40,11 +40,11 @@ def read_overlay(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BenchError(f"Config {path} does not exist. Choices: {', '.join(sorted(_neighbours(path))) or 'none'}.")
     if path.stat().st_size > LARGEST_OVERLAY_BYTES:
-        raise BenchError(f"Config {path} is larger than {LARGEST_OVERLAY_BYTES} bytes. Give a file of settings.")
+        raise BenchError(f"Config {path} is larger than {LARGEST_OVERLAY_BYTES} bytes. Pass a file of settings.")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BenchError(f"Config {path} cannot be read as UTF-8 text ({clause(error)}). Give a YAML file.") from None
+        raise BenchError(f"Config {path} cannot be read as UTF-8 text ({clause(error)}). Pass a YAML file.") from None
     values = read_yaml(text, f"Config {path}")
     if values is None:
         return {}
@@ -65,12 +65,12 @@ def read_yaml(text: str, what: str) -> Any:
                 raise BenchError(f"{what} uses YAML anchors (& or *), which are not allowed. Write the values out.")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > DEEPEST_OVERLAY:
-                raise BenchError(f"{what} is nested deeper than {DEEPEST_OVERLAY} levels. Give a page of settings.")
+                raise BenchError(f"{what} is nested deeper than {DEEPEST_OVERLAY} levels. Pass plain settings.")
         return yaml.load(text, Loader=_Loader)
     except BenchError:
         raise
-    # Besides its own errors, PyYAML passes on those that int(), datetime() and others raise for values that look like
-    # theirs.
+    # Besides its own errors, PyYAML lets through those that int(), datetime() and others raise for values that only
+    # look like numbers or dates.
     except (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
         raise BenchError(
             f"{what} is not valid YAML ({_problem(error)}). Correct it, or put quotes around the value."
@@ -78,7 +78,7 @@ def read_yaml(text: str, what: str) -> Any:
 
 
 def _problem(error: Exception) -> str:
-    """Return the problem that the YAML parser reports, with its line."""
+    """Return the problem that the YAML parser reports, with the line number."""
     mark = getattr(error, "problem_mark", None)
     found = clause(getattr(error, "problem", None) or error)
     return f"line {mark.line + 1}: {found}" if mark else found
@@ -106,7 +106,7 @@ def _neighbours(path: Path) -> list[str]:
     return [str(other) for other in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
 
 
-# Pydantic's phrases that are long or not widely understood, in plain words.
+# Plain words for phrases of pydantic that are long or not widely understood.
 PLAINLY = {
     "valid array": "list",
     "an object": "a mapping",
@@ -116,7 +116,7 @@ PLAINLY = {
 
 
 def resolve(kind: type[T], overlays: Iterable[Mapping[str, Any]] = (), sets: Iterable[str] = (), where: str = "") -> T:
-    """Return a `kind` made from its defaults, then the overlays in order, then overrides such as ``optimiser.lr=1e-4``.
+    """Return a `kind` built from its defaults, the overlays in order, and overrides such as ``optimiser.lr=1e-4``.
 
     where: the path of this part within a larger config, for error messages. Raise BenchError for an unknown key (with
     the nearest known one), a wrong type, a value out of range, or a malformed override.
@@ -173,7 +173,7 @@ def build(kind: type[T], settings: Any, where: str) -> T:
 
 @functools.cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    # A dataclass cannot be given a config; those inside a list take the list's.
+    # A dataclass cannot be given a config of its own, but in a list it takes on the config of the list.
     return TypeAdapter(list[kind], config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 
 
@@ -212,7 +212,7 @@ def _wrong(where: str, value: Any, wanted: str) -> WrongSetting:
 
 
 def holds(settings: Any, path: Sequence[str]) -> bool:
-    """Return whether nested mappings hold a value at a path, or hold a value that is not a mapping on the way to it."""
+    """Return whether nested mappings hold a value at `path`, or a value that is not a mapping on the way to it."""
     for key in path:
         if not isinstance(settings, Mapping):
             return True

@@ -1,7 +1,7 @@
-"""UF1 and UAR as MEGC2019 pools them: from one confusion matrix over all folds, then averaged over classes.
+"""UF1 and UAR, pooled as in MEGC2019: computed from one confusion matrix over all folds and averaged over classes.
 
-Matrices count true classes in rows and answers in columns. A class that no clip shows has no recall and does not enter
-the means: nothing is divided by zero, and 0 never means "absent".
+Matrices have true classes in rows and answers in columns. A class that no clip shows has no recall and is left out of
+the means, so nothing is divided by zero and 0 never means "absent".
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ONE_CLASS = "the clips show one class"
 
 
 def confusion(true: Labels, answers: Labels, n_classes: int) -> Counts:
-    """Return how often each class (rows) got each answer (columns): (K, K). Negative answers mean "no answer"."""
+    """Return how often each class (rows) received each answer (columns), (K, K). A negative answer means "none"."""
     given = answers >= 0
     flat = np.bincount(true[given] * n_classes + answers[given], minlength=n_classes**2)
     return np.asarray(flat.reshape(n_classes, n_classes), np.int64)
@@ -50,22 +50,22 @@ def uar(counts: npt.NDArray[np.number]) -> Float64s:
 
 
 def constant(shown: npt.NDArray[np.number], answer: int) -> Float64s:
-    """Return the confusion matrix of the same answer for every clip; `shown` (K,) counts the clips of each class."""
+    """Return the confusion matrix for one answer to every clip; `shown` (K,) counts the clips of each class."""
     counts = np.zeros((len(shown), len(shown)))
     counts[:, answer] = shown
     return counts
 
 
 def by_chance(shown: npt.NDArray[np.number]) -> Float64s:
-    """Return the expected confusion matrix of answers drawn uniformly among the classes; `shown` is (K,)."""
+    """Return the expected confusion matrix for answers drawn uniformly from the classes; `shown` is (K,)."""
     return np.asarray(np.repeat(np.asarray(shown, float)[:, None] / len(shown), len(shown), axis=1))
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """UF1 and UAR of a set of answers, pooled, with intervals; means over seeds.
+    """Pooled UF1 and UAR of a set of answers, averaged over seeds, with intervals.
 
-    counts: the confusion matrix (K, K), summed over seeds. of_seeds: UF1 of each seed.
+    counts: the confusion matrix (K, K), summed over seeds. of_seeds: the UF1 of each seed.
     """
 
     uf1: Interval
@@ -77,9 +77,9 @@ class Recognition:
 def pooled_recognition(true: Labels, answers: Labels, n_classes: int, clusters: Sequence[str]) -> Recognition:
     """Return UF1 and UAR of the answers (S, N) of S seeds to N clips of the classes `true` (N,).
 
-    clusters: the driver or person of each clip (N). Whole clusters are drawn for the intervals, and draws that lack a
-    class are left out. A negative answer means "no answer"; clips without an answer are left out. If no clip is left,
-    or only one class, the values are None with the reason.
+    clusters: the driver or person of each clip (N). For the intervals, whole clusters are drawn, and draws that lack a
+    class are left out. A negative answer means "no answer"; clips without an answer are left out. If no clip or only
+    one class remains, the values are None, with the reason.
     """
     given = np.asarray((answers >= 0).all(0))
     names = sorted({name for name, here in zip(clusters, given, strict=True) if here})
@@ -101,7 +101,7 @@ def pooled_recognition(true: Labels, answers: Labels, n_classes: int, clusters: 
 
 
 def _sums(counts: npt.NDArray[np.number]) -> tuple[Float64s, Float64s, Float64s]:
-    """Return the hits, clips and answers of each class."""
+    """Return the numbers of hits, clips and answers of each class."""
     values = np.asarray(counts, np.float64)
     return np.diagonal(values, axis1=-2, axis2=-1), values.sum(-1), values.sum(-2)
 

@@ -21,25 +21,25 @@ Status = Literal["ok", "failed", "missing", "skipped", "unavailable"]
 
 
 class Method(Protocol):
-    """A generator, made as `Class(variant, options)` from `name@variant:key=value`.
+    """A generator, constructed as `Class(variant, options)` from `name@variant:key=value`.
 
     Optional attributes:
     `options`, on the class, lists the options that it accepts; any other option is then an error. `magnify` belongs to
     the suite and is not passed on (docs/magnified.md).
-    `purpose`, on the class, says in one line what a row that accompanies every run is for; `needs` says what its cells
-    must have, a "truth" or a "foil".
+    `purpose`, on the class, states in one line the purpose of a row that accompanies every run; `needs` states what its
+    cells must have, a "truth" or a "foil".
     `marks` maps short labels in the tables to sentences that a reader of the scores must know.
     `marks_on(cells)` returns such marks for the cells that were scored. It is also called for all cells before anything
     is animated, and may then raise BenchError for files that cannot be read.
     `unused(cells)` returns the names of its files that match none of the cells.
     `sources(cell)` returns the paths of the files, besides the clips, that it reads for this cell only. Their contents
     become part of the cell's key; a missing file counts as None. Files read for every cell belong in `identity`.
-    `check(cell)` raises CellFailed for a cell that it cannot do, as far as that is known before anything is animated.
-    It raises NotSupplied if the user has not supplied something for the cell: the cell then counts as missing, not
-    failed.
+    `check(cell)` raises CellFailed for a cell that it cannot animate, as far as that is known before anything is
+    animated. It raises NotSupplied if the user has not supplied something for the cell: the cell then counts as
+    missing, not failed.
     `check_files()` raises BenchError if files read for every cell (weights) cannot be loaded; it is called once before
-    the first cell, if there are any cells to do.
-    `identity_on(cell)` returns, as JSON values, anything else that decides the frames of this cell only.
+    the first cell, if there are any cells to animate.
+    `identity_on(cell)` returns, as JSON values, anything else that determines the frames of this cell only.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Method(Protocol):
     is_control: bool
 
     def identity(self) -> Mapping[str, Any]:
-        """Return everything besides the inputs that decides the frames of every cell, as JSON values.
+        """Return everything besides the inputs that determines the frames of every cell, as JSON values.
 
         This includes options, hashes of weights and the resolved config. The suite adds the versions of the code and of
         the packages that it imports (megbench.core.provenance).
@@ -57,19 +57,19 @@ class Method(Protocol):
         """Load weights onto `device`; called once, in the worker, before the first cell."""
 
     def animate(self, template: Template, driver: Clip) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB, T as in the driver. Raise CellFailed with the reason if
+        """Return frames uint8 (T, 256, 256, 3) RGB, T as in the driver. Raise CellFailed, with the reason, if that is
         impossible."""
 
 
 class Control(Protocol):
-    """A control: like a method, but it receives the whole cell (truth, foil, reference). A method may also do this."""
+    """A control: like a method, but given the whole cell (truth, foil, reference). A method may be given it, too."""
 
     name: str
     variant: str
     is_control: bool
 
     def identity(self) -> Mapping[str, Any]:
-        """Return the same as a method's `identity`."""
+        """Return what a method's `identity` returns."""
 
     def animate_cell(self, cell: Cell) -> Frames:
         """Return frames uint8 (T, 256, 256, 3) RGB."""
@@ -81,8 +81,8 @@ class OptimiserSpec:
 
     Gradients are clipped to `clip_norm` in the norm of order `clip_order` (2: Euclidean, inf: the largest entry).
     `milestones` are the epochs after which lr is multiplied by 0.1 (the published schedule). With `warmup` > 0 the
-    schedule is instead a linear warm-up over that share of all steps, then a cosine down to 3 % of lr. With `decay` it
-    is lr up to the first of two epochs, then linear to 0 at the second (ULME-GAN).
+    schedule is instead a linear warm-up over that share of all steps, then a cosine down to 3 % of lr. With `decay` the
+    rate is lr up to the first of the two epochs, then falls linearly to 0 at the second (ULME-GAN).
     """
 
     networks: tuple[str, ...]
@@ -98,7 +98,7 @@ class OptimiserSpec:
 
 @dataclass(frozen=True)
 class Phase:
-    """Losses to sum, backpropagate and step with the named optimisers before the method continues.
+    """Losses to be summed and backpropagated; the named optimisers then step before the method continues.
 
     pictures: images to show in sample strips, (B, 3, H, W) in [0, 1] by name.
     """
@@ -122,7 +122,7 @@ class Trainable(Protocol):
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """Run one training step on a batch or a part of it: yield each phase; the loop steps the optimisers after each.
+        """Run one training step on a batch or part of a batch, yielding its phases; the loop steps the optimisers.
 
         Losses are means over the samples. Draw random numbers per sample with `megbench.core.draws.each(rng, samples)`:
         a step is then the same however the batch is divided.
@@ -131,13 +131,13 @@ class Trainable(Protocol):
 
 @dataclass(frozen=True)
 class Partial:
-    """What a metric found in one cell. An absent value is None, never zero.
+    """What a metric measured in one cell. An absent value is None, never zero.
 
     values: figure name to value or None. sums: what `combine`, or a log of the run, needs. series: curves over frames
     for plots, with a value for every frame of the output, or for each frame listed in `frames` (whole numbers,
     ascending, unique). reason: why figures are absent from `values`. reasons: figure name to the reason why its value
-    is None. files: role to features in the cache that `combine` compares as sets; if they are gone, the cell is
-    measured again.
+    is None. files: role to the cached features that `combine` compares as sets; if they are gone, the cell is measured
+    again.
     """
 
     status: Status
@@ -159,7 +159,7 @@ class Partial:
 
 @dataclass(frozen=True)
 class Score:
-    """A figure over several cells, with the number of cells scored and the number of all cells.
+    """The value of a figure over several cells, with the number of cells scored and the number of all cells.
 
     reason: why there is no value. warning: a few words that every table shows beside the value, such as "712 and 356
     pictures".
@@ -175,8 +175,8 @@ class Score:
 
 
 class Metric(Protocol):
-    """A measure. `version` changes whenever its numbers may change; `figures` hold all that tables and pages show of
-    them.
+    """A metric. `version` changes whenever its numbers may change; `figures` contain everything that tables and pages
+    show about them.
 
     Figures whose `pooling` is "mean" are averaged by the suite. A metric with any other pooling also has a method
     `combine(partials)`, which returns a Score for each such figure over any set of cells.
@@ -194,15 +194,15 @@ class Metric(Protocol):
     figures: tuple[Figure, ...]
 
     def measure(self, cell: Cell, seen: Any) -> Partial:
-        """Return what was measured in one cell; `seen` (docs/seen.md) gives its output, driver, template and truth."""
+        """Return what was measured in one cell; `seen` (docs/seen.md) has its output, driver, template and truth."""
 
 
 class CellSource(Protocol):
     """A protocol of the benchmark: a list of cells.
 
-    A protocol whose cells take long to make may also have a method `few()`, which returns some on which to try a
-    plug-in. A challenge's protocol may have a class method `entry_names()`, which returns what an entry calls each
-    cell's video, by the names of all its cells.
+    A protocol whose cells take long to make may also have a method `few()`, which returns a few of them for trying out
+    a plug-in. A challenge's protocol may have a class method `entry_names()`, which maps the name of every cell to the
+    name of its video in an entry.
     """
 
     name: str

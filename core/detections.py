@@ -1,13 +1,13 @@
-"""Intervals of frames in which something was detected: overlap of two; precision, recall and F1 of many."""
+"""Intervals of frames in which something was detected: the overlap of two, and precision, recall and F1 of many."""
 
 from collections.abc import Sequence
 
-# First and last frame, both included.
+# The first and last frame, both inclusive.
 Interval = tuple[int, int]
 
 
 def overlap(first: Interval, second: Interval) -> float:
-    """Return the number of frames in both of two intervals over the number in either (IoU).
+    """Return the number of frames in both intervals divided by the number in either (IoU).
 
     >>> overlap((0, 3), (2, 5)), overlap((0, 1), (4, 5))
     (0.3333333333333333, 0.0)

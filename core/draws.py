@@ -12,15 +12,16 @@ import numpy as np
 
 
 def generator(first: int, *key: int) -> np.random.Generator:
-    """Return the generator for a part of a batch. key: identifies the batch. first: the part's first sample in the
-    batch."""
+    """Return the generator for a part of a batch. key: identifies the batch. first: the position in the batch of the
+    part's first sample."""
     return np.random.default_rng(np.random.SeedSequence(key, spawn_key=(first,)))
 
 
 def each(rng: np.random.Generator, count: int) -> list[np.random.Generator]:
-    """Return a generator for each of `count` samples of the part that `rng` was made for. Call it once per part.
+    """Return a generator for each of the `count` samples of the part that `rng` was made for. Call it once per part.
 
-    The result does not depend on what `rng` has drawn before. A generator made by other means stands for a whole batch.
+    The result does not depend on what `rng` has drawn before. If `rng` was not made by `generator`, the part is taken
+    to be a whole batch.
     """
     own = cast(np.random.SeedSequence, rng.bit_generator.seed_seq)
     first = own.spawn_key[0] if own.spawn_key else 0

@@ -15,25 +15,25 @@ class CellFailed(BenchError):
 
 
 class NotSupplied(CellFailed):
-    """Something that the user was to supply for this cell is absent: the cell counts as missing, not as failed."""
+    """The user has not supplied something that this cell requires: the cell counts as missing, not as failed."""
 
 
 class Unavailable(BenchError):
     """Something that the user can supply is absent (weights, another program's output).
 
-    The suite looks for it again next time, unless the metric's `sources` name the missing file.
+    The suite looks for it again in the next run, unless the metric's `sources` name the missing file.
     """
 
 
 class WrongSetting(BenchError):
-    """A value that a setting cannot have. path: the setting's names from the outside in, such as ("plan", "seed")."""
+    """A value that a setting cannot have. path: the names that lead to the setting, such as ("plan", "seed")."""
 
     def __init__(self, message: str, path: Sequence[str]) -> None:
         super().__init__(message)
         self.path = tuple(path)
 
 
-# The most characters of a value that an error shows; a value from outside may be a megabyte.
+# The maximum number of characters of a value that an error shows; an external value may be a megabyte long.
 SHOWN = 120
 
 
@@ -45,7 +45,8 @@ def shown(value: object) -> str:
 
 # Terminals' escape codes: colours, cursor movements, titles.
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
-# Length of a sentence that says too little on its own ("Error tokenizing data."), and of the longest that is shown.
+# A sentence shorter than the first length says too little on its own ("Error tokenizing data."); a sentence longer than
+# the second is shortened.
 SHORT_CLAUSE, LONGEST_CLAUSE = 25, 200
 
 
@@ -53,7 +54,7 @@ def clause(error: BaseException | str) -> str:
     """Return the first sentence of a library's message (two if the first is very short) as one clean clause.
 
     Escape codes, control characters and line breaks are removed. A long sentence is shortened at a word boundary and
-    ends in "...". If an exception's text is empty or a single word, its type is put first.
+    ends in "...". If an exception's text is empty or a single word, it is preceded by the exception's type.
     """
     text = "".join(c if c.isprintable() else " " for c in ESCAPES.sub("", str(error)))
     first, *more = re.split(r"(?<=\w[.!?])\s+(?=[A-Z])", " ".join(text.split()))
@@ -67,7 +68,7 @@ def clause(error: BaseException | str) -> str:
 
 
 def few(names: Sequence[str], most: int = 5) -> str:
-    """Return the first `most` names, each cut to SHOWN characters, and the number of the others."""
+    """Return the first `most` names, each truncated to SHOWN characters, and the number of remaining names."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(name if len(name) <= SHOWN else f"{name[:SHOWN]}..." for name in names[:most]) + more
 

@@ -1,4 +1,4 @@
-"""Everything a reader must know about a figure; tables, heat maps, remarks and docs/metrics.md are made from it."""
+"""Everything a reader must know about a figure; the source of tables, heat maps, remarks and docs/metrics.md."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Threshold:
 class Figure:
     """One number that a metric reports.
 
-    title, short: its name in a sentence and above a column ("": use the title there, too).
+    title, short: its name in a sentence and above a column (if `short` is "", the title is used there, too).
     target: what the output is compared with, "driver", "truth" or "template"; "output" for a property of the output
     alone.
     ideal: the value of a perfect output. None if no value is better than another: counts, properties of the inputs.
@@ -46,11 +46,11 @@ class Figure:
     group: its group of columns in the leaderboard; "" shows it only in the list of all figures. order: its position in
     the group; figures with equal order follow the order of metrics. brief: also show it in the terminal's table, and
     first in LaTeX.
-    detector: what read the action units that it is about ("flow", "OpenFace"): tables name it after the short title.
-    heat_map: whether the page shows a heat map of the cells by this figure, from `still` (0) to `ideal` (1).
+    detector: what measured the action units in question ("flow", "OpenFace"); tables show it after the short title.
+    heat_map: whether the page shows a heat map of this figure over the cells, from `still` (0) to `ideal` (1).
     neighbours: whether it is computed over neighbouring frames, so that clips of different frame rates cannot be
     compared by it.
-    thresholds: remarks on a cell's value, from high to low; the first threshold that the value reaches gives the
+    thresholds: remarks on a cell's value, from high to low; the first threshold that the value reaches determines the
     remark.
     """
 
@@ -89,7 +89,7 @@ class Figure:
 
     @property
     def higher_is_better(self) -> bool | None:
-        """Whether more is better, if the ideal is the highest or lowest value; None for any other figure."""
+        """Whether higher values are better; None if the ideal is neither the highest nor the lowest value."""
         return None if self.ideal is None or self.two_sided else self.ideal == self.bounds[1]
 
     @property
@@ -99,14 +99,14 @@ class Figure:
 
     @property
     def arrow(self) -> str:
-        """What to aim at: ↑, ↓, or "→ 1" for a figure that may miss its ideal on both sides; "" without an ideal."""
+        """The direction of better values: ↑, ↓, or "→ 1" if values may miss the ideal on both sides; "" without one."""
         if self.ideal is None:
             return ""
         return f"→ {self.ideal:g}" if self.two_sided else "↑" if self.higher_is_better else "↓"
 
     @property
     def aimed(self) -> str:
-        """The name of the quantity compared between rows, with its better side: "error ↓", "|gain - 1| ↓"."""
+        """The quantity compared between rows, with the direction of better values: "error ↓", "|gain - 1| ↓"."""
         return f"|{self.name} - {self.ideal:g}| ↓" if self.two_sided else f"{self.name} {self.arrow}".rstrip()
 
     @property
@@ -121,9 +121,9 @@ class Figure:
         return abs(value - self.ideal)
 
     def shade(self, value: float) -> float:
-        """Return 1 for the ideal, 0 for a value as far from it as a still face's, and down to -1 for worse values."""
+        """Return 1 for the ideal, 0 for a value as far from it as that of a still face, and down to -1 below that."""
         if self.still is None:
-            raise ValueError(f"{self.name} does not say what a still face has")
+            raise ValueError(f"{self.name} states no value for a still face")
         return min(max(1 - self.distance(value) / self.distance(self.still), -1.0), 1.0)
 
     def remark(self, value: float) -> tuple[str, Grade] | None:

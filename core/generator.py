@@ -1,4 +1,4 @@
-"""The descriptor of a generator: what must be known about it without loading a network.
+"""The descriptor of a generator: what the suite must know about it without loading a network.
 
 A generator has a folder with `generator.py` (its descriptor, GENERATOR), `model.py`, `training.py` and
 `published.yaml`, and a line in `baselines.GENERATORS` or, in a plug-in, the entry point `megbench.generators`.
@@ -17,7 +17,7 @@ from megbench.core.errors import BenchError
 from megbench.core.progress import note
 from megbench.core.registry import ignored, load, names
 
-# What a generator uses of a driver: its pictures, in which it detects key points, or its action units.
+# What a generator takes from a driver: its pictures, in which it detects key points, or its action units.
 Driving = Literal["pictures", "action units"]
 Status = Literal["published", "reproducing", "demo", "demo with another architecture"]
 
@@ -31,7 +31,7 @@ DEMO_MARK = "demo weights"
 class Mode:
     """One way of transferring a driver's motion.
 
-    networks: those that it needs. driver_landmarks: whether a generator driven by action units also needs the 68
+    networks: the networks that it needs. driver_landmarks: whether a generator driven by action units also needs the 68
     landmarks of the driver's first frame.
     """
 
@@ -44,8 +44,8 @@ class Mode:
 class Published:
     """Layouts of published checkpoints.
 
-    required: the networks that a checkpoint must hold. settings: for each layout, what differs from the defaults; the
-    simplest layout comes first.
+    required: the networks that a checkpoint must contain. settings: for each layout, the settings that differ from the
+    defaults; the simplest layout comes first.
     """
 
     required: tuple[str, ...]
@@ -54,7 +54,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights that come with the suite. note: how their network or training differs from the published one."""
+    """Weights supplied with the suite. note: how their network or training differs from the published one."""
 
     status: Status
     note: str
@@ -62,12 +62,12 @@ class Weights:
 
 @dataclass(frozen=True)
 class Generator:
-    """A generator of the field, as data.
+    """A generator from the literature, described as data.
 
-    paper: its key in docs/citations.bib, or a link. licence: of the original code. model: where the settings of its
-    networks are, "module:Class"; the module also has its networks and its animator. training: the module of its
-    `Recipe`; "" if it cannot be trained. modes: by name; the default is the first that the weights allow. landmarks:
-    whether it needs a face's 68 landmarks. options: what can be chosen besides the mode, the default first.
+    paper: its key in docs/citations.bib, or a link. licence: the licence of the original code. model: the class of its
+    networks' settings as "module:Class"; the module also contains its networks and its animator. training: the module
+    of its `Recipe`; "" if it cannot be trained. modes: by name; the default is the first that the weights allow.
+    landmarks: whether it needs a face's 68 landmarks. options: what can be chosen besides the mode, the default first.
     mode_variants: whether NAME@MODE means the demo weights in that mode. later: the networks that are added by a later
     stage of the training, and that stage. published: None if published checkpoints are read unchanged. settings_of: the
     function of the model's module that returns the settings of such a checkpoint; "" for the defaults.
@@ -98,8 +98,8 @@ def descriptors(table: Mapping[str, str]) -> dict[str, Generator]:
 def generators(table: Mapping[str, str]) -> dict[str, Generator]:
     """Return the descriptors in a table of names, then those of installed plug-ins, by name.
 
-    A plug-in without a usable descriptor, or whose name is taken, is left out with a note, so that it does not stop the
-    others.
+    A plug-in that has no usable descriptor, or whose name is already taken, is left out with a note, so that it does
+    not stop the others.
     """
     found = descriptors(table)
     for name in names(KIND, {}):
@@ -114,12 +114,12 @@ def generators(table: Mapping[str, str]) -> dict[str, Generator]:
 
 
 def recipes(found: Mapping[str, Generator]) -> dict[str, str]:
-    """Return where the generators' published trainings are: name to "module:Recipe"."""
+    """Return the location of each generator's training as published: name to "module:Recipe"."""
     return {name: f"{generator.training}:Recipe" for name, generator in found.items() if generator.training}
 
 
 def networks_at(place: str) -> tuple[ModuleType, Any]:
-    """Return the module of the networks and the class of their settings for a place given as "module:Class"."""
+    """Return the module of the networks and the class of their settings, from a location given as "module:Class"."""
     module, _, kind = place.partition(":")
     found = import_module(module)
     return found, getattr(found, kind)

@@ -1,9 +1,9 @@
 """GIFs, read as the frames that they were made from.
 
-A GIF has no frame rate: every picture states how many hundredths of a second it stays. Encoders merge identical
-consecutive frames into one picture that stays longer, so a picture that lasts n times the shortest duration stands for
-n frames. FFmpeg reads some GIFs whose pictures stay less than a hundredth as a single picture; Pillow reads all of them
-(findings/ffmpeg_plain_gif_is_one_picture.sh).
+A GIF has no frame rate: every picture states for how many hundredths of a second it is shown. Encoders merge identical
+consecutive frames into one picture that is shown longer, so a picture that lasts n times the shortest duration stands
+for n frames. FFmpeg reads some GIFs whose pictures are shown for less than a hundredth of a second as a single picture;
+Pillow reads all of them (findings/ffmpeg_plain_gif_is_one_picture.sh).
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def is_gif(path: Path) -> bool:
 
 
 def frames_of(durations: list[float]) -> list[int]:
-    """Return how many frames each picture stands for: its duration over the shortest, rounded, at least one.
+    """Return how many frames each picture stands for: its duration divided by the shortest, rounded, at least one.
 
-    durations: of the pictures in any unit; 0 if a picture states none, which counts as one frame.
+    durations: the durations of the pictures in any unit; 0 if a picture states none, which counts as one frame.
     """
     shortest = min((duration for duration in durations if duration > 0), default=0.0)
     return [max(round(duration / shortest), 1) if duration > 0 else 1 for duration in durations]
@@ -47,14 +47,14 @@ def gif_rate(path: Path) -> float | None:
 
 
 def gif_size(path: Path) -> tuple[int, int]:
-    """Return the width and height of a GIF's pictures. Raise BenchError as `read_gif` does."""
+    """Return the width and height of a GIF's pictures. Raise BenchError in the same cases as `read_gif`."""
     return next(_pictures(path))[0].size
 
 
 def read_gif(path: Path, most: int) -> Iterator[Picture]:
     """Yield all frames of a GIF, (H, W, 3) uint8 RGB, repeating each picture as its duration requires.
 
-    most: the largest number of pictures to read. Raise BenchError for damaged data and for pictures of more than 64
+    most: the maximum number of pictures to read. Raise BenchError for damaged data and for pictures of more than 64
     million pixels.
     """
     times = frames_of([duration for _, duration in itertools.islice(_pictures(path), most)])

@@ -1,4 +1,4 @@
-"""OpenFace's seventeen action unit intensities: their order and scale, and how a rendered clip's units map to them."""
+"""OpenFace's seventeen action unit intensities: their order and scale, and the mapping from a rendered clip's units."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ UnitTable = npt.NDArray[np.float64]
 OPENFACE = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
 # OpenFace's largest intensity; networks receive intensity / LARGEST.
 LARGEST = 5.0
-# Units that OpenFace does not estimate, and what they count as: closed eyes as a blink, pressed lips as tightened lips.
+# Units that OpenFace does not estimate, and the units they count as: closed eyes count as a blink, pressed lips as
+# tightened lips.
 READ_AS = {43: 45, 24: 23}
 
 
@@ -29,9 +30,10 @@ def column(unit: int | str) -> int | None:
 
 
 def shares(units: Mapping[str, Any]) -> UnitTable:
-    """Return intensities by unit ("AU12": number, or (T,)), where 1 is micro, as network input: (17,) or (T, 17).
+    """Return intensities by unit ("AU12": number, or (T,)) as network input, (17,) or (T, 17).
 
-    Units that share a column are added. {} is a face at rest, (17,) zeros.
+    An intensity of 1 is that of a micro-expression. Units that share a column are added. {} is a face at rest, (17,)
+    zeros.
     """
     columns: list[Any] = [0.0] * len(OPENFACE)
     for unit, intensity in units.items():

@@ -1,4 +1,4 @@
-"""The difference of two recognisers' UF1 and UAR on the same clips, resampled by person."""
+"""The differences between two recognisers in UF1 and UAR on the same clips, resampled by person."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def paired_recognition(
     """Return the differences, first minus second, in UF1 and UAR, over the clips that both answered.
 
     true: (N,) classes. first, second: answers (S, N) of S seeds each; a negative answer means "no answer". people:
-    (N,). Both scores are pooled over clips. The intervals draw people and pool again; p comes from exchanging the two
-    recognisers' answers person by person. Values are None with a reason if the shared clips show fewer than two
-    classes.
+    the person in each clip (N,). Both scores are pooled over clips. For the intervals, people are drawn and the scores
+    pooled again; p comes from exchanging the two recognisers' answers person by person. If the shared clips show fewer
+    than two classes, the values are None, with a reason.
     """
     both = np.asarray((first >= 0).all(0) & (second >= 0).all(0))
     names = sorted({name for name, here in zip(people, both, strict=True) if here})
@@ -40,7 +40,7 @@ def paired_recognition(
 
 
 def _by_person(true: Labels, said: Labels, n_classes: int, member: Labels, number: int) -> Float64s:
-    """Return each person's confusion matrices, one for each seed: (G, S, K, K)."""
+    """Return each person's confusion matrices, one per seed: (G, S, K, K)."""
     counts = np.zeros((number, len(said), n_classes, n_classes))
     for seed, answers in enumerate(said):
         np.add.at(counts[:, seed], (member, true, answers), 1)
@@ -55,7 +55,7 @@ def _mean(score: Callable[[Float64s], Float64s], counts: Float64s) -> Float64s:
 def _differences(
     score: Callable[[Float64s], Float64s], a: Float64s, b: Float64s, kept: Float64s, exchanged: Float64s
 ) -> Float64s:
-    """Return pooled differences (draws,) with each person counted `kept` times as is and `exchanged` times
+    """Return pooled differences (draws,), counting each person's answers `kept` times unchanged and `exchanged` times
     exchanged."""
     one, other = (np.tensordot(kept, x, 1) + np.tensordot(exchanged, y, 1) for x, y in ((a, b), (b, a)))
     return _mean(score, one) - _mean(score, other)

@@ -1,18 +1,18 @@
-"""The most main memory that this process held while it did something, where the system tells it."""
+"""The peak main memory used by this process during an operation, where the system reports it."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-# Written to CLEAR, this makes Linux forget the peak (proc(5), /proc/PID/clear_refs).
+# Writing this to CLEAR resets the peak on Linux (proc(5), /proc/PID/clear_refs).
 FORGET_PEAK = "5"
 CLEAR, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 PEAK = re.compile(r"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
 
 
 def forget_peak() -> bool:
-    """Forget the peak so far; return whether the system could."""
+    """Reset the peak and return whether the system allowed it."""
     try:
         CLEAR.write_text(FORGET_PEAK)
     except OSError:
@@ -21,7 +21,7 @@ def forget_peak() -> bool:
 
 
 def peak_mb() -> float | None:
-    """Return the peak since it was forgotten, in megabytes of 10^6 bytes; None where the system does not tell it."""
+    """Return the peak since `forget_peak`, in megabytes of 10^6 bytes, or None where the system does not report it."""
     try:
         found = PEAK.search(STATUS.read_text())
     except OSError:

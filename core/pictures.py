@@ -1,4 +1,4 @@
-"""Pictures from outside, read as RGB whatever their format, and the order of the pictures in a folder."""
+"""Read external pictures as RGB, whatever their format, and sort the pictures in a folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TIFF = (b"II*\0", b"MM\0*")
 
 
 def is_picture(path: Path) -> bool:
-    """Return whether a path is a picture file by its name; hidden files do not count."""
+    """Return whether a path is a picture file, judging by its name; hidden files do not count."""
     return path.suffix.lower() in PICTURES and not path.name.startswith(".") and path.is_file()
 
 
@@ -38,14 +38,14 @@ def frames_folder(folder: Path) -> Path:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Return the pictures of a clip's folder (`frames_folder`) by the numbers in their names: img99 before img100.
+    """Return the pictures of a clip's folder (`frames_folder`), sorted by the numbers in their names: img99, img100.
 
     Raise BenchError if the folder cannot be read, or if it holds a link to a picture that does not exist.
     """
     entries = _entries(frames_folder(folder))
     for path in entries:
         if path.suffix.lower() in PICTURES and path.is_symlink() and not path.exists():
-            raise BenchError(f"{path}: the link's target does not exist. Copy the picture itself to that place.")
+            raise BenchError(f"{path}: the link's target does not exist. Replace the link with the picture itself.")
     return sorted((path for path in entries if is_picture(path)), key=lambda path: natural(path.name))
 
 
@@ -65,7 +65,8 @@ def natural(name: str) -> list[tuple[int, int, str]]:
 def read_picture(path: Path) -> Picture:
     """Return a picture file as (H, W, 3) uint8 RGB, upright by its EXIF tag, 16 bits scaled to 8, without transparency.
 
-    Raise BenchError if the file is missing, damaged, not a picture, of 32 bits, or larger than 64 million pixels.
+    Raise BenchError if the file is missing, damaged or not a picture, has 32-bit pixels, or is larger than 64 million
+    pixels.
     """
     try:
         with warnings.catch_warnings():
@@ -77,7 +78,7 @@ def read_picture(path: Path) -> Picture:
     except BenchError:
         raise
     except FileNotFoundError:
-        raise BenchError(f"{path} does not exist. Give a picture file.") from None
+        raise BenchError(f"{path} does not exist. Pass a picture file.") from None
     except Image.UnidentifiedImageError:
         return _read_deep_picture(path)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -92,12 +93,12 @@ def _upright(path: Path, image: Image.Image) -> Picture:
         deep = np.asarray(upright, dtype=np.float32) / 257
         return np.repeat(np.rint(deep).astype(np.uint8)[..., None], 3, axis=2)
     if upright.mode in ("I", "F"):
-        raise BenchError(f"{path}: 32-bit pixels, whose white level is unknown. Save the picture with 8 or 16 bits.")
+        raise BenchError(f"{path} has 32-bit pixels, whose white level is unknown. Save it with 8 or 16 bits.")
     return np.array(upright.convert("RGB"), dtype=np.uint8)
 
 
 def _read_deep_picture(path: Path) -> Picture:
-    """Return a picture that OpenCV can read but Pillow cannot: a TIFF of 16 bits and three channels."""
+    """Return a picture that OpenCV can read but Pillow cannot: a TIFF with three 16-bit channels."""
     data = path.read_bytes()
     image = None
     if data.startswith(TIFF):
@@ -117,7 +118,7 @@ def _read_deep_picture(path: Path) -> Picture:
 
 
 def _tiff_size(data: bytes) -> tuple[int, int]:
-    """Return the width and height that a TIFF header declares, because OpenCV would allocate them before checking."""
+    """Return the width and height that a TIFF header declares; OpenCV would allocate memory before checking them."""
     file = io.BytesIO(data)
     tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
     file.seek(tags.next)
@@ -128,7 +129,7 @@ def _tiff_size(data: bytes) -> tuple[int, int]:
 
 
 def check_size(path: Path, width: int, height: int) -> None:
-    """Raise BenchError if a picture or a frame is too large to be one of a face."""
+    """Raise BenchError if a picture or a frame is too large to be a picture of a face."""
     if width * height > MAX_PIXELS:
         raise BenchError(f"{path}: {width}x{height} is larger than {MAX_PIXELS} pixels. Scale it down.")
     if max(width, height) > MAX_SIDE:
@@ -136,7 +137,7 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 
 def stated_density(path: Path) -> str:
-    """Return a picture's horizontal and vertical density as "16:15" if its header states unequal ones, else "".
+    """Return a picture's horizontal and vertical density as "16:15" if its header says that they differ, else "".
 
     The suite does not apply it: viewers ignore it, and FFmpeg writes the pixel aspect of a video into PNG and JPEG the
     opposite way from what both formats define (findings/ffmpeg_picture_aspect.sh), so the header alone proves nothing.

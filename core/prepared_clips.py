@@ -1,4 +1,4 @@
-"""A store of prepared clips, as training reads it: frames are memory-mapped, everything else is stored once per clip.
+"""A store of prepared clips for training: frames are memory-mapped, everything else is stored once per clip.
 
     store.json            facts about the store and a hash of each clip's facts; written last
     <clip>/frames.npy     (T, 256, 256, 3) uint8 RGB, or (T, 256, 256) if the three channels are equal
@@ -31,7 +31,7 @@ Point = tuple[float, float]
 
 
 class PreparedFacts(BaseModel):
-    """A file of facts in a store; entries that this version does not know are errors."""
+    """A file of facts in a store; entries unknown to this version are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -40,8 +40,8 @@ class StoredClip(PreparedFacts):
     """One prepared clip; fields as in megbench.core.clip.Clip.
 
     key: hash of everything that it was made from. driver_of: the challenge that uses it as a driver, "" for other
-    clips. landmarks, points: 68 landmarks (iBUG) and FPB-FOMM's 18 points of frame 0, pixels x, y. size, blake2b: of
-    frames.npy.
+    clips. landmarks, points: the 68 landmarks (iBUG) and FPB-FOMM's 18 points in frame 0, x and y in pixels. size,
+    blake2b: the size in bytes and the hash of frames.npy.
     """
 
     key: str
@@ -74,7 +74,7 @@ class StoredClip(PreparedFacts):
 
 
 class StoreFacts(PreparedFacts):
-    """The contents of `store.json`. clips: name to hash of its clip.json. left_out: name to why it was not prepared."""
+    """The contents of `store.json`. clips: name to hash of clip.json. left_out: name to reason why it was left out."""
 
     version: str
     database: str
@@ -86,9 +86,9 @@ class StoreFacts(PreparedFacts):
 
 
 class ClipStore:
-    """A finished store opened for reading. Raises BenchError if it is unfinished, damaged or of another version.
+    """A finished store opened for reading. Raise BenchError if it is unfinished, damaged or of another version.
 
-    check: also compare all frames with their hashes, which reads the whole store once.
+    check: also compare all frames with their hashes, which means reading the whole store once.
     """
 
     def __init__(self, folder: Path, check: bool = False) -> None:
@@ -132,7 +132,7 @@ def is_store(folder: Path) -> bool:
 
 
 def whole(place: Path, clip: StoredClip) -> bool:
-    """Return whether the frames of a clip in `place` are complete, by their size."""
+    """Return whether the frames of a clip in `place` are complete, judging by the size of their file."""
     frames = place / FRAMES
     return frames.is_file() and frames.stat().st_size == clip.size
 
@@ -150,13 +150,14 @@ def read_facts(path: Path, kind: type[Kind]) -> Kind:
     try:
         if path.stat().st_size > LARGEST_JSON_BYTES:
             raise BenchError(
-                f"{path} is larger than {LARGEST_JSON_BYTES} bytes, too large for a clip store."
+                f"{path} is larger than {LARGEST_JSON_BYTES} bytes, which is too large for a clip store."
                 f" Run `{COMMAND} prepare` again."
             )
         return kind.model_validate_json(path.read_bytes())
     except OSError as error:
         raise BenchError(
-            f"{path}: cannot be read ({error.strerror}); a finished clip store has one. Run `{COMMAND} prepare` again."
+            f"{path}: cannot be read ({error.strerror}), but a finished clip store contains this file."
+            f" Run `{COMMAND} prepare` again."
         ) from None
     except ValidationError as error:
         first = error.errors()[0]

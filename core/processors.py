@@ -6,7 +6,7 @@ import os
 
 
 def usable() -> int:
-    """Return the number of processors that this process may run on; all of them if the system does not say.
+    """Return the number of processors that this process may run on, or of all processors if the system does not say.
 
     macOS and Windows have no `os.sched_getaffinity`.
     """

@@ -1,4 +1,4 @@
-"""What a run prints while it works: one style of progress bar and one style of note, both on stderr."""
+"""The output of a run in progress: one style of progress bar and one style of note, both on stderr."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 def track(items: Iterable[T], title: str, unit: str, total: int | None = None) -> Iterator[T]:
-    """Yield items behind a progress bar with an estimate of the time left; show no bar if there are no items.
+    """Yield items while showing a progress bar with an estimate of the time left; show no bar if there are no items.
 
-    In a log file a line is written every 15 seconds.
+    If stderr is not a terminal, a line is written every 15 seconds.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)

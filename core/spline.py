@@ -1,6 +1,6 @@
-"""Sampling of pictures between their pixels with interpolating cubic B-splines.
+"""Subpixel sampling of pictures with interpolating cubic B-splines.
 
-A spline moves the picture by exactly the distance asked for. The cubic kernels of OpenCV (a = -.75) and Pillow do not:
+A spline moves the picture by exactly the requested distance. The cubic kernels of OpenCV (a = -.75) and Pillow do not:
 they move smooth skin by .136 and .172 pixels instead of .1 (findings/cubic_kernels_overshoot.sh).
 """
 
@@ -13,28 +13,28 @@ import numpy.typing as npt
 Values = npt.NDArray[np.float32]
 
 # The coefficients of a spline through the pixels are the picture filtered with the inverse of the B-spline (1/6, 4/6,
-# 1/6), whose response falls by this factor per pixel (M. Unser, Splines: a perfect fit, IEEE Signal Processing
-# Magazine, 1999).
+# 1/6). The response of this inverse falls by this factor per pixel (M. Unser, Splines: a perfect fit, IEEE Signal
+# Processing Magazine, 1999).
 _POLE = np.sqrt(3) - 2
-# Beyond 12 pixels less than 1e-7 of the response is left.
+# Beyond 12 pixels, less than 1e-7 of the response remains.
 _INVERSE = np.sqrt(3) * _POLE ** np.abs(np.arange(-12, 13))
 _EDGE = cv2.BORDER_REFLECT_101
 
 
 class Spline:
-    """A picture (H, W, C), filtered once, that can be sampled anywhere; beyond its border it is mirrored."""
+    """A picture (H, W, C), filtered once, that can be sampled at any point; beyond its border it is mirrored."""
 
     def __init__(self, picture: npt.NDArray[Any]) -> None:
         height, width, self.channels = picture.shape
         planes = picture.astype(np.float32)
-        if self.channels in (2, 3):  # OpenCV samples four channels twice as fast as three, and two inexactly
+        if self.channels in (2, 3):  # OpenCV samples four channels twice as fast as three, and is inexact for two
             planes = np.concatenate([planes, np.zeros((height, width, 4 - self.channels), np.float32)], axis=-1)
         self._coefficients = cv2.sepFilter2D(planes, cv2.CV_32F, _INVERSE, _INVERSE, borderType=_EDGE)
 
     def at(self, points: npt.NDArray[Any]) -> Values:
-        """Return the picture's values (H, W, C) float32 at `points` (H, W, 2), x then y, in its pixels.
+        """Return the picture's values (H, W, C) float32 at `points` (H, W, 2), x then y, in pixels of the picture.
 
-        Two linear lookups at the right places replace the four B-spline weights of a row, so that four lookups replace
+        Two linear lookups at suitable positions replace the four B-spline weights of a row, so four lookups replace
         sixteen weights.
         """
         points = np.asarray(points, np.float32)
@@ -50,7 +50,7 @@ class Spline:
 
     @staticmethod
     def _between(first: Values, second: Values, share: npt.NDArray[Any]) -> Values:
-        """Return the mean of two pictures with weight `share` on the second, computed in the first one's memory."""
+        """Return the mean of two pictures, with weight `share` on the second, computed in place in the first."""
         second -= first
         second *= cv2.merge([share] * second.shape[-1]) if second.ndim == 3 else share
         first += second
@@ -58,12 +58,12 @@ class Spline:
 
 
 def _lookups(position: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
-    """Return where to look up linearly before and after `position`, and the weight of the second lookup."""
+    """Return the positions of the linear lookups before and after `position`, and the weight of the second lookup."""
     before = np.floor(position)
     past = position - before
     left = 1 - past
     first, last = left * left * left / 6, past * past * past / 6  # weights of the outer two of the four pixels
-    share = last + 2 / 3 - left * left * (1 + past) / 2  # of the last two together
+    share = last + 2 / 3 - left * left * (1 + past) / 2  # total weight of the last two pixels
     return before - first / (1 - share), before + 1 + last / share, share
 
 

@@ -1,7 +1,7 @@
-"""Uncertainty and agreement: intervals and paired tests clustered by driver, tied groups, agreement of raters.
+"""Uncertainty and agreement: intervals and paired tests clustered by driver, tied groups, agreement between raters.
 
 Cells that share a driver are not independent, so whole drivers are drawn and flipped, never single cells. Every random
-draw has its own generator from `seed`: the same data give the same numbers.
+draw has its own generator, seeded with `seed`, so the same data give the same numbers.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ DRAWS = 10_000
 LEVEL = 0.95
 # The significance level at which rows are told apart.
 ALPHA = 0.05
-# Up to this number of clusters all 2^n sign flips are computed; beyond it, DRAWS random ones.
+# Up to this number of clusters, all 2^n sign flips are computed; beyond it, DRAWS random flips.
 ALL_FLIPS_UP_TO = 14
-# With fewer clusters, bootstrap draws say too little for an interval.
+# With fewer clusters, bootstrap draws are too uninformative for an interval.
 FEWEST_CLUSTERS = 5
 FEW = "fewer than five drivers: no interval"
 UNTESTED = "fewer than two drivers: no test"
@@ -35,9 +35,9 @@ P_DECIMALS, LEAST_P = 3, 0.001
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its bootstrap interval at `level`. The `n` values came from `n_clusters` drivers.
+    """A value with its bootstrap interval at `level`, from `n` samples of `n_clusters` drivers.
 
-    low and high are None with fewer than five drivers, and value is None if there are no data; `reason` says why.
+    low and high are None with fewer than five drivers, and value is None if there are no data; `reason` states why.
     """
 
     value: float | None
@@ -50,11 +50,11 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the whole interval lies on one side of 0; False if there is no interval."""
+        """Whether the entire interval lies on one side of 0; False if there is no interval."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
-@functools.lru_cache(maxsize=4)  # a page asks for the same draws for each of its figures
+@functools.lru_cache(maxsize=4)  # a page needs the same draws for each of its figures
 def cluster_draws(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64s:
     """Return how often each cluster is drawn when n_clusters clusters are drawn with replacement.
 
@@ -69,8 +69,9 @@ def cluster_draws(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64
 def bootstrap_interval(value: float, drawn: Float64s, n: int, n_clusters: int, level: float = LEVEL) -> Interval:
     """Return the interval of `value` from its bootstrap draws; draws that are not finite are left out.
 
-    Percentiles are moved outwards for the small number of clusters as with Student's t (Hesterberg 2015, "What teachers
-    should know about the bootstrap", section 4.6): plain percentiles of nine drivers cover far less than 95 %.
+    The percentiles are moved outwards, as with Student's t, to allow for the small number of clusters (Hesterberg 2015,
+    "What teachers should know about the bootstrap", section 4.6): plain percentiles of nine drivers cover far less than
+    95 %.
     """
     drawn = drawn[np.isfinite(drawn)]
     if n_clusters < FEWEST_CLUSTERS or not drawn.size:
@@ -87,7 +88,7 @@ def bootstrap_mean(
 ) -> Interval:
     """Return the mean of `values` with its interval; `clusters` names the driver of each value.
 
-    Drivers are drawn with all their values. If there are no values, all numbers are None.
+    Drivers are drawn together with all their values. If there are no values, all numbers are None.
     """
     if not len(values):
         return Interval(None, None, None, 0, 0, level, "no values")
@@ -98,8 +99,8 @@ def bootstrap_mean(
 
 
 def cluster_sums(values: Float64s, clusters: Sequence[str]) -> tuple[Float64s, Float64s]:
-    """Return the sum (G, ...) and the number (G,) of the values (N, ...) of each cluster, ordered by the clusters'
-    names."""
+    """Return the sum (G, ...) and the number (G,) of the values (N, ...) in each cluster, ordered by the names of the
+    clusters."""
     _, member = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     sizes = np.bincount(member).astype(float)
     sums = np.zeros((len(sizes), *values.shape[1:]))
@@ -111,9 +112,9 @@ def cluster_sums(values: Float64s, clusters: Sequence[str]) -> tuple[Float64s, F
 class Paired:
     """The mean difference, first minus second, over shared cells, with p-values for "no difference".
 
-    p is for this comparison alone, p_adjusted is corrected for all comparisons made. p_least is the smallest p that
-    this number of drivers and of comparisons allows. All are None with fewer than two drivers; p_adjusted is also None
-    for a pair that was not corrected.
+    p is for this comparison alone; p_adjusted is corrected for all comparisons made. p_least is the smallest p that
+    this number of drivers and this number of comparisons allow. All are None with fewer than two drivers; p_adjusted is
+    also None for a pair that was not corrected.
     """
 
     difference: Interval
@@ -122,7 +123,7 @@ class Paired:
     p_least: float | None = None
 
     def told_apart(self, alpha: float = ALPHA) -> bool:
-        """Return whether the two differ at `alpha`, by the adjusted p if there is one."""
+        """Return whether the two differ at `alpha`, according to the adjusted p if there is one."""
         p = self.p if self.p_adjusted is None else self.p_adjusted
         return p is not None and p < alpha
 
@@ -139,7 +140,7 @@ def smallest_p(n_clusters: int, draws: int = DRAWS) -> float | None:
 
 
 def said_p(p: float) -> str:
-    """Return "p = 0.012", or "p < 0.001": never 0."""
+    """Return p in words, such as "p = 0.012" or "p < 0.001", but never as 0."""
     return "p < 0.001" if p < LEAST_P else f"p = {p:.{P_DECIMALS}f}"
 
 
@@ -151,10 +152,10 @@ def paired(
     draws: int = DRAWS,
     level: float = LEVEL,
 ) -> Paired:
-    """Compare two methods by cell name, over the cells that both have; `cluster_of` names each cell's driver.
+    """Compare two methods over the cells that both have, matched by name; `cluster_of` names each cell's driver.
 
-    p is two-sided: if the methods did not differ, the sign of each driver's difference would be arbitrary. All 2^n
-    flips of n drivers are counted up to n = 14, otherwise `draws` random ones. With nine drivers p is never below
+    p is two-sided: if the methods did not differ, the sign of each driver's difference would be arbitrary. Up to n =
+    14, all 2^n flips of n drivers are counted, otherwise `draws` random flips. With nine drivers, p is never below
     2/512.
     """
     cells = sorted(first.keys() & second.keys())
@@ -166,7 +167,7 @@ def paired(
 
 
 def sign_flips(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64s:
-    """Return all 2^n sign flips (flips, n) of up to 14 clusters, else `draws` random ones; the first flips none."""
+    """Return all 2^n sign flips (flips, n) for up to 14 clusters, else `draws` random ones; the first flips nothing."""
     if n_clusters <= ALL_FLIPS_UP_TO:
         return np.array(list(itertools.product((1.0, -1.0), repeat=n_clusters)))
     signs = np.random.default_rng(seed).choice([1.0, -1.0], size=(draws, n_clusters))
@@ -179,9 +180,10 @@ def paired_by_exchange(
 ) -> Paired:
     """Return the difference of two figures that are pooled over clusters, with its interval and p.
 
-    difference: returns differences (draws,) in which each cluster counts `kept` times as it is and `exchanged` times
-    with the two methods exchanged, both (draws, n_clusters). n: number of samples. The interval draws clusters and
-    pools again; p exchanges them, and is None with fewer than two clusters.
+    difference: a function of `kept` and `exchanged`, both (draws, n_clusters), that returns differences (draws,) in
+    which each cluster counts `kept` times unchanged and `exchanged` times with the two methods exchanged. n: number of
+    samples. For the interval, clusters are drawn and pooled again; for p, the methods are exchanged within clusters. p
+    is None with fewer than two clusters.
     """
     drawn = np.zeros(0)
     if n_clusters:
@@ -211,13 +213,13 @@ def _flip(differences: Sequence[float], clusters: Sequence[str], seed: int, draw
 def paired_all(
     values: Mapping[str, Mapping[str, float]], cluster_of: Mapping[str, str]
 ) -> dict[tuple[str, str], Paired]:
-    """Return comparisons of all pairs of methods (method to cell to value) in order, p adjusted by Holm over all
-    pairs."""
+    """Return comparisons of all pairs of methods (method to cell to value) in order, with p adjusted over all pairs by
+    Holm's method."""
     return corrected({(a, b): paired(values[a], values[b], cluster_of) for a, b in itertools.combinations(values, 2)})
 
 
 def corrected(pairs: Mapping[Key, Paired]) -> dict[Key, Paired]:
-    """Return comparisons with p adjusted by Holm over all of them, and the smallest adjusted p that was possible.
+    """Return comparisons with p adjusted over all of them by Holm's method, and the smallest possible adjusted p.
 
     Holm's adjusted p never decreases as the p-values grow, so correcting the smallest possible p-values gives the
     smallest possible adjusted p.
@@ -232,7 +234,7 @@ def corrected(pairs: Mapping[Key, Paired]) -> dict[Key, Paired]:
 
 
 def why_untestable(pairs: Sequence[Paired], corrected_for: int, alpha: float = ALPHA) -> str:
-    """Return why no test could separate any of the pairs, corrected for `corrected_for` pairs; "" if one could."""
+    """Return why no test, corrected for `corrected_for` pairs, could separate any of the pairs; "" if one could."""
     if not pairs or any(found.testable(alpha) for found in pairs):
         return ""
     best = min(pairs, key=lambda found: 2.0 if found.p_least is None else found.p_least)
@@ -255,11 +257,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def tied_groups(
     order: Sequence[str], pairs: Mapping[tuple[str, str], Paired], alpha: float = ALPHA
 ) -> dict[str, tuple[int, ...]]:
-    """Return the groups of each method, numbered from 1: two methods share a group exactly if no test tells them apart.
+    """Return each method's groups, numbered from 1: two methods share a group if and only if no test separates them.
 
-    `order` lists the methods best first; groups are numbered by their best member. A method may be in several groups (A
-    and B tied, B and C tied, A and C not: 1, 1 2, 2), since "cannot be told apart" is not transitive. A pair that was
-    not tested counts as tied. The groups are the largest sets without a pair that differs (Piepho 2004's letters).
+    `order` lists the methods best first; groups are numbered by their best member. A method may be in several groups:
+    if A and B are tied, and B and C, but not A and C, the groups are 1, 1 2 and 2. A pair that was not tested counts as
+    tied. The groups are the largest sets without a pair that differs (the letters of Piepho 2004).
     """
     groups = [frozenset(order)]
     for a, b in itertools.combinations(order, 2):
@@ -278,8 +280,8 @@ class Icc:
     """Intraclass correlations (Shrout & Fleiss 1979) of `n_items` rated by all of `n_raters`.
 
     icc21: one rater, absolute agreement, raters drawn at random. icc31: one rater, consistency only (a rater who is
-    always one point stricter costs nothing). icc3k: the mean of these raters, consistency only. A correlation that is
-    undefined is None, with a `reason`.
+    always one point stricter does not lower it). icc3k: the mean of these raters, consistency only. A correlation that
+    is undefined is None, with a `reason`.
     """
 
     icc21: float | None
@@ -311,8 +313,8 @@ def icc(ratings: npt.ArrayLike) -> Icc:
 def krippendorff_alpha(ratings: npt.ArrayLike, level: Literal["ordinal", "interval"] = "ordinal") -> float | None:
     """Return Krippendorff's alpha of ratings (items, raters) at an ordinal or interval level; missing ratings are NaN.
 
-    1 is full agreement, 0 is chance. It is None if there are fewer than two different values or no item with two
-    ratings.
+    1 is full agreement and 0 is chance agreement. Return None if there are fewer than two different values or no item
+    has two ratings.
     """
     import krippendorff
 

@@ -1,6 +1,6 @@
-"""Frames from outside: videos and folders of pictures in any common format, one RGB picture at a time.
+"""Read external frames from videos and folders of pictures in any common format, one RGB picture at a time.
 
-Frames are counted by index, never by time, so a variable frame rate does no harm.
+Frames are identified by index, never by time, so a variable frame rate does no harm.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from megbench.core.files.wrong_file import mistaken_download
 from megbench.core.gif import gif_rate, gif_size, is_gif, read_gif
 from megbench.core.pictures import Picture, check_size, pictures_in, read_picture
 from megbench.core.video_writing import EXACT
-from megbench.core.video_writing import write_video as write_video  # scripts read and write videos by this module
+from megbench.core.video_writing import write_video as write_video  # scripts use this module to read and write videos
 
 VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif"}
 # Extensions that cameras and recorders use for formats that the same decoders read.
@@ -28,14 +28,14 @@ VIDEOS |= {".mts", ".m2ts", ".ts", ".3gp", ".flv", ".f4v", ".ogv", ".vob", ".mod
 EBML_HEADER = bytes.fromhex("1a45dfa3")
 SEGMENT = bytes.fromhex("18538067")
 MAX_FRAMES = 5000
-# Wide-screen video stored with half its columns has pixels 2.9 times as wide as high.
+# Wide-screen video stored with half its columns has pixels that are 2.9 times as wide as they are high.
 MAX_PIXEL_ASPECT = 4.0
-# The containers that may be opened: others are playlists, which would read further files, and single pictures.
+# The containers that may be opened. The others are playlists, which would read further files, and single pictures.
 CONTAINERS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,gif,h264,hevc,m4v,mjpeg,ogg,flv"
 
 
 def is_video(path: Path) -> bool:
-    """Return whether a path is a video file by its name; hidden files do not count."""
+    """Return whether a path is a video file, judging by its name; hidden files do not count."""
     return path.suffix.lower() in VIDEOS and not path.name.startswith(".") and path.is_file()
 
 
@@ -44,12 +44,12 @@ class TooShort(BenchError):
 
 
 def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
-    """Yield the frames of a video file or of a folder of pictures: (H, W, 3) uint8 RGB, all of one size.
+    """Yield the frames of a video file or of a folder of pictures: (H, W, 3) uint8 RGB, all of the same size.
 
-    files: the pictures of the folder that make up the clip, in order; default: all of them.
+    files: the pictures of the folder that make up the clip, in order; by default all of them.
 
-    Raise BenchError if there are no frames, only one (TooShort), more than 5000, frames of different sizes, or damaged
-    data.
+    Raise BenchError for more than 5000 frames, frames of different sizes, or damaged data, and TooShort for fewer than
+    two frames.
     """
     size: tuple[int, ...] | None = None
     count = 0
@@ -57,16 +57,16 @@ def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
         size = size or picture.shape
         if picture.shape != size:
             raise BenchError(
-                f"{path}: frames have different sizes: the first is {size[1]}x{size[0]}, number {count + 1} is"
-                f" {picture.shape[1]}x{picture.shape[0]}. Give each clip frames of one size."
+                f"{path}: frames have different sizes: the first is {size[1]}x{size[0]}, but number {count + 1} is"
+                f" {picture.shape[1]}x{picture.shape[0]}. All frames of a clip must be the same size."
             )
         if count == MAX_FRAMES:
-            raise BenchError(f"{path}: more than {MAX_FRAMES} frames. Cut out the expression first.")
+            raise BenchError(f"{path}: more than {MAX_FRAMES} frames. Trim it to the expression first.")
         count += 1
         yield picture
     if count < 2:
         found = "no frames" if count == 0 else "only one frame"
-        raise TooShort(f"{path}: {found}; a clip needs at least two. Give a video or a folder of numbered pictures.")
+        raise TooShort(f"{path}: {found}; a clip needs at least two. Pass a video or a folder of numbered pictures.")
 
 
 def first_size(path: Path) -> tuple[int, int]:
@@ -79,11 +79,11 @@ def first_size(path: Path) -> tuple[int, int]:
         return round(width * pixel_aspect(path)), height
     for picture in map(read_picture, pictures_in(path)) if path.is_dir() else _read_video(path):
         return round(picture.shape[1] * pixel_aspect(path)), picture.shape[0]
-    raise BenchError(f"{path}: no frames. Add them, or remove it.")
+    raise BenchError(f"{path}: no frames. Add frames, or remove the clip.")
 
 
 def frame_rate(path: Path) -> float | None:
-    """Return a video's average frames per second, or None for a folder of pictures or if the file does not say."""
+    """Return a video's average frame rate, or None if the file does not state it or is a folder of pictures."""
     if path.is_dir():
         return None
     if is_gif(path):
@@ -94,9 +94,9 @@ def frame_rate(path: Path) -> float | None:
 
 
 def medium_of(path: Path) -> str:
-    """Return how a video's file format affects the motion in it, in words; "" for ordinary videos and for folders.
+    """Return how a video's file format affects its motion, in words; "" for ordinary videos and for folders.
 
-    Raise BenchError, as `read_clip` does, for a file that cannot be opened.
+    Raise BenchError for a file that cannot be opened.
     """
     if path.is_dir():
         return ""
@@ -113,10 +113,10 @@ def medium_of(path: Path) -> str:
 
 
 def pixel_aspect(path: Path) -> float:
-    """Return the width of a pixel over its height in the upright frames of a video, or 1.0 if the file does not say.
+    """Return the ratio of a pixel's width to its height in a video's upright frames, or 1.0 if the file states none.
 
-    It is 1.0 for a folder of pictures: see `stated_density`. Raise BenchError above 4 and below 1/4, which only a
-    damaged header states.
+    For a folder of pictures it is 1.0 (see `stated_density`). Raise BenchError above 4 and below 1/4, values that occur
+    only in a damaged header.
     """
     if path.is_dir():
         return 1.0
@@ -127,7 +127,7 @@ def pixel_aspect(path: Path) -> float:
             return 1.0
         if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
             raise BenchError(
-                f"{path}: the header says that pixels are {stream.sample_aspect_ratio} times as wide as high; only"
+                f"{path}: the header says that pixels are {stream.sample_aspect_ratio} times as wide as high, but only"
                 f" 1/{MAX_PIXEL_ASPECT:g} to {MAX_PIXEL_ASPECT:g} is possible. Correct it, for example with"
                 " ffmpeg -i IN -vf setsar=1 OUT."
             )
@@ -156,8 +156,8 @@ def _read_video(path: Path) -> Iterator[Picture]:
                     raise _truncated(path)
                 aspect = aspect or stream.codec_context.sample_aspect_ratio
                 if stream.codec_context.sample_aspect_ratio != aspect:
-                    raise BenchError(f"{path}: its pixel aspect ratio changes. Cut out the expression first.")
-                check_size(path, frame.width, frame.height)  # a stream may grow
+                    raise BenchError(f"{path}: its pixel aspect ratio changes. Trim it to the expression first.")
+                check_size(path, frame.width, frame.height)  # the frame size may increase within a stream
                 yield _as_shown(frame)
         except av.error.FFmpegError:
             raise _truncated(path) from None
@@ -167,8 +167,8 @@ def _as_shown(frame: av.VideoFrame) -> Picture:
     """Return a decoded frame as (H, W, 3) uint8 RGB, rotated and mirrored according to the file's display matrix.
 
     The matrix's first row is the direction of the columns, its second that of the rows. PyAV reports the rotation of
-    the columns. If the rows do not rotate with them, the determinant is negative and the video is mirrored, as front
-    cameras save it.
+    the columns. If the rows do not rotate with them, the determinant is negative and the video is mirrored, as videos
+    from front cameras are.
     """
     picture = np.asarray(frame.to_ndarray(format="rgb24", interpolation=EXACT), np.uint8)
     matrix: Any = frame.side_data.get("DISPLAYMATRIX", None)  # PyAV's types declare object
@@ -185,22 +185,22 @@ def _opened(path: Path) -> av.container.InputContainer:
         options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
         container = av.open(str(path.resolve()), mode="r", options=options)
     except FileNotFoundError:
-        raise BenchError(f"{path}: no such file or folder. Give a video or a folder of pictures.") from None
+        raise BenchError(f"{path}: no such file or folder. Pass a video or a folder of pictures.") from None
     except (av.error.FFmpegError, OSError):
         raise _no_video(path) from None
     if not container.streams.video:
         container.close()
-        raise BenchError(f"{path}: the file contains no video. Give a video or a folder of pictures.")
+        raise BenchError(f"{path}: the file contains no video. Pass a video or a folder of pictures.")
     return container
 
 
 def _check_complete(path: Path, stream: av.VideoStream) -> None:
     """Raise BenchError if a video file is truncated.
 
-    Files with an index (MP4, MOV, AVI) state where every frame lies; a frame that lies beyond the end is lost. Matroska
-    and WebM state the length of the segment with all frames; a live recording leaves it open.
+    Files with an index (MP4, MOV, AVI) state the position of every frame; a frame beyond the end of the file is lost.
+    Matroska and WebM state the length of the segment with all frames; a live recording leaves it unspecified.
 
-    The number of frames in the header proves nothing: edited phone videos hold frames that are not to be shown.
+    The number of frames in the header proves nothing: edited phone videos contain frames that are not to be shown.
     """
     size = path.stat().st_size
     if any(entry.pos + entry.size > size for entry in stream.index_entries) or _segment_end(path) > size:
@@ -208,7 +208,7 @@ def _check_complete(path: Path, stream: av.VideoStream) -> None:
 
 
 def _segment_end(path: Path) -> int:
-    """Return where the segment of a Matroska or WebM file ends, in bytes; 0 for other files or if it is left open.
+    """Return the end of a Matroska or WebM file's segment in bytes; 0 for other files or if its size is unspecified.
 
     Source: RFC 8794 (sections 4, 6.2 and 11.2.1: element sizes and the header) and RFC 9559 (section 5.1: the segment).
     """
@@ -223,9 +223,9 @@ def _segment_end(path: Path) -> int:
 
 
 def _element_size(file: BinaryIO) -> int | None:
-    """Return the size of the element read next, or None if it is left open.
+    """Read the size of the next element and return it, or None if it is unspecified.
 
-    It takes as many bytes as the first byte has leading zeros, plus one.
+    The size occupies one byte more than its first byte has leading zero bits.
     """
     first = file.read(1)
     if not first or not first[0]:
@@ -241,7 +241,7 @@ def _truncated(path: Path) -> BenchError:
 
 
 def _no_video(path: Path) -> BenchError:
-    """Return an error that says why a file cannot be opened, such as a picture under a video's name."""
+    """Return an error that states why a file cannot be opened, for example because it is a picture named as a video."""
     if placeholder := mistaken_download(path):
         return BenchError(f"{path}: not a video but {placeholder}.")
     try:
@@ -250,4 +250,4 @@ def _no_video(path: Path) -> BenchError:
             kind = Image.open(path).format
     except Exception:
         return _truncated(path)
-    return BenchError(f"{path}: a picture ({kind}), not a video. Put the frames of a clip into a folder of their own.")
+    return BenchError(f"{path}: a picture ({kind}), not a video. Put the frames of each clip in a separate folder.")

@@ -1,4 +1,4 @@
-"""Writing of videos: for viewers, fine enough to keep a micro-expression, and lossless for programs."""
+"""Write videos: for viewers, at a quality that preserves a micro-expression, and lossless for programs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from av.video.reformatter import Interpolation
 
 from megbench.core.frames import Frames
 
-# FFmpeg's default conversion to RGB truncates where it should round, and so darkens by 1.3 of 255 grey levels
+# FFmpeg's default conversion to RGB truncates where it should round, and so darkens pictures by 1.3 of 255 grey levels
 # (findings/ffmpeg_darkens_rgb.sh). It rounds only with both flags.
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-# At the usual crf of 18 smooth skin loses two thirds of a motion of .15 px, because that is a difference of one grey
-# level. The encoder rounds such differences to nothing, above all in flat blocks (adaptive quantisation, trellis, dead
-# zones). Without these, crf 4 keeps 97 % and more of it on average over six places in two portraits, with noise and
-# without, at 25 and at 100 frames a second. The colour matrix is named so that no player guesses it.
+# At the usual crf of 18, smooth skin loses two thirds of a motion of .15 px, which is a difference of one grey level.
+# The encoder rounds such differences to zero, above all in flat blocks (adaptive quantisation, trellis, dead zones).
+# With these features off, crf 4 keeps at least 97 % of the motion on average over six places in two portraits, with
+# noise and without, at 25 and at 100 frames per second. The colour matrix is stated so that no player guesses it.
 VIEWED = {
     "crf": "4",
     "profile": "high",
@@ -37,9 +37,9 @@ def write_video(
 ) -> None:
     """Write frames (T, H, W, 3) uint8 RGB, H and W even, as an MP4 with H.264.
 
-    viewed: settings of x264 for viewing. The default is 4:2:0 in High profile, which every browser plays, fine enough
-    to show a whole micro-expression.
-    lossless: write bit-exact RGB instead, which few players show.
+    viewed: x264 settings for viewing. The default is 4:2:0 in High profile, which every browser plays, at a quality
+    that preserves a micro-expression.
+    lossless: write bit-exact RGB instead, which few players support.
     """
     with av.open(target if isinstance(target, io.BytesIO) else str(target), mode="w", format="mp4") as container:
         # One thread: the encoder's output depends on the number of threads.
@@ -54,9 +54,9 @@ def write_video(
 
 
 def reencode(frames: Frames, fps: float = 25.0, viewed: Mapping[str, str] = VIEWED) -> Frames:
-    """Return frames (T, H, W, 3) uint8 RGB as a video for viewing would show them, that is, what a careful copy keeps.
+    """Return frames (T, H, W, 3) uint8 RGB as a video for viewing would show them: what a high-quality copy keeps.
 
-    viewed: settings of x264, if another kind of copy is meant.
+    viewed: the x264 settings of another kind of copy.
     """
     buffer = io.BytesIO()
     write_video(buffer, frames, fps, viewed=viewed)
@@ -64,7 +64,7 @@ def reencode(frames: Frames, fps: float = 25.0, viewed: Mapping[str, str] = VIEW
 
 
 def decoded(video: bytes) -> Frames:
-    """Return the frames (T, H, W, 3) uint8 RGB of a video that this file has written, by its bytes."""
+    """Return the frames (T, H, W, 3) uint8 RGB of a video written by this module, given its bytes."""
     with av.open(io.BytesIO(video), mode="r") as container:
         found = container.decode(video=0)
         return np.stack([frame.to_ndarray(format="rgb24", interpolation=EXACT) for frame in found])

@@ -1,8 +1,8 @@
-"""Work in separate processes: a crash, a segmentation fault or the kernel's out-of-memory killer costs one item only.
+"""Work in separate processes: a crash, a segmentation fault or the kernel's out-of-memory killer costs only one item.
 
-Lanes are kinds of work (a method, the scoring). A worker process serves one lane, sets it up once and then takes item
-after item. A worker that dies, or is ended because it takes too long, is replaced. Results do not depend on the number
-of workers: each has one thread.
+Lanes are kinds of work (a method, the scoring). A worker process serves one lane, sets it up once and then processes
+one item after another. A worker that dies, or is terminated because it takes too long, is replaced. Results do not
+depend on the number of workers, because each has a single thread.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ from typing import Any
 from megbench.core.errors import BenchError, CellFailed, clause
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
-# Let a process keep memory that it frees, up to 32 MB per block and 1 GB in all (glibc reads these variables; other
-# libraries ignore them). Frames and maps are allocated and freed all the time: returning their pages to the kernel and
-# having them zeroed again took a tenth of the networks' processor time.
+# Let a process keep memory that it frees, up to 32 MB per block and 1 GB in total (glibc reads these variables; other
+# libraries ignore them). Frames and feature maps are allocated and freed constantly: returning their pages to the
+# kernel and having them zeroed again took a tenth of the networks' processor time.
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 # An idle worker that does not exit within this time (because of a library's threads) is killed.
 PATIENCE_S = 5.0
-# Setting up a worker may take this long, whatever the limit for an item: it imports libraries and reads weights.
+# Setting up a worker may take this long, even if the limit for an item is shorter: it imports libraries and reads
+# weights.
 SET_UP_S = 600.0
 
 
 @dataclass(frozen=True)
 class Lane:
-    """One kind of work. `set_up` runs once in each worker and returns the function for one item; it is pickled.
+    """One kind of work. `set_up`, which is pickled, runs once in each worker and returns the function for one item.
 
-    The items of one batch go to the same worker in order, so that it can keep what they share.
+    The items of one batch go to the same worker in order, so that it can keep data that they share.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of one item: `result`, or the reason of its failure. `retry`: another attempt may succeed."""
+    """The outcome of one item: `result`, or the reason for its failure. `retry`: another attempt may succeed."""
 
     item: Any
     result: Any = None
@@ -78,14 +79,14 @@ class _Worker:
     item: Any = None
     ready: bool = False
     limit_s: float = math.inf  # for its current task
-    due: float = math.inf  # by the clock of time.monotonic
+    due: float = math.inf  # on the clock of time.monotonic
 
 
 def work(lanes: Sequence[Lane], workers: int, limit_s: float = math.inf) -> Iterator[Outcome]:
-    """Do every item of every lane in up to `workers` processes; yield outcomes as they are done.
+    """Process every item of every lane in up to `workers` processes; yield outcomes as items are finished.
 
-    limit_s: how long an item may take; beyond that its worker is ended and only that item fails. Leaving the loop early
-    (Ctrl-C) ends the workers.
+    limit_s: how long an item may take; after that its worker is terminated, and only that item fails. Leaving the loop
+    early (Ctrl-C) terminates the workers.
     """
     queues = [_Queue(lane, deque(deque(batch) for batch in lane.batches if batch)) for lane in lanes]
     active: dict[Connection, _Worker] = {}
@@ -119,20 +120,20 @@ def work(lanes: Sequence[Lane], workers: int, limit_s: float = math.inf) -> Iter
 
 
 def _neediest(queues: Sequence[_Queue]) -> _Queue | None:
-    """Return the lane with the fewest workers, then with the most to do, or None if no lane waits for a worker."""
+    """Return the lane with the fewest workers and, among equals, the most work, or None if no lane needs a worker."""
     open_queues = [queue for queue in queues if queue.batches and not queue.broken]
     return min(open_queues, key=lambda queue: (queue.workers, -len(queue.batches)), default=None)
 
 
 def _give_up(queue: _Queue) -> Iterator[Outcome]:
-    """Fail what is left of a lane that cannot be set up."""
+    """Fail the remaining items of a lane that cannot be set up."""
     while queue.broken and not queue.workers and queue.batches:
         for item in queue.batches.popleft():
             yield Outcome(item, None, queue.broken.reason, True, queue.broken.traceback)
 
 
 def _next_to_see(active: Mapping[Connection, _Worker]) -> tuple[list[Connection], list[Connection]]:
-    """Wait until workers have a message or exceed their limit; return the connections of both."""
+    """Wait until workers have a message or exceed their limit; return the connections of each of the two groups."""
     soonest = min(worker.due for worker in active.values())
     left = None if soonest == math.inf else max(0.0, soonest - time.monotonic())
     ready = set(wait(list(active), left))
@@ -154,11 +155,11 @@ def _start(queue: _Queue, limit_s: float) -> _Worker:
 
 @contextlib.contextmanager
 def _worker_environment() -> Iterator[None]:
-    """Set what a worker inherits: one thread, memory that it keeps, and SIGINT ignored, since the parent handles
-    Ctrl-C."""
+    """Set what a worker inherits: one thread, memory that is kept when freed, and SIGINT ignored, since the parent
+    handles Ctrl-C."""
     inherited = {**dict.fromkeys(THREADS, "1"), **MEMORY}
     before = {name: os.environ.get(name) for name in inherited}
-    in_charge = threading.current_thread() is threading.main_thread()  # Ctrl-C reaches no other thread
+    in_charge = threading.current_thread() is threading.main_thread()  # only this thread receives Ctrl-C
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_charge else None
     os.environ.update(inherited)
     try:
@@ -175,7 +176,7 @@ def _worker_environment() -> Iterator[None]:
 def _listen(worker: _Worker, late: bool) -> tuple[Outcome | None, bool]:
     """Read one message; return the outcome of the current item, if any, and whether the worker is still usable.
 
-    late: whether the worker was ended because it took too long; it may have answered just before that.
+    late: whether the worker was terminated because it took too long; it may have answered just before that.
     """
     try:
         outcome: Outcome | None = worker.connection.recv()
@@ -194,7 +195,7 @@ def _listen(worker: _Worker, late: bool) -> tuple[Outcome | None, bool]:
 
 
 def timed_out(limit_s: float) -> str:
-    """Return the failure reason for something that took longer than `limit_s`, with the option that sets the limit."""
+    """Return the failure reason for work that took longer than `limit_s`, with the option that sets the limit."""
     return f"timed out after {limit_s:g} s (--cell-timeout)"
 
 
@@ -207,28 +208,28 @@ def _cause_of_death(code: int | None) -> str:
 
 
 def _hand_out(worker: _Worker, limit_s: float) -> bool:
-    """Send the worker its next item; return False if there is none left."""
+    """Send the worker its next item; return False if none is left."""
     if not worker.batch and worker.queue.batches:
         worker.batch = worker.queue.batches.popleft()
     if not worker.batch:
         return False
     worker.item = worker.batch.popleft()
     worker.limit_s, worker.due = limit_s, time.monotonic() + limit_s
-    # If the worker died in the meantime, that is noticed when its answer is read.
+    # If the worker has died in the meantime, this is noticed when its answer is read.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         worker.connection.send(worker.item)
     return True
 
 
 def _end(worker: _Worker) -> None:
-    """End a worker and whatever it has started; kill it if it does not react."""
+    """Terminate a worker and whatever it has started; kill it if it does not react."""
     worker.process.terminate()
     worker.process.join(PATIENCE_S)
     worker.process.kill()
 
 
 def _stop(worker: _Worker) -> None:
-    """Dismiss a worker; return what is left of its batch to the queue for another."""
+    """Stop a worker and return the rest of its batch to the queue for another worker."""
     worker.connection.close()
     worker.process.join(PATIENCE_S)
     if worker.process.is_alive():
@@ -242,7 +243,7 @@ def _stop(worker: _Worker) -> None:
 def _serve(connection: Connection, make: Callable[[], Callable[[Any], Any]]) -> None:
     """Serve as a worker: set up, answer None, then answer every item until the parent closes the connection.
 
-    When it is ended it cleans up: an external program that it runs must not outlive it.
+    A worker that is terminated cleans up first: an external program that it runs must not outlive it.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     handle = set_up(make)
@@ -256,7 +257,7 @@ def _serve(connection: Connection, make: Callable[[], Callable[[Any], Any]]) -> 
 
 
 def set_up(make: Callable[[], Callable[[Any], Any]]) -> Callable[[Any], Any] | Outcome:
-    """Return the function that does the items of a lane, or the outcome that says why there is none."""
+    """Return the function that processes the items of a lane, or the outcome that states why there is none."""
     try:
         return make()
     except Exception as error:
@@ -274,6 +275,6 @@ def answer(handle: Callable[[Any], Any], item: Any) -> Outcome:
 def _failure(error: Exception) -> Outcome:
     if isinstance(error, BenchError):
         return Outcome(None, None, str(error), retry=not isinstance(error, CellFailed))
-    line = str(error).strip().partition("\n")[0]  # the traceback has the rest
+    line = str(error).strip().partition("\n")[0]  # the traceback contains the rest
     reason = f"{type(error).__name__}: {clause(line)}"
     return Outcome(None, None, reason, True, traceback.format_exc())

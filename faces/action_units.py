@@ -1,11 +1,12 @@
 """Relative intensity of action units, estimated from a face's motion: no weights, no labels.
 
-The flow from frame 0 is explained by the FACS basis on the fitted mesh together with a free head motion:
-ridge-regularised least squares with non-negative intensities, robustly weighted. An intensity of 1 is the basis's own
-unit (the fastest vertex moves by 5 % of the eye distance), so figures compare between faces, not with a coder's A to E.
+The flow from frame 0 is explained by the FACS basis on the fitted mesh together with an unconstrained head motion:
+ridge-regularised least squares with non-negative intensities, robustly weighted. An intensity of 1 is the unit of the
+basis (the fastest vertex moves by 5 % of the eye distance), so values can be compared between faces, but not with a
+coder's A to E.
 
-Validity: on rendered clips whose people have their own basis the estimates follow the true intensities. On recordings
-they are indicative only: the basis explains about half of real facial motion (R2 .08 to .68 on drivers of MEGC2021).
+Validity: on rendered clips, whose people have their own bases, the estimates follow the true intensities. On recordings
+they are only indicative: the basis explains about half of real facial motion (R2 of .08 to .68 on MEGC2021's drivers).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from megbench.faces.regions import face_regions
 
 Intensities = npt.NDArray[np.float64]
 
-# Units whose motion flow cannot tell apart are estimated as one.
+# Units whose motion cannot be told apart in flow are estimated as one.
 MERGED: dict[str, tuple[str, ...]] = {
     "AU14+20": ("AU14", "AU20"),
     "AU23+24": ("AU23", "AU24"),
@@ -36,24 +37,24 @@ MERGED: dict[str, tuple[str, ...]] = {
 _ALONE = {unit: (unit,) for unit in ACTION_UNITS if not any(unit in members for members in MERGED.values())}
 READ: dict[str, tuple[str, ...]] = dict(sorted({**_ALONE, **MERGED}.items()))
 UNITS = tuple(READ)
-# Lids move less than dense flow resolves, so these are reported separately.
+# Lids move less than dense flow can resolve, so these units are reported separately.
 LIDS = ("AU05", "AU07", "AU43")
-# Camera noise of sigma 2 on a still face gives values up to this: for eleven rendered people 99 % are smaller, and 95 %
-# are below .027.
+# Camera noise of sigma 2 on a still face gives values up to this one: for eleven rendered people, 99 % of the values
+# are smaller, and 95 % are below .027.
 NOISE_FLOOR = 0.05
 # Every third pixel of the face in x and y is used.
 STEP = 3
 RIDGE = 0.01
 ROUNDS = 3
-# Residual at which a pixel's weight has fallen to one half, as for the head: 1.4826 median + 0.02 px.
+# The residual at which a pixel's weight has fallen to one half, as in megbench.faces.head: 1.4826 median + 0.02 px.
 LEAST_SCALE = 0.02
 
 
 def intensities(flow: Callable[[int], Float32s], n_frames: int, points: Points) -> Intensities:
-    """Return intensities (T, K) of UNITS in every frame of a clip; exactly 0 if nothing moves.
+    """Return intensities (T, K) of UNITS in every frame of a clip; they are exactly 0 if nothing moves.
 
-    flow(k) is the clip's dense flow from frame 0 to k, (256, 256, 2) float32, pixels. points: (68, 2), landmarks of
-    frame 0.
+    flow(k) is the clip's dense flow from frame 0 to k, (256, 256, 2) float32, in pixels. points: the landmarks of frame
+    0, (68, 2).
     """
     reader = _reader(points.tobytes())
     motion = np.stack([flow(k)[reader.where] for k in range(n_frames)]).astype(np.float64)
@@ -64,13 +65,13 @@ def intensities(flow: Callable[[int], Float32s], n_frames: int, points: Points) 
     return found
 
 
-@functools.lru_cache(maxsize=2)  # many rows of a cell begin with its template; 11 MB each
+@functools.lru_cache(maxsize=2)  # the outputs of many rows begin with the same template; 11 MB each
 def _reader(points: bytes) -> _Reader:
     return _Reader(np.frombuffer(points, np.float64).reshape(-1, 2))
 
 
 class _Reader:
-    """An estimator of intensities from the flow at the pixels `where` of a face with landmarks `points` (68, 2) in
+    """An estimator of intensities from the flow at the pixels `where` of a face that has landmarks `points` (68, 2) in
     frame 0."""
 
     def __init__(self, points: Points) -> None:
@@ -101,10 +102,10 @@ class _Reader:
         return np.stack([fitted[:, place].sum(1) for place in places], axis=1)
 
     def _fit(self, motion: Intensities, weights: Intensities) -> Intensities:
-        """Return weighted fits (T, 18 + 4): units non-negative with a ridge, the head free.
+        """Return weighted fits (T, 18 + 4), with units non-negative and regularised by a ridge, and the head free.
 
-        The head is eliminated first (Schur complement); the units' normal equations are then solved by NNLS on their
-        root.
+        The head is eliminated first (Schur complement). NNLS then solves the units' normal equations in the form of
+        their Cholesky root.
         """
         k, every = self._n_units, self._design.shape[2]
         grams = (weights @ self._products).reshape(-1, every, every)
@@ -115,8 +116,7 @@ class _Reader:
         reduced += RIDGE / k * np.trace(reduced, axis1=1, axis2=2)[:, None, None] * np.eye(k)
         roots = np.linalg.cholesky(reduced)
         goals = np.linalg.solve(roots, targets)[..., 0]
-        # SciPy loads its parts when they are first used, so the full name is used: reading a finished run needs none of
-        # them.
+        # The full name makes SciPy load scipy.optimize only here: reading a finished run does not need it.
         units = np.stack([scipy.optimize.nnls(root.T, goal)[0] for root, goal in zip(roots, goals, strict=True)])
         return np.concatenate([units, (heads[..., k:] - heads[..., :k] @ units[..., None])[..., 0]], axis=1)
 

@@ -1,8 +1,8 @@
 """Third-party libraries in separate processes: arrays go in, arrays come out.
 
-Such a library takes seconds and much memory to import, changes the environment, or crashes the process; none of that
+Such a library takes seconds and much memory to import, changes the environment, or crashes the process; none of this
 may happen in a process that scores. A message is a length followed by .npz data. A process that has ended is restarted
-for the next question, so that a crash costs one answer.
+for the next request, so that a crash costs only one answer.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ LENGTH = struct.Struct("<Q")
 
 
 class Apart:
-    """A process that runs `python -m MODULE ARGUMENTS`, which calls `serve`; it starts with the first question.
+    """A process that runs `python -m MODULE ARGUMENTS`, which calls `serve`; it is started by the first request.
 
-    title: the library's name in messages. environment: variables set for the process, besides a single thread.
+    title: the library's name in messages. environment: variables set for the process, in addition to those that limit
+    it to a single thread.
     """
 
     def __init__(self, title: str, module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -52,7 +53,7 @@ class Apart:
             answer = receive(stdout)
         except (OSError, EOFError):
             code = self._process.wait()
-            why = f"Run to see why: python -m {self._module} {' '.join(self._arguments)}"
+            why = f"To see why, run: python -m {self._module} {' '.join(self._arguments)}"
             raise BenchError(f"{self._title}'s process ended (exit code {code}). {why}") from None
         if "error" in answer:
             raise BenchError(f"{self._title}: {answer['error']}")
@@ -78,7 +79,7 @@ class Apart:
 def serve(set_up: Callable[[], Callable[[Arrays], Arrays]]) -> None:
     """Serve as the process: call `set_up` once, then answer messages with the function it returns until stdin ends."""
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print must not get between the answers
+    os.dup2(2, 1)  # the output of libraries must not be mixed with the answers
     answer = set_up()
     while True:
         try:
@@ -87,7 +88,7 @@ def serve(set_up: Callable[[], Callable[[Arrays], Arrays]]) -> None:
             return
         try:
             send(answers, answer(message))
-        except Exception as error:  # whatever it is, the other side must learn of it
+        except Exception as error:  # any error must be reported to the other side
             send(answers, {"error": np.array(f"{type(error).__name__}: {clause(str(error))}")})
 
 

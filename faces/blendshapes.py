@@ -1,10 +1,10 @@
 """MediaPipe's face landmarker in a separate process: blendshape coefficients that stand for action units.
 
-Coefficients are between 0 and 1. They are neither FACS intensities nor linear, and how far one rises depends on the
-person, so only a unit's course over time is meaningful. The landmarker analyses every frame independently (IMAGE mode):
-VIDEO mode smooths over time and halves a micro-expression. Its package sends usage data to its maker; the process is
-given a proxy that does not exist, so that nothing leaves the machine. Run as `python -m megbench.faces.blendshapes
-MODEL`, this module is that process (megbench.faces.apart).
+Coefficients are between 0 and 1. They are neither FACS intensities nor linear, and how far a coefficient rises depends
+on the person, so only its time course is meaningful. The landmarker analyses every frame independently (IMAGE mode):
+VIDEO mode smooths over time and halves a micro-expression. The MediaPipe package sends usage data to its maker; the
+process is given a proxy that does not exist, so that nothing leaves the machine. Run as `python -m
+megbench.faces.blendshapes MODEL`, this module is that process (megbench.faces.apart).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from megbench.core.frames import Frames
 from megbench.faces.apart import Apart, Arrays, serve
 
 # The coefficients that stand for a unit; those of both sides are averaged. Three units have none: cheekSquint (AU06)
-# and noseSneer (AU09) stay under .0001 even in a wide smile, and mouthDimple (AU14) does not follow the unit.
+# and noseSneer (AU09) stay below .0001 even in a wide smile, and mouthDimple (AU14) does not follow its unit.
 BLENDSHAPES: Mapping[str, tuple[str, ...]] = {
     "AU01": ("browInnerUp",),
     "AU02": ("browOuterUpLeft", "browOuterUpRight"),
@@ -35,8 +35,8 @@ BLENDSHAPES: Mapping[str, tuple[str, ...]] = {
     "AU17": ("mouthShrugLower",),
 }
 UNITS = tuple(BLENDSHAPES)
-# MediaPipe requires another build of OpenCV, which would replace this suite's; so its other dependencies are listed by
-# name.
+# MediaPipe requires a different build of OpenCV, which would replace the one used by this suite, so its other
+# dependencies are listed by name.
 INSTALL = "pip install --no-deps mediapipe==1.2.3 certifi absl-py flatbuffers"
 NOWHERE = "http://127.0.0.1:9"  # the discard port
 PROXIES = {"http_proxy": NOWHERE, "https_proxy": NOWHERE, "all_proxy": NOWHERE, "no_proxy": ""}
@@ -55,7 +55,7 @@ class Landmarker:
         self._apart = Apart("MediaPipe", "megbench.faces.blendshapes", [str(model.resolve())], OFFLINE)
 
     def units(self, frames: Frames) -> npt.NDArray[np.float64]:
-        """Return coefficients (T, 9) of UNITS in 0..1, each frame independently; NaN for a frame without a face.
+        """Return coefficients (T, 9) of UNITS in 0..1, independently for each frame; NaN for a frame without a face.
 
         Raise BenchError if the process ends or answers with an error.
         """
@@ -68,7 +68,7 @@ class Landmarker:
 
 @functools.lru_cache(maxsize=1)
 def landmarker(model: Path) -> Landmarker:
-    """Return this process's only landmarker."""
+    """Return the landmarker, which this process starts only once."""
     return Landmarker(model)
 
 

@@ -4,8 +4,8 @@
     element := unit ("or" unit)* | "(" element ")" | "ref(" coding ")" | a remark in words
     unit := [side] [AU | AD | M] number [intensity ["/" intensity]] ["(k)"]
 
-A side is L, R, A, U, T or B, or two of them ("A/L"); an intensity is a letter from A (trace) to E (maximum). A letter
-before a number is a side and one after it an intensity, so that "A1B" is asymmetric, unit 1, intensity B.
+A side is L, R, A, U, T or B, or two of these ("A/L"); an intensity is a letter from A (trace) to E (maximum). A letter
+before a number is a side, and a letter after it is an intensity: "A1B" is asymmetric, unit 1, intensity B.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-# What the letters before a number mean, after the FACS manual.
+# The meanings of the letters before a number, according to the FACS manual.
 SIDES = {"L": "left", "R": "right", "A": "asymmetric", "U": "unilateral", "T": "top", "B": "bottom"}
-# Numbers from here on are positions of head and eyes, not of the face.
+# Numbers from this one on are positions of head and eyes, not units of the face.
 FIRST_POSITION = 51
 UNIT = re.compile(
     r"(?P<side>[LRAUTB](?:/[LRAUTB])?)?\s*(?P<kind>AU|AD|M)?\s*(?P<number>\d{1,3})\s*(?P<intensity>[A-E](?:/[A-E])?)?"
@@ -34,8 +34,9 @@ UNKNOWN = {"?", "/", "-"}
 class Unit:
     """One action unit, descriptor (AD) or head movement (M).
 
-    side: letters as coded, "" for both. intensity: "A" to "E", "A/B" if the coder was undecided, "" if it was not
-    coded. weak: coded as a mere reference, "ref(24)". held: coded "(k)": present all through the clip, so no motion.
+    side: the letters as coded, "" for both sides. intensity: "A" to "E", "A/B" if the coder was undecided, "" if not
+    coded. weak: coded only as a reference, "ref(24)". held: coded "(k)", that is, present throughout the clip and thus
+    without motion.
     """
 
     number: int
@@ -47,7 +48,7 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """The name as the suite writes units: "AU06"."""
+        """The unit's name in the suite's notation: "AU06"."""
         return f"{self.kind}{self.number:02d}"
 
     def __str__(self) -> str:
@@ -58,10 +59,10 @@ class Unit:
 
 @dataclass(frozen=True)
 class Coding:
-    """What a coder wrote about one expression.
+    """A coder's description of one expression.
 
     raw: the text as it appears in the sheet. terms: the parts joined by "+"; each term lists its alternatives ("R12 or
-    R14"), one of which the coder saw. remarks: words among the terms. unknown: the coder could not say ("?"), which
+    R14"), one of which the coder saw. remarks: words among the terms. unknown: the coder could not decide ("?"), which
     differs from "no action unit".
     """
 
@@ -71,8 +72,8 @@ class Coding:
     unknown: bool = False
 
     def certain(self) -> frozenset[str]:
-        """Return the names of the facial units that certainly moved: no alternatives, no mere references, none held
-        still."""
+        """Return the names of the facial units that certainly moved: without alternatives, references and units held
+        throughout the clip."""
         return frozenset(term[0].name for term in self.terms if len(term) == 1 and _counts(term[0]))
 
     def possible(self) -> frozenset[str]:
@@ -80,7 +81,7 @@ class Coding:
         return frozenset(unit.name for term in self.terms for unit in term if _counts(replace(unit, weak=False)))
 
     def __str__(self) -> str:
-        """Return the coding in one notation, which reads back as the same terms."""
+        """Return the coding in a uniform notation, from which `parse` reads the same terms."""
         joined = [str(term[0]) if len(term) == 1 else f"({' or '.join(map(str, term))})" for term in self.terms]
         return "?" if self.unknown else "+".join([*joined, *self.remarks])
 
@@ -106,7 +107,7 @@ def parse(text: str) -> Coding:
 
 
 def _terms(element: str) -> list[tuple[Unit, ...]]:
-    """Return the terms of an element, one unless it is a reference to several units; [] if it is not understood."""
+    """Return the terms of an element: one, unless it is a reference to several units, or [] if it cannot be parsed."""
     choices = _split(element, OR)
     if len(choices) > 1:
         parts = [[unit for term in _terms(choice) for unit in term] for choice in choices]
@@ -125,7 +126,7 @@ def _terms(element: str) -> list[tuple[Unit, ...]]:
 
 
 def _split(text: str, separator: re.Pattern[str]) -> list[str]:
-    """Return text split at separators outside parentheses, without empty parts."""
+    """Return text split at the separators outside parentheses, without empty parts."""
     parts, depth, start = [], 0, 0
     for match in re.finditer(rf"[()]|{separator.pattern}", text, separator.flags):
         if match[0] == "(":

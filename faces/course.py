@@ -1,4 +1,4 @@
-"""The course of facial motion over time: one curve for the whole face, and when it rises, peaks and falls.
+"""The time course of facial motion: one curve for the whole face, and the times at which it rises, peaks and falls.
 
 Eyelids are left out because a blink outweighs a micro-expression. Times are in frames, counted from 0, interpolated
 linearly.
@@ -18,15 +18,15 @@ from megbench.faces.regions import WITHOUT_EYES
 
 Curve = npt.NDArray[np.float64]
 
-# Motion is smoothed over five frames before its length is taken, because lengths of noise would add up.
+# Motion is smoothed over five frames before its magnitude is taken, because magnitudes of noise would add up.
 SMOOTHER = np.array([1, 4, 6, 4, 1]) / 16
 # A face whose curve stays at or below this value, in eye distances, does not move. Camera noise of sigma 2 on eleven
 # still rendered faces reaches 0.00039; the demo's drivers reach 0.0093 to 0.0171.
 QUIET = 0.001
-# The onset is where the curve first rises to this share of its peak. Motion that comes in two steps often rests near
-# one half: there the onset would jump from one step to the other.
+# The onset is where the curve first rises to this share of its peak. Motion in two steps often pauses near one half; at
+# that share, the onset would jump from one step to the other.
 RISEN = 0.2
-# The offset is where the curve last falls below this share; databases end their clips long before the face is back at
+# The offset is where the curve last falls below this share; clips in databases end long before the face is back at
 # rest.
 FALLEN = 0.7
 # A spotted interval extends from the first to the last frame above this share (MEGC 2021).
@@ -34,7 +34,7 @@ SPOTTED = 0.5
 
 
 def motion_curve(trajectory: Float32s) -> Curve:
-    """Return how far a face has moved since frame 0 in every frame (T,), in eye distances: root mean square over
+    """Return how far a face has moved since frame 0 in each frame, (T,) in eye distances: the root mean square over
     regions.
 
     trajectory: (T, 12, 2), as in megbench.faces.motion.FacialMotion; regions that it lacks (NaN) are left out.
@@ -48,13 +48,13 @@ def motion_curve(trajectory: Float32s) -> Curve:
 
 
 def moves(curve: Curve) -> bool:
-    """Return whether a face moves at all, that is, by more than noise."""
+    """Return whether a face moves by more than noise."""
     return len(curve) > 0 and bool(curve.max() > QUIET)
 
 
 @dataclass(frozen=True)
 class Course:
-    """When a face begins to move, reaches its apex and has moved back, in frames."""
+    """The times, in frames, at which a face begins to move, reaches its apex and has moved back."""
 
     onset: float
     apex: float
@@ -62,12 +62,12 @@ class Course:
 
     @property
     def rise(self) -> float:
-        """Frames from onset to apex."""
+        """The number of frames from onset to apex."""
         return self.apex - self.onset
 
     @property
     def fall(self) -> float:
-        """Frames from apex to offset."""
+        """The number of frames from apex to offset."""
         return self.offset - self.apex
 
     @property
@@ -78,10 +78,11 @@ class Course:
 
 
 def course(curve: Curve) -> Course | None:
-    """Return when a motion curve (T,) rises, peaks and falls, or None if the face does not move.
+    """Return the times at which a motion curve (T,) rises, peaks and falls, or None if the face does not move.
 
     onset: where the curve first reaches 20 % of its peak. offset: where it last falls below 70 %, or the last frame if
-    it does not. apex: the centre of the part above 70 %, because the highest frame itself is unstable on a plateau.
+    it never does. apex: the centre of mass of the part above 70 %, because the position of the maximum is unstable on a
+    plateau.
 
     >>> found = course(np.array([0, 1, 2, 3, 2, 1, 0]))
     >>> round(found.onset, 3), round(found.apex, 3), round(found.offset, 3)
@@ -94,11 +95,11 @@ def course(curve: Curve) -> Course | None:
     onset = _first_above(share, RISEN)
     offset = len(share) - 1 - _first_above(share[::-1], FALLEN)
     apex = float(top @ np.arange(len(top)) / top.sum())
-    return Course(onset, min(apex, offset), offset)  # rounding may put it slightly later
+    return Course(onset, min(apex, offset), offset)  # rounding may put the apex slightly after the offset
 
 
 def _first_above(share: Curve, least: float) -> float:
-    """Return where a curve first reaches a share, linear between frames; 0 if it begins above it."""
+    """Return where a curve first reaches `least`, interpolated linearly between frames; 0 if it begins above that."""
     k = int(np.argmax(share >= least))
     return 0.0 if k == 0 else k - float((share[k] - least) / (share[k] - share[k - 1]))
 

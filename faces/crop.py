@@ -1,8 +1,8 @@
-"""Choose the square of a picture that becomes 256 x 256, and crop to it, so that a face keeps its shape.
+"""Choose the square of a picture that becomes 256 x 256, and crop to it without distorting the face.
 
 Squares are given in display pixels, which are as wide as they are high: y counts the rows of the upright picture, x its
-columns times the pixel aspect (width of a pixel over its height, megbench.core.video.pixel_aspect). They may extend
-beyond the picture, whose border is then repeated.
+columns times the pixel aspect ratio (a pixel's width over its height, megbench.core.video.pixel_aspect). A square may
+extend beyond the picture, whose border is then repeated.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from megbench.core.frames import SIZE
 AnyPicture = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 
-# Margin around the detector's box, as a share of its width.
+# The margin around the detector's box, as a share of the box's width.
 MARGIN = 0.25
 # A picture already counts as a face crop if the face box is wider than this share of it and the picture's height is at
-# most this multiple of its width. Crops of CASME II (280x340) and SMIC (137x168) are 1.23 times as high as wide, a
-# selfie 1.33 to 1.78.
+# most this multiple of its width. Crops of CASME II (280x340) and SMIC (137x168) are 1.23 times as high as wide,
+# selfies 1.33 to 1.78 times.
 CROPPED_SHARE = 0.7
 CROPPED_TALLNESS = 1.25
 
@@ -34,7 +34,7 @@ def display_size(picture: npt.NDArray[np.uint8], aspect: float = 1.0) -> tuple[f
 
 
 def displayed(picture: npt.NDArray[np.uint8], aspect: float) -> npt.NDArray[np.uint8]:
-    """Return a picture (H, W, ...) as it is displayed, with square pixels."""
+    """Return a picture (H, W, ...) as displayed, with square pixels."""
     width, height = display_size(picture, aspect)
     return picture if aspect == 1 else resized(picture, max(round(width), 1), round(height))
 
@@ -42,10 +42,10 @@ def displayed(picture: npt.NDArray[np.uint8], aspect: float) -> npt.NDArray[np.u
 def face_square(face: Box, size: tuple[float, float]) -> Box:
     """Return the square that shows a face, from its box (left, top, right, bottom) and the picture's size.
 
-    It is the box with a quarter of its width added on each side, shifted into the picture. In a direction in which the
-    square is larger than the picture, the picture is centred. It is never larger than the square around the whole
-    picture. A picture that is already a face crop (the box is wider than 70 % of it, and its height is at most 1.25
-    times its width) is kept whole. All values are in display pixels.
+    The square is the box with a quarter of its width added on each side, shifted into the picture. In a direction in
+    which the square is larger than the picture, the picture is centred. The square is never larger than the one around
+    the whole picture. A picture that is already a face crop (the box is wider than 70 % of it, and its height is at
+    most 1.25 times its width) is kept whole. All values are in display pixels.
     """
     left, top, right, bottom = face
     width, height = size
@@ -61,14 +61,14 @@ def whole_square(size: tuple[float, float]) -> Box:
 
 
 def square_at(left: float, top: float, side: int, size: tuple[float, float]) -> Box:
-    """Return a square as near to this place as a picture of this size (width, height) allows: see `face_square`."""
+    """Return the square nearest to this position that a picture of this size (width, height) allows (`face_square`)."""
     side = min(side, round(max(size)))
     x, y = (_placed(start, side, extent) for start, extent in zip((left, top), size, strict=True))
     return x, y, x + side, y + side
 
 
 def _placed(start: float, side: int, extent: float) -> int:
-    """Return where a square begins in one direction: inside the picture, or centred around it if it is larger."""
+    """Return the start of a square in one direction: inside the picture, or such that it is centred on the picture."""
     if side >= extent:
         return round((extent - side) / 2)
     return min(max(round(start), 0), math.floor(extent) - side)
@@ -77,10 +77,10 @@ def _placed(start: float, side: int, extent: float) -> int:
 def crop(picture: AnyPicture, box: Box, aspect: float = 1.0, size: int = SIZE) -> AnyPicture:
     """Return a picture (H, W, 3) cropped to a square and resized once: (size, size, 3) uint8.
 
-    Pixels beyond the picture repeat its border. The scales in x and y agree to .2 %.
+    Pixels beyond the picture repeat its border. The scales in x and y agree to within .2 %.
     """
     left, top, right, bottom = box
-    # Use whole columns: at most one too many on each side, which is cut off after resizing.
+    # Use whole columns; there is at most one too many on each side, which is cut off after resizing.
     first, last = math.floor(left / aspect), math.ceil(right / aspect)
     height, width = picture.shape[:2]
     inside = picture[max(top, 0) : min(bottom, height), max(first, 0) : min(last, width)]
@@ -93,7 +93,7 @@ def crop(picture: AnyPicture, box: Box, aspect: float = 1.0, size: int = SIZE) -
 
 
 def resized(picture: AnyPicture, width: int, height: int) -> AnyPicture:
-    """Return a picture (H, W, 3) uint8 in another size: averaged over areas where it shrinks, cubic otherwise."""
+    """Return a picture (H, W, 3) uint8 resized, by averaging over areas where it shrinks and cubic otherwise."""
     rows, columns = picture.shape[:2]
     if (columns > width) != (rows > height):  # OpenCV cannot shrink one side by areas while enlarging the other
         method = cv2.INTER_AREA if columns > width else cv2.INTER_CUBIC

@@ -1,4 +1,4 @@
-"""Optical flow by OpenCV's DIS (Kroeger et al. 2016), at a coarse setting for a start or at its finest."""
+"""Optical flow by OpenCV's DIS (Kroeger et al. 2016), either coarse, as an initial estimate, or at its finest."""
 
 import functools
 from typing import Any
@@ -21,12 +21,12 @@ def _dis(finest: int, refinements: int) -> Any:
 
 
 def coarse_flow(first: Grey, later: Grey) -> Float32s:
-    """Return the flow at quarter size from `first` to `later`: uint8 (H, W) to (H, W, 2) float32, pixels."""
+    """Return the flow from `first` to `later`, computed at quarter size: uint8 (H, W) to (H, W, 2) float32, pixels."""
     return np.asarray(_dis(2, 3).calc(first, later, None), np.float32)
 
 
 def finest_flow(first: Grey, later: Grey) -> Float32s:
-    """Return the flow at full size after a Gaussian blur of 1 pixel; eight times as slow. Types are those of
-    `coarse_flow`."""
+    """Return the flow computed at full size after a Gaussian blur of 1 pixel, which is eight times as slow. Types are
+    those of `coarse_flow`."""
     smooth = [cv2.GaussianBlur(image, (0, 0), BLUR) for image in (first, later)]
     return np.asarray(_dis(0, 10).calc(smooth[0], smooth[1], None), np.float32)

@@ -1,9 +1,9 @@
-"""dlib's face embedding, computed by OpenCV: the same network and weights as dlib's, several times as fast.
+"""dlib's face embedding, computed by OpenCV: the same network and weights as in dlib, but several times as fast.
 
-The network (King 2017, dlib's ResNet of 29 convolutions) maps a face of 150 x 150 pixels, turned upright by its
+The network (King 2017, dlib's ResNet with 29 convolutions) maps a face of 150 x 150 pixels, turned upright using its
 landmarks, to 128 numbers. Its weights are read from dlib's own file. dlib computes each convolution as one large matrix
-product without regard to caches, which takes 75 ms per face, where OpenCV takes about 10. PyTorch takes 7, but loading
-it costs a process 490 MB and the time of hundreds of faces.
+product without regard to caches, which takes 75 ms per face; OpenCV takes about 10. PyTorch takes 7, but loading it
+costs a process 490 MB and the time for hundreds of faces.
 """
 
 import functools
@@ -20,11 +20,11 @@ from megbench.faces.landmarks import BORDER, Points, load_dlib, model_path, padd
 from megbench.faces.onnx_graph import Graph
 
 WEIGHTS = "dlib_face_recognition_resnet_model_v1.dat"
-# Side of the upright face, and the margin around it as a share of its size.
+# The side length of the upright face, and the margin around it as a share of its size.
 CHIP, ROOM = 150, 0.25
-# Means of the training pictures' channels; pixels minus these are divided by 256.
+# The channel means of the training pictures, which are subtracted from pixels before dividing by 256.
 MEANS = (122.782, 117.001, 104.298)
-# Residual units in order: channels, and whether the unit halves its picture.
+# The residual units in order: the number of channels, and whether the unit halves its input's height and width.
 UNITS = [(32, False)] * 3
 for channels, repeats in ((64, 3), (128, 2), (256, 2), (256, 0)):
     UNITS += [(channels, True), *[(channels, False)] * repeats]
@@ -33,7 +33,7 @@ for channels, repeats in ((64, 3), (128, 2), (256, 2), (256, 0)):
 def embeddings(images: Sequence[Frames], points: Sequence[Points]) -> npt.NDArray[np.float64]:
     """Return the embeddings (n, 128) float64 of RGB pictures (H, W, 3) uint8 with landmarks (68, 2) each.
 
-    They are not of unit length. By dlib's own rule, two pictures less than 0.6 apart (Euclidean distance) show the same
+    They are not of unit length. According to dlib, two pictures with a Euclidean distance below 0.6 show the same
     person.
     """
     chips = (_chip(image, shape).astype(np.float32) for image, shape in zip(images, points, strict=True))
@@ -42,7 +42,7 @@ def embeddings(images: Sequence[Frames], points: Sequence[Points]) -> npt.NDArra
 
 
 def embedding_at(clip: SeenClip, indices: Sequence[int]) -> list[Found]:
-    """Return the embeddings (128,) of some frames of a clip, None for a frame without a face."""
+    """Return the embeddings (128,) of some frames of a clip, or None for a frame without a face."""
 
     def look(new: Sequence[int]) -> list[Found]:
         shown = {index: face for index, face in zip(new, clip.landmarks_at(new), strict=True) if face is not None}
@@ -62,7 +62,7 @@ def _chip(image: Frames, points: Points) -> Frames:
 
 
 class _Network:
-    """The network run by OpenCV, each convolution with its affine layer folded in. It takes one face at a time."""
+    """The network run by OpenCV, with each affine layer folded into its convolution. It takes one face at a time."""
 
     def __init__(self, data: bytes) -> None:
         self._engine = cv2.dnn.readNetFromONNX(np.frombuffer(_as_onnx(_Reader(data)), np.uint8))
@@ -82,8 +82,8 @@ def _as_onnx(reader: "_Reader") -> bytes:
         return graph.layer("Conv", x, *weights, kernel_shape=[side] * 2, strides=[stride] * 2, pads=[padding] * 4)
 
     def grown(x: str, lacking: int, border: int) -> str:
-        """Add channels, and equally many rows and columns, of zeros, as dlib does when it adds tensors of different
-        sizes."""
+        """Pad with `lacking` channels and `border` rows and columns of zeros, as dlib does when it adds tensors of
+        different sizes."""
         if not lacking and not border:
             return x
         return graph.layer("Pad", x, graph.constant(np.array([0, 0, 0, 0, 0, lacking, border, border], np.int64)))
@@ -110,8 +110,8 @@ def _as_onnx(reader: "_Reader") -> bytes:
 class _Reader:
     """Reader of the layers of a network in dlib's format, in the order in which pictures pass through them.
 
-    Each layer begins with its name, followed by its parameters: integers (a byte that counts bytes, then these,
-    little-endian) for version and shape, and the numbers as float32.
+    Each layer begins with its name, followed by its parameters: version and shape as integers, each of them a byte with
+    the number of bytes and then these bytes, little-endian, and the numbers as float32.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -129,7 +129,7 @@ class _Reader:
     def matrix(self, inputs: int, outputs: int) -> npt.NDArray[np.float32]:
         """Read the weights (inputs, outputs) of a layer without biases."""
         self._seek(b"fc_2")
-        for _ in range(2):  # besides its parameters it has the numbers of outputs and inputs
+        for _ in range(2):  # before its parameters, this layer has the numbers of outputs and inputs
             self._integer()
         return self._tensor(inputs * outputs).reshape(inputs, outputs)
 

@@ -1,7 +1,8 @@
-"""The facial action units as motion of the face mesh: a basis written from the FACS manual's descriptions.
+"""The facial action units as motion of the face mesh: a basis written from the descriptions in the FACS manual.
 
-Lengths are in face units: eye distances, origin between the eyes, x to the person's left, y down the face. Every unit
-moves its fastest vertex by 1 at value 1. Clips use intensities, where 1 is micro: 5 % of the eye distance.
+Lengths are in face units: eye distances, with the origin between the eyes, x to the person's left and y down the face.
+At value 1, every unit moves its fastest vertex by 1. Clips use intensities, where 1 is that of a micro-expression: the
+fastest vertex moves by 5 % of the eye distance.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,9 +16,9 @@ from megbench.faces.mesh import FittedMesh, Points, canonical, neighbours
 
 Weights = npt.NDArray[np.float64]
 
-# Intensity 1: the fastest vertex moves by this share of the eye distance (3.1 px at 256 x 256).
+# At intensity 1, the fastest vertex moves by this share of the eye distance (3.1 px at 256 x 256).
 MICRO = 0.05
-# Largest intensities that fold none of the faces tried (det J > .3): pressed lips and closing lids fold first.
+# The largest intensities that folded none of the tested faces (det J > .3); pressed lips and closing lids fold first.
 MAX_INTENSITY: Mapping[str, float] = {"AU24": 0.5, "AU23": 0.7, "AU05": 1.0, "AU07": 1.0, "AU43": 1.0}
 
 
@@ -37,7 +38,7 @@ class Bump:
 
 @dataclass(frozen=True)
 class Lids:
-    """Lid edges that move by `upper` and `lower` (down is positive); the skin beyond follows within `reach`."""
+    """Lid edges that move by `upper` and `lower` (down is positive); the skin beyond them follows within `reach`."""
 
     unit: str
     upper: float
@@ -47,7 +48,7 @@ class Lids:
 
 @dataclass(frozen=True)
 class Lips:
-    """Lips that move by dy at their outer and inner edges; the corners move inward by `pinch`."""
+    """Lips that move vertically at their outer and inner edges; the corners move inward by `pinch`."""
 
     unit: str
     upper_outer: float
@@ -59,7 +60,7 @@ class Lips:
 
 @dataclass(frozen=True)
 class Pull:
-    """Skin drawn towards (x, y): displacement is `strength` times the distance to it, within Gaussian widths sx, sy."""
+    """Skin drawn towards (x, y), by `strength` times the distance from it and a Gaussian with widths sx, sy."""
 
     unit: str
     strength: float
@@ -73,7 +74,7 @@ class Pull:
 
 @dataclass(frozen=True)
 class Jaw:
-    """A lower jaw that drops by `drop`; the upper lip stays."""
+    """A lower jaw that drops by `drop`; the upper lip does not move."""
 
     unit: str
     drop: float
@@ -141,7 +142,7 @@ def _gauss(x: Weights, y: Weights, row: Bump | Pull) -> Weights:
 
 
 def _lips() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return which vertices lie on the upper and on the lower lip, each (478,) bool."""
+    """Return which vertices lie on the upper lip and which on the lower lip, each (478,) bool."""
     x, y = canonical().T
     upper, lower = np.zeros((2, mesh.VERTICES), bool)
     upper[_UPPER_LIP], lower[_LOWER_LIP] = True, True
@@ -164,7 +165,7 @@ def _regions() -> dict[str, Weights]:
 
 
 def _both_sides(one_side: Callable[[Weights, Weights], Points]) -> Points:
-    """Return the sum of a displacement given for the person's left and its mirror image."""
+    """Return the sum of a displacement given for the person's left side and its mirror image."""
     x, y = canonical().T
     return one_side(x, y) + one_side(-x, y) * [-1, 1]
 
@@ -179,8 +180,8 @@ def _pull(row: Pull) -> Points:
 
 
 def _lids(row: Lids) -> Points:
-    """Return the displacement of lids whose edges follow the eye's arch; the skin decays with distance from the
-    edge."""
+    """Return the displacement of lids whose edges follow the eye's arch; the displacement of skin decays with distance
+    from the edge."""
     x, y = canonical().T
     moved = np.zeros((mesh.VERTICES, 2))
     edge = np.zeros(mesh.VERTICES, bool)
@@ -230,7 +231,7 @@ def _jaw(row: Jaw) -> Points:
 
 
 def displacement(row: Row) -> Points:
-    """Return the displacement (478, 2) of the mean mesh by one row of a table, in face units."""
+    """Return the displacement (478, 2) of the mean mesh by one row of a table in face units."""
     match row:
         case Bump():
             return _bump(row)
@@ -245,10 +246,10 @@ def displacement(row: Row) -> Points:
 
 
 def basis(table: tuple[Row, ...] = TABLE) -> Points:
-    """Return the units' displacements of the mean mesh (18, 478, 2), face units, in the order of ACTION_UNITS.
+    """Return the units' displacements of the mean mesh (18, 478, 2), in face units and in the order of ACTION_UNITS.
 
-    With TABLE every unit's fastest vertex moves by exactly 1. Another table (a person's own way of moving) is scaled by
-    the same factors as TABLE, so that it may be stronger or weaker. Irises never move.
+    With TABLE, every unit's fastest vertex moves by exactly 1. Another table (a person's own way of moving) is scaled
+    by the same factors as TABLE, so that its motion may be stronger or weaker. Irises never move.
     """
     return _summed(table) / np.linalg.norm(_summed(TABLE), axis=2).max(1)[:, None, None]
 
@@ -266,7 +267,7 @@ def _summed(table: tuple[Row, ...]) -> Points:
 
 
 def in_pixels(face: FittedMesh, face_units: Points) -> Points:
-    """Return a basis (K, 478, 2) in face units as pixels of a face's picture at intensity 1."""
+    """Return a basis (K, 478, 2) given in face units as displacements at intensity 1 in pixels of a face's picture."""
     return face.to_pixels(face_units * MICRO)
 
 

@@ -1,4 +1,4 @@
-"""What the suite measures in a cell: for each role the features that metrics read, computed once and kept by
+"""The features of a cell's clips that metrics read; each is computed once per clip and kept under a key of its
 content."""
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from megbench.faces.motion import FacialMotion, facial_motion
 from megbench.faces.regions import Mask, face_regions
 
 SAMPLED = 8
-# Flows of longer clips are computed again if requested again: 512 of them take about 128 MiB.
+# Further flows of longer clips are not kept, but computed again on request: 512 flows take about 128 MiB.
 KEPT_FLOWS = 512
 Arrays = dict[str, npt.NDArray[Any]]
-# What is found in one frame: landmarks or an embedding, None if there is no face.
+# The result of a search in one frame: landmarks or an embedding, or None if there is no face.
 Found = npt.NDArray[np.float64] | None
 
 
 @functools.cache
 def _recipe(module: str) -> str:
-    """Return what decides features that `module` computes through this module, besides the frames: code and
+    """Return what, besides the frames, determines the features that `module` computes using this module: code and
     packages."""
     return digest([recipe(__name__), recipe(module)])
 
 
 def sampled_frames(n_frames: int, apex: int | None, most: int = SAMPLED) -> tuple[int, ...]:
-    """Return at most `most` frame numbers: the first, the apex (the middle if none is coded), the last, others evenly
-    spaced."""
+    """Return at most `most` frame numbers: the first, the apex (or the middle if none is coded), the last, and others
+    evenly spaced."""
     if n_frames <= most:
         return tuple(range(n_frames))
     peak = n_frames // 2 if apex is None else min(max(apex, 0), n_frames - 1)
@@ -58,8 +58,8 @@ def sampled_frames(n_frames: int, apex: int | None, most: int = SAMPLED) -> tupl
 class SeenClip:
     """One clip as the suite analyses it. Every feature is computed once, when it is first requested.
 
-    role: its name in error messages. load: reads its frames. content: hash of its frames. cache: folder shared between
-    runs, or None to keep nothing on disk.
+    role: its name in error messages. load: a function that reads its frames. content: hash of its frames. cache: a
+    folder shared between runs, or None to keep nothing on disk.
     """
 
     def __init__(self, role: str, load: Callable[[], Frames], content: str, cache: Path | None) -> None:
@@ -82,7 +82,7 @@ class SeenClip:
 
     @property
     def landmarks(self) -> Points:
-        """The 68 landmarks of frame 0, (68, 2) pixels. Raises CellFailed if no face is found."""
+        """The 68 landmarks of frame 0, (68, 2) pixels. Raise CellFailed if no face is found."""
         points = self.landmarks_at([0])[0]
         return landmarks(self.grey[0], self.role) if points is None else points
 
@@ -91,7 +91,7 @@ class SeenClip:
         return self.found_at("landmarks", indices, self._detect)
 
     def found_at(self, name: str, indices: Sequence[int], look: Callable[[Sequence[int]], list[Found]]) -> list[Found]:
-        """Return what `look` finds in some frames; `name` is its name in the cache."""
+        """Return the results of `look` for some frames; they are kept in the cache under `name`."""
         known = self._found.setdefault(name, {})
         if any(index not in known for index in indices):
 
@@ -106,7 +106,7 @@ class SeenClip:
     def _look(
         self, indices: Sequence[int], known: dict[int, Found], look: Callable[[Sequence[int]], list[Found]]
     ) -> Arrays:
-        """Return what `look` finds by frame number; of frames with the same pixels it is given only one."""
+        """Return the results of `look` by frame number; of frames with equal pixels, only one is passed to it."""
         pixels = {index: content_hash(self.frames[index]) for index in indices}
         found = {pixels[index]: known[index] for index in indices if index in known}
         new = {key: index for index, key in pixels.items() if key not in found}
@@ -121,7 +121,7 @@ class SeenClip:
     def flow(self, index: int) -> Float32s:
         """Return the dense flow from frame 0 to frame `index`: (256, 256, 2) float32, pixels, x then y.
 
-        It is zero more than 12 pixels from the face found in frame 0; if there is no face, the flow covers the whole
+        The flow is zero at more than 12 pixels from the face found in frame 0; if there is no face, it covers the whole
         frame.
         """
         box = self._flow_from.box
@@ -135,7 +135,7 @@ class SeenClip:
         return flow
 
     def flow_over(self, area: Mask) -> Callable[[int], Float32s]:
-        """Return `flow` if it covers an area (256, 256), otherwise a function that computes flow there."""
+        """Return `flow` if it covers `area` (256, 256), or else a function that computes flow there."""
         rows, columns = self._flow_from.box
         if area[rows, columns].sum() == area.sum():
             return self.flow
@@ -144,12 +144,12 @@ class SeenClip:
 
     @functools.cached_property
     def motion(self) -> FacialMotion:
-        """Facial motion of every frame. Raises CellFailed if frame 0 shows no face."""
+        """The facial motion in every frame. Raise CellFailed if frame 0 shows no face."""
         return FacialMotion.of(self.kept("motion", self._measure_motion))
 
     @functools.cached_property
     def action_units(self) -> Intensities:
-        """Intensities (T, K) estimated from flow (faces.action_units.UNITS). Raises CellFailed if there is no face."""
+        """Intensities (T, K) estimated from flow (faces.action_units.UNITS). Raise CellFailed if there is no face."""
         return self.kept("action_units", self._read_action_units)["intensity"]
 
     def _detect(self, indices: Sequence[int]) -> list[Found]:
@@ -162,7 +162,7 @@ class SeenClip:
         return {"intensity": intensities(self.flow, len(self.frames), self.landmarks)}
 
     def kept(self, name: str, compute: Callable[[], Arrays], sources: Sequence[Path] = ()) -> Arrays:
-        """Return features of this clip called `name`, from the cache or else computed; damaged files are replaced.
+        """Return this clip's features called `name` from the cache, or compute them; damaged files are replaced.
 
         Their key includes the code and packages of the module in which `compute` is defined, and the contents of the
         files that it reads besides the clip (`sources`).
@@ -181,19 +181,19 @@ class SeenClip:
         return arrays
 
     def feature_file(self, name: str, compute: Callable[[], Arrays], sources: Sequence[Path] = ()) -> Path:
-        """Return the file with features of this clip called `name`; if it is missing, it is made as by `kept`.
+        """Return the file with this clip's features called `name`; if it is missing, `kept` makes it.
 
-        It is for metrics that compare sets of clips. Raise BenchError if there is no cache.
+        This is for metrics that compare sets of clips. Raise BenchError if there is no cache.
         """
         if self._cache is None:
-            raise BenchError(f"Features {name} of the {self.role} cannot be kept: there is no store.")
+            raise BenchError(f"The features {name} of the {self.role} cannot be kept because there is no store.")
         self.kept(name, compute, sources)
         return self._path(self._cache, name, compute, sources)
 
     def motion_file(self, again: bool = False) -> Path | None:
-        """Return the file with this clip's motion, or None if it was never measured; a damaged file is remade.
+        """Return the file with this clip's motion, or None if it was never measured; a damaged file is regenerated.
 
-        again: also make it if it is missing.
+        again: whether to generate the file if it is missing.
         """
         path = self._path(self._cache, "motion", self._measure_motion, ()) if self._cache else None
         if path is None or not (path.exists() or again):
@@ -210,9 +210,9 @@ class SeenClip:
 class Seen:
     """A cell's output with the clips that it is compared with.
 
-    output: the frames to judge. driver: the cell's reference (for rendered clips the same motion with different noise).
-    template: a clip of one frame. truth: None if it is not known. Raises BenchError if the output's frames are not
-    uint8 (T, 256, 256, 3) with T >= 1.
+    output: the frames to be scored. driver: the cell's reference (for rendered clips, the same motion with different
+    noise). template: a clip of one frame. truth: None if it is not known. Raise BenchError if the output's frames are
+    not uint8 (T, 256, 256, 3) with T >= 1.
     """
 
     def __init__(self, cell: Cell, output_frames: Frames, cache: Path | None) -> None:
@@ -225,14 +225,14 @@ class Seen:
 
 
 def seen_clip(role: str, clip: Clip) -> SeenClip:
-    """Return a clip as a method sees it, including features that others have found in it."""
+    """Return a clip as methods see it, with the features that other methods have already computed from it."""
     store = own_store()
     return SeenClip(role, clip.frames, clip.content, store and store / "features")
 
 
 @contextlib.contextmanager
 def one_at_a_time(clip: SeenClip) -> Iterator[None]:
-    """Let one process at a time analyse a clip, so that the next one finds the results in the store.
+    """Let only one process at a time analyse a clip, so that the next process finds the results in the store.
 
     Clips share 4096 lock files; two clips with the same file merely wait for each other. Blocks must not be nested.
     """
@@ -241,7 +241,7 @@ def one_at_a_time(clip: SeenClip) -> Iterator[None]:
         yield
 
 
-@functools.lru_cache(maxsize=2)  # the rows of a cell follow one another: its driver and truth are read once
+@functools.lru_cache(maxsize=2)  # the rows of a cell are scored in succession, so its driver and truth are read once
 def _seen_clip(role: str, clip: Clip, cache: Path | None) -> SeenClip:
     return SeenClip(role, clip.frames, clip.content, cache)
 

@@ -1,7 +1,7 @@
-"""Dense displacement fields: from mesh vertices to pixels, inversion, jacobian determinant, warping.
+"""Dense displacement fields: interpolation from mesh vertices, inversion, Jacobian determinant, warping.
 
-A field is float32 (H, W, 2), x then y, in pixels. A forward field f takes x to x + f(x); a backward field g says that
-the pixel y of the result comes from y + g(y).
+A field is float32 (H, W, 2), x then y, in pixels. A forward field f takes x to x + f(x); with a backward field g, the
+pixel y of the result comes from y + g(y).
 """
 
 from typing import Any
@@ -22,22 +22,22 @@ Planes = list[Plane]
 
 # Rings around the face oval (size, share of the oval's motion), where the face's motion fades out into hair and neck.
 RINGS = ((1.18, 0.45), (1.45, 0.08), (1.8, 0.0))
-# Blur of the interpolated field, pixels. Without it the triangles' creases fold: over all action units at intensity 1,
-# the smallest Jacobian determinant is -.55; with it, .44.
+# The blur of the interpolated field, in pixels. Without it, the creases between triangles fold: over all action units at
+# intensity 1, the smallest Jacobian determinant is -.55; with it, .44.
 BLUR = 2.0
-# Inverting stops when a round changes the field by less than this, pixels.
+# Inversion stops when an iteration changes the field by less than this many pixels.
 SETTLED = 0.001
-# Where rounds leave an error of more than this, pixels, they may diverge.
+# Where iterations leave an error of more than this many pixels, they may diverge.
 UNSETTLED = 0.01
-# Longest step of Newton's method, pixels: less than BLUR, over which a field's slope changes.
+# The longest step of Newton's method, in pixels: less than BLUR, over which a field's slope changes.
 STRIDE = 1.2
 
 
 class MeshField:
     """A map from displacements of mesh vertices to dense fields of a `size` x `size` picture.
 
-    It is triangulated once (Delaunay over the face, three rings around it and a distant fixed border); each field then
-    takes one sparse product. It is linear in the displacements.
+    The vertices are triangulated once (Delaunay over the face, three rings around it and a distant fixed border); each
+    field then takes one sparse product. The map is linear in the displacements.
     """
 
     def __init__(self, vertices: Points, size: int = SIZE) -> None:
@@ -51,7 +51,7 @@ class MeshField:
         self._weights = self._interpolation()
 
     def _interpolation(self) -> Any:
-        """Return barycentric weights, sparse (pixels, nodes)."""
+        """Return the barycentric weights, sparse (pixels, nodes)."""
         mesh = scipy.spatial.Delaunay(self.nodes)
         pixels = pixel_grid(self.size).reshape(-1, 2).astype(np.float64)
         simplex = mesh.find_simplex(pixels, tol=1e-9)
@@ -63,8 +63,8 @@ class MeshField:
         return scipy.sparse.csr_matrix((weights.ravel(), (rows, columns)), shape=(len(pixels), len(self.nodes)))
 
     def dense(self, displacements: Points, blur: float = BLUR) -> Field:
-        """Return the forward field (size, size, 2) of displacements (478, 2) in pixels, blurred by a Gaussian of `blur`
-        pixels."""
+        """Return the forward field (size, size, 2) of displacements (478, 2) in pixels, blurred by a Gaussian of
+        standard deviation `blur` pixels."""
         nodes = np.concatenate(
             [
                 displacements[: IRISES.start],
@@ -82,15 +82,15 @@ def sample(field: npt.NDArray[Any], points: Points | Field) -> npt.NDArray[Any]:
 
     The border is repeated.
     """
-    at = points if points.ndim == 3 else points[:, None]  # OpenCV wants a picture of points, at most 32767 wide
+    at = points if points.ndim == 3 else points[:, None]  # OpenCV requires a 2-D map, at most 32767 columns wide
     values = cv2.merge(_read(_planes(field), _planes(at)))
     return values if points.ndim == 3 else values[:, 0]
 
 
 def invert(forward: Field, rounds: int = 6) -> Field:
-    """Return the backward field of a forward field: g(y) = -f(y + g(y)), by fixed-point rounds.
+    """Return the backward field of a forward field, g(y) = -f(y + g(y)), by fixed-point iteration.
 
-    It is correct only where det J > 0. Rounds end early when none moves a pixel by SETTLED or more.
+    It is correct only where det J > 0. Iteration ends early when no pixel changes by SETTLED or more.
     """
     moves, grid = _planes(forward), _planes(pixel_grid(forward.shape[0]))
     backward = [-move for move in moves]
@@ -104,10 +104,10 @@ def invert(forward: Field, rounds: int = 6) -> Field:
 
 
 def invert_steep(forward: Field, rounds: int = 40) -> Field:
-    """Backward field of a forward field that may stretch strongly, as where lips part. Right only where det J > 0.
+    """Return the backward field of a forward field that may stretch strongly, as it does where lips part.
 
-    Fixed-point rounds diverge where a field stretches by more than 1 a pixel; what they leave unsettled is found by
-    Newton's method in steps of at most STRIDE pixels.
+    It is correct only where det J > 0. Fixed-point iteration diverges where a field stretches by more than 1 per pixel;
+    pixels that have not converged are solved by Newton's method in steps of at most STRIDE pixels.
     """
     backward = invert(forward)
     grid = pixel_grid(forward.shape[0])
@@ -140,7 +140,7 @@ def _planes(field: npt.NDArray[Any]) -> Planes:
 def _read(planes: Planes, at: Planes) -> Planes:
     """Return planes (H, W) sampled linearly at columns and rows (h, w).
 
-    Each is sampled alone: for two channels at once OpenCV 5 reads only 32 places per pixel
+    Each plane is sampled separately: for two-channel images, OpenCV 5 samples at only 32 positions per pixel
     (findings/remap_two_channels.sh).
     """
     x, y = at
@@ -153,14 +153,14 @@ def _largest_change(before: Plane, after: Plane) -> float:
 
 
 def jacobian_determinant(field: Field) -> npt.NDArray[np.float32]:
-    """Return the determinant of the jacobian of x -> x + f(x) at every pixel (H, W); 0 or less is a fold."""
+    """Return the determinant of the Jacobian of x -> x + f(x) at every pixel (H, W); 0 or less is a fold."""
     du_dy, du_dx = np.gradient(field[..., 0])
     dv_dy, dv_dx = np.gradient(field[..., 1])
     return np.asarray((1 + du_dx) * (1 + dv_dy) - du_dy * dv_dx, np.float32)
 
 
 def warp(image: npt.NDArray[Any], backward: Field) -> npt.NDArray[Any]:
-    """Return a picture (H, H, C) resampled once along a backward field of its size, by a cubic B-spline; dtype is kept.
+    """Return a picture (H, H, C) resampled once along a backward field of its size by a cubic B-spline, dtype kept.
 
     To warp one picture many times, keep its Spline instead.
     """
@@ -168,7 +168,7 @@ def warp(image: npt.NDArray[Any], backward: Field) -> npt.NDArray[Any]:
 
 
 def similarity(scale: float, angle: float, shift: tuple[float, float], centre: Points) -> npt.NDArray[np.float32]:
-    """Return a 2 x 3 matrix that scales and rotates (radians, x towards y) about `centre`, then shifts by pixels."""
+    """Return a 2 x 3 matrix that scales and rotates (radians, x towards y) about `centre` and then shifts (pixels)."""
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     turn = np.array([[cos, -sin], [sin, cos]])
     return np.c_[turn, centre + np.asarray(shift) - turn @ centre].astype(np.float32)

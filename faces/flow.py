@@ -1,8 +1,8 @@
-"""Dense optical flow from one picture to others, designed for motions of a tenth of a pixel to a few pixels.
+"""Dense optical flow from one picture to others, designed for motions from a tenth of a pixel to a few pixels.
 
-DIS on quarter-size pictures finds a start. Steps of Lucas and Kanade (1981) follow, at half size and at full size, and
-then a variational refinement. Everything that depends on the first picture alone (gradients by Farid and Simoncelli
-2004, inverse structure tensors) is computed once.
+DIS on quarter-size pictures provides an initial estimate. It is followed by steps of Lucas and Kanade (1981) at half
+size and at full size, and by a variational refinement. Everything that depends on the first picture alone (gradients
+after Farid and Simoncelli 2004, inverse structure tensors) is computed once.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from megbench.faces.regions import Mask
 Box = tuple[slice, slice]
 Planes = Sequence[Float32s]
 WHOLE: Box = (slice(0, SIZE), slice(0, SIZE))
-# Pixels around a face in which its flow is also computed.
+# The margin around a face, in pixels, in which flow is also computed.
 MARGIN = 12
-# Blur of both pictures. More blur raises the noise floor; less raises the error for exact shifts without noise.
+# The blur of both pictures. More blur raises the noise floor; less blur raises the error for exact noise-free shifts.
 BLUR = 0.6
-# Two averages over squares of this side approximate a Gaussian of 4.5 pixels.
+# Averaging twice over squares of this size approximates a Gaussian of 4.5 pixels.
 WINDOW = (11, 11)
-# Added to the diagonal of the structure tensors, (grey levels per pixel)^2: keeps areas without texture still.
+# A term added to the diagonal of the structure tensors, (grey levels per pixel)^2, to keep areas without texture still.
 STIFFNESS = 0.1
 STEPS_HALF, STEPS = 2, 3
-# Beyond this median motion quarter-size pictures lose the face: the start is then DIS at full size, and one step
-# suffices.
+# If the median motion exceeds this, quarter-size pictures lose the face: the initial estimate is then DIS at full size,
+# and one step suffices.
 FAR = 3.0
-# Farid and Simoncelli's 5-tap derivative and its matching smoother.
+# The 5-tap derivative of Farid and Simoncelli and its matching smoother.
 DERIVATIVE: Float32s = np.array([-0.109604, -0.276691, 0, 0.276691, 0.109604], np.float32)
 SMOOTHER: Float32s = np.array([0.037659, 0.249153, 0.426375, 0.249153, 0.037659], np.float32)
 
@@ -56,7 +56,7 @@ def box_around(area: Mask | Points) -> Box:
 
 
 class FlowFrom:
-    """Flow from the picture `first`, grey (256, 256) uint8, inside `box` (even numbers; the whole frame by default)."""
+    """Flow from the picture `first`, grey (256, 256) uint8, inside `box` (even numbers; by default the whole frame)."""
 
     def __init__(self, first: Grey, box: Box = WHOLE) -> None:
         self.box = box
@@ -89,7 +89,8 @@ class FlowFrom:
         return self._refined(self._level.follow(smooth, planes, STEPS), smooth)
 
     def _refined(self, planes: Planes, later: Float32s) -> Float32s:
-        """Return the flow with its remainder refined after the box has been moved along by whole pixels."""
+        """Return the flow refined; the box is first shifted by the typical motion in whole pixels, and only the rest of
+        the motion is refined."""
         flow = _joined(planes)
         shift = np.round(_typical(flow))
         if not shift.any():
@@ -104,7 +105,7 @@ class FlowFrom:
 
 
 class _Level:
-    """One size of the first picture inside a box, ready for steps of Lucas and Kanade."""
+    """The first picture at one size inside a box, prepared for steps of Lucas and Kanade."""
 
     def __init__(self, first: Float32s, box: Box) -> None:
         self.first = np.ascontiguousarray(first[box])
@@ -118,11 +119,11 @@ class _Level:
         self._inverse = share * yy, -share * xy, share * xx
 
     def follow(self, later: Float32s, flow: Planes, steps: int) -> Planes:
-        """Return a flow (x and y, each (h, w)) after some steps; `later` (H, W) is the whole later picture."""
+        """Return the flow (x and y, each (h, w)) after some more steps; `later` (H, W) is the whole later picture."""
         (x, y), (to_x, to_y) = flow, self._gradient
         a, b, c = self._inverse
         for _ in range(steps):
-            # Linear, since OpenCV's cubic kernel moves smooth skin by .136 px instead of .1.
+            # Sample linearly, since OpenCV's cubic kernel moves smooth skin by .136 px instead of .1.
             there = cv2.remap(
                 later, self._grid[0] + x, self._grid[1] + y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
             )
@@ -163,8 +164,8 @@ def _half(side: slice) -> slice:
 
 @functools.cache
 def _variational() -> Any:
-    """Return the refinement of Brox et al. (2004) as in DIS, but on float32 pictures: few new weights, long
-    relaxations."""
+    """Return the refinement of Brox et al. (2004) as in DIS, but on float32 pictures, with few updates of the weights
+    and many relaxations each."""
     refinement = cv2.VariationalRefinement.create()
     refinement.setFixedPointIterations(3)
     refinement.setSorIterations(12)

@@ -20,10 +20,10 @@ Complex = npt.NDArray[np.complex128]
 
 
 def fit_head(flow: Float32s, stable: Mask) -> Float32s:
-    """Return the similarity (2, 3) float32 that takes pixels of the first frame to where the head carried them.
+    """Return the similarity (2, 3) float32 that maps pixels of the first frame to where head motion has moved them.
 
-    flow: (256, 256, 2). stable: the pixels to trust, of which every fourth in x and y is used. With fewer than 8 pixels
-    the result is no motion.
+    flow: (256, 256, 2). stable: the reliable pixels, of which every fourth in x and y is used. With fewer than 8
+    pixels, no motion is returned.
     """
     at = stable_points(stable)
     return np.asarray(similarities(*fit_heads(pixels()[at], flow[at][None]))[0], np.float32)
@@ -32,8 +32,8 @@ def fit_head(flow: Float32s, stable: Mask) -> Float32s:
 def fit_heads(points: Complex, motions: Float32s) -> tuple[Complex, Complex]:
     """Return the head's motion in every frame, c and t, each (T,), from the `motions` (T, N, 2) of points (N,).
 
-    Four rounds of reweighted least squares: weights 1, then 1 / (1 + (r/s)^2) with r the residual length and s = 1.4826
-    median(r) + 0.02 px. With fewer than 8 points the result is no motion.
+    It is fitted in four rounds of reweighted least squares: the weights are first 1, then 1 / (1 + (r/s)^2), where r is
+    the residual length and s = 1.4826 median(r) + 0.02 px. With fewer than 8 points, no motion is returned.
     """
     motion = as_complex(motions)
     turn = shift = np.zeros((len(motion), 1), np.complex128)
@@ -54,7 +54,7 @@ def fit_heads(points: Complex, motions: Float32s) -> tuple[Complex, Complex]:
 
 
 def similarities(turn: Complex, shift: Complex) -> Float32s:
-    """Return c and t, each (T,), as matrices (T, 2, 3) float32."""
+    """Return the similarities given by c and t, each (T,), as matrices (T, 2, 3) float32."""
     rows = [[1 + turn.real, -turn.imag, shift.real], [turn.imag, 1 + turn.real, shift.imag]]
     return np.moveaxis(np.array(rows, np.float32), -1, 0)
 
@@ -72,7 +72,7 @@ def stable_points(stable: Mask) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.in
 
 
 def pixels() -> Complex:
-    """Return all pixels as points (256, 256)."""
+    """Return the positions of all pixels as complex numbers (256, 256)."""
     return as_complex(pixel_grid())
 
 

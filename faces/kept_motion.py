@@ -1,4 +1,4 @@
-"""Whether a video of a face still has the face's motion in it."""
+"""Check whether a video of a face preserves the face's motion."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from megbench.faces.landmarks import Grey, Points
 from megbench.faces.motion import Float64s, facial_motion
 from megbench.faces.regions import REGIONS, face_regions
 
-# What a video may have out of place: such a share of the face's motion, or so many pixels in the worst region, which is
-# what fine videos of pictures with little motion reach. Root mean squares over the frames. In eleven clips, rendered
-# and recorded, crf 1 (commands/entry.py) stayed within one of the two; x264's usual crf 18 had .050 and .059 px out of
-# place where .15 px of a cheek were all that moved.
+# The displacement that a video may introduce: this share of the face's motion, or this many pixels in the worst region,
+# a value that videos of high quality reach for pictures with little motion. Both are root mean squares over the frames.
+# In eleven clips, rendered and recorded, crf 1 (commands/entry.py) stayed within one of the two; x264's usual crf 18
+# displaced regions by .050 and .059 px where the only motion was .15 px in a cheek.
 SHARE, PIXELS = 0.05, 0.045
 
 
 def lost_motion(frames: Frames, shown: Frames, points: Points) -> str:
-    """Return how much of a face's motion a video has out of place; "" if it keeps it.
+    """Return how far a video displaces the face's motion, or "" if it preserves the motion.
 
-    frames, shown: (T, 256, 256, 3) uint8 RGB, before and after. points: 68 landmarks in their first frame.
+    frames, shown: (T, 256, 256, 3) uint8 RGB, before encoding and as shown by the video. points: the 68 landmarks in
+    the first frame.
 
-    The flow from each frame to what the video shows of it says what is out of place; that back to the first frame, how
-    the face has moved; both over the regions of the face, without the head's motion. Both begin at one picture, so that
-    large motion, which flow may misread, does no harm.
+    The displacement is measured by the flow from each frame to the same frame in the video, and the face's motion by
+    the flow from each frame to the first. Both are averaged over the regions of the face, without the head's motion.
+    Both flows begin at the same picture, so that large motion, which flow may misread, does no harm.
     """
     before, after = grey(frames), grey(shown)
     first = np.broadcast_to(before[:1], before.shape)
@@ -38,7 +39,7 @@ def lost_motion(frames: Frames, shown: Frames, points: Points) -> str:
 
 
 def _region_motion(before: Grey, after: Grey, points: Points) -> Float64s:
-    """Motion of each region from each picture to its partner, head motion removed: (T, 12, 2) pixels, NaN outside."""
+    """Return each region's motion between pairs of pictures without the head's: (T, 12, 2) pixels, NaN outside."""
     box = box_around(face_regions(points).face)
     motion = facial_motion(lambda k: FlowFrom(before[k], box)(after[k]), len(before), points)
     return np.asarray(motion.trajectory.astype(np.float64) * motion.eye_distance)

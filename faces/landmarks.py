@@ -20,14 +20,15 @@ from megbench.faces.crop import Box, display_size, face_square
 Points = npt.NDArray[np.float64]
 Grey = npt.NDArray[np.uint8]
 
-# Faces that fill their picture are found only with some room around them.
+# Faces that fill the picture are found only with some margin around them.
 BORDER = 48
-# Scores of dlib's detector. In everyday variants of portraits, faces reach .8 or more, clothes and textures .25.
+# Scores of dlib's detector. In ordinary variants of portraits, faces reach .8 or more, clothes and textures .25.
 SURE, WEAK = 0.4, 0.3
-# Overlap above which two boxes belong to one face, and above which they count as the same box: boxes one step of scale
-# (6/5) apart overlap by .6 or more.
+# The overlap above which two boxes belong to one face, and the overlap above which they count as the same box: boxes
+# that are one step of scale (6/5) apart overlap by .6 or more.
 ONE_FACE, SAME_BOX = 0.3, 0.6
-# Longest side, in pixels, of a picture that is searched for all faces: in larger ones the second pass takes seconds.
+# The longest side, in pixels, of a picture that is searched for all faces: in larger pictures, the second pass takes
+# seconds.
 SEARCHED = 2200
 
 RIGHT_EYE = slice(36, 42)
@@ -48,7 +49,7 @@ def model_path(name: str) -> Path:
 def load_dlib() -> Any:
     """Return the module dlib. Raise BenchError if it is missing.
 
-    It is imported when the first face is looked for: rendering a training set and training do without it.
+    It is imported only when the first face is searched for: rendering a training set and training do not need it.
     """
     try:
         import dlib
@@ -70,29 +71,30 @@ def _predictor() -> Any:
 
 
 def padded(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return a picture (H, W, ...) uint8 with its border repeated 48 times on each side."""
+    """Return a picture (H, W, ...) uint8 padded by 48 pixels on each side by repeating its border."""
     return np.asarray(cv2.copyMakeBorder(image, BORDER, BORDER, BORDER, BORDER, cv2.BORDER_REPLICATE), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
 class Face:
-    """A box that dlib takes for a face (left, top, right, bottom in pixels, inclusive), with dlib's score."""
+    """A box that dlib considers a face (left, top, right, bottom in pixels, inclusive), with dlib's score."""
 
     box: Box
     score: float
 
     @property
     def width(self) -> int:
-        """Width (and height) of the box in pixels."""
+        """The width (and height) of the box in pixels."""
         return self.box[2] - self.box[0] + 1
 
 
 def candidates(image: Grey, everyone: bool = False) -> list[Face]:
-    """Return all boxes with a score above 0 in a grey picture (H, W) uint8, faces or not.
+    """Return all boxes with a score above 0 in a grey picture (H, W) uint8, whether they are faces or not.
 
-    The first pass finds faces at least 80 pixels wide. A second one, on the doubled picture, finds faces from 40 pixels
-    on. Since it takes four times as long, it runs only if the first is sure of no face, or if `everyone` is true
-    (pictures up to 2200 pixels). Scores are comparable: both passes slide the same filters over a pyramid of pictures.
+    The first pass finds faces that are at least 80 pixels wide. A second pass, on the picture at double size, finds
+    faces from 40 pixels on. Since it takes four times as long, it runs only if the first pass is certain of no face, or
+    if `everyone` is true (for pictures of up to 2200 pixels). Scores are comparable, because both passes slide the same
+    filters over a pyramid of pictures.
     """
     roomy = padded(image)
     first = _boxes(roomy, 0)
@@ -103,10 +105,10 @@ def candidates(image: Grey, everyone: bool = False) -> list[Face]:
 
 
 def _joined(sure: list[Face], unsure: list[Face], second: list[Face]) -> list[Face]:
-    """Return the boxes of both passes, one for each face.
+    """Return the boxes of both passes, one per face.
 
-    A box that both passes find keeps its position from the first pass and gets the higher score. Otherwise, with scores
-    around .4, the boxes in the frames of a clip would jump between two grids.
+    A box that both passes find keeps its position from the first pass and gets the higher of the two scores. Otherwise,
+    with scores around .4, boxes would jump between two grids from frame to frame of a clip.
     """
     found = [
         Face(face.box, max([face.score, *(other.score for other in second if overlap(face, other) >= SAME_BOX)]))
@@ -142,8 +144,8 @@ def _area(face: Face) -> int:
 def believed(found: Sequence[Face]) -> list[Face]:
     """Return the faces among candidates, best first, by the rule that the whole suite follows.
 
-    These are the faces with a score of .4 or more, largest first (the largest of all boxes may be the clothes). If
-    there are none, it is the face with the highest score, provided that score is .3 or more.
+    These are the faces with a score of .4 or more, largest first (the largest of all boxes may be clothes). If there
+    are none, it is the face with the highest score, provided that this score is .3 or more.
     """
     sure = sorted((face for face in found if face.score >= SURE), key=_area, reverse=True)
     return sure or sorted((face for face in found if face.score >= WEAK), key=lambda face: -face.score)[:1]
@@ -152,22 +154,22 @@ def believed(found: Sequence[Face]) -> list[Face]:
 def refusal(found: Sequence[Face], what: str) -> str:
     """Return the message, without a full stop, for a picture whose candidates `found` include no face."""
     best = max((face.score for face in found), default=None)
-    why = "nothing looks like one" if best is None else f"best score {best:.2f}, {WEAK} is needed"
+    why = "nothing looks like a face" if best is None else f"the best score is {best:.2f}, but {WEAK} is needed"
     return f"no frontal face found in {what} ({why})"
 
 
 def detect(image: Grey) -> Points | None:
     """Return the 68 landmarks of the face in a grey picture (H, W) uint8, or None if there is no face.
 
-    They are (68, 2) float64, pixels x, y, of the first face by `believed`. dlib rounds them to integers; they may lie
-    outside the picture.
+    The landmarks are (68, 2) float64, x and y in pixels, of the first face returned by `believed`. dlib rounds them to
+    integers; they may lie outside the picture.
     """
     found = believed(candidates(image))
     return points_in(image, found[0]) if found else None
 
 
 def landmarks(image: Grey, what: str) -> Points:
-    """Return the landmarks as `detect` does. Raise CellFailed, with the best score, if no face is found in `what`."""
+    """Return landmarks like those of `detect`. Raise CellFailed, with the best score, if `what` shows no face."""
     return points_in(image, find(image, what))
 
 
@@ -180,7 +182,7 @@ def find(image: Grey, what: str) -> Face:
 
 
 def points_in(image: Grey, face: Face) -> Points:
-    """Return the 68 landmarks (68, 2) of one face of a grey picture (H, W) uint8."""
+    """Return the 68 landmarks (68, 2) of one face in a grey picture (H, W) uint8."""
     shape = _predictor()(padded(image), load_dlib().rectangle(*(edge + BORDER for edge in face.box)))
     return np.array([(point.x - BORDER, point.y - BORDER) for point in shape.parts()], dtype=np.float64)
 
@@ -193,8 +195,8 @@ def eye_distance(points: Points) -> float:
 def crop_box(image: Grey, what: str, face: Face | None = None) -> Box:
     """Return the square to which all frames of a clip are cropped.
 
-    image: the first frame (H, W) uint8, grey and as displayed. face: the one to show (default: as `find`). The square
-    (left, top, right, bottom) may extend beyond the picture: see `megbench.faces.crop.face_square`. Raise CellFailed if
-    there is no face.
+    image: the first frame (H, W) uint8, grey and as displayed. face: the face to show (by default, the one returned by
+    `find`). The square (left, top, right, bottom) may extend beyond the picture: see `megbench.faces.crop.face_square`.
+    Raise CellFailed if there is no face.
     """
     return face_square((face or find(image, what)).box, display_size(image))

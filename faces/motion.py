@@ -1,4 +1,4 @@
-"""Facial motion of a clip: how each region moves after the head's own motion is removed."""
+"""Facial motion of a clip: how each region moves once the head's motion is removed."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ Float64s = npt.NDArray[np.float64]
 
 # Landmarks of brows, nose, eyes and mouth; the jaw line is left out.
 INNER = slice(17, 68)
-# Blur of the regions' edges for strain, in eye distances. Without it the strain of corners and lids, which are small,
-# is that of a few pixels, and a quarter of the motion agrees less with the driver's than the whole.
+# The blur of the regions' edges for strain, in eye distances. Without it, the strain in corners and lids, which are
+# small, depends on only a few pixels, and an output with a quarter of the motion agrees less with the driver than one
+# with all of it.
 SOFT = 0.125
-# Blocks along a side of the coarse field, 8 x 8 pixels each.
+# The number of blocks along each side of the coarse field; a block has 8 x 8 pixels.
 BLOCKS = 32
 
 
@@ -33,13 +34,13 @@ BLOCKS = 32
 class FacialMotion:
     """Motion from frame 0 to each of the T frames; lengths are in eye distances, so that faces are comparable.
 
-    trajectory: (T, 12, 2) float32, mean residual flow x, y of each region (order of megbench.faces.regions.REGIONS);
-    NaN for a region outside the picture. strain: (T, 12, 3) float32, mean strain of each region: xx, yy, and xy times
-    the root of 2, so that its length is sqrt(ux^2 + vy^2 + (uy + vx)^2 / 2), which recognisers call optical strain; no
-    unit, NaN as for trajectory. head: (T, 2, 3) float32, similarity in pixels. rigid: (T,) float32, mean length of the
-    head's motion over the face. inner_peak: (51,) float32, largest residual motion of each inner landmark.
-    eye_distance: pixels. field: (T, 32, 32, 2) float16, mean residual flow x, y of each 8 x 8 block, zero outside the
-    face, in pixels; for display only, no score uses it.
+    trajectory: (T, 12, 2) float32, mean residual flow x, y of each region (in the order of
+    megbench.faces.regions.REGIONS); NaN for a region outside the picture. strain: (T, 12, 3) float32, mean strain of
+    each region: xx, yy, and xy times the square root of 2, so that its length is sqrt(ux^2 + vy^2 + (uy + vx)^2 / 2),
+    known in recognition as optical strain; dimensionless, NaN as for trajectory. head: (T, 2, 3) float32, similarity
+    transform in pixels. rigid: (T,) float32, mean length of the head's motion over the face. inner_peak: (51,) float32,
+    largest residual motion of each inner landmark. eye_distance: in pixels. field: (T, 32, 32, 2) float16, mean
+    residual flow x, y of each 8 x 8 block in pixels, zero outside the face; for display only, not used in scores.
     """
 
     trajectory: Float32s
@@ -51,22 +52,22 @@ class FacialMotion:
     field: npt.NDArray[np.float16]
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return everything as arrays, for storage."""
+        """Return all fields as arrays, for storage."""
         return {name: np.asarray(value) for name, value in vars(self).items()}
 
     @classmethod
     def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> FacialMotion:
-        """Return the motion whose `arrays` these are."""
+        """Return the motion from arrays in the form of `arrays`."""
         found: dict[str, Any] = {**arrays, "eye_distance": float(arrays["eye_distance"])}
         return cls(**found)
 
 
 def facial_motion(flow: Callable[[int], Float32s], n_frames: int, points: Points) -> FacialMotion:
     """Return the motion of a clip with landmarks `points` (68, 2) in frame 0; `flow(k)` is its dense flow from frame 0
-    to k.
+    to frame k.
 
-    Everything read from a flow is linear in it, and so is the head's motion, which is therefore subtracted from the
-    readings.
+    All readings are linear in the flow, so the head's motion can be subtracted from the readings rather than from the
+    flow.
     """
     regions = face_regions(points)
     means, stable = mean_over(regions.masks), stable_points(regions.stable)
@@ -87,7 +88,7 @@ def facial_motion(flow: Callable[[int], Float32s], n_frames: int, points: Points
     lost = ~regions.masks.any((1, 2))
     trajectory[:, lost] = strain[:, lost] = np.nan
     turn, shift = fit_heads(pixels()[stable], samples)
-    strain[..., :2] -= turn.real[:, None, None]  # a head that comes nearer strains the whole face equally
+    strain[..., :2] -= turn.real[:, None, None]  # a head that comes nearer strains the whole face uniformly
 
     def residual(read: npt.NDArray[np.floating], at: Complex) -> Float32s:
         """Return readings (T, ..., 2) at points (...) minus the head's motion there."""
@@ -113,18 +114,18 @@ def facial_motion(flow: Callable[[int], Float32s], n_frames: int, points: Points
 
 
 def mean_over(masks: npt.NDArray[np.bool_]) -> Any:
-    """Return a sparse matrix (R, H W) that takes a picture (H W, ...) to its means over masks (R, H, W); 0 if empty."""
+    """Return a sparse matrix (R, H W) that maps a picture (H W, ...) to its means over masks (R, H, W); 0 if empty."""
     flat = masks.reshape(len(masks), -1)
     rows, columns = np.nonzero(flat)
     return scipy.sparse.csr_matrix(((1 / flat.sum(1).clip(1))[rows], (rows, columns)), shape=flat.shape)
 
 
 def slopes_over(masks: npt.NDArray[np.bool_], soft: float) -> tuple[Any, Any]:
-    """Return sparse matrices (R, H W) that take a picture (H W) to its mean slopes in x and y over masks (R, H, W).
+    """Return sparse matrices (R, H W) that map a picture (H W) to its mean slopes in x and y over masks (R, H, W).
 
-    Slopes are central differences, which cancel inside a mask. Only the picture along the mask's edge counts, so the
-    edge is softened by a Gaussian of `soft` pixels. The picture's outermost pixels have no slope; an empty mask has
-    slope 0.
+    Slopes are central differences, which cancel inside a mask, so that only pixels along the mask's edge count. The
+    edge is therefore softened by a Gaussian of `soft` pixels. The picture's outermost pixels have no slope; the slope
+    of an empty mask is 0.
     """
     share = np.stack([cv2.GaussianBlur(mask.astype(np.float32), (0, 0), soft) for mask in masks])
     share[:, [0, -1]] = share[:, :, [0, -1]] = 0
@@ -143,5 +144,5 @@ def _strain(ux: Float64s, uy: Float64s, vx: Float64s, vy: Float64s) -> Float64s:
 
 
 def _coarse(picture: Float32s) -> Float32s:
-    """Return means over blocks, (256, 256, ...) to (32, 32, ...)."""
+    """Return the means over blocks, (256, 256, ...) to (32, 32, ...)."""
     return np.asarray(cv2.resize(picture, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA), np.float32)

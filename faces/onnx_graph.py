@@ -1,7 +1,7 @@
-"""A writer of networks as ONNX (opset 13), a format that OpenCV reads: layers and weights, without any package.
+"""Write networks as ONNX (opset 13), a format that OpenCV reads: layers and weights, without any package.
 
-An ONNX file is a protobuf message. This module has only what a chain of convolutions needs; field numbers are those of
-onnx.proto.
+An ONNX file is a protobuf message. This module supports only what a chain of convolutions needs; field numbers are
+those of onnx.proto.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ INTEGERS = 7  # an attribute's type: a list of integers
 
 
 class Graph:
-    """A network under construction: values are known by name; `"pictures"` is the input."""
+    """A network under construction: values are referred to by name; `"pictures"` is the input."""
 
     def __init__(self) -> None:
         self._nodes: list[bytes] = []
@@ -28,7 +28,7 @@ class Graph:
         return name
 
     def layer(self, kind: str, *inputs: str, **attributes: list[int]) -> str:
-        """Add a layer of ONNX's kind ("Conv") with lists of integers as attributes; return its output's name."""
+        """Add a layer of an ONNX type ("Conv") with lists of integers as attributes; return the name of its output."""
         name = f"v{len(self._nodes)}"
         names = [_text(1, value) for value in inputs]
         listed = [
@@ -41,7 +41,7 @@ class Graph:
     def model(self, entering: tuple[int, ...], result: str, leaving: tuple[int, ...]) -> bytes:
         """Return the network as the bytes of an ONNX file.
 
-        entering, leaving: shapes of the input and of the value `result`.
+        entering, leaving: the shapes of the input and of the value `result`.
         """
         ends = _value(11, "pictures", entering), _value(12, result, leaving)
         graph = _message(7, *self._nodes, _text(2, "network"), *self._constants, *ends)

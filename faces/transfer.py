@@ -1,7 +1,7 @@
-"""Transfer of one face's motion to another: through the fitted meshes, in face units, with one resampling.
+"""Transfer one face's motion to another: through the fitted meshes, in face units, with a single resampling.
 
-This is the recipe of the contender without training: the flow that the head does not explain is sampled at the mesh's
-vertices, smoothed over time, and applied to the same vertices of the other face.
+This is the algorithm of the contender without training: the flow that head motion does not explain is sampled at the
+mesh's vertices, smoothed over time, and applied to the same vertices of the other face.
 """
 
 from __future__ import annotations
@@ -25,22 +25,24 @@ from megbench.faces.landmarks import Points, landmarks
 from megbench.faces.mesh import IRISES, VERTICES, FittedMesh, fit_mesh
 from megbench.faces.regions import face_regions
 
-# Blur of the vertices' motion, frames.
+# The blur of the vertices' motion over time, in frames.
 TIME_BLUR = 1.0
-# Compensates for what flow, head and blur remove from an expression: with it the strength is 1.00 compared with the
-# exact motion of rendered truths (mean of the demo's 18 cells, which have .87 to 1.07).
+# Compensates for the motion that flow estimation, head removal and blur take from an expression. With this gain, the
+# strength relative to the exact motion of rendered truths is 1.00 (the mean over the demo's 18 cells, which range from
+# .87 to 1.07).
 GAIN = 1.165
-# Least area to which a pixel may shrink. Micro-expressions stay above it; erroneous flow (teeth that appear) does not.
+# The smallest area to which a pixel may shrink. Micro-expressions remain above it, but erroneous flow (where teeth
+# appear) does not.
 LEAST_AREA = 0.15
 AT_REST: Float32s = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 
 
 @dataclass(frozen=True)
 class CarriedMotion:
-    """What a face did, in terms that any other face can repeat.
+    """The motion of a face in a form that can be applied to any other face.
 
-    expression: (T, 478, 2) float64, displacement of the mesh vertices in face units, head motion removed.
-    head: (T, 2, 3) float64 in face units, origin between the eyes: similarity that moves the head.
+    expression: (T, 478, 2) float64, displacements of the mesh vertices in face units, without head motion.
+    head: (T, 2, 3) float64, the similarity that moves the head, in face units with the origin between the eyes.
     """
 
     expression: npt.NDArray[np.float64]
@@ -49,16 +51,16 @@ class CarriedMotion:
     def from_rest(self) -> CarriedMotion:
         """Return the motion relative to its own frame 0, which is then at rest.
 
-        Differences are accurate enough, since motions are small.
+        Motions are subtracted rather than composed, which is accurate enough because they are small.
         """
         return CarriedMotion(self.expression - self.expression[0], self.head - self.head[0] + np.eye(2, 3))
 
 
-@functools.lru_cache(maxsize=2)  # the cells of one driver follow one another
+@functools.lru_cache(maxsize=2)  # the cells of one driver are processed in succession
 def lift_motion(driver: Clip) -> CarriedMotion:
     """Return a clip's motion, at rest in frame 0. Raise CellFailed if that frame shows no face.
 
-    In a worker it is measured once for all rows: the second process waits and finds it in the store.
+    In workers, it is measured once for all rows: a second process waits and finds the result in the store.
     """
     clip = seen_clip("driver", driver)
     with one_at_a_time(clip):
@@ -85,18 +87,18 @@ def _lifted(clip: SeenClip) -> CarriedMotion:
 
 
 def still_face(image: Frames) -> StillFace:
-    """Return the still face of a picture (256, 256, 3) RGB; the last few are kept. Raise CellFailed as StillFace
-    does."""
+    """Return the still face in a picture (256, 256, 3) RGB; the last few are kept. Raise CellFailed if the picture
+    shows no face."""
     return _still_face(image.tobytes())
 
 
-@functools.lru_cache(maxsize=4)  # the rows of a cell follow one another
+@functools.lru_cache(maxsize=4)  # the rows of a cell are processed in succession
 def _still_face(pixels: bytes) -> StillFace:
     return StillFace(np.frombuffer(pixels, np.uint8).reshape(SIZE, SIZE, 3))
 
 
 class StillFace:
-    """A still face that can repeat motions. Raises CellFailed if `image` (256, 256, 3) RGB shows no face."""
+    """A still face to which motion can be applied. Raise CellFailed if `image` (256, 256, 3) RGB shows no face."""
 
     def __init__(self, image: Frames) -> None:
         self.image = image
@@ -105,8 +107,8 @@ class StillFace:
         self._spline = Spline(image)
 
     def move(self, motion: CarriedMotion) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB: the picture moved by expression, then head, resampled once
-        (spline)."""
+        """Return frames uint8 (T, 256, 256, 3) RGB: the picture moved by the expression and then by the head, resampled
+        once by a spline."""
         moments = zip(motion.expression, motion.head, strict=True)
         return np.stack([self._pose(expression, head) for expression, head in moments])
 
@@ -120,7 +122,7 @@ class StillFace:
 
 
 def unfolded(field: Float32s) -> Float32s:
-    """Return a forward field without folds: blurred, more each time, until no pixel shrinks below LEAST_AREA."""
+    """Return a forward field without folds, blurred increasingly until no pixel shrinks below LEAST_AREA."""
     blur = 2.0
     while jacobian_determinant(field).min() < LEAST_AREA:
         field = np.asarray(cv2.GaussianBlur(field, (0, 0), blur), np.float32)
@@ -135,13 +137,13 @@ def _frame_of(face: FittedMesh) -> tuple[Points, Points]:
 
 
 def _to_face_units(head: Float32s, face: FittedMesh) -> npt.NDArray[np.float64]:
-    """Return a similarity (2, 3) in pixels of this face's picture as the same similarity in face units."""
+    """Return a similarity (2, 3) in pixels of this face's picture converted to face units."""
     linear, origin = _frame_of(face)
     turn = head[:, :2].astype(np.float64)  # rotation and scale commute with the roll
     return np.c_[turn, np.linalg.solve(linear, turn @ origin + head[:, 2] - origin)]
 
 
 def _to_pixels(head: npt.NDArray[np.float64], face: FittedMesh) -> Float32s:
-    """Return a similarity in face units as pixels of a face's picture: the inverse of `_to_face_units`."""
+    """Return a similarity in face units converted to pixels of a face's picture: the inverse of `_to_face_units`."""
     linear, origin = _frame_of(face)
     return np.c_[head[:, :2], origin + linear @ head[:, 2] - head[:, :2] @ origin].astype(np.float32)

@@ -1,19 +1,21 @@
-"""A head turned out of the picture's plane, seen from far away."""
+"""A head turned out of the image plane, seen by a distant camera."""
 
 import numpy as np
 
 from megbench.faces.mesh import Points, canonical, depth
 
-# The axes go through the point between the ears, this far behind and below the point between the eyes; eye distances.
+# The axes go through the point between the ears, which is this far behind and below the point between the eyes, in eye
+# distances.
 BEHIND, BELOW = 1.3, 0.3
-# Further behind the eyes than BEND, where cheeks bend away, depth counts by SLOPE only: pictures of faces would fold.
+# Further behind the eyes than BEND, where cheeks curve away, depth is scaled by SLOPE; otherwise pictures would fold.
 BEND, SLOPE = 0.25, 0.5
 
 
 def turned_by(yaw: float, pitch: float) -> Points:
-    """Displacement (478, 2), face units, of the mean face by yaw (to the person's left) and then pitch (down), radians.
+    """Return the displacement (478, 2) of the mean face in face units by yaw (to the person's left), then pitch (down).
 
-    Positive yaw takes the nose to larger x, positive pitch to larger y. A far camera: depth moves nothing closer.
+    Both are in radians. Positive yaw moves the nose to larger x, positive pitch to larger y. The camera is assumed to
+    be distant, so that depth does not affect apparent size.
     """
     x, y, z = canonical()[:, 0], canonical()[:, 1] - BELOW, depth()
     z = np.where(z < -BEND, -BEND + SLOPE * (z + BEND), z) + BEHIND

@@ -235,7 +235,7 @@ def break_empty(where):
 
 def break_loose(where):
     portrait(where / "drivers")
-    return "Move the 1 pictures into a folder of their own", []
+    return "Move the 1 pictures into a subfolder of their own", []
 
 
 def break_faceless(where):
@@ -274,7 +274,7 @@ def break_dots(where):
 def break_twins(where):
     frames(where / "drivers" / "a", shaking())
     write_video(where / "drivers" / "a.mp4", np.stack(shaking()), 25.0)
-    return "2 drivers have the name 'a'", []
+    return "2 drivers are named 'a'", []
 
 
 def break_faces(where):
@@ -286,7 +286,7 @@ def break_faces(where):
 def break_no_face(where):
     frames(where / "drivers" / "a", shaking())
     portrait(where / "templates", picture=np.zeros_like(FACE))
-    return "no frontal face found in the template (nothing looks like one)", []
+    return "no frontal face found in the template (nothing looks like a face)", []
 
 
 def break_method(where):
@@ -405,7 +405,7 @@ def test_a_portrait_that_is_not_there_is_one_line(call):
     assert call("figure", "prior", "nothere.png") == (
         2,
         "",
-        "Error: nothere.png does not exist. Give a picture file.\n",
+        "Error: nothere.png does not exist. Pass a picture file.\n",
     )
 
 

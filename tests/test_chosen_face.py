@@ -229,7 +229,7 @@ def test_fewer_faces_than_asked_for(tmp_path, capfd):
 
 @pytest.mark.parametrize("text", ["0", "-1", "middle", "1.5", "left right", "²", "9" * 5000, "\x1b[31m"])
 def test_a_choice_that_is_none_is_refused(text):
-    with pytest.raises(BenchError, match=r"Give left or right .* or a number by size") as error:
+    with pytest.raises(BenchError, match=r"Choose left or right .* or a number by size") as error:
         check_face(text)
     assert len(str(error.value)) < 300
     assert str(error.value).isprintable()
@@ -273,16 +273,16 @@ def test_the_turn_that_finds_a_face_is_named_and_not_made(tmp_path, turn, told):
 
 def test_a_face_that_comes_later_is_named():
     face, room = head("hopper", 90), np.full_like(head("hopper", 90), 90)
-    with pytest.raises(CellFailed, match=r"in a \(nothing looks like one\)\. Frame 30 \(the first is 0\) shows a face"):
+    with pytest.raises(CellFailed, match=r"\(nothing looks like a face\)\. Frame 30 \(the first is 0\) shows a face"):
         frame_clip(room, [*[room] * 24, *[face] * 10], "", "a")
-    with pytest.raises(CellFailed, match=r"looks like one\)\. Give a clip that begins with an upright frontal face"):
+    with pytest.raises(CellFailed, match=r"like a face\)\. Supply a clip that begins with an upright frontal face"):
         frame_clip(room, [room] * 10, "", "a")
 
 
 def test_a_refusal_gives_the_best_score(monkeypatch):
     room = np.full((100, 100, 3), 90, np.uint8)
     monkeypatch.setattr(chosen_face, "candidates", lambda *_, **__: [Face((1, 1, 50, 50), s) for s in (0.11, 0.24)])
-    with pytest.raises(CellFailed, match=r"no frontal face found in a \(best score 0\.24, 0\.3 is needed\)"):
+    with pytest.raises(CellFailed, match=r"no frontal face found in a \(the best score is 0\.24, but 0\.3 is needed\)"):
         frame_clip(room, [], "", "a")
 
 
@@ -365,5 +365,5 @@ def test_a_prepared_store_keeps_the_choice_and_takes_no_other(call, tmp_path):
         ("right", 2, "hopper"),
         ("left", 2, "astronaut"),
     ]
-    with pytest.raises(BenchError, match=r"--face left: the clips of .* are already cropped"):
+    with pytest.raises(BenchError, match=r"--face left: the clips in .* are already cropped"):
         ClipFolder(tmp_path / "store", tmp_path / "cache", "left").clips()

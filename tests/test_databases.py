@@ -184,7 +184,7 @@ def test_a_number_on_two_files_is_told(databases, tmp_path):
 
 def test_the_header_of_samm_is_found_below_its_notes(found):
     assert "(MICRO_ONLY), 135 rows, header in line 14" in found["samm"].source[1]
-    assert "also there and not read: MACRO_ONLY" in found["samm"].remarks
+    assert "other tables in the file, not read: MACRO_ONLY" in found["samm"].remarks
 
 
 def test_samm_numbers_are_padded_in_several_ways(found):
@@ -304,11 +304,11 @@ def test_marks_of_a_video_are_checked_and_nothing_is_cut(found, tmp_path):
     by_name, remarks = clips(found["table"]), "\n".join(found["table"].remarks)
     assert by_name["p4_third"].recording.apex_frame is None
     assert "p4_third: the apex 9 is not between onset and offset" in remarks
-    assert "4 videos with onset or offset are used whole; nothing is cut" in remarks
+    assert "4 videos with onset or offset are used in full; nothing is cut" in remarks
     assert by_name["p4_third.2"].problem == "the offset 2 is not after the onset 3"
     chosen = dataclasses.replace(found["table"], clips=tuple(by_name.values()))
     store = prepare(chosen, tmp_path / "out", given_points, (), "", "recorded", workers=1)
-    assert store.facts.left_out["p4_third.3"] == "its offset 90 is after its last frame 4"
+    assert store.facts.left_out["p4_third.3"] == "its offset 90 is after its last frame, 4"
     assert {clip.name for clip in store.clips} == {"p1_first", "p2_second", "p1_third", "p4_third"}
 
 

@@ -59,7 +59,9 @@ def test_who_comes_second_is_told_in_one_line_who_came_first(tmp_path, holder, a
     with pytest.raises(BenchError) as told:
         attempt(tmp_path / "run", RUN)
     who = rf"process {holder.pid} on {re.escape(socket.gethostname())}, since [-\d]{{10}} [:\d]{{8}} UTC"
-    assert re.fullmatch(rf"Another process works on {tmp_path}/run \({who}\)\. Wait for it, or .*", str(told.value))
+    assert re.fullmatch(
+        rf"Another process is working on {tmp_path}/run \({who}\)\. Wait for it to finish, or .*", str(told.value)
+    )
 
 
 def test_a_lock_ends_with_its_process_however_that_ends(tmp_path, holder):
@@ -75,7 +77,7 @@ def test_a_holder_that_has_not_said_who_it_is_yet_is_another_process(tmp_path):
     with locked_folder(tmp_path / "run", RUN):
         for note in (b"", b"\xff\xfe"):
             (tmp_path / "run" / LOCK).write_bytes(note)
-            with pytest.raises(BenchError, match=rf"Another process works on {tmp_path}/run\. Wait"):
+            with pytest.raises(BenchError, match=rf"Another process is working on {tmp_path}/run\. Wait"):
                 check_free(tmp_path / "run", RUN)
 
 
@@ -156,8 +158,8 @@ def test_what_adds_to_a_run_says_that_another_process_has_it(tmp_path, holder, c
     for command in (("report", run), ("openface", run, "csvs"), ("experts", "import", "sheet.csv", "--run", run)):
         code, _, err = call(*command)
         assert code == 2
-        assert f"Error: Another process works on {run} (process {holder.pid} " in err
-        assert err.endswith("Wait until it is done.\n")
+        assert f"Error: Another process is working on {run} (process {holder.pid} " in err
+        assert err.endswith("Wait for it to finish.\n")
     assert sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*")) == before
     code, _, err = call("report", tmp_path / "csvs")
     assert (code, "csvs is not the folder of a run: it has no run.json." in err) == (2, True)

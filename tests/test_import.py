@@ -181,7 +181,7 @@ def test_a_model_beside_its_average_is_read_and_the_average_is_named(tmp_path, c
     torch.save({**content, "params": {"lr": 0.1}}, path)
     assert not read_published(path)["generator"]["a"].any()
     assert capsys.readouterr().err == (
-        f"Note: {path} contains networks more than once; using those under 'model', not ema.\n"
+        f"Note: {path} contains several copies of networks: using 'model' and ignoring ema.\n"
     )
     torch.save({"ema": content["ema"], "params": {"lr": 0.1}}, path)
     assert read_published(path)["generator"]["a"].all()

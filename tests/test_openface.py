@@ -320,7 +320,7 @@ def test_tables_are_found_whatever_their_ending(tmp_path, driving):
 def test_folders_that_do_not_fit_are_refused_and_gaps_in_them_named(tmp_path, told):
     names = [f"frame{k}.csv" for k in range(1, N + 1)]
     for case, (chosen, words) in {
-        "doubled": ([*names[:-1], "frame07.csv"], "frame 7 is already frame07.csv"),
+        "doubled": ([*names[:-1], "frame07.csv"], "frame 7 is already in frame07.csv"),
         "last": (names[:-1], "frames 1 to 7 in 7 rows"),
         "nameless": (["a.csv", *names[1:]], "no frame number in the name"),
     }.items():

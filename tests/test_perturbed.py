@@ -46,7 +46,7 @@ def test_strengths_are_read_or_usual():
         ("noise=nan", "a number from 0 to 50"),
         ("noise=much", "a number from 0 to 50"),
         ("half_rate=2", "half_rate takes no strength"),
-        ("noise=0", "noise=0: this alters nothing"),
+        ("noise=0", "noise=0: this strength alters nothing"),
         ("shift=-0", "alters nothing"),
         ("brightness=1.0", "alters nothing.*usual brightness=0.7"),
     ],

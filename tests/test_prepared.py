@@ -88,7 +88,7 @@ def test_several_prepare_one_database_together(databases, tmp_path, monkeypatch,
             labels = {label for label, _ in together.map(training_data, [f"table={databases['table']}"] * 3)}
         assert labels == {"table"}
         told = capsys.readouterr()
-        assert told.out.count("left out: p4_third.3: its offset 90 is after its last frame 4") == 3
+        assert told.out.count("left out: p4_third.3: its offset 90 is after its last frame, 4") == 3
         assert told.out.count("missing on disk: 1 of the sheet (line ") == 3
         assert told.out.count("incomplete rows: 1 of the sheet (line 9: no fps)") == 3
         assert "waiting for it" in told.err
@@ -168,7 +168,7 @@ def test_preparation_goes_on_where_it_was_cut_off(databases, tmp_path, monkeypat
     monkeypatch.setattr(clip_store, "cut_frames", slowly)
     with pytest.raises(KeyboardInterrupt):
         prepared(found, tmp_path / "out")
-    with pytest.raises(BenchError, match="a finished clip store has one"):
+    with pytest.raises(BenchError, match="a finished clip store contains this file"):
         ClipStore(tmp_path / "out")
     (tmp_path / "out" / ".sub09_EP02_02f.1.tmp").mkdir()  # left by a killed process
     stamps = {name: (tmp_path / "out" / name / "frames.npy").stat().st_mtime_ns for name in done}

@@ -190,7 +190,7 @@ OTHERS = {
     "page with entities": (b"<html><title>MEGA &amp; more</title>", r"a web page \('MEGA & more'\)"),
     "zeros": (b"\0" * 5000, "filled with zeros.*Download it again"),
     "page in UTF-16": ("<html><title>Anmelden</title>".encode("utf-16"), "a web page"),
-    "XML": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code>', r"an XML or HTML answer \('AccessDenied'\)"),
+    "XML": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code>', r"an XML or HTML reply \('AccessDenied'\)"),
     "JSON": (b'{"error": "rate limit exceeded"}', r"JSON \('rate limit exceeded'\)"),
     "words": ("404: Not Found, gélöscht".encode(), "a text file that begins with '404: Not Found"),
     "LFS pointer": (POINTER, r"a Git LFS pointer to a file of 728766739 bytes.*`git lfs pull`"),
@@ -198,7 +198,7 @@ OTHERS = {
     "gzip": (gzip.compress(b"x"), "a gzip archive. Unpack it"),
     "zip": (zipped(**{"a/vox.pth": b"x", "a/README": b""}), r"a zip archive \(with a/vox.pth, a/README\). Unpack"),
     "tar": (tarred("vox-cpk.pth"), r"a tar archive \(with vox-cpk.pth\). Unpack it"),
-    "cut zip": (zipped(data=b"0" * 9000)[:5000], "truncated or damaged .5000 bytes are here"),
+    "cut zip": (zipped(data=b"0" * 9000)[:5000], "truncated or damaged .it has 5000 bytes"),
 }  # fmt: skip
 
 
@@ -319,7 +319,7 @@ def test_one_bare_network_is_described_by_its_entries(tmp_path, here):
 def test_kernels_for_pictures_of_another_size_are_named(tmp_path, here):
     wanted = Layout({}, {"kp_detector": {"down.weight": ((3, 1, 13, 13), "float32")}}, ("kp_detector",))
     torch.save({"kp_detector": {"down.weight": torch.ones(3, 1, 29, 29)}}, tmp_path / "a.pth")
-    says = r"kp_detector\.down\.weight \(3, 1, 29, 29\) instead of \(3, 1, 13, 13\).*pictures of another size"
+    says = r"kp_detector\.down\.weight \(3, 1, 29, 29\) instead of \(3, 1, 13, 13\).*pictures of a different size"
     with pytest.raises(BenchError, match=says):
         import_checkpoint("fomm", tmp_path / "a.pth", [wanted], tmp_path / "out.safetensors")
 

@@ -226,7 +226,7 @@ def test_paths_of_windows_and_commas_in_numbers_are_understood(tmp_path):
     assert by_name["1_b"].fps == 29.97
     assert by_name["1_b"].apex_frame == 0  # an onset that is the apex as well
     assert by_name["1_clip_a"].offset_frame == 9
-    assert found.missing == (f"line 4: C:\\data\\c is a Windows path; give paths relative to {tmp_path}",)
+    assert found.missing == (f"line 4: C:\\data\\c is a Windows path; use paths relative to {tmp_path}",)
 
 
 def test_folders_that_hold_clips_deeper_are_named(tmp_path):
@@ -236,7 +236,7 @@ def test_folders_that_hold_clips_deeper_are_named(tmp_path):
         tmp_path, ["spNO.1/a", "1", "30", "361", "364", "370"], ["spNO.1\\a\\color", "1", "30", "361", "361", "370"]
     )
     problems = [clip.problem for clip in found.clips]
-    told = f"{tmp_path}/spNO.1/a contains no pictures itself; color (12), depth (12) do: give spNO.1/a/color"
+    told = f"{tmp_path}/spNO.1/a contains no pictures itself; color (12), depth (12) do: use spNO.1/a/color"
     assert sorted(problems) == ["", told]
     with pytest.raises(
         BenchError, match=r"in subfolders: spNO\.1/a/color \(12\), spNO\.1/a/depth \(12\).*such as .*spNO\.1/a\."
@@ -290,7 +290,7 @@ def test_rows_without_a_person_and_repeated_rows_are_remarked(tmp_path):
     whole, shorter = ["a", "p1", "30", "1", "2", "3"], ["a", "p1", "30", "1", "2", "2"]
     found = listed(tmp_path, ["a", "", "30", "1", "2", "3"], whole, shorter, whole)
     assert found.remarks == (
-        "line 2: the subject '' is empty; the row is left out",
+        "line 2: the subject is empty; the row is left out",
         "1 rows repeat others (line 5 repeats line 3); their clips count twice",
     )
     assert len(found.clips) == 3

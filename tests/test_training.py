@@ -333,13 +333,13 @@ def test_a_training_takes_no_folder_of_anything_else_and_no_other_trainings(rend
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").touch()
     with pytest.raises(
-        BenchError, match=r"run exists and is not the folder of a training\. Give --out a new or empty folder"
+        BenchError, match=r"run exists and is not the folder of a training\. Pass a new or empty folder to --out"
     ):
         train(*arguments, tmp_path / "run", tmp_path / "w")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
     held = tmp_path / "held"
     with locked_folder(held, TRAINING):
-        with pytest.raises(BenchError, match=r"Another process works on .*held \(process"):
+        with pytest.raises(BenchError, match=r"Another process is working on .*held \(process"):
             train(*arguments, held, tmp_path / "w")
         monkeypatch.setenv("RANK", "1")  # another process of the training whose first process holds the lock
         with pytest.raises(pytest.fail.Exception, match="clips are rendered"):

@@ -1,11 +1,12 @@
-"""CASME II: 26 people at 200 frames a second, in colour, coded in nine columns, two of which are blank."""
+"""CASME II: 26 people at 200 frames per second, in colour, with a coding sheet of nine columns, two of them blank."""
 
 import re
 
 from megbench.clips.databases.coded import Database
 from megbench.clips.databases.folders import Naming
 
-# Frames carry the sheet's own numbers without leading zeros; cropped ones are called reg_img, the challenge's crop_img.
+# Frames are numbered as in the sheet, without leading zeros. Cropped frames are named reg_img, those of the challenge
+# crop_img.
 CASME2 = Database(
     name="casme2",
     title="CASME II",

@@ -1,4 +1,4 @@
-"""A database stored as folders of frames with a coding sheet: the two are matched here."""
+"""A database stored as folders of frames with a coding sheet; this module matches the two."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from megbench.core.errors import BenchError
 from megbench.core.pictures import natural
 from megbench.core.tables.reading import SUFFIXES
 
-# Sheets are next to the subjects' folders or a little above them.
+# The number of levels below the root at which sheets are looked for.
 SHEET_DEPTH = 2
-# Suffixes considered only if there is no other sheet: a README is a .txt too, and Numbers' files are only rejected.
+# Suffixes considered only if there is no other sheet: READMEs are .txt, too, and files of Numbers are only rejected.
 SECOND_CHOICE = (".txt", ".et", ".numbers")
 Key = tuple[int, str]
 
@@ -27,9 +27,10 @@ Key = tuple[int, str]
 class Database:
     """What is specific to a database.
 
-    subject: the suite's name of a subject by number. clip: the suite's name of a clip, whichever release it comes from.
-    reads: whether a tree of folders belongs to it (one of several cameras, for example). codes: whether a sheet of this
-    name may belong to it. default: what a folder alone says about its clip, None if nothing.
+    subject: returns the suite's name of a subject for its number. clip: returns the suite's name of a clip, from
+    whichever release it comes. reads: returns whether a tree of folders belongs to this database (to one of several
+    cameras, for example). codes: returns whether a sheet of this name may belong to it. default: returns what a folder
+    alone states about its clip, or None if nothing.
     """
 
     name: str
@@ -46,11 +47,11 @@ class Database:
         """Return everything found under `root`. Raise BenchError if there are no frames, or no sheet although one is
         needed.
 
-        sheet: the coding sheet, if not the one that would be chosen. without: corrections to switch off.
+        sheet: the coding sheet to use in place of the one chosen by default. without: corrections to switch off.
         """
         found = {tree: folders for tree, folders in trees(root, self.naming).items() if self.reads(tree)}
         if not found:
-            raise BenchError(f"{root}: no frames of {self.title} found. Give the folder that it was unpacked into.")
+            raise BenchError(f"{root}: no frames of {self.title} found. Pass the folder into which it was unpacked.")
         coding, passed = self._sheet(root.resolve(), sheet, found)
         keys = {self._row_key(row) for row in coding.rows} if coding else set()
         tree = max(found, key=lambda tree: self._rank(found[tree], keys))
@@ -110,7 +111,7 @@ class Database:
         return (int(digits) if digits else -1, self.clip(row.clip))
 
     def _rank(self, folders: list[FrameFolder], keys: set[Key]) -> tuple[int, bool, int]:
-        """Return the sort key of a release: most clips of the sheet first, then one that is not cropped yet."""
+        """Return the rank of a release: by its number of clips in the sheet, then an uncropped one before a cropped."""
         described = sum((folder.subject, self.clip(folder.path.name)) in keys for folder in folders)
         return described, "crop" not in str(folders[0].tree).lower(), len(folders)
 
@@ -121,7 +122,7 @@ class Database:
         if given is not None:
             sheet = read_sheet(given)
             if sheet is None:
-                raise BenchError(f"{without_header(given)} Give another --sheet.")
+                raise BenchError(f"{without_header(given)} Pass another file to --sheet.")
             return sheet, []
         keys = {(folder.subject, self.clip(folder.path.name)) for folders in found.values() for folder in folders}
         sheets: list[tuple[bool, int, Coding]] = []
@@ -139,15 +140,15 @@ class Database:
                 sheets.append((self.codes(path.name), described, sheet))
             else:
                 unfit.append(f"{path} describes none of the clips found.")
-        # Of the sheets that may be meant, use the one that describes most of the clips found; of several such, the last
-        # by name.
+        # Of the sheets that may belong to this database, use the one that describes most of the clips found; if there
+        # are several such sheets, use the last by name.
         sheets.sort(key=itemgetter(0, 1))
         best = sheets.pop()[2] if sheets and sheets[-1][0] else None
         defaults = [self.default(folder) for folders in found.values() for folder in folders]
         if best is None and not any(default and default.onset is not None for default in defaults):
             told = " ".join(["", *remarks, *unfit][:4])
             raise BenchError(
-                f"{root}: no coding sheet of {self.title} in it or beside it.{told} Put one there or give --sheet."
+                f"{root}: no coding sheet of {self.title} in it or beside it.{told} Put one there or pass --sheet."
             )
         others = [sheet.name for *_, sheet in sheets]
         remarks += [f"sheets also there and not read (choose with --sheet): {', '.join(others)}"] if others else []
@@ -155,7 +156,7 @@ class Database:
 
 
 def _sheet_files(root: Path) -> list[Path]:
-    """Return the sheets in `root` or a little below, or else beside it; a later version sorts after an earlier one."""
+    """Return the sheets in `root` or just below it, or else beside it; a later version sorts after an earlier one."""
     below = [path for depth in range(SHEET_DEPTH + 1) for path in root.glob("*/" * depth + "*")]
     beside = list(root.parent.glob("*"))
     for suffixes in (set(SUFFIXES).difference(SECOND_CHOICE), SECOND_CHOICE):

@@ -1,8 +1,8 @@
-"""Known mistakes in the databases' sheets, by name, each with its reason; any can be switched off.
+"""Named corrections of known mistakes in the databases' sheets, each with its reason; any of them can be switched off.
 
-A correction never overrules a value that can be true: it fills a cell that is not coded, or replaces one that
-contradicts the other cells or the frames on disk, and only by a value that does not. Rows count from 0 below the
-sheet's header. A sheet that was re-sorted is left unchanged.
+A correction never overrides a value that may be true: it fills a cell that is not coded, or replaces a value that
+contradicts the other cells or the frames on disk, and only with a value that does not. Rows are counted from 0 below
+the sheet's header. A sheet that was re-sorted is left unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from megbench.core.errors import check_choice
 class Correction:
     """One named correction of a database's sheet.
 
-    values: row number to what the cells should say. one_beyond: an offset one frame after the last file means the last.
+    values: row number to the correct values of its cells. one_beyond: an offset one frame beyond the last file is taken
+    to be the last frame.
     """
 
     name: str
@@ -41,12 +42,13 @@ class Correction:
 
 
 def _possible(row: CodedRow, name: str, frames: Collection[int]) -> bool:
-    """Return whether a frame number is coded, is on disk and is in order with the other coded ones."""
+    """Return whether a frame number is coded, exists on disk and is in order with the other coded numbers."""
     marks = [mark for mark in (row.onset, row.apex, row.offset) if mark is not None]
     return getattr(row, name) in frames and marks == sorted(marks)
 
 
-# Apexes that CASME II's sheet leaves open ("/"), and SAMM's, as the authors of MEB estimated them from optical flow.
+# Apexes that are not coded ("/") in the sheets of CASME II and SAMM, as estimated by the authors of MEB from optical
+# flow.
 CASME2_APEX = {
     29: 279, 35: 68, 43: 77, 45: 81, 51: 166, 53: 100, 60: 78, 117: 187, 118: 89, 126: 80, 136: 88, 147: 134, 155: 231,
     168: 53, 170: 329, 177: 111, 202: 91, 203: 103, 234: 98, 237: 153, 238: 98,
@@ -88,7 +90,7 @@ CORRECTIONS = (
 
 
 def corrections(database: str, without: Sequence[str] = ()) -> tuple[Correction, ...]:
-    """Return the corrections of a database without those switched off ("all" switches off every one).
+    """Return the corrections of a database, without those switched off ("all" switches off every correction).
 
     Raise BenchError for an unknown name.
     """

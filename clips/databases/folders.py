@@ -1,5 +1,5 @@
-"""Folders of frames as databases lay them out, found by the names of subjects and frames; numbers are compared as
-numbers.
+"""Folders of frames as laid out in databases, found by the names of subjects and frames. Numbers in names are compared
+by value.
 
 A database often exists on a disk in several releases (raw, cropped, cropped again); each is a separate tree.
 """
@@ -16,7 +16,7 @@ from megbench.core.errors import BenchError
 
 # Files that are expected beside frames and folders.
 EXPECTED = re.compile(r"\..*|Thumbs\.db|desktop\.ini", re.IGNORECASE)
-# SMIC's clips without a micro-expression are next to those with one.
+# SMIC's folder of clips without a micro-expression, which is next to the clips with one.
 NO_EXPRESSIONS = "non_micro"
 PICTURE = re.compile(r"\.(?:jpe?g|png|bmp|tiff?)", re.IGNORECASE)
 
@@ -25,8 +25,8 @@ PICTURE = re.compile(r"\.(?:jpe?g|png|bmp|tiff?)", re.IGNORECASE)
 class Naming:
     """How a database names things, ignoring case.
 
-    subject: a subject's folder; its group is the number. clip: a clip's folder, below the subject's. frame: the stem of
-    a frame's file; its group is the frame's number, padded or not.
+    subject: a subject's folder; its group is the number. clip: a clip's folder, below the subject's folder. frame: the
+    stem of a frame's file name; its group is the frame's number, padded or not.
     """
 
     subject: re.Pattern[str]
@@ -38,8 +38,8 @@ class Naming:
 class FrameFolder:
     """The frames of one clip on disk.
 
-    tree: the folder that contains the subjects' folders. frames: number and file, by number. strays: entries that are
-    not frames. twice: numbers that several files have; the first file by name is used.
+    tree: the folder that contains the subjects' folders. frames: number and file of each frame, sorted by number.
+    strays: entries that are not frames. twice: numbers shared by several files; the first file by name is used.
     """
 
     path: Path
@@ -51,18 +51,18 @@ class FrameFolder:
 
     @property
     def numbers(self) -> range:
-        """The numbers from the first frame's to the last frame's."""
+        """The numbers from the first to the last frame."""
         return range(self.frames[0][0], self.frames[-1][0] + 1)
 
     def between(self, first: int, last: int) -> list[tuple[int, Path]]:
-        """Return the existing frames from `first` to `last`, both included."""
+        """Return the existing frames from `first` to `last`, both inclusive."""
         return [(number, path) for number, path in self.frames if first <= number <= last]
 
 
 def trees(root: Path, naming: Naming) -> dict[Path, list[FrameFolder]]:
     """Return all clips' folders under `root`, by tree. Raise BenchError if `root` is not a folder or cannot be read."""
     if not root.is_dir():
-        raise BenchError(f"The database {root} is not a folder. Give the folder that it was unpacked into.")
+        raise BenchError(f"The database {root} is not a folder. Pass the folder into which it was unpacked.")
     found: dict[Path, list[FrameFolder]] = {}
     for folder in _frame_folders(root, naming):
         found.setdefault(folder.tree, []).append(folder)

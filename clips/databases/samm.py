@@ -1,4 +1,4 @@
-"""SAMM: 29 people with micro-expressions at 200 frames a second, in grey, coded below 13 lines of notes."""
+"""SAMM: 29 people with micro-expressions at 200 frames per second, in grey; its sheet begins with 13 lines of notes."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Reading of coding sheets: the header is found by its words, cells are read by their meaning, rows are validated.
+"""Read coding sheets: find the header by its titles, interpret the cells by meaning, and validate the rows.
 
 Databases put notes above the header (SAMM: 13 lines) and blank columns between the columns (CASME II); both may
 disappear when somebody saves the sheet again. Nothing is therefore found by position.
@@ -29,21 +29,22 @@ TITLES = {
     "emotion": {"emotion", "estimatedemotion"},
     "face": {"face"},
 }
-# A header has these; the rest may be absent. Sheets of clips anywhere (the table adapter) have paths instead.
+# The columns that a header must have; the others may be absent. A table of clips in arbitrary locations (the table
+# adapter) has paths instead.
 CODED, LISTED = frozenset({"subject", "clip", "onset", "offset"}), frozenset({"path", "subject", "fps"})
 NUMBERS = ("onset", "apex", "offset")
 # Cells that mean "not coded".
 BLANK = {"", "/", "\\", "-", "--", "\u2013", "\u2014", "nan", "none", "null", "n/a", "na"}
-# The most rows of notes above a header; the longest known has 13 lines.
+# The maximum number of rows of notes above a header; the longest known notes have 13 lines.
 DEEPEST_HEADER = 50
 LARGEST_SHEET_BYTES = 20_000_000
 # The largest known sheet has about 300 rows and 20 columns.
 LIMITS = SheetLimits("a coding sheet", LARGEST_SHEET_BYTES, rows=20_000, columns=200, pages=True)
-# The most digits of a number in a sheet; Python refuses to read thousands of them, and no sheet needs them.
+# The maximum number of digits of a number in a sheet; Python refuses to convert thousands of digits.
 LONGEST_NUMBER = 30
-# Frames per second that no camera exceeds.
+# A frame rate that no camera exceeds.
 FASTEST = 10_000
-# Digits that may be grouped by thousands, or a number with three decimals.
+# Digits that may be grouped in thousands, or a number with three decimals.
 GROUPED = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
 
 
@@ -51,7 +52,8 @@ GROUPED = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
 class CodedRow:
     """One clip as its coder described it. Frame numbers are the database's own; a frame that was not coded is None.
 
-    number: the row below the header, from 0. line: the same row as a spreadsheet counts. action_units: the raw text.
+    number: the row below the header, counted from 0. line: the number of the same row in a spreadsheet. action_units:
+    the raw text.
     """
 
     number: int
@@ -70,7 +72,7 @@ class CodedRow:
 
 @dataclass(frozen=True)
 class Coding:
-    """A coding sheet that was understood, with remarks on its oddities."""
+    """A coding sheet that was read successfully, with remarks on its oddities."""
 
     path: Path
     title: str
@@ -85,24 +87,24 @@ class Coding:
 
 
 def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
-    """Return the table of a file whose header names everything in `needs`, or None if there is none.
+    """Return the table in a file whose header has all columns in `needs`, or None if there is none.
 
-    If there are several, use one whose title mentions micro-expressions, or else the first. Raise BenchError for a file
-    that cannot be read, and for a table of clips in which two columns have the same title.
+    If there are several tables, use one whose title mentions micro-expressions, or else the first. Raise BenchError for
+    a file that cannot be read, and for a table of clips in which two columns have the same title.
     """
     found = [(sheet, *head) for sheet in read_sheets(path, LIMITS) if (head := _header(sheet.rows, needs)) is not None]
     if not found:
         return None
     sheet, line, columns = min(found, key=lambda table: "micro" not in table[0].title.lower())
     others = [other.title for other, *_ in found if other is not sheet]
-    remarks = [f"also there and not read: {', '.join(others)}"] if others else []
+    remarks = [f"other tables in the file, not read: {', '.join(others)}"] if others else []
     remarks += _further_codings(sheet, line, columns)
     if twice := _twice(sheet.rows[line]):
         told = f"two columns have the title {few([repr(title) for title in twice])}"
         if needs == LISTED:  # a table that the user has written and can correct
             where = f"{path}, line {line + 1}"
             raise BenchError(f"{where}: {told}, so it is unclear which is meant. Rename or delete one of them.")
-        if not all(_codes_frames(title) for title in twice):  # there is already a remark on those
+        if not all(_codes_frames(title) for title in twice):  # there is already a remark on columns of frame numbers
             remarks.append(f"{told}; the first of them is read")
     records, carried = _meanings(sheet, line, columns)
     rows, odd = _validated(records)
@@ -111,7 +113,7 @@ def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
 
 
 def without_header(path: Path, needs: frozenset[str] = CODED) -> str:
-    """Return a sentence about a file in which `read_sheet` found nothing: what its likeliest header has and lacks."""
+    """Return a sentence on a file in which `read_sheet` found nothing: what its most likely header has and lacks."""
     rows = [(line, row) for sheet in read_sheets(path, LIMITS) for line, row in enumerate(sheet.rows, 1) if any(row)]
     line, row = max(rows[:DEEPEST_HEADER], key=lambda one: len(needs & _columns(one[1]).keys()), default=(0, []))
     told, found = shown(", ".join(filter(None, row))), needs & _columns(row).keys()
@@ -125,7 +127,7 @@ def without_header(path: Path, needs: frozenset[str] = CODED) -> str:
 
 
 def _header(rows: list[list[str]], needs: frozenset[str]) -> tuple[int, dict[str, int]] | None:
-    """Return the row index of the header and the column of each field, or None if no row names everything needed.
+    """Return the row index of the header and the column of each field, or None if no row has all columns in `needs`.
 
     If the header has two rows ("Frames" merged over "Onset", "Apex" and "Offset"), it is the lower one.
     """
@@ -142,7 +144,7 @@ def _header(rows: list[list[str]], needs: frozenset[str]) -> tuple[int, dict[str
 
 
 def _columns(row: list[str]) -> dict[str, int]:
-    """Return the column of each field whose title is in a row, the first one if the title is repeated."""
+    """Return the column of each field whose title is in a row, or the first such column if the title is repeated."""
     words = [_word(cell) for cell in row]
     return {
         field: next(column for column, word in enumerate(words) if word in titles)
@@ -152,7 +154,7 @@ def _columns(row: list[str]) -> dict[str, int]:
 
 
 def _twice(row: list[str]) -> list[str]:
-    """Return the fields' titles that are repeated in a header, each as it is first written there."""
+    """Return the titles of fields that are repeated in a header, each as it is first written there."""
     words = [_word(cell) for cell in row]
     known = set().union(*TITLES.values())
     found = dict.fromkeys(word for word in words if word in known and words.count(word) > 1)
@@ -164,7 +166,7 @@ def _codes_frames(title: str) -> bool:
 
 
 def _further_codings(sheet: Sheet, header: int, columns: dict[str, int]) -> list[str]:
-    """Return a remark on columns that code frame numbers again, whatever their titles; [] if there are none."""
+    """Return a remark on further columns of frame numbers, whatever their titles; [] if there are none."""
     further = [
         column
         for column, title in enumerate(sheet.rows[header])
@@ -183,8 +185,8 @@ def _word(cell: str) -> str:
 
 
 def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the fields of `CodedRow` for each non-blank row below the header, and a remark on subjects carried
-    down."""
+    """Return the fields of `CodedRow` for each non-blank row below the header, and a remark on subjects taken from the
+    row above."""
     records: list[dict[str, Any]] = []
     carried, subject = [], ""
     for number, cells in enumerate(sheet.filled()[header + 1 :]):
@@ -196,15 +198,14 @@ def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[list[
         if not any(stripped.values()):
             continue
         line = number + header + 2
-        # A workbook whose subject spans several rows is saved as a CSV with the subject only in the first of them.
+        # If a subject spans several rows of a workbook, a CSV saved from it has the subject only in the first of them.
         if not stripped["subject"] and subject and (stripped["clip"] or stripped["path"]):
             stripped["subject"] = subject
             carried.append(str(line))
         subject = stripped["subject"]
         units = texts["action_units"]
         meant = {field: _number(sheet, stripped[field]) for field in (*NUMBERS, "fps")}
-        # "1.046" may be a frame number of four digits or a decimal number, depending on the country; it is left as
-        # text.
+        # "1.046" may be a frame number of four digits or a decimal number, depending on the locale; it is left as text.
         meant |= {field: stripped[field] for field in NUMBERS if GROUPED.fullmatch(stripped[field])}
         meant["action_units"] = None if units.strip().lower() in BLANK else units
         records.append({**stripped, **meant, "number": number, "line": line})
@@ -223,7 +224,7 @@ def _number(sheet: Sheet, text: str) -> int | float | str | None:
 
 
 def _strange_units(rows: Sequence[CodedRow]) -> list[str]:
-    """Return a remark on rows whose action units cannot be understood; [] if there are none."""
+    """Return a remark on rows whose action units cannot be interpreted; [] if there are none."""
     found = [(row.line, row.action_units, parse(row.action_units)) for row in rows if row.action_units]
     strange = [f"line {line}: {text!r}" for line, text, coding in found if not coding.terms and not coding.unknown]
     told = (
@@ -240,7 +241,7 @@ def _is_rate(value: object) -> bool:
     return isinstance(value, int | float) and 0 < value <= FASTEST
 
 
-# What the cells of a column must fulfil, and what the remark says about one that does not and thus counts as not coded.
+# The condition on the cells of a column, and the words of the remark on a cell that fails it and counts as not coded.
 CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     **dict.fromkeys(NUMBERS, (_is_frame, "is not a frame number")),
     "fps": (_is_rate, "is not a frame rate"),
@@ -260,5 +261,5 @@ def _validated(records: Sequence[dict[str, Any]]) -> tuple[tuple[CodedRow, ...],
         if values["subject"]:
             rows.append(CodedRow(**values))
         else:
-            remarks.append(f"{told} subject '' is empty; the row is left out")
+            remarks.append(f"{told} subject is empty; the row is left out")
     return tuple(rows), sorted(remarks)

@@ -1,7 +1,7 @@
-"""SMIC: 16 people at 100 frames a second (HS), eight of them in visible and infrared light at 25 (VIS, NIR).
+"""SMIC: 16 people at 100 frames per second (HS), eight of them also in visible and infrared light at 25 (VIS, NIR).
 
-Action units were not coded, and there is no official sheet: a clip's folder contains the expression and names its
-emotion. SMIC-E has longer clips and a sheet, which is read if it is there.
+Action units were not coded, and there is no official sheet: a clip's folder contains only the expression, and its name
+states the emotion. SMIC-E has longer clips and a sheet, which is read if it exists.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ CAMERAS = ("HS", "VIS", "NIR")
 
 
 def clip_name(name: str) -> str:
-    """Return the kit's name of a clip, whose subject has no leading zero: s3_po_05 for s03_po_05."""
+    """Return a clip's name in the kit, in which the subject has no leading zero: s3_po_05 for s03_po_05."""
     match = CLIP.fullmatch(name)
     return f"s{int(match[1])}_{match[2].lower()}_{int(match[3]):02d}" if match else name
 
 
 def camera(tree: Path) -> str:
-    """Return which camera's clips a tree contains, by its path; HS, as in the challenges, if the path does not say."""
+    """Return the camera whose clips a tree contains, according to its path, or else HS, as in the challenges."""
     return next(iter(_cameras("/".join(tree.parts[::-1]))), "HS")
 
 
 def _cameras(text: str) -> list[str]:
-    """Return the cameras that are words of a text, in its order."""
+    """Return the cameras that occur as words in a text, in order."""
     return [word for word in re.split(r"[^A-Z]+", text.upper()) if word in CAMERAS]
 
 
 def from_folder(folder: FrameFolder) -> CodedRow | None:
-    """Return what a clip's folder says: its emotion, and that all frames show the expression, except in SMIC-E's long
-    clips."""
+    """Return what a clip's folder states: the emotion and, except for the long clips of SMIC-E, that all frames show
+    the expression."""
     match = CLIP.fullmatch(folder.path.name)
     if not match:
         return None

@@ -1,4 +1,4 @@
-"""What was found of a database: usable clips, what is missing, what was corrected, and what is odd."""
+"""Results of surveying a database: usable clips, missing clips, corrections, and oddities."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from megbench.faces.coded_units import parse
 
 # How many items of a list are shown; the rest are counted. All corrections are shown.
 SHOWN = 20
-# Other names of emotions in some releases of a sheet.
+# Alternative names of emotions in some releases of a sheet.
 SYNONYMS = {"others": "other", "happy": "happiness", "sad": "sadness"}
 
 
@@ -25,7 +25,7 @@ SYNONYMS = {"others": "other", "happy": "happiness", "sad": "sadness"}
 class CodedClip:
     """A clip on disk as its coder described it; `row` has the database's own frame numbers, after corrections.
 
-    problem: why its frames cannot be used; "" if they can.
+    problem: why its frames cannot be used; "" if they can be.
     """
 
     recording: Recording
@@ -37,9 +37,9 @@ class CodedClip:
 class Survey:
     """A database on the user's disk. `source`: the sheet and the tree of folders that were read, in words.
 
-    missing: clips of the sheet without frames. uncoded: folders that no row describes. corrected: what was changed,
-    with the correction's name. remarks: oddities that change nothing. incomplete: rows of the sheet that lack what a
-    clip needs.
+    missing: clips in the sheet without frames. uncoded: folders that no row describes. corrected: what was changed,
+    with the name of the correction. remarks: oddities that change nothing. incomplete: rows of the sheet that lack
+    information required for a clip.
     """
 
     database: str
@@ -57,7 +57,7 @@ class Survey:
         return tuple(clip for clip in self.clips if not clip.problem)
 
     def describe(self) -> list[str]:
-        """Return the survey as lines: a heading each, then its items, with long lists cut short."""
+        """Return the survey as lines: headings, each followed by its items, with long lists shortened."""
         recordings = [clip.recording for clip in self.clips]
         people = {recording.subject for recording in recordings}
         broken = [f"{clip.recording.name}: {clip.problem}" for clip in self.clips if clip.problem]
@@ -105,7 +105,7 @@ def named(database: str, subject: str, clip: str) -> str:
 def coded_clip(
     database: str, fps: float, subject: str, clip: str, row: CodedRow, folder: FrameFolder
 ) -> tuple[CodedClip, list[str]]:
-    """Return one clip from onset to offset, as in the MEGC kit, and remarks on it."""
+    """Return one clip, from onset to offset as in the MEGC kit, and remarks on it."""
     name = named(database, subject, clip)
     frames: list[tuple[int, Path]] = []
     problem, odd = "", []
@@ -154,7 +154,7 @@ def backwards(row: CodedRow) -> str:
 
 
 def apex_within(name: str, row: CodedRow) -> tuple[CodedRow, list[str]]:
-    """Return the row without an apex that is outside onset and offset, and remarks on it."""
+    """Return the row, without its apex if that is not between onset and offset, and remarks on it."""
     marks = [mark for mark in (row.onset, row.apex, row.offset) if mark is not None]
     if row.apex is None or marks == sorted(marks):
         return row, []
@@ -165,7 +165,7 @@ def apex_within(name: str, row: CodedRow) -> tuple[CodedRow, list[str]]:
 def corrected(
     row: CodedRow, name: str, frames: Sequence[int], known: Iterable[Correction]
 ) -> tuple[CodedRow, list[str]]:
-    """Return the row after all corrections, and a line for each that changed it."""
+    """Return the row after all corrections, and a line for each correction that changed it."""
     lines = []
     for correction in known:
         better = correction.apply(row, frames)

@@ -1,8 +1,9 @@
 """Any other database: a table of clips, one per line, with whatever is known about them.
 
-Columns, in any order: path (a video or a folder of pictures, relative to the table's own folder), subject, fps and, if
-known, onset, apex, offset (as the pictures are numbered; a video is used whole and its frames count from 0), action
-units, emotion, clip, and face: which one to use if the first frame shows several (left, right, or a number by size).
+The columns, in any order, are path (a video or a folder of pictures, relative to the table's own folder), subject, fps
+and, if known, onset, apex, offset (by the numbers of the pictures; a video is used in full and its frames are counted
+from 0), action units, emotion, clip, and face (the choice of a face if the first frame shows several: left, right, or a
+number by size).
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from megbench.core.pictures import PICTURES, frames_folder
 from megbench.core.tables.reading import local_path
 from megbench.core.video import is_video
 
-# The longest name that file systems accept; asking about a longer one raises an error of its own.
+# A length of names that all file systems accept; looking up a longer name raises an error of its own.
 LONGEST_NAME = 200
 WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
-# The last number in a picture's name is the frame's.
+# The last number in a picture's name is the frame number.
 FRAME = re.compile(r".*?(\d+)\D*")
 
 
@@ -40,12 +41,12 @@ class ClipTable:
     name = "table"
 
     def survey(self, root: Path, sheet: Path | None = None, without: Sequence[str] = ()) -> Survey:
-        """Return all clips of the table `root`. Raise BenchError if a needed column is missing or a name is invalid."""
+        """Return all clips in the table `root`. Raise BenchError if a required column is missing or a name invalid."""
         if sheet is not None:
             raise BenchError("The table itself is the sheet. Remove --sheet.")
         corrections(self.name, without)
         if not root.is_file():
-            raise BenchError(f"{root} is not a file. Give a table of clips as .csv or .xlsx.")
+            raise BenchError(f"{root} is not a file. Pass a table of clips as .csv or .xlsx.")
         table = read_sheet(root, LISTED)
         if table is None:
             raise BenchError(f"{without_header(root, LISTED)} Add these columns.")
@@ -74,7 +75,7 @@ class ClipTable:
             clips.append(_facing(made, row.face))
             remarks += odd
         whole = sum(clip.recording.path.is_file() and bool(clip.row.onset or clip.row.offset) for clip in clips)
-        remarks += [f"{whole} videos with onset or offset are used whole; nothing is cut"] * bool(whole)
+        remarks += [f"{whole} videos with onset or offset are used in full; nothing is cut"] * bool(whole)
         source = (f"sheet: {table.name}, {len(table.rows)} rows, header in line {table.header_line}",)
         told = {"missing": tuple(missing), "remarks": tuple(remarks), "incomplete": tuple(incomplete)}
         return Survey(database, source, tuple(clips), **told)
@@ -84,7 +85,7 @@ TABLE = ClipTable()
 
 
 def _repeated(rows: Sequence[CodedRow]) -> list[str]:
-    """Return a remark on rows that repeat earlier ones, [] if there are none; all rows become clips."""
+    """Return a remark on rows that repeat earlier ones, or [] if there are none; all rows become clips."""
     first: dict[CodedRow, int] = {}
     lines = [(row.line, first.setdefault(dataclasses.replace(row, number=0, line=0), row.line)) for row in rows]
     told = [f"line {line} repeats line {before}" for line, before in lines if line != before]
@@ -96,12 +97,12 @@ def _no_clip(row: CodedRow, path: Path, folder: Path) -> str:
     if max(map(len, path.parts), default=0) > LONGEST_NAME:
         return f"the path {shown(row.path)} is too long"
     if WINDOWS_DRIVE.match(row.path) and os.name != "nt":
-        return f"{row.path} is a Windows path; give paths relative to {folder}"
+        return f"{row.path} is a Windows path; use paths relative to {folder}"
     return "" if is_video(path) or path.is_dir() else f"{path} is neither a video nor a folder"
 
 
 def _clip(database: str, clip: str, row: CodedRow, path: Path) -> tuple[CodedClip, list[str]]:
-    """Return the clip of one line and remarks on it; without onset and offset it is the whole folder or video."""
+    """Return the clip of one line and remarks on it; without onset and offset, it is the entire folder or video."""
     assert row.fps is not None
     if path.is_dir():
         folder = read_folder(frames_folder(path), FRAME, path.parent)
@@ -127,7 +128,7 @@ def _clip(database: str, clip: str, row: CodedRow, path: Path) -> tuple[CodedCli
 
 
 def _facing(clip: CodedClip, choice: str) -> CodedClip:
-    """Return the clip with the face that its line chooses; an invalid choice becomes the clip's problem."""
+    """Return the clip with the face chosen in its line; an invalid choice becomes the clip's problem."""
     try:
         face = check_face("" if choice.lower() in BLANK else choice)
     except BenchError as error:
@@ -136,7 +137,7 @@ def _facing(clip: CodedClip, choice: str) -> CodedClip:
 
 
 def _name_of(path: Path) -> str:
-    """Return a clip's name from its file or folder, with underscores in place of characters that names may not have."""
+    """Return a clip's name from its file or folder, with underscores in place of characters not allowed in names."""
     name = path.stem if path.is_file() else path.name
     try:
         return check_name("clip", name)
@@ -145,12 +146,12 @@ def _name_of(path: Path) -> str:
 
 
 def _without_pictures(path: Path, said: str) -> str:
-    """Return why a folder is not a clip, with the folders below it that are."""
+    """Return why a folder is not a clip, naming the folders below it that are clips."""
     deeper = below(path, PICTURES)
     if not deeper or deeper[0][0] == ".":
         return f"{path}: no numbered pictures in it"
     verb = "does" if len(deeper) == 1 else "do"
-    return f"{path} contains no pictures itself; {counted(deeper)} {verb}: give {local_path(said)}/{deeper[0][0]}"
+    return f"{path} contains no pictures itself; {counted(deeper)} {verb}: use {local_path(said)}/{deeper[0][0]}"
 
 
 def _whole(row: CodedRow, folder: FrameFolder) -> CodedRow:

@@ -1,4 +1,4 @@
-"""The camera: sensor noise, grey or colour, motion blur of a long exposure, and the look of published frames."""
+"""The camera: sensor noise, grey or colour, motion blur from a long exposure, and the look of published frames."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,8 +16,8 @@ NOISE = 2.0
 class Camera:
     """A recording style.
 
-    exposures: sub-frame moments, in frames, that one frame averages (motion blur). look: the look of published frames,
-    or None for frames as filmed.
+    exposures: the moments, in frames, over which one frame is averaged (motion blur). look: the look of published
+    frames, or None for frames as filmed.
     """
 
     colour: Literal["grey", "rgb"] = "rgb"
@@ -27,7 +27,7 @@ class Camera:
     look: Look | None = None
 
     def record(self, pictures: Frames, rng: np.random.Generator) -> Frames:
-        """Return noisy frames of noise-free pictures, both uint8 (T, 256, 256, 3) RGB; equal channels if grey."""
+        """Return noisy frames from noise-free pictures, both uint8 (T, 256, 256, 3) RGB; equal channels if grey."""
         if self.look:
             pictures, size = np.stack([self.look.filmed(picture) for picture in pictures]), pictures.shape[1]
         grey_camera = self.colour == "grey"

@@ -1,4 +1,4 @@
-"""Auditions: choosing, from many drawn people, those with plausible faces that differ clearly from each other."""
+"""Auditions: choose, from many drawn people, those with plausible faces that differ clearly from each other."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from megbench.core.frames import grey
 from megbench.faces.embedding import embeddings
 from megbench.faces.landmarks import detect
 
-# A person is rejected unless dlib's inner landmarks on the noisy picture are this close to the mesh, in eye distances.
+# A person is rejected unless dlib's inner landmarks on the noisy picture are this close to the mesh in eye distances.
 LANDMARK_ERROR = 0.03
 
 
@@ -30,15 +30,15 @@ def audition(role: Role) -> npt.NDArray[np.float64] | None:
 
 
 def cast(portrait: str, series: str, count: int, draws: int, progress: bool = False) -> list[Role]:
-    """Choose `count` people out of `draws`: each next one is the furthest from those chosen, by dlib's embedding.
+    """Choose `count` people out of `draws`, each time the one furthest from those already chosen in dlib's embedding.
 
-    Raise BenchError if too few pass the audition.
+    Raise BenchError if too few people pass the audition.
     """
     roles = [Role(portrait, series, number) for number in range(draws)]
     seen = in_parallel(audition, roles, "casting", progress)
     passed = [(role, features) for role, features in zip(roles, seen, strict=True) if features is not None]
     if len(passed) < count:
-        raise BenchError(f"Casting {count} people from {portrait}: only {len(passed)} of {draws} drawn ones pass.")
+        raise BenchError(f"Casting {count} people from {portrait}: only {len(passed)} of the {draws} drawn pass.")
     features = np.stack([found for _, found in passed])
     chosen = [int(np.linalg.norm(features - features.mean(0), axis=1).argmax())]
     nearest = np.linalg.norm(features - features[chosen[0]], axis=1)

@@ -1,4 +1,4 @@
-"""A person's performance as noise-free pictures with their exact motion."""
+"""Noise-free pictures of a person's performance, with their exact motion."""
 
 import numpy as np
 
@@ -13,9 +13,9 @@ from megbench.faces.field import jacobian_determinant, sample
 
 
 def film(actor: Actor, performance: Performance, camera: Camera) -> tuple[Frames, KnownMotion]:
-    """Return noise-free pictures uint8 (T, 256, 256, 3) RGB and the motion they were made with.
+    """Return noise-free pictures uint8 (T, 256, 256, 3) RGB and the exact motion from which they were made.
 
-    A camera with several exposures per frame averages them; the known motion is that at the frame's own moment.
+    If the camera has several exposures per frame, they are averaged; the exact motion is that at the frame's own time.
     """
     known = plan(actor, performance)
     pictures = np.stack([_exposed(actor, performance, camera, known, frame) for frame in range(performance.n_frames)])

@@ -1,4 +1,4 @@
-"""Glasses that move with the head and not with the skin."""
+"""Glasses that move with the head rather than with the skin."""
 
 from dataclasses import dataclass
 
@@ -23,10 +23,10 @@ PLASTIC = 5
 class Glasses:
     """A pair of glasses; lengths are in face units, relative to the point between the eyes.
 
-    lens: half width and half height of a lens, a superellipse; power: its exponent (2 is oval, larger is boxier);
-    apart, low: the offset of a lens' centre to the side and down; rim: the rim's thickness; colour, tint: RGB 0..255 of
-    rim and glass; tinted, gleam: opacity of the glass and of the reflection across it; slant: the reflection's angle,
-    radians.
+    lens: half the width and half the height of a lens, a superellipse; power: its exponent (2 is oval, larger is
+    boxier); apart, low: the offset of a lens's centre to the side and down; rim: the rim's thickness; colour, tint: RGB
+    0..255 of rim and glass; tinted, gleam: opacity of the glass and of the reflection across it; slant: the
+    reflection's angle in radians.
     """
 
     lens: tuple[float, float]
@@ -60,9 +60,10 @@ def drawn_glasses(rng: np.random.Generator) -> Glasses:
 
 
 def worn(glasses: Glasses, face: FittedMesh, anchor: Points, head: Float32s) -> Painted:
-    """Return the layer of glasses to lay over a picture.
+    """Return the layer of glasses to composite over a picture.
 
-    anchor (2,): how far the skull moved at the bridge of the nose, face units; head: the similarity (2, 3) after that.
+    anchor (2,): how far the skull moved at the bridge of the nose, in face units; head: the similarity (2, 3) applied
+    after that.
     """
     between = face.vertices[np.r_[mesh.RIGHT_EYE, mesh.LEFT_EYE]].mean(0)
     origin = between + face.to_pixels(anchor)
@@ -92,7 +93,7 @@ def worn(glasses: Glasses, face: FittedMesh, anchor: Points, head: Float32s) -> 
 
 
 def _from_lens(glasses: Glasses, x: Map, y: Map) -> Map:
-    """Return the distance (h, w) from the nearer lens' outline, negative inside."""
+    """Return the distance (h, w) from the outline of the nearer lens, negative inside."""
     across, down = np.abs(x) - glasses.apart, y - glasses.low
     width, height = glasses.lens
     ratio = (np.abs(across / width) ** glasses.power + np.abs(down / height) ** glasses.power) ** (1 / glasses.power)

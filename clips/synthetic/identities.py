@@ -1,7 +1,7 @@
-"""Invented people: a portrait with a different face shape, different colours and different light.
+"""Invented people: a portrait with a different face shape, different colours and different lighting.
 
 The shape is changed on the face mesh, like an expression but larger and permanent; colours are changed in CIE Lab.
-There are few portraits, so these are many variations of few people, and reports say so.
+There are few portraits, so these are many variations of few people; reports state this.
 """
 
 import functools
@@ -21,7 +21,7 @@ from megbench.faces.mesh import FittedMesh, canonical
 
 Map = npt.NDArray[np.float32]
 
-# One row per trait: its displacement per standard deviation, in face units (see faces/facs.py).
+# One row per trait: the displacement per standard deviation, in face units (see faces/facs.py).
 # fmt: off
 TRAITS: tuple[Bump | Pull, ...] = (
     #    trait                 dx     dy     x     y     sx    sy
@@ -48,7 +48,7 @@ TRAITS: tuple[Bump | Pull, ...] = (
 )
 # fmt: on
 STRENGTH = 0.95
-# Traits further out than this many standard deviations look like caricatures.
+# Traits beyond this many standard deviations look like caricatures.
 LARGEST = 1.8
 
 
@@ -74,7 +74,7 @@ class Parts:
 
 
 def make_person(portrait: Portrait, name: str, rng: np.random.Generator) -> Person:
-    """Draw one person: shape on the mesh, then colour and light; every second person on average is mirrored."""
+    """Draw one person: shape on the mesh, then colour and light; on average, every second person is mirrored."""
     traits = np.clip(rng.normal(size=len(TRAITS)), -LARGEST, LARGEST) * STRENGTH
     shape = np.tensordot(traits, np.stack([displacement(row) for row in TRAITS]), axes=1)
     face = FittedMesh(portrait.face.vertices + portrait.face.to_pixels(shape))
@@ -99,7 +99,7 @@ def _reshape_field(before: FittedMesh, after: FittedMesh, volume: float) -> Map:
     grid = pixel_grid(TEXTURE)
     centre = target[mesh.OVAL].mean(0)
     away = (grid - centre) / (np.ptp(target[mesh.OVAL], axis=0) / 2)
-    height = np.clip(0.6 - away[..., 1], 0, 1)  # hair grows above the jaw only
+    height = np.clip(0.6 - away[..., 1], 0, 1)  # hair grows only above the jaw
     around = np.exp(-(((np.linalg.norm(away, axis=-1) - 1.55) / 0.35) ** 2)) * height
     return np.asarray(backward - volume * around[..., None] * (grid - centre), np.float32)
 
@@ -133,7 +133,7 @@ def _parts_of(name: str, texture: bytes, vertices: bytes) -> Parts:
 
 
 def _silhouette(picture: Frames, face: npt.NDArray[np.bool_]) -> Map:
-    """Return a soft mask (512, 512) of the person in front of the background, by GrabCut from the face outwards."""
+    """Return a soft mask (512, 512) of the person in front of the background, grown from the face by GrabCut."""
     labels = np.full((TEXTURE, TEXTURE), cv2.GC_PR_BGD, np.uint8)
     height, width = np.nonzero(face)
     left, right = max(int(width.min()) - 90, 0), int(width.max()) + 90

@@ -1,9 +1,9 @@
 """The inside of an open mouth: a dark cavity, teeth, gums and a tongue, painted between the inner lips.
 
 Lengths are in face units (eye distances, x to the person's left, y down the face), relative to the middle of the
-closed mouth, in a coordinate frame that moves with the head. The upper teeth are fixed in it; the lower teeth and the
-tongue move down with the jaw. Sizes of teeth are of adult permanent incisors and canines after Wheeler's Dental
-Anatomy, at 63 mm between the eyes.
+closed mouth, in a coordinate frame that moves with the head. The upper teeth are fixed in this frame; the lower teeth
+and the tongue move down with the jaw. Sizes of teeth are those of adult permanent incisors and canines according to
+Wheeler's Dental Anatomy, for an eye distance of 63 mm.
 """
 
 from dataclasses import dataclass
@@ -17,17 +17,20 @@ from megbench.core.frames import Frames, grey
 from megbench.faces import mesh
 from megbench.faces.mesh import FittedMesh, Points
 
-# Pixels by which the lips must part before the interior shows, and the further pixels over which it fades in.
+# The gap between the lips, in pixels, at which the interior begins to show, and the further pixels over which it fades
+# in.
 LEAST_GAP, APPEARS = 0.6, 1.2
-# Pixels over which the interior fades out at the lips.
+# The pixels over which the interior fades out at the lips.
 SOFT = 1.0
-# Apparent widths of upper and lower teeth from the midline outwards; the arch turns outer ones away from the camera.
+# Apparent widths of upper and lower teeth from the midline outwards; the arch turns the outer teeth away from the
+# camera.
 UPPER_WIDTHS = np.array([0.135, 0.100, 0.095, 0.070, 0.050, 0.035])
 LOWER_WIDTHS = np.array([0.082, 0.088, 0.088, 0.070, 0.050, 0.035])
 UPPER_HEIGHT, LOWER_HEIGHT = 0.165, 0.140
-# Distances of the closed teeth's edges below the line of the lips; the upper incisors overlap the lower ones.
+# Distances of the edges of the closed teeth below the line of the lips; the upper incisors overlap the lower ones.
 UPPER_EDGE, LOWER_EDGE = 0.035, 0.015
-# Vertices of skin beside the mouth, right and left, whose brightness estimates the light; its brightness in full light.
+# Vertices of skin beside the mouth, right and left, from whose brightness the light is estimated, and the brightness of
+# skin in full light.
 LIT, FULL_LIGHT = ((205, 207, 212), (425, 427, 432)), 150.0
 
 Map = npt.NDArray[np.float32]
@@ -37,8 +40,9 @@ Map = npt.NDArray[np.float32]
 class Mouth:
     """A person's mouth; colours are RGB 0..255.
 
-    size: width and height of the teeth as factors. edge: where the upper teeth end, face units. grin: how much the row
-    of teeth rises to the sides. uneven: irregularity of each tooth (2, 12), as a share of its width.
+    size: width and height of the teeth as factors. edge: the position of the upper teeth's edge in face units. grin:
+    how much the row of teeth rises towards the sides. uneven: the irregularity of each tooth (2, 12), as a share of its
+    width.
     """
 
     size: tuple[float, float]
@@ -70,7 +74,7 @@ def drawn_mouth(rng: np.random.Generator) -> Mouth:
 
 @dataclass(frozen=True)
 class Opening:
-    """The inner lips after a motion: increasing x (N,), and y (N,) of the upper and lower edge; face units."""
+    """The inner lips after a motion: increasing x (N,), and y (N,) of the upper and lower edges, in face units."""
 
     x: Points
     upper: Points
@@ -83,9 +87,9 @@ class Opening:
 
 
 def opening(face: FittedMesh, displacement: Points, anchor: Points) -> Opening:
-    """Return the inner lips after `displacement` (478, 2), face units, relative to the head, which moved by `anchor`.
+    """Return the inner lips after `displacement` (478, 2), in face units relative to the head, which moved by `anchor`.
 
-    The gap between the lips of the neutral face does not count: a mouth that does not move is closed.
+    The gap between the lips of the neutral face is not counted: a mouth that does not move is closed.
     """
     rest = face.to_face_units(face.vertices - middle(face))
     moved = rest + displacement - anchor
@@ -96,7 +100,7 @@ def opening(face: FittedMesh, displacement: Points, anchor: Points) -> Opening:
 
 
 def middle(face: FittedMesh) -> Points:
-    """Return the middle of the closed mouth (2,), pixels."""
+    """Return the middle of the closed mouth, (2,) pixels."""
     return np.asarray(face.vertices[[13, 14]].mean(0))
 
 
@@ -105,8 +109,9 @@ def paint(
 ) -> Frames:
     """Return a frame (256, 256, 3) uint8 with the interior of the mouth, or the frame itself if the lips do not part.
 
-    displacement (478, 2): of the vertices. anchor (2,): how far the skull moved at the mouth. jaw: how far the lower
-    teeth move down. All in face units. head: the similarity (2, 3) that was applied to the picture last.
+    displacement (478, 2): the displacement of the vertices. anchor (2,): how far the skull moved at the mouth. jaw: how
+    far the lower teeth move down. All of these are in face units. head: the similarity (2, 3) that was applied to the
+    picture last.
     """
     lips = opening(face, displacement, anchor)
     pixel = 1 / face.eye_distance
@@ -149,7 +154,7 @@ def _row(
     bounds = np.r_[-np.cumsum(widths)[::-1], 0, np.cumsum(widths)]
     which = np.clip(np.searchsorted(bounds, x) - 1, 0, len(bounds) - 2)
     left, right = bounds[which], bounds[which + 1]
-    across = np.abs(2 * x - left - right) / (right - left)  # 0 in the middle of a tooth, 1 between two
+    across = np.abs(2 * x - left - right) / (right - left)  # 0 in the middle of a tooth, 1 between two teeth
     outward = np.minimum(which, len(bounds) - 2 - which) / (len(widths) - 1)  # 1 at the midline
     inside = (np.abs(x) < bounds[-1]).astype(np.float32)
     edge = deep + 0.02 * across**4 + 0.12 * (right - left) * uneven[which]

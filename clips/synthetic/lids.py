@@ -1,4 +1,4 @@
-"""Lids that close over the eyes, painted because moving the skin that far would fold it."""
+"""Lids that close over the eyes. They are painted, because moving the skin that far would fold it."""
 
 import cv2
 import numpy as np
@@ -9,8 +9,8 @@ from megbench.core.frames import Frames
 from megbench.faces import mesh
 from megbench.faces.mesh import FittedMesh, Points
 
-# For each eye, with x increasing: the edges of the upper and the lower lid, corners included, and the skin above the
-# eye that gives the lid its colour.
+# For each eye, in order of increasing x: the edges of the upper and lower lids, including the corners, and the vertices
+# of skin above the eye from which the lid takes its colour.
 EYES = (
     (mesh.RIGHT_UPPER_LID, np.r_[33, mesh.RIGHT_LOWER_LID, 133], np.array([247, 30, 29, 27, 28, 56, 190])),
     (
@@ -19,16 +19,18 @@ EYES = (
         np.array([414, 286, 258, 257, 259, 260, 467]),
     ),
 )
-# Pixels above the moved edge of the upper lid where the painted lid begins, so that it covers the picture's lashes.
+# How many pixels above the moved edge of the upper lid the painted lid begins, so that it covers the lashes in the
+# picture.
 OVERLAP = 4.0
-# Lashes: half thickness in pixels, and opacity.
+# Lashes: half the thickness in pixels, and opacity.
 LASHES, DARK = 0.9, 0.6
 
 
 def close(frame: Frames, face: FittedMesh, displacement: Points, share: float, head: Float32s) -> Frames:
     """Return a frame (256, 256, 3) uint8 whose eyes are covered by lids, or the frame itself if `share` is 0.
 
-    share: the part covered of the opening that remains after `displacement` (478, 2), face units; at 1 the lids meet.
+    share: the covered share of the opening that remains after `displacement` (478, 2), in face units; at 1 the lids
+    meet.
     """
     for upper, lower, skin in EYES if share > 0 else ():
         frame = _close_one(frame, face, displacement, share, head, (upper, lower, skin))

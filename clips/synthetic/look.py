@@ -1,4 +1,4 @@
-"""The look of published kits: small, soft pictures, saved as JPEG and enlarged."""
+"""The look of frames in published kits: small, soft pictures, saved as JPEG and enlarged."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from megbench.faces.crop import resized
 
 @dataclass(frozen=True)
 class Look:
-    """What happens to a picture before it is published.
+    """The processing of a picture before it is published.
 
     light: exponents of red, green and blue, below 1 to brighten; unlike a gain, an exponent does not overexpose skin.
     lens: standard deviation of the blur, in pixels as filmed. pixels: height and width of the picture as filmed and
@@ -28,7 +28,7 @@ class Look:
         """Return a square uint8 RGB picture as the sensor sees it, without noise: (pixels, pixels, 3) uint8."""
         lit = 255 * (picture.astype(np.float32) / 255) ** np.array(self.light, np.float32)
         scale = len(picture) / self.pixels
-        blurred = cv2.GaussianBlur(lit, (0, 0), self.lens * scale)  # before shrinking, so that nothing aliases
+        blurred = cv2.GaussianBlur(lit, (0, 0), self.lens * scale)  # before shrinking, to avoid aliasing
         small = cv2.resize(blurred, (self.pixels, self.pixels), interpolation=cv2.INTER_AREA)
         return as_type(np.asarray(small, np.float32), np.uint8)
 
@@ -42,7 +42,7 @@ class Look:
 
 
 def saved(picture: Frames, quality: int, size: int) -> Frames:
-    """Return a picture (H, W, 3) uint8 RGB after JPEG compression of a quality, enlarged to (size, size, 3)."""
+    """Return a picture (H, W, 3) uint8 RGB after JPEG compression at `quality`, enlarged to (size, size, 3)."""
     _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
     assert decoded is not None, "it was encoded just now"

@@ -1,4 +1,4 @@
-"""Painting over a rendered frame: draw at a higher resolution, average down to pixels, and composite."""
+"""Paint over a rendered frame: draw at a higher resolution, average down to pixels, and composite."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from megbench.core.clip import Float32s
 from megbench.core.frames import SIZE, Frames
 from megbench.faces.mesh import Points
 
-# Samples along the side of a pixel.
+# The number of samples along each side of a pixel.
 SUPER = 4
-# Blur of painted things, pixels; it matches the portraits.
+# The blur of painted parts in pixels; it matches the portraits.
 LENS = 0.55
 
 Box = tuple[slice, slice]
@@ -27,14 +27,15 @@ class Layer:
     alpha: Float32s
 
 
-# A layer of pixels and its place in the frame.
+# A layer of pixels and its position in the frame.
 Painted = tuple[Box, Layer]
 
 
 def lattice(points: Points, head: Float32s, margin: int = 3) -> tuple[Box, Float32s]:
-    """Return the box around points (N, 2) moved by the head's similarity (2, 3), and its samples before that motion.
+    """Return the box around points (N, 2) moved by the head's similarity (2, 3), and the sample positions in it.
 
-    The box is rows and columns of the frame, the samples' positions (SUPER * rows, SUPER * columns, 2) float32 pixels.
+    The box is given as rows and columns of the frame. The positions are those before the head's motion, (SUPER * rows,
+    SUPER * columns, 2) float32 pixels.
     """
     there = points @ head[:, :2].T + head[:, 2]
     low = np.clip(np.floor(there.min(0)).astype(int) - margin, 0, SIZE - 1)
@@ -56,7 +57,7 @@ def shrunk(layer: Layer) -> Layer:
 
 
 def laid(frame: Frames, box: Box, layer: Layer) -> Frames:
-    """Return a copy of a frame (256, 256, 3) uint8 with a layer of pixels composited over one of its boxes."""
+    """Return a copy of a frame (256, 256, 3) uint8 with a layer of pixels composited over `box`."""
     below = frame[box].astype(np.float32)
     result = frame.copy()
     mixed = below + (layer.colour - below) * layer.alpha[..., None]
@@ -65,7 +66,7 @@ def laid(frame: Frames, box: Box, layer: Layer) -> Frames:
 
 
 def curve_at(points: Points, x: Float32s) -> Float32s:
-    """Return the height at every x (h, w) of the smooth curve through points (N, 2); it is level beyond its ends."""
+    """Return the height at every x (h, w) of the smooth curve through points (N, 2), constant beyond its ends."""
     across = np.maximum.accumulate(points[:, 0] + 1e-6 * np.arange(len(points)))
     table = np.linspace(across[0], across[-1], 400)
     heights = scipy.interpolate.PchipInterpolator(across, points[:, 1])(table)

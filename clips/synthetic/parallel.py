@@ -1,4 +1,4 @@
-"""Work on clips in several processes, with a progress bar."""
+"""Process clips in several processes, with a progress bar."""
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -13,16 +13,16 @@ from megbench.core.progress import track
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-# This many tasks finish sooner than processes start.
+# This many tasks finish sooner than new processes start.
 FEW = 4
 
 
 def in_parallel(
     work: Callable[[Task], Result], tasks: Sequence[Task], title: str, progress: bool = True, workers: int = 0
 ) -> list[Result]:
-    """Return `[work(task) for task in tasks]`, computed in new processes, or in this one if there are few tasks.
+    """Return `[work(task) for task in tasks]`, computed in new processes, or in this process if there are few tasks.
 
-    work: an importable function. workers: the number of processes; 0 for one per processor that this process may use.
+    work: an importable function. workers: the number of processes; 0 means one per processor that this process may use.
     """
     if len(tasks) <= FEW:
         return [work(task) for task in tasks]

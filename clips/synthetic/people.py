@@ -13,9 +13,9 @@ from megbench.clips.synthetic.look import Look
 class Role:
     """A person by number: the same portrait, series and number always give the same person.
 
-    portrait: the name of a built-in one, or a path. number: None for the portrait unchanged. look: how the person's
-    photograph was published, or None for a person in front of a camera; with a look, the published photograph moves,
-    JPEG artefacts included.
+    portrait: the name of a built-in portrait, or a path. number: None for the portrait unchanged. look: the look with
+    which the person's photograph was published, or None for a person in front of a camera; with a look, the published
+    photograph is what moves, JPEG artefacts included.
     """
 
     portrait: str
@@ -26,7 +26,8 @@ class Role:
     def person(self, portrait: Portrait | None = None) -> Person:
         """Create the person. Raise BenchError if the portrait cannot be read or shows no face.
 
-        portrait: what is in `self.portrait`, if the caller has it; None: it is read, and dlib looks for the face.
+        portrait: the contents of `self.portrait`, if the caller has them; if None, the file is read, and dlib detects
+        the face.
         """
         person = self._drawn(portrait or read_portrait(self.portrait))
         return replace(person, texture=self.look.of(person.texture)) if self.look else person

@@ -12,11 +12,11 @@ from megbench.faces.field import similarity
 
 Times = npt.NDArray[np.float64]
 
-# Frames between the turning points of the head's drift.
+# The number of frames between the turning points of the head's drift.
 HEAD_PERIOD = 12
-# Rotation (radians) and growth that accompany one pixel of shift.
+# The rotation (in radians) and the growth that accompany a shift of one pixel.
 HEAD_TURN, HEAD_SCALE = 0.004, 0.002
-# Intensity above which motion is visible; it determines onset and offset.
+# The intensity above which motion is visible; it determines onset and offset.
 SEEN = 0.05
 
 
@@ -28,14 +28,14 @@ class Track:
     keys: tuple[tuple[float, float], ...]
 
     def at(self, times: Times) -> Times:
-        """Return the intensity at any times, in frames; it is constant before the first key and after the last."""
+        """Return the intensity at given times, in frames; it is constant before the first key and after the last."""
         frames, values = np.array(self.keys, np.float64).T
         return np.asarray(scipy.interpolate.PchipInterpolator(frames, values)(np.clip(times, frames[0], frames[-1])))
 
 
 @dataclass(frozen=True)
 class Performance:
-    """A performance. manner: seeds the person's basis and the head's path. head_px: roughly how far the head drifts."""
+    """A performance. manner: the seed of the person's basis and the head's path. head_px: the head's rough drift."""
 
     tracks: tuple[Track, ...]
     n_frames: int
@@ -57,7 +57,7 @@ class Performance:
         return np.stack([track.at(times) for track in self.tracks], axis=1).astype(np.float32)
 
     def head(self, times: Times, centre: Points) -> Float32s:
-        """Return the head's similarity about `centre` at each time (len(times), 2, 3); it is at rest until time 1."""
+        """Return the head's similarity about `centre` at each time (len(times), 2, 3); the head rests until time 1."""
         rng = np.random.default_rng([self.manner, 1])
         frames = np.r_[0, np.arange(1, self.n_frames + HEAD_PERIOD, HEAD_PERIOD)]  # at rest until frame 1
         steps = np.r_[np.zeros((2, 4)), rng.normal(0, self.head_px / 2, (len(frames) - 2, 4))]
@@ -70,7 +70,8 @@ class Performance:
         )
 
     def phases(self) -> tuple[int, int, int]:
-        """Return onset, apex and offset frames: first visible, strongest (root of the sum of squares), last visible."""
+        """Return the onset, apex and offset: the frames with the first visible, the strongest (largest root sum of
+        squares) and the last visible motion."""
         intensity = self.intensity(np.arange(self.n_frames, dtype=np.float64))
         strength = np.linalg.norm(intensity, axis=1)
         seen = np.flatnonzero(strength > SEEN)

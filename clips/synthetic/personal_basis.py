@@ -10,7 +10,8 @@ import numpy as np
 from megbench.faces.facs import ACTION_UNITS, TABLE, Bump, Jaw, Lids, Lips, Points, Pull, Row, basis
 from megbench.faces.mesh import canonical
 
-# Spread between people: strength and left-right difference as shares, direction in radians, place in eye distances.
+# The spread between people: strength and left-right difference as shares, direction in radians, position in eye
+# distances.
 GAIN, SIDES, DIRECTION, PLACE = 0.2, 0.12, np.radians(10), 0.045
 
 
@@ -18,7 +19,7 @@ def personal_basis(rng: np.random.Generator) -> Points:
     """Draw a person's basis (18, 478, 2) in face units, like `megbench.faces.facs.basis`."""
     gains = dict(zip(ACTION_UNITS, np.exp(rng.normal(0, GAIN, len(ACTION_UNITS))), strict=True))
     table = tuple(_varied(row, gains[row.unit], rng) for row in TABLE)
-    side = np.tanh(canonical()[:, 0] / 0.15)  # -1 on the person's right, 1 on the left, smooth between
+    side = np.tanh(canonical()[:, 0] / 0.15)  # -1 on the person's right, 1 on the left, smooth in between
     balance = 1 + rng.normal(0, SIDES / 2, (len(ACTION_UNITS), 1)) * side
     return basis(table) * balance[..., None]
 
@@ -28,7 +29,7 @@ def _varied(row: Row, gain: float, rng: np.random.Generator) -> Row:
     match row:
         case Bump():
             cos, sin = np.cos(turn := rng.normal(0, DIRECTION)), np.sin(turn)
-            across = 0.0 if row.x == 0 else dx  # keeps rows centred on the midline there
+            across = 0.0 if row.x == 0 else dx  # rows centred on the midline stay there
             move = gain * (cos * row.dx - sin * row.dy), gain * (sin * row.dx + cos * row.dy)
             return replace(row, dx=move[0], dy=move[1], x=row.x + across, y=row.y + dy)
         case Pull():

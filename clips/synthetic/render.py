@@ -1,4 +1,4 @@
-"""Rendering frames of a person in motion with their exact flow."""
+"""Render frames of a person in motion together with their exact flow."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,14 +16,14 @@ from megbench.faces import mesh
 from megbench.faces.field import MeshField, Points, invert, sample
 
 # How much a portrait is sharpened, so that frames look as they did with OpenCV's cubic kernel, which raises middle
-# frequencies by 2.5 %: without sharpening their Laplacian variance is 5.5 % lower, with it 1 to 3 %.
+# frequencies by 2.5 %. Without sharpening, their Laplacian variance is 5.5 % lower; with it, 1 to 3 %.
 SHARPER = 0.018
-# Wrinkles: how much skin darkens when it is squeezed. Small on purpose: in the mean of eight expressions of two units
-# (which move .57 px), optical flow misses the exact flow by .088 px at .28, by .059 px at .12 and by .048 px at 0.
+# Wrinkles: how much skin darkens when it is compressed. The value is small on purpose: averaged over eight expressions
+# of two units (which move .57 px), the error of optical flow is .088 px at .28, .059 px at .12 and .048 px at 0.
 WRINKLE = 0.12
-# Squeezing at which a fold is darkest, and stretching at which skin is smoothest.
+# The compression at which a fold is darkest, and the stretching at which skin is smoothest.
 DEEPEST, SMOOTHEST = -0.16, 0.06
-# Blur of a wrinkle's shadow, pixels.
+# The blur of a wrinkle's shadow, in pixels.
 WRINKLE_BLUR = 1.5
 
 AT_REST: Float32s = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
@@ -43,7 +43,7 @@ class Shot:
 
 
 class Actor:
-    """A person in front of the camera, whose mesh is triangulated and whose texture is filtered once."""
+    """A person in front of the camera; the mesh is triangulated and the texture filtered only once."""
 
     def __init__(self, person: Person) -> None:
         self.person = person
@@ -52,7 +52,7 @@ class Actor:
 
     @cached_property
     def skin(self) -> Float32s:
-        """Where wrinkles may show (256, 256) in 0..1: the face without eyes and mouth."""
+        """The weight of wrinkles at each pixel, (256, 256) in 0..1: the face without eyes and mouth."""
         vertices = self.person.face.vertices
         openings = (
             np.r_[mesh.RIGHT_UPPER_LID, mesh.RIGHT_LOWER_LID],
@@ -69,9 +69,9 @@ class Actor:
         return self.field.dense(self.person.face.to_pixels(displacement))
 
     def shoot(self, forward: Float32s, head: Float32s = AT_REST, backward: Float32s | None = None) -> Shot:
-        """Render the picture after `forward` (256, 256, 2) and then the head's similarity (2, 3), resampling only once.
+        """Render the picture moved by `forward` (256, 256, 2) and then by the head's similarity (2, 3), sampled once.
 
-        backward: the inverse of `forward`, if the caller has a better one than `invert`, which suits small motion.
+        backward: the inverse of `forward`, if the caller has a more exact one than `invert`, which suits small motion.
         """
         grid = pixel_grid()
         unturned = turned(grid, np.asarray(cv2.invertAffineTransform(head), np.float32))  # before the head moved
@@ -80,14 +80,14 @@ class Actor:
         return Shot(as_type(picture, np.uint8), turned(grid + forward, head) - grid, source - grid)
 
     def _shading(self, forward: Float32s) -> Float32s:
-        """Return the brightness (256, 256) of the neutral frame's skin under `forward`, lower where it is squeezed."""
+        """Return the brightness factor (256, 256) of skin in the neutral frame, lower where `forward` compresses it."""
         squeeze = np.gradient(forward[..., 0], axis=1) + np.gradient(forward[..., 1], axis=0)
         squeeze = cv2.GaussianBlur(np.clip(squeeze, DEEPEST, SMOOTHEST), (0, 0), WRINKLE_BLUR)
         return np.asarray(1 + WRINKLE * squeeze * self.skin, np.float32)
 
 
 def sharpened(texture: Frames) -> Float32s:
-    """Return a texture (H, W, 3) uint8 as float32, sharpened by SHARPER; the kernel is symmetric, so nothing moves."""
+    """Return a texture (H, W, 3) uint8 as float32, sharpened by SHARPER with a symmetric kernel that moves nothing."""
     kernel = np.array([-SHARPER, 1 + 2 * SHARPER, -SHARPER])
     return np.asarray(cv2.sepFilter2D(texture, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT_101))
 

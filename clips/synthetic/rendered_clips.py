@@ -1,4 +1,4 @@
-"""The studio: renders scenes to clips on disk, each stored under a hash of everything that determines its frames."""
+"""Render scenes to clips on disk, each stored under a hash of everything that determines its frames."""
 
 import itertools
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def shoot(scenes: Sequence[Scene], cache: Path, workers: int = 0) -> list[list[C
     """
     kept = [_kept(scene, cache) for scene in scenes]
     if _missing(scenes, kept):
-        with in_turn(cache / ".rendering.lock"):  # another run may have rendered them while this one waited
+        with in_turn(cache / ".rendering.lock"):  # another run may render the clips while this one waits
             kept = [_kept(scene, cache) for scene in scenes]
             missing = _missing(scenes, kept)
             in_parallel(partial(_record, cache), missing, "Rendering clips", workers=workers)
@@ -67,7 +67,7 @@ def _kept(scene: Scene, cache: Path) -> list[Clip]:
 
 
 def _record(cache: Path, scene: Scene) -> None:
-    """Render one scene and write each take's folder, either completely or not at all."""
+    """Render one scene and write the folder of each take, either completely or not at all."""
     pictures, known = film(Actor(scene.role.person()), scene.performance, scene.camera)
     onset, apex, offset = scene.performance.phases()
     for take in range(scene.takes):

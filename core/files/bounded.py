@@ -1,4 +1,4 @@
-"""Files from elsewhere, read whole but never more of them than a file of their kind can have."""
+"""Read external files completely, but never more bytes than a file of their kind can have."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from megbench.core.errors import BenchError
 def read_bounded(path: Path, largest: int, remedy: str) -> bytes:
     """Return the bytes of a file. Raise BenchError, ending in `remedy`, if it is unreadable or exceeds `largest` bytes.
 
-    A device or a pipe without end is not read further than that.
+    An endless device or pipe is not read any further than that.
     """
     try:
         with path.open("rb") as file:

@@ -1,7 +1,7 @@
 """The cache between runs: finished cells, prepared clips, features and partial scores, each under its content key.
 
-Everything in the store may be deleted at any time; it is recreated when needed. Runs hold hard links to what they use,
-or copies if the file system has no hard links.
+Everything in the store may be deleted at any time; it is recreated when needed. Runs contain hard links to the entries
+they use, or copies if the file system has no hard links.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from megbench.core.files.hashes import remember, unaltered
 from megbench.core.files.whole_files import whole_file
 from megbench.core.frames import Frames, content_hash, write_frames
 
-# Only what can be recreated: the user's own weights and training folders lie beside these and are never deleted.
+# Only what can be recreated: the user's own weights and training folders are stored beside these and never deleted.
 KINDS = ("cells", "clips", "features", "media", "partials")
 CAP_BYTES = 20 * 1024**3
 # Entries used within a day are never trimmed: another run may be reading them.
@@ -37,7 +37,7 @@ def digest(value: Any) -> str:
 
 
 def write_text(path: Path, text: str, lasting: bool = True) -> None:
-    """Write text as UTF-8; the file is written whole or not at all. `lasting` is as for `whole_file`."""
+    """Write text as UTF-8; the file is written completely or not at all. `lasting`: as for `whole_file`."""
     with whole_file(path, lasting) as file:
         file.write(text.encode())
 
@@ -61,7 +61,7 @@ def write_kept(path: Path, facts: dict[str, Any]) -> None:
 
 
 def read_kept(path: Path) -> dict[str, Any] | None:
-    """Return what `write_kept` wrote, or None if the file is missing or its digest does not match."""
+    """Return the facts that `write_kept` wrote, or None if the file is missing or its digest does not match."""
     facts = read_json(path)
     if not isinstance(facts, dict):
         return None
@@ -73,10 +73,10 @@ def read_kept(path: Path) -> dict[str, Any] | None:
 class CellRecord:
     """The facts about one finished or failed cell: `cell.json`.
 
-    key: hash of everything that decides the frames. status: "ok", "failed" or, if its input was not supplied,
-    "missing", with the reason. seconds: time to animate. content: hash of the frames. files: name to size and blake2b.
-    retry: another attempt may succeed (after a crash). traceback: of an unexpected error, for whoever debugs the
-    method. peak_mb: the most main memory that the worker held while it animated, in megabytes; None if that was not
+    key: hash of everything that determines the frames. status: "ok", "failed" or, if its input was not supplied,
+    "missing", with the reason. seconds: time taken to animate. content: hash of the frames. files: name to size and
+    blake2b. retry: another attempt may succeed (after a crash). traceback: the traceback of an unexpected error, for
+    debugging the method. peak_mb: the worker's peak main memory during animation, in megabytes; None if it was not
     measured.
     """
 
@@ -93,7 +93,7 @@ class CellRecord:
 
 
 def whole_archive(path: Path) -> bool:
-    """Return whether an npz file exists and is intact by its own checksums."""
+    """Return whether an npz file exists and is intact according to its own checksums."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
@@ -106,7 +106,7 @@ def whole_folder(target: Path, whole: Callable[[Path], Any] = lambda folder: Non
     """Yield a temporary folder that becomes `target` if the block succeeds, and is removed otherwise.
 
     It replaces an existing folder, unless `whole` finds that folder to be complete: another run that shares the store
-    has made the same folder meanwhile and may be reading it.
+    has meanwhile made the same folder and may be reading it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -119,7 +119,7 @@ def whole_folder(target: Path, whole: Callable[[Path], Any] = lambda folder: Non
         try:
             temporary.rename(target)
         except OSError:
-            # Another process has put the same content there; its copy is just as good.
+            # Another process has put the same content there; its copy is used instead.
             if not target.exists():
                 raise
     finally:
@@ -127,7 +127,7 @@ def whole_folder(target: Path, whole: Callable[[Path], Any] = lambda folder: Non
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder by renaming it and then deleting it, so that it is never half there."""
+    """Remove a folder by renaming it and then deleting it, so that it is never partly deleted under its own name."""
     if not folder.exists():
         return
     doomed = folder.with_name(f".{folder.name}.{os.getpid()}.old")
@@ -138,7 +138,7 @@ def discard(folder: Path) -> None:
 def save_cell(folder: Path, key: str, frames: Frames, seconds: float, peak_mb: float | None = None) -> CellRecord:
     """Write a finished cell as `frames/*.png` and, last, `cell.json` with sizes and hashes.
 
-    If another run has made the same cell meanwhile, that one is kept. Return the record of the cell that is kept.
+    If another run has meanwhile made the same cell, that cell is kept. Return the record of the cell that is kept.
     """
     with whole_folder(folder, lambda there: read_cell(there, key)) as temporary:
         files = {f"frames/{name}": facts for name, facts in write_frames(temporary / "frames", frames).items()}
@@ -149,7 +149,7 @@ def save_cell(folder: Path, key: str, frames: Frames, seconds: float, peak_mb: f
 
 
 def save_failure(folder: Path, record: CellRecord) -> CellRecord:
-    """Write a failed or missing cell, which consists of its `cell.json` with the reason, and return the record."""
+    """Write a failed or missing cell, which consists only of `cell.json` with the reason, and return the record."""
     with whole_folder(folder) as temporary:
         write_kept(temporary / "cell.json", vars(record))
     return record
@@ -167,7 +167,7 @@ def read_cell(folder: Path, key: str) -> CellRecord | None:
 
 
 def link_folder(source: Path, target: Path) -> None:
-    """Make `target` a copy of `source` by hard links, or by copying files if links fail."""
+    """Make `target` a copy of `source` using hard links, or by copying files if links fail."""
     with whole_folder(target) as temporary:
         for where, folders, files in os.walk(source):
             inside = temporary / os.path.relpath(where, source)
@@ -197,7 +197,7 @@ def _files(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One entry of the store: its bytes, and the bytes that deleting it frees (those without hard links from runs)."""
+    """One entry of the store: its size in bytes and the bytes freed by deleting it (files without links from runs)."""
 
     path: Path
     size: int

@@ -1,7 +1,7 @@
 """Locks between processes. The operating system releases each lock when its process ends, however it ends.
 
-Some network file systems are mounted without locks. On those no process waits or is refused: files are written whole
-under their own names, so the worst case is work done twice.
+Some network file systems are mounted without locks. On these, no process waits or is refused: files are written
+completely under their own names, so at worst some work is done twice.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ LOCK = ".lock"
 TRY_S = 0.2
 # The errors that a file system without locks returns.
 WITHOUT_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
-# The most characters of a lock holder's note that a message shows.
+# The maximum number of characters of a lock holder's note that a message shows.
 LONGEST_NOTE = 200
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of folder. name: in messages and in the lock file. file: what every finished folder of this kind
-    contains."""
+    """A kind of folder. name: its name in messages and in the lock file. file: a file that every finished folder of
+    this kind contains."""
 
     name: str
     file: str
@@ -48,32 +48,32 @@ CLIP_STORE = Kind("a clip store", "store.json")
 def locked_folder(folder: Path, kind: Kind, wait: bool = False) -> Iterator[None]:
     """Make a folder, unless it exists, and lock it for this process until the block ends.
 
-    wait: wait if another process has the folder locked. Raise BenchError if the folder contains something other than a
-    folder of this kind does, if it cannot be created, or, without `wait`, if another process has it locked.
+    wait: whether to wait if another process has locked the folder. Raise BenchError if the folder is not empty and not
+    of this kind, if it cannot be created, or, without `wait`, if another process has locked it.
     """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is(folder, kind)):
-        raise BenchError(f"{folder} exists and is not {kind.name}. Give --out a new or empty folder.")
+        raise BenchError(f"{folder} exists and is not {kind.name}. Pass a new or empty folder to --out.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unmakeable(folder, error.strerror) from None
-    with _locked(folder, kind, wait, "Wait for it, or give --out another folder."):
+    with _locked(folder, kind, wait, "Wait for it to finish, or pass another folder to --out."):
         yield
 
 
 @contextlib.contextmanager
 def locked_existing(folder: Path, kind: Kind) -> Iterator[None]:
-    """Lock a finished folder, to add to it or to read it whole, until the block ends.
+    """Lock a finished folder until the block ends, to add to it or to read a consistent state of it.
 
-    Raise BenchError if it is not of that kind, or if another process has it locked. A folder without write permission
+    Raise BenchError if it is not of this kind, or if another process has locked it. A folder without write permission
     is not locked.
     """
     if not (folder / kind.file).is_file():
-        raise BenchError(f"{folder} is not {kind.name}: it has no {kind.file}. Give a finished one.")
+        raise BenchError(f"{folder} is not {kind.name}: it has no {kind.file}. Pass a finished one.")
     if not os.access(folder, os.W_OK):
         yield
         return
-    with _locked(folder, kind, False, "Wait until it is done."):
+    with _locked(folder, kind, False, "Wait for it to finish."):
         yield
 
 
@@ -88,7 +88,7 @@ def _locked(folder: Path, kind: Kind, wait: bool, remedy: str) -> Iterator[None]
         note(f"{_holder(folder)}; waiting for it.")
         lock = _acquire(file, wait=True)
     if lock is None:
-        note(f"{folder} is on a file system without locks. Do not start a second process on it; nothing would stop it.")
+        note(f"{folder} is on a file system without locks. Do not start a second process on it: nothing would stop it.")
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     _write_note(file, f"{kind.name}\nprocess {os.getpid()} on {socket.gethostname()}, since {now}")
     try:
@@ -100,7 +100,7 @@ def _locked(folder: Path, kind: Kind, wait: bool, remedy: str) -> Iterator[None]
 
 
 def check_free(folder: Path, kind: Kind) -> None:
-    """Raise BenchError as `locked_folder` would, without changing anything; for use before long work."""
+    """Raise BenchError if `locked_folder` would, without changing anything; for use before long computations."""
     if folder.is_dir() and not any(folder.iterdir()):
         return
     if folder.exists():
@@ -113,18 +113,18 @@ def check_free(folder: Path, kind: Kind) -> None:
 
 
 def _unmakeable(folder: Path, reason: str | None) -> BenchError:
-    return BenchError(f"{folder}: cannot be created ({reason}). Give --out a folder that can.")
+    return BenchError(f"{folder}: cannot be created ({reason}). Pass another folder to --out.")
 
 
 def _is(folder: Path, kind: Kind) -> bool:
-    """Return whether a folder is of that kind: finished, or begun by a process whose lock file names no other kind."""
+    """Return whether a folder is of this kind: finished, or begun by a process whose lock file names no other kind."""
     begun = (folder / LOCK).exists() and _noted(folder)[0] in ("", kind.name)
     return begun or (folder / kind.file).is_file()
 
 
 @contextlib.contextmanager
 def in_turn(file: Path) -> Iterator[None]:
-    """Let one process at a time into the block, by a lock on `file`; the others wait."""
+    """Let only one process at a time enter the block, using a lock on `file`; the others wait."""
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = _acquire(file, wait=True)
     try:
@@ -135,8 +135,8 @@ def in_turn(file: Path) -> Iterator[None]:
 
 
 def _acquire(file: Path, wait: bool) -> FileLock | None:
-    """Return a lock on `file`, or None if its file system has no locks. Raise Timeout if it is taken and `wait` is
-    false."""
+    """Return a lock on `file`, or None if its file system has no locks. Raise Timeout if the lock is taken and `wait`
+    is false."""
     lock = FileLock(file, fallback_to_soft=False)
     try:
         lock.acquire(timeout=-1 if wait else 0, poll_interval=TRY_S)
@@ -148,20 +148,20 @@ def _acquire(file: Path, wait: bool) -> FileLock | None:
 
 
 def _write_note(file: Path, text: str) -> None:
-    """Write who holds a lock into its file, for messages only. Errors are ignored: the work itself will hit a full
-    disk."""
+    """Write the holder of a lock into its file, for messages only. Errors are ignored: if the disk is full, the work
+    itself will report it."""
     with contextlib.suppress(OSError):
         file.write_text(text, encoding="utf-8")
 
 
 def _holder(folder: Path) -> str:
-    """Return a clause that names the process that has locked a folder, if it has already written its note."""
+    """Return a clause about the process that has locked a folder; it names the process if its note is written."""
     said = _noted(folder)[1]
-    return f"Another process works on {folder}{f' ({said})' if said else ''}"
+    return f"Another process is working on {folder}{f' ({said})' if said else ''}"
 
 
 def _noted(folder: Path) -> tuple[str, str]:
-    """Return what the lock file of a folder says: the kind and who has it locked, "" for what is absent."""
+    """Return what the lock file of a folder states: the folder's kind and the lock's holder, "" if not stated."""
     text = ""
     with contextlib.suppress(OSError, ValueError):
         text = (folder / LOCK).read_text(encoding="utf-8")[:LONGEST_NOTE]

@@ -1,8 +1,8 @@
-"""Hashes of files. The hashes of the files that decide numbers, besides the frames of clips, are part of the keys.
+"""Hashes of files. The hashes of files that determine numbers, other than the frames of clips, are part of the keys.
 
-A file is not read again if it has the size, modification time and inode of a file that was hashed before, as in git and
-make; hard links share all three. For a file with a single name the change time counts too, which no program can set:
-different weights unpacked under the old name and time are detected. `hash_anew` always reads the file.
+As in git, a file is not read again if its size, modification time and inode are those of a file that was hashed before;
+hard links share all three. For a file with a single name, the change time, which no program can set, counts too, so
+that different weights unpacked under the old name and time are detected. `hash_anew` always reads the file.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 from megbench.core.files.memo import Memo, memo
 
 # A file may change twice within one tick of its file system's clock and keep its modification time. A file modified
-# this recently when it was hashed is therefore hashed again next time. Linux counts in ticks of up to 10 ms.
+# this recently when it was hashed is therefore hashed again next time. Linux uses ticks of up to 10 ms.
 TICK_NS = 10_000_000
-# Used if times are whole seconds: FAT counts in steps of two.
+# Used if times are in whole seconds; FAT uses steps of two seconds.
 SECOND_NS = 1_000_000_000
 
 
@@ -70,7 +70,7 @@ def file_facts(path: Path | str) -> dict[str, Any]:
 
 
 def unaltered(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Return whether all of these files are in a folder and match their facts; files are read only if necessary."""
+    """Return whether all of these files exist in `folder` and match their facts; files are read only if necessary."""
     index, inside = _index(), os.fspath(folder)
     try:
         return all(_as_known(f"{inside}/{name}", known, index) for name, known in files.items())
@@ -85,7 +85,7 @@ def remember(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     for name, known in files.items():
         facts = os.stat(folder / name)
         if facts.st_size == known["size"]:
-            # Store both keys, since runs will link what is written here.
+            # Store the hash under both keys, since runs will make hard links to the files written here.
             _keep(index, facts, known["blake2b"], now, _key(facts), _linked(facts))
     index.save()
 

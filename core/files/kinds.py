@@ -1,4 +1,4 @@
-"""Recognition of a file's type by its first bytes, whatever its name, for use in messages."""
+"""Recognise a file's type by its first bytes, whatever its name, for use in messages."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ MARKS = {
     b'[{"': "a JSON file",
     b"MIME-Version:": "a web archive",
 }
-# Atomic groups: without them a long row of comments would take exponential time.
+# The groups are atomic: otherwise a long series of comments would take exponential time.
 PAGE = re.compile(
     rb"(?>(?>\s+|<!--.*?--\s*>|<\?xml[^>]*>)*)<(?:!doctype\s+html|html|head|body|script)\b", re.IGNORECASE | re.DOTALL
 )
 
 
 def kind_of(data: bytes) -> str:
-    """Return a file's type by its first bytes, such as "a PDF document"; "" for plain text and unknown types."""
+    """Return a file's type, judging by its first bytes, such as "a PDF document"; "" for plain text or if unknown."""
     head = data[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")
     for mark, kind in MARKS.items():
         if head.startswith(mark):

@@ -1,7 +1,7 @@
-"""Results worth remembering between processes: a log in the store to which any process may append.
+"""Results that are remembered across processes, in a log in the store to which any process may append.
 
-Losing the log costs only time, so it takes no locks. A process appends whole lines, each with its own checksum. A line
-that is cut off, altered or mixed up with another is skipped on reading.
+Losing the log costs only time, so no locks are used. A process appends complete lines, each with its own checksum. A
+line that is truncated, altered or interleaved with another is skipped on reading.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from megbench.core.files.working_folder import STORE, from_start
 
-# A log larger than this is started over: by then most of it is about files that no longer exist.
+# A log larger than this is started afresh: by then, most of it concerns files that no longer exist.
 MOST_BYTES = 64_000_000
 
 
@@ -30,7 +30,7 @@ class Memo:
         self._read_to = 0
 
     def get(self, key: str) -> Any | None:
-        """Return the value of a key, or None if there is none; what other processes have saved meanwhile counts."""
+        """Return the value of a key, including one that another process has saved meanwhile, or None."""
         if key not in self._known:
             self._read_on()
         return self._known.get(key)
@@ -40,15 +40,15 @@ class Memo:
         self._known[key] = self._new[key] = value
 
     def save(self) -> None:
-        """Append what was put since the last save. If there is no store or no space, nothing is saved."""
+        """Append the values set since the last save. If there is no store or no space, nothing is saved."""
         if not self._new or not self.path.parent.is_dir():
             return
         body = json.dumps(self._new, separators=(",", ":")).encode()
-        # The leading line break ends a line that a killed process may have left half written.
+        # The leading line break ends a line that a killed process may have left incomplete.
         line = b"\n" + _check(body) + b" " + body + b"\n"
         with contextlib.suppress(OSError):
             anew = os.O_TRUNC if self.path.exists() and self.path.stat().st_size > MOST_BYTES else 0
-            as_it_is = getattr(os, "O_BINARY", 0)  # Windows would end lines in its own way
+            as_it_is = getattr(os, "O_BINARY", 0)  # otherwise Windows would convert the line endings
             file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | as_it_is | anew, 0o644)
             try:
                 os.write(file, line)
@@ -57,7 +57,7 @@ class Memo:
         self._new = {}
 
     def _read_on(self) -> None:
-        """Read what was appended since the last read, up to the last whole line."""
+        """Read what was appended since the last read, up to the last complete line."""
         with contextlib.suppress(OSError):
             size = os.stat(self.path).st_size
             if size == self._read_to:
@@ -74,7 +74,7 @@ class Memo:
 
 
 def memo(name: str) -> Memo:
-    """Return the log of this name in the store of the folder that the command was started in."""
+    """Return the log of this name in the store of the folder in which the command was started."""
     return _memo(os.path.abspath(from_start(STORE / name)))
 
 

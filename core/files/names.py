@@ -1,4 +1,4 @@
-"""Names that become file names, checked once where they enter."""
+"""Check names that become file names, once, where they are first read."""
 
 import re
 
@@ -14,15 +14,15 @@ DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(?:\..*)?", re.IGNORE
 def check_name(kind: str, name: str) -> str:
     """Return `name` unchanged if it can be a file name on every system. Raise BenchError otherwise.
 
-    Allowed are letters, digits and ``. _ @ = + -``, at most 120, starting with a letter or digit. Not allowed are
-    ``..``, ``__`` (which separates driver and template in a cell's folder name), a dot at the end and Windows' device
-    names.
+    A name may have at most 120 letters, digits and ``. _ @ = + -``, and must start with a letter or digit. Not allowed
+    are ``..``, ``__`` (which separates driver and template in a cell's folder name), a dot at the end and the names of
+    Windows devices.
     """
     if not SAFE.fullmatch(name) or ".." in name or "__" in name or name.endswith(".") or DEVICE.fullmatch(name):
         shown = repr(name if len(name) <= 60 else name[:60] + "...")
         raise BenchError(
-            f"The {kind} name {shown} cannot be used: it becomes a folder name. Use only letters a to z, digits and"
-            " . _ - (at most 120, beginning with a letter or digit, without '..' and '__', no dot at the end, and not"
-            " CON, NUL or another device name of Windows)."
+            f"The {kind} name {shown} cannot be used, because it becomes a folder name. Use only letters a to z, digits"
+            " and . _ - (at most 120, beginning with a letter or digit, without '..' or '__' or a dot at the end, and"
+            " not CON, NUL or another Windows device name)."
         )
     return name

@@ -1,4 +1,4 @@
-"""The store that this process works for: what methods find in a clip is kept there for other processes.
+"""The store of this process, in which results that methods compute from a clip are kept for other processes.
 
 The worker sets it once. If it is not set (in a notebook, in a test), nothing is kept.
 """
@@ -11,11 +11,11 @@ _folder: Path | None = None
 
 
 def work_for(store: Path | None) -> None:
-    """Keep what methods find in clips in this store from now on; None keeps nothing."""
+    """Set the store in which methods' results from clips are kept from now on; with None, nothing is kept."""
     global _folder
     _folder = store
 
 
 def own_store() -> Path | None:
-    """Return the folder of the store that this process works for, or None if it has none."""
+    """Return the folder of this process's store, or None if it has none."""
     return _folder

@@ -1,4 +1,4 @@
-"""The folder in which the user started the command. Relative paths refer to it, also in workers started elsewhere."""
+"""The folder in which the user started the command. Relative paths refer to it, even in workers started elsewhere."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 STARTED_IN = "MEGBENCH_STARTED_IN"
-# The user's folder of weights, instead of the store's own.
+# The user's own folder of weights, searched before that of the store.
 WEIGHTS = "MEGBENCH_WEIGHTS"
-# Where the suite keeps things for the user, in the folder in which the command is started.
+# The suite's store, in the folder in which the command is started.
 STORE = Path(".megbench")
 
 
@@ -19,12 +19,12 @@ def from_start(path: Path) -> Path:
 
 
 def in_store(name: str) -> Path:
-    """Return the path of a folder in the store of the folder in which the command was started."""
+    """Return the path of a folder in the store, which is in the folder in which the command was started."""
     return from_start(STORE / name)
 
 
 def weights_folders() -> list[Path]:
-    """Return the folders with the user's weights: the one that MEGBENCH_WEIGHTS names, if any, then the store's."""
+    """Return the folders with the user's weights: the one named by MEGBENCH_WEIGHTS, if any, then that of the store."""
     own = os.environ.get(WEIGHTS)
     return [*([from_start(Path(own))] if own else []), in_store("weights")]
 

@@ -1,4 +1,4 @@
-"""Recognise files saved in place of weights, videos or pictures: web pages, Git LFS pointers, archives around them.
+"""Recognise files saved in place of weights, videos or pictures: web pages, Git LFS pointers, enclosing archives.
 
 Download scripts save whatever a server returns. Only the first bytes and an archive's list of names are read.
 """
@@ -30,7 +30,7 @@ def check_weights(path: Path) -> None:
 
 
 def why_not_weights(path: Path) -> str:
-    """Return what the file is and the remedy, such as "an empty file. Download ..."; "" if it may be weights."""
+    """Return what a file is and the remedy, such as "an empty file. Download ..."; "" if it may be weights."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if not head:
@@ -40,18 +40,18 @@ def why_not_weights(path: Path) -> str:
     if head.startswith(ZIP):
         return _zip(path)
     if head[TAR_AT:].startswith(TAR):
-        return f"a tar archive{_members(_tar_names(path))}. Unpack it and give the checkpoint inside"
+        return f"a tar archive{_members(_tar_names(path))}. Unpack it and pass the checkpoint inside"
     if text := _text(head):
         return text
     kind = kind_of(head)
     if kind.endswith("archive"):
-        return f"{kind}. Unpack it and give the checkpoint inside"
+        return f"{kind}. Unpack it and pass the checkpoint inside"
     return "" if kind in ("", PICKLE) else f"{kind}. {ITSELF}"
 
 
 def mistaken_download(path: Path) -> str:
-    """Return what a file is instead of the one wanted, with the remedy: a web page or a Git LFS pointer; "" for
-    others."""
+    """Return what a file is, with the remedy, if a web page or a Git LFS pointer was saved in its place; otherwise
+    return ""."""
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
@@ -66,13 +66,13 @@ def _zip(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return f"truncated or damaged ({path.stat().st_size} bytes are here). {AGAIN}"
+        return f"truncated or damaged (it has {path.stat().st_size} bytes). {AGAIN}"
     inside = {name.rpartition("/")[2] for name in names}
     if "constants.pkl" in inside:
         return "a TorchScript program, not weights alone. Save the networks' state_dict() instead"
     if "data.pkl" in inside:
         return ""
-    return f"a zip archive{_members(names)}. Unpack it and give the checkpoint inside"
+    return f"a zip archive{_members(names)}. Unpack it and pass the checkpoint inside"
 
 
 def _tar_names(path: Path) -> list[str]:
@@ -100,27 +100,27 @@ def _text(head: bytes) -> str:
         return placeholder
     if text.startswith("<"):
         return (
-            f"an XML or HTML answer{_quoted(r'<(?:Message|Code|title)>(.*?)<', text)}, not the file asked for. {ITSELF}"
+            f"an XML or HTML reply{_quoted(r'<(?:Message|Code|title)>(.*?)<', text)}, not the requested file. {ITSELF}"
         )
     if re.match(r"[{\[]\s*[\"{\[\]}]", text):
         message = r'"(?:message|error|detail)"\s*:\s*"([^"]*)"'
-        return f"JSON{_quoted(message, text)}, such as a server's error or a card, not weights. {ITSELF}"
+        return f"JSON{_quoted(message, text)}, such as a server error or a card, not weights. {ITSELF}"
     return f"a text file that begins with {shown(text.splitlines()[0])}. {ITSELF}"
 
 
 def _placeholder(text: str) -> str:
-    """Return what a text is, a Git LFS pointer or a web page, if it stands in for another file; "" for other texts."""
+    """Return what a text is if it replaces another file (a Git LFS pointer or a web page); "" for other texts."""
     if text.startswith("version https://git-lfs"):
         size = re.search(r"^size (\d{1,15})\s*$", text, re.MULTILINE)
         of = f" of {size[1]} bytes" if size else ""
-        return f"a Git LFS pointer to a file{of}, not the file. Run `git lfs pull` in its repository"
+        return f"a Git LFS pointer to a file{of}, not the file itself. Run `git lfs pull` in its repository"
     if kind_of(text.encode()) == WEB_PAGE:
         return f"{WEB_PAGE}{_quoted(r'<title[^>]*>(.*?)</title>', text)}, not the file behind it. {ITSELF}"
     return ""
 
 
 def _decoded(head: bytes) -> str:
-    """Return the text of UTF-8, or of UTF-16 with a byte-order mark; "" for anything else."""
+    """Return bytes decoded as UTF-8, or as UTF-16 with a byte-order mark; "" for anything else."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return head[: len(head) // 2 * 2].decode("utf-16", errors="ignore")
     if head.translate(None, BINARY) != head:
@@ -135,7 +135,7 @@ def _decoded(head: bytes) -> str:
 
 
 def _quoted(pattern: str, text: str) -> str:
-    """Return the pattern's group in the text, such as a page's title, in brackets; "" if there is no match."""
+    """Return the pattern's first group in the text, such as a page's title, in brackets; "" if there is no match."""
     found = re.search(pattern, text, re.IGNORECASE | re.DOTALL)
     words = " ".join(html.unescape(found[1]).split()) if found else ""
     return f" ({shown(words)})" if words else ""

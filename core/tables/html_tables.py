@@ -19,7 +19,7 @@ def read_page(path: Path, text: str, limits: SheetLimits) -> list[Sheet]:
         page.feed(text)
     except AssertionError as error:  # what HTMLParser raises on malformed declarations
         raise BenchError(f"{path}: not a readable page ({error}). Save the sheet as XLSX or CSV.") from None
-    # What is left was opened and never closed. The parser would read it character by character, in quadratic time.
+    # Any rest was opened but never closed. The parser would read it character by character, in quadratic time.
     if "<" in page.rawdata:
         raise BenchError(f"{path}: the page ends within a tag, a comment or a script. Save the sheet as XLSX or CSV.")
     page.close()
@@ -31,7 +31,7 @@ def read_page(path: Path, text: str, limits: SheetLimits) -> list[Sheet]:
 
 
 class _Page(HTMLParser):
-    """A collector of tables. A merged cell's text is at its top left; the other cells it covers are blank."""
+    """A collector of tables. A merged cell's text is in its top left cell; the other cells it covers are blank."""
 
     def __init__(self, path: Path, limits: SheetLimits) -> None:
         super().__init__(convert_charrefs=True)
@@ -49,7 +49,7 @@ class _Page(HTMLParser):
             self._silent += 1
         elif tag == "table":
             if len(self.tables) == MOST_TABLES:
-                raise BenchError(f"{self._path}: more than {MOST_TABLES} tables. Give {self._limits.what}.")
+                raise BenchError(f"{self._path}: more than {MOST_TABLES} tables. Pass {self._limits.what}.")
             self.tables.append([])
             self.merged.append([])
             self._covered, self._cell, self._row_open = {}, None, False
@@ -112,7 +112,7 @@ class _Page(HTMLParser):
 
     def _too_large(self) -> BenchError:
         most = self._limits
-        return BenchError(f"{self._path}: more than {most.rows} rows or {most.columns} columns. Give {most.what}.")
+        return BenchError(f"{self._path}: more than {most.rows} rows or {most.columns} columns. Pass {most.what}.")
 
 
 def _span(text: str | None, most: int) -> int:

@@ -1,8 +1,8 @@
 """Read tables: CSV in any dialect, workbooks and web pages, recognised by their contents and not by their names.
 
-Files are untrusted and come from spreadsheet programs of all countries: columns separated by commas, semicolons or
-tabs; text in UTF-8, UTF-16, GB18030 (which includes gb2312 and GBK) or Windows-1252. Cells stay text, so "006" is never
-read as 6.
+Files are untrusted and come from spreadsheet programs in any locale: columns are separated by commas, semicolons or
+tabs, and text is in UTF-8, UTF-16, GB18030 (which includes gb2312 and GBK) or Windows-1252. Cells remain text, so "006"
+is never read as 6.
 """
 
 from __future__ import annotations
@@ -28,33 +28,34 @@ PAGE = re.compile(r"<(html|table|frameset)\b", re.IGNORECASE)
 # If several delimiters split the lines equally well, the first is used: commas may be decimal marks.
 DELIMITERS = "\t;,"
 SNIFFED_LINES, SNIFFED_CHARACTERS = 200, 1_000_000
-# A whole quoted cell, whatever it contains; the delimiter before it is kept.
+# A complete quoted cell, whatever it contains, without the delimiter before it.
 QUOTED = re.compile(r"(?:(?<=[\t;,\r\n ])|^)\"(?:[^\"]|\"\")*\"(?=[\t;,\r\n]|$)")
 # How much of a file is examined to find its encoding.
 SNIFFED_BYTES = 1_000_000
 
 
 def read_sheets(path: Path, limits: SheetLimits) -> list[Sheet]:
-    """Return all tables of a file: the one of a CSV, the worksheets of a workbook, or the tables of a page.
+    """Return all tables of a file: the table of a CSV, the worksheets of a workbook, or the tables of a page.
 
-    Raise BenchError if the file cannot be read, is too large, or is not a table; the message then says what it is.
+    Raise BenchError if the file cannot be read or is too large, or if it is not a table; the message then states what
+    it is.
     """
-    data = read_bounded(path, limits.bytes, f"Give {limits.what}.")
+    data = read_bounded(path, limits.bytes, f"Pass {limits.what}.")
     if data.startswith((b"PK", b"\xd0\xcf\x11\xe0")):
         return read_workbook(path, data, limits)
     kind = kind_of(data)
     if kind and not (limits.pages and kind == "a web page"):
-        raise BenchError(f"{path}: {kind}, not {limits.what}. Give CSV or XLSX.")
+        raise BenchError(f"{path}: {kind}, not {limits.what}. Pass a CSV or XLSX file.")
     text = decoded(path, data)
     if PAGE.search(text[:10_000]) and text.lstrip().startswith("<"):
         if not limits.pages:
-            raise BenchError(f"{path}: a web page, not {limits.what}. Give CSV or XLSX.")
+            raise BenchError(f"{path}: a web page, not {limits.what}. Pass a CSV or XLSX file.")
         return read_page(path, text, limits)
     return [_read_csv(path, text, limits)]
 
 
 def read_sheet(path: Path, limits: SheetLimits) -> Sheet:
-    """Return the first table of a file that has any cells, or an empty one. Raise BenchError as `read_sheets` does."""
+    """Return the first table of a file that has any cells, or an empty one. Raise BenchError if `read_sheets` does."""
     return next((sheet for sheet in read_sheets(path, limits) if sheet.rows), Sheet("", []))
 
 
@@ -75,8 +76,8 @@ def local_path(text: str) -> str:
 
 
 def decoded(path: Path, data: bytes) -> str:
-    """Return data as text, decoded by its byte-order mark, the NULs of UTF-16, a page's own declaration, or its
-    bytes."""
+    """Return data as text. The encoding is found from a byte-order mark, the NULs of UTF-16, a page's declaration, or
+    the bytes themselves."""
     encodings = [encoding for mark, encoding in BYTE_ORDER_MARKS.items() if data.startswith(mark)]
     encodings = encodings or _utf_16(data) or [*_declared(data), "utf-8", _old_encoding(data)]
     for encoding in encodings:
@@ -85,7 +86,7 @@ def decoded(path: Path, data: bytes) -> str:
         except (UnicodeError, LookupError):
             continue
     raise BenchError(
-        f"{path}: cannot be read as CSV: the text is not UTF-8, gb2312 or UTF-16. Save it as CSV in UTF-8, or as XLSX."
+        f"{path}: cannot be read as CSV: its text is not UTF-8, gb2312 or UTF-16. Save it as CSV in UTF-8, or as XLSX."
     )
 
 
@@ -121,7 +122,7 @@ def _read_csv(path: Path, text: str, limits: SheetLimits) -> Sheet:
         for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True):
             if len(rows) == limits.rows or len(row) > limits.columns:
                 raise BenchError(
-                    f"{path}: more than {limits.rows} rows or {limits.columns} columns. Give {limits.what}."
+                    f"{path}: more than {limits.rows} rows or {limits.columns} columns. Pass {limits.what}."
                 )
             rows.append(row)
     except csv.Error as error:
@@ -132,7 +133,7 @@ def _read_csv(path: Path, text: str, limits: SheetLimits) -> Sheet:
 def _dialect(text: str) -> tuple[str, str]:
     """Return the delimiter that splits most lines into the same number of cells, and the text without a "sep=" line."""
     if said := re.match(r"\"?sep=([\t;,])\"?[ ;,\t]*(\r\n?|\n)", text, re.IGNORECASE):
-        return said.group(1), text[said.start(2) :]  # the line stays, blank, so that the other lines keep their numbers
+        return said.group(1), text[said.start(2) :]  # a blank line remains, so that the other lines keep their numbers
     outline = re.split(r"\r\n?|\n", QUOTED.sub("", text[:SNIFFED_CHARACTERS]))[:SNIFFED_LINES]
     widths = {delimiter: [line.count(delimiter) + 1 for line in outline] for delimiter in DELIMITERS}
     start = _table_start(widths)
@@ -145,8 +146,8 @@ def _dialect(text: str) -> tuple[str, str]:
 
 
 def _table_start(widths: dict[str, list[int]]) -> int:
-    """Return the first line of the largest block of lines of one width; prose above a header contains delimiters
-    too."""
+    """Return the number of the first line of the largest block of lines of equal width; prose above a header contains
+    delimiters, too."""
     blocks = [
         (count * (width - 1), -lines.index(width))
         for lines in widths.values()

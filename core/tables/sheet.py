@@ -1,4 +1,4 @@
-"""A sheet: the cells of a table as text, whatever kind of file they come from."""
+"""A sheet: the cells of a table as text, whatever the type of the file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WHOLE = re.compile(r"\s*(\d+)[.,]0\s*")
 
 @dataclass(frozen=True)
 class SheetLimits:
-    """How much of a file is read: `bytes` on disk, bytes `unpacked`, rows and columns. what: its name in messages."""
+    """The limits on a file: `bytes` on disk, bytes `unpacked`, rows and columns. what: its name in messages."""
 
     what: str
     bytes: int
@@ -23,7 +23,7 @@ class SheetLimits:
 
 @dataclass(frozen=True)
 class Merged:
-    """A merged cell: `row` and `column` of its top left and the `last` row that it covers, all counted from 0."""
+    """A merged cell: `row` and `column` of its top left cell and the `last` row that it covers, all counted from 0."""
 
     row: int
     column: int
@@ -34,8 +34,9 @@ class Merged:
 class Sheet:
     """One table of a file: `rows` of text, "" for an empty cell, no blank rows at the end; rows may differ in length.
 
-    title: the worksheet's, "" for a CSV. merged: cells that cover rows below them, in which `rows` is blank.
-    decimal_comma: whether a comma in a number is the decimal mark; true unless commas separate the columns.
+    title: the title of the worksheet, "" for a CSV. merged: cells that cover rows below them; the covered cells are
+    blank in `rows`. decimal_comma: whether a comma in a number is the decimal mark; true unless commas separate the
+    columns.
     """
 
     title: str
@@ -71,7 +72,7 @@ class Sheet:
 
 
 def whole(text: str) -> str:
-    """Return "12" for "12.0" and "12,0", which programs write in columns with fractions; return other text
+    """Return "12" for "12.0" and "12,0", as programs write whole numbers in columns with fractions; return other text
     unchanged."""
     found = WHOLE.fullmatch(text)
     return found[1] if found else text

@@ -1,7 +1,7 @@
 """Text in spreadsheets: a name from an untrusted source must not become a formula when the file is opened."""
 
-# A cell that begins with one of these is a formula (or a command) to some spreadsheet program. The apostrophe itself is
-# included so that `restored` is exact.
+# Some spreadsheet program treats a cell that begins with one of these as a formula or a command. The apostrophe itself
+# is included so that `restored` is exact.
 RISKY = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
@@ -11,7 +11,7 @@ def inert(text: str) -> str:
 
 
 def restored(text: str) -> str:
-    """Return the text that `inert` was given."""
+    """Return the text that was passed to `inert`."""
     return text[1:] if text.startswith("'") else text
 
 

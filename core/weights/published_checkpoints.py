@@ -1,7 +1,7 @@
-"""Import of published checkpoints: read in a separate process, compared with a layout, written in the suite's form.
+"""Import published checkpoints: read in a separate process, compared with a layout, written in the suite's format.
 
-A checkpoint comes from the internet. Reading it with weights_only=True runs no code, but a damaged one may still crash
-the reader; then only the child process dies, and the user sees one line.
+Checkpoints come from the internet. Reading one with weights_only=True runs no code, but a damaged one may still crash
+the reader; only the child process then dies, and the user sees one line.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def import_checkpoint(
 
     The file must have the names and shapes of one of the layouts; floating-point entries may have any precision.
     Networks that a layout does not require may be missing, as may batch norm counters. Anything that is not a network
-    (optimisers, epochs) is left out. Raise BenchError if no layout matches, naming the method in `others` whose layout
-    does, if there is one.
+    (optimisers, epochs) is left out. Raise BenchError if no layout matches. The error names the method in `others`
+    whose layout does match, if there is one.
     """
     if not checkpoint.is_file():
         raise BenchError(f"Checkpoint {checkpoint} {_not_a_file(checkpoint)}.")
@@ -63,10 +63,10 @@ def import_checkpoint(
 def _not_a_file(checkpoint: Path) -> str:
     """Return why the path is not a file, and the remedy. Browsers may unpack torch's zip files into a folder."""
     if not checkpoint.is_dir():
-        return "does not exist. Give its path, such as vox-cpk.pth.tar"
+        return "does not exist. Pass the path of a file such as vox-cpk.pth.tar"
     if any((folder / "data.pkl").is_file() for folder in (checkpoint, *checkpoint.glob("*/"))):
         return "is a PyTorch file that was unpacked into a folder. Download it again without unpacking it"
-    return "is not a file. Give the file in it, such as vox-cpk.pth.tar"
+    return "is a folder. Pass a file in it, such as vox-cpk.pth.tar"
 
 
 def _reader(name: str, layouts: Sequence[Layout], target: Path, others: Others) -> Any:
@@ -100,7 +100,7 @@ def _single(state: State, wanted: Entries) -> State:
 
 
 def _changes(states: Mapping[str, State], layout: Layout) -> list[str]:
-    """Return phrases that say what was changed between reading and writing."""
+    """Return phrases that state what was changed between reading and writing."""
     precisions = {str(value.dtype).removeprefix("torch.") for state in states.values() for value in state.values()
                   if value.is_floating_point()} - {"float32"}  # fmt: skip
     lacking = sum(
@@ -128,7 +128,7 @@ def _layout_of(
 
 
 def _faults(held: Mapping[str, Entries], layout: Layout) -> dict[str, list[str]]:
-    """Return the differences from a layout by kind, as core.weights.state_dicts.misfits; entries are
+    """Return the differences from a layout by kind, like core.weights.state_dicts.misfits, with entries named
     "network.entry"."""
     holds = few(sorted(held)) if "" not in held else f"entries of an unnamed network: {few(list(held['']))}"
     lacking = ", ".join(repr(name) for name in layout.required if name not in held)
@@ -152,4 +152,4 @@ def _hint(faults: Mapping[str, Sequence[str]]) -> str:
     others = [entry for kind, entries in faults.items() if kind != "of another shape" for entry in entries]
     if others or not all(".down.weight " in entry for entry in faults["of another shape"]):
         return ""
-    return " Only the downscaling kernels differ: it was trained on pictures of another size."
+    return " Only the downscaling kernels differ: it was trained on pictures of a different size."

@@ -1,4 +1,4 @@
-"""Comparison of a state dict's entries with those that a network expects, and a description of the differences."""
+"""Compare a state dict's entries with those that a network expects, and describe the differences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Entries = Mapping[str, tuple[tuple[int, ...], str]]
 # How many entries an error names before it says "and N more".
 NAMED = 3
-# A batch norm's counter. It has no effect once a network is trained, and PyTorch before 0.4.1 did not have it.
+# A batch norm's counter. It has no effect once a network is trained, and PyTorch did not have it before 0.4.1.
 COUNTER = "num_batches_tracked"
 
 
@@ -24,7 +24,7 @@ def manifest(state: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], st
 
 
 def with_counters(state: Mapping[str, Tensor], wanted: Entries) -> dict[str, Tensor]:
-    """Return `state` with the batch norm counters that `wanted` has: missing ones are 0, others become int64."""
+    """Return `state` with the batch norm counters in `wanted`: missing ones are set to 0, others become int64."""
     import torch
 
     counters = {
@@ -36,7 +36,7 @@ def with_counters(state: Mapping[str, Tensor], wanted: Entries) -> dict[str, Ten
 
 
 def misfits(held: Entries, wanted: Entries) -> dict[str, list[str]]:
-    """Return differences by kind: entries missing, unexpected, of another kind of number or of another shape.
+    """Return differences by kind: entries that are missing or unexpected, or have another type or another shape.
 
     Floating-point numbers may have any precision.
     """
@@ -56,7 +56,7 @@ def misfits(held: Entries, wanted: Entries) -> dict[str, list[str]]:
 
 
 def in_words(faults: Mapping[str, Sequence[str]]) -> str:
-    """Return the first entries of each kind of difference, and how many more there are; "" if there are none."""
+    """Return the first entries of each kind of difference and the number of further ones; "" if there are none."""
     return "; ".join(f"{kind}: {few(entries, NAMED)}" for kind, entries in faults.items() if entries)
 
 

@@ -183,7 +183,7 @@ def raced(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
     second = arena.start()
     ended = {process.pid: arena.finish(process) for process in (first, second)}
     done, refused = sorted(ended.items(), key=lambda each: each[1].code)
-    named = f"Another process works on run (process {done[0]} on " in refused[1].said
+    named = f"Another process is working on run (process {done[0]} on " in refused[1].said
     told = one_line(done[1], 0) and one_line(refused[1], 2) and named and arena.result() == whole.result
     return settled(arena, whole, told, "; ".join(last_line(each) for each in ended.values()))
 
