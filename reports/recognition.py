@@ -23,7 +23,8 @@ INTERVALS = "Intervals: 95 % bootstrap, drivers resampled; none with fewer than 
 WHAT_FOR = (
     "An output counts as recognised if a recogniser gives it the driver's emotion. It learned from no clip of the"
     " driver's person or the template, which are found by name and by identical frames; a clip that is cropped"
-    " otherwise is not found. It may respond to any motion that accompanies an emotion, right or not: docs/recognition.md."
+    " otherwise is not found. It may respond to any motion that accompanies an emotion, right or not:"
+    " docs/recognition.md."
 )
 FEWER = (
     '"N by fewer classes": N labels are from a recogniser that does not know every class, because one occurs only for'

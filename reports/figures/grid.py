@@ -53,7 +53,7 @@ def _show(axis: Axes, picture: TilePicture | str) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure in its suffix's format (PNG at 200 dpi). Raise BenchError for other suffixes or if writing fails."""
+    """Write a figure in the suffix's format (PNG: 200 dpi). Raise BenchError for other suffixes or if writing fails."""
     check_choice("figure format", path.suffix.removeprefix("."), list(FORMATS))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
