@@ -4,7 +4,7 @@ python bench.py --methods fpfomm,fomm,mraa
 python bench.py --methods flow_warp --protocol folder --drivers DIR --templates DIR
 python bench.py list methods
 
-What these commands do lives in commands/, the benchmark itself in commands/benchmarking.py.
+The commands are implemented in commands/, the benchmark itself in commands/benchmarking.py.
 """
 
 from __future__ import annotations
@@ -113,14 +113,14 @@ def run(
     data: DataOption = None,
     portraits: PortraitsOption = None,
     face: FaceOption = "",
-    metrics: Annotated[str, typer.Option(help="Comma-separated, instead of the defaults; +NAME adds to them.")] = "",
+    metrics: Annotated[str, typer.Option(help="Comma-separated, replacing the defaults; +NAME adds to them.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default: runs/<protocol>-<hash>.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: DeviceOption = Device.auto,
-    workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one for each core.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one per core.")] = 0,
     engine: Annotated[str, typer.Option(help="local, or dask://HOST:PORT: a cluster that shares this folder.")] = LOCAL,
     cell_timeout: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Seconds after which a cell is given up and its worker ended.")
+        int, typer.Option(min=1, max=1_000_000, help="Time limit per cell in seconds; its worker is then stopped.")
     ] = CELL_LIMIT_S,
     no_controls: Annotated[bool, typer.Option("--no-controls", help="Run only the methods named.")] = False,
     media_all: MediaAllOption = False,
@@ -132,7 +132,7 @@ def run(
         ),
     ] = None,
     reference: ReferenceOption = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what a run would do.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what the run would do, without doing it.")] = False,
 ) -> None:
     """Compare generators of facial micro-expressions: animate, measure and report."""
     if context.invoked_subcommand:
@@ -193,7 +193,7 @@ def benchmark(
 
 
 def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
-    """Print every row's headline figures, what was not supplied, failures, the time and where the report is."""
+    """Print each row's headline figures, missing outputs, failures, the time taken and the report's path."""
     from megbench.core.files.cache import read_json
     from megbench.methods import COMPANIONS
 
@@ -209,7 +209,7 @@ def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
 
 
 def main() -> None:
-    """Run the command line. This is the one place where errors become a line and an exit code."""
+    """Run the command line. Only here are errors turned into a one-line message and an exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # escape characters that an old terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -218,7 +218,7 @@ def main() -> None:
         print(printable(f"Error: {error}"), file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        # The system's own refusals: a name that is too long, a full disk, a folder without write permission.
+        # Errors from the operating system: a name that is too long, a full disk, a folder without write permission.
         named = f"{error.filename}: " if error.filename else ""
         reason = error.strerror or type(error).__name__
         print(printable(f"Error: {named}{reason}. Check the name, the disk and the permissions."), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""A benchmark from its request to its report: clips -> protocol -> methods -> metrics -> report."""
+"""Run a benchmark from request to report: clips -> protocol -> methods -> metrics -> report."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def planned(request: Request, settings: Settings, out: Path | None, media_all: bool, dry_run: bool) -> Benchmark:
-    """Return the run that was asked for, with its cells; what it will lack is said.
+    """Return the requested run with its cells, and print what it will lack.
 
-    out: its folder; None: runs/<protocol>-<hash>. Raise BenchError for wrong names, unfit inputs and, unless nothing
-    is to be made (`dry_run`), for a folder that is taken.
+    out: the run's folder; None: runs/<protocol>-<hash>. Raise BenchError for wrong names, unusable inputs and, unless
+    `dry_run` is set, for a folder that cannot be used.
     """
     from megbench.core.files.cache import digest
     from megbench.core.files.folder_lock import RUN, check_free
@@ -35,7 +35,7 @@ def planned(request: Request, settings: Settings, out: Path | None, media_all: b
     folder = out or RUNS / f"{request.protocol}-{digest(request.deciding())[:10]}"
     source = make_protocol(request.protocol, request.folders, request.face, settings.workers)
     scorer = Scorer(load_metrics(request), Seen, settings.store, settings.workers, settings.engine, settings.limit_s)
-    rows = make_rows(request)  # wrong names are told before anything is rendered
+    rows = make_rows(request)  # wrong names are reported before anything is rendered
     named = [row.label for row in rows[: len(set(request.methods))]]
     if not dry_run:
         check_free(folder, RUN)  # before anything is rendered
@@ -68,9 +68,9 @@ def forecast_of(run: Benchmark, altering: Sequence[Perturbation], media_all: boo
 
 
 def completed(run: Benchmark, altering: Sequence[Perturbation], media_all: bool) -> list[str]:
-    """Do what is missing of a run, write its report and seal it; return its failures, a line each.
+    """Complete a run, write its report and seal it; return its failures, one line each.
 
-    altering: alterations of the drivers with which everything is done again (megbench.clips.perturbed).
+    altering: alterations of the drivers; the whole run is repeated with each (megbench.clips.perturbed).
     """
     from megbench.commands.precision import hint
     from megbench.core.files.cache import trim
@@ -97,7 +97,7 @@ def completed(run: Benchmark, altering: Sequence[Perturbation], media_all: bool)
 
 
 def _outdated(run: Path) -> bool:
-    """Whether a page or summary is missing or older than what it shows, as after a kill or when experts have judged."""
+    """Return whether a page or summary is missing or older than its data, as after a kill or new judgements."""
     shown = [path for name in ("run.json", "scores.csv", "experts.csv", RECOGNITION) if (path := run / name).exists()]
     shown += run.glob(f"{PERTURBED}/*/scores.csv")
     newest = max((path.stat().st_mtime_ns for path in shown), default=0)

@@ -1,4 +1,4 @@
-"""Databases that an option names: prepared stores, or raw databases that are prepared first."""
+"""Find the databases that an option names: prepared stores, or raw databases that are prepared first."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from megbench.core.files.working_folder import STORE
 
 
 def clip_stores(text: str, option: str, instead: str = "") -> dict[str, Path]:
-    """Return the stores that NAME=PATH[,NAME=PATH] means, by database; a raw database is prepared first.
+    """Return the stores given as NAME=PATH[,NAME=PATH], by database; a raw database is prepared first.
 
-    option, instead: used in messages, such as "--clips" and "demo or ". Raise BenchError for other text, if a store
-    holds another database, or if one is named twice.
+    option, instead: used in messages, such as "--clips" and "demo or ". Raise BenchError for text in another form, if a
+    store holds another database, or if a database is named twice.
     """
     pairs = [item.partition("=")[::2] for item in text.split(",")]
     if not all(database and path for database, path in pairs):
@@ -25,7 +25,7 @@ def clip_stores(text: str, option: str, instead: str = "") -> dict[str, Path]:
 
 
 def _store(database: str, path: Path, option: str) -> Path:
-    """Return a database's store: `path` itself if it is one, or else the store prepared from the database there."""
+    """Return a database's store: `path` itself if it is a store, otherwise one prepared from the database there."""
     from megbench.core.files.cache import digest
     from megbench.core.prepared_clips import ClipStore, is_store
 

@@ -16,7 +16,7 @@ def compare(
     methods: Annotated[str, typer.Option(help="FIRST,SECOND: a row of RUN_A and one of RUN_B.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for the table as HTML, CSV, Markdown and LaTeX.")] = None,
 ) -> None:
-    """Compare two runs on the same cells: paired differences with intervals and corrected p."""
+    """Compare two runs on the same cells: paired differences with intervals and corrected p-values."""
     from megbench.reports.comparison import comparison
     from megbench.reports.export import write_tables
     from megbench.reports.marks import exported

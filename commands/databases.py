@@ -1,4 +1,4 @@
-"""Databases on the user's disk: `validate` says what is there, `prepare` makes clips that training reads."""
+"""Databases on the user's disk: `validate` reports what is there, `prepare` makes clips for training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHALLENGE = "MEGC2021"
 
 
 class Colour(StrEnum):
-    """What becomes of colour: kept, luma, or the published preparation's grey, which mistakes red for blue."""
+    """How colour is treated: kept, reduced to luma, or made grey as published, with red and blue swapped."""
 
     recorded = "recorded"
     luma = "luma"
@@ -32,14 +32,14 @@ class Colour(StrEnum):
 
 DatabaseArgument = Annotated[str, typer.Argument(help="casme2, samm, smic, smic-vis, smic-nir or table.")]
 PathArgument = Annotated[Path, typer.Argument(help="The unpacked database; for table, the file itself.")]
-SheetOption = Annotated[Path | None, typer.Option("--sheet", help="The coding sheet, if not the one found.")]
-WithoutOption = Annotated[list[str] | None, typer.Option("--without", help="A correction to leave out, or all.")]
+SheetOption = Annotated[Path | None, typer.Option("--sheet", help="The coding sheet; default: the one found.")]
+WithoutOption = Annotated[list[str] | None, typer.Option("--without", help="A correction not to apply, or all.")]
 
 
 def validate(
     database: DatabaseArgument, path: PathArgument, sheet: SheetOption = None, without: WithoutOption = None
 ) -> None:
-    """Say which parts of a database are there, missing or corrected; write nothing. Exit code 1 if there is no clip."""
+    """Report what a database contains, lacks or has corrected; write nothing. Exit with code 1 if it has no clip."""
     found = survey(database, path, sheet, without or [])
     print("\n".join(map(printable, found.describe())))
     from megbench.protocols.megc2021 import recordings
@@ -61,7 +61,7 @@ def prepare(
     ] = Colour.recorded,
     workers: WorkersOption = 0,
 ) -> None:
-    """Crop a database's clips to their faces, once, for training; if interrupted, the same command continues."""
+    """Crop a database's clips to the face, once, for training; to resume after an interruption, run it again."""
     store = prepared(survey(database, path, sheet, without or []), out, colour, workers)
     people = len({clip.person for clip in store.clips})
     print(f"{len(store.clips)} clips of {people} people in {out}, {len(store.facts.left_out)} left out.")
@@ -85,9 +85,9 @@ def prepared(found: Survey, out: Path, colour: Colour = Colour.recorded, workers
     made = store(found, out, given_points, recordings(), CHALLENGE, colour.value, workers)
     for name, why in made.facts.left_out.items():
         print(printable(f"left out: {name}: {why}"))
-    for what, rows in (("missing on disk", found.missing), ("incomplete rows", found.incomplete)):
+    for what, rows in (("missing on disk", found.missing), ("incomplete", found.incomplete)):
         if rows:
-            print(printable(f"{what}: {len(rows)} of the sheet ({few(rows, 3)}); validate lists all"))
+            print(printable(f"{what}: {len(rows)} rows of the sheet ({few(rows, 3)}); `validate` lists all"))
     return made
 
 

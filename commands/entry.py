@@ -1,4 +1,4 @@
-"""An entry to a challenge: a row's outputs as videos in one zip, each decoded again and compared with its frames."""
+"""Pack a row's outputs as an entry to a challenge: videos in one zip, each decoded and compared with its frames."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from megbench.faces.landmarks import Points, landmarks
 from megbench.reports.run_facts import CellFacts
 from megbench.reports.run_files import FinishedRun
 
-# MEGC asks for 256 x 256 at 100 frames a second, whatever the driver's rate.
+# MEGC requires 256 x 256 pixels at 100 frames a second, whatever the driver's rate.
 FPS = 100.0
-# Finer than for viewing: at crf 4 a noisy clip with hardly any motion loses part of that motion.
+# Better quality than for viewing: at crf 4, a noisy clip with hardly any motion loses part of that motion.
 FINE = {**VIEWED, "crf": "1"}
 # Date of the files in the zip: the earliest that the format allows, so that the same videos give the same zip.
 DATE = (1980, 1, 1, 0, 0, 0)
@@ -28,13 +28,13 @@ DATE = (1980, 1, 1, 0, 0, 0)
 def write_entry(run: FinishedRun, label: str, names: Mapping[str, str], target: Path) -> None:
     """Write a row's outputs as `<name>.mp4` into a zip, completely or not at all.
 
-    names: the cells' names in the entry, by their names in the run. Raise BenchError with the cell's name if an output
-    is missing or not the one that was scored, or if its video does not keep its frames or their motion.
+    names: maps the cells' names in the run to their names in the entry. Raise BenchError with the cell's name if its
+    output is missing or not the one that was scored, or if the video does not preserve the frames or their motion.
     """
     cells = [cell for cell in run.facts.cells if cell.name in names]
     for cell in cells:  # before anything is encoded
         if (failure := run.failure(label, cell)) is not None:
-            raise BenchError(f"{label} on {cell.name} has no output: {failure}. An entry needs all of its videos.")
+            raise BenchError(f"{label} on {cell.name} has no output: {failure}. An entry must contain all its videos.")
     with whole_file(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as entry:
         for cell in track(cells, f"Videos of {label}", "video"):
             try:
@@ -49,19 +49,19 @@ def _video(run: FinishedRun, label: str, cell: CellFacts) -> bytes:
     frames = read_frames(run.output_frames(label, cell), cell.n_frames)
     where, scored = f"{label} on {cell.name}", run.content(label, cell)
     if scored and content_hash(frames) != scored:
-        raise BenchError(f"{where}: its frames are not those that were scored. Run the same command again.")
+        raise BenchError(f"{where}: its frames are not those that were scored. Repeat the command that made the run.")
     buffer = io.BytesIO()
     write_video(buffer, frames, FPS, viewed=FINE)
     shown = decoded(buffer.getvalue())
     if shown.shape != frames.shape:
-        raise BenchError(f"{where}: its video shows {_size(shown)}, not {_size(frames)}. Report this as a fault.")
+        raise BenchError(f"{where}: its video has {_size(shown)} instead of {_size(frames)}. Report this as a bug.")
     if lost := lost_motion(frames, shown, _points(run, cell)):
-        raise BenchError(f"{where}: its video does not keep the face's motion: {lost}. Report this as a fault.")
+        raise BenchError(f"{where}: its video does not preserve the face's motion: {lost}. Report this as a bug.")
     return buffer.getvalue()
 
 
 def _points(run: FinishedRun, cell: CellFacts) -> Points:
-    """Return landmarks of a cell's template, whose face is that of an output's frame 0. Raise CellFailed if no face."""
+    """Return the landmarks of a cell's template, which outputs show in frame 0. Raise CellFailed if it has no face."""
     return landmarks(grey(read_png(run.template_picture(cell))[None])[0], f"template {cell.template}")
 
 

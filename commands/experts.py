@@ -29,15 +29,15 @@ RowsOption = Annotated[str, typer.Option(help="Comma-separated rows of the run; 
 @app.command("import")
 def import_(
     files: Annotated[
-        list[Path], typer.Argument(help="CSV, XLSX or HTML sheets, filled-in blinded ones, or answers to pairs (JSON).")
+        list[Path], typer.Argument(help="CSV, XLSX or HTML sheets, completed blinded ones, or answers to pairs (JSON).")
     ],
-    mapping: Annotated[Path | None, typer.Option(help="YAML: methods, drivers, templates, experts by name.")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="YAML: what the sheets' names stand for.")] = None,
     run: Annotated[
-        Path | None, typer.Option(help="Run whose outputs were judged; they are kept there as experts.csv.")
+        Path | None, typer.Option(help="Run whose outputs were judged; judgements are kept there as experts.csv.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the tables as HTML, CSV, Markdown and LaTeX.")] = None,
 ) -> None:
-    """Check score sheets; print Table 1 with intervals and how far the experts agree; for pairs, methods' strengths."""
+    """Check score sheets and print Table 1 with intervals and expert agreement, or for pairs the methods' strengths."""
     from megbench.commands.pairs import answered, import_pairs
     from megbench.core.files.folder_lock import RUN, locked_existing
     from megbench.experts.blinded import FOLDER
@@ -85,7 +85,7 @@ def _say(imported: Imported) -> None:
 
 
 def _lacking(imported: Imported) -> str:
-    """Return what the sheets name and the run lacks, with the number of rows that name it."""
+    """Return the names in the sheets that the run does not have, with the number of rows that use them."""
     named = ", ".join(f"{what} ({count} rows)" for what, count in imported.lacking.items())
     return f"the run has no {named}. If it has them under other names, map these in a --mapping file."
 
@@ -125,7 +125,7 @@ def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
 def sheet(
     run: Path,
     expert: Annotated[
-        str, typer.Option(help="Comma-separated; each gets their own folder, order and codes.")
+        str, typer.Option(help="Comma-separated names; each expert gets a folder, an order and codes.")
     ] = "E1,E2,E3",
     methods: RowsOption = "",
 ) -> None:
@@ -151,13 +151,13 @@ def sheet(
 def pairs(
     run: Path,
     rater: Annotated[
-        str, typer.Option(help="Comma-separated; each gets a folder, questions and an order.")
+        str, typer.Option(help="Comma-separated names; each rater gets a folder, questions and an order.")
     ] = "R1,R2,R3",
     methods: RowsOption = "",
-    each: Annotated[int, typer.Option(min=1, help="Pairs of each rater; a tenth of them is asked again.")] = 100,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked, and write nothing.")] = False,
+    each: Annotated[int, typer.Option(min=1, help="Pairs per rater; a tenth of them are asked twice.")] = 100,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be asked; write nothing.")] = False,
 ) -> None:
-    """Make folders in which people compare outputs two by two, in a browser, without knowing the methods."""
+    """Make folders in which people compare outputs in pairs, in a browser, without knowing the methods."""
     from megbench.commands.pairs import hand_over
     from megbench.core.files.folder_lock import RUN, locked_existing
 
@@ -197,9 +197,9 @@ def _hand_over(run: FinishedRun, folder: Path, key: Key) -> None:
 @app.command()
 def agreement(
     run: Path,
-    everything: Annotated[bool, typer.Option("--all", help="Tracks of single action units too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Include the tracks of single action units.")] = False,
 ) -> None:
-    """Compare every metric of a run with its experts: tau-b and accuracy; with pairs, the share ordered alike."""
+    """Compare every metric of a run with its experts: tau-b and accuracy; for pairs, the share in the same order."""
     from megbench.commands.pairs import print_tables
     from megbench.experts import pairs as in_pairs
     from megbench.experts.judgements import FILE, read_judgements

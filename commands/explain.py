@@ -1,4 +1,4 @@
-"""`bench.py explain`: how one number of a run came about."""
+"""`bench.py explain`: how a number of a run was computed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def explain(
     figure: Annotated[str, typer.Argument(help="A figure, such as agreement.")],
     cell: Annotated[str, typer.Argument(help="A cell, as driver__template.")],
 ) -> None:
-    """Explain how one number came about: inputs, intermediate results of the metric, definition, version."""
+    """Explain how a number was computed: inputs, the metric's intermediate results, its definition and version."""
     from megbench.reports.explain import explanation
     from megbench.reports.run_files import FinishedRun
 

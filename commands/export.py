@@ -38,8 +38,8 @@ def flow(
 ) -> None:
     """Write u, v and strain from onset to apex as STSTNet, HTNet and CausalNet read them, one fold per subject.
 
-    With databases, outputs only serve for training, in every fold but that of their driver's person. Without any, they
-    are clips like others, whose subject is their driver's person.
+    If databases are given, a run's outputs are used for training only, in every fold except that of their driver's
+    person. Otherwise outputs are treated like recorded clips, with their driver's person as the subject.
     """
     from megbench.core.progress import note
     from megbench.recognition.flow_export import write_flow
@@ -57,7 +57,7 @@ def flow(
     for line in notes:
         note(line)
     count = write_flow(out, exported, classes, notes)
-    print(f"{count} clips in {out}; recipe.txt says how they were made.")
+    print(f"{count} clips in {out}; recipe.txt describes how they were made.")
 
 
 def _recorded(text: str, scheme: str, workers: int) -> tuple[list[Exported], list[str]]:
@@ -110,4 +110,4 @@ def _outputs(
             name = NO_NAME.sub("_", f"{one.row}_{one.cell}")
             found.append(Exported(sample, name, emotion, generated))
     lost = list(measured.reasons.values())
-    return found, [f"{len(lost)} of {len(shown)} outputs cannot be used ({few(lost, 2)})"] if lost else []
+    return found, [f"{len(lost)} of the {len(shown)} outputs cannot be used ({few(lost, 2)})"] if lost else []

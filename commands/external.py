@@ -1,4 +1,4 @@
-"""`bench.py external`: programs from elsewhere, each described by a small YAML file."""
+"""`bench.py external`: external programs, each described by a small YAML file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from megbench.core.installation import COMMAND
 if TYPE_CHECKING:
     from megbench.methods.external_description import Description
 
-app = typer.Typer(help="Programs from elsewhere as methods (external@NAME).", no_args_is_help=True)
+app = typer.Typer(help="External programs as methods (external@NAME).", no_args_is_help=True)
 
 
 @app.command("list")
-def list_(name: Annotated[str, typer.Argument(help="Show one with everything known about it.")] = "") -> None:
+def list_(name: Annotated[str, typer.Argument(help="Show one description in full.")] = "") -> None:
     """List ready-made descriptions and your own: what they run, and whether their arguments were verified."""
     from megbench.core.files.working_folder import in_store
     from megbench.core.tables.spreadsheet_text import printable
@@ -35,8 +35,8 @@ def list_(name: Annotated[str, typer.Argument(help="Show one with everything kno
         told = f"{described.system} ({described.source}; licence: {described.licence}){place}"
         print(printable(f"{known:26} {described.read_at or 'unverified':10} {told}"))
     print(
-        "arguments: the commit at which the program's own were read, or unverified. `external list NAME` shows more."
-        " If no folder is named, supply your checkout: external add NAME --checkout DIR"
+        "arguments: the commit at which the program's arguments were read, or unverified. `external list NAME` shows"
+        " more. If a line names no folder, supply your checkout: external add NAME --checkout DIR"
     )
 
 
@@ -48,7 +48,7 @@ def add(
     conda: Annotated[str, typer.Option(help="Or the name of its conda environment.")] = "",
     image: Annotated[str, typer.Option(help="Or a container image.")] = "",
 ) -> None:
-    """Say where a program is; this writes .megbench/external/NAME.yaml, which you can edit."""
+    """Register where a program is; this writes .megbench/external/NAME.yaml, which you can edit."""
     import yaml
 
     from megbench.core.files.cache import write_text
@@ -58,7 +58,7 @@ def add(
     described = read_description(check_name("description", name))
     if not checkout.is_dir():
         raise BenchError(
-            f"--checkout {checkout} is not a folder. Give the folder that you cloned {described.source} into."
+            f"--checkout {checkout} is not a folder. Give the folder into which you cloned {described.source}."
         )
     if sum(map(bool, (python, conda, image))) > 1:
         raise BenchError("Give one environment: --python PATH, --conda NAME or --image IMAGE.")
@@ -75,10 +75,10 @@ def check_(
     name: Annotated[str, typer.Argument(help="A description, your own or a ready-made one.")],
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", help="ENTRY=VALUE instead of the description's, such as python=PATH; may be repeated."),
+        typer.Option("--set", help="ENTRY=VALUE overrides the description, as in python=PATH; may be repeated."),
     ] = None,
 ) -> None:
-    """Test a description on two frames: say in one line what is wrong, or that it works and how fast."""
+    """Test a description on two frames; report in one line what is wrong, or that it works and how fast."""
     from megbench.commands.external_trial import check
     from megbench.core.tables.spreadsheet_text import printable
     from megbench.methods.external import External
@@ -89,7 +89,7 @@ def check_(
 
 
 def _facts(described: Description) -> list[str]:
-    """Return a description's facts for readers, one line each."""
+    """Return the facts in a description for display, one line each."""
     told = {
         "source": described.source,
         "paper": described.paper,
@@ -98,7 +98,7 @@ def _facts(described: Description) -> list[str]:
         "weights": described.weights_from,
         "environment": described.environment,
         "micro-motion": described.micro_motion,
-        "arguments": described.arguments or "unverified: the program's own were not read",
-        "checkout": described.checkout or "yours to bring: external add",
+        "arguments": described.arguments or "unverified: the program's own arguments were not read",
+        "checkout": described.checkout or "to be supplied by you: external add",
     }
-    return [f"  {what}: {text or 'not said'}" for what, text in told.items()]
+    return [f"  {what}: {text or 'not stated'}" for what, text in told.items()]

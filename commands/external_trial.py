@@ -1,4 +1,4 @@
-"""Test an external program's description on two frames and say in one line what is wrong with it."""
+"""Test an external program's description on two frames and report in one line what is wrong with it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from megbench.methods.external_description import IN_CHECKOUT, Description
 COUNT = 2
 # Where the driver's face moves (x, y), how far, and the width of the moving area; in pixels.
 BROW, MOVE, SPREAD = (100.0, 93.0), (0.0, -1.0), 16.0
-# Patterns in a program's last output, each with the cause of the failure and a remedy; the first match counts.
+# Patterns in a program's last output, each with the cause of the failure and a remedy; the first match applies.
 CAUSES = (
     (
         r"unrecogni[sz]ed (argument|option)|no such option|invalid choice|arguments? (is|are) required"
         r"|expected (one|at least one|\d+) argument|error parsing",
-        "an argument is refused",
+        "the program rejects an argument",
         "The description's arguments are those of {commit}: check that commit out, or edit the command.",
     ),
     (
         r"No module named|ModuleNotFound|ImportError|cannot import name|has no attribute|missing 1 required positional",
-        "its environment does not fit",
+        "its environment is unsuitable",
         "Install what its authors list: {environment}.",
     ),
     (
@@ -49,14 +49,14 @@ CAUSES = (
 
 
 def check(method: External) -> str:
-    """Return a sentence that a program works on two frames and how long it took. Raise BenchError if it does not."""
+    """Return a sentence stating that a program works and how fast. Raise BenchError if it does not work."""
     described = method.description
     _check_files(described, method.variant)
     if "{python}" in described.text and not described.image and not method.versions():
         named = f"conda environment {described.conda}" if described.conda else described.python or "python3"
         raise BenchError(
-            f"{method.variant}: environment missing: {named} does not run. It needs {_told(described.environment)};"
-            " name it with --set python=PATH or --set conda=NAME."
+            f"{method.variant}: environment missing: {named} does not run. Required: {_told(described.environment)}."
+            " Name the environment with --set python=PATH or --set conda=NAME."
         )
     with tempfile.TemporaryDirectory(prefix="megbench-check-") as folder:
         template, driver = made_frames(Path(folder))
@@ -74,7 +74,7 @@ def check(method: External) -> str:
             " part of the picture is the result (panel), or which file (found)."
         )
     return (
-        f"{method.variant} works: {COUNT} frames of {SIZE}x{SIZE} in {took:.1f} s, {took / COUNT:.1f} s a frame,"
+        f"{method.variant} works: {COUNT} frames of {SIZE}x{SIZE} in {took:.1f} s, {took / COUNT:.1f} s per frame,"
         " including the time to start and to load its weights"
     )
 
@@ -106,7 +106,7 @@ def _check_files(described: Description, variant: str) -> None:
 
 
 def _explained(message: str, described: Description) -> str:
-    """Return a failure's cause and remedy if its words are known, otherwise the message alone."""
+    """Return a failure's cause and remedy if its message matches a known pattern, otherwise the message alone."""
     for words, cause, remedy in CAUSES:
         if " ended with exit code " in message and re.search(words, message, re.IGNORECASE):
             told = remedy.format(
@@ -119,7 +119,7 @@ def _explained(message: str, described: Description) -> str:
 
 
 def _told(text: str) -> str:
-    return text.rstrip(".") or "its description does not say"
+    return text.rstrip(".") or "not stated in its description"
 
 
 def _distance(one: Frames, other: Frames) -> float:

@@ -29,11 +29,11 @@ class Kind(StrEnum):
 @app.command()
 def prior(
     portrait: Annotated[Path | None, typer.Argument(help="A picture with one face; default: Grace Hopper.")] = None,
-    point: Annotated[int, typer.Option(min=0, max=17, help="Whose map is shown alone.")] = 0,
+    point: Annotated[int, typer.Option(min=0, max=17, help="The point whose map is shown alone.")] = 0,
     kind: Annotated[Kind, typer.Option(help="As the code computes it, or as the paper prints it.")] = Kind.code,
     out: Annotated[Path, typer.Option(help="File (.png, .jpg, .svg, .pdf).")] = Path("prior.png"),
 ) -> None:
-    """Draw the 18 given points and the prior maps of one and of all of them (MM '21, figures 2 and 3)."""
+    """Draw the 18 given points, the prior map of one of them and that of all (MM '21, figures 2 and 3)."""
     import torch
 
     from megbench.clips.folder import template
@@ -57,7 +57,7 @@ def strip(
     run: Path,
     cell: str = "",
     rows: RowsOption = "",
-    without_head: Annotated[bool, typer.Option("--without-head", help="Differences with head motion removed.")] = False,
+    without_head: Annotated[bool, typer.Option("--without-head", help="Remove head motion from differences.")] = False,
     out: OutOption = None,
 ) -> None:
     """Draw template, driver, truth and rows from onset to apex to offset, with differences below (MM '21, figure 4)."""
@@ -91,7 +91,7 @@ def gif(
     cell: CellsOption = None,
     rows: RowsOption = "",
     slower: Annotated[float, typer.Option(min=0.1, max=1000, help="How many times slower than recorded.")] = 8,
-    differences: Annotated[bool, typer.Option("--differences", help="Amplified differences below.")] = False,
+    differences: Annotated[bool, typer.Option("--differences", help="Show amplified differences below.")] = False,
     out: Annotated[Path | None, typer.Option(help="File (.gif); default: in the run's folder.")] = None,
 ) -> None:
     """Write an animated table in slow motion: source, driver, methods."""

@@ -1,4 +1,4 @@
-"""`bench.py gain`: does animated training data improve a recogniser on people who were left out?"""
+"""`bench.py gain`: does animated training data improve a recogniser on people held out from training?"""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from megbench.reports.gained import Gain, GainRow
 
 RENDERED = "rendered"
-# Rendered people, if no database is given: enough to show in minutes what the command does.
+# The number of rendered people used with --clips rendered: enough to show within minutes what the command does.
 PEOPLE = 12
 VERSION = "1"
 CONTROL, CONTENDER = "still", "flow_warp"
 FILE, PAGE = "gain.json", "gain.html"
-# Processor seconds on the machine of docs/performance.md: STSTNet on one picture in one epoch, and the flow of a pair.
+# CPU seconds on the machine in docs/performance.md: STSTNet for one picture and epoch, and the flow of one pair.
 LEARNING_S, FLOW_S = 0.0003, 0.15
 
 
@@ -45,21 +45,21 @@ def gain(
     classes: ClassesOption = "megc2019",
     templates: Annotated[int, typer.Option(min=1, help="Number of templates that each clip animates.")] = 1,
     epochs: Annotated[
-        int, typer.Option(min=0, help="Epochs of ststnet; 0: 500, as published. The last one counts.")
+        int, typer.Option(min=0, help="Training epochs of ststnet; 0: 500, as published. The last one is used.")
     ] = 0,
     show_leak: Annotated[
         bool,
-        typer.Option("--show-leak", help="Also show what choosing the best test epoch would report; not a result."),
+        typer.Option("--show-leak", help="Also show what choosing the best test epoch would report (not a result)."),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder; default: runs/gain-<hash>.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides pairs and the mirror's amplitudes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for pairs and for amplitudes of mirrored copies.")] = 0,
     device: DeviceOption = Device.auto,
     workers: WorkersOption = 0,
     engine: Annotated[str, typer.Option(help="local, or dask://HOST:PORT: a cluster that shares this folder.")] = LOCAL,
     cell_timeout: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Seconds after which a pair or a fold is given up.")
+        int, typer.Option(min=1, max=1_000_000, help="Time limit per pair and per fold in seconds.")
     ] = CELL_LIMIT_S,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done and how long it takes.")] = False,
 ) -> None:
     """Train a recogniser on real clips with and without animated copies, leaving out one person at a time."""
     from megbench.commands.gain_rows import Plan, cells_of, check_possible
@@ -111,7 +111,7 @@ def _recogniser(by: str, epochs: int) -> Recogniser:
 
 
 def _rows(methods: Sequence[str]) -> list[Row]:
-    """Return still copies, flow_warp and the methods asked for.
+    """Return the rows: still copies, flow_warp and the requested methods.
 
     Raise BenchError if a method needs something that pairs of clips do not have.
     """
@@ -123,13 +123,13 @@ def _rows(methods: Sequence[str]) -> list[Row]:
         label = parse_label(text)
         row = Row.of(label.text, label.name, label.variant, label.options, row_maker(label))
         if needs := getattr(row.maker, "needs", ""):
-            raise BenchError(f"{text} needs a {needs}, which no pair of clips has. Leave it out.")
+            raise BenchError(f"{text} needs a {needs}, which pairs of clips do not have. Leave it out.")
         rows.append(row)
     return rows
 
 
 def _samples(clips: str, workers: int) -> tuple[list[Sample], list[str], Mapping[str, Origin]]:
-    """Return the clips with their pictures, notes on them, and the places of their frames by name."""
+    """Return the clips with their flow pictures, notes on them, and the origins of their frames by clip name."""
     from megbench.recognition.rendered import rendered_samples
     from megbench.recognition.samples import stored_samples
     from megbench.recognition.two_frames import rendered_origins, stored_origins
@@ -145,7 +145,7 @@ def _samples(clips: str, workers: int) -> tuple[list[Sample], list[str], Mapping
 def _experiment(
     folder: Path, plan: Plan, rows: Sequence[Row], jobs: Sequence[Job], recogniser: Recogniser, settings: Settings
 ) -> tuple[Gain, list[str]]:
-    """Animate, measure and learn whatever is missing; return the results and what failed."""
+    """Animate, measure and train whatever is missing; return the results and the failures."""
     from megbench.commands.gain_rows import animated, copies_of, mirror_copies, no_copies, seen_motion, taught
     from megbench.engine.benchmark import forget_others
 
@@ -233,11 +233,11 @@ def _forecast(
     yield f"{len(data.samples)} clips of {people} people ({', '.join(data.classes)}), {people} folds."
     yield "Rows: real only, real + still copies, real + mirror, " + ", ".join(f"real + {row.label}" for row in rows[1:])
     each = len(plan.pairs.drivers)
-    yield f"{each} pairs of onset and apex for each generator; {len(todo)} of all {len(jobs)} remain to be animated."
+    yield f"{each} pairs of onset and apex for each generator; {len(todo)} of the {len(jobs)} remain to be animated."
     yield (
         f"About {duration(animating.animate + measuring + learning)} with {settings.workers} worker"
         f"{'s' if settings.workers > 1 else ''}: animating {duration(animating.animate)}, their flow"
         f" {duration(measuring)}, {recogniser.name} on {people} folds of each row {duration(learning)}."
     )
     if animating.unknown:
-        yield f"Not in the estimate, never timed on this machine: {', '.join(animating.unknown)}"
+        yield f"Not in the estimate, because never timed on this machine: {', '.join(animating.unknown)}"

@@ -1,4 +1,4 @@
-"""What `bench.py gain` animates and what recognisers learn: cells from pairs, what each fold learns, its answers."""
+"""The steps of `bench.py gain`: make cells from pairs, animate them, and train and test a recogniser per fold."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SEEN = (
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Who is held out, what is animated, and how many copies are made."""
+    """The plan of an experiment: who is held out, what is animated, and how many copies are made of each clip."""
 
     data: Labelled
     folds: Folds
@@ -50,9 +50,10 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Copies:
-    """What one row adds to the real clips, and what a reader must know about it.
+    """The copies that a row adds to the real clips, and what a reader must know about them.
 
-    pictures: (M, 3, 28, 28). copied: (M,), indices of the samples that they copy. used: (F, M) bool.
+    pictures: (M, 3, 28, 28). copied: (M,), for each picture the index of the sample that it copies. used: (F, M) bool,
+    whether a fold learns from a picture.
     """
 
     name: str
@@ -69,7 +70,7 @@ class Copies:
         return self.name.replace(" ", "_")
 
     def taught(self, fold: int) -> bool:
-        """Return whether a fold is taught: the row adds something to it, or is the one of real clips only."""
+        """Return whether a fold is trained: the row adds copies to it, or is the row of real clips only."""
         return self.kind == "real" or bool(self.used[fold].any())
 
 
@@ -87,11 +88,11 @@ def check_possible(jobs: Sequence[Job]) -> None:
         own = [job for job in jobs if job.row.label == label]
         refused = [record for job in own if (record := refusal(job))]
         if len(refused) == len(own):
-            raise BenchError(f"{label}: none of {len(own)} pairs can be animated. The first: {refused[0].reason}")
+            raise BenchError(f"{label}: none of the {len(own)} pairs can be animated. First: {refused[0].reason}")
 
 
 def animated(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, CellRecord]:
-    """Animate what is neither in the folder nor in the store; return the records by key.
+    """Animate the cells that are neither in the run's folder nor in the store; return all records by key.
 
     Raise BenchError before animating anything if a row's own files cannot be loaded.
     """
@@ -104,7 +105,7 @@ def animated(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, Ce
 def seen_motion(
     run: Path, jobs: Sequence[Job], records: Mapping[str, CellRecord], settings: Settings
 ) -> list[Measured | str]:
-    """Return what each output shows of onset and apex, or why it shows nothing."""
+    """Return each output's motion from onset to apex, or the reason why there is none."""
     done = [job for job in jobs if records[job.key].status == "ok"]
     moments = [_moment(job, records[job.key], cell_folder(run, job)) for job in done]
     measured = measure(moments, settings.store, "Flow of copies", settings.workers)
@@ -113,7 +114,7 @@ def seen_motion(
 
 
 def copies_of(plan: Plan, row: Row, jobs: Sequence[Job], motion: Sequence[Measured | str]) -> Copies:
-    """Return what a row adds. jobs: the row's jobs in the order of the pairs. motion: what their outputs show."""
+    """Return the copies that a row adds. jobs, motion: of the row, in the order of the pairs; see `seen_motion`."""
     made = {place: one for place, one in enumerate(motion) if isinstance(one, Measured)}
     reasons = [one for one in motion if isinstance(one, str)]
     places = np.array(list(made), np.int64)
@@ -121,7 +122,7 @@ def copies_of(plan: Plan, row: Row, jobs: Sequence[Job], motion: Sequence[Measur
     kind: Kind = "control" if row.name == "still" else "generator"
     name = "real + still copies" if row.name == "still" else f"real + {row.label}"
     lost = [
-        f"{len(reasons)} of {len(jobs)} pairs give nothing to learn from ({reason.rstrip('.')})"
+        f"{len(reasons)} of the {len(jobs)} pairs give nothing to learn from ({reason.rstrip('.')})"
         for reason in reasons[:1]
     ]
     return Copies(
@@ -143,20 +144,20 @@ def seen_mark(row: Row, data: Labelled) -> dict[str, str]:
 
 
 def mirror_copies(plan: Plan) -> Copies:
-    """Return augmentation without a generator: the same number of copies of every training clip."""
+    """Return copies made without a generator: every training clip mirrored and scaled, equally many times."""
     copied = np.tile(np.arange(len(plan.data.samples)), plan.each)
     pictures = mirrored_and_scaled(plan.data, plan.each, plan.seed)
     return Copies(MIRROR, "control", pictures, copied, plan.folds.training[:, copied], {})
 
 
 def no_copies(plan: Plan) -> Copies:
-    """Return a row that adds nothing."""
+    """Return the row of real clips only, which adds no copies."""
     nothing = np.zeros(0, np.int64)
     return Copies(REAL, "real", plan.data.pictures[:0], nothing, plan.folds.training[:, :0], {})
 
 
 def course_of(plan: Plan, copies: Copies) -> Course:
-    """Return what each fold learns: the real clips of its people, and the copies of them that it may see."""
+    """Return the training data of each fold: the real clips of its people, and the copies that it may use."""
     data = plan.data
     return Course(
         np.concatenate([data.pictures, copies.pictures]),
@@ -170,7 +171,7 @@ def course_of(plan: Plan, copies: Copies) -> Course:
 def taught(
     run: Path, plan: Plan, rows: Sequence[Copies], recogniser: Recogniser, settings: Settings
 ) -> tuple[list[GainRow], list[str]]:
-    """Teach every fold of every row and save each in the run's folder at once; return the rows and what failed."""
+    """Train every fold of every row and save each as soon as it is done; return the rows and the failures."""
     courses = [course_of(plan, copies) for copies in rows]
     numbers = range(len(plan.folds.people))
     asked = [(row, fold) for row, copies in enumerate(rows) for fold in numbers if copies.taught(fold)]
@@ -212,7 +213,7 @@ def _row(plan: Plan, copies: Copies, learnt: Mapping[int, Learnt | None], seeds:
     empty = [person for fold, person in enumerate(plan.folds.people) if not copies.taught(fold)]
     told = [*copies.notes]
     if empty:
-        told.append(f"{len(empty)} of {len(added)} folds have nothing added and are not scored ({few(empty, 2)})")
+        told.append(f"{len(empty)} of the {len(added)} folds get no copies and are not scored ({few(empty, 2)})")
     failed = ["a fold failed"] if len(given) + len(empty) < len(added) else []
     reason = next(iter([*told, *failed]), "")
     return GainRow(

@@ -13,7 +13,7 @@ from megbench.core.errors import BenchError
 
 
 class Commands(TyperGroup):
-    """The commands. An invalid value of an argument or option is reported in one line, like other errors."""
+    """A group of commands that reports an invalid argument or option in one line, like other errors."""
 
     def make_context(self, *given: Any, **more: Any) -> Any:
         """Read the options before the command. Raise BenchError for an invalid value."""
@@ -31,5 +31,5 @@ def _in_a_line() -> Iterator[None]:
     try:
         yield
     except typer.BadParameter as error:
-        # Typer reads values with pydantic, which puts these words before typer's own message.
+        # Typer reads values with pydantic, which prepends these words to typer's own message.
         raise BenchError(error.format_message().replace("Value error, ", "", 1)) from None

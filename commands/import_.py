@@ -13,14 +13,14 @@ from megbench.commands.options import user_weights
 from megbench.core.errors import BenchError, check_choice
 from megbench.core.generator import descriptors, generators
 
-# The variant's name of imported weights unless --as gives another.
+# The variant name of imported weights unless --as gives another.
 VARIANT = "published"
 IMPORTED = [name for name, generator in descriptors(GENERATORS).items() if generator.published]
 
 
 def import_(
-    name: Annotated[str, typer.Argument(help=f"Whose checkpoint it is: {', '.join(IMPORTED)}.")],
-    checkpoint: Annotated[Path, typer.Argument(help="The file, such as vox-cpk.pth.tar.")],
+    name: Annotated[str, typer.Argument(help=f"The checkpoint's method: {', '.join(IMPORTED)}.")],
+    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint file, such as vox-cpk.pth.tar.")],
     variant: Annotated[str, typer.Option("--as", help="Name of the weights: NAME@VARIANT.")] = VARIANT,
 ) -> None:
     """Check a published checkpoint and save it as NAME@VARIANT."""
@@ -35,7 +35,7 @@ def import_(
         place = weights.with_suffix(".pth.tar")
         raise BenchError(
             f"Checkpoints of {name} are not imported but read directly: copy {checkpoint} to {place}, then run"
-            f" --methods {weights.stem}. Methods with an import: {', '.join(imported)}."
+            f" --methods {weights.stem}. Methods whose checkpoints are imported: {', '.join(imported)}."
         )
     others = functools.partial(layouts_besides, name)
     card = import_checkpoint(name, checkpoint, layouts(generator), weights, others)

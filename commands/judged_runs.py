@@ -1,4 +1,4 @@
-"""Runs whose outputs people judge: what was finished of them, and their pages with what was said."""
+"""Runs whose outputs people judge: list their finished outputs, and show the judgements on their pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def open_run(folder: Path) -> FinishedRun:
-    """Return the run in a folder. BenchError if it cannot be read."""
+    """Return the run in a folder. Raise BenchError if it cannot be read."""
     from megbench.reports.run_files import FinishedRun
 
     return FinishedRun(folder)
@@ -39,7 +39,7 @@ def known(run: FinishedRun | None) -> Known:
 
 
 def blinded(run: FinishedRun | None) -> Blinded | None:
-    """Return the run's outputs as its blinded sheets know them; None without a run."""
+    """Return the run's outputs for reading its blinded sheets, or None without a run."""
     from megbench.experts.importing import Blinded
 
     if run is None:
@@ -48,7 +48,7 @@ def blinded(run: FinishedRun | None) -> Blinded | None:
 
 
 def chosen(run: FinishedRun, methods: str) -> list[BlindedOutput]:
-    """Return the finished outputs of the named rows, of all but the controls if none is. BenchError without outputs."""
+    """Return finished outputs of the named rows; default: of all but the controls. Raise BenchError if none exist."""
     labels = [method.label for method in run.facts.methods]
     rows = names_in(methods) or tuple(method.label for method in run.methods)
     outputs = outputs_of(run, [check_choice("row of this run:", label, labels) for label in rows])
@@ -81,12 +81,12 @@ def contents_of(run: FinishedRun) -> dict[tuple[str, str, str], str]:
 
 
 def show_on_page(folder: Path, run: FinishedRun | None, *made: str) -> None:
-    """Make a run's page again, if it has one, so that it shows the judgements; seal it with the files `made`."""
+    """Regenerate a run's page, if it has one, to show the judgements; seal the run again with the files `made`."""
     from megbench.commands.runs import make_report
     from megbench.engine.run_folder import REPORT
     from megbench.engine.seal import seal_again
 
     if run and (folder / REPORT).exists():
         page = make_report(folder, media_all=run.facts.request.get("media_all") is True)
-        print(f"{page}: made again, with the judgements", file=sys.stderr)
+        print(f"{page}: regenerated, with the judgements", file=sys.stderr)
     seal_again(folder, *made)

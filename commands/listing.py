@@ -59,7 +59,7 @@ def list_(
 
 
 def meanings(what: Listed) -> Iterator[tuple[str, str]]:
-    """Yield each method, metric or protocol with a line on it: from its descriptor, or the first of its docstring.
+    """Yield each method, metric or protocol with a description from its descriptor or its docstring's first line.
 
     Plug-ins whose name is already taken come last.
     """
@@ -87,6 +87,6 @@ def meanings(what: Listed) -> Iterator[tuple[str, str]]:
 
 
 def in_a_line(generator: Generator) -> str:
-    """Return a line on a generator: its title, what it sees of the driver, its modes, and the weights supplied here."""
+    """Describe a generator in one line: its title, what it is driven by, its modes, and the weights supplied."""
     weights = "; ".join(f"{name}: {each.status}" for name, each in generator.weights.items()) or "none here"
     return f"{generator.title}. Driven by {generator.driven_by}; modes {', '.join(generator.modes)}; weights {weights}."

@@ -76,13 +76,14 @@ under its leaderboard."""
 
 
 def page(runs: Sequence[FinishedRun]) -> str:
-    """Return docs/magnified.md as runs fill it. BenchError for a run without rows to compare."""
+    """Return docs/magnified.md with the tables of runs. Raise BenchError for a run without rows to compare."""
     parts = [HEAD, GUIDE]
     for run in runs:
         table = magnified_table(run)
         if table is None:
             raise BenchError(
-                f"{run.folder}: no method with and without magnified motion. Run both: --methods fomm,fomm:magnify=4"
+                f"{run.folder}: no method was run both with and without magnified motion. Run both, such as --methods"
+                " fomm,fomm:magnify=4"
             )
         made, protocol = run.facts.provenance, run.facts.protocol
         about = (

@@ -1,4 +1,4 @@
-"""`python -m megbench.commands.metrics_page` writes docs/metrics.md: every figure with what its reader must know."""
+"""`python -m megbench.commands.metrics_page` writes docs/metrics.md: every figure with what a reader must know."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ hand.
 - A metric that is *measured on request* must be named by `--metrics`. [How to add a metric](extend.md#a-metric).
 """
 COLUMNS = ("figure", "what it is", "formula", "range", "ideal", "still face", "against", "over cells", "shown")
-# Dozens of figures that differ by their unit only.
+# Dozens of figures that differ only in their action unit.
 TRACK = re.compile(r"_track_AU")
 
 
 def page() -> str:
-    """Return docs/metrics.md as it should be."""
+    """Return the text of docs/metrics.md."""
     sections = ("\n".join(_section(name, load("metric", name, METRICS))) for name in METRICS)
     return "\n\n".join([HEAD.rstrip(), *sections]) + "\n"
 
@@ -60,7 +60,7 @@ def _section(name: str, metric: type[Metric]) -> Iterator[str]:
 
 
 def _checked(metric: type[Metric]) -> Iterator[str]:
-    """Yield what `bench.py selfcheck` found of the leaderboard's figures, if it looked at this version."""
+    """Yield what `bench.py selfcheck` found about the leaderboard's figures, if it tested this version."""
     kept = read_worth()
     names = [figure.name for figure in metric.figures if figure.group]
     found = {name: kept.figures[name] for name in names if kept and name in kept.figures}

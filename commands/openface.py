@@ -1,4 +1,4 @@
-"""`bench.py openface`: import what OpenFace wrote about the clips of a run."""
+"""`bench.py openface`: import what OpenFace wrote for the clips of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from megbench.core.errors import BenchError, few
 
 
 def openface(run: Path, csvs: Path) -> None:
-    """Import OpenFace's CSVs of a run: CSVS/<method>/<cell>.csv, CSVS/drivers/<driver>.csv, CSVS/truth/<cell>.csv.
+    """Import OpenFace's CSVs for a run: CSVS/<method>/<cell>.csv, CSVS/drivers/<driver>.csv, CSVS/truth/<cell>.csv.
 
     Each may also be a TSV, a workbook, or a folder with one CSV per frame. Then run the benchmark again with --metrics
     +openface_intensity.
@@ -21,7 +21,7 @@ def openface(run: Path, csvs: Path) -> None:
 
 
 def _take_over(run: Path, csvs: Path) -> None:
-    """Save the scores in `csvs` for the clips of a run. Nobody else must be working on the run."""
+    """Save the scores in `csvs` for the clips of a run. The run must be locked by the caller."""
     from megbench.core.files.cache import read_json
     from megbench.core.progress import note
     from megbench.core.tables.reading import table_called
@@ -39,11 +39,11 @@ def _take_over(run: Path, csvs: Path) -> None:
     others = sorted(repr(str(path.relative_to(csvs))) for path in csvs.glob("*/[!.]*") if path not in files)
     if not files:
         example = next(iter(inputs), "drivers/NAME")
-        has = f" It holds {few(others)}." if others else ""
-        raise BenchError(f"{csvs} holds no CSV of a clip of {run}, such as {example}.csv.{has}")
+        has = f" It contains {few(others)}." if others else ""
+        raise BenchError(f"{csvs} contains no CSV for a clip of {run}, such as {example}.csv.{has}")
     scores = {facts["content"]: read_openface(file, int(facts["n_frames"])) for file, facts in files.items()}
     for content, found in scores.items():
         keep(content, found)
     if others:
-        note(f"Left out, as {run} has no clip of that name: {few(others)}")
+        note(f"Left out, because {run} has no clip of that name: {few(others)}")
     print(f"Imported {len(files)} of {len(outputs) + len(inputs)} clips.")

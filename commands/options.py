@@ -16,7 +16,7 @@ from megbench.core.files.names import check_name
 from megbench.core.files.working_folder import weights_folders
 
 RUNS = Path("runs")
-# Variants that do not mean a file of the user's (methods/generator.py).
+# Variants that do not refer to a weights file of the user's (methods/generator.py).
 RESERVED = ("demo", "untrained")
 
 
@@ -28,31 +28,35 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-ProtocolOption = Annotated[str, typer.Option("--protocol", help="Which cells: see `list protocols`.")]
-DriversOption = Annotated[Path | None, typer.Option("--drivers", help="Videos or frame folders (folder, self).")]
+ProtocolOption = Annotated[str, typer.Option("--protocol", help="Which cells to run: see `list protocols`.")]
+DriversOption = Annotated[
+    Path | None, typer.Option("--drivers", help="Folder of videos or frame folders (folder, self).")
+]
 TemplatesOption = Annotated[
     Path | None,
-    typer.Option("--templates", help="Folder of portraits (folder), or names of a kit's (megc2021, megc2022)."),
+    typer.Option("--templates", help="Folder of portraits (folder), or names of templates (megc2021, megc2022)."),
 ]
 DataOption = Annotated[
-    Path | None, typer.Option("--data", help="The unpacked kit of a challenge (megc2021, megc2022).")
+    Path | None, typer.Option("--data", help="Folder of the unpacked challenge kit (megc2021, megc2022).")
 ]
-PortraitsOption = Annotated[Path | None, typer.Option("--portraits", help="Your own portraits to render from (demo).")]
+PortraitsOption = Annotated[
+    Path | None, typer.Option("--portraits", help="Folder of your own portraits to render from (demo).")
+]
 FaceOption = Annotated[
     str,
     typer.Option(
         "--face",
-        help="Which face to take if a driver's first frame shows several: left or right in the picture, or a number by"
-        " size (protocols folder and self); default: the largest.",
+        help="Which face to use if a driver's first frame shows several: left or right in the picture, or its number"
+        " when sorted by size (protocols folder and self); default: the largest.",
         show_default=False,
     ),
 ]
-WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0: one for each core.")]
+WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0: one per core.")]
 DeviceOption = Annotated[
     Device, typer.Option("--device", help="Where networks run; auto: on a GPU if PyTorch finds one.")
 ]
 ReferenceOption = Annotated[
-    str, typer.Option(help="Show published outputs' scores beside motion_agreement_v1's on the same cells: megc2021.")
+    str, typer.Option(help="Show scores of published outputs beside motion_agreement_v1 on the same cells: megc2021.")
 ]
 MediaAllOption = Annotated[bool, typer.Option("--media-all", help="Show the controls in every cell.")]
 
@@ -72,16 +76,16 @@ def folders(
 
 @contextlib.contextmanager
 def resumable() -> Iterator[None]:
-    """Answer Ctrl-C with a line and exit code 130. Decorates commands that continue where they were stopped."""
+    """Report Ctrl-C in one line and exit with code 130, for commands that resume where they were stopped."""
     try:
         yield
     except KeyboardInterrupt:
-        print("Interrupted. What is finished is kept; the same command continues from there.", file=sys.stderr)
+        print("Interrupted. Finished work is kept; repeat the same command to continue.", file=sys.stderr)
         raise typer.Exit(130) from None
 
 
 def resolve_device(device: Device) -> str:
-    """Return "cpu" or "cuda"; auto means cuda if torch finds one. Raise BenchError if cuda is asked for and missing."""
+    """Return "cpu" or "cuda"; auto means cuda if torch finds one. Raise BenchError if cuda is requested and missing."""
     # Importing torch takes seconds, which is pointless if the system has no such device.
     if device is Device.cpu or (device is Device.auto and _has_no_gpu()):
         return "cpu"
@@ -104,7 +108,7 @@ def _why_no_gpu() -> str:
 
 
 def _has_no_gpu() -> bool:
-    """Return whether this is a Linux without the devices of NVIDIA's and AMD's drivers and of WSL."""
+    """Return whether this is Linux without the device files of the NVIDIA, AMD and WSL drivers."""
     return sys.platform == "linux" and not any(Path("/dev", name).exists() for name in ("nvidiactl", "kfd", "dxg"))
 
 

@@ -26,8 +26,8 @@ def pack(
 ) -> None:
     """Pack a row's outputs as an entry: 256x256 videos at 100 fps under the challenge's names, in one zip.
 
-    Every video is decoded again: it must have its driver's number of frames and keep the motion of the face. For runs
-    of other protocols the videos are named <driver>__<template>.
+    Every video is decoded again: it must have its driver's number of frames and preserve the motion of the face. In
+    runs of other protocols, the videos are named <driver>__<template>.
     """
     from megbench.commands.entry import write_entry
     from megbench.core.progress import note
@@ -41,17 +41,17 @@ def pack(
     names = _challenge_names(opened)
     if not names:
         names = {cell.name: cell.name for cell in opened.facts.cells}
-        note(f"{opened.facts.protocol.name} is not a challenge's protocol: videos are named <driver>__<template>.")
+        note(f"{opened.facts.protocol.name} is not a challenge protocol: videos are named <driver>__<template>.")
     write_entry(opened, label, names, target)
     size = target.stat().st_size / 1e6
     print(f"{target}: {len(names)} videos of 256x256 at 100 fps, {size:.1f} MB; each decodes to its driver's number of"
-          " frames and keeps the motion of the face")  # fmt: skip
+          " frames and preserves the motion of the face")  # fmt: skip
 
 
 def _challenge_names(run: FinishedRun) -> dict[str, str]:
     """Return the videos' names in an entry by cell, or {} if the protocol is not a challenge's.
 
-    Raise BenchError if the run lacks cells that the challenge asks for.
+    Raise BenchError if the run lacks cells that the challenge requires.
     """
     from megbench.core.registry import load
     from megbench.protocols import PROTOCOLS
@@ -62,7 +62,7 @@ def _challenge_names(run: FinishedRun) -> dict[str, str]:
     here = {cell.name for cell in run.facts.cells}
     if lacking := [name for name in names if name not in here]:
         raise BenchError(
-            f"{run.folder}: an entry to {protocol} has {len(names)} videos, and this run lacks {len(lacking)} of their"
+            f"{run.folder}: an entry to {protocol} has {len(names)} videos, but this run lacks {len(lacking)} of their"
             f" cells ({few(lacking)}). Run all drivers and templates of the kit."
         )
     return names

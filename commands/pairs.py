@@ -1,4 +1,4 @@
-"""`bench.py experts pairs`: folders in which people compare outputs two by two; their answers, imported and kept."""
+"""`bench.py experts pairs`: make folders in which people compare outputs in pairs, and import their answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUFFIX = ".json"
 
 
 def hand_over(run: FinishedRun, raters: Sequence[str], outputs: Sequence[BlindedOutput], each: int, dry: bool) -> None:
-    """Say how many pairs are asked for, then write a folder and a key for each rater; a dry run writes nothing."""
+    """Print how many pairs will be asked, then write a folder and a key for each rater; a dry run writes nothing."""
     from megbench.core.files.names import check_name
     from megbench.engine.seal import seal_again
     from megbench.experts.pairs_design import all_pairs, repeats
@@ -46,7 +46,7 @@ def hand_over(run: FinishedRun, raters: Sequence[str], outputs: Sequence[Blinded
     possible = len(all_pairs((output.method, f"{output.driver}__{output.template}") for output in outputs))
     if not possible:
         raise BenchError(
-            f"{run.folder}: no cell has finished outputs of two methods. Finish the run, or name --methods."
+            f"{run.folder}: no cell has finished outputs of two methods. Finish the run, or name other --methods."
         )
     each = min(each, possible)
     if each + repeats(each) > MOST_QUESTIONS:
@@ -66,7 +66,7 @@ def hand_over(run: FinishedRun, raters: Sequence[str], outputs: Sequence[Blinded
 
 
 def _told(made: Sequence[Asks], outputs: Sequence[BlindedOutput], possible: int, each: int, before: int) -> str:
-    """Return what will be asked, in numbers."""
+    """Return the numbers of methods, pairs and questions, as text."""
     from megbench.experts.pairs_keys import asked_before
 
     counts = asked_before(made)
@@ -77,13 +77,13 @@ def _told(made: Sequence[Asks], outputs: Sequence[BlindedOutput], possible: int,
     again = len(made[0].questions) - each
     lines = [
         f"{len(methods)} methods in {len(cells)} cells: {possible} pairs of outputs.",
-        f"{len(made)} raters, {each} pairs each and {again} of them again: {questions} questions.",
-        f"Every two methods meet {_times(met)}.",
+        f"{len(made)} raters, {each} pairs each, {again} of which are asked twice: {questions} questions.",
+        f"Every two methods are compared {_times(met)}.",
         f"{len(counts.pairs)} pairs of outputs are asked {_times(asked)}"
-        + (f", the other {never} by none of these raters." if never else "."),
+        + (f", the other {never} not at all by these raters." if never else "."),
     ]
     if before:
-        lines.append(f"Balanced with what {before} earlier raters are asked.")
+        lines.append(f"This balances the pairs that {before} earlier raters are asked.")
     return printable(" ".join(lines))
 
 
@@ -93,15 +93,15 @@ def _times(values: Collection[int]) -> str:
 
 
 def answered(files: Sequence[Path]) -> bool:
-    """Return whether files are raters' answers (JSON) rather than score sheets. BenchError for some of each."""
+    """Return whether files are raters' answers (JSON) rather than score sheets. Raise BenchError for a mixture."""
     found = [path.suffix.lower() == SUFFIX for path in files]
     if any(found) and not all(found):
-        raise BenchError("Score sheets and answers to pairs (.json) are imported one kind at a time. Name one kind.")
+        raise BenchError("Score sheets and answers to pairs (.json) cannot be imported together. Name one kind.")
     return any(found)
 
 
 def _keep(files: Sequence[Path], run: FinishedRun, contents: Mapping[tuple[str, str, str], str]) -> None:
-    """Read raters' answers and keep them as the run's `pairs.csv`; a rater's new answers replace the earlier ones."""
+    """Read raters' answers and save them as the run's `pairs.csv`; a rater's new answers replace the earlier ones."""
     from megbench.experts.pairs import FILE, PairJudgement, read_pairs, write_pairs
     from megbench.experts.pairs_keys import read_answers, read_asks
 
@@ -127,7 +127,7 @@ def _keep(files: Sequence[Path], run: FinishedRun, contents: Mapping[tuple[str, 
 
 
 def import_pairs(files: Sequence[Path], run: Path | None, out: Path | None) -> None:
-    """Keep answers to pairs with their run, make its page again, and print the tables."""
+    """Save answers to pairs in their run, regenerate its page, and print the tables."""
     from megbench.core.files.folder_lock import RUN, locked_existing
     from megbench.experts.pairs import FILE
     from megbench.reports.export import write_tables
@@ -135,7 +135,7 @@ def import_pairs(files: Sequence[Path], run: Path | None, out: Path | None) -> N
     from megbench.reports.pairs import pairs_tables
 
     if run is None:
-        raise BenchError(f"{files[0]}: answers to pairs; only their run knows the outputs. Add --run RUN.")
+        raise BenchError(f"{files[0]}: answers to pairs cannot be read without their run. Add --run RUN.")
     with locked_existing(run, RUN):
         opened = open_run(run)
         _keep(files, opened, contents_of(opened))

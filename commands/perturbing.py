@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def altered_runs(run: Benchmark, perturbations: Sequence[Perturbation]) -> Iterator[Benchmark]:
-    """Yield the run of each alteration, whose clips are made only then.
+    """Yield one run per alteration. Its clips are made only when it is reached.
 
     Rows of outputs made elsewhere are left out: they were made from unaltered drivers.
     """
@@ -25,7 +25,7 @@ def altered_runs(run: Benchmark, perturbations: Sequence[Perturbation]) -> Itera
 
     rows = [row for row in run.rows if not hasattr(row.maker, "unused")]
     if left := [row.label for row in run.rows if row not in rows]:
-        note(f"{', '.join(left)}: outputs made elsewhere from unaltered drivers; left out with altered ones.")
+        note(f"{', '.join(left)}: outputs made elsewhere from unaltered drivers; left out with altered drivers.")
     for one in perturbations:
         note(f"altered drivers, {one.label}: {one.says}.")
         request = {**run.request, "perturb": {"label": one.label, "says": one.says}}
@@ -37,7 +37,7 @@ def altered_runs(run: Benchmark, perturbations: Sequence[Perturbation]) -> Itera
 def complete(run: Benchmark, perturbations: Sequence[Perturbation], media_all: bool) -> list[str]:
     """Complete the runs of all alterations and print what changed; return their failures, one line each.
 
-    If anything was done, make the first run's page and seal again.
+    If anything was done, regenerate the first run's page and seal that run again.
     """
     from megbench.commands.runs import make_report
     from megbench.engine.seal import seal
@@ -59,7 +59,7 @@ def complete(run: Benchmark, perturbations: Sequence[Perturbation], media_all: b
 
 
 def _write_tables(folder: Path) -> str:
-    """Write how figures and the order of rows changed to the run's folder as CSV; return it as text for a terminal."""
+    """Write the changes in figures and in the rows' order to the run's folder as CSV; return them as text."""
     from megbench.core.files.cache import write_text
     from megbench.reports.perturbed import perturbed_tables
     from megbench.reports.run_files import FinishedRun

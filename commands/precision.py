@@ -1,4 +1,4 @@
-"""Whether `precision=bf16` pays on this machine's processor, and what it costs."""
+"""Advice on whether `precision=bf16` is faster on this machine's processor, and what it costs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GAINS = {
     "AMX": "published sizes animated twice as fast as in float32 with an earlier version; this one was not measured",
 }
 COST = "With demo weights its frames are 60 to 67 dB from float32's, and agreement changes by at most .003"
-# The number of frames from which a hint is worthwhile: with demo networks ten minutes of a core in float32.
+# The number of frames from which a hint is worthwhile: with demo networks in float32, ten minutes of one core.
 MANY_FRAMES = 10_000
 
 
@@ -42,6 +42,6 @@ def hint(jobs: Sequence[Job], missing: Callable[[], Sequence[Job]]) -> str:
 
 
 def _frames(jobs: Sequence[Job]) -> int:
-    """Return how many frames of the jobs networks animate in float32."""
+    """Return the number of frames in these jobs that networks animate in float32."""
     precisions = ((job, job.row.identity.get("arithmetic", {}).get("precision")) for job in jobs)
     return sum(job.cell.driver.n_frames for job, precision in precisions if precision == "float32")

@@ -27,15 +27,15 @@ RecogniserOption = Annotated[
     typer.Option(
         "--recogniser",
         help="NAME=PATH[,NAME=PATH]: databases to learn from, raw or prepared. Default, if the drivers are rendered:"
-        " rendered people of the recogniser's own.",
+        " a separate set of rendered people.",
         show_default=False,
     ),
 ]
-ByOption = Annotated[str, typer.Option("--by", help="svm (linear, exact) or ststnet (three seeds; minutes).")]
+ByOption = Annotated[str, typer.Option("--by", help="svm (linear, exact) or ststnet (three seeds, takes minutes).")]
 
 
 def known_classes(scheme: str) -> str:
-    """Return the classes that `--classes` names, before anything is measured. Raise BenchError for another word."""
+    """Return `scheme` if it names known classes. Raise BenchError otherwise, before anything is measured."""
     from megbench.recognition.classes import classes
 
     classes(scheme)
@@ -44,10 +44,10 @@ def known_classes(scheme: str) -> str:
 
 ClassesOption = Annotated[
     str,
-    typer.Option(callback=known_classes, help="megc2019 (negative, positive, surprise) or own (the databases' words)."),
+    typer.Option(callback=known_classes, help="megc2019 (negative, positive, surprise) or own (databases' labels)."),
 ]
 StretchedOption = Annotated[
-    bool, typer.Option("--stretched", help="Scale every picture of flow to its own extremes, as published.")
+    bool, typer.Option("--stretched", help="Scale every flow picture to its own range, as published.")
 ]
 
 
@@ -60,7 +60,10 @@ def recognition(
     stretched: StretchedOption = False,
     workers: WorkersOption = 0,
 ) -> None:
-    """Label a run's outputs by a recogniser that never saw the driver's person or the template (name, same frames)."""
+    """Label a run's outputs by a recogniser that has seen neither the driver's person nor the template.
+
+    People are identified by name and by identical frames.
+    """
     from megbench.commands.runs import make_report
     from megbench.core.files.folder_lock import RUN, locked_existing
     from megbench.core.progress import note
@@ -87,7 +90,7 @@ def recognition(
 
 
 def _kept(run: FinishedRun) -> str:
-    """Return what an earlier command left in a run (recogniser, classes and databases), or "" if nothing."""
+    """Return a description of the labels that an earlier command left in a run, or "" if there are none."""
     from megbench.reports.recognised import read_recognised
 
     try:
@@ -101,7 +104,7 @@ def _kept(run: FinishedRun) -> str:
 
 
 def recognise(run: FinishedRun, databases: str, chosen: Recogniser, classes: str, workers: int) -> Recognised:
-    """Return a recogniser's labels of a run's outputs. Raise BenchError without outputs or clips to learn from."""
+    """Return a recogniser's labels for a run's outputs. Raise BenchError without outputs or training clips."""
     from megbench.recognition.view import Shown, label
 
     data = learnt_from(run, databases, classes, workers)
@@ -125,15 +128,15 @@ def learnt_from(run: FinishedRun, databases: str, classes: str, workers: int) ->
     recorded = sorted({cell.driver for cell in run.facts.cells if not cell.rendered})
     if recorded:
         raise BenchError(
-            f"{run.folder}: {len(recorded)} of its drivers are recordings ({recorded[0]}), about which rendered people"
-            " teach nothing. Give --recogniser NAME=PATH[,NAME=PATH], such as casme2=/data/CASME2."
+            f"{run.folder}: {len(recorded)} of its drivers are recordings ({recorded[0]}), which need a"
+            " recogniser trained on recordings. Give --recogniser NAME=PATH[,NAME=PATH], such as casme2=/data/CASME2."
         )
     samples, notes = rendered_samples(STORE.resolve(), workers)
     return labelled(samples, classes, notes)
 
 
 def drivers_of(run: FinishedRun) -> list[Driver]:
-    """Return the drivers whose frames the run holds, except those whose apex is not after onset and in the clip."""
+    """Return the drivers whose frames the run holds. An apex not after the onset or not in the clip is None."""
     from megbench.recognition.moments import why_guessed
     from megbench.recognition.view import Driver
 
@@ -193,7 +196,7 @@ def _recognised(
     unfinished = []
     if not run.facts.finished:
         here, all_of_them = len(shown) - len(drivers), len(run.facts.methods) * len(run.facts.cells)
-        unfinished.append(f"the run was not finished: {here} of {all_of_them} outputs were there")
+        unfinished.append(f"the run was not finished: {here} of the {all_of_them} outputs were available")
     known = {name: emotion if emotion in data.classes else None for name, emotion in emotions.items()}
     clips = Counter(sample.database for sample in data.samples)
     people = {name: len({one.person for one in data.samples if one.database == name}) for name in clips}

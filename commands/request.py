@@ -1,4 +1,4 @@
-"""What a run was asked for, and what that means: cells, rows and metrics."""
+"""A request for a run, and the cells, rows and metrics that it stands for."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ if TYPE_CHECKING:
     from megbench.engine.runner import Row
 
 
-# Parts of a request that its page shows and that do not affect scores.
+# Parts of a request that affect only the page, not the scores.
 SHOWN = ("named_metrics", "reference")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for, in plain values: everything that affects scores, and two options for the page.
+    """The user's request in plain values: everything that affects scores, and two options for the page.
 
-    named_metrics: these have columns in every leaderboard; default metrics have them if their figures say so.
-    reference: whose published rows are shown beside the run's (megbench.reports.reference), or "".
+    named_metrics: the metrics that have columns in every leaderboard; other metrics have columns if their figures
+    request them. reference: the reference whose published rows are shown beside the run's own
+    (megbench.reports.reference), or "".
     """
 
     methods: tuple[str, ...]
@@ -41,14 +42,14 @@ class Request:
     reference: str = ""
 
     def deciding(self) -> dict[str, Any]:
-        """Return everything that affects the scores as plain values, whose hash names the run."""
+        """Return everything that affects the scores, as plain values; the run is named after their hash."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in SHOWN}
 
 
 def make_protocol(name: str, given: dict[str, Any], face: str = "", workers: int = 0) -> CellSource:
     """Return the protocol `name` on the `given` folders, with the chosen `face` of its drivers ("": the largest).
 
-    workers: processes that it may use; 0: one for each processor.
+    workers: the number of processes that it may use; 0: one per processor.
     """
     from megbench.core.registry import ignored, load
     from megbench.protocols import PROTOCOLS, make
@@ -59,7 +60,7 @@ def make_protocol(name: str, given: dict[str, Any], face: str = "", workers: int
 
 
 def make_rows(request: Request) -> list[Row]:
-    """Return the methods asked for, then their companions: flow_warp and the controls."""
+    """Return the rows of the requested methods, then their companions: flow_warp and the controls."""
     from megbench.engine.runner import Row
     from megbench.methods import COMPANIONS, ignored_methods, parse_label, row_maker
 
@@ -76,7 +77,7 @@ def make_rows(request: Request) -> list[Row]:
 
 
 def possible_rows(rows: Sequence[Row], request: Request, cells: Sequence[Cell]) -> list[Row]:
-    """Return the rows without the companions that these cells do not allow, unless they were asked for by name."""
+    """Return the rows without the companions that these cells do not allow, unless they were requested by name."""
     return [row for row in rows if row.label in request.methods or not impossible(row, cells)]
 
 
@@ -84,10 +85,10 @@ def impossible(row: Row, cells: Sequence[Cell]) -> str:
     """Return why these cells do not allow a companion, or "" if they do."""
     needs = getattr(row.maker, "needs", "")
     if needs == "truth" and not all(cell.truth for cell in cells):
-        return "nobody knows how these templates make the drivers' expressions"
+        return "the true result of the drivers' expressions on these templates is not known"
     if needs == "foil" and not any(cell.foil for cell in cells):
         one = len({cell.driver.name for cell in cells}) == 1
-        return "there is only one driver" if one else "no driver has another one that moves another part of the face"
+        return "there is only one driver" if one else "no driver has a counterpart that moves another part of the face"
     return ""
 
 
@@ -96,7 +97,7 @@ def mention(
 ) -> None:
     """Print which companions and metrics a run will lack and why, and warn of demo weights on recordings.
 
-    rows: all rows asked for and their companions. marks: the marks of the run's rows on these cells, by label.
+    rows: all requested rows and their companions. marks: the marks of the run's rows on these cells, by label.
     """
     from megbench.core.generator import DEMO_MARK
     from megbench.core.progress import note
@@ -118,13 +119,13 @@ def mention(
     demo = [label for label, words in marks.items() if DEMO_MARK in words]
     if demo and not all(cell.driver.rendered for cell in cells):
         note(
-            f"{', '.join(demo)}: demo weights, trained briefly on rendered faces. On recordings they hardly move or add"
-            " noise; they say nothing about the published models (docs/demo_weights.md)."
+            f"{', '.join(demo)}: demo weights, trained briefly on rendered faces. On recordings they produce hardly any"
+            " motion or add noise; they say nothing about the published models (docs/demo_weights.md)."
         )
 
 
 def chosen_metrics(given: Sequence[str]) -> tuple[str, ...]:
-    """Return the metrics that --metrics means: the defaults if `given` is empty, or the defaults and names with a +.
+    """Return the metrics that --metrics selects: the defaults if `given` is empty, or the defaults and names with a +.
 
     Raise BenchError if only some of the names have a +.
     """
@@ -142,7 +143,7 @@ def chosen_metrics(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def load_metrics(request: Request) -> list[Any]:
-    """Return the classes of the metrics asked for.
+    """Return the classes of the requested metrics.
 
     Raise BenchError if one does not meet the contract, or if two have a figure of the same name or the same short title
     in a group of columns.

@@ -34,10 +34,10 @@ def export(run: RunArgument, out: Annotated[Path, typer.Option("-o", "--out", he
 def check(
     file: Annotated[Path, typer.Argument(help="A file made by `results export`.")],
     run: Annotated[Path | None, typer.Option(help="Also compare with the run that it came from.")] = None,
-    sample: Annotated[int, typer.Option(min=0, help="With --run: outputs to measure again, drawn at random.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Which outputs are drawn.")] = 0,
+    sample: Annotated[int, typer.Option(min=0, help="With --run: random outputs to measure again.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for drawing outputs.")] = 0,
 ) -> None:
-    """Say what is wrong with a results file; exit code 1 if anything is. Only --run detects a consistent forgery."""
+    """Report what is wrong with a results file; exit with code 1 if anything is. Only --run finds careful forgery."""
     from megbench.commands.results_again import measured_again
     from megbench.results.against_run import against_run
     from megbench.results.check import findings
@@ -53,9 +53,9 @@ def check(
         again, lines = measured_again(Submission.model_validate(facts), run, sample, seed)
     _tell(file, lines)
     if again:
-        print(f"{again} outputs measured again from the run's frames: the same scores")
+        print(f"{again} outputs measured again from the run's frames, with the same scores")
     if not run:
-        print("The file is consistent. Only --run RUN detects a forgery that changed every place consistently.")
+        print("The file is consistent. Only --run RUN detects a forgery that changed all values consistently.")
 
 
 @app.command()
@@ -90,7 +90,7 @@ def add(
     if path.exists():
         raise BenchError(f"{path} exists. Give the entry another --name, or remove the file to replace it.")
     write_submission(made, path)
-    print(f"Wrote {path}. Look at it with `{COMMAND} results board`, then open a pull request with this text:\n")
+    print(f"Wrote {path}. Preview it with `{COMMAND} results board`, then open a pull request with this text:\n")
     print(pull_request(made, path))
 
 

@@ -20,9 +20,10 @@ from megbench.results.submission import CellResult, Submission
 
 
 def measured_again(made: Submission, run: Path, sample: int, seed: int) -> tuple[int, list[str]]:
-    """Measure `sample` outputs of a run again, drawn at random. Return how many, and a line for each that differs.
+    """Measure `sample` outputs of a run again, drawn at random. Return how many, and one line per difference.
 
-    Frames come from the run, drivers and truths from the protocol. Raise BenchError if this machine cannot do the run.
+    The frames come from the run, drivers and truths from the protocol. Raise BenchError if this machine cannot carry
+    out the run's request.
     """
     asked = (read_json(run / "run.json") or {})["request"]
     request = Request(**{name: asked[name] for name in Request.__dataclass_fields__ if name in asked})
@@ -50,10 +51,10 @@ def _other_scores(run: Path, job: Job, rows: dict[str, Any], metrics: list[Any],
     place = f"row {job.row.label} on {job.cell.name}"
     frames = read_frames(cell_folder(run, job) / "frames", job.cell.driver.n_frames)
     if content_hash(frames) != found.output:
-        yield f"{place}: the run's frames have another hash"
+        yield f"{place}: the run's frames have a different hash"
         return
     seen = Seen(job.cell, frames, cache / "features")
     for metric in metrics:
         for name, value in measure(metric, job.cell, seen).values.items():
             if not same(kept(value), found.scores.get(name)):
-                yield f"{place}: {name} {found.scores.get(name)}, but measured again {value}"
+                yield f"{place}: {name} is {found.scores.get(name)}, but {value} when measured again"

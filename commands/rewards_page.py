@@ -50,8 +50,8 @@ def page(run: FinishedRun) -> str:
     table = rewards_table(run)
     if table is None or TRUTH not in compared(run):
         raise BenchError(
-            f"{run.folder}: no row {TRUTH} beside controls, so nothing shows what scores reward. Run the demo protocol"
-            " with its controls: python bench.py --methods flow_warp --metrics +vbench"
+            f"{run.folder}: no row {TRUTH} together with controls, so nothing shows what scores reward. Run the demo"
+            " protocol with its controls: python bench.py --methods flow_warp --metrics +vbench"
         )
     made = run.facts.provenance
     lines = [f"- {sentence}" for sentence in summary(run)]
@@ -64,7 +64,7 @@ def page(run: FinishedRun) -> str:
 
 
 def _absent(run: FinishedRun) -> list[str]:
-    """Return a sentence on the suite's metrics that the run did not ask for, or [] if there are none."""
+    """Return a sentence on the suite's metrics that the run did not measure, or [] if it measured all."""
     asked = {metric.name for metric in run.facts.metrics}
     lost = [f"`{name}`" for name in METRICS if name not in asked]
     on_request = all(name.strip("`") in ON_REQUEST for name in lost)

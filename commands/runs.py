@@ -24,16 +24,18 @@ TABLES = "tables"
 def report(
     runs: list[Path],
     media_all: MediaAllOption = False,
-    no_media: Annotated[bool, typer.Option("--no-media", help="A page for sharing, without faces.")] = False,
-    latex: Annotated[bool, typer.Option("--latex", help="Also the tables as LaTeX, in RUN/tables.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Also the tables as CSV, in RUN/tables.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Also the tables as Markdown, in RUN/tables.")] = False,
+    no_media: Annotated[bool, typer.Option("--no-media", help="Write a page for sharing, without faces.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Also write the tables as LaTeX to RUN/tables.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Also write the tables as CSV to RUN/tables.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Also write the tables as Markdown to RUN/tables.")
+    ] = False,
     columns: Annotated[
-        str, typer.Option(help="Columns of the exported leaderboard, comma-separated figures; default: the main ones.")
+        str, typer.Option(help="Comma-separated figures: the exported leaderboard's columns; default: the main ones.")
     ] = "",
     reference: ReferenceOption = "",
 ) -> None:
-    """Make the reports of runs again from their files."""
+    """Regenerate the reports of runs from their files."""
     from megbench.core.files.folder_lock import RUN, locked_existing
     from megbench.core.progress import note
     from megbench.engine.seal import seal_again
@@ -45,12 +47,12 @@ def report(
         with locked_existing(run, RUN):
             print(make_report(run, media_all, no_media, reference))
             if forms:
-                # Part of a confusion matrix is meaningless, so it is exported whole.
+                # Part of a confusion matrix is meaningless, so all of it is exported.
                 whole = ["recognition_confusion", *(["leaderboard"] if columns else [])]
                 tables = tables_of(run, names(columns), reference or asked_reference(FinishedRun(run)))
                 print(f"{len(write_tables(run / TABLES, tables, forms, whole))} tables in {run / TABLES}")
             for name in seal_again(run, *([TABLES] if forms else [])):
-                note(f"{run / name}: altered since it was sealed; `verify` will report it. Make it again.")
+                note(f"{run / name}: altered since it was sealed; `verify` will report it. Regenerate it.")
 
 
 def page_recipe() -> str:
@@ -69,7 +71,7 @@ def page_recipe() -> str:
 def make_report(run: Path, media_all: bool, no_media: bool = False, reference: str = "") -> Path:
     """Write a run's page, its summary for terminals and its spotting log; return the page's path.
 
-    reference: whose published rows are shown beside the run's; "" for those of the run's own command, if any.
+    reference: the reference whose published rows are shown beside the run's; "": that of the run's own command, if any.
     """
     from megbench.core.files.cache import write_text
     from megbench.reports.common_cells import summary
@@ -91,12 +93,12 @@ def asked_reference(run: FinishedRun) -> str:
 
 
 def keep_motion(run: Path, jobs: Sequence[Job]) -> bool:
-    """Link the clips' motion that scoring measured from the store into a run, where its page finds it.
+    """Link the clip motion that was measured for scoring from the store into a run, where its page finds it.
 
     Return whether anything changed.
 
-    A driver's motion is that of its reference, with which scores compare: the same motion under another noise. Motion
-    that no metric of the run used, or that has left the store since, is missing.
+    For a driver, this is the motion of the reference that outputs are scored against: the same motion with different
+    noise. Motion is missing if no metric of the run used it, or if it has been removed from the store since.
     """
     from megbench.core.files.cache import link_file, read_kept, whole_folder
     from megbench.core.frames import read_frames
@@ -125,7 +127,7 @@ def keep_motion(run: Path, jobs: Sequence[Job]) -> bool:
 
 
 def clean(
-    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only say what would be deleted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; otherwise only print what would be deleted.")] = False,
 ) -> None:
     """Delete the cache (.megbench) that makes runs faster; finished runs keep their files."""
     from megbench.core.files.cache import KINDS, entries, remove
@@ -135,7 +137,7 @@ def clean(
         of_kind = [entry for entry in found if entry.path.parent.name == kind]
         if of_kind:
             freed, size = (sum(getattr(entry, part) for entry in of_kind) / 1e6 for part in ("freed", "size"))
-            print(f"{kind:10} {len(of_kind):6} entries {size:9.1f} MB, of which {freed:.1f} MB are held by no run")
+            print(f"{kind:10} {len(of_kind):6} entries {size:9.1f} MB, of which {freed:.1f} MB are used by no run")
     if not found:
         print(f"Nothing to free: {STORE} is empty or missing.")
     elif yes:

@@ -1,4 +1,4 @@
-"""A run's scores as data frames: all of them, and those of one row with a line for each cell."""
+"""A run's scores as data frames: all scores, or those of a single row with one line per cell."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from megbench.core.clip import Cell
 from megbench.core.contracts import Figure, Metric
 from megbench.engine.score_table import COLUMNS, SCORES
 
-# What figures against the truth lack if the drivers are recordings, and where there is one.
-NO_TRUTH = "nobody knows the true result; the protocols demo, demo_kit and self have one (megbench.run)"
+# Why recordings have no figures that compare with the truth, and where there is a truth.
+NO_TRUTH = "the true result is not known; the protocols demo, demo_kit and self have one (megbench.run)"
 OVER_ALL = "over_all_cells"
-OF_ALL = f"of all cells together: attrs[{OVER_ALL!r}]"
-# How metrics end the reason of a figure that a single cell does not have.
+OF_ALL = f"exists only for all cells together: attrs[{OVER_ALL!r}]"
+# The words with which metrics end the reason for a figure that a single cell does not have.
 OF_SEVERAL = "see the rows over several cells"
 
 
 def read_scores(run: Path) -> pd.DataFrame:
     """Return the scores of a finished run as they were written: numbers to the last digit, absent ones NaN."""
     with (run / SCORES).open(newline="", encoding="utf-8") as file:
-        table = pd.DataFrame(list(csv.DictReader(file)), columns=COLUMNS)  # names such as "022" stay texts
+        table = pd.DataFrame(list(csv.DictReader(file)), columns=COLUMNS)  # names such as "022" stay strings
     table["value"] = [float(text) if text else math.nan for text in table["value"]]
     table["is_control"] = table["is_control"] == "True"
     return table.astype({"n_scored": int, "n_cells": int})
 
 
 def by_cell(scores: pd.DataFrame, cells: Sequence[Cell], metrics: Sequence[Metric]) -> pd.DataFrame:
-    """Return the scores of a run with one row of outputs: a line for each cell.
+    """Return the scores of a run with a single row of outputs, one line per cell.
 
-    Columns: driver, template, each figure, and reason, which says for all absent figures why; a metric without any
-    figure is named itself. `attrs["over_all_cells"]`: each figure over all cells, None where it is absent.
+    Columns: driver, template, each figure, and reason, which explains the absent figures; it names a metric instead of
+    its figures if all of them are absent. `attrs["over_all_cells"]`: each figure over all cells, None where absent.
     """
     figures = {figure.name: figure for metric in metrics for figure in metric.figures}
     of_cells = scores[scores["scope"] == "cell"].to_dict("records")
@@ -63,7 +63,7 @@ def _why(figure: Figure, row: Mapping[Hashable, Any]) -> str:
 
 
 def _told(absent: Mapping[str, str], metrics: Sequence[Metric]) -> str:
-    """Return the reasons, each once, behind the figures that it concerns or the metrics that have no others."""
+    """Return each reason once, preceded by its figures, or by a metric's name if it explains all of its figures."""
     told: dict[str, list[str]] = {}
     for metric in metrics:
         reasons = {figure.name: absent.get(figure.name, "") for figure in metric.figures}

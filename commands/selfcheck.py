@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from megbench.metrics.sensitivity import Values, Worth
     from megbench.metrics.true_courses import Courses
 
-# The outcome that reports show (megbench.reports.selfcheck reads it).
+# The saved outcome, which reports show (megbench.reports.selfcheck reads it).
 KEPT = Path(__file__).parent.parent / "reports" / "selfcheck.json"
 FIRMLY = 0.95
 # Laws hold for means; a single cell may deviate.
@@ -37,7 +37,7 @@ FOLLOWED, FOLLOWS = ("AU01", "AU02", "AU04", "AU05", "AU10", "AU12", "AU15"), 0.
 
 @dataclass(frozen=True)
 class Law:
-    """Something that must hold for the headline figures, with what was found."""
+    """A property that the headline figures must have, with the measured result."""
 
     text: str
     found: str
@@ -45,9 +45,9 @@ class Law:
 
 
 def selfcheck(
-    cells: Annotated[int, typer.Option(min=1, max=9, help="How many demo cells, each with another driver.")] = 3,
+    cells: Annotated[int, typer.Option(min=1, max=9, help="Number of demo cells, each with a different driver.")] = 3,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
-    keep: Annotated[bool, typer.Option("--keep", help="Write the outcome to where reports read it.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Save the outcome where reports read it.")] = False,
 ) -> None:
     """Test the metrics: degrade true answers step by step and see how each metric responds."""
     from megbench.core.files.cache import write_json
@@ -109,7 +109,7 @@ def measure_all(count: int, workers: int) -> tuple[dict[str, Values], dict[str, 
 
 
 def checked_metrics() -> list[Callable[[], Any]]:
-    """Return the default metrics and CHECKED_TOO, without those that this machine lacks; note which of CHECKED_TOO."""
+    """Return the default metrics and CHECKED_TOO, as far as this machine can compute them; note the latter's gaps."""
     from megbench.core.progress import note
     from megbench.core.registry import load
     from megbench.engine.scoring import lacking
@@ -146,7 +146,7 @@ def course_laws(courses: dict[str, tuple[str, Courses]]) -> Iterator[Law]:
 
 
 def chosen_cells(cells: Sequence[Cell], count: int) -> list[Cell]:
-    """Return `count` cells, each with another driver, that cycle through styles, emotions and templates."""
+    """Return `count` cells, each with a different driver, that cycle through styles, emotions and templates."""
     drivers = list(dict.fromkeys(cell.driver.name for cell in cells))
     step = len(cells) // len(drivers)
     order = sorted(range(len(drivers)), key=lambda k: (k % 4, k))  # 0, 4, 8 differ in style and emotion
@@ -155,7 +155,7 @@ def chosen_cells(cells: Sequence[Cell], count: int) -> list[Cell]:
 
 @dataclass(frozen=True)
 class _Checker:
-    """The worker's side: makes a variant and measures it with all metrics."""
+    """The work of a worker process: make a variant and measure it with all metrics."""
 
     makers: Sequence[Callable[[], Any]]
     features: Path

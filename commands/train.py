@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from megbench.training.command import TrainingSource
 
 DEMO, MIX = "demo", "mix"
-# The variant's name of weights trained on the rendered set unless --as gives another.
+# The variant name of weights trained on the rendered set unless --as gives another.
 OWN = "mine"
 
 
@@ -45,11 +45,15 @@ def train(
         str, typer.Option(help="demo (rendered people), or NAME=PATH[,NAME=PATH]: databases, raw or prepared.")
     ] = DEMO,
     config: Annotated[
-        Path | None, typer.Option(help="Settings; default: the published ones, or the demo weights' for demo.")
+        Path | None, typer.Option(help="Settings file; default: the published settings, or the demo weights' for demo.")
     ] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="a.b=value; may be repeated.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a setting: a.b=value; may be repeated.")
+    ] = None,
     variant: Annotated[str, typer.Option("--as", help="Name of the weights; default: database, mix or mine.")] = "",
-    out: Annotated[Path | None, typer.Option(help="Folder; default: .megbench/training/<name>@<variant>.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Training folder; default: .megbench/training/<name>@<variant>.")
+    ] = None,
     init: Annotated[Path | None, typer.Option(help="Weights to start from; default: random ones.")] = None,
     leave_out: Annotated[
         LeaveOut, typer.Option(help="Which clips of a database to exclude from training.")
@@ -58,9 +62,9 @@ def train(
     max_minutes: Annotated[float | None, typer.Option(min=0, help="Stop this call after this many minutes.")] = None,
     device: DeviceOption = Device.auto,
     devices: Annotated[int, typer.Option(min=1, help="GPUs (or CPU processes) on each machine.")] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines; start on each as with torchrun; they share --out.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines; start each as with torchrun; they share --out.")] = 1,
 ) -> None:
-    """Train a method; if it was interrupted or reached a limit, the same command continues."""
+    """Train a method; to resume after an interruption or a limit, repeat the same command."""
     from megbench.taught import TRAININGS
     from megbench.training import command as training
     from megbench.training.plan import Limits
@@ -74,7 +78,7 @@ def train(
     weights = user_weights(name, variant or (OWN if label == DEMO else label))
     folder = out or STORE / "training" / weights.stem
     if weights.exists() and not folder.exists():
-        raise BenchError(f"{weights} holds weights of another training. Give --as another name, or move the file away.")
+        raise BenchError(f"{weights} holds weights from another training. Give --as another name, or move the file.")
     changes = list(overrides or [])
     if label != DEMO:
         changes.append(f"data.prepared.leave_out={leave_out}")
@@ -102,9 +106,9 @@ def default_config(name: str, label: str, recipe: type) -> Path | None:
 
 
 def training_data(clips: str) -> tuple[str, TrainingSource]:
-    """Return what --clips means: the variant's name ("demo", the database's, or "mix") and what to learn from.
+    """Return what --clips stands for: the variant name ("demo", the database's, or "mix") and the training data.
 
-    A raw database is prepared first. Raise BenchError for other text, or if a store holds another database.
+    A raw database is prepared first. Raise BenchError for text in another form, or if a store holds another database.
     """
     if clips == DEMO:
         from megbench.taught.rendered import rendered_set

@@ -1,6 +1,6 @@
 """`python -m megbench.commands.training_people [FILE]` writes taught/people.npz, the people of the training set.
 
-The only step of rendering a training set that requires dlib: it finds the portrait's face, and it chooses the people.
+This is the only step in rendering a training set that requires dlib, to find the portrait's face and choose the people.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DRAWS = 3
 
 
 def chosen(count: int, draws: int) -> People:
-    """Return `count` people out of `draws`, chosen apart from each other. BenchError if too few pass the audition."""
+    """Return `count` of `draws` people, chosen to differ. Raise BenchError if too few pass the audition."""
     roles = cast(PORTRAIT, CAST_SERIES, count, draws, progress=True)
     found = np.stack([_landmarks(role) for role in roles])
     return People(read_portrait(PORTRAIT), tuple(role.number or 0 for role in roles), found.astype(np.float32))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from megbench.core.contracts import Metric, Partial
     from megbench.core.frames import Frames
 
-# How a line begins: what is right, what is wrong, what may be intended, and ("") information only.
+# How a line begins: for what is right, what is wrong, what may be intended, and ("") mere information.
 Verdict = Literal["ok", "FAULT", "WARN", ""]
 Line = tuple[Verdict, str]
 # Tolerance for the value that a figure states for a still face, relative to the distance from there to the ideal.
@@ -53,7 +53,7 @@ def raised(error: Exception, plugin: Callable[..., Any]) -> str:
     while isinstance(plugin, functools.partial):
         made_of += [part.model for part in plugin.args if isinstance(part, Generator)]
         plugin = plugin.func
-    # For a plug-in's generator its own modules matter, not the ones here that run it.
+    # For a generator from a plug-in, the plug-in's modules matter, not the modules here that run it.
     tops = {module.partition(".")[0] for module in made_of}
     modules = [sys.modules[top] for top in (tops - {"megbench"} or tops) if top in sys.modules]
     roots = [place for module in modules for place in (*getattr(module, "__path__", ()), module.__file__) if place]
@@ -108,7 +108,7 @@ def _frames_lines(method: Any, cell: Cell) -> Iterator[Line]:
     shape = f"{cell.name}: {count} frames where the driver has {wanted}, {frames.shape[1:]}, uint8"
     yield _verdict(count == wanted), shape
     again = np.array_equal(frames, _made(method, cell))
-    yield _verdict(again), f"{cell.name}: a second time {'the same frames' if again else 'other frames'}"
+    yield _verdict(again), f"{cell.name}: a second run gives {'the same frames' if again else 'different frames'}"
 
 
 def _verdict(good: bool) -> Verdict:
@@ -118,7 +118,7 @@ def _verdict(good: bool) -> Verdict:
 def _contract_lines(faults: Sequence[str]) -> Iterator[Line]:
     yield from (("FAULT", fault) for fault in faults)
     if not faults:
-        yield "ok", "it has everything that the contract asks for"
+        yield "ok", "it has everything that the contract requires"
 
 
 def _made(method: Any, cell: Cell) -> Frames:
@@ -140,7 +140,7 @@ def _identity(first: Any, second: Any) -> Line:
 
 @_in_lines
 def metric_lines(kind: Callable[[], Metric], cell: Cell) -> Iterator[Line]:
-    """Test a metric: its attributes, a perfect, a still, a black and a very short output, and its pooling."""
+    """Test a metric: its attributes, its values for perfect, still, black and very short outputs, and its pooling."""
     from megbench.engine.plugins import metric_faults
 
     faults = list(metric_faults(kind))
@@ -181,9 +181,9 @@ def _measured_lines(metric: Metric, cell: Cell, outputs: Mapping[str, Frames], s
 def _still_lines(
     metric: Metric, perfect: Mapping[str, float | None], still: Mapping[str, float | None]
 ) -> Iterator[Line]:
-    """Warn if a figure rates a still face differently than it states, or at least as well as a perfect output.
+    """Warn if a figure's value for a still face is not its `still`, or is at least as good as a perfect output's.
 
-    A figure whose `still` is its ideal is a guard, which accepts a still face on purpose.
+    A figure whose `still` equals its ideal is a guard, which accepts a still face on purpose.
     """
     for figure in metric.figures:
         best, value = perfect.get(figure.name), still.get(figure.name)
@@ -191,7 +191,7 @@ def _still_lines(
             continue
         values = f"{figure.name} is {value:.3g} for a still face"
         if figure.still is not None and abs(value - figure.still) > STILL_ENOUGH * (figure.distance(figure.still) or 1):
-            yield "WARN", f"{values}, and its `still` says {figure.still:g}"
+            yield "WARN", f"{values}, but its `still` says {figure.still:g}"
         if best is not None and figure.still != figure.ideal and figure.distance(value) <= figure.distance(best):
             than = f"the perfect output's {best:.3g}"
             nearer = "no further from" if figure.distance(value) == figure.distance(best) else "nearer to"
@@ -210,7 +210,7 @@ def _partial_lines(metric: Metric, what: str, partial: Partial) -> Iterator[Line
             continue
         low, high = figures[name].bounds
         if value is not None and not ((low is None or value >= low) and (high is None or value <= high)):
-            yield "FAULT", f"{what}: {name} is {value:g}, outside of its bounds {low} to {high}"
+            yield "FAULT", f"{what}: {name} is {value:g}, outside its bounds {low} to {high}"
     shown = [f"{name} {value:.3g}" for name, value in partial.values.items() if value is not None]
     yield "", f"{what}: {', '.join(shown[:6]) or partial.reason or partial.status}{' ...' if len(shown) > 6 else ''}"
 
@@ -226,9 +226,9 @@ def _pooling_lines(metric: Metric, partials: Sequence[Partial]) -> Iterator[Line
         except Exception as error:
             yield "FAULT", f"pooled over {what}: {raised(error, type(metric))}"
             continue
-        yield "ok", f"pooled over {what}: a score of every figure"
+        yield "ok", f"pooled over {what}: a score for every figure"
         same = all(_near(value, turned[name]) for name, value in scores.items())
-        yield _verdict(same), f"pooled over {what}: {'the same' if same else 'another value'} in another order"
+        yield _verdict(same), f"pooled over {what}: {'the same' if same else 'a different value'} in another order"
 
 
 def _near(first: float | None, second: float | None) -> bool:

@@ -22,7 +22,7 @@ from megbench.core.errors import BenchError, check_choice
 if TYPE_CHECKING:
     from megbench.core.clip import Cell
 
-# Columns of the figure: the driver's frames at these shares of its length, and the strongest frame.
+# Columns of the figure: the driver's frames at these fractions of its length, and the strongest frame.
 SHARES = (0.0, 0.5, 1.0)
 
 

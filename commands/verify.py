@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from megbench.core.files.cache import CellRecord
 
 
-OTHERS = "made by other code, weights or inputs, or by other versions of packages"
+OTHERS = "made with different code, weights, inputs or package versions"
 
 
 def verify(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run, runs/<id>.")],
     sample: Annotated[int, typer.Option(min=0, help="Cells to animate again and compare, drawn at random.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Which cells are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for drawing cells.")] = 0,
 ) -> None:
-    """Hash every file of a run again and recompute a random sample of its cells; exit code 1 if anything differs."""
+    """Hash every file of a run again and recompute a random sample of its cells; exit with code 1 if any differs."""
     from megbench.core.files.cache import read_json
     from megbench.engine.seal import faults
 
@@ -42,7 +42,7 @@ def verify(
 
 
 def _again(run: Path, asked: dict[str, Any], sample: int, seed: int) -> tuple[int, list[str]]:
-    """Animate `sample` finished cells again in a temporary store. Return how many, and a line for each that differs."""
+    """Animate `sample` finished cells again in a temporary store. Return how many, and one line per difference."""
     from megbench.commands.request import Request, make_protocol, make_rows, possible_rows
     from megbench.engine.runner import Settings, animate, cell_folder, plan
 
@@ -60,12 +60,12 @@ def _again(run: Path, asked: dict[str, Any], sample: int, seed: int) -> tuple[in
     lines = [f"{job.row.label} on {job.cell.name}: {OTHERS}" for job in others]
     for job in drawn:
         if job.key in made and made[job.key].content != kept[job.key].content:
-            lines.append(f"{job.row.label} on {job.cell.name}: {made[job.key].reason or 'other frames'}")
+            lines.append(f"{job.row.label} on {job.cell.name}: {made[job.key].reason or 'different frames'}")
     return len(made), lines
 
 
 def _record(folder: Path) -> CellRecord:
-    """Return a cell's record as the run has it, whoever made it, or one without a status if there is none."""
+    """Return a cell's record in the run, whatever its key, or a record without a status if there is none."""
     from megbench.core.files.cache import CellRecord, read_kept
 
     return CellRecord(**(read_kept(folder / "cell.json") or {"key": "", "status": ""}))

@@ -1,4 +1,4 @@
-"""`bench.py weights` and `bench.py doctor`: other people's networks, and what this machine can compute."""
+"""`bench.py weights` and `bench.py doctor`: third-party networks, and what this machine can compute."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Action(StrEnum):
 
 def weights(
     action: Action,
-    what: Annotated[str, typer.Argument(help="fetch: a name or a metric of the list, or all; add: a file.")] = "",
+    what: Annotated[str, typer.Argument(help="fetch: a name or a metric from the list, or all; add: a file.")] = "",
 ) -> None:
-    """List other people's weights, fetch one (needs a network), or add a file."""
+    """List third-party weights, fetch one (needs a network), or add a file."""
     from megbench.core.weights import external_weights
     from megbench.core.weights.packaged_trunks import PACKAGE
 
     if action is not Action.list and not what:
         raise BenchError(
-            f"weights {action} needs one more word: {'a name of the list' if action == 'fetch' else 'a file'}."
+            f"weights {action} needs one more argument: {'a name from the list' if action == 'fetch' else 'a file'}."
         )
     if action is Action.add:
         row, path = external_weights.add(Path(what))
@@ -69,7 +69,7 @@ def _place(name: str) -> str:
 
 
 def doctor() -> None:
-    """Say what this machine can compute: device, packages, and every metric with what is missing for it."""
+    """Report what this machine can compute: device, packages, and every metric with what is missing for it."""
     import inspect
     import platform
 

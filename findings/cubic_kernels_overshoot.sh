@@ -3,8 +3,8 @@
 # shading by .136 pixels where .1 is meant and by .703 where .75 is; Pillow's BICUBIC transform by .172 and .656. Both use
 # Keys' kernel with another constant than the -1/2 that makes it exact on a linear ramp: OpenCV -.75, Pillow's
 # transform -1 (its resize -.5). Bilinear sampling, which is thought to be worse, and interpolating B-splines (SciPy
-# order 3) move the ramp exactly. Test pictures for optical flow made by cubic warps have a wrong ground truth,
-# by a third of the motion at a tenth of a pixel, and flow that is right looks wrong.
+# order 3) move the ramp exactly. Test pictures for optical flow that are made by cubic warps have a wrong ground truth,
+# off by a third of the motion at a tenth of a pixel, so correct flow looks wrong.
 # The error depends on the fractional shift alone and is zero at 0, 1/2 and 1, so tests at half pixels do not show it.
 # Seen with OpenCV 5.0.0 (opencv-python-headless 5.0.0.93), Pillow 13.0.0, SciPy 1.17.1.
 set -euo pipefail
@@ -25,7 +25,7 @@ from PIL import Image
 from scipy import ndimage
 
 print("OpenCV", cv2.__version__, "Pillow", PIL.__version__, "SciPy", scipy.__version__)
-ramp = np.tile(np.arange(64, dtype=np.float32), (64, 1))  # one grey level a pixel: the change is the motion
+ramp = np.tile(np.arange(64, dtype=np.float32), (64, 1))  # one grey level per pixel: the change equals the motion
 inside = (slice(20, 44), slice(20, 44))
 
 

@@ -2,7 +2,7 @@
 # dlib-bin 20.0.1.post1: on a portrait with ONE face, after an ordinary JPEG save or a shift by one pixel, the LARGEST
 # box of the frontal face detector is the clothes, not the face.
 #
-# `detector(picture, 0)` returns boxes without their scores, everything above 0, and in no order of size. "Take the
+# `detector(picture, 0)` returns all boxes with scores above 0, without the scores and not sorted by size. "Take the
 # largest box" is what much face code does to pick the main face. On NASA's portrait of Eileen Collins (public domain;
 # scikit-image ships it as `astronaut`) the untouched picture gives the face alone. Saved as JPEG with quality 80, or
 # shifted up by a pixel, it gives a second box on the orange suit, 105 pixels wide where the face has 88.

@@ -2,7 +2,7 @@
 # dlib-bin 20.0.1.post1: the wheel is built for AVX but without BLAS or LAPACK (dlib.DLIB_USE_BLAS is False), and dlib
 # says nothing about it. A convolution on the processor is one matrix product; without BLAS it goes through dlib's own
 # portable loops. So a face embedding (150 x 150 pixels, about .26 billion multiplications) takes 75 ms on one core of
-# an EPYC Zen 4, where NumPy's OpenBLAS does as many in 5 ms and PyTorch runs the same network with the same weights
+# an EPYC Zen 4, where NumPy's OpenBLAS does the same in 5 ms and PyTorch runs the same network with the same weights
 # in 7 ms. "A C++ library with AVX is as fast as it gets" is wrong here: the embedding is not slow because of its size.
 set -euo pipefail
 work=$(mktemp -d)

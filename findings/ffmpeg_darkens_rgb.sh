@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # FFmpeg's default conversion from yuv420p to RGB (swscale, as PyAV's to_ndarray("rgb24") uses it) makes a picture about
-# 1.3 of 255 grey levels darker: it cuts where it should round. The way there, from RGB to yuv420p, is exact. So each
+# 1.3 of 255 grey levels darker: it truncates instead of rounding. The conversion from RGB to yuv420p is exact. So each
 # frame read from a video is too dark, and comparing it with the picture it came from (SSIM, PSNR, differences) counts
-# that as an error. The flag whose name promises the remedy, accurate_rnd, changes nothing for the better by itself; only
+# that as an error. The flag whose name promises the remedy, accurate_rnd, does not help by itself; only
 # accurate_rnd together with full_chroma_int rounds. OpenCV's cvtColor rounds too.
 # Seen with PyAV 18.1.0 (FFmpeg 8) on x86-64.
 set -euo pipefail

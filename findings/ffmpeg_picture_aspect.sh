@@ -6,7 +6,7 @@
 # since wide pixels are few across. PNG's pHYs chunk (pixels per unit, X then Y) and JPEG's
 # JFIF header (ITU-T T.871: with units 0, pixel aspect width:height = Vdensity:Hdensity) hold 16:15 instead.
 # FFmpeg's TIFF (XResolution 72, YResolution 76.8) is right. A reader that follows the specifications therefore squeezes
-# frames twice instead of correcting them, and one that follows FFmpeg misreads files of everybody else.
+# frames twice instead of correcting them, and one that follows FFmpeg misreads files from all other programs.
 # Seen with PyAV 18.1.0 (FFmpeg 8: libavcodec 62.28) read by Pillow 13.0.0.
 set -eu
 place=$(mktemp -d)
@@ -36,7 +36,7 @@ for name, codec, layout in (("a.png", "png", "rgb24"), ("a.jpg", "mjpeg", "yuvj4
         container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
     with Image.open(name) as image:
-        # Pillow hands on the headers' own numbers: pHYs with unit 0, JFIF with units 0, TIFF's two resolutions.
+        # Pillow passes on the headers' own numbers: pHYs with unit 0, JFIF with units 0, TIFF's two resolutions.
         stated = tuple(map(float, image.info.get("aspect") or image.info.get("dpi") or image.info["jfif_density"]))
     found[name] = stated[0] / stated[1]
     print(f"{name}: header says {stated[0]:g} across, {stated[1]:g} down: {found[name]:.4f}")

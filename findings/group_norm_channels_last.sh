@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # torch 2.15.0 on a CPU: GroupNorm of maps in channels last is thousands of times less exact than of the same maps
-# in the usual layout, as soon as their mean is not small beside their deviation.
+# in the usual layout, as soon as their mean is not small compared with their deviation.
 #
-# Layout is meant to be a matter of speed: results should agree to float32's rounding. In channels last the kernel
+# Layout should only affect speed: results should agree to float32's rounding. In channels last the kernel
 # computes the variance as the mean of squares minus the square of the mean, from running sums in float32, and what is
 # left after the subtraction is mostly rounding. On maps of 256x256 with mean 30 and deviation 1 results (which have
-# deviation 1) are off by .01 to .03; in planar layout by 3e-6. InstanceNorm2d, which is group norm with a channel a group,
+# deviation 1) are off by .01 to .03; in planar layout by 3e-6. InstanceNorm2d, which is group norm with one channel per group,
 # uses another method and is exact in either layout, but many times slower there: swapping it for group norm is
 # a tempting way to make a network faster. Seen at every ATEN_CPU_CAPABILITY (default, avx2, avx512).
 set -euo pipefail

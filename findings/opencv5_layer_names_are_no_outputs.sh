@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# opencv-python-headless 5.0.0.93: `net.getLayerNames()` still lists a network's layers, but `net.forward(name)` knows
-# none of them and raises. In 4.12.0.88 passing such a name is the usual way to read features from the middle of a
+# opencv-python-headless 5.0.0.93: `net.getLayerNames()` still lists a network's layers, but `net.forward(name)` accepts
+# none of them and raises an error. In 4.12.0.88 passing such a name is the usual way to read features from the middle of a
 # network (perceptual distances need five of them). Layers are also merged: a ReLU after a convolution has no name left.
 # What works in both is to declare the inner values as outputs of the ONNX graph and to ask for all outputs at once.
 set -euo pipefail

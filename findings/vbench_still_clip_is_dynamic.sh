@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # VBench's dynamic degree calls a still clip dynamic if it samples two of its frames. Every
 # round(fps / 8)th frame is kept, n in all, and round(n / 4) of the pairs between them must move. Python rounds halves to
-# the even number, so that n = 2 asks for round(0.5) = 0 pairs, and the first pair satisfies that whatever it shows. Two
+# the even number, so that n = 2 requires round(0.5) = 0 pairs, and the first pair satisfies that whatever it shows. Two
 # frames are what remains of a quarter of a second at 200 frames a second: of most micro-expressions as CASME II and SAMM
 # record them. With three or more, the same stillness is static, as is everything that moves by less than 6 pixels of 256.
 # Seen with vbench 0.1.5. The rule is run as installed; what only its network needs (torch, RAFT) is left out.

@@ -5,7 +5,7 @@
 # quantisation, trellis, dead zones and the decimation of small coefficients all spare such blocks. A lower crf alone helps
 # slowly: crf 10 still loses a third. At crf 4 without those four nearly all of it is left. Micro-expressions are motions
 # of this size: data sets and expert studies handed on as "high quality" H.264 can have lost them. Camera noise helps, as
-# dither does. Seen with PyAV 18.1.0 and the x264 that it brings.
+# dither does. Seen with PyAV 18.1.0 and the x264 included in it.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

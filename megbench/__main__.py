@@ -1,4 +1,4 @@
-"""`python -m megbench`: the command line, for where the command `megbench` is not on the path."""
+"""The command line as `python -m megbench`, for use where the command `megbench` is not on the PATH."""
 
 from megbench.bench import main
 

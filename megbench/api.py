@@ -1,7 +1,7 @@
-"""MEG-Bench in a program of yours: `megbench.score` measures outputs, `megbench.run` does a whole benchmark.
+"""MEG-Bench as a library: `megbench.score` measures outputs, `megbench.run` runs a complete benchmark.
 
-Both do what the command line does, give the same numbers and raise `megbench.BenchError`, one line, for what cannot be
-used. They work in processes of their own; a script that calls them needs no `if __name__ == "__main__"`.
+Both work like the command line and give the same numbers. They raise `megbench.BenchError`, with a one-line message,
+for unusable input. They start worker processes, but a script that calls them needs no `if __name__ == "__main__"`.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ def score(
     workers: int = 0,
     store: Place | None = None,
 ) -> pd.DataFrame:
-    """Measure outputs of generators against their drivers: a row for each driver on each template.
+    """Measure generators' outputs against their drivers; return a table with one row per driver and template.
 
-    outputs: a folder with a video, GIF or folder of pictures for each cell, called `<driver>__<template>`, or with
-    other names and a `mapping.csv`; or a mapping of such names, or of (driver, template), to paths or arrays uint8
-    (T, H, W, 3) RGB; or one array. drivers: a folder of videos and folders of pictures, or a mapping of names to paths
-    or arrays; or one array, called "driver". templates: a folder of portraits, or a mapping of names to paths or arrays
-    uint8 (H, W, 3) RGB; or one array, called "template". All are cut and compared as `--protocol folder` does it.
-    metrics: as `--metrics`: names instead of the default ones, or +NAME beside them. face: as `--face`. workers:
-    processes; 0: one for each core. store: a folder that keeps prepared clips and scores for further calls; None: they
+    outputs: a folder with one video, GIF or folder of pictures per cell, named `<driver>__<template>`, or with other
+    names and a `mapping.csv`; or a mapping from such names, or from (driver, template), to paths or arrays uint8
+    (T, H, W, 3) RGB; or one array. drivers: a folder of videos and folders of pictures, or a mapping from names to
+    paths or arrays; or one array, named "driver". templates: a folder of portraits, or a mapping from names to paths or
+    arrays uint8 (H, W, 3) RGB; or one array, named "template". All are cropped and compared as by `--protocol folder`.
+    metrics: as `--metrics`: names that replace the defaults, or +NAME to add to them. face: as `--face`. workers:
+    worker processes; 0: one per core. store: a folder that keeps prepared clips and scores for later calls; None: they
     are not kept.
 
-    The table has the columns driver, template, one for each figure (NaN where it is absent) and reason, which says for
-    all absent ones why. `attrs["over_all_cells"]` has each figure summed up as in the leaderboard, None where it is
-    absent. Raise BenchError for inputs that cannot be used.
+    The table has the columns driver and template, one column per figure (NaN where it is absent), and reason, which
+    explains every absent figure. `attrs["over_all_cells"]` holds each figure aggregated as in the leaderboard, or None
+    where it is absent. Raise BenchError for unusable inputs.
     """
     from megbench.engine.benchmark import Benchmark
     from megbench.engine.foreseen import foreseen
@@ -88,24 +88,24 @@ def score(
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run. folder: where it lies. failures: what could not be done, a line each."""
+    """A finished run. folder: the run's folder. failures: one line per failure."""
 
     folder: Path
     failures: tuple[str, ...]
 
     @property
     def report(self) -> Path:
-        """The page, which opens from disk."""
+        """The path of the report, a page that opens directly from disk."""
         return self.folder / REPORT
 
     @property
     def scores(self) -> pd.DataFrame:
-        """Every figure of every row: in each cell (scope "cell"), and summed up over all and over groups of them."""
+        """Every figure of every row: per cell (scope "cell"), and aggregated over all cells and groups of cells."""
         return read_scores(self.folder)
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The report's tables by name ("leaderboard", "figures", ...); `attrs["notes"]` has each one's footnotes."""
+        """The report's tables by name ("leaderboard", "figures", ...); each `attrs["notes"]` holds the footnotes."""
         from megbench.reports.export import tables_of
 
         return {name: _frame(table) for name, table in tables_of(self.folder).items()}
@@ -127,11 +127,11 @@ def run(
     device: str = "auto",
     workers: int = 0,
 ) -> Result:
-    """Run a benchmark as the command line does, with what its options of the same names mean; return the finished run.
+    """Run a benchmark as the command line does, with options of the same names and meanings; return the finished run.
 
     methods, metrics: names, in a sequence or separated by commas. out: the run's folder; None: runs/<protocol>-<hash>
-    in the current folder, where the store (.megbench) is, too. Raise BenchError for wrong names and inputs; cells that
-    fail are in `Result.failures`.
+    in the current folder, which also holds the store (.megbench). Raise BenchError for wrong names and inputs; failed
+    cells are listed in `Result.failures`.
     """
     from megbench.engine.runner import Settings
 
@@ -164,7 +164,7 @@ def _request(
 
 
 def _frame(table: Table) -> pd.DataFrame:
-    """Return a table of the report, absent values as NaN."""
+    """Return a table of the report as a data frame, with absent values as NaN."""
     rows = [[section.heading, *(entry.value for entry in row)] for section in table.sections for row in section.rows]
     frame = pd.DataFrame(rows, columns=["section", *table.keys()])
     frame.attrs["notes"] = list(table.footnotes)
@@ -173,12 +173,13 @@ def _frame(table: Table) -> pd.DataFrame:
 
 @contextlib.contextmanager
 def _without_script() -> Iterator[None]:
-    """Let processes that are started in this block not run the program's own script once more.
+    """Keep processes that are started in this block from running the calling script again.
 
-    A spawned process does, up to `if __name__ == "__main__"`; what it works on here is defined in modules.
+    A spawned process normally runs the script up to `if __name__ == "__main__"`. That is not needed here, because
+    everything that the processes work on is defined in modules.
     """
     main = vars(sys.modules["__main__"])
-    # What `multiprocessing.spawn.get_preparation_data` goes by.
+    # The variables that `multiprocessing.spawn.get_preparation_data` reads.
     before: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
     main.pop("__file__", None)
     main["__spec__"] = None

@@ -1,4 +1,4 @@
-"""How altered drivers are compared: a figure of each row without and with them, and the two orders of rows."""
+"""Compare runs without and with altered drivers: a figure of each row, and the order of the rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Entry
 
 # Neighbouring frames are twice as far apart at half the rate; no factor compensates for that.
-OTHER_RATE = "another frame rate: taken over neighbouring frames, which are twice as far apart"
+OTHER_RATE = "another frame rate: computed from neighbouring frames, which are twice as far apart"
 NO_ORDER = "an order needs two rows"
 ALL_TIED = "the rows do not differ"
 Values = Mapping[str, tuple[float, float]]
@@ -26,8 +26,8 @@ Values = Mapping[str, tuple[float, float]]
 def both(run: FinishedRun, other: FinishedRun, figure: Figure, rows: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Return a figure of each row without and with altered drivers, over the cells that have it in both runs.
 
-    It is in the unaltered drivers' frames, and as a distance from the ideal if values may miss that on both sides.
-    Return {} if the two runs' frame rates cannot be compared.
+    Values in frames count frames of the unaltered drivers. Values that may miss the ideal on both sides are replaced by
+    their distance from it. Return {} if the two runs' frame rates cannot be compared.
     """
     if not comparable(other, figure):
         return {}
@@ -40,7 +40,7 @@ def both(run: FinishedRun, other: FinishedRun, figure: Figure, rows: Sequence[st
 
 
 def comparable(other: FinishedRun, figure: Figure) -> bool:
-    """Return whether a figure means the same with altered drivers as without; not if it depends on the frame rate."""
+    """Return whether a figure has the same meaning in a run with altered drivers, whatever their frame rate."""
     return not (at_half_rate(other) and figure.neighbours)
 
 
@@ -59,7 +59,7 @@ def shared_cells(run: FinishedRun, other: FinishedRun, label: str, figure: Figur
 
 
 def _over_cells(run: FinishedRun, label: str, figure: Figure, cells: Sequence[str]) -> float | None:
-    """Return what `both` compares, for one row in one run, or None if no cell has it."""
+    """Return the value that `both` compares, for one row in one run, or None if no cell has it."""
     per_frame = 2.0 if figure.unit == "frames" and at_half_rate(run) else 1.0
     if figure.pooling == "set":
         value = run.combined(label, figure.name).value
@@ -83,7 +83,7 @@ def _far(figure: Figure, value: float) -> float:
 
 
 def order_entry(figure: Figure, values: Values) -> Entry:
-    """Return tau of the two orders of rows and how many pairs changed places ("1 of 6"). values: those of `both`."""
+    """Return tau of the two orders of rows and how many pairs changed places ("1 of 6"). values: see `both`."""
     if len(values) < 2:
         return Entry(None, NO_ORDER)
     before, after = ([_far(figure, of[i]) for of in values.values()] for i in (0, 1))

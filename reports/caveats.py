@@ -15,18 +15,18 @@ RENDERED = (
     "Rendered clips.",
     "Drivers, templates and truths are morphs of public-domain portraits, moved by an authored model of facial action"
     " units and recorded by a simulated camera. Their motion is known exactly, so every cell has a right answer, which"
-    " no real database has. They are not recordings of people: they show whether a method carries small facial motion"
-    " to another face, not how it would fare on real micro-expressions. For that, run a protocol on recordings.",
+    " no real database has. They are not recordings of people: they show whether a method transfers small facial motion"
+    " to another face, not how it performs on real micro-expressions. For that, run a protocol on recordings.",
 )
 DEMO_WEIGHTS = (
-    "Small networks trained briefly on rendered faces, so that the whole suite can be seen at work at once. They are"
-    " not the published models, and their order here says nothing about the papers'. The model cards say how they were"
-    " trained."
+    "Small networks trained briefly on rendered faces, so that the complete suite can be tried at once. They are not"
+    " the published models, and their order here says nothing about the order of those. The model cards state how they"
+    " were trained."
 )
 SEEN = (
     "Trained on clips of this run.",
     "A row with this mark was trained on some of the drivers it is scored on, or on other clips of the people in them."
-    " Its scores there say what it remembers as well as what it can do; train it without them to compare it.",
+    " Its scores there reflect what it remembers as well as what it can do. For a comparison, train it without them.",
 )
 SEVERAL_FACES = "Drivers that show several faces."
 # The number of drivers that the notice at the top names.
@@ -60,7 +60,7 @@ def caveats(run: FinishedRun) -> list[tuple[str, str]]:
     if any(method.seen_drivers or method.seen_people for method in run.facts.methods):
         texts.append(SEEN)
     texts += [
-        (f"Not scored ({method.label}).", f"These files in its folder fit no cell: {few(method.unused)}.")
+        (f"Not scored ({method.label}).", f"These files in its folder match no cell: {few(method.unused)}.")
         for method in run.methods
         if method.unused
     ]

@@ -21,16 +21,16 @@ from megbench.reports.curves import (
 from megbench.reports.run_facts import CellFacts
 from megbench.reports.run_files import Series
 
-# The number of CSS colours for methods; a ninth method begins again.
+# The number of CSS colours for methods; a ninth method has the first colour again.
 COLOURS = 8
-# The metric of facial motion, and the one whose intensities have the unit of those from which clips are rendered.
+# The metric of facial motion, and the metric whose intensities have the same unit as those in rendered clips.
 MOTION = "motion_agreement"
 RENDERED_UNIT = "au_flow"
 KNOWN = "known"
-# Panels in one row; other metrics' curves get only one row.
+# The largest number of panels in a row; the curves of other metrics get only one row.
 MOST_PANELS = 6
 MOTION_TEXT = (
-    "Mean length of the facial motion since frame 0, head motion removed (last panel: the head's own), by region, in %"
+    "Mean length of the facial motion since frame 0, head motion removed (last panel: the head motion), by region, in %"
     " of the distance between the eyes"
 )
 KNOWN_TEXT = "The action units that the driver was rendered from"
@@ -41,7 +41,7 @@ Kept = Mapping[str, Mapping[str, Series]]
 
 @dataclass(frozen=True)
 class Curves:
-    """Pictures of curves with one key. roles: the ink lines in them. methods: the coloured lines with their titles.
+    """Pictures of curves with a common key. roles: the lines drawn in ink. methods: the coloured lines' titles.
 
     more: further pictures, which the page folds under `summary`. text: what is shown, without a full stop.
     """
@@ -79,8 +79,8 @@ def cell_curves(cell: CellFacts, kept: Kept, detectors: Mapping[str, str]) -> It
 def unit_curves(cell: CellFacts, kept: Kept, detectors: Mapping[str, str]) -> Iterator[Curves]:
     """Yield the curves of action units, by every detector that ran: a panel for each unit and detector.
 
-    Panels of one unit are neighbours; those of one detector share a scale. Known intensities are drawn over those read
-    from flow, which have the same unit, or else in panels of their own.
+    Panels of the same unit are adjacent, and panels of the same detector share a scale. Known intensities are drawn
+    over the intensities read from flow, which have the same unit, or in panels of their own if there are none.
     """
     found = {word: lines for metric, word in detectors.items() if (lines := _lines(kept, metric))}
     flow = detectors.get(RENDERED_UNIT, "")
@@ -104,7 +104,7 @@ def unit_curves(cell: CellFacts, kept: Kept, detectors: Mapping[str, str]) -> It
 def _plots(found: Mapping[str, Sequence[Line]]) -> Iterator[list[Plot]]:
     """Yield the panels of each unit, beginning with units that reach farthest on some detector's scale.
 
-    found: lines by detector. A unit that one detector reads together with others ("AU14+20") has all their panels.
+    found: lines by detector. A unit that one detector reads together with others ("AU14+20") gets the panels of all.
     """
     curves = {word: [curve for line in lines for curve in line.curves.values()] for word, lines in found.items()}
     scales = {word: Scale.of(of) for word, of in curves.items()}
@@ -138,7 +138,7 @@ def _apart(names: Iterable[str]) -> list[frozenset[str]]:
 
 
 def _rows(units: Sequence[Sequence[Plot]]) -> Iterator[list[Plot]]:
-    """Yield rows of panels: units in the given order, as many complete ones as fit and at least one."""
+    """Yield rows of panels, with as many complete units as fit but at least one, in the given order."""
     row: list[Plot] = []
     for plots in units:
         if row and len(row) + len(plots) > MOST_PANELS:
@@ -171,7 +171,7 @@ def _keys(kept: Kept, lines: Sequence[Line]) -> tuple[tuple[str, ...], tuple[tup
 
 
 def known_curves(cell: CellFacts, measured: Iterable[str]) -> dict[str, Sequence[float]]:
-    """Return the known intensities under a metric's names: AU14 also counts for its "AU14+20"."""
+    """Return the known intensities under a metric's names: AU14 is also used for "AU14+20"."""
     own = {name: numbers(name) for name in measured}
     return {
         name: curve

@@ -16,11 +16,11 @@ from megbench.reports.run_facts import CellFacts, MethodFacts
 from megbench.reports.run_files import FinishedRun, Series
 from megbench.reports.softness import sharpness_of
 
-# Grey levels either side of mid-grey that the amplified difference may fill.
+# The number of grey levels on either side of mid-grey that the amplified difference may use.
 FULL_CONTRAST = 127
-# Longest arrow of a motion field in pixels: somewhat more than the distance to the next one.
+# Longest arrow of a motion field in pixels: somewhat more than the distance to the next arrow.
 ARROW = 22
-# Factors by which the page magnifies facial motion, and the pixels to which a driver's peak motion is magnified.
+# Factors by which the page magnifies facial motion, and the peak motion in pixels that magnification aims at.
 FACTORS = (4, 8, 16)
 SEEN_EASILY = 8.0
 
@@ -82,7 +82,7 @@ def with_outputs(run: FinishedRun) -> tuple[CellFacts, ...]:
 
 
 def two_cells(cells: tuple[CellFacts, ...]) -> list[CellFacts]:
-    """Return the first cell and the first with another template and emotion (or else the last), or [] without cells."""
+    """Return the first cell and the first with another template and emotion (or the last one); [] without cells."""
     if not cells:
         return []
     first = cells[0]
@@ -95,10 +95,12 @@ def cell_view(run: FinishedRun, cell: CellFacts, media: MediaList | None, with_c
     inputs: list[Player] = []
     if media is not None:
         inputs = [
-            _input("template", _sharp(run, cell, "template", "the face to move"), run.template_picture(cell), 1, media),
+            _input(
+                "template", _sharp(run, cell, "template", "the face to animate"), run.template_picture(cell), 1, media
+            ),
             _input(
                 "driver",
-                _sharp(run, cell, "driver", "the motion to make"),
+                _sharp(run, cell, "driver", "the motion to transfer"),
                 run.driver_frames(cell),
                 cell.n_frames,
                 media,
@@ -160,7 +162,7 @@ def _input(role: str, what: str, path: Path, count: int, media: MediaList) -> Pl
 
 
 def _sharp(run: FinishedRun, cell: CellFacts, role: str, what: str) -> str:
-    """Return the purpose of a template or driver, with its own sharpness."""
+    """Return the caption of a template or driver, with its sharpness if that was measured."""
     found = sharpness_of(run, cell, role)
     return what if found is None else f"{what}; sharpness {found:.0f}"
 
@@ -171,12 +173,12 @@ def amplification(reach: float) -> int:
 
 
 def stretch(moves: float) -> int:
-    """Return the power of two from 1 to 64 that lengthens arrows of `moves` pixels to nearly their room."""
+    """Return the power of two from 1 to 64 that lengthens arrows of `moves` pixels as far as they fit."""
     return max((factor for factor in (1, 2, 4, 8, 16, 32, 64) if factor * moves <= ARROW), default=1)
 
 
 def magnification(moves: float) -> int:
-    """Return the factor that best brings a peak motion of `moves` pixels to what is seen easily; the largest for 0."""
+    """Return the factor that makes a peak motion of `moves` pixels easiest to see; the largest factor for 0."""
     if not moves:
         return FACTORS[-1]
     return min(FACTORS, key=lambda factor: abs(math.log(factor * moves / SEEN_EASILY)))

@@ -57,9 +57,9 @@ def told(run: FinishedRun) -> str:
     cells = unequal(run)
     if cells is None:
         return ""
-    opening = "These means are over unequal sets of cells"
+    opening = "These means are over different sets of cells"
     if not cells:
-        return f"{opening}, and no cell is in all of them: they cannot be compared."
+        return f"{opening}, and no cell is in all of them, so they cannot be compared."
     means = {method.label: _mean(run, method, RANKED_BY, cells) for method in run.methods}
     listed = ", ".join(f"{label} {mean.shown(2)}" for label, mean in means.items() if mean.value is not None)
     return f"{opening}. Over the {_counted(cells)}, {RANKED_BY} is: {listed}."

@@ -1,4 +1,4 @@
-"""Two runs, or two methods, cell by cell: paired differences with intervals and p, drivers kept together."""
+"""Compare two runs, or two methods, cell by cell: paired differences with intervals and p, clustered by driver."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 HOW = (
-    "Intervals draw drivers, with all their cells; none with fewer than five drivers. p flips signs by driver. p, Holm"
-    f" is corrected for the pairs of rows in this table, for each of {', '.join(FAMILY)} by itself, as the"
-    " leaderboard's groups are; the other figures' p are not corrected. Figures that may miss their ideal on both"
+    "Intervals resample drivers, with all their cells; none with fewer than five drivers. p comes from sign flips by"
+    f" driver. p, Holm is corrected for the pairs of rows in this table, separately for each of {', '.join(FAMILY)}, as"
+    " for the leaderboard's groups; p of other figures is not corrected. Figures that may miss their ideal on both"
     " sides, as gain may miss 1, are compared by their distance from it, cell by cell. Pooled agreement is pooled over"
     " the shared cells."
 )
@@ -35,7 +35,7 @@ class Test:
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """What is compared: a row of the first run with a row of the second."""
+    """Two rows to compare: one of the first run, and one of the second."""
 
     first: str
     second: str
@@ -88,7 +88,7 @@ def pairs_of(a: FinishedRun, b: FinishedRun, methods: Sequence[str]) -> list[Pai
 def comparison(a: FinishedRun, b: FinishedRun, methods: Sequence[str] = ()) -> Table:
     """Return differences of headline figures (or of all, if there is none), first minus second.
 
-    p is corrected as for the leaderboard's groups: for each figure of FAMILY over the pairs of rows, others not at all.
+    p is corrected as for the leaderboard's groups: over the pairs of rows, separately for each figure of FAMILY only.
     Raise BenchError if the runs cannot be compared.
     """
     check_comparable(a, b)

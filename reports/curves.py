@@ -1,6 +1,6 @@
 """Pictures of curves over time, as SVG inside the page (templates/curves.svg.j2), and how their axes are chosen.
 
-They take their colours from the page's style, so that they follow light and dark mode, and every panel has a cursor
+The pictures take their colours from the page's style, so that they follow light and dark mode. Every panel has a cursor
 line that the page's script moves with the scrubber.
 """
 
@@ -28,7 +28,7 @@ PANEL, LABELS, ACROSS = 217, 34, 173
 HEIGHT, TOP, BOTTOM = 190, 38, 168
 # The largest number of steps between ticks.
 STEPS = 5
-# Room above the highest curve, and the least upper end of an axis.
+# The factor that leaves room above the highest curve, and the smallest upper end of an axis.
 ROOM, LEAST = 1.05, 0.1
 
 
@@ -52,7 +52,7 @@ class Line:
 
 
 def panel_names(lines: Sequence[Line], most: int) -> list[str]:
-    """Return the names of the curves: all in the given order if at most `most`, or else those that reach farthest."""
+    """Return the names of the curves: all in the given order if at most `most`, otherwise those that reach farthest."""
     names = list(dict.fromkeys(name for line in lines for name in line.curves))
     if len(names) <= most:
         return names
@@ -89,12 +89,12 @@ class Scale:
 
     @classmethod
     def of(cls, curves: Sequence[Sequence[float]]) -> "Scale":
-        """Return the scale on which all curves can be seen, with zero in it."""
+        """Return the scale on which all curves and zero can be seen."""
         values = [value for curve in curves for value in curve if math.isfinite(value)]
         return cls(ROOM * min(0.0, *values, 0.0), max(ROOM * max(0.0, *values, 0.0), LEAST))
 
     def height(self, value: float) -> float:
-        """Return where a value lies in a picture (y, SVG units)."""
+        """Return the height of a value in a picture (y, SVG units)."""
         return round(BOTTOM - (BOTTOM - TOP) * (value - self.low) / (self.high - self.low), 1)
 
 
@@ -109,7 +109,7 @@ class Plot:
 
 
 def on_one_scale(lines: Sequence[Line], panels: Mapping[str, str], apart: str = "") -> list[Plot]:
-    """Return plots on one scale, so that quiet regions look quiet. panels: titles by name. apart: has its own scale."""
+    """Return plots on one scale, so that quiet regions look quiet. panels: titles by name. apart: one with its own."""
     shared = Scale.of([line.curves[name] for line in lines for name in panels if name in line.curves and name != apart])
     own = Scale.of([line.curves[apart] for line in lines if apart in line.curves])
     return [Plot(name, title, tuple(lines), own if name == apart else shared) for name, title in panels.items()]

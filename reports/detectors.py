@@ -1,4 +1,4 @@
-"""How far detectors of action units agree: their curves in the same clips, and the order in which they put rows."""
+"""How far detectors of action units agree: their curves in the same clips, and the order in which they rank rows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from megbench.reports.table import Column, Entry, Section, Table
 Values = npt.NDArray[np.float64]
 SHORTEST = 3
 NOTE = (
-    "Mean correlation over time of two detectors' curves of the same clip, over the cells (in brackets) in which both"
-    " say that the driver moves the unit and neither finds the output constant. 1: they see the same curve; around 0:"
-    " at least one of them does not see this unit."
+    "Mean correlation over time of two detectors' curves of the same clip, over the cells (number in brackets) in which"
+    " both find that the driver moves the unit and neither finds the output constant. 1: they see the same curve;"
+    " around 0: at least one of them does not see this unit."
 )
 NO_CELL = "in no cell do both detectors see this unit move"
 DRIVER = "driver"
@@ -48,10 +48,10 @@ def _table(run: FinishedRun, one: str, other: str) -> Table | None:
     unseen = ", ".join(unit for k, unit in enumerate(units) if k not in seen)
     words = [run.detectors[metric] for metric in (one, other)]
     table = Table(
-        f"Detectors compared, {words[0]} and {words[1]}: correlation of their courses in the same clips",
+        f"Detectors compared, {words[0]} and {words[1]}: correlation of their time courses in the same clips",
         (Column("unit"), *(Column(title, decimals=2, note=NOTE) for title in columns)),
         (Section("", tuple(rows)),),
-        (_order(run, one, other), *([f"In no cell of any row do both see these move: {unseen}."] if unseen else [])),
+        (_order(run, one, other), *([f"Units that both detectors see move in no cell: {unseen}."] if unseen else [])),
     )
     return marked(run, table)
 
@@ -111,7 +111,7 @@ def _order(run: FinishedRun, one: str, other: str) -> str:
     ]
     both = np.array([pair for pair in scores if None not in pair], float).reshape(-1, 2)
     if len(both) < SHORTEST:
-        return f"Order of rows by AU over time: fewer than {SHORTEST} rows have it by both {words}."
+        return f"Order of rows by AU over time: fewer than {SHORTEST} rows have it from both {words}."
     tau = kendalltau(both[:, 0], both[:, 1]).statistic
     if not np.isfinite(tau):
         return f"Order of {len(both)} rows by AU over time: {words.replace(' and ', ' or ')} ties them all."

@@ -25,13 +25,13 @@ from megbench.reports.intervals import groups, paired_table, with_interval
 from megbench.reports.table import Column, Entry, Section, Table
 
 DEPENDS = (
-    "Normalised by the best: the sum over experts of a method's total, divided by the best total that expert gave. It"
-    " depends on who is in the table: adding or leaving out a method may change every other number of that column."
+    "Normalised by the best: the sum over experts of a method's total, divided by the best total that the expert gave."
+    " It depends on the methods in the table: adding or removing one may change every other number in that column."
 )
 INTERVALS = (
-    "In brackets: {level:.0%} bootstrap intervals; drivers are drawn, with all their videos. Methods that share a group"
-    " cannot be told apart (means over experts by cell, sign flips by driver, Holm, 5 %). With fewer than five drivers"
-    " there is no interval."
+    "In brackets: {level:.0%} bootstrap intervals; drivers are resampled, with all their videos. Methods that share a"
+    " group cannot be told apart (means over experts by cell, sign flips by driver, Holm, 5 %). With fewer than five"
+    " drivers there is no interval."
 )
 
 
@@ -55,7 +55,7 @@ def add_up(judgements: Sequence[Judgement]) -> Totals:
     """Return the totals and the three normalisations of the challenge.
 
     normalised: sum over experts of total / best total. of_perfect: sum over experts of total / perfect score.
-    per_video: mean over experts and videos, 0 to 9. Intervals draw drivers; each draw has its own best totals.
+    per_video: mean over experts and videos, 0 to 9. Intervals resample drivers; each sample has its own best totals.
     """
     methods, experts = in_order(j.method for j in judgements), in_order(j.expert for j in judgements)
     names = in_order(j.driver for j in judgements)
@@ -155,7 +155,7 @@ def agreement_table(judgements: Sequence[Judgement]) -> Table:
     columns = (
         Column("score"),
         Column("ICC(2,1)", "↑", 2, "One expert, absolute agreement."),
-        Column("ICC(3,1)", "↑", 2, "One expert, order only: a stricter expert costs nothing."),
+        Column("ICC(3,1)", "↑", 2, "One expert, order only: a stricter expert does not lower it."),
         Column(f"ICC(3,{k})", "↑", 2, "The mean of these experts, order only."),
         Column("alpha", "↑", 2, "Krippendorff's alpha, ordinal."),
         Column("videos", "", 0),

@@ -1,4 +1,4 @@
-"""How one number came about: inputs, the metric's intermediate results, the figure's definition and the version."""
+"""How a number was computed: inputs, the metric's intermediate results, the figure's definition and the version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from megbench.reports.run_files import FinishedRun
 
 
 def explanation(run: FinishedRun, label: str, figure: str, cell: str) -> str:
-    """Return lines on how `figure` of row `label` came about in `cell`.
+    """Return lines on how `figure` of row `label` was computed in `cell`.
 
     Raise BenchError for a row, figure or cell that the run does not have.
     """
@@ -43,7 +43,7 @@ def _kept(run: FinishedRun, label: str, cell: CellFacts, metric: str) -> dict[st
     path = run.folder / "partials" / label / f"{cell.name}.json"
     kept = (read_json(path) or {}).get(metric)
     if not isinstance(kept, dict):
-        raise BenchError(f"{path}: nothing of {metric} in it. Run the same command again.")
+        raise BenchError(f"{path}: contains nothing from {metric}. Repeat the run's command.")
     return kept
 
 
@@ -84,7 +84,7 @@ def _beside(metric: MetricFacts, figure: Figure, kept: dict[str, Any]) -> list[s
             continue
         value = values[other.name]
         lines.append(f"  {other.name}: {reasons.get(other.name, 'absent') if value is None else f'{value:.6g}'}")
-    return [f"Found on the way by {metric.name}", *lines] if lines else []
+    return [f"Intermediate results of {metric.name}", *lines] if lines else []
 
 
 def _curve(curve: list[float], frames: Sequence[int]) -> str:

@@ -63,10 +63,10 @@ def write_tables(
 
 
 def tables_of(folder: Path, columns: Sequence[str] = (), reference: str = "") -> dict[str, Table]:
-    """Return every table of a run by file name; those on experts only if the run has judgements.
+    """Return every table of a run by file name; tables on experts only if the run has judgements.
 
-    columns: the leaderboard's, by figure; () for all. reference: whose published rows to add, or "". Raise BenchError
-    for unknown ones.
+    columns: the leaderboard's columns, by figure; () for all. reference: the reference whose published rows are added,
+    or "". Raise BenchError for an unknown column or reference.
     """
     run = FinishedRun(folder)
     board = leaderboard.leaderboard(run)
@@ -96,7 +96,7 @@ def tables_of(folder: Path, columns: Sequence[str] = (), reference: str = "") ->
 
 
 def judged_tables(run: FinishedRun, everything: bool = False) -> dict[str, Table]:
-    """Return the tables on experts by file name, or {} if the run has no judgements. everything: fold no figures."""
+    """Return the tables on experts by file name, or {} if the run has no judgements. everything: show all figures."""
     asked = pairs_tables(run, everything)
     if not (run.folder / FILE).exists():
         return asked

@@ -1,7 +1,7 @@
 """Motion fields for the page: how each block of the face moves, coded so that a tenth of a pixel survives.
 
 A displacement v (pixels) is stored as 128 + 127 asinh(v / knee) / asinh(32 / knee), x in red and y in green of a
-lossless WebP with one tile per frame. Scoring measured them and stored them in the run: a report measures nothing.
+lossless WebP with one tile per frame. Displacements are measured and stored by scoring; a report measures nothing.
 """
 
 import io
@@ -15,7 +15,7 @@ from PIL import Image
 # Pixels; the steps are 0.03 px near zero.
 KNEE, FARTHEST = 1.0, 32.0
 COLUMNS = 32
-# WebP holds pictures of up to 16383 pixels a side.
+# WebP allows pictures of up to 16383 pixels per side.
 MOST_FRAMES = 8192
 # The largest number of blocks along a side of a field that this suite makes.
 MOST_BLOCKS = 64

@@ -38,7 +38,7 @@ class Tile:
 class Sight:
     """One cell of one row: "Best cell", the cell, the row's label, its numbers in words, five pictures.
 
-    head_still: whether head motion is removed from the differences, which requires scoring's measurements.
+    head_still: whether head motion is removed from the differences, which requires motion measured by scoring.
     """
 
     heading: str
@@ -83,7 +83,7 @@ def _sight(run: FinishedRun, heading: str, method: MethodFacts, view: CellView) 
     changes = [difference(frames, 1, 0, factor) for frames in compared]
     start = "onset" if cell.onset_frame is not None else "first frame"
     most = "apex" if cell.apex_frame is not None else "frame that moves most"
-    head = ", head motion taken out" if compared is stilled else ""
+    head = ", head motion removed" if compared is stilled else ""
     what = f"difference between {most} and {start}, {factor} times, on grey{head}"
     tiles = (
         _tile(driver[0], f"driver, {start}", f"{cell.driver}, frame {moments[0]}"),
@@ -96,7 +96,7 @@ def _sight(run: FinishedRun, heading: str, method: MethodFacts, view: CellView) 
 
 
 def _numbers(run: FinishedRun, method: MethodFacts, cell: CellFacts) -> str:
-    """Return those of agreement, gain and error that a cell has, in words."""
+    """Return a cell's agreement, gain and error as text, without absent ones."""
     values = ((name, run.of_cell(method.label, cell, name).value) for name in FAMILY)
     return ", ".join(f"{name} {value:.2f}" for name, value in values if value is not None)
 

@@ -1,4 +1,4 @@
-"""Does animated data help a recogniser? UF1 and UAR with and without it, leaving people out; page, CSV and JSON."""
+"""Does animated data help a recogniser? UF1 and UAR with and without it, leaving one person out; page, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ HEADINGS: Mapping[Kind, str] = {"real": "Real clips", "control": "Controls", "ge
 TITLE = "Recognition gain"
 WHAT = (
     "A recogniser is trained without one person at a time and labels that person's clips; UF1 and UAR come from one"
-    " matrix of all answers (MEGC2019). Every row learns from the same real clips; rows below the first also learn from"
-    " copies of them, made only from clips of the same fold."
+    " confusion matrix of all answers (MEGC2019). Every row is trained on the same real clips, and the rows below the"
+    " first also on copies of them, made only from clips of the same fold."
 )
-INTERVALS = f"Intervals ({LEVEL:.0%}) draw people with all their clips; none with fewer than {FEWEST_CLUSTERS} people."
+INTERVALS = f"Intervals ({LEVEL:.0%}) resample people with their clips; none with fewer than {FEWEST_CLUSTERS} people."
 STILL = (
-    "Still copies are the template repeated: they show no motion under the clip's emotion. What they change comes from"
-    " having more to learn from (more steps, another scale), so a generator must also beat them and the mirror."
+    "Still copies are the template repeated: they show no motion, but are labelled with the clip's emotion. Any change"
+    " due to them comes from more training data (more steps, another scale), so a generator must also beat them and the"
+    " mirror."
 )
 HOW = (
-    "First less second, over the clips that both label. In brackets: intervals, people drawn. p exchanges the two"
-    " rows' answers by person; p, Holm holds for all pairs of this table together, for UF1 and UAR each."
+    "First minus second, over the clips that both label. In brackets: intervals, people resampled. p comes from"
+    " exchanging the two rows' answers by person; p, Holm holds for all pairs of this table together, separately for"
+    " UF1 and UAR."
 )
 
 
@@ -58,7 +60,7 @@ def _scores(gain: Gain, show_leak: bool) -> Table:
         columns += [
             Column("UF1 of best test epoch", "", 3, LEAK, group, key="leak_uf1"),
             Column("UAR of best test epoch", "", 3, LEAK, group, key="leak_uar"),
-            Column("UF1 too high by", "", 3, "Best test epoch less last epoch.", group, key="leak"),
+            Column("UF1 too high by", "", 3, "Best test epoch minus last epoch.", group, key="leak"),
         ]
     sections = [
         Section(heading, tuple(_score_entries(gain, row, show_leak) for row in gain.rows if row.kind == kind))
@@ -111,10 +113,10 @@ def _footnotes(gain: Gain, show_leak: bool) -> Iterator[str]:
     shown = np.bincount(gain.true, minlength=len(gain.classes))
     counts = ", ".join(f"{count} {name}" for name, count in zip(gain.classes, shown, strict=True))
     yield f"{data} ({counts}); {len(set(gain.people))} folds, each with at most {_copies(gain.templates)} of a clip."
-    epochs = f", {gain.epochs} epochs, of which the last counts" if gain.epochs else ""
+    epochs = f", {gain.epochs} epochs, of which the last is used" if gain.epochs else ""
     yield (
         f"Recogniser: {gain.recogniser}{epochs}, {gain.seeds} seed{'s' if gain.seeds > 1 else ''}, the same for all"
-        " rows. Nothing is chosen by the clips of a held-out person."
+        " rows. Nothing is selected on the clips of a held-out person."
     )
     yield from (INTERVALS, STILL)
     if show_leak:
@@ -144,7 +146,7 @@ def _differences(gain: Gain) -> Table:
             column
             for figure in ("UF1", "UAR")
             for column in (
-                Column("difference", "", 3, "First less second.", figure, key=f"{figure.lower()}_difference"),
+                Column("difference", "", 3, "First minus second.", figure, key=f"{figure.lower()}_difference"),
                 Column("p", "↓", 3, "Answers exchanged by person, this pair alone.", figure, key=f"{figure.lower()}_p"),
                 Column("p, Holm", "↓", 3, "For all pairs of this table.", figure, key=f"{figure.lower()}_p_holm"),
             )
@@ -164,7 +166,7 @@ def _differences(gain: Gain) -> Table:
         ]
         remark = "; ".join(dict.fromkeys(filter(None, (marks[name] for name in pair))))
         line = (Entry(pair[0], remark=remark), *numbers, Entry(float(n)), Entry(float(people)))
-        sections.setdefault(f"less {pair[1]}", []).append(line)
+        sections.setdefault(f"minus {pair[1]}", []).append(line)
     made = tuple(Section(heading, tuple(rows)) for heading, rows in sections.items())
     return Table("Paired differences", columns, made, (HOW, *_untestable(found), *_marks(gain)))
 

@@ -19,17 +19,17 @@ Kind = Literal["real", "control", "generator"]
 EPOCHLESS = "a support vector machine has no epochs to choose among"
 LEAK = (
     "Best test epoch: what would be reported if each fold kept the epoch that labels its held-out person best, as some"
-    " published code does. It chooses by the answers that it reports, so it is not a result; it is shown for its size."
+    " published code does. It is selected on the answers that it reports, so it is not a result; only its size matters."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class GainRow:
-    """What one row learned from and answered.
+    """The training data and the answers of one row.
 
     answers: (S, N) after the last epoch, -1 if a fold gave none. habit: answers of the best test epochs, None for
-    recognisers without epochs. added: how many copies each fold learned from. marks: words for the tables and a
-    sentence each. reason: why answers are missing.
+    recognisers without epochs. added: the number of copies that each fold learned from. marks: words for the tables,
+    each with a sentence. reason: why answers are missing.
     """
 
     name: str
@@ -44,7 +44,7 @@ class GainRow:
 
 @dataclass(frozen=True, eq=False)
 class Gain:
-    """A whole experiment. clips, people: names (N,); people who share frames count as one. true: classes (N,).
+    """A complete experiment. clips, people: names (N,); people who share frames count as one. true: classes (N,).
 
     rows: real only, then still copies and the mirror, then generators. epochs: None for recognisers without epochs.
     databases: numbers of clips and people by name.
@@ -71,7 +71,7 @@ Compared = dict[tuple[str, str], Paired]
 
 
 def differences(gain: Gain) -> dict[str, Compared]:
-    """Return pairs of rows by figure: each row with real only, generators also with controls; p corrected by Holm."""
+    """Compare rows by figure: each with real only, generators also with controls; p corrected by Holm."""
     real = [row for row in gain.rows if row.kind == "real"]
     controls = [row for row in gain.rows if row.kind == "control"]
     generators = [row for row in gain.rows if row.kind == "generator"]

@@ -17,8 +17,8 @@ FAMILY = ("agreement", "gain", "error")
 def headlines(run: FinishedRun) -> list[Figure]:
     """Return the leaderboard's figures in their order, each with a group.
 
-    These are the figures with a group of which some row has a value, FAMILY, and at least one for every metric that
-    `--metrics` named, which is also shown in a terminal.
+    These are the figures that have a group and a value in some row, the figures in FAMILY, and at least one figure of
+    every metric that `--metrics` named, which is also shown in a terminal.
     """
     chosen = {name for name, figure in _grouped(run).items() if name in FAMILY or _scored(run, name)}
     for metric in run.named_metrics:
@@ -79,7 +79,7 @@ def _why_absent(run: FinishedRun, figure: str) -> str:
         rows.setdefault(_own_reason(run, method.label, figure), []).append(method.label)
     *fewer, most = sorted(rows.items(), key=lambda item: len(item[1]))
     told = [f"{reason} ({', '.join(labels)})" for reason, labels in fewer]
-    return "; ".join([*told, f"{most[0]} (the others)" if fewer else most[0]])
+    return "; ".join([*told, f"{most[0]} (all other rows)" if fewer else most[0]])
 
 
 def _own_reason(run: FinishedRun, label: str, figure: str) -> str:

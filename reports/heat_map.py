@@ -6,7 +6,7 @@ from megbench.reports.run_facts import CellFacts, MethodFacts
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
-# One note for all of them; the table of what is missing has each one's reason.
+# One note for all missing outputs; the table of what is missing gives the reason for each.
 NOT_SUPPLIED = "not supplied (see Missing)"
 
 

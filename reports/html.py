@@ -60,7 +60,7 @@ PAGE_BUDGET = 23_000_000
 
 
 class Pictures(Enum):
-    """Which clips a page shows. Controls are many and dull, so in most cells their scores are enough."""
+    """Which clips a page shows. Controls are many and show little, so in most cells their scores are enough."""
 
     none = "none"
     controls_in_two_cells = "two"
@@ -76,7 +76,7 @@ def write_report(
     """Write `report.html` to a run folder and return its path. Raise BenchError if the run cannot be read.
 
     Without pictures it is `report_no_media.html`, which contains no face and may be shared. cache: the folder of coded
-    media. reference: whose published rows to show beside the run's (megbench.reports.reference), or "".
+    media. reference: the reference whose published rows are shown (megbench.reports.reference), or "".
     """
     run = FinishedRun(run_folder)
     media = None if pictures is Pictures.none else MediaList()

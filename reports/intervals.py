@@ -20,16 +20,16 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 FLIPS = (
-    "Differences are means over cells, first less second. In brackets: 95 % intervals, drivers drawn; none with fewer"
-    " than five drivers. p flips signs by driver, all flips of up to 14 drivers, and holds for one pair chosen"
-    " beforehand; p, Holm holds for all pairs of this table together."
+    "Differences are means over cells, first minus second. In brackets: 95 % intervals, drivers resampled; none with"
+    " fewer than five drivers. p comes from sign flips by driver (every combination for up to 14 drivers) and holds for"
+    " one pair chosen beforehand; p, Holm holds for all pairs of this table together."
 )
 
 
 def intervals(run: FinishedRun, figure: str) -> dict[str, tuple[float, float]]:
-    """Return the 95 % interval of a figure's mean over cells by row, drivers drawn with all their cells.
+    """Return the 95 % interval of a figure's mean over cells by row, drivers resampled with all their cells.
 
-    Rows with fewer than five drivers have none, and neither have figures that are not means over cells.
+    Rows with fewer than five drivers have no interval, nor do figures that are not means over cells.
     """
     if figure not in run.figures or run.figures[figure][1].pooling != "mean":
         return {}
@@ -81,10 +81,10 @@ def differences_table(run: FinishedRun, figure: str) -> Table | None:
 
 
 def paired_table(title: str, pairs: Mapping[tuple[str, str], Paired], decimals: int = 2) -> Table:
-    """Return differences, first less second, with interval and p alone and among all rows."""
+    """Return differences, first minus second, with interval, and p for the pair alone and among all pairs."""
     columns = (
         Column("pair"),
-        Column("difference", "", decimals, "First less second, mean over cells."),
+        Column("difference", "", decimals, "First minus second, mean over cells."),
         Column("p", "↓", P_DECIMALS, "Sign flips by driver, of this pair alone."),
         Column("p, Holm", "↓", P_DECIMALS, "Corrected for the number of pairs."),
         *(Column("cells", "", 0), Column("drivers", "", 0)),
@@ -109,7 +109,7 @@ def unseparated(pairs: Sequence[Paired]) -> list[str]:
     drivers = max(found.difference.n_clusters for found in pairs)
     alone = ["p, for a pair chosen beforehand"] if (smallest_p(drivers) or 1) < ALPHA else []
     drawn = ["the interval of a difference"] if drivers >= FEWEST_CLUSTERS else []
-    still = f"What still can: {' and '.join([*alone, *drawn])}." if alone or drawn else "It takes more drivers."
+    still = f"These still can: {' and '.join([*alone, *drawn])}." if alone or drawn else "More drivers are needed."
     return [f"No test could separate these rows after Holm's correction ({why}). {still}"]
 
 

@@ -64,7 +64,7 @@ def _time(method: MethodFacts) -> Entry:
 
 
 def brief(run: FinishedRun) -> Table:
-    """Return the leaderboard for a terminal of 100 columns, with the run's first figures if none of the usual exist."""
+    """Return the leaderboard for a terminal of 100 columns, with the run's first figures if it has no usual ones."""
     shown = headlines(run)
     chosen = [figure for figure in shown if figure.brief] or shown[:FEW]
     columns = (Column("method"), *(column(run, figure) for figure in chosen))
@@ -75,7 +75,7 @@ def brief(run: FinishedRun) -> Table:
     lost = tuple(f"Left out: {line}." for line in left_out(run, only_brief=True))
     if not chosen:
         lost += (
-            f"No figure of {', '.join(metric.name for metric in run.facts.metrics)} is shown here; scores.csv has all.",
+            f"No figure of {', '.join(metric.name for metric in run.facts.metrics)} is shown here; see scores.csv.",
         )
     return marked(run, Table("Leaderboard: means over cells", columns, _sections(run, row), lost))
 
@@ -132,7 +132,7 @@ def explained(run: FinishedRun) -> list[tuple[str, str]]:
 def floor(run: FinishedRun, figure: str = "agreement") -> float | None:
     """Return the 95th percentile of the wrong-driver control's cells: what a wrong expression can score by chance.
 
-    None if that control did not run or scored no cell.
+    Return None if that control did not run or scored no cell.
     """
     values = run.cell_values(FLOOR_CONTROL, figure)
     return float(np.percentile(values, 95)) if values else None
@@ -144,7 +144,7 @@ def floor_caution(run: FinishedRun, figure: str = "agreement") -> str:
     if not 0 < cells < FEWEST_FOR_FLOOR:
         return ""
     of = f"{cells} cells says" if cells > 1 else "one cell says"
-    return f"Caution: a percentile of {of} little of what chance can score; at least {FEWEST_FOR_FLOOR} are needed."
+    return f"Caution: a percentile of {of} little about what chance can score; at least {FEWEST_FOR_FLOOR} are needed."
 
 
 def above_ceiling(run: FinishedRun, figure: str = "agreement") -> list[str]:

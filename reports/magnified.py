@@ -106,7 +106,7 @@ def _by_method(run: FinishedRun) -> Iterator[tuple[str, list[Beside]]]:
 
 def _entry(run: FinishedRun, label: str | None, figure: str) -> Entry:
     if label is None:
-        return Entry(None, "no row of this factor")
+        return Entry(None, "no row with this factor")
     found = run.combined(label, figure)
     short = "" if found.n_scored == found.n_cells else f"{found.n_scored}/{found.n_cells}"
     return Entry(found.value, found.reason, remark=short)

@@ -1,4 +1,4 @@
-"""Marks: notes for readers of a row's scores, as a word at its name in every table and a sentence below.
+"""Marks: notes for readers of a row's scores, as a word beside its name in every table and a sentence below.
 
 They come from the methods (demo weights, outputs supplied as GIFs) and from the run (trained on its drivers).
 """
@@ -14,7 +14,7 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 SEEN = (
-    "Its model was trained on these drivers, or on other clips of the people in them: its scores there show what it"
+    "Its model was trained on these drivers, or on other clips of the people in them: its scores there reflect what it"
     " remembers as well as what it can do."
 )
 
@@ -50,7 +50,7 @@ def footnotes(run: FinishedRun, labels: Iterable[str] | None = None) -> tuple[st
 
 
 def marked(run: FinishedRun, table: Table) -> Table:
-    """Return a table with marks' words added to rows' names, in the first column and in headings, and footnotes."""
+    """Return a table with marks added: words to rows' names, in the first column and headings, and footnotes."""
 
     def entry(first: Entry) -> Entry:
         found = words(run, first.value) if isinstance(first.value, str) else []

@@ -1,9 +1,9 @@
 """Clips for the page: one good picture of frame 0 and sheets of signed differences to it.
 
 A micro-expression moves a face by half a pixel. Coding whole frames (WebP at 3.8 KB each) buries that under ringing;
-coding differences to frame 0 keeps it: on clips of micro size the blurred difference comes through with 15 to 20 dB
-instead of 4 dB at the same size. A difference d (-255..255) is stored as 128 + 127 asinh(d/32) / asinh(255/32), fine
-near zero and coarse far from it, so nothing clips. The page computes base + d, and the amplified view from d alone.
+coding differences to frame 0 preserves it: for clips with such small motion, the blurred difference has 15 to 20 dB
+instead of 4 dB at the same file size. A difference d (-255..255) is stored as 128 + 127 asinh(d/32) / asinh(255/32),
+fine near zero and coarse far from it, so nothing clips. The page computes base + d, and amplified views from d alone.
 
 For recordings of large motion the opposite holds (27 dB for differences, 29 dB for frames, fewer specks of colour), so
 clips that reach far from frame 0 are tried both ways and the better one is kept. Everything is coded from the lossless
@@ -46,7 +46,7 @@ BYTES_PER_FRAME = 3300
 BASE_QUALITY = 92
 # From this reach on (luma, grey levels) both codings are tried; below it differences have always won.
 FAR = 50.0
-# Up to this many frames are coded faster than other processes start.
+# Coding up to this many frames takes less time than starting other processes.
 FEW_FRAMES = 300
 QUALITIES = (90, 82, 74, 66, 58, 50, 42, 34, 26, 18, 10)
 
@@ -84,7 +84,7 @@ ENCODE = np.rint(128 + 127 * np.arcsinh(np.arange(-255, 256) / KNEE) / np.arcsin
 DECODE = (KNEE * np.sinh((np.arange(256) - 128) / 127 * np.arcsinh(255 / KNEE))).astype(np.float32)
 
 
-# The same for pixels brighter than in frame 0 and, to be subtracted, for darker ones.
+# The codes of pixels brighter than in frame 0 and, to be subtracted from them, those of darker pixels.
 BRIGHTER, DARKER = ENCODE[255:], 128 - ENCODE[255::-1]
 
 
@@ -122,7 +122,7 @@ def _tried(frames: Frames, differences: bool) -> tuple[float, bool, int]:
 
 
 def _tiles(frames: Frames, first: Frames, differences: bool) -> npt.NDArray[np.uint8]:
-    """Return what to code of frames (T, 256, 256, 3): the frames, or their differences to `first`."""
+    """Return the tiles to code for frames (T, 256, 256, 3): the frames, or their differences to `first`."""
     if not differences:
         return frames
     up, down = BRIGHTER.reshape(1, 256), DARKER.reshape(1, 256)
@@ -137,9 +137,9 @@ def picture(image: Frames) -> Media:
 
 
 def _best_quality(tiles: npt.NDArray[np.uint8]) -> tuple[int, bytes]:
-    """Return the index of the best quality in which tiles (T, 256, 256, 3) fit the size, and their sheet.
+    """Return the index of the best quality at which tiles (T, 256, 256, 3) fit the size, and their sheet.
 
-    If none is low enough it is the last. Most micro-expressions fit in the best, which is therefore tried first.
+    If no quality is low enough, return the last. Most micro-expressions fit at the best, so that is tried first.
     """
     image, limit, lowest = _grid(tiles), BYTES_PER_FRAME * len(tiles), len(QUALITIES) - 1
     sheet = functools.cache(lambda place: _webp(image, QUALITIES[place]))
@@ -152,7 +152,7 @@ def _best_quality(tiles: npt.NDArray[np.uint8]) -> tuple[int, bytes]:
 
 
 def _sheet(tiles: npt.NDArray[np.uint8], quality: int) -> bytes:
-    """Return up to 64 tiles (T, 256, 256, 3) as WebP in this quality (an index), or a lower one if they do not fit."""
+    """Return up to 64 tiles (T, 256, 256, 3) as WebP at this quality (an index), or a lower one if they do not fit."""
     image, limit = _grid(tiles), BYTES_PER_FRAME * len(tiles)
     coded = (_webp(image, value) for value in QUALITIES[quality:])
     last = b""
@@ -227,7 +227,7 @@ def _kept_path(wanted: Wanted, cache: Path) -> Path:
     try:
         key = digest([f"{RECIPE}/{BYTES_PER_FRAME}", *map(file_hash, files)])
     except OSError as error:
-        raise BenchError(f"{error.filename}: cannot be read ({error.strerror}). Run the same command again.") from None
+        raise BenchError(f"{error.filename}: cannot be read ({error.strerror}). Repeat the run's command.") from None
     return cache / f"{key}.json"
 
 
@@ -254,7 +254,7 @@ def media_of_all(wanted: Sequence[Wanted], cache: Path) -> list[Media]:
     """Return the media of many clips in the same order, coded in as many processes as there are usable cores."""
     paths = [_kept_path(clip, cache) for clip in wanted]
     found = [_read_kept(path) for path in paths]
-    # The same files may be asked for twice: the output of ceiling may be a copy of the driver.
+    # The same files may be requested twice: the output of ceiling may be a copy of the driver.
     lost = {path: clip for path, clip, media in zip(paths, wanted, found, strict=True) if media is None}
     if sum(clip.count for clip in lost.values()) <= FEW_FRAMES:
         made = [_made(clip, path) for path, clip in lost.items()]

@@ -20,11 +20,12 @@ from megbench.reports.table import Column, Entry, Section, Table
 AGAINST: dict[Item, str] = {"sum": "sum", "motion": "upper + lower", "noise": "noise"}
 HOW = (
     "Tau: Kendall's tau-b with the experts' mean over all judged outputs; 1 is the same order, 0 is chance. Accuracy:"
-    " the share of pairs of outputs of one cell, not tied by the experts, that the metric orders as the experts' sum; a"
-    " metric's tie is half right, chance is 0.5; the number of pairs is in brackets. Tau's brackets: {level:.0%}"
-    " bootstrap intervals, drivers drawn; none with fewer than five drivers. Figures are ordered by nearness to ideal."
+    " the share of pairs of outputs in the same cell, not tied by the experts, that the metric orders as the experts'"
+    " sum does; a tie of the metric counts half, chance is 0.5; the number of pairs is in brackets. In brackets beside"
+    " tau: {level:.0%} bootstrap intervals, drivers resampled; none with fewer than five drivers. A figure orders"
+    " outputs by their distance from its ideal."
 )
-POOLS = "Pooled figures are pooled over a row's judged cells: their items are rows, not outputs, without an interval."
+POOLS = "Pooled figures are pooled over a row's judged cells. Their items are rows, not outputs, and have no interval."
 # Two rows can only be in the same or the opposite order, whatever the metric.
 FEWEST_ROWS = 3
 # Figures of single action units' tracks: dozens of lines that hardly differ.
@@ -50,7 +51,7 @@ def metrics_against_experts(run: FinishedRun, judgements: Sequence[Judgement], e
     judged = {item: means(judgements, item) for item in AGAINST}
     outputs = _outputs(run, judged["sum"])
     if not outputs:
-        raise BenchError(f"{run.folder}: no judged output is of this run. Import sheets with --run {run.folder}.")
+        raise BenchError(f"{run.folder}: no output of this run was judged. Import sheets with --run {run.folder}.")
     columns = (
         Column("figure"),
         *(Column(f"tau, {name}", "↑", 2, HOW.format(level=LEVEL), "", True) for name in AGAINST.values()),
@@ -65,9 +66,9 @@ def metrics_against_experts(run: FinishedRun, judgements: Sequence[Judgement], e
     if any(_pooled(run, name) for name in scored):
         notes.append(POOLS)
     if folded:
-        notes.append(f"Folded: {len(folded)} tracks of single action units; --all shows them, so does the CSV table.")
+        notes.append(f"Folded: {len(folded)} tracks of single action units; --all and the CSV table show them.")
     if without := [name for name in run.figures if name not in sided]:
-        notes.append(f"Left out, for neither more nor less is better: {', '.join(without)}.")
+        notes.append(f"Left out, because neither more nor less is better: {', '.join(without)}.")
     notes += _one_sided(outputs)
     return marked(run, Table("Metrics against experts", columns, (Section("", rows),), tuple(notes)))
 

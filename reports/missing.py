@@ -64,7 +64,7 @@ def _lines(run: FinishedRun, gaps: Iterator[Gap]) -> Iterator[tuple[Entry, ...]]
 
 
 def _some(cells: Sequence[str], of: int) -> str:
-    """Return the names of the first cells and the number of further ones, or say that it is all cells."""
+    """Return the names of the first cells and the number of further ones, or "all" and their number."""
     if len(cells) == of:
         return f"all {of}"
     return few(cells, NAMED)

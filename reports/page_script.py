@@ -31,8 +31,8 @@ def script_of(files: Sequence[Path]) -> Markup:
 def policy(script: str, beside: bool = False, pictures: bool = True) -> str:
     """Return a page's Content-Security-Policy: its own script by hash, and styles.
 
-    beside: also scripts in files beside the page, as which clips are kept, because a page on disk may read nothing else
-    there. pictures: also pictures that the script makes.
+    beside: also allow scripts in files beside the page. Clips are stored as such scripts, because a page on disk may
+    read nothing else there. pictures: also allow pictures that the script makes.
     """
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     scripts = f"'sha256-{digest}'" + (" 'self' file:" if beside else "")

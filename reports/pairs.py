@@ -1,4 +1,4 @@
-"""What people asked in pairs say: strengths of methods, pairs of methods, consistent raters, metrics beside them."""
+"""Tables of people's answers to pairs: strengths of methods, pairs of methods, raters' consistency, and metrics."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ CLUSTERED = (
 ONCE = "A pair that a rater was asked about twice counts once, by the first answer."
 ALIKE = (
     "Ordered alike: of the answers that prefer one of two outputs, the share for which the figure is nearer to its"
-    " ideal at that output; a figure's tie is half right, chance is 0.5. Answers of no difference do not count, nor do"
-    " pairs in which an output lacks the figure. Pooled figures have no order within a cell and are left out."
+    " ideal for that output; a tie of the figure counts half, chance is 0.5. Answers of no difference do not count, nor"
+    " do pairs in which an output lacks the figure. Pooled figures have no order within a cell and are left out."
 )
 REPEATS = (
-    "Answered alike: of the pairs asked twice, sides exchanged, the share with the same answer. Left: of the answers"
-    " that prefer one, the share that prefers the one on the left, over all questions; far from 0.5 is a habit."
+    "Answered alike: of the pairs asked twice, with sides exchanged, the share with the same answer. Left: of the"
+    " answers that prefer one output, the share that prefers the left one, over all questions; far from 0.5 is a habit."
 )
 
 
 def pairs_tables(run: FinishedRun, everything: bool = False) -> dict[str, Table]:
-    """Return the tables on people asked in pairs by file name, {} if the run has no answers.
+    """Return the tables of answers to pairs by file name, or {} if the run has no answers.
 
     everything: show tracks of single action units too.
     """
@@ -58,7 +58,7 @@ def pairs_tables(run: FinishedRun, everything: bool = False) -> dict[str, Table]
 
 @functools.lru_cache(maxsize=2)  # two tables show the same fit
 def _fitted(judgements: tuple[PairJudgement, ...]) -> tuple[list[str], Strengths]:
-    """Methods, strongest first if there are strengths, and the fit with methods in that order."""
+    """Return the methods, strongest first if there are strengths, and the fit with the methods in that order."""
     methods = sorted({method for judgement in judgements for method in judgement.pair.methods})
     found = fit(_compared(judgements, methods), len(methods))
     if found.values is not None:
@@ -76,13 +76,13 @@ def _compared(judgements: Iterable[PairJudgement], methods: Sequence[str]) -> li
 
 
 def _counts(judgements: Iterable[PairJudgement], method: str) -> tuple[int, int, int]:
-    """How often a method was preferred, found no different, and not preferred."""
+    """Return how often a method was preferred, found no different, and not preferred."""
     mine = [each.preferred for each in judgements if method in each.pair.methods]
     return mine.count(method), mine.count(None), sum(preferred not in (method, None) for preferred in mine)
 
 
 def strengths_table(judgements: Sequence[PairJudgement]) -> Table:
-    """Strengths with intervals, the strongest first, and the answers they come from."""
+    """Return the strengths with intervals, the strongest first, and the answers that they come from."""
     methods, found = _fitted(tuple(judgements))
     first = first_answers(judgements)
     raters, drivers = {each.rater for each in first}, {each.driver for each in first}
@@ -90,7 +90,7 @@ def strengths_table(judgements: Sequence[PairJudgement]) -> Table:
         Column("method"),
         Column("strength", "↑", 2, STRENGTH, "", True),
         Column("preferred", "", 0, "Answers that prefer this method.", "Answers"),
-        Column("no difference", "", 0, "Answers that see none.", "Answers"),
+        Column("no difference", "", 0, "Answers that see no difference.", "Answers"),
         Column("not preferred", "", 0, "Answers that prefer the other method.", "Answers"),
     )
     rows = tuple(
@@ -102,7 +102,7 @@ def strengths_table(judgements: Sequence[PairJudgement]) -> Table:
 
 
 def met_table(judgements: Sequence[PairJudgement]) -> Table:
-    """Every two methods: how much stronger the first is, with its interval, and the answers about the two."""
+    """Return for every two methods how much stronger the first is, with its interval, and the answers about them."""
     methods, found = _fitted(tuple(judgements))
     first = first_answers(judgements)
     columns = (
@@ -121,7 +121,7 @@ def met_table(judgements: Sequence[PairJudgement]) -> Table:
 
 
 def raters_table(judgements: Sequence[PairJudgement]) -> Table:
-    """Each rater's answers and consistency, and those of all with intervals."""
+    """Return each rater's answers and consistency, and those of all raters with intervals."""
     columns = (
         Column("rater"),
         Column("answers", "", 0, "With repeats."),
@@ -137,7 +137,7 @@ def raters_table(judgements: Sequence[PairJudgement]) -> Table:
 
 
 def _rater_row(name: str, judgements: Sequence[PairJudgement]) -> tuple[Entry, ...]:
-    """One rater's row; with several raters in it, its shares have intervals."""
+    """Return the row of one rater, or of several, in which case its shares have intervals."""
     twice = repeated(judgements)
     decided = [each for each in judgements if each.preferred is not None]
     kept = [
@@ -170,12 +170,12 @@ def metrics_against_people(run: FinishedRun, judgements: Sequence[PairJudgement]
     )
     notes = [ALIKE, CLUSTERED, ONCE]
     if folded:
-        notes.append(f"Folded: {len(folded)} tracks of single action units; --all shows them, so does the CSV table.")
+        notes.append(f"Folded: {len(folded)} tracks of single action units; --all and the CSV table show them.")
     kept = tuple(row for row in rows if row[2].value)
     if without := [str(row[0].value) for row in rows if not row[2].value]:
-        notes.append(f"Left out, for no two outputs that people tell apart have both the figure: {', '.join(without)}.")
+        notes.append(f"Left out, because people tell apart no two outputs that both have it: {', '.join(without)}.")
     if unsided := [name for name in run.figures if name not in sided]:
-        notes.append(f"Left out, for neither more nor less is better: {', '.join(unsided)}.")
+        notes.append(f"Left out, because neither more nor less is better: {', '.join(unsided)}.")
     return Table("Metrics against people asked in pairs", columns, (Section("", kept),), tuple(notes))
 
 

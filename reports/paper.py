@@ -12,7 +12,7 @@ MOST = 8
 def for_paper(table: Table) -> list[Table]:
     """Return a table as several of at most 9 columns: each has the first column, and groups stay together if they fit.
 
-    Footnotes are below the last.
+    The footnotes are below the last table.
     """
     parts: list[list[str]] = [[]]
     columns = zip(table.keys()[1:], table.columns[1:], strict=True)

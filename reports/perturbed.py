@@ -32,7 +32,7 @@ CHANGE = (
 )
 ORDER = (
     "Kendall's tau of the rows' order with altered drivers and without, by how near each row is to the figure's ideal:"
-    " 1 the same order, 0 chance. Beside it the number of pairs that changed places and of all pairs. Rows that the"
+    " 1 is the same order, 0 is chance. Beside it: the number of pairs that changed places, of all pairs. Rows that the"
     " leaderboard cannot tell apart may change places by chance."
 )
 RATE = (
@@ -46,7 +46,7 @@ UNDECIDING = ("perturb", "media_all", "named_metrics", "reference")
 def altered_runs(run: FinishedRun) -> dict[str, FinishedRun]:
     """Return the finished runs on altered drivers within a run, by alteration.
 
-    Runs of another request, or by methods or metrics that have changed since, are left out.
+    Runs with a different request, or with methods or metrics that have changed since, are left out.
     """
     found = {}
     for path in sorted((run.folder / PERTURBED).glob("*/run.json"), key=lambda path: path.stat().st_mtime_ns):
@@ -176,7 +176,7 @@ def _who(
 
 
 def _lost(run: FinishedRun, others: Mapping[str, FinishedRun]) -> list[str]:
-    """Return a line for each alteration on the cells that fail with altered drivers only."""
+    """Return a line for each alteration that makes cells fail which do not fail without it."""
     lines = []
     for label, other in others.items():
         rows = [method.label for method in other.facts.methods]

@@ -15,7 +15,7 @@ Products = Mapping[str, list[float]]
 
 
 def products(run: FinishedRun, label: str, figure: str) -> dict[str, list[float]]:
-    """Return what a pooled figure sums (<O,D>, |O|^2 and |D|^2) by cell, for the cells with sums of its metric."""
+    """Return the sums of a pooled figure (<O,D>, |O|^2 and |D|^2) by cell, for the cells that have them."""
     metric, facts = run.figures[figure]
     found = {cell.name: run.sums(label, cell).get(metric.name, {}).get(facts.target) for cell in run.facts.cells}
     return {name: sums for name, sums in found.items() if sums and len(sums) == 3}

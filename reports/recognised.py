@@ -18,10 +18,11 @@ LARGEST_BYTES = 50_000_000
 
 
 class Answered(Facts):
-    """One output's labels as indices of classes, one by each seed, or () with the `reason`.
+    """One output's labels as class indices, one per seed, or () with the `reason`.
 
     content: hash of the output's frames, "" for a driver. apex: the frame that was used.
-    fewer: whether the recogniser learned from fewer than all classes, because only the person held out has the others.
+    fewer: whether the recogniser learned from fewer than all classes, because the others occur only for the person held
+    out.
     """
 
     answers: tuple[int, ...] = ()
@@ -31,11 +32,11 @@ class Answered(Facts):
     fewer: bool = False
 
 
-NOT_LABELLED = Answered(reason=f"not labelled: give `{COMMAND} recognition` again")
+NOT_LABELLED = Answered(reason=f"not labelled: run `{COMMAND} recognition` again")
 
 
 class LearntFrom(Facts):
-    """Clips of one database that the recogniser learned from, before anybody was held out."""
+    """The clips of one database that the recogniser learned from, including those of people held out later."""
 
     database: str
     clips: int
@@ -43,11 +44,11 @@ class LearntFrom(Facts):
 
 
 class Recognised(Facts):
-    """The whole file.
+    """The complete file.
 
-    seeds: how many, 1 for a recogniser without seeds. of_classes: the number of clips of each class that it learned
-    from. emotions: the class of each driver, None if it has none of them. rows: labels by row and cell. drivers: the
-    labels of the drivers themselves.
+    seeds: the number of seeds, 1 for a recogniser without seeds. of_classes: the number of clips of each class that it
+    learned from. emotions: the class of each driver, None if it has none of these. rows: labels by row and cell.
+    drivers: the labels of the drivers themselves.
     """
 
     recogniser: str
@@ -78,7 +79,7 @@ class Recognised(Facts):
             raise ValueError(f"seeds: {self.seeds} is not 1 or more")
         if len(self.of_classes) != len(self.classes) or min(self.of_classes) < 0:
             raise ValueError(
-                f"of_classes: {self.of_classes} does not have a count for each of {len(self.classes)} classes"
+                f"of_classes: {self.of_classes} does not have a count for each of the {len(self.classes)} classes"
             )
         for driver, emotion in self.emotions.items():
             if emotion is not None and emotion not in self.classes:
@@ -96,7 +97,7 @@ class Recognised(Facts):
         if not one.answers:
             return "" if one.reason else "neither answers nor a reason"
         if len(one.answers) != self.seeds:
-            return f"{len(one.answers)} answers by {self.seeds} seeds"
+            return f"{len(one.answers)} answers for {self.seeds} seeds"
         wrong = [answer for answer in one.answers if not -1 <= answer < len(self.classes)]
         return f"answer {wrong[0]} is not between -1 (no answer) and {len(self.classes) - 1}" if wrong else ""
 
@@ -128,7 +129,7 @@ def write_recognised(run: Path, found: Recognised) -> Path:
 
 
 def read_recognised(run: FinishedRun) -> Recognised | None:
-    """Return what was written, or None if nothing was. Labels of outputs that have changed since are removed.
+    """Return the labels in a run's folder, or None if there are none. Outputs that have changed since lose theirs.
 
     Raise BenchError if the file is invalid.
     """
@@ -137,14 +138,14 @@ def read_recognised(run: FinishedRun) -> Recognised | None:
         return None
     try:
         if path.stat().st_size > LARGEST_BYTES:
-            raise BenchError(f"{path}: larger than {LARGEST_BYTES} bytes. Give `{COMMAND} recognition` again.")
+            raise BenchError(f"{path}: larger than {LARGEST_BYTES} bytes. Run `{COMMAND} recognition` again.")
         found = Recognised.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror}). Give `{COMMAND} recognition` again.") from None
+        raise BenchError(f"{path}: cannot be read ({error.strerror}). Run `{COMMAND} recognition` again.") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BenchError(f"{path}: {place}: {first['msg']}. Give `{COMMAND} recognition` again.") from None
+        raise BenchError(f"{path}: {place}: {first['msg']}. Run `{COMMAND} recognition` again.") from None
     known = {
         label: {
             cell.name: answered

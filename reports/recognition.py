@@ -19,15 +19,16 @@ from megbench.reports.table import Column, Entry, Section, Table
 DRIVERS = "the drivers themselves"
 UF1 = "Mean over the classes of F1, from one confusion matrix over all cells (MEGC2019)."
 UAR = "Mean over the classes of the share recognised, from the same matrix."
-INTERVALS = "Intervals: 95 % bootstrap, drivers drawn; none with fewer than five drivers."
+INTERVALS = "Intervals: 95 % bootstrap, drivers resampled; none with fewer than five drivers."
 WHAT_FOR = (
     "An output counts as recognised if a recogniser gives it the driver's emotion. It learned from no clip of the"
-    " driver's person or the template, which are found by name and by identical frames; the same clip with another crop"
-    " is not found. It may respond to any motion that goes with an emotion, right or not: docs/recognition.md."
+    " driver's person or the template, which are found by name and by identical frames; a clip that is cropped"
+    " otherwise is not found. It may respond to any motion that accompanies an emotion, right or not:"
+    " docs/recognition.md."
 )
 FEWER = (
-    '"N by fewer classes": N labels are by a recogniser that could not give every class, because only the person'
-    " held out has it."
+    '"N by fewer classes": N labels are from a recogniser that does not know every class, because one occurs only for'
+    " the person held out."
 )
 
 
@@ -35,7 +36,7 @@ FEWER = (
 class Row:
     """A row's labels over the N cells with a class: true classes (N,), answers (S, N), drivers (N).
 
-    reason: why a cell has no answer. fewer: how many answers are by a recogniser that does not know all classes.
+    reason: why a cell has no answer. fewer: the number of answers from a recogniser that does not know all classes.
     """
 
     name: str
@@ -155,8 +156,8 @@ def _footnotes(run: FinishedRun, found: Recognised) -> Iterable[str]:
     yield f"The recogniser ({found.recogniser}) learned from {learnt} ({counts})."
     most = found.classes[int(np.argmax(found.of_classes))]
     yield (
-        f"always {most}: the commonest class of what it learned from, of several the first; chance: answers drawn"
-        f" evenly among the {len(found.classes)} classes, in the mean."
+        f"always {most}: the commonest class of the clips it learned from (the first of several); chance: the mean of"
+        f" answers drawn evenly from the {len(found.classes)} classes."
     )
     if any(one.fewer for cells in (*found.rows.values(), found.drivers) for one in cells.values()):
         yield FEWER
@@ -164,7 +165,7 @@ def _footnotes(run: FinishedRun, found: Recognised) -> Iterable[str]:
         yield line
     without = [driver for driver, emotion in found.emotions.items() if emotion is None]
     if without:
-        yield f"{len(without)} drivers have none of these emotions and count nowhere: {', '.join(without)}."
+        yield f"{len(without)} drivers have none of these emotions and are not counted: {', '.join(without)}."
     yield from (f"{note[:1].upper()}{note[1:]}." for note in found.notes)
 
 

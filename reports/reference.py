@@ -1,6 +1,6 @@
 """Scores of published outputs, measured elsewhere, beside a run's own on the same cells (`--reference`).
 
-They are only shown: no mean, interval, test or rank of a run counts them. They are figures of motion agreement 1, so
+They are only shown: no mean, interval, test or rank of a run includes them. They are figures of motion agreement 1, so
 they are shown only beside a run's figures of that version.
 """
 
@@ -38,7 +38,7 @@ PROTOTYPE = "{}: an independent program's figures, from GIFs of 128 pixels; this
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """The scores of one published output. frames: how many it has, or None if nobody noted them."""
+    """The scores of one published output. frames: the number of its frames, or None if unknown."""
 
     system: str
     driver: str
@@ -51,14 +51,14 @@ class PublishedRow:
 def check_reference(reference: str, protocol: str, metrics: Container[str]) -> None:
     """Raise BenchError if there is no such reference, or if a run has nothing to compare with it.
 
-    metrics: the names of those that the run measures.
+    metrics: the names of the metrics that the run measures.
     """
     if reference not in REFERENCES:
         raise unknown_name("reference", reference, REFERENCES)
     if protocol != reference:
         raise BenchError(
-            f"--reference {reference}: its rows are of the protocol {reference}, this run is of {protocol}. Leave it"
-            f" out, or run --protocol {reference}."
+            f"--reference {reference}: its rows are of the protocol {reference}, but this run uses {protocol}. Leave"
+            f" it out, or run --protocol {reference}."
         )
     if METRIC not in metrics:
         raise BenchError(
@@ -87,7 +87,7 @@ def published_rows(path: Path) -> tuple[PublishedRow, ...]:
 def reference_tables(run: FinishedRun, reference: str) -> dict[str, Table]:
     """Return the published rows beside a run's methods by file name: means over shared cells, then every cell.
 
-    {} without a reference. Raise BenchError as check_reference does, and if the run and the rows share no cell.
+    Return {} without a reference. Raise BenchError if check_reference does, or if the run and the rows share no cell.
     """
     if not reference:
         return {}

@@ -17,12 +17,12 @@ WEAK, STRONG = 0.6, 1.6
 MISSING = 0.35
 # The driver moves a region if it reaches this share of its strongest one.
 MOVED = 0.3
-# Below this agreement of its own, a moving region does not move like the driver's.
+# A moving region whose own agreement is below this does not move like the driver's.
 UNLIKE = 0.4
 SOFT, OVERSHARP = 0.7, 1.5
 # Frames by which a peak may be early or late without a remark, as a share of the clip.
 LATE_SHARE = 0.15
-# An output that is this near its own peak when the driver peaks is on time.
+# An output that has reached this share of its own peak when the driver peaks is on time.
 HELD = 0.8
 
 Curves = Mapping[str, Sequence[float]]
@@ -79,7 +79,7 @@ def _motion(values: Values, figures: Mapping[str, Figure]) -> list[Remark]:
 
 
 def _places(driver: Curves, output: Curves, values: Values) -> list[Remark]:
-    """Return remarks on regions that are missing, weak, strong, unlike the driver's or moved in vain, and on timing."""
+    """Return remarks on regions that are missing, weak, strong, unlike the driver's or moved needlessly; on timing."""
     groups = [group for group in driver if group in output and group != "head"]
     share = motion_share(values)
     if not groups or share is None or share < STILL:
@@ -90,7 +90,7 @@ def _places(driver: Curves, output: Curves, values: Values) -> list[Remark]:
     if strongest <= 0:
         return []
     moved = {g: shown[g] / wanted[g] for g in groups if wanted[g] >= MOVED * strongest}
-    # Moved for nothing: as much as regions count as moved by the driver, although the driver is quiet there.
+    # Moved needlessly: as much as counts as motion of the driver, in a region where the driver is quiet.
     added = [g for g in groups if g not in moved and shown[g] > max(MOVED * strongest, 2 * wanted[g])]
     missing = [g for g, share in moved.items() if share < MISSING]
     alike = {g: values.get(f"agreement_{g}") for g in moved if g not in missing}
@@ -99,7 +99,7 @@ def _places(driver: Curves, output: Curves, values: Values) -> list[Remark]:
         ("Weak", [g for g, share in moved.items() if MISSING <= share < WEAK], "fair"),
         ("Too strong in", [g for g, share in moved.items() if share > STRONG], "fair"),
         ("Unlike the driver", [g for g, value in alike.items() if value is not None and value < UNLIKE], "bad"),
-        ("Moves for nothing", added, "bad"),
+        ("Moves needlessly", added, "bad"),
     )
     remarks = [Remark(f"{what}: {', '.join(regions)}.", grade) for what, regions, grade in kinds if regions]
     return [*remarks, *_timing(driver, output, max(wanted, key=lambda group: wanted[group]), missing)]
@@ -120,7 +120,7 @@ def _peak(curve: Sequence[float]) -> int:
 
 
 def _sharpness(values: Values) -> list[Remark]:
-    """Return a remark if a picture is soft or grainy compared with the truth, or without one with template and driver.
+    """Return a remark on a picture softer or grainier than the truth, or without one, than template and driver.
 
     The template may have been enlarged and the driver may be full of sensor noise, so an output is soft only if it is
     softer than both, and grainy only if it is grainier than the sharper one.

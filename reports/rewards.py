@@ -38,7 +38,7 @@ def rewards(run: FinishedRun) -> list[Reward]:
 
 
 def compared(run: FinishedRun) -> list[str]:
-    """Return the labels of COMPARED that the run has; [] without a still face or if it is alone."""
+    """Return the labels of COMPARED that the run has; [] without a still face, or with nothing else."""
     there = {method.label for method in run.facts.methods}
     found = [label for label in COMPARED if label in there]
     return found if STILL in found and len(found) > 1 else []
@@ -64,10 +64,10 @@ def rewards_table(run: FinishedRun) -> Table | None:
 
     def row(metric: MetricFacts, figure: Figure) -> tuple[Entry, ...]:
         name = Entry(f"{figure.name} {figure.arrow}".rstrip(), remark=figure.unit)
-        # Warnings, such as counts of pictures, would make every column as wide as themselves.
+        # Warnings, such as counts of pictures, would make every column too wide.
         found = (entry(replace(run.over_all(label, metric, figure), warning="")) for label in labels)
         first = best(figure, values(run, metric, figure))
-        last = Entry(", ".join(first)) if first else Entry(None, "fewer than two have a value")
+        last = Entry(", ".join(first)) if first else Entry(None, "fewer than two rows have a value")
         return (name, *found, Entry(figure.ideal), last)
 
     columns = (

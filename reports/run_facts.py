@@ -11,7 +11,7 @@ from megbench.core.figures import Figure
 
 
 class Facts(BaseModel):
-    """Common to all parts of run.json: frozen, and unknown fields are ignored."""
+    """The base of all parts of run.json: they are frozen, and unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
@@ -28,8 +28,8 @@ class CellFacts(Facts):
     """One driver on one template, as in run.json. Frame numbers count from 0, or are None if not coded.
 
     foil: another driver that moves another part of the face, "" if the protocol names none.
-    faces: widths of the faces in the driver's original first frame, pixels, largest first. face: the one asked for.
-    medium: how the driver's file type affects motion, "" for ordinary ones.
+    faces: widths of the faces in the driver's original first frame, pixels, largest first. face: the chosen one.
+    medium: how the driver's file type affects motion, "" for ordinary file types.
     """
 
     name: str
@@ -63,12 +63,12 @@ class CellFacts(Facts):
 class MethodFacts(Facts):
     """One row of the run: a method or a control. label: what the user typed.
 
-    purpose: the purpose of one of the suite's own rows, "" for a method that was asked for.
-    marks: notes for readers of its scores, a word for the tables and a sentence each. unused: its files that fit
+    purpose: the purpose of one of the suite's own rows, "" for a requested method.
+    marks: notes for readers of its scores, each a word for the tables and a sentence. unused: its files that match
     no cell.
-    seconds_per_frame: mean over its finished cells. peak_mb: the most main memory that any took. None if not measured.
-    seen_drivers: drivers that its model was trained on. seen_people: others whose person it knows from other clips.
-    people_known: everybody on whom its model was trained or by whom it was chosen, according to its card.
+    seconds_per_frame: mean over its finished cells. peak_mb: peak main memory over all cells. None if not measured.
+    seen_drivers: drivers that its model was trained on. seen_people: drivers whose person it knows from other clips.
+    people_known: all people in the data with which its model was trained or selected, according to its card.
     """
 
     label: str
@@ -97,7 +97,7 @@ class MetricFacts(Facts):
 
 
 class RunFacts(Facts):
-    """The whole of run.json."""
+    """The contents of run.json."""
 
     id: str
     protocol: ProtocolFacts
@@ -118,4 +118,4 @@ def read_facts(path: Path) -> RunFacts:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BenchError(f"{path}: {place}: {first['msg']}. Run the same command again to rewrite it.") from None
+        raise BenchError(f"{path}: {place}: {first['msg']}. Repeat the run's command to rewrite it.") from None

@@ -178,7 +178,7 @@ class FinishedRun:
         return str(self.record(label, cell).get("content") or "")
 
     def supplied(self, label: str, cell: CellFacts) -> bool:
-        """Return whether everything that others had to supply for a cell was there."""
+        """Return whether everything that has to be supplied for a cell from elsewhere was available."""
         return self.record(label, cell).get("status") != "missing"
 
     def record(self, label: str, cell: CellFacts) -> dict[str, Any]:
@@ -208,10 +208,12 @@ class FinishedRun:
         return self._inside(MOTION_FOLDER, *place.parts[:-1], f"{place.name}.npz")
 
     def _inside(self, *parts: str) -> Path:
-        """Return a path under the run folder. Raise BenchError if a name in run.json leads out of it."""
+        """Return a path under the run folder. Raise BenchError if a name in run.json points outside."""
         path = self.folder.joinpath(*parts)
         if not path.resolve().is_relative_to(self.folder.resolve()) or any("/" in part for part in parts):
-            raise BenchError(f"{self.folder / 'run.json'}: the name {'/'.join(parts)!r} leads out of the run's folder.")
+            raise BenchError(
+                f"{self.folder / 'run.json'}: the name {'/'.join(parts)!r} points outside the run's folder."
+            )
         return path
 
 
@@ -234,6 +236,6 @@ def _read_scores(path: Path) -> pd.DataFrame:
         table[["value", *COUNTS]] = table[["value", *COUNTS]].astype("float64")
         return table[[*LABELS, "value", *COUNTS]]
     except OSError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror}). Run the same command again.") from None
+        raise BenchError(f"{path}: cannot be read ({error.strerror}). Repeat the run's command.") from None
     except (KeyError, ValueError) as error:
-        raise BenchError(f"{path}: not a table of scores ({clause(error)}). Run the same command again.") from None
+        raise BenchError(f"{path}: not a table of scores ({clause(error)}). Repeat the run's command.") from None

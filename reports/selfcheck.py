@@ -33,12 +33,12 @@ class Courses(BaseModel):
 
     @property
     def line(self) -> str:
-        """The same in words, a number of drivers in brackets."""
+        """The correlations as text, each with the number of drivers in brackets."""
         return ", ".join(f"{unit} {value:.2f} ({drivers})" for unit, (value, drivers) in self.units.items())
 
 
 class Kept(BaseModel):
-    """The whole file."""
+    """The complete file."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -56,11 +56,11 @@ def read_worth(path: Path = KEPT) -> Kept | None:
     try:
         return Kept.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise BenchError(f"{path}: {clause(error)}. Make it again: {COMMAND} selfcheck --keep") from None
+        raise BenchError(f"{path}: {clause(error)}. Regenerate it: {COMMAND} selfcheck --keep") from None
 
 
 def sentence(metric: MetricFacts, figure: Figure, path: Path = KEPT) -> str:
-    """Return what selfcheck found about a figure, or "" if it checked none or another version of its metric."""
+    """Return what selfcheck found about a figure, or "" if it did not check this version of its metric."""
     kept = read_worth(path)
     found = kept.figures.get(figure.name) if kept else None
     if kept is None or found is None or (found.metric, found.version) != (metric.name, metric.version):

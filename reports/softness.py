@@ -1,4 +1,4 @@
-"""The sharpness of a run's templates and drivers, with which to compare that of outputs."""
+"""The sharpness of a run's templates and drivers, for comparison with that of outputs."""
 
 from __future__ import annotations
 

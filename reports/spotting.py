@@ -65,7 +65,7 @@ class Spotted:
 
 
 def spotting_table(run: FinishedRun) -> Table | None:
-    """Return counts and rates of every row and of the answer that each clip is one interval, or None without any."""
+    """Return counts and rates of every row and of the whole-clip answer, or None if nothing was measured."""
     constant = constant_answers(run)
     if not constant or any(f"{METRIC}_{name}" not in run.figures for name in FIGURES):
         return None
@@ -93,7 +93,7 @@ def spotting_table(run: FinishedRun) -> Table | None:
         for heading, methods in parts
         if methods
     ]
-    sections.append(Section("Answer that never looks", (_constant_row(constant),)))
+    sections.append(Section("Constant answer", (_constant_row(constant),)))
     around = -constant[0].spotted[0]
     note = (
         f"{WHOLE_CLIP}: every clip as one interval, including the {around} still frames that are assumed on either"
@@ -131,7 +131,7 @@ def _constant_row(answers: Sequence[Spotted]) -> tuple[Entry, ...]:
 
 
 def write_log(run: FinishedRun) -> None:
-    """Write the intervals of every row and of the constant answer to the run, but no file if nothing was measured."""
+    """Write the intervals of every row and of the constant answer to the run, or no file if nothing was measured."""
     path, answers = run.folder / SPOTTING_LOG, constant_answers(run)
     if not answers:
         path.unlink(missing_ok=True)

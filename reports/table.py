@@ -30,9 +30,9 @@ NOTE = "note"
 class Column:
     """A column: `title`, `arrow` ("↑", "↓" or what the reader should aim at), decimals, and an explanation.
 
-    `remark` follows the title in brackets, as an entry's follows its value. `key` names the column in CSV files and for
-    a choice of columns; if it is empty, the title does. `brief` columns are kept
-    if there is room for only a few.
+    `remark` follows the title in brackets, as an entry's remark follows its value. `key` names the column in CSV files
+    and for choosing columns; if it is empty, the title is used. `brief` columns are kept if there is room for only a
+    few.
     """
 
     title: str
@@ -146,7 +146,7 @@ class Table:
         return dataclasses.replace(self, columns=tuple(self.columns[i] for i in chosen), sections=sections)
 
     def narrow(self) -> Table:
-        """Return the table as it fits a paper: at most WIDEST columns, and a footnote that names the others.
+        """Return the table in a form that fits a paper: at most WIDEST columns, and a footnote that names the others.
 
         Columns marked `brief` come first; a table without any keeps its first ones.
         """

@@ -1,4 +1,4 @@
-"""Compare a results file with the run that it came from: a line for each difference from the run's own files."""
+"""Compare a results file with the run that it came from; report one line per difference from the run's own files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from megbench.core.errors import shown
 from megbench.engine.seal import faults
 from megbench.results.export import submission_of, values_of
 
-# Lists whose members have names, by the entry that names them.
+# Lists whose members have names, each with the members' entry that holds the name.
 NAMED = {"cells": "name", "metrics": "name", "rows": "label", "figures": "name"}
 # The largest number of findings to list; a file of another run differs everywhere.
 MOST_TOLD = 30
@@ -24,7 +24,9 @@ def against_run(facts: dict[str, Any], run: Path) -> list[str]:
     truth = values_of(submission_of(run))
     lines = [f"{run}: {line}" for line in faults(run)]
     if facts["seal"] != truth["seal"]:
-        lines.append(f"seal: {facts['seal']}, but the run's is {truth['seal']}: another run, or made again since")
+        lines.append(
+            f"seal: {facts['seal']}, but the run's is {truth['seal']}: another run, or one that was repeated since"
+        )
     apart = {"digests", "seal"}
     here, there = ({name: value for name, value in of.items() if name not in apart} for of in (facts, truth))
     lines += list(_differences(here, there, ""))

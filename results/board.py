@@ -32,12 +32,12 @@ def write_board(
 ) -> Path:
     """Write the site of all results files in a folder; return its first page.
 
-    Raise BenchError if a file is faulty, there is none, or `out` holds something else.
+    Raise BenchError if a file is faulty, if there is no file, or if `out` contains anything but an earlier site.
     """
     found = read_entries(entries, known_weights)
     shown = paper_numbers() if numbers is None else numbers
     if out.exists() and not (out.is_dir() and ((out / MARKER).is_file() or not any(out.iterdir()))):
-        raise BenchError(f"{out} holds something other than an earlier site. Give --out a new folder.")
+        raise BenchError(f"{out} contains something other than an earlier site. Give --out a new folder.")
     with whole_folder(out.absolute()) as folder:
         (folder / MARKER).write_text("", encoding="utf-8")
         (folder / INDEX).write_text(_index(rankings(found, shown)), encoding="utf-8")
@@ -63,7 +63,7 @@ def read_entries(folder: Path, known_weights: Mapping[str, str]) -> list[Entry]:
         raise BenchError(f"{folder}: no results file (*.json). `results add RUN` makes one.")
     lower = [entry.name.lower() for entry in found]
     if twice := [name for name in lower if lower.count(name) > 1]:
-        raise BenchError(f"{folder}: the names of two files, {twice[0]}.json, differ only in capitals. Rename one.")
+        raise BenchError(f"{folder}: the names of two files, {twice[0]}.json, differ only in case. Rename one.")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a results file, as far as the file alone can show: a line for each finding.
+"""Find what is wrong with a results file, as far as the file alone can show it, with one line per finding.
 
 There are two checks. The hashes of the parts reveal every change since the export, and where it is. Values that follow
 from other parts are computed again, so that a change whose hash was also replaced is found if it contradicts anything.
@@ -29,7 +29,7 @@ FOIL_CONTROL = "wrong_driver"
 
 
 def findings(facts: dict[str, Any], known_weights: Mapping[str, str]) -> list[str]:
-    """Return every fault of a file's JSON values, a line each, or [] for a file without faults.
+    """Return every fault in a file's JSON values, one line each, or [] for a file without faults.
 
     known_weights: hashes of the weights supplied with the suite, with the status of a row that uses them.
     """
@@ -73,12 +73,12 @@ def _cells(made: Submission) -> Iterator[str]:
     yield from (f"cell {name}: occurs twice" for name in dict.fromkeys(names) if names.count(name) > 1)
     for cell in made.cells:
         if cell.name != f"{cell.driver}__{cell.template}":
-            yield f"cell {cell.name}: names driver {cell.driver} and template {cell.template}"
+            yield f"cell {cell.name}: its name does not match driver {cell.driver} and template {cell.template}"
         facts = (cell.driver_content, cell.frames, cell.fps, cell.database, cell.subject, cell.emotion, cell.rendered)
         if drivers.setdefault(cell.driver, facts) != facts:
-            yield f"cell {cell.name}: its driver {cell.driver} is another clip than in other cells"
+            yield f"cell {cell.name}: its driver {cell.driver} is a different clip in other cells"
         if templates.setdefault(cell.template, cell.template_content) != cell.template_content:
-            yield f"cell {cell.name}: its template {cell.template} is another picture than in other cells"
+            yield f"cell {cell.name}: its template {cell.template} is a different picture in other cells"
         known = (cell.driver_content, cell.template_content, cell.frames)
         if made.kind == "sealed run" and cell.name in done and None in known:
             yield f"cell {cell.name}: without the hashes of its clip and template"
@@ -110,11 +110,11 @@ def _kind(made: Submission) -> Iterator[str]:
 
 
 def _controls(made: Submission) -> Iterator[str]:
-    """Yield the rows that the run was asked for and the file lacks."""
+    """Yield the rows that the run's request includes and the file lacks."""
     if made.asked is None:
         return
     if not made.asked.controls:
-        yield "rows: no controls (--no-controls), with which other scores are compared. Run it with them"
+        yield "rows: no controls (--no-controls), with which other scores are compared. Repeat the run with controls"
         return
     labels = {row.label for row in made.rows}
     foils = any(cell.foil for cell in made.cells)
@@ -122,9 +122,9 @@ def _controls(made: Submission) -> Iterator[str]:
     wanted = [CONTENDER, *CONTROLS, *([FOIL_CONTROL] if foils else []), *(["truth"] if known else [])]
     for label in wanted:
         if label not in labels:
-            yield f"row {label}: missing, a companion of every run on such cells"
+            yield f"row {label}: missing, although every run on such cells has it"
     yield from (
-        f"row {label}: missing, although it was asked for" for label in made.asked.methods if label not in labels
+        f"row {label}: missing, although it was requested" for label in made.asked.methods if label not in labels
     )
     for row in made.rows:
         if row.label in (*CONTROLS, FOIL_CONTROL, "truth") and not row.is_control:
@@ -147,7 +147,7 @@ def _marks(made: Submission, row: Row, known_weights: Mapping[str, str]) -> Iter
 
 
 def _seen(made: Submission, row: Row) -> Iterator[str]:
-    """Yield what is wrong with what a row says about the people whom its model has seen."""
+    """Yield what is wrong with a row's statements about the people whom its model has seen."""
     drivers = {cell.driver: cell for cell in made.cells}
     told = {*row.seen_drivers, *row.seen_people}
     yield from (f"has seen {name}, which is not a driver here" for name in sorted(told - drivers.keys()))
@@ -168,7 +168,7 @@ def _work(made: Submission, row: Row) -> Iterator[str]:
     """Yield what is wrong with time, memory and the list of cells."""
     wanted = [cell.name for cell in made.cells]
     yield from (f"cell {name}: missing" for name in wanted if name not in row.cells)
-    yield from (f"cell {name}: not one of the table's" for name in row.cells if name not in wanted)
+    yield from (f"cell {name}: not in the table" for name in row.cells if name not in wanted)
     if list(row.cells) != wanted and set(row.cells) == set(wanted):
         yield "cells: not in the table's order"
     done = {name: cell for name, cell in row.cells.items() if cell.seconds is not None}
@@ -177,7 +177,7 @@ def _work(made: Submission, row: Row) -> Iterator[str]:
     if not same(row.seconds, seconds):
         yield f"seconds: {row.seconds}, but its cells took {seconds}"
     if not same(row.frames_per_second, frames / seconds if seconds else None):
-        yield f"frames per second: {row.frames_per_second}, but its cells say {frames} frames in {seconds} s"
+        yield f"frames per second: {row.frames_per_second}, but its cells give {frames} frames in {seconds} s"
     peaks = [cell.peak_mb for cell in row.cells.values() if cell.peak_mb is not None]
     if row.peak_mb != max(peaks, default=None):
         yield f"peak memory: {row.peak_mb} MB, but the largest of its cells is {max(peaks, default=None)} MB"

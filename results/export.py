@@ -1,4 +1,4 @@
-"""From a finished run to a results file: scores and their origin, without pictures or the user's paths."""
+"""Export a finished run to a results file: scores and their origin, without pictures or the user's paths."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from megbench.results.submission import FORMAT, LONGEST_TEXT, Submission
 CELL_FACTS = {"name", "driver", "template", "database", "emotion", "subject", "fps", "rendered", "foil"}
 # The depth in the file from which values are on one line: a cell's result, a figure over all cells, a figure's facts.
 LINES_FROM = 4
-UNTIMED = {"outputs": "made elsewhere; only read here", "external": "memory is another program's: not measured"}
+UNTIMED = {"outputs": "made elsewhere; only read here", "external": "the memory of another program is not measured"}
 
 
 def submission_of(folder: Path) -> Submission:
@@ -33,7 +33,7 @@ def submission_of(folder: Path) -> Submission:
     seal = measured_digest(folder)
     if not run.facts.finished or seal is None:
         raise BenchError(
-            f"{folder}: the run is not finished or its manifest is incomplete. Run the same command again, then export."
+            f"{folder}: the run is not finished or its manifest is incomplete. Repeat its command, then export."
         )
     hide = _Hider(run)
     facts = {
@@ -133,7 +133,7 @@ def _metric(metric: MetricFacts) -> dict[str, Any]:
 
 def _asked(run: FinishedRun, hide: _Hider) -> dict[str, Any]:
     request = run.facts.request
-    asked = len(set(request.get("methods") or ()))  # companions come after the methods asked for
+    asked = len(set(request.get("methods") or ()))  # companions come after the requested methods
     return {
         "methods": [hide(method.label) for method in run.facts.methods[:asked]],
         "controls": bool(request.get("controls")),

@@ -1,4 +1,4 @@
-"""Numbers that papers print, beside the rows that they are about (results/papers.yaml)."""
+"""Numbers that papers print, beside the rows that they refer to (results/papers.yaml)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILE = Path(__file__).parent / "papers.yaml"
 
 
 class PaperNumber(BaseModel):
-    """One printed number. within: the largest difference at which a row reproduces it, or None with `why` none can."""
+    """One printed number. within: the largest difference at which a row reproduces it; if none can, None and `why`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""Read results files, which strangers write: size, depth and every value are checked before anything is trusted."""
+"""Read results files, which anyone may write: size, depth and every value are checked before anything is trusted."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def form_faults(facts: dict[str, Any]) -> list[str]:
-    """Return what does not fit the published format (results/schema.json), a line each, or [] if everything fits."""
+    """Return what does not fit the published format (results/schema.json), one line each, or [] if all fits."""
     try:
         Submission.model_validate_json(json.dumps(facts))
     except ValidationError as error:

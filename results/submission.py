@@ -1,7 +1,7 @@
 """The results file: a run's results in one JSON file without pictures. `results/schema.json` is made from this.
 
-Everything is strict: reading refuses unknown entries, numbers that are not finite, texts that are too long and names
-that are not valid file names.
+Reading is strict: it rejects unknown entries, numbers that are not finite, texts that are too long and names that are
+not valid file names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from megbench.core.figures import Pooling
 from megbench.core.files.names import check_name
 
 FORMAT = "megbench-results-1"
-# Limits of a file: far above any honest file, far below what would overload a page or a reader.
+# Limits of a file: far above any legitimate file, far below what would overload a page or a reader.
 MOST_ROWS, MOST_CELLS, MOST_METRICS, MOST_FIGURES, MOST_NAMES = 200, 2_000, 100, 1_000, 5_000
 LONGEST_NAME, LONGEST_TEXT = 200, 2_000
 
@@ -73,7 +73,7 @@ Words = Annotated[dict[Name, Text], Field(max_length=MOST_CELLS)]
 
 
 class Part(BaseModel):
-    """Common to all parts of the file."""
+    """The base of all parts of the file."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -87,7 +87,7 @@ class Protocol(Part):
 
 
 class Cell(Part):
-    """One driver on one template. Hashes are of the prepared frames, or null if nobody has them.
+    """One driver on one template. Hashes are of the prepared frames, or null if they are unknown.
 
     foil: the driver that the control wrong_driver shows instead, or "" without one.
     """
@@ -137,7 +137,7 @@ class Metric(Part):
 
 
 class Asked(Part):
-    """What the run was asked for, without folders."""
+    """The run's request, without folders."""
 
     methods: Names
     controls: bool
@@ -160,7 +160,7 @@ class Made(Part):
 
 
 class Mean(Part):
-    """A figure over all cells that have it, with its 95 % interval (drivers drawn), or null with the reason."""
+    """A figure over all cells that have it, with its 95 % interval (drivers resampled), or null with the reason."""
 
     value: Number | None
     low: Number | None = None
@@ -220,7 +220,7 @@ class Digests(Part):
 
 
 class Submission(Part):
-    """The whole file. seal: the hash of the run's sealed frames, partial scores and table, or null without a run."""
+    """The complete file. seal: the hash of the run's sealed frames, partial scores and table, or null without a run."""
 
     format: Literal["megbench-results-1"]
     kind: Kind

@@ -182,7 +182,7 @@ def test_a_run_without_judgements_says_what_to_do(call, run):
     code, _, err = call("experts", "agreement", run)
     assert code == 2
     assert "Import expert sheets first" in err
-    with pytest.raises(BenchError, match="no judged output is of this run"):
+    with pytest.raises(BenchError, match="no output of this run was judged"):
         metrics_against_experts(FinishedRun(run), [])
 
 

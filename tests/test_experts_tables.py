@@ -33,7 +33,7 @@ def test_table_one_to_the_last_digit():
     assert [f"{v.value:.2f}" for v in found.per_video] == ["5.85", "5.61", "4.37", "3.20"]
     text = table_one(PUBLISHED).text()
     assert all(number in text for number in ("2.936782", "2.736842", "2.228101", "1.570620"))
-    assert "depends on who is in the table" in text
+    assert "depends on the methods in the table" in text
 
 
 def test_the_experts_agree_moderately():

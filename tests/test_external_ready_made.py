@@ -109,7 +109,7 @@ def trial(tmp_path, monkeypatch):
 def test_a_description_that_works_is_told_with_its_speed(trial, tmp_path):
     told = check(trial("fsrt"))
     assert told.startswith("fsrt works: 2 frames of 256x256 in ")
-    assert "s a frame" in told
+    assert "s per frame" in told
 
 
 BROKEN = {

@@ -361,7 +361,7 @@ class TestCommand:
             (("flow_wrap", "--clips", "samm={store}"), "Did you mean 'flow_warp'"),
             (("truth", "--clips", "samm={store}"), "truth needs a truth, which no pair of clips has"),
             (("flow_warp", "--clips", "samm={store}", "--epochs", "5"), "svm has no epochs"),
-            (("tps_rau:au_source=table", "--clips", "samm={store}"), "none of 18 pairs can be animated"),
+            (("tps_rau:au_source=table", "--clips", "samm={store}"), "none of the 18 pairs can be animated"),
             (("flow_warp", "--clips", "samm={two}"), "show 2 people; a gain takes at least three"),
             (("flow_warp", "--clips", "samm={same}"), "show positive; a recogniser needs at least two classes"),
         ],

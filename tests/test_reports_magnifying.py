@@ -52,7 +52,7 @@ def test_other_rows_are_not_compared(tmp_path, change):
     assert pairs(run) == []
     assert reading(run) == []
     assert magnified_table(run) is None
-    with pytest.raises(BenchError, match="no method with and without magnified motion"):
+    with pytest.raises(BenchError, match="both with and without magnified motion"):
         page([run])
 
 

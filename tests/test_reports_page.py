@@ -335,7 +335,7 @@ def test_cells_that_were_not_supplied_are_missing_and_means_over_common_cells_st
     assert common_cells.common_means(FinishedRun(run)).title == "Means over the one cell that every method has"
     not_supplied(run, "fpfomm", "d2__tb")
     not_supplied(run, "fomm:mode=absolute", "d1__ta")
-    assert common_cells.told(FinishedRun(run)).endswith("no cell is in all of them: they cannot be compared.")
+    assert common_cells.told(FinishedRun(run)).endswith("no cell is in all of them, so they cannot be compared.")
     assert common_cells.common_means(FinishedRun(run)) is None
 
 

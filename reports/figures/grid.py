@@ -1,4 +1,4 @@
-"""Pictures in rows and columns with titles: the form of the papers' figures, by matplotlib."""
+"""Pictures in rows and columns with titles, as in the papers' figures, drawn with matplotlib."""
 
 import warnings
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def _show(axis: Axes, picture: TilePicture | str) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as its suffix says (pixels: 200 dpi). Raise BenchError for other suffixes or if writing fails."""
+    """Write a figure in the format of its suffix (images: 200 dpi). Raise BenchError if it is unknown or writing fails."""
     check_choice("figure format", path.suffix.removeprefix("."), list(FORMATS))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

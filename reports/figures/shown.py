@@ -121,7 +121,7 @@ def head_still(clip: Shown, chosen: Sequence[int]) -> Frames | None:
 
 
 def difference(frames: Frames, frame: int, rest: int, factor: float) -> npt.NDArray[np.uint8]:
-    """Return the luma of a frame less that of frame `rest`, times `factor`, around mid-grey: uint8 (256, 256)."""
+    """Return the luma of a frame minus that of frame `rest`, times `factor`, around mid-grey: uint8 (256, 256)."""
     change = (frames[frame].astype(np.float32) - frames[rest]) @ LUMA
     return np.clip(np.rint(128 + factor * change), 0, 255).astype(np.uint8)
 

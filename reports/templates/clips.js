@@ -31,7 +31,7 @@ function fetchCoded(number) {
     const script = document.createElement("script");
     script.src = `${page.folder}/${number}.js`;
     script.onload = () => script.remove();
-    script.onerror = () => reject(new Error(`not there: keep the folder ${page.folder} beside this page`));
+    script.onerror = () => reject(new Error(`missing: keep the folder ${page.folder} beside this page`));
     document.head.append(script);
   });
 }

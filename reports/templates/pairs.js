@@ -1,4 +1,4 @@
-// A rater's questions: four clips in step, an answer by key or button, kept in this browser until they are saved.
+// A rater's questions: four synchronised clips, and an answer by key or button, kept in this browser until it is saved.
 const { questions } = page;
 const ROLES = ["left", "driver", "right", "template"];
 const ANSWERS = ["left", "same", "right"];
@@ -16,7 +16,7 @@ try {
   localStorage.setItem(KEPT, JSON.stringify(state.answers));
   storage = localStorage;
 } catch {
-  find("#told").textContent = "This browser keeps nothing for pages on disk. Answer all questions before you close the page, and save.";
+  find("#told").textContent = "This browser stores nothing for pages on disk. Answer all questions and save before you close the page.";
 }
 const answered = () => state.answers.filter((answer) => answer !== null).length;
 const question = () => questions[state.at];
@@ -63,7 +63,7 @@ function buttons() {
   find("#done").value = answered();
   find("#count").value = `${state.at + 1} of ${questions.length}, ${answered()} answered`;
 }
-// Clips are decoded when a question opens, those of the next one meanwhile; others are forgotten.
+// Clips are decoded when a question opens, then those of the next question; all others are released.
 function load(at) {
   const wanted = new Set(ROLES.map((role) => questions[at][role]));
   for (const number of wanted) if (!state.clips.has(number)) state.clips.set(number, new Clip(number));
@@ -107,7 +107,7 @@ function save() {
   link.download = page.file;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  find("#told").textContent = `${page.file} is among your downloads: ${answered()} of ${questions.length} answers. Send it back.`;
+  find("#told").textContent = `${page.file} is in your downloads: ${answered()} of ${questions.length} answers. Send it back.`;
 }
 
 for (const name of ANSWERS) find(`#${name}`).addEventListener("click", () => say(name));

@@ -1,4 +1,4 @@
-// Tables: a click on a heading sorts the rows of each section; absent values stay last. A page has one heat map in view.
+// Tables: a click on a heading sorts the rows of each section; absent values stay last. A page shows one heat map at a time.
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 document.documentElement.classList.add("js");
 
