@@ -113,7 +113,7 @@ def test_scoring_is_faster_than_metrics_one_after_another(tmp_path, benchmark):
 
 
 def plain_frechet(a, b):
-    """Return the result of FID's last step as its tools compute it, with the square root of the covariances' product."""
+    """Return the result of FID's last step as tools compute it, with the square root of the covariances' product."""
     mean = a.mean(0) - b.mean(0)
     first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     root = scipy.linalg.sqrtm(first @ second).real
