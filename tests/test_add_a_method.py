@@ -1,4 +1,4 @@
-"""docs/add_a_method.md does what it says: pip installs its package as it is printed, which is run and trained."""
+"""docs/add_a_method.md is correct: its package, exactly as printed, can be installed with pip, run and trained."""
 
 import re
 import sys
@@ -22,7 +22,7 @@ FILES = dict(re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", PAGE.read_text()
 
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory):
-    """Return the folder that the document's command fills."""
+    """Return the folder into which the document's command installs the package."""
     return install(FILES, tmp_path_factory.mktemp("methods"))
 
 
@@ -50,7 +50,7 @@ def test_a_method_without_training(call, tmp_path, package, in_this_process):
     make_clips(tmp_path / "clips")
     _, out, scores = on_fakes(call, "imprint,imprint:strength=0,still")
     assert scores[scores["method"].str.startswith("imprint")]["value"].notna().all(), out
-    assert "Difference ↓" in out  # a metric named by --metrics has its column, though its figure has no group
+    assert "Difference ↓" in out  # a metric named by --metrics has a column even if its figure has no group
     assert mean(scores, "imprint:strength=0") == mean(scores, "still") != mean(scores, "imprint")
     assert "imprint" in call("list", "methods")[1]
     code, _, err = call("--methods", "imprint:strenght=2", "--protocol", "fakes", "--drivers", "clips", "--dry-run")
@@ -84,7 +84,7 @@ def test_a_method_that_learns(call, tmp_path, package, monkeypatch, in_this_proc
 
 
 def test_a_learnt_generator_is_one_folder_and_one_line(plugins):
-    """All that must be added is the folder's files and the line that names the descriptor."""
+    """Adding a learnt generator requires only the files of its folder and the line that names its descriptor."""
     made = [path.name for path in (plugins / "learnt_flow").iterdir() if path.is_file()]
     assert sorted(made) == ["generator.py", "model.py", "published.yaml", "training.py"]
     lines = [line for line in FILES["pyproject.toml"].splitlines() if "learnt_flow.generator" in line]

@@ -1,4 +1,4 @@
-"""docs/add_a_metric.md is right: one file and one line, and every run has the metric."""
+"""docs/add_a_metric.md is correct: one file and one line add a metric to every run."""
 
 import csv
 import re
@@ -22,21 +22,21 @@ NAME, TARGET = re.findall(r'"([^"]+)"', LINE)
 
 @pytest.fixture(autouse=True)
 def forgotten():
-    """Import the module anew in each test."""
+    """Forget the module after each test, so that the next test imports it again."""
     yield
     sys.modules.pop(Path(SOURCE).stem, None)
 
 
 @pytest.fixture
 def in_package(tmp_path, monkeypatch):
-    """Install the document's package by its command into a folder on Python's path."""
+    """Install the document's package with its command into a folder on Python's path."""
     assert list(FILES) == [SOURCE, "pyproject.toml"]
     monkeypatch.syspath_prepend(install(FILES, tmp_path / "metrics"))
 
 
 @pytest.fixture
 def in_table(tmp_path, monkeypatch):
-    """Add the line to metrics/__init__.py; the file is kept elsewhere, because this folder must not change."""
+    """Add the line to metrics/__init__.py in memory; the file lies elsewhere, because this folder must not change."""
     place = tmp_path / "site"
     place.mkdir()
     (place / SOURCE).write_text(FILES[SOURCE])
