@@ -166,7 +166,7 @@ def test_frames_on_disk_and_in_memory_score_alike(tmp_path, monkeypatch, in_this
 
 
 def test_the_documents_calls_work(tmp_path, monkeypatch, capsys, in_this_process):
-    """The code in docs/install.md works for outputs in folders and in memory. The third block, a demo, takes too long."""
+    """The code in docs/install.md works for outputs in folders and in memory. Its third block, a demo, is too slow."""
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parent.parent / "docs" / "install.md").read_text()
     folders, memory, _ = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
