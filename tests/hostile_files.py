@@ -200,7 +200,7 @@ def nan():
 
 
 def swelling(name, size, content=None):
-    """Return a ZIP file with an entry that unpacks to `size` zeros, and the entries of `content`, another ZIP file."""
+    """Return a ZIP file with an entry `name` that unpacks to `size` zeros, and the entries of `content`, if given."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for other in zipfile.ZipFile(io.BytesIO(content)).namelist() if content else ():

@@ -68,7 +68,7 @@ def answers(gap: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def truth(study: Study, draws: int = 400_000) -> tuple[np.ndarray, float]:
-    """Return the true strengths, and the true share of untied answers that a noisy metric orders alike."""
+    """Return the true strengths, and the true share of untied answers with which a noisy metric agrees."""
     rng = np.random.default_rng(1)
     k = len(STRENGTHS)
     first, second = np.array([(i, j) for i in range(k) for j in range(i + 1, k)] * (draws // 10)).T
@@ -82,7 +82,7 @@ def truth(study: Study, draws: int = 400_000) -> tuple[np.ndarray, float]:
 
 
 def simulated(study: Study, seed: int) -> tuple[list[Compared], list[float], list[str], list[str]]:
-    """Return one study's answers and, for each untied one, whether the metric orders it alike, its rater and driver."""
+    """Return one study's answers and, for each untied one, whether the metric agrees, its rater and its driver."""
     rng = np.random.default_rng(seed)
     k = len(STRENGTHS)
     of_rater = rng.normal(0, study.of_rater, (study.raters, k))

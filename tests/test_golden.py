@@ -36,7 +36,7 @@ COMPARED = {"fomm": (63, 63), "tps": (2, 2)}
 
 
 def golden_file(name):
-    """Return the path of the complete file if the specifications lie beside the checkout, else of the reduced file."""
+    """Return the path of the complete file if the specifications are beside the checkout, else of the reduced file."""
     whole = FOLDERS[FILES[name][1]] / f"{name}.npz"
     return whole if whole.exists() else HERE / f"{name}.npz"
 

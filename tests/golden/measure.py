@@ -46,7 +46,7 @@ class Redrawn(Golden):
         computed = {name for name in self.names if kind_of(name, path.stem) not in ("input", "ignored")}
         for name in self.names - computed:
             if kind_of(name, path.stem) == "input":
-                # Arrays that belong together (source and driving, small and small2) are changed alike.
+                # Arrays that belong together (source and driving, small and small2) are changed in the same way.
                 self.arrays[name] = redrawn(name, self[name].numpy(), np.random.default_rng(seed))
         self.names = in_turn(computed, backwards=seed % 2 == 1)
 
