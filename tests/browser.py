@@ -1,4 +1,4 @@
-"""Chromium for tests of the page: finding it, opening a page, and reading a canvas."""
+"""Helpers for testing the report in Chromium: find the browser, open a page and read a canvas."""
 
 import shutil
 
@@ -14,7 +14,7 @@ FLAGS = (
 
 
 def opened(browser, report, width=1400, height=900):
-    """Open a report in the browser; yield the page and a list that collects everything that goes wrong with it."""
+    """Open a report; return the page and a list of its console messages, errors, dialogs and network requests."""
     page = browser.new_page(viewport={"width": width, "height": height})
     page.set_default_timeout(60_000)
     complaints = []
@@ -28,8 +28,8 @@ def opened(browser, report, width=1400, height=900):
 
 
 def pixels(page, canvas, player):
-    """Return the RGB of a canvas of the opened cell, scaled to (256, 256, 3)."""
-    # As text, because a list of numbers takes seconds to transfer. From 256 on, so that no character is special.
+    """Return the RGB values of a canvas in the opened cell, scaled to (256, 256, 3)."""
+    # Sent as text because a list of numbers takes seconds to transfer. Offset by 256 to avoid special characters.
     letters = page.evaluate(
         """([canvas, player]) => {
             const found = document.querySelectorAll(`.cell.shown .player .${canvas}`)[player];

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # before PyTorch is imported: as many workers as cores, one thread each
+if "PYTEST_XDIST_WORKER" in os.environ:  # before PyTorch is imported: one worker per core, one thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
-    gc.disable()  # until everything is imported
+    gc.disable()  # enabled again once everything is imported
 
 import pytest
 import typer.main
@@ -27,16 +27,16 @@ from megbench.protocols import PROTOCOLS
 from tests.browser import CHROMIUM, FLAGS
 from tests.fakes import FAKES
 
-# Slow draws mean that the machine is busy, not that the data is wrong.
+# Slow draws indicate a busy machine, not a faulty strategy.
 settings.register_profile("suite", suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
-# Typer reads the commands and their options from our functions at every call, which takes a tenth of a second.
+# Typer rebuilds the commands and options from our functions on every call, which takes a tenth of a second.
 get_command = functools.cache(typer.main.get_command)
 
 
 def pytest_collection_finish():
-    """Exempt what was imported from garbage collection: it lives until the process ends, and there is a lot of it."""
+    """Exempt imported objects from garbage collection: there are many, and they live until the process ends."""
     gc.freeze()
     gc.enable()
     atexit.register(gc.unfreeze)
@@ -44,14 +44,14 @@ def pytest_collection_finish():
 
 @pytest.fixture(autouse=True)
 def no_lasting_memo(monkeypatch):
-    """Keep remembered findings (core.files.memo) in memory only, wherever the tests are started."""
+    """Keep memoised results (core.files.memo) in memory only, wherever the tests are started."""
     monkeypatch.setattr("megbench.core.files.memo.STORE", Path("nowhere"))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def boxes_remembered():
-    """Search each picture for faces only once: tests share few pictures, and a search takes a tenth of a second."""
-    from megbench.faces import landmarks  # imported here: the process that only distributes tests needs none of it
+    """Search each picture for faces only once: tests share a few pictures, and a search takes a tenth of a second."""
+    from megbench.faces import landmarks  # imported here: the process that only distributes tests does not need it
 
     search, found = landmarks._boxes, {}
 
@@ -67,7 +67,7 @@ def boxes_remembered():
 
 @pytest.fixture
 def call(tmp_path, monkeypatch, capfd):
-    """Run the command line in an empty folder; return exit code, stdout and stderr."""
+    """Return a function that runs the command line in an empty folder and returns exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(typer.main, "get_command", get_command)
     for name, target in FAKES.items():
@@ -88,7 +88,7 @@ def call(tmp_path, monkeypatch, capfd):
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    """Do the work of worker processes in this one: imports happen only once, and every error is seen."""
+    """Run the work of worker processes in this process, so that imports happen only once and no error is hidden."""
 
     def work(lanes, workers, limit_s=None):
         for lane in lanes:
@@ -106,8 +106,8 @@ def in_this_process(monkeypatch):
 
 @pytest.fixture(scope="session")
 def databases(tmp_path_factory):
-    """Return the read-only folders of the look-alike databases by name (for the table: its file)."""
-    from tests import lookalikes  # as above
+    """Return the read-only folders of the look-alike databases by name (for the table, the path of its file)."""
+    from tests import lookalikes  # imported here for the same reason as above
 
     root = tmp_path_factory.mktemp("databases")
     made = {}
@@ -119,7 +119,7 @@ def databases(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    """Yield Chromium for one module: its event loop must not run in those of other tests."""
+    """Yield Chromium for one module only: its event loop must not be running during other modules' tests."""
     from playwright.sync_api import sync_playwright
 
     if CHROMIUM is None:

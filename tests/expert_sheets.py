@@ -1,4 +1,4 @@
-"""Look-alikes of the challenge's sheets, made from the published judgements: one wide sheet per expert."""
+"""Look-alikes of the challenge's score sheets, made from the published judgements: one wide sheet per expert."""
 
 import csv
 from pathlib import Path
@@ -20,7 +20,10 @@ def published():
 
 
 def wide(judgements, expert, blank=True):
-    """Return the rows of one expert's sheet: labels once or in every row, GRAY below the first team, team totals."""
+    """Return the rows of one expert's sheet, with the remark GRAY below the first team's name and a total per team.
+
+    blank: whether a label is written only where it changes; otherwise every row has all labels.
+    """
     rows, held, total = [HEAD], (None, None, None), 0
     mine = [j for j in judgements if j.expert == expert]
     for index, j in enumerate(mine):
@@ -45,7 +48,7 @@ def write_csv(path: Path, rows, delimiter=",") -> Path:
 
 
 def write_xlsx(path: Path, *sheets) -> Path:
-    """Write a workbook of (title, rows); blanks in the first columns are merged into the cell above, like originals."""
+    """Write a workbook with a sheet per (title, rows), the first dataset cell merged downwards as in the originals."""
     book = Workbook()
     book.remove(book.active)
     for title, rows in sheets:
@@ -58,7 +61,7 @@ def write_xlsx(path: Path, *sheets) -> Path:
 
 
 def write_html(path: Path, rows) -> Path:
-    """Write a page as a spreadsheet program does: gb2312, merged datasets as rowspan, a style and a Chinese title."""
+    """Write a page as a spreadsheet program does: gb2312, rowspans for datasets, a style and a Chinese title."""
     lines = [
         '<html xmlns:o="urn:schemas-microsoft-com:office:office"><head>',
         '<meta http-equiv=Content-Type content="text/html; charset=gb2312">',

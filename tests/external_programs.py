@@ -1,6 +1,7 @@
-"""Stand-ins for the programs of configs/external: the arguments that they take, and the kind of output that they leave.
+"""Stand-ins for the programs in configs/external: they take the same arguments and leave the same kind of output.
 
-Each "animates" by shifting the template: frame k is the template, k pixels to the right. Nothing else is theirs.
+Each "animates" by shifting the template: frame k is the template shifted k pixels to the right. The stand-ins have
+nothing else in common with the real programs.
 """
 
 import argparse
@@ -25,7 +26,7 @@ TAKEN = {entry.pop("read"): entry for entry in yaml.safe_load((ROOT / "tests/ext
 
 
 def parser(link: str) -> argparse.ArgumentParser:
-    """Return what takes exactly the arguments that were read at a link."""
+    """Return a parser that accepts exactly the arguments recorded for a link."""
     entry = TAKEN[link]
     made = argparse.ArgumentParser(allow_abbrev=False)
     for kind, how in (("value", {}), ("values", {"nargs": "+"}), ("flag", {"action": "store_true"})):
@@ -44,7 +45,7 @@ def parser(link: str) -> argparse.ArgumentParser:
 
 
 def _with_short_names(names: list[str]) -> list[list[str]]:
-    """Return each long name with the short one that follows it."""
+    """Group each long name with the short name that follows it, if any."""
     groups: list[list[str]] = []
     for name in names:
         if name.startswith("--"):
@@ -59,7 +60,7 @@ def _underscored(names: list[str]) -> list[str]:
 
 
 def own_words(command: list[str]) -> list[str]:
-    """Return the words of a description's command that are the program's own arguments."""
+    """Return the program's own arguments from a description's command."""
     return command[next(place for place, word in enumerate(command) if word.endswith(".py")) + 1 :]
 
 
@@ -70,7 +71,7 @@ def ready_made(name: str) -> dict[str, Any]:
 
 
 def write_program(folder: Path, name: str, command: list[str]) -> Path:
-    """Write a stand-in into a checkout of its own, where its description looks for it; return the script."""
+    """Write a stand-in into its own checkout, where its description expects it; return the script's path."""
     script = next(word for word in command if word.endswith(".py")).replace("{checkout}", str(folder))
     Path(script).parent.mkdir(parents=True, exist_ok=True)
     Path(script).write_text(
@@ -80,12 +81,12 @@ def write_program(folder: Path, name: str, command: list[str]) -> Path:
 
 
 def animated(picture: np.ndarray, shown: list[int]) -> np.ndarray:
-    """Return what the programs make of a template, where `shown` says which of their frames stand one by one."""
+    """Return the frames that a stand-in makes from a template; `shown` lists their numbers in order of output."""
     return np.stack([np.roll(picture, k, axis=1) for k in shown])
 
 
 def run(name: str) -> None:
-    """Stand in for a program: in a process of its own, with the arguments of the command line."""
+    """Stand in for a program in a separate process, with the arguments of the command line."""
     if name == "resampling":
         resampling()
         return
@@ -114,13 +115,13 @@ def _doubled(frames: np.ndarray) -> np.ndarray:
 
 
 def _beside(*panels: np.ndarray) -> np.ndarray:
-    """Return pictures side by side; a still one is repeated."""
+    """Return clips side by side; a still picture is repeated for every frame."""
     count = max(len(panel) for panel in panels if panel.ndim == 4)
     return np.concatenate([panel if panel.ndim == 4 else np.stack([panel] * count) for panel in panels], axis=2)
 
 
 def demo(given: argparse.Namespace) -> None:
-    """As FOMM and those made from it: the video that it is told, at the driver's rate."""
+    """Write the requested video at the driver's frame rate, as FOMM and programs derived from it do."""
     driver, rate = _read(given.driving_video)
     made = _made(read_picture(Path(given.source_image)), driver)
     if hasattr(given, "img_shape"):
@@ -133,13 +134,13 @@ def demo(given: argparse.Namespace) -> None:
 
 
 def mcnet(given: argparse.Namespace) -> None:
-    """Source, driver and result side by side."""
+    """Write source, driver and result side by side."""
     source, (driver, rate) = read_picture(Path(given.source_image)), _read(given.driving_video)
     _write(given.result_video, _beside(source, driver, _made(source, driver)), rate)
 
 
 def fsrt(given: argparse.Namespace) -> None:
-    """Driver and result side by side, always said to be of 20 frames a second."""
+    """Write driver and result side by side, always with a stated rate of 20 frames per second."""
     assert given.source_idx == ["0"]
     driver, _ = _read(given.driving_video)
     _write(given.result_video, _beside(driver, _made(read_picture(Path(given.source_image)), driver)), 20.0)
@@ -153,7 +154,7 @@ def lia(given: argparse.Namespace) -> None:
 
 
 def liax(given: argparse.Namespace) -> None:
-    """Everything in a file of settings, after which the folder of the output is called."""
+    """Take all arguments from a settings file, and name the output folder after that file."""
     cfg = yaml.safe_load(Path(given.cfg).read_text())
     assert given.mode == "animation"
     assert (cfg["motion_value"], cfg["size"], len(cfg["motion_id"])) == ([0], 512, 1)
@@ -165,7 +166,10 @@ def liax(given: argparse.Namespace) -> None:
 
 
 def xportrait(given: argparse.Namespace) -> None:
-    """512 pixels, a name of many parts; out_frames of -1 loses the last, 0 none. Its modules are in its checkout."""
+    """Write 512-pixel frames under a name of many parts; the checkout must be on Python's path.
+
+    out_frames: 0 writes all frames, -1 drops the last one.
+    """
     assert os.getcwd() in map(os.path.abspath, filter(None, sys.path[1:]))
     assert (given.skip, given.start_idx, given.best_frame) == ("1", "0", "0")
     driver, rate = _read(given.driving_video)
@@ -177,7 +181,7 @@ def xportrait(given: argparse.Namespace) -> None:
 
 
 def fasterliveportrait(given: argparse.Namespace) -> None:
-    """Write a folder named after the time, where it was started, with two videos in it. Skip frames without a face."""
+    """Write two videos into a folder named after the time, in the working directory; skip frames without a face."""
     source, (driver, rate) = read_picture(Path(given.src_image)), _read(given.dri_video)
     made = _made(source, driver)
     seen = [k for k in range(len(driver)) if str(k) not in os.environ.get("FACELESS", "").split()]
@@ -191,7 +195,7 @@ def fasterliveportrait(given: argparse.Namespace) -> None:
 
 
 def liveportrait(given: argparse.Namespace) -> None:
-    """Write a file after both inputs, one with everything side by side, and the driver's motion beside the driver."""
+    """Write a video named after both inputs, one with all panels side by side, and a motion file beside the driver."""
     source, (driver, rate) = read_picture(Path(given.source)), _read(given.driving)
     made = _made(source, driver)
     name = f"{given.output_dir}/{Path(given.source).stem}--{Path(given.driving).stem}"
@@ -201,7 +205,7 @@ def liveportrait(given: argparse.Namespace) -> None:
 
 
 def performrecast(given: argparse.Namespace) -> None:
-    """Take a video for a template, as long as the shorter of both, the time in the names, whole rates."""
+    """Take the template as a video; write as many frames as the shorter input has, at whole rates, with timestamps."""
     (source, rate), (driver, other) = _read(given.source), _read(given.driving)
     assert (source == source[0]).all()
     assert rate == other
@@ -216,7 +220,7 @@ def performrecast(given: argparse.Namespace) -> None:
 
 
 def resampling() -> None:
-    """As HelloMeme, which has no command line of its own: the driver is brought to 8 frames a second."""
+    """Resample the driver to 8 frames per second, as HelloMeme does, which has no command line of its own."""
     image, video, out = sys.argv[1:]
     driver, rate = _read(video)
     times = np.arange(0, len(driver) / rate - 1e-9, 1 / 8)
@@ -231,7 +235,7 @@ STAND_INS: dict[str, Callable[[argparse.Namespace], None]] = {
     **{"mcnet": mcnet, "fsrt": fsrt, "lia": lia, "liax": liax, "xportrait": xportrait},
     **{"fasterliveportrait": fasterliveportrait, "performrecast": performrecast},
 }
-# What describes a program that has no ready-made description.
+# The description of a program that has no ready-made one.
 RESAMPLING = {
     "command": ["{python}", "{checkout}/program.py", "{template}", "{driver}", "{output}"],
     "driver_fps": 8,

@@ -10,7 +10,7 @@ from megbench.core.frames import SIZE, Frames
 from megbench.faces.blendshapes import BLENDSHAPES, UNITS
 
 NAMES = ("_neutral", *(name for names in BLENDSHAPES.values() for name in names), "cheekSquintLeft")
-CRASH = 255  # of the last pixel: the process ends, as after a fault in a library
+CRASH = 255  # a last pixel with this value ends the process, like a fault in a library
 
 PACKAGE = {
     "__init__.py": """
@@ -69,7 +69,10 @@ def write_package(folder: Path) -> Path:
 
 
 def frames_of(units: dict[str, np.ndarray], n_frames: int, sides: float = 0.0) -> Frames:
-    """Return frames in which the stand-in reads these units (T,) in 0..1, left and right `sides` around the mean."""
+    """Return frames from which the stand-in reads these units (T,) in 0..1.
+
+    sides: how far the left and right coefficients lie above and below a unit's value.
+    """
     frames = np.full((n_frames, SIZE, SIZE, 3), 100, np.uint8)
     frames[:, 0, : len(NAMES)] = 0
     for unit, values in units.items():

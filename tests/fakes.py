@@ -12,7 +12,7 @@ import numpy as np
 from megbench.core.clip import Cell, Clip, Template, load_clip, save_clip
 from megbench.core.contracts import Figure, Partial
 
-# The plug-ins that the command line gets in addition to the suite's own, by name under --methods.
+# Methods that the command line offers in addition to the suite's own, by their names for --methods.
 FAKES = {"shift": "tests.fakes:Shift", "fragile": "tests.fakes:Fragile"}
 
 
@@ -24,12 +24,12 @@ def flipped(data: bytes, at: int) -> bytes:
 
 
 def finished_cells(run: Path, row: str = "*") -> list[Path]:
-    """Return the records of a run's finished cells, without temporary files that are still being written."""
+    """Return the record files of a run's finished cells, excluding temporary files that are still being written."""
     return sorted((run / "cells").glob(f"{row}/[!.]*/cell.json"))
 
 
 class Shift:
-    """Rolls the template by `by` pixels a frame; every call is noted in the file that FAKES_LOG names."""
+    """A method that rolls the template by `by` pixels per frame and logs every call to the file named by FAKES_LOG."""
 
     name = "shift"
     is_control = False
@@ -54,7 +54,7 @@ class Shift:
 
 
 class Fragile(Shift):
-    """Fails on the driver d1, in the way that the variant names."""
+    """A method that fails on driver d1 in the way named by its variant."""
 
     name = "fragile"
 
@@ -76,7 +76,7 @@ class Fragile(Shift):
 
 
 class Unready(Shift):
-    """Fails in `prepare`."""
+    """A method that fails in `prepare`."""
 
     name = "unready"
 
@@ -85,7 +85,7 @@ class Unready(Shift):
 
 
 def levels(name: str, title: str) -> Figure:
-    """Return a figure without a group."""
+    """Return a figure that belongs to no group."""
     text = "Mean absolute difference."
     return Figure(name, title, target="driver", ideal=0, bounds=(0, 255), unit="levels", description=text)
 
@@ -111,7 +111,7 @@ class Seen:
 
 
 class Faulty(Difference):
-    """Divides by zero on the driver d1 and returns NaN on d2."""
+    """A metric that divides by zero on driver d1 and returns NaN on driver d2."""
 
     name = "faulty"
 
@@ -124,7 +124,7 @@ class Faulty(Difference):
 
 
 class Counted(Difference):
-    """Notes every measurement in the file that MEASURED_LOG names, and keeps a file of the output beside it."""
+    """A metric that logs every measurement to the file named by MEASURED_LOG and saves part of the output beside it."""
 
     name = "counted"
     figures = (levels("counted", "Counted"),)
@@ -139,7 +139,7 @@ class Counted(Difference):
 
 
 class Needy(Difference):
-    """Needs weights that no machine of these tests has."""
+    """A metric that needs weights which no test machine has."""
 
     name = "needy"
     figures = (levels("needy", "Needy"),)
@@ -147,7 +147,7 @@ class Needy(Difference):
 
 
 class Fakes:
-    """Cells of the clips that a test has saved under `drivers`, each on the first frame of the first two."""
+    """A protocol that pairs the clips a test saved under `drivers` with two templates, first frames of two clips."""
 
     name = "fakes"
     version = "1"
@@ -162,7 +162,7 @@ class Fakes:
 
 
 def make_clips(folder: Path, count: int = 3, n_frames: int = 3) -> list[Clip]:
-    """Save clips d0, d1, ... of noise that moves to the right."""
+    """Save and return clips d0, d1, ... of noise that moves to the right."""
     rng = np.random.default_rng(7)
     clips = []
     for index in range(count):

@@ -41,7 +41,7 @@ def picture(kind="PNG", image=FACE, mode="", **options):
 
 @functools.lru_cache(maxsize=100)
 def saved(kind, data, shape, dtype, mode, options):
-    """Return the file of a picture; cached, because most cases use the same few."""
+    """Return the bytes of a picture file; cached because most cases use the same few pictures."""
     file = io.BytesIO()
     made = Image.fromarray(np.frombuffer(data, dtype).reshape(shape))
     (made.convert(mode) if mode else made).save(file, kind, **dict(options))
@@ -49,7 +49,7 @@ def saved(kind, data, shape, dtype, mode, options):
 
 
 def png(width, height, data=b""):
-    """Return a PNG whose header gives any size."""
+    """Return a PNG whose header states the given size, whatever its data."""
 
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -64,14 +64,14 @@ def strip():
 
 
 def turned():
-    """Return the face on its side, with the orientation tag that says so."""
+    """Return the face lying on its side, with the matching orientation tag."""
     exif = Image.Exif()
     exif[0x0112] = 6
     return picture("JPEG", np.ascontiguousarray(np.rot90(FACE)), quality=95, exif=exif.tobytes())
 
 
 def deep_tiff(width=384, height=384):
-    """Return an RGB TIFF of 16 bits, which Pillow does not read; the header may give a false size."""
+    """Return a 16-bit RGB TIFF, which Pillow cannot read; its header may state a false size."""
     body = (FACE.astype("<u2") * 257).tobytes()
     tags = [(256, 4, width), (257, 4, height), (258, 3, 0), (259, 3, 1), (262, 3, 2), (273, 4, 0), (277, 3, 3)]
     tags += [(278, 4, height), (279, 4, len(body))]
@@ -91,12 +91,12 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
 
 def shaking(count=4, size=384):
-    """Return the face, moving."""
+    """Return frames of the moving face."""
     return np.stack([np.roll(FACE[:size, :size], 2 * k, axis=1) for k in range(count)])
 
 
 def video(frames=None):
-    """Return an MP4 that preserves every pixel."""
+    """Return a lossless MP4."""
     file = io.BytesIO()
     write_video(file, shaking() if frames is None else frames, 25.0, lossless=True)
     return file.getvalue()
@@ -120,7 +120,7 @@ def encoded(frames, suffix, codec="ffv1", times=None):
 
 
 def gif():
-    """Return the face, moving, as a GIF."""
+    """Return a GIF of the moving face."""
     file = io.BytesIO()
     first, *others = map(Image.fromarray, shaking())
     first.save(file, "GIF", save_all=True, append_images=others, duration=40)
@@ -141,7 +141,7 @@ def interlaced():
 
 
 def rotated():
-    """Return a phone's video: the frames lie on their side, and the header says how to turn them."""
+    """Return a video as recorded by a phone: the frames lie on their side, and the header states the rotation."""
     data = bytearray(video(np.ascontiguousarray(np.rot90(shaking(), axes=(1, 2)))))
     matrix = data.index(b"tkhd") + 44
     data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 384 << 16, 0, 1 << 30)
@@ -161,7 +161,7 @@ def lying_length():
 
 
 class Evil:
-    """A pickle that makes a folder when it is loaded carelessly."""
+    """An object whose pickle creates a folder if it is loaded unsafely."""
 
     def __reduce__(self):
         return os.mkdir, ("was_here",)
@@ -175,32 +175,32 @@ def checkpoint(**content):
 
 
 def code():
-    """Return a checkpoint that would run code."""
+    """Return a checkpoint that would run code when loaded."""
     return pickle.dumps({"generator": Evil()}, protocol=2)
 
 
 def stretched():
-    """Return a tensor that claims 10^15 entries, of which one exists."""
+    """Return a checkpoint with a tensor that claims 10^15 entries but stores only one."""
     return checkpoint(generator={"w": torch.ones(1).expand(10**5, 10**5, 10**5)}, kp_detector={"a": torch.ones(1)})
 
 
 def sparse():
-    """Return a sparse tensor."""
+    """Return a checkpoint with a sparse tensor."""
     return checkpoint(generator={"w": torch.zeros(10, 10).to_sparse()}, kp_detector={"a": torch.ones(1)})
 
 
 def meta():
-    """Return a tensor on the meta device, without values."""
+    """Return a checkpoint with a tensor on the meta device, which has no values."""
     return checkpoint(generator={"w": torch.ones(3, device="meta")}, kp_detector={"a": torch.ones(1)})
 
 
 def nan():
-    """Return weights that are NaN."""
+    """Return a checkpoint whose weights are NaN."""
     return checkpoint(generator={"w": torch.tensor([float("nan")])}, kp_detector={"a": torch.ones(1)})
 
 
 def swelling(name, size, content=None):
-    """Return a zip file with one entry that unpacks to `size` zeros."""
+    """Return a ZIP file with an entry `name` that unpacks to `size` zeros, and the entries of `content`, if given."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for other in zipfile.ZipFile(io.BytesIO(content)).namelist() if content else ():
@@ -217,7 +217,7 @@ def tensors(value=None):
 
 
 def header(offsets=(0, 12), dtype="F32", shape=(3,), length=None, more=None):
-    """Return a safetensors file with any header."""
+    """Return a safetensors file with the given header, valid or not."""
     entries = {"generator.w": {"dtype": dtype, "shape": shape, "data_offsets": offsets}, **(more or {})}
     text = json.dumps(entries).encode()
     return struct.pack("<Q", len(text) if length is None else length) + text + bytes(12)
@@ -227,7 +227,7 @@ def header(offsets=(0, 12), dtype="F32", shape=(3,), length=None, more=None):
 
 
 def workbook(*rows, sheets=1, merge="", far=None):
-    """Return an XLSX of these rows; `far` adds a cell far beyond them."""
+    """Return an XLSX file with these rows; `far` adds a cell far outside them."""
     book = Workbook()
     for number in range(1, sheets):
         book.create_sheet(f"s{number}")
@@ -243,20 +243,20 @@ def workbook(*rows, sheets=1, merge="", far=None):
 
 
 def lines(*rows, encoding="utf-8"):
-    """Return a CSV of these rows."""
+    """Return a CSV file with these rows."""
     file = io.StringIO()
     csv.writer(file).writerows(rows)
     return file.getvalue().encode(encoding)
 
 
 def page(*rows, head="", encoding="gb2312"):
-    """Return a page as a spreadsheet program saves it."""
+    """Return an HTML page as a spreadsheet program saves it."""
     cells = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f"<html><meta charset={encoding}>{head}<table>{cells}</table></html>".encode(encoding)
 
 
 def doctype():
-    """Return a workbook whose XML would read another file, in an encoding that hides this."""
+    """Return a workbook whose XML would read another file, in an encoding that hides the reference."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         text = '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>'

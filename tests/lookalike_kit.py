@@ -1,10 +1,10 @@
-"""The MEGC2021 kit as found on users' disks, with rendered faces; and outputs in the layout of published repositories.
+"""A look-alike of the MEGC2021 kit, with rendered faces, and outputs in the layout of published repositories.
 
     python -m tests.lookalike_kit FOLDER
 
 writes FOLDER/kit (nine drivers with their true names, lengths and frame numbers, and two templates enlarged from 128
-pixels), FOLDER/ulme (all 18 outputs, weak, folders of JPEG) and FOLDER/fpb (seven outputs, GIFs that show each frame
-twice). Then, for example:
+pixels), FOLDER/ulme (all 18 outputs with weak motion, as folders of JPEG files) and FOLDER/fpb (seven outputs, as GIFs
+that show each frame twice). Then run, for example:
 
     python bench.py --protocol megc2021 --data FOLDER/kit \\
         --methods fpfomm,fomm,mraa,tps,tps_rau,ulmegan,outputs:FOLDER/ulme,outputs:FOLDER/fpb
@@ -29,16 +29,16 @@ from megbench.protocols.megc2021 import SHEET, Driver
 
 UNITS = {"negative": ("AU04", "AU07"), "positive": ("AU06", "AU12"), "surprise": ("AU01", "AU02")}
 PEOPLE = {"asianFemale": ("astronaut", 77), "westernMale": ("hopper", 15)}
-# Height and width of the pictures, as in the cropped versions of the databases, and the names of the files.
+# Height and width of the frames, as in the cropped versions of the databases, and the patterns of file names.
 SHAPES = {"casme2": (340, 280), "samm": (400, 400), "smic": (168, 137)}
 FILES = {"casme2": "img{}.jpg", "samm": "{subject}_{}.jpg", "smic": "image{}.bmp"}
-# The cells of which the repository with the best outputs publishes any.
+# The drivers for which the repository with the best outputs publishes any outputs.
 SHOWN = ("samm_negative", "samm_positive", "samm_surprise", "smic_surprise")
 TIMES = 2
 
 
 def performance(driver: Driver, strength: float = 1.0) -> Performance:
-    """Return what a driver does: its emotion's units, staggered, up to the sheet's apex and down to its offset."""
+    """Return a driver's performance: its units, staggered, rise to the sheet's apex and fall to its offset."""
     last, peak = length(driver) - 1, driver.apex - driver.onset
     first, second = UNITS[driver.emotion]
     tracks = (
@@ -49,12 +49,12 @@ def performance(driver: Driver, strength: float = 1.0) -> Performance:
 
 
 def length(driver: Driver) -> int:
-    """Return the number of frames of the copy in circulation: smic_positive has one more than the sheet says."""
+    """Return the number of frames in the circulating copy: smic_positive has one more than the sheet states."""
     return max(driver.offset - driver.onset + 1, *driver.lengths, 0)
 
 
 def write_driver(folder: Path, driver: Driver) -> None:
-    """Write a driver's frames as in its database: file numbers, sizes, grey or colour."""
+    """Write a driver's frames with the file numbers, the size and the colours (grey or RGB) of its database."""
     person = Role("astronaut", "demo", demo.SHEET.drivers[SHEET.drivers.index(driver)].number).person()
     camera = Camera("grey" if driver.database == "samm" else "rgb", driver.fps)
     pictures, _ = film(Actor(person), performance(driver), camera)
@@ -71,19 +71,19 @@ def write_driver(folder: Path, driver: Driver) -> None:
 
 @functools.cache
 def actor(template: str) -> Actor:
-    """Return the person on a template."""
+    """Return the person shown on a template."""
     portrait, number = PEOPLE[template]
     return Actor(Role(portrait, "demo", number).person())
 
 
 def answer(driver: Driver, template: str, strength: float) -> Frames:
-    """Return the true answer, a template doing what a driver does: (T, 256, 256, 3) uint8, with the template's blur."""
+    """Return the ground truth: the template performing the driver's motion, equally blurred, (T, 256, 256, 3) uint8."""
     frames, _ = film(actor(template), performance(driver, strength), demo.TEMPLATE_CAMERA)
     return np.stack([np.asarray(soft(frame)) for frame in frames.round().clip(0, 255).astype(np.uint8)])
 
 
 def soft(frame: Frames) -> Image.Image:
-    """Return a picture that was enlarged from 128 pixels."""
+    """Return a frame after reducing it to 128 pixels and enlarging it again."""
     return Image.fromarray(frame).resize((128, 128), Image.Resampling.BOX).resize((256, 256), Image.Resampling.BICUBIC)
 
 
@@ -101,7 +101,7 @@ def write_kit(folder: Path, drivers: tuple[Driver, ...] = SHEET.drivers) -> Path
 
 
 def write_jpegs(folder: Path, drivers: tuple[Driver, ...] = SHEET.drivers) -> Path:
-    """Write outputs that move a third as much as their drivers, as folders of JPEG under the kit's names."""
+    """Write outputs that move a third as much as their drivers, as folders of JPEG files under the kit's names."""
     for driver in drivers:
         for name in PEOPLE:
             place = folder / f"{driver.names[0]}__normalized_{name}"
@@ -112,7 +112,7 @@ def write_jpegs(folder: Path, drivers: tuple[Driver, ...] = SHEET.drivers) -> Pa
 
 
 def write_gifs(folder: Path, drivers: tuple[Driver, ...]) -> Path:
-    """Write outputs as GIFs of 128 pixels that show each frame TIMES times, joined as FOMM's script joins names."""
+    """Write outputs as 128-pixel GIFs that show each frame TIMES times, with names joined as in FOMM's script."""
     folder.mkdir(parents=True)
     for driver in drivers:
         for name in PEOPLE:

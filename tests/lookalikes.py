@@ -1,7 +1,8 @@
-"""CASME II, SAMM and SMIC as found on users' disks, with rendered faces; written from the databases' descriptions.
+"""Look-alikes of CASME II, SAMM and SMIC on users' disks, with rendered faces, based on the databases' descriptions.
 
 Nothing here is taken from the adapters: names, numbers and irregularities are those of the published layouts. The nine
-drivers of MEGC2021 have their true names and frame numbers. Clips are few, most are short, and frames share files.
+drivers of MEGC2021 have their true names and frame numbers. There are few clips, most of them short, and frames share
+files.
 """
 
 import functools
@@ -18,13 +19,13 @@ from megbench.clips.synthetic.personal_basis import personal_basis
 from megbench.clips.synthetic.render import Actor
 from megbench.faces.facs import ACTION_UNITS, MICRO
 
-# Pictures of an expression between onset, apex and offset; a clip's frames share them.
+# The number of pictures of an expression from onset through apex to offset; a clip's frames share them.
 STATES = 5
 
 
 @functools.cache
 def faces(portrait: str) -> tuple[np.ndarray, ...]:
-    """Return pictures of a person who smiles a little and relaxes: STATES pictures (256, 256, 3)."""
+    """Return STATES pictures (256, 256, 3) of a person who smiles slightly and relaxes."""
     actor = Actor(Role(portrait, "lookalike", None).person())
     smile = personal_basis(np.random.default_rng(1))[ACTION_UNITS.index("AU12")] * MICRO * 1.5
     strengths = np.sin(np.pi * np.arange(STATES) / (STATES - 1))
@@ -33,7 +34,7 @@ def faces(portrait: str) -> tuple[np.ndarray, ...]:
 
 @functools.cache
 def coded(portrait: str, size: tuple[int, int], kind: str, grey: bool = False) -> tuple[bytes, ...]:
-    """Write pictures of the same person in the middle of a room, or of the room alone without a portrait."""
+    """Return picture files of the same person in the middle of a room, or of the empty room if no portrait is given."""
     room = np.random.default_rng(5).normal(90, 4, (size[1], size[0], 3))
     files = []
     for face in faces(portrait) if portrait else [None] * STATES:
@@ -74,18 +75,18 @@ def sheet(path: Path, tables: dict[str, list[list[object]]]) -> None:
 CASME2_HEADER = [
     "Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None, "Action Units", "Estimated Emotion",
 ]  # fmt: skip
-# By row of the sheet: subject, file name, onset, apex, offset, action units, emotion.
+# For each row of the sheet: subject, file name, onset, apex, offset, action units, emotion.
 CASME2_ROWS = {
     0: ("01", "EP19_06f", 36, 71, 161, "4+5+L10", "disgust"),  # a driver
-    1: ("19", "EP01_01f", 121, 189, 220, 12, "happiness"),  # a driver, whose file name another subject shares
-    2: ("02", "EP01_01f", 96, 100, 104, "L14+L15", "repression"),  # its numbers grow from two digits to three
+    1: ("19", "EP01_01f", 121, 189, 220, 12, "happiness"),  # a driver whose file name another subject's clip shares
+    2: ("02", "EP01_01f", 96, 100, 104, "L14+L15", "repression"),  # its frame numbers grow from two digits to three
     3: ("17", "EP01_13", 76, 134, 166, 2, "surprise"),  # a driver
-    4: ("04", "EP12_01f", 10, "/", 14, "?", "others"),  # an apex that nobody estimated either
+    4: ("04", "EP12_01f", 10, "/", 14, "?", "others"),  # an apex that is neither coded nor estimated
     29: ("05", "EP03_06", 276, "/", 281, "1+R2+25", "surprise"),  # an apex that MEB estimated: 279
-    60: ("06", "EP15_02", 76, "/", 61, "4+L10", "disgust"),  # its offset is before its onset; should be 91
+    60: ("06", "EP15_02", 76, "/", 61, "4+L10", "disgust"),  # its offset is before its onset; it should be 91
     61: ("07", "EP06_01", 20, 23, 27, "R12", "happiness"),  # two frames are missing on disk
     62: ("08", "EP12_07f", 30, 32, 35, 4, "fear"),  # shows no face
-    63: ("09", "EP02_02f", 40, 90, 45, 4, "sadness"),  # an apex that is not within the clip
+    63: ("09", "EP02_02f", 40, 90, 45, 4, "sadness"),  # an apex outside the clip
 }
 
 
@@ -123,7 +124,7 @@ SAMM_HEADER = [
     "Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration", "Micro",
     "Action Units", "Estimated Emotion", "Objective Classes", "Notes",
 ]  # fmt: skip
-# By row: subject, file name, onset, apex, offset, action units, emotion, and the number of digits of frame numbers.
+# For each row: subject, file name, onset, apex, offset, action units, emotion, and the digits of frame numbers.
 SAMM_ROWS = {
     0: ("006", "006_1_2", 5562, 5564, 5567, "12A+ref(24)", "Anger", 5),
     1: (18, "018_3_1", 1405, 1456, 1500, "A9E+ref(10)", "Disgust", 4),  # a driver
@@ -169,7 +170,7 @@ SMIC_EMOTIONS = {"ne": "negative", "po": "positive", "sur": "surprise"}
 
 
 def smic(root: Path) -> Path:
-    """Write SMIC: raw frames of three cameras, clips without micro-expressions beside them, cropped ones, no sheet."""
+    """Write SMIC: raw frames of three cameras, a clip without a micro-expression, a cropped clip, and no sheet."""
     for camera, subject, clip, first, last in SMIC_CLIPS:
         folder = root / "SMIC_all_raw" / camera / subject / "micro" / SMIC_EMOTIONS[clip.split("_")[1]] / clip
         files = coded("astronaut", (640, 480), "BMP")
@@ -182,13 +183,13 @@ def smic(root: Path) -> Path:
 
 
 def smic_e(root: Path) -> Path:
-    """Write SMIC-E: clips that are longer than the expression, subjects with leading zeros, one sheet per camera."""
+    """Write SMIC-E: clips longer than the expression, subjects with leading zeros, and one sheet per camera."""
     for camera, first, last in (("HS", 304640, 304659), ("VIS", 76150, 76159), ("NIR", 76170, 76179)):
         folder = root / "SMIC-E_raw image" / f"{camera}_long" / f"SMIC-{camera}-E" / "s03" / "s03_po_05"
         frames(folder, between("image{:06d}.jpg", first, last), coded("astronaut", (640, 480), "JPEG"))
     header = ["Subject", "Filename", "OnsetF", "ApexF", "OffsetF", "Emotion", "OnsetF2", "OffsetF2"]
     rows = [
-        ["s03", "s03_po_05", 304650, 304654, 304660, "po", None, None],  # one beyond the last file
+        ["s03", "s03_po_05", 304650, 304654, 304660, "po", None, None],  # the offset is one beyond the last file
         ["s04", "s04_ne_01", "see notes", 12, 20, "ne", "-", "-"],
         [None] * 8,
         [" ", *[None] * 7],  # looks empty
@@ -206,7 +207,7 @@ def smic_e(root: Path) -> Path:
 
 
 def table(root: Path) -> Path:
-    """Write an unknown database: a table, folders of pictures and a video."""
+    """Write a database unknown to the suite: a table, folders of frames and a video."""
     from megbench.core.video_writing import write_video
 
     frames(root / "a" / "first", between("frame_{}.jpg", 7, 14), coded("hopper", (640, 480), "JPEG"))

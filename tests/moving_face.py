@@ -13,7 +13,7 @@ from megbench.faces.field import invert, sample, warp
 from megbench.faces.landmarks import landmarks
 
 T = 7
-# Where the push is strongest, its direction, and when it peaks.
+# For each push: where it is strongest, its displacement in pixels, and the frame at which it peaks.
 MOUTH = ((98.0, 167.0), (-2.6, -2.0), 4)
 BROW = ((100.0, 93.0), (0.0, -3.0), 6)
 Push = tuple[tuple[float, float], tuple[float, float], int]
@@ -68,7 +68,10 @@ def make_clip(
 
 
 def make_cell(folder: Path, n_frames: int = T) -> Cell:
-    """Make a cell of the face driving itself: driver and reference differ in noise, the truth has none, foil: brow."""
+    """Make a cell in which the face drives itself.
+
+    Driver and reference differ only in noise, the truth has no noise, and the foil moves a brow.
+    """
     return Cell(
         protocol="tests",
         driver=make_clip(folder, "driver", MOUTH, 1, n_frames=n_frames),

@@ -1,4 +1,4 @@
-"""Packages of the documents, and the suite's own, installed with pip: without a network, beside this environment."""
+"""Install the documents' packages and the suite's own with pip, without a network and outside this environment."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ OFFLINE = ("--quiet", "--disable-pip-version-check", "--no-build-isolation", "--
 
 
 def pip(*arguments: str | Path) -> None:
-    """Run pip, and show what it says if it fails."""
+    """Run pip; show its output if it fails."""
     done = subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -1,6 +1,7 @@
-"""Look-alike databases with planted rules: brows for negative, mouth corners for positive, raised brows for surprise.
+"""Look-alike databases with planted rules: lowered brows are negative, a smile positive, raised brows surprise.
 
-Rendered people in four frames each: neutral, half, apex, half again, in stores like those of `bench.py prepare`.
+Each clip shows a rendered person in four frames: neutral, half, apex, half again. The stores are like those that
+`bench.py prepare` writes.
 """
 
 import functools
@@ -51,7 +52,7 @@ def landmarks(person: int) -> np.ndarray:
 
 
 def store(folder: Path, database: str, people: list[int], takes: int = 2) -> Path:
-    """Write a database of people who show every emotion `takes` times; like the real one, SMIC codes no apex."""
+    """Write a database of people who show every emotion `takes` times; SMIC has no coded apexes, as in reality."""
     listed = {}
     for person in people:
         subject = f"s{person}" if database == "smic" else f"{person:03d}"

@@ -1,6 +1,7 @@
-"""A small look-alike of a run folder, written by hand rather than by the engine: blobs that move, scores, failures.
+"""A small look-alike of a run folder, written directly rather than by the engine: moving blobs, scores and failures.
 
-Two drivers on two templates, a method, a failing method with a hostile name in its reason, flow_warp and two controls.
+The run has two drivers on two templates, a method, a method that fails with a hostile string in its reason, flow_warp
+and two controls.
 """
 
 import dataclasses
@@ -36,7 +37,7 @@ ENCODED: dict[bytes, bytes] = {}
 
 
 def write_frames(folder: Path, frames: Frames) -> None:
-    """Write frames as the suite does, but encode each picture only once, because every run holds the same ones."""
+    """Write frames as the suite does, but encode each picture only once, because every run has the same ones."""
     folder.mkdir(parents=True, exist_ok=True)
     for index, frame in enumerate(frames):
         path, key = frame_path(folder, index), hashlib.blake2b(frame.tobytes()).digest()
@@ -64,7 +65,7 @@ def moving_face(strength: float, seed: int, frames: int = FRAMES, noise: float =
 
 
 def write_field(path: Path, frames: int) -> Path:
-    """Write the field that scoring keeps of a clip whose middle moves right 0.2 pixels a frame, in 32 x 32 blocks."""
+    """Write the field (32 x 32 blocks) that scoring stores for a clip whose middle moves right 0.2 pixels a frame."""
     field = np.zeros((frames, 32, 32, 2), np.float16)
     field[:, 8:24, 8:24, 0] = 0.2 * np.arange(frames)[:, None, None]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +74,7 @@ def write_field(path: Path, frames: int) -> Path:
 
 
 def make_judged_run(folder: Path, frames: int, drivers: int = 2) -> Path:
-    """Write the run with a content hash in every cell, by which judgements find their outputs, and return it."""
+    """Write the run with a content hash in every cell, which links judgements to outputs; return its folder."""
     made = make_run(folder, frames, drivers)
     for path in made.glob("cells/*/*/cell.json"):
         record = json.loads(path.read_text())
@@ -82,7 +83,7 @@ def make_judged_run(folder: Path, frames: int, drivers: int = 2) -> Path:
 
 
 def make_run(folder: Path, frames: int = FRAMES, drivers: int = 2) -> Path:
-    """Write the run into `folder` and return it."""
+    """Write the run into `folder` and return `folder`."""
     kinds = (("grey200", "negative"), ("colour100", HOSTILE))
     cells = [
         {
@@ -271,7 +272,7 @@ def _facts(cells: list[dict]) -> dict:
 
 
 def with_metric(folder: Path, named: bool, value: str, *figures: Figure) -> FinishedRun:
-    """Return a run after one more metric has measured the given value in every row and cell, and over all cells."""
+    """Return the run with one more metric, which has the given value in every row, for each cell and over all cells."""
     facts = json.loads((folder / "run.json").read_text())
     facts["metrics"].append({"name": "extra", "version": "1", "figures": [dataclasses.asdict(f) for f in figures]})
     facts["request"]["named_metrics"] = ["extra"] if named else []

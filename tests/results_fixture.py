@@ -1,4 +1,4 @@
-"""Results files for tests: one made up in memory with everything that a check looks at, and a small sealed run."""
+"""Results files for tests: one built in memory with everything that a check examines, and a small sealed run."""
 
 import copy
 import json
@@ -14,7 +14,7 @@ from megbench.results.submission import FORMAT, CellResult, Metric
 from tests.fakes import Shift, make_clips
 
 DRIVERS, TEMPLATES = [f"d{k}" for k in range(6)], ("ta", "tb")
-# The people of the first two drivers are known to the row "trained".
+# The people known to the row "trained": those of the first two drivers, and one who is not in these cells.
 KNOWN = ["samm/s0", "samm/s1", "samm/elsewhere"]
 CONTROLS = ("still", "still_noise", "rigid", "apex_ramp", "reversed", "wrong_driver", "ceiling", "truth")
 DEMO_HASH, OWN_HASH = "d" * 32, "e" * 32
@@ -72,7 +72,7 @@ MADE = {
 
 
 def row(label, number, status="no weights", marks=None, weights=None, **more):
-    """Return a row's entry with scores drawn for it, and all that follows from them."""
+    """Return a row's entry with randomly drawn scores and everything computed from them."""
     rng = np.random.default_rng(number)
     cells = {}
     for cell in CELLS:
@@ -98,7 +98,7 @@ def row(label, number, status="no weights", marks=None, weights=None, **more):
 
 
 def resummed(made):
-    """Return a row with its means, intervals, time and memory computed from its cells again, as a forger would."""
+    """Return a row with its means, intervals, time and memory recomputed from its cells, as a forger would do."""
     cells = {name: CellResult(**cell) for name, cell in made["cells"].items()}
     driver_of = {cell["name"]: cell["driver"] for cell in CELLS}
     frames = sum(cell["frames"] for cell in CELLS)
@@ -141,7 +141,7 @@ def results(metric=METRIC, **more):
 
 
 def mended(facts):
-    """Return a file's values with the hashes that its parts have now, as a forger would."""
+    """Return a file's values with the hashes of its parts recomputed, as a forger would do."""
     return {**facts, "digests": digests_of(facts)}
 
 
@@ -153,7 +153,7 @@ def write(facts, path: Path) -> Path:
 
 
 class Companion(Shift):
-    """Stands in for a companion that would look for a face: what a test needs is its row."""
+    """A stand-in for a companion that would detect faces; tests need only its row."""
 
     is_control = True
     name = "companion"
@@ -167,9 +167,9 @@ SMALL_RUNS: list[Path] = []
 
 
 def make_small_run(call, folder: Path, monkeypatch, kept: Path) -> Path:
-    """Make a sealed run of noise clips with all companions that such cells allow; most of them are stand-ins.
+    """Make a sealed run of noise clips with all companions that these cells allow; most of them are stand-ins.
 
-    It is made once and kept in `kept`; the next calls copy it.
+    The run is made once and stored in `kept`; later calls copy it.
     """
     from megbench.methods import METHODS
 

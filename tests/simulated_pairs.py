@@ -1,8 +1,8 @@
-"""Raters with known preferences, and how often the intervals of what they are said to prefer hold the truth.
+"""Simulate raters with known preferences and count how often the estimated intervals contain the truth.
 
-`python -m tests.simulated_pairs` makes the table of docs/pairs.md. A rater and a driver each shift every method's
-strength by a normal draw of their own, so answers of one rater, and on one driver, belong together. The truth is what
-endless raters and drivers would give: the same model fitted to 400,000 of each.
+`python -m tests.simulated_pairs` prints the table of docs/pairs.md. Each rater and each driver shifts every method's
+strength by an independent normal draw, so answers by the same rater or on the same driver are correlated. The truth is
+the result for infinitely many raters and drivers, approximated by fitting the same model to 400,000 of each.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ METRIC_NOISE = 0.8
 
 @dataclass(frozen=True)
 class Study:
-    """Who is asked, and how far raters and drivers differ (standard deviations of a method's strength)."""
+    """The size of a study, and how much raters and drivers differ (standard deviations of a method's strength)."""
 
     raters: int
     drivers: int
@@ -49,7 +49,7 @@ STUDIES = (
 
 @functools.cache
 def asked(study: Study, seed: int = 0) -> list[tuple[int, int, int, int]]:
-    """Rater, driver and both methods of every question, two templates to a driver, by the suite's own design."""
+    """Return rater, driver and both methods of every question, two templates per driver, by the suite's own design."""
     cells = {f"{driver}__{template}": str(driver) for driver in range(study.drivers) for template in "ab"}
     pairs = all_pairs((str(method), cell) for method in range(len(STRENGTHS)) for cell in cells)
     rng, counts = random.Random(seed), Asked()
@@ -61,14 +61,14 @@ def asked(study: Study, seed: int = 0) -> list[tuple[int, int, int, int]]:
 
 
 def answers(gap: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """1, 0 or -1 by Davidson's model for differences of strength `gap`."""
+    """Return 1, 0 or -1, drawn from Davidson's model for differences of strength `gap`."""
     odds = np.stack([np.exp(gap / 2), np.full_like(gap, TIES), np.exp(-gap / 2)])
     draw = rng.random(gap.shape) * odds.sum(0)
     return np.where(draw < odds[0], 1, np.where(draw < odds[0] + odds[1], 0, -1))
 
 
 def truth(study: Study, draws: int = 400_000) -> tuple[np.ndarray, float]:
-    """Strengths and the share of untied answers a noisy metric orders alike, over endless raters and drivers."""
+    """Return the true strengths, and the true share of untied answers with which a noisy metric agrees."""
     rng = np.random.default_rng(1)
     k = len(STRENGTHS)
     first, second = np.array([(i, j) for i in range(k) for j in range(i + 1, k)] * (draws // 10)).T
@@ -82,7 +82,7 @@ def truth(study: Study, draws: int = 400_000) -> tuple[np.ndarray, float]:
 
 
 def simulated(study: Study, seed: int) -> tuple[list[Compared], list[float], list[str], list[str]]:
-    """One study's answers; whether the metric orders each untied one alike, with its rater and driver."""
+    """Return one study's answers and, for each untied one, whether the metric agrees, its rater and its driver."""
     rng = np.random.default_rng(seed)
     k = len(STRENGTHS)
     of_rater = rng.normal(0, study.of_rater, (study.raters, k))
@@ -103,7 +103,7 @@ def simulated(study: Study, seed: int) -> tuple[list[Compared], list[float], lis
 
 @dataclass(frozen=True)
 class Coverage:
-    """Of the intervals, the share that holds the truth; how many there were; their mean width; fits without a value."""
+    """The shares of intervals that contain the truth, their mean width, and the number of fits without a value."""
 
     strengths: float
     differences: float
@@ -113,7 +113,7 @@ class Coverage:
 
 
 def coverage(study: Study, simulations: int, seed: int = 0) -> Coverage:
-    """Simulate a study again and again and count."""
+    """Simulate a study `simulations` times and return the coverage of its intervals."""
     values, share = truth(study)
     k = len(STRENGTHS)
     one, two, three, widths, unbounded = [], [], [], [], 0

@@ -1,4 +1,4 @@
-"""A small training that tests kill, or run as one of two processes."""
+"""A small training run that tests kill or run in one of two processes."""
 
 from pathlib import Path
 
@@ -48,12 +48,12 @@ class Shifted:
 
 
 def train(out: Path, steps: int, dtype: torch.dtype, group: Group) -> None:
-    """Train FPB-FOMM with all parts that have a state: batch norm, adversary, average; validate at every step."""
+    """Train FPB-FOMM with all stateful parts: batch norm, adversary and moving average; validate every four steps."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     trainer = resolve(Recipe, [SMALL]).trainer()
     for network in trainer.networks().values():
-        fill(network, "").to(dtype)  # fresh jacobians are the identity, where sampling has no gradient but two slopes
+        fill(network, "").to(dtype)  # initial jacobians are the identity, where sampling has two slopes, not one
     stages = {"main": StagePlan(steps, batch_size=4)}
     plan = Plan(stages, ema=0.9, validate_every=4, validation_batches=1, log_every=1, save_seconds=0)
     TrainingRun(trainer, Shifted(dtype), plan, out, group).train()

@@ -1,4 +1,4 @@
-"""The grammar of action units: every notation found in the databases' sheets, and laws for all others."""
+"""The grammar of action units: every notation found in the databases' sheets, and properties of all others."""
 
 import pytest
 from hypothesis import given, settings

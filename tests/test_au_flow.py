@@ -29,7 +29,7 @@ SCENES = {
 
 
 def filmed(manner: int, units: dict, frames: int = 14) -> tuple[Frames, KnownMotion]:
-    """Film a drawn person moving `units` in a personal manner, with a small head motion and camera noise."""
+    """Film a rendered person moving `units` in a personal manner, with a small head motion and camera noise."""
     performance = Performance(tuple(Track(unit, keys) for unit, keys in units.items()), frames, manner, 0.8)
     pictures, known = film(Actor(Role("astronaut", "demo", 48).person()), performance, Camera())
     return Camera().record(pictures, np.random.default_rng(manner)), known
@@ -89,7 +89,7 @@ def test_a_copy_is_perfect_and_a_still_face_nothing():
     assert copy.coverage == 1
     still = agreement(np.zeros_like(driver), driver, 6, DETECTOR)
     assert (still.cosine, still.leakage, still.coverage) == (0, 0, 0)
-    assert still.track is None  # a constant track has no correlation: it counts in the coverage, not as 0
+    assert still.track is None  # a constant track has no correlation: it counts towards the coverage, not as 0
     assert still.icc == pytest.approx(0)
 
 
@@ -150,7 +150,7 @@ def test_a_column_may_stand_for_several_units():
 
 
 def test_icc_is_the_textbooks():
-    """Shrout and Fleiss (1979): four judges, ICC(3,1) = .71; here the same formula for their first two columns."""
+    """Shrout and Fleiss (1979) report ICC(3,1) = .71 for four judges; here their formula is used for the first two."""
     table = np.array([[9, 2], [6, 1], [8, 4], [7, 1], [10, 5], [6, 2]], float)
     rows, columns = table.mean(1), table.mean(0)
     between = 2 * ((rows - table.mean()) ** 2).sum() / 5

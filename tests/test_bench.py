@@ -1,4 +1,4 @@
-"""The command line: one line for every error, nothing lost by kill -9, and reliable exit codes."""
+"""The command line reports every error in one line, loses nothing to kill -9 and returns reliable exit codes."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(call, tmp_path):
     assert "never timed on this machine: shift" in out
     assert not (tmp_path / "runs").exists()
     _, out, err = call(*FAKE_RUN[:-1], "--dry-run")
-    unfit = {"truth", "wrong_driver"}  # of drivers whose truth and foil are unknown
+    unfit = {"truth", "wrong_driver"}  # the drivers' truth and foil are unknown
     assert all(f"Note: {name} is left out: " in err for name in unfit)
     assert {name for name in COMPANIONS if f"{name}: 0 of 6 cells" in out} == set(COMPANIONS) - unfit
 
@@ -157,7 +157,7 @@ def test_a_run_ends_in_a_table_a_report_and_a_clean_store(call, tmp_path):
     code, out, _ = call(*FAKE_RUN)
     assert code == 0
     assert report.stat().st_mtime_ns == made
-    report.write_text("an earlier page")  # the state after a kill between scores and report
+    report.write_text("an earlier page")  # the state after a kill between writing scores and report
     os.utime(report, (0, 0))
     call(*FAKE_RUN)
     assert report.stat().st_mtime_ns > made

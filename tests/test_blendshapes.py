@@ -1,4 +1,4 @@
-"""The blendshape course: MediaPipe's coefficients from a separate process, compared over time and never in size."""
+"""Time courses of blendshapes: MediaPipe's coefficients from a separate process, compared over time, never in size."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ LATE = np.interp(np.arange(T), (0, 12, 33, T - 1), (0, 0, 1, 0.8))
 
 @pytest.fixture(scope="module", autouse=True)
 def installed(tmp_path_factory):
-    """Install the stand-in and a stand-in for its model."""
+    """Install the stand-in for MediaPipe and a stand-in for its model file."""
     folder = write_package(tmp_path_factory.mktemp("site"))
     weights = tmp_path_factory.mktemp("weights")
     (weights / FILES["landmarker"].file).write_bytes(b"\x80a model")

@@ -1,4 +1,4 @@
-"""Which face is used: the rule, the choice among several, and refusals that say what to do."""
+"""Which face is used: the rule, the choice among several faces, and refusals that state a remedy."""
 
 import functools
 import io
@@ -37,8 +37,9 @@ from megbench.protocols import make
 from megbench.protocols.demo import Demo
 from megbench.protocols.folder import Folder as FolderProtocol
 
-# How far, in eye distances, and by which factor boxes of one face may differ: dlib looks at every eighth pixel of
-# pictures scaled in steps of 5/6, so that two boxes may be two steps apart. The clothes are 6 eye distances away.
+# The largest distance (in eye distances) and the largest ratio of sizes between boxes of one face: dlib examines every
+# eighth pixel of pictures scaled in steps of 5/6, so two boxes may be two steps apart. The clothes are 6 eye distances
+# away.
 NEAR, ALIKE = 0.25, 1.44
 
 
@@ -56,7 +57,7 @@ def head(name, width):
 
 
 def beside(left, right, height=260, width=480):
-    """Return two heads (name, width of the face) in one grey room, one in the left half and one in the right."""
+    """Return two heads (name, width of the face) in front of one grey background, one in each half."""
     room = np.full((height, width, 3), 90, np.uint8)
     for start, (name, face) in ((10, left), (width // 2, right)):
         picture = head(name, face)
@@ -86,13 +87,13 @@ def known(name):
 
 
 def who(frame):
-    """Return the person that the suite would measure in a frame; by dlib's rule people are .6 apart."""
+    """Return the person that the suite would measure in a frame; by dlib's rule, people are 0.6 apart."""
     seen = vector(frame)
     return min(BUILT_IN, key=lambda name: np.linalg.norm(seen - known(name)))
 
 
 def variants(picture):
-    """Return 35 everyday versions of a picture, each with its scale and its shift."""
+    """Yield 35 everyday versions of a picture, each with its scale and its shift."""
     for quality in (98, 95, 92, 90, 85, 80, 75, 60, 50):
         file = io.BytesIO()
         Image.fromarray(picture).save(file, "JPEG", quality=quality)
@@ -123,7 +124,7 @@ def test_everyday_variants_of_a_portrait_give_the_same_face(name):
         assert np.linalg.norm(centre - wanted) < NEAR * unit
         assert face.width / ALIKE < found.width / scale < face.width * ALIKE
         largest_is_another += max(seen, key=lambda other: other.width).box != found.box
-    # This proves something: in some variants of one picture the clothes are the larger box, in none of the other.
+    # The clothes are the larger box in some variants of one picture, as the test requires, and in none of the other.
     assert (largest_is_another > 5) == (name == "astronaut")
 
 
@@ -165,7 +166,7 @@ def test_boxes_of_one_face_share_most_and_neighbours_nothing(corner, size, off):
 
 
 def test_a_box_that_the_second_pass_confirms_stays_in_place(monkeypatch):
-    """The frames of a clip whose score crosses .4 must not be measured from boxes that jump."""
+    """If the score of a clip's frames crosses 0.4, the boxes from which they are measured must not jump."""
     weak, confirmation, far = Face((72, 86, 197, 211), 0.24), Face((62, 77, 191, 206), 1.04), Face((0, 0, 40, 40), 0.9)
     poor, better = Face((166, 74, 285, 193), 0.17), Face((180, 77, 266, 163), 1.19)
     passes = {0: [weak, poor], 1: [confirmation, far, better]}
@@ -175,7 +176,7 @@ def test_a_box_that_the_second_pass_confirms_stays_in_place(monkeypatch):
 
 
 def test_a_small_face_is_found_beside_a_larger_one():
-    """The detector needs a second pass to find it, and makes one only if everyone is asked for."""
+    """The detector needs a second pass to find the small face, and makes one only if all faces are requested."""
     luma = grey(BOTH[None])[0]
     assert len(believed(candidates(luma))) == 1
     assert len(believed(candidates(luma, everyone=True))) == 2
@@ -287,7 +288,7 @@ def test_a_refusal_gives_the_best_score(monkeypatch):
 
 
 def test_a_single_face_between_the_bounds_drives():
-    """Dim and increasingly noisy, as in a dark laboratory: accepted down to .3, refused below."""
+    """A dim, increasingly noisy face, as in a dark laboratory, is accepted down to a score of 0.3, not below."""
     grain = np.random.default_rng(0).normal(0, 1, head("astronaut", 90).shape[:2])[..., None]
     taken = []
     for noise in range(8, 24):
@@ -305,7 +306,7 @@ def test_a_single_face_between_the_bounds_drives():
 
 
 def test_a_crop_that_shows_another_face_first_is_refused(monkeypatch):
-    """The crop is the whole picture here, in which the larger face would be measured whichever is chosen."""
+    """The crop here is the complete picture, in which the larger face would be measured, whichever face is chosen."""
     square = beside(("astronaut", 60), ("hopper", 100), height=480)
     monkeypatch.setattr(chosen_face, "crop_box", lambda *_: (0, 0, 480, 480))
     assert frame_clip(square, [], "right", "a").widths == frame_clip(square, [], "", "a").widths

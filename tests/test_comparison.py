@@ -1,4 +1,4 @@
-"""Comparisons of runs: differences by cell, refused if they would mislead."""
+"""Runs are compared cell by cell, and comparisons that would mislead are refused."""
 
 import json
 import re
@@ -61,12 +61,12 @@ def test_the_difference_is_the_mean_over_cells(first, second):
     scores.to_csv(second / "scores.csv", index=False)
     row = rows(comparison(FinishedRun(first), FinishedRun(second)), "fpfomm")["agreement"]
     assert [entry.value for entry in row[1:4]] == pytest.approx([0.8, 0.25, 0.55])
-    assert row[4].value == 0.5  # two drivers: both signs agree in 2 of 4 flips
+    assert row[4].value == 0.5  # with two drivers, both signs agree in 2 of the 4 sign flips
     assert row[-1].value == 4
 
 
 def test_pooled_agreement_is_pooled_over_the_shared_cells(second):
-    """It is neither a mean over cells nor the cell's figure of the same name, but the leaderboard's number."""
+    """Pooled agreement is the leaderboard's number, neither a mean over cells nor the cell's figure of that name."""
     sums = [{"driver": [4.0, 4.0, 4.0]}, {"driver": [0.0, 9.0, 1.0]}, {"driver": [3.0, 9.0, 4.0]}, {}]
     for cell, kept in zip(FinishedRun(second).facts.cells, sums, strict=True):
         path = second / "partials" / "fpfomm" / f"{cell.name}.json"
@@ -86,7 +86,7 @@ def test_pooled_agreement_is_pooled_over_the_shared_cells(second):
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.floats(-0.9, 0.9), st.floats(-0.9, 0.9)), min_size=5, max_size=7))
 def test_pooled_differences_of_alike_cells_are_tested_as_means_are(values):
-    """If cells have equal motion, pooling is averaging, so that interval and p must be those of the mean."""
+    """If cells have equal motion, pooling is averaging, so the interval and p must equal those of the mean."""
     cells = {f"c{i}": pair for i, pair in enumerate(values)}
     first, second = ({cell: pair[k] for cell, pair in cells.items()} for k in (0, 1))
     of_drivers = {cell: cell for cell in cells}

@@ -1,4 +1,4 @@
-"""Configs: overlays over defaults, exact types, unknown keys are refused."""
+"""Configs: overlays change defaults, types must be exact, and unknown keys are refused."""
 
 import datetime
 import math

@@ -1,4 +1,4 @@
-"""The controls and the untrained contender: each does what its name says, and the scores show it."""
+"""The controls and the untrained method flow_warp: each does what its name states, and the scores show it."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The course of facial motion, and the figures computed from it: timing relative to the driver, and spotting."""
+"""The time course of facial motion and the figures computed from it: timing relative to the driver, and spotting."""
 
 import doctest
 import importlib
@@ -32,7 +32,7 @@ def expression(rest: int = REST, fall: float = 0.3) -> np.ndarray:
 
 
 def seen_of(output: np.ndarray, driver: np.ndarray) -> SimpleNamespace:
-    """Return a cell as seen by stand-ins that moved along trajectories."""
+    """Return a stand-in for a seen cell, whose output and driver moved along the given trajectories."""
 
     def clip(track):
         return SimpleNamespace(frames=track, motion=SimpleNamespace(trajectory=track))
@@ -166,11 +166,11 @@ def test_a_driver_that_does_not_move_has_nothing_to_spot():
 @settings(deadline=None)
 @given(st.floats(0.05, 1), st.integers(0, 12))
 def test_the_answer_of_the_whole_clip_is_kept_beside_any_output(strength, delay):
-    """It never looks at the output; with still frames around the clip, it misses even what fills most of the clip."""
+    """This answer ignores the output; with still frames around the clip, it misses even what fills most of the clip."""
     driver = expression(rest=5)[:50]
     late = np.concatenate([np.zeros((delay, 12, 2)), driver])[: len(driver)]
     *counts, first, last = spot(strength * late, driver).sums["whole_clip"]
     onset, offset = interval(motion_curve(driver))
     assert (first, last) == (-AROUND, len(driver) - 1 + AROUND)
-    assert (offset - onset + 1) / len(driver) >= 0.5  # alone, the clip would be its own answer
+    assert (offset - onset + 1) / len(driver) >= 0.5  # without the frames around it, the clip would be correct
     assert counts == [0, 1, 1]

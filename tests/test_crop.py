@@ -1,4 +1,4 @@
-"""A face keeps its shape: squares in display proportions, cropped with equal scales in both directions."""
+"""Faces keep their shape: crops are square in display proportions and have equal scales in both directions."""
 
 import struct
 from fractions import Fraction
@@ -28,7 +28,7 @@ ASPECTS = st.one_of(st.just(1.0), st.floats(0.25, 4.0), st.sampled_from([16 / 15
 
 @st.composite
 def faces(draw, largest=3000):
-    """Draw a picture's columns and rows, its pixel aspect, and a face box in display pixels that touches it."""
+    """Draw a picture's columns and rows, its pixel aspect, and a face box in display pixels that overlaps it."""
     columns, rows, aspect = draw(st.integers(1, largest)), draw(st.integers(1, largest)), draw(ASPECTS)
     width = round(columns * aspect)
     side = draw(st.integers(1, 1 + round(1.3 * max(width, rows))))
@@ -49,7 +49,7 @@ def test_a_face_gets_a_square_within_the_picture_or_around_it(case):
             assert 0 <= start <= extent - side
         else:  # symmetric padding
             assert abs((start + start + side) - extent) <= 1.001
-        if side < round(max(size)):  # the part of the face that the picture shows is inside
+        if side < round(max(size)):  # the part of the face shown in the picture is inside
             assert start <= max(low, 0)
             assert start + side >= min(high, int(extent))
 
@@ -98,12 +98,12 @@ def test_both_scales_are_the_same_in_the_pixels(case):
     across, down = found[y].sum() / 96 / ((right - left) * aspect), found[:, x].sum() / 96 / (bottom - top)
     assert across / down == pytest.approx(1, abs=0.005)
     assert across == pytest.approx(scale, rel=0.005)
-    for line, wanted in ((found[y], middle[0]), (found[:, x], middle[1])):  # and it is in the right place
+    for line, wanted in ((found[y], middle[0]), (found[:, x], middle[1])):  # the rectangle is in the right place
         assert (line * (np.arange(256) + 0.5)).sum() / line.sum() == pytest.approx(wanted, abs=0.8)
 
 
 def disc(columns, rows, aspect):
-    """Return a disc in the middle of the display picture, in pixels of another shape."""
+    """Return a picture with pixels of the given aspect that shows a centred round disc when displayed."""
     y, x = np.mgrid[0:rows, 0:columns] + 0.5
     far = np.hypot(x * aspect - columns * aspect / 2, y - rows / 2)
     weight = np.clip(0.3 * min(columns * aspect, rows) - far + 0.5, 0, 1)[..., None]
@@ -145,7 +145,7 @@ def test_padding_repeats_the_border():
 
 
 def around(width, height, zoom=1.0):
-    """Return the photo around its face, this wide and high, after enlarging."""
+    """Return a crop of this width and height around the photo's face, after enlarging the photo by `zoom`."""
     large = cv2.resize(PHOTO, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
     large = cv2.copyMakeBorder(large, 200, 200, 200, 200, cv2.BORDER_REFLECT)
     x, y = round(223 * zoom) + 200 - width // 2, round(126 * zoom) + 200 - int(0.45 * height)
@@ -153,7 +153,7 @@ def around(width, height, zoom=1.0):
 
 
 def face_shape(picture):
-    """Return the distance from the nose's root to the chin over that between the eyes; the photo's is 1.76."""
+    """Return the ratio of the distance from nose root to chin to that between the eyes; the photo's is 1.76."""
     points = landmarks(grey(picture), "test")
     eyes = points[36:42].mean(0) - points[42:48].mean(0)
     return float(np.linalg.norm(points[27] - points[8]) / np.linalg.norm(eyes))
@@ -178,7 +178,7 @@ def test_faces_of_templates_keep_their_shape(tmp_path, picture):
 
 
 def video(path, frames, aspect, turned=False, codec="libx264"):
-    """Return a video whose header gives this pixel aspect; turned: to be shown rotated clockwise by 90 degrees."""
+    """Write a video whose header states this pixel aspect and, if `turned`, a clockwise rotation by 90 degrees."""
     height, width = frames[0].shape[:2]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options={"crf": "4"})
@@ -212,7 +212,7 @@ def test_pixels_that_are_not_square_are_honoured(tmp_path, aspect, turned):
 
 def test_headers_that_say_nothing_or_nonsense(tmp_path):
     frames = [np.full((48, 64, 3), 90, np.uint8)] * 3
-    for aspect in ((0, 1), (1, 1), (1, 200)):  # FFmpeg itself drops the last
+    for aspect in ((0, 1), (1, 1), (1, 200)):  # FFmpeg itself discards the last one
         assert pixel_aspect(video(tmp_path / "a.mp4", frames, aspect)) == 1
     assert pixel_aspect(tmp_path) == 1
     for aspect, said in (((1, 5), "1/5 times as wide"), ((5, 1), "5 times as wide")):

@@ -1,4 +1,4 @@
-"""Curves of a cell: at their true frames, by every detector of action units, interrupted where values are missing."""
+"""A cell's curves: at their true frames, for every detector of action units, interrupted where values are missing."""
 
 import re
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ def cell(n_frames=3, **facts):
 
 
 def paths(picture, name):
-    """Return the paths of one line's curves, without those of dots."""
+    """Return the paths of one line's curves, without those of its dots."""
     return re.findall(rf'<path class="curve-{name}"[^>]* d="([^"]*)"', picture)
 
 
@@ -48,7 +48,7 @@ def test_series_of_a_detector_become_curves_beside_what_is_known():
 
 
 def test_a_curve_of_some_frames_is_drawn_at_those_frames():
-    """Eight values of a clip of thirty frames must not be drawn at its first eight frames."""
+    """Eight values from a clip of thirty frames must be drawn at their own frames, not at the first eight."""
     frames = (0, 4, 9, 15, 20, 24, 27, 29)
     values = [k / 8 for k in range(8)]
     series = Series({"AU12_driver": values, "AU12_output": values}, frames)

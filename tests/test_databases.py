@@ -1,4 +1,4 @@
-"""Adapters on look-alikes of the databases: what is found, missing and corrected, and every known irregularity."""
+"""Database adapters on look-alikes: what they find, report missing and correct, and every known irregularity."""
 
 import dataclasses
 import shutil
@@ -101,7 +101,7 @@ def test_a_sheet_saved_again_without_its_blank_columns_is_the_same(databases, fo
 def test_a_slash_is_no_apex(found, databases):
     assert marks(clips(found["casme2"])["sub04_EP12_01f"]) == (10, None, 14)
     assert clips(found["casme2"])["sub04_EP12_01f"].recording.apex_frame is None
-    assert not any("'/'" in remark for remark in found["casme2"].remarks)  # this is intended
+    assert not any("'/'" in remark for remark in found["casme2"].remarks)  # this notation is intended
     plain = survey("casme2", databases["casme2"], without=["casme2-apex"])
     assert marks(clips(plain)["sub05_EP03_06"]) == (276, None, 281)
 
@@ -109,7 +109,7 @@ def test_a_slash_is_no_apex(found, databases):
 def test_a_question_mark_is_kept_as_unknown(found):
     assert clips(found["casme2"])["sub04_EP12_01f"].recording.action_units == "?"
     assert "1 unknown (?)" in "\n".join(found["casme2"].describe())
-    assert clips(found["casme2"])["sub17_EP01_13"].recording.action_units == "2"  # a number in the sheet
+    assert clips(found["casme2"])["sub17_EP01_13"].recording.action_units == "2"  # stored as a number in the sheet
 
 
 def test_known_mistakes_are_corrected_and_told(found):
@@ -155,7 +155,7 @@ def test_gaps_and_an_apex_elsewhere_are_told_and_mended_by_nobody(found):
     remarks = "\n".join(found["casme2"].remarks)
     assert "sub07_EP06_01: 2 of 8 frames are missing" in remarks
     assert numbers(clips(found["casme2"])["sub07_EP06_01"]) == [20, 21, 23, 24, 26, 27]
-    assert clips(found["casme2"])["sub07_EP06_01"].recording.apex_frame == 2  # of the frames that are there
+    assert clips(found["casme2"])["sub07_EP06_01"].recording.apex_frame == 2  # counted over the existing frames
     assert "the apex 90 is not between onset and offset" in remarks
     assert clips(found["casme2"])["sub09_EP02_02f"].recording.apex_frame is None
 
@@ -195,7 +195,7 @@ def test_samm_numbers_are_padded_in_several_ways(found):
 
 def test_samm_subjects_and_emotions_have_one_form(found):
     by_name = clips(found["samm"])
-    assert by_name["018_3_1"].recording.subject == "018"  # a number in the sheet
+    assert by_name["018_3_1"].recording.subject == "018"  # stored as a number in the sheet
     assert by_name["011_2_1"].recording.emotion == by_name["011_2_2"].recording.emotion == "other"
     assert by_name["006_1_2"].recording.emotion == "anger"
 
@@ -233,7 +233,7 @@ def test_every_camera_has_its_own_sheet(databases, found, tmp_path):
     for row in ("s03,s03_po_05,304650,304659", "s11,s11_ne_02,514569,514599"):
         (tmp_path / "SMIC-HS-E_annotation.csv").write_text(f"Subject,Filename,OnsetF,OffsetF\n{row}\n")
         (clip,) = survey("smic-vis", tmp_path).clips
-        assert numbers(clip) == list(range(4100, 4105))  # by its folder; this camera has no sheet
+        assert numbers(clip) == list(range(4100, 4105))  # found by its folder; this camera has no sheet
 
 
 def test_a_sheet_of_ones_own_with_the_clips_as_material_is_read(databases, tmp_path):
@@ -262,7 +262,7 @@ def test_sheets_are_found_whatever_their_ending_and_readmes_are_none(databases, 
     coded = "Subject\tFilename\tOnset\tOffset\n01\tEP19_06f\t51\t60\n"
     (root / "Coding.TXT").write_bytes(coded.encode("utf-16"))  # Excel's "Unicode text"
     assert "sheet: Coding.TXT, 1 rows, header in line 1" in survey("casme2", root).source
-    (tmp_path / "beside.tsv").write_text(coded)  # the first choice, though it is farther away
+    (tmp_path / "beside.tsv").write_text(coded)  # the first choice, although it is farther away
     assert "sheet: beside.tsv, 1 rows, header in line 1" in survey("casme2", root).source
 
 
@@ -274,7 +274,7 @@ def test_smic_e_needs_its_sheet_and_is_cut_by_it(databases, found, tmp_path):
     remarks = "\n".join(found["smic_e"].remarks)
     assert "line 3: the onset 'see notes' is not a frame number" in remarks
     assert "further columns named OnsetF2, OffsetF2 (further expressions?) are not read; " in remarks
-    assert "2 rows" in found["smic_e"].source[1]  # empty ones at its end do not count ...
+    assert "2 rows" in found["smic_e"].source[1]  # empty rows at its end do not count ...
     assert len(found["smic_e"].remarks) == 3  # ... and are not reported
     shutil.copytree(databases["smic_e"] / "SMIC-E_raw image", tmp_path / "e" / "SMIC-E_raw image")
     with pytest.raises(BenchError, match="no coding sheet of SMIC HS"):
@@ -291,7 +291,7 @@ def test_a_table_describes_any_database(found):
     assert numbers(first) == [9, 10, 11, 12, 13]
     assert first.recording.recording == "our_clips/p1_first"
     assert (first.recording.fps, first.recording.emotion, first.recording.action_units) == (120, "happiness", "6+12")
-    assert len(second.recording.files) == 5  # it is not coded
+    assert len(second.recording.files) == 5  # this clip is not coded
     assert second.recording.action_units is None
     assert (third.recording.path.name, third.recording.apex_frame, third.recording.files) == ("third.mp4", 2, ())
     assert [line.partition(":")[0] for line in found["table"].missing] == ["line 5"]

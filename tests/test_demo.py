@@ -1,4 +1,4 @@
-"""The demo protocol: its data file is as described, its cells have their true answers."""
+"""The demo protocol: its data file is as documented, and its cells have their ground truth."""
 
 import functools
 import shutil
@@ -88,7 +88,7 @@ def test_nothing_folds_when_units_are_strongest(role):
 
 @pytest.fixture(scope="module")
 def small() -> demo.DemoSheet:
-    """Return two drivers of a few frames on one template."""
+    """Return a sheet of two drivers, each a few frames long, with one template."""
     keys = {"units": {"AU12": ((2, 0.0), (4, 0.8)), "AU06": ((3, 0.0), (5, 0.6))}, "frames": 6}
     first = DRIVERS["grey200_positive"].model_copy(update={**keys, "foil": "colour100_surprise"})
     second = DRIVERS["colour100_surprise"].model_copy(update={"frames": 5, "foil": "grey200_positive"})

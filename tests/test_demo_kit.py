@@ -17,17 +17,18 @@ from megbench.protocols.demo_kit import SHEET, DemoKit
 from megbench.taught.people import PORTRAIT as TRAINED_ON
 from tests.test_demo import units
 
-# The official MEGC2021 kit, measured over whole pictures: luma, variance of the Laplacian, red minus green, median
-# and 20th percentile of the noise in time. Lowest and highest of three drivers each, of CASME II, SAMM and SMIC.
+# Measurements of the official MEGC2021 kit over complete frames: luma, variance of the Laplacian, red minus green,
+# median and 20th percentile of the temporal noise. Each pair is the lowest and the highest value of three drivers, for
+# CASME II, SAMM and SMIC.
 REAL = {
     "colour200": ((91, 120), (69, 119), (26, 36), (1.7, 1.8), (1.3, 1.5)),
     "grey200": ((110, 162), (82, 121), (0, 0), (1.7, 2.1), (1.3, 1.7)),
     "enlarged100": ((78, 87), (39, 71), (20, 25), (1.4, 1.6), (0.75, 0.9)),
 }
-# Both templates: the same figures without noise.
+# The same figures for both templates, without noise.
 REAL_TEMPLATES = {"dim": (91, (19, 26), 49), "bright": (148, (19, 26), 31)}
-# Peak motion of micro-expressions in pixels of a frame, as the mean of the region that moves most: all drivers, and
-# their median.
+# Peak motion of micro-expressions in frame pixels, as the mean over the region that moves most: the range over all
+# drivers, and their median.
 PEAKS, MEDIAN = (0.3, 1.5), 0.7
 FRAMES = 40
 INDEX = {driver.name: index for index, driver in enumerate(SHEET.drivers)}

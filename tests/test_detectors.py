@@ -135,7 +135,7 @@ def test_occurrence_scores_are_named_so_and_have_no_size():
 
 @contextmanager
 def feat():
-    """Import py-feat's modules without what its `__init__` imports; all of them are removed afterwards."""
+    """Make py-feat's modules importable without what its `__init__` imports; remove all of them afterwards."""
     pyfeat.bare_package("feat")
     try:
         yield
@@ -146,7 +146,7 @@ def feat():
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory) -> Path:
-    """Return random weights in py-feat's layout (config in the file's metadata), for its smallest network."""
+    """Return the path of random weights in py-feat's layout (config in the metadata), for its smallest network."""
     path = tmp_path_factory.mktemp("pyfeat") / FILES["pyfeat"].file
     torch.manual_seed(0)
     with feat():

@@ -1,4 +1,4 @@
-"""Action units by several detectors in one report: every column and curve names its detector, disagreement is shown."""
+"""A report on several detectors of action units: columns and curves name their detector, disagreement is shown."""
 
 import csv
 import dataclasses
@@ -24,10 +24,10 @@ from tests.report_fixture import CONTROLS, FRAMES, LABELS, make_run
 
 BUMP = np.sin(np.pi * np.arange(FRAMES) / (FRAMES - 1))
 RISE = np.arange(FRAMES) / (FRAMES - 1)
-# Frames that the blendshapes are measured on; the two courses below differ on them.
+# The frames on which blendshapes are measured; the two time courses above differ on them.
 FEW = sampled_frames(FRAMES, FRAMES // 2, 6)
 QUALITY = {**LABELS, **CONTROLS}
-# What each detector reads of AU12 and AU04 in any clip: blendshapes see AU04 fall as it rises, and no AU06.
+# The curves that each detector reads in any clip: for blendshapes, AU04 falls instead of rising and AU06 is missing.
 CURVES = {
     AuFlow: {"AU12": BUMP, "AU04": RISE, "AU06": BUMP},
     AuBlendshape: {"AU12": 0.3 * BUMP, "AU04": -0.1 * RISE},
@@ -36,7 +36,7 @@ CURVES = {
 
 
 def with_detectors(folder, *metrics):
-    """Return a look-alike of a run scored by these detectors; blendshapes put the rows in the opposite order."""
+    """Add these detectors' scores to the look-alike of a run; blendshapes rank the rows in the opposite order."""
     facts = json.loads((folder / "run.json").read_text())
     scores = pd.read_csv(folder / "scores.csv", keep_default_na=False, dtype="str")
     like, rows = scores[scores.figure == "gain"], []

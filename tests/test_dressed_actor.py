@@ -1,4 +1,4 @@
-"""What the training set paints over rendered faces: open mouths, lids and glasses; nothing else changes."""
+"""Open mouths, lids and glasses, which the training set paints over rendered faces, change nothing else."""
 
 import numpy as np
 import pytest

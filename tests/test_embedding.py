@@ -1,4 +1,4 @@
-"""The face embedding is dlib's own, and each face is analysed only once."""
+"""Face embeddings equal dlib's own, and each face is analysed only once."""
 
 import dlib
 import numpy as np

@@ -1,4 +1,4 @@
-"""A dry run's estimate of a run's time: by frames, close to runs that were timed, and better with a store's records."""
+"""A dry run's time estimate depends on frames, is close to timed runs and improves with a store's records."""
 
 import dataclasses
 from pathlib import Path
@@ -24,7 +24,7 @@ def cell(name, frames, template="t", truth=True):
 
 
 def jobs(rows, cells):
-    """Return the jobs of every row on every cell, and the rows by name with their configs."""
+    """Return the jobs of every row on every cell; `rows` contains the rows' configs by name."""
     made = [
         SimpleNamespace(
             label=name, name=name, identity={"config": config}, is_control=name in COMPANIONS[1:], check=lambda _: None
@@ -56,7 +56,7 @@ def config(name):
     return read_card(demo_weights(name))["config"] if name in NETWORKS else None
 
 
-# Runs that were timed on two otherwise idle cores (docs/performance.md): rows, frames of the cells, seconds.
+# Runs that were timed on two otherwise idle cores (docs/performance.md): rows, cells, seconds.
 DEMO = [cell(driver.name, driver.frames, face.name) for driver in SHEET.drivers for face in SHEET.templates]
 TIMED = {"the demo with three networks and all controls": ((*NETWORKS, *COMPANIONS), DEMO, 235)}
 

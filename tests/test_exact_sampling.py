@@ -25,12 +25,12 @@ from megbench.taught.displaced import STEP, displaced
 SIZES = (0.02, 0.05, 0.1, 0.2, 0.375, 0.5, 1.0)
 DIRECTIONS = ((1, 0), (0, 1), (1, 1), (-1, 1))
 SHIFTS = [size * np.array(direction) for size in SIZES for direction in DIRECTIONS]
-# Where the pixels of a frame are between those of the picture that it is sampled from.
+# The positions of a frame's pixels between those of the picture from which it is sampled.
 OFFSETS = ((0, 0), (0.37, 0.61))
 EXACT = 0.005
 PORTRAITS = ("astronaut", "hopper")
 NAMES = ("ramp", "waves", *PORTRAITS)
-# The points that are compared: every second pixel, away from the border.
+# The points to compare: every second pixel, away from the border.
 INSIDE = slice(16, -16, 2)
 # Brightness, and its slopes along x and y, at columns (W,) and rows (H, 1) in pixels.
 Scene = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -63,7 +63,7 @@ def scene_of(picture: np.ndarray) -> Scene:
 
 
 def misplaced(picture: np.ndarray, scene: Scene, at: np.ndarray) -> float:
-    """Return how far a picture (H, W) is displaced from the scene at points `at` (H, W, 2) of an upright grid, px."""
+    """Return by how many pixels a picture (H, W) differs from the scene at points `at` (H, W, 2) of an upright grid."""
     value, dx, dy = (part.ravel() for part in scene(at[0, INSIDE, 0], at[INSIDE, :1, 1]))
     difference = picture[INSIDE, INSIDE].ravel() - value
     return float(np.abs(np.linalg.lstsq(np.column_stack([dx, dy]), difference, rcond=None)[0]).max())
@@ -125,9 +125,9 @@ def test_the_measure_finds_the_fault_of_a_cubic_kernel():
 
 
 @pytest.mark.parametrize("unit", ["AU12", "AU04"])
-@pytest.mark.parametrize("amplitude", [0.1, 0.37])  # .27 and 1 px at the fastest points
+@pytest.mark.parametrize("amplitude", [0.1, 0.37])  # 0.27 and 1 px at the fastest points
 def test_an_expression_moves_the_skin_by_the_exact_flow(unit, amplitude, actors):
-    """Sampled where the exact flow points to, the frame's skin is that of the neutral face."""
+    """Sampled where the exact flow points, the frame shows the same skin as the neutral face."""
     face = actors["hopper"].person.face
     texture = np.repeat(np.rint(picture_of(waves, TEXTURE)), 3, axis=-1).astype(np.uint8)
     actor = Actor(Person("waves", texture, face))
@@ -168,7 +168,7 @@ def test_integers_are_rounded_and_kept_in_range():
 
 
 def test_torch_s_bicubic_overshoots_as_its_docstring_says():
-    """taught/displaced.py gives these figures: demo networks were trained with that kernel."""
+    """These figures are stated in taught/displaced.py, because the demo networks were trained with that kernel."""
     axis = torch.arange(64.0) / 64
     picture, inside = axis.expand(1, 3, 64, 64), slice(16, -16)
     for asked, moved in ((0.05, 0.071), (0.1, 0.136), (0.25, 0.297), (0.5, 0.5), (0.75, 0.703)):

@@ -1,4 +1,4 @@
-"""Sheets for a user's own experts: they reveal no method, and are read as judgements of the right outputs."""
+"""Sheets for a user's own experts reveal no method, and are read as judgements of the correct outputs."""
 
 import json
 import random
@@ -119,7 +119,7 @@ def test_filled_in_sheets_become_the_runs_judgements(call, run, tmp_path):
 
 
 def faulty(run, tmp_path, change):
-    """Return a sheet of anna's, filled in and then changed by `change(page)`."""
+    """Return anna's sheet, filled in and then changed by `change(page)`."""
     sheet = fill(run / "experts" / "anna" / "sheet.xlsx", lambda code: (1, 1, 1))
     book = openpyxl.load_workbook(sheet)
     change(book["scores"])
@@ -210,7 +210,7 @@ def test_sheets_of_one_expert_add_up_whether_they_come_together_or_one_by_one(ca
 
 
 def test_the_published_judgements_fit_a_run_that_has_a_part_of_them(call, run, tmp_path):
-    """One team and one driver of the kit: matching rows are used, the others counted, and the page shows them."""
+    """Rows that match the run are imported, the others are counted, and the page shows the judgements."""
     mapping = tmp_path / "names.yaml"
     mapping.write_text(
         "methods: {3295: fpfomm, 3311: flow_warp}\ndrivers: {SAMM positive: d1}\ntemplates: {westernMale: ta}\n"

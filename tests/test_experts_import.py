@@ -1,4 +1,4 @@
-"""Score sheets of every kind give the published judgements; inconsistencies are reported with their rows."""
+"""Score sheets of every kind yield the published judgements; inconsistencies are reported with their rows."""
 
 import contextlib
 import zipfile
@@ -25,7 +25,7 @@ def as_set(judgements):
 
 
 def one_team(**changes):
-    """Write team 3311's wide sheet by E1 with single cells changed: {(row, column): value}, rows as in the file."""
+    """Return E1's wide sheet for team 3311 with changed cells {(row, column): value}, rows numbered as in the file."""
     rows = [HEAD, *(row for row in wide([j for j in PUBLISHED if j.method == "3311"], "E1")[1:])]
     for (row, column), value in changes.get("cells", {}).items():
         rows[row - 1][column] = value
@@ -133,7 +133,7 @@ def test_a_mapping_file_renames_and_a_run_says_what_it_knows(tmp_path):
     assert len(partial.judgements) == 4
     assert sum(partial.lacking.values()) == 14
     assert partial.lacking["driver samm_positive"] == 2
-    assert (partial.sums, partial.totals) == (18, 1)  # of the rows left out, too
+    assert (partial.sums, partial.totals) == (18, 1)  # including those of the rows left out
     mapping.write_text("method: {3311: fomm}\n")
     with pytest.raises(BenchError, match="methods, drivers, templates, experts"):
         Names.read(mapping)

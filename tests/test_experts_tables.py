@@ -1,4 +1,4 @@
-"""Table 1 to the last digit, its intervals and groups; hostile names stay text in every format."""
+"""Table 1 is correct to the last digit, with its intervals and groups; hostile names stay text in every format."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""External programs: a script stands in for a program, whether well-behaved or not."""
+"""External programs, tested with a script that stands in for a program, well-behaved or not."""
 
 import json
 import os
@@ -59,7 +59,7 @@ with open(os.environ["CALLS"], "a") as calls:
 
 @pytest.fixture
 def described(tmp_path, monkeypatch):
-    """Return a function that writes a description of the stand-in in a folder and returns its name."""
+    """Return a function that writes a description of the stand-in and returns the description's name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CALLS", str(tmp_path / "calls.txt"))
     monkeypatch.setenv("ELSEWHERE", str(tmp_path / "elsewhere"))
@@ -128,8 +128,8 @@ def test_a_program_that_misbehaves_costs_its_cell_and_says_why(described, cell, 
     assert time.monotonic() - started < 30
 
 
-# Stands in for Docker and notes how it is called. A container of the image "host" is its program on this machine;
-# one of any other image is a process that outlives its client.
+# A stand-in for Docker that logs its calls. A container of the image "host" runs its program on this machine; a
+# container of any other image is a process that outlives its client.
 DOCKER = """#!/bin/sh
 echo "$@" >> "$PLACE/calls"
 if [ "$1" = rm ]; then kill -9 "$(cat "$PLACE/$3")" && echo killed >> "$PLACE/calls"; exit; fi
@@ -146,7 +146,7 @@ wait
 
 @pytest.fixture
 def docker(tmp_path, monkeypatch):
-    """Put the stand-in on the PATH; return the folder where it notes calls and, by name, containers' processes."""
+    """Put the stand-in on the PATH; return the folder where it logs its calls and, by name, containers' process IDs."""
     place = tmp_path / "docker"
     place.mkdir()
     (place / "docker").write_text(DOCKER)
@@ -298,7 +298,7 @@ def test_the_command_writes_a_description_of_ones_own(tmp_path, monkeypatch, cap
     assert described.command == read_description("fomm").command
 
 
-# Stands in for the published run.py of FPB-FOMM: reads what its loader reads and writes what its animate writes.
+# A stand-in for FPB-FOMM's published run.py: it reads what the loader reads and writes what `animate` writes.
 FPB_PROGRAM = """
 import csv, os, shutil, sys
 from pathlib import Path
@@ -312,7 +312,7 @@ params = yaml.safe_load(Path(given.config).read_text())["dataset_params"]
 assert given.mode == "animate" and not params["id_sampling"] and params["frame_shape"] == [256, 256, 3]
 (pair,) = csv.DictReader(open(params["pairs_list"]))
 test = Path(params["root_dir"]) / "test"
-for name in ("source", "driving"):  # handed on: the test knows torch already
+for name in ("source", "driving"):  # passed on: the test has imported torch already
     shutil.copy(os.path.join(".\\keypoint_folder", pair[name] + ".pt"), os.path.join(os.environ["SEEN"], name + ".pt"))
 frames = np.stack(list(read_clip(test / pair["driving"])))
 assert len(list((test / pair["source"]).iterdir())) == 1

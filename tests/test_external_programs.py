@@ -1,4 +1,4 @@
-"""External programs as they are today: settings in files, pictures side by side, time stamps, rates, skipped frames."""
+"""Features of current external programs: settings files, panels side by side, time stamps, rates, skipped frames."""
 
 import json
 import sys
@@ -31,7 +31,7 @@ ALL = list(range(COUNT))
 
 @pytest.fixture
 def described(tmp_path, monkeypatch):
-    """Return a function that describes a stand-in in its own folder, with changes, and returns its name."""
+    """Return a function that writes a stand-in and its description, with changes, and returns its name."""
     monkeypatch.chdir(tmp_path)
 
     def describe(name, **changes):
@@ -63,7 +63,7 @@ def animate(name, cell):
     return method.animate(*cell)
 
 
-# One of each kind of output; MRAA is told its size, ADMM is handed edges.
+# One program for each kind of output. In addition, MRAA is passed its size and ADMM is passed edges.
 KINDS = {stand_in: name for name, stand_in in reversed(STAND_INS.items())}
 
 
@@ -86,7 +86,7 @@ def test_the_newest_that_this_run_wrote_is_taken_and_its_settings_are_no_code(de
         animate(name, cell)
     monkeypatch.setenv("FACELESS", "11")
     frames = animate(name, cell)
-    spread = [0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10]  # it is unknown which of the eleven frames is missing
+    spread = [0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10]  # it is unknown which frame is missing
     np.testing.assert_array_equal(frames, animated(cell[0].image, spread))
     assert External(name, {}).identity() == before
     assert "frames may repeat" in External(name, {}).marks
@@ -148,7 +148,7 @@ def test_settings_keep_what_they_say_whatever_stands_in_paths(tmp_path):
 
 
 def folder_of(tmp_path, numbers, width=256):
-    """Write pictures named by numbers, whose brightness is their position, and describe the program that left them."""
+    """Write pictures with numbered names, whose brightness is their position; return their folder."""
     for place, number in enumerate(numbers):
         write_png(tmp_path / f"frame_{number:04d}.png", np.full((256, width, 3), place, np.uint8))
     return tmp_path

@@ -1,4 +1,4 @@
-"""Ready-made descriptions: their commands against the arguments that programs take, what they tell, and the trial."""
+"""Ready-made descriptions: commands use only arguments that programs accept; what is listed; the trial of a program."""
 
 import shutil
 import sys
@@ -19,7 +19,7 @@ from tests.external_programs import ROOT, TAKEN, own_words, parser, ready_made, 
 from tests.fakes import make_clips
 
 NAMES = sorted(path.stem for path in READY_MADE.glob("*.yaml"))
-# Those that run a script of the suite, which calls the program.
+# Descriptions that run a script of the suite, which calls the program: the arguments that the script passes.
 WRAPPED = {"fpb": ["--mode", "animate", "--config", "c", "--checkpoint", "k"]}
 UNREAD = {"awp"}
 
@@ -87,7 +87,7 @@ def test_the_list_says_whose_arguments_were_read_and_one_of_them_tells_all(call)
 
 @pytest.fixture
 def trial(tmp_path, monkeypatch):
-    """Make External of a ready-made description whose stand-in, weights and interpreter are there, with changes."""
+    """Return a function that makes External from a ready-made description, changed, with everything that it needs."""
     monkeypatch.chdir(tmp_path)
     clip = make_clips(tmp_path / "clips", count=1, n_frames=COUNT)[0]
     still = Template.of("t", "t", np.random.default_rng(3).integers(0, 256, (256, 256, 3), np.uint8))
@@ -131,7 +131,7 @@ def test_what_is_not_there_is_told_before_anything_is_run(trial, tmp_path, what)
     assert "\n" not in str(error.value)
 
 
-# What tyro prints.
+# An error message printed by tyro.
 BOX = """
 loading
 ╭─ Unrecognized options ───────────────────╮

@@ -1,4 +1,4 @@
-"""What the suite sees: flow, head motion, sampled frames, and features that are computed once and stored."""
+"""Features of a clip: flow, head motion and sampled frames; features are computed once and then stored."""
 
 import cv2
 import numpy as np
@@ -30,7 +30,7 @@ REGIONS_OF_FACE = face_regions(LANDMARKS)
 
 
 def shifted(x: float, y: float, turn: float = 0, noise: float = 0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return the face moved exactly (a B-spline through its pixels), rounded, and its true flow."""
+    """Return the face moved exactly (by a B-spline through its pixels) and rounded, and its true flow."""
     cos, sin = np.cos(turn), np.sin(turn)
     moved = np.array([[cos, -sin, x + 128 * (1 - cos + sin)], [sin, cos, y + 128 * (1 - cos - sin)]], np.float32)
     back = np.linalg.inv(moved[:, :2].astype(float))
@@ -45,7 +45,7 @@ def regions_of(flow: np.ndarray) -> np.ndarray:
 
 
 def miss(flow: np.ndarray, exact: np.ndarray) -> float:
-    """Return the mean distance of the twelve region means."""
+    """Return the mean distance between the twelve region means of two flows."""
     return float(np.linalg.norm(regions_of(flow) - regions_of(exact), axis=1).mean())
 
 
@@ -213,7 +213,7 @@ def test_mean_slopes_of_a_plane_are_its_own(across, down, soft):
 
 
 def test_mean_slopes_are_means_of_central_differences():
-    """This holds for any picture and a mask whose edge is almost hard."""
+    """With an almost hard edge of the mask, mean slopes equal the means of central differences of any picture."""
     picture = np.random.default_rng(5).normal(size=(256, 256))
     slopes = [np.gradient(picture, axis=axis) for axis in (1, 0)]
     mask = REGIONS_OF_FACE.masks[:1]
@@ -237,12 +237,12 @@ def test_a_head_that_moves_turns_or_comes_nearer_strains_nothing(turn, scale, x,
 
 
 def test_strain_has_the_length_of_optical_strain():
-    """For a face that is sheared, and for one that is squeezed as much as it is stretched."""
+    """The length is correct for a face that is sheared and for one that is squeezed as much as it is stretched."""
     bend = 0.03
     sheared = strain_of((bend * pixel_grid()[..., ::-1]).astype(np.float32))
     published = np.sqrt((bend + bend) ** 2 / 2)
     np.testing.assert_allclose(np.linalg.norm(sheared, axis=1), published, atol=5e-4)
     squeezed = strain_of((bend * pixel_grid() * (1, -1)).astype(np.float32))
-    # The head's motion removes the same from both, as far as it fits the part of the face it is read from.
+    # The head motion removes the same amount from both, as far as it fits the part of the face where it is measured.
     np.testing.assert_allclose(squeezed[:, 0] - squeezed[:, 1], 2 * bend, atol=5e-4)
     np.testing.assert_allclose(squeezed[:, 2], 0, atol=5e-4)

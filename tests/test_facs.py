@@ -1,4 +1,4 @@
-"""The FACS basis: every unit moves as the manual says, and nothing folds within the caps."""
+"""The FACS basis: every unit moves as the manual describes, and nothing folds within the caps."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The rearranged networks against the plain ones: every fast path paints what the plain path paints."""
+"""Rearranged networks compared with plain ones: every fast path paints the same pictures as the plain path."""
 
 import copy
 import shutil
@@ -93,7 +93,7 @@ def case(request):
 
 
 def quickly(nets, paint):
-    """Paint with rearranged networks in which every Conv3x3 is Winograd's, however narrow and small."""
+    """Paint with rearranged networks in which every Conv3x3 uses Winograd's algorithm, however narrow or small."""
     everywhere = {"FEWEST_CHANNELS": 1, "FEWEST_TOGETHER": 2, "SMALLEST_MAP": 16}
     used = mock.patch.object(winograd._Convolution, "apply", side_effect=winograd._Convolution.apply)
     with mock.patch.multiple(winograd, **everywhere), used as convolution:

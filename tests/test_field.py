@@ -1,4 +1,4 @@
-"""Dense fields: interpolation, inverse, folds, warps."""
+"""Dense fields: interpolation, inversion, folds and warps."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_the_inverse_leads_back(field, face, seed):
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_fields_are_read_between_pixels_without_steps(channels):
-    """Of two channels, OpenCV 5 reads only 32 positions per pixel (findings/remap_two_channels.sh)."""
+    """For two-channel images, OpenCV 5 samples at only 32 positions per pixel (findings/remap_two_channels.sh)."""
     slope = np.repeat(pixel_grid()[..., :1], channels, axis=-1)
     at = np.column_stack([np.linspace(20, 21, 101), np.full(101, 30.0)])
     assert np.allclose(sample(slope, at), at[:, :1] if channels > 1 else at[:, 0], atol=1e-5)

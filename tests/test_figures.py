@@ -1,4 +1,4 @@
-"""What figures state about themselves is true, consistent, and sufficient for tables."""
+"""The facts that figures state about themselves are correct, consistent and sufficient for tables."""
 
 import dataclasses
 import json
@@ -41,7 +41,7 @@ def test_the_suites_own_metrics_keep_their_contract():
 
 @given(st.sampled_from(HEAT), st.floats(-3, 3))
 def test_shades_are_what_the_page_always_had(figure, value):
-    """0 for a still face, 1 for the ideal: for agreement the value itself, 1 - |gain - 1|, and 1 - error."""
+    """A shade is 0 for a still face and 1 for the ideal: agreement itself, 1 - |gain - 1|, and 1 - error."""
     old = {"agreement": value, "gain": 1 - abs(value - 1), "error": 1 - value}[figure.name.removesuffix("_truth")]
     low, high = figure.bounds
     if (low is None or value >= low) and (high is None or value <= high):

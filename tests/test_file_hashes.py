@@ -27,7 +27,7 @@ LONG_AGO = 1_700_000_000_123_456_789
 
 @pytest.fixture
 def read(tmp_path, monkeypatch):
-    """Put the store into a separate folder; return a list of the names of the files that are read there."""
+    """Put the store into a separate folder; yield a list that collects the names of the files that are read."""
     found = []
 
     def reading(path):
@@ -42,7 +42,7 @@ def read(tmp_path, monkeypatch):
 
 
 def another_process():
-    """Forget what this process knows, as a new process would; what was saved remains."""
+    """Save what this process knows and clear it from memory; as in a new process, only saved values are known."""
     keep_known()
     memo._memo.cache_clear()
 
@@ -87,7 +87,7 @@ def test_a_file_replaced_under_its_old_time_is_read_again(tmp_path, read):
 
 
 def test_a_linked_file_that_keeps_all_three_is_found_by_reading_alone(tmp_path, read):
-    """This is the limit, as for git and make; `verify` reads everything, and its findings are known from then on."""
+    """This limit also applies to git and make. `verify` reads every file, and its findings are known from then on."""
     path = made(tmp_path / "a")
     os.link(path, tmp_path / "linked")
     first = file_hash(path)

@@ -1,4 +1,4 @@
-"""What the page shows at first sight: the best and the worst cell."""
+"""The page shows the best and the worst cell first."""
 
 import base64
 import io
@@ -73,7 +73,7 @@ def shown(tile):
 
 
 def test_the_heads_motion_is_taken_out_of_differences_where_it_was_measured(tmp_path):
-    """In a picture that moves by 2 pixels a frame as a whole, nothing is left of the difference without that motion."""
+    """If the entire picture moves by 2 pixels a frame, nothing is left of the difference once that is removed."""
     folder = make_run(tmp_path / "run", 5, drivers=1)
     wide = np.random.default_rng(0).integers(0, 256, (34, 34)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
     clips = ("inputs/drivers/d1", *(f"cells/{label}/d1__ta" for label in LABELS))

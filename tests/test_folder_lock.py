@@ -1,4 +1,4 @@
-"""Locks: one process holds a folder, the next is told by whom or waits, and a lock ends with its process."""
+"""Locks: one process holds a folder, the next learns which one or waits, and a lock ends with its process."""
 
 import errno
 import multiprocessing
@@ -141,11 +141,11 @@ def test_a_folder_of_another_kind_is_refused_and_one_without_its_lock_file_taken
         (folder / "cells").mkdir()
     with pytest.raises(BenchError, match="is not a clip store"), locked_folder(folder, CLIP_STORE):
         pass
-    check_free(folder, RUN)  # started, then killed
+    check_free(folder, RUN)  # as if the run had been started, then killed
     (folder / LOCK).unlink()
     with pytest.raises(BenchError, match="is not the folder of a run"):
         check_free(folder, RUN)
-    (folder / "run.json").touch()  # copied without hidden files
+    (folder / "run.json").touch()  # as if the run had been copied without hidden files
     check_free(folder, RUN)
 
 

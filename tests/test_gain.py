@@ -1,4 +1,4 @@
-"""Gain: who may be animated on whom, the data of a fold, the leak beside the last epoch, and a whole experiment."""
+"""Gain: which pairs may be animated, the data of a fold, the leak shown beside the last epoch, and an experiment."""
 
 import csv
 import dataclasses
@@ -31,7 +31,7 @@ from tests.test_recognisers import crowd
 
 
 def people_with(counts):
-    """Return samples of people with the given number of clips each, and with meaningless pictures."""
+    """Return labelled samples of people with the given numbers of clips, and with meaningless pictures."""
     made = [
         Sample(
             "samm",
@@ -73,7 +73,7 @@ class TestPairs:
         assert np.array_equal(again.templates, pairs.templates)
 
     def test_people_who_share_a_frame_are_one_person(self):
-        """The same recording under two names: neither is the other's template, nor learned from for its answer."""
+        """If two people share a recording, neither is the other's template nor trained on in the other's fold."""
         data = people_with([2, 2, 2, 2])
         copied = [*data.samples]
         copied[2] = dataclasses.replace(copied[2], pixels=(copied[2].pixels[0], copied[0].pixels[0]))
@@ -107,7 +107,7 @@ def copies_with(plan, pictures):
 class TestLessons:
     @pytest.mark.parametrize("each", [1, 2])
     def test_a_fold_is_handed_nothing_of_whom_it_holds_out(self, each):
-        """Other pictures and labels of a person, and of all that shows or copies the person, change only the questions.
+        """Changing the pictures, labels and copies of the person held out changes only the pictures to be classified.
 
         So no scale, batch or pool of motion can contain anything of that person.
         """
@@ -132,7 +132,7 @@ class TestLessons:
         leaky = dataclasses.replace(pairs, used=np.ones_like(pairs.used))
         wrong = dataclasses.replace(plan, pairs=leaky)
         seen = course_of(wrong, copies_with(wrong, made))
-        assert len(seen.lesson(0).labels) > 9 + 9 * each  # so the test would notice a leak
+        assert len(seen.lesson(0).labels) > 9 + 9 * each  # so this test would detect a leak
 
     def test_the_last_epoch_counts_whatever_the_test_epochs_were(self):
         data = crowd(people=3, each=1, noise=3)
@@ -177,7 +177,7 @@ class TestLessons:
 
 
 def _with_others(data, mine):
-    """Return the same samples with other pictures and labels for some of them."""
+    """Return the data with other pictures and labels for the samples selected by `mine`."""
     samples = tuple(
         dataclasses.replace(one, picture=50 - 3 * one.picture) if changed else one
         for one, changed in zip(data.samples, mine, strict=True)
@@ -296,7 +296,7 @@ class TestCommand:
         monkeypatch.setattr("megbench.commands.gain.STORE", cache)
 
     def test_a_whole_experiment_stopped_twice(self, call, store, tmp_path, monkeypatch):
-        """Stopped while animating and while learning, it ends with the same bytes as an undisturbed one."""
+        """An experiment stopped while animating and while learning ends with the same bytes as an undisturbed one."""
         given = ("gain", "flow_warp", "--clips", f"samm={store}", "--by", "ststnet", "--epochs", "3", "--show-leak")
         asked = (*given, "--workers", "1", "--out")
         write, save = gain_rows.write_kept, gain_rows.animate

@@ -1,4 +1,4 @@
-"""Sampling of channels-last maps against torch's grid_sample in float64."""
+"""Sampling of channels-last maps, compared with torch's grid_sample in float64."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Descriptors are correct: their places exist, their switches are accepted, and the page is made from them."""
+"""Descriptors are correct: the modules they name exist, their switches are accepted, and the page matches them."""
 
 import re
 from typing import get_args

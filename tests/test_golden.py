@@ -1,4 +1,4 @@
-"""The networks against golden vectors of the published implementations, within measured bounds."""
+"""The networks match golden vectors of the published implementations within measured bounds."""
 
 import hashlib
 import json
@@ -23,16 +23,16 @@ from tests.golden.key_points import transform
 # The folder of the whole files, FOLDER/*/golden/NAME.npz; unset, only the reduced ones of the repository are compared.
 WHOLE = os.environ.get("MEGBENCH_GOLDENS")
 MODELS = sorted({model for model, _ in FILES.values()})
-# A prediction or a training step at the published size takes a second or many. `make goldens` compares everything; here
+# A prediction or a training step at the published size takes a second or more. `make goldens` compares everything; here
 # each model is compared in one training step of every stage, at one `align_corners`, and in one prediction from
-# transferred points. FOMM and FPB-FOMM have one generator, with the same weights here: its results at the other
+# transferred points. FOMM and FPB-FOMM share one generator, with the same weights here: its results at the other
 # `align_corners`, with transferred points, and its gradients are compared in FPB-FOMM's file only.
 REPEATED = (
     r"anim_(abs|avd|standard)\d_ac0_prediction|anim_(relscale|relative)([01]_ac0|2_ac1)_prediction"
     r"|train_ac1_.*|trainadv_.*|train_ac\d_step2_.*|masked/.*"
 )
 IN_FPB = {"fomm": r"|ac1_.*|anim_.*_prediction|train_ac0_grad(norm)?_generator.*"}
-# The least number of entries compared in whole and in reduced files: an empty comparison must not pass.
+# The minimum number of entries compared in complete and in reduced files: an empty comparison must not pass.
 COMPARED = {"fomm": (63, 63), "tps": (2, 2)}
 
 
@@ -42,7 +42,7 @@ def golden_file(name):
     return next(iter(whole), HERE / f"{name}.npz")
 
 
-# Too slow for every run: `make goldens` compares them, and their small models stand for them here.
+# Too slow for every test run: `make goldens` compares these files, and small models represent them here.
 LARGE = ("tpsmm", "tpsmm_train", "megc2022", "megc2022_train")
 PRESENT = [name for name in FILES if name not in LARGE and golden_file(name).exists()]
 REDUCED = [name for name in FILES if (HERE / f"{name}.npz").exists()]
@@ -50,9 +50,9 @@ REDUCED = [name for name in FILES if (HERE / f"{name}.npz").exists()]
 
 @pytest.fixture(scope="module", autouse=True)
 def remembered():
-    """Cache a VGG-19's features of a picture that needs no gradient: three models are trained on one driving picture.
+    """Cache VGG-19's features of pictures that need no gradient: three models are trained on the same driving picture.
 
-    At the end the features and the weights of the last models are released.
+    At the end, the cached features and the weights drawn for the last models are released.
     """
     look, seen = Vgg19.forward, {}
 
@@ -125,7 +125,7 @@ def test_every_file_was_measured_on_a_whole_kind_of_processor():
     assert set(Bounds().largest) == set(FILES)
 
 
-# The differences on a Xeon with AVX-512, for another set of golden files whose bounds had been set by hand.
+# The differences measured on a Xeon with AVX-512, for another set of golden files whose bounds had been set by hand.
 ON_A_XEON = {
     ("mraa", "train_ac0_step2_loss_equivariance_affine"): 4.0e-2,
     ("tpsmm", "standard/inpaint/warped_encoder_map2@s"): 2.7e-4,
@@ -190,7 +190,7 @@ def test_a_new_processor_adds_its_own_file(tmp_path, monkeypatch):
 
 
 def test_float32_is_off_from_float64_by_what_is_noted():
-    """A quick seed of a small file is measured again; on another processor it may be larger, but not by much."""
+    """A quick seed of a small file is measured again; the difference may vary with the processor, but only slightly."""
     path = golden_file("tpsmm_tiny")
     single, double = (measure.computed(path, 0, dtype) for dtype in (torch.float32, torch.float64))
     for stage, off in measure.differences("tpsmm_tiny", single, double).items():

@@ -1,8 +1,7 @@
-"""Every kind of hostile input for every entry that reads it: one clear line of refusal, or correct results.
+"""Every hostile input, at every entry point that reads it, is refused in one clear line or gives correct results.
 
-A case puts a file where an entry reads it, runs the command line in this process, and states how the command must end.
-Every case must end in time and without using much memory, never in a traceback, and leave nothing outside the suite's
-folders.
+A case puts a file where an entry point reads it, runs the command line in this process, and states how the command must
+end. Every case must end in time, use little memory, show no traceback, and leave nothing outside the suite's folders.
 """
 
 import contextlib
@@ -96,7 +95,7 @@ def put(path, content):
 
 
 def start_from(where, place):
-    """Run only this part of `train --init`, because its training set would take minutes to render."""
+    """Run only this part of `train --init`, because rendering its training set would take minutes."""
     from megbench.training.command import start_from
 
     start_from(where / place, SimpleNamespace(networks=lambda: {"generator": nn.Linear(3, 1)}))
@@ -104,14 +103,14 @@ def start_from(where, place):
 
 @pytest.fixture(autouse=True)
 def networks_undrawn():
-    """Build networks for unsuitable files without initial weights, which would take longer than everything else."""
+    """Build networks without drawing initial weights, which would take longer than everything else."""
     with undrawn():
         yield
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a file goes ({}: its name) and what reads it; `around` writes what else the command needs."""
+    """Where a file is put ({} is its name) and what command reads it; `around` writes what else the command needs."""
 
     place: str
     command: str
@@ -164,7 +163,7 @@ VIDEOS = "drivers, self, outputs"
 SHEETS = "validate, prepare"
 SETTINGS = "config, mapping, external"
 EMPTY, F = b"", files
-# A kit's template and an output need a certain name; the names of the others can describe them.
+# A kit's template and an output must have certain names; the names of all other files describe them.
 NAMES = {"kit": "normalized_asianFemale", "outputs": "d0__t0"}
 
 CASES = [
@@ -320,18 +319,18 @@ def here(monkeypatch, in_this_process):
     monkeypatch.setattr(GeneratorMethod, "settings", lambda method: settings(method) or SMALL)
     monkeypatch.setattr(
         "megbench.core.weights.pickled.LARGEST_WEIGHTS_BYTES", 50_000_000
-    )  # a bomb of 2 GB takes long to make
+    )  # a bomb of 2 GB would take long to make
     monkeypatch.setattr("megbench.taught.training_set.demo_set", lambda folder: folder)
 
 
 @contextlib.contextmanager
 def bounded():
-    """Fail if the block takes too long or too much memory."""
+    """Fail if the block takes too long or uses too much memory."""
 
     def late(*_):
-        raise KeyboardInterrupt(f"longer than {SECONDS} s")  # which no code mistakes for a failure of its own
+        raise KeyboardInterrupt(f"longer than {SECONDS} s")  # which no code handles as an ordinary failure
 
-    # Processor seconds of this process: the machine may be busy.
+    # The limit is on processor seconds of this process, because the machine may be busy.
     handler = signal.signal(signal.SIGPROF, late)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -344,7 +343,7 @@ def bounded():
 
 
 def outcome(call, where, arguments):
-    """Run a command; return exit code, stdout and stderr. It may write only into its working folder `where`."""
+    """Run a command; return exit code, stdout and stderr. It may write only into its working folder, `where`."""
     around, inside = set(where.parent.iterdir()), set(where.iterdir())
     with bounded():
         code, out, err = call(*arguments)
@@ -389,7 +388,7 @@ def test_hostile_files_end_in_one_line_or_are_read(call, tmp_path, monkeypatch, 
         assert path.name in told or case.entry == "archive" or repr(path.name) in told, told
 
 
-# Accepted, not refused
+# Inputs that are accepted
 
 UPRIGHT = {
     "sixteen.png": lambda: files.picture(image=files.FACE[..., 0].astype(np.uint16) * 257),
@@ -456,7 +455,7 @@ def test_pictures_that_hold_fewer_bits_than_they_say_are_told(call, tmp_path, bi
     deep = np.rint(files.FACE[..., 0] / 255 * (2**bits - 1)).astype(np.uint16)
     put(tmp_path / "templates" / "deep.png", files.picture(image=deep))
     code, _, err = call(*FOLDER.split())
-    assert code == (2 if bits == 12 else 0)  # the face is still found at a quarter of its contrast
+    assert code == (2 if bits == 12 else 0)  # with 14 bits, the face is still found at a quarter of its contrast
     assert "deep.png: " in err
     assert "t is nearly black: its bright parts reach only level " in err
 

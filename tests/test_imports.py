@@ -1,4 +1,4 @@
-"""The table of rooms: which room may import which. Imports only go down, and all of them name `megbench`."""
+"""A table states which room may import which. Rooms import only from rooms below them, and always via `megbench`."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "core": set(),
     "engine": {"core"},
     "experts": {"core"},
-    "nets": {"core"},  # contracts: what a trainer yields is shared by two rooms
+    "nets": {"core"},  # contracts: two rooms share the types that a trainer yields
     "faces": {"core"},
     "training": {"baselines", "nets", "core"},  # the table of generators; nets.fast
     "reports": {"engine", "experts", "core"},
@@ -28,13 +28,13 @@ MAY_IMPORT = {
     "methods": {"taught", "fpfomm", "baselines", "nets", "faces", "core"},
     "protocols": {"clips", "core"},
 }
-MAY_IMPORT["commands"] = set(MAY_IMPORT)  # the top: commands join rooms
-# Above all rooms, for those who call the suite from outside: the command line and the functions of `megbench`.
+MAY_IMPORT["commands"] = set(MAY_IMPORT)  # the top room: commands connect the others
+# Above all rooms, for callers from outside the suite: the command line and the functions of `megbench`.
 ABOVE = {"megbench.api", "megbench.bench"}
 
 
 def imported_modules(tree):
-    """Return the names of all modules that a source imports, or may import, including those inside functions."""
+    """Return the names of all modules that a source imports or may import, including imports inside functions."""
     return {name for names in imports_of(tree) for name in names}
 
 
@@ -47,13 +47,13 @@ def parsed(path):
 
 
 def file_of(module):
-    """Return the file of a module of ours, None for others."""
+    """Return the file of one of our modules, or None for any other module."""
     base = ROOT.joinpath(*module.removeprefix("megbench.").split("."))
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 
 def reached(module, found=None):
-    """Return the names of our modules that a module imports, directly or not, including those inside functions."""
+    """Return the names of our modules that a module imports, directly or indirectly, including inside functions."""
     found = set() if found is None else found
     path = file_of(module) if module.startswith("megbench.") else None
     if path and module not in found:
@@ -97,7 +97,7 @@ def test_no_room_imports_the_command_line_or_the_tests():
 
 
 def test_a_module_has_one_name():
-    """If imported both as `core.errors` and as `megbench.core.errors`, an error would be two classes."""
+    """If a module were imported as both `core.errors` and `megbench.core.errors`, each error would be two classes."""
     for path in [
         ROOT / "bench.py",
         *ROOT.glob("megbench/*.py"),
@@ -117,9 +117,9 @@ def test_the_walk_sees_every_form_of_import():
 
 
 def test_messages_name_the_command_that_is_there():
-    """An installed suite has no bench.py: a message says `{COMMAND} weights list` (megbench.core.installation)."""
+    """An installed suite has no bench.py, so messages write `{COMMAND} weights list` (megbench.core.installation)."""
     for path in (path for room in MAY_IMPORT for path in sources(room)):
-        if path.name.endswith("_page.py") or path.name == "installation.py":  # documents of this repository; COMMAND
+        if path.name.endswith("_page.py") or path.name == "installation.py":  # documents; COMMAND itself
             continue
         tree = parsed(path)
         docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}

@@ -53,7 +53,7 @@ def _show(axis: Axes, picture: TilePicture | str) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure in the format of its suffix (images: 200 dpi). Raise BenchError if it is unknown or writing fails."""
+    """Write a figure in its suffix's format (images: 200 dpi). Raise BenchError if that is unknown or writing fails."""
     check_choice("figure format", path.suffix.removeprefix("."), list(FORMATS))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

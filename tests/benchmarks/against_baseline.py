@@ -1,7 +1,7 @@
-"""Compare this checkout with the baseline commit, on this machine and in one sitting: `make bench`.
+"""Compare this checkout with the baseline commit, on this machine and in one session: `make bench`.
 
-Each side runs the same commands in its own folders and stores, which are empty at first. Processor seconds are user
-plus system time of the command and of all processes it starts. Nothing else should be running.
+Each side runs the same commands in its own folders and stores, which are initially empty. Processor seconds are user
+plus system time of the command and of all processes that it starts. Nothing else should be running on the machine.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Side:
         return self._timed(folder, [str(self.checkout / "bench.py"), *arguments])
 
     def probe(self, name: str, *arguments: str) -> list[float]:
-        """Run a script of this folder with this side's code, on one thread as workers do; return what it prints."""
+        """Run a script in this folder with this side's code, on one thread as workers do; return its numbers."""
         script = str(Path(__file__).with_name(name))
         environment = {**self.environment(), **dict.fromkeys(THREADS, "1")}
         done = subprocess.run([sys.executable, script, *arguments], env=environment, capture_output=True, text=True)
@@ -79,7 +79,7 @@ class Side:
 
 
 def check_out(place: Path) -> Path:
-    """Check the baseline commit out into `place`; exit if this repository does not have it."""
+    """Check out the baseline commit into `place`; exit if this repository does not have it."""
     clone = ["git", "clone", "--quiet", "--shared", "--no-checkout", str(HERE), str(place)]
     checkout = ["git", "-C", str(place), "checkout", "--quiet", BASELINE]
     if subprocess.run(clone).returncode or subprocess.run(checkout).returncode:
@@ -88,7 +88,7 @@ def check_out(place: Path) -> Path:
 
 
 def animating(run: Path) -> float:
-    """Return the seconds that the networks of a run took, as its cells recorded them."""
+    """Return the seconds that the networks of a run took, as recorded in its cells."""
     facts = json.loads((run / "run.json").read_text())
     labels = [method["label"] for method in facts["methods"] if not method["is_control"]]
     return float(sum(cell["seconds"] for label, cell in cells(run) if label in labels))
@@ -114,7 +114,7 @@ def shape(run: Path) -> dict[str, Any]:
 
 
 def differences(ours: Path, theirs: Path) -> list[str]:
-    """Return a line for everything that differs between two runs."""
+    """Return one line per difference between two runs."""
     mine, other = shape(ours), shape(theirs)
     lines = []
     for name in mine:
@@ -130,7 +130,7 @@ def differences(ours: Path, theirs: Path) -> list[str]:
 
 
 def changed_recipes(ours: Path, theirs: Path) -> Iterator[str]:
-    """Yield a line with both values for each row's mean of the metrics whose version differs."""
+    """Yield a line with both means for every row and figure of the metrics whose versions differ."""
 
     def versions(run: Path) -> dict[str, str]:
         return {metric["name"]: metric["version"] for metric in json.loads((run / "run.json").read_text())["metrics"]}
@@ -149,12 +149,12 @@ def changed_recipes(ours: Path, theirs: Path) -> Iterator[str]:
 
 
 def row(what: str, theirs: float, ours: float) -> None:
-    """Print a row of the table at once, because the whole takes most of an hour."""
+    """Print a row of the table immediately, because the complete table takes most of an hour."""
     print(f"| {what} | {theirs:.2f} | {ours:.2f} | {ours / theirs:.3f} |", flush=True)
 
 
 def compare(sides: Sequence[Side], folder: str) -> None:
-    """Print what differs between the two runs of `folder`, then the figures whose recipe changed."""
+    """Print the differences between the two runs of `folder`, then the figures whose recipe changed."""
     theirs, ours = (side.place / folder / "run" for side in sides)
     lines = differences(ours, theirs)
     print(f"\n{folder}: " + ("these differ:" if lines else "same cells, frames, figures and clips on the page"))
@@ -164,7 +164,7 @@ def compare(sides: Sequence[Side], folder: str) -> None:
 
 
 def demo(sides: Sequence[Side]) -> None:
-    """Compare the demo run, the same command again and the measurement of one output."""
+    """Compare the demo run, a repetition of the same command and the measurement of one output."""
     used = [side.bench("demo", *DEMO) for side in sides]
     networks = [animating(side.place / "demo" / "run") for side in sides]
     row("demo run, processor seconds", *(one.cpu for one in used))

@@ -1,6 +1,6 @@
-"""Render nine drivers of 30 to 126 frames and two templates as folders of pictures: MEGC2021's size.
+"""Render nine drivers of 30 to 126 frames and two templates as folders of pictures, as in MEGC2021.
 
-Usage: long_drivers.py FOLDER [COUNT], COUNT of the nine drivers, from the shortest to the longest.
+Usage: long_drivers.py FOLDER [COUNT]. COUNT of the nine drivers are rendered, evenly from the shortest to the longest.
 """
 
 import sys

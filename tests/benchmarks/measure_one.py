@@ -1,7 +1,7 @@
-"""Print the processor seconds it takes to measure one output of 40 frames if driver and truth are known.
+"""Print the processor seconds needed to measure one output of 40 frames once driver and truth have been measured.
 
-Usage: measure_one.py PLACE. PLACE contains a finished demo run in `run` and its store. The code that is first on the
-path is used, which may be the baseline's, so this uses only what both have.
+Usage: measure_one.py PLACE. PLACE contains a finished demo run in `run` and its store. The code that comes
+first on Python's path is used. It may be the baseline's, so this script uses only what both versions have.
 """
 
 import statistics
@@ -24,7 +24,7 @@ def main(place: Path) -> None:
     cells = [cell for cell in Demo(place / ".megbench" / "clips").cells() if cell.driver.n_frames == 40]
     named = [load("metric", name, METRICS) for name in METRICS if name not in ON_REQUEST]
     metrics = [make() for make in named if not lacking(make)]
-    features = place / "features_of_one"  # empty, so that nothing the run kept is found
+    features = place / "features_of_one"  # empty, so that no features stored by the run are found
     seconds = []
     for row in ROWS:
         frames = read_frames(place / "run" / "cells" / row / cells[0].name / "frames", 40)
@@ -33,7 +33,7 @@ def main(place: Path) -> None:
         for metric in metrics:
             measure(metric, cells[0], seen)
         seconds.append(time.process_time() - began)
-    print(statistics.mean(seconds[1:]))  # the first one also sees the driver, the template and the truth
+    print(statistics.mean(seconds[1:]))  # the first one also measures the driver, the template and the truth
 
 
 if __name__ == "__main__":

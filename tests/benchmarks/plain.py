@@ -1,7 +1,7 @@
-"""FPB-FOMM's training step written plainly from the specification's text, to compare ours with.
+"""A plain FPB-FOMM training step, written directly from the specification's text as a reference for ours.
 
 Each line of the text is one line here, in the same order and with torch's own building blocks; nothing is slowed down
-and nothing is rearranged for speed. Entry names are the published ones, so it meets the same golden vectors.
+and nothing is rearranged for speed. Entries have the published names, so the same golden vectors apply.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def grid_of(height, width):
 
 
 class Block(nn.Module):
-    """Convolution, batch norm, ReLU; `up` doubles before, `down` pools after."""
+    """Convolution, batch norm and ReLU; `up` doubles the resolution before, `down` pools after."""
 
     def __init__(self, cin, cout, kernel=3, up=False, down=False):
         super().__init__()
@@ -43,7 +43,7 @@ class Block(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two pre-activated convolutions and the input."""
+    """Two pre-activated convolutions, whose output is added to the input."""
 
     def __init__(self, channels):
         super().__init__()
@@ -58,7 +58,7 @@ class Residual(nn.Module):
 
 
 class Down(nn.Module):
-    """Gaussian blur at full resolution, then every n-th pixel."""
+    """Gaussian blur at full resolution, then subsampling to every n-th pixel."""
 
     def __init__(self, factor, channels=3):
         super().__init__()
@@ -86,7 +86,7 @@ class Part(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Five levels down, five up, each with its skip."""
+    """An hourglass of five levels down and five up, each with its skip connection."""
 
     def __init__(self, expansion, cin, levels=5, most=1024):
         super().__init__()
@@ -121,7 +121,7 @@ def prior(points, size=256, cells=64, sigma=0.75):
 
 
 class Detector(nn.Module):
-    """Jacobians at given points."""
+    """Detector of the jacobians at given points."""
 
     def __init__(self, points=18):
         super().__init__()
@@ -141,7 +141,7 @@ class Detector(nn.Module):
 
 
 class DenseMotion(nn.Module):
-    """Mask, deformation and occlusion."""
+    """Dense motion network, which predicts mask, deformation and occlusion."""
 
     def __init__(self, points=18):
         super().__init__()
@@ -174,7 +174,7 @@ class DenseMotion(nn.Module):
 
 
 class Generator(nn.Module):
-    """Encode, warp, mask, decode."""
+    """Generator, which encodes, warps, masks and decodes."""
 
     def __init__(self, align_corners):
         super().__init__()
@@ -216,7 +216,7 @@ class JudgeBlock(nn.Module):
 
 
 class Judge(nn.Module):
-    """Features of four blocks and the map of scores."""
+    """Discriminator of one scale, which returns the features of four blocks and the score map."""
 
     def __init__(self):
         super().__init__()
@@ -233,7 +233,7 @@ class Judge(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """One scale."""
+    """Discriminator with a single scale."""
 
     def __init__(self):
         super().__init__()
@@ -244,7 +244,7 @@ class Discriminator(nn.Module):
 
 
 class Vgg(nn.Module):
-    """The five taps of VGG-19."""
+    """VGG-19, which returns the features at its five taps."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""One and two Dask workers on cells whose time is not the processor's: `make bench`."""
+"""Compare one and two Dask workers on cells that sleep rather than compute: `make bench`."""
 
 import time
 
@@ -12,7 +12,7 @@ DRIVERS, SLEEP_S = 20, 1.0
 
 
 def seconds(place, workers):
-    """Return how long `workers` take for all other cells after a warm-up with four cells in another run."""
+    """Return the seconds that `workers` take for all cells but four, which warm them up in another run."""
     make_clips(place / "drivers", count=DRIVERS)
     source = Fakes(place, place / "drivers")
     cells = source.cells()

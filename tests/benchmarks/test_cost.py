@@ -1,7 +1,8 @@
-"""The cost of a template and of a frame for each method, counted and timed on one thread: `make bench`.
+"""Count and time the cost of a template and of a frame for each method, on one thread: `make bench`.
 
-Multiply-adds are those of convolutions and matrix products; bytes are what every operation reads and writes, that is
-the traffic of a machine without caches. There is no target: this prints a table for docs/performance.md.
+Multiply-adds are those of convolutions and matrix products. Bytes are those that every operation reads and writes,
+that is, the memory traffic of a machine without caches. There is no target: this prints a table for
+docs/performance.md.
 """
 
 import time
@@ -20,7 +21,7 @@ TRAINED = ("fomm", "fpfomm", "mraa", "tps", "tps_rau", "ulmegan")
 
 
 class Traffic(TorchDispatchMode):
-    """Adds up the bytes that operations read and write; views and repeats of one number are free."""
+    """A counter of the bytes that operations read and write; views and repeated single values are free."""
 
     def __init__(self):
         super().__init__()
@@ -39,7 +40,7 @@ class Traffic(TorchDispatchMode):
 
 
 def prepared(name, published):
-    """Return a method with random weights of the demo's or of the published sizes."""
+    """Return a method with random weights, in the demo's or the published network sizes."""
     method = make_method(name)("untrained", {})
     if published:
         method.settings = dict
@@ -48,14 +49,14 @@ def prepared(name, published):
 
 
 def counted(work):
-    """Return the GMAC and MB of some work."""
+    """Return the GMAC and the megabytes of traffic of one call to `work`."""
     with FlopCounterMode(display=False) as flops, Traffic() as traffic:
         work()
     return flops.get_total_flops() / 2e9, traffic.bytes / 1e6
 
 
 def timed(work):
-    """Return the seconds of some work, which has been done before."""
+    """Return the seconds of one call to `work`, which must have been called before as a warm-up."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

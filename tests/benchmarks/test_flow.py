@@ -1,6 +1,6 @@
-"""The flow of motion agreement 2 against that of version 1, on exact renders, in interleaved runs: `make bench`.
+"""Compare the flow of motion agreement 2 with that of version 1 on exact renders, in interleaved runs: `make bench`.
 
-Both follow the same noisy pictures; their results in the twelve regions are compared with the exact flow.
+Both follow the same noisy frames; their results in the twelve regions are compared with the exact flow.
 """
 
 import time
@@ -26,7 +26,7 @@ from megbench.metrics.motion_agreement import compare
 
 ROLES = (Role("astronaut", "demo", 48), Role("hopper", "demo", 3), Role("astronaut", "demo", 7))
 UNITS = (("AU04", "AU15"), ("AU12", "AU06"), ("AU01", "AU17"))
-# Strengths of the two units at the later frames, and how far the head moves in them.
+# Strengths of the two units in each frame after the first.
 MOMENTS = ((0.3, 0.0), (0.7, 0.3), (1.0, 0.8), (0.4, 1.0))
 AMPLITUDES = (0.1, 0.25, 1.0)
 SHIFTS = (0.05, 0.1, 0.2, 0.5, 1.0, 3.0)
@@ -37,7 +37,7 @@ STILL = np.zeros((256, 256, 2), np.float32)
 
 
 class Sequence:
-    """Noisy grey frames of an actor, the exact flow to each, and the regions of the first."""
+    """Noisy grey frames of an actor, the exact flow to each frame, and the regions of the first."""
 
     def __init__(self, actor, moves, noise=2.0, seed=0):
         shots = [actor.shoot(forward, head) for forward, head in [(STILL, AT_REST), *moves]]
@@ -52,14 +52,14 @@ class Sequence:
         return facial_motion(lambda k: flows[k], len(flows), self.points).trajectory
 
     def miss(self, flows):
-        """Return the mean distance, over regions and later frames, of region means from those of the exact flow."""
+        """Return the mean distance between region means and those of the exact flow, over regions and later frames."""
         pairs = list(zip(flows, self.exact, strict=True))[1:]
         lost = [self.means @ (flow - exact).reshape(-1, 2) for flow, exact in pairs]
         return float(np.linalg.norm(lost, axis=2).mean())
 
 
 def sequences():
-    """Return the sequences to measure, each with its kind and its amplitude or pixels."""
+    """Yield the sequences to measure, each preceded by its kind, which includes its amplitude or pixels."""
     for number, role in enumerate(ROLES):
         actor = Actor(role.person())
         centre = actor.person.face.landmarks[36:48].mean(0)
@@ -85,14 +85,14 @@ def sequences():
 
 
 def version_1(sequence):
-    """Return flows by DIS at full size, with the seconds for preparation and for all later frames."""
+    """Return flows by DIS at full size, and the seconds for preparation and for all later frames."""
     began = time.process_time()
     flows = [finest_flow(sequence.frames[0], later) for later in sequence.frames[1:]]
     return [STILL, *flows], 0.0, time.process_time() - began
 
 
 def version_2(sequence):
-    """Return the same by the new flow."""
+    """Return flows by version 2 and their seconds, in the same form as `version_1`."""
     began = time.process_time()
     follow = FlowFrom(sequence.frames[0], box_around(sequence.regions.face))
     prepared = time.process_time()

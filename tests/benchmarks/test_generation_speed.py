@@ -1,8 +1,8 @@
-"""Eight frames of full-size FPB-FOMM against the plain published recipe, in one process, alternating: `make bench`.
+"""Compare eight frames of full-size FPB-FOMM with the plain published recipe, alternating in one process: `make bench`.
 
 Both use the goldens' weights. The plain recipe works frame by frame and encodes the template for every frame. Ratios
-are of processor time, round by round, so that other work on the machine slows both. Both use one thread, as a run's
-workers do, because threads that wait for each other count as if they worked.
+are computed from processor time, round by round, so that other work on the machine slows both. Both use one thread, as
+a run's workers do, because the time that threads spend waiting for each other counts as processor time.
 """
 
 import copy
@@ -24,7 +24,7 @@ from tests.benchmarks.plain import Detector, Generator
 from tests.golden.fill import fill
 
 FRAMES, ROUNDS, BATCH_SIZE = 8, 3, BATCH_SIZES["cpu"]
-# How many times as fast as the plain recipe in float32: the requirement, and the hope.
+# The speed-up over the plain recipe in float32: the requirement and the aim.
 TARGETS = {"ours float32": (2, 2.5), "ours bf16": (5, 8)}
 RNG = np.random.default_rng(5)
 CLIP = np.clip(128 + 40 * np.cumsum(RNG.normal(0, 0.1, (FRAMES, 256, 256, 3)), axis=0), 0, 255).astype(np.uint8)
@@ -39,7 +39,7 @@ def networks():
 
 @torch.inference_mode()
 def plain_clip(generator, detector):
-    """Run the published loop; return pictures (T, 3, 256, 256)."""
+    """Run the published loop; return frames (T, 3, 256, 256)."""
     points = given_points(torch.from_numpy(LANDMARKS)[None])
     template = pictures(CLIP[:1], "cpu")
     source = detector(template, points)
@@ -54,7 +54,7 @@ def plain_clip(generator, detector):
 
 @torch.inference_mode()
 def our_clip(nets, precision):
-    """Run the suite's path; return pictures (T, 3, 256, 256)."""
+    """Run the suite's implementation; return frames (T, 3, 256, 256)."""
     animator = fpb.animator(fpb.FpFommConfig(), nets, {"mode": "relative"}, "cpu", BATCH_SIZE)
     detect = fpb.detector(nets, LANDMARKS, "cpu")
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):

@@ -1,7 +1,8 @@
-"""Recognisers at MEGC2019's size, with 442 clips and 68 people left out in turn: `make bench`.
+"""Time recognisers at MEGC2019's size, with 442 clips and 68 people left out in turn: `make bench`.
 
-Measures the support vector machine's whole leave-one-out, and STSTNet's folds together against the table's layers fold
-after fold, in interleaved epochs of the same process. All epochs cost the same, so 500 take 500 times as long as one.
+The support vector machine's complete leave-one-out run is timed. STSTNet's folds trained together are compared with the
+published table's plain layers trained fold after fold, in interleaved epochs of the same process. All epochs cost the
+same, so 500 take 500 times as long as one.
 """
 
 import resource
@@ -21,7 +22,7 @@ SVM_S, NET_S, MEMORY_GB = 20, 20 * 60, 2.0
 
 
 def composite():
-    """Return pictures, labels and people in MEGC2019's numbers."""
+    """Return pictures, labels, people and each fold's training mask, in MEGC2019's numbers."""
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], [250, 109, 83])
     people = np.r_[np.arange(PEOPLE), rng.integers(0, PEOPLE, CLIPS - PEOPLE)]

@@ -1,7 +1,7 @@
-"""The cost of the runner itself: ten thousand cells of two frames that take no time to make: `make bench`.
+"""Measure the cost of the runner itself with ten thousand two-frame cells that take no time to make: `make bench`.
 
-The runner's time is that of its own process. Its workers' time is printed beside it, as part of the whole; most of it
-is encoding two PNG files, which is part of a cell's work.
+The runner's time is the processor time of its own process. The total time, which includes its workers, is printed
+beside it; workers spend most of their time encoding two PNG files, which is part of a cell's work.
 """
 
 import resource
@@ -19,7 +19,7 @@ DRIVERS, TEMPLATES = 100, 100
 
 
 class Trivial:
-    """Every driver on every template."""
+    """A protocol of every driver on every template."""
 
     name = "trivial"
     version = "1"

@@ -1,4 +1,4 @@
-"""Scoring a run against calling its metrics one after another on decoded files, in one process: `make bench`.
+"""Compare scoring a run with calling its metrics one after another on decoded files, in one process: `make bench`.
 
 Both score the same eight frames of each output with every metric that needs no fetched weights.
 """
@@ -26,7 +26,7 @@ SHADES = (0, 3, 6, 9)
 
 
 class Darker:
-    """The driver's frames, `by` levels darker: outputs that differ and show a face that moves."""
+    """A method that returns the driver's frames, `by` levels darker: outputs differ and show a moving face."""
 
     name = "darker"
     is_control = False
@@ -45,7 +45,7 @@ class Darker:
 
 
 class Small:
-    """Two drivers with a second noise draw and their truth, on two templates."""
+    """A protocol of two drivers, each with a second noise draw and its truth, on two templates."""
 
     name = "small"
     version = "1"
@@ -71,7 +71,7 @@ class Small:
 
 
 def one_after_another(run, jobs, makers):
-    """Measure every metric by itself: it decodes the files and computes what it needs, as separate tools do."""
+    """Run every metric separately: each decodes the files and computes what it needs, as separate tools do."""
     values = {}
     for job in jobs:
         for make in makers:
@@ -113,7 +113,7 @@ def test_scoring_is_faster_than_metrics_one_after_another(tmp_path, benchmark):
 
 
 def plain_frechet(a, b):
-    """Return FID's last step as its tools do it: with the square root of the product of the covariances."""
+    """Return the result of FID's last step as tools compute it, with the square root of the covariances' product."""
     mean = a.mean(0) - b.mean(0)
     first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     root = scipy.linalg.sqrtm(first @ second).real

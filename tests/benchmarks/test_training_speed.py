@@ -1,6 +1,6 @@
-"""A training step of ours against the plain recipe's, in one process, alternating: `make bench`.
+"""Compare our training step with the plain recipe's, alternating in one process: `make bench`.
 
-The plain recipe must meet the same golden vectors first, or the comparison would be meaningless.
+The plain recipe must match the same golden vectors first; otherwise the comparison would be meaningless.
 """
 
 import statistics
@@ -56,7 +56,7 @@ def test_the_plain_recipe_meets_the_training_goldens(golden, vgg):
 
 
 def plain_step(trainer, optimisers, batch, index):
-    """Do a step as the published code does: zero, backward, step."""
+    """Run a step as the published code does: zero the gradients, backward, step."""
     for phase in trainer.step("main", batch, 0, index, np.random.default_rng(index)):
         for name in phase.optimisers:
             optimisers[name].zero_grad()

@@ -1,10 +1,11 @@
 """Compare the networks with golden vectors of the published implementations.
 
-    python -m tests.golden FILE.npz [--salt S] [--device D]    the largest difference of every entry; 1 above a bound
-    python -m tests.golden FILE.npz --reduce    write the reduced file into tests/golden, with its pictures
+    python -m tests.golden FILE.npz [--salt S] [--device D]    print the largest difference of every entry
+    python -m tests.golden FILE.npz --reduce    write the reduced file and its pictures into tests/golden
 
 The file's base name determines the model; base name and entry name determine the bounds (tests/golden/bounds.py). The
-salt is that of the weights the file was made with; inputs are read from the file.
+salt must be that of the weights with which the file was made; inputs are read from the file. The exit code is 1 if a
+difference is above its bound.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tests.golden.bounds import HERE, Bound, UnboundEntryError
 from tests.golden.files import Golden, compare
 from tests.golden.fill import filled_vgg, undrawn
 
-# For each file's base name, the module with its entries and the family whose weights it was made with.
+# For each file's base name, the module with its entries and the family with whose weights it was made.
 FILES = {name: (name, "fomm") for name in ("fomm", "fpb", "mraa")} | {
     model + part: (model, "tps")
     for model, parts in {
@@ -57,7 +58,7 @@ def differences(path: Path, salt: str = "", left_out: str = "") -> Iterator[tupl
 
 
 def spent(found: float, bound: Bound) -> float:
-    """Return a difference as a share of its bound; a bound of 0 demands equality."""
+    """Return a difference as a share of its bound; a bound of 0 requires equality."""
     if not found:
         return 0.0
     return found / bound.bound if bound.bound else float("inf")

@@ -5,29 +5,30 @@ weights and inputs, and writes the largest difference of each stage to a file fo
 (tests/golden/processors/*.json). The bound of an entry is FACTOR times the largest difference in any of these files for
 its stage. So no bound is set by hand, and a processor that rounds differently gets its own file.
 
-Differences are measured beforehand and not with every comparison, because a training step in float64 takes two to
+Differences are measured beforehand rather than during every comparison, because a training step in float64 takes two to
 three times as long as the comparison itself, and the difference with one set of weights and pictures may be small by
-luck. Other sets of golden files have other inputs but the same stages. FACTOR is what the specification recommends for
-the official float32-to-float64 difference: 2, because the expected entry and ours round independently, times 2.5 for
-what eight seeds do not show (the largest of a stage is 1.1 times the second largest in the median).
+chance. Other sets of golden files have other inputs but the same stages. FACTOR is the value that the specification
+recommends for the official float32-to-float64 difference: 2, because the expected entry and ours round independently,
+times 2.5 for what eight seeds do not show (in the median, the largest difference of a stage is 1.1 times the second
+largest).
 
-A stage is an entry without its mode, epoch or variant (`standard/` and `relative/`, `ac0_` and `ac1_`). These go
-through the same layers, and it is a matter of luck which of them comes out near float64. Every seed measures every
+A stage is an entry without its mode, epoch or variant (`standard/` and `relative/`, `ac0_` and `ac1_`). Such entries go
+through the same layers, and it is a matter of chance which of them comes close to float64. Every seed measures every
 stage; if a stage has two variants, half of the seeds measure one and half the other.
 
-A difference is the largest of an entry's values, but a gradient's is the upper quartile, relative to the gradient's
-largest value. The reason is that a gradient is not continuous: if a ReLU is about to open, or a sample is on a pixel's
+The difference of an entry is the largest over its values. That of a gradient is the upper quartile, relative to the
+gradient's largest value, because a gradient is not continuous: if a ReLU is about to open, or a sample is on a pixel's
 border, rounding decides between two values. Splines amplify such a jump: their five points are close together, so that
 a change of one sample at a picture's border changes one point's gradient by forty times as much. With one of the eight
-seeds a single sample makes up two fifths of the largest gradient of a key point in 64 x 64 pixels (0.42; 0.016 with the
-second worst seed), and a bound above that would detect nothing. Yet it moves only one spline's points in one direction,
-a few entries of the tensor, and changes the quartile by no more than 0.015. A mistake (a sign, a weight, a detached
-term) changes all entries. The same holds for parameters after a step of Adam, because its first step depends only on
-the sign of the gradient. The measured differences of a second step's losses include what such signs amplify, because
-float64 takes its own step.
+seeds, a single sample accounts for two fifths of the largest gradient of a key point in 64 x 64 pixels (0.42; 0.016
+with the second worst seed), and a bound above that would detect nothing. Yet this sample moves only one spline's points
+in one direction, a few entries of the tensor, and changes the quartile by no more than 0.015. A mistake (a sign, a
+weight, a detached term) changes all entries. The same holds for parameters after a step of Adam, because its first step
+depends only on the sign of the gradient. The measured differences of a second step's losses include the effect of such
+signs, because float64 takes its own step.
 
-An entry that happens to be exact in float32 gets the spacing of float32 numbers at its largest value. Entries in
-float64 have the same differences times 2^-29, the ratio of the two spacings.
+An entry that happens to be exact in float32 is assigned the spacing of float32 numbers at its largest value. Entries in
+float64 are assigned the same differences times 2^-29, the ratio of the two spacings.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PROCESSORS = HERE / "processors"
 FACTOR, SEEDS = 5.0, 8
-MOST = 0.75  # of the entries of a gradient, and of what it steps, must be within the bound
-FLOAT64_SPACING = 2.0**-29  # of float64 numbers, as a share of float32's
+MOST = 0.75  # the share of a gradient's entries, and of the parameters it updates, that must be within the bound
+FLOAT64_SPACING = 2.0**-29  # the spacing of float64 numbers as a share of that of float32 numbers
 
 # A large entry of the second family is stored as values at some indices, modulo its size, and as statistics.
 PICKED_SUFFIX, STATISTICS_SUFFIX = "@s", "@stat"
@@ -50,14 +51,14 @@ PICKED_SUFFIX, STATISTICS_SUFFIX = "@s", "@stat"
 # The kind of an entry: the first one with a pattern that matches its name, else "absolute".
 KINDS = {
     "input": (
-        # pictures, random transforms and where to try them, given points and regions, draws
+        # pictures, random transforms and their probe points, given points and regions, random draws
         r"source|driving|driving_video|batch_source|batch_driving|.*_u8|tps_(theta|control_params|probe_points)"
         r"|landmarks68|kp_default|keypoint_\w+|keypoint|avd_(id|posegt)_(shift|affine)|avd_rand"
         r"|rows|(f64/)?table|f64/noise_.*|.*/(tps_dropout_rand|equivariance_(theta_noise|control_params))"
         r"|aus|(src|tar)_aus|.*/gp_alpha|ganloss/map|tv/in|f64/[abc]/table|f64/curve/.*|quant/(float|uint8_full)"
     ),
     "ignored": (
-        # gradients that are only rounding: softmax-invariant, before a batch norm, before an instance norm
+        # gradients that consist only of rounding errors: softmax-invariant, or before a batch or instance norm
         r"train(adv)?_ac[01]_grad_(kp_detector\.kp|region_predictor\.regions|generator\.first\.conv)\.bias"
         r"|.*(grad|after_step)/inpainting_network\.resblock\.\d\.conv\d\.bias"
     ),
@@ -65,12 +66,12 @@ KINDS = {
     "gradient": r".*_grad_.*|(.*/)?grad/.*",
     "step": r".*after_step/.*",
 }
-# Parts of an entry's name that are not part of its stage: mode, epoch, variant, `align_corners`, which picture.
+# Parts of an entry's name that are not part of its stage: mode, epoch, variant, `align_corners`, picture number.
 VARIANT = (
     r"^(standard|bg|relative|small2?|moved|epoch\d+|default|masked)/((au\d?|plain)/)?(dense/)?"
     r"|^anim_[a-z]+\d_(?=ac)|(?<=anim_)[a-z]+\d_|(?<![a-z])ac[01]_|(?<=train)adv|^[kr][sd]_"
 )
-# The groups of entries that are computed together; "" is what every variant needs.
+# The groups of entries that are computed together; the group "" is needed by every variant.
 TURN = (
     r"^((anim_(?P<mode>[a-z]+\d)_)?(?P<ac>(train(adv)?_)?ac[01])_"
     r"|(?P<part>epoch\d+|default|masked|standard|bg|relative|avd|(small2?|moved|pixel)/\w+)/)"
@@ -79,7 +80,7 @@ TURN = (
 
 @dataclass(frozen=True)
 class Bound:
-    """How far an entry may be off.
+    """How far an entry may deviate.
 
     kind: "absolute", "relative" (to the expected value), "gradient" (three quarters of the values, relative to the
     largest expected one), "step" (three quarters of the values, absolute), "input" (read, not computed) or "ignored".
@@ -94,7 +95,7 @@ class UnboundEntryError(ValueError):
 
 
 def plain(name: str) -> str:
-    """Return an entry's name without the suffix that says how it is stored."""
+    """Return an entry's name without the suffix that states how it is stored."""
     return name.removesuffix(PICKED_SUFFIX).removesuffix(STATISTICS_SUFFIX)
 
 
@@ -111,7 +112,7 @@ def stage_of(entry: str) -> str:
 
 
 def turn_of(entry: str) -> str:
-    """Return the group that an entry is computed with."""
+    """Return the group of entries with which an entry is computed."""
     found = re.match(TURN, entry)
     return (found["part"] or found["ac"] + (found["mode"] or "")) if found else ""
 

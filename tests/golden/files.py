@@ -17,14 +17,14 @@ from tests.golden.bounds import MOST, PICKED_SUFFIX, STATISTICS_SUFFIX, Bound, B
 # A reduced file keeps arrays of up to WHOLE values and SAMPLES evenly spaced values of larger ones.
 WHOLE, SAMPLES = 2048, 128
 PICTURES = ("source", "driving", "driving_video", "batch_source", "batch_driving")
-# Of the second family: pictures (N, H, W, 3) uint8.
+# The suffix of the second family's pictures, (N, H, W, 3) uint8.
 LEVELS = "_u8"
-# Values of a large entry of the second family, modulo its size.
+# Indices of the stored values of a large entry of the second family, modulo its size.
 PICKED = np.arange(16384) * 1000003
 
 
 class Golden:
-    """A golden file: inputs as tensors and expected entries as arrays, whole or reduced."""
+    """A golden file: inputs as tensors and expected entries as arrays, complete or reduced."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -36,7 +36,7 @@ class Golden:
         self.names = set(self.arrays)
 
     def __getitem__(self, name: str) -> Tensor:
-        """Return an input. In a reduced file pictures are named and stored beside it."""
+        """Return an input. A reduced file only names its pictures, which are stored beside it."""
         array = self.arrays[name]
         if array.dtype.kind == "U" and name.endswith(LEVELS):
             array = np.stack([read_picture(self.path.parent / file).transpose(1, 2, 0) for file in array])
@@ -51,7 +51,7 @@ class Golden:
         return any(name.startswith(prefix) for name in self.names)
 
     def difference(self, name: str, found: np.ndarray, bound: Bound) -> float:
-        """Return the largest difference of an entry, in terms of its bound; infinite for another shape or NaN."""
+        """Return the difference of an entry, as its bound's kind defines it; infinite for another shape or NaN."""
         expected = self.arrays[name].astype(np.float64)
         found = np.asarray(found, np.float64)
         if name.endswith(STATISTICS_SUFFIX):
@@ -65,7 +65,7 @@ class Golden:
         return off_by(bound.kind, found, expected)
 
     def reduce(self, folder: Path, left_out: str) -> Path:
-        """Write the reduced form into `folder`, without entries that match `left_out`: the npz and its pictures."""
+        """Write the reduced form, an npz and its pictures, into `folder`, without entries that match `left_out`."""
         kept: dict[str, np.ndarray] = {"reduced": np.array(1)}
         for name, array in self.arrays.items():
             if name.endswith(LEVELS):
@@ -80,7 +80,7 @@ class Golden:
 
 
 def off_by(kind: str, found: np.ndarray, expected: np.ndarray) -> float:
-    """Return how far float64 arrays differ in terms of a bound's kind."""
+    """Return how far two float64 arrays differ, as a bound's kind defines it."""
     error = np.abs(found - expected)
     if kind == "relative":
         error = error / np.maximum(np.abs(expected), 1e-12)
@@ -93,7 +93,7 @@ def off_by(kind: str, found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def sampled(array: np.ndarray) -> np.ndarray:
-    """Return the array if it is small, else evenly spaced values of it in one row."""
+    """Return the array if it is small, otherwise evenly spaced values of it as a one-dimensional array."""
     if array.size <= WHOLE:
         return array
     return array.reshape(-1)[np.linspace(0, array.size - 1, SAMPLES).astype(np.int64)]
@@ -120,7 +120,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def compare(golden: Golden, entries: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, float | None, Bound]]:
-    """Return the difference of every entry, None for inputs and ignored ones; infinite if it was not computed."""
+    """Yield the difference of every entry: None if it is an input or ignored, infinite if it was not computed."""
     bounds = Bounds()
     wanted = {name: bounds.of(name, golden.path.stem) for name in sorted(golden.names)}
     compared = {name for name, bound in wanted.items() if bound.kind not in ("input", "ignored")}

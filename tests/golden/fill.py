@@ -72,7 +72,7 @@ def draw(name: str, shape: tuple[int, ...], salt: str, family: Family) -> np.nda
 
 
 def fill(network: nn.Module, salt: str, family: Family = "fomm") -> nn.Module:
-    """Overwrite a network's floating entries; set integer entries to 0. All get torch's default type."""
+    """Overwrite a network's floating-point entries and set integer entries to 0; return it in torch's default dtype."""
     with torch.no_grad():
         for name, entry in network.state_dict().items():
             if re.fullmatch(CONSTRUCTED[family], name):
@@ -86,7 +86,7 @@ def fill(network: nn.Module, salt: str, family: Family = "fomm") -> nn.Module:
 
 @contextlib.contextmanager
 def undrawn() -> Iterator[None]:
-    """Build networks without drawing initial weights, for callers that fill or never use them."""
+    """Build networks without drawing initial weights, for callers that overwrite or never use the weights."""
 
     def as_it_is(tensor: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
         return tensor
@@ -96,7 +96,7 @@ def undrawn() -> Iterator[None]:
 
 
 def filled_vgg(salt: str, family: Family) -> dict[str, torch.Tensor]:
-    """Return the state of the perceptual loss's VGG-19. "tps" names its layers by slice; each slice ends at a tap."""
+    """Return the perceptual loss's VGG-19 weights. "tps" names its layers by slice; each slice ends at a tap."""
     if family == "fomm":
         return fill(Vgg19(), salt).state_dict()
     state = Vgg19().state_dict()

@@ -1,4 +1,4 @@
-"""Golden entries of FPB-FOMM: given points, prior map, inference and training."""
+"""Golden entries of FPB-FOMM: given points, prior maps, inference and training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.golden.files import Golden
 from tests.golden.key_points import Detections, filled, inference, probes, training
 
 CONFIG = FpFommConfig()
-# The training pairs use the landmarks of these faces of the file.
+# The faces in the file whose landmarks the training pairs use.
 BATCH = slice(2, 4)
 
 

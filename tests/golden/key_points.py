@@ -1,4 +1,4 @@
-"""Golden entries of FOMM and FPB-FOMM, which share all but their detectors."""
+"""Golden entries of FOMM and FPB-FOMM, which share everything except their detectors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Detections:
 
 
 def filled(networks: dict[str, nn.Module], salt: str) -> dict[str, nn.Module]:
-    """Return networks with deterministic weights, each by its own names, in eval mode."""
+    """Return the networks in eval mode with deterministic weights, which depend only on their own entries' names."""
     return {name: fill(network, salt).eval() for name, network in networks.items()}
 
 
@@ -90,7 +90,7 @@ def probes(golden: Golden) -> Entries:
 def training(
     golden: Golden, prefix: str, make: Callable[[Path], Any], batch: dict[str, Tensor], vgg: Path, salt: str
 ) -> Entries:
-    """Yield two steps of a trainer, `make(vgg)`, under `prefix`; nothing if the file has no such entries."""
+    """Yield the entries of two steps of the trainer `make(vgg)` under `prefix`, or nothing if the file has none."""
     if not golden.any(prefix):
         return
     torch.manual_seed(0)

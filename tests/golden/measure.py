@@ -33,25 +33,25 @@ from tests.golden.files import LEVELS, PICTURES, Golden, off_by
 from tests.golden.fill import filled_vgg, undrawn
 
 Arrays = dict[str, np.ndarray]
-# The transform of filters that makes convolutions fast, in float64.
+# The filter transform of fast (Winograd) convolutions, in float64.
 WEIGHTS = torch.kron(winograd._weight_transform(), winograd._weight_transform())
 
 
 class Redrawn(Golden):
-    """A golden file's names with other inputs: the same pictures in other colours and positions, and new draws."""
+    """A golden file's names with other inputs: the same pictures in other colours and positions, new random draws."""
 
     def __init__(self, path: Path, seed: int) -> None:
         super().__init__(path)
         computed = {name for name in self.names if kind_of(name, path.stem) not in ("input", "ignored")}
         for name in self.names - computed:
             if kind_of(name, path.stem) == "input":
-                # Arrays that belong together (source and driving, small and small2) are changed alike.
+                # Arrays that belong together (source and driving, small and small2) are changed in the same way.
                 self.arrays[name] = redrawn(name, self[name].numpy(), np.random.default_rng(seed))
         self.names = in_turn(computed, backwards=seed % 2 == 1)
 
 
 def in_turn(names: set[str], backwards: bool) -> set[str]:
-    """Choose variants by name, or backwards, until every stage is included; return the chosen variants' entries."""
+    """Choose variants in order of name, or backwards, until every stage is included; return the chosen entries."""
     chosen: set[str] = set()
     missing = {stage_of(name) for name in names}
     for turn in sorted({turn_of(name) for name in names}, reverse=backwards):
@@ -63,7 +63,7 @@ def in_turn(names: set[str], backwards: bool) -> set[str]:
 
 
 def redrawn(name: str, array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return an input like the file's, drawn by `rng`."""
+    """Return an input similar to the file's, randomised by `rng`."""
     if name.endswith(LEVELS) or name in PICTURES:
         channels, rows, columns = (3, 1, 2) if name.endswith(LEVELS) else (-3, -2, -1)
         array = np.take(array, rng.permutation(3), axis=channels)
@@ -85,7 +85,7 @@ def redrawn(name: str, array: np.ndarray, rng: np.random.Generator) -> np.ndarra
 
 
 def shuffled(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the values in another order and with other signs."""
+    """Return the array with its values in random order and with random signs."""
     values = rng.permutation(array.reshape(-1)) * rng.choice(np.array([-1, 1], array.dtype), array.size)
     return values.reshape(array.shape)
 
@@ -111,10 +111,10 @@ def convolved(conv: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -
 
 @contextlib.contextmanager
 def computing(dtype: torch.dtype, family: str) -> Iterator[None]:
-    """Compute in one type; in float32 the later systems are computed as published.
+    """Compute in one dtype; in float32, the family "tps" is computed as published.
 
-    Our networks use float64 for ill-conditioned steps. The published ones do not, and multiply by the inverse of a
-    spline's system, which is 400 times less exact than solving it if all points coincide.
+    Our networks use float64 for ill-conditioned steps. The published networks do not, and they multiply by the
+    inverse of a spline's linear system, which is 400 times less accurate than solving it if all points coincide.
     """
     torch.set_default_dtype(dtype)
     with contextlib.ExitStack() as stack:
@@ -133,7 +133,7 @@ def computing(dtype: torch.dtype, family: str) -> Iterator[None]:
 
 
 def computed(path: Path, seed: int, dtype: torch.dtype) -> Arrays:
-    """Return the entries of a golden file with redrawn weights and inputs, by their plain names."""
+    """Return the entries of a golden file with redrawn weights and inputs, keyed by their plain names."""
     module, family = FILES[path.stem]
     golden, salt = Redrawn(path, seed), f"seed{seed}/"
     wanted = {plain(name) for name in golden.names}
@@ -150,7 +150,7 @@ def computed(path: Path, seed: int, dtype: torch.dtype) -> Arrays:
 
 
 def differences(stem: str, single: Arrays, double: Arrays) -> dict[str, float]:
-    """Return the largest difference of each stage, at least the spacing of float32 numbers at its largest value."""
+    """Return the largest difference of each stage, but at least the spacing of float32 numbers at its largest value."""
     off: dict[str, float] = {}
     for name, expected in double.items():
         if expected.dtype.kind in "iu":
@@ -169,7 +169,7 @@ def differences(stem: str, single: Arrays, double: Arrays) -> dict[str, float]:
 
 
 def reference(path: Path, seed: int, kept: Path | None) -> Arrays:
-    """Return the entries in float64, read from `kept` if another run left them there."""
+    """Return the entries in float64, read from `kept` if an earlier run stored them there."""
     file = kept and kept / f"{path.stem}_{seed}.npz"
     if file and file.exists():
         with np.load(file) as data:
@@ -181,7 +181,7 @@ def reference(path: Path, seed: int, kept: Path | None) -> Arrays:
 
 
 def add(content: dict[str, Any], stem: str, off: dict[str, float]) -> None:
-    """Add a seed to a file, keeping the largest difference of each stage."""
+    """Add a seed's differences to a file's content, keeping the largest difference of each stage."""
     stages = content["differences"].setdefault(stem, {})
     for stage, value in off.items():
         stages[stage] = max(stages.get(stage, 0.0), float(f"{value:.3g}"))
@@ -189,7 +189,7 @@ def add(content: dict[str, Any], stem: str, off: dict[str, float]) -> None:
 
 
 def main() -> None:
-    """Measure, and write after every seed; seeds measured by an interrupted run are skipped."""
+    """Measure, and write the results after every seed; seeds that an interrupted run has measured are skipped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="+", help="golden files, .npz")
     parser.add_argument("--name", required=True, help="kind of processor, and how it was limited if it was")

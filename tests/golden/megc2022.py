@@ -46,7 +46,7 @@ def entries(golden: Golden, salt: str, vgg: Path) -> Entries:
 
 
 def inference(golden: Golden, config: RauConfig, salt: str) -> Entries:
-    """Yield eval-mode entries: saturated points, small-valued ones, and points that move."""
+    """Yield eval-mode entries for saturated points, for small-valued points and for moving points."""
     source = pictures(golden["images_u8"])[:1]
     with_units = filled(networks(config), salt)
     plain = filled(networks(replace(config, condition="none")), salt)
@@ -97,7 +97,7 @@ def training(golden: Golden, config: RauConfig, salt: str, vgg: Path) -> Entries
 
 
 def action_units(golden: Golden) -> Entries:
-    """Yield relative action units of a table, and the landmarks that become points."""
+    """Yield relative action units of a table, and the indices of the landmarks that become points."""
     table, rows = golden["f64/table"].numpy(), golden["rows"].numpy()
     noise = golden["f64/noise_source"].numpy(), golden["f64/noise_driving"].numpy()
     yield "AU_diff", torch.from_numpy(au_difference(table[rows[:, 0]], table[rows[:, 1]], noise))

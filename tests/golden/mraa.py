@@ -104,13 +104,13 @@ def avd_training(golden: Golden, salt: str) -> Entries:
 
 
 def given(golden: Golden, name: str) -> Regions:
-    """Return regions given by shift and affine."""
+    """Return the regions that the file defines by shift and affine."""
     affine = golden[f"{name}_affine"]
     return Regions(golden[f"{name}_shift"], affine, product(affine, affine.transpose(-1, -2)))
 
 
 def main_training(golden: Golden, ac: int, salt: str, vgg: Path) -> Entries:
-    """Yield two steps of the main stage; nothing if the file has no such entries."""
+    """Yield the entries of two steps of the main stage, or nothing if the file has none."""
     prefix = f"train_ac{ac}_"
     if not golden.any(prefix):
         return

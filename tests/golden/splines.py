@@ -1,4 +1,4 @@
-"""The common parts of the golden entries of TPS and TPS with relative AUs: stages by hooks, a training step."""
+"""Common parts of the golden entries of TPS and TPS with relative AUs: stages recorded by hooks, a training step."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ INPAINT = {"down": "down_blocks", "res": "resblock", "up": "up_blocks"}
 
 
 def filled(networks: dict[str, nn.Module], salt: str) -> dict[str, nn.Module]:
-    """Return networks with deterministic weights, each by its own names, in eval mode."""
+    """Return the networks in eval mode with deterministic weights, which depend only on their own entries' names."""
     return {name: fill(network, salt, "tps").eval() for name, network in networks.items()}
 
 
@@ -42,7 +42,7 @@ def pictures(levels: Tensor) -> Tensor:
 
 @contextmanager
 def outputs(network: nn.Module, layers: dict[str, str], single: dict[str, str]) -> Iterator[dict[str, Tensor]]:
-    """Yield outputs of a network's layers by entry: lists of layers ("up" gives up0, up1 ...) and single ones."""
+    """Yield the outputs of layers by entry name, for lists of layers ("up" gives up0, up1 ...) and single layers."""
     named = {f"{entry}{index}": f"{path}.{index}" for entry, path in layers.items() for index in range(24)}
     modules = dict(network.named_modules())
     seen: dict[str, Tensor] = {}
@@ -108,9 +108,10 @@ def training_entries(
     start: Callable[[Dropout, ThinPlate], Phase],
     others: tuple[str, ...],
 ) -> Entries:
-    """Yield one step of an epoch under `epoch<N>/`, with the file's draws; `start` is the trainer's step with draws.
+    """Yield the entries of one training step under `epoch<N>/`, with the random draws stored in the file.
 
-    others: components that the trainer lacks or that have no parameters. The step changes the networks.
+    start: the trainer's step, which takes these draws. others: components that the trainer lacks or that have no
+    parameters. The step changes the networks.
     """
     prefix = f"epoch{epoch}/"
     dropout = Dropout(golden[f"{prefix}tps_dropout_rand"], trainer.config.dropout.probability(epoch))
@@ -131,7 +132,7 @@ def training_entries(
     motion = seen["dense_motion_network"][0]
     yield f"{prefix}contribution_maps", motion.mask
     yield from ((f"{prefix}occlusion_map{index}", mask) for index, mask in enumerate(motion.masks))
-    points = (seen["kp_detector"] * 3)[:3]  # given points are only found once
+    points = (seen["kp_detector"] * 3)[:3]  # given points are computed only once
     for name, found in zip(("kp_source", "kp_driving", "transformed_kp"), points, strict=True):
         yield f"{prefix}{name}", found.value
     yield f"{prefix}transformed_frame", plate.frame(driving)
@@ -148,7 +149,7 @@ def training_entries(
 
 
 def clip_and_step(trainer: Trainable, optimisers: dict[str, torch.optim.Adam], names: tuple[str, ...]) -> None:
-    """Clip each optimiser's gradients as its specification says, and step it."""
+    """Clip each optimiser's gradients as specified, then step it."""
     for name in names:
         spec = trainer.optimisers("main")[name]
         if spec.clip_norm is not None:

@@ -1,4 +1,4 @@
-"""Record what happens in two training steps of a trainer, by hooks on its networks."""
+"""Record two training steps of a trainer with hooks on its networks."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def two_steps(
     detector: str,
     calls: Callable[[str, Any], Entries],
 ) -> Entries:
-    """Yield the entries of step 1, and if the file has them the losses of step 2, after a step of every optimiser.
+    """Yield the entries of step 1 and, if the file has them, the losses of step 2, after every optimiser has stepped.
 
     detector: the network that is called three times. calls: turns a call's name (source, driving, transformed) and
     output into entries. Gradients are computed only for networks whose gradients are in the file.
     """
     networks = trainer.networks()
     for network in networks.values():
-        network.train().to(memory_format=fastest_layout(torch.device("cpu")))  # as a training does
+        network.train().to(memory_format=fastest_layout(torch.device("cpu")))  # as in a training run
         speed_up(network)
     optimisers = adams(trainer, trainer.stages[0])
     second = golden.any(f"{prefix}step2")
@@ -50,7 +50,7 @@ def two_steps(
         if components:
             backward(phase, [value for name in components for value in networks[name].parameters()])
         yield from _gradients(golden, networks, components, prefix)
-        if second or len(phase.optimisers) < len(optimisers):  # a later phase needs it
+        if second or len(phase.optimisers) < len(optimisers):  # a later phase needs the updated weights
             for name in phase.optimisers:
                 optimisers[name].step()
     for hook in hooks:
@@ -69,7 +69,7 @@ def two_steps(
 
 
 def components_of(trainer: Trainable, phase: Phase) -> list[str]:
-    """Return the networks that a phase's optimisers step."""
+    """Return the networks that a phase's optimisers update."""
     specs = trainer.optimisers(trainer.stages[0])
     return [network for name in phase.optimisers for network in specs[name].networks]
 
@@ -89,7 +89,7 @@ def adams(trainer: Trainable, stage: str) -> dict[str, torch.optim.Adam]:
 
 
 def backward(phase: Phase, parameters: list[Tensor]) -> None:
-    """Compute fresh gradients of a phase's losses in some parameters."""
+    """Compute fresh gradients of a phase's losses with respect to some parameters."""
     for parameter in parameters:
         parameter.grad = None
     torch.stack(list(phase.losses.values())).sum().backward(inputs=parameters)

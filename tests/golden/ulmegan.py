@@ -41,7 +41,7 @@ def entries(golden: Golden, salt: str, vgg: Path) -> Entries:
 
 
 def seen_by(levels: Tensor) -> Tensor:
-    """Return pictures (N, H, W, 3) uint8 as the networks see them."""
+    """Convert pictures (N, H, W, 3) uint8 to the networks' input."""
     return (pictures(levels) - 0.5) / 0.5
 
 
@@ -105,7 +105,7 @@ def _recording(made: Callable[..., dict[str, Tensor]], seen: dict[str, Tensor]) 
 
 
 def recorded(trainer: UlmeTrainer, seen: dict[str, Tensor]) -> None:
-    """Write the losses into `seen` before they are weighted."""
+    """Make the trainer write its losses into `seen` before they are weighted."""
     for name in ("discriminator_terms", "generator_terms"):
         setattr(trainer, name, _recording(getattr(trainer, name), seen))
 
@@ -121,7 +121,7 @@ def parameters(golden: Golden, prefix: str, network: nn.Module, gradient: bool) 
 
 
 def losses(golden: Golden) -> Entries:
-    """Yield the losses of the loss functions alone."""
+    """Yield the results of the loss functions on their own."""
     for kind in ("wgan-gp", "lsgan"):
         for real, name in ((True, "real"), (False, "fake")):
             yield f"ganloss/{kind}_{name}", gan_loss(kind, golden["ganloss/map"], real)
@@ -157,7 +157,7 @@ def sequences(golden: Golden) -> Entries:
 
 
 def eight_bits(golden: Golden) -> Entries:
-    """Yield truncation to eight bits, and doubling; the file holds the upper left corners."""
+    """Yield pictures truncated to eight bits, and the upper left corner of a picture of doubled size."""
     yield "quant/uint8", torch.from_numpy(outside(golden["quant/float"][None], as_published=True)[0])
     full = enlarged(golden["quant/uint8_full"].numpy(), 256)
     yield "quant/resized_256", torch.from_numpy(full[:64, :64].copy())

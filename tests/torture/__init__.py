@@ -1,1 +1,1 @@
-"""Faults inflicted on real runs, and their consequences: `make torture` writes docs/reliability.md."""
+"""Inject faults into real runs and record their consequences: `make torture` writes docs/reliability.md."""

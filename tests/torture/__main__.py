@@ -1,4 +1,4 @@
-"""`python -m tests.torture`: disturb many real runs, compare each with an undisturbed one, write the table.
+"""`python -m tests.torture`: disturb many real runs, compare each with an undisturbed one, and write the table.
 
 The exit code is 1 if a score was lost or differs, or if a process did not end as it should.
 """
@@ -100,7 +100,7 @@ def main() -> int:
 
 
 def undisturbed(folder: Path) -> Undisturbed:
-    """Do the undisturbed run twice, in two folders: its result must not depend on anything but its inputs."""
+    """Run undisturbed twice, in two folders: the result must depend on nothing but the inputs."""
     results = []
     for name in ("first", "second"):
         arena = Arena(folder / name)
@@ -115,7 +115,7 @@ def undisturbed(folder: Path) -> Undisturbed:
 
 
 def written(trials: list[tuple[Fault, Trial]], whole: Undisturbed, seed: int, minutes: float) -> str:
-    """Return the page."""
+    """Return the text of the page."""
     from tests.torture.arena import COMMAND
 
     facts = provenance("cpu")
@@ -151,7 +151,7 @@ def written(trials: list[tuple[Fault, Trial]], whole: Undisturbed, seed: int, mi
 
 
 def told(tried: list[Trial]) -> str:
-    """Return how many processes ended as they should, or - if none could."""
+    """Return how many processes ended as they should, or - if none could report anything."""
     said = [trial.told for trial in tried if trial.told is not None]
     return str(sum(said)) if said else "-"
 

@@ -58,7 +58,7 @@ class Arena:
             write_png(self.folder / "templates" / f"{name}.png", picture)
 
     def start(self, before: Sequence[str] = ()) -> subprocess.Popen[str]:
-        """Start the command in its own process group. before: a command prefix that removes rights from it."""
+        """Start the command in its own process group. before: a command prefix that restricts its permissions."""
         return subprocess.Popen(
             [*before, sys.executable, str(ROOT / "bench.py"), *COMMAND, "--workers", "1"],
             cwd=self.folder,
@@ -69,7 +69,7 @@ class Arena:
         )
 
     def finish(self, process: subprocess.Popen[str] | None = None) -> Ended:
-        """Let a run (by default a new one) finish."""
+        """Wait for a run (by default a new one) to finish."""
         began = time.monotonic()
         process = process or self.start()
         try:
@@ -80,7 +80,7 @@ class Arena:
         return Ended(process.returncode, said, time.monotonic() - began)
 
     def wait_for(self, there: Callable[[], bool], process: subprocess.Popen[str]) -> bool:
-        """Wait until something is there or the process has ended; return whether it is there."""
+        """Wait until `there()` is true or the process has ended; return whether it became true."""
         while process.poll() is None:
             if there():
                 return True
@@ -88,7 +88,7 @@ class Arena:
         return False
 
     def writing(self) -> list[Path]:
-        """Return temporary files and folders: those being written now, or when a process was killed."""
+        """Return temporary files and folders: those being written now, or those that a killed process left."""
         return [
             Path(where) / name
             for part in ("run", ".megbench")
@@ -137,7 +137,7 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 def workers(process: subprocess.Popen[str]) -> list[int]:
-    """Return the process numbers of a run's workers."""
+    """Return the process IDs of a run's workers."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     with contextlib.suppress(OSError):
         return [
@@ -150,7 +150,7 @@ def workers(process: subprocess.Popen[str]) -> list[int]:
 
 @contextlib.contextmanager
 def small_disk(folder: Path, kilobytes: int) -> Iterator[Callable[[int], None]]:
-    """Mount a file system at `folder`; yield a function that sets its size. Raise OSError if mounting is forbidden."""
+    """Mount a file system at `folder`; yield a function that sets its size. Raise OSError if mounting is refused."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def mount(options: str) -> None:
@@ -168,7 +168,7 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Callable[[int], None]]:
 
 @contextlib.contextmanager
 def unwritable(folders: Sequence[Path]) -> Iterator[None]:
-    """Remove the right to write from these folders and all in them, for a process that was started `as_others`."""
+    """Make these folders and all their subfolders read-only for a process that was started with `as_others`."""
     found = [Path(where) for folder in folders for where, _, _ in os.walk(folder)]
     for folder in found:
         folder.chmod(0o555)
@@ -180,5 +180,5 @@ def unwritable(folders: Sequence[Path]) -> Iterator[None]:
 
 
 def as_others() -> list[str]:
-    """Return a command prefix that makes root respect the rights of folders; other users need none."""
+    """Return a command prefix that makes root subject to folder permissions; other users need none."""
     return ["setpriv", "--bounding-set", "-dac_override"] if os.geteuid() == 0 else []

@@ -1,4 +1,4 @@
-"""The faults inflicted on a run, one function for each; every trial ends with the same command given again."""
+"""The faults injected into a run, one function each; every trial ends by running the same command again."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from tests.torture.arena import Arena, Ended, as_others, end, small_disk, unwrit
 Result = dict[str, str]
 
 
-# The most cells that a run finishes before it is disturbed; it has four.
+# The maximum number of cells that a run finishes before it is disturbed; it has four.
 CELLS = 3
-# A disk with room for everything, and the room left on one that fills up: the run writes about 3,000 kB.
+# The size of a disk with room for everything, and the range of room left on one that fills up: a run writes about
+# 3,000 kB.
 LARGE_KB = 400_000
 ROOM_KB = (300, 2400)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One disturbed run. told: whether the disturbed process ended as it should (in one line, with its exit code).
+    """One disturbed run.
 
-    told is None if the process could say nothing because it was killed, or if nothing was running. equal: whether the
-    command given again produced the undisturbed result, sealed. writing: whether something was being written at that
-    moment. note: what happened, for the table. tried: False if this machine does not allow the fault.
+    told: whether the disturbed process ended as it should (without a traceback, with the right exit code); None if it
+    could report nothing because it was killed, or if nothing was running. equal: whether running the command again
+    produced the undisturbed result, sealed. writing: whether a file was being written at the moment of the fault. note:
+    what happened, for the table. tried: False if this machine does not permit the fault.
     """
 
     told: bool | None
@@ -41,7 +43,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """The result of the undisturbed run, and how long it takes."""
+    """The result of the undisturbed run, and how many seconds it takes."""
 
     result: Result
     seconds: float
@@ -51,7 +53,7 @@ Fault = Callable[[Arena, random.Random, Undisturbed], Trial]
 
 
 def settled(arena: Arena, whole: Undisturbed, told: bool | None, note: str, writing: bool = False) -> Trial:
-    """Give the command again and compare."""
+    """Run the command again and compare its result with the undisturbed one."""
     again = arena.finish()
     equal = again.code == 0 and arena.result() == whole.result and arena.sealed()
     if not equal:
@@ -71,7 +73,7 @@ def one_line(ended: Ended, code: int) -> bool:
 
 
 def killed(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """Kill with SIGKILL at a moment uniform over the run; in half of the trials the workers outlive their parent."""
+    """Kill the run with SIGKILL at a uniformly random moment; in half of the trials, workers outlive their parent."""
     process = arena.start()
     moment, alone = rng.uniform(0.05, 0.98) * whole.seconds, rng.random() < 0.5
     time.sleep(moment)
@@ -84,7 +86,7 @@ def killed(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
 
 
 def killed_writing(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """Kill the whole group with SIGKILL in the middle of a write, while a temporary file exists."""
+    """Kill the whole process group with SIGKILL in the middle of a write, while a temporary file exists."""
     process = arena.start()
     time.sleep(rng.uniform(0.2, 0.9) * whole.seconds)
     arena.wait_for(lambda: bool(arena.writing()), process)
@@ -93,7 +95,7 @@ def killed_writing(arena: Arena, rng: random.Random, whole: Undisturbed) -> Tria
 
 
 def interrupted(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """Send Ctrl-C while cells are made."""
+    """Send SIGINT, as Ctrl-C does, while cells are being made."""
     process = arena.start()
     arena.wait_for(lambda: len(arena.cells()) > rng.randrange(CELLS), process)
     process.send_signal(signal.SIGINT)
@@ -102,7 +104,7 @@ def interrupted(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
 
 
 def worker_killed(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """Kill a worker as the kernel's memory killer does: its cell fails, others finish, the next command makes it."""
+    """Kill a worker as the out-of-memory killer does: its cell fails, others finish, and the next command makes it."""
     process = arena.start()
     arena.wait_for(lambda: len(arena.cells()) > rng.randrange(CELLS) and bool(workers(process)), process)
     for number in workers(process):
@@ -145,7 +147,7 @@ def said(ended: Ended) -> str:
 
 
 def input_vanished(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """Remove the drivers' folder while the run works, then bring it back."""
+    """Remove the drivers' folder while the run is working, then restore it."""
     process = arena.start()
     arena.wait_for(lambda: len(arena.cells()) > rng.randrange(CELLS), process)
     aside = arena.folder / "aside"
@@ -177,7 +179,7 @@ def kept(arena: Arena) -> list[Path]:
 
 
 def raced(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """Run two processes with the same command and folder, the second a moment later: one works, the other is told."""
+    """Start the same command twice in one folder, the second a moment later: one works and the other is refused."""
     first = arena.start()
     time.sleep(rng.uniform(0, 0.3) * whole.seconds)
     second = arena.start()
@@ -188,7 +190,7 @@ def raced(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
     return settled(arena, whole, told, "; ".join(last_line(each) for each in ended.values()))
 
 
-# For each fault, how often it is tried and its name in the table.
+# For each fault, the number of trials and its name in the table.
 FAULTS: dict[Fault, tuple[int, str]] = {
     killed: (34, "`kill -9` at a random moment"),
     killed_writing: (16, "`kill -9` in the middle of a write"),
