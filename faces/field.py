@@ -22,8 +22,8 @@ Planes = list[Plane]
 
 # Rings around the face oval (size, share of the oval's motion), where the face's motion fades out into hair and neck.
 RINGS = ((1.18, 0.45), (1.45, 0.08), (1.8, 0.0))
-# The blur of the interpolated field, in pixels. Without it, the creases between triangles fold: over all action units at
-# intensity 1, the smallest Jacobian determinant is -.55; with it, .44.
+# The blur of the interpolated field, in pixels. Without it, the creases between triangles fold: over all action units
+# at intensity 1, the smallest Jacobian determinant is -.55; with it, .44.
 BLUR = 2.0
 # Inversion stops when an iteration changes the field by less than this many pixels.
 SETTLED = 0.001
